@@ -1,0 +1,1 @@
+"""Did this release move a KPI that matters: which one, since when, by how much, and how sure are we?"""

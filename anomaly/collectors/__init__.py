@@ -1,0 +1,1 @@
+"""Collectors: how series are pulled from where they live."""

@@ -1,0 +1,48 @@
+"""Every error that the package raises on purpose.
+
+AnomalyError
+├── UsageError            the call itself is wrong: a naive time, a reversed range         exit 2
+│   └── ChecklistError    the checklist is wrong: file, line, key, found, allowed          exit 2
+├── CollectError          a source could not be read                                       exit 4
+│   └── RetryableCollectError   … but may answer when asked again
+└── SinkError             a sink could not be told                                         exit 5
+    └── RetryableSinkError      … but may take it when told again
+"""
+
+from __future__ import annotations
+
+
+class AnomalyError(Exception):
+    """Base of all errors below; its text is meant for the user and holds no secret."""
+
+
+class UsageError(AnomalyError):
+    """The caller must change something: an argument, a time, a series."""
+
+
+class ChecklistError(UsageError):
+    """The checklist must change; the text names file, line, key, what was found and what is allowed."""
+
+
+class CollectError(AnomalyError):
+    """A source gave no usable answer for a KPI."""
+
+
+class RetryableCollectError(CollectError):
+    """A source gave no answer now, but may later (unavailable, timeout, 429)."""
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class SinkError(AnomalyError):
+    """A sink refused a message for good."""
+
+
+class RetryableSinkError(SinkError):
+    """A sink did not take a message now, but may later; sending it again under the same key is safe."""
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s

@@ -1,0 +1,275 @@
+"""The nouns: what a release, a KPI, a finding and a report are. Frozen values, UTC-aware times, no numerics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from anomaly.errors import UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Interval = tuple[float, float]
+Segment = Mapping[str, str]
+
+
+class Direction(StrEnum):
+    """Which move of a KPI is bad."""
+
+    UP = "up"
+    DOWN = "down"
+    EITHER = "either"
+
+
+class NoData(StrEnum):
+    """What missing data means for the release."""
+
+    INCONCLUSIVE = "inconclusive"
+    FAIL = "fail"
+    IGNORE = "ignore"
+
+
+class Empty(StrEnum):
+    """What a step without a sample means: nothing was measured, or nothing happened."""
+
+    MISSING = "missing"
+    ZERO = "zero"
+
+
+class Correction(StrEnum):
+    """How `false_alarms` is spent over all KPIs of a release."""
+
+    HOLM = "holm"
+    BENJAMINI_HOCHBERG = "benjamini-hochberg"
+
+
+class Verdict(StrEnum):
+    """The answer for one KPI and segment."""
+
+    REGRESSED = "regressed"
+    IMPROVED = "improved"
+    RECOVERED = "recovered"
+    OK = "ok"
+    INCONCLUSIVE = "inconclusive"
+    NO_DATA = "no_data"
+    ERROR = "error"
+
+
+class ReleaseVerdict(StrEnum):
+    """The answer for the release."""
+
+    PASS = "pass"  # noqa: S105  a verdict, not a password
+    FAIL = "fail"
+    INCONCLUSIVE = "inconclusive"
+    ERROR = "error"
+
+
+class ChangeKind(StrEnum):
+    """What moved."""
+
+    LEVEL = "level"
+    RAMP = "ramp"
+    SPREAD = "spread"
+    SPIKES = "spikes"
+    OUTAGE = "outage"
+    SHAPE = "shape"
+
+
+def utc(moment: datetime, what: str) -> datetime:
+    """`moment` in UTC; raises UsageError if it has no time zone."""
+    if moment.tzinfo is None:
+        raise UsageError(f"{what} {moment.isoformat()} has no time zone; write {moment.isoformat()}Z or an offset")
+    return moment.astimezone(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The span `[start, end)`; raises UsageError if it is naive, empty or reversed."""
+
+    start: datetime
+    end: datetime
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "start", utc(self.start, "window start"))
+        object.__setattr__(self, "end", utc(self.end, "window end"))
+        if self.end <= self.start:
+            raise UsageError(f"window is empty or reversed: {self.start.isoformat()} to {self.end.isoformat()}")
+
+    @property
+    def length(self) -> timedelta:
+        return self.end - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A version (or a flag step) reaching users, from `started_at` to `finished_at` (default: at once)."""
+
+    started_at: datetime
+    finished_at: datetime | None = None
+    service: str = ""
+    version: str = ""
+    environment: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "started_at", utc(self.started_at, "release start"))
+        finished = self.started_at if self.finished_at is None else utc(self.finished_at, "release end")
+        object.__setattr__(self, "finished_at", finished)
+        if finished < self.started_at:
+            raise UsageError(f"release ends {finished.isoformat()} before it starts {self.started_at.isoformat()}")
+
+    @property
+    def finished(self) -> datetime:
+        """`finished_at`, which is always set once the release exists."""
+        return self.finished_at or self.started_at
+
+
+@dataclass(frozen=True, slots=True)
+class Kpi:
+    """A named number that matters.
+
+    `query` is what its source is asked for, per step of the panel; with `denominator` the KPI is the ratio of the two, and
+    both are counts. `tolerance` is relative to the expected value, `floor` in the KPI's unit: a change must exceed both to
+    matter. `usage` weighs the KPI: a number, or a query whose total over the baseline window is the weight. `by` names the
+    labels that split it into segments. `min_volume` is the least total of the denominator over the observation window
+    (of the KPI itself without a denominator). A rate is declared by `per` and becomes a count per step.
+    """
+
+    name: str
+    source: str = ""
+    query: str = ""
+    denominator: str | None = None
+    unit: str = ""
+    direction: Direction = Direction.EITHER
+    tolerance: float = 0.0
+    floor: float = 0.0
+    usage: float | str = 1.0
+    critical: bool = False
+    by: tuple[str, ...] = ()
+    min_volume: float = 0.0
+    no_data: NoData = NoData.INCONCLUSIVE
+    empty: Empty = Empty.MISSING
+    per: timedelta | None = None
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """How much is looked at: `history` before a release, `watch` after it and its `warmup`, in steps of `step`.
+
+    Steps younger than `lag` have not settled in the source and are left out.
+    """
+
+    history: timedelta = timedelta(days=28)
+    warmup: timedelta = timedelta(minutes=5)
+    watch: timedelta = timedelta(hours=6)
+    step: timedelta = timedelta(minutes=5)
+    lag: timedelta = timedelta(minutes=2)
+
+    def __post_init__(self) -> None:
+        for name in ("history", "watch", "step"):
+            if getattr(self, name) <= timedelta(0):
+                raise UsageError(f"windows.{name} is {getattr(self, name)}; it must be longer than zero")
+        for name in ("warmup", "lag"):
+            if getattr(self, name) < timedelta(0):
+                raise UsageError(f"windows.{name} is {getattr(self, name)}; it must not be negative")
+        if self.step % timedelta(seconds=1):
+            raise UsageError(f"windows.step is {self.step}; use whole seconds")
+        if self.watch < self.step:
+            raise UsageError(f"windows.watch is {self.watch}, shorter than one step of {self.step}")
+        if self.history < self.step:
+            raise UsageError(f"windows.history is {self.history}, shorter than one step of {self.step}")
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """The users' clock: `timezone` is an IANA name."""
+
+    timezone: str = "UTC"
+
+
+@dataclass(frozen=True, slots=True)
+class Flagged:
+    """The post-release steps outside the pointwise band: how many, the first, and the worst with its standardised deviation."""
+
+    count: int
+    first: datetime
+    worst: datetime
+    worst_z: float
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is said of one KPI and segment. Effects are observed against expected over the observation window.
+
+    `effect` is relative (observed / expected − 1; None where expected is 0), `effect_absolute` in the KPI's unit; the
+    intervals are 95 %. `p_value` is for the bad direction; `level` is the share of `false_alarms` that it had to undercut.
+    `detectable_effect` (absolute: in the KPI's unit) would have been found in four of five releases.
+    """
+
+    kpi: str
+    verdict: Verdict
+    reason: str
+    segment: Segment = field(default_factory=dict)
+    kind: ChangeKind | None = None
+    p_value: float | None = None
+    level: float | None = None
+    observed: float | None = None
+    expected: float | None = None
+    effect: float | None = None
+    effect_interval: Interval | None = None
+    effect_absolute: float | None = None
+    effect_absolute_interval: Interval | None = None
+    detectable_effect: float | None = None
+    detectable_absolute: float | None = None
+    onset: datetime | None = None
+    flagged: Flagged | None = None
+    steps: int = 0
+    steps_planned: int = 0
+    volume: float | None = None
+    weight: float = 1.0
+    unit: str = ""
+    direction: Direction = Direction.EITHER
+    tolerance: float = 0.0
+    floor: float = 0.0
+    critical: bool = False
+    dry_run: bool = False
+    no_data: NoData = NoData.INCONCLUSIVE
+    query: str = ""
+    denominator: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The answer for a release, with everything that led to it.
+
+    `points` is a long frame of the post-release steps: kpi, segment, time, observed, expected, lower, upper (pointwise
+    99 % band), z, flagged. `final` says that the watch is over. `made` says how: version, checklist digest, settings.
+    """
+
+    release: Release
+    verdict: ReleaseVerdict
+    final: bool
+    findings: tuple[Finding, ...]
+    points: pd.DataFrame
+    baseline: Window
+    observation: Window
+    step: timedelta
+    false_alarms: float
+    made: Mapping[str, str] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain, strictly JSON-able data (`docs/json.md`); the points are not in it."""
+        from anomaly.report import to_dict  # noqa: PLC0415  the model knows the form only when it is asked for
+
+        return to_dict(self)
+
+    def to_frame(self) -> pd.DataFrame:
+        """The findings as a frame, a row each, in the order of the report."""
+        from anomaly.report import to_frame  # noqa: PLC0415
+
+        return to_frame(self)

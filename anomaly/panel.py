@@ -1,0 +1,98 @@
+"""The one shape of data: a wide, regular frame of float64 series.
+
+Rows: a UTC DatetimeIndex with one step; a row's stamp is the start of its step `[t, t + step)`. Columns: a MultiIndex
+(kpi, segment, role); role is `value`, or `numerator` and `denominator` of a ratio; a segment is the text of its labels,
+`country=DE,plan=pro`, empty for a KPI without segments. NaN means missing and nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+import numpy as np
+import pandas as pd
+
+from anomaly.errors import UsageError
+from anomaly.model import Empty, Kpi, Segment, Window
+
+VALUE, NUMERATOR, DENOMINATOR = "value", "numerator", "denominator"
+LEVELS = ("kpi", "segment", "role")
+SPECIAL = re.compile(r"([\\,=])")
+PART = re.compile(r"((?:[^\\,=]|\\.)*)=((?:[^\\,=]|\\.)*)(?:,|$)", re.DOTALL)
+
+
+def segment_text(labels: Segment) -> str:
+    """The labels as one text, sorted by name; `\\`, `,` and `=` inside names and values are escaped by `\\`."""
+
+    def escaped(part: str) -> str:
+        return SPECIAL.sub(r"\\\1", part)
+
+    return ",".join(f"{escaped(name)}={escaped(labels[name])}" for name in sorted(labels))
+
+
+def segment_labels(text: str) -> dict[str, str]:
+    """The labels behind a `segment_text`."""
+
+    def plain(part: str) -> str:
+        return re.sub(r"\\(.)", r"\1", part, flags=re.DOTALL)
+
+    return {plain(m[1]): plain(m[2]) for m in PART.finditer(text)} if text else {}
+
+
+def align(moment: datetime, step: timedelta) -> datetime:
+    """The start of the step that `moment` lies in; steps count from the Unix epoch."""
+    epoch = datetime(1970, 1, 1, tzinfo=moment.tzinfo)
+    return moment - (moment - epoch) % step
+
+
+def grid(window: Window, step: timedelta) -> pd.DatetimeIndex:
+    """The stamps of all whole steps in `window`, aligned to the epoch."""
+    first = align(window.start, step)
+    if first < window.start:
+        first += step
+    count = max(0, (window.end - first) // step)
+    return pd.DatetimeIndex(pd.date_range(first, periods=count, freq=step, unit="ns"), name="time")
+
+
+def assemble(columns: Mapping[tuple[str, str, str], np.ndarray], index: pd.DatetimeIndex) -> pd.DataFrame:
+    """A panel of the given columns (kpi, segment, role), each as long as `index`; infinities become NaN."""
+    keys = pd.MultiIndex.from_tuples(list(columns), names=LEVELS) if columns else pd.MultiIndex.from_arrays([[], [], []], names=LEVELS)
+    values = np.column_stack([*columns.values()]) if columns else np.empty((len(index), 0))
+    values = np.where(np.isfinite(values), values, np.nan).astype(np.float64)
+    return pd.DataFrame(values, index=index, columns=keys)
+
+
+def step_of(panel: pd.DataFrame) -> timedelta:
+    """The step of a panel of at least two rows; raises UsageError if the rows are not regular."""
+    stamps = panel.index.as_unit("ns").asi8
+    gaps = np.diff(stamps)
+    if len(gaps) == 0 or (gaps != gaps[0]).any() or gaps[0] <= 0:
+        raise UsageError("a panel needs at least two rows with one regular, increasing step between them")
+    return timedelta(microseconds=int(gaps[0]) // 1000)
+
+
+def prepare(panel: pd.DataFrame, kpis: Sequence[Kpi], step: timedelta) -> pd.DataFrame:
+    """The panel as the mathematics wants it: rates declared by `per` as counts per step, `empty: zero` filled.
+
+    Filling starts at the first sample of any series, so that a short history is not prolonged by invented zeros.
+    """
+    out = panel.copy()
+    present = panel.notna().any(axis=1).to_numpy()
+    since = int(present.argmax()) if present.any() else 0
+    for kpi in kpis:
+        mine = out.columns.get_level_values("kpi") == kpi.name
+        if kpi.per is not None:
+            out.loc[:, mine] *= step / kpi.per
+        if kpi.empty is Empty.ZERO:
+            if not mine.any() and not kpi.by:
+                roles = (VALUE,) if kpi.denominator is None else (NUMERATOR, DENOMINATOR)
+                for role in roles:
+                    out[(kpi.name, "", role)] = np.nan
+                mine = out.columns.get_level_values("kpi") == kpi.name
+            filled = out.loc[:, mine].to_numpy(copy=True)
+            block = filled[since:]
+            block[np.isnan(block)] = 0.0
+            out.loc[:, mine] = filled
+    return out

@@ -1,0 +1,1 @@
+"""Scoring: which KPI moved, since when, by how much and how surely."""
