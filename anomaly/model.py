@@ -207,7 +207,8 @@ class Finding:
 
     `effect` is relative (observed / expected − 1; None where expected is 0), `effect_absolute` in the KPI's unit; the
     intervals are 95 %. `p_value` is for the bad direction; `level` is the share of `false_alarms` that it had to undercut.
-    `detectable_effect` (absolute: in the KPI's unit) would have been found in four of five releases.
+    `detectable_effect` (absolute: in the KPI's unit) would have been found in four of five releases. `evidence` holds the
+    numbers behind the verdict, in the order of the argument.
     """
 
     kpi: str
@@ -241,6 +242,7 @@ class Finding:
     query: str = ""
     denominator: str | None = None
     notes: tuple[str, ...] = ()
+    evidence: Mapping[str, str | float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
