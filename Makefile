@@ -1,0 +1,61 @@
+# Needs git, make, python3 (3.11 or newer) and python3-venv; everything else is fetched into .venv and .tools.
+
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+BIN := .venv/bin
+SYNC := $(BIN)/uv sync --frozen --inexact --quiet
+LOCKED := pyproject.toml uv.lock
+
+export UV_PYTHON_DOWNLOADS := never
+unexport VIRTUAL_ENV UV_PROJECT_ENVIRONMENT
+
+.PHONY: help demo test check fmt bench docs golden tools clean
+
+help: ## say what can be made
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
+
+demo: .venv/.run ## judge the releases of sample_data, offline
+	@$(BIN)/anomaly demo
+
+test: .venv/.dev tools ## run every test, the ones against real servers included
+	@$(BIN)/python -m pytest
+
+check: .venv/.dev docs ## lint, types, layers, spelling, docs
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+	@git ls-files -z | xargs -0 $(BIN)/codespell
+
+docs: .venv/.dev ## check that links resolve and that examples run
+	@$(BIN)/python -m pytest -q tests/test_docs.py
+
+fmt: .venv/.dev ## bring the code into its form
+	@$(BIN)/ruff check --fix --quiet || true
+	@$(BIN)/ruff format
+
+bench: .venv/.dev ## time the main steps
+	@$(BIN)/python benchmarks/judge.py
+
+golden: .venv/.dev ## rewrite the golden files; read the difference before committing it
+	@GOLDEN=write $(BIN)/python -m pytest -q -k golden || true
+	@git diff --stat -- tests
+
+tools: ## unpack the servers that the tests need
+	@tests/fetch_servers.sh
+
+clean: ## remove what make made
+	rm -rf .venv .tools build dist
+
+$(BIN)/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "anomaly needs Python 3.11 or newer; name one with: make PYTHON=python3.12 …")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-cache-dir uv==$(UV_VERSION)
+
+.venv/.run: $(LOCKED) | $(BIN)/uv
+	$(SYNC) --no-dev
+	@touch $@
+
+.venv/.dev: $(LOCKED) | $(BIN)/uv
+	$(SYNC) --all-groups
+	@touch $@ .venv/.run
