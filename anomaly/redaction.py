@@ -1,0 +1,124 @@
+"""Keeps secrets out of logs and errors: as they are, URL-encoded, escaped, and inside base64."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import logging
+import re
+import string
+import traceback
+from collections.abc import Iterable, Iterator
+from urllib.parse import quote, quote_plus, unquote, urlsplit
+
+MASK = "***"
+SHORTEST = 4  # a shorter secret would be found inside ordinary words
+SHORTEST_IN_BASE64 = 6  # characters of base64 that are surely the secret's own
+BASE64 = frozenset(string.ascii_letters + string.digits + "+/-_")
+TOKEN = re.compile(r"(?=.{12})|(?=.{8})(?=.*[0-9])(?=.*[A-Za-z])")
+URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://", re.ASCII)
+LOG_RECORD = frozenset(vars(logging.makeLogRecord({})))
+
+
+class Redactor:
+    """Replaces `secrets` in text by `***`. Attach it to log *handlers* with `addFilter`.
+
+    Secrets shorter than four characters are not looked for.
+    """
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        known = {secret for secret in secrets if len(secret) >= SHORTEST}
+        self._plain = frozenset(form for secret in known for form in _forms(secret))
+        self._base64 = frozenset(form for secret in known for form in _base64_forms(secret))
+
+    def text(self, text: str) -> str:
+        """`text` with every secret masked; base64 that contains a secret is masked up to its ends."""
+        spans = [*_found(text, self._plain), *(_widened(text, span) for span in _found(text, self._base64))]
+        parts, done = [], 0
+        for start, end in sorted(spans):
+            if start >= done:
+                parts += [text[done:start], MASK]
+            done = max(done, end)
+        return "".join([*parts, text[done:]])
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Masks secrets in the record's message, traceback, stack and text fields; always keeps the record."""
+        record.msg, record.args = self.text(_message(record)), ()
+        if record.exc_info and not record.exc_text:
+            record.exc_text = "".join(traceback.format_exception(*record.exc_info)).rstrip("\n")
+        record.exc_info = None
+        for name, value in vars(record).items():
+            if isinstance(value, str) and (name not in LOG_RECORD or name in ("exc_text", "stack_info")):
+                setattr(record, name, self.text(value))
+        return True
+
+    def __repr__(self) -> str:
+        return "Redactor(***)"
+
+
+def is_url(value: str) -> bool:
+    """Whether `value` starts like a URL."""
+    return URL.match(value) is not None
+
+
+def looks_like_token(value: str) -> bool:
+    """Whether `value` has twelve characters, or eight that mix letters and digits."""
+    return TOKEN.match(value) is not None
+
+
+def url_secrets(url: str) -> frozenset[str]:
+    """The secret parts of a URL: user, password, query values, fragment, and what in the path looks like a token."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return frozenset({url})
+    userinfo = parts.netloc.rpartition("@")[0].split(":", 1)
+    query = [pair.partition("=")[2] or pair for pair in re.split("[&;]", parts.query)]
+    path = [segment for segment in parts.path.split("/") if looks_like_token(segment)]
+    found = [*userinfo, *query, parts.fragment, *path, parts.path if path else ""]
+    return frozenset(form for part in found for form in (part, unquote(part)) if len(form) >= SHORTEST)
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """The secret raw, URL-encoded (both hex cases, `/` and space both ways), and escaped as JSON, repr and HTML."""
+    encoded = [quote(secret, safe=""), quote(secret), quote_plus(secret)]
+    yield from (secret, *encoded)
+    yield from (re.sub("%..", lambda match: match[0].lower(), form) for form in encoded)
+    yield from (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1], html.escape(secret))
+
+
+def _base64_forms(secret: str) -> Iterator[str]:
+    """What any base64 text that contains the secret must contain: one piece for each of the three alignments."""
+    raw = secret.encode("utf-8", "surrogateescape")
+    for before in range(3):
+        bits = (before * 8, (before + len(raw)) * 8)
+        for encode in (base64.b64encode, base64.urlsafe_b64encode):
+            piece = encode(b"\0" * before + raw).decode("ascii")[-(-bits[0] // 6) : bits[1] // 6]
+            if len(piece) >= SHORTEST_IN_BASE64:
+                yield piece
+
+
+def _found(text: str, forms: Iterable[str]) -> Iterator[tuple[int, int]]:
+    for form in forms:
+        start = text.find(form)
+        while start >= 0:
+            yield start, start + len(form)
+            start = text.find(form, start + 1)
+
+
+def _widened(text: str, span: tuple[int, int]) -> tuple[int, int]:
+    """The span and the base64 characters around it."""
+    start, end = span
+    while start > 0 and text[start - 1] in BASE64:
+        start -= 1
+    while end < len(text) and (text[end] in BASE64 or text[end] == "="):
+        end += 1
+    return start, end
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except (TypeError, ValueError, KeyError):  # wrong arguments must not stop the program that logs
+        return f"{record.msg} {record.args}"
