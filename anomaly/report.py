@@ -1,0 +1,416 @@
+"""What a report says: as data (`to_dict`, `to_frame`), as one line (`headline`, `finding_line`), and in which order.
+
+Everything that tells people goes through here, so that a fact reads the same on a terminal, in a chat and in JSON.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from anomaly import wording
+from anomaly.contracts import Receipt
+from anomaly.model import ChangeKind, Finding, Interval, NoData, Release, ReleaseVerdict, Report, Segment, Verdict, Window
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA = 1
+LONGEST_NAME, LONGEST_REASON = 60, 300  # characters of foreign text in a line
+UNJUDGED = frozenset({Verdict.ERROR, Verdict.NO_DATA, Verdict.INCONCLUSIVE})
+KIND_WORDS = {
+    ChangeKind.SPREAD: "wider spread",
+    ChangeKind.SPIKES: "spikes",
+    ChangeKind.OUTAGE: "outage",
+    ChangeKind.SHAPE: "changed shape",
+}
+AFTER_FAILURES = (Verdict.ERROR, Verdict.NO_DATA, Verdict.INCONCLUSIVE, Verdict.REGRESSED, Verdict.RECOVERED, Verdict.IMPROVED, Verdict.OK)
+
+
+def fails(finding: Finding) -> bool:
+    """Whether the finding alone fails the release."""
+    if finding.dry_run:
+        return False
+    return finding.verdict is Verdict.REGRESSED or (finding.verdict is Verdict.NO_DATA and finding.no_data is NoData.FAIL)
+
+
+def unjudged(finding: Finding) -> bool:
+    """Whether the finding leaves the release without an answer about its KPI, where one was wanted."""
+    return finding.verdict in UNJUDGED and not fails(finding) and not finding.dry_run and finding.no_data is not NoData.IGNORE
+
+
+def ordered(findings: Iterable[Finding]) -> list[Finding]:
+    """The findings as people want them: what fails first; then critical ones, the heavier, the larger effect, by name."""
+
+    def rank(finding: Finding) -> tuple[float, ...]:
+        severity = 0 if fails(finding) else 1 + AFTER_FAILURES.index(finding.verdict)
+        size = math.inf if finding.effect is None else abs(finding.effect)
+        return (severity, not finding.critical, -finding.weight, -size)
+
+    return sorted(findings, key=lambda finding: (rank(finding), finding.kpi, sorted(finding.segment.items())))
+
+
+# --- one line ---------------------------------------------------------------------------------------------------------
+
+
+def title(finding: Finding) -> str:
+    """The KPI and its segment: `checkout errors (country=DE)`."""
+    name = wording.plain(finding.kpi, LONGEST_NAME)
+    labels = segment_words(finding.segment)
+    return f"{name} ({labels})" if labels else name
+
+
+def segment_words(segment: Segment) -> str:
+    """The labels for people: `country=DE, plan=pro`."""
+    return wording.plain(", ".join(f"{label}={segment[label]}" for label in sorted(segment)), LONGEST_NAME)
+
+
+def effect_words(finding: Finding) -> str:
+    """The size of the change: `+212 % [180, 240]`, in the KPI's unit where a relative one does not exist, else nothing."""
+    if finding.effect is not None:
+        return wording.relative(finding.effect, finding.effect_interval)
+    if finding.effect_absolute is not None:
+        return wording.absolute(finding.effect_absolute, finding.effect_absolute_interval, finding.unit)
+    return ""
+
+
+def change_words(finding: Finding) -> str:
+    """What moved: the effect of a level or ramp, the kind of any other change (`spikes`), both where both are known."""
+    kind = "" if finding.kind is None else KIND_WORDS.get(finding.kind, "")
+    if kind and finding.verdict is Verdict.IMPROVED:
+        kind = f"{finding.kind} improved"
+    return " ".join(part for part in (kind, effect_words(finding)) if part) or finding.verdict.replace("_", " ")
+
+
+def versus_words(finding: Finding) -> str:
+    """`0.0312 vs expected 0.01 ms`; nothing if either is unknown."""
+    if finding.observed is None or finding.expected is None:
+        return ""
+    return f"{wording.number(finding.observed)} vs expected {wording.quantity(finding.expected, finding.unit)}"
+
+
+def detectable_words(finding: Finding) -> str:
+    """The change that would have been found in four of five releases: `4.2 %`; nothing if it is unknown."""
+    if finding.detectable_effect is not None:
+        return wording.percent(finding.detectable_effect)
+    if finding.detectable_absolute is not None:
+        return wording.quantity(finding.detectable_absolute, finding.unit)
+    return ""
+
+
+def onset_words(finding: Finding, release: Release | None) -> str:
+    """`10:35` (UTC), with its date when that is not the release's; nothing without an onset."""
+    if finding.onset is None:
+        return ""
+    return wording.clock(finding.onset, None if release is None else release.started_at.date())
+
+
+def verdict_words(finding: Finding) -> str:
+    return finding.verdict.replace("_", " ") + (" (dry run)" if finding.dry_run else "")
+
+
+def reason_words(finding: Finding) -> str:
+    return wording.plain(finding.reason, LONGEST_REASON)
+
+
+def finding_line(finding: Finding, release: Release | None = None) -> str:
+    """The finding in one line: `checkout errors (country=DE) +212 % [180, 240] since 10:35, p < 0.0001, 0.031 vs expected 0.01`.
+
+    Times are UTC; the date is left out on the day of `release`.
+    """
+    if finding.verdict not in (Verdict.REGRESSED, Verdict.IMPROVED, Verdict.OK):
+        return f"{title(finding)} {verdict_words(finding)}: {reason_words(finding)}"
+    if finding.verdict is Verdict.OK:
+        seen = detectable_words(finding)
+        parts = ["ok", effect_words(finding), f"would have seen {seen}" if seen else ""]
+    else:
+        onset = onset_words(finding, release)
+        p = finding.p_value if finding.verdict is Verdict.REGRESSED else None  # an improvement's p is for the other direction
+        moved = change_words(finding) + (f" since {onset}" if onset else "")
+        parts = [moved, "" if p is None else wording.p_value(p), versus_words(finding)]
+    dry_run = " (dry run)" if finding.dry_run else ""
+    return f"{title(finding)}{dry_run} {', '.join(part for part in parts if part)}"
+
+
+def headline(report: Report) -> str:
+    """The answer in one line, the verdict's word first; harmless to print whatever the names in it."""
+    say = {
+        ReleaseVerdict.FAIL: _fail,
+        ReleaseVerdict.PASS: _pass,
+        ReleaseVerdict.INCONCLUSIVE: _inconclusive,
+        ReleaseVerdict.ERROR: _error,
+    }[report.verdict]
+    return f"{report.verdict.upper()}  {say(report)}"
+
+
+def _fail(report: Report) -> str:
+    failing = [finding for finding in ordered(report.findings) if fails(finding)]
+    others = _unjudged(report)
+    parts = [
+        _worst_and_more([finding_line(finding, report.release) for finding in failing]),
+        f"{len(others)} could not be judged" if others else "",
+        "" if report.final else f"early look, {progress(report.findings)}",
+    ]
+    return "; ".join(part for part in parts if part)
+
+
+def _pass(report: Report) -> str:
+    judged = [finding for finding in report.findings if finding.verdict not in UNJUDGED]
+    counts = [
+        (sum(finding.verdict is verdict for finding in judged), word)
+        for verdict, word in ((Verdict.IMPROVED, "improved"), (Verdict.RECOVERED, "recovered"), (Verdict.REGRESSED, "moved in a dry run"))
+    ]
+    moved = ", ".join(f"{count} {word}" for count, word in counts if count)
+    left_out = len(report.findings) - len(judged)
+    parts = [
+        f"{scope(judged)}, {f'nothing bad found, {moved}' if moved else 'nothing found'}",
+        f"{left_out} without an answer, as accepted" if left_out else "",
+        _would_have_seen(judged),
+    ]
+    return "; ".join(part for part in parts if part)
+
+
+def _would_have_seen(findings: Sequence[Finding]) -> str:
+    """From the sharpest to the bluntest series, so that a pass does not promise more than it could see."""
+    known = sorted((finding.detectable_effect, title(finding)) for finding in findings if finding.detectable_effect is not None)
+    if not known:
+        return ""
+    spans = [f"{wording.percent(size)} ({name})" for size, name in (known[0], known[-1])]
+    return f"would have seen a change of {' to '.join(spans if len(known) > 1 else spans[:1])}"
+
+
+def _inconclusive(report: Report) -> str:
+    missing = [finding for finding in ordered(report.findings) if finding.verdict in (Verdict.ERROR, Verdict.NO_DATA)]
+    if not report.final and (steps := progress(report.findings)):
+        gaps = _worst_and_more([finding_line(finding, report.release) for finding in missing])
+        return f"nothing so far, {steps} ({scope(report.findings)})" + (f"; {gaps}" if gaps else "")
+    return _could_not_judge(report)
+
+
+def _error(report: Report) -> str:
+    return _could_not_judge(report)
+
+
+def _could_not_judge(report: Report) -> str:
+    without = _unjudged(report) or [finding for finding in ordered(report.findings) if finding.verdict in UNJUDGED]
+    if not without:
+        return "nothing was judged"
+    rest = len(report.findings) - len(without)
+    text = _worst_and_more([finding_line(finding, report.release) for finding in without])
+    return f"{text}; nothing bad found in the other {rest}" if rest else text
+
+
+def _unjudged(report: Report) -> list[Finding]:
+    return [finding for finding in ordered(report.findings) if unjudged(finding)]
+
+
+def _worst_and_more(lines: Sequence[str]) -> str:
+    if not lines:
+        return ""
+    return lines[0] + (f"; and {len(lines) - 1} more" if len(lines) > 1 else "")
+
+
+def scope(findings: Sequence[Finding]) -> str:
+    """How much was looked at: `7 KPIs`, or `7 KPIs in 12 series` with segments."""
+    kpis = len({finding.kpi for finding in findings})
+    text = f"{kpis} KPI{'' if kpis == 1 else 's'}"
+    return text if len(findings) == kpis else f"{text} in {len(findings)} series"
+
+
+def progress(findings: Sequence[Finding]) -> str:
+    """How far the watch is: `12 of 72 steps`, by the series that is furthest; nothing if no plan is known."""
+    planned = max((finding.steps_planned for finding in findings), default=0)
+    return f"{max(finding.steps for finding in findings)} of {planned} steps" if planned else ""
+
+
+def receipt_line(receipt: Receipt) -> str:
+    """What became of a message at one sink, in one line."""
+    tries = f" after {receipt.attempts} attempts" if receipt.attempts > 1 else ""
+    detail = f": {wording.plain(receipt.detail, LONGEST_REASON)}" if receipt.detail else ""
+    return f"{wording.plain(receipt.sink, LONGEST_NAME)} {'told' if receipt.delivered else 'not told'}{tries}{detail}"
+
+
+# --- data -------------------------------------------------------------------------------------------------------------
+
+
+def to_dict(report: Report, *, key: str | None = None, deliveries: Sequence[Receipt] = ()) -> dict[str, Any]:
+    """The report as strictly JSON-able data, as `docs/json.md` describes it; what is unknown or not finite is None.
+
+    `key` is that of the message which carries the report. The points are not in it.
+    """
+    data: dict[str, Any] = {
+        "schema": SCHEMA,
+        "headline": headline(report),
+        "verdict": str(report.verdict),
+        "final": report.final,
+        "release": _release(report.release),
+        "windows": {"baseline": _window(report.baseline), "observation": _window(report.observation), "step_s": report.step.total_seconds()},
+        "false_alarms": _finite(report.false_alarms),
+        "findings": [_finding(finding) for finding in report.findings],
+        "made": {str(name): str(value) for name, value in report.made.items()},
+    }
+    if key is not None:
+        data["key"] = key
+    if deliveries:
+        data["deliveries"] = [_receipt(receipt) for receipt in deliveries]
+    return data
+
+
+def _release(release: Release) -> dict[str, Any]:
+    return {
+        "service": release.service,
+        "version": release.version,
+        "environment": release.environment,
+        "started_at": wording.stamp(release.started_at),
+        "finished_at": wording.stamp(release.finished),
+    }
+
+
+def _window(window: Window) -> dict[str, str]:
+    return {"start": wording.stamp(window.start), "end": wording.stamp(window.end)}
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    flagged = finding.flagged
+    return {
+        "kpi": finding.kpi,
+        "segment": dict(finding.segment),
+        "verdict": str(finding.verdict),
+        "kind": None if finding.kind is None else str(finding.kind),
+        "p_value": _finite(finding.p_value),
+        "level": _finite(finding.level),
+        "effect": _finite(finding.effect),
+        "effect_interval": _ends(finding.effect_interval),
+        "effect_absolute": _finite(finding.effect_absolute),
+        "effect_absolute_interval": _ends(finding.effect_absolute_interval),
+        "observed": _finite(finding.observed),
+        "expected": _finite(finding.expected),
+        "detectable_effect": _finite(finding.detectable_effect),
+        "detectable_absolute": _finite(finding.detectable_absolute),
+        "onset": _moment(finding.onset),
+        "flagged": None
+        if flagged is None
+        else {
+            "count": flagged.count,
+            "first": _moment(flagged.first),
+            "worst": _moment(flagged.worst),
+            "worst_z": _finite(flagged.worst_z),
+        },
+        "reason": finding.reason,
+        "notes": list(finding.notes),
+        "evidence": {name: value if isinstance(value, str) else _finite(value) for name, value in finding.evidence.items()},
+        "steps": int(finding.steps),
+        "steps_planned": int(finding.steps_planned),
+        "volume": _finite(finding.volume),
+        "weight": _finite(finding.weight),
+        "unit": finding.unit,
+        "direction": str(finding.direction),
+        "tolerance": _finite(finding.tolerance),
+        "floor": _finite(finding.floor),
+        "critical": finding.critical,
+        "dry_run": finding.dry_run,
+        "no_data": str(finding.no_data),
+        "query": finding.query,
+        "denominator": finding.denominator,
+    }
+
+
+def _receipt(receipt: Receipt) -> dict[str, Any]:
+    return {"sink": receipt.sink, "delivered": receipt.delivered, "detail": receipt.detail, "attempts": receipt.attempts}
+
+
+def _finite(value: float | None) -> float | None:
+    """JSON has no NaN and no infinity; a NumPy number becomes a plain one."""
+    return float(value) if value is not None and math.isfinite(value) else None
+
+
+def _ends(interval: Interval | None) -> list[float | None] | None:
+    return None if interval is None else [_finite(end) for end in interval]
+
+
+def _moment(moment: datetime | None) -> str | None:
+    return None if moment is None else wording.stamp(moment)
+
+
+NUMBER, TEXT, COUNT, FLAG, TIME = "float64", "str", "int64", "bool", "time"
+COLUMNS = {
+    "kpi": TEXT,
+    "segment": TEXT,
+    "verdict": TEXT,
+    "kind": TEXT,
+    "p_value": NUMBER,
+    "level": NUMBER,
+    "effect": NUMBER,
+    "effect_low": NUMBER,
+    "effect_high": NUMBER,
+    "effect_absolute": NUMBER,
+    "effect_absolute_low": NUMBER,
+    "effect_absolute_high": NUMBER,
+    "observed": NUMBER,
+    "expected": NUMBER,
+    "detectable_effect": NUMBER,
+    "detectable_absolute": NUMBER,
+    "onset": TIME,
+    "flagged": COUNT,
+    "flagged_first": TIME,
+    "flagged_worst": TIME,
+    "flagged_worst_z": NUMBER,
+    "reason": TEXT,
+    "notes": TEXT,
+    "steps": COUNT,
+    "steps_planned": COUNT,
+    "volume": NUMBER,
+    "weight": NUMBER,
+    "unit": TEXT,
+    "direction": TEXT,
+    "tolerance": NUMBER,
+    "floor": NUMBER,
+    "critical": FLAG,
+    "dry_run": FLAG,
+    "no_data": TEXT,
+    "query": TEXT,
+    "denominator": TEXT,
+}
+
+
+def to_frame(report: Report) -> pd.DataFrame:
+    """The findings as a frame, a row each, in the order of the report.
+
+    The columns are the keys of a finding in `docs/json.md`, flat and of one type each, so that any of them sorts:
+    `segment` is the text that `report.points` uses; an interval is two columns, `effect_low` and `effect_high`,
+    `effect_absolute_low` and `effect_absolute_high`; `onset`, `flagged_first` and `flagged_worst` are UTC times (NaT if
+    none); `flagged` is a count, `flagged_worst_z` a number; an unknown number is NaN; `notes` is one text; `evidence` is
+    left out.
+    """
+    import pandas as pd  # noqa: PLC0415  the text of a report must not need numerics
+
+    rows = [_row(finding) for finding in report.findings]
+    frame = pd.DataFrame.from_records(rows, columns=[*COLUMNS])
+    for name, dtype in COLUMNS.items():
+        frame[name] = pd.to_datetime(frame[name], utc=True).dt.as_unit("ns") if dtype == TIME else frame[name].astype(dtype)
+    return frame
+
+
+def _row(finding: Finding) -> dict[str, Any]:
+    from anomaly.panel import segment_text  # noqa: PLC0415  only the frame needs it, and it brings pandas
+
+    flagged = finding.flagged
+    effect_low, effect_high = finding.effect_interval or (None, None)
+    absolute_low, absolute_high = finding.effect_absolute_interval or (None, None)
+    own = {name: getattr(finding, name) for name in COLUMNS if hasattr(finding, name)}
+    return own | {
+        "segment": segment_text(finding.segment),
+        "kind": finding.kind or "",
+        "effect_low": effect_low,
+        "effect_high": effect_high,
+        "effect_absolute_low": absolute_low,
+        "effect_absolute_high": absolute_high,
+        "flagged": 0 if flagged is None else flagged.count,
+        "flagged_first": None if flagged is None else flagged.first,
+        "flagged_worst": None if flagged is None else flagged.worst,
+        "flagged_worst_z": None if flagged is None else flagged.worst_z,
+        "notes": "; ".join(finding.notes),
+        "denominator": finding.denominator or "",
+    }

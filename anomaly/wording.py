@@ -1,0 +1,103 @@
+"""How numbers, times and foreign text are written, in the same words everywhere. No numerics, no colours."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from datetime import UTC, date, datetime
+
+from anomaly.model import Interval
+
+CUT_MARK = "…"
+SMALLEST_P = 0.0001  # below this the digits of a p-value say nothing
+SMALLEST_PLAIN, LARGEST_PLAIN = 1e-4, 1e9  # outside of these a number is written with an exponent
+MOST_DECIMALS = 6
+INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})  # controls, marks that reorder, lone surrogates, line ends
+CI_COMMAND = re.compile(r"::(?=[A-Za-z_-]+[^\n]*?::)|##(?=\[|vso\[|teamcity\[)")
+
+
+def number(value: float) -> str:
+    """`value` to three significant digits: `0.81`, `12.4`, `1,234`, `3.2e-05`; `n/a` if it is not a number."""
+    if math.isnan(value):
+        return "n/a"
+    size = abs(value)
+    if size != 0 and not SMALLEST_PLAIN <= size < LARGEST_PLAIN:
+        return f"{value:.3g}"
+    if size >= 999.5:  # noqa: PLR2004  from here on three digits would be rounded to an exponent
+        return f"{value:,.0f}"
+    return f"{value + 0.0:.3g}"
+
+
+def quantity(value: float, unit: str) -> str:
+    """`value` with its unit: `412 ms`; without a unit the number alone."""
+    return f"{number(value)} {plain(unit, 20)}".rstrip()
+
+
+def percent(ratio: float) -> str:
+    """A relative size as `4.2 %`."""
+    return f"{number(100 * ratio)} %"
+
+
+def relative(effect: float, interval: Interval | None) -> str:
+    """A relative effect as `+12.4 % [8.1, 16.9]`; without an interval `+12.4 %`."""
+    return _signed(100 * effect, None if interval is None else (100 * interval[0], 100 * interval[1]), "%")
+
+
+def absolute(effect: float, interval: Interval | None, unit: str) -> str:
+    """An absolute effect as `+31 ms [22, 40]`; without an interval `+31 ms`."""
+    return _signed(effect, interval, plain(unit, 20))
+
+
+def _signed(value: float, interval: Interval | None, unit: str) -> str:
+    decimals = None if interval is None else _decimals(interval)
+
+    def written(size: float) -> str:
+        return number(size) if decimals is None else f"{size:,.{decimals}f}"
+
+    sign = "" if value < 0 or math.isnan(value) else "+"
+    text = f"{sign}{written(value)} {unit}".rstrip()
+    return text if interval is None else f"{text} [{written(interval[0])}, {written(interval[1])}]"
+
+
+def _decimals(interval: Interval) -> int | None:
+    """The decimals that an interval's width bears (two digits of it); None if fixed decimals don't suit it."""
+    width = abs(interval[1] - interval[0])
+    if not math.isfinite(width) or width == 0 or max(abs(end) for end in interval) >= LARGEST_PLAIN:
+        return None
+    decimals = max(0, 1 - math.floor(math.log10(width)))
+    return decimals if decimals <= MOST_DECIMALS else None
+
+
+def p_value(p: float) -> str:
+    """`p = 0.034`, or `p < 0.0001`."""
+    return f"p < {SMALLEST_P}" if p < SMALLEST_P else f"p = {p:.2g}"
+
+
+def stamp(moment: datetime) -> str:
+    """ISO-8601 in UTC: `2025-11-04T10:35:00Z`."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def clock(moment: datetime, day: date | None) -> str:
+    """`10:35` in UTC, with the date before it unless that is `day`."""
+    moment = moment.astimezone(UTC)
+    return f"{moment:%H:%M}" if moment.date() == day else f"{moment:%Y-%m-%d %H:%M}"
+
+
+def plain(text: str, limit: int) -> str:
+    """Foreign text made harmless for one line of a terminal, a log or a chat, at most `limit` characters long.
+
+    Control characters, line ends, marks that reorder text and commands to CI runners (`::error::`) are written as
+    escapes; what is too long ends in `…`.
+    """
+    shown = "".join(_visible(character) for character in text[: limit + 1])
+    shown = CI_COMMAND.sub(lambda found: f"{found[0][0]}\\x{ord(found[0][1]):02x}", shown)
+    return shown if len(shown) <= limit else shown[: limit - 1] + CUT_MARK
+
+
+def _visible(character: str) -> str:
+    if unicodedata.category(character) not in INVISIBLE:
+        return character
+    code = ord(character)
+    return f"\\x{code:02x}" if code <= 0xFF else f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"  # noqa: PLR2004  widths of Python's escapes
