@@ -16,7 +16,7 @@ MASK = "***"
 SHORTEST = 4  # a shorter secret would be found inside ordinary words
 SHORTEST_IN_BASE64 = 6  # characters of base64 that are surely the secret's own
 BASE64 = frozenset(string.ascii_letters + string.digits + "+/-_")
-TOKEN = re.compile(r"(?=.{12})|(?=.{8})(?=.*[0-9])(?=.*[A-Za-z])")
+TOKEN = re.compile(r"(?=.{20})|(?=.{8})(?=.*[0-9])(?=.*[A-Za-z])", re.DOTALL)
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://", re.ASCII)
 LOG_RECORD = frozenset(vars(logging.makeLogRecord({})))
 
@@ -63,7 +63,7 @@ def is_url(value: str) -> bool:
 
 
 def looks_like_token(value: str) -> bool:
-    """Whether `value` has twelve characters, or eight that mix letters and digits."""
+    """Whether `value` has twenty characters, or eight that mix letters and digits."""
     return TOKEN.match(value) is not None
 
 

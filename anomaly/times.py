@@ -19,6 +19,7 @@ UNITS = {
 DURATION_PATTERN = "(?=[0-9])" + "".join(rf"([0-9]+{unit})?" for unit in UNITS)
 DURATION = re.compile(DURATION_PATTERN)
 DIGITS_AT_MOST = 12  # a longer number overflows a timedelta in any unit that matters
+SHOWN = 60  # characters of a found value
 YEARS = range(1970, 2200)  # what a nanosecond time stamp can hold, with room for windows around it
 
 
@@ -72,4 +73,4 @@ def _times(count: str, length: timedelta, text: str) -> timedelta:
 
 
 def _shown(text: str) -> str:
-    return repr(text) if len(text) <= 60 else f"{text[:60]!r}…"
+    return repr(text) if len(text) <= SHOWN else f"{text[:SHOWN]!r}…"

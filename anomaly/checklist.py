@@ -1,0 +1,253 @@
+"""The checklist: which KPIs are judged, from which sources, over which windows, and who is told."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from anomaly import registry, strict_yaml, variables
+from anomaly.errors import UsageError
+from anomaly.model import Calendar, Correction, Kpi, Windows
+from anomaly.registry import COLLECTORS, SINKS, Kind, Origin, Plugin
+from anomaly.settings import did_you_mean
+from anomaly.strict_yaml import Document, KeyPath, Problem, path_text, shown
+
+if TYPE_CHECKING:
+    from anomaly.checklist_schema import ChecklistForm, KpiForm
+
+__all__ = ["Checklist", "Plugin", "json_schema", "load"]
+
+
+@dataclass(frozen=True, slots=True)
+class Checklist:
+    """A checklist for one environment, variables filled in. Its repr shows no settings and no secrets.
+
+    `digest` names the content (sha256, hexadecimal): comments, order and values of variables do not change it.
+    """
+
+    service: str
+    sources: Mapping[str, Plugin]
+    kpis: tuple[Kpi, ...]
+    environment: str = ""
+    sinks: tuple[Plugin, ...] = ()
+    windows: Windows = field(default_factory=Windows)
+    false_alarms: float = 0.01
+    correction: Correction = Correction.HOLM
+    calendar: Calendar = field(default_factory=Calendar)
+    path: Path | None = None
+    digest: str = ""
+    secrets: frozenset[str] = field(default=frozenset(), repr=False)
+
+
+def load(path: Path | str, *, environment: str | None = None, environ: Mapping[str, str] = os.environ) -> Checklist:
+    """The checklist in the YAML file `path`, for `environment` (default: the one it names).
+
+    `${NAME}` in settings of sources and sinks comes from `environ`. Raises ChecklistError with a line per problem.
+    """
+    path = Path(path)
+    document = strict_yaml.parse(strict_yaml.read(path))
+    strict_yaml.refuse(str(path), document.problems)
+    return _Loader(path, document, environ).checklist(environment)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a checklist file, for editors."""
+    from anomaly import checklist_schema  # noqa: PLC0415  pydantic is loaded when a checklist is, not for --help
+
+    return checklist_schema.json_schema()
+
+
+Place = tuple[KeyPath, Mapping[str, Any]]  # a source or sink: its key path and what is written there
+
+
+@dataclass(frozen=True, slots=True)
+class _Loader:
+    """Turns one document into a checklist; gathers what is wrong, to report it all at once."""
+
+    path: Path
+    document: Document
+    environ: Mapping[str, str]
+
+    def checklist(self, asked: str | None) -> Checklist:
+        from anomaly import checklist_schema  # noqa: PLC0415  pydantic is loaded when a checklist is, not for --help
+
+        data = self.data()
+        form, problems = checklist_schema.validate(data)
+        for path, text in problems:
+            self.note(path, text)
+        for path, raw in _all_places(data):
+            for inside, text in variables.written_out(raw):
+                self.note((*path, *inside), text)
+        environment = self.environment(data, asked)
+        sources, sinks = _sources(data, environment), _sinks(data, environment)
+        self.check_kpis(data, [str(path[-1]) for path, _ in sources])
+        self.check_sinks(sinks)
+        made = {str(path[-1]): self.plugin(path, raw, COLLECTORS) for path, raw in sources}
+        told = tuple(self.plugin(path, raw, SINKS) for path, raw in sinks)
+        windows = self.windows(form)
+        self.refuse()
+        assert form is not None  # noqa: S101  data that is no checklist has problems, and these were just refused
+        return _checklist(form, environment, made, told, windows, self.path)
+
+    def note(self, path: KeyPath, text: str) -> None:
+        self.document.problems.append(Problem(self.document.line(path), f"{path_text(path)} {text}".strip()))
+
+    def refuse(self) -> None:
+        strict_yaml.refuse(str(self.path), self.document.problems)
+
+    def data(self) -> dict[str, Any]:
+        data = self.document.data
+        if not isinstance(data, dict):
+            found = "is empty" if data is None else f"is {shown(data)}"
+            self.note((), f"the checklist {found}; it must be a mapping with the keys service, sources and kpis")
+            self.refuse()
+        return dict(data)
+
+    def environment(self, data: Mapping[str, Any], asked: str | None) -> str:
+        """The environment that is meant, "" for none; notes one that the checklist does not know."""
+        named, known = data.get("environment"), tuple(_mapping(data, "environments"))
+        chosen = asked or (named if isinstance(named, str) else "")
+        if known and not chosen:
+            self.note(("environments",), f"lists {', '.join(known)}; say which is meant: --environment, or the key environment")
+        elif known and chosen not in known:
+            self.note(("environment",), f"is {shown(chosen)}; use one of {', '.join(known)}{did_you_mean(chosen, known)}")
+        elif not known and named and chosen != named:
+            self.note(("environment",), f"is {shown(named)}, but {shown(chosen)} was asked for; list both under environments")
+        return chosen
+
+    def windows(self, form: ChecklistForm | None) -> Windows:
+        """The windows; notes those that do not fit together."""
+        try:
+            return Windows(**dict(form.windows)) if form else Windows()
+        except UsageError as error:
+            self.document.problems.append(Problem(self.document.line(("windows",)), str(error)))
+            return Windows()
+
+    def check_kpis(self, data: Mapping[str, Any], sources: Sequence[str]) -> None:
+        """Notes names given twice, and sources that are not there."""
+        if not sources:
+            self.note(("sources",), "names no source; the KPIs need at least one")
+        first: dict[str, int] = {}
+        for index, kpi in enumerate(_list(data, "kpis")):
+            name, source = kpi.get("name"), kpi.get("source")
+            if isinstance(name, str) and first.setdefault(name, index) != index:
+                self.note(("kpis", index, "name"), f"is {shown(name)}, as is kpis[{first[name]}].name; names must be unique")
+            if source is None and len(sources) > 1:
+                self.note(("kpis", index, "source"), f"is missing; use one of {', '.join(sources)}")
+            elif sources and isinstance(source, str) and source not in sources:
+                self.note(("kpis", index, "source"), f"is {shown(source)}; use one of {', '.join(sources)}{did_you_mean(source, sources)}")
+
+    def check_sinks(self, sinks: Sequence[Place]) -> None:
+        """Notes sinks that are the same as one before."""
+        for index, (path, raw) in enumerate(sinks):
+            same = next((before for before, other in sinks[:index] if other == raw), None)
+            if same:
+                self.note(path, f"is the same as {path_text(same)}; leave one out")
+
+    def plugin(self, path: KeyPath, raw: Mapping[str, Any], kind: Kind) -> Plugin:
+        """The source or sink at `path`, variables filled in; notes what is wrong with it."""
+        written = {key: value for key, value in raw.items() if key != "type"}
+        filled = variables.fill(written, self.environ)
+        for inside, text in filled.problems:
+            self.note((*path, *inside), text)
+        plugin = Plugin(
+            type=str(raw.get("type", "")),
+            settings=filled.settings,
+            where=f"{self.path}:{self.document.line(path)}: {path_text(path)}",
+            folder=self.path.parent,
+            origins={key: Origin(f"{self.path}:{self.document.line((*path, key))}", value) for key, value in written.items()},
+            secrets=frozenset(filled.secrets),
+        )
+        if isinstance(raw.get("type"), str) and not filled.problems:
+            for problem in registry.problems(plugin, kind):
+                self.note((*path, problem.key), problem.text)
+        return plugin
+
+
+def _checklist(
+    form: ChecklistForm, environment: str, sources: Mapping[str, Plugin], sinks: tuple[Plugin, ...], windows: Windows, path: Path
+) -> Checklist:
+    only_source = next(iter(sources)) if len(sources) == 1 else ""
+    made = Checklist(
+        service=form.service,
+        environment=environment,
+        sources=sources,
+        sinks=sinks,
+        windows=windows,
+        kpis=tuple(_kpi(kpi, only_source) for kpi in form.kpis),
+        false_alarms=form.false_alarms,
+        correction=form.correction,
+        calendar=Calendar(timezone=form.timezone),
+        path=path,
+        secrets=frozenset().union(*(plugin.secrets for plugin in (*sources.values(), *sinks))),
+    )
+    return replace(made, digest=_digest(made))
+
+
+def _kpi(form: KpiForm, only_source: str) -> Kpi:
+    given = {name: value for name, value in form if value is not None}
+    return Kpi(**{"source": only_source, **given})
+
+
+def _digest(checklist: Checklist) -> str:
+    """Sha256 of everything that can change an answer or who is told, variables as they are written."""
+
+    def plugin(one: Plugin) -> list[Any]:
+        return [one.type, {key: origin.written for key, origin in one.origins.items()}]
+
+    content = {
+        "service": checklist.service,
+        "environment": checklist.environment,
+        "sources": {name: plugin(source) for name, source in checklist.sources.items()},
+        "sinks": [plugin(sink) for sink in checklist.sinks],
+        "windows": asdict(checklist.windows),
+        "kpis": [asdict(kpi) for kpi in checklist.kpis],
+        "false_alarms": checklist.false_alarms,
+        "correction": checklist.correction,
+        "calendar": asdict(checklist.calendar),
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _sources(data: Mapping[str, Any], environment: str) -> list[Place]:
+    """The sources of an environment: those at the top, replaced and added to by its own."""
+    own = _mapping(_mapping(data, "environments").get(environment), "sources")
+    places: dict[str, Place] = {name: (("sources", name), raw) for name, raw in _mapping(data, "sources").items()}
+    places |= {name: (("environments", environment, "sources", name), raw) for name, raw in own.items()}
+    return [(path, raw) for path, raw in places.values() if isinstance(raw, dict)]
+
+
+def _sinks(data: Mapping[str, Any], environment: str) -> list[Place]:
+    """The sinks of an environment: its own if it lists any (or none), else those at the top."""
+    own = _mapping(data, "environments").get(environment)
+    if isinstance(own, dict) and "sinks" in own:
+        return _sink_places(own, ("environments", environment))
+    return _sink_places(data, ())
+
+
+def _sink_places(data: Mapping[str, Any], path: KeyPath) -> list[Place]:
+    return [((*path, "sinks", index), raw) for index, raw in enumerate(_list(data, "sinks")) if raw]
+
+
+def _all_places(data: Mapping[str, Any]) -> Iterator[Place]:
+    """Every source and sink of the file, whatever the environment."""
+    for environment in ("", *_mapping(data, "environments")):
+        yield from _sources(data, environment)
+        yield from _sinks(data, environment)
+
+
+def _mapping(data: Any, key: str) -> Mapping[str, Any]:
+    """The mapping under `key`, empty if there is none: whether it should be there is the form's to say."""
+    found = data.get(key) if isinstance(data, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _list(data: Any, key: str) -> list[Mapping[str, Any]]:
+    """The list under `key` with every item that is no mapping as an empty one."""
+    found = data.get(key) if isinstance(data, dict) else None
+    return [item if isinstance(item, dict) else {} for item in found] if isinstance(found, list) else []
