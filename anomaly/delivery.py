@@ -64,7 +64,7 @@ def deliver(
     sinks: Sequence[tuple[str, Sink]],
     *,
     key: str,
-    patience: Patience = Patience(),  # noqa: B008  a frozen value
+    patience: Patience = Patience(),
     redact: Callable[[str], str] | None = None,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,

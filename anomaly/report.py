@@ -6,7 +6,7 @@ Everything that tells people goes through here, so that a fact reads the same on
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -246,7 +246,11 @@ def to_dict(report: Report, *, key: str | None = None, deliveries: Sequence[Rece
         "verdict": str(report.verdict),
         "final": report.final,
         "release": _release(report.release),
-        "windows": {"baseline": _window(report.baseline), "observation": _window(report.observation), "step_s": report.step.total_seconds()},
+        "windows": {
+            "baseline": _window(report.baseline),
+            "observation": _window(report.observation),
+            "step_s": report.step.total_seconds(),
+        },
         "false_alarms": _finite(report.false_alarms),
         "findings": [_finding(finding) for finding in report.findings],
         "made": {str(name): str(value) for name, value in report.made.items()},

@@ -107,7 +107,9 @@ class WebhookSink:
         if response.ok and not response.is_redirect and status < 300:  # noqa: PLR2004  2xx
             return Receipt("webhook", delivered=True, detail=f"{where} answered {status}")
         if 300 <= status < 400:  # noqa: PLR2004  3xx
-            raise SinkError(f"{where} answered {status}, a redirect{_redirect(response)}; write the URL it leads to, redirects are not followed")
+            raise SinkError(
+                f"{where} answered {status}, a redirect{_redirect(response)}; write the URL it leads to, redirects are not followed"
+            )
         said = self._said(response)
         text = f"{where} answered {status}" + (f": {said}" if said else "")
         if status in RETRYABLE or status >= 500:  # noqa: PLR2004  5xx
@@ -228,4 +230,6 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
             continue
         seen.add(id(one))
         yield one
-        waiting += [cause for cause in (one.__cause__, one.__context__, getattr(one, "reason", None), *one.args) if isinstance(cause, BaseException)]
+        waiting += [
+            cause for cause in (one.__cause__, one.__context__, getattr(one, "reason", None), *one.args) if isinstance(cause, BaseException)
+        ]

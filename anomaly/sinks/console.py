@@ -1,0 +1,289 @@
+"""The report as a table for people: the answer first, then what moved, what was fine and what could not be judged."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from io import StringIO
+from typing import ClassVar, TextIO
+
+from rich import box
+from rich.cells import cell_len
+from rich.console import Console, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from anomaly import report as say
+from anomaly import wording
+from anomaly.contracts import Message, Receipt
+from anomaly.errors import SinkError
+from anomaly.model import Finding, ReleaseVerdict, Report, Verdict
+
+PLAIN_WIDTH = 100  # where the output is no terminal; wide enough for a KPI with its segment
+NARROWEST, WIDEST = 60, 160  # a narrower table can't be read, nor can a wider one
+MOST_ROWS = 40  # of a section; the JSON holds them all
+MOST_QUERIES = 5
+LONGEST_QUERY = 600
+NARROWEST_NAME, NARROWEST_LAST, GAP = 15, 12, 2  # columns of a table's first and last column, and between any two
+MOVED = frozenset({Verdict.REGRESSED, Verdict.IMPROVED, Verdict.RECOVERED})
+SIGNS = {
+    Verdict.REGRESSED: ("✗", "bold red"),
+    Verdict.IMPROVED: ("✓", "green"),
+    Verdict.RECOVERED: ("✓", "green"),
+    Verdict.OK: ("✓", "green"),
+    Verdict.INCONCLUSIVE: ("?", "yellow"),
+    Verdict.NO_DATA: ("?", "yellow"),
+    Verdict.ERROR: ("!", "bold magenta"),
+}
+ANSWERS = {
+    ReleaseVerdict.FAIL: "bold red",
+    ReleaseVerdict.PASS: "bold green",
+    ReleaseVerdict.INCONCLUSIVE: "bold yellow",
+    ReleaseVerdict.ERROR: "bold magenta",
+}
+ASCII = str.maketrans({"✗": "x", "✓": "+", "…": "~", "─": "-", "–": "-"})
+
+
+class Look(StrEnum):
+    """How the report is drawn: as bare text, with lines, or with lines and colours."""
+
+    BARE = "bare"
+    LINED = "lined"
+    COLOURED = "coloured"
+
+
+@dataclass(frozen=True, slots=True)
+class Canvas:
+    """What the report is drawn on."""
+
+    width: int
+    look: Look
+
+
+class ConsoleSink:
+    """Prints the report on standard output."""
+
+    outside: ClassVar[frozenset[str]] = frozenset({"stream", "environ"})
+
+    def __init__(self, *, stream: TextIO | None = None, environ: Mapping[str, str] = os.environ) -> None:
+        self._stream = stream
+        self._environ = environ
+
+    def send(self, message: Message, /) -> Receipt:
+        try:
+            show(message.report, self._stream or sys.stdout, environ=self._environ)
+        except (OSError, ValueError) as error:  # ValueError: the stream is closed
+            raise SinkError(f"standard output: {error}") from error
+        return Receipt("console", delivered=True)
+
+
+def show(report: Report, stream: TextIO, *, environ: Mapping[str, str] = os.environ) -> None:
+    """Prints the report as `stream` bears it: lines and colours on a terminal only, no colours under NO_COLOR.
+
+    What the stream's encoding can't hold is written as `?`. Raises OSError as the stream does.
+    """
+    text = render(report, width=width_of(stream, environ), look=look_of(stream, environ))
+    stream.write(_encodable(text, stream.encoding or "utf-8"))
+    stream.flush()
+
+
+def look_of(stream: TextIO, environ: Mapping[str, str]) -> Look:
+    """How to draw on `stream`; NO_COLOR counts when it is not empty (no-color.org)."""
+    if not stream.isatty() or environ.get("TERM") == "dumb":
+        return Look.BARE
+    return Look.LINED if environ.get("NO_COLOR") else Look.COLOURED
+
+
+def width_of(stream: TextIO, environ: Mapping[str, str]) -> int:
+    """The columns of the terminal, or of COLUMNS, within what can be read."""
+    if environ.get("COLUMNS", "").isdecimal():
+        return max(NARROWEST, min(WIDEST, int(environ["COLUMNS"][:6])))
+    if not stream.isatty():
+        return PLAIN_WIDTH
+    return max(NARROWEST, min(WIDEST, shutil.get_terminal_size((80, 24)).columns))
+
+
+def render(report: Report, *, width: int = 80, look: Look = Look.BARE) -> str:
+    """The report as text of at most `width` columns, its first line the headline; foreign text in it is harmless."""
+    out = StringIO()
+    console = Console(
+        file=out,
+        width=width,
+        force_terminal=look is Look.COLOURED,
+        color_system="standard" if look is Look.COLOURED else None,
+        legacy_windows=False,
+        markup=False,
+        emoji=False,
+        highlight=False,
+        _environ={},
+    )
+    for part in _parts(report, Canvas(width, look)):
+        console.print(part, soft_wrap=look is Look.BARE and isinstance(part, Text))  # bare text goes to files: a line is a line
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+
+
+def _encodable(text: str, encoding: str) -> str:
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return text.translate(ASCII).encode(encoding, "replace").decode(encoding)
+    return text
+
+
+def _parts(report: Report, canvas: Canvas) -> Iterator[RenderableType]:
+    findings = say.ordered(report.findings)
+    yield _headline(report, canvas.look)
+    yield from _queries([finding for finding in findings if say.fails(finding)], canvas.look)
+    yield _release_line(report)
+    sections: Sequence[tuple[Callable[[list[Finding], Report, Canvas], Table], list[Finding]]] = (
+        (_moved, [finding for finding in findings if finding.verdict in MOVED]),
+        (_not_judged, [finding for finding in findings if finding.verdict in say.UNJUDGED]),
+        (_fine, [finding for finding in findings if finding.verdict is Verdict.OK]),
+    )
+    for section, rows in sections:
+        if rows:
+            yield Text()
+            yield section(rows[:MOST_ROWS], report, canvas)
+        if len(rows) > MOST_ROWS:
+            yield Text(f"  … and {len(rows) - MOST_ROWS} more; the JSON holds them all", style="dim")
+    yield from _notes(findings)
+    if any(say.detectable_words(finding) for finding in findings if finding.verdict is Verdict.OK):
+        yield Text("\n  would have seen: a change of that size is found in four of five releases", style="dim")
+
+
+def _headline(report: Report, look: Look) -> RenderableType:
+    verdict, _, rest = say.headline(report).partition("  ")
+    if look is Look.BARE:
+        return Text(f"{verdict}  {rest}")
+    hanging = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
+    hanging.add_row(Text(verdict, style=ANSWERS[report.verdict]), Text(rest, style="bold"))
+    return hanging
+
+
+def _queries(failing: Iterable[Finding], look: Look) -> Iterator[RenderableType]:
+    """The resolved query of each KPI that fails the release, once for all of its segments."""
+    kpis: dict[str, Finding] = {}
+    for finding in failing:
+        kpis.setdefault(finding.kpi, finding)
+    for finding in [*kpis.values()][:MOST_QUERIES]:
+        if finding.query:
+            over = f" / {wording.plain(finding.denominator, LONGEST_QUERY)}" if finding.denominator else ""
+            line = f"{wording.plain(finding.kpi, say.LONGEST_NAME)} = {wording.plain(finding.query, LONGEST_QUERY)}{over}"
+            yield Text(f"      {line}") if look is Look.BARE else Padding(Text(line, style="dim"), (0, 0, 0, 6))
+
+
+def _release_line(report: Report) -> Text:
+    """Which release, and what was compared with what; times are UTC."""
+    release, day = report.release, report.release.started_at.date()
+    named = " ".join(part for part in (release.service, release.version) if part) or "release"
+    place = f" in {release.environment}" if release.environment else ""
+    days = report.baseline.length.total_seconds() / 86400
+    seen = f"{wording.clock(report.observation.start, day)} to {wording.clock(report.observation.end, day)}"
+    steps = say.progress(report.findings)
+    return Text(
+        f"{wording.plain(named + place, 120)}, released {wording.clock(release.started_at, None)} UTC; "
+        f"observed {seen}{f' ({steps})' if steps else ''} against {wording.number(days)} days before",
+        style="dim",
+    )
+
+
+def _table(canvas: Canvas, columns: Mapping[str, Sequence[Text | str]]) -> Table:
+    """A table of the given columns. The first and the last take what is left and wrap; the others, if they fit, don't."""
+    bare = canvas.look is Look.BARE
+    table = Table(box=None if bare else box.SIMPLE_HEAD, padding=(0, GAP if bare else GAP - 1, 0, 0), pad_edge=False, show_edge=False)
+    names = list(columns)
+    left = canvas.width - NARROWEST_NAME - NARROWEST_LAST - GAP * (len(columns) - 1)
+    for name, cells in columns.items():
+        longest = max(cell_len(line) for cell in (name, *cells) for line in str(cell).split("\n"))
+        keep = name not in (names[0], names[-1]) and longest <= left
+        left -= longest if keep else 0
+        table.add_column(name, overflow="fold", no_wrap=keep, min_width=NARROWEST_NAME if name == names[0] else None)
+    for row in zip(*columns.values(), strict=True):
+        table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
+    return table
+
+
+def _moved(findings: list[Finding], report: Report, canvas: Canvas) -> Table:
+    return _table(
+        canvas,
+        {
+            "KPI": [_name(finding) for finding in findings],
+            "verdict": [_verdict(finding) for finding in findings],
+            "effect [95 %]": [say.change_words(finding) for finding in findings],
+            "since": [say.onset_words(finding, report.release) for finding in findings],
+            "p": [_p(finding) for finding in findings],
+            "observed vs expected": [_versus(finding) for finding in findings],
+        },
+    )
+
+
+def _fine(findings: list[Finding], _report: Report, canvas: Canvas) -> Table:
+    return _table(
+        canvas,
+        {
+            "KPI": [_name(finding) for finding in findings],
+            "verdict": [_verdict(finding) for finding in findings],
+            "effect [95 %]": [say.effect_words(finding) for finding in findings],
+            "would have seen": [say.detectable_words(finding) or "not known" for finding in findings],
+            "observed vs expected": [_versus(finding) for finding in findings],
+        },
+    )
+
+
+def _not_judged(findings: list[Finding], _report: Report, canvas: Canvas) -> Table:
+    return _table(
+        canvas,
+        {
+            "KPI": [_name(finding) for finding in findings],
+            "verdict": [_verdict(finding) for finding in findings],
+            "why": [_why(finding) for finding in findings],
+        },
+    )
+
+
+def _why(finding: Finding) -> str:
+    effect = say.effect_words(finding)
+    return say.reason_words(finding) + (f" ({effect} as far as seen)" if effect else "")
+
+
+def _p(finding: Finding) -> str:
+    if finding.p_value is None or finding.verdict is not Verdict.REGRESSED:
+        return ""
+    return wording.p_value(finding.p_value).removeprefix("p ").removeprefix("= ")
+
+
+def _versus(finding: Finding) -> str:
+    return say.versus_words(finding).replace("vs expected", "vs")
+
+
+def _name(finding: Finding) -> Text:
+    labels = say.segment_words(finding.segment)
+    name = Text(wording.plain(finding.kpi, say.LONGEST_NAME))
+    return name.append(f" ({labels})", style="dim") if labels else name
+
+
+def _verdict(finding: Finding) -> Text:
+    """A sign, the word, and below it what lessens or raises its weight; the colour only repeats the word."""
+    sign, colour = SIGNS[finding.verdict]
+    marks = [mark for mark, holds in (("dry run", finding.dry_run), ("critical", finding.critical and say.fails(finding))) if holds]
+    text = Text(f"{sign} {finding.verdict.replace('_', ' ')}", style="dim" if finding.dry_run else colour)
+    return text.append(f"\n  {', '.join(marks)}", style="dim") if marks else text
+
+
+def _notes(findings: Iterable[Finding]) -> Iterator[RenderableType]:
+    """Each note once, with the KPIs that it is about."""
+    about: dict[str, list[str]] = {}
+    for finding in findings:
+        for note in finding.notes:
+            names = about.setdefault(wording.plain(note, say.LONGEST_REASON), [])
+            names += [] if finding.kpi in names else [finding.kpi]
+    if about:
+        yield Text()
+    for note, names in about.items():
+        who = wording.plain(", ".join(names[:2]), 2 * say.LONGEST_NAME) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
+        yield Text(f"  {who}: {note}")

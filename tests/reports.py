@@ -1,0 +1,277 @@
+"""Reports built by hand, for every test that shows or sends one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pandas as pd
+
+from anomaly.model import ChangeKind, Direction, Finding, Flagged, NoData, Release, ReleaseVerdict, Report, Verdict, Window
+
+RELEASED = datetime(2025, 11, 4, 10, 30, tzinfo=UTC)
+OBSERVED_FROM = RELEASED + timedelta(minutes=10)
+STEP = timedelta(minutes=5)
+COUNTRY_ERRORS = 'sum by (country) (increase(http_errors_total{service="shop"}[5m]))'
+COUNTRY_REQUESTS = 'sum by (country) (increase(http_requests_total{service="shop"}[5m]))'
+POINTS = ("kpi", "segment", "time", "observed", "expected", "lower", "upper", "z", "flagged")
+
+
+def at(text: str) -> datetime:
+    """`10:35` on the day of the release, or an ISO time."""
+    return datetime.fromisoformat(text if len(text) > 5 else f"2025-11-04T{text}").replace(tzinfo=UTC)
+
+
+REGRESSED = Finding(
+    kpi="checkout errors",
+    segment={"country": "DE"},
+    verdict=Verdict.REGRESSED,
+    reason="+212 % [180, 240] vs expected 0.01, p < 0.0001, since 10:40, tolerance 5 %",
+    kind=ChangeKind.LEVEL,
+    p_value=3.2e-7,
+    level=0.002,
+    observed=0.0312,
+    expected=0.01,
+    effect=2.12,
+    effect_interval=(1.8, 2.4),
+    effect_absolute=0.0212,
+    effect_absolute_interval=(0.018, 0.024),
+    detectable_effect=0.21,
+    detectable_absolute=0.0021,
+    onset=at("10:40"),
+    flagged=Flagged(count=61, first=at("10:40"), worst=at("12:05"), worst_z=9.7),
+    steps=72,
+    steps_planned=72,
+    volume=48210,
+    weight=0.6,
+    direction=Direction.UP,
+    tolerance=0.05,
+    floor=0.001,
+    critical=True,
+    query=COUNTRY_ERRORS,
+    denominator=COUNTRY_REQUESTS,
+    evidence={"test": "level of the observation against 276 placebo releases", "surprise": 6.4, "placebo releases": 276},
+)
+IMPROVED = Finding(
+    kpi="sign-ups",
+    segment={"country": "FR"},
+    verdict=Verdict.IMPROVED,
+    reason="+8.4 % [3.1, 13.8] vs expected 41.2, since 11:20",
+    kind=ChangeKind.LEVEL,
+    p_value=0.998,
+    level=0.0007,
+    observed=44.7,
+    expected=41.2,
+    effect=0.084,
+    effect_interval=(0.031, 0.138),
+    effect_absolute=3.5,
+    effect_absolute_interval=(1.3, 5.7),
+    onset=at("11:20"),
+    steps=72,
+    steps_planned=72,
+    direction=Direction.DOWN,
+    unit="per step",
+    query="sum by (country) (increase(signups_total[5m]))",
+)
+RAMP = Finding(
+    kpi="pages per visit",
+    verdict=Verdict.REGRESSED,
+    reason="-6.1 % [-8.2, -4] vs expected 5.1, p = 0.0004, since 13:15, tolerance 2 %",
+    kind=ChangeKind.RAMP,
+    p_value=0.0004,
+    level=0.0012,
+    observed=4.79,
+    expected=5.1,
+    effect=-0.061,
+    effect_interval=(-0.082, -0.04),
+    onset=at("13:15"),
+    steps=72,
+    steps_planned=72,
+    direction=Direction.DOWN,
+    tolerance=0.02,
+    weight=0.3,
+    query='sum(increase(page_views_total{service="shop"}[5m]))',
+    denominator='sum(increase(visits_total{service="shop"}[5m]))',
+)
+SPIKES = Finding(
+    kpi="payment timeouts",
+    verdict=Verdict.REGRESSED,
+    reason="9 spikes in 72 steps, 0 to 1 expected, p = 0.0021, since 11:05",
+    kind=ChangeKind.SPIKES,
+    p_value=0.0021,
+    level=0.003,
+    observed=0.4,
+    expected=0.0,
+    effect_absolute=0.4,
+    effect_absolute_interval=(0.2, 0.7),
+    onset=at("11:05"),
+    steps=72,
+    steps_planned=72,
+    direction=Direction.UP,
+    dry_run=True,
+    unit="per step",
+    query="sum(increase(payment_timeouts_total[5m]))",
+)
+LATENCY = Finding(
+    kpi="p95 latency",
+    verdict=Verdict.OK,
+    reason="nothing found: +0.4 % [-1.1, 1.9]",
+    p_value=0.34,
+    level=0.0014,
+    observed=413.2,
+    expected=411.6,
+    effect=0.004,
+    effect_interval=(-0.011, 0.019),
+    detectable_effect=0.032,
+    detectable_absolute=13.2,
+    steps=72,
+    steps_planned=72,
+    unit="ms",
+    direction=Direction.UP,
+    query='histogram_quantile(0.95, sum by (le) (rate(http_request_duration_seconds_bucket{service="shop"}[5m])))',
+)
+REVENUE = Finding(
+    kpi="revenue",
+    verdict=Verdict.OK,
+    reason="nothing found: -2 % [-6.5, 2.6]",
+    p_value=0.21,
+    level=0.0014,
+    observed=18420.0,
+    expected=18796.0,
+    effect=-0.02,
+    effect_interval=(-0.065, 0.026),
+    detectable_effect=0.09,
+    detectable_absolute=1690.0,
+    steps=72,
+    steps_planned=72,
+    unit="EUR",
+    weight=0.6,
+    direction=Direction.DOWN,
+    query="sum(increase(revenue_eur_total[5m]))",
+)
+CRASHES = Finding(
+    kpi="crashes",
+    verdict=Verdict.OK,
+    reason="nothing found: no crash in 28 days, none since",
+    observed=0.0,
+    expected=0.0,
+    effect_absolute=0.0,
+    detectable_absolute=0.04,
+    steps=72,
+    steps_planned=72,
+    unit="per step",
+    direction=Direction.UP,
+    query="sum(increase(crashes_total[5m]))",
+)
+NEW_SEGMENT = Finding(
+    kpi="sign-ups",
+    segment={"country": "AT"},
+    verdict=Verdict.INCONCLUSIVE,
+    reason="no baseline: seen only after the release",
+    steps=72,
+    steps_planned=72,
+    query="sum by (country) (increase(signups_total[5m]))",
+)
+GAPS = Finding(
+    kpi="conversion",
+    verdict=Verdict.NO_DATA,
+    reason="31 of 72 steps missing, 0.4 expected, p < 0.0001",
+    p_value=1e-9,
+    steps=41,
+    steps_planned=72,
+    no_data=NoData.FAIL,
+    query="sum(increase(orders_total[5m]))",
+    denominator="sum(increase(visits_total[5m]))",
+)
+REFUSED = Finding(
+    kpi="search latency",
+    verdict=Verdict.ERROR,
+    reason='prometheus answered 400: parse error: unexpected identifier "x" in label matching',
+    steps_planned=72,
+    query="sum(rate(search_seconds_sum{x}[5m]))",
+)
+SHORT_HISTORY = "the source keeps 15 of the 28 days asked for"
+
+
+def report(verdict: ReleaseVerdict, *findings: Finding, final: bool = True) -> Report:
+    """A report on shop 1.4.2 with the given findings and no points."""
+    return Report(
+        release=Release(RELEASED, RELEASED + timedelta(minutes=5), "shop", "1.4.2", "production"),
+        verdict=verdict,
+        final=final,
+        findings=findings,
+        points=pd.DataFrame(columns=list(POINTS)),
+        baseline=Window(RELEASED - timedelta(days=28), RELEASED),
+        observation=Window(OBSERVED_FROM, OBSERVED_FROM + timedelta(hours=6)),
+        step=STEP,
+        false_alarms=0.01,
+        made={"version": "0.1.0", "checklist": "9f2c1e", "correction": "holm"},
+    )
+
+
+def failing() -> Report:
+    """One regression in one country, everything else fine or better."""
+    healthy = replace(
+        REGRESSED, segment={"country": "FR"}, verdict=Verdict.OK, reason="nothing found", effect=0.03, observed=0.0103, onset=None
+    )
+    healthy = replace(healthy, effect_interval=(-0.11, 0.18), flagged=None, kind=None, p_value=0.4)
+    return report(ReleaseVerdict.FAIL, LATENCY, healthy, IMPROVED, REGRESSED, REVENUE, CRASHES)
+
+
+def messy() -> Report:
+    """Several regressions, and KPIs without an answer for every reason there is."""
+    noted = replace(RAMP, notes=(SHORT_HISTORY,))
+    return report(ReleaseVerdict.FAIL, replace(LATENCY, notes=(SHORT_HISTORY,)), noted, NEW_SEGMENT, REGRESSED, GAPS, SPIKES, REFUSED)
+
+
+def passing() -> Report:
+    """Nothing found."""
+    return report(ReleaseVerdict.PASS, LATENCY, REVENUE, CRASHES)
+
+
+def early() -> Report:
+    """A look before the watch is over."""
+    reason = "nothing so far, 12 of 72 steps"
+    return report(
+        ReleaseVerdict.INCONCLUSIVE,
+        *(replace(finding, verdict=Verdict.INCONCLUSIVE, reason=reason, steps=12) for finding in (LATENCY, REVENUE, CRASHES)),
+        final=False,
+    )
+
+
+def dead_source() -> Report:
+    """A source that fails, beside one that answers."""
+    return report(ReleaseVerdict.ERROR, LATENCY, replace(REFUSED, critical=True), REVENUE)
+
+
+HOSTILE = (
+    "[bold red]x[/] [link=javascript:alert(1)]y[/link]",
+    "\x1b[31mred\x1b[0m\x1b]0;title\x07\x9b2J",
+    "line\nbreak\r\n::error file=a::b\t##vso[task.complete]",
+    "\u202eright to left\u2066\u200f\u2028\u2029\u0085",
+    "</script><img src=x onerror=alert(1)> @channel :smile: =cmd()",
+    "\ud800 lone \udfff",
+    "漢字" * 50_000,
+    "x" * 100_000,
+    "::stop-commands::x",
+    "",
+)
+
+
+def hostile(text: str) -> Report:
+    """`text` wherever a stranger may put text."""
+    bad = replace(
+        REGRESSED,
+        kpi=text,
+        segment={text: text},
+        reason=text,
+        unit=text,
+        query=text,
+        denominator=text,
+        notes=(text,),
+        evidence={text: text},
+    )
+    error = replace(REFUSED, kpi=text, reason=text, query=text, notes=(text,))
+    fine = replace(LATENCY, kpi=text, unit=text, notes=(text,))
+    base = report(ReleaseVerdict.FAIL, bad, error, fine, replace(bad, segment={}, query="up"))
+    return replace(base, release=Release(RELEASED, None, text, text, text), made={text: text})
