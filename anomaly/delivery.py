@@ -120,9 +120,10 @@ class _Telling:
         return Receipt(self.name, delivered=delivered, detail=detail, attempts=max(1, retrying.statistics["attempt_number"]))
 
     def _pause(self, state: RetryCallState) -> float:
-        longest = self.patience.longest_pause.total_seconds()
-        pause = min(longest, self.patience.first_pause.total_seconds() * 2 ** (state.attempt_number - 1)) * (1 + self.rng.random()) / 2
-        asked = getattr(_error_of(state), "retry_after_s", None) or 0.0
+        full = self.patience.first_pause.total_seconds() * 2.0 ** (state.attempt_number - 1)
+        pause = min(full, self.patience.longest_pause.total_seconds()) * (1 + self.rng.random()) / 2
+        error = _error_of(state)
+        asked = (error.retry_after_s or 0.0) if isinstance(error, RetryableSinkError) else 0.0
         return max(pause, min(asked, self.patience.longest_retry_after.total_seconds()))
 
     def _is_over(self, state: RetryCallState, started: float) -> bool:

@@ -339,7 +339,7 @@ def _moment(moment: datetime | None) -> str | None:
 
 
 NUMBER, TEXT, COUNT, FLAG, TIME = "float64", "str", "int64", "bool", "time"
-COLUMNS = {
+COLUMNS: dict[str, Any] = {
     "kpi": TEXT,
     "segment": TEXT,
     "verdict": TEXT,

@@ -28,6 +28,7 @@ PLAIN_WIDTH = 100  # where the output is no terminal; wide enough for a KPI with
 NARROWEST, WIDEST = 60, 160  # a narrower table can't be read, nor can a wider one
 MOST_ROWS = 40  # of a section; the JSON holds them all
 MOST_QUERIES = 5
+MOST_NAMES = 2  # before a note
 LONGEST_QUERY = 600
 NARROWEST_NAME, NARROWEST_LAST, GAP = 15, 12, 2  # columns of a table's first and last column, and between any two
 MOVED = frozenset({Verdict.REGRESSED, Verdict.IMPROVED, Verdict.RECOVERED})
@@ -269,7 +270,7 @@ def _name(finding: Finding) -> Text:
 
 def _verdict(finding: Finding) -> Text:
     """A sign, the word, and below it what lessens or raises its weight; the colour only repeats the word."""
-    sign, colour = SIGNS[finding.verdict]
+    sign, colour = SIGNS[Verdict.REGRESSED if say.fails(finding) else finding.verdict]
     marks = [mark for mark, holds in (("dry run", finding.dry_run), ("critical", finding.critical and say.fails(finding))) if holds]
     text = Text(f"{sign} {finding.verdict.replace('_', ' ')}", style="dim" if finding.dry_run else colour)
     return text.append(f"\n  {', '.join(marks)}", style="dim") if marks else text
@@ -285,5 +286,6 @@ def _notes(findings: Iterable[Finding]) -> Iterator[RenderableType]:
     if about:
         yield Text()
     for note, names in about.items():
-        who = wording.plain(", ".join(names[:2]), 2 * say.LONGEST_NAME) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
+        who = wording.plain(", ".join(names[:MOST_NAMES]), MOST_NAMES * say.LONGEST_NAME)
+        who += f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
         yield Text(f"  {who}: {note}")
