@@ -92,7 +92,7 @@ class _Loader:
         windows = self.windows(form)
         self.refuse()
         assert form is not None  # noqa: S101  data that is no checklist has problems, and these were just refused
-        return _checklist(form, environment, made, told, windows, self.path)
+        return _checklist(form, environment=environment, sources=made, sinks=told, windows=windows, path=self.path)
 
     def note(self, path: KeyPath, text: str) -> None:
         self.document.problems.append(Problem(self.document.line(path), f"{path_text(path)} {text}".strip()))
@@ -110,8 +110,10 @@ class _Loader:
 
     def environment(self, data: Mapping[str, Any], asked: str | None) -> str:
         """The environment that is meant, "" for none; notes one that the checklist does not know."""
-        named, known = data.get("environment"), tuple(_mapping(data, "environments"))
-        chosen = asked or (named if isinstance(named, str) else "")
+        named, known = data.get("environment", ""), tuple(_mapping(data, "environments"))
+        if not isinstance(named, str):
+            return asked or ""
+        chosen = asked or named
         if known and not chosen:
             self.note(("environments",), f"lists {', '.join(known)}; say which is meant: --environment, or the key environment")
         elif known and chosen not in known:
@@ -133,7 +135,7 @@ class _Loader:
         if not sources:
             self.note(("sources",), "names no source; the KPIs need at least one")
         first: dict[str, int] = {}
-        for index, kpi in enumerate(_list(data, "kpis")):
+        for index, kpi in _items(data, "kpis"):
             name, source = kpi.get("name"), kpi.get("source")
             if isinstance(name, str) and first.setdefault(name, index) != index:
                 self.note(("kpis", index, "name"), f"is {shown(name)}, as is kpis[{first[name]}].name; names must be unique")
@@ -170,7 +172,7 @@ class _Loader:
 
 
 def _checklist(
-    form: ChecklistForm, environment: str, sources: Mapping[str, Plugin], sinks: tuple[Plugin, ...], windows: Windows, path: Path
+    form: ChecklistForm, *, environment: str, sources: Mapping[str, Plugin], sinks: tuple[Plugin, ...], windows: Windows, path: Path
 ) -> Checklist:
     only_source = next(iter(sources)) if len(sources) == 1 else ""
     made = Checklist(
@@ -190,7 +192,7 @@ def _checklist(
 
 
 def _kpi(form: KpiForm, only_source: str) -> Kpi:
-    given = {name: value for name, value in form if value is not None}
+    given = {name: getattr(form, name) for name in form.model_fields_set}
     return Kpi(**{"source": only_source, **given})
 
 
@@ -231,7 +233,7 @@ def _sinks(data: Mapping[str, Any], environment: str) -> list[Place]:
 
 
 def _sink_places(data: Mapping[str, Any], path: KeyPath) -> list[Place]:
-    return [((*path, "sinks", index), raw) for index, raw in enumerate(_list(data, "sinks")) if raw]
+    return [((*path, "sinks", index), raw) for index, raw in _items(data, "sinks")]
 
 
 def _all_places(data: Mapping[str, Any]) -> Iterator[Place]:
@@ -247,7 +249,7 @@ def _mapping(data: Any, key: str) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _list(data: Any, key: str) -> list[Mapping[str, Any]]:
-    """The list under `key` with every item that is no mapping as an empty one."""
-    found = data.get(key) if isinstance(data, dict) else None
-    return [item if isinstance(item, dict) else {} for item in found] if isinstance(found, list) else []
+def _items(data: Mapping[str, Any], key: str) -> list[tuple[int, Mapping[str, Any]]]:
+    """The mappings in the list under `key`, with their index."""
+    found = data.get(key)
+    return [(index, item) for index, item in enumerate(found) if isinstance(item, dict)] if isinstance(found, list) else []

@@ -13,14 +13,13 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
-from pydantic.json_schema import SkipJsonSchema
 
 from anomaly import settings
 from anomaly.errors import UsageError
 from anomaly.model import Calendar, Correction, Direction, Empty, Kpi, NoData, Windows
 from anomaly.registry import COLLECTORS, SINKS, Kind, built_in_settings
 from anomaly.settings import SettingError, did_you_mean, number, one_of
-from anomaly.strict_yaml import KeyPath, shown
+from anomaly.strict_yaml import KeyPath, kind_of, shown
 from anomaly.times import DURATION_PATTERN, duration_text, parse_duration
 
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -28,6 +27,7 @@ FALSE_ALARMS = 0.01
 KPI, WINDOWS, CALENDAR = Kpi(name="-"), Windows(), Calendar()  # the defaults
 LONGEST = timedelta(days=3660)  # ten years: beyond it a duration is a slip, and dates would overflow
 LONGEST_NAME = 200
+SECRET_PLACES = frozenset({"sources", "sinks", "environments"})  # what stands there is never shown
 PERCENT = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?%")
 NUMBER_AS_TEXT = re.compile(r"[-+.0-9eE_% ]+")
 PERCENT_SCHEMA = {"type": "string", "pattern": f"^{PERCENT.pattern}$"}
@@ -116,7 +116,10 @@ def _amount(value: Any) -> float:
 def _usage(value: Any) -> float | str:
     """A weight: a number, or the text of a query."""
     if not isinstance(value, str):
-        return _amount(value)
+        try:
+            return _amount(value)
+        except SettingError as error:
+            raise SettingError(f"{error} or a query") from None
     if NUMBER_AS_TEXT.fullmatch(value):
         raise SettingError("it must be a number without quotes, like 0.6, or a query")
     return _text(value)
@@ -181,6 +184,15 @@ def _length(default: timedelta, description: str) -> Any:
     return Field(default=default, description=description, json_schema_extra={"default": duration_text(default)})
 
 
+def _without_default(schema: dict[str, Any]) -> None:
+    schema.pop("default")
+
+
+def _optional(default: Any, description: str) -> Any:
+    """A key without a value of its own when it is left out."""
+    return Field(default=default, description=description, json_schema_extra=_without_default)
+
+
 class Form(BaseModel):
     """A mapping with known keys."""
 
@@ -219,17 +231,17 @@ class EnvironmentForm(Form):
     sources: dict[Name, SourceForm] = Field(
         default={}, description="Added to the sources of the checklist; one of the same name is replaced."
     )
-    sinks: list[SinkForm] | SkipJsonSchema[None] = Field(default=None, description="Instead of the sinks of the checklist.")
+    sinks: list[SinkForm] = _optional([], "Instead of the sinks of the checklist.")
 
 
 class KpiForm(Form):
     """A number that matters."""
 
     name: Name = Field(description="How the KPI is called in every answer; unique.")
-    source: Name | SkipJsonSchema[None] = Field(default=None, description="Which source is asked; may be left out if there is one.")
+    source: Name = _optional(KPI.source, "Which source is asked; may be left out if there is one.")
     query: Text = Field(description="What the source is asked: PromQL with $step, or a column of a file.")
-    denominator: Text | SkipJsonSchema[None] = Field(default=None, description="Makes the KPI a ratio of two counts: query / denominator.")
-    unit: Name | SkipJsonSchema[None] = Field(default=None, description="The unit that values are shown with.")
+    denominator: Text = _optional("", "Makes the KPI a ratio of two counts: query / denominator.")
+    unit: Name = _optional(KPI.unit, "The unit that values are shown with.")
     direction: Annotated[Direction, _word(Direction)] = Field(default=KPI.direction, description="The bad direction.")
     tolerance: Share = Field(default=KPI.tolerance, description="Relative change that is accepted: 5% or 0.05.")
     floor: Amount = Field(
@@ -237,13 +249,13 @@ class KpiForm(Form):
     )
     critical: Truth = Field(default=KPI.critical, description="Gets at least an equal share of false_alarms, and its source must answer.")
     usage: Usage = Field(default=KPI.usage, description="Weight: a number, or a query whose total over the baseline is the weight.")
-    by: Labels = Field(default=KPI.by, description="Labels that split the KPI into segments.")
+    by: Labels = _optional(KPI.by, "Labels that split the KPI into segments.")
     min_volume: Amount = Field(
         default=KPI.min_volume, description="Least total of the denominator over the observation; with less, inconclusive."
     )
     no_data: Annotated[NoData, _word(NoData)] = Field(default=KPI.no_data, description="What missing data means for the release.")
     empty: Annotated[Empty, _word(Empty)] = Field(default=KPI.empty, description="What a step without a sample means.")
-    per: PositiveDuration | SkipJsonSchema[None] = Field(default=None, description="Declares a rate: 1s for values per second.")
+    per: PositiveDuration = _optional(timedelta(0), "Declares a rate: 1s for values per second.")
     dry_run: Truth = Field(default=KPI.dry_run, description="Judged and shown, but can't fail the release.")
 
 
@@ -251,7 +263,7 @@ class ChecklistForm(Form):
     """KPIs judged the same way before and after a release, in staging and in production."""
 
     service: Name = Field(description="What is released.")
-    environment: Name | SkipJsonSchema[None] = Field(default=None, description="The environment that is meant unless another is asked for.")
+    environment: Name = _optional("", "The environment that is meant unless another is asked for.")
     environments: dict[Name, EnvironmentForm] = Field(default={}, description="What differs between environments.")
     sources: dict[Name, SourceForm] = Field(default={}, description="Where KPIs are read, by name.")
     windows: WindowsForm = Field(default=WindowsForm(), description="How much is looked at.")
@@ -279,7 +291,8 @@ def _path(loc: tuple[str | int, ...]) -> KeyPath:
 
 
 def _problem(error: Any) -> str:
-    kind, value, path = error["type"], error["input"], error["loc"]
+    kind, path = error["type"], error["loc"]
+    found = shown(error["input"]) if path and path[0] not in SECRET_PLACES else kind_of(error["input"])
     match kind:
         case "extra_forbidden":
             known = tuple(_form_at(path).model_fields)
@@ -289,11 +302,11 @@ def _problem(error: Any) -> str:
         case "too_short":
             return "is empty; list at least one"
         case "value_error":
-            return f"is {shown(value)}; {error['ctx']['error']}"
+            return f"is {found}; {error['ctx']['error']}"
         case "list_type":
-            return f"is {shown(value)}; it must be a list"
+            return f"is {found}; it must be a list"
         case _:
-            return f"is {shown(value)}; it must be a mapping"
+            return f"is {found}; it must be a mapping"
 
 
 def _form_at(path: tuple[str | int, ...]) -> type[Form]:
@@ -306,10 +319,17 @@ def _form_at(path: tuple[str | int, ...]) -> type[Form]:
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of a checklist, with the settings of the built-in sources and sinks."""
-    schema = ChecklistForm.model_json_schema()
+    schema = _untitled(ChecklistForm.model_json_schema())
     schema["$defs"]["SourceForm"] |= _by_type(COLLECTORS)
     schema["$defs"]["SinkForm"] |= _by_type(SINKS)
-    return {"$schema": SCHEMA_DIALECT, "title": "anomaly checklist", **{key: value for key, value in schema.items() if key != "title"}}
+    return {"$schema": SCHEMA_DIALECT, "title": "anomaly checklist", **schema}
+
+
+def _untitled(schema: Any) -> Any:
+    """The schema without the titles that pydantic makes of class and field names."""
+    if isinstance(schema, dict):
+        return {key: _untitled(value) for key, value in schema.items() if not (key == "title" and isinstance(value, str))}
+    return [_untitled(item) for item in schema] if isinstance(schema, list) else schema
 
 
 def _by_type(kind: Kind) -> dict[str, Any]:

@@ -17,7 +17,8 @@ from anomaly.contracts import Collector, Sink
 from anomaly.errors import ChecklistError, UsageError
 from anomaly.redaction import Redactor
 from anomaly.settings import Setting, SettingError, coerce, did_you_mean, outside_of, settings_of
-from anomaly.strict_yaml import shown
+from anomaly.strict_yaml import kind_of, shown
+from anomaly.variables import is_secret_name
 
 DISTRIBUTION = "release-anomaly"
 EXTRAS = {"pyarrow": "parquet"}  # module → the extra that brings it
@@ -180,7 +181,9 @@ def _prepare(plugin: Plugin, known: Mapping[str, Setting]) -> tuple[dict[str, An
 
 def _written(plugin: Plugin, key: str) -> str:
     origin = plugin.origins.get(key)
-    return f"is {shown(origin.written)}; " if origin else "is not usable; "
+    if origin is None or is_secret_name(key):
+        return f"is {kind_of(plugin.settings[key])}; "
+    return f"is {shown(origin.written)}; "
 
 
 def _entry_point(name: str, kind: Kind) -> EntryPoint | None:

@@ -75,14 +75,23 @@ def path_text(path: KeyPath) -> str:
 
 def shown(value: object) -> str:
     """A found value for a message: quoted, escaped and cut; a mapping or list by its kind."""
-    if isinstance(value, Mapping):
-        return "a mapping"
-    if isinstance(value, list | tuple):
-        return "a list"
+    if isinstance(value, Mapping | list | tuple):
+        return kind_of(value)
     if isinstance(value, bool):
         return str(value).lower()
     text = repr(value[: SHOWN + 1] if isinstance(value, str) else value)
     return text if len(text) <= SHOWN + 2 else f"{text[:SHOWN]}…"
+
+
+def kind_of(value: object) -> str:
+    """What sort of thing a found value is, for a message that must not show it."""
+    if isinstance(value, Mapping):
+        return "a mapping" if value else "an empty mapping"
+    if isinstance(value, list | tuple):
+        return "a list" if value else "an empty list"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "a number" if isinstance(value, int | float) else "text"
 
 
 def refuse(name: str, problems: list[Problem]) -> None:
@@ -178,11 +187,11 @@ class _Composer:
         if len(path) > MOST_DEPTH:
             self.stop(event, f"nested more than {MOST_DEPTH} levels deep")
         if isinstance(event, yaml.AliasEvent):
-            self.problem(event, f"alias *{event.anchor} is not allowed; write the value out")
+            self.problem(event, "an alias (*name) is not allowed; write the value out, or quote text that starts with *")
         elif event.anchor is not None:
-            self.problem(event, f"anchor &{event.anchor} is not allowed; write the value out where it is needed")
+            self.problem(event, "an anchor (&name) is not allowed; write the value out, or quote text that starts with &")
         if getattr(event, "tag", None) is not None:
-            self.problem(event, f"tag {shown(event.tag)} is not allowed; write plain text, numbers, lists and mappings")
+            self.problem(event, "a tag (!name) is not allowed; write plain values, or quote text that starts with !")
 
     def mapping(self, path: KeyPath) -> dict[str, Any]:
         found: dict[str, Any] = {}
