@@ -1,0 +1,47 @@
+"""Which tests may open sockets: those that ask for a server, and only to this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.servers import Samples, Server, prometheus, victoria_metrics
+
+LOOPBACK = ["127.0.0.0/8", "::1"]
+OPENS_SOCKETS = frozenset({"loopback", "httpserver", "make_httpserver"})  # fixtures
+
+StartServer = Callable[[Samples], Server]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if OPENS_SOCKETS & set(getattr(item, "fixturenames", ())) and item.get_closest_marker("allow_hosts") is None:
+            item.add_marker(pytest.mark.allow_hosts(LOOPBACK))
+
+
+@pytest.fixture(scope="session")
+def loopback() -> None:
+    """Lets a test talk to servers on this machine."""
+
+
+@pytest.fixture
+def start_prometheus(loopback: None, tmp_path: Path) -> Iterator[StartServer]:
+    """Starts a Prometheus with the given history; it ends with the test."""
+    with ExitStack() as running:
+        yield lambda samples: running.enter_context(prometheus(_folder(tmp_path, "prometheus"), samples))
+
+
+@pytest.fixture
+def start_victoria_metrics(loopback: None, tmp_path: Path) -> Iterator[StartServer]:
+    """Starts a VictoriaMetrics with the given history; it ends with the test."""
+    with ExitStack() as running:
+        yield lambda samples: running.enter_context(victoria_metrics(_folder(tmp_path, "victoria-metrics"), samples))
+
+
+def _folder(parent: Path, name: str) -> Path:
+    folder = parent / f"{name}-{sum(1 for _ in parent.glob(f'{name}-*'))}"
+    folder.mkdir()
+    return folder

@@ -1,0 +1,57 @@
+#!/bin/sh
+# Unpacks the servers that the tests talk to from Debian's packages into .tools, without installing anything. Needs no root.
+# What is on PATH is not fetched. Exits 0 even when a server cannot be had: its tests say so by name.
+# Beside libc they need libzstd1, which dpkg itself needs.
+set -u
+export LC_ALL=C
+
+tools=$(cd "$(dirname "$0")/.." && pwd)/.tools
+bin=$tools/bin
+state=$tools/apt
+sandbox=APT::Sandbox::User=$(id -un) # root would change to a user who may not write here
+
+wanted='prometheus:prometheus promtool:prometheus victoria-metrics:victoria-metrics' # command:package
+
+has() {
+    command -v "$1" >/dev/null 2>&1 || [ -x "$bin/$1" ]
+}
+
+private_apt() {
+    apt-get -qq "$@" -o "$sandbox" -o Dir::State="$state" -o Dir::State::lists="$state/lists" -o Dir::State::status=/var/lib/dpkg/status \
+        -o Dir::Cache="$state/cache" -o Dir::Log="$state" -o Acquire::Retries=3 >&2
+}
+
+read_lists() {
+    [ -e "$state/read" ] && return
+    mkdir -p "$state/lists/partial" "$state/cache/archives/partial"
+    echo "reading the package lists into .tools/apt" >&2
+    private_apt update # a broken third-party list does not matter: the download decides
+    : >"$state/read"
+}
+
+download() { # the lists of the machine may be missing or old, so that a download by them fails
+    apt-get -qq download "$1" -o "$sandbox" >/dev/null 2>&1 || { read_lists && private_apt download "$1"; }
+}
+
+unpack() ( # in a subshell, for the folder and the trap
+    mkdir -p "$bin" && folder=$(mktemp -d "$tools/package.XXXXXX") && cd "$folder" || exit
+    trap 'rm -rf "$folder"' EXIT
+    download "$2" && dpkg -x "$2"_*.deb . && cp "usr/bin/$1" "$bin/$1.new" && mv "$bin/$1.new" "$bin/$1"
+)
+
+for pair in $wanted; do
+    command=${pair%%:*} package=${pair#*:}
+    if ! has "$command"; then
+        if command -v apt-get >/dev/null 2>&1 && command -v dpkg >/dev/null 2>&1; then
+            unpack "$command" "$package"
+        else
+            echo "no apt-get and dpkg here: install $package by hand" >&2
+        fi
+    fi
+    if has "$command"; then
+        echo "$command: $(command -v "$command" || echo "$bin/$command")"
+    else
+        echo "$command: missing, its tests cannot run"
+    fi
+done
+rm -rf "$state"

@@ -1,0 +1,148 @@
+"""Real servers on loopback with backfilled history, for tests.
+
+`Samples` maps a series as PromQL writes it, `up{job="shop"}`, to its (epoch seconds, value) pairs in order of time.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+Samples = Mapping[str, Iterable[tuple[float, float]]]
+
+FETCHED = Path(__file__).parents[1] / ".tools" / "bin"
+LOOPBACK = "127.0.0.1"
+READY_WITHIN_S, STOPPED_WITHIN_S = 60, 10
+FOREVER = "100y"  # retention: the histories of tests lie in fixed, past years
+NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running server; `stop` ends it and may be called twice."""
+
+    name: str
+    url: str
+    process: subprocess.Popen[bytes] = field(repr=False)
+
+    def stop(self) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(STOPPED_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def find(command: str) -> Path | None:
+    """Where `command` is, on PATH or among the fetched servers."""
+    found = shutil.which(command) or shutil.which(command, path=str(FETCHED))
+    return Path(found) if found else None
+
+
+def need(command: str) -> Path:
+    """Where `command` is; without it the test that asks is skipped by the server's name, or fails where CI=true."""
+    found = find(command)
+    if found is None:
+        problem = f"{command} is neither on PATH nor in .tools; run: make tools"
+        if os.environ.get("CI", "").lower() == "true":
+            pytest.fail(problem, pytrace=False)
+        pytest.skip(problem)
+    return found
+
+
+@contextmanager
+def prometheus(folder: Path, samples: Samples) -> Iterator[Server]:
+    """A Prometheus that has `samples`; it scrapes nothing. Its data and log are in `folder`."""
+    command, data = need("prometheus"), folder / "data"
+    if samples:
+        _create_blocks(folder / "history.om", samples, data)
+    config = folder / "prometheus.yml"
+    config.write_text("global: {scrape_interval: 1m}\n")
+    arguments = [
+        f"--config.file={config}",
+        f"--storage.tsdb.path={data}",
+        f"--storage.tsdb.retention.time={FOREVER}",
+        "--web.enable-lifecycle",
+        "--log.level=warn",
+    ]
+    with _running("prometheus", [command, *arguments], "--web.listen-address=", "/-/ready", folder) as server:
+        yield server
+
+
+@contextmanager
+def victoria_metrics(folder: Path, samples: Samples) -> Iterator[Server]:
+    """A VictoriaMetrics that has `samples`. Its data and log are in `folder`."""
+    arguments = [f"-storageDataPath={folder / 'data'}", f"-retentionPeriod={FOREVER}", "-search.latencyOffset=0s"]
+    with _running("victoria-metrics", [need("victoria-metrics"), *arguments], "-httpListenAddr=", "/health", folder) as server:
+        _call(f"{server.url}/api/v1/import/prometheus", _lines(samples, per_second=1000).encode())
+        _call(f"{server.url}/internal/force_flush")
+        yield server
+
+
+def _create_blocks(history: Path, samples: Samples, data: Path) -> None:
+    history.write_text(_lines(samples, per_second=1) + "# EOF\n")
+    create = ["tsdb", "create-blocks-from", "--max-block-duration=384h", "openmetrics", str(history), str(data)]
+    done = subprocess.run([need("promtool"), *create], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"promtool took no history: {done.stdout}{done.stderr}")
+
+
+def _lines(samples: Samples, *, per_second: int) -> str:
+    """One line a sample; OpenMetrics counts seconds, Prometheus's own text format milliseconds."""
+    return "".join(f"{series} {value!r} {round(at * per_second)}\n" for series, points in samples.items() for at, value in points)
+
+
+@contextmanager
+def _running(name: str, command: Sequence[str | Path], listen: str, ready: str, folder: Path) -> Iterator[Server]:
+    """The server on a free port, ready; another process may take the port first, so a few are tried."""
+    for _ in range(3):
+        address = f"{LOOPBACK}:{free_port()}"
+        with (folder / "log").open("ab") as log:
+            process = subprocess.Popen([*command, listen + address], stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=folder)
+        server = Server(name, f"http://{address}", process)
+        try:
+            if _wait_until_ready(server, ready):
+                yield server
+                return
+        finally:
+            server.stop()
+    raise RuntimeError(f"{name} did not start: {(folder / 'log').read_text()[-2000:]}")
+
+
+def _wait_until_ready(server: Server, path: str) -> bool:
+    """Whether the server answers; False once its process has ended."""
+    give_up = time.monotonic() + READY_WITHIN_S
+    while server.process.poll() is None and time.monotonic() < give_up:
+        try:
+            _call(server.url + path)
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.05)
+        else:
+            return True
+    return False
+
+
+def _call(url: str, body: bytes | None = None) -> bytes:
+    with NO_PROXY.open(urllib.request.Request(url, data=body), timeout=30) as answer:  # noqa: S310  an address made above
+        content: bytes = answer.read()
+        return content
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
+        return port
