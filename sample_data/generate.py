@@ -10,12 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 Frames = dict[str, pd.DataFrame]
-Array = np.ndarray
+Array = npt.NDArray[Any]
 
 SEED = 2025
 STEP = timedelta(minutes=5)
@@ -26,6 +28,8 @@ FINISHED_AT = STARTED_AT + timedelta(minutes=10)
 NOW = STARTED_AT + WATCHED
 VERSIONS = {"healthy": "2025.22", "credential": "2025.22-payments", "redesign": "2025.22-redesign"}
 STEPS_PER_DAY = timedelta(days=1) // STEP
+SATURDAY = 5
+SPIKES = 0.002  # share of steps in which the latency is far out
 
 BAD_COUNTRY = "FR"
 FAILING_SHARE = 0.02  # of the requests of that country: those that carry a payment
@@ -73,12 +77,12 @@ def history(seed: int) -> Frames:
 
 def after(times: pd.DatetimeIndex) -> Array:
     """The share of users on the new version, per step: 0 before the release, half of them while it goes out, then 1."""
-    return np.where(times >= FINISHED_AT, 1.0, np.where(times >= STARTED_AT, 0.5, 0.0))
+    return np.where(times >= pd.Timestamp(FINISHED_AT), 1.0, np.where(times >= pd.Timestamp(STARTED_AT), 0.5, 0.0))
 
 
 def lost(times: pd.DatetimeIndex) -> Array:
     """0 before the release, rising in a straight line to 1."""
-    return np.clip((times - STARTED_AT) / LOSS_TAKES, 0.0, 1.0).to_numpy()
+    return np.asarray(np.clip((times - pd.Timestamp(STARTED_AT)) / LOSS_TAKES, 0.0, 1.0))
 
 
 def incidents(rng: np.random.Generator, steps: int) -> Array:
@@ -101,14 +105,14 @@ def rhythm(times: pd.DatetimeIndex, hours_behind: float, weekend: float) -> Arra
     local = times - timedelta(hours=hours_behind)
     hour = (local.hour + local.minute / 60).to_numpy()
     day = 1.0 - 0.55 * np.cos(2 * np.pi * (hour - 4.0) / 24) - 0.18 * np.cos(4 * np.pi * (hour - 2.5) / 24)
-    return day * np.where(local.day_of_week.to_numpy() >= 5, weekend, 1.0)
+    return np.asarray(day) * np.where(local.day_of_week.to_numpy() >= SATURDAY, weekend, 1.0)
 
 
 def wander(rng: np.random.Generator, steps: int, phi: float, spread: float, columns: int = 1) -> Array:
     """Autocorrelated noise (AR(1), t-distributed innovations) of standard deviation `spread`; steps × columns."""
     freedom = 5
     shocks = rng.standard_t(freedom, (steps, columns)) * np.sqrt((freedom - 2) / freedom) * spread * np.sqrt(1 - phi**2)
-    out = np.empty_like(shocks)
+    out: Array = np.empty_like(shocks)
     state = rng.normal(0.0, spread, columns)
     for step, shock in enumerate(shocks):
         state = phi * state + shock
@@ -119,7 +123,7 @@ def wander(rng: np.random.Generator, steps: int, phi: float, spread: float, colu
 def counts(rng: np.random.Generator, mean: Array, dispersion: float) -> Array:
     """Poisson counts whose mean itself varies by `dispersion` (relative standard deviation) from step to step."""
     shape = dispersion**-2
-    return rng.poisson(mean * rng.gamma(shape, 1 / shape, mean.shape))
+    return np.asarray(rng.poisson(mean * rng.gamma(shape, 1 / shape, mean.shape)))
 
 
 def traffic_frame(rng: np.random.Generator, times: pd.DatetimeIndex, stress: Array, *, failing: Array) -> pd.DataFrame:
@@ -152,7 +156,7 @@ def shop_frame(
     steps = len(times)
     requests = traffic.groupby("time")["requests"].sum().to_numpy()
     sessions = counts(rng, requests / 1.5, 0.02)
-    weekend = times.day_of_week.to_numpy() >= 5
+    weekend = times.day_of_week.to_numpy() >= SATURDAY
     evening = rhythm(times, -2.0, weekend=1.0) - 1.0
     interest = 4.2 * np.exp(0.04 * evening + 0.05 * weekend + wander(rng, steps, 0.7, 0.02)[:, 0])
     buying = 0.045 * np.exp(0.10 * evening - 0.08 * weekend + wander(rng, steps, 0.8, 0.05)[:, 0]) * (1 - 0.7 * np.minimum(stress, 1))
@@ -187,9 +191,9 @@ def latency(rng: np.random.Generator, requests: Array, stress: Array) -> Array:
     """Milliseconds, rounded to tenths: grows with the load, spikes now and then, doubles in an outage."""
     steps = len(requests)
     load = requests / requests.mean()
-    spikes = np.where(rng.random(steps) < 0.002, rng.uniform(1.3, 2.5, steps), 1.0)
+    spikes = np.where(rng.random(steps) < SPIKES, rng.uniform(1.3, 2.5, steps), 1.0)
     calm = 150 * (1 + 0.15 * load) * np.exp(wander(rng, steps, 0.85, 0.06)[:, 0])
-    return np.round(calm * spikes * (1 + 1.5 * stress), 1)
+    return np.asarray(np.round(calm * spikes * (1 + 1.5 * stress), 1))
 
 
 def signups_frame(rng: np.random.Generator, times: pd.DatetimeIndex, stress: Array) -> pd.DataFrame:
@@ -210,7 +214,7 @@ sources:
   shop: {type: files, path: shop.csv}                     # time and a column per KPI
   signups: {type: files, path: signups.csv, layout: long} # time, kpi, value, country
 windows: {history: 28d, warmup: 5m, watch: 6h, step: 5m}
-calendar: {timezone: Europe/Berlin}
+timezone: Europe/Berlin             # the users' clock
 false_alarms: 0.01
 kpis:
   - name: request errors
