@@ -1,0 +1,164 @@
+"""What a cell means: a moment with its time zone, a number, or nothing."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from anomaly.wording import plain
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+NO_STAMP = np.iinfo(np.int64).min  # what NaT is inside
+EARLIEST = int(datetime(1970, 1, 1, tzinfo=UTC).timestamp()) * 10**9
+LATEST = int(datetime(2200, 1, 1, tzinfo=UTC).timestamp()) * 10**9
+NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?", re.ASCII)
+MOMENT = re.compile(r"(\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?)?)\s*(Z|z|UTC|[+-]\d\d(?::?\d\d)?)?", re.ASCII)
+WITH_SEPARATORS = re.compile(r"[+-]?\d[\d.,'’\s]*")
+MISSING = frozenset({"", "nan", "null", "none", "na", "n/a", "<na>"})
+SHOWN = 40
+
+
+class TimeUnit(StrEnum):
+    """What a stamp that is a number counts since 1970."""
+
+    SECONDS = "s"
+    MILLISECONDS = "ms"
+
+
+MICROSECONDS = {TimeUnit.SECONDS: 1_000_000, TimeUnit.MILLISECONDS: 1_000}
+
+
+@dataclass(frozen=True, slots=True)
+class Bad:
+    """The first cell that means nothing: how many cells precede it, and why it means nothing."""
+
+    offset: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """How stamps are read: naive ones in `timezone` (None: refused), numbers as `unit` (s, ms) since 1970 (None: refused)."""
+
+    timezone: ZoneInfo | None = None
+    unit: TimeUnit | None = None
+
+
+def texts(cells: pd.Series) -> pd.Series:
+    """The cells as stripped text, empty where there is nothing."""
+    return cells.astype(object).where(cells.notna(), "").astype(str).str.strip()
+
+
+def stamps(cells: pd.Series, clock: Clock) -> tuple[Integers, Bad | None]:
+    """Nanoseconds since 1970 per cell, `NO_STAMP` where it is no moment between 1970 and 2200; and the first of those."""
+    shown = texts(cells)
+    if pd.api.types.is_datetime64_any_dtype(cells.dtype):
+        out = _of_datetimes(pd.DatetimeIndex(cells), clock)
+    else:
+        codes, distinct = pd.factorize(shown)
+        out = _of_texts(distinct.tolist(), clock)[codes]
+    out = np.where((out >= EARLIEST) & (out < LATEST), out, NO_STAMP)
+    at = int((out == NO_STAMP).argmax()) if len(out) else 0
+    if len(out) == 0 or out[at] != NO_STAMP:
+        return out, None
+    return out, Bad(at, _why_no_moment(str(shown.iloc[at]), clock))
+
+
+def _of_datetimes(moments: pd.DatetimeIndex, clock: Clock) -> Integers:
+    """Typed moments (Parquet); naive ones need the clock's time zone."""
+    if moments.tz is None:
+        if clock.timezone is None:
+            return np.full(len(moments), NO_STAMP)
+        moments = moments.tz_localize(clock.timezone, ambiguous="NaT", nonexistent="NaT")
+    return _nanoseconds(moments)
+
+
+def _of_texts(distinct: list[str], clock: Clock) -> Integers:
+    out = np.full(len(distinct), NO_STAMP)
+    zoned: dict[int, str] = {}
+    naive: dict[int, str] = {}
+    for at, text in enumerate(distinct):
+        if match := MOMENT.fullmatch(text):
+            moment, zone = match[1].replace(",", "."), match[2]
+            if zone:
+                zoned[at] = moment + ("Z" if zone in {"Z", "z", "UTC"} else zone)
+            elif clock.timezone is not None:
+                naive[at] = moment
+        elif clock.unit is not None and NUMBER.fullmatch(text):
+            microseconds = float(text) * MICROSECONDS[clock.unit]
+            if 0 <= microseconds < LATEST / 1000:
+                out[at] = round(microseconds) * 1000
+    if zoned:
+        out[[*zoned]] = _parsed([*zoned.values()], None)
+    if naive:
+        out[[*naive]] = _parsed([*naive.values()], clock.timezone)
+    return out
+
+
+def _parsed(moments: list[str], timezone: ZoneInfo | None) -> Integers:
+    """ISO-8601 as nanoseconds; without an offset they are local times of `timezone`."""
+    read = pd.DatetimeIndex(pd.to_datetime(moments, format="ISO8601", errors="coerce", utc=timezone is None))
+    if timezone is not None:
+        read = read.tz_localize(timezone, ambiguous="NaT", nonexistent="NaT")
+    return _nanoseconds(read)
+
+
+def _nanoseconds(moments: pd.DatetimeIndex) -> Integers:
+    """Zoned moments since 1970; NO_STAMP for those that nanoseconds can't hold."""
+    within = (moments >= pd.Timestamp(EARLIEST, tz="UTC")) & (moments < pd.Timestamp(LATEST, tz="UTC"))
+    return np.asarray(pd.DatetimeIndex(moments.where(within)).as_unit("ns").asi8)
+
+
+def _why_no_moment(text: str, clock: Clock) -> str:
+    shown = repr(plain(text, SHOWN))
+    if not text:
+        return "the time is empty"
+    if NUMBER.fullmatch(text):
+        if clock.unit is None:
+            return f"the time {shown} is a number; set time_unit to s or ms if it counts from 1970, or write 2025-06-03T10:00Z"
+        return f"the time {shown} is not between 1970 and 2200 as time_unit {clock.unit}"
+    match = MOMENT.fullmatch(text)
+    if match is None or pd.isna(pd.to_datetime(match[1].replace(",", "."), format="ISO8601", errors="coerce")):
+        return f"{shown} is not a time; write 2025-06-03T10:00Z"
+    return f"the time {shown} {_why_not_here(match[1], match[2], clock)}"
+
+
+def _why_not_here(moment: str, zone: str | None, clock: Clock) -> str:
+    """Why a well-written moment can't be placed."""
+    if zone is None and clock.timezone is None:
+        return "has no time zone; set timezone (UTC, Europe/Berlin) or write an offset"
+    if zone is None and "1970" < moment < "2200":
+        return f"happens twice or never in {clock.timezone}, where clocks change; write it with an offset"
+    return "is not between 1970 and 2200"
+
+
+def numbers(cells: pd.Series) -> tuple[Floats, Bad | None]:
+    """The cells as numbers, NaN where there is nothing, infinities as they are; and the first cell that is something else."""
+    if pd.api.types.is_numeric_dtype(cells.dtype):
+        return cells.to_numpy(dtype=np.float64, na_value=np.nan), None
+    out = np.asarray(pd.to_numeric(cells, errors="coerce"), dtype=np.float64)
+    unread = np.flatnonzero(np.isnan(out))
+    shown = texts(cells.iloc[unread])
+    bad = ~shown.str.lower().isin(MISSING).to_numpy()
+    if not bad.any():
+        return out, None
+    at = int(bad.argmax())
+    return out, Bad(int(unread[at]), _why_no_number(str(shown.iloc[at])))
+
+
+def _why_no_number(text: str) -> str:
+    shown = repr(plain(text, SHOWN))
+    if text.startswith("="):
+        return f"{shown} is a formula, not a number; export the values"
+    if WITH_SEPARATORS.fullmatch(text):
+        return f"{shown} is not a number; write it with a decimal point and without thousands separators"
+    return f"{shown} is not a number"
