@@ -7,6 +7,13 @@ SYNC := $(BIN)/uv sync --frozen --inexact --quiet
 LOCKED := pyproject.toml uv.lock
 
 export UV_PYTHON_DOWNLOADS := never
+# a network may have a certificate authority of its own
+ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
+export UV_SYSTEM_CERTS := 1
+endif
+ifneq ($(shell test -w "$$HOME" && echo yes),yes)
+export UV_CACHE_DIR := $(CURDIR)/.venv/.cache
+endif
 unexport VIRTUAL_ENV UV_PROJECT_ENVIRONMENT
 
 .PHONY: help demo test check fmt bench docs golden tools clean

@@ -1,1 +1,81 @@
-"""Did this release move a KPI that matters: which one, since when, by how much, and how sure are we?"""
+"""Did this release move a KPI that matters: which one, since when, by how much, and how sure are we?
+
+    report = anomaly.check(series, released_at=…)                 # a pandas Series or DataFrame
+    report = anomaly.check_release(checklist, release)            # what `anomaly check` does
+
+Names are loaded when first used, so that `import anomaly` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from anomaly.checklist import Checklist
+    from anomaly.checklist import load as load_checklist
+    from anomaly.errors import (
+        AnomalyError,
+        ChecklistError,
+        CollectError,
+        RetryableCollectError,
+        RetryableSinkError,
+        SinkError,
+        UsageError,
+    )
+    from anomaly.model import Direction, Finding, Kpi, NoData, Release, ReleaseVerdict, Report, Verdict, Window, Windows
+    from anomaly.pipeline import check, check_release, collect
+
+    __version__: str
+
+__all__ = [
+    "AnomalyError",
+    "Checklist",
+    "ChecklistError",
+    "CollectError",
+    "Direction",
+    "Finding",
+    "Kpi",
+    "NoData",
+    "Release",
+    "ReleaseVerdict",
+    "Report",
+    "RetryableCollectError",
+    "RetryableSinkError",
+    "SinkError",
+    "UsageError",
+    "Verdict",
+    "Window",
+    "Windows",
+    "__version__",
+    "check",
+    "check_release",
+    "collect",
+    "load_checklist",
+]
+
+HOMES = {
+    "checklist": ("Checklist",),
+    "errors": ("AnomalyError", "ChecklistError", "CollectError", "RetryableCollectError", "RetryableSinkError", "SinkError", "UsageError"),
+    "model": ("Direction", "Finding", "Kpi", "NoData", "Release", "ReleaseVerdict", "Report", "Verdict", "Window", "Windows"),
+    "pipeline": ("check", "check_release", "collect"),
+}
+WHERE = {name: (f"anomaly.{home}", name) for home, names in HOMES.items() for name in names}
+WHERE["load_checklist"] = ("anomaly.checklist", "load")
+
+if not TYPE_CHECKING:  # a type checker must not take a misspelt name for Any
+
+    def __getattr__(name: str) -> Any:
+        if name == "__version__":
+            value: Any = import_module("importlib.metadata").version("release-anomaly")
+        elif name in WHERE:
+            module, attribute = WHERE[name]
+            value = getattr(import_module(module), attribute)
+        else:
+            raise AttributeError(f"module 'anomaly' has no attribute {name!r}")
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,100 @@
+"""`anomaly check`: judge a release, say so, tell the sinks."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from anomaly.checklist import Checklist
+from anomaly.cli.judging import judged, known_kpis
+from anomaly.cli.options import ChecklistPath, Environment, FinishedAt, From, Logs, ReleasedAt, Until, Verbose, Version
+from anomaly.cli.release import Words, opened, right_now
+from anomaly.cli.session import ExitCode, LogFormat, Session, log
+
+if TYPE_CHECKING:
+    from anomaly.contracts import Receipt, Sink
+    from anomaly.model import Report
+
+
+class Output(StrEnum):
+    """How the answer is written."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+def check(
+    context: typer.Context,
+    checklist: ChecklistPath,
+    *,
+    released_at: ReleasedAt,
+    finished_at: FinishedAt = None,
+    release: Version = "",
+    environment: Environment = None,
+    until: Until = None,
+    output: Annotated[Output, typer.Option(help="json is for machines, and quiet on stderr.")] = Output.TABLE,
+    only: Annotated[list[str] | None, typer.Option(metavar="KPI", help="Judge this KPI alone; may be repeated.")] = None,
+    save: Annotated[Path | None, typer.Option(metavar="FILE", help="Keep the collected data, to judge them again with --from.")] = None,
+    kept: From = None,
+    _verbose: Verbose = False,
+    _log_format: Logs = LogFormat.TEXT,
+) -> int:
+    """Judge a release, tell the sinks.
+
+    The answer is the first line, and the exit code. With --from no sink is told.
+    """
+    session: Session = context.obj
+    session.quiet = output is Output.JSON
+    asked = opened(checklist, environment, session)
+    known_kpis(asked, only or ())
+    sinks = [] if kept else _sinks(asked)
+    words = Words(released_at, finished_at, release, until)
+    report = judged(asked, words, session, now=right_now(), only=only or (), kept=kept, keep=save)
+    session.known = _exit_code(report, ())
+    receipts: Sequence[Receipt] = ()
+    try:
+        _show(report, output, session)
+    finally:  # that nobody reads the answer here is no reason to tell nobody
+        receipts = _deliver(report, sinks, session)
+    session.known = _exit_code(report, receipts)
+    return session.known
+
+
+def _sinks(checklist: Checklist) -> list[tuple[str, Sink]]:
+    """The sinks to tell besides the terminal, made before anything is asked, so that a wrong one is known at once."""
+    from anomaly import registry
+
+    return [(plugin.type, registry.sink(plugin)) for plugin in checklist.sinks if plugin.type != "console"]
+
+
+def _show(report: Report, output: Output, session: Session) -> None:
+    if output is Output.JSON:
+        session.show(json.dumps(report.to_dict(), indent=2, allow_nan=False))
+        return
+    from anomaly.sinks import console
+
+    if sys.stdout is None:
+        raise OSError("standard output is closed")
+    console.show(report, sys.stdout)
+
+
+def _deliver(report: Report, sinks: Sequence[tuple[str, Sink]], session: Session) -> tuple[Receipt, ...]:
+    from anomaly.delivery import deliver, message_key
+    from anomaly.report import receipt_line
+
+    receipts = deliver(report, sinks, key=message_key(report), redact=session.redactor.text)
+    for receipt in receipts:
+        (log.info if receipt.delivered else log.error)("sink %s", receipt_line(receipt))
+    return receipts
+
+
+def _exit_code(report: Report, receipts: Sequence[Receipt]) -> ExitCode:
+    from anomaly.decision import exit_code
+
+    return ExitCode(exit_code(report, receipts))

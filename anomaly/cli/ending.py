@@ -1,0 +1,84 @@
+"""Every way in which a run can end, and the exit code of each."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+
+import typer
+
+from anomaly.cli.session import ExitCode, Session, log
+from anomaly.errors import CollectError, SinkError, UsageError
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+PATIENCE_S = 3.0  # after a signal, whatever a thread still waits for
+EXIT_CODES = {UsageError: ExitCode.USAGE, CollectError: ExitCode.FAILED, SinkError: ExitCode.NOT_TOLD}
+
+
+class Stopped(BaseException):
+    """A signal asked the run to end. Not an Exception: no stage may take it for a failure of its own."""
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run one command; returns its exit code, whatever happens."""
+    session = Session(verbose=not {"-v", "--verbose"}.isdisjoint(argv))  # known even of a line that can't be understood
+    with session.logging():
+        try:
+            with _listening(session):
+                return _command(argv, session)
+        except BaseException as error:  # noqa: BLE001  a traceback would exit with 1, which means a regression
+            return _told(error, session)
+
+
+def _command(argv: Sequence[str], session: Session) -> int:
+    from anomaly.cli.app import app  # what fails to import is told like everything else
+
+    code = app(args=list(argv), prog_name="anomaly", standalone_mode=False, obj=session)
+    if sys.stdout is not None:
+        sys.stdout.flush()
+    return int(code or ExitCode.PASS)
+
+
+def _told(error: BaseException, session: Session) -> ExitCode:
+    """Say how the run ended; the exit code for it."""
+    if isinstance(error, Stopped):
+        log.error("stopped by %s", error)
+        return session.known
+    if isinstance(error, typer.TyperException):
+        context = getattr(error, "ctx", None)
+        log.error("%s\ntry: %s --help", error.format_message(), context.command_path if context else "anomaly")
+        return ExitCode.USAGE
+    for kind, code in EXIT_CODES.items():
+        if isinstance(error, kind):
+            log.error("%s", error, exc_info=error if session.verbose else None)
+            return code
+    hint = "" if session.verbose else "; -v shows the traceback"
+    what = f"{type(error).__name__}: {error}".removesuffix(": ")
+    log.error("anomaly itself failed: %s%s", what, hint, exc_info=error if session.verbose else None)
+    return ExitCode.FAILED
+
+
+@contextmanager
+def _listening(session: Session) -> Iterator[None]:
+    """Turn signals into Stopped; if that is not heard in time, end the process with what is known."""
+
+    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  the signature is the interpreter's
+        for each in before:
+            signal.signal(each, signal.SIG_IGN)
+        timer = threading.Timer(PATIENCE_S, os._exit, (session.known,))
+        timer.daemon = True
+        timer.start()
+        raise Stopped(signal.Signals(number).name)
+
+    heard = [each for each in ENDING if signal.getsignal(each) is not signal.SIG_IGN]  # nohup stays nohup
+    before = {each: signal.signal(each, stop) for each in heard}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)

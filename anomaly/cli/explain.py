@@ -1,0 +1,43 @@
+"""`anomaly explain`: what led to the verdict on a KPI."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from anomaly.cli.judging import judged, known_kpis
+from anomaly.cli.options import ChecklistPath, Environment, FinishedAt, From, Logs, ReleasedAt, Until, Verbose, Version
+from anomaly.cli.release import Words, opened, right_now
+from anomaly.cli.session import ExitCode, LogFormat, Session
+
+
+def explain(
+    context: typer.Context,
+    checklist: ChecklistPath,
+    kpis: Annotated[list[str], typer.Argument(metavar="KPI", help="The names of KPIs.")],
+    *,
+    released_at: ReleasedAt,
+    finished_at: FinishedAt = None,
+    release: Version = "",
+    environment: Environment = None,
+    until: Until = None,
+    kept: From = None,
+    _verbose: Verbose = False,
+    _log_format: Logs = LogFormat.TEXT,
+) -> ExitCode:
+    """Show what led to the verdict on a KPI.
+
+    Query, windows, baseline, the numbers behind the verdict, the steps after the release.
+    All KPIs are judged, because they share the false alarms; no sink is told.
+    """
+    session: Session = context.obj
+    asked = opened(checklist, environment, session)
+    known_kpis(asked, kpis)
+    report = judged(asked, Words(released_at, finished_at, release, until), session, now=right_now(), kept=kept)
+
+    from anomaly.cli.explanation import explanation
+
+    chosen = [finding for name in kpis for finding in report.findings if finding.kpi == name]
+    session.show("\n\n".join(explanation(finding, report) for finding in chosen))
+    return ExitCode.PASS

@@ -1,0 +1,103 @@
+"""What led to a verdict, as text of at most 80 columns."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from anomaly import report as say
+from anomaly import wording
+from anomaly.model import Direction, Finding, Report, Window
+from anomaly.panel import segment_text
+from anomaly.times import duration_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WIDTH = 80
+INDENT = " " * 2
+LONGEST_TEXT = 2000  # characters of a query or a reason
+MOST_ROWS = 24
+NUMBER_WIDTH = 11
+BAD_MOVES = {Direction.UP: "up is bad", Direction.DOWN: "down is bad", Direction.EITHER: "any move is bad"}
+
+
+def explanation(finding: Finding, report: Report) -> str:
+    """The verdict, its reason, what was asked and compared, the numbers behind it, and the steps after the release."""
+    facts = [*_facts(finding, report), *_evidence(finding)]
+    indent = max(len(name) for name, _ in facts) + 2
+    lines = [f"{say.title(finding)}: {say.verdict_words(finding)}"]
+    for name, text in facts:
+        lines += _wrapped(f"{name:<{indent}}", wording.plain(text, LONGEST_TEXT))
+    return "\n".join([*lines, *_table(_points(finding, report))])
+
+
+def _facts(finding: Finding, report: Report) -> Iterator[tuple[str, str]]:
+    yield "reason", finding.reason
+    yield "query", finding.query or "(none)"
+    if finding.denominator:
+        yield "divided by", finding.denominator
+    step = duration_text(report.step)
+    yield "baseline", f"{_span(report.baseline)} ({duration_text(report.baseline.length)}, step {step})"
+    yield "observed", f"{_span(report.observation)} ({finding.steps} of {finding.steps_planned} steps)"
+    yield "matters if", _matters(finding)
+    if finding.p_value is not None and finding.level is not None:
+        yield (
+            "p-value",
+            f"{wording.p_value(finding.p_value)}, must be below {wording.number(finding.level)}, its share of {report.false_alarms:g}",
+        )
+    if effect := say.effect_words(finding):
+        yield "effect", effect
+    if versus := say.versus_words(finding):
+        yield "level", versus
+    if seen := say.detectable_words(finding):
+        yield "would see", f"{seen}, in four of five releases"
+    for note in finding.notes:
+        yield "note", note
+
+
+def _evidence(finding: Finding) -> Iterator[tuple[str, str]]:
+    for name, value in finding.evidence.items():
+        yield wording.plain(name, 30), value if isinstance(value, str) else wording.number(value)
+
+
+def _matters(finding: Finding) -> str:
+    beyond = [
+        f"{wording.percent(finding.tolerance)} of what is expected" if finding.tolerance else "",
+        wording.quantity(finding.floor, finding.unit) if finding.floor else "",
+    ]
+    limits = " and ".join(part for part in beyond if part)
+    return BAD_MOVES[finding.direction] + (f", beyond {limits}" if limits else ", however small")
+
+
+def _span(window: Window) -> str:
+    return f"{wording.clock(window.start, None)} to {wording.clock(window.end, window.start.date())} UTC"
+
+
+def _wrapped(name: str, text: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent=INDENT + name, subsequent_indent=INDENT + " " * len(name)) or [INDENT + name.rstrip()]
+
+
+def _points(finding: Finding, report: Report) -> pd.DataFrame:
+    points = report.points
+    return points[(points["kpi"] == finding.kpi) & (points["segment"] == segment_text(finding.segment))]
+
+
+def _table(points: pd.DataFrame) -> Iterator[str]:
+    """A row per step; of many steps, the one furthest from expected in each group of neighbours."""
+    if points.empty:
+        return
+    together = -(-len(points) // MOST_ROWS)
+    groups = [points.iloc[start : start + together] for start in range(0, len(points), together)]
+    columns = ("observed", "expected", "lower", "upper")
+    yield ""
+    yield f"{INDENT}{'UTC':<16}" + "".join(f"{name:>{NUMBER_WIDTH}}" for name in columns)
+    for group in groups:
+        worst = group.iloc[int(group["z"].abs().fillna(-1.0).to_numpy().argmax())]
+        numbers = "".join(f"{wording.number(float(worst[name])):>{NUMBER_WIDTH}}" for name in columns)
+        yield f"{INDENT}{worst['time']:%Y-%m-%d %H:%M}{numbers}{'  outside' if worst['flagged'] else ''}".rstrip()
+    if together > 1:
+        yield f"{INDENT}of every {together} steps the one furthest from expected; lower to upper: 99 % of normal steps"
+    else:
+        yield f"{INDENT}lower to upper: 99 % of normal steps"

@@ -1,0 +1,28 @@
+"""The options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from anomaly.cli.session import LogFormat, Session
+
+
+def _log_format(context: typer.Context, value: LogFormat) -> LogFormat:
+    session: Session = context.obj
+    if value is not LogFormat.TEXT:
+        session.log_format = value
+    return value
+
+
+ChecklistPath = Annotated[Path, typer.Argument(metavar="CHECKLIST", help="The checklist, a YAML file.")]
+ReleasedAt = Annotated[str, typer.Option(metavar="T", help="When the release began: ISO-8601 with a zone, -2h, or now.")]
+FinishedAt = Annotated[str | None, typer.Option(metavar="T", help="When it had reached all users. Default: at once.")]
+Version = Annotated[str, typer.Option("--release", metavar="VERSION", help="What was released; shown, and part of the report's identity.")]
+Environment = Annotated[str | None, typer.Option(metavar="NAME", help="Use the sources of this environment of the checklist.")]
+Until = Annotated[str | None, typer.Option(metavar="T", help="End the watch here: the look is final.")]
+From = Annotated[Path | None, typer.Option("--from", metavar="FILE", help="Judge the data that --save kept; no source is asked.")]
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say more on stderr; with a traceback if anomaly fails.")]
+Logs = Annotated[LogFormat, typer.Option("--log-format", callback=_log_format, is_eager=True, help="How log lines on stderr are written.")]

@@ -1,0 +1,65 @@
+"""From the words on the command line to a checklist and a release."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from anomaly.checklist import Checklist, load
+from anomaly.cli.session import Session
+from anomaly.errors import UsageError
+from anomaly.model import Release
+from anomaly.times import parse_moment
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What was said about the release, as it was written."""
+
+    released_at: str
+    finished_at: str | None = None
+    version: str = ""
+    until: str | None = None
+
+
+def opened(path: Path, environment: str | None, session: Session) -> Checklist:
+    """The checklist; from now on its secrets are masked. Raises ChecklistError."""
+    checklist = load(path, environment=environment)
+    session.keep_secret(checklist.secrets)
+    return checklist
+
+
+def right_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def release_of(checklist: Checklist, words: Words, now: datetime) -> Release:
+    """The release that is meant; raises UsageError, for a moment in the future, too."""
+    return Release(
+        started_at=_past("--released-at", words.released_at, now),
+        finished_at=None if words.finished_at is None else _past("--finished-at", words.finished_at, now),
+        service=checklist.service,
+        version=words.version,
+        environment=checklist.environment,
+    )
+
+
+def end_of_watch(release: Release, words: Words, now: datetime) -> datetime | None:
+    """The moment that `--until` names; raises UsageError if it is in the future or not after the release."""
+    if words.until is None:
+        return None
+    until = _past("--until", words.until, now)
+    if until <= release.finished:
+        raise UsageError(f"--until {words.until} is not after the release, which ended at {release.finished.isoformat()}")
+    return until
+
+
+def _past(option: str, text: str, now: datetime) -> datetime:
+    try:
+        moment = parse_moment(text, now=now)
+    except UsageError as error:
+        raise UsageError(f"{option}: {error}") from None
+    if moment > now:
+        raise UsageError(f"{option} {text} is in the future; it is {now.isoformat(timespec='seconds')} now")
+    return moment

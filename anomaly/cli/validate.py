@@ -1,0 +1,108 @@
+"""`anomaly validate`: is the checklist right, and do its queries match anything?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from anomaly.checklist import Checklist
+from anomaly.cli.options import ChecklistPath, Environment, Logs, Verbose
+from anomaly.cli.release import opened, right_now
+from anomaly.cli.session import ExitCode, LogFormat, Session
+from anomaly.model import Kpi, Window
+from anomaly.wording import plain, stamp
+
+if TYPE_CHECKING:
+    from anomaly.contracts import Collected
+
+LONGEST_NAME = 60  # characters of a KPI's name
+
+
+def validate(
+    context: typer.Context,
+    checklist: ChecklistPath,
+    *,
+    environment: Environment = None,
+    probe: Annotated[bool, typer.Option("--probe", help="Run each query, too, over the history before now.")] = False,
+    _verbose: Verbose = False,
+    _log_format: Logs = LogFormat.TEXT,
+) -> ExitCode:
+    """Check a checklist; every error names its line."""
+    session: Session = context.obj
+    asked = opened(checklist, environment, session)
+    session.show(_summary(checklist, asked))
+    if not probe:
+        return ExitCode.PASS
+    matches = []
+    for match in _matches(asked, right_now()):
+        session.show(session.redactor.text(match.line))
+        matches.append(match)
+    return _verdict(matches)
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """What a KPI's query matched, or why that is not known."""
+
+    kpi: str
+    series: int = 0
+    points: int = 0
+    since: datetime | None = None
+    error: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def line(self) -> str:
+        if self.error:
+            text = f"error: {self.error}"
+        elif self.since is None:
+            text = "matched nothing"
+        else:
+            text = f"{self.series:,} series, {self.points:,} points since {stamp(self.since)}"
+        return plain("; ".join([f"{self.kpi[:LONGEST_NAME]}: {text}", *self.notes]), 1000)
+
+
+def _summary(path: Path, checklist: Checklist) -> str:
+    def counted(number: int, word: str) -> str:
+        return f"{number} {word}{'' if number == 1 else 's'}"
+
+    parts = [counted(len(checklist.kpis), "KPI"), counted(len(checklist.sources), "source"), counted(len(checklist.sinks), "sink")]
+    place = f" in {checklist.environment}" if checklist.environment else ""
+    return f"ok: {path}: {plain(checklist.service + place, LONGEST_NAME)}, {', '.join(parts)}"
+
+
+def _verdict(matches: Sequence[Match]) -> ExitCode:
+    if any(match.error for match in matches):
+        return ExitCode.FAILED
+    return ExitCode.UNDECIDED if any(match.since is None for match in matches) else ExitCode.PASS
+
+
+def _matches(checklist: Checklist, now: datetime) -> Iterator[Match]:
+    """What each query matches in the history before `now`, source by source."""
+    from anomaly import registry
+
+    windows = checklist.windows
+    window = Window(now - windows.history, now - windows.lag)
+    for name, plugin in checklist.sources.items():
+        kpis = [kpi for kpi in checklist.kpis if kpi.source == name]
+        if kpis:
+            collected = registry.collector(plugin).collect(kpis, window, windows.step)
+            yield from (_match(kpi, collected) for kpi in kpis)
+
+
+def _match(kpi: Kpi, collected: Collected) -> Match:
+    if kpi.name in collected.errors:
+        return Match(kpi.name, error=str(collected.errors[kpi.name]))
+    notes = collected.provenance[kpi.name].notes if kpi.name in collected.provenance else ()
+    mine = collected.panel.loc[:, collected.panel.columns.get_level_values("kpi") == kpi.name]
+    present = mine.notna()
+    if not present.to_numpy().any():
+        return Match(kpi.name, notes=notes)
+    segments = mine.columns.get_level_values("segment").nunique()
+    since = mine.index[int(present.any(axis=1).to_numpy().argmax())]
+    return Match(kpi.name, series=segments, points=int(present.to_numpy().sum()), since=since.to_pydatetime(), notes=notes)
