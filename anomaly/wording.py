@@ -97,7 +97,8 @@ def plain(text: str, limit: int) -> str:
 
 
 def _visible(character: str) -> str:
-    if unicodedata.category(character) not in INVISIBLE:
-        return character
+    category = unicodedata.category(character)
+    if category not in INVISIBLE:
+        return " " if category == "Zs" else character
     code = ord(character)
     return f"\\x{code:02x}" if code <= 0xFF else f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"  # noqa: PLR2004  widths of Python's escapes

@@ -25,12 +25,12 @@ from anomaly.errors import SinkError
 from anomaly.model import Finding, ReleaseVerdict, Report, Verdict
 
 PLAIN_WIDTH = 100  # where the output is no terminal; wide enough for a KPI with its segment
-NARROWEST, WIDEST = 60, 160  # a narrower table can't be read, nor can a wider one
+NARROWEST, WIDEST = 72, 160  # a narrower table can't be read, nor can a wider one
 MOST_ROWS = 40  # of a section; the JSON holds them all
 MOST_QUERIES = 5
 MOST_NAMES = 2  # before a note
 LONGEST_QUERY = 600
-NARROWEST_NAME, NARROWEST_LAST, GAP = 15, 12, 2  # columns of a table's first and last column, and between any two
+NARROWEST_NAME, NARROWEST_NUMBERS, NARROWEST_LAST, GAP = 15, 7, 14, 2  # characters across a column, and between two
 MOVED = frozenset({Verdict.REGRESSED, Verdict.IMPROVED, Verdict.RECOVERED})
 SIGNS = {
     Verdict.REGRESSED: ("✗", "bold red"),
@@ -194,19 +194,25 @@ def _release_line(report: Report) -> Text:
 
 
 def _table(canvas: Canvas, columns: Mapping[str, Sequence[Text | str]]) -> Table:
-    """A table of the given columns. The first and the last take what is left and wrap; the others, if they fit, don't."""
+    """A table of the given columns, as wide as they need or as the canvas bears."""
     bare = canvas.look is Look.BARE
     table = Table(box=None if bare else box.SIMPLE_HEAD, padding=(0, GAP if bare else GAP - 1, 0, 0), pad_edge=False, show_edge=False)
-    names = list(columns)
-    left = canvas.width - NARROWEST_NAME - NARROWEST_LAST - GAP * (len(columns) - 1)
-    for name, cells in columns.items():
-        longest = max(cell_len(line) for cell in (name, *cells) for line in str(cell).split("\n"))
-        keep = name not in (names[0], names[-1]) and longest <= left
-        left -= longest if keep else 0
-        table.add_column(name, overflow="fold", no_wrap=keep, min_width=NARROWEST_NAME if name == names[0] else None)
+    natural = [max(cell_len(line) for cell in (name, *cells) for line in str(cell).split("\n")) for name, cells in columns.items()]
+    for name, width in zip(columns, _widths(natural, canvas.width - GAP * (len(natural) - 1)), strict=True):
+        table.add_column(name, overflow="fold", width=width)
     for row in zip(*columns.values(), strict=True):
         table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
     return table
+
+
+def _widths(natural: Sequence[int], available: int) -> list[int]:
+    """Widths that fit: the first and last column give way before those between, which hold numbers; the widest first."""
+    widths, last = list(natural), len(natural) - 1
+    narrowest = [NARROWEST_NAME, *[NARROWEST_NUMBERS] * (last - 1), NARROWEST_LAST]
+    for group in ((last, 0), range(1, last)):
+        while sum(widths) > available and (wide := [column for column in group if widths[column] > narrowest[column]]):
+            widths[max(wide, key=widths.__getitem__)] -= 1
+    return widths
 
 
 def _moved(findings: list[Finding], report: Report, canvas: Canvas) -> Table:

@@ -13,9 +13,11 @@ from anomaly.contracts import Message, Receipt
 from anomaly.errors import SinkError
 from anomaly.report import to_dict
 
+STANDARD_OUTPUT = Path("-")
+
 
 class JsonSink:
-    """Writes the report to `path`, or to standard output without one.
+    """Writes the report to `path`; to standard output without one, or if it is `-`.
 
     The file is replaced as a whole: a reader sees the former report or this one, never half of it.
     """
@@ -23,7 +25,7 @@ class JsonSink:
     outside: ClassVar[frozenset[str]] = frozenset({"stream"})
 
     def __init__(self, *, path: Path | None = None, stream: TextIO | None = None) -> None:
-        self._path = path
+        self._path = None if path == STANDARD_OUTPUT else path
         self._stream = stream
 
     def send(self, message: Message, /) -> Receipt:

@@ -24,6 +24,7 @@ from typing import ClassVar
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import requests
+from urllib3.exceptions import HTTPError
 
 from anomaly import wording
 from anomaly.contracts import Message, Receipt
@@ -104,7 +105,7 @@ class WebhookSink:
 
     def _receipt(self, response: requests.Response, where: str) -> Receipt:
         status = response.status_code
-        if response.ok and not response.is_redirect and status < 300:  # noqa: PLR2004  2xx
+        if 200 <= status < 300:  # noqa: PLR2004  2xx
             return Receipt("webhook", delivered=True, detail=f"{where} answered {status}")
         if 300 <= status < 400:  # noqa: PLR2004  3xx
             raise SinkError(
@@ -118,7 +119,10 @@ class WebhookSink:
 
     def _said(self, response: requests.Response) -> str:
         """The beginning of the answer's body, without what it may repeat of the URL, the headers or the secret."""
-        body = response.raw.read1(LONGEST_ANSWER)  # one read: an answer that drips can't hold us
+        try:
+            body = response.raw.read1(LONGEST_ANSWER)  # one read: an answer that drips can't hold us
+        except (HTTPError, OSError):  # the status has said enough
+            return ""
         text = self._redactor.text(body.decode("utf-8", "replace"))
         return wording.plain(" ".join(text.split()), LONGEST_SAID)
 

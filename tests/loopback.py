@@ -1,0 +1,102 @@
+"""A real HTTP server on loopback that answers as a test tells it, well or badly."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import TracebackType
+
+Reply = Callable[[socket.socket, threading.Event], None]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a client sent; header names in lower case."""
+
+    line: str
+    headers: dict[str, str]
+    body: bytes
+
+
+def answer(status: int, body: str = "", **headers: str) -> Reply:
+    """A well-formed response; `Retry_After="5"` is a header."""
+    named = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
+    head = f"HTTP/1.1 {status} Scripted\r\nContent-Length: {len(body.encode())}\r\n{named}Connection: close\r\n\r\n"
+
+    def say(client: socket.socket, _closed: threading.Event) -> None:
+        client.sendall(head.encode() + body.encode())
+
+    return say
+
+
+def hang(client: socket.socket, closed: threading.Event) -> None:
+    """Says nothing until the test is over."""
+    closed.wait()
+
+
+def reset(client: socket.socket, closed: threading.Event) -> None:
+    """Ends the connection with RST."""
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def drip_after(head: bytes) -> Reply:
+    """Sends `head`, then a byte at a time until the client goes or the test is over."""
+
+    def drip(client: socket.socket, closed: threading.Event) -> None:
+        client.sendall(head)
+        while not closed.wait(0.02):
+            client.sendall(b"x")
+
+    return drip
+
+
+@dataclass
+class Loopback:
+    """Gives one reply per connection, the last one for ever; keeps what it was asked."""
+
+    replies: list[Reply]
+    requests: list[Request] = field(default_factory=list)
+
+    def __enter__(self) -> Loopback:
+        self._closed = threading.Event()
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._thread = threading.Thread(target=self._serve)
+        self._workers: list[threading.Thread] = []
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._closed.set()
+        self._listening.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        for worker in self._workers:
+            worker.join()
+        self._listening.close()
+
+    @property
+    def origin(self) -> str:
+        return f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listening.accept()
+                reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+                worker = threading.Thread(target=self._talk, args=(client, reply))
+                self._workers.append(worker)
+                worker.start()
+
+    def _talk(self, client: socket.socket, reply: Reply) -> None:
+        with client, contextlib.suppress(OSError), client.makefile("rb") as incoming:
+            line = incoming.readline().decode().strip()
+            headers = {}
+            while named := incoming.readline().decode("latin-1").strip():
+                name, _, value = named.partition(":")
+                headers[name.lower()] = value.strip()
+            body = incoming.read(int(headers.get("content-length", "0")))
+            self.requests.append(Request(line, headers, body))
+            reply(client, self._closed)
