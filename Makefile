@@ -45,7 +45,7 @@ bench: .venv/.dev ## time the main steps
 	@$(BIN)/python benchmarks/judge.py
 
 golden: .venv/.dev ## rewrite the golden files; read the difference before committing it
-	@GOLDEN=write $(BIN)/python -m pytest -q -k golden || true
+	@ANOMALY_GOLDEN=rewrite $(BIN)/python -m pytest -q -k golden || true
 	@git diff --stat -- tests
 
 tools: ## unpack the servers that the tests need

@@ -10,6 +10,9 @@ ITSELF_FAILED = 4
 
 def main() -> int:
     """Run the command line and return its exit code. Python's own 1 after a traceback would read as a regression."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]  what a locale can't write is a ? and no failure
     try:
         from anomaly.cli.ending import run  # noqa: PLC0415  what fails to import must end with the right code, too
 

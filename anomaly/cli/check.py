@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -79,9 +78,8 @@ def _show(report: Report, output: Output, session: Session) -> None:
         return
     from anomaly.sinks import console
 
-    if sys.stdout is None:
-        raise OSError("standard output is closed")
-    console.show(report, sys.stdout)
+    with session.stdout() as stream:
+        console.show(report, stream)
 
 
 def _deliver(report: Report, sinks: Sequence[tuple[str, Sink]], session: Session) -> tuple[Receipt, ...]:
@@ -95,6 +93,8 @@ def _deliver(report: Report, sinks: Sequence[tuple[str, Sink]], session: Session
 
 
 def _exit_code(report: Report, receipts: Sequence[Receipt]) -> ExitCode:
+    """The verdict's; of a release that passes, NOT_TOLD if a sink was not."""
     from anomaly.decision import exit_code
 
-    return ExitCode(exit_code(report, receipts))
+    code = ExitCode(exit_code(report.verdict))
+    return ExitCode.NOT_TOLD if code is ExitCode.PASS and not all(receipt.delivered for receipt in receipts) else code

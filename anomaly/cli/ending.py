@@ -12,12 +12,12 @@ from types import FrameType
 
 import typer
 
-from anomaly.cli.session import ExitCode, Session, log
+from anomaly.cli.session import ExitCode, OutputError, Session, log
 from anomaly.errors import CollectError, SinkError, UsageError
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PATIENCE_S = 3.0  # after a signal, whatever a thread still waits for
-EXIT_CODES = {UsageError: ExitCode.USAGE, CollectError: ExitCode.FAILED, SinkError: ExitCode.NOT_TOLD}
+EXIT_CODES = {UsageError: ExitCode.USAGE, OutputError: ExitCode.FAILED, CollectError: ExitCode.FAILED, SinkError: ExitCode.NOT_TOLD}
 
 
 class Stopped(BaseException):
@@ -46,6 +46,8 @@ def _command(argv: Sequence[str], session: Session) -> int:
 
 def _told(error: BaseException, session: Session) -> ExitCode:
     """Say how the run ended; the exit code for it."""
+    if isinstance(error, SystemExit) and isinstance(error.__context__, OSError):  # so typer ends where nobody reads
+        error = error.__context__
     if isinstance(error, Stopped):
         log.error("stopped by %s", error)
         return session.known

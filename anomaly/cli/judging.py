@@ -13,11 +13,14 @@ from anomaly.cli.release import Words, end_of_watch, release_of
 from anomaly.cli.session import Session
 from anomaly.errors import UsageError
 from anomaly.settings import did_you_mean
+from anomaly.wording import plain
 
 if TYPE_CHECKING:
     from anomaly.model import Report
 
-Progress = Callable[[int, int], None]  # how many of how many queries are answered
+LONGEST_NAME = 40  # characters of a source's name
+
+Progress = Callable[[int, int, str], None]  # so many of so many KPIs are read, and which source is being asked
 
 
 def judged(
@@ -62,7 +65,11 @@ def progress_bar(session: Session) -> Iterator[Progress | None]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    columns = (TextColumn("asking sources"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("asking", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        task = bar.add_task("reading", total=None)
+
+        def show(done: int, total: int, source: str) -> None:
+            bar.update(task, completed=done, total=total, description=plain(f"reading {source}", LONGEST_NAME))
+
+        yield show

@@ -9,7 +9,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import IntEnum, StrEnum
+from typing import TextIO
 
+from anomaly.errors import AnomalyError
 from anomaly.redaction import Redactor
 from anomaly.wording import plain
 
@@ -36,6 +38,10 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
+class OutputError(AnomalyError):
+    """The result reached nobody."""
+
+
 class Session:
     """Mutable on purpose: here the commands leave what the end of the run, expected or not, has to know."""
 
@@ -50,12 +56,21 @@ class Session:
         """From now on mask `secrets` in everything written to stderr."""
         self.redactor = Redactor(secrets)
 
-    def show(self, text: str) -> None:
-        """The result, to stdout. Raises OSError if nobody can read it."""
+    @contextmanager
+    def stdout(self) -> Iterator[TextIO]:
+        """Where the result goes. Raises OutputError if it can't be written there."""
         if sys.stdout is None:
-            raise OSError("standard output is closed")
-        sys.stdout.write(f"{text}\n")
-        sys.stdout.flush()
+            raise OutputError("standard output is closed")
+        try:
+            yield sys.stdout
+            sys.stdout.flush()
+        except (OSError, ValueError) as error:  # ValueError: the stream was closed
+            raise OutputError(f"standard output can't be written: {error}") from error
+
+    def show(self, text: str) -> None:
+        """Write a part of the result. Raises OutputError."""
+        with self.stdout() as stream:
+            stream.write(f"{text}\n")
 
     def is_interactive(self) -> bool:
         """Whether somebody watches stderr and wants to see progress there."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from anomaly.checklist import Checklist
+from anomaly.cli.judging import progress_bar
 from anomaly.cli.options import ChecklistPath, Environment, Logs, Verbose
 from anomaly.cli.release import opened, right_now
 from anomaly.cli.session import ExitCode, LogFormat, Session
@@ -38,10 +39,8 @@ def validate(
     session.show(_summary(checklist, asked))
     if not probe:
         return ExitCode.PASS
-    matches = []
-    for match in _matches(asked, right_now()):
-        session.show(session.redactor.text(match.line))
-        matches.append(match)
+    matches = _matches(asked, session, right_now())
+    session.show(session.redactor.text("\n".join(match.line for match in matches)))
     return _verdict(matches)
 
 
@@ -82,17 +81,14 @@ def _verdict(matches: Sequence[Match]) -> ExitCode:
     return ExitCode.UNDECIDED if any(match.since is None for match in matches) else ExitCode.PASS
 
 
-def _matches(checklist: Checklist, now: datetime) -> Iterator[Match]:
-    """What each query matches in the history before `now`, source by source."""
-    from anomaly import registry
+def _matches(checklist: Checklist, session: Session, now: datetime) -> list[Match]:
+    """What each query matches in the history before `now`."""
+    from anomaly.pipeline import collect_span
 
-    windows = checklist.windows
-    window = Window(now - windows.history, now - windows.lag)
-    for name, plugin in checklist.sources.items():
-        kpis = [kpi for kpi in checklist.kpis if kpi.source == name]
-        if kpis:
-            collected = registry.collector(plugin).collect(kpis, window, windows.step)
-            yield from (_match(kpi, collected) for kpi in kpis)
+    window = Window(now - checklist.windows.history, now - checklist.windows.lag)
+    with progress_bar(session) as progress:
+        collected = collect_span(checklist, checklist.kpis, window, progress=progress)
+    return [_match(kpi, collected) for kpi in checklist.kpis]
 
 
 def _match(kpi: Kpi, collected: Collected) -> Match:
