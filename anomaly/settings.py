@@ -23,6 +23,9 @@ from anomaly.errors import UsageError
 from anomaly.times import DURATION_PATTERN, duration_text, parse_duration
 
 STANDARD_INPUT = Path("-")
+LONGEST_WORD = 100  # characters that are compared
+NEAR = 0.7  # share of characters in common; at 0.6 `on` is near `down`
+SHORTEST_BEGINNING = 3  # characters that suggest a longer word
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +100,14 @@ def one_of(value: Any, words: Sequence[str]) -> str:
 
 
 def did_you_mean(value: Any, words: Sequence[str]) -> str:
-    """` (did you mean …?)`, or nothing if no word is near."""
+    """` (did you mean …?)` with a word that is near or that `value` begins, or nothing."""
+    if not isinstance(value, str) or not value.strip():
+        return ""
     folded = {word.casefold(): word for word in words}
-    near = get_close_matches(value.casefold()[:100], folded, n=1) if isinstance(value, str) else []
+    written = value.casefold()[:LONGEST_WORD]
+    near = get_close_matches(written, folded, n=1, cutoff=NEAR) or [
+        word for word in folded if len(written) >= SHORTEST_BEGINNING and word.startswith(written)
+    ]
     return f" (did you mean {folded[near[0]]}?)" if near else ""
 
 

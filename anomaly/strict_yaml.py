@@ -130,9 +130,7 @@ def parse(data: bytes) -> Document:
         composer = _Composer(yaml.parse(text, Loader=LOADER), document)
         document.data = composer.document()
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        reason = error.problem or error.context or "not YAML"
-        document.problems.append(_at(mark, f"not valid YAML: {reason}") if mark else Problem(1, f"not valid YAML: {reason}"))
+        document.problems.append(_not_yaml(error, text))
     except yaml.YAMLError as error:
         document.problems.append(Problem(1, f"not valid YAML: {shown(str(error))}"))
     except _Enough:
@@ -236,6 +234,15 @@ def _in(path: KeyPath) -> str:
 
 def _at(mark: Any, text: str) -> Problem:
     return Problem(mark.line + 1, f"column {mark.column + 1}: {text}")
+
+
+def _not_yaml(error: yaml.MarkedYAMLError, text: str) -> Problem:
+    mark = error.problem_mark or error.context_mark
+    reason = f"not valid YAML: {error.problem or error.context}"
+    if mark is None:
+        return Problem(1, reason)
+    hint = "; put ${NAME} in quotes" if "${" in (text.split("\n")[mark.line : mark.line + 1] or [""])[0] else ""
+    return _at(mark, reason + hint)
 
 
 def _decoded(data: bytes, document: Document) -> str | None:

@@ -53,9 +53,10 @@ def parse_moment(text: str, *, now: datetime) -> datetime:
     try:
         if text == "now":
             return utc(now, "now")
-        if text.startswith("-"):
-            return utc(now, "now") - parse_duration(text[1:])
-        moment = utc(datetime.fromisoformat(text), "time")
+        if text.startswith("-") and DURATION.fullmatch(text[1:]):
+            moment = utc(now, "now") - parse_duration(text[1:])
+        else:
+            moment = utc(datetime.fromisoformat(text), "time")
     except (ValueError, OverflowError):
         raise UsageError(f"{_shown(text)} is not a time; write now, -2h or 2025-06-03T10:00Z") from None
     if moment.year not in YEARS:

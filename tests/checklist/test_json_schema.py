@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import json
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+from anomaly.checklist import json_schema, load
+from anomaly.errors import ChecklistError
+from tests.checklist.conftest import Load
+from tests.checklist.test_load import FULL, SMALL
+
+ROOT = Path(__file__).parents[2]
+PUBLISHED = ROOT / "docs" / "checklist.schema.json"
+TEMPLATE = ROOT / "anomaly" / "templates" / "checklist.yaml"
+TEMPLATE_ENVIRON = {"PROMETHEUS_URL": "http://127.0.0.1:9090", "HOOK_URL": "http://127.0.0.1/hook", "HOOK_SECRET": "for the test"}
+
+
+@pytest.fixture(scope="module")
+def validator() -> Draft202012Validator:
+    schema = json_schema()
+    Draft202012Validator.check_schema(schema)
+    return Draft202012Validator(schema)
+
+
+def changed(path: tuple[str | int, ...], value: object) -> dict[str, Any]:
+    tree: dict[str, Any] = deepcopy(yaml.safe_load(FULL))
+    inside: Any = tree
+    for part in path[:-1]:
+        inside = inside[part]
+    inside[path[-1]] = value
+    return tree
+
+
+def test_the_published_schema_is_current() -> None:
+    assert PUBLISHED.read_text(encoding="utf-8") == json.dumps(json_schema(), indent=2) + "\n"
+
+
+@pytest.mark.parametrize("text", [SMALL, FULL, TEMPLATE.read_text(encoding="utf-8")], ids=["small", "full", "template"])
+def test_a_good_checklist_is_valid(validator: Draft202012Validator, text: str) -> None:
+    validator.validate(yaml.safe_load(text))
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "sample_data").glob("*/checklist.yaml")), ids=lambda path: path.parent.name)
+def test_the_sample_checklists_are_valid(validator: Draft202012Validator, path: Path) -> None:
+    validator.validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    assert load(path, environ={}).kpis
+
+
+def test_the_template_loads_with_the_variables_it_names() -> None:
+    text = TEMPLATE.read_text(encoding="utf-8")
+    checklist = load(TEMPLATE, environ=TEMPLATE_ENVIRON)
+    assert {kpi.source for kpi in checklist.kpis} == {"prod"}
+    assert all(name in text.partition("service:")[0] for name in TEMPLATE_ENVIRON)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("servce",), "shop"),
+        (("service",), ""),
+        (("service",), 5),
+        (("kpis",), []),
+        (("kpis", 0, "direction"), "upp"),
+        (("kpis", 0, "tolerance"), -1),
+        (("kpis", 0, "tolerance"), 5),
+        (("kpis", 0, "tolerance"), "5 percent"),
+        (("kpis", 0, "by"), []),
+        (("kpis", 0, "by"), "country"),
+        (("kpis", 0, "critical"), "yes"),
+        (("kpis", 0, "querry"), "x"),
+        (("kpis", 0, "per"), "1 second"),
+        (("windows", "history"), 28),
+        (("windows", "history"), ""),
+        (("windows", "lg"), "5m"),
+        (("false_alarms",), 0),
+        (("false_alarms",), 1),
+        (("correction",), "none"),
+        (("sources", "data"), {"path": "x"}),
+        (("sources", "data"), {"type": "files"}),
+        (("sources", "data"), {"type": "files", "path": "x", "pth": "y"}),
+        (("sources", "data"), {"type": "prometheus"}),
+        (("sinks", 0), {"type": "jsonl"}),
+        (("sinks", 0), {"type": "webhook", "url": "http://h", "timeout": 5}),
+        (("sinks", 0), "console"),
+        (("environments",), {"a": {"kpis": []}}),
+    ],
+)
+def test_the_schema_and_the_loader_refuse_the_same(
+    validator: Draft202012Validator, load_text: Load, path: tuple[str, ...], value: object
+) -> None:
+    tree = changed(path, value)
+    assert not validator.is_valid(tree)
+    with pytest.raises(ChecklistError, match=r"checklist\.yaml:"):
+        load_text(yaml.safe_dump(tree, sort_keys=False))
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("kpis", 0, "tolerance"), 0.05),
+        (("kpis", 0, "tolerance"), "250%"),
+        (("kpis", 0, "usage"), "sum(x)"),
+        (("kpis", 0, "per"), "1m30s"),
+        (("false_alarms",), "0.5%"),
+        (("environments",), {"production": {"sinks": []}}),
+        (("sinks", 0), {"type": "webhook", "url": "http://h", "timeout": "5s", "headers": {"X-Tenant": "a"}}),
+    ],
+)
+def test_the_schema_and_the_loader_accept_the_same(
+    validator: Draft202012Validator, load_text: Load, path: tuple[str, ...], value: object
+) -> None:
+    tree = changed(path, value)
+    validator.validate(tree)
+    load_text(yaml.safe_dump(tree, sort_keys=False))
+
+
+def test_a_type_of_a_plug_in_is_left_open(validator: Draft202012Validator) -> None:
+    validator.validate(changed(("sinks", 0), {"type": "somebody-elses", "colour": "green"}))

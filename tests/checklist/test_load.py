@@ -1,0 +1,398 @@
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from anomaly.checklist import Checklist, Plugin, load
+from anomaly.errors import ChecklistError
+from anomaly.model import Calendar, Correction, Direction, Empty, Kpi, NoData, Windows
+from tests.checklist.conftest import Complain, Load, Write
+
+SMALL = """\
+service: shop
+sources:
+  data: {type: files, path: shop.csv}
+kpis:
+  - name: orders
+    query: orders
+"""
+FULL = """\
+service: shop
+environment: production
+sources:
+  data: {type: files, path: shop.csv}
+  more: {type: files, path: /srv/more.csv, layout: long}
+windows: {history: 14d, warmup: 0s, watch: 1h30m, step: 1m, lag: 30s}
+timezone: Europe/Berlin
+false_alarms: 2%
+correction: benjamini-hochberg
+kpis:
+  - name: checkout errors
+    source: more
+    query: sum(x{y="${z}"}[$step])
+    denominator: requests
+    unit: errors per request
+    direction: up
+    tolerance: 5%
+    floor: 0.001
+    critical: true
+    usage: 0.6
+    by: [country, plan]
+    min_volume: 200
+    no_data: fail
+    empty: zero
+    per: 1s
+    dry_run: true
+  - name: orders
+    source: data
+    query: orders
+    usage: sum(orders)
+sinks:
+  - {type: console}
+  - {type: jsonl, path: out.jsonl}
+"""
+
+
+TOP_KEYS = "service, environment, environments, sources, windows, timezone, false_alarms, correction, kpis, sinks"
+KPI_KEYS = (
+    "name, source, query, denominator, unit, direction, tolerance, floor, critical, usage, by, min_volume, no_data, empty, per, dry_run"
+)
+WINDOW_KEYS = "history, warmup, watch, step, lag"
+DURATION = "it must be a duration like 30s, 5m, 1h30m or 28d"
+ZONE = "it must be an IANA time zone like UTC or Europe/Berlin"
+SHARE = "it must be a percentage like 5% or a number like 0.05"
+TYPES = "use one of prometheus, files"
+SINK_TYPES = "use one of console, json, jsonl, webhook"
+FILES = "{type: files, path: shop.csv}"
+ONE_LINE = "it must be one line without blanks around it or control characters"
+
+
+def test_every_key_reaches_the_checklist(load_text: Load) -> None:
+    checklist = load_text(FULL)
+    assert checklist.service == "shop"
+    assert checklist.environment == "production"
+    assert checklist.windows == Windows(
+        history=timedelta(days=14), warmup=timedelta(0), watch=timedelta(minutes=90), step=timedelta(minutes=1), lag=timedelta(seconds=30)
+    )
+    assert checklist.calendar == Calendar(timezone="Europe/Berlin")
+    assert checklist.false_alarms == 0.02
+    assert checklist.correction is Correction.BENJAMINI_HOCHBERG
+    assert checklist.path == Path("checklist.yaml")
+    assert checklist.kpis[0] == Kpi(
+        name="checkout errors",
+        source="more",
+        query='sum(x{y="${z}"}[$step])',
+        denominator="requests",
+        unit="errors per request",
+        direction=Direction.UP,
+        tolerance=0.05,
+        floor=0.001,
+        critical=True,
+        usage=0.6,
+        by=("country", "plan"),
+        min_volume=200,
+        no_data=NoData.FAIL,
+        empty=Empty.ZERO,
+        per=timedelta(seconds=1),
+        dry_run=True,
+    )
+    assert checklist.kpis[1].usage == "sum(orders)"
+    assert [plugin.type for plugin in checklist.sinks] == ["console", "jsonl"]
+    assert checklist.sources["more"].settings == {"path": "/srv/more.csv", "layout": "long"}
+
+
+def test_what_is_left_out_has_the_documented_default(load_text: Load) -> None:
+    checklist = load_text(SMALL)
+    assert checklist.windows == Windows()
+    assert checklist.windows.history == timedelta(days=28)
+    assert checklist.calendar == Calendar(timezone="UTC")
+    assert checklist.false_alarms == 0.01
+    assert checklist.correction is Correction.HOLM
+    assert checklist.environment == ""
+    assert checklist.sinks == ()
+    assert checklist.kpis == (Kpi(name="orders", source="data", query="orders"),)
+
+
+def test_the_only_source_need_not_be_named(load_text: Load) -> None:
+    assert load_text(SMALL).kpis[0].source == "data"
+
+
+def test_a_checklist_can_not_be_changed(load_text: Load) -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        load_text(SMALL).service = "other"  # type: ignore[misc]  # that is what must fail
+
+
+def test_a_path_may_be_text(write: Write) -> None:
+    assert load(str(write(SMALL)), environ={}).service == "shop"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ("service: shop", "service: 5", "1: service is 5; it must be text; put it in quotes"),
+        ("service: shop", 'service: ""', "1: service is ''; it must not be empty"),
+        ("service: shop", 'service: "a\\nb"', rf"1: service is 'a\nb'; {ONE_LINE}"),
+        ("service: shop", f"service: {'x' * 201}", "1: service is '" + "x" * 59 + "…; it must have at most 200 characters"),
+        ("service: shop", "service: ${NAME}", "1: service is '${NAME}'; variables are filled in only in the settings of sources and sinks"),
+        ("service: shop\n", "", "1: service is missing"),
+        ("service: shop", "service: shop\nserivces: 1", f"2: serivces is an unknown key; use one of {TOP_KEYS} (did you mean service?)"),
+        ("windows: {history: 14d", "windows: {history: 14", f"6: windows.history is 14; {DURATION}"),
+        ("history: 14d", "history: 14 days", f"6: windows.history is '14 days'; {DURATION}"),
+        ("history: 14d", "history: 0s", "6: windows.history is '0s'; it must be longer than zero"),
+        ("history: 14d", "history: 5:30", f"6: windows.history is '5:30'; {DURATION}"),
+        ("history: 14d", "history: 99999d", "6: windows.history is '99999d'; it must be at most 3660d"),
+        ("history: 14d", "hystory: 14d", f"6: windows.hystory is an unknown key; use one of {WINDOW_KEYS} (did you mean history?)"),
+        ("watch: 1h30m", "watch: 30s", "6: windows.watch is 0:00:30, shorter than one step of 0:01:00"),
+        ("step: 1m", "step: 1s500ms", "6: windows.step is 0:00:01.500000; use whole seconds"),
+        ("windows: {", "windows: [] #{", "6: windows is an empty list; it must be a mapping"),
+        ("Europe/Berlin", "europe/berlin", f"7: timezone is 'europe/berlin'; {ZONE} (did you mean Europe/Berlin?)"),
+        ("Europe/Berlin", "../../etc/passwd", f"7: timezone is '../../etc/passwd'; {ZONE}"),
+        ("Europe/Berlin", "Europe", f"7: timezone is 'Europe'; {ZONE} (did you mean Europe/Rome?)"),
+        ("false_alarms: 2%", "false_alarms: 0", "8: false_alarms is 0; it must be between 0 and 1, without these, like 0.01"),
+        ("false_alarms: 2%", "false_alarms: 100%", "8: false_alarms is '100%'; it must be between 0 and 1, without these, like 0.01"),
+        ("false_alarms: 2%", "false_alarms: .nan", f"8: false_alarms is nan; {SHARE}"),
+        ("benjamini-hochberg", "bonferroni", "9: correction is 'bonferroni'; use one of holm, benjamini-hochberg"),
+        ("benjamini-hochberg", "Holm", "9: correction is 'Holm'; use one of holm, benjamini-hochberg (did you mean holm?)"),
+        ("direction: up", "direction: upp", "16: kpis[0].direction is 'upp'; use one of up, down, either (did you mean up?)"),
+        ("direction: up", "direction: incraese", "16: kpis[0].direction is 'incraese'; use one of up, down, either"),
+        ("direction: up", "direction: on", "16: kpis[0].direction is 'on'; use one of up, down, either"),
+        ("tolerance: 5%", "tolerance: -5%", f"17: kpis[0].tolerance is '-5%'; {SHARE}"),
+        ("tolerance: 5%", "tolerance: -0.05", "17: kpis[0].tolerance is -0.05; it must not be negative"),
+        ("tolerance: 5%", "tolerance: 5", "17: kpis[0].tolerance is 5; a number is a share of 1; write 5% or 500%"),
+        ("tolerance: 5%", "tolerance: .inf", f"17: kpis[0].tolerance is inf; {SHARE}"),
+        ("tolerance: 5%", "tolerance: true", f"17: kpis[0].tolerance is true; {SHARE}"),
+        ("floor: 0.001", "floor: 1%", "18: kpis[0].floor is '1%'; it must be a number"),
+        ("floor: 0.001", "floor: -1", "18: kpis[0].floor is -1; it must not be negative"),
+        ("floor: 0.001", "floor: .nan", "18: kpis[0].floor is nan; it must be a number"),
+        ("floor: 0.001", "floor: 1" + "0" * 400, "18: kpis[0].floor is inf; it must be a number"),
+        ("critical: true", "critical: yes", "19: kpis[0].critical is 'yes'; use one of true, false"),
+        ("critical: true", "critical: 1", "19: kpis[0].critical is 1; use one of true, false"),
+        ("usage: 0.6", 'usage: "0.6"', "20: kpis[0].usage is '0.6'; it must be a number without quotes, like 0.6, or a query"),
+        ("usage: 0.6", "usage: 60%", "20: kpis[0].usage is '60%'; it must be a number without quotes, like 0.6, or a query"),
+        ("usage: 0.6", "usage: -1", "20: kpis[0].usage is -1; it must not be negative or a query"),
+        ("usage: 0.6", "usage: [1]", "20: kpis[0].usage is a list; it must be a number or a query"),
+        ("[country, plan]", "country", "21: kpis[0].by is 'country'; it must be a list of label names, like [country]"),
+        ("[country, plan]", "[]", "21: kpis[0].by is an empty list; it names no label; list label names or leave the key out"),
+        ("[country, plan]", "[country, country]", "21: kpis[0].by is a list; a label is listed twice in country, country"),
+        ("[country, plan]", "[country, 5]", "21: kpis[0].by is a list; 5 in it is no label name: it must be text; put it in quotes"),
+        ("min_volume: 200", "min_volume: many", "22: kpis[0].min_volume is 'many'; it must be a number"),
+        ("no_data: fail", "no_data: no", "23: kpis[0].no_data is 'no'; use one of inconclusive, fail, ignore"),
+        ("empty: zero", "empty: 0", "24: kpis[0].empty is 0; use one of missing, zero"),
+        ("per: 1s", "per: 0s", "25: kpis[0].per is '0s'; it must be longer than zero"),
+        ("dry_run: true", 'dry_run: "true"', "26: kpis[0].dry_run is 'true'; use one of true, false"),
+        ("dry_run: true", "dryrun: true", f"26: kpis[0].dryrun is an unknown key; use one of {KPI_KEYS} (did you mean dry_run?)"),
+        ("name: orders", "name: checkout errors", "27: kpis[1].name is 'checkout errors', as is kpis[0].name; names must be unique"),
+        ("name: orders", "name: 7", "27: kpis[1].name is 7; it must be text; put it in quotes"),
+        ("source: data", "source: dta", "28: kpis[1].source is 'dta'; use one of data, more (did you mean data?)"),
+        ("    source: data\n", "", "27: kpis[1].source is missing; use one of data, more"),
+        ("query: orders", 'query: " "', "29: kpis[1].query is ' '; it must not be empty"),
+        ("    query: orders\n", "", "27: kpis[1].query is missing"),
+        ("query: orders", "query:", "29: column 11: kpis[1].query is empty; write a value or leave the key out"),
+        ("  - {type: console}", "  - {typ: console}", "32: sinks[0].type is missing"),
+        ("  - {type: console}", "  - console", "32: sinks[0] is text; it must be a mapping"),
+        ("  - {type: console}", "  - {type: consol}", f"32: sinks[0].type is 'consol'; {SINK_TYPES} (did you mean console?)"),
+        ("  - {type: console}", "  - {type: jsonl, path: out.jsonl}", "33: sinks[1] is the same as sinks[0]; leave one out"),
+        ("path: out.jsonl", "pth: out.jsonl", "33: sinks[1].pth is an unknown key; use one of type, path (did you mean path?)"),
+        ("path: out.jsonl", "path: 5", "33: sinks[1].path is 5; it must be a path"),
+        (", path: out.jsonl", "", "33: sinks[1].path is missing; a jsonl needs it"),
+        (f"data: {FILES}", "data: {type: file, path: shop.csv}", f"4: sources.data.type is 'file'; {TYPES} (did you mean files?)"),
+        (f"data: {FILES}", "data: shop.csv", "4: sources.data is text; it must be a mapping"),
+        (f"data: {FILES}", f'" data": {FILES}', f"4: sources.' data' is text; {ONE_LINE}"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said_with_line_key_found_and_allowed(complaints: Complain, old: str, new: str, complaint: str) -> None:
+    assert FULL.count(old) >= 1
+    assert f"checklist.yaml:{complaint}" in complaints(FULL.replace(old, new, 1) if old != "query: orders" else FULL.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "1: the checklist is empty; it must be a mapping with the keys service, sources and kpis"),
+        ("# nothing\n", "1: the checklist is empty; it must be a mapping with the keys service, sources and kpis"),
+        ("- a\n", "1: the checklist is a list; it must be a mapping with the keys service, sources and kpis"),
+        ("hello\n", "1: the checklist is 'hello'; it must be a mapping with the keys service, sources and kpis"),
+        ("service: a\nsources: {}\nkpis: []\n", "3: kpis is empty; list at least one"),
+        ("service: a\nsources: {}\nkpis: []\n", "2: sources names no source; the KPIs need at least one"),
+        ("service: a\nkpis: {}\n", "2: kpis is an empty mapping; it must be a list"),
+        ("service: a\nsources: []\nkpis: [a]\n", "2: sources is an empty list; it must be a mapping"),
+        ("service: a\nsources: []\nkpis: [a]\n", "3: kpis[0] is 'a'; it must be a mapping"),
+    ],
+)
+def test_a_checklist_of_the_wrong_shape_is_explained(complaints: Complain, text: str, complaint: str) -> None:
+    assert f"checklist.yaml:{complaint}" in complaints(text)
+
+
+def test_all_problems_are_told_at_once_in_the_order_of_the_file(complaints: Complain) -> None:
+    text = (
+        FULL.replace("direction: up", "direction: upp")
+        .replace("2%", "2")
+        .replace("shop.csv", "'${NOT_SET}'")
+        .replace("console", "consle")
+        .replace("source: data", "source: x")
+    )
+    assert [line.split(":")[1] for line in complaints(text)] == ["4", "8", "16", "28", "32"]
+
+
+def test_very_many_problems_are_cut(complaints: Complain) -> None:
+    lines = complaints(SMALL + "".join(f"key{index}: 1\n" for index in range(80)))
+    assert len(lines) == 51
+    assert lines[-1] == "checklist.yaml: … and 30 more"
+
+
+ENVIRONMENTS = (
+    SMALL
+    + """\
+environments:
+  staging:
+    sources:
+      data: {type: files, path: "${STAGING}/shop.csv"}
+    sinks: []
+  production:
+    sources:
+      more: {type: files, path: more.csv}
+sinks: [{type: console}]
+"""
+)
+
+
+def test_an_environment_replaces_and_adds_what_it_names(load_text: Load) -> None:
+    staging = load_text(ENVIRONMENTS, environment="staging", environ={"STAGING": "/data"})
+    assert staging.environment == "staging"
+    assert staging.sources["data"].settings["path"] == "/data/shop.csv"
+    assert staging.sinks == ()
+    production = load_text(ENVIRONMENTS.replace("query: orders", "query: orders\n    source: more"), environment="production")
+    assert set(production.sources) == {"data", "more"}
+    assert [sink.type for sink in production.sinks] == ["console"]
+
+
+def test_the_environment_named_in_the_file_is_the_default(load_text: Load) -> None:
+    text = ENVIRONMENTS + "environment: staging\n"
+    assert load_text(text, environ={"STAGING": "/data"}).environment == "staging"
+
+
+def test_environments_judge_the_same_kpis(load_text: Load) -> None:
+    text = ENVIRONMENTS.replace("query: orders", "query: orders\n    source: data")
+    assert load_text(text, environment="staging", environ={"STAGING": "x"}).kpis == load_text(text, environment="production").kpis
+
+
+def test_a_variable_of_another_environment_need_not_be_set(load_text: Load) -> None:
+    text = ENVIRONMENTS.replace("query: orders", "query: orders\n    source: data")
+    assert load_text(text, environment="production", environ={}).environment == "production"
+
+
+@pytest.mark.parametrize(
+    ("text", "environment", "complaint"),
+    [
+        (ENVIRONMENTS, None, "7: environments lists staging, production; say which is meant: --environment, or the key environment"),
+        (ENVIRONMENTS, "stagin", "1: environment is 'stagin'; use one of staging, production (did you mean staging?)"),
+        (ENVIRONMENTS + "environment: prod\n", None,
+         "16: environment is 'prod'; use one of staging, production (did you mean production?)"),
+        (SMALL + "environment: prod\n", "staging", "7: environment is 'prod', but 'staging' was asked for; list both under environments"),
+        (ENVIRONMENTS.replace("staging:\n", "staging:\n    kpis: []\n"), "staging",
+         "9: environments.staging.kpis is an unknown key; use one of sources, sinks"),
+    ],
+)  # fmt: skip
+def test_an_environment_that_is_not_meant_is_refused(complaints: Complain, text: str, environment: str | None, complaint: str) -> None:
+    assert f"checklist.yaml:{complaint}" in complaints(text, environment=environment, environ={"STAGING": "x"})
+
+
+def test_an_environment_is_only_a_name_where_the_checklist_knows_none(load_text: Load) -> None:
+    assert load_text(SMALL, environment="blue").environment == "blue"
+
+
+def test_the_digest_does_not_depend_on_comments_order_or_secrets(load_text: Load) -> None:
+    one = load_text(SMALL.replace("shop.csv", '"${FILE}"'), environ={"FILE": "a.csv"})
+    lines = SMALL.replace("shop.csv", '"${FILE}"').splitlines(keepends=True)
+    other = load_text("# a comment\n" + "".join([*lines[3:], *lines[:3]]), environ={"FILE": "b.csv"})
+    assert one.digest == other.digest
+    assert len(one.digest) == 64
+
+
+def test_the_same_meaning_has_the_same_digest(load_text: Load) -> None:
+    assert load_text(SMALL).digest == load_text(SMALL + "windows: {history: 4w, step: 300s}\nfalse_alarms: 1%\n").digest
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("direction: up", "direction: down"),
+        ("14d", "15d"),
+        ("2%", "3%"),
+        ("shop.csv", "shop2.csv"),
+        ("out.jsonl", "out2.jsonl"),
+        ("Europe/Berlin", "UTC"),
+        ("production", "staging"),
+    ],
+)
+def test_another_meaning_has_another_digest(load_text: Load, old: str, new: str) -> None:
+    assert load_text(FULL).digest != load_text(FULL.replace(old, new)).digest
+
+
+def test_nothing_numeric_or_heavy_is_imported_by_importing_the_checklist() -> None:
+    import subprocess
+    import sys
+
+    code = "import sys, anomaly.checklist; print(sorted({'numpy', 'pandas', 'pydantic', 'requests', 'scipy'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_plugin_is_handed_on_with_the_checklist(load_text: Load) -> None:
+    assert isinstance(load_text(SMALL).sources["data"], Plugin)
+
+
+SCALARS = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8), st.sampled_from(["5m", "5%", "up", "files", "${A}", "data"])
+)
+TREES = st.recursive(
+    SCALARS, lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=4), inner, max_size=3)), max_leaves=6
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 2**32), TREES), min_size=1, max_size=4))
+def test_any_damage_to_a_checklist_is_a_checklist_error_or_harmless(tmp_path: Path, damage: list[tuple[int, object]]) -> None:
+    import yaml
+
+    tree = yaml.safe_load(FULL)
+    for seed, value in damage:
+        _replace_somewhere(tree, random.Random(seed), value)
+    path = tmp_path / "checklist.yaml"
+    path.write_text(yaml.safe_dump(tree, allow_unicode=True), encoding="utf-8", errors="replace")
+    _load_or_refuse(path)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.integers(0, len(FULL)), st.integers(0, 30), st.text(alphabet="ab:{}[],&*!|>-?#'\"%@` \n\t<1.~${}\0\ufeff", max_size=10))
+def test_any_edit_of_the_text_is_a_checklist_error_or_harmless(tmp_path: Path, start: int, length: int, text: str) -> None:
+    path = tmp_path / "checklist.yaml"
+    path.write_text(FULL[:start] + text + FULL[start + length :], encoding="utf-8")
+    _load_or_refuse(path)
+
+
+def _load_or_refuse(path: Path) -> None:
+    try:
+        assert isinstance(load(path, environ={"A": "b"}), Checklist)
+    except ChecklistError as error:
+        assert str(error).startswith(str(path))  # noqa: PT017  either outcome is right, but not an unexplained one
+
+
+def _replace_somewhere(tree: object, rng: random.Random, value: object) -> None:
+    spots: list[Callable[[], None]] = []
+
+    def visit(node: object) -> None:
+        items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+        for key, inside in items:
+            spots.append(lambda node=node, key=key: node.__setitem__(key, value))  # type: ignore[misc]  # mypy can't infer the lambda
+            visit(inside)
+
+    visit(tree)
+    if spots:
+        rng.choice(spots)()
