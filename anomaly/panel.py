@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -96,3 +97,48 @@ def prepare(panel: pd.DataFrame, kpis: Sequence[Kpi], step: timedelta) -> pd.Dat
             block[np.isnan(block)] = 0.0
             out.loc[:, mine] = filled
     return out
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """The series of a panel as matrices `(series, time)`, C-contiguous, NaN for missing.
+
+    `value` is what is judged (numerator / denominator for a ratio), `amount` its numerator and `volume` its denominator;
+    without one `amount` is the value and `volume` is 1 where the value is present. `present` says where a sample exists,
+    even if its denominator is 0.
+    """
+
+    keys: tuple[tuple[str, str], ...]
+    ratio: np.ndarray
+    value: np.ndarray
+    amount: np.ndarray
+    volume: np.ndarray
+    present: np.ndarray
+
+    def rows(self, start: int, stop: int) -> Block:
+        """The block between two rows."""
+        parts = (part[:, start:stop] for part in (self.value, self.amount, self.volume, self.present))
+        return Block(self.keys, self.ratio, *parts)
+
+
+def block(panel: pd.DataFrame) -> Block:
+    """The matrices of a panel, series in the order of their first column."""
+    columns = {(str(k), str(s), str(r)): i for i, (k, s, r) in enumerate(panel.columns)}
+    keys = tuple(dict.fromkeys((kpi, segment) for kpi, segment, _ in columns))
+    table = np.ascontiguousarray(panel.to_numpy(dtype=np.float64).T)
+    amount, volume = np.full((2, len(keys), len(panel)), np.nan)
+    ratio = np.zeros(len(keys), bool)
+    for i, key in enumerate(keys):
+        ratio[i] = (*key, VALUE) not in columns
+        top = columns.get((*key, NUMERATOR if ratio[i] else VALUE))
+        if top is not None:
+            amount[i] = table[top]
+        if ratio[i]:
+            below = columns.get((*key, DENOMINATOR))
+            volume[i] = np.nan if below is None else table[below]
+        else:
+            volume[i] = np.where(np.isfinite(amount[i]), 1.0, np.nan)
+    present = np.isfinite(amount) & np.isfinite(volume)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        value = np.where(present & (volume > 0), amount / volume, np.nan)
+    return Block(keys, ratio, value, amount, volume, present)

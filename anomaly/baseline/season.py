@@ -1,0 +1,174 @@
+"""The day and the week of users' lives, learned so that the past is predicted without itself.
+
+Each past day (week) is predicted from the *other* days (weeks): the residuals of the history are out of sample like those
+that come after the release, so placebo releases are judged as the real one is, and a profile is kept only where it predicts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from anomaly.baseline.robust import Floats, median, smooth_cyclic
+
+DAY_S = 86_400
+MIN_PHASES = 4  # steps a day
+MIN_PERIODS = 2.2  # days or weeks of history before a profile can be tested on itself
+DAY_SMOOTH, WEEK_SMOOTH = 72, 112  # half-widths: a 72nd of a day (20 min), a 112th of a week (90 min)
+MIN_FOR_SMOOTH = 48  # steps a day
+DAY_GAIN, WEEK_GAIN = 0.97, 0.94  # a profile must take away this share of the error of predicting without it
+MIN_SHRINK, FULL_SHRINK = 0.1, 0.9
+EVENTS = 10.0  # events that a smoothing window should hold before a median of it means something
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Where each row lies in the users' day and week: `day` counts local days, `phase` steps within it, `week` and `slot` likewise."""
+
+    day: np.ndarray
+    phase: np.ndarray
+    week: np.ndarray
+    slot: np.ndarray
+    hour: Floats
+    phases: int
+
+
+def clock(index: pd.DatetimeIndex, step_s: float, timezone: str) -> Clock:
+    """The local clock of the rows; a step that does not divide the day leaves one phase, so that no profile can be learned."""
+    local = index.as_unit("ns").tz_convert(timezone).tz_localize(None).asi8 // 1_000_000_000
+    day, second = np.divmod(local, DAY_S)
+    phases = int(DAY_S // step_s) if DAY_S % step_s == 0 else 1
+    phase = (second // step_s).astype(int) if phases > 1 else np.zeros(len(local), int)
+    monday = day + 3  # 1970-01-01 was a Thursday
+    return Clock(day - day[0], phase, monday // 7 - monday[0] // 7, (monday % 7) * phases + phase, second / 3600, phases)
+
+
+@dataclass(frozen=True, slots=True)
+class Season:
+    """Profiles per series, already shrunk: `day` `(series, phases)`, `week` `(series, 7 × phases)` added to it; zero where none was kept."""
+
+    day: Floats
+    week: Floats
+
+    def at(self, when: Clock) -> Floats:
+        """The seasonal part at each row, `(series, time)`."""
+        return np.asarray(self.day[:, when.phase] + self.week[:, when.slot])
+
+    @property
+    def has_day(self) -> np.ndarray:
+        return np.asarray((self.day != 0).any(axis=1))
+
+    @property
+    def has_week(self) -> np.ndarray:
+        return np.asarray((self.week != 0).any(axis=1))
+
+
+def learn(y: Floats, weight: Floats, events: Floats, when: Clock) -> tuple[Season, Floats]:
+    """The season of `y` `(series, time)` and its out-of-sample value at each row of the history.
+
+    `weight` `(series, time)` is what a mean is weighted by (a ratio's denominator, else 1 where present); `events`
+    `(series,)` is how many events a step holds on average (inf where the values are not counts of few events).
+    """
+    count, n = y.shape
+    day = np.zeros((count, when.phases))
+    week = np.zeros((count, 7 * when.phases))
+    seasonal = np.zeros((count, n))
+    if when.phases < MIN_PHASES:
+        return Season(day, week), seasonal
+    half = when.phases // DAY_SMOOTH if when.phases >= MIN_FOR_SMOOTH else 0
+    if n >= MIN_PERIODS * when.phases:
+        day, seasonal = _profile(y, weight, _half_widths(events, half, when.phases), when.day, when.phase, when.phases, DAY_GAIN)
+    if n >= MIN_PERIODS * 7 * when.phases:
+        half = max(1, 7 * when.phases // WEEK_SMOOTH)
+        rest = y - seasonal
+        widths = _half_widths(events, half, when.phases)
+        week, more = _profile(rest, weight, widths, when.week, when.slot, 7 * when.phases, WEEK_GAIN)
+        seasonal = seasonal + more
+    return Season(day, week), seasonal
+
+
+def _half_widths(events: Floats, half: int, phases: int) -> Floats:
+    """Smoothing half-width per series; negative where few events ask for smoothing before the median instead of after."""
+    sparse = events < EVENTS
+    wide = 2.0 ** np.ceil(np.log2(np.maximum(EVENTS / 2 / np.maximum(events, 1e-9), max(half, 1))))
+    return np.where(sparse, -np.where(wide <= phases / 4, wide, np.inf), half)
+
+
+def _profile(y: Floats, weight: Floats, widths: Floats, row: np.ndarray, column: np.ndarray, period: int, gain: float) -> tuple[Floats, Floats]:
+    """Shrunk profile `(series, period)` and its out-of-sample value at each step, zero where it does not predict."""
+    count, n = y.shape
+    profile, seasonal = np.zeros((count, period)), np.zeros((count, n))
+    for width in np.unique(widths[np.isfinite(widths)]):
+        mine = np.flatnonzero(widths == width)
+        full, others = _fold(y[mine], weight[mine], int(width), row, column, period)
+        with np.errstate(invalid="ignore"):
+            kept = _worth(y[mine], others, gain)
+        profile[mine] = kept[:, None] * full
+        seasonal[mine] = kept[:, None] * others
+    return profile, seasonal
+
+
+def _fold(y: Floats, weight: Floats, width: int, row: np.ndarray, column: np.ndarray, period: int) -> tuple[Floats, Floats]:
+    """Median over the periods, centred, and for each step the same without its own period."""
+    folded = np.full((len(y), int(row.max()) + 1, period), np.nan)
+    folded[:, row, column] = y
+    if width < 0:  # few events: pool neighbours first
+        mass = np.zeros_like(folded)
+        mass[:, row, column] = np.where(np.isfinite(y), weight, 0.0)
+        pooled = smooth_cyclic(mass, -width)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            folded = np.where(pooled > 0, smooth_cyclic(np.nan_to_num(folded) * mass, -width) / pooled, np.nan)
+    full, others = _medians(folded)
+    full, others = _whole(full[:, None, :], max(width, 0))[:, 0], _whole(others, max(width, 0))
+    middle = median(full)[:, None]
+    return full - middle, others[:, row, column] - median(others)[:, row]
+
+
+def _medians(folded: Floats) -> tuple[Floats, Floats]:
+    """Median over axis 1 and, for each entry, the median of the others; NaN are left out."""
+    order = np.argsort(folded, axis=1)
+    ranked = np.take_along_axis(folded, order, axis=1)
+    rank = np.empty_like(order)
+    np.put_along_axis(rank, order, np.arange(folded.shape[1])[None, :, None], axis=1)
+    present = np.isfinite(folded)
+    size = present.sum(axis=1, keepdims=True)
+
+    def pick(position: np.ndarray) -> Floats:
+        return np.take_along_axis(ranked, np.clip(position, 0, folded.shape[1] - 1), axis=1)
+
+    full = np.where(size > 0, (pick((size - 1) // 2) + pick(size // 2)) / 2, np.nan)
+    rest = size - present  # how many others there are
+    low, high = (rest - 1) // 2, rest // 2
+    others = (pick(low + (present & (low >= rank))) + pick(high + (present & (high >= rank)))) / 2
+    return full[:, 0], np.where(rest > 0, others, np.nan)
+
+
+def _whole(profiles: Floats, half: int) -> Floats:
+    """Profiles smoothed around the clock, holes filled from their neighbours, and from 0 where there are none."""
+    known = np.isfinite(profiles)
+    if known.all():
+        return smooth_cyclic(profiles, half)
+    share = smooth_cyclic(known.astype(float), max(half, 1))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        smooth = np.where(share > 0, smooth_cyclic(np.where(known, profiles, 0.0), max(half, 1)) / share, np.nan)
+    return np.where(np.isfinite(smooth), smooth, np.nan_to_num(median(smooth))[..., None])
+
+
+def _worth(y: Floats, predicted: Floats, gain: float) -> Floats:
+    """By how much the profile should be shrunk, 0 where it does not predict `y` well enough (per series)."""
+    rest = y - median(y)[:, None]
+    known = np.isfinite(rest)
+    rest, predicted = np.where(known, rest, 0.0), np.where(known, predicted, 0.0)
+    bound = 8 * np.maximum(median(np.where(known, np.abs(rest), np.nan)), 1e-300)[:, None] * 1.4826
+    clipped = np.clip(rest, -bound, bound) if np.isfinite(bound).all() else rest
+    power = (predicted**2).sum(axis=1)
+    shrink = np.clip((predicted * clipped).sum(axis=1) / np.where(power > 0, power, 1.0), 0.0, 1.0)
+    shrink = np.where(shrink > FULL_SHRINK, 1.0, shrink)
+    left = rest - shrink[:, None] * predicted
+    ratios = []
+    for size in (lambda v: np.abs(v).sum(axis=1), lambda v: median(np.where(known, np.abs(v), np.nan))):
+        before = size(rest)
+        ratios.append(np.where(before > 0, size(left) / np.where(before > 0, before, 1.0), 1.0))
+    return np.where((np.mean(ratios, axis=0) < gain) & (shrink > MIN_SHRINK) & (power > 0), shrink, 0.0)

@@ -1,0 +1,207 @@
+"""The default baseline: a robust season, the level under it, a spread that knows the hour, and the memory of what is left."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import numpy as np
+import pandas as pd
+
+from anomaly.baseline import noise, season, transform
+from anomaly.baseline.robust import Bools, Floats, median, smooth_cyclic, spread
+from anomaly.baseline.season import Clock, Season
+from anomaly.model import Calendar, Kpi
+from anomaly.panel import Block, block, step_of
+
+BOUND = 6.0  # standard deviations at which residuals are clipped before they are averaged
+WINSOR = 8.0  # MADs around the median within which the season is learned
+HOURS = 24
+DAYS_RESIDUAL, DAYS_INNOVATION = 10.0, 1.5  # days of history at which half of an hour's own spread is believed
+SPREAD_LOW, SPREAD_HIGH = 0.35, 3.5
+FEW_ZEROS = 0.05  # share of zeros above which a series is taken as a count of few events
+TINY = 1e-12
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """What the history says about any later step; matrices have a row per series in the order of `keys`.
+
+    A value is transformed, freed of `season` and `level`, and divided by `spread` × the hour's own share of it (× the
+    noise of its denominator): the residual, about standard normal. `phi` whitens it. `residual` and `innovation` are those
+    of the history itself, each predicted without its own day, with `known` where they exist.
+    """
+
+    keys: tuple[tuple[str, str], ...]
+    step: timedelta
+    timezone: str
+    history: pd.DatetimeIndex
+    scale: Floats
+    floor: Floats
+    season: Season
+    level: Floats
+    spread: Floats
+    hours: Floats
+    volume_noise: Floats
+    phi: Floats
+    innovation_centre: Floats
+    innovation_spread: Floats
+    innovation_hours: Floats
+    seasonal: Floats
+    residual: Floats
+    innovation: Floats
+    known: Bools
+
+    def clock(self, index: pd.DatetimeIndex) -> Clock:
+        """Where the rows of `index` lie in the users' day and week."""
+        when = season.clock(index, self.step.total_seconds(), self.timezone)
+        return when
+
+    def location(self, index: pd.DatetimeIndex) -> Floats:
+        """Expected value on the transformed scale, `(series, time)`."""
+        return np.asarray(self.season.at(self.clock(index)) + self.level[:, None])
+
+    def width(self, index: pd.DatetimeIndex, volume: Floats) -> Floats:
+        """One standard deviation on the transformed scale, `(series, time)`; `volume` is the denominator of ratios."""
+        when = self.clock(index)
+        return np.asarray(self.spread[:, None] * by_hour(self.hours, when.hour) * volume_factor(self.volume_noise, volume))
+
+
+@dataclass(frozen=True, slots=True)
+class SeasonalBaseline:
+    """Fits a `Baseline` to a panel of the history; pure and deterministic."""
+
+    def fit(self, history: pd.DataFrame, kpis: Sequence[Kpi], calendar: Calendar, /) -> Baseline:
+        """The baseline of every series of `history` (at least two rows); series without any sample get NaN throughout."""
+        step = step_of(history)
+        series = block(history)
+        index = pd.DatetimeIndex(history.index)
+        when = season.clock(index, step.total_seconds(), calendar.timezone)
+        scale, floor = transform.choose(series.value)
+        scale = np.where(series.ratio, transform.Scale.IDENTITY, scale)
+        y = transform.forward(series.value, scale, floor)
+        events, few = _events(series)
+        scale = np.where(few, transform.Scale.IDENTITY, scale)
+        y = np.where(few[:, None], series.value, y)
+        known = np.isfinite(y)
+        middle, sigma = median(y)[:, None], spread(y)[:, None]
+        wide = np.where(few[:, None], np.inf, WINSOR * sigma)
+        clipped = np.clip(y, middle - wide, middle + wide)
+        learned, seasonal = season.learn(clipped, np.where(known, series.volume, 0.0), events, when)
+        rest = y - seasonal
+        level = np.where(few, _mean_level(series, rest), median(rest))
+        rest = rest - level[:, None]
+        noise_of_volume = _volume_noise(rest, series)
+        rest = rest / volume_factor(noise_of_volume, series.volume)
+        sigma = spread(rest)
+        safe = np.where(sigma > 0, sigma, 1.0)
+        x = rest / safe[:, None]
+        days = len(index) * step / timedelta(days=1)
+        hours = _hours(x, known, when, days, step, DAYS_RESIDUAL)
+        x = x / by_hour(hours, when.hour)
+        again = spread(x)
+        again = np.where(again > 0, again, 1.0)
+        x = np.where(known, x / again[:, None], 0.0)
+        bounded = np.clip(x, -BOUND, BOUND)
+        phi = noise.autoregression(bounded, known)
+        raw, whole = noise.innovations(bounded, known, phi)
+        seen = np.where(whole, raw, np.nan)
+        sigma_z = spread(seen)
+        sigma_z = np.where(sigma_z > 0, sigma_z, 1.0)
+        centre = np.nan_to_num(median(seen / sigma_z[:, None]))
+        z = np.where(whole, raw / sigma_z[:, None] - centre[:, None], 0.0)
+        z_hours = _hours(z, whole, when, days, step, DAYS_INNOVATION)
+        return Baseline(
+            keys=series.keys, step=step, timezone=calendar.timezone, history=index, scale=scale, floor=floor, season=learned,
+            level=level, spread=safe * again, hours=hours, volume_noise=noise_of_volume, phi=phi, innovation_centre=centre,
+            innovation_spread=sigma_z, innovation_hours=z_hours, seasonal=seasonal, residual=x,
+            innovation=z / by_hour(z_hours, when.hour), known=whole,
+        )  # fmt: skip
+
+
+def by_hour(shares: Floats, hour: Floats) -> Floats:
+    """A row per series of `shares` `(series, 24)`, interpolated between the middles of the hours."""
+    if (shares == 1.0).all():
+        return np.ones((len(shares), len(hour)))
+    position = hour - 0.5
+    low = np.floor(position).astype(int)
+    part = position - low
+    return np.asarray(shares[:, low % HOURS] * (1 - part) + shares[:, (low + 1) % HOURS] * part)
+
+
+def volume_factor(noise_of_volume: Floats, volume: Floats) -> Floats:
+    """How much noisier than usual a ratio is at this denominator: √(a / volume + b); 1 for everything else."""
+    a, b = noise_of_volume[:, :1], noise_of_volume[:, 1:]
+    plain = (a == 0).ravel()
+    with np.errstate(invalid="ignore", divide="ignore"):
+        out = np.sqrt(a / volume + b)
+    out[plain] = 1.0
+    return np.asarray(np.where(np.isfinite(out), out, 1.0))
+
+
+def _events(series: Block) -> tuple[Floats, Bools]:
+    """Events per step, and which series count few of them: their medians mean nothing."""
+    with np.errstate(all="ignore"):
+        finite = np.where(series.present, series.amount, np.nan)
+        positive = np.where(finite > 0, finite, np.nan)
+        zeros = (finite == 0).sum(axis=1) / np.maximum(series.present.sum(axis=1), 1)
+        unit = np.where(series.ratio, 1.0, _least(positive))
+        events = np.nan_to_num(_mean(finite) / unit)
+        few = (_least(np.where(np.isfinite(finite), finite, np.nan)) >= 0) & (zeros > FEW_ZEROS) & (events < season.EVENTS)
+    return np.where(few, events, np.inf), few
+
+
+def _mean(values: Floats) -> Floats:
+    size = np.isfinite(values).sum(axis=1)
+    return np.asarray(np.where(size > 0, np.nansum(values, axis=1) / np.maximum(size, 1), np.nan))
+
+
+def _least(values: Floats) -> Floats:
+    least = np.where(np.isfinite(values), values, np.inf).min(axis=1)
+    return np.asarray(np.where(np.isfinite(least), least, np.nan))
+
+
+def _mean_level(series: Block, rest: Floats) -> Floats:
+    """Mean of the rest weighted by volume."""
+    weight = np.where(np.isfinite(rest), series.volume, 0.0)
+    return np.asarray((np.nan_to_num(rest) * weight).sum(axis=1) / np.maximum(weight.sum(axis=1), TINY))
+
+
+def _volume_noise(rest: Floats, series: Block) -> Floats:
+    """`a` and `b` of the variance a / volume + b of ratios, by the squared residuals under and over the median volume."""
+    out = np.tile([0.0, 1.0], (len(rest), 1))
+    for i in np.flatnonzero(series.ratio):
+        known = np.isfinite(rest[i])
+        squares, inverse = rest[i, known] ** 2, 1 / series.volume[i, known]
+        if len(squares) < 2 * season.EVENTS or inverse.max() <= inverse.min():
+            continue
+        squares = np.minimum(squares, np.quantile(squares, 0.99))
+        thin = inverse > np.median(inverse)
+        if not thin.any() or thin.all():
+            continue
+        slope = (squares[thin].mean() - squares[~thin].mean()) / (inverse[thin].mean() - inverse[~thin].mean())
+        a = np.clip(slope, 0.0, squares.mean() / inverse.mean())
+        b = max(squares.mean() - a * inverse.mean(), 0.0)
+        total = a * inverse.mean() + b
+        out[i] = (a / total, b / total) if total > 0 else (0.0, 1.0)
+    return out
+
+
+def _hours(x: Floats, known: Bools, when: Clock, days: float, step: timedelta, half_days: float) -> Floats:
+    """Spread of each hour of the day as a share of the whole, shrunk towards 1 while the days are few; `(series, 24)`."""
+    if step > timedelta(hours=3) or days < season.MIN_PERIODS or when.phases < season.MIN_PHASES:
+        return np.ones((len(x), HOURS))
+    bins = HOURS if step <= timedelta(hours=1) else 8
+    slot = (when.hour * bins / HOURS).astype(int)
+    size = np.where(known, np.minimum(np.abs(x), 4.0), 0.0)
+    hot = np.zeros((len(slot), bins))
+    hot[np.arange(len(slot)), slot] = 1.0
+    count = known.astype(float) @ hot
+    overall = size.sum(axis=1, keepdims=True) / np.maximum(known.sum(axis=1, keepdims=True), 1)
+    mean = smooth_cyclic(np.where(count > 0, size @ hot / np.maximum(count, 1), overall), 1)
+    share = np.clip(mean / np.maximum(overall, TINY), 0.2, 5.0) ** (days / (days + half_days))
+    share = np.where(overall > 0, np.clip(share, SPREAD_LOW, SPREAD_HIGH), 1.0)
+    if bins < HOURS:
+        return np.asarray(np.repeat(share, HOURS // bins, axis=1))
+    return np.asarray(share)

@@ -1,0 +1,58 @@
+"""The scale on which a series is judged: as it is, its logarithm, or its square root.
+
+Chosen from the shape of the history alone (skewness and the ratio of its ends), so that a change of unit changes nothing.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import numpy as np
+
+from anomaly.baseline.robust import Floats, skewness
+
+MIN_RATIO = 1.5  # a series whose largest value is below 1.5 times its smallest is nearly linear on every scale
+MIN_SKEW_LOG, MIN_SKEW_ROOT = 0.3, 1.0
+MIN_GAIN = 0.8  # the logarithm must take away at least a fifth of the skewness
+BELOW_MIN = 4.0  # later values under a quarter of the smallest past value count as that quarter: log has no zero
+
+
+class Scale(IntEnum):
+    """How a series is transformed."""
+
+    IDENTITY = 0
+    LOG = 1
+    ROOT = 2
+
+
+def choose(history: Floats) -> tuple[Floats, Floats]:
+    """Scale and log floor per series, both `(series,)`, from `history` `(series, time)` with NaN for missing."""
+    with np.errstate(all="ignore"):
+        low, high = np.nanmin(history, axis=1), np.nanmax(history, axis=1)
+        skew = skewness(history)
+        positive = low > 0
+        skew_log = np.full_like(skew, np.inf)
+        if positive.any():
+            skew_log[positive] = skewness(np.log(history[positive]))
+        log = positive & (high / low > MIN_RATIO) & (skew > MIN_SKEW_LOG) & (np.abs(skew_log) < MIN_GAIN * np.abs(skew))
+        root = ~log & (low >= 0) & (high > low) & (skew > MIN_SKEW_ROOT)
+    scale = np.where(log, Scale.LOG, np.where(root, Scale.ROOT, Scale.IDENTITY)).astype(float)
+    return scale, np.where(log, low / BELOW_MIN, 0.0)
+
+
+def forward(values: Floats, scale: Floats, floor: Floats) -> Floats:
+    """`values` `(series, time)` on the chosen scale."""
+    out = values.copy()
+    log, root = scale == Scale.LOG, scale == Scale.ROOT
+    out[log] = np.log(np.maximum(values[log], floor[log, None]))
+    out[root] = np.sqrt(np.maximum(values[root], 0.0))
+    return out
+
+
+def back(values: Floats, scale: Floats) -> Floats:
+    """The inverse of `forward`."""
+    out = values.copy()
+    log, root = scale == Scale.LOG, scale == Scale.ROOT
+    out[log] = np.exp(values[log])
+    out[root] = np.maximum(values[root], 0.0) ** 2
+    return out

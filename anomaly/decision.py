@@ -1,0 +1,302 @@
+"""Decision: which findings count against the release, and what that makes of it.
+
+The share of harmless releases that may fail, `false_alarms`, is spent once over all KPIs and all looks of the watch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+
+from anomaly.errors import CollectError
+from anomaly.model import ChangeKind, Correction, Direction, Finding, Flagged, Kpi, NoData, Release, ReleaseVerdict, Report, Verdict
+from anomaly.panel import Block, segment_labels
+from anomaly.scoring.score import Score, Scored
+from anomaly.wording import clock, number, p_value, percent, quantity, relative
+
+MIN_HISTORY = 16  # steps with data before the release
+MIN_COVERAGE = 0.5  # of the steps so far
+LEAST_SHARE = 0.25  # of an equal share of `false_alarms`, for a KPI that nobody uses
+LEVEL_KINDS = frozenset({ChangeKind.LEVEL, ChangeKind.RAMP})
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """When the data are looked at: so many of the planned steps have passed, and whether this is the last look."""
+
+    release: Release
+    start: datetime
+    step: timedelta
+    steps: int
+    planned: int
+    final: bool
+
+    @property
+    def share(self) -> float:
+        return self.steps / self.planned
+
+
+def decide(scored: Scored, kpis: Sequence[Kpi], usage: Mapping[str, float], look: Look, *, false_alarms: float, correction: Correction) -> tuple[Finding, ...]:
+    """A finding per series, in the order of the KPIs; KPIs without a series and failed sources are the caller's."""
+    by_name = {kpi.name: kpi for kpi in kpis}
+    drafts = [
+        _draft(by_name[name], segment_labels(segment), result, scored.history, scored.observation, i, look, usage[name])
+        for i, ((name, segment), result) in enumerate(zip(scored.keys, scored.scores, strict=True))
+    ]
+    levels = _levels(drafts, by_name, usage, false_alarms, correction)
+    flags = _flags(scored.points)
+    done = [
+        _judge(draft, result, level, look, flags.get(key))
+        for draft, result, level, key in zip(drafts, scored.scores, levels, scored.keys, strict=True)
+    ]
+    order = {kpi.name: position for position, kpi in enumerate(kpis)}
+    return tuple(sorted(done, key=lambda finding: order[finding.kpi]))
+
+
+def unanswered(kpi: Kpi, weight: float, look: Look, error: CollectError) -> Finding:
+    """The finding of a KPI whose source failed."""
+    return _about(kpi, {}, weight, look.planned, Verdict.ERROR, str(error))
+
+
+def unjudged(kpi: Kpi, weight: float, look: Look, steps: int) -> Finding:
+    """The finding of a KPI that has no series, or whose panel is too short to learn from; `steps` have data."""
+    if steps == 0:
+        return _about(kpi, {}, weight, look.planned, Verdict.NO_DATA, "no samples, neither before nor after the release")
+    if look.steps == 0:
+        return _about(kpi, {}, weight, look.planned, Verdict.INCONCLUSIVE, f"nothing so far, 0 of {look.planned} steps")
+    return _about(kpi, {}, weight, look.planned, Verdict.INCONCLUSIVE, f"too little history: {steps} steps with data in all, need {MIN_HISTORY} before the release")
+
+
+def verdict(findings: Sequence[Finding]) -> ReleaseVerdict:
+    """What the findings make of the release; missing evidence is never a pass."""
+    counted = [f for f in findings if not f.dry_run]
+    if any(fails(f) for f in counted):
+        return ReleaseVerdict.FAIL
+    errors = [f for f in counted if f.verdict is Verdict.ERROR]
+    if any(f.critical for f in errors) or (errors and len(errors) == len(counted)):
+        return ReleaseVerdict.ERROR
+    judged = [f for f in counted if f.verdict in (Verdict.OK, Verdict.IMPROVED, Verdict.RECOVERED)]
+    open_ends = [f for f in counted if f.verdict in (Verdict.ERROR, Verdict.NO_DATA, Verdict.INCONCLUSIVE) and not _ignored(f)]
+    return ReleaseVerdict.INCONCLUSIVE if open_ends or not judged else ReleaseVerdict.PASS
+
+
+def fails(finding: Finding) -> bool:
+    """Whether this finding alone fails the release."""
+    missing = finding.verdict is Verdict.NO_DATA and finding.no_data is NoData.FAIL
+    return not finding.dry_run and (finding.verdict is Verdict.REGRESSED or missing)
+
+
+def _ignored(finding: Finding) -> bool:
+    """`no_data: ignore` forgives missing data and a failed source, not an answer that is still open."""
+    return finding.no_data is NoData.IGNORE and finding.verdict in (Verdict.ERROR, Verdict.NO_DATA)
+
+
+class Delivered(Protocol):
+    """What became of a message at a sink."""
+
+    @property
+    def delivered(self) -> bool: ...
+
+
+def exit_code(report: Report, receipts: Sequence[Delivered] = ()) -> int:
+    """0 pass, 1 fail, 3 inconclusive, 4 error; 5 where the release passed but a sink could not be told."""
+    code = {ReleaseVerdict.PASS: 0, ReleaseVerdict.FAIL: 1, ReleaseVerdict.INCONCLUSIVE: 3, ReleaseVerdict.ERROR: 4}[report.verdict]
+    order = (2, 1, 4, 3, 5, 0)
+    told = all(receipt.delivered for receipt in receipts)
+    return min(code, 0 if told else 5, key=order.index)
+
+
+def shares(kpis: Sequence[Kpi], usage: Mapping[str, float]) -> dict[str, float]:
+    """Each KPI's share of `false_alarms`, summing to 1: by usage, at least a quarter of an equal share, a critical one an equal share."""
+    total = sum(usage[kpi.name] for kpi in kpis)
+    equal = 1 / len(kpis) if kpis else 0.0
+    raw = {}
+    for kpi in kpis:
+        used = usage[kpi.name] / total if total > 0 else equal
+        raw[kpi.name] = max(used, equal if kpi.critical else LEAST_SHARE * equal)
+    return {name: share / sum(raw.values()) for name, share in raw.items()}
+
+
+def _levels(drafts: Sequence[Finding], kpis: Mapping[str, Kpi], usage: Mapping[str, float], false_alarms: float, correction: Correction) -> list[float]:
+    """The level that each finding's p-value has to undercut; KPIs without a p-value leave the family."""
+    family = [i for i, draft in enumerate(drafts) if draft.p_value is not None and not draft.dry_run]
+    names = list(dict.fromkeys(drafts[i].kpi for i in family))
+    share = shares([kpis[name] for name in names], usage)
+    segments = {name: sum(drafts[i].kpi == name for i in family) for name in names}
+    weight = np.array([share[drafts[i].kpi] / segments[drafts[i].kpi] for i in family])
+    p = np.array([drafts[i].p_value for i in family], dtype=float)
+    spent = _holm(p, weight, false_alarms) if correction is Correction.HOLM else _benjamini_hochberg(p, weight, false_alarms)
+    out = [false_alarms / max(len(names), 1)] * len(drafts)  # a dry run is shown at the level that an equal share would give it
+    for i, level in zip(family, spent, strict=True):
+        out[i] = float(level)
+    return out
+
+
+def _holm(p: np.ndarray, weight: np.ndarray, alpha: float) -> np.ndarray:
+    """Weighted Holm (Holm 1979): in the order of p / weight, each against its weight's part of what is not yet rejected."""
+    levels = np.zeros(len(p))
+    left, going = 1.0, True
+    rest = set(range(len(p)))
+    for i in sorted(rest, key=lambda j: p[j] / weight[j]):
+        if not going:
+            break
+        levels[i] = alpha * weight[i] / left
+        going = bool(p[i] < levels[i])
+        if going:
+            left = max(left - weight[i], 1e-12)
+            rest.discard(i)
+    for i in rest:
+        levels[i] = alpha * weight[i] / left
+    return levels
+
+
+def _benjamini_hochberg(p: np.ndarray, weight: np.ndarray, alpha: float) -> np.ndarray:
+    """Weighted Benjamini–Hochberg (Genovese, Roeder and Wasserman 2006): a share of the alarms may be false."""
+    count = len(p)
+    scaled = weight * count
+    order = np.argsort(p / scaled)
+    passed = np.flatnonzero((p / scaled)[order] < alpha * np.arange(1, count + 1) / count)
+    rejected = int(passed[-1]) + 1 if len(passed) else 1
+    return np.asarray(scaled * alpha * rejected / count)
+
+
+def _about(kpi: Kpi, segment: Mapping[str, str], weight: float, planned: int, answer: Verdict, reason: str) -> Finding:
+    return Finding(
+        kpi=kpi.name, verdict=answer, reason=reason, segment=dict(segment), weight=weight, unit=kpi.unit, direction=kpi.direction,
+        tolerance=kpi.tolerance, floor=kpi.floor, critical=kpi.critical, dry_run=kpi.dry_run, no_data=kpi.no_data, query=kpi.query,
+        denominator=kpi.denominator, steps_planned=planned,
+    )  # fmt: skip
+
+
+def _draft(kpi: Kpi, segment: Mapping[str, str], result: Score, history: Block, observation: Block, i: int, look: Look, weight: float) -> Finding:
+    """The finding before the family is looked at; with a p-value only where the data can carry one."""
+    before, steps = int(np.isfinite(history.value[i]).sum()), int(observation.present[i].sum())
+    usable = int(np.isfinite(observation.value[i]).sum())
+    volume = float(np.nansum(observation.volume[i] if observation.ratio[i] else observation.amount[i]))
+    draft = replace(_about(kpi, segment, weight, look.planned, Verdict.INCONCLUSIVE, ""), steps=steps, volume=volume)
+    so_far = f"{steps} of {look.steps} steps present"
+
+    def left(answer: Verdict, reason: str) -> Finding:
+        return replace(draft, verdict=answer, reason=reason)
+
+    if before == 0 and steps == 0:
+        return left(Verdict.NO_DATA, "no samples, neither before nor after the release")
+    if look.steps == 0:
+        return left(Verdict.INCONCLUSIVE, f"nothing so far, 0 of {look.planned} steps")
+    if steps == 0:
+        if not look.final and look.steps < max(2, MIN_COVERAGE * before / max(len(history.value[i]), 1)):
+            return left(Verdict.INCONCLUSIVE, f"nothing so far, 0 of {look.planned} steps")
+        return replace(left(Verdict.NO_DATA, f"no samples since the release, {before} before it"), p_value=None)
+    if before == 0:
+        return left(Verdict.INCONCLUSIVE, "no baseline: first seen after the release")
+    if before < MIN_HISTORY:
+        return left(Verdict.INCONCLUSIVE, f"too little history: {before} steps with data before the release, need {MIN_HISTORY}")
+    if volume < kpi.min_volume:
+        return left(Verdict.INCONCLUSIVE, f"too little volume: {number(volume)} of {number(kpi.min_volume)} over the observation")
+    if result.p_bad is None or usable == 0:
+        return left(Verdict.INCONCLUSIVE, f"nothing to judge: {so_far}, none with a value")
+    need = int(np.ceil(MIN_COVERAGE * look.steps))
+    p = _over_the_watch(result.p_bad, look)
+    if steps < need and not result.gaps:
+        return left(Verdict.INCONCLUSIVE, f"{so_far}, need {need}")
+    return replace(
+        draft, p_value=p, kind=result.kind, observed=result.observed, expected=result.expected, effect=result.effect,
+        effect_interval=result.effect_interval, effect_absolute=result.absolute, effect_absolute_interval=result.absolute_interval,
+        evidence=dict(result.evidence),
+    )  # fmt: skip
+
+
+def _over_the_watch(p: float, look: Look) -> float:
+    """`p` made valid for every look of the planned watch: an early look may spend only as much as has been watched."""
+    return float(min(1.0, p / look.share))
+
+
+def _judge(draft: Finding, result: Score, level: float, look: Look, flagged: Flagged | None) -> Finding:
+    if draft.p_value is None:
+        return draft
+    relative_least, absolute_least = result.detectable(level * look.share, draft.direction, draft.tolerance, draft.floor)
+    finding = replace(draft, level=level, flagged=flagged, detectable_effect=relative_least, detectable_absolute=absolute_least)
+    started = look.release.started_at
+    onset = None if result.onset is None else look.start + result.onset * look.step
+    if draft.p_value < level:
+        if result.gaps:
+            return replace(finding, verdict=Verdict.NO_DATA, kind=None, onset=onset, reason=_gap_reason(finding, look))
+        matters = _matters(finding) and _is_bad(finding)
+        other = result.p_other is not None and _over_the_watch(result.p_other, look) < level
+        if matters or (finding.kind not in LEVEL_KINDS) or other:
+            kind = finding.kind if matters or finding.kind not in LEVEL_KINDS else ChangeKind.SHAPE
+            worse = replace(finding, kind=kind, onset=onset)
+            answer = Verdict.RECOVERED if result.back else Verdict.REGRESSED
+            return replace(worse, verdict=answer, reason=_change_reason(worse, started))
+        return _rest(finding, look, f"{_size(finding)}, {p_value(finding.p_value or 0)}, within {_tolerated(finding)}")
+    if result.p_good is not None and _over_the_watch(result.p_good, look) < level and _matters(finding) and not _is_bad(finding):
+        better = replace(finding, onset=onset, kind=finding.kind or ChangeKind.LEVEL)
+        return replace(better, verdict=Verdict.IMPROVED, reason=_change_reason(better, started))
+    return _rest(replace(finding, kind=None), look, f"{_size(finding)}, {p_value(finding.p_value or 0)}")
+
+
+def _rest(finding: Finding, look: Look, reason: str) -> Finding:
+    """Nothing found: `ok` once the watch is over, still open before."""
+    if not look.final:
+        return replace(finding, verdict=Verdict.INCONCLUSIVE, reason=f"nothing so far, {look.steps} of {look.planned} steps")
+    return replace(finding, verdict=Verdict.OK, reason=reason)
+
+
+def _is_bad(finding: Finding) -> bool:
+    if finding.direction is Direction.EITHER or finding.effect_absolute is None:
+        return True
+    return (finding.effect_absolute > 0) == (finding.direction is Direction.UP)
+
+
+def _matters(finding: Finding) -> bool:
+    """Whether the near end of the effect's interval is beyond tolerance and floor."""
+    if finding.effect_absolute_interval is None or finding.expected is None:
+        return False
+    low, high = finding.effect_absolute_interval
+    if low <= 0 <= high:
+        return finding.tolerance == 0 and finding.floor == 0
+    near = min(abs(low), abs(high))
+    return near >= finding.floor and near >= finding.tolerance * abs(finding.expected)
+
+
+def _size(finding: Finding) -> str:
+    if finding.effect is not None:
+        return f"{relative(finding.effect, finding.effect_interval)} vs expected {quantity(finding.expected or 0.0, finding.unit)}"
+    if finding.effect_absolute is not None:
+        low, high = finding.effect_absolute_interval or (finding.effect_absolute, finding.effect_absolute)
+        return f"{number(finding.effect_absolute)} [{number(low)}, {number(high)}] {finding.unit}".rstrip() + " vs expected " + quantity(finding.expected or 0.0, finding.unit)
+    return "size unknown"
+
+
+def _tolerated(finding: Finding) -> str:
+    parts = [f"tolerance {percent(finding.tolerance)}"] if finding.tolerance else []
+    parts += [f"floor {quantity(finding.floor, finding.unit)}"] if finding.floor else []
+    return " and ".join(parts) or "the uncertainty of its size"
+
+
+def _change_reason(finding: Finding, started: datetime) -> str:
+    kind = "" if finding.kind in (ChangeKind.LEVEL, None) else f"{finding.kind}: "
+    since = "" if finding.onset is None else f", since {clock(finding.onset, started.date())}"
+    p = "" if finding.verdict is Verdict.IMPROVED or finding.p_value is None else f", {p_value(finding.p_value)}"
+    tolerated = f", {_tolerated(finding)}" if finding.tolerance or finding.floor else ""
+    return f"{kind}{_size(finding)}{p}{since}{tolerated}"
+
+
+def _gap_reason(finding: Finding, look: Look) -> str:
+    return f"{look.steps - finding.steps} of {look.steps} steps missing since the release, more than usual, {p_value(finding.p_value or 0)}"
+
+
+def _flags(points: pd.DataFrame) -> dict[tuple[str, str], Flagged]:
+    """First and worst of the flagged points per series."""
+    out = {}
+    for key, part in points[points["flagged"]].groupby(["kpi", "segment"], sort=False):
+        z = part["z"].to_numpy()
+        times = part["time"].to_list()
+        worst = int(np.abs(z).argmax())
+        out[(str(key[0]), str(key[1]))] = Flagged(len(part), times[0].to_pydatetime(), times[worst].to_pydatetime(), float(z[worst]))
+    return out

@@ -1,0 +1,59 @@
+"""Series that hardly ever leave one value: what is surprising is a step that does.
+
+With e exceptions in n steps the exceptions among m later steps follow a beta-binomial law (Jeffreys' prior ½, ½).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import betaincinv, betaln, gammaln, logsumexp
+
+from anomaly.baseline.robust import Floats, median
+
+MOSTLY = 0.9  # share of the history at one value from which a series counts as nearly constant
+PRIOR = 0.5
+LEVEL = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Exceptions:
+    """Per series: whether it is nearly constant, at which value, and how surprising its later exceptions are."""
+
+    constant: np.ndarray
+    exact: np.ndarray
+    value: Floats
+    any_p: Floats
+    up_p: Floats
+    down_p: Floats
+
+
+def exceptions(value: Floats, before: int) -> Exceptions:
+    """Count the exceptions of `value` `(series, time)` before and after row `before`."""
+    usual = median(value[:, :before])
+    seen = np.isfinite(value)
+    past, later = seen[:, :before].sum(axis=1), seen[:, before:].sum(axis=1)
+    differs = [seen & (value != usual[:, None]), seen & (value > usual[:, None]), seen & (value < usual[:, None])]
+    ps = []
+    for kind in differs:
+        old, new = kind[:, :before].sum(axis=1), kind[:, before:].sum(axis=1)
+        ps.append(np.array([tail(int(k), int(m), int(e), int(n)) for k, m, e, n in zip(new, later, old, past, strict=True)]))
+    strange = differs[0][:, :before].sum(axis=1)
+    return Exceptions((past > 0) & (strange <= (1 - MOSTLY) * past), (past > 0) & (strange == 0), usual, *ps)
+
+
+def tail(k: int, m: int, e: int, n: int) -> float:
+    """P(at least `k` of `m` steps are exceptions | `e` of `n` were)."""
+    if k <= 0 or m <= 0:
+        return 1.0
+    i = np.arange(k, m + 1)
+    choose = gammaln(m + 1) - gammaln(i + 1) - gammaln(m - i + 1)
+    a, b = PRIOR + e, PRIOR + n - e
+    return float(min(1.0, np.exp(logsumexp(choose + betaln(i + a, m - i + b) - betaln(a, b)))))
+
+
+def share_interval(k: int, m: int) -> tuple[float, float]:
+    """Jeffreys' interval of a share of `k` in `m`."""
+    low, high = betaincinv(k + PRIOR, m - k + PRIOR, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return (float(low) if k > 0 else 0.0, float(high) if k < m else 1.0)

@@ -1,0 +1,154 @@
+"""Placebo replay: how surprising is an answer at the release, given the answers at hundreds of moments without one?
+
+Each answer becomes a normal score by the spread of its placebo answers, with the degrees of freedom of the independent
+windows behind it; the scores of a series are combined by their average likelihood, which gains from several questions
+pointing the same way and does not fear that they are correlated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from anomaly.baseline.robust import Floats
+from anomaly.scoring.questions import LEVELS, LOCAL, Family, Question, Side, Timeline, origins
+
+PRIOR = 4.0  # windows' worth of belief in the next shorter window's spread
+COUNT_SPREAD = 1.5  # prior spread of counts on the 2 √(count + ½) scale
+MEMORY = 0.3  # weight of the squared score in the average likelihood
+ENOUGH_SIDES, ENOUGH_WINDOWS = 8, 12  # placebos on one side, independent windows, before up and down get spreads of their own
+SLOPES = {Family.LEVEL: -0.25, Family.JUMP: 0.15, Family.TYPICAL: -0.25, Family.SPREAD: -0.3, Family.SPREAD_BEFORE: -0.3, Family.HIGH: -0.25, Family.LOW: -0.25}
+SLOPE = -0.1  # how the spread usually changes with the window, as a power of its size
+LEAST = {Family.SPREAD: 0.35, Family.SPREAD_BEFORE: 0.35, Family.HIGH: 0.35, Family.LOW: 0.35}  # × size ** -1/2
+LEAST_LEVEL = 0.05
+TINY = 1e-12
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Normal scores `(questions, series)` of the release, positive = upwards or more; `down` is the score of the other way."""
+
+    questions: tuple[Question, ...]
+    up: Floats
+    down: Floats
+    windows: Floats
+
+
+def scores(line: Timeline, questions: list[Question]) -> Scores:
+    """Every question's answer at the release as a normal score in both directions; NaN where it can't be said."""
+    origin = origins(line.before)
+    up, down, windows = np.full((3, len(questions), len(line.x)), np.nan)
+    answers = np.stack([q.answers for q in questions])
+    past, real = answers[:, :, :-1], answers[:, :, -1]
+    known = np.isfinite(past)
+    size = known.sum(axis=2)
+    first, last = known.argmax(axis=2), past.shape[2] - 1 - known[:, :, ::-1].argmax(axis=2)
+    span = origin[last] - origin[first] + 1
+    length = np.array([line.after if q.side is Side.COUNT else q.size for q in questions])[:, None]
+    windows = np.minimum(np.maximum(1.0, span / length + 1), size)
+    centre = _centres(questions, past, size, windows)
+    away = past - centre[:, :, None]
+    both = spread_of(np.sort(np.abs(away), axis=2), size)
+    above, below = both.copy(), both.copy()
+    for sign, side in ((1, above), (-1, below)):
+        one = np.where(sign * away > 0, sign * away, np.nan)
+        count = np.isfinite(one).sum(axis=2)
+        own = (count >= ENOUGH_SIDES) & (windows >= ENOUGH_WINDOWS)
+        side[own] = spread_of(np.sort(one, axis=2), count)[own]
+    freedom = _steady(line, questions, past, size, windows, centre, above, below)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        moved = real - centre
+        up = normal_score(np.where(moved > 0, moved / above, moved / below), freedom)
+    usable = np.isfinite(real) & (size >= 3)
+    up = np.where(usable, up, np.nan)
+    up = _damp(questions, up)
+    down = np.where(np.array([q.side is Side.BOTH for q in questions])[:, None], -up, np.nan)
+    return Scores(tuple(questions), up, down, windows)
+
+
+def _centres(questions: list[Question], past: Floats, size: np.ndarray, windows: Floats) -> Floats:
+    ranked = np.sort(past, axis=2)
+    last = np.maximum(size - 1, 0)
+    rows = np.arange(past.shape[0])[:, None], np.arange(past.shape[1])[None, :]
+    centre = (ranked[(*rows, last // 2)] + ranked[(*rows, (last + 1) // 2)]) / 2
+    for j, question in enumerate(questions):
+        if question.side is Side.COUNT:
+            centre[j] = np.nansum(past[j], axis=1) / np.maximum(size[j], 1)
+        elif question.family in (Family.LEVEL, Family.TYPICAL):
+            centre[j] *= np.minimum(1, windows[j] / 10)
+        elif question.family is Family.JUMP:
+            centre[j] = 0.0
+    return centre
+
+
+def spread_of(ranked: Floats, size: np.ndarray) -> Floats:
+    """Spread of sorted absolute deviations (NaN last): the largest of a clipped root mean square and two upper quantiles."""
+    rows = np.arange(ranked.shape[0])[:, None], np.arange(ranked.shape[1])[None, :]
+
+    def quantile(share: float) -> Floats:
+        return np.asarray(ranked[(*rows, np.clip(((size - 1) * share).astype(int), 0, ranked.shape[2] - 1))])
+
+    sigma = np.maximum(quantile(0.5) / 0.6745, TINY)
+    cap = np.where(sigma > 10 * TINY, 5 * sigma, np.inf)[:, :, None]
+    square = np.sqrt(np.nansum(np.minimum(ranked, cap) ** 2, axis=2) / np.maximum(size, 1))
+    return np.fmax(np.fmax(square, quantile(0.9) / 1.645), quantile(0.975) / 2.24)
+
+
+def _steady(line: Timeline, questions: list[Question], past: Floats, size: np.ndarray, windows: Floats, centre: Floats, above: Floats, below: Floats) -> Floats:
+    """Steady the spreads in place by the next shorter window of the family; degrees of freedom `(questions, series)`."""
+    freedom = windows + PRIOR - 1
+    shorter: dict[Family, tuple[int, Floats, Floats, Floats]] = {}
+    with np.errstate(invalid="ignore", divide="ignore"):
+        for j, question in enumerate(questions):
+            if question.side is Side.COUNT:
+                both = np.sqrt((np.fmax(above[j], below[j]) ** 2 * windows[j] + COUNT_SPREAD**2 * PRIOR) / (windows[j] + PRIOR))
+                most = np.nanmax(np.where(np.isfinite(past[j]), past[j], -np.inf), axis=1) - centre[j]
+                above[j], below[j] = np.maximum(both, most / 2.5), both
+                continue
+            if question.family in shorter:
+                length, up, down, slope = shorter[question.family]
+                ratio = (question.size / length) ** slope
+                above[j] = np.sqrt((windows[j] * above[j] ** 2 + PRIOR * (up * ratio) ** 2) / (windows[j] + PRIOR))
+                below[j] = np.sqrt((windows[j] * below[j] ** 2 + PRIOR * (down * ratio) ** 2) / (windows[j] + PRIOR))
+                seen = np.log(np.maximum(np.sqrt(above[j] * below[j]), TINY) / np.maximum(np.sqrt(up * down), TINY)) / np.log(question.size / length)
+                weight = windows[j] / (windows[j] + 10)
+                slope = np.clip(weight * np.nan_to_num(seen) + (1 - weight) * slope, -0.5, 0.6)
+            else:
+                slope = np.full(above.shape[1], SLOPES.get(question.family, SLOPE))
+            shorter[question.family] = (question.size, above[j].copy(), below[j].copy(), slope)
+            least = LEAST_LEVEL if question.family in LEVELS - {Family.JUMP} else LEAST.get(question.family, 1e-3 * question.size**0.5) / question.size**0.5
+            factor = 1.0
+            if question.family in (Family.LEVEL, Family.TYPICAL, Family.SPREAD, Family.SPREAD_BEFORE, Family.HIGH, Family.LOW):
+                part = min(0.6, question.size / line.before)
+                factor = np.sqrt((1 + question.size / line.before) / (1 - part))  # the level was learned from the same history
+            above[j], below[j] = np.maximum(above[j], least) * factor, np.maximum(below[j], least) * factor
+    return freedom
+
+
+def _damp(questions: list[Question], up: Floats) -> Floats:
+    """An incident that ended is not a change: a local claim that the long-run level does not share counts for less."""
+    out = up.copy()
+    level = {q.size: up[j] for j, q in enumerate(questions) if q.family is Family.LEVEL}
+    for j, question in enumerate(questions):
+        if question.family not in LOCAL or question.size not in level:
+            continue
+        shared = np.sign(up[j]) * level[question.size]
+        factor = np.maximum(0.4, 1 - 0.3 * (1 - np.clip(shared, -1, 1)))
+        out[j] = np.where((np.abs(up[j]) > 1.5) & (shared < 1), up[j] * factor, up[j])
+    return out
+
+
+def normal_score(t: Floats, freedom: Floats) -> Floats:
+    """Student's t as a normal score (Wallace 1959)."""
+    return np.asarray(np.sign(t) * (8 * freedom + 1) / (8 * freedom + 3) * np.sqrt(freedom * np.log1p(t * t / freedom)))
+
+
+def combine(one_sided: Floats) -> Floats:
+    """G = log of the mean of exp(0.3 max(z, 0)²) over the questions `(questions, series)`; NaN are not asked."""
+    asked = np.isfinite(one_sided)
+    power = MEMORY * np.where(asked, np.maximum(one_sided, 0), 0.0) ** 2
+    top = power.max(axis=0, initial=0.0)
+    total = np.where(asked, np.exp(power - top), 0.0).sum(axis=0)
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.where(asked.any(axis=0), top + np.log(total / np.maximum(asked.sum(axis=0), 1)), 0.0))
