@@ -64,6 +64,7 @@ class Loopback:
     def __enter__(self) -> Loopback:
         self._closed = threading.Event()
         self._listening = socket.create_server(("127.0.0.1", 0))
+        self.origin = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
         self._thread = threading.Thread(target=self._serve)
         self._workers: list[threading.Thread] = []
         self._thread.start()
@@ -76,10 +77,6 @@ class Loopback:
         for worker in self._workers:
             worker.join()
         self._listening.close()
-
-    @property
-    def origin(self) -> str:
-        return f"http://127.0.0.1:{self._listening.getsockname()[1]}"
 
     def _serve(self) -> None:
         with contextlib.suppress(OSError):
