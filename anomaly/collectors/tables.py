@@ -55,8 +55,11 @@ class Chunk:
 class Table(Protocol):
     """A table whose columns are named by `header`; `place` names a record for people (`kpis.csv:17`)."""
 
-    name: str
-    header: tuple[str, ...]
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def header(self) -> tuple[str, ...]: ...
 
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]: ...
 
