@@ -1,0 +1,805 @@
+"""The file collector reads what is meant and refuses, with file and line, what is not."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import sys
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from anomaly.collectors import tables
+from anomaly.collectors.files import FilesCollector, Layout
+from anomaly.collectors.steps import Resample
+from anomaly.contracts import Collected
+from anomaly.errors import ChecklistError, CollectError, UsageError
+from anomaly.model import Kpi, Window
+from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE
+from anomaly.registry import Plugin, collector
+
+START = datetime(2025, 6, 3, 9, 0, tzinfo=UTC)
+STEP = timedelta(minutes=5)
+WINDOW = Window(START, START + timedelta(minutes=20))
+ORDERS = Kpi("orders", query="orders")
+RATIO = Kpi("conversion", query="orders", denominator="sessions")
+BY_COUNTRY = Kpi("errors", query="errors", denominator="requests", by=("country",))
+NAN = float("nan")
+
+Write = Callable[[str | bytes], Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Writes a file and gives its path."""
+
+    def written(content: str | bytes) -> Path:
+        path = tmp_path / "kpis.csv"
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return written
+
+
+def read(path: Path, *kpis: Kpi, window: Window = WINDOW, **how: Any) -> Collected:
+    return FilesCollector(path=path, **how).collect(kpis, window, STEP)
+
+
+def values(collected: Collected, kpi: str = "orders", segment: str = "", role: str = VALUE) -> list[float]:
+    assert not collected.errors, collected.errors
+    return [float(value) for value in collected.panel[(kpi, segment, role)]]
+
+
+def same(left: list[float], right: list[float]) -> bool:
+    return bool(np.array_equal(left, right, equal_nan=True))
+
+
+def wrong(collected: Collected, kpi: str = "orders") -> str:
+    assert kpi in collected.errors
+    assert kpi not in collected.panel.columns.get_level_values("kpi")
+    return str(collected.errors[kpi])
+
+
+def notes(collected: Collected, kpi: str = "orders") -> str:
+    return " | ".join(collected.provenance[kpi].notes)
+
+
+# What is read
+
+
+def test_a_wide_file_has_a_column_per_kpi(write: Write) -> None:
+    path = write("time,orders,sessions\n2025-06-03T09:00Z,1,10\n2025-06-03T09:05Z,2,20\n2025-06-03T09:10Z,3,30\n2025-06-03T09:15Z,4,40\n")
+
+    collected = read(path, ORDERS, RATIO)
+
+    assert values(collected) == [1, 2, 3, 4]
+    assert values(collected, "conversion", role=NUMERATOR) == [1, 2, 3, 4]
+    assert values(collected, "conversion", role=DENOMINATOR) == [10, 20, 30, 40]
+    assert collected.panel.index[0] == START
+    assert notes(collected) == ""
+    assert collected.provenance["conversion"].denominator == "sessions"
+
+
+def test_a_wide_file_may_hold_columns_of_labels(write: Write) -> None:
+    path = write("time,country,requests,errors\n2025-06-03T09:00Z,DE,10,1\n2025-06-03T09:00Z,FR,20,2\n2025-06-03T09:05Z,FR,30,3\n")
+
+    collected = read(path, BY_COUNTRY)
+
+    assert same(values(collected, "errors", "country=DE", NUMERATOR), [1, NAN, NAN, NAN])
+    assert same(values(collected, "errors", "country=FR", DENOMINATOR), [20, 30, NAN, NAN])
+
+
+LONG = """\
+time,kpi,value,country
+2025-06-03T09:00Z,requests,10,DE
+2025-06-03T09:05Z,requests,20,DE
+2025-06-03T09:05Z,errors,2,DE
+2025-06-03T09:10Z,requests,,DE
+2025-06-03T09:00Z,requests,30,FR
+"""
+
+
+def test_a_long_file_has_a_row_per_kpi_and_segment(write: Write) -> None:
+    collected = read(write(LONG), BY_COUNTRY, layout=Layout.LONG)
+
+    assert same(values(collected, "errors", "country=DE", DENOMINATOR), [10, 20, NAN, NAN])
+    assert same(values(collected, "errors", "country=FR", DENOMINATOR), [30, NAN, NAN, NAN])
+
+
+def test_in_a_long_file_a_numerator_without_a_row_is_zero_where_the_denominator_has_one(write: Write) -> None:
+    collected = read(write(LONG), BY_COUNTRY, layout=Layout.LONG)
+
+    assert same(values(collected, "errors", "country=DE", NUMERATOR), [0, 2, NAN, NAN])
+    assert same(values(collected, "errors", "country=FR", NUMERATOR), [0, NAN, NAN, NAN])
+
+
+def test_in_a_long_file_a_numerator_with_an_empty_cell_is_missing(write: Write) -> None:
+    collected = read(write(LONG + "2025-06-03T09:00Z,errors,,DE\n"), BY_COUNTRY, layout=Layout.LONG)
+
+    assert same(values(collected, "errors", "country=DE", NUMERATOR), [NAN, 2, NAN, NAN])
+
+
+def test_a_numerator_that_never_has_a_row_is_zero_and_said_so(write: Write) -> None:
+    path = write("time,kpi,value\n2025-06-03T09:00Z,requests,10\n2025-06-03T09:05Z,requests,20\n")
+
+    collected = read(path, Kpi("errors", query="errors", denominator="requests"), layout=Layout.LONG)
+
+    assert same(values(collected, "errors", role=NUMERATOR), [0, 0, NAN, NAN])
+    assert "'errors' counts as 0 wherever 'requests' has a row" in notes(collected, "errors")
+
+
+def test_in_a_wide_file_an_empty_numerator_is_missing(write: Write) -> None:
+    collected = read(write("time,orders,sessions\n2025-06-03T09:00Z,,10\n"), RATIO)
+
+    assert same(values(collected, "conversion", role=NUMERATOR), [NAN] * 4)
+
+
+def test_rows_in_any_order_are_sorted(write: Write) -> None:
+    path = write("time,orders\n2025-06-03T09:10Z,3\n2025-06-03T09:00Z,1\n2025-06-03T09:15Z,4\n2025-06-03T09:05Z,2\n")
+
+    assert values(read(path, ORDERS)) == [1, 2, 3, 4]
+
+
+def test_a_stamp_belongs_to_the_step_that_it_lies_in(write: Write) -> None:
+    path = write("time,orders\n2025-06-03T09:04:59.999Z,1\n2025-06-03T09:05:00Z,2\n2025-06-03T09:12Z,3\n")
+
+    assert same(values(read(path, ORDERS)), [1, 2, 3, NAN])
+
+
+def test_only_the_asked_window_is_kept(write: Write) -> None:
+    path = write("time,orders\n2025-06-03T08:59:59Z,7\n2025-06-03T09:00Z,1\n2025-06-03T09:20Z,8\n")
+
+    assert same(values(read(path, ORDERS)), [1, NAN, NAN, NAN])
+
+
+def test_a_number_outside_the_window_need_not_be_one(write: Write) -> None:
+    assert same(values(read(write("time,orders\n2025-06-03T08:00Z,=1\n2025-06-03T09:00Z,1\n"), ORDERS)), [1, NAN, NAN, NAN])
+
+
+@pytest.mark.parametrize("cell", ["", "nan", "NaN", "null", "NULL", "NA", "n/a", "  ", "None"])
+def test_an_empty_cell_is_missing(write: Write, cell: str) -> None:
+    assert same(values(read(write(f"time,orders\n2025-06-03T09:00Z,{cell}\n2025-06-03T09:05Z,0\n"), ORDERS)), [NAN, 0, NAN, NAN])
+
+
+@pytest.mark.parametrize("cell", ["inf", "-inf", "Infinity", "1e999"])
+def test_an_infinity_is_missing_and_said_so(write: Write, cell: str) -> None:
+    collected = read(write(f"time,orders\n2025-06-03T09:00Z,{cell}\n2025-06-03T09:05Z,0\n"), ORDERS)
+
+    assert same(values(collected), [NAN, 0, NAN, NAN])
+    assert "1 infinite values of 'orders' count as missing" in notes(collected)
+
+
+@pytest.mark.parametrize("cell", ["1", " 1 ", "1.0", "+1", "1e0", "01", '"1"'])
+def test_a_number_may_be_written_in_many_ways(write: Write, cell: str) -> None:
+    assert values(read(write(f"time,orders\n2025-06-03T09:00Z,{cell}\n"), ORDERS))[0] == 1
+
+
+def test_a_byte_order_mark_and_windows_line_ends_do_not_matter(write: Write) -> None:
+    assert values(read(write(b"\xef\xbb\xbftime,orders\r\n2025-06-03T09:00Z,1\r\n"), ORDERS))[0] == 1
+
+
+def test_blank_lines_do_not_matter(write: Write) -> None:
+    assert same(values(read(write("time,orders\n\n2025-06-03T09:00Z,1\n\n,\n2025-06-03T09:05Z,2\n\n"), ORDERS)), [1, 2, NAN, NAN])
+
+
+def test_names_of_columns_may_be_told(write: Write) -> None:
+    path = write("at,name,count\n2025-06-03T09:00Z,orders,1\n")
+
+    collected = read(path, ORDERS, layout=Layout.LONG, time_column="at", kpi_column="name", value_column="count")
+
+    assert values(collected)[0] == 1
+
+
+def test_labels_with_any_text_become_segments(write: Write) -> None:
+    path = write('time,kpi,value,plan\n2025-06-03T09:00Z,orders,1,"a,b=c"\n2025-06-03T09:00Z,orders,2,NA\n2025-06-03T09:00Z,orders,3,\n')
+
+    collected = read(path, Kpi("orders", query="orders", by=("plan",)), layout=Layout.LONG)
+
+    assert [values(collected, segment=segment)[0] for segment in ("plan=a\\,b\\=c", "plan=NA", "plan=")] == [1, 2, 3]
+
+
+def test_a_file_is_read_once_for_all_its_kpis(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write("time,orders,sessions\n2025-06-03T09:00Z,1,10\n")
+    opened: list[Any] = []
+    real = os.open
+
+    def counted(*how: Any) -> int:
+        opened.append(how)
+        return real(*how)
+
+    monkeypatch.setattr(os, "open", counted)
+
+    read(path, ORDERS, RATIO, Kpi("sessions", query="sessions"))
+
+    assert len(opened) == 1
+
+
+# Time zones
+
+
+@pytest.mark.parametrize(
+    ("stamp", "how"),
+    [
+        ("2025-06-03T09:00:00Z", {}),
+        ("2025-06-03 09:00:00 UTC", {}),
+        ("2025-06-03T11:00+02:00", {}),
+        ("2025-06-03T11:00:00.000+0200", {}),
+        ("2025-06-03 04:00-05", {}),
+        ("2025-06-03 11:00", {"timezone": "Europe/Berlin"}),
+        ("2025-06-03 09:00", {"timezone": "UTC"}),
+        ("2025-06-03T09:00Z", {"timezone": "Europe/Berlin"}),
+        ("1748941200", {"time_unit": "s"}),
+        ("1748941200.0", {"time_unit": "s"}),
+        ("1748941200000", {"time_unit": "ms"}),
+    ],
+)
+def test_a_stamp_says_which_moment_it_is(write: Write, stamp: str, how: dict[str, Any]) -> None:
+    assert same(values(read(write(f"time,orders\n{stamp},1\n"), ORDERS, **how)), [1, NAN, NAN, NAN])
+
+
+def test_zones_may_be_mixed_when_every_stamp_has_one(write: Write) -> None:
+    path = write("time,orders\n2025-06-03T09:00Z,1\n2025-06-03T11:05+02:00,2\n2025-06-03T05:10-04:00,3\n")
+
+    assert same(values(read(path, ORDERS)), [1, 2, 3, NAN])
+
+
+@pytest.mark.parametrize(
+    ("stamp", "how", "said"),
+    [
+        ("2025-06-03T09:00", {}, "has no time zone; set timezone"),
+        ("2025-06-03", {}, "has no time zone; set timezone"),
+        ("1748941200", {}, "is a number; set time_unit"),
+        ("1748941200", {"timezone": "UTC"}, "is a number; set time_unit"),
+        ("1748941200000", {"time_unit": "s"}, "is not between 1970 and 2200 as time_unit s"),
+        ("-5", {"time_unit": "s"}, "is not between 1970 and 2200 as time_unit s"),
+        ("2025-10-26 02:30", {"timezone": "Europe/Berlin"}, "happens twice or never in Europe/Berlin"),
+        ("2025-03-30 02:30", {"timezone": "Europe/Berlin"}, "happens twice or never in Europe/Berlin"),
+        ("0001-01-01T00:00Z", {}, "is not between 1970 and 2200"),
+        ("9999-12-31T00:00Z", {}, "is not between 1970 and 2200"),
+        ("9999-12-31T00:00", {"timezone": "UTC"}, "is not between 1970 and 2200"),
+        ("2025-13-01T00:00Z", {}, "is not a time"),
+        ("2025-06-03T09:00:60Z", {}, "is not a time"),
+        ("03.06.2025 09:00", {"timezone": "UTC"}, "is not a time"),
+        ("=NOW()", {}, "is not a time"),
+        ("soon", {}, "is not a time"),
+        ("", {}, "the time is empty"),
+        ("NaT", {}, "is not a time"),
+    ],
+)
+def test_a_stamp_that_names_no_moment_is_an_error_with_its_line(write: Write, stamp: str, how: dict[str, Any], said: str) -> None:
+    first = "1748941200" if how.get("time_unit") == "s" else "2025-06-03T09:00Z"
+    path = write(f"time,orders\n{first},1\n{stamp},2\n")
+
+    text = wrong(read(path, ORDERS, **how))
+
+    assert text.startswith(f"{path}:3: ")
+    assert said in text
+
+
+def test_an_ambiguous_moment_with_an_offset_is_fine(write: Write) -> None:
+    path = write("time,orders\n2025-10-26T02:30+02:00,1\n2025-10-26T02:30+01:00,2\n")
+    start = datetime(2025, 10, 26, 0, 30, tzinfo=UTC)
+
+    collected = read(path, ORDERS, window=Window(start, start + timedelta(hours=1, minutes=5)), timezone="Europe/Berlin")
+
+    assert (values(collected)[0], values(collected)[12]) == (1, 2)
+
+
+# Several samples in a step
+
+
+def test_two_moments_in_one_step_need_a_rule(write: Write) -> None:
+    path = write("time,orders\n2025-06-03T09:00Z,1\n2025-06-03T09:02Z,3\n")
+
+    assert wrong(read(path, ORDERS)) == (
+        f"{path}:3: a second moment in the step of {path}:2; set resample to sum (counts) or mean (gauges)"
+    )
+
+
+MINUTES = "time,orders\n" + "".join(f"2025-06-03T09:{minute:02}Z,{minute}\n" for minute in range(20))
+
+
+@pytest.mark.parametrize(("rule", "expected"), [(Resample.SUM, [10, 35, 60, 85]), (Resample.MEAN, [2, 7, 12, 17])])
+def test_counts_are_summed_and_gauges_averaged(write: Write, rule: Resample, expected: list[float]) -> None:
+    assert values(read(write(MINUTES), ORDERS, resample=rule)) == expected
+
+
+def test_a_sum_with_a_missing_part_is_missing_and_a_mean_is_not(write: Write) -> None:
+    path = write(MINUTES.replace("09:07Z,7", "09:07Z,"))
+
+    assert same(values(read(path, ORDERS, resample=Resample.SUM)), [10, NAN, 60, 85])
+    assert same(values(read(path, ORDERS, resample=Resample.MEAN)), [2, 7, 12, 17])
+
+
+def test_a_step_that_the_file_covers_in_part_has_no_sum(write: Write) -> None:
+    lines = MINUTES.splitlines()
+    path = write("\n".join([lines[0], *lines[3:18]]) + "\n")  # 09:02 to 09:16
+
+    collected = read(path, ORDERS, resample=Resample.SUM)
+
+    assert same(values(collected), [NAN, 35, 60, NAN])
+    assert "the step of 2025-06-03T09:00:00Z is covered in part and left out" in notes(collected)
+    assert "2025-06-03T09:15:00Z" in notes(collected)
+
+
+def test_rows_beyond_the_window_show_that_its_last_step_is_complete(write: Write) -> None:
+    short = Window(START, START + timedelta(minutes=10))
+
+    assert values(read(write(MINUTES), ORDERS, window=short, resample=Resample.SUM)) == [10, 35]
+
+
+def test_samples_rarer_than_the_step_are_said(write: Write) -> None:
+    path = write("time,orders\n2025-06-03T09:00Z,1\n2025-06-03T09:15Z,2\n")
+
+    assert "samples of 'orders' come every 15m, the step is 5m" in notes(read(path, ORDERS))
+
+
+def test_a_repeated_row_counts_once_and_is_said(write: Write) -> None:
+    path = write("time,orders\n2025-06-03T09:00Z,1\n2025-06-03T09:05Z,2\n2025-06-03T11:00+02:00,1\n")
+
+    collected = read(path, ORDERS, resample=Resample.MEAN)
+
+    assert same(values(collected), [1, 2, NAN, NAN])
+    assert "1 repeated rows count once" in notes(collected)
+
+
+@pytest.mark.parametrize("resample", [None, Resample.SUM, Resample.MEAN])
+def test_two_values_for_one_moment_are_an_error_with_both_lines(write: Write, resample: Resample | None) -> None:
+    path = write("time,orders\n2025-06-03T09:00Z,1\n2025-06-03T09:05Z,2\n2025-06-03T09:00Z,3\n")
+
+    text = wrong(read(path, ORDERS, resample=resample))
+
+    assert text.startswith(f"{path}:4: the same moment as at {path}:2 with another value (1 and 3)")
+
+
+def test_a_value_and_an_empty_cell_for_one_moment_differ(write: Write) -> None:
+    assert "(1 and nothing)" in wrong(read(write("time,orders\n2025-06-03T09:00Z,1\n2025-06-03T09:00Z,\n"), ORDERS))
+
+
+# Segments
+
+
+def test_several_series_without_by_are_an_error_that_names_the_labels(write: Write) -> None:
+    text = wrong(read(write(LONG), Kpi("requests", query="requests"), layout=Layout.LONG), "requests")
+
+    assert "'requests' holds several series (country=DE and country=FR); write by: [country]" in text
+
+
+def test_several_series_under_by_name_the_labels_that_are_left(write: Write) -> None:
+    path = write("time,kpi,value,country,plan\n2025-06-03T09:00Z,orders,1,DE,free\n2025-06-03T09:05Z,orders,1,DE,pro\n")
+
+    text = wrong(read(path, Kpi("orders", query="orders", by=("country",)), layout=Layout.LONG))
+
+    assert "(plan=free and plan=pro); write by: [country, plan]" in text
+
+
+def test_labels_that_one_kpi_splits_by_are_labels_for_all(write: Write) -> None:
+    path = write("time,country,requests,errors\n2025-06-03T09:00Z,DE,10,0\n2025-06-03T09:00Z,FR,20,0\n")
+
+    collected = read(path, BY_COUNTRY, Kpi("all errors", query="errors"))
+
+    assert "write by: [country]" in wrong(collected, "all errors")
+    assert "errors" not in collected.errors
+
+
+@pytest.mark.parametrize("layout", list(Layout))
+def test_a_missing_label_column_is_an_error_that_lists_the_columns(write: Write, layout: Layout) -> None:
+    path = write("time,kpi,value,orders\n2025-06-03T09:00Z,orders,1,1\n")
+
+    text = wrong(read(path, Kpi("orders", query="orders", by=("country",)), layout=layout))
+
+    assert text == f"{path}: no column 'country'; the columns are time, kpi, value, orders"
+
+
+def test_a_segment_of_the_numerator_alone_has_no_denominator(write: Write) -> None:
+    collected = read(write(LONG + "2025-06-03T09:00Z,errors,5,US\n"), BY_COUNTRY, layout=Layout.LONG)
+
+    assert same(values(collected, "errors", "country=US", NUMERATOR), [5, NAN, NAN, NAN])
+    assert same(values(collected, "errors", "country=US", DENOMINATOR), [NAN] * 4)
+
+
+def test_a_flood_of_series_is_an_error_that_names_the_labels(write: Write) -> None:
+    rows = "".join(f"2025-06-03T09:00Z,orders,1,u{number}\n" for number in range(5_001))
+
+    text = wrong(read(write("time,kpi,value,user\n" + rows), ORDERS, layout=Layout.LONG))
+
+    assert "more than 5,000 series by user" in text
+
+
+# What is not there
+
+
+def test_a_missing_column_is_an_error_that_lists_the_columns(write: Write) -> None:
+    path = write("time,orders,sessions\n2025-06-03T09:00Z,1,2\n")
+
+    collected = read(path, ORDERS, Kpi("views", query="views"))
+
+    assert wrong(collected, "views") == f"{path}: no column 'views'; the columns are time, orders, sessions"
+    assert collected.panel[("orders", "", VALUE)].iloc[0] == 1
+
+
+def test_a_list_of_columns_is_cut(write: Write) -> None:
+    path = write("time," + ",".join(f"c{number}" for number in range(50)) + "\n")
+
+    assert wrong(read(path, ORDERS)).endswith("c10 and 39 more")
+
+
+@pytest.mark.parametrize("header", ["when,kpi,value", "time,name,value", "time,kpi,amount"])
+def test_a_long_file_needs_its_three_columns(write: Write, header: str) -> None:
+    assert f"the columns are {header.replace(',', ', ')}" in wrong(read(write(header + "\n"), ORDERS, layout=Layout.LONG))
+
+
+def test_a_column_that_is_there_twice_is_an_error(write: Write) -> None:
+    assert "column 'orders' is there 2 times" in wrong(read(write("time,orders,orders\n2025-06-03T09:00Z,1,2\n"), ORDERS))
+
+
+def test_a_long_file_without_rows_of_a_kpi_gives_no_series_and_says_what_it_holds(write: Write) -> None:
+    collected = read(write(LONG), ORDERS, layout=Layout.LONG)
+
+    assert collected.panel.shape == (4, 0)
+    assert collected.errors == {}
+    assert "no series matched: no row of 'orders'; the file holds requests, errors" in notes(collected)
+
+
+@pytest.mark.parametrize("layout", list(Layout))
+def test_a_file_without_rows_in_the_window_says_what_it_holds(write: Write, layout: Layout) -> None:
+    path = write("time,kpi,value,orders\n2024-01-01T00:00Z,orders,1,1\n2024-01-02T00:00Z,orders,1,1\n")
+
+    collected = read(path, ORDERS, layout=layout)
+
+    assert collected.panel.shape == (4, 0)
+    assert "the file holds 2024-01-01T00:00:00Z to 2024-01-02T00:00:00Z" in notes(collected)
+
+
+def test_a_header_alone_gives_no_series(write: Write) -> None:
+    collected = read(write("time,orders\n"), ORDERS)
+
+    assert collected.panel.shape == (4, 0)
+    assert "no series matched" in notes(collected)
+
+
+def test_a_short_history_is_used_and_said(write: Write) -> None:
+    path = write("time,orders\n2025-06-03T09:10Z,3\n2025-06-03T09:15Z,4\n")
+
+    collected = read(path, ORDERS)
+
+    assert same(values(collected), [NAN, NAN, 3, 4])
+    assert "history begins 2025-06-03T09:10:00Z, asked from 2025-06-03T09:00:00Z" in notes(collected)
+
+
+def test_a_window_shorter_than_a_step_gives_no_rows(write: Write) -> None:
+    collected = read(write("time,orders\n2025-06-03T09:00Z,1\n"), ORDERS, window=Window(START, START + timedelta(minutes=1)))
+
+    assert len(collected.panel) == 0
+    assert collected.errors == {}
+
+
+# What is wrong
+
+
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        ("=1+1", "'=1+1' is a formula, not a number"),
+        ('"=HYPERLINK(""http://x"")"', "is a formula, not a number"),
+        ('"1,234"', "without thousands separators"),
+        ("1.234.567", "without thousands separators"),
+        ("1'234", "without thousands separators"),
+        ("1_000", "'1_000' is not a number"),
+        ("12 ms", "'12 ms' is not a number"),
+        ("0x10", "'0x10' is not a number"),
+        ("true", "'true' is not a number"),
+        ("#REF!", "'#REF!' is not a number"),
+        ("\x1b[31m5", "'\\\\x1b[31m5' is not a number"),
+        ("9" * 50 + "x", "…' is not a number"),
+    ],
+)
+def test_a_cell_that_is_no_number_is_an_error_with_its_line(write: Write, cell: str, said: str) -> None:
+    path = write(f"time,orders\n2025-06-03T09:00Z,1\n2025-06-03T09:05Z,{cell}\n")
+
+    text = wrong(read(path, ORDERS))
+
+    assert text.startswith(f"{path}:3: ")
+    assert said in text
+    assert len(text) < 400
+
+
+@pytest.mark.parametrize("layout", list(Layout))
+def test_a_bad_cell_of_one_kpi_does_not_hide_the_others(write: Write, layout: Layout) -> None:
+    wide = "time,orders,sessions\n2025-06-03T09:00Z,1,x\n2025-06-03T09:05Z,2,3\n"
+    long = "time,kpi,value\n2025-06-03T09:00Z,orders,1\n2025-06-03T09:00Z,sessions,x\n2025-06-03T09:05Z,orders,2\nsoon,sessions,2\n"
+
+    collected = read(write(wide if layout is Layout.WIDE else long), ORDERS, Kpi("sessions", query="sessions"), layout=layout)
+
+    assert list(collected.errors) == ["sessions"]
+    assert collected.panel[("orders", "", VALUE)].tolist()[:2] == [1, 2]
+
+
+def test_the_line_is_right_after_cells_that_span_lines(write: Write) -> None:
+    path = write('time,orders,remark\n2025-06-03T09:00Z,1,"two\nlines"\n\n2025-06-03T09:05Z,x,\n')
+
+    assert wrong(read(path, ORDERS)).startswith(f"{path}:5: 'x'")
+
+
+def test_the_line_is_right_far_down_the_file(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "CELLS_PER_CHUNK", 10)
+    path = write(MINUTES.replace("09:17Z,17", "09:17Z,x"))
+
+    assert wrong(read(path, ORDERS, resample=Resample.MEAN)).startswith(f"{path}:19: 'x'")
+
+
+@pytest.mark.parametrize("cells", [3, 7, 10, 1_000])
+def test_the_size_of_chunks_does_not_matter(write: Write, monkeypatch: pytest.MonkeyPatch, cells: int) -> None:
+    monkeypatch.setattr(tables, "CELLS_PER_CHUNK", cells)
+
+    assert values(read(write(MINUTES), ORDERS, resample=Resample.SUM)) == [10, 35, 60, 85]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", ":1: is empty"),
+        (b"\n\n", ":1: is empty"),
+        (b"time,orders\n2025-06-03T09:00Z,1,2\n", ":2: more cells than the 2 columns of line 1"),
+        (b"time,orders\n2025-06-03T09:00Z,1\n2025-06-03T09:05Z,1,2,3\n", ":3: "),
+        (b"time,orders\n2025-06-03T09:00Z,1\n2025-06-03T09:05Z,\0\n", ":3: holds a NUL byte"),
+        (b"time,orders\n2025-06-03T09:00Z,\xe9\n", ":2: is not UTF-8"),
+        (b"time,orders\n2025-06-03T09:00Z,1\xe2", ":2: is not UTF-8"),
+        ("time,orders\n".encode("utf-16"), ":1: is UTF-16"),
+        (b'time,orders\n2025-06-03T09:00Z,1\n2025-06-03T09:05Z,"1\n', ":3: a quotation mark is never closed"),
+        (gzip.compress(b"time,orders\n"), ": is compressed (gzip)"),
+        (b"PK\x03\x04rest", ": is compressed (a zip archive or a spreadsheet)"),
+        (b"PAR1rest", ": is not a readable Parquet file"),
+        (b"a" * 200_000 + b"\n", ":"),
+        (b"a," * 20_000 + b"\n", ":1: 20,001 columns"),
+    ],
+)
+def test_a_file_that_is_no_table_is_an_error_of_every_kpi(write: Write, content: bytes, said: str) -> None:
+    path = write(content)
+
+    collected = read(path, ORDERS, RATIO)
+
+    for kpi in (ORDERS, RATIO):
+        assert wrong(collected, kpi.name).startswith(f"{path}{said}")
+
+
+def test_a_compressed_bomb_is_not_unpacked(write: Write) -> None:
+    assert "unpack it first" in wrong(read(write(gzip.compress(b"0" * (1 << 24))), ORDERS))
+
+
+def test_a_file_larger_than_the_cap_is_refused(write: Write) -> None:
+    assert wrong(read(write(MINUTES), ORDERS, max_bytes=100)).endswith("larger than 100 bytes; cut it to the asked time or raise max_bytes")
+
+
+def test_a_table_with_too_many_rows_is_refused(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "ROWS_AT_MOST", 10)
+
+    assert "more than 10 rows" in wrong(read(write(MINUTES), ORDERS))
+
+
+def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+
+    assert wrong(read(tmp_path / "pipe", ORDERS)) == f"{tmp_path / 'pipe'}: not a regular file"
+
+
+@pytest.mark.parametrize("path", [Path("/dev/zero"), Path("/dev/null"), Path("/")])
+def test_devices_and_folders_are_refused(path: Path) -> None:
+    assert wrong(read(path, ORDERS)) == f"{path}: not a regular file"
+
+
+def test_a_link_to_a_file_is_followed(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "link.csv").symlink_to(write("time,orders\n2025-06-03T09:00Z,1\n"))
+
+    assert values(read(tmp_path / "link.csv", ORDERS))[0] == 1
+
+
+def test_links_that_lead_nowhere_are_errors(tmp_path: Path) -> None:
+    (tmp_path / "dangling").symlink_to(tmp_path / "gone")
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+
+    assert "dangling: No such file or directory" in wrong(read(tmp_path / "dangling", ORDERS))
+    assert "circle: Too many levels of symbolic links" in wrong(read(tmp_path / "circle", ORDERS))
+    assert "gone: No such file or directory" in wrong(read(tmp_path / "gone", ORDERS))
+
+
+def test_a_bad_setting_is_refused_with_what_is_allowed() -> None:
+    with pytest.raises(UsageError, match="timezone is 'Europa/Berlin'; use an IANA name"):
+        FilesCollector(path=Path("x"), timezone="Europa/Berlin")
+    with pytest.raises(ChecklistError, match="use one of sum, mean"):
+        collector(Plugin("files", {"path": "x", "resample": "avg"}))
+    with pytest.raises(ChecklistError, match="use one of wide, long"):
+        collector(Plugin("files", {"path": "x", "layout": "tall"}))
+    with pytest.raises(ChecklistError, match="use one of s, ms"):
+        collector(Plugin("files", {"path": "x", "time_unit": "us"}))
+
+
+# Where it is read from
+
+
+def test_a_path_is_relative_to_the_checklist(write: Write) -> None:
+    path = write("time,orders\n2025-06-03T09:00Z,1\n")
+
+    made = collector(Plugin("files", {"path": path.name}, folder=path.parent))
+
+    assert values(made.collect([ORDERS], WINDOW, STEP))[0] == 1
+
+
+def test_a_dash_is_the_standard_input() -> None:
+    stdin = io.BytesIO(b"time,orders\n2025-06-03T09:00Z,1\n2025-06-03T09:05Z,x\n")
+
+    made = collector(Plugin("files", {"path": "-"}, folder=Path("/nowhere")), stdin=stdin)
+
+    assert wrong(made.collect([ORDERS], WINDOW, STEP)) == "standard input:3: 'x' is not a number"
+
+
+def test_the_standard_input_may_come_drop_by_drop() -> None:
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb") as stdin:
+        thread = threading.Thread(target=drip, args=(writer, b"time,orders\n2025-06-03T09:00Z,1\n2025-06-03T09:05Z,2\n"))
+        thread.start()
+        collected = read(Path("-"), ORDERS, stdin=stdin)
+        thread.join()
+
+    assert same(values(collected), [1, 2, NAN, NAN])
+
+
+def drip(descriptor: int, data: bytes) -> None:
+    with os.fdopen(descriptor, "wb", buffering=0) as pipe:
+        for start in range(0, len(data), 7):
+            pipe.write(data[start : start + 7])
+
+
+def test_an_endless_standard_input_is_cut_off() -> None:
+    class Endless(io.RawIOBase):
+        def read(self, size: int = -1) -> bytes:
+            return b"0" * size
+
+    assert wrong(read(Path("-"), ORDERS, stdin=Endless(), max_bytes=1 << 22)).startswith("standard input: larger than")
+
+
+def test_an_empty_standard_input_is_an_error() -> None:
+    assert wrong(read(Path("-"), ORDERS, stdin=io.BytesIO())).startswith("standard input:1: is empty")
+
+
+# Parquet
+
+
+def parquet(path: Path, frame: pd.DataFrame) -> Path:
+    frame.to_parquet(path)
+    return path
+
+
+MOMENTS = pd.date_range(START, periods=4, freq="5min")
+
+
+@pytest.mark.parametrize(
+    ("times", "how"),
+    [
+        (MOMENTS, {}),
+        (MOMENTS.tz_convert("America/New_York"), {}),
+        (MOMENTS.tz_localize(None), {"timezone": "UTC"}),
+        (MOMENTS.tz_convert("Europe/Berlin").tz_localize(None), {"timezone": "Europe/Berlin"}),
+        (MOMENTS.strftime("%Y-%m-%dT%H:%MZ"), {}),
+        (MOMENTS.as_unit("s").asi8, {"time_unit": "s"}),
+    ],
+)
+def test_parquet_is_read_like_csv(tmp_path: Path, times: Any, how: dict[str, Any]) -> None:
+    path = parquet(tmp_path / "kpis.parquet", pd.DataFrame({"time": times, "orders": [1, 2, None, 4], "sessions": [10, 20, 30, 40]}))
+
+    collected = read(path, ORDERS, RATIO, **how)
+
+    assert same(values(collected), [1, 2, NAN, 4])
+    assert values(collected, "conversion", role=DENOMINATOR) == [10, 20, 30, 40]
+
+
+def test_long_parquet_with_categories_is_read(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"time": MOMENTS, "kpi": "orders", "value": [1, 2, 3, 4], "country": pd.Categorical(["DE", "DE", "FR", "FR"])})
+
+    collected = read(parquet(tmp_path / "k.parquet", frame), Kpi("orders", query="orders", by=("country",)), layout=Layout.LONG)
+
+    assert same(values(collected, segment="country=FR"), [NAN, NAN, 3, 4])
+
+
+@pytest.mark.parametrize(
+    ("times", "orders", "said"),
+    [
+        (MOMENTS.tz_localize(None), [1, 2, 3, 4], "row 1: the time '2025-06-03 09:00:00' has no time zone"),
+        (MOMENTS.where(MOMENTS[2] != MOMENTS), [1, 2, 3, 4], "row 3: the time is empty"),
+        (MOMENTS, ["1", "2", "x", "4"], "row 3: 'x' is not a number"),
+    ],
+)
+def test_a_bad_value_in_parquet_is_an_error_with_its_row(tmp_path: Path, times: Any, orders: list[Any], said: str) -> None:
+    path = parquet(tmp_path / "kpis.parquet", pd.DataFrame({"time": times, "orders": orders}))
+
+    assert wrong(read(path, ORDERS)).startswith(f"{path}:{said}")
+
+
+def test_parquet_that_unpacks_to_more_than_the_cap_is_refused(tmp_path: Path) -> None:
+    path = parquet(
+        tmp_path / "bomb.parquet", pd.DataFrame({"time": "2025-06-03T09:00Z", "orders": np.random.default_rng(1).random(200_000)})
+    )
+
+    assert "larger than 100,000 bytes" in wrong(read(path, ORDERS, max_bytes=100_000))
+
+
+def test_parquet_that_claims_many_rows_in_few_bytes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = parquet(tmp_path / "bomb.parquet", pd.DataFrame({"time": ["2025-06-03T09:00Z"] * 1_000_000, "orders": 0}))
+    monkeypatch.setattr(tables, "ROWS_AT_MOST", 999_999)
+
+    assert path.stat().st_size < 100_000
+    assert "1,000,000 rows; at most 999,999 are read" in wrong(read(path, ORDERS))
+
+
+@pytest.mark.parametrize("damage", [slice(4, 40), slice(-60, -20), slice(-8, -4)])
+def test_damaged_parquet_is_an_error(tmp_path: Path, damage: slice) -> None:
+    path = parquet(tmp_path / "kpis.parquet", pd.DataFrame({"time": MOMENTS, "orders": [1.0, 2, 3, 4]}))
+    data = bytearray(path.read_bytes())
+    data[damage] = b"\xff" * len(data[damage])
+    path.write_bytes(data)
+
+    assert wrong(read(path, ORDERS)).startswith(str(path))
+
+
+def test_without_pyarrow_parquet_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = parquet(tmp_path / "kpis.parquet", pd.DataFrame({"time": MOMENTS, "orders": [1.0, 2, 3, 4]}))
+    for module in [name for name in sys.modules if name.partition(".")[0] == "pyarrow"]:
+        monkeypatch.setitem(sys.modules, module, None)
+
+    assert "pip install 'release-anomaly[parquet]'" in wrong(read(path, ORDERS))
+
+
+# Properties
+
+SAMPLES = st.dictionaries(st.integers(0, 19), st.floats(-1e9, 1e9) | st.none(), min_size=1)
+
+
+@given(SAMPLES, st.randoms(use_true_random=False), st.sampled_from(list(Resample)))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+def test_both_layouts_and_any_order_give_the_same_panel(
+    tmp_path: Path, samples: dict[int, float | None], random: Any, resample: Resample
+) -> None:
+    cells = [(f"2025-06-03T09:{minute:02}Z", "" if value is None else repr(value)) for minute, value in samples.items()]
+    random.shuffle(cells)
+    wide, long = tmp_path / "wide.csv", tmp_path / "long.csv"
+    wide.write_text("time,orders\n" + "".join(f"{time},{value}\n" for time, value in sorted(cells)))
+    long.write_text("time,kpi,value\n" + "".join(f"{time},orders,{value}\n" for time, value in cells))
+
+    left = read(wide, ORDERS, resample=resample)
+    right = read(long, ORDERS, resample=resample, layout=Layout.LONG)
+
+    assert not left.errors
+    pd.testing.assert_frame_equal(left.panel, right.panel)
+
+
+@given(st.dictionaries(st.integers(0, 3), st.floats(allow_nan=False, allow_infinity=False), min_size=1))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+def test_numbers_are_read_to_the_last_bit(tmp_path: Path, samples: dict[int, float]) -> None:
+    path = tmp_path / "kpis.csv"
+    path.write_text("time,orders\n" + "".join(f"{MOMENTS[at].isoformat()},{value!r}\n" for at, value in samples.items()))
+
+    found = values(read(path, ORDERS))
+
+    assert {at: value for at, value in enumerate(found) if not np.isnan(value)} == samples
+
+
+@given(st.binary(max_size=200), st.sampled_from(list(Layout)))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200)
+def test_any_bytes_give_an_answer_or_a_collect_error(tmp_path: Path, data: bytes, layout: Layout) -> None:
+    path = tmp_path / "kpis.csv"
+    for content in (data, b"time,kpi,value,orders\n" + data):
+        path.write_bytes(content)
+
+        collected = read(path, ORDERS, RATIO, layout=layout, timezone="UTC", time_unit="s", resample=Resample.SUM)
+
+        assert all(isinstance(error, CollectError) for error in collected.errors.values())
+        assert len(collected.panel) == 4
