@@ -186,7 +186,7 @@ class CsvTable:
         beyond = len(self.header)
         self._file.seek(0)
         try:
-            reader = pd.read_csv(
+            with pd.read_csv(  # left open it would take the file with it when it is forgotten
                 self._file,
                 encoding="utf-8-sig",
                 header=None,
@@ -197,17 +197,17 @@ class CsvTable:
                 skip_blank_lines=False,
                 compression=None,
                 chunksize=max(1, CELLS_PER_CHUNK // (beyond + 1)),
-            )
-            first = -1  # the header is read as a record before the first
-            for frame in reader:
-                if first + len(frame) > ROWS_AT_MOST:
-                    raise CollectError(f"{self.name}: more than {ROWS_AT_MOST:,} rows")
-                too_long = (frame[beyond] != "").to_numpy()
-                if too_long.any():
-                    raise CollectError(f"{self.place(first + int(too_long.argmax()))}: more cells than the {beyond} columns of line 1")
-                body = frame.iloc[1:] if first < 0 else frame
-                yield Chunk(max(0, first), {column: body[at] for column, at in wanted.items()})
-                first += len(frame)
+            ) as reader:
+                first = -1  # the header is read as a record before the first
+                for frame in reader:
+                    if first + len(frame) > ROWS_AT_MOST:
+                        raise CollectError(f"{self.name}: more than {ROWS_AT_MOST:,} rows")
+                    too_long = (frame[beyond] != "").to_numpy()
+                    if too_long.any():
+                        raise CollectError(f"{self.place(first + int(too_long.argmax()))}: more cells than the {beyond} columns of line 1")
+                    body = frame.iloc[1:] if first < 0 else frame
+                    yield Chunk(max(0, first), {column: body[at] for column, at in wanted.items()})
+                    first += len(frame)
         except pd.errors.ParserError as error:
             raise CollectError(self._parser_text(str(error))) from error
 
