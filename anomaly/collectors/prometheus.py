@@ -1,0 +1,287 @@
+"""KPIs from Prometheus and what speaks its API: Thanos, Mimir, Cortex, VictoriaMetrics.
+
+A row stamped t holds the value of the query at t + step, so that `increase(…[$step])` counts exactly that row's step.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+
+from anomaly.collectors import promql
+from anomaly.collectors.prometheus_access import Access
+from anomaly.collectors.prometheus_http import Api, Budget, Outside, Question, RefusedError
+from anomaly.collectors.prometheus_series import (
+    BoolArray,
+    FloatArray,
+    Merged,
+    Series,
+    believed,
+    by_segment,
+    covered,
+    finite,
+    first_row,
+    numerator,
+    plan,
+)
+from anomaly.contracts import Collected, Provenance
+from anomaly.errors import CollectError, RetryableCollectError, UsageError
+from anomaly.model import Kpi, Window
+from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE, assemble, grid
+from anomaly.times import duration_text
+
+LOG = logging.getLogger(__name__)
+
+POINTS = 10_000  # of a series in one request; Prometheus refuses more than 11,000
+POINTS_OF_MANY = 2_000  # of each series where a query returns one per segment
+GRACE_S = 1.0  # for a thread to report that its time is over
+SHORT_HISTORY = 0.02  # share of the window that may be missing at its start without a note
+SECOND, DAY = timedelta(seconds=1), timedelta(days=1)
+
+Columns = Mapping[tuple[str, str, str], FloatArray]
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What one KPI adds to the answer."""
+
+    columns: Columns
+    provenance: Provenance
+
+
+@dataclass(slots=True)
+class _Side:
+    """A query's series by segment: as answered, and as far as they are believed."""
+
+    query: str
+    answered: Mapping[str, Series]
+    series: dict[str, Series]
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What is asked: these rows, within this budget."""
+
+    index: pd.DatetimeIndex
+    step: timedelta
+    budget: Budget
+
+
+class PrometheusCollector:
+    """Asks the Prometheus API under `url` (without `/api/v1`).
+
+    Credentials are one of `bearer_token`, `bearer_token_file` (read for every request), `username` and `password`. `headers`
+    are sent with every request, such as a tenant's `X-Scope-OrgID`. `timeout` is for one answer, `budget` for a whole
+    collection; up to `concurrency` KPIs are asked for at once. A query may return `max_series` series, an answer `max_bytes`.
+    Raises UsageError for settings that can't be used.
+    """
+
+    outside: ClassVar[frozenset[str]] = frozenset({"monotonic", "now", "sleep", "chance"})
+
+    def __init__(
+        self,
+        *,
+        url: str,
+        bearer_token: str | None = None,
+        bearer_token_file: Path | None = None,
+        username: str | None = None,
+        password: str | None = None,
+        ca_file: Path | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: timedelta = timedelta(seconds=30),
+        budget: timedelta = timedelta(minutes=5),
+        concurrency: int = 4,
+        max_series: int = 1000,
+        max_bytes: int = 134_217_728,
+        monotonic: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        sleep: Callable[[float], None] = time.sleep,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        for name, value in {"timeout": timeout, "budget": budget}.items():
+            if value <= timedelta(0):
+                raise UsageError(f"{name} is {value}; it must be longer than zero")
+        for name, count in {"concurrency": concurrency, "max_series": max_series, "max_bytes": max_bytes}.items():
+            if count < 1:
+                raise UsageError(f"{name} is {count}; it must be at least 1")
+        access = Access(
+            url=url,
+            bearer_token=bearer_token,
+            bearer_token_file=bearer_token_file,
+            username=username,
+            password=password,
+            ca_file=ca_file,
+            headers=headers or {},
+        )
+        outside = Outside(monotonic=monotonic, now=now, sleep=sleep, chance=chance)
+        self._shown, self._budget, self._monotonic = access.shown, budget, monotonic
+        self._concurrency, self._max_series = concurrency, max_series
+        self._api = Api(access, timeout_s=timeout.total_seconds(), max_bytes=max_bytes, connections=concurrency, outside=outside)
+
+    def __repr__(self) -> str:
+        return f"PrometheusCollector({self._shown})"
+
+    def collect(self, kpis: Sequence[Kpi], window: Window, step: timedelta, /) -> Collected:
+        """The panel of `kpis` over the whole steps of `window`. Raises UsageError for a step that is not whole seconds."""
+        if step < SECOND or step % SECOND:
+            raise UsageError(f"step is {duration_text(step)}; use whole seconds")
+        budget = Budget(self._monotonic() + self._budget.total_seconds(), self._monotonic)
+        task = _Task(grid(window, step), step, budget)
+        outcomes = self._in_threads(kpis, task) if len(task.index) else {}
+        parts = {kpi.name: outcome for kpi in kpis if isinstance(outcome := outcomes.get(kpi.name), _Part)}
+        return Collected(
+            assemble({key: values for part in parts.values() for key, values in part.columns.items()}, task.index),
+            {name: part.provenance for name, part in parts.items()},
+            {kpi.name: outcome for kpi in kpis if isinstance(outcome := outcomes.get(kpi.name), CollectError)},
+        )
+
+    def _in_threads(self, kpis: Sequence[Kpi], task: _Task) -> dict[str, _Part | CollectError]:
+        """The outcome of each KPI. Threads are daemons and not waited for beyond the budget: nothing can hold the caller."""
+        todo: queue.SimpleQueue[Kpi] = queue.SimpleQueue()
+        done: queue.SimpleQueue[tuple[str, _Part | Exception]] = queue.SimpleQueue()
+        for kpi in kpis:
+            todo.put(kpi)
+
+        def work() -> None:
+            while True:
+                try:
+                    kpi = todo.get_nowait()
+                except queue.Empty:
+                    return
+                done.put((kpi.name, self._outcome(kpi, task)))
+
+        for _ in range(min(self._concurrency, len(kpis))):
+            threading.Thread(target=work, name="prometheus", daemon=True).start()
+        late = RetryableCollectError(f"unavailable: {self._shown}: no answer within the {duration_text(self._budget)} for this source")
+        outcomes: dict[str, _Part | CollectError] = dict.fromkeys((kpi.name for kpi in kpis), late)
+        for _ in kpis:
+            try:
+                name, outcome = done.get(timeout=max(0.0, task.budget.left()) + GRACE_S)
+            except queue.Empty:
+                break
+            if not isinstance(outcome, _Part | CollectError):
+                raise outcome
+            outcomes[name] = outcome
+        return outcomes
+
+    def _outcome(self, kpi: Kpi, task: _Task) -> _Part | Exception:
+        try:
+            return self._part(kpi, task)
+        except Exception as error:  # noqa: BLE001  a thread's error is raised, or kept as a KPI's, by the caller
+            LOG.info("%s: %s: %s", self._shown, kpi.name, error if isinstance(error, CollectError) else type(error).__name__)
+            return error
+
+    def _part(self, kpi: Kpi, task: _Task) -> _Part:
+        value = self._side(kpi, kpi.query, task)
+        below = None if kpi.denominator is None else self._side(kpi, kpi.denominator, task)
+        columns = _values(kpi, value) if below is None else _ratio(kpi, value, below, len(task.index))
+        notes = [*value.notes, *([] if below is None else (f"denominator: {note}" for note in below.notes)), *_history(columns, task)]
+        rows = max((int(np.count_nonzero(~np.isnan(values))) for values in columns.values()), default=0)
+        LOG.info("%s: %s: %d columns, up to %d of %d steps", self._shown, kpi.name, len(columns), rows, len(task.index))
+        return _Part(columns, Provenance(value.query, None if below is None else below.query, tuple(dict.fromkeys(notes))))
+
+    def _side(self, kpi: Kpi, written: str, task: _Task) -> _Side:
+        if not written.strip():
+            raise CollectError("bad query: it is empty")
+        query = promql.resolve(written, task.step)
+        answered = by_segment(self._ask(query, kpi.by, task), kpi.by, query)
+        cleaned = {segment: finite(series) for segment, series in answered.items()}
+        side = _Side(query, answered, {segment: series for segment, (series, _) in cleaned.items()})
+        if not answered:
+            side.notes.append("no series matched")
+        if odd := sum(count for _, count in cleaned.values()):
+            side.notes.append(f"{odd} samples are NaN or infinite and taken as missing")
+        reading = promql.read(query)
+        step = duration_text(task.step)
+        side.notes += [f"selector range [{reach}] differs from the step of {step}" for reach in promql.other_ranges(reading, task.step)]
+        if answered:
+            self._cover(side, reading, kpi.by, task)
+        return side
+
+    def _cover(self, side: _Side, reading: promql.Reading, by: Sequence[str], task: _Task) -> None:
+        """Takes away values that are no more than earlier samples, repeated over a gap.
+
+        An instant selector repeats its last sample for five minutes, a long range keeps it for its length. So it is asked
+        separately in which steps those selectors have samples of their own.
+        """
+        doubtful = promql.repeating(reading, task.step)
+        if not doubtful and reading.selectors:
+            return
+        if reading.joined or not reading.selectors:
+            side.notes.append("in which steps there are samples can't be told from this query; short gaps may be filled")
+            return
+        taken = 0
+        for selector in doubtful:
+            present = self._present(selector, by, task)
+            if not present:
+                side.notes.append(f"no samples were found for {selector.text} by itself; short gaps may be filled")
+                continue
+            anywhere: BoolArray = np.logical_or.reduce([*present.values()])
+            for segment, series in side.series.items():
+                side.series[segment], count = covered(series, believed(present.get(segment, anywhere)))
+                taken += count
+        if taken:
+            side.notes.append(f"{taken} values repeat an earlier sample over a gap and are taken as missing")
+
+    def _present(self, selector: promql.Selector, by: Sequence[str], task: _Task) -> dict[str, BoolArray]:
+        """The rows in which `selector` has samples, by segment; under "" for all if its series lack the labels of `by`."""
+        try:
+            found = self._ask(promql.presence(selector, by, task.step), by, task)
+        except RefusedError as error:  # by a server that reads the selector differently
+            LOG.info("%s: no coverage of %s: %s", self._shown, selector.text, error)
+            return {}
+        labelled = any(labels for labels in found)
+        return {segment: series.answered for segment, series in by_segment(found, by if labelled else (), selector.text).items()}
+
+    def _ask(self, query: str, by: Sequence[str], task: _Task) -> Mapping[frozenset[tuple[str, str]], Series]:
+        """The merged series of `query` over all rows."""
+        merged = Merged(len(task.index), self._max_series)
+        for chunk, question in _questions(query, task, POINTS_OF_MANY if by else POINTS):
+            merged.add(chunk, round(question.start.timestamp()), question.step_s, self._api.ask(question, task.budget))
+        return merged.series
+
+
+def _questions(query: str, task: _Task, points: int) -> Iterator[tuple[range, Question]]:
+    first: datetime = task.index[0].to_pydatetime() + task.step  # evaluated at the end of the row's step
+    for chunk in plan(len(task.index), points):
+        start, end = (first + row * task.step for row in (chunk[0], chunk[-1]))
+        yield chunk, Question(query, start, end, task.step // SECOND)
+
+
+def _values(kpi: Kpi, side: _Side) -> Columns:
+    return {(kpi.name, segment, VALUE): series.values for segment, series in side.series.items()}
+
+
+def _ratio(kpi: Kpi, above: _Side, below: _Side, rows: int) -> Columns:
+    columns = {}
+    for segment in sorted({*above.series, *below.series}):
+        found = below.series.get(segment)
+        denominator = np.full(rows, np.nan) if found is None else found.values
+        columns[kpi.name, segment, NUMERATOR] = numerator(above.series.get(segment), above.answered.get(segment), denominator)
+        columns[kpi.name, segment, DENOMINATOR] = denominator
+    return columns
+
+
+def _history(columns: Columns, task: _Task) -> list[str]:
+    """A note if the source has nothing of the beginning of the window, as when its retention is shorter."""
+    first = first_row(columns.values())
+    rows = len(task.index)
+    if first is None or first <= rows * SHORT_HISTORY:
+        return []
+    return [f"history {_days((rows - first) * task.step)} of {_days(rows * task.step)} asked"]
+
+
+def _days(length: timedelta) -> str:
+    return f"{length / DAY:.3g} d" if length >= DAY else duration_text(length)

@@ -1,0 +1,111 @@
+"""Where a Prometheus API is and what opens it: address, credentials, headers, certificate authority. Checked at the door."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import requests
+
+from anomaly.errors import CollectError, UsageError
+from anomaly.redaction import url_secrets
+
+PORTS = {"http": 80, "https": 443}
+HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?")
+TOKEN = re.compile(r"[\x21-\x7e]+")
+LONGEST_TOKEN = 65_536  # bytes
+
+
+class Access:
+    """How to reach the API at `url`, by at most one of: user and password, a token, a file that holds the token.
+
+    Raises UsageError if something can't be used; no text or repr of it holds a secret.
+    """
+
+    def __init__(
+        self,
+        *,
+        url: str,
+        bearer_token: str | None,
+        bearer_token_file: Path | None,
+        username: str | None,
+        password: str | None,
+        ca_file: Path | None,
+        headers: Mapping[str, str],
+    ) -> None:
+        self.url, self.host, self.port, self.shown, found_user, found_password = _taken_apart(url)
+        if found_user is not None and username is not None:
+            raise UsageError("a user is given both in url and as username; use one")
+        self._user = found_user if username is None else username
+        self._password = found_password if password is None else password
+        self._token, self._token_file = bearer_token, bearer_token_file
+        self.headers, self.ca_file = dict(headers), ca_file
+        self._secrets = {*url_secrets(url), *headers.values(), *(text for text in (bearer_token, self._password) if text)}
+        self._check()
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """Every secret known so far, the tokens read from the file included."""
+        return frozenset(self._secrets)
+
+    def sign(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Adds the credentials to `request`; a token file is read anew, for tokens expire. Raises CollectError."""
+        token = self._token if self._token_file is None else self._read_token(self._token_file)
+        if token is not None:
+            request.headers["Authorization"] = f"Bearer {token}"
+        elif self._user is not None:
+            pair = f"{self._user}:{self._password or ''}".encode()
+            request.headers["Authorization"] = f"Basic {base64.b64encode(pair).decode('ascii')}"
+        return request
+
+    def __repr__(self) -> str:
+        return f"Access({self.shown})"
+
+    def _check(self) -> None:
+        ways = {"bearer_token": self._token, "bearer_token_file": self._token_file, "username": self._user}
+        given = [name for name, value in ways.items() if value is not None]
+        if len(given) > 1:
+            raise UsageError(f"{' and '.join(given)} are given; use one of them")
+        if self._password is not None and self._user is None:
+            raise UsageError("password is given without username")
+        if self._token is not None and not TOKEN.fullmatch(self._token):
+            raise UsageError("bearer_token is empty or holds spaces, line breaks or characters beyond ASCII")
+        for name, value in self.headers.items():
+            if not HEADER_NAME.fullmatch(name) or not HEADER_VALUE.fullmatch(value):
+                raise UsageError(f"headers: {name!r} or its value holds characters that a header can't")
+            if name.lower() == "authorization" and given:
+                raise UsageError(f"headers: {name} is given beside {given[0]}; use one of them")
+        if self.ca_file is not None and not self.ca_file.exists():
+            raise UsageError(f"ca_file {self.ca_file} does not exist")
+
+    def _read_token(self, path: Path) -> str:
+        try:
+            with path.open(encoding="ascii") as file:
+                token = file.read(LONGEST_TOKEN).strip()
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "not plain text"
+            raise CollectError(f"auth: bearer_token_file {path} can't be read: {reason}") from None
+        if not TOKEN.fullmatch(token):
+            raise CollectError(f"auth: bearer_token_file {path} is empty or holds more than one word")
+        self._secrets.add(token)
+        return token
+
+
+def _taken_apart(url: str) -> tuple[str, str, int, str, str | None, str | None]:
+    """The URL without user and final slash, host, port, what may be shown of it (scheme, host, port), user, password."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise UsageError("url can't be read; write one like https://prometheus.example:9090") from None
+    if parts.scheme not in PORTS or not host or not url.isprintable() or " " in url:
+        raise UsageError("url must be one like https://prometheus.example:9090, with http or https")
+    if parts.query or parts.fragment:
+        raise UsageError("url must not hold ? or #; give credentials as bearer_token, username and password, or headers")
+    shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    user, password = (None if text is None else unquote(text) for text in (parts.username, parts.password))
+    return shown + parts.path.rstrip("/"), host, port or PORTS[parts.scheme], shown, user, password

@@ -1,0 +1,322 @@
+"""Range queries to a Prometheus API over HTTP: complete, in bounded time and memory, or an error.
+
+prometheus-api-client writes the request and unwraps the answer (`custom_query_range`); the `requests` session that it sends
+it by is ours. By itself the library (0.7.2) has no deadline, multiplies a timeout by its retries, drops `warnings`, follows
+redirects, and fails in five unrelated ways, one of them a KeyError. The session below it can be given all of that once:
+
+- a deadline on the whole answer, headers included, so that a byte a second does not last for ever
+- a limit on the decompressed size
+- no redirect, no link-local or metadata address, no credentials from `.netrc`, no URL in urllib3's log
+- any answer that is not a complete, successful matrix raises
+
+`Api.ask` adds the one place where a request is repeated. Every error is a CollectError that starts with its `Fault`; those
+that may pass (unavailable) are RetryableCollectErrors. No text holds a secret.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import math
+import random
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from prometheus_api_client.prometheus_connect import PrometheusConnect
+from urllib3 import Retry, Timeout
+from urllib3.exceptions import ReadTimeoutError
+
+from anomaly.collectors.prometheus_access import Access
+from anomaly.collectors.prometheus_transport import QUIET, DeadlineAdapter, leads_to_metadata
+from anomaly.errors import CollectError, RetryableCollectError
+from anomaly.redaction import Redactor
+
+LOG = logging.getLogger(__name__)
+
+ATTEMPTS = 4
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0  # between attempts; a Retry-After beyond the longest is not believed
+PIECE = 65_536  # bytes read at once
+LONGEST_SAID = 200  # characters of an answer that are shown
+TOO_MUCH = re.compile(r"\btoo many\b|\bexceed", re.IGNORECASE)  # Prometheus, Mimir and VictoriaMetrics on a limit
+INFO = "PromQL info:"  # Prometheus 2.48 to 2.53 put hints among the warnings
+MALFORMED, UNPROCESSABLE = 400, 422
+
+
+class Fault(StrEnum):
+    """What kept an answer from being used."""
+
+    AUTH = "auth"
+    BAD_QUERY = "bad query"
+    LIMIT = "limit"
+    UNAVAILABLE = "unavailable"
+    PARTIAL = "partial"
+    UNREADABLE = "unreadable"
+
+
+FAULT_OF_STATUS = {401: Fault.AUTH, 403: Fault.AUTH, 407: Fault.AUTH, 413: Fault.LIMIT, 414: Fault.LIMIT}
+FAULT_OF_TYPE = {"bad_data": Fault.BAD_QUERY, "execution": Fault.BAD_QUERY, "unauthorized": Fault.AUTH, "too_many_requests": Fault.LIMIT}
+PASSING = frozenset({408, 425, 429})  # besides all of 5xx
+
+
+class _TooLateError(RetryableCollectError):
+    """The deadline passed; asking the same again at once would only take as long."""
+
+
+class RefusedError(CollectError):
+    """The server does not take this query: it is malformed or asks for too much."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A range query at moments from `start` to `end` (UTC, whole seconds), both included, `step_s` apart."""
+
+    query: str
+    start: datetime
+    end: datetime
+    step_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """Time, chance and sleep."""
+
+    monotonic: Callable[[], float] = time.monotonic
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    sleep: Callable[[float], None] = time.sleep
+    chance: Callable[[], float] = random.random
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """The seconds that all questions of one collection have together."""
+
+    ends: float
+    monotonic: Callable[[], float]
+
+    def left(self) -> float:
+        return self.ends - self.monotonic()
+
+
+class Api:
+    """The query API under `access.url`; `timeout_s` is for one answer, `max_bytes` its decompressed size. Thread-safe."""
+
+    def __init__(self, access: Access, *, timeout_s: float, max_bytes: int, connections: int, outside: Outside) -> None:
+        self._access, self._timeout_s, self._outside = access, timeout_s, outside
+        session = _Session(access, max_bytes, outside.now)
+        self._connect = PrometheusConnect(access.url, session=session, retry=Retry(0, redirect=False))
+        session.mount(access.url, DeadlineAdapter(pool_maxsize=connections, max_retries=0))  # replaces what PrometheusConnect mounted
+
+    def ask(self, question: Question, budget: Budget) -> list[Any]:
+        """The series of the answer as the API writes them: `{"metric": {…}, "values": [[seconds, "1.5"], …]}`."""
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return self._once(question, budget)
+            except _TooLateError:
+                raise
+            except RetryableCollectError as error:
+                pause = self._pause(attempt, error.retry_after_s)
+                if attempt == ATTEMPTS or pause >= budget.left():
+                    raise RetryableCollectError(f"{error} (asked {attempt} times)", retry_after_s=error.retry_after_s) from None
+                LOG.info("%s; asking again in %.1f s", error, pause)
+                self._outside.sleep(pause)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _once(self, question: Question, budget: Budget) -> list[Any]:
+        seconds = min(self._timeout_s, budget.left())
+        if seconds <= 0:
+            raise _TooLateError(f"{Fault.UNAVAILABLE}: {self._access.shown}: the time for this source is used up")
+        started = self._outside.monotonic()
+        series: list[Any] = self._connect.custom_query_range(
+            question.query,
+            start_time=question.start,
+            end_time=question.end,
+            step=str(question.step_s),
+            params={"timeout": f"{math.ceil(seconds * 1000)}ms"},  # for the server to stop working as well
+            timeout=Timeout(total=seconds),  # type: ignore[arg-type]  # requests takes urllib3's Timeout as well as a number
+        )
+        took = self._outside.monotonic() - started
+        LOG.debug("%s: %s from %s: %d series in %.2f s", self._access.shown, question.query, question.start, len(series), took)
+        return series
+
+    def _pause(self, attempt: int, asked_s: float | None) -> float:
+        """Seconds until the next attempt: what the server asked for and a little, else doubling with jitter."""
+        jitter = self._outside.chance()
+        if asked_s is not None:
+            return min(asked_s, LONGEST_PAUSE_S) + jitter * FIRST_PAUSE_S
+        return float(FIRST_PAUSE_S * 2 ** (attempt - 1) * (0.5 + jitter))
+
+
+class _Complete(requests.Response):
+    """A checked answer, in the form that prometheus-api-client reads."""
+
+    def __init__(self, content: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.status_code = int(requests.codes.ok)
+        self._checked = content
+
+    def json(self, **_: Any) -> Mapping[str, Any]:
+        return self._checked
+
+
+class _Session(requests.Session):
+    """Sends a request and returns a _Complete answer, or raises CollectError."""
+
+    def __init__(self, access: Access, max_bytes: int, now: Callable[[], datetime]) -> None:
+        super().__init__()
+        self._access, self._max_bytes, self._now = access, max_bytes, now
+        self.auth = access.sign  # never None, or requests would look into .netrc
+        self.headers.update({"Accept-Encoding": "gzip", **access.headers})
+        self.verify = True if access.ca_file is None else str(access.ca_file)
+
+    def request(self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
+        if leads_to_metadata(self._access.host, self._access.port):
+            raise self._error(Fault.UNAVAILABLE, "is a link-local or metadata address, which is never asked")
+        try:
+            with QUIET, super().request(method, url, *args, **{**kwargs, "stream": True, "allow_redirects": False}) as response:
+                return self._checked(response, self._body(response))
+        except requests.RequestException as error:
+            raise self._broken(error) from None  # its text and its causes hold the URL
+
+    def _body(self, response: requests.Response) -> bytes:
+        body = bytearray()
+        for piece in response.iter_content(PIECE):
+            body += piece
+            if len(body) > self._max_bytes:
+                text = f"the answer is larger than {self._max_bytes:,} bytes; ask for fewer series or a longer step, or raise max_bytes"
+                raise self._error(Fault.LIMIT, text)
+        return bytes(body)
+
+    def _checked(self, response: requests.Response, body: bytes) -> _Complete:
+        if response.status_code != requests.codes.ok:
+            raise self._refused(response, body)
+        try:
+            content = json.loads(body)
+        except (ValueError, RecursionError):
+            raise self._no_json(response, body) from None
+        if not isinstance(content, dict) or content.get("status") not in {"success", "error"}:
+            raise self._error(Fault.UNREADABLE, f"answered JSON that is not of a Prometheus API: {_excerpt(body)}")
+        if content["status"] == "error":
+            raise self._reported(content, body)
+        self._refuse_partial(content)
+        data = content.get("data")
+        if not isinstance(data, dict) or data.get("resultType") != "matrix" or not isinstance(data.get("result"), list):
+            raise self._error(Fault.UNREADABLE, f"answered no matrix: {_excerpt(body)}")
+        return _Complete(content)
+
+    def _refuse_partial(self, content: Mapping[str, Any]) -> None:
+        warnings = content.get("warnings") or []
+        said = [str(text) for text in warnings] if isinstance(warnings, list) else [str(warnings)]
+        hints = [text for text in said if text.startswith(INFO)]
+        for hint in hints:
+            LOG.info("%s: %s", self._access.shown, self._masked(_plain(hint)))
+        if content.get("isPartial") is True:
+            said.append("isPartial")
+        if len(said) > len(hints):
+            raise self._error(Fault.PARTIAL, f"answered with a warning: {_plain('; '.join(text for text in said if text not in hints))}")
+
+    def _refused(self, response: requests.Response, body: bytes) -> CollectError:
+        status, said = response.status_code, _excerpt(body)
+        answered = f"answered {status}: {said}" if said else f"answered {status}"
+        if status in PASSING or status >= requests.codes.server_error:
+            return self._error(Fault.UNAVAILABLE, answered, passing=True, retry_after_s=self._retry_after(response))
+        if response.is_redirect:  # not followed, and its body not shown, for it repeats the address
+            return self._error(Fault.UNAVAILABLE, f"answered {status}, a redirect to {_origin(response)}; set url to the API itself")
+        if status in {MALFORMED, UNPROCESSABLE}:
+            return self._error(Fault.LIMIT if TOO_MUCH.search(said) else Fault.BAD_QUERY, answered)
+        if status == requests.codes.not_found:
+            return self._error(Fault.UNAVAILABLE, f"{answered}; there is no /api/v1/query_range under url")
+        return self._error(FAULT_OF_STATUS.get(status, Fault.UNAVAILABLE), answered)
+
+    def _no_json(self, response: requests.Response, body: bytes) -> CollectError:
+        if "html" in response.headers.get("Content-Type", "").lower() or body.lstrip().startswith(b"<"):
+            return self._error(Fault.AUTH, f"answered with a page instead of JSON, maybe to log in: {_excerpt(body)}")
+        return self._error(Fault.UNAVAILABLE, f"answered JSON that is broken or cut off after {len(body):,} bytes", passing=True)
+
+    def _reported(self, content: Mapping[str, Any], body: bytes) -> CollectError:
+        """An error told with status 200, as some proxies do."""
+        fault = FAULT_OF_TYPE.get(str(content.get("errorType")), Fault.UNAVAILABLE)
+        if fault is Fault.BAD_QUERY and TOO_MUCH.search(str(content.get("error"))):
+            fault = Fault.LIMIT
+        return self._error(fault, f"answered an error: {_excerpt(body)}", passing=fault is Fault.UNAVAILABLE)
+
+    def _broken(self, error: requests.RequestException) -> CollectError:
+        if isinstance(error, requests.Timeout) or any(isinstance(cause, ReadTimeoutError) for cause in error.args):
+            return _TooLateError(self._text(Fault.UNAVAILABLE, "no complete answer within the deadline"))
+        if isinstance(error, requests.exceptions.SSLError):
+            return self._error(Fault.UNAVAILABLE, f"no trusted TLS connection ({_reason(error)}); is ca_file right?")
+        if isinstance(error, requests.ConnectionError | requests.exceptions.ChunkedEncodingError):
+            return self._error(Fault.UNAVAILABLE, f"the connection failed ({_reason(error)})", passing=True)
+        return self._error(Fault.UNREADABLE, f"the exchange failed ({type(error).__name__})")
+
+    def _retry_after(self, response: requests.Response) -> float | None:
+        """The seconds of a Retry-After header, which may be a date; None without one that can be understood."""
+        text = response.headers.get("Retry-After", "").strip()
+        if text.isascii() and text.isdigit():
+            return float(text)
+        try:
+            moment = parsedate_to_datetime(text)
+        except (ValueError, TypeError, IndexError, OverflowError):
+            return None
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return max(0.0, (moment - self._now()).total_seconds())
+
+    def _error(self, fault: Fault, text: str, *, passing: bool = False, retry_after_s: float | None = None) -> CollectError:
+        said = self._text(fault, text)
+        if passing:
+            return RetryableCollectError(said, retry_after_s=retry_after_s)
+        return RefusedError(said) if fault in {Fault.BAD_QUERY, Fault.LIMIT} else CollectError(said)
+
+    def _text(self, fault: Fault, text: str) -> str:
+        return f"{fault}: {self._access.shown} {self._masked(text)}"
+
+    def _masked(self, text: str) -> str:
+        return Redactor(self._access.secrets).text(text)
+
+
+def _excerpt(body: bytes) -> str:
+    """The error that the body reports, or its beginning, on one short line."""
+    text = body[:PIECE].decode("utf-8", "replace")
+    with contextlib.suppress(ValueError, RecursionError, KeyError, TypeError, IndexError):
+        text = json.loads(body)["error"]
+    return _plain(str(text))
+
+
+def _plain(text: str) -> str:
+    line = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+    return line if len(line) <= LONGEST_SAID else f"{line[:LONGEST_SAID]}…"
+
+
+def _origin(response: requests.Response) -> str:
+    """Where a redirect leads, without path and query, which may hold a secret."""
+    try:
+        target = urlsplit(response.headers.get("Location", ""))
+        host = target.hostname
+    except ValueError:
+        return "an address that can't be read"
+    return _plain(f"{target.scheme}://{host}") if host else "another path"
+
+
+def _reason(error: BaseException) -> str:
+    """The innermost cause that the operating system or OpenSSL names."""
+    seen: list[BaseException] = []
+    todo: list[object] = [error]
+    while todo:
+        cause = todo.pop()
+        if isinstance(cause, BaseException) and cause not in seen:
+            seen.append(cause)
+            todo += [*cause.args, cause.__cause__, cause.__context__, getattr(cause, "reason", None)]
+    named = [
+        cause.strerror
+        for cause in seen
+        if isinstance(cause, OSError) and not isinstance(cause, requests.RequestException) and cause.strerror
+    ]
+    return _plain(str(named[-1])) if named else type(seen[-1]).__name__

@@ -1,0 +1,157 @@
+"""From the answers of a Prometheus API to columns: chunks of the grid, series merged by labels, segments, coverage, ratios."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anomaly.collectors.promql import grouping
+from anomaly.errors import CollectError
+from anomaly.panel import segment_text
+
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+Labels = frozenset[tuple[str, str]]
+
+LONGEST_LABEL = 1024  # characters of a segment's label value
+LONGEST_SAID = 60  # characters of a label in a message
+OFF_GRID = 1e-3  # steps that a stamp may miss the grid by: stamps are rounded to the millisecond
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A value for each row, NaN where there is none; `answered` where the source gave a sample, were it NaN or infinite."""
+
+    values: FloatArray
+    answered: BoolArray
+
+
+@dataclass(slots=True)
+class Merged:
+    """The series of one query over `rows` rows, merged by label set from the chunks that are added; at most `limit` series."""
+
+    rows: int
+    limit: int
+    series: dict[Labels, Series] = field(default_factory=dict)
+
+    def add(self, chunk: range, start_s: int, step_s: int, answer: Sequence[Any]) -> None:
+        """Puts in the answer for the rows `chunk`, the first of which is stamped `start_s`. Raises CollectError."""
+        try:
+            for item in answer:
+                self._add_one(chunk, start_s, step_s, item)
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            raise CollectError(f"unreadable: the answer is not as the Prometheus API writes it ({type(error).__name__})") from None
+
+    def _add_one(self, chunk: range, start_s: int, step_s: int, item: Mapping[str, Any]) -> None:
+        if "histograms" in item:
+            raise CollectError("bad query: it returns native histograms; take a number of them, as by histogram_quantile()")
+        labels = frozenset({str(name): str(value) for name, value in item["metric"].items()}.items())
+        points = item["values"]
+        places = (np.fromiter((point[0] for point in points), np.float64, len(points)) - start_s) / step_s
+        rows = np.rint(places)
+        if len(points) and (np.abs(places - rows).max() > OFF_GRID or rows.min() < 0 or rows.max() >= len(chunk)):
+            raise CollectError("unreadable: the answer has samples beside the moments that were asked for")
+        into = self.series.get(labels) or self._new(labels)
+        at = rows.astype(np.int64) + chunk.start
+        into.values[at] = np.fromiter((float(point[1]) for point in points), np.float64, len(points))
+        into.answered[at] = True
+
+    def _new(self, labels: Labels) -> Series:
+        if len(self.series) >= self.limit:
+            raise CollectError(f"limit: more than {self.limit:,} series; aggregate them, as by sum by (…), or raise max_series")
+        self.series[labels] = Series(np.full(self.rows, np.nan), np.zeros(self.rows, np.bool_))
+        return self.series[labels]
+
+
+def plan(rows: int, at_most: int) -> Iterator[range]:
+    """The rows 0 … `rows` − 1, each in exactly one chunk of at most `at_most`."""
+    return (range(first, min(first + at_most, rows)) for first in range(0, rows, at_most))
+
+
+def by_segment(series: Mapping[Labels, Series], by: Sequence[str], query: str) -> dict[str, Series]:
+    """The series by segment text, in its order. Raises CollectError where two would share a segment or none has a label of `by`."""
+    found: dict[str, list[Labels]] = {}
+    for labels in series:
+        found.setdefault(_segment(dict(labels), by), []).append(labels)
+    for segment, alike in found.items():
+        if len(alike) > 1:
+            raise CollectError(_ambiguous(alike, by, segment, query))
+    if by and series and not any(name in dict(labels) for labels in series for name in by):
+        there = sorted({name for labels in series for name, _ in labels})
+        raise CollectError(f"bad query: no series has {_listed(by)}, only {_listed(there)}; write sum {grouping(by)} (…) in: {query}")
+    return {segment: series[found[segment][0]] for segment in sorted(found)}
+
+
+def finite(series: Series) -> tuple[Series, int]:
+    """The series with NaN for infinities, and how many of its samples were not finite."""
+    odd = series.answered & ~np.isfinite(series.values)
+    return Series(np.where(odd, np.nan, series.values), series.answered), int(odd.sum())
+
+
+def believed(present: BoolArray) -> BoolArray:
+    """The rows that a sample stands for: its own, and those until the next one is usually there.
+
+    A source that is measured less often than once a step leaves regular rows empty; these are no gap.
+    """
+    own = np.flatnonzero(present)
+    usual = int(np.median(np.diff(own))) if len(own) > 1 else 1
+    seen = np.concatenate(([0], np.cumsum(present)))
+    rows = np.arange(len(present))
+    return np.asarray(seen[rows + 1] > seen[np.maximum(0, rows + 1 - usual)])
+
+
+def covered(series: Series, rows: BoolArray) -> tuple[Series, int]:
+    """The series with NaN outside of `rows`, and how many of its values that took away."""
+    repeated = ~np.isnan(series.values) & ~rows
+    return Series(np.where(rows, series.values, np.nan), series.answered), int(repeated.sum())
+
+
+def numerator(series: Series | None, own: Series | None, denominator: FloatArray) -> FloatArray:
+    """The counts above a fraction: 0 where only the denominator has a sample, for a counter begins with its first event.
+
+    `series` is what may be believed of the answer, `own` the answer itself: a sample that is not believed is missing, not 0.
+    """
+    measured = np.isfinite(denominator)
+    if series is None or own is None:
+        return np.where(measured, 0.0, np.nan)
+    return np.where(measured & ~own.answered, 0.0, series.values)
+
+
+def first_row(columns: Iterable[FloatArray]) -> int | None:
+    """The first row that has a value in any column."""
+    rows = [int(np.argmax(there)) for there in (~np.isnan(values) for values in columns) if there.any()]
+    return min(rows, default=None)
+
+
+def _segment(labels: Mapping[str, str], by: Sequence[str]) -> str:
+    segment = {name: labels.get(name, "") for name in by}  # to Prometheus, a label that is missing is an empty one
+    for name, value in segment.items():
+        if len(value) > LONGEST_LABEL:
+            raise CollectError(f"limit: a value of label {name!r} is {len(value):,} characters long; {LONGEST_LABEL:,} are allowed")
+    return segment_text(segment)
+
+
+def _ambiguous(alike: Sequence[Labels], by: Sequence[str], segment: str, query: str) -> str:
+    """Two labels sets that `by` does not tell apart, and what to write."""
+    names = sorted({name for labels in alike for name, _ in labels})
+    differing = [name for name in names if len({dict(labels).get(name) for labels in alike}) > 1]
+    examples = " and ".join(_shown(dict(labels), differing) for labels in sorted(alike, key=sorted)[:2])
+    where = f" for {segment}" if segment else ""
+    advice = f"add `by: [{', '.join([*by, *differing])}]`, or write sum{f' {grouping(by)} ' if by else ''}(…)"
+    return f"bad query: {len(alike)} series{where}, told apart by {_listed(differing)} ({examples}); {advice} in: {query}"
+
+
+def _shown(labels: Mapping[str, str], names: Sequence[str]) -> str:
+    return "{" + ", ".join(f"{name}={_cut(repr(labels.get(name, '')))}" for name in names[:3]) + "}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ("label " if len(names) == 1 else "labels ") + ", ".join(_cut(name) for name in names[:10]) if names else "no labels"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST_SAID else f"{text[:LONGEST_SAID]}…"

@@ -1,0 +1,157 @@
+"""What has to be known of a PromQL query without evaluating it: its placeholder, its selectors, their ranges.
+
+This is no parser: it finds the selectors among the tokens, and says so when a query is beyond it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from anomaly.errors import UsageError
+from anomaly.times import duration_text, parse_duration
+
+PLACEHOLDER = re.compile(r"\$(?:step\b|\{step\})")
+STRING = r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`[^`]*`"""
+TOKEN = re.compile(
+    rf"""(?P<space>\s+|\#[^\n]*)
+    |(?P<string>{STRING})
+    |(?P<matchers>\{{(?:[^"'`}}]|{STRING})*\}})
+    |(?P<range>\[[^\]]*\])
+    |(?P<number>[0-9][0-9A-Za-z_.]*)
+    |(?P<name>[A-Za-z_:][A-Za-z0-9_:.]*)
+    |(?P<sign>.)""",
+    re.VERBOSE | re.DOTALL,
+)
+LABEL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+BEFORE_LABELS = frozenset({"by", "without", "on", "ignoring", "group_left", "group_right"})
+JOINING = frozenset({"and", "or", "unless", "default", "if", "ifnot"})  # a value may come from either side
+NO_METRIC = frozenset({"bool", "inf", "nan", "atan2", "offset", "keep_metric_names", "limit"})
+HIDING = frozenset({"absent", "absent_over_time", "with"})  # absence makes a value; `with` is MetricsQL's template
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """`text` with its matchers, `reach` as written between brackets (None: instant), `shift` the offset and @ behind it."""
+
+    text: str
+    reach: str | None = None
+    shift: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The selectors of a query and the lengths of its subqueries; `joined`: a value need not come from all selectors."""
+
+    selectors: tuple[Selector, ...]
+    subqueries: tuple[str, ...]
+    joined: bool
+
+
+def resolve(query: str, step: timedelta) -> str:
+    """`query` with the step (`5m`) in place of `$step`."""
+    return PLACEHOLDER.sub(duration_text(step), query)
+
+
+def read(query: str) -> Reading:
+    """The selectors of `query`, in order, each once, and what is around them."""
+    tokens = [match for match in TOKEN.finditer(query) if match.lastgroup != "space"]
+    found: list[Selector] = []
+    joined, at = False, 0
+    while at < len(tokens):
+        word, following = tokens[at][0].lower(), _text(tokens, at + 1)
+        kind = tokens[at].lastgroup
+        if kind == "matchers" or (kind == "name" and not _is_word(word, following)):
+            selector, at = _selector(query, tokens, at)
+            found.append(selector)
+            continue
+        joined = joined or (kind == "name" and word in JOINING | HIDING)
+        at = _after_labels(tokens, at + 1) if kind == "name" and word in BEFORE_LABELS and following == "(" else at + 1
+    lengths = [match[0][1:-1].partition(":")[0].strip() for match in tokens if match.lastgroup == "range" and ":" in match[0]]
+    return Reading(tuple(dict.fromkeys(found)), tuple(lengths), joined)
+
+
+def repeating(reading: Reading, step: timedelta) -> tuple[Selector, ...]:
+    """The selectors whose samples can fill more than one step, so that a value does not prove a sample of its own."""
+    if any(_longer(length, step) for length in reading.subqueries):
+        return reading.selectors
+    return tuple(selector for selector in reading.selectors if selector.reach is None or _longer(selector.reach, step))
+
+
+def other_ranges(reading: Reading, step: timedelta) -> tuple[str, ...]:
+    """The ranges (`15m`) that are not the step; those inside a subquery serve it and do not count."""
+    ranges = reading.subqueries or [selector.reach for selector in reading.selectors if selector.reach is not None]
+    return tuple(dict.fromkeys(reach for reach in ranges if _length(reach) != step))
+
+
+def presence(selector: Selector, by: Sequence[str], step: timedelta) -> str:
+    """The query whose value exists exactly where `selector` has a sample inside the step that ends there.
+
+    A range includes its far end up to Prometheus 2, hence the millisecond less.
+    """
+    inside = f"{step // timedelta(milliseconds=1) - 1}ms"
+    counted = f"count_over_time({selector.text}[{inside}]{selector.shift})"
+    return f"count {grouping(by)} ({counted})" if by else f"count({counted})"
+
+
+def grouping(by: Sequence[str]) -> str:
+    """`by (country, plan)`; names that PromQL can't take bare are quoted."""
+    return f"by ({', '.join(name if LABEL_NAME.fullmatch(name) else json.dumps(name) for name in by)})"
+
+
+def _longer(reach: str, step: timedelta) -> bool:
+    length = _length(reach)
+    return length is None or length > step
+
+
+def _is_word(word: str, following: str) -> bool:
+    """Whether a name is part of the language here: an operator, a function, an aggregation."""
+    return following == "(" or following.lower() in {"by", "without"} or word in BEFORE_LABELS | JOINING | NO_METRIC | HIDING
+
+
+def _selector(query: str, tokens: Sequence[re.Match[str]], at: int) -> tuple[Selector, int]:
+    """The selector that starts at token `at`, and the token after it."""
+    first, end = tokens[at], at + 1
+    if first.lastgroup == "name" and _kind(tokens, end) == "matchers":
+        end += 1
+    text, reach = query[first.start() : tokens[end - 1].end()], None
+    if _kind(tokens, end) == "range":
+        inside = tokens[end][0][1:-1].strip()
+        reach, end = None if ":" in inside else inside, end + 1  # a subquery evaluates an instant selector
+    after = _after_shift(tokens, end)
+    shift = f" {query[tokens[end].start() : tokens[after - 1].end()]}" if after > end else ""
+    return Selector(text, reach, shift), after
+
+
+def _after_shift(tokens: Sequence[re.Match[str]], at: int) -> int:
+    """The token after any `offset -1d` and `@ start()` that begin at `at`."""
+    while _text(tokens, at).lower() in {"offset", "@"}:
+        at += 1
+        while _text(tokens, at) in {"-", "+"}:
+            at += 1
+        at += 3 if _text(tokens, at) in {"start", "end"} else 1
+    return min(at, len(tokens))
+
+
+def _after_labels(tokens: Sequence[re.Match[str]], at: int) -> int:
+    while at < len(tokens) and tokens[at][0] != ")":
+        at += 1
+    return at + 1
+
+
+def _text(tokens: Sequence[re.Match[str]], at: int) -> str:
+    return tokens[at][0] if at < len(tokens) else ""
+
+
+def _kind(tokens: Sequence[re.Match[str]], at: int) -> str | None:
+    return tokens[at].lastgroup if at < len(tokens) else None
+
+
+def _length(reach: str) -> timedelta | None:
+    try:
+        return parse_duration(reach)
+    except UsageError:
+        return None
