@@ -62,6 +62,7 @@ def json_schema() -> dict[str, Any]:
     return checklist_schema.json_schema()
 
 
+MOST_PLUGINS = 100  # sources, or sinks
 Place = tuple[KeyPath, Mapping[str, Any]]  # a source or sink: its key path and what is written there
 
 
@@ -85,6 +86,7 @@ class _Loader:
                 self.note((*path, *inside), text)
         environment = self.environment(data, asked)
         sources, sinks = _sources(data, environment), _sinks(data, environment)
+        self.check_counts({"sources": sources, "sinks": sinks})
         self.check_kpis(data, [str(path[-1]) for path, _ in sources])
         self.check_sinks(sinks)
         made = {str(path[-1]): self.plugin(path, raw, COLLECTORS) for path, raw in sources}
@@ -129,6 +131,13 @@ class _Loader:
         except UsageError as error:
             self.document.problems.append(Problem(self.document.line(("windows",)), str(error)))
             return Windows()
+
+    def check_counts(self, places: Mapping[str, Sequence[Place]]) -> None:
+        """Refuses more sources or sinks than can be checked in a moment."""
+        for key, found in places.items():
+            if len(found) > MOST_PLUGINS:
+                self.note((key,), f"has {len(found)} entries; at most {MOST_PLUGINS} are allowed")
+                self.refuse()
 
     def check_kpis(self, data: Mapping[str, Any], sources: Sequence[str]) -> None:
         """Notes names given twice, and sources that are not there."""
@@ -218,10 +227,8 @@ def _digest(checklist: Checklist) -> str:
 
 def _sources(data: Mapping[str, Any], environment: str) -> list[Place]:
     """The sources of an environment: those at the top, replaced and added to by its own."""
-    own = _mapping(_mapping(data, "environments").get(environment), "sources")
-    places: dict[str, Place] = {name: (("sources", name), raw) for name, raw in _mapping(data, "sources").items()}
-    places |= {name: (("environments", environment, "sources", name), raw) for name, raw in own.items()}
-    return [(path, raw) for path, raw in places.values() if isinstance(raw, dict)]
+    own = _mapping(data, "environments").get(environment)
+    return list((_source_places(data, ()) | _source_places(own, ("environments", environment))).values())
 
 
 def _sinks(data: Mapping[str, Any], environment: str) -> list[Place]:
@@ -232,15 +239,20 @@ def _sinks(data: Mapping[str, Any], environment: str) -> list[Place]:
     return _sink_places(data, ())
 
 
-def _sink_places(data: Mapping[str, Any], path: KeyPath) -> list[Place]:
+def _source_places(data: Any, path: KeyPath) -> dict[str, Place]:
+    return {name: ((*path, "sources", name), raw) for name, raw in _mapping(data, "sources").items() if isinstance(raw, dict)}
+
+
+def _sink_places(data: Any, path: KeyPath) -> list[Place]:
     return [((*path, "sinks", index), raw) for index, raw in _items(data, "sinks")]
 
 
 def _all_places(data: Mapping[str, Any]) -> Iterator[Place]:
     """Every source and sink of the file, whatever the environment."""
-    for environment in ("", *_mapping(data, "environments")):
-        yield from _sources(data, environment)
-        yield from _sinks(data, environment)
+    own: list[tuple[KeyPath, Any]] = [(("environments", name), inside) for name, inside in _mapping(data, "environments").items()]
+    for path, part in [((), data), *own]:
+        yield from _source_places(part, path).values()
+        yield from _sink_places(part, path)
 
 
 def _mapping(data: Any, key: str) -> Mapping[str, Any]:
@@ -249,7 +261,7 @@ def _mapping(data: Any, key: str) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _items(data: Mapping[str, Any], key: str) -> list[tuple[int, Mapping[str, Any]]]:
+def _items(data: Any, key: str) -> list[tuple[int, Mapping[str, Any]]]:
     """The mappings in the list under `key`, with their index."""
-    found = data.get(key)
+    found = data.get(key) if isinstance(data, dict) else None
     return [(index, item) for index, item in enumerate(found) if isinstance(item, dict)] if isinstance(found, list) else []

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import zoneinfo
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from enum import StrEnum
@@ -27,6 +28,7 @@ FALSE_ALARMS = 0.01
 KPI, WINDOWS, CALENDAR = Kpi(name="-"), Windows(), Calendar()  # the defaults
 LONGEST = timedelta(days=3660)  # ten years: beyond it a duration is a slip, and dates would overflow
 LONGEST_NAME = 200
+MOST_ERRORS = 200  # more are not worth explaining
 SECRET_PLACES = frozenset({"sources", "sinks", "environments"})  # what stands there is never shown
 PERCENT = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?%")
 NUMBER_AS_TEXT = re.compile(r"[-+.0-9eE_% ]+")
@@ -131,8 +133,9 @@ def _labels(value: Any) -> tuple[str, ...]:
     if not value:
         raise SettingError("it names no label; list label names or leave the key out")
     names = tuple(_label(item) for item in value)
-    if len(set(names)) < len(names):
-        raise SettingError(f"a label is listed twice in {', '.join(names)}")
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise SettingError(f"it lists {twice[0]} twice")
     return names
 
 
@@ -282,7 +285,7 @@ def validate(data: Any) -> tuple[ChecklistForm | None, list[tuple[KeyPath, str]]
         return ChecklistForm.model_validate(data), []
     except ValidationError as error:
         found = error.errors(include_url=False)
-        return None, [(_path(one["loc"]), _problem(one)) for one in found]
+        return None, [(_path(one["loc"]), _problem(one)) for one in found[:MOST_ERRORS]]
 
 
 def _path(loc: tuple[str | int, ...]) -> KeyPath:
@@ -334,7 +337,7 @@ def _untitled(schema: Any) -> Any:
 
 def _by_type(kind: Kind) -> dict[str, Any]:
     """Per built-in type its settings and no others; an unknown type is a plug-in's and stays open."""
-    return {"allOf": list(_conditions(kind))}
+    return {"properties": {"type": {"type": "string", "minLength": 1, "examples": list(kind.built_in)}}, "allOf": list(_conditions(kind))}
 
 
 def _conditions(kind: Kind) -> Iterator[dict[str, Any]]:

@@ -69,7 +69,7 @@ def path_text(path: KeyPath) -> str:
         if isinstance(part, int):
             text += f"[{part}]"
         else:
-            text += ("." if text else "") + (part if PLAIN_KEY.fullmatch(part) else shown(part))
+            text += ("." if text else "") + (part if PLAIN_KEY.fullmatch(part) and len(part) <= SHOWN else shown(part))
     return text
 
 
@@ -101,7 +101,7 @@ def refuse(name: str, problems: list[Problem]) -> None:
     unique = sorted(set(problems), key=lambda problem: (problem.line, problem.text))
     lines = [f"{name}:{problem.line}: {problem.text}" for problem in unique[:MOST_PROBLEMS]]
     if len(unique) > MOST_PROBLEMS:
-        lines.append(f"{name}: … and {len(unique) - MOST_PROBLEMS} more")
+        lines.append(f"{name}: … and more")
     raise ChecklistError("\n".join(lines))
 
 

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 import yaml
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # it ships no types
 
 from anomaly.checklist import json_schema, load
 from anomaly.errors import ChecklistError
 from tests.checklist.conftest import Load
 from tests.checklist.test_load import FULL, SMALL
+from tests.goldens import assert_golden
 
 ROOT = Path(__file__).parents[2]
-PUBLISHED = ROOT / "docs" / "checklist.schema.json"
 TEMPLATE = ROOT / "anomaly" / "templates" / "checklist.yaml"
 TEMPLATE_ENVIRON = {"PROMETHEUS_URL": "http://127.0.0.1:9090", "HOOK_URL": "http://127.0.0.1/hook", "HOOK_SECRET": "for the test"}
 
@@ -36,8 +36,8 @@ def changed(path: tuple[str | int, ...], value: object) -> dict[str, Any]:
     return tree
 
 
-def test_the_published_schema_is_current() -> None:
-    assert PUBLISHED.read_text(encoding="utf-8") == json.dumps(json_schema(), indent=2) + "\n"
+def test_the_golden_schema_in_the_docs_is_current() -> None:
+    assert_golden("../../docs/checklist.schema.json", json.dumps(json_schema(), indent=2) + "\n")
 
 
 @pytest.mark.parametrize("text", [SMALL, FULL, TEMPLATE.read_text(encoding="utf-8")], ids=["small", "full", "template"])
@@ -61,7 +61,7 @@ def test_the_template_loads_with_the_variables_it_names() -> None:
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        (("servce",), "shop"),
+        (("servize",), "shop"),
         (("service",), ""),
         (("service",), 5),
         (("kpis",), []),
@@ -72,7 +72,7 @@ def test_the_template_loads_with_the_variables_it_names() -> None:
         (("kpis", 0, "by"), []),
         (("kpis", 0, "by"), "country"),
         (("kpis", 0, "critical"), "yes"),
-        (("kpis", 0, "querry"), "x"),
+        (("kpis", 0, "queryy"), "x"),
         (("kpis", 0, "per"), "1 second"),
         (("windows", "history"), 28),
         (("windows", "history"), ""),
@@ -121,3 +121,22 @@ def test_the_schema_and_the_loader_accept_the_same(
 
 def test_a_type_of_a_plug_in_is_left_open(validator: Draft202012Validator) -> None:
     validator.validate(changed(("sinks", 0), {"type": "somebody-elses", "colour": "green"}))
+
+
+def yaml_blocks() -> list[str]:
+    text = (ROOT / "docs" / "checklist.md").read_text(encoding="utf-8")
+    return [block.partition("```")[0] for block in text.split("```yaml\n")[1:]]
+
+
+@pytest.mark.parametrize("text", yaml_blocks())
+def test_the_examples_of_the_reference_load(load_text: Load, text: str) -> None:
+    assert load_text(text, environ={**TEMPLATE_ENVIRON, "STAGING_PROMETHEUS_URL": "http://127.0.0.1"}).service == "shop"
+
+
+def test_the_reference_names_every_key() -> None:
+    text = (ROOT / "docs" / "checklist.md").read_text(encoding="utf-8")
+    definitions = json_schema()["$defs"]
+    keys = [*json_schema()["properties"], *definitions["KpiForm"]["properties"], *definitions["WindowsForm"]["properties"]]
+    for kind in ("SourceForm", "SinkForm"):
+        keys += [key for rule in definitions[kind]["allOf"] for key in rule["then"]["properties"]]
+    assert [key for key in keys if f"`{key}`" not in text] == []

@@ -225,7 +225,7 @@ def test_a_plug_in_is_checked_when_the_checklist_is_loaded(complaints: Complain)
 
 
 def test_a_plug_in_without_a_place_is_still_explained() -> None:
-    assert refusal(Plugin("consle")) == "type is 'consle'; use one of console, json, jsonl, webhook (did you mean console?)"
+    assert refusal(Plugin("consolx")) == "type is 'consolx'; use one of console, json, jsonl, webhook (did you mean console?)"
 
 
 def test_the_repr_of_a_plug_in_shows_no_setting() -> None:
