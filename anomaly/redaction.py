@@ -68,15 +68,15 @@ def looks_like_token(value: str) -> bool:
 
 
 def url_secrets(url: str) -> frozenset[str]:
-    """The secret parts of a URL: user, password, query values, fragment, and what in the path looks like a token."""
+    """The secret parts of a URL: user, password (together too, as basic authentication encodes them), query values, fragment, and what in the path looks like a token."""
     try:
         parts = urlsplit(url)
     except ValueError:
         return frozenset({url})
-    userinfo = parts.netloc.rpartition("@")[0].split(":", 1)
+    userinfo = parts.netloc.rpartition("@")[0]
     query = [pair.partition("=")[2] or pair for pair in re.split("[&;]", parts.query)]
     path = [segment for segment in parts.path.split("/") if looks_like_token(segment)]
-    found = [*userinfo, *query, parts.fragment, *path, parts.path if path else ""]
+    found = [userinfo, *userinfo.split(":", 1), *query, parts.fragment, *path, parts.path if path else ""]
     return frozenset(form for part in found for form in (part, unquote(part)) if len(form) >= SHORTEST)
 
 

@@ -100,7 +100,7 @@ def test_a_log_call_with_wrong_arguments_is_still_logged() -> None:
     ("url", "secrets"),
     [
         ("https://prometheus.example.com:9090/prometheus/api/v1", set()),
-        ("https://user:pa%40ss@h/", {"user", "pa%40ss", "pa@ss"}),
+        ("https://user:pa%40ss@h/", {"user", "pa%40ss", "pa@ss", "user:pa%40ss", "user:pa@ss"}),
         ("https://token@h/", {"token"}),
         ("https://h/x?api_key=abcd1234&b=xy", {"abcd1234"}),
         ("https://h/x?onlyakey", {"onlyakey"}),
