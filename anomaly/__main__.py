@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from io import TextIOWrapper
+from typing import TextIO
 
 ITSELF_FAILED = 4
 
@@ -11,8 +13,8 @@ ITSELF_FAILED = 4
 def main() -> int:
     """Run the command line and return its exit code. Python's own 1 after a traceback would read as a regression."""
     for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            stream.reconfigure(errors="replace")  # type: ignore[union-attr]  what a locale can't write is a ? and no failure
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # what a locale can't write is a ? and no failure
     try:
         from anomaly.cli.ending import run  # noqa: PLC0415  what fails to import must end with the right code, too
 
@@ -26,14 +28,15 @@ def main() -> int:
     return code
 
 
-def _let_go(stream: object) -> None:
+def _let_go(stream: TextIO | None) -> None:
     """Flush `stream`; where nobody reads it, point it nowhere, so that the interpreter does not fail on it at exit."""
+    if stream is None:
+        return
     try:
-        if stream is not None:
-            stream.flush()  # type: ignore[attr-defined]
+        stream.flush()
     except (OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, stream.fileno())  # type: ignore[attr-defined]
+        os.dup2(nowhere, stream.fileno())
 
 
 if __name__ == "__main__":

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from anomaly.checklist import Checklist
-from anomaly.cli.judging import judged, known_kpis
+from anomaly.cli.judging import Case, gather, known_kpis
 from anomaly.cli.options import ChecklistPath, Environment, FinishedAt, From, Logs, ReleasedAt, Until, Verbose, Version
-from anomaly.cli.release import Words, opened, right_now
+from anomaly.cli.release import Words, opened
 from anomaly.cli.session import ExitCode, LogFormat, Session, log
+from anomaly.errors import UsageError
 
 if TYPE_CHECKING:
     from anomaly.contracts import Receipt, Sink
@@ -53,8 +54,9 @@ def check(
     asked = opened(checklist, environment, session)
     known_kpis(asked, only or ())
     sinks = [] if kept else _sinks(asked)
-    words = Words(released_at, finished_at, release, until)
-    report = judged(asked, words, session, now=right_now(), only=only or (), kept=kept, keep=save)
+    case = gather(asked, Words(released_at, finished_at, release, until), session, only=only or (), kept=kept)
+    unsaved = None if save is None else _save(case, save)
+    report = case.judge()
     session.known = _exit_code(report, ())
     receipts: Sequence[Receipt] = ()
     try:
@@ -62,6 +64,8 @@ def check(
     finally:  # that nobody reads the answer here is no reason to tell nobody
         receipts = _deliver(report, sinks, session)
     session.known = _exit_code(report, receipts)
+    if unsaved:
+        raise unsaved
     return session.known
 
 
@@ -70,6 +74,17 @@ def _sinks(checklist: Checklist) -> list[tuple[str, Sink]]:
     from anomaly import registry
 
     return [(plugin.type, registry.sink(plugin)) for plugin in checklist.sinks if plugin.type != "console"]
+
+
+def _save(case: Case, path: Path) -> UsageError | None:
+    """Keep the data; that they can't be kept is told at the end, for the answer matters more."""
+    from anomaly import snapshot
+
+    try:
+        snapshot.save(case.collected, path)
+    except UsageError as error:
+        return error
+    return None
 
 
 def _show(report: Report, output: Output, session: Session) -> None:
@@ -93,8 +108,6 @@ def _deliver(report: Report, sinks: Sequence[tuple[str, Sink]], session: Session
 
 
 def _exit_code(report: Report, receipts: Sequence[Receipt]) -> ExitCode:
-    """The verdict's; of a release that passes, NOT_TOLD if a sink was not."""
     from anomaly.decision import exit_code
 
-    code = ExitCode(exit_code(report.verdict))
-    return ExitCode.NOT_TOLD if code is ExitCode.PASS and not all(receipt.delivered for receipt in receipts) else code
+    return ExitCode(exit_code(report, receipts))

@@ -41,7 +41,7 @@ def _command(argv: Sequence[str], session: Session) -> int:
     code = app(args=list(argv), prog_name="anomaly", standalone_mode=False, obj=session)
     if sys.stdout is not None:
         sys.stdout.flush()
-    return int(code or ExitCode.PASS)
+    return ExitCode(code or ExitCode.PASS)
 
 
 def _told(error: BaseException, session: Session) -> ExitCode:
@@ -57,11 +57,11 @@ def _told(error: BaseException, session: Session) -> ExitCode:
         return ExitCode.USAGE
     for kind, code in EXIT_CODES.items():
         if isinstance(error, kind):
-            log.error("%s", error, exc_info=error if session.verbose else None)
+            log.error("%s", error, exc_info=error)
             return code
     hint = "" if session.verbose else "; -v shows the traceback"
     what = f"{type(error).__name__}: {error}".removesuffix(": ")
-    log.error("anomaly itself failed: %s%s", what, hint, exc_info=error if session.verbose else None)
+    log.error("anomaly itself failed: %s%s", what, hint, exc_info=error)
     return ExitCode.FAILED
 
 

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from anomaly.cli.judging import judged, known_kpis
+from anomaly.cli.judging import gather, known_kpis
 from anomaly.cli.options import ChecklistPath, Environment, FinishedAt, From, Logs, ReleasedAt, Until, Verbose, Version
-from anomaly.cli.release import Words, opened, right_now
+from anomaly.cli.release import Words, opened
 from anomaly.cli.session import ExitCode, LogFormat, Session
 
 
@@ -34,7 +34,7 @@ def explain(
     session: Session = context.obj
     asked = opened(checklist, environment, session)
     known_kpis(asked, kpis)
-    report = judged(asked, Words(released_at, finished_at, release, until), session, now=right_now(), kept=kept)
+    report = gather(asked, Words(released_at, finished_at, release, until), session, kept=kept).judge()
 
     from anomaly.cli.explanation import explanation
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from anomaly import report as say
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 WIDTH = 80
 INDENT = " " * 2
+LONGEST_NAME = 44  # characters of what a number is called
 LONGEST_TEXT = 2000  # characters of a query or a reason
 MOST_ROWS = 24
 NUMBER_WIDTH = 11
@@ -25,12 +26,9 @@ BAD_MOVES = {Direction.UP: "up is bad", Direction.DOWN: "down is bad", Direction
 
 def explanation(finding: Finding, report: Report) -> str:
     """The verdict, its reason, what was asked and compared, the numbers behind it, and the steps after the release."""
-    facts = [*_facts(finding, report), *_evidence(finding)]
-    indent = max(len(name) for name, _ in facts) + 2
-    lines = [f"{say.title(finding)}: {say.verdict_words(finding)}"]
-    for name, text in facts:
-        lines += _wrapped(f"{name:<{indent}}", wording.plain(text, LONGEST_TEXT))
-    return "\n".join([*lines, *_table(_points(finding, report))])
+    title = f"{say.title(finding)}: {say.verdict_words(finding)}"
+    parts = [[title, *_listed(_facts(finding, report))], _listed(_evidence(finding)), [*_table(_points(finding, report))]]
+    return "\n\n".join("\n".join(lines) for lines in parts if lines)
 
 
 def _facts(finding: Finding, report: Report) -> Iterator[tuple[str, str]]:
@@ -47,8 +45,6 @@ def _facts(finding: Finding, report: Report) -> Iterator[tuple[str, str]]:
             "p-value",
             f"{wording.p_value(finding.p_value)}, must be below {wording.number(finding.level)}, its share of {report.false_alarms:g}",
         )
-    if effect := say.effect_words(finding):
-        yield "effect", effect
     if versus := say.versus_words(finding):
         yield "level", versus
     if seen := say.detectable_words(finding):
@@ -59,7 +55,7 @@ def _facts(finding: Finding, report: Report) -> Iterator[tuple[str, str]]:
 
 def _evidence(finding: Finding) -> Iterator[tuple[str, str]]:
     for name, value in finding.evidence.items():
-        yield wording.plain(name, 30), value if isinstance(value, str) else wording.number(value)
+        yield wording.plain(name, LONGEST_NAME), value if isinstance(value, str) else wording.number(value)
 
 
 def _matters(finding: Finding) -> str:
@@ -75,8 +71,17 @@ def _span(window: Window) -> str:
     return f"{wording.clock(window.start, None)} to {wording.clock(window.end, window.start.date())} UTC"
 
 
-def _wrapped(name: str, text: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH, initial_indent=INDENT + name, subsequent_indent=INDENT + " " * len(name)) or [INDENT + name.rstrip()]
+def _listed(facts: Iterable[tuple[str, str]]) -> list[str]:
+    """Names in one column, texts in another, wrapped."""
+    known = list(facts)
+    indent = max((len(name) for name, _ in known), default=0) + 2
+    lines = []
+    for name, text in known:
+        first = f"{INDENT}{name:<{indent}}"
+        lines += textwrap.wrap(wording.plain(text, LONGEST_TEXT), WIDTH, initial_indent=first, subsequent_indent=" " * len(first)) or [
+            first.rstrip()
+        ]
+    return lines
 
 
 def _points(finding: Finding, report: Report) -> pd.DataFrame:
@@ -91,13 +96,11 @@ def _table(points: pd.DataFrame) -> Iterator[str]:
     together = -(-len(points) // MOST_ROWS)
     groups = [points.iloc[start : start + together] for start in range(0, len(points), together)]
     columns = ("observed", "expected", "lower", "upper")
-    yield ""
     yield f"{INDENT}{'UTC':<16}" + "".join(f"{name:>{NUMBER_WIDTH}}" for name in columns)
     for group in groups:
         worst = group.iloc[int(group["z"].abs().fillna(-1.0).to_numpy().argmax())]
         numbers = "".join(f"{wording.number(float(worst[name])):>{NUMBER_WIDTH}}" for name in columns)
         yield f"{INDENT}{worst['time']:%Y-%m-%d %H:%M}{numbers}{'  outside' if worst['flagged'] else ''}".rstrip()
     if together > 1:
-        yield f"{INDENT}of every {together} steps the one furthest from expected; lower to upper: 99 % of normal steps"
-    else:
-        yield f"{INDENT}lower to upper: 99 % of normal steps"
+        yield f"{INDENT}of every {together} steps the one furthest from expected"
+    yield f"{INDENT}lower to upper: 99 % of normal steps"

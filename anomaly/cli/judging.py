@@ -2,50 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from anomaly.checklist import Checklist
-from anomaly.cli.release import Words, end_of_watch, release_of
+from anomaly.cli.release import Words, end_of_watch, release_of, right_now
 from anomaly.cli.session import Session
 from anomaly.errors import UsageError
+from anomaly.model import Release
 from anomaly.settings import did_you_mean
-from anomaly.wording import plain
 
 if TYPE_CHECKING:
+    from anomaly.contracts import Collected
     from anomaly.model import Report
-
-LONGEST_NAME = 40  # characters of a source's name
-
-Progress = Callable[[int, int, str], None]  # so many of so many KPIs are read, and which source is being asked
+    from anomaly.pipeline import Progress
 
 
-def judged(
-    checklist: Checklist,
-    words: Words,
-    session: Session,
-    *,
-    now: datetime,
-    only: Sequence[str] = (),
-    kept: Path | None = None,
-    keep: Path | None = None,
-) -> Report:
-    """The report about the release that `words` mean; of `kept` data if there are any. `keep` names where to leave the data."""
-    from anomaly import pipeline, snapshot
+@dataclass(frozen=True, slots=True)
+class Case:
+    """All that a verdict rests on."""
 
+    checklist: Checklist
+    release: Release
+    collected: Collected
+    now: datetime
+    until: datetime | None = None
+    only: Sequence[str] = ()
+
+    def judge(self) -> Report:
+        from anomaly.pipeline import check_release
+
+        return check_release(self.checklist, self.release, now=self.now, until=self.until, only=self.only, collected=self.collected)
+
+
+def gather(checklist: Checklist, words: Words, session: Session, *, only: Sequence[str] = (), kept: Path | None = None) -> Case:
+    """The release that `words` mean, with what the sources say, or what was `kept`. Raises UsageError."""
+    now = right_now()
     release = release_of(checklist, words, now)
     until = end_of_watch(release, words, now)
     if kept is None:
+        from anomaly.pipeline import collect
+
         with progress_bar(session) as progress:
-            collected = pipeline.collect(checklist, release, now=now, until=until, only=only, progress=progress)
-    else:
-        collected = snapshot.load(kept)
-    if keep is not None:
-        snapshot.save(collected, keep)
-    return pipeline.check_release(checklist, release, now=now, until=until, only=only, collected=collected)
+            collected = collect(checklist, release, now=now, until=until, only=only, progress=progress)
+        return Case(checklist, release, collected, now, until, only)
+
+    from anomaly import snapshot
+
+    collected = snapshot.load(kept)
+    reached = _reach(collected, checklist.windows.step) + checklist.windows.lag
+    return Case(checklist, release, collected, min(now, max(reached, until or reached, release.finished)), until, only)
+
+
+def _reach(collected: Collected, step: timedelta) -> datetime:
+    """How far kept data reach: what was an early look is one still, however late it is judged again."""
+    index = collected.panel.index
+    if len(index) == 0:
+        raise UsageError("the kept data hold no steps")
+    last: datetime = index[-1].to_pydatetime()
+    return last + 2 * step - timedelta(microseconds=1)  # the step after the last one was not over
 
 
 def known_kpis(checklist: Checklist, names: Sequence[str]) -> None:
@@ -65,11 +84,7 @@ def progress_bar(session: Session) -> Iterator[Progress | None]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("asking the sources"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("reading", total=None)
-
-        def show(done: int, total: int, source: str) -> None:
-            bar.update(task, completed=done, total=total, description=plain(f"reading {source}", LONGEST_NAME))
-
-        yield show
+        task = bar.add_task("", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -77,9 +77,13 @@ class Session:
         return not self.quiet and sys.stderr is not None and sys.stderr.isatty()
 
     def wants(self, record: logging.LogRecord) -> bool:
-        """Whether the record was asked for; what is secret in it is masked."""
+        """Whether the record was asked for; what is secret in it is masked, and a traceback left out."""
         least = logging.DEBUG if self.verbose else logging.ERROR if self.quiet else logging.WARNING
-        return record.levelno >= least and self.redactor.filter(record)
+        if record.levelno < least:
+            return False
+        if not self.verbose:
+            record.exc_info = record.exc_text = None
+        return self.redactor.filter(record)
 
     @contextmanager
     def logging(self) -> Iterator[None]:

@@ -15,7 +15,7 @@ from anomaly.cli.judging import progress_bar
 from anomaly.cli.options import ChecklistPath, Environment, Logs, Verbose
 from anomaly.cli.release import opened, right_now
 from anomaly.cli.session import ExitCode, LogFormat, Session
-from anomaly.model import Kpi, Window
+from anomaly.model import Kpi, Release
 from anomaly.wording import plain, stamp
 
 if TYPE_CHECKING:
@@ -82,12 +82,11 @@ def _verdict(matches: Sequence[Match]) -> ExitCode:
 
 
 def _matches(checklist: Checklist, session: Session, now: datetime) -> list[Match]:
-    """What each query matches in the history before `now`."""
-    from anomaly.pipeline import collect_span
+    """What each query matches in the history before `now`: what a release at this moment would be compared with."""
+    from anomaly.pipeline import collect
 
-    window = Window(now - checklist.windows.history, now - checklist.windows.lag)
     with progress_bar(session) as progress:
-        collected = collect_span(checklist, checklist.kpis, window, progress=progress)
+        collected = collect(checklist, Release(now), now=now, progress=progress)
     return [_match(kpi, collected) for kpi in checklist.kpis]
 
 
