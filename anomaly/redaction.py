@@ -68,7 +68,10 @@ def looks_like_token(value: str) -> bool:
 
 
 def url_secrets(url: str) -> frozenset[str]:
-    """The secret parts of a URL: user, password (together too, as basic authentication encodes them), query values, fragment, and what in the path looks like a token."""
+    """The secret parts of a URL: user, password, query values, fragment, and what in the path looks like a token.
+
+    User and password come together too, for basic authentication encodes them so.
+    """
     try:
         parts = urlsplit(url)
     except ValueError:

@@ -89,6 +89,14 @@ def test_log_records_are_masked_in_message_arguments_traceback_and_fields() -> N
     assert "hunter2" not in text.replace("def test", "")
 
 
+def test_a_formatter_gets_no_exception_to_format_itself() -> None:
+    error = ValueError(SECRET)
+    record = logging.makeLogRecord({"msg": "failed", "exc_info": (ValueError, error, None)})
+    Redactor([SECRET]).filter(record)
+    assert record.exc_info is None
+    assert record.exc_text == "ValueError: ***"
+
+
 def test_a_log_call_with_wrong_arguments_is_still_logged() -> None:
     record = logging.makeLogRecord({"msg": "%d of %d", "args": (SECRET,)})
     assert Redactor([SECRET]).filter(record)
