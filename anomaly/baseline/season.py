@@ -19,7 +19,8 @@ MIN_PERIODS = 2.2  # days or weeks of history before a profile can be tested on 
 DAY_SMOOTH, WEEK_SMOOTH = 72, 112  # half-widths: a 72nd of a day (20 min), a 112th of a week (90 min)
 MIN_FOR_SMOOTH = 48  # steps a day
 DAY_GAIN, WEEK_GAIN = 0.97, 0.94  # a profile must take away this share of the error of predicting without it
-MIN_SHRINK, FULL_SHRINK = 0.1, 0.9
+MIN_SHRINK = 0.1
+DAY_FULL, WEEK_FULL = 0.9, 0.5  # from this shrink on a profile is taken as it is: part of a weekend would be missing else
 EVENTS = 10.0  # events that a smoothing window should hold before a median of it means something
 
 
@@ -79,12 +80,12 @@ def learn(y: Floats, weight: Floats, events: Floats, when: Clock) -> tuple[Seaso
         return Season(day, week), seasonal
     half = when.phases // DAY_SMOOTH if when.phases >= MIN_FOR_SMOOTH else 0
     if n >= MIN_PERIODS * when.phases:
-        day, seasonal = _profile(y, weight, _half_widths(events, half, when.phases), when.day, when.phase, when.phases, DAY_GAIN)
+        day, seasonal = _profile(y, weight, _half_widths(events, half, when.phases), when.day, when.phase, when.phases, (DAY_GAIN, DAY_FULL))
     if n >= MIN_PERIODS * 7 * when.phases:
         half = max(1, 7 * when.phases // WEEK_SMOOTH)
         rest = y - seasonal
         widths = _half_widths(events, half, when.phases)
-        week, more = _profile(rest, weight, widths, when.week, when.slot, 7 * when.phases, WEEK_GAIN)
+        week, more = _profile(rest, weight, widths, when.week, when.slot, 7 * when.phases, (WEEK_GAIN, WEEK_FULL))
         seasonal = seasonal + more
     return Season(day, week), seasonal
 
@@ -96,7 +97,7 @@ def _half_widths(events: Floats, half: int, phases: int) -> Floats:
     return np.where(sparse, -np.where(wide <= phases / 4, wide, np.inf), half)
 
 
-def _profile(y: Floats, weight: Floats, widths: Floats, row: np.ndarray, column: np.ndarray, period: int, gain: float) -> tuple[Floats, Floats]:
+def _profile(y: Floats, weight: Floats, widths: Floats, row: np.ndarray, column: np.ndarray, period: int, rule: tuple[float, float]) -> tuple[Floats, Floats]:
     """Shrunk profile `(series, period)` and its out-of-sample value at each step, zero where it does not predict."""
     count, n = y.shape
     profile, seasonal = np.zeros((count, period)), np.zeros((count, n))
@@ -104,7 +105,7 @@ def _profile(y: Floats, weight: Floats, widths: Floats, row: np.ndarray, column:
         mine = np.flatnonzero(widths == width)
         full, others = _fold(y[mine], weight[mine], int(width), row, column, period)
         with np.errstate(invalid="ignore"):
-            kept = _worth(y[mine], others, gain)
+            kept = _worth(y[mine], others, *rule)
         profile[mine] = kept[:, None] * full
         seasonal[mine] = kept[:, None] * others
     return profile, seasonal
@@ -156,7 +157,7 @@ def _whole(profiles: Floats, half: int) -> Floats:
     return np.where(np.isfinite(smooth), smooth, np.nan_to_num(median(smooth))[..., None])
 
 
-def _worth(y: Floats, predicted: Floats, gain: float) -> Floats:
+def _worth(y: Floats, predicted: Floats, gain: float, full: float) -> Floats:
     """By how much the profile should be shrunk, 0 where it does not predict `y` well enough (per series)."""
     rest = y - median(y)[:, None]
     known = np.isfinite(rest)
@@ -165,7 +166,7 @@ def _worth(y: Floats, predicted: Floats, gain: float) -> Floats:
     clipped = np.clip(rest, -bound, bound) if np.isfinite(bound).all() else rest
     power = (predicted**2).sum(axis=1)
     shrink = np.clip((predicted * clipped).sum(axis=1) / np.where(power > 0, power, 1.0), 0.0, 1.0)
-    shrink = np.where(shrink > FULL_SHRINK, 1.0, shrink)
+    shrink = np.where(shrink > full, 1.0, shrink)
     left = rest - shrink[:, None] * predicted
     ratios = []
     for size in (lambda v: np.abs(v).sum(axis=1), lambda v: median(np.where(known, np.abs(v), np.nan))):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -100,7 +100,9 @@ def score(base: Baseline, history: pd.DataFrame, observation: pd.DataFrame, kpis
     directions = {kpi.name: kpi.direction for kpi in kpis}
     way = [directions[kpi] for kpi, _ in base.keys]
     effects = estimate(base, series, line, index)
-    out = _scores(base, line, series, ask(line), effects, exceptions(series.value, n), way)
+    asked = ask(line)
+    rest = scores(level, ask(level)) if asked and (level := without_shift(base, line, effects, index)) else None
+    out = _scores(base, line, series, asked, rest, effects, exceptions(series.value, n), way)
     later = series.rows(n, len(index))
     return Scored(series.keys, tuple(out), points(effects, base.keys, later, index[n:]), series.rows(0, n), later)
 
@@ -114,12 +116,35 @@ def timeline(base: Baseline, series: Block, index: pd.DatetimeIndex, before: int
     x = np.concatenate([np.where(np.isfinite(series.value[:, :before]), base.residual, np.nan), x], axis=1)
     present = np.isfinite(x)
     x = np.clip(np.where(present, x, 0.0), -BOUND, BOUND)
+    z, known = _whitened(base, x, present, index, before, gap)
+    return Timeline(x, present, z, known, series.value, series.present, base.phi, before, gap)
+
+
+def _whitened(base: Baseline, x: Floats, present: Bools, index: pd.DatetimeIndex, before: int, gap: int) -> tuple[Floats, Bools]:
     raw, known = noise.innovations(x, present, base.phi)
     if gap:
         known[:, before : before + noise.ORDER] &= ~(base.phi != 0).any(axis=1)[:, None]
     z = raw / base.innovation_spread[:, None] - base.innovation_centre[:, None]
-    z = np.where(known, z / by_hour(base.innovation_hours, base.clock(index).hour), 0.0)
-    return Timeline(x, present, z, known, series.value, series.present, base.phi, before, gap)
+    return np.where(known, z / by_hour(base.innovation_hours, base.clock(index).hour), 0.0), known
+
+
+def without_shift(base: Baseline, line: Timeline, effects: Effects, index: pd.DatetimeIndex) -> Timeline:
+    """The timeline with the change of level taken out of the observation: what else changed?
+
+    The shift is the running median of the residuals over a quarter of the observation, which follows steps and ramps alike.
+    """
+    n = line.before
+    later = np.where(line.present[:, n:], effects.z, np.nan)
+    x = line.x.copy()
+    x[:, n:] = np.where(line.present[:, n:], np.clip(later - _running_median(later, max(LEAST_LAST, line.after // LAST_PART)), -BOUND, BOUND), 0.0)
+    z, known = _whitened(base, x, line.present, index, n, line.gap)
+    return replace(line, x=x, z=z, known=known)
+
+
+def _running_median(values: Floats, length: int) -> Floats:
+    """Centred median over `length` steps, over fewer at the ends; NaN are left out."""
+    frame = pd.DataFrame(values.T)
+    return np.asarray(frame.rolling(length, center=True, min_periods=1).median().to_numpy().T)
 
 
 def _one_sided(asked: Scores, way: Direction, i: int) -> tuple[list[tuple[Question, float]], list[tuple[Question, float]]]:
@@ -141,23 +166,26 @@ def _together(pairs: list[tuple[Question, float]], law: Law) -> float:
 
 
 def _scores(
-    base: Baseline, line: Timeline, series: Block, asked: list[Question], effects: Effects, rare: Exceptions, way: list[Direction]
+    base: Baseline, line: Timeline, series: Block, asked: list[Question], rest: Scores | None, effects: Effects, rare: Exceptions, way: list[Direction]
 ) -> list[Score]:
     normal = scores(line, asked) if asked else None
     out = []
     for i, direction in enumerate(way):
-        if normal is None or not np.isfinite(series.value[i, : line.before]).any() or not line.present[i, line.before :].any():
+        if normal is None or rest is None or not np.isfinite(series.value[i, : line.before]).any() or not line.present[i, line.before :].any():
             out.append(Score(row=i, effects=None, evidence={}))
             continue
-        out.append(_score(base, line, series, normal, effects, rare, direction, i))
+        out.append(_score(base, line, series, normal, rest, effects, rare, direction, i))
     return out
 
 
-def _score(base: Baseline, line: Timeline, series: Block, normal: Scores, effects: Effects, rare: Exceptions, way: Direction, i: int) -> Score:
+def _score(base: Baseline, line: Timeline, series: Block, normal: Scores, rest: Scores, effects: Effects, rare: Exceptions, way: Direction, i: int) -> Score:
     bad, good = _one_sided(normal, way, i)
     law = Law.BOTH_WAYS if way is Direction.EITHER else Law.ONE_WAY
     p_bad, p_good = _together(bad, law), _together(good, Law.LEVEL)
-    p_other = _together([(q, s) for q, s in bad if q.family not in LEVELS], law)
+    others = [(q, s) for q, s in _one_sided(rest, way, i)[0] if q.family not in LEVELS]
+    p_other = _together(others, law)
+    if p_good < p_bad:  # the level moved the good way; only what that does not explain can be bad
+        bad, p_bad = others, max(p_bad, p_other)
     known = [(q, s) for q, s in bad if np.isfinite(s)]
     top = max(known, key=lambda pair: pair[1], default=None)
     gaps = top is not None and top[0].family is Family.MISSING
