@@ -16,12 +16,14 @@ from anomaly.wording import plain
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
+SmallIntegers = npt.NDArray[np.int32]
 
 NO_STAMP = np.iinfo(np.int64).min  # what NaT is inside
 EARLIEST = int(datetime(1970, 1, 1, tzinfo=UTC).timestamp()) * 10**9
 LATEST = int(datetime(2200, 1, 1, tzinfo=UTC).timestamp()) * 10**9
 NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?", re.ASCII)
 MOMENT = re.compile(r"(\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?)?)\s*(Z|z|UTC|[+-]\d\d(?::?\d\d)?)?", re.ASCII)
+PLAIN_MOMENT = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d(:?\d\d)?)"
 WITH_SEPARATORS = re.compile(r"[+-]?\d[\d.,'’\s]*")
 MISSING = frozenset({"", "nan", "null", "none", "na", "n/a", "<na>"})
 SHOWN = 40
@@ -55,6 +57,8 @@ class Clock:
 
 def texts(cells: pd.Series) -> pd.Series:
     """The cells as stripped text, empty where there is nothing."""
+    if isinstance(cells.dtype, pd.StringDtype) and not cells.hasnans:
+        return cells.str.strip()
     return cells.astype(object).where(cells.notna(), "").astype(str).str.strip()
 
 
@@ -65,7 +69,7 @@ def stamps(cells: pd.Series, clock: Clock) -> tuple[Integers, Bad | None]:
         out = _of_datetimes(pd.DatetimeIndex(cells), clock)
     else:
         codes, distinct = pd.factorize(shown)
-        out = _of_texts(distinct.tolist(), clock)[codes]
+        out = (_of_plain_texts(distinct) if _all_plain(distinct) else _of_texts(distinct.tolist(), clock))[codes]
     out = np.where((out >= EARLIEST) & (out < LATEST), out, NO_STAMP)
     at = int((out == NO_STAMP).argmax()) if len(out) else 0
     if len(out) == 0 or out[at] != NO_STAMP:
@@ -80,6 +84,15 @@ def _of_datetimes(moments: pd.DatetimeIndex, clock: Clock) -> Integers:
             return np.full(len(moments), NO_STAMP)
         moments = moments.tz_localize(clock.timezone, ambiguous="NaT", nonexistent="NaT")
     return _nanoseconds(moments)
+
+
+def _all_plain(distinct: pd.Index) -> bool:
+    """Whether every text is a moment with an offset in the form that is read many at a time."""
+    return bool(len(distinct)) and bool(distinct.str.fullmatch(PLAIN_MOMENT).all())
+
+
+def _of_plain_texts(distinct: pd.Index) -> Integers:
+    return _nanoseconds(pd.DatetimeIndex(pd.to_datetime(distinct, format="ISO8601", errors="coerce", utc=True)))
 
 
 def _of_texts(distinct: list[str], clock: Clock) -> Integers:

@@ -185,7 +185,7 @@ class _Source:
                     f"{self.reading.table.name}: {name!r} holds several series ({plain(examples, 80)}); "
                     f"write by: [{', '.join([*by, *differing])}], or sum them in the file"
                 )
-        return replace(samples, numbers=numbers, labels=short)
+        return replace(samples, numbers=numbers.astype(np.int32), labels=short)
 
     def _joined(self, numerator: _Side, denominator: _Side, kpi: Kpi) -> _Side:
         """The numerator with 0 where a long file has a row of the denominator alone: nothing happened there."""

@@ -186,6 +186,9 @@ class _Session(requests.Session):
         except requests.RequestException as error:
             raise self._broken(error) from None  # its text and its causes hold the URL
 
+    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002  the signature is requests'
+        """None, or `requests` would read the whole body of a redirect, even of one that it does not follow."""
+
     def _body(self, response: requests.Response) -> bytes:
         body = bytearray()
         for piece in response.iter_content(PIECE):

@@ -53,7 +53,7 @@ class Merged:
         points = item["values"]
         places = (np.fromiter((point[0] for point in points), np.float64, len(points)) - start_s) / step_s
         rows = np.rint(places)
-        if len(points) and (np.abs(places - rows).max() > OFF_GRID or rows.min() < 0 or rows.max() >= len(chunk)):
+        if not ((np.abs(places - rows) <= OFF_GRID) & (rows >= 0) & (rows < len(chunk))).all():  # NaN is not on the grid either
             raise CollectError("unreadable: the answer has samples beside the moments that were asked for")
         into = self.series.get(labels) or self._new(labels)
         at = rows.astype(np.int64) + chunk.start

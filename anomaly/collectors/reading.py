@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from anomaly.collectors.cells import Bad, Clock, Floats, Integers, numbers, stamps, texts
+from anomaly.collectors.cells import Bad, Clock, Floats, Integers, SmallIntegers, numbers, stamps, texts
 from anomaly.collectors.steps import Labels, Samples
 from anomaly.collectors.tables import Chunk, Table
 from anomaly.errors import CollectError
 
 SERIES_AT_MOST = 5_000
-Part = tuple[Integers, Floats, Integers, Integers]  # stamps, values, records, numbers of series, equally long
+Part = tuple[Integers, Floats, SmallIntegers, SmallIntegers]  # stamps, values, records, numbers of series, equally long
 
 
 @dataclass(slots=True)
@@ -38,7 +38,7 @@ class Reading:
     first: int | None = None
     last: int | None = None
 
-    def add(self, name: str, cells: pd.Series, when: Integers, records: Integers, series: Integers) -> None:
+    def add(self, name: str, cells: pd.Series, when: Integers, records: SmallIntegers, series: SmallIntegers) -> None:
         """Samples of `name`; a cell that is no number spoils the name."""
         if name in self.bad:
             return
@@ -52,7 +52,7 @@ class Reading:
             values = np.where(endless, np.nan, values)
         self.parts.setdefault(name, []).append((when, values, records, series))
 
-    def spoil(self, name: str, records: Integers, bad: Bad) -> None:
+    def spoil(self, name: str, records: SmallIntegers, bad: Bad) -> None:
         """`name` can't be read; the first reason is kept."""
         self.bad.setdefault(name, (int(records[bad.offset]), bad.reason))
         self.parts.pop(name, None)
@@ -65,7 +65,7 @@ class Reading:
             self.last = last if self.last is None else max(last, self.last)
         return (when >= self.start) & (when < self.end)
 
-    def series(self, columns: Mapping[str, pd.Series]) -> Integers:
+    def series(self, columns: Mapping[str, pd.Series]) -> SmallIntegers:
         """The number of the series that each row belongs to, by its labels; raises CollectError when there are too many."""
         shown = [texts(columns[column]) for column in self.label_columns]
         combined = np.zeros(len(next(iter(columns.values()))), dtype=np.int64)
@@ -79,7 +79,7 @@ class Reading:
                 f"{self.table.name}: more than {SERIES_AT_MOST:,} series by {', '.join(self.label_columns)}; "
                 "leave out the columns that are no labels"
             )
-        return np.array(known, dtype=np.int64)[combined]
+        return np.array(known, dtype=np.int32)[combined]
 
     def samples(self, name: str) -> Samples | None:
         """All samples of `name`, or None if there are none; raises CollectError when it could not be read."""
@@ -126,10 +126,10 @@ def read_long(reading: Reading, names: Sequence[str], clock: Clock, *, time: str
             reading.add(name, mine[value], when[kept], records[rows][kept], reading.series(mine))
 
 
-def _filled(chunks: Iterator[Chunk]) -> Iterator[tuple[Integers, dict[str, pd.Series]]]:
+def _filled(chunks: Iterator[Chunk]) -> Iterator[tuple[SmallIntegers, dict[str, pd.Series]]]:
     """Per chunk the numbers of its records and the columns, without the records that are empty in every column."""
     for chunk in chunks:
-        records = np.arange(chunk.first, chunk.first + len(next(iter(chunk.columns.values()))))
+        records = np.arange(chunk.first, chunk.first + len(next(iter(chunk.columns.values()))), dtype=np.int32)
         empty = np.ones(len(records), dtype=bool)
         for cells in chunk.columns.values():
             if empty.any():

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from anomaly.collectors.cells import Floats, Integers
+from anomaly.collectors.cells import Floats, Integers, SmallIntegers
 from anomaly.errors import CollectError
 
 Labels = tuple[str, ...]
@@ -33,8 +33,8 @@ class Samples:
 
     stamps: Integers
     values: Floats
-    records: Integers
-    numbers: Integers
+    records: SmallIntegers
+    numbers: SmallIntegers
     labels: Sequence[Labels]
 
 
@@ -53,17 +53,17 @@ def stepped(samples: Samples, index: pd.DatetimeIndex, step: timedelta, resample
     Equal samples at one moment count once. Raises CollectError, naming both records by `place`, for two different values at
     one moment, and for two moments in one step unless `resample` says what becomes of them.
     """
-    order = np.lexsort((samples.records, samples.stamps, samples.numbers))
-    stamps, records, numbers = (part[order] for part in (samples.stamps, samples.records, samples.numbers))
-    values = samples.values[order]
+    samples = _sorted(samples)
+    stamps, values, records, numbers = samples.stamps, samples.values, samples.records, samples.numbers
     again = (np.diff(stamps) == 0) & (np.diff(numbers) == 0)
     differing = again & ~((values[1:] == values[:-1]) | (np.isnan(values[1:]) & np.isnan(values[:-1])))
     if differing.any():
         raise CollectError(_two_values(int(differing.argmax()), records, values, place))
-    keep = np.concatenate([[True], ~again]) if len(stamps) else np.zeros(0, bool)
-    stamps, values, records, numbers = stamps[keep], values[keep], records[keep], numbers[keep]
+    if again.any():
+        keep = np.concatenate([[True], ~again])
+        stamps, values, records, numbers = stamps[keep], values[keep], records[keep], numbers[keep]
     length = step // timedelta(microseconds=1) * 1000
-    cells = numbers * len(index) + (stamps - index.as_unit("ns").asi8[0]) // length
+    cells = numbers.astype(np.int64) * len(index) + (stamps - index.as_unit("ns").asi8[0]) // length
     crowded = np.diff(cells) == 0
     if crowded.any() and resample is None:
         raise CollectError(_two_moments(int(crowded.argmax()), records, place))
@@ -74,6 +74,15 @@ def stepped(samples: Samples, index: pd.DatetimeIndex, step: timedelta, resample
     dropped = int(again.sum())
     notes = (f"{dropped:,} repeated rows count once",) if dropped else ()
     return Stepped(out.reshape(shape), present.reshape(shape), notes)
+
+
+def _sorted(samples: Samples) -> Samples:
+    """The samples by series, then moment, then record."""
+    behind, later = np.diff(samples.numbers), np.diff(samples.stamps) >= 0
+    if bool(((behind > 0) | ((behind == 0) & later)).all()):
+        return samples
+    order = np.lexsort((samples.records, samples.stamps, samples.numbers))
+    return Samples(samples.stamps[order], samples.values[order], samples.records[order], samples.numbers[order], samples.labels)
 
 
 def _gathered(cells: Integers, values: Floats, size: int, resample: Resample | None) -> Floats:
@@ -91,7 +100,7 @@ def _gathered(cells: Integers, values: Floats, size: int, resample: Resample | N
     return out
 
 
-def _two_values(at: int, records: Integers, values: Floats, place: Callable[[int], str]) -> str:
+def _two_values(at: int, records: SmallIntegers, values: Floats, place: Callable[[int], str]) -> str:
     earlier, later = sorted(records[at : at + 2].tolist())
     told = " and ".join("nothing" if np.isnan(value) else f"{value:g}" for value in values[at : at + 2])
     return (
@@ -100,6 +109,6 @@ def _two_values(at: int, records: Integers, values: Floats, place: Callable[[int
     )
 
 
-def _two_moments(at: int, records: Integers, place: Callable[[int], str]) -> str:
+def _two_moments(at: int, records: SmallIntegers, place: Callable[[int], str]) -> str:
     earlier, later = sorted(records[at : at + 2].tolist())
     return f"{place(later)}: a second moment in the step of {place(earlier)}; set resample to sum (counts) or mean (gauges)"
