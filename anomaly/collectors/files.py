@@ -259,7 +259,8 @@ def _require(table: Table, columns: Sequence[str]) -> None:
 
 def _spacing(samples: Samples) -> timedelta | None:
     """The usual time from one moment to the next; None with fewer than two."""
-    gaps = np.diff(np.unique(samples.stamps))
+    gaps = np.diff(np.sort(samples.stamps))
+    gaps = gaps[gaps > 0]
     return timedelta(microseconds=int(np.median(gaps)) // 1000) if len(gaps) else None
 
 
