@@ -31,7 +31,7 @@ check: .venv/.dev docs ## lint, types, layers, spelling, docs
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/lint-imports --no-logo --no-cache
 	@git ls-files -z | xargs -0 $(BIN)/codespell
 
 docs: .venv/.dev ## check that links resolve and that examples run
