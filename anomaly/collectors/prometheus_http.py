@@ -48,6 +48,7 @@ PIECE = 65_536  # bytes read at once
 LONGEST_SAID = 200  # characters of an answer that are shown
 TOO_MUCH = re.compile(r"\btoo many\b|\bexceed", re.IGNORECASE)  # Prometheus, Mimir and VictoriaMetrics on a limit
 INFO = "PromQL info:"  # Prometheus 2.48 to 2.53 put hints among the warnings
+NO_API = "unsupported path requested"  # VictoriaMetrics, with status 400
 MALFORMED, UNPROCESSABLE = 400, 422
 
 
@@ -186,7 +187,7 @@ class _Session(requests.Session):
         except requests.RequestException as error:
             raise self._broken(error) from None  # its text and its causes hold the URL
 
-    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002  the signature is requests'
+    def get_redirect_target(self, resp: requests.Response) -> None:
         """None, or `requests` would read the whole body of a redirect, even of one that it does not follow."""
 
     def _body(self, response: requests.Response) -> bytes:
@@ -233,10 +234,10 @@ class _Session(requests.Session):
             return self._error(Fault.UNAVAILABLE, answered, passing=True, retry_after_s=self._retry_after(response))
         if response.is_redirect:  # not followed, and its body not shown, for it repeats the address
             return self._error(Fault.UNAVAILABLE, f"answered {status}, a redirect to {_origin(response)}; set url to the API itself")
+        if status == requests.codes.not_found or NO_API in said:
+            return self._error(Fault.UNAVAILABLE, f"{answered}; there is no /api/v1/query_range under url")
         if status in {MALFORMED, UNPROCESSABLE}:
             return self._error(Fault.LIMIT if TOO_MUCH.search(said) else Fault.BAD_QUERY, answered)
-        if status == requests.codes.not_found:
-            return self._error(Fault.UNAVAILABLE, f"{answered}; there is no /api/v1/query_range under url")
         return self._error(FAULT_OF_STATUS.get(status, Fault.UNAVAILABLE), answered)
 
     def _no_json(self, response: requests.Response, body: bytes) -> CollectError:
