@@ -62,19 +62,25 @@ def texts(cells: pd.Series) -> pd.Series:
     return cells.astype(object).where(cells.notna(), "").astype(str).str.strip()
 
 
+def empty(cells: pd.Series) -> npt.NDArray[np.bool_]:
+    """Which cells hold nothing."""
+    if pd.api.types.is_string_dtype(cells.dtype):
+        return (texts(cells) == "").to_numpy()
+    return cells.isna().to_numpy()
+
+
 def stamps(cells: pd.Series, clock: Clock) -> tuple[Integers, Bad | None]:
     """Nanoseconds since 1970 per cell, `NO_STAMP` where it is no moment between 1970 and 2200; and the first of those."""
-    shown = texts(cells)
     if pd.api.types.is_datetime64_any_dtype(cells.dtype):
         out = _of_datetimes(pd.DatetimeIndex(cells), clock)
     else:
-        codes, distinct = pd.factorize(shown)
+        codes, distinct = pd.factorize(texts(cells))
         out = (_of_plain_texts(distinct) if _all_plain(distinct) else _of_texts(distinct.tolist(), clock))[codes]
     out = np.where((out >= EARLIEST) & (out < LATEST), out, NO_STAMP)
     at = int((out == NO_STAMP).argmax()) if len(out) else 0
     if len(out) == 0 or out[at] != NO_STAMP:
         return out, None
-    return out, Bad(at, _why_no_moment(str(shown.iloc[at]), clock))
+    return out, Bad(at, _why_no_moment(str(texts(cells.iloc[at : at + 1]).iloc[0]), clock))
 
 
 def _of_datetimes(moments: pd.DatetimeIndex, clock: Clock) -> Integers:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from anomaly.collectors.cells import Bad, Clock, Floats, Integers, SmallIntegers, numbers, stamps, texts
+from anomaly.collectors.cells import Bad, Clock, Floats, Integers, SmallIntegers, empty, numbers, stamps, texts
 from anomaly.collectors.steps import Labels, Samples
 from anomaly.collectors.tables import Chunk, Table
 from anomaly.errors import CollectError
@@ -67,13 +67,14 @@ class Reading:
 
     def series(self, columns: Mapping[str, pd.Series]) -> SmallIntegers:
         """The number of the series that each row belongs to, by its labels; raises CollectError when there are too many."""
-        shown = [texts(columns[column]) for column in self.label_columns]
+        shown = [columns[column] for column in self.label_columns]
         combined = np.zeros(len(next(iter(columns.values()))), dtype=np.int64)
         for column in shown:
-            codes, distinct = pd.factorize(column)
+            codes, distinct = pd.factorize(column, use_na_sentinel=False)
             _, combined = np.unique(combined * max(1, len(distinct)) + codes, return_inverse=True)
         _, examples, combined = np.unique(combined, return_index=True, return_inverse=True)
-        known = [self.labels.setdefault(tuple(column.iloc[row] for column in shown), len(self.labels)) for row in examples]
+        values = [texts(column.iloc[examples]) for column in shown]
+        known = [self.labels.setdefault(labels, len(self.labels)) for labels in (zip(*values, strict=True) if values else [()])]
         if len(self.labels) > SERIES_AT_MOST:
             raise CollectError(
                 f"{self.table.name}: more than {SERIES_AT_MOST:,} series by {', '.join(self.label_columns)}; "
@@ -111,9 +112,10 @@ def read_wide(reading: Reading, names: Sequence[str], clock: Clock, *, time: str
 def read_long(reading: Reading, names: Sequence[str], clock: Clock, *, time: str, kpi: str, value: str) -> None:
     """Fills `reading` from a table with a row per name and moment; what can't be read spoils the name of its row."""
     for records, columns in _filled(reading.table.chunks(_once([time, kpi, value, *reading.label_columns]))):
-        met, distinct = pd.factorize(texts(columns[kpi]))
-        reading.names |= dict.fromkeys(map(str, distinct))
-        for number, name in enumerate(distinct):
+        met, distinct = pd.factorize(columns[kpi], use_na_sentinel=False)
+        known = texts(pd.Series(distinct)).tolist()
+        reading.names |= dict.fromkeys(known)
+        for number, name in enumerate(known):
             if name not in names:
                 continue
             rows = met == number
@@ -130,11 +132,14 @@ def _filled(chunks: Iterator[Chunk]) -> Iterator[tuple[SmallIntegers, dict[str, 
     """Per chunk the numbers of its records and the columns, without the records that are empty in every column."""
     for chunk in chunks:
         records = np.arange(chunk.first, chunk.first + len(next(iter(chunk.columns.values()))), dtype=np.int32)
-        empty = np.ones(len(records), dtype=bool)
+        blank = np.ones(len(records), dtype=bool)
         for cells in chunk.columns.values():
-            if empty.any():
-                empty[empty] = (texts(cells[empty]) == "").to_numpy()
-        yield records[~empty], {column: cells[~empty] for column, cells in chunk.columns.items()}
+            blank[blank] = empty(cells[blank])
+            if not blank.any():
+                yield records, chunk.columns
+                break
+        else:
+            yield records[~blank], {column: cells[~blank] for column, cells in chunk.columns.items()}
 
 
 def _once(columns: Sequence[str]) -> list[str]:
