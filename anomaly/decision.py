@@ -226,6 +226,10 @@ def _judge(draft: Finding, result: Score, level: float, look: Look, flagged: Fla
     if draft.p_value < level:
         if result.gaps:
             return replace(finding, verdict=Verdict.NO_DATA, kind=None, onset=onset, reason=_gap_reason(finding, look))
+        if result.earlier is not None:
+            began = look.release.started_at - result.earlier * look.step
+            reason = f"{_size(finding)}, but it began about {clock(began, started.date())}, before the release, which made it no worse"
+            return replace(finding, verdict=Verdict.INCONCLUSIVE, onset=began, reason=reason)
         matters = _matters(finding) and _is_bad(finding)
         other = result.p_other is not None and _over_the_watch(result.p_other, look) < level
         if matters or (finding.kind not in LEVEL_KINDS) or other:

@@ -34,6 +34,10 @@ KINDS = {
 LEVEL_LEADS = 0.7  # a level question this near to the strongest names the change: a level can be acted on
 LAST_PART, LEAST_LAST = 4, 4  # `recovered` looks at the last quarter, at least four steps
 COMPATIBLE = 2.0  # standard scores
+NEARER = 0.4  # a series is back when its level came this near to expected, as a share of what it was off before
+EARLIER = 4.0  # standard score from which a stretch just before the release counts as changed already
+EARLIER_STEPS, EARLIER_SHARE = 4, 0.5  # its least length, and its least level as a share of the level after the release
+WORSE, WORSE_SHARE = 3.0, 1.5  # standard score, and ratio of levels, from which the release made it worse
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,9 @@ class Score:
     """What the data of one series say, before tolerance, the other KPIs and the policy have their word.
 
     `p_bad` and `p_good` are p-values of a change in the bad and of a level change in the good direction, `p_other` of a bad
-    change that is not one of level; None where the series can't be judged. `gaps` says that missing steps are what is surprising.
+    change that is not one of level; None where the series can't be judged. `gaps` says that missing steps are what is surprising,
+    `onset` at which step after the release the change began, `earlier` how many steps before the release, if it did and the
+    release made it no worse; `back` that the last quarter of the observation is as expected again.
     """
 
     p_bad: float | None = None
@@ -50,6 +56,7 @@ class Score:
     kind: ChangeKind | None = None
     gaps: bool = False
     onset: int | None = None
+    earlier: int | None = None
     back: bool = False
     effect: float | None = None
     effect_interval: tuple[float, float] | None = None
@@ -204,8 +211,9 @@ def _score(base: Baseline, line: Timeline, series: Block, normal: Scores, rest: 
     onset = _onset(line, x, kind, sign, lead, rare, series, i)
     if kind is ChangeKind.LEVEL and _is_ramp(x, onset):
         kind = ChangeKind.RAMP
+    earlier = _began_before(base, line, lead, i) if kind in (ChangeKind.LEVEL, ChangeKind.RAMP) and not rare.constant[i] else None
     return Score(
-        p_bad=p_bad, p_good=p_good, p_other=p_other, kind=kind, gaps=gaps, onset=onset, back=_is_back(line, normal, effects, rare, i),
+        p_bad=p_bad, p_good=p_good, p_other=p_other, kind=kind, gaps=gaps, onset=onset, earlier=earlier, back=_is_back(line, normal, effects, rare, i),
         effect=sizes[0], effect_interval=sizes[1], absolute=sizes[2], absolute_interval=sizes[3], observed=float(effects.observed[i]),
         expected=float(effects.expected[i]), evidence=_evidence(base, normal, known, effects, line, i), effects=None if rare.exact[i] else effects, row=i,
     )  # fmt: skip
@@ -264,6 +272,33 @@ def _onset(line: Timeline, x: Floats, kind: ChangeKind | None, sign: float, lead
     return int(min(total[: int(total.argmax()) + 1].argmin(), len(x) - 1))
 
 
+def _began_before(base: Baseline, line: Timeline, lead: Question | None, i: int) -> int | None:
+    """How many steps before the release the level had changed already, if the release made that no worse."""
+    n = line.before
+    reach = min(n // 2, max(line.after, EARLIER_STEPS))
+    past, later = line.x[i, n - reach : n], line.x[i, n:]
+    level = later.mean()
+    sign = 1.0 if level >= 0 else -1.0
+    total = np.concatenate([[0.0], np.cumsum(sign * np.concatenate([past, later]) - 0.5 * abs(level))])
+    began = int(total[: reach + int(total[reach:].argmax()) + 1].argmin())
+    steps = reach - began
+    if lead is None or steps < EARLIER_STEPS:
+        return None
+    before = sign * past[began:].mean()
+    if sign * _jump(line, i, n - steps, n) < EARLIER or before < EARLIER_SHARE * abs(level):
+        return None
+    worse = sign * _jump(line, i, n, n + line.after)
+    return None if worse > WORSE and abs(level) > WORSE_SHARE * before else steps
+
+
+def _jump(line: Timeline, i: int, start: int, stop: int) -> float:
+    """Standard score of a level that jumps at `start` and stays to `stop`, under the autoregression (as `Family.JUMP`)."""
+    a = np.full(stop - start, 1 - line.phi[i].sum())
+    head = 1 - np.concatenate([[0.0], np.cumsum(line.phi[i])])[: len(a)]
+    a[: len(head)] = head
+    return float((a * np.clip(line.z[i, start:stop], -BOUND, BOUND)).sum() / np.sqrt((a**2).sum()))
+
+
 def _is_ramp(x: Floats, onset: int | None) -> bool:
     """Whether a line from the onset explains the residuals better than a step."""
     rest = np.clip(x, -3 * BOUND, 3 * BOUND)[onset or 0 :]
@@ -281,7 +316,9 @@ def _is_back(line: Timeline, normal: Scores, effects: Effects, rare: Exceptions,
     if rare.constant[i]:
         last = line.value[i, line.before :][-max(LEAST_LAST, line.after // LAST_PART) :]
         return line.after >= 2 * LEAST_LAST and bool((last == rare.value[i]).all())
-    z = effects.z[i][-max(LEAST_LAST, line.after // LAST_PART) :]
+    last = max(LEAST_LAST, line.after // LAST_PART)
+    off = np.clip(effects.z[i][:-last], -BOUND, BOUND)
+    z = effects.z[i][-last:]
     z = z[np.isfinite(z)]
     level = [q for q in normal.questions if q.family is Family.LEVEL]
     if len(z) < LEAST_LAST or line.after < 2 * LEAST_LAST or not level:
@@ -289,7 +326,9 @@ def _is_back(line: Timeline, normal: Scores, effects: Effects, rare: Exceptions,
     nearest = min(level, key=lambda q: abs(q.size - len(z)))
     past = nearest.answers[i, :-1]
     scale = float(np.sqrt(np.nanmean(past**2))) if np.isfinite(past).any() else 1.0
-    return bool(abs(np.clip(z, -BOUND, BOUND).mean()) < COMPATIBLE * max(scale, 1 / np.sqrt(len(z))) and np.abs(z).mean() < COMPATIBLE)
+    now = abs(np.clip(z, -BOUND, BOUND).mean())
+    nearer = now < NEARER * max(abs(np.nanmean(off)), np.nanstd(off)) if np.isfinite(off).any() else False
+    return bool(nearer and now < COMPATIBLE * max(scale, 1 / np.sqrt(len(z))) and np.abs(z).mean() < COMPATIBLE)
 
 
 def _evidence(base: Baseline, normal: Scores, known: list[tuple[Question, float]], effects: Effects, line: Timeline, i: int) -> dict[str, str | float]:
