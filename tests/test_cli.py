@@ -353,6 +353,7 @@ def test_secrets_of_the_checklist_are_masked_in_errors_and_tracebacks(
     assert run(["-v", "check", str(checklist), *QUICK]) == 4
     err = capsys.readouterr().err
     assert "it was ***" in err
+    assert "info: read " in err
     assert "planted-canary-7" not in err
 
 

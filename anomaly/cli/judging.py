@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from anomaly.checklist import Checklist
 from anomaly.cli.release import Words, end_of_watch, release_of, right_now
-from anomaly.cli.session import Session
+from anomaly.cli.session import Session, log
 from anomaly.errors import UsageError
 from anomaly.model import Release
 from anomaly.settings import did_you_mean
@@ -49,6 +49,7 @@ def gather(checklist: Checklist, words: Words, session: Session, *, only: Sequen
 
         with progress_bar(session) as progress:
             collected = collect(checklist, release, now=now, until=until, only=only, progress=progress)
+        log.info("collected %d series of %d steps, %d KPIs without", collected.panel.shape[1], len(collected.panel), len(collected.errors))
         return Case(checklist, release, collected, now, until, only)
 
     from anomaly import snapshot

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from anomaly.checklist import Checklist, load
-from anomaly.cli.session import Session
+from anomaly.cli.session import Session, log
 from anomaly.errors import UsageError
 from anomaly.model import Release
 from anomaly.times import parse_moment
@@ -27,6 +27,7 @@ def opened(path: Path, environment: str | None, session: Session) -> Checklist:
     """The checklist; from now on its secrets are masked. Raises ChecklistError."""
     checklist = load(path, environment=environment)
     session.keep_secret(checklist.secrets)
+    log.info("read %s: %d KPIs, digest %s", path, len(checklist.kpis), checklist.digest)
     return checklist
 
 
