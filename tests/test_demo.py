@@ -130,3 +130,9 @@ def test_a_broken_checklist_is_an_error_not_a_wrong_answer(tmp_path: Path) -> No
 
     with pytest.raises(ChecklistError, match="redesign"):
         run(tmp_path / "data", judge=Told(RIGHT))
+
+
+def test_the_tool_gives_the_known_answers() -> None:
+    outcomes = run(FOLDER)
+
+    assert verdicts(outcomes) == {"healthy": True, "credential": True, "redesign": True}
