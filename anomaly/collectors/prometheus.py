@@ -44,7 +44,7 @@ from anomaly.times import duration_text
 LOG = logging.getLogger(__name__)
 
 POINTS = 10_000  # of a series in one request; Prometheus refuses more than 11,000
-POINTS_OF_MANY = 2_000  # of each series where a query returns one per segment
+POINTS_OF_MANY = 1_000  # of each series where a query returns one per segment
 GRACE_S = 1.0  # for a thread to report that its time is over
 SHORT_HISTORY = 0.02  # share of the window that may be missing at its start without a note
 SECOND, DAY = timedelta(seconds=1), timedelta(days=1)
@@ -104,7 +104,7 @@ class PrometheusCollector:
         budget: timedelta = timedelta(minutes=5),
         concurrency: int = 4,
         max_series: int = 1000,
-        max_bytes: int = 134_217_728,
+        max_bytes: int = 33_554_432,
         monotonic: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         sleep: Callable[[float], None] = time.sleep,

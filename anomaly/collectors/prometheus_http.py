@@ -175,7 +175,7 @@ class _Session(requests.Session):
         super().__init__()
         self._access, self._max_bytes, self._now = access, max_bytes, now
         self.auth = access.sign  # never None, or requests would look into .netrc
-        self.headers.update({"Accept-Encoding": "gzip", **access.headers})
+        self.headers.update({"User-Agent": "anomaly", "Accept-Encoding": "gzip", **access.headers})
         self.verify = True if access.ca_file is None else str(access.ca_file)
 
     def request(self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:

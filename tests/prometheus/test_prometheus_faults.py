@@ -6,6 +6,7 @@ import base64
 import gzip
 import json
 import logging
+import threading
 import time
 import tracemalloc
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 
+from anomaly import registry
 from anomaly.collectors.prometheus import PrometheusCollector
 from anomaly.contracts import Collected
 from anomaly.errors import CollectError, RetryableCollectError, UsageError
@@ -529,6 +531,24 @@ def test_the_columns_stand_in_the_order_of_the_kpis() -> None:
     assert [column[0] for column in panel.columns] == names
 
 
+def test_no_more_kpis_than_allowed_are_asked_for_at_once() -> None:
+    lock, active, seen = threading.Lock(), [0], set[int]()
+
+    def respond(request: Request) -> Answer:
+        with lock:
+            active[0] += 1
+            seen.add(active[0])
+        time.sleep(0.01)
+        with lock:  # before the answer is sent, and with it the next question allowed
+            active[0] -= 1
+        return constant()(request)
+
+    with scripted(respond) as script:
+        collected = collect(script.url, *(Kpi(f"k{number}", query=f"increase(k{number}[5m])") for number in range(20)), concurrency=3)
+    assert not collected.errors
+    assert max(seen) <= 3
+
+
 def test_a_defect_of_our_own_is_raised_and_not_taken_for_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("anomaly.collectors.prometheus.promql.read", lambda _: 1 / 0)
     with scripted(constant()) as script, pytest.raises(ZeroDivisionError):
@@ -538,3 +558,18 @@ def test_a_defect_of_our_own_is_raised_and_not_taken_for_an_answer(monkeypatch: 
 def test_a_step_of_broken_seconds_is_refused() -> None:
     with pytest.raises(UsageError, match="whole seconds"):
         collect("http://127.0.0.1:1", step=timedelta(milliseconds=1500))
+
+
+def test_the_registry_makes_a_collector_from_a_checklist(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("fromfile")
+    with scripted(http(MATRIX)) as script:
+        settings = {"url": script.url, "timeout": "5s", "bearer_token_file": "token", "headers": {"X-Scope-OrgID": "shop"}}
+        collected = registry.collector(registry.Plugin("prometheus", settings, folder=tmp_path)).collect([KPI], HOUR, STEP)
+    assert not collected.errors
+    assert authorization(script) == ["Bearer fromfile"]
+
+
+def test_time_and_chance_are_no_settings_of_a_checklist() -> None:
+    known = registry.built_in_settings(registry.COLLECTORS)["prometheus"]
+    assert {"url", "bearer_token_file", "timeout", "budget"} <= set(known)
+    assert not PrometheusCollector.outside & set(known)
