@@ -667,8 +667,13 @@ def test_an_endless_standard_input_is_cut_off() -> None:
     assert wrong(read(Path("-"), ORDERS, stdin=Endless(), max_bytes=1 << 22)).startswith("standard input: larger than")
 
 
-def test_an_empty_standard_input_is_an_error() -> None:
-    assert wrong(read(Path("-"), ORDERS, stdin=io.BytesIO())).startswith("standard input:1: is empty")
+def test_the_standard_input_can_be_read_once() -> None:
+    source = FilesCollector(path=Path("-"), stdin=io.BytesIO(b"time,orders\n2025-06-03T09:00Z,1\n"))
+
+    first, second = (source.collect([ORDERS], WINDOW, STEP) for _ in range(2))
+
+    assert values(first)[0] == 1
+    assert wrong(second) == "standard input: is empty; it can be read once, by one source"
 
 
 # Parquet

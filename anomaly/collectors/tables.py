@@ -101,6 +101,9 @@ def _spooled(stdin: BinaryIO | None, name: str, max_bytes: int) -> BinaryIO:
             spool.close()
             raise _too_large(name, max_bytes)
         spool.write(block)
+    if not total:
+        spool.close()
+        raise CollectError(f"{name}: is empty; it can be read once, by one source")
     spool.seek(0)
     return spool  # type: ignore[return-value]  # it is a BinaryIO in all but the declaration
 
