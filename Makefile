@@ -16,7 +16,7 @@ export UV_CACHE_DIR := $(CURDIR)/.venv/.cache
 endif
 unexport VIRTUAL_ENV UV_PROJECT_ENVIRONMENT
 
-.PHONY: help demo test check fmt bench docs golden tools clean
+.PHONY: help demo test check lint types layers spelling docs fmt bench golden tools clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
@@ -27,11 +27,19 @@ demo: .venv/.run ## judge the releases of sample_data, offline
 test: .venv/.dev tools ## run every test, the ones against real servers included
 	@$(BIN)/python -m pytest
 
-check: .venv/.dev docs ## lint, types, layers, spelling, docs
+check: lint types layers spelling docs ## lint, types, layers, spelling, docs
+
+lint: .venv/.dev
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
+
+types: .venv/.dev
 	@$(BIN)/mypy
+
+layers: .venv/.dev
 	@$(BIN)/lint-imports --no-logo --no-cache
+
+spelling: .venv/.dev
 	@git ls-files -z | xargs -0 $(BIN)/codespell
 
 docs: .venv/.dev ## check that links resolve and that examples run
