@@ -240,6 +240,28 @@ def test_kept_data_give_the_same_answer_after_the_source_is_gone(tmp_path: Path,
     assert json.loads(capsys.readouterr().out)["findings"] == live["findings"]
 
 
+def test_an_early_look_is_one_still_when_it_is_judged_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = str(tmp_path / "kept.json")
+    with monkeypatch.context() as then:
+        then.setattr("anomaly.cli.judging.right_now", lambda: datetime(2025, 6, 3, 10, 17, tzinfo=UTC))
+        first = run(["check", str(HEALTHY), *QUICK, "--save", kept, "--output", "json"])
+    live = json.loads(capsys.readouterr().out)
+
+    again = run(["check", str(HEALTHY), *QUICK, "--from", kept, "--output", "json"])
+
+    assert (first, again, live["final"]) == (3, 3, False)
+    assert json.loads(capsys.readouterr().out)["findings"] == live["findings"]
+
+
+def test_data_that_can_not_be_kept_do_not_hide_the_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["check", str(HEALTHY), *QUICK, "--save", str(tmp_path / "nowhere" / "kept.json")]) == 2
+    out, err = capsys.readouterr()
+    assert out.startswith("PASS  ")
+    assert "kept.json: can't be written" in err
+
+
 def test_sinks_are_told_by_a_live_check_and_not_by_one_of_kept_data(tmp_path: Path) -> None:
     checklist, reports, kept = _with_sink(tmp_path), tmp_path / "reports.jsonl", str(tmp_path / "kept.json")
     run(["check", str(checklist), *QUICK, "--save", kept])
