@@ -54,7 +54,7 @@ bench: .venv/.dev ## time the main steps
 
 golden: .venv/.dev ## rewrite the golden files; read the difference before committing it
 	@ANOMALY_GOLDEN=rewrite $(BIN)/python -m pytest -q -k golden || true
-	@git diff --stat -- tests
+	@git diff --stat
 
 tools: ## unpack the servers that the tests need
 	@tests/fetch_servers.sh
