@@ -5,6 +5,7 @@ The share of harmless releases that may fail, `false_alarms`, is spent once over
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -15,12 +16,14 @@ import pandas as pd
 
 from anomaly.errors import CollectError
 from anomaly.model import ChangeKind, Correction, Direction, Finding, Flagged, Kpi, NoData, Release, ReleaseVerdict, Report, Verdict
-from anomaly.panel import Block, segment_labels
+from anomaly.panel import segment_labels
 from anomaly.scoring.score import Score, Scored
 from anomaly.wording import clock, number, p_value, percent, quantity, relative
 
 MIN_HISTORY = 16  # steps with data before the release
 MIN_COVERAGE = 0.5  # of the steps so far
+SILENCE = 0.01  # p-value under which no sample at all is no data before the watch is over
+NOTHING = "no samples, neither before nor after the release"
 LEAST_SHARE = 0.25  # of an equal share of `false_alarms`, for a KPI that nobody uses
 LEVEL_KINDS = frozenset({ChangeKind.LEVEL, ChangeKind.RAMP})
 
@@ -41,12 +44,14 @@ class Look:
         return self.steps / self.planned
 
 
-def decide(scored: Scored, kpis: Sequence[Kpi], usage: Mapping[str, float], look: Look, *, false_alarms: float, correction: Correction) -> tuple[Finding, ...]:
+def decide(
+    scored: Scored, kpis: Sequence[Kpi], usage: Mapping[str, float], look: Look, *, false_alarms: float, correction: Correction
+) -> tuple[Finding, ...]:
     """A finding per series, in the order of the KPIs; KPIs without a series and failed sources are the caller's."""
     by_name = {kpi.name: kpi for kpi in kpis}
     drafts = [
-        _draft(by_name[name], segment_labels(segment), result, scored.history, scored.observation, i, look, usage[name])
-        for i, ((name, segment), result) in enumerate(zip(scored.keys, scored.scores, strict=True))
+        _draft(by_name[name], result, scored, i, look, usage[name])
+        for i, ((name, _), result) in enumerate(zip(scored.keys, scored.scores, strict=True))
     ]
     levels = _levels(drafts, by_name, usage, false_alarms, correction)
     flags = _flags(scored.points)
@@ -66,10 +71,17 @@ def unanswered(kpi: Kpi, weight: float, look: Look, error: CollectError) -> Find
 def unjudged(kpi: Kpi, weight: float, look: Look, steps: int) -> Finding:
     """The finding of a KPI that has no series, or whose panel is too short to learn from; `steps` have data."""
     if steps == 0:
-        return _about(kpi, {}, weight, look.planned, Verdict.NO_DATA, "no samples, neither before nor after the release")
+        return _about(kpi, {}, weight, look.planned, Verdict.NO_DATA, NOTHING)
     if look.steps == 0:
         return _about(kpi, {}, weight, look.planned, Verdict.INCONCLUSIVE, f"nothing so far, 0 of {look.planned} steps")
-    return _about(kpi, {}, weight, look.planned, Verdict.INCONCLUSIVE, f"too little history: {steps} steps with data in all, need {MIN_HISTORY} before the release")
+    return _about(
+        kpi,
+        {},
+        weight,
+        look.planned,
+        Verdict.INCONCLUSIVE,
+        f"too little history: {steps} steps with data in all, need {MIN_HISTORY} before the release",
+    )
 
 
 def verdict(findings: Sequence[Finding]) -> ReleaseVerdict:
@@ -122,9 +134,11 @@ def shares(kpis: Sequence[Kpi], usage: Mapping[str, float]) -> dict[str, float]:
     return {name: share / sum(raw.values()) for name, share in raw.items()}
 
 
-def _levels(drafts: Sequence[Finding], kpis: Mapping[str, Kpi], usage: Mapping[str, float], false_alarms: float, correction: Correction) -> list[float]:
+def _levels(
+    drafts: Sequence[Finding], kpis: Mapping[str, Kpi], usage: Mapping[str, float], false_alarms: float, correction: Correction
+) -> list[float]:
     """The level that each finding's p-value has to undercut; KPIs without a p-value leave the family."""
-    family = [i for i, draft in enumerate(drafts) if draft.p_value is not None and not draft.dry_run]
+    family = [i for i, draft in enumerate(drafts) if draft.verdict is Verdict.OK and not draft.dry_run]
     names = list(dict.fromkeys(drafts[i].kpi for i in family))
     share = shares([kpis[name] for name in names], usage)
     segments = {name: sum(drafts[i].kpi == name for i in family) for name in names}
@@ -173,42 +187,48 @@ def _about(kpi: Kpi, segment: Mapping[str, str], weight: float, planned: int, an
     )  # fmt: skip
 
 
-def _draft(kpi: Kpi, segment: Mapping[str, str], result: Score, history: Block, observation: Block, i: int, look: Look, weight: float) -> Finding:
-    """The finding before the family is looked at; with a p-value only where the data can carry one."""
+def _draft(kpi: Kpi, result: Score | None, scored: Scored, i: int, look: Look, weight: float) -> Finding:
+    """The finding before the family is looked at: `ok`, with a p-value, where the data can carry a verdict."""
+    history, observation = scored.history, scored.observation
     before, steps = int(np.isfinite(history.value[i]).sum()), int(observation.present[i].sum())
-    usable = int(np.isfinite(observation.value[i]).sum())
     volume = float(np.nansum(observation.volume[i] if observation.ratio[i] else observation.amount[i]))
-    draft = replace(_about(kpi, segment, weight, look.planned, Verdict.INCONCLUSIVE, ""), steps=steps, volume=volume)
-    so_far = f"{steps} of {look.steps} steps present"
-
-    def left(answer: Verdict, reason: str) -> Finding:
-        return replace(draft, verdict=answer, reason=reason)
-
-    if before == 0 and steps == 0:
-        return left(Verdict.NO_DATA, "no samples, neither before nor after the release")
-    if look.steps == 0:
-        return left(Verdict.INCONCLUSIVE, f"nothing so far, 0 of {look.planned} steps")
+    about = _about(kpi, segment_labels(scored.keys[i][1]), weight, look.planned, Verdict.INCONCLUSIVE, "")
+    draft = replace(about, steps=steps, volume=volume)
+    p = None if result is None or before < MIN_HISTORY else _over_the_watch(result.p_bad, look)
     if steps == 0:
-        if not look.final and look.steps < max(2, MIN_COVERAGE * before / max(len(history.value[i]), 1)):
-            return left(Verdict.INCONCLUSIVE, f"nothing so far, 0 of {look.planned} steps")
-        return replace(left(Verdict.NO_DATA, f"no samples since the release, {before} before it"), p_value=None)
-    if before == 0:
-        return left(Verdict.INCONCLUSIVE, "no baseline: first seen after the release")
-    if before < MIN_HISTORY:
-        return left(Verdict.INCONCLUSIVE, f"too little history: {before} steps with data before the release, need {MIN_HISTORY}")
-    if volume < kpi.min_volume:
-        return left(Verdict.INCONCLUSIVE, f"too little volume: {number(volume)} of {number(kpi.min_volume)} over the observation")
-    if result.p_bad is None or usable == 0:
-        return left(Verdict.INCONCLUSIVE, f"nothing to judge: {so_far}, none with a value")
-    need = int(np.ceil(MIN_COVERAGE * look.steps))
-    p = _over_the_watch(result.p_bad, look)
-    if steps < need and not result.gaps:
-        return left(Verdict.INCONCLUSIVE, f"{so_far}, need {need}")
+        return _silent(draft, before, p, look)
+    hindrance = _hindrance(kpi, result, before, steps, volume, look)
+    if hindrance or result is None or result.sizes is None:
+        return replace(draft, p_value=p, reason=hindrance or f"nothing to judge: {steps} of {look.steps} steps present, none with a value")
+    sizes = result.sizes
     return replace(
-        draft, p_value=p, kind=result.kind, observed=result.observed, expected=result.expected, effect=result.effect,
-        effect_interval=result.effect_interval, effect_absolute=result.absolute, effect_absolute_interval=result.absolute_interval,
+        draft, verdict=Verdict.OK, p_value=p, kind=result.kind, observed=sizes.observed, expected=sizes.expected, effect=sizes.relative,
+        effect_interval=sizes.relative_interval, effect_absolute=sizes.absolute, effect_absolute_interval=sizes.absolute_interval,
         evidence=dict(result.evidence),
     )  # fmt: skip
+
+
+def _silent(draft: Finding, before: int, p: float | None, look: Look) -> Finding:
+    """No sample since the release: missing data once that is certain, an open end before."""
+    if before == 0:
+        return replace(draft, verdict=Verdict.NO_DATA, reason=NOTHING)
+    if look.final or (p is not None and p < SILENCE):
+        return replace(draft, verdict=Verdict.NO_DATA, p_value=p, reason=f"no samples since the release, {before} before it")
+    return replace(draft, reason=f"nothing so far, 0 of {look.planned} steps")
+
+
+def _hindrance(kpi: Kpi, result: Score | None, before: int, steps: int, volume: float, look: Look) -> str:
+    """Why there is not enough to say; empty if there is."""
+    need = math.ceil(MIN_COVERAGE * look.steps)
+    if before == 0:
+        return "no baseline: first seen after the release"
+    if before < MIN_HISTORY:
+        return f"too little history: {before} steps with data before the release, need {MIN_HISTORY}"
+    if volume < kpi.min_volume:
+        return f"too little volume: {number(volume)} of {number(kpi.min_volume)} over the observation"
+    if steps < need and not (result is not None and result.gaps):
+        return f"{steps} of {look.steps} steps present, need {need}"
+    return ""
 
 
 def _over_the_watch(p: float, look: Look) -> float:
@@ -216,32 +236,48 @@ def _over_the_watch(p: float, look: Look) -> float:
     return float(min(1.0, p / look.share))
 
 
-def _judge(draft: Finding, result: Score, level: float, look: Look, flagged: Flagged | None) -> Finding:
-    if draft.p_value is None:
+def _judge(draft: Finding, result: Score | None, level: float, look: Look, flagged: Flagged | None) -> Finding:
+    """The verdict of a draft that carries a p-value, at the `level` it has been given."""
+    if draft.verdict is not Verdict.OK or result is None or draft.p_value is None:
         return draft
-    relative_least, absolute_least = result.detectable(level * look.share, draft.direction, draft.tolerance, draft.floor)
-    finding = replace(draft, level=level, flagged=flagged, detectable_effect=relative_least, detectable_absolute=absolute_least)
-    started = look.release.started_at
+    relative_size, absolute_size = _detectable(result, level, draft, look)
+    finding = replace(draft, level=level, flagged=flagged, detectable_effect=relative_size, detectable_absolute=absolute_size)
     onset = None if result.onset is None else look.start + result.onset * look.step
+    if draft.p_value < level and result.gaps:
+        return replace(finding, verdict=Verdict.NO_DATA, kind=None, onset=onset, reason=_gap_reason(finding, look))
+    if draft.p_value < level and result.earlier is not None:
+        return _not_the_release(finding, look.release.started_at - result.earlier * look.step, look)
     if draft.p_value < level:
-        if result.gaps:
-            return replace(finding, verdict=Verdict.NO_DATA, kind=None, onset=onset, reason=_gap_reason(finding, look))
-        if result.earlier is not None:
-            began = look.release.started_at - result.earlier * look.step
-            reason = f"{_size(finding)}, but it began about {clock(began, started.date())}, before the release, which made it no worse"
-            return replace(finding, verdict=Verdict.INCONCLUSIVE, onset=began, reason=reason)
-        matters = _matters(finding) and _is_bad(finding)
-        other = result.p_other is not None and _over_the_watch(result.p_other, look) < level
-        if matters or (finding.kind not in LEVEL_KINDS) or other:
-            kind = finding.kind if matters or finding.kind not in LEVEL_KINDS else ChangeKind.SHAPE
-            worse = replace(finding, kind=kind, onset=onset)
-            answer = Verdict.RECOVERED if result.back else Verdict.REGRESSED
-            return replace(worse, verdict=answer, reason=_change_reason(worse, started))
-        return _rest(finding, look, f"{_size(finding)}, {p_value(finding.p_value or 0)}, within {_tolerated(finding)}")
-    if result.p_good is not None and _over_the_watch(result.p_good, look) < level and _matters(finding) and not _is_bad(finding):
-        better = replace(finding, onset=onset, kind=finding.kind or ChangeKind.LEVEL)
-        return replace(better, verdict=Verdict.IMPROVED, reason=_change_reason(better, started))
-    return _rest(replace(finding, kind=None), look, f"{_size(finding)}, {p_value(finding.p_value or 0)}")
+        return _moved(finding, result, onset, level, look)
+    better = _over_the_watch(result.p_good, look) < level and _matters(finding) and not _is_bad(finding)
+    if better and result.earlier is None:
+        improved = replace(finding, verdict=Verdict.IMPROVED, onset=onset)
+        return replace(improved, reason=_change_reason(improved, look))
+    return _rest(replace(finding, kind=None), look, f"{_size(finding)}, {p_value(draft.p_value)}")
+
+
+def _detectable(result: Score, level: float, finding: Finding, look: Look) -> tuple[float | None, float | None]:
+    if result.effect is None:
+        return None, None
+    return result.effect.detectable(level * look.share, finding.direction, finding.tolerance, finding.floor)
+
+
+def _not_the_release(finding: Finding, began: datetime, look: Look) -> Finding:
+    when = clock(began, look.release.started_at.date())
+    reason = f"{_size(finding)}, but it began about {when}, before the release, which made it no worse"
+    return replace(finding, verdict=Verdict.INCONCLUSIVE, onset=began, reason=reason)
+
+
+def _moved(finding: Finding, result: Score, onset: datetime | None, level: float, look: Look) -> Finding:
+    """A significant change: a regression if it is of a kind that always matters, or large enough."""
+    is_level = finding.kind in LEVEL_KINDS
+    matters = not is_level or (_matters(finding) and _is_bad(finding))
+    if not matters and _over_the_watch(result.p_other, look) >= level:
+        tolerated = _tolerated(finding)
+        return _rest(replace(finding, kind=None), look, f"{_size(finding)}, {p_value(finding.p_value or 0.0)}, within {tolerated}")
+    kind = finding.kind if matters else ChangeKind.SHAPE
+    worse = replace(finding, verdict=Verdict.RECOVERED if result.back else Verdict.REGRESSED, kind=kind, onset=onset)
+    return replace(worse, reason=_change_reason(worse, look))
 
 
 def _rest(finding: Finding, look: Look, reason: str) -> Finding:
@@ -273,7 +309,11 @@ def _size(finding: Finding) -> str:
         return f"{relative(finding.effect, finding.effect_interval)} vs expected {quantity(finding.expected or 0.0, finding.unit)}"
     if finding.effect_absolute is not None:
         low, high = finding.effect_absolute_interval or (finding.effect_absolute, finding.effect_absolute)
-        return f"{number(finding.effect_absolute)} [{number(low)}, {number(high)}] {finding.unit}".rstrip() + " vs expected " + quantity(finding.expected or 0.0, finding.unit)
+        return (
+            f"{number(finding.effect_absolute)} [{number(low)}, {number(high)}] {finding.unit}".rstrip()
+            + " vs expected "
+            + quantity(finding.expected or 0.0, finding.unit)
+        )
     return "size unknown"
 
 
@@ -283,9 +323,9 @@ def _tolerated(finding: Finding) -> str:
     return " and ".join(parts) or "the uncertainty of its size"
 
 
-def _change_reason(finding: Finding, started: datetime) -> str:
+def _change_reason(finding: Finding, look: Look) -> str:
     kind = "" if finding.kind in (ChangeKind.LEVEL, None) else f"{finding.kind}: "
-    since = "" if finding.onset is None else f", since {clock(finding.onset, started.date())}"
+    since = "" if finding.onset is None else f", since {clock(finding.onset, look.release.started_at.date())}"
     p = "" if finding.verdict is Verdict.IMPROVED or finding.p_value is None else f", {p_value(finding.p_value)}"
     tolerated = f", {_tolerated(finding)}" if finding.tolerance or finding.floor else ""
     return f"{kind}{_size(finding)}{p}{since}{tolerated}"

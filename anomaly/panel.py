@@ -67,7 +67,7 @@ def assemble(columns: Mapping[tuple[str, str, str], np.ndarray], index: pd.Datet
 
 def step_of(panel: pd.DataFrame) -> timedelta:
     """The step of a panel of at least two rows; raises UsageError if the rows are not regular."""
-    stamps = panel.index.as_unit("ns").asi8
+    stamps = pd.DatetimeIndex(panel.index).as_unit("ns").asi8
     gaps = np.diff(stamps)
     if len(gaps) == 0 or (gaps != gaps[0]).any() or gaps[0] <= 0:
         raise UsageError("a panel needs at least two rows with one regular, increasing step between them")
@@ -123,7 +123,7 @@ class Block:
 
 def block(panel: pd.DataFrame) -> Block:
     """The matrices of a panel, series in the order of their first column."""
-    columns = {(str(k), str(s), str(r)): i for i, (k, s, r) in enumerate(panel.columns)}
+    columns = {(str(key[0]), str(key[1]), str(key[2])): i for i, key in enumerate(panel.columns)}
     keys = tuple(dict.fromkeys((kpi, segment) for kpi, segment, _ in columns))
     table = np.ascontiguousarray(panel.to_numpy(dtype=np.float64).T)
     amount, volume = np.full((2, len(keys), len(panel)), np.nan)

@@ -17,10 +17,13 @@ from anomaly.baseline.seasonal import SeasonalBaseline
 from anomaly.contracts import Collected
 from anomaly.decision import MIN_HISTORY, Look, decide, unanswered, unjudged, verdict
 from anomaly.errors import CollectError, UsageError
-from anomaly.model import Calendar, Correction, Direction, Finding, Kpi, NoData, Release, Report, Window, Windows, utc
-from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE, assemble, grid, prepare
+from anomaly.frames import panel_of
+from anomaly.model import Calendar, Correction, Direction, Finding, Kpi, NoData, Release, Report, Window
+from anomaly.panel import assemble, grid, prepare
+from anomaly.plan import Plan, plan
 from anomaly.redaction import Redactor
 from anomaly.scoring.score import score
+from anomaly.wording import stamp
 
 if TYPE_CHECKING:
     from anomaly.checklist import Checklist
@@ -28,43 +31,8 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int], None]  # how many of how many queries are answered
 W = TypeVar("W", bound=StrEnum)
 log = logging.getLogger(__name__)
-MOST_ROWS = 2_000_000
 USAGE = "usage of "
 POINTS = ("kpi", "segment", "time", "observed", "expected", "lower", "upper", "z", "flagged")
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """The spans of one look, all on the grid: what is learned from, what is left out, what is watched, and how far data reach."""
-
-    baseline: Window
-    transition_end: datetime
-    watch_end: datetime
-    horizon: datetime
-    final: bool
-
-    @property
-    def span(self) -> Window:
-        """Everything that has to be collected."""
-        return Window(self.baseline.start, max(self.horizon, self.baseline.end))
-
-
-def plan(release: Release, windows: Windows, *, now: datetime, until: datetime | None = None) -> Plan:
-    """The spans of a look at `now`; raises UsageError for a release or an `until` in the future, or an `until` before the watch."""
-    now = utc(now, "now")
-    if release.started_at > now:
-        raise UsageError(f"the release starts {release.started_at.isoformat()}, in the future (now is {now.isoformat()})")
-    transition_end = release.finished + windows.warmup
-    watch_end = transition_end + windows.watch
-    if until is not None:
-        until = utc(until, "until")
-        if until > now:
-            raise UsageError(f"until is {until.isoformat()}, in the future (now is {now.isoformat()}); a look can't be final before its time")
-        if until <= transition_end:
-            raise UsageError(f"until is {until.isoformat()}, before the watch begins at {transition_end.isoformat()} (release end and warm-up)")
-        watch_end = until
-    final = until is not None or now - windows.lag >= watch_end
-    return Plan(Window(release.started_at - windows.history, release.started_at), transition_end, watch_end, min(now - windows.lag, watch_end), final)
 
 
 def collect(
@@ -110,7 +78,7 @@ def _from_source(checklist: Checklist, source: str, kpis: Sequence[Kpi], window:
         failure = error
     except UsageError:
         raise
-    except Exception as error:  # noqa: BLE001  a collector that crashes must not hide the KPIs of other sources
+    except Exception as error:
         log.exception("the collector of source %s crashed", source)
         failure = CollectError(f"the collector of source {source} crashed: {type(error).__name__}")
     else:
@@ -141,59 +109,65 @@ def check_release(
     if not release.service:
         release = replace(release, service=checklist.service, environment=release.environment or checklist.environment)
     made = {"anomaly": version("release-anomaly"), "checklist": checklist.digest, "now": now.isoformat()}
-    return judge(
-        collected, _chosen(checklist.kpis, only), release, spans, checklist.windows.step,
-        calendar=checklist.calendar, false_alarms=checklist.false_alarms, correction=checklist.correction, made=made,
-    )  # fmt: skip
+    settings = Settings(checklist.calendar, checklist.false_alarms, checklist.correction)
+    return judge(collected, _chosen(checklist.kpis, only), release, spans, checklist.windows.step, settings, made)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a verdict depends on besides the data and the KPIs; raises UsageError for an impossible share of false alarms."""
+
+    calendar: Calendar
+    false_alarms: float
+    correction: Correction
+
+    def __post_init__(self) -> None:
+        if not 0 < self.false_alarms < 1:
+            raise UsageError(f"false_alarms is {self.false_alarms}; use a share between 0 and 1, such as 0.01")
 
 
 def judge(
-    collected: Collected,
-    kpis: Sequence[Kpi],
-    release: Release,
-    spans: Plan,
-    step: timedelta,
-    *,
-    calendar: Calendar,
-    false_alarms: float,
-    correction: Correction,
-    made: Mapping[str, str],
+    collected: Collected, kpis: Sequence[Kpi], release: Release, spans: Plan, step: timedelta, settings: Settings, made: Mapping[str, str]
 ) -> Report:
     """The report about what was collected."""
-    if not 0 < false_alarms < 1:
-        raise UsageError(f"false_alarms is {false_alarms}; use a share between 0 and 1, such as 0.01")
     usage = _usage(kpis, collected)
     names = [kpi.name for kpi in kpis]
     panel = collected.panel.loc[:, collected.panel.columns.get_level_values("kpi").isin(names)]
-    panel = _settled(prepare(panel, kpis, step), step, spans)
-    stamps = panel.index
-    history = panel[(stamps >= spans.baseline.start) & (stamps + step <= release.started_at)]
-    observation = panel[stamps >= spans.transition_end]
+    panel = _continued(prepare(panel, kpis, step), step, spans.horizon)
+    history = panel[_between(panel, spans.baseline.start, spans.baseline.end, step)]
+    observation = panel[_between(panel, spans.transition_end, spans.horizon, step)]
     first = observation.index[0].to_pydatetime() if len(observation) else spans.transition_end
     look = Look(release, first, step, len(observation), _planned(spans, first, step), spans.final)
     findings: tuple[Finding, ...] = ()
     points = pd.DataFrame({name: [] for name in POINTS})
     if len(history) >= MIN_HISTORY and len(observation) and panel.shape[1]:
-        gap = len(panel) - len(panel[stamps < spans.baseline.start]) - len(history) - len(observation)
-        baseline = SeasonalBaseline().fit(history, kpis, calendar)
+        gap = (observation.index[0] - history.index[-1]) // step - 1
+        baseline = SeasonalBaseline().fit(history, kpis, settings.calendar)
         scored = score(baseline, history, observation, kpis, gap)
-        findings, points = decide(scored, kpis, usage, look, false_alarms=false_alarms, correction=correction), scored.points
+        findings = decide(scored, kpis, usage, look, false_alarms=settings.false_alarms, correction=settings.correction)
+        points = scored.points
     findings = _complete(findings, panel, kpis, usage, look, collected)
     return Report(
         release=release, verdict=verdict(findings), final=spans.final, findings=findings, points=points,
         baseline=spans.baseline, observation=Window(spans.transition_end, spans.watch_end), step=step,
-        false_alarms=false_alarms, made=dict(made),
+        false_alarms=settings.false_alarms, made=dict(made),
     )  # fmt: skip
 
 
-def _settled(panel: pd.DataFrame, step: timedelta, spans: Plan) -> pd.DataFrame:
-    """The steps that lie wholly before the horizon, present or not: a source that died is missing data, not an early look."""
+def _between(panel: pd.DataFrame, start: datetime, end: datetime, step: timedelta) -> np.ndarray:
+    """Which steps lie wholly in `[start, end)`."""
+    stamps = pd.Series(panel.index)
+    return ((stamps >= start) & (stamps + step <= end)).to_numpy()
+
+
+def _continued(panel: pd.DataFrame, step: timedelta, horizon: datetime) -> pd.DataFrame:
+    """The panel with a row for every step up to the horizon: a source that died is missing data, not an early look."""
     if len(panel) == 0:
         return panel
     last = panel.index[-1].to_pydatetime()
-    missing = max(0, (spans.horizon - last) // step - 1)
-    index = panel.index.append(pd.date_range(last + step, periods=missing, freq=step, unit="ns")) if missing else panel.index
-    return panel.reindex(index[index + step <= spans.horizon])
+    missing = max(0, (horizon - last) // step - 1)
+    more = pd.DatetimeIndex(pd.date_range(last + step, periods=missing, freq=step, unit="ns"))
+    return panel.reindex(panel.index.append(more))
 
 
 def _planned(spans: Plan, first: datetime, step: timedelta) -> int:
@@ -201,7 +175,9 @@ def _planned(spans: Plan, first: datetime, step: timedelta) -> int:
     return max(1, (spans.watch_end - first) // step)
 
 
-def _complete(findings: Sequence[Finding], panel: pd.DataFrame, kpis: Sequence[Kpi], usage: Mapping[str, float], look: Look, collected: Collected) -> tuple[Finding, ...]:
+def _complete(
+    findings: Sequence[Finding], panel: pd.DataFrame, kpis: Sequence[Kpi], usage: Mapping[str, float], look: Look, collected: Collected
+) -> tuple[Finding, ...]:
     """One finding at least per KPI, in their order, each with its query and notes."""
     out = []
     for kpi in kpis:
@@ -213,7 +189,9 @@ def _complete(findings: Sequence[Finding], panel: pd.DataFrame, kpis: Sequence[K
             mine = [unjudged(kpi, usage[kpi.name], look, int(seen.any(axis=1).sum()))]
         asked = collected.provenance.get(kpi.name)
         if asked is not None:
-            mine = [replace(finding, query=asked.query, denominator=asked.denominator, notes=(*asked.notes, *finding.notes)) for finding in mine]
+            mine = [
+                replace(finding, query=asked.query, denominator=asked.denominator, notes=(*asked.notes, *finding.notes)) for finding in mine
+            ]
         out += mine
     return tuple(out)
 
@@ -275,41 +253,35 @@ def check(
     >>> print(report.verdict, report.findings[0].verdict, report.findings[0].onset == index[928])
     fail regressed True
     """
-    release = Release(_moment(released_at, "released_at"), None if finished_at is None else _moment(finished_at, "finished_at"))
-    values, below = _frame(series, "series"), None if denominators is None else _frame(denominators, "denominators")
-    columns = {(name, "", VALUE if below is None else NUMERATOR): values[name].to_numpy() for name in values}
-    if below is not None:
-        if list(below) != list(values) and len(below.columns) != 1:
-            raise UsageError(f"denominators has columns {list(below)}, series has {list(values)}; name them alike, or give one")
-        aligned = below.reindex(values.index)
-        columns |= {(name, "", DENOMINATOR): aligned[name if name in aligned else aligned.columns[0]].to_numpy() for name in values}
-    index, step = _regular(values.index)
-    panel = assemble(columns, values.index).reindex(index)
+    finished = None if finished_at is None else _moment(finished_at)
+    release = Release(_moment(released_at), finished)
+    panel, step = panel_of(series, denominators)
+    bad, missing = _word(Direction, direction, "direction"), _word(NoData, no_data, "no_data")
+    names = [str(name) for name in panel.columns.get_level_values("kpi").unique()]
+    below = [None if denominators is None else name for name in names]
     kpis = [
-        Kpi(name, direction=_word(Direction, direction, "direction"), tolerance=tolerance, floor=floor, no_data=_word(NoData, no_data, "no_data"),
-            denominator=None if below is None else name, query=name)
-        for name in values
-    ]  # fmt: skip
-    end = index[-1].to_pydatetime() + step
+        Kpi(name, query=name, denominator=ratio, direction=bad, tolerance=tolerance, floor=floor, no_data=missing)
+        for name, ratio in zip(names, below, strict=True)
+    ]
+    first, end = panel.index[0].to_pydatetime(), panel.index[-1].to_pydatetime() + step
     begins = release.finished + warmup
-    over = end if watch is None else begins + watch
-    if until is not None:
-        over = min(_moment(until, "until"), over if watch is not None else end)
+    over = _moment(until) if until is not None else end if watch is None else begins + watch
     if release.started_at >= end:
-        raise UsageError(f"released_at {release.started_at.isoformat()} is after the last row {index[-1].isoformat()}: there is nothing to judge")
+        raise UsageError(
+            f"released_at {stamp(release.started_at)} is not before the end of the series, {stamp(end)}: there is nothing to judge"
+        )
     if over <= begins:
-        raise UsageError(f"nothing is left to watch: the transition ends {begins.isoformat()}, the watch {over.isoformat()}")
-    first = index[0].to_pydatetime()
-    start = first if first < release.started_at else release.started_at - step
-    spans = Plan(Window(start, release.started_at), begins, over, min(end, over), until is not None or end >= over)
-    return judge(
-        Collected(panel), kpis, release, spans, step,
-        calendar=Calendar(timezone), false_alarms=false_alarms, correction=_word(Correction, correction, "correction"), made={"anomaly": version("release-anomaly")},
-    )  # fmt: skip
+        raise UsageError(f"nothing is left to watch: it would begin at {stamp(begins)} and end at {stamp(over)}")
+    baseline = Window(min(first, release.started_at - step), release.started_at)
+    spans = Plan(baseline, begins, over, over if until is not None else min(end, over), until is not None or end >= over)
+    spent = _word(Correction, correction, "correction")
+    made = {"anomaly": version("release-anomaly")}
+    return judge(Collected(panel), kpis, release, spans, step, Settings(Calendar(timezone), false_alarms, spent), made)
 
 
-def _moment(moment: datetime, what: str) -> datetime:
-    return utc(pd.Timestamp(moment).to_pydatetime(), what)
+def _moment(moment: datetime) -> datetime:
+    """A plain datetime, also of a pandas Timestamp."""
+    return pd.Timestamp(moment).to_pydatetime()
 
 
 def _word(words: type[W], text: str, what: str) -> W:
@@ -317,43 +289,3 @@ def _word(words: type[W], text: str, what: str) -> W:
         return words(text)
     except ValueError:
         raise UsageError(f"{what} is {text!r}; use one of {', '.join(words)}") from None
-
-
-def _frame(series: pd.Series | pd.DataFrame, what: str) -> pd.DataFrame:
-    """A frame of floats with text columns, a UTC index, sorted."""
-    frame = series.to_frame("kpi" if series.name is None else series.name) if isinstance(series, pd.Series) else series
-    if not isinstance(frame, pd.DataFrame):
-        raise UsageError(f"{what} is a {type(series).__name__}; give a pandas Series or DataFrame")
-    if not isinstance(frame.index, pd.DatetimeIndex) or frame.index.tz is None:
-        raise UsageError(f"{what} needs a time-zone-aware DatetimeIndex; for times in UTC use {what}.tz_localize('UTC')")
-    if frame.index.hasnans:
-        raise UsageError(f"{what} has rows without a time (NaT)")
-    if frame.index.has_duplicates:
-        raise UsageError(f"{what} has more than one row at {frame.index[frame.index.duplicated()][0].isoformat()}; keep or add them up first")
-    if frame.columns.has_duplicates:
-        raise UsageError(f"{what} has more than one column {frame.columns[frame.columns.duplicated()][0]!r}")
-    if frame.shape[1] == 0:
-        raise UsageError(f"{what} has no columns")
-    try:
-        numbers = frame.astype("float64")
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"{what} has values that are not numbers: {error}") from None
-    numbers.columns = [str(name) for name in frame.columns]
-    numbers.index = frame.index.tz_convert("UTC").as_unit("ns")
-    return numbers.sort_index()
-
-
-def _regular(index: pd.DatetimeIndex) -> tuple[pd.DatetimeIndex, timedelta]:
-    """The whole grid that the rows lie on, and its step; raises UsageError if they lie on none."""
-    if len(index) < 2:  # noqa: PLR2004  one row has no step
-        raise UsageError("the series needs at least two rows")
-    stamps = index.as_unit("ns").asi8
-    gaps, counts = np.unique(np.diff(stamps), return_counts=True)
-    step = int(gaps[counts.argmax()])
-    off = (stamps - stamps[0]) % step != 0
-    if off.any():
-        raise UsageError(f"rows are not on one regular grid: most are {pd.Timedelta(step)} apart, {index[off][0].isoformat()} is between; resample them first")
-    whole = pd.date_range(index[0], index[-1], freq=pd.Timedelta(step), unit="ns")
-    if len(whole) > MOST_ROWS:
-        raise UsageError(f"the rows span {len(whole):,} steps of {pd.Timedelta(step)}, more than {MOST_ROWS:,}; choose a wider step")
-    return whole, pd.Timedelta(step).to_pytimedelta()

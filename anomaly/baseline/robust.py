@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+Ints = NDArray[np.intp]
 
 MAD_TO_SIGMA = 1.4826  # 1 / Φ⁻¹(3/4)
 RANGE_TO_SIGMA = 3.29  # 5–95 % range of a normal distribution in standard deviations

@@ -26,7 +26,7 @@ EVENTS = 10.0  # events that a smoothing window should hold before a median of i
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Where each row lies in the users' day and week: `day` counts local days, `phase` steps within it, `week` and `slot` likewise."""
+    """Where each row lies in the users' day and week: `day` counts days, `phase` steps in it, `week` and `slot` alike."""
 
     day: np.ndarray
     phase: np.ndarray
@@ -48,7 +48,7 @@ def clock(index: pd.DatetimeIndex, step_s: float, timezone: str) -> Clock:
 
 @dataclass(frozen=True, slots=True)
 class Season:
-    """Profiles per series, already shrunk: `day` `(series, phases)`, `week` `(series, 7 × phases)` added to it; zero where none was kept."""
+    """Profiles per series, already shrunk: `day` `(series, phases)` and, added to it, `week` `(series, 7 × phases)`; zero where not kept."""
 
     day: Floats
     week: Floats
@@ -80,7 +80,9 @@ def learn(y: Floats, weight: Floats, events: Floats, when: Clock) -> tuple[Seaso
         return Season(day, week), seasonal
     half = when.phases // DAY_SMOOTH if when.phases >= MIN_FOR_SMOOTH else 0
     if n >= MIN_PERIODS * when.phases:
-        day, seasonal = _profile(y, weight, _half_widths(events, half, when.phases), when.day, when.phase, when.phases, (DAY_GAIN, DAY_FULL))
+        day, seasonal = _profile(
+            y, weight, _half_widths(events, half, when.phases), when.day, when.phase, when.phases, (DAY_GAIN, DAY_FULL)
+        )
     if n >= MIN_PERIODS * 7 * when.phases:
         half = max(1, 7 * when.phases // WEEK_SMOOTH)
         rest = y - seasonal
@@ -97,7 +99,9 @@ def _half_widths(events: Floats, half: int, phases: int) -> Floats:
     return np.where(sparse, -np.where(wide <= phases / 4, wide, np.inf), half)
 
 
-def _profile(y: Floats, weight: Floats, widths: Floats, row: np.ndarray, column: np.ndarray, period: int, rule: tuple[float, float]) -> tuple[Floats, Floats]:
+def _profile(
+    y: Floats, weight: Floats, widths: Floats, row: np.ndarray, column: np.ndarray, period: int, rule: tuple[float, float]
+) -> tuple[Floats, Floats]:
     """Shrunk profile `(series, period)` and its out-of-sample value at each step, zero where it does not predict."""
     count, n = y.shape
     profile, seasonal = np.zeros((count, period)), np.zeros((count, n))

@@ -72,7 +72,7 @@ class Baseline:
 class SeasonalBaseline:
     """Fits a `Baseline` to a panel of the history; pure and deterministic."""
 
-    def fit(self, history: pd.DataFrame, kpis: Sequence[Kpi], calendar: Calendar, /) -> Baseline:
+    def fit(self, history: pd.DataFrame, _kpis: Sequence[Kpi], calendar: Calendar, /) -> Baseline:
         """The baseline of every series of `history` (at least two rows); series without any sample get NaN throughout."""
         step = step_of(history)
         series = block(history)

@@ -6,33 +6,76 @@ whichever would have foreseen the placebo releases better.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
-from anomaly.baseline.robust import Bools, Floats
+from anomaly.baseline.robust import Bools, Floats, Ints
 from anomaly.baseline.seasonal import Baseline
-from anomaly.baseline.transform import Scale
+from anomaly.baseline.transform import Scale, back, forward
+from anomaly.model import Direction
 from anomaly.panel import Block
-from anomaly.scoring.questions import Timeline, origins
 from anomaly.scoring.replay import spread_of
+from anomaly.scoring.timeline import Timeline, origins
 
 PRIOR = 4.0  # windows' worth of belief in the spread that the autoregression implies
 MARGIN = 0.9  # a local level must be this much better to be preferred to the whole history's
 TWO_SIDED, BAND = 0.975, 0.995
+POWER = 0.8416  # Φ⁻¹(0.8)
+LARGEST_LOG = 700.0
 SAMPLED_STEPS = 16
 ENOUGH_FOR_QUANTILES = 400
 TINY = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
-class Effects:
-    """Per series `(series,)`; `lag` is the length of the anchor (0: the whole history); matrices `(series, post steps)`.
+class Effect:
+    """The change of one series' mean over the observation.
 
-    `move` is the change on the linked scale (log for multiplicative noise, square root for counts, else the unit), `error`
-    its standard error with `freedom` degrees of freedom; `link` says which (`transform.Scale`).
+    `move` is the change on the linked scale (log for multiplicative noise, square root for counts, else multiples of `unit`),
+    `error` its standard error with `freedom` degrees of freedom; `link` says which scale (`transform.Scale`).
+    """
+
+    observed: float
+    expected: float
+    link: float
+    unit: float
+    move: float
+    error: float
+    freedom: float
+
+    def size(self, move: float) -> tuple[float | None, float]:
+        """Relative (None where expected is 0) and absolute effect that a `move` on the linked scale means."""
+        if self.link == Scale.IDENTITY:
+            absolute = move * self.unit
+            return (absolute / abs(self.expected) if self.expected != 0 else None), absolute
+        relative = math.expm1(min(move, LARGEST_LOG)) if self.link == Scale.LOG else max(1 + move, 0.0) ** 2 - 1
+        return relative, relative * self.expected
+
+    def half_width(self) -> float:
+        """Half of the 95 % interval on the linked scale."""
+        return float(stdtrit(self.freedom, TWO_SIDED) * self.error)
+
+    def detectable(self, level: float, direction: Direction, tolerance: float, floor: float) -> tuple[float | None, float]:
+        """Smallest change of level, relative and absolute, that is found in four of five releases at this `level`."""
+        sides = 2 if direction is Direction.EITHER else 1
+        sign = -1 if direction is Direction.DOWN else 1
+        _, significant = self.size(sign * (float(stdtrit(self.freedom, 1 - level / sides)) + POWER) * self.error)
+        _, margin = self.size(sign * (self.half_width() + POWER * self.error))
+        tolerated = max(tolerance * abs(self.expected), floor)
+        absolute = max(abs(significant), tolerated + abs(margin) if tolerated > 0 else 0.0)
+        return (absolute / abs(self.expected) if self.expected != 0 else None), absolute
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """The effects of all series `(series,)`, see `Effect`, and their points `(series, steps of the observation)`.
+
+    `lag` is how many steps before the release the expected level is that of (0: the whole history), `at` the expected value of
+    each step, `lower` and `upper` its 99 % band, `z` the observed value's distance from it in standard deviations.
     """
 
     observed: Floats
@@ -42,84 +85,68 @@ class Effects:
     move: Floats
     error: Floats
     freedom: Floats
-    lag: np.ndarray
-    anchor: Floats
+    lag: Ints
     at: Floats
     lower: Floats
     upper: Floats
     z: Floats
 
-    def shift(self, i: int, move: float) -> tuple[float | None, float]:
-        """Relative (None where expected is 0) and absolute effect that a `move` on the linked scale means for series `i`."""
-        expected = float(self.expected[i])
-        if self.link[i] == Scale.IDENTITY:
-            absolute = move * float(self.unit[i])
-            return (absolute / abs(expected) if expected != 0 else None), absolute
-        relative = float(np.exp(min(move, 700.0)) - 1) if self.link[i] == Scale.LOG else max(1 + move, 0.0) ** 2 - 1
-        return relative, relative * expected
-
-    def half_width(self, i: int, probability: float = TWO_SIDED) -> float:
-        """Half of the interval on the linked scale."""
-        return float(stdtrit(self.freedom[i], probability) * self.error[i])
+    def of(self, i: int) -> Effect:
+        """The effect of series `i`."""
+        return Effect(
+            *(float(each[i]) for each in (self.observed, self.expected, self.link, self.unit, self.move, self.error, self.freedom))
+        )
 
 
 def estimate(base: Baseline, series: Block, line: Timeline, index: pd.DatetimeIndex) -> Effects:
     """Effects of the release on every series of the block (history and observation, the transition cut out)."""
-    n = line.before
+    n, after = line.before, line.after
     location = np.concatenate([base.seasonal + base.level[:, None], base.location(index[n:])], axis=1)
-    width = base.width(index, series.volume)
+    width = base.width(index[n:], series.volume[:, n:])
     seen = np.isfinite(series.value)
-    least = np.where(seen, series.value, np.inf)[:, :n].min(axis=1)
-    link = np.where(series.ratio | (least >= 0) & (base.scale == Scale.IDENTITY), Scale.ROOT, base.scale).astype(float)
+    link = _links(base, series, n)
     unit = np.maximum(base.spread, TINY)
-    sums = _Totals(series, seen, location, base.scale)
+    totals = _Totals(series, seen, location, base.scale)
+    parametric = _parametric(base, line, seen, link, unit, totals)
     origin = origins(n)
-    after = line.after
-    keep = (origin + after <= n) | (origin == n)
-    origin = origin[keep]
-    choices = [0, *sorted({max(4, after // 4), after, 4 * after})]
+    origin = origin[(origin + after <= n) | (origin == n)]
     best: dict[str, Floats] = {}
-    count = len(series.keys)
-    parametric = _parametric(base, line, seen, link, unit, sums)
-    for lag in choices:
-        if lag > n // 2 or (lag and origin[0] < 0):
+    for lag in (0, *sorted({max(4, after // 4), after, 4 * after})):
+        if lag > n // 2:
             continue
-        anchor = _anchors(line, origin, lag)
-        observed, expected = sums.means(origin, after, anchor * base.spread[:, None])
-        move = _link(observed, expected, link, unit)
+        anchor = anchors(line, origin, lag)
+        observed, expected = totals.means(origin, after, anchor * base.spread[:, None])
+        move = _linked(observed, expected, link, unit)
         centre, error, freedom = _null(move, origin, after, parametric)
-        if not best:
-            best = {"error": error, "centre": centre, "freedom": freedom, "lag": np.zeros(count), "anchor": anchor[:, -1],
-                    "observed": observed[:, -1], "expected": expected[:, -1], "move": move[:, -1]}  # fmt: skip
-            continue
-        better = np.isfinite(move[:, -1]) & (error < MARGIN * best["error"])
-        fresh = {"error": error, "centre": centre, "freedom": freedom, "lag": np.full(count, float(lag)), "anchor": anchor[:, -1],
-                 "observed": observed[:, -1], "expected": expected[:, -1], "move": move[:, -1]}  # fmt: skip
-        best = {name: np.where(better, fresh[name], best[name]) for name in best}
-    expected = _unlink(best["expected"], best["centre"], link, unit)
-    correction = np.where(link == Scale.IDENTITY, best["centre"] * unit, 0.0)[:, None]
-    factor = np.where((link != Scale.IDENTITY) & (best["expected"] > 0), expected / np.where(best["expected"] > 0, best["expected"], 1.0), 1.0)[:, None]
+        fresh = {
+            "observed": observed[:, -1], "expected": expected[:, -1], "move": move[:, -1], "anchor": anchor[:, -1],
+            "centre": centre, "error": error, "freedom": freedom, "lag": np.full(len(link), float(lag)),
+        }  # fmt: skip
+        better = np.isfinite(move[:, -1]) & (error < MARGIN * best["error"]) if best else np.ones(len(link), bool)
+        best = {name: np.where(better, fresh[name], best[name]) if best else fresh[name] for name in fresh}
+    corrected = _unlinked(best["expected"], best["centre"], link, unit)
+    plain = link == Scale.IDENTITY
+    factor = np.where(plain | (best["expected"] <= 0), 1.0, corrected / np.where(best["expected"] > 0, best["expected"], 1.0))[:, None]
+    offset = np.where(plain, best["centre"] * unit, 0.0)[:, None]
     shifted = location[:, n:] + (best["anchor"] * base.spread)[:, None]
     low, high = _band(base, line, best["lag"].astype(int))
-    lower, at, upper = (_natural(shifted + q * width[:, n:], base.scale, link) * factor + correction for q in (low[:, None], 0.0, high[:, None]))
-    y = _forward(series.value[:, n:], base)
+
+    def natural(y: Floats) -> Floats:
+        out = back(y, base.scale) * factor + offset
+        return np.where((link == Scale.ROOT)[:, None], np.maximum(out, 0.0), out)
+
     return Effects(
-        best["observed"], expected, link, unit, best["move"] - best["centre"], best["error"], best["freedom"],
-        best["lag"].astype(int), best["anchor"], at, lower, upper, (y - shifted) / width[:, n:],
+        observed=best["observed"], expected=corrected, link=link, unit=unit, move=best["move"] - best["centre"],
+        error=best["error"], freedom=best["freedom"], lag=best["lag"].astype(int), at=natural(shifted),
+        lower=natural(shifted + low[:, None] * width), upper=natural(shifted + high[:, None] * width),
+        z=(forward(series.value[:, n:], base.scale, base.floor) - shifted) / width,
     )  # fmt: skip
 
 
-def _forward(value: Floats, base: Baseline) -> Floats:
-    from anomaly.baseline.transform import forward  # noqa: PLC0415
-
-    return forward(value, base.scale, base.floor)
-
-
-def _natural(y: Floats, scale: Floats, link: Floats) -> Floats:
-    from anomaly.baseline.transform import back  # noqa: PLC0415
-
-    out = back(y, scale)
-    return np.where((link == Scale.ROOT)[:, None], np.maximum(out, 0.0), out)
+def _links(base: Baseline, series: Block, before: int) -> Floats:
+    """The scale on which a change is measured: where values can't be negative, noise is taken to grow with the root of the level."""
+    least = np.where(np.isfinite(series.value), series.value, np.inf)[:, :before].min(axis=1)
+    return np.where(series.ratio | (least >= 0) & (base.scale == Scale.IDENTITY), Scale.ROOT, base.scale).astype(float)
 
 
 class _Totals:
@@ -128,14 +155,14 @@ class _Totals:
     def __init__(self, series: Block, seen: Bools, location: Floats, scale: Floats) -> None:
         volume = np.where(seen, series.volume, 0.0)
         self.scale = scale
-        linear = np.where((scale == Scale.LOG)[:, None], np.exp(np.minimum(location, 700.0)), location)
+        linear = np.where((scale == Scale.LOG)[:, None], np.exp(np.minimum(location, LARGEST_LOG)), location)
         square = (scale == Scale.ROOT)[:, None]
         self.volume = _sums(volume)
         self.amount = _sums(np.where(seen, series.amount, 0.0))
         self.first = _sums(volume * linear)
         self.second = _sums(volume * np.where(square, location, 0.0) ** 2) if square.any() else np.zeros_like(self.first)
 
-    def means(self, origin: np.ndarray, length: int, shift: Floats) -> tuple[Floats, Floats]:
+    def means(self, origin: Ints, length: int, shift: Floats) -> tuple[Floats, Floats]:
         """Observed and expected mean of the windows at `origin`, expected moved by `shift` `(series, origins)` on the transformed scale."""
 
         def over(sums: Floats) -> Floats:
@@ -155,7 +182,7 @@ def _sums(values: Floats) -> Floats:
     return np.concatenate([np.zeros((len(values), 1)), np.cumsum(values, axis=1)], axis=1)
 
 
-def _anchors(line: Timeline, origin: np.ndarray, lag: int) -> Floats:
+def anchors(line: Timeline, origin: Ints, lag: int) -> Floats:
     """Mean residual over the `lag` steps before each origin (before the transition at the release), 0 for `lag` 0."""
     if lag == 0:
         return np.zeros((len(line.x), len(origin)))
@@ -168,7 +195,7 @@ def _anchors(line: Timeline, origin: np.ndarray, lag: int) -> Floats:
     return np.where(steps > 0.3 * lag, (sums[:, end] - sums[:, start]) / np.maximum(steps, 1), np.nan)
 
 
-def _link(observed: Floats, expected: Floats, link: Floats, unit: Floats) -> Floats:
+def _linked(observed: Floats, expected: Floats, link: Floats, unit: Floats) -> Floats:
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = np.where(expected > 0, observed / expected, np.nan)
         root = np.sqrt(np.maximum(ratio, 0)) - 1
@@ -177,12 +204,14 @@ def _link(observed: Floats, expected: Floats, link: Floats, unit: Floats) -> Flo
     return np.where((link == Scale.LOG)[:, None], log, np.where((link == Scale.ROOT)[:, None], root, plain))
 
 
-def _unlink(expected: Floats, centre: Floats, link: Floats, unit: Floats) -> Floats:
+def _unlinked(expected: Floats, centre: Floats, link: Floats, unit: Floats) -> Floats:
     """Expected corrected for what the placebo releases show on average."""
-    return np.where(link == Scale.LOG, expected * np.exp(centre), np.where(link == Scale.ROOT, expected * (1 + centre) ** 2, expected + centre * unit))
+    return np.where(
+        link == Scale.LOG, expected * np.exp(centre), np.where(link == Scale.ROOT, expected * (1 + centre) ** 2, expected + centre * unit)
+    )
 
 
-def _null(move: Floats, origin: np.ndarray, after: int, parametric: Floats) -> tuple[Floats, Floats, Floats]:
+def _null(move: Floats, origin: Ints, after: int, parametric: Floats) -> tuple[Floats, Floats, Floats]:
     past = move[:, :-1]
     known = np.isfinite(past)
     size = known.sum(axis=1)
@@ -200,7 +229,7 @@ def _null(move: Floats, origin: np.ndarray, after: int, parametric: Floats) -> t
     return centre, error, windows + PRIOR - 1
 
 
-def _parametric(base: Baseline, line: Timeline, seen: Bools, link: Floats, unit: Floats, sums: _Totals) -> Floats:
+def _parametric(base: Baseline, line: Timeline, seen: Bools, link: Floats, unit: Floats, totals: _Totals) -> Floats:
     """Standard error that the autoregression implies, for histories too short to hold placebo releases of this length."""
     n, m = line.before, line.after
     memory = 1 - base.phi.sum(axis=1)
@@ -208,13 +237,13 @@ def _parametric(base: Baseline, line: Timeline, seen: Bools, link: Floats, unit:
     long_run = np.where(remembered, base.innovation_spread / memory, 1.0)
     steps = np.maximum(seen[:, n:].sum(axis=1), 1)
     error = np.minimum(long_run * np.sqrt(1 / steps + 1 / np.maximum(seen[:, :n].sum(axis=1), 1)), 1.5) * base.spread
-    _, expected = sums.means(np.array([n]), m, np.zeros((len(base.level), 1)))
+    _, expected = totals.means(np.array([n]), m, np.zeros((len(base.level), 1)))
     level = np.where(np.isfinite(expected[:, 0]), np.maximum(expected[:, 0], TINY), 1.0)
     root = np.where(base.scale == Scale.ROOT, error / np.sqrt(level), error / (2 * level))
-    return np.where(link == Scale.LOG, error, np.where(link == Scale.ROOT, root, error / unit))
+    return np.asarray(np.where(link == Scale.LOG, error, np.where(link == Scale.ROOT, root, error / unit)))
 
 
-def _band(base: Baseline, line: Timeline, lag: np.ndarray) -> tuple[Floats, Floats]:
+def _band(base: Baseline, line: Timeline, lag: Ints) -> tuple[Floats, Floats]:
     """Lower and upper standardised bound that hold 99 % of the history's steps, foreseen as the release's are."""
     n, after = line.before, line.after
     residual = np.where(line.present[:, :n], base.residual, np.nan)
@@ -228,7 +257,7 @@ def _band(base: Baseline, line: Timeline, lag: np.ndarray) -> tuple[Floats, Floa
         else:
             fits = origin[origin + after <= n]
             position = fits[:, None] + offset
-            anchor = _anchors(line.series(mine), fits, int(each))
+            anchor = anchors(line.rows(mine), fits, int(each))
             sample = (residual[mine][:, position] - anchor[:, :, None]).reshape(len(mine), -1)
         low[mine], high[mine] = _quantiles(sample)
     return low, high

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import betaincinv, betaln, gammaln, logsumexp
 
-from anomaly.baseline.robust import Floats, median
+from anomaly.baseline.robust import Bools, Floats, median
+from anomaly.model import Direction
 
 MOSTLY = 0.9  # share of the history at one value from which a series counts as nearly constant
 PRIOR = 0.5
@@ -19,14 +20,19 @@ LEVEL = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Exceptions:
-    """Per series: whether it is nearly constant, at which value, and how surprising its later exceptions are."""
+    """Per series: whether it is nearly or exactly constant, at which value, and how surprising its later exceptions are."""
 
-    constant: np.ndarray
-    exact: np.ndarray
+    constant: Bools
+    exact: Bools
     value: Floats
     any_p: Floats
     up_p: Floats
     down_p: Floats
+
+    def p_values(self, i: int, direction: Direction) -> tuple[float, float]:
+        """For series `i`, in the bad direction and in the good one."""
+        pair = {Direction.UP: (self.up_p, self.down_p), Direction.DOWN: (self.down_p, self.up_p)}.get(direction)
+        return (float(self.any_p[i]), 1.0) if pair is None else (float(pair[0][i]), float(pair[1][i]))
 
 
 def exceptions(value: Floats, before: int) -> Exceptions:

@@ -6,7 +6,7 @@ at hundreds of past origins, the placebo releases: `anomaly.scoring.replay` hold
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
@@ -14,8 +14,8 @@ from scipy.ndimage import maximum_filter1d
 
 from anomaly.baseline.noise import ORDER
 from anomaly.baseline.robust import Bools, Floats
+from anomaly.scoring.timeline import Timeline, origins
 
-PLACEBOS = 300  # origins, evenly over the history
 LONGEST = 512
 TIGHT, WIDE, DEEP = 1.5, 4.0, 8.0  # clips, in standard deviations
 MIN_SHARE, MIN_SHARE_BEFORE = 0.4, 0.3  # of a window's steps that must be there
@@ -52,51 +52,28 @@ class Side(StrEnum):
     COUNT = "count"
 
 
-LEVELS = frozenset({Family.LEVEL, Family.LEVEL_BEFORE, Family.LEVEL_AFTER_LONG, Family.LEVEL_AFTER_SHORT, Family.TYPICAL, Family.TYPICAL_BEFORE, Family.JUMP})
+LEVELS = frozenset(
+    {
+        Family.LEVEL,
+        Family.LEVEL_BEFORE,
+        Family.LEVEL_AFTER_LONG,
+        Family.LEVEL_AFTER_SHORT,
+        Family.TYPICAL,
+        Family.TYPICAL_BEFORE,
+        Family.JUMP,
+    }
+)
 LOCAL = frozenset({Family.LEVEL_BEFORE, Family.LEVEL_AFTER_LONG, Family.LEVEL_AFTER_SHORT, Family.TYPICAL_BEFORE, Family.JUMP})
 
 
 @dataclass(frozen=True, slots=True)
-class Timeline:
-    """History and observation in one piece, the transition cut out: matrices `(series, time)`.
-
-    `x` residuals (clipped, 0 where not `present`), `z` innovations (0 where not `known`), `value` and `sampled` the data as
-    collected; `before` steps are history; `gap` steps were cut out after them.
-    """
-
-    x: Floats
-    present: Bools
-    z: Floats
-    known: Bools
-    value: Floats
-    sampled: Bools
-    phi: Floats
-    before: int
-    gap: int
-
-    @property
-    def after(self) -> int:
-        return self.x.shape[1] - self.before
-
-    def series(self, rows: np.ndarray) -> Timeline:
-        """The timeline of some series."""
-        matrices = ("x", "present", "z", "known", "value", "sampled", "phi")
-        return replace(self, **{name: getattr(self, name)[rows] for name in matrices})
-
-
-@dataclass(frozen=True, slots=True)
 class Question:
-    """One question over windows of `size` steps, with its answers `(series, origins)`, the release's last; NaN where it can't be answered."""
+    """One question over windows of `size` steps, with its answers `(series, origins)`, the release's last; NaN where there is none."""
 
     family: Family
     side: Side
     size: int
     answers: Floats
-
-
-def origins(before: int) -> np.ndarray:
-    """Placebo origins, oldest first, and the release itself, last."""
-    return np.arange(before, 0, -max(1, -(-(before - 2) // PLACEBOS)))[::-1]
 
 
 def sizes(after: int) -> list[int]:

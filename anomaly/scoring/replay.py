@@ -12,16 +12,27 @@ from dataclasses import dataclass
 import numpy as np
 
 from anomaly.baseline.robust import Floats
-from anomaly.scoring.questions import LEVELS, LOCAL, Family, Question, Side, Timeline, origins
+from anomaly.scoring.questions import LEVELS, LOCAL, Family, Question, Side
+from anomaly.scoring.timeline import Timeline, origins
 
 PRIOR = 4.0  # windows' worth of belief in the next shorter window's spread
 COUNT_SPREAD = 1.5  # prior spread of counts on the 2 √(count + ½) scale
 MEMORY = 0.3  # weight of the squared score in the average likelihood
 ENOUGH_SIDES, ENOUGH_WINDOWS = 8, 12  # placebos on one side, independent windows, before up and down get spreads of their own
-SLOPES = {Family.LEVEL: -0.25, Family.JUMP: 0.15, Family.TYPICAL: -0.25, Family.SPREAD: -0.3, Family.SPREAD_BEFORE: -0.3, Family.HIGH: -0.25, Family.LOW: -0.25}
+SLOPES = {
+    Family.LEVEL: -0.25,
+    Family.JUMP: 0.15,
+    Family.TYPICAL: -0.25,
+    Family.SPREAD: -0.3,
+    Family.SPREAD_BEFORE: -0.3,
+    Family.HIGH: -0.25,
+    Family.LOW: -0.25,
+}
 SLOPE = -0.1  # how the spread usually changes with the window, as a power of its size
 LEAST = {Family.SPREAD: 0.35, Family.SPREAD_BEFORE: 0.35, Family.HIGH: 0.35, Family.LOW: 0.35}  # × size ** -1/2
 LEAST_LEVEL = 0.05
+LEAST_PLACEBOS = 3
+DAMPED_FROM, DAMPING, LEAST_DAMPED = 1.5, 0.3, 0.4  # scores from which a local claim is held against the level, how strongly, how far
 TINY = 1e-12
 
 
@@ -32,13 +43,13 @@ class Scores:
     questions: tuple[Question, ...]
     up: Floats
     down: Floats
-    windows: Floats
 
 
 def scores(line: Timeline, questions: list[Question]) -> Scores:
     """Every question's answer at the release as a normal score in both directions; NaN where it can't be said."""
+    if not questions:
+        return Scores((), *np.empty((2, 0, len(line.x))))
     origin = origins(line.before)
-    up, down, windows = np.full((3, len(questions), len(line.x)), np.nan)
     answers = np.stack([q.answers for q in questions])
     past, real = answers[:, :, :-1], answers[:, :, -1]
     known = np.isfinite(past)
@@ -56,15 +67,15 @@ def scores(line: Timeline, questions: list[Question]) -> Scores:
         count = np.isfinite(one).sum(axis=2)
         own = (count >= ENOUGH_SIDES) & (windows >= ENOUGH_WINDOWS)
         side[own] = spread_of(np.sort(one, axis=2), count)[own]
-    freedom = _steady(line, questions, past, size, windows, centre, above, below)
+    freedom = _steady(line, questions, past, windows, centre, above, below)
     with np.errstate(invalid="ignore", divide="ignore"):
         moved = real - centre
         up = normal_score(np.where(moved > 0, moved / above, moved / below), freedom)
-    usable = np.isfinite(real) & (size >= 3)
+    usable = np.isfinite(real) & (size >= LEAST_PLACEBOS)
     up = np.where(usable, up, np.nan)
     up = _damp(questions, up)
     down = np.where(np.array([q.side is Side.BOTH for q in questions])[:, None], -up, np.nan)
-    return Scores(tuple(questions), up, down, windows)
+    return Scores(tuple(questions), up, down)
 
 
 def _centres(questions: list[Question], past: Floats, size: np.ndarray, windows: Floats) -> Floats:
@@ -79,7 +90,7 @@ def _centres(questions: list[Question], past: Floats, size: np.ndarray, windows:
             centre[j] *= np.minimum(1, windows[j] / 10)
         elif question.family is Family.JUMP:
             centre[j] = 0.0
-    return centre
+    return np.asarray(centre)
 
 
 def spread_of(ranked: Floats, size: np.ndarray) -> Floats:
@@ -92,10 +103,12 @@ def spread_of(ranked: Floats, size: np.ndarray) -> Floats:
     sigma = np.maximum(quantile(0.5) / 0.6745, TINY)
     cap = np.where(sigma > 10 * TINY, 5 * sigma, np.inf)[:, :, None]
     square = np.sqrt(np.nansum(np.minimum(ranked, cap) ** 2, axis=2) / np.maximum(size, 1))
-    return np.fmax(np.fmax(square, quantile(0.9) / 1.645), quantile(0.975) / 2.24)
+    return np.asarray(np.fmax(np.fmax(square, quantile(0.9) / 1.645), quantile(0.975) / 2.24))
 
 
-def _steady(line: Timeline, questions: list[Question], past: Floats, size: np.ndarray, windows: Floats, centre: Floats, above: Floats, below: Floats) -> Floats:
+def _steady(
+    line: Timeline, questions: list[Question], past: Floats, windows: Floats, centre: Floats, above: Floats, below: Floats
+) -> Floats:
     """Steady the spreads in place by the next shorter window of the family; degrees of freedom `(questions, series)`."""
     freedom = windows + PRIOR - 1
     shorter: dict[Family, tuple[int, Floats, Floats, Floats]] = {}
@@ -111,13 +124,19 @@ def _steady(line: Timeline, questions: list[Question], past: Floats, size: np.nd
                 ratio = (question.size / length) ** slope
                 above[j] = np.sqrt((windows[j] * above[j] ** 2 + PRIOR * (up * ratio) ** 2) / (windows[j] + PRIOR))
                 below[j] = np.sqrt((windows[j] * below[j] ** 2 + PRIOR * (down * ratio) ** 2) / (windows[j] + PRIOR))
-                seen = np.log(np.maximum(np.sqrt(above[j] * below[j]), TINY) / np.maximum(np.sqrt(up * down), TINY)) / np.log(question.size / length)
+                seen = np.log(np.maximum(np.sqrt(above[j] * below[j]), TINY) / np.maximum(np.sqrt(up * down), TINY)) / np.log(
+                    question.size / length
+                )
                 weight = windows[j] / (windows[j] + 10)
                 slope = np.clip(weight * np.nan_to_num(seen) + (1 - weight) * slope, -0.5, 0.6)
             else:
                 slope = np.full(above.shape[1], SLOPES.get(question.family, SLOPE))
             shorter[question.family] = (question.size, above[j].copy(), below[j].copy(), slope)
-            least = LEAST_LEVEL if question.family in LEVELS - {Family.JUMP} else LEAST.get(question.family, 1e-3 * question.size**0.5) / question.size**0.5
+            least = (
+                LEAST_LEVEL
+                if question.family in LEVELS - {Family.JUMP}
+                else LEAST.get(question.family, 1e-3 * question.size**0.5) / question.size**0.5
+            )
             factor = 1.0
             if question.family in (Family.LEVEL, Family.TYPICAL, Family.SPREAD, Family.SPREAD_BEFORE, Family.HIGH, Family.LOW):
                 part = min(0.6, question.size / line.before)
@@ -134,8 +153,8 @@ def _damp(questions: list[Question], up: Floats) -> Floats:
         if question.family not in LOCAL or question.size not in level:
             continue
         shared = np.sign(up[j]) * level[question.size]
-        factor = np.maximum(0.4, 1 - 0.3 * (1 - np.clip(shared, -1, 1)))
-        out[j] = np.where((np.abs(up[j]) > 1.5) & (shared < 1), up[j] * factor, up[j])
+        factor = np.maximum(LEAST_DAMPED, 1 - DAMPING * (1 - np.clip(shared, -1, 1)))
+        out[j] = np.where((np.abs(up[j]) > DAMPED_FROM) & (shared < 1), up[j] * factor, up[j])
     return out
 
 

@@ -3,41 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
-from anomaly.baseline import noise
-from anomaly.baseline.robust import Bools, Floats
-from anomaly.baseline.seasonal import BOUND, Baseline, by_hour
-from anomaly.baseline.transform import forward
-from anomaly.model import ChangeKind, Direction, Kpi
+from anomaly.baseline.seasonal import Baseline
+from anomaly.baseline.transform import Scale
+from anomaly.model import ChangeKind, Direction, Interval, Kpi
 from anomaly.panel import Block, block
-from anomaly.scoring.effect import Effects, estimate
-from anomaly.scoring.exceptions import Exceptions, exceptions, share_interval
-from anomaly.scoring.questions import LEVELS, Family, Question, Timeline, ask
+from anomaly.scoring.attribution import KINDS, LAST_PART, LEAST_LAST, Answer, began_before, is_back, is_ramp, lead, onset
+from anomaly.scoring.effect import Effect, Effects, estimate
+from anomaly.scoring.exceptions import Exceptions, exceptions, share_interval, tail
+from anomaly.scoring.questions import LEVELS, Family, ask
 from anomaly.scoring.replay import Scores, combine, scores
 from anomaly.scoring.significance import Law, p_value
+from anomaly.scoring.timeline import Timeline, timeline, without_shift
 
 SPREADS = frozenset({Family.SPREAD, Family.SPREAD_BEFORE})
-UPWARDS = LEVELS | SPREADS | {Family.HIGH, Family.MISSING, Family.STUCK}
-DOWNWARDS = SPREADS | {Family.LOW, Family.ZERO, Family.MISSING, Family.STUCK}
-KINDS = {
-    Family.HIGH: ChangeKind.SPIKES,
-    Family.LOW: ChangeKind.SPIKES,
-    Family.SPREAD: ChangeKind.SPREAD,
-    Family.SPREAD_BEFORE: ChangeKind.SPREAD,
-    Family.ZERO: ChangeKind.OUTAGE,
-    Family.STUCK: ChangeKind.SHAPE,
-}
-LEVEL_LEADS = 0.7  # a level question this near to the strongest names the change: a level can be acted on
-LAST_PART, LEAST_LAST = 4, 4  # `recovered` looks at the last quarter, at least four steps
-COMPATIBLE = 2.0  # standard scores
-NEARER = 0.4  # a series is back when its level came this near to expected, as a share of what it was off before
-EARLIER = 4.0  # standard score from which a stretch just before the release counts as changed already
-EARLIER_STEPS, EARLIER_SHARE = 4, 0.5  # its least length, and its least level as a share of the level after the release
-WORSE, WORSE_SHARE = 3.0, 1.5  # standard score, and ratio of levels, from which the release made it worse
+ABOVE = SPREADS | {Family.HIGH, Family.MISSING, Family.STUCK}  # besides the level, what is bad where up is
+BELOW = SPREADS | {Family.LOW, Family.ZERO, Family.MISSING, Family.STUCK}
+MOST_EVIDENCE = 3
+MOSTLY, STRONG = 0.5, 2.0  # share of steps, and standard score of missing ones
+SCALES = {Scale.IDENTITY: "as it is", Scale.LOG: "logarithm", Scale.ROOT: "square root"}
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How large the change is, relative (None where expected is 0) and in the KPI's unit, with 95 % intervals."""
+
+    observed: float
+    expected: float
+    relative: float | None
+    relative_interval: Interval | None
+    absolute: float
+    absolute_interval: Interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,321 +45,206 @@ class Score:
     """What the data of one series say, before tolerance, the other KPIs and the policy have their word.
 
     `p_bad` and `p_good` are p-values of a change in the bad and of a level change in the good direction, `p_other` of a bad
-    change that is not one of level; None where the series can't be judged. `gaps` says that missing steps are what is surprising,
-    `onset` at which step after the release the change began, `earlier` how many steps before the release, if it did and the
-    release made it no worse; `back` that the last quarter of the observation is as expected again.
+    change that is not one of level. `gaps` says that missing steps are what is surprising, `onset` at which step after the
+    release the change began, `earlier` how many steps before the release, if it did and the release made it no worse; `back`
+    that the last quarter of the observation is as expected again. `sizes` and `effect` are None where there is no value.
     """
 
-    p_bad: float | None = None
-    p_good: float | None = None
-    p_other: float | None = None
+    p_bad: float
+    p_good: float = 1.0
+    p_other: float = 1.0
     kind: ChangeKind | None = None
     gaps: bool = False
     onset: int | None = None
     earlier: int | None = None
     back: bool = False
-    effect: float | None = None
-    effect_interval: tuple[float, float] | None = None
-    absolute: float | None = None
-    absolute_interval: tuple[float, float] | None = None
-    observed: float | None = None
-    expected: float | None = None
-    evidence: Mapping[str, str | float] = None  # type: ignore[assignment]
-    effects: Effects | None = None
-    row: int = 0
-
-    def detectable(self, level: float, direction: Direction, tolerance: float, floor: float) -> tuple[float | None, float | None]:
-        """Smallest level change, relative and absolute, that is found in four of five releases at this `level`."""
-        if self.effects is None:
-            return None, None
-        from scipy.special import stdtrit  # noqa: PLC0415
-
-        e, i = self.effects, self.row
-        sides = 2 if direction is Direction.EITHER else 1
-        power = 0.8416  # Φ⁻¹(0.8)
-        needed = (float(stdtrit(e.freedom[i], 1 - level / sides)) + power) * float(e.error[i])
-        sign = -1 if direction is Direction.DOWN else 1
-        relative, absolute = e.shift(i, sign * needed)
-        edge_relative, edge_absolute = e.shift(i, sign * (e.half_width(i) + power * float(e.error[i])))
-        expected = abs(float(e.expected[i]))
-        least = max(tolerance * expected, floor)
-        absolute = max(abs(absolute), least + abs(edge_absolute) if least > 0 else 0.0)
-        return (absolute / expected if expected > 0 and relative is not None and edge_relative is not None else None), absolute
+    sizes: Sizes | None = None
+    effect: Effect | None = None
+    evidence: Mapping[str, str | float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """Scores in the order of `keys`, the scored points, and the data before and after."""
+    """Scores in the order of `keys` (None: nothing to judge), the scored points, and the data before and after."""
 
     keys: tuple[tuple[str, str], ...]
-    scores: tuple[Score, ...]
+    scores: tuple[Score | None, ...]
     points: pd.DataFrame
     history: Block
     observation: Block
 
 
 def score(base: Baseline, history: pd.DataFrame, observation: pd.DataFrame, kpis: Sequence[Kpi], gap: int) -> Scored:
-    """Score every series of two panels with the same columns and `gap` steps of transition between them."""
+    """Score every series of two panels with the same columns and `gap` steps of transition between them.
+
+    `base` is fitted to `history`. Both panels have at least one row.
+    """
     n = len(history)
     whole = pd.concat([history, observation])
     series, index = block(whole), pd.DatetimeIndex(whole.index)
     line = timeline(base, series, index, n, gap)
-    directions = {kpi.name: kpi.direction for kpi in kpis}
-    way = [directions[kpi] for kpi, _ in base.keys]
     effects = estimate(base, series, line, index)
-    asked = ask(line)
-    rest = scores(level, ask(level)) if asked and (level := without_shift(base, line, effects, index)) else None
-    out = _scores(base, line, series, asked, rest, effects, exceptions(series.value, n), way)
+    level = without_shift(base, line, effects.z, index)
+    asked = _Asked(base, series, line, scores(line, ask(line)), scores(level, ask(level)), effects, exceptions(series.value, n))
+    directions = {kpi.name: kpi.direction for kpi in kpis}
     later = series.rows(n, len(index))
-    return Scored(series.keys, tuple(out), points(effects, base.keys, later, index[n:]), series.rows(0, n), later)
+    return Scored(
+        keys=series.keys,
+        scores=tuple(asked.score(i, directions[kpi]) for i, (kpi, _) in enumerate(series.keys)),
+        points=_points(effects, later, index[n:]),
+        history=series.rows(0, n),
+        observation=later,
+    )
 
 
-def timeline(base: Baseline, series: Block, index: pd.DatetimeIndex, before: int, gap: int) -> Timeline:
-    """History and observation as whitened residuals."""
-    later = series.rows(before, len(index))
-    after = index[before:]
-    y = forward(later.value, base.scale, base.floor)
-    x = (y - base.location(after)) / base.width(after, later.volume)
-    x = np.concatenate([np.where(np.isfinite(series.value[:, :before]), base.residual, np.nan), x], axis=1)
-    present = np.isfinite(x)
-    x = np.clip(np.where(present, x, 0.0), -BOUND, BOUND)
-    z, known = _whitened(base, x, present, index, before, gap)
-    return Timeline(x, present, z, known, series.value, series.present, base.phi, before, gap)
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """All that was asked of the series of a panel; `rest` are the answers once the change of level is taken out."""
+
+    base: Baseline
+    series: Block
+    line: Timeline
+    answers: Scores
+    rest: Scores
+    effects: Effects
+    rare: Exceptions
+
+    def score(self, i: int, direction: Direction) -> Score | None:
+        """The score of series `i`; None without a value on both sides of the release."""
+        value, n = self.series.value[i], self.line.before
+        if not np.isfinite(value[:n]).any():
+            return None
+        if not np.isfinite(value[n:]).any():
+            return Score(p_bad=self._p_silence(i), gaps=True)
+        silent = self._is_silent(i, _one_sided(self.answers, i, direction)[0])
+        return self._constant(i, direction) if self.rare.exact[i] and not silent else self._varying(i, direction)
+
+    def _varying(self, i: int, direction: Direction) -> Score:
+        bad, good = _one_sided(self.answers, i, direction)
+        others = [(question, z) for question, z in _one_sided(self.rest, i, direction)[0] if question.family not in LEVELS]
+        law = Law.BOTH_WAYS if direction is Direction.EITHER else Law.ONE_WAY
+        p_bad, p_good, p_other = _together(bad, law), _together(good, Law.LEVEL), _together(others, law)
+        if p_good < p_bad:  # the level moved the good way; only what that does not explain can be bad
+            bad, p_bad = others, max(p_bad, p_other)
+        gaps = self._is_silent(i, bad)
+        telling = good if p_good < p_bad else bad
+        question = lead([answer for answer in telling if (answer[0].family is Family.MISSING) == gaps])
+        kind = None if question is None else ChangeKind.LEVEL if question.family in LEVELS else KINDS.get(question.family)
+        if self.rare.constant[i] and not gaps:
+            p_rare, p_rare_good = self.rare.p_values(i, direction)
+            p_bad, p_good, p_other = max(p_bad, p_rare), max(p_good, p_rare_good), max(p_other, p_rare)
+        effect = self.effects.of(i)
+        off = np.where(self.line.present[i, self.line.before :], self.effects.z[i], 0.0)
+        began = None if question is None else onset(self.line, i, off, kind or ChangeKind.LEVEL, question, -1.0 if effect.move < 0 else 1.0)
+        if kind is ChangeKind.LEVEL and began is not None and is_ramp(off, began):
+            kind = ChangeKind.RAMP
+        earlier = (
+            began_before(self.line, i, self.base.residual[i], self.effects.z[i]) if kind in (ChangeKind.LEVEL, ChangeKind.RAMP) else None
+        )
+        return Score(
+            p_bad=p_bad, p_good=p_good, p_other=p_other, kind=kind, gaps=gaps, onset=began, earlier=earlier,
+            back=is_back(np.where(self.line.present[i, self.line.before :], self.effects.z[i], np.nan), self._usual(i)),
+            sizes=_sizes(effect), effect=effect, evidence=self._evidence(i, bad),
+        )  # fmt: skip
+
+    def _constant(self, i: int, direction: Direction) -> Score:
+        """A series that never left one value: every step that does is what there is to see."""
+        usual, n = float(self.rare.value[i]), self.line.before
+        later = self.series.value[i, n:]
+        strange = np.isfinite(later) & (later != usual)
+        p_bad, p_good = self.rare.p_values(i, direction)
+        away, seen = later[strange] - usual, int(np.isfinite(later).sum())
+        shares = share_interval(len(away), seen)
+        size = float(away.mean()) if len(away) else 0.0
+        absolute = float(self.effects.observed[i]) - usual
+        interval = (min(share * size for share in shares), max(share * size for share in shares))
+        relative = None if usual == 0 else absolute / abs(usual)
+        relative_interval = None if usual == 0 else (interval[0] / abs(usual), interval[1] / abs(usual))
+        last = strange[-max(LEAST_LAST, len(later) // LAST_PART) :]
+        return Score(
+            p_bad=p_bad, p_good=p_good, kind=ChangeKind.LEVEL, onset=int(strange.argmax()) if strange.any() else None,
+            back=len(later) >= 2 * LEAST_LAST and not last.any(),
+            sizes=Sizes(usual + absolute, usual, relative, relative_interval, absolute, interval),
+            evidence={"history steps": int(np.isfinite(self.series.value[i, :n]).sum()), "always": usual, "steps that differ": len(away)},
+        )  # fmt: skip
+
+    def _is_silent(self, i: int, bad: list[Answer]) -> bool:
+        """Whether missing steps are the strongest sign, or strong while most steps are missing."""
+        missing = max((z for question, z in bad if question.family is Family.MISSING), default=0.0)
+        mostly = self.line.sampled[i, self.line.before :].mean() < MOSTLY
+        return missing > 0 and (missing == max(z for _, z in bad) or (missing > STRONG and mostly))
+
+    def _p_silence(self, i: int) -> float:
+        """How surprising it is that no step of the observation has a value, given how many had none before."""
+        missing, n = ~self.line.sampled[i], self.line.before
+        return tail(int(missing[n:].sum()), self.line.after, int(missing[:n].sum()), n)
+
+    def _usual(self, i: int) -> np.ndarray:
+        """Past means over windows about as long as the last part of the observation."""
+        level = [question for question in self.answers.questions if question.family is Family.LEVEL]
+        if not level:
+            return np.empty(0)
+        wanted = max(LEAST_LAST, self.line.after // LAST_PART)
+        past = min(level, key=lambda question: abs(question.size - wanted)).answers[i, :-1]
+        return np.asarray(past[np.isfinite(past)])
+
+    def _evidence(self, i: int, bad: list[Answer]) -> dict[str, str | float]:
+        season, lag = self.base.season, int(self.effects.lag[i])
+        profiles = [word for word, kept in (("day", season.has_day[i]), ("week", season.has_week[i])) if kept]
+        out: dict[str, str | float] = {
+            "history steps": int(self.line.present[i, : self.line.before].sum()),
+            "season": " and ".join(profiles) or "none",
+            "scale": SCALES[Scale(int(self.base.scale[i]))],
+            "memory": round(float(self.base.phi[i].sum()), 3),
+            "level": f"of the {lag} steps before the release" if lag else "of the whole history",
+            "placebo releases": int(max((np.isfinite(q.answers[i, :-1]).sum() for q in self.answers.questions), default=0)),
+        }
+        for question, z in sorted(bad, key=lambda answer: -answer[1])[:MOST_EVIDENCE]:
+            out[f"{question.family} over {question.size} steps"] = f"{z:+.1f} sigma"
+        return out
 
 
-def _whitened(base: Baseline, x: Floats, present: Bools, index: pd.DatetimeIndex, before: int, gap: int) -> tuple[Floats, Bools]:
-    raw, known = noise.innovations(x, present, base.phi)
-    if gap:
-        known[:, before : before + noise.ORDER] &= ~(base.phi != 0).any(axis=1)[:, None]
-    z = raw / base.innovation_spread[:, None] - base.innovation_centre[:, None]
-    return np.where(known, z / by_hour(base.innovation_hours, base.clock(index).hour), 0.0), known
+def _one_sided(answers: Scores, i: int, direction: Direction) -> tuple[list[Answer], list[Answer]]:
+    """The answers of series `i` that point in the bad direction, and those of its level in the good one."""
+    up = [(q, float(z)) for q, z in zip(answers.questions, answers.up[:, i], strict=True) if np.isfinite(z)]
+    down = [(q, float(z)) for q, z in zip(answers.questions, answers.down[:, i], strict=True) if np.isfinite(z)]
+    if direction is Direction.EITHER:
+        return up + down, []
+    rising, falling = ([answer for answer in each if answer[0].family in LEVELS] for each in (up, down))
+    if direction is Direction.UP:
+        return rising + [answer for answer in up if answer[0].family in ABOVE], falling
+    return falling + [answer for answer in up if answer[0].family in BELOW], rising
 
 
-def without_shift(base: Baseline, line: Timeline, effects: Effects, index: pd.DatetimeIndex) -> Timeline:
-    """The timeline with the change of level taken out of the observation: what else changed?
-
-    The shift is the running median of the residuals over a quarter of the observation, which follows steps and ramps alike.
-    """
-    n = line.before
-    later = np.where(line.present[:, n:], effects.z, np.nan)
-    x = line.x.copy()
-    x[:, n:] = np.where(line.present[:, n:], np.clip(later - _running_median(later, max(LEAST_LAST, line.after // LAST_PART)), -BOUND, BOUND), 0.0)
-    z, known = _whitened(base, x, line.present, index, n, line.gap)
-    return replace(line, x=x, z=z, known=known)
-
-
-def _running_median(values: Floats, length: int) -> Floats:
-    """Centred median over `length` steps, over fewer at the ends; NaN are left out."""
-    frame = pd.DataFrame(values.T)
-    return np.asarray(frame.rolling(length, center=True, min_periods=1).median().to_numpy().T)
-
-
-def _one_sided(asked: Scores, way: Direction, i: int) -> tuple[list[tuple[Question, float]], list[tuple[Question, float]]]:
-    """The scores of series `i` in the bad direction, and those of its level in the good one."""
-    up = list(zip(asked.questions, asked.up[:, i], strict=True))
-    down = list(zip(asked.questions, asked.down[:, i], strict=True))
-    if way is Direction.EITHER:
-        return up + [(q, s) for q, s in down if np.isfinite(s)], []
-    if way is Direction.UP:
-        return [(q, s) for q, s in up if q.family in UPWARDS], [(q, s) for q, s in down if q.family in LEVELS]
-    bad = [(q, s) for q, s in up if q.family in DOWNWARDS] + [(q, s) for q, s in down if q.family in LEVELS]
-    return bad, [(q, s) for q, s in up if q.family in LEVELS]
-
-
-def _together(pairs: list[tuple[Question, float]], law: Law) -> float:
-    if not pairs:
+def _together(answers: list[Answer], law: Law) -> float:
+    if not answers:
         return 1.0
-    return float(p_value(combine(np.array([[s] for _, s in pairs])), law)[0])
+    return float(p_value(combine(np.array([[z] for _, z in answers])), law)[0])
 
 
-def _scores(
-    base: Baseline, line: Timeline, series: Block, asked: list[Question], rest: Scores | None, effects: Effects, rare: Exceptions, way: list[Direction]
-) -> list[Score]:
-    normal = scores(line, asked) if asked else None
-    out = []
-    for i, direction in enumerate(way):
-        if normal is None or rest is None or not np.isfinite(series.value[i, : line.before]).any() or not line.present[i, line.before :].any():
-            out.append(Score(row=i, effects=None, evidence={}))
-            continue
-        out.append(_score(base, line, series, normal, rest, effects, rare, direction, i))
-    return out
-
-
-def _score(base: Baseline, line: Timeline, series: Block, normal: Scores, rest: Scores, effects: Effects, rare: Exceptions, way: Direction, i: int) -> Score:
-    bad, good = _one_sided(normal, way, i)
-    law = Law.BOTH_WAYS if way is Direction.EITHER else Law.ONE_WAY
-    p_bad, p_good = _together(bad, law), _together(good, Law.LEVEL)
-    others = [(q, s) for q, s in _one_sided(rest, way, i)[0] if q.family not in LEVELS]
-    p_other = _together(others, law)
-    if p_good < p_bad:  # the level moved the good way; only what that does not explain can be bad
-        bad, p_bad = others, max(p_bad, p_other)
-    known = [(q, s) for q, s in bad if np.isfinite(s)]
-    top = max(known, key=lambda pair: pair[1], default=None)
-    gaps = top is not None and top[0].family is Family.MISSING
-    kind, lead = _kind(known, top)
-    if rare.constant[i]:
-        bounds = {Direction.EITHER: (rare.any_p, None), Direction.UP: (rare.up_p, rare.down_p), Direction.DOWN: (rare.down_p, rare.up_p)}
-        most, other = bounds[way]
-        if not gaps:
-            p_bad = float(most[i]) if rare.exact[i] else max(p_bad, float(most[i]))
-            p_other = max(p_other, p_bad)
-            kind = ChangeKind.LEVEL
-        p_good = 1.0 if other is None else float(other[i]) if rare.exact[i] else max(p_good, float(other[i]))
-    sizes = _sizes(line, series, effects, rare, i)
-    x = np.where(line.present[i, line.before :], effects.z[i], 0.0)
-    sign = -1.0 if (sizes[2] or 0) < 0 else 1.0
-    onset = _onset(line, x, kind, sign, lead, rare, series, i)
-    if kind is ChangeKind.LEVEL and _is_ramp(x, onset):
-        kind = ChangeKind.RAMP
-    earlier = _began_before(base, line, lead, i) if kind in (ChangeKind.LEVEL, ChangeKind.RAMP) and not rare.constant[i] else None
-    return Score(
-        p_bad=p_bad, p_good=p_good, p_other=p_other, kind=kind, gaps=gaps, onset=onset, earlier=earlier, back=_is_back(line, normal, effects, rare, i),
-        effect=sizes[0], effect_interval=sizes[1], absolute=sizes[2], absolute_interval=sizes[3], observed=float(effects.observed[i]),
-        expected=float(effects.expected[i]), evidence=_evidence(base, normal, known, effects, line, i), effects=None if rare.exact[i] else effects, row=i,
-    )  # fmt: skip
-
-
-def _kind(known: list[tuple[Question, float]], top: tuple[Question, float] | None) -> tuple[ChangeKind | None, Question | None]:
-    """What moved, and the question that says so."""
-    if top is None:
-        return None, None
-    level = max(((q, s) for q, s in known if q.family in LEVELS), key=lambda pair: pair[1], default=None)
-    if level is not None and level[1] >= LEVEL_LEADS * top[1]:
-        return ChangeKind.LEVEL, level[0]
-    return KINDS.get(top[0].family), top[0]
-
-
-def _sizes(
-    line: Timeline, series: Block, effects: Effects, rare: Exceptions, i: int
-) -> tuple[float | None, tuple[float, float] | None, float | None, tuple[float, float] | None]:
-    """Relative effect and interval, absolute effect and interval."""
-    if not rare.exact[i]:
-        half = effects.half_width(i)
-        move = float(effects.move[i])
-        if not np.isfinite(move):
-            return None, None, None, None
-        relative, absolute = effects.shift(i, move)
-        (low_r, low), (high_r, high) = effects.shift(i, move - half), effects.shift(i, move + half)
-        return relative, (None if low_r is None or high_r is None else (low_r, high_r)), absolute, (low, high)
-    later = series.value[i, line.before :]
-    later = later[np.isfinite(later)]
-    usual = float(rare.value[i])
-    away = later[later != usual] - usual
-    absolute = float(effects.observed[i]) - usual
-    low, high = share_interval(len(away), len(later))
-    size = float(away.mean()) if len(away) else 0.0
-    interval = (min(low * size, high * size), max(low * size, high * size))
-    if usual == 0:
-        return None, None, absolute, interval
-    return absolute / abs(usual), (interval[0] / abs(usual), interval[1] / abs(usual)), absolute, interval
-
-
-def _onset(line: Timeline, x: Floats, kind: ChangeKind | None, sign: float, lead: Question | None, rare: Exceptions, series: Block, i: int) -> int | None:
-    """The step after the release at which the change began: where its cumulative sum is lowest before its highest."""
-    if len(x) == 0:
+def _sizes(effect: Effect) -> Sizes | None:
+    if not np.isfinite(effect.move):
         return None
-    later = series.value[i, line.before :]
-    if rare.constant[i] and np.isfinite(later).any():
-        strange = np.isfinite(later) & (later != rare.value[i])
-        return int(strange.argmax()) if strange.any() else None
-    if lead is not None and lead.family in (Family.MISSING, Family.ZERO, Family.STUCK):
-        q = {Family.MISSING: ~line.sampled[i, line.before :], Family.ZERO: later == 0, Family.STUCK: np.r_[False, np.diff(later) == 0]}[lead.family].astype(float)
-        q = q - 0.5 * q.mean()
-    else:
-        bounded = np.clip(x, -BOUND, BOUND)
-        q = np.abs(bounded) - np.minimum(np.abs(line.x[i, : line.before]), BOUND).mean() if kind in (ChangeKind.SPREAD, ChangeKind.SPIKES) else sign * bounded
-    total = np.concatenate([[0.0], np.cumsum(q - 0.5 * max(q.mean(), 0.0))])
-    return int(min(total[: int(total.argmax()) + 1].argmin(), len(x) - 1))
+    half = effect.half_width()
+    relative, absolute = effect.size(effect.move)
+    (low_relative, low), (high_relative, high) = effect.size(effect.move - half), effect.size(effect.move + half)
+    interval = None if low_relative is None or high_relative is None else (low_relative, high_relative)
+    return Sizes(effect.observed, effect.expected, relative, interval, absolute, (low, high))
 
 
-def _began_before(base: Baseline, line: Timeline, lead: Question | None, i: int) -> int | None:
-    """How many steps before the release the level had changed already, if the release made that no worse."""
-    n = line.before
-    reach = min(n // 2, max(line.after, EARLIER_STEPS))
-    past, later = line.x[i, n - reach : n], line.x[i, n:]
-    level = later.mean()
-    sign = 1.0 if level >= 0 else -1.0
-    total = np.concatenate([[0.0], np.cumsum(sign * np.concatenate([past, later]) - 0.5 * abs(level))])
-    began = int(total[: reach + int(total[reach:].argmax()) + 1].argmin())
-    steps = reach - began
-    if lead is None or steps < EARLIER_STEPS:
-        return None
-    before = sign * past[began:].mean()
-    if sign * _jump(line, i, n - steps, n) < EARLIER or before < EARLIER_SHARE * abs(level):
-        return None
-    worse = sign * _jump(line, i, n, n + line.after)
-    return None if worse > WORSE and abs(level) > WORSE_SHARE * before else steps
-
-
-def _jump(line: Timeline, i: int, start: int, stop: int) -> float:
-    """Standard score of a level that jumps at `start` and stays to `stop`, under the autoregression (as `Family.JUMP`)."""
-    a = np.full(stop - start, 1 - line.phi[i].sum())
-    head = 1 - np.concatenate([[0.0], np.cumsum(line.phi[i])])[: len(a)]
-    a[: len(head)] = head
-    return float((a * np.clip(line.z[i, start:stop], -BOUND, BOUND)).sum() / np.sqrt((a**2).sum()))
-
-
-def _is_ramp(x: Floats, onset: int | None) -> bool:
-    """Whether a line from the onset explains the residuals better than a step."""
-    rest = np.clip(x, -3 * BOUND, 3 * BOUND)[onset or 0 :]
-    if len(rest) < 2 * LAST_PART:
-        return False
-    third = len(rest) // 3
-    first, last = rest[:third].mean(), rest[-third:].mean()
-    ramp = np.arange(1, len(rest) + 1) / len(rest)
-    slope = (ramp * rest).sum() / (ramp**2).sum()
-    return bool(np.abs(last) > 2 * np.abs(first) and ((rest - slope * ramp) ** 2).sum() < ((rest - rest.mean()) ** 2).sum())
-
-
-def _is_back(line: Timeline, normal: Scores, effects: Effects, rare: Exceptions, i: int) -> bool:
-    """Whether the last quarter of the observation is as expected again."""
-    if rare.constant[i]:
-        last = line.value[i, line.before :][-max(LEAST_LAST, line.after // LAST_PART) :]
-        return line.after >= 2 * LEAST_LAST and bool((last == rare.value[i]).all())
-    last = max(LEAST_LAST, line.after // LAST_PART)
-    off = np.clip(effects.z[i][:-last], -BOUND, BOUND)
-    z = effects.z[i][-last:]
-    z = z[np.isfinite(z)]
-    level = [q for q in normal.questions if q.family is Family.LEVEL]
-    if len(z) < LEAST_LAST or line.after < 2 * LEAST_LAST or not level:
-        return False
-    nearest = min(level, key=lambda q: abs(q.size - len(z)))
-    past = nearest.answers[i, :-1]
-    scale = float(np.sqrt(np.nanmean(past**2))) if np.isfinite(past).any() else 1.0
-    now = abs(np.clip(z, -BOUND, BOUND).mean())
-    nearer = now < NEARER * max(abs(np.nanmean(off)), np.nanstd(off)) if np.isfinite(off).any() else False
-    return bool(nearer and now < COMPATIBLE * max(scale, 1 / np.sqrt(len(z))) and np.abs(z).mean() < COMPATIBLE)
-
-
-def _evidence(base: Baseline, normal: Scores, known: list[tuple[Question, float]], effects: Effects, line: Timeline, i: int) -> dict[str, str | float]:
-    season = [word for word, has in (("day", base.season.has_day[i]), ("week", base.season.has_week[i])) if has]
-    out: dict[str, str | float] = {
-        "history steps": int(line.present[i, : line.before].sum()),
-        "season": " and ".join(season) or "none",
-        "scale": ("as it is", "logarithm", "square root")[int(base.scale[i])],
-        "memory": round(float(base.phi[i].sum()), 3),
-        "level": "of the whole history" if effects.lag[i] == 0 else f"of the {int(effects.lag[i])} steps before the release",
-        "placebo releases": int(max((np.isfinite(q.answers[i, :-1]).sum() for q in normal.questions), default=0)),
-    }
-    for question, value in sorted(known, key=lambda pair: -pair[1])[:3]:
-        out[f"{question.family} over {question.size} steps"] = f"{value:+.1f} sigma"
-    return out
-
-
-def points(effects: Effects, keys: Sequence[tuple[str, str]], series: Block, index: pd.DatetimeIndex) -> pd.DataFrame:
+def _points(effects: Effects, later: Block, index: pd.DatetimeIndex) -> pd.DataFrame:
     """The scored steps after the release in long form, series after series."""
-    count, steps = series.value.shape
-    flagged: Bools = (series.value < effects.lower) | (series.value > effects.upper)
+    count, steps = later.value.shape
     return pd.DataFrame(
         {
-            "kpi": np.repeat(np.array([k for k, _ in keys], dtype=object), steps),
-            "segment": np.repeat(np.array([s for _, s in keys], dtype=object), steps),
+            "kpi": np.repeat(np.array([kpi for kpi, _ in later.keys], dtype=object), steps),
+            "segment": np.repeat(np.array([segment for _, segment in later.keys], dtype=object), steps),
             "time": index[np.tile(np.arange(steps), count)],
-            "observed": series.value.ravel(),
+            "observed": later.value.ravel(),
             "expected": effects.at.ravel(),
             "lower": effects.lower.ravel(),
             "upper": effects.upper.ravel(),
             "z": effects.z.ravel(),
-            "flagged": flagged.ravel(),
+            "flagged": ((later.value < effects.lower) | (later.value > effects.upper)).ravel(),
         }
     )

@@ -1,0 +1,75 @@
+"""Series at hand: a pandas Series or DataFrame as a panel, or a clear word about what is wrong with it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import numpy as np
+import pandas as pd
+
+from anomaly.errors import UsageError
+from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE, assemble
+
+MOST_ROWS = 2_000_000
+
+
+def panel_of(series: pd.Series | pd.DataFrame, denominators: pd.Series | pd.DataFrame | None) -> tuple[pd.DataFrame, timedelta]:
+    """The panel of a column per KPI, ratios where `denominators` are given, and its step.
+
+    Raises UsageError for an index that is naive, irregular or has duplicates, and for values that are not numbers.
+    """
+    values = frame_of(series, "series")
+    index, step = regular(pd.DatetimeIndex(values.index))
+    role = VALUE if denominators is None else NUMERATOR
+    columns = {(str(name), "", role): values[name].to_numpy() for name in values}
+    if denominators is not None:
+        below = frame_of(denominators, "denominators")
+        if list(below) != list(values) and len(below.columns) != 1:
+            raise UsageError(f"denominators has columns {list(below)}, series has {list(values)}; name them alike, or give one")
+        below = below.reindex(values.index)
+        columns |= {(str(name), "", DENOMINATOR): below[name if name in below else below.columns[0]].to_numpy() for name in values}
+    return assemble(columns, pd.DatetimeIndex(values.index)).reindex(index), step
+
+
+def frame_of(series: pd.Series | pd.DataFrame, what: str) -> pd.DataFrame:
+    """A frame of floats with text columns, a UTC index, sorted."""
+    frame = series.to_frame("kpi" if series.name is None else series.name) if isinstance(series, pd.Series) else series
+    if not isinstance(frame, pd.DataFrame):
+        raise UsageError(f"{what} is a {type(series).__name__}; give a pandas Series or DataFrame")
+    if not isinstance(frame.index, pd.DatetimeIndex) or frame.index.tz is None:
+        raise UsageError(f"{what} needs a time-zone-aware DatetimeIndex; for times in UTC use {what}.tz_localize('UTC')")
+    if frame.index.hasnans:
+        raise UsageError(f"{what} has rows without a time (NaT)")
+    if frame.index.has_duplicates:
+        raise UsageError(
+            f"{what} has more than one row at {frame.index[frame.index.duplicated()][0].isoformat()}; keep or add them up first"
+        )
+    if frame.columns.has_duplicates:
+        raise UsageError(f"{what} has more than one column {frame.columns[frame.columns.duplicated()][0]!r}")
+    if frame.shape[1] == 0:
+        raise UsageError(f"{what} has no columns")
+    try:
+        numbers = frame.astype("float64")
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{what} has values that are not numbers: {error}") from None
+    numbers.columns = [str(name) for name in frame.columns]
+    numbers.index = frame.index.tz_convert("UTC").as_unit("ns")
+    return numbers.sort_index()
+
+
+def regular(index: pd.DatetimeIndex) -> tuple[pd.DatetimeIndex, timedelta]:
+    """The whole grid that the rows lie on, and its step; raises UsageError if they lie on none."""
+    if len(index) < 2:  # noqa: PLR2004  one row has no step
+        raise UsageError("the series needs at least two rows")
+    stamps = index.as_unit("ns").asi8
+    gaps, counts = np.unique(np.diff(stamps), return_counts=True)
+    step = int(gaps[counts.argmax()])
+    off = (stamps - stamps[0]) % step != 0
+    if off.any():
+        raise UsageError(
+            f"rows lie on no regular grid: most are {pd.Timedelta(step)} apart, {index[off][0].isoformat()} lies between; resample them"
+        )
+    whole = pd.date_range(index[0], index[-1], freq=pd.Timedelta(step), unit="ns")
+    if len(whole) > MOST_ROWS:
+        raise UsageError(f"the rows span {len(whole):,} steps of {pd.Timedelta(step)}, more than {MOST_ROWS:,}; choose a wider step")
+    return whole, pd.Timedelta(step).to_pytimedelta()

@@ -1,0 +1,86 @@
+"""History and observation of many series as one timeline of whitened residuals, and the origins at which it is looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from anomaly.baseline import noise
+from anomaly.baseline.robust import Bools, Floats, Ints
+from anomaly.baseline.seasonal import BOUND, Baseline, by_hour
+from anomaly.baseline.transform import forward
+from anomaly.panel import Block
+
+PLACEBOS = 300  # origins, evenly over the history
+LEAST_SMOOTH, SMOOTH_PART = 4, 4  # a shift is followed over a quarter of the observation, at least four steps
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """History and observation in one piece, the transition cut out: matrices `(series, time)`.
+
+    `x` residuals (clipped, 0 where not `present`), `z` innovations (0 where not `known`), `value` and `sampled` the data as
+    collected; `before` steps are history; `gap` steps were cut out after them.
+    """
+
+    x: Floats
+    present: Bools
+    z: Floats
+    known: Bools
+    value: Floats
+    sampled: Bools
+    phi: Floats
+    before: int
+    gap: int
+
+    @property
+    def after(self) -> int:
+        return int(self.x.shape[1]) - self.before
+
+    def rows(self, keep: Ints) -> Timeline:
+        """The timeline of some series."""
+        matrices = ("x", "present", "z", "known", "value", "sampled", "phi")
+        return replace(self, **{name: getattr(self, name)[keep] for name in matrices})
+
+
+def origins(before: int) -> Ints:
+    """Placebo origins, oldest first, and the release itself, last."""
+    return np.arange(before, 0, -max(1, -(-(before - 2) // PLACEBOS)))[::-1]
+
+
+def timeline(base: Baseline, series: Block, index: pd.DatetimeIndex, before: int, gap: int) -> Timeline:
+    """The timeline of a block whose first `before` rows are the history that `base` was fitted to."""
+    later = series.rows(before, len(index))
+    after = index[before:]
+    y = forward(later.value, base.scale, base.floor)
+    x = (y - base.location(after)) / base.width(after, later.volume)
+    x = np.concatenate([np.where(np.isfinite(series.value[:, :before]), base.residual, np.nan), x], axis=1)
+    present = np.isfinite(x)
+    x = np.clip(np.where(present, x, 0.0), -BOUND, BOUND)
+    z, known = _whitened(base, x, present, index, before, gap)
+    return Timeline(x, present, z, known, series.value, series.present, base.phi, before, gap)
+
+
+def without_shift(base: Baseline, line: Timeline, off: Floats, index: pd.DatetimeIndex) -> Timeline:
+    """The timeline with the change of level taken out of the observation: what else changed?
+
+    `off` `(series, steps of the observation)` is how far each step is from expected, in standard deviations, unclipped; the shift
+    is its running median, which follows steps and ramps alike.
+    """
+    n = line.before
+    later = np.where(line.present[:, n:], off, np.nan)
+    smooth = pd.DataFrame(later.T).rolling(max(LEAST_SMOOTH, line.after // SMOOTH_PART), center=True, min_periods=1).median().to_numpy().T
+    x = line.x.copy()
+    x[:, n:] = np.where(line.present[:, n:], np.clip(later - smooth, -BOUND, BOUND), 0.0)
+    z, known = _whitened(base, x, line.present, index, n, line.gap)
+    return replace(line, x=x, z=z, known=known)
+
+
+def _whitened(base: Baseline, x: Floats, present: Bools, index: pd.DatetimeIndex, before: int, gap: int) -> tuple[Floats, Bools]:
+    raw, known = noise.innovations(x, present, base.phi)
+    if gap:  # what happened in between is not known
+        known[:, before : before + noise.ORDER] &= ~(base.phi != 0).any(axis=1)[:, None]
+    z = raw / base.innovation_spread[:, None] - base.innovation_centre[:, None]
+    return np.where(known, z / by_hour(base.innovation_hours, base.clock(index).hour), 0.0), known
