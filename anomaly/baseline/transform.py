@@ -28,7 +28,7 @@ class Scale(IntEnum):
 def choose(history: Floats) -> tuple[Floats, Floats]:
     """Scale and log floor per series, both `(series,)`, from `history` `(series, time)` with NaN for missing."""
     with np.errstate(all="ignore"):
-        low, high = np.nanmin(history, axis=1), np.nanmax(history, axis=1)
+        low, high = np.fmin.reduce(history, axis=1), np.fmax.reduce(history, axis=1)
         skew = skewness(history)
         positive = low > 0
         skew_log = np.full_like(skew, np.inf)
