@@ -13,7 +13,8 @@ from scipy.signal import lfilter
 from anomaly.contracts import Collected
 from anomaly.model import Calendar, Correction, Finding, Kpi, Release, Report, Windows
 from anomaly.panel import VALUE, assemble, grid
-from anomaly.pipeline import judge, plan
+from anomaly.pipeline import Settings, judge
+from anomaly.plan import plan
 
 Floats = NDArray[np.float64]
 BURN_IN = 300
@@ -66,7 +67,7 @@ def look(
     false_alarms: float = 0.01,
     correction: Correction = Correction.HOLM,
 ) -> Report:
-    """Judge what collectors would have found at `now`: arrays on the grid from the start of the history on, cut where time has not come yet.
+    """Judge what collectors would have found at `now`: arrays on the grid from the start of the history, cut at the present.
 
     An array alone is the KPI `kpi`; `rows` cuts the panel shorter than that, as a source that died would.
     """
@@ -76,10 +77,7 @@ def look(
     if not isinstance(columns, Mapping):
         columns = {("kpi", "", VALUE): columns}
     panel = assemble({key: padded(values, len(index)) for key, values in columns.items()}, index)
-    return judge(
-        Collected(panel), kpis, release, spans, windows.step,
-        calendar=Calendar(), false_alarms=false_alarms, correction=correction, made={},
-    )  # fmt: skip
+    return judge(Collected(panel), kpis, release, spans, windows.step, Settings(Calendar(), false_alarms, correction), {})
 
 
 def padded(values: Floats, count: int) -> Floats:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from anomaly.errors import UsageError
 from anomaly.model import Empty, Kpi, Release, ReleaseVerdict, Verdict, Window
 from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE, align, assemble, block, grid, prepare, segment_labels, segment_text, step_of
-from anomaly.pipeline import plan
+from anomaly.plan import plan
 from tests.math.simulations import STARTED, WINDOWS, finding_of, look, noise, only
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -22,7 +22,7 @@ HISTORY_STEPS = WINDOWS.history // STEP
 LATER = STARTED + timedelta(days=2)  # the watch is long over
 QUIET = 100 + noise(1, HISTORY_STEPS + 1000)
 
-moments = st.datetimes(datetime(1990, 1, 1), datetime(2040, 1, 1), timezones=st.just(UTC))
+moments = st.timedeltas(timedelta(days=7000), timedelta(days=25_000)).map(lambda age: EPOCH + age)
 steps = st.sampled_from([1, 7, 15, 60, 300, 900, 3600, 5400, 86_400]).map(lambda seconds: timedelta(seconds=seconds))
 lengths = st.timedeltas(timedelta(seconds=1), timedelta(days=3))
 labels = st.dictionaries(st.text(max_size=8), st.text(st.sampled_from("aé,=\\\n\"' {}") | st.characters(), max_size=8), max_size=4)
@@ -162,7 +162,7 @@ def test_a_kpi_that_no_series_matched_is_zero_throughout_where_absence_is_zero(d
 def test_no_segment_is_invented() -> None:
     out = prepare(panel_of(b=[1, 2]), [Kpi("a", by=("country",), empty=Empty.ZERO), Kpi("b")], STEP)
 
-    assert list(out.columns) == [("b", "", VALUE)]
+    assert set(out.columns.get_level_values("kpi")) == {"b"}
 
 
 def test_preparing_leaves_its_input_alone() -> None:
