@@ -113,3 +113,27 @@ def test_every_command_is_in_the_documentation() -> None:
     commands = [command.callback.__name__ for command in app.registered_commands if command.callback]
     assert commands
     assert [command for command in commands if f"anomaly {command}" not in text] == []
+
+
+def test_every_option_is_in_the_page_of_the_commands() -> None:
+    import typer.main
+
+    from anomaly.cli.app import app
+
+    page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    group = typer.main.get_group(app)
+    options = {option for command in (group, *group.commands.values()) for parameter in command.params for option in parameter.opts}
+    assert {"--released-at", "--version"} <= options
+    assert [option for option in sorted(options) if option.startswith("-") and f"`{option}" not in page] == []
+
+
+@pytest.mark.parametrize("name", ["collectors", "sinks"])
+def test_every_setting_is_in_its_page(name: str) -> None:
+    from anomaly import registry
+
+    page = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
+    kind = {"collectors": registry.COLLECTORS, "sinks": registry.SINKS}[name]
+    for plugin, settings in registry.built_in_settings(kind).items():
+        section = page.partition(f"## `{plugin}`")[2].partition("\n## ")[0]
+        assert section, f"no section {plugin}"
+        assert [setting for setting in settings if f"`{setting}`" not in section] == []
