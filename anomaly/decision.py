@@ -224,7 +224,7 @@ def _hindrance(kpi: Kpi, result: Score | None, before: int, steps: int, volume: 
         return "no baseline: first seen after the release"
     if before < MIN_HISTORY:
         return f"too little history: {before} steps with data before the release, need {MIN_HISTORY}"
-    if volume < kpi.min_volume:
+    if kpi.min_volume > 0 and volume < kpi.min_volume:
         return f"too little volume: {number(volume)} of {number(kpi.min_volume)} over the observation"
     if steps < need and not (result is not None and result.gaps):
         return f"{steps} of {look.steps} steps present, need {need}"
