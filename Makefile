@@ -50,7 +50,8 @@ fmt: .venv/.dev ## bring the code into its form
 	@$(BIN)/ruff format
 
 bench: .venv/.dev ## time the main steps
-	@$(BIN)/python benchmarks/judge.py
+	@$(BIN)/python -m benchmarks.judge
+	@$(BIN)/python -m benchmarks.false_alarms
 
 golden: .venv/.dev ## rewrite the golden files; read the difference before committing it
 	@ANOMALY_GOLDEN=rewrite $(BIN)/python -m pytest -q -k golden || true

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from anomaly.errors import CollectError
-from anomaly.model import ChangeKind, Correction, Direction, Finding, Flagged, Kpi, NoData, Release, ReleaseVerdict, Report, Verdict
+from anomaly.model import ChangeKind, Correction, Direction, Finding, Flagged, Kpi, Release, ReleaseVerdict, Report, Verdict
 from anomaly.panel import segment_labels
 from anomaly.scoring.score import Score, Scored
 from anomaly.wording import clock, number, p_value, percent, quantity, relative
@@ -87,25 +87,13 @@ def unjudged(kpi: Kpi, weight: float, look: Look, steps: int) -> Finding:
 def verdict(findings: Sequence[Finding]) -> ReleaseVerdict:
     """What the findings make of the release; missing evidence is never a pass."""
     counted = [f for f in findings if not f.dry_run]
-    if any(fails(f) for f in counted):
+    if any(f.fails for f in findings):
         return ReleaseVerdict.FAIL
     errors = [f for f in counted if f.verdict is Verdict.ERROR]
     if any(f.critical for f in errors) or (errors and len(errors) == len(counted)):
         return ReleaseVerdict.ERROR
     judged = [f for f in counted if f.verdict in (Verdict.OK, Verdict.IMPROVED, Verdict.RECOVERED)]
-    open_ends = [f for f in counted if f.verdict in (Verdict.ERROR, Verdict.NO_DATA, Verdict.INCONCLUSIVE) and not _ignored(f)]
-    return ReleaseVerdict.INCONCLUSIVE if open_ends or not judged else ReleaseVerdict.PASS
-
-
-def fails(finding: Finding) -> bool:
-    """Whether this finding alone fails the release."""
-    missing = finding.verdict is Verdict.NO_DATA and finding.no_data is NoData.FAIL
-    return not finding.dry_run and (finding.verdict is Verdict.REGRESSED or missing)
-
-
-def _ignored(finding: Finding) -> bool:
-    """`no_data: ignore` forgives missing data and a failed source, not an answer that is still open."""
-    return finding.no_data is NoData.IGNORE and finding.verdict in (Verdict.ERROR, Verdict.NO_DATA)
+    return ReleaseVerdict.PASS if judged and not any(f.is_open for f in findings) else ReleaseVerdict.INCONCLUSIVE
 
 
 class Delivered(Protocol):

@@ -59,6 +59,9 @@ class Verdict(StrEnum):
     ERROR = "error"
 
 
+UNJUDGED = frozenset({Verdict.ERROR, Verdict.NO_DATA, Verdict.INCONCLUSIVE})
+
+
 class ReleaseVerdict(StrEnum):
     """The answer for the release."""
 
@@ -243,6 +246,17 @@ class Finding:
     denominator: str | None = None
     notes: tuple[str, ...] = ()
     evidence: Mapping[str, str | float] = field(default_factory=dict)
+
+    @property
+    def fails(self) -> bool:
+        """Whether the finding alone fails the release."""
+        missing = self.verdict is Verdict.NO_DATA and self.no_data is NoData.FAIL
+        return not self.dry_run and (self.verdict is Verdict.REGRESSED or missing)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the finding leaves the release without an answer about its KPI, where one was wanted."""
+        return self.verdict in UNJUDGED and not self.fails and not self.dry_run and self.no_data is not NoData.IGNORE
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,7 +130,7 @@ def judge(
     collected: Collected, kpis: Sequence[Kpi], release: Release, spans: Plan, step: timedelta, settings: Settings, made: Mapping[str, str]
 ) -> Report:
     """The report about what was collected."""
-    usage = _usage(kpis, collected)
+    usage = _usage(kpis, collected.panel[_between(collected.panel, spans.baseline.start, spans.baseline.end, step)])
     names = [kpi.name for kpi in kpis]
     panel = collected.panel.loc[:, collected.panel.columns.get_level_values("kpi").isin(names)]
     panel = _continued(prepare(panel, kpis, step), step, spans.horizon)
@@ -205,16 +205,13 @@ def _chosen(kpis: Sequence[Kpi], only: Sequence[str]) -> tuple[Kpi, ...]:
     return tuple(kpi for kpi in kpis if not only or kpi.name in only)
 
 
-def _usage(kpis: Sequence[Kpi], collected: Collected) -> dict[str, float]:
-    """Weights; a query's is its total over what was collected, 0 where it has no answer."""
-    out = {}
-    for kpi in kpis:
-        if isinstance(kpi.usage, str):
-            mine = collected.panel.loc[:, collected.panel.columns.get_level_values("kpi") == USAGE + kpi.name]
-            out[kpi.name] = float(np.nansum(mine.to_numpy()))
-        else:
-            out[kpi.name] = kpi.usage
-    return out
+def _usage(kpis: Sequence[Kpi], history: pd.DataFrame) -> dict[str, float]:
+    """Weights; a query's is its total over the baseline window, 0 where it has no answer."""
+    names = history.columns.get_level_values("kpi")
+    return {
+        kpi.name: float(np.nansum(history.loc[:, names == USAGE + kpi.name].to_numpy())) if isinstance(kpi.usage, str) else kpi.usage
+        for kpi in kpis
+    }
 
 
 def check(

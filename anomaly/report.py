@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from anomaly import wording
 from anomaly.contracts import Receipt
-from anomaly.model import ChangeKind, Finding, Interval, NoData, Release, ReleaseVerdict, Report, Segment, Verdict, Window
+from anomaly.model import UNJUDGED, ChangeKind, Finding, Interval, Release, ReleaseVerdict, Report, Segment, Verdict, Window
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA = 1
 LONGEST_NAME, LONGEST_REASON = 60, 300  # characters of foreign text in a line
-UNJUDGED = frozenset({Verdict.ERROR, Verdict.NO_DATA, Verdict.INCONCLUSIVE})
 KIND_WORDS = {
     ChangeKind.SPREAD: "wider spread",
     ChangeKind.SPIKES: "spikes",
@@ -29,23 +28,11 @@ KIND_WORDS = {
 AFTER_FAILURES = (Verdict.ERROR, Verdict.NO_DATA, Verdict.INCONCLUSIVE, Verdict.REGRESSED, Verdict.RECOVERED, Verdict.IMPROVED, Verdict.OK)
 
 
-def fails(finding: Finding) -> bool:
-    """Whether the finding alone fails the release."""
-    if finding.dry_run:
-        return False
-    return finding.verdict is Verdict.REGRESSED or (finding.verdict is Verdict.NO_DATA and finding.no_data is NoData.FAIL)
-
-
-def unjudged(finding: Finding) -> bool:
-    """Whether the finding leaves the release without an answer about its KPI, where one was wanted."""
-    return finding.verdict in UNJUDGED and not fails(finding) and not finding.dry_run and finding.no_data is not NoData.IGNORE
-
-
 def ordered(findings: Iterable[Finding]) -> list[Finding]:
     """The findings as people want them: what fails first; then critical ones, the heavier, the larger effect, by name."""
 
     def rank(finding: Finding) -> tuple[float, ...]:
-        severity = 0 if fails(finding) else 1 + AFTER_FAILURES.index(finding.verdict)
+        severity = 0 if finding.fails else 1 + AFTER_FAILURES.index(finding.verdict)
         size = math.inf if finding.effect is None else abs(finding.effect)
         return (severity, not finding.critical, -finding.weight, -size)
 
@@ -146,7 +133,7 @@ def headline(report: Report) -> str:
 
 
 def _fail(report: Report) -> str:
-    failing = [finding for finding in ordered(report.findings) if fails(finding)]
+    failing = [finding for finding in ordered(report.findings) if finding.fails]
     others = _unjudged(report)
     parts = [
         _worst_and_more([finding_line(finding, report.release) for finding in failing]),
@@ -203,7 +190,7 @@ def _could_not_judge(report: Report) -> str:
 
 
 def _unjudged(report: Report) -> list[Finding]:
-    return [finding for finding in ordered(report.findings) if unjudged(finding)]
+    return [finding for finding in ordered(report.findings) if finding.is_open]
 
 
 def _worst_and_more(lines: Sequence[str]) -> str:

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from anomaly import wording
 from anomaly.contracts import Receipt
 from anomaly.model import ChangeKind, Finding, NoData, ReleaseVerdict, Report, Verdict
-from anomaly.report import COLUMNS, fails, finding_line, headline, ordered, receipt_line, to_dict, to_frame
+from anomaly.report import COLUMNS, finding_line, headline, ordered, receipt_line, to_dict, to_frame
 from tests import reports
 from tests.goldens import assert_golden
 from tests.reports import CRASHES, GAPS, IMPROVED, LATENCY, NEW_SEGMENT, RAMP, REFUSED, REGRESSED, SPIKES, at, report
@@ -157,7 +157,7 @@ def test_equally_severe_findings_are_ordered_by(first: dict[str, Any], second: d
 
 
 def test_a_dry_run_and_a_dead_source_do_not_fail_a_release() -> None:
-    assert [fails(finding) for finding in (REGRESSED, GAPS, SPIKES, REFUSED, replace(GAPS, dry_run=True))] == [
+    assert [finding.fails for finding in (REGRESSED, GAPS, SPIKES, REFUSED, replace(GAPS, dry_run=True))] == [
         True,
         True,
         False,

@@ -21,6 +21,7 @@ MIN_FOR_SMOOTH = 48  # steps a day
 DAY_GAIN, WEEK_GAIN = 0.97, 0.94  # a profile must take away this share of the error of predicting without it
 MIN_SHRINK = 0.1
 DAY_FULL, WEEK_FULL = 0.9, 0.5  # from this shrink on a profile is taken as it is: part of a weekend would be missing else
+DAY_BLOCKS, WEEK_BLOCKS = 24, 8  # blocks of a day over whose means a profile is judged
 EVENTS = 10.0  # events that a smoothing window should hold before a median of it means something
 
 
@@ -48,7 +49,7 @@ def clock(index: pd.DatetimeIndex, step_s: float, timezone: str) -> Clock:
 
 @dataclass(frozen=True, slots=True)
 class Season:
-    """Profiles per series, already shrunk: `day` `(series, phases)` and, added to it, `week` `(series, 7 × phases)`; zero where not kept."""
+    """Profiles per series, shrunk: `day` `(series, phases)` and, added to it, `week` `(series, 7 × phases)`; zero where not kept."""
 
     day: Floats
     week: Floats
@@ -80,14 +81,14 @@ def learn(y: Floats, weight: Floats, events: Floats, when: Clock) -> tuple[Seaso
         return Season(day, week), seasonal
     half = when.phases // DAY_SMOOTH if when.phases >= MIN_FOR_SMOOTH else 0
     if n >= MIN_PERIODS * when.phases:
-        day, seasonal = _profile(
-            y, weight, _half_widths(events, half, when.phases), when.day, when.phase, when.phases, (DAY_GAIN, DAY_FULL)
-        )
+        widths = _half_widths(events, half, when.phases)
+        rule = (DAY_GAIN, DAY_FULL, max(1, when.phases // DAY_BLOCKS))
+        day, seasonal = _profile(y, weight, widths, when.day, when.phase, when.phases, rule)
     if n >= MIN_PERIODS * 7 * when.phases:
         half = max(1, 7 * when.phases // WEEK_SMOOTH)
-        rest = y - seasonal
         widths = _half_widths(events, half, when.phases)
-        week, more = _profile(rest, weight, widths, when.week, when.slot, 7 * when.phases, (WEEK_GAIN, WEEK_FULL))
+        rule = (WEEK_GAIN, WEEK_FULL, max(1, when.phases // WEEK_BLOCKS))
+        week, more = _profile(y - seasonal, weight, widths, when.week, when.slot, 7 * when.phases, rule)
         seasonal = seasonal + more
     return Season(day, week), seasonal
 
@@ -100,7 +101,7 @@ def _half_widths(events: Floats, half: int, phases: int) -> Floats:
 
 
 def _profile(
-    y: Floats, weight: Floats, widths: Floats, row: np.ndarray, column: np.ndarray, period: int, rule: tuple[float, float]
+    y: Floats, weight: Floats, widths: Floats, row: np.ndarray, column: np.ndarray, period: int, rule: tuple[float, float, int]
 ) -> tuple[Floats, Floats]:
     """Shrunk profile `(series, period)` and its out-of-sample value at each step, zero where it does not predict."""
     count, n = y.shape
@@ -161,8 +162,21 @@ def _whole(profiles: Floats, half: int) -> Floats:
     return np.where(np.isfinite(smooth), smooth, np.nan_to_num(median(smooth))[..., None])
 
 
-def _worth(y: Floats, predicted: Floats, gain: float, full: float) -> Floats:
-    """By how much the profile should be shrunk, 0 where it does not predict `y` well enough (per series)."""
+def _blocks(values: Floats, length: int) -> Floats:
+    """Means over blocks of `length` steps, NaN where none is there; a rest at the end is left out."""
+    whole = values[:, : values.shape[1] // length * length].reshape(len(values), -1, length)
+    known = np.isfinite(whole)
+    size = known.sum(axis=2)
+    return np.asarray(np.where(size > 0, np.where(known, whole, 0.0).sum(axis=2) / np.maximum(size, 1), np.nan))
+
+
+def _worth(y: Floats, predicted: Floats, gain: float, full: float, block: int) -> Floats:
+    """By how much the profile should be shrunk, 0 where it does not predict `y` well enough (per series).
+
+    Judged on means over `block` steps: in single steps of a noisy series a weekend would drown.
+    """
+    if block > 1:
+        y, predicted = _blocks(y, block), _blocks(np.where(np.isfinite(y), predicted, np.nan), block)
     rest = y - median(y)[:, None]
     known = np.isfinite(rest)
     rest, predicted = np.where(known, rest, 0.0), np.where(known, predicted, 0.0)

@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from io import StringIO
 from typing import ClassVar, TextIO
@@ -22,13 +22,14 @@ from anomaly import report as say
 from anomaly import wording
 from anomaly.contracts import Message, Receipt
 from anomaly.errors import SinkError
-from anomaly.model import Finding, ReleaseVerdict, Report, Verdict
+from anomaly.model import UNJUDGED, Finding, ReleaseVerdict, Report, Verdict
 
 PLAIN_WIDTH = 100  # where the output is no terminal; wide enough for a KPI with its segment
 NARROWEST, WIDEST = 72, 160  # a narrower table can't be read, nor can a wider one
 MOST_ROWS = 40  # of a section; the JSON holds them all
 MOST_QUERIES = 5
 MOST_NAMES = 2  # before a note
+SHORT_UNIT = 6  # characters; a longer unit stands in the first line and in the JSON, not in every row
 LONGEST_QUERY = 600
 NARROWEST_NAME, NARROWEST_NUMBERS, NARROWEST_LAST, GAP = 15, 7, 14, 2  # characters across a column, and between two
 MOVED = frozenset({Verdict.REGRESSED, Verdict.IMPROVED, Verdict.RECOVERED})
@@ -139,11 +140,11 @@ def _encodable(text: str, encoding: str) -> str:
 def _parts(report: Report, canvas: Canvas) -> Iterator[RenderableType]:
     findings = say.ordered(report.findings)
     yield _headline(report, canvas.look)
-    yield from _queries([finding for finding in findings if say.fails(finding)], canvas.look)
+    yield from _queries([finding for finding in findings if finding.fails], canvas.look)
     yield _release_line(report)
     sections: Sequence[tuple[Callable[[list[Finding], Report, Canvas], Table], list[Finding]]] = (
         (_moved, [finding for finding in findings if finding.verdict in MOVED]),
-        (_not_judged, [finding for finding in findings if finding.verdict in say.UNJUDGED]),
+        (_not_judged, [finding for finding in findings if finding.verdict in UNJUDGED]),
         (_fine, [finding for finding in findings if finding.verdict is Verdict.OK]),
     )
     for section, rows in sections:
@@ -265,7 +266,8 @@ def _p(finding: Finding) -> str:
 
 
 def _versus(finding: Finding) -> str:
-    return say.versus_words(finding).replace("vs expected", "vs")
+    brief = finding if len(finding.unit) <= SHORT_UNIT else replace(finding, unit="")
+    return say.versus_words(brief).replace("vs expected", "vs")
 
 
 def _name(finding: Finding) -> Text:
@@ -276,8 +278,8 @@ def _name(finding: Finding) -> Text:
 
 def _verdict(finding: Finding) -> Text:
     """A sign, the word, and below it what lessens or raises its weight; the colour only repeats the word."""
-    sign, colour = SIGNS[Verdict.REGRESSED if say.fails(finding) else finding.verdict]
-    marks = [mark for mark, holds in (("dry run", finding.dry_run), ("critical", finding.critical and say.fails(finding))) if holds]
+    sign, colour = SIGNS[Verdict.REGRESSED if finding.fails else finding.verdict]
+    marks = [mark for mark, holds in (("dry run", finding.dry_run), ("critical", finding.critical and finding.fails)) if holds]
     text = Text(f"{sign} {finding.verdict.replace('_', ' ')}", style="dim" if finding.dry_run else colour)
     return text.append(f"\n  {', '.join(marks)}", style="dim") if marks else text
 

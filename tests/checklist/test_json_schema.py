@@ -17,7 +17,7 @@ from tests.goldens import assert_golden
 
 ROOT = Path(__file__).parents[2]
 TEMPLATE = ROOT / "anomaly" / "templates" / "checklist.yaml"
-TEMPLATE_ENVIRON = {"PROMETHEUS_URL": "http://127.0.0.1:9090", "HOOK_URL": "http://127.0.0.1/hook", "HOOK_SECRET": "for the test"}
+TEMPLATE_ENVIRON = {"PROMETHEUS_URL": "http://127.0.0.1:9090"}
 
 
 @pytest.fixture(scope="module")
