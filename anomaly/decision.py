@@ -6,6 +6,7 @@ The share of harmless releases that may fail, `false_alarms`, is spent once over
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -14,6 +15,7 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
+from anomaly.baseline.robust import Floats
 from anomaly.errors import CollectError
 from anomaly.model import ChangeKind, Correction, Direction, Finding, Flagged, Kpi, Release, ReleaseVerdict, Report, Verdict
 from anomaly.panel import segment_labels
@@ -179,7 +181,7 @@ def _draft(kpi: Kpi, result: Score | None, scored: Scored, i: int, look: Look, w
     """The finding before the family is looked at: `ok`, with a p-value, where the data can carry a verdict."""
     history, observation = scored.history, scored.observation
     before, steps = int(np.isfinite(history.value[i]).sum()), int(observation.present[i].sum())
-    volume = float(np.nansum(observation.volume[i] if observation.ratio[i] else observation.amount[i]))
+    volume = _total(observation.volume[i] if observation.ratio[i] else observation.amount[i])
     about = _about(kpi, segment_labels(scored.keys[i][1]), weight, look.planned, Verdict.INCONCLUSIVE, "")
     draft = replace(about, steps=steps, volume=volume)
     p = None if result is None or before < MIN_HISTORY else _over_the_watch(result.p_bad, look)
@@ -187,13 +189,23 @@ def _draft(kpi: Kpi, result: Score | None, scored: Scored, i: int, look: Look, w
         return _silent(draft, before, p, look)
     hindrance = _hindrance(kpi, result, before, steps, volume, look)
     if hindrance or result is None or result.sizes is None:
-        return replace(draft, p_value=p, reason=hindrance or f"nothing to judge: {steps} of {look.steps} steps present, none with a value")
+        return replace(
+            draft,
+            p_value=p,
+            reason=hindrance or f"nothing to judge: {steps} of {look.steps} steps present, none with a value to compute with",
+        )
     sizes = result.sizes
     return replace(
         draft, verdict=Verdict.OK, p_value=p, kind=result.kind, observed=sizes.observed, expected=sizes.expected, effect=sizes.relative,
         effect_interval=sizes.relative_interval, effect_absolute=sizes.absolute, effect_absolute_interval=sizes.absolute_interval,
         evidence=dict(result.evidence),
     )  # fmt: skip
+
+
+def _total(amounts: Floats) -> float:
+    """Their sum, or the largest number there is."""
+    with np.errstate(over="ignore"):
+        return float(np.clip(np.nansum(amounts), -sys.float_info.max, sys.float_info.max))
 
 
 def _silent(draft: Finding, before: int, p: float | None, look: Look) -> Finding:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 import pandas as pd
 
 from anomaly.errors import UsageError
+from anomaly.model import utc
 from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE, assemble
 
 MOST_ROWS = 2_000_000
@@ -31,6 +32,17 @@ def panel_of(series: pd.Series | pd.DataFrame, denominators: pd.Series | pd.Data
     return assemble(columns, pd.DatetimeIndex(values.index)).reindex(index), step
 
 
+def moment(value: datetime | str, what: str) -> datetime:
+    """`value` (a pandas Timestamp and ISO-8601 text are fine) in UTC; raises UsageError for anything but a time with a zone."""
+    try:
+        given = pd.to_datetime(value)
+    except (TypeError, ValueError):
+        given = None
+    if not isinstance(given, datetime) or pd.isna(given):
+        raise UsageError(f"{what} is {value!r}; give a datetime with a time zone")
+    return utc(pd.Timestamp(given).to_pydatetime(), what)
+
+
 def frame_of(series: pd.Series | pd.DataFrame, what: str) -> pd.DataFrame:
     """A frame of floats with text columns, a UTC index, sorted."""
     frame = series.to_frame("kpi" if series.name is None else series.name) if isinstance(series, pd.Series) else series
@@ -44,15 +56,16 @@ def frame_of(series: pd.Series | pd.DataFrame, what: str) -> pd.DataFrame:
         raise UsageError(
             f"{what} has more than one row at {frame.index[frame.index.duplicated()][0].isoformat()}; keep or add them up first"
         )
-    if frame.columns.has_duplicates:
-        raise UsageError(f"{what} has more than one column {frame.columns[frame.columns.duplicated()][0]!r}")
+    names = pd.Index([str(name) for name in frame.columns])
+    if names.has_duplicates:
+        raise UsageError(f"{what} has more than one column {names[names.duplicated()][0]!r}")
     if frame.shape[1] == 0:
         raise UsageError(f"{what} has no columns")
     try:
         numbers = frame.astype("float64")
     except (TypeError, ValueError) as error:
         raise UsageError(f"{what} has values that are not numbers: {error}") from None
-    numbers.columns = [str(name) for name in frame.columns]
+    numbers.columns = names
     numbers.index = frame.index.tz_convert("UTC").as_unit("ns")
     return numbers.sort_index()
 
@@ -69,7 +82,7 @@ def regular(index: pd.DatetimeIndex) -> tuple[pd.DatetimeIndex, timedelta]:
         raise UsageError(
             f"rows lie on no regular grid: most are {pd.Timedelta(step)} apart, {index[off][0].isoformat()} lies between; resample them"
         )
-    whole = pd.date_range(index[0], index[-1], freq=pd.Timedelta(step), unit="ns")
-    if len(whole) > MOST_ROWS:
-        raise UsageError(f"the rows span {len(whole):,} steps of {pd.Timedelta(step)}, more than {MOST_ROWS:,}; choose a wider step")
-    return whole, pd.Timedelta(step).to_pytimedelta()
+    count = int(stamps[-1] - stamps[0]) // step + 1
+    if count > MOST_ROWS:
+        raise UsageError(f"the rows span {count:,} steps of {pd.Timedelta(step)}, more than {MOST_ROWS:,}; choose a wider step")
+    return pd.DatetimeIndex(pd.date_range(index[0], periods=count, freq=pd.Timedelta(step), unit="ns")), pd.Timedelta(step).to_pytimedelta()

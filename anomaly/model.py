@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from anomaly.errors import UsageError
 
@@ -138,7 +140,8 @@ class Kpi:
     both are counts. `tolerance` is relative to the expected value, `floor` in the KPI's unit: a change must exceed both to
     matter. `usage` weighs the KPI: a number, or a query whose total over the baseline window is the weight. `by` names the
     labels that split it into segments. `min_volume` is the least total of the denominator over the observation window
-    (of the KPI itself without a denominator). A rate is declared by `per` and becomes a count per step.
+    (of the KPI itself without a denominator). A rate is declared by `per` and becomes a count per step. Raises UsageError for a
+    tolerance, floor or volume that is negative or not a number.
     """
 
     name: str
@@ -157,6 +160,11 @@ class Kpi:
     empty: Empty = Empty.MISSING
     per: timedelta | None = None
     dry_run: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("tolerance", "floor", "min_volume"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise UsageError(f"{name} of {self.name!r} is {getattr(self, name)}; it must be a number of at least 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,9 +197,15 @@ class Windows:
 
 @dataclass(frozen=True, slots=True)
 class Calendar:
-    """The users' clock: `timezone` is an IANA name."""
+    """The users' clock: `timezone` is an IANA name; raises UsageError for an unknown one."""
 
     timezone: str = "UTC"
+
+    def __post_init__(self) -> None:
+        try:
+            ZoneInfo(self.timezone)
+        except (KeyError, ValueError, OSError):  # not found, not a name, not a zone file
+            raise UsageError(f"timezone is {self.timezone!r}; use an IANA name like Europe/Berlin") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from anomaly.baseline.seasonal import SeasonalBaseline
 from anomaly.contracts import Collected
 from anomaly.decision import MIN_HISTORY, Look, decide, unanswered, unjudged, verdict
 from anomaly.errors import CollectError, UsageError
-from anomaly.frames import panel_of
+from anomaly.frames import moment, panel_of
 from anomaly.model import Calendar, Correction, Direction, Finding, Kpi, NoData, Release, Report, Window
 from anomaly.panel import assemble, grid, prepare
 from anomaly.plan import Plan, plan
@@ -250,19 +250,22 @@ def check(
     >>> print(report.verdict, report.findings[0].verdict, report.findings[0].onset == index[928])
     fail regressed True
     """
-    finished = None if finished_at is None else _moment(finished_at)
-    release = Release(_moment(released_at), finished)
+    released = moment(released_at, "released_at")
+    release = Release(released, None if finished_at is None else moment(finished_at, "finished_at"))
+    settings = Settings(Calendar(timezone), false_alarms, _word(Correction, correction, "correction"))
     panel, step = panel_of(series, denominators)
-    bad, missing = _word(Direction, direction, "direction"), _word(NoData, no_data, "no_data")
-    names = [str(name) for name in panel.columns.get_level_values("kpi").unique()]
-    below = [None if denominators is None else name for name in names]
     kpis = [
-        Kpi(name, query=name, denominator=ratio, direction=bad, tolerance=tolerance, floor=floor, no_data=missing)
-        for name, ratio in zip(names, below, strict=True)
-    ]
+        Kpi(
+            name, query=name, denominator=None if denominators is None else name, direction=_word(Direction, direction, "direction"),
+            tolerance=tolerance, floor=floor, no_data=_word(NoData, no_data, "no_data"),
+        )
+        for name in panel.columns.get_level_values("kpi").unique()
+    ]  # fmt: skip
     first, end = panel.index[0].to_pydatetime(), panel.index[-1].to_pydatetime() + step
+    if warmup < timedelta(0):
+        raise UsageError(f"warmup is {warmup}; it must not be negative")
     begins = release.finished + warmup
-    over = _moment(until) if until is not None else end if watch is None else begins + watch
+    over = moment(until, "until") if until is not None else end if watch is None else begins + watch
     if release.started_at >= end:
         raise UsageError(
             f"released_at {stamp(release.started_at)} is not before the end of the series, {stamp(end)}: there is nothing to judge"
@@ -271,14 +274,7 @@ def check(
         raise UsageError(f"nothing is left to watch: it would begin at {stamp(begins)} and end at {stamp(over)}")
     baseline = Window(min(first, release.started_at - step), release.started_at)
     spans = Plan(baseline, begins, over, over if until is not None else min(end, over), until is not None or end >= over)
-    spent = _word(Correction, correction, "correction")
-    made = {"anomaly": version("release-anomaly")}
-    return judge(Collected(panel), kpis, release, spans, step, Settings(Calendar(timezone), false_alarms, spent), made)
-
-
-def _moment(moment: datetime) -> datetime:
-    """A plain datetime, also of a pandas Timestamp."""
-    return pd.Timestamp(moment).to_pydatetime()
+    return judge(Collected(panel), kpis, release, spans, step, settings, {"anomaly": version("release-anomaly")})
 
 
 def _word(words: type[W], text: str, what: str) -> W:

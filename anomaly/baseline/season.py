@@ -153,13 +153,17 @@ def _medians(folded: Floats) -> tuple[Floats, Floats]:
 
 def _whole(profiles: Floats, half: int) -> Floats:
     """Profiles smoothed around the clock, holes filled from their neighbours, and from 0 where there are none."""
+    out = smooth_cyclic(profiles, half)
     known = np.isfinite(profiles)
-    if known.all():
-        return smooth_cyclic(profiles, half)
-    share = smooth_cyclic(known.astype(float), max(half, 1))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        smooth = np.where(share > 0, smooth_cyclic(np.where(known, profiles, 0.0), max(half, 1)) / share, np.nan)
-    return np.where(np.isfinite(smooth), smooth, np.nan_to_num(median(smooth))[..., None])
+    holey = ~known.reshape(len(profiles), -1).all(axis=1)
+    if holey.any():
+        known, some = known[holey], max(half, 1)
+        share = smooth_cyclic(known.astype(float), some)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            smooth = np.where(share > 0, smooth_cyclic(np.where(known, profiles[holey], 0.0), some) / share, np.nan)
+        out = out.copy()
+        out[holey] = np.where(np.isfinite(smooth), smooth, np.nan_to_num(median(smooth))[..., None])
+    return out
 
 
 def _blocks(values: Floats, length: int) -> Floats:

@@ -29,7 +29,8 @@ class Baseline:
     """What the history says about any later step; matrices have a row per series in the order of `keys`.
 
     A value is transformed, freed of `season` and `level`, and divided by `spread` × the hour's own share of it (× the
-    noise of its denominator): the residual, about standard normal. `phi` whitens it. `residual` and `innovation` are those
+    noise of its denominator): the residual, about standard normal. `few` marks series of few events, whose level is
+    a mean. `phi` whitens the residual. `residual` and `innovation` are those
     of the history itself, each predicted without its own day, with `known` where they exist.
     """
 
@@ -39,6 +40,7 @@ class Baseline:
     history: pd.DatetimeIndex
     scale: Floats
     floor: Floats
+    few: Bools
     season: Season
     level: Floats
     spread: Floats
@@ -74,6 +76,10 @@ class SeasonalBaseline:
 
     def fit(self, history: pd.DataFrame, _kpis: Sequence[Kpi], calendar: Calendar, /) -> Baseline:
         """The baseline of every series of `history` (at least two rows); series without any sample get NaN throughout."""
+        with np.errstate(all="ignore"):
+            return self._fitted(history, calendar)
+
+    def _fitted(self, history: pd.DataFrame, calendar: Calendar) -> Baseline:
         step = step_of(history)
         series = block(history)
         index = pd.DatetimeIndex(history.index)
@@ -113,7 +119,7 @@ class SeasonalBaseline:
         z = np.where(whole, raw / sigma_z[:, None] - centre[:, None], 0.0)
         z_hours = _hours(z, whole, when, days, step, DAYS_INNOVATION)
         return Baseline(
-            keys=series.keys, step=step, timezone=calendar.timezone, history=index, scale=scale, floor=floor, season=learned,
+            keys=series.keys, step=step, timezone=calendar.timezone, history=index, scale=scale, floor=floor, few=few, season=learned,
             level=level, spread=safe * again, hours=hours, volume_noise=noise_of_volume, phi=phi, innovation_centre=centre,
             innovation_spread=sigma_z, innovation_hours=z_hours, seasonal=seasonal, residual=x,
             innovation=z / by_hour(z_hours, when.hour), known=whole,

@@ -18,7 +18,8 @@ from anomaly.baseline.seasonal import Baseline
 from anomaly.baseline.transform import Scale, back, forward
 from anomaly.model import Direction
 from anomaly.panel import Block
-from anomaly.scoring.replay import spread_of
+from anomaly.scoring.replay import from_normal_score, needed_score, spread_of
+from anomaly.scoring.significance import Law
 from anomaly.scoring.timeline import Timeline, origins
 
 PRIOR = 4.0  # windows' worth of belief in the spread that the autoregression implies
@@ -52,6 +53,8 @@ class Effect:
         if self.link == Scale.IDENTITY:
             absolute = move * self.unit
             return (absolute / abs(self.expected) if self.expected != 0 else None), absolute
+        if self.expected == 0:
+            return None, 0.0
         relative = math.expm1(min(move, LARGEST_LOG)) if self.link == Scale.LOG else max(1 + move, 0.0) ** 2 - 1
         return relative, relative * self.expected
 
@@ -61,9 +64,10 @@ class Effect:
 
     def detectable(self, level: float, direction: Direction, tolerance: float, floor: float) -> tuple[float | None, float]:
         """Smallest change of level, relative and absolute, that is found in four of five releases at this `level`."""
-        sides = 2 if direction is Direction.EITHER else 1
         sign = -1 if direction is Direction.DOWN else 1
-        _, significant = self.size(sign * (float(stdtrit(self.freedom, 1 - level / sides)) + POWER) * self.error)
+        law = Law.BOTH_WAYS if direction is Direction.EITHER else Law.ONE_WAY
+        needed = from_normal_score(needed_score(level, law), self.freedom)
+        _, significant = self.size(sign * (needed + POWER) * self.error)
         _, margin = self.size(sign * (self.half_width() + POWER * self.error))
         tolerated = max(tolerance * abs(self.expected), floor)
         absolute = max(abs(significant), tolerated + abs(margin) if tolerated > 0 else 0.0)
@@ -75,7 +79,8 @@ class Effects:
     """The effects of all series `(series,)`, see `Effect`, and their points `(series, steps of the observation)`.
 
     `lag` is how many steps before the release the expected level is that of (0: the whole history), `at` the expected value of
-    each step, `lower` and `upper` its 99 % band, `z` the observed value's distance from it in standard deviations.
+    each step, `lower` and `upper` its 99 % band, `z` the observed value's distance from it in standard deviations, one of
+    which is `width` on the transformed scale.
     """
 
     observed: Floats
@@ -90,6 +95,7 @@ class Effects:
     lower: Floats
     upper: Floats
     z: Floats
+    width: Floats
 
     def of(self, i: int) -> Effect:
         """The effect of series `i`."""
@@ -117,7 +123,7 @@ def estimate(base: Baseline, series: Block, line: Timeline, index: pd.DatetimeIn
         anchor = anchors(line, origin, lag)
         observed, expected = totals.means(origin, after, anchor * base.spread[:, None])
         move = _linked(observed, expected, link, unit)
-        centre, error, freedom = _null(move, origin, after, parametric)
+        centre, error, freedom = _null(move, origin, after, parametric, base.few)
         fresh = {
             "observed": observed[:, -1], "expected": expected[:, -1], "move": move[:, -1], "anchor": anchor[:, -1],
             "centre": centre, "error": error, "freedom": freedom, "lag": np.full(len(link), float(lag)),
@@ -139,7 +145,7 @@ def estimate(base: Baseline, series: Block, line: Timeline, index: pd.DatetimeIn
         observed=best["observed"], expected=corrected, link=link, unit=unit, move=best["move"] - best["centre"],
         error=best["error"], freedom=best["freedom"], lag=best["lag"].astype(int), at=natural(shifted),
         lower=natural(shifted + low[:, None] * width), upper=natural(shifted + high[:, None] * width),
-        z=(forward(series.value[:, n:], base.scale, base.floor) - shifted) / width,
+        z=(forward(series.value[:, n:], base.scale, base.floor) - shifted) / width, width=width,
     )  # fmt: skip
 
 
@@ -211,7 +217,8 @@ def _unlinked(expected: Floats, centre: Floats, link: Floats, unit: Floats) -> F
     )
 
 
-def _null(move: Floats, origin: Ints, after: int, parametric: Floats) -> tuple[Floats, Floats, Floats]:
+def _null(move: Floats, origin: Ints, after: int, parametric: Floats, few: Bools) -> tuple[Floats, Floats, Floats]:
+    """Centre, standard error and degrees of freedom of the placebo moves; few events have no middle, but their mean is right."""
     past = move[:, :-1]
     known = np.isfinite(past)
     size = known.sum(axis=1)
@@ -223,6 +230,7 @@ def _null(move: Floats, origin: Ints, after: int, parametric: Floats) -> tuple[F
     rows = np.arange(len(past))
     top = np.maximum(size - 1, 0)
     centre = np.where(size > 0, (ranked[rows, top // 2] + ranked[rows, (top + 1) // 2]) / 2, 0.0) * np.minimum(1, windows / 10)
+    centre[few] = 0.0
     away = np.sort(np.abs(past - centre[:, None]), axis=1)
     seen = np.nan_to_num(spread_of(away[None], size[None])[0])
     error = np.sqrt((windows * seen**2 + PRIOR * parametric**2) / (windows + PRIOR)) * np.sqrt(1 + 1 / np.maximum(windows, 1))

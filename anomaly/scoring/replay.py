@@ -13,6 +13,7 @@ import numpy as np
 
 from anomaly.baseline.robust import Floats
 from anomaly.scoring.questions import LEVELS, LOCAL, Family, Question, Side
+from anomaly.scoring.significance import Law, needed
 from anomaly.scoring.timeline import Timeline, origins
 
 PRIOR = 4.0  # windows' worth of belief in the next shorter window's spread
@@ -32,23 +33,24 @@ SLOPE = -0.1  # how the spread usually changes with the window, as a power of it
 LEAST = {Family.SPREAD: 0.35, Family.SPREAD_BEFORE: 0.35, Family.HIGH: 0.35, Family.LOW: 0.35}  # × size ** -1/2
 LEAST_LEVEL = 0.05
 LEAST_PLACEBOS = 3
+TOGETHER = 0.15  # of the questions see a change of level as clearly as the clearest does
+LARGEST_LOG = 700.0
 DAMPED_FROM, DAMPING, LEAST_DAMPED = 1.5, 0.3, 0.4  # scores from which a local claim is held against the level, how strongly, how far
 TINY = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Normal scores `(questions, series)` of the release, positive = upwards or more; `down` is the score of the other way."""
+    """Normal scores `(questions, series)` of the release, positive = upwards or more; NaN where there is no answer."""
 
     questions: tuple[Question, ...]
     up: Floats
-    down: Floats
 
 
 def scores(line: Timeline, questions: list[Question]) -> Scores:
-    """Every question's answer at the release as a normal score in both directions; NaN where it can't be said."""
+    """Every question's answer at the release as a normal score."""
     if not questions:
-        return Scores((), *np.empty((2, 0, len(line.x))))
+        return Scores((), np.empty((0, len(line.x))))
     origin = origins(line.before)
     answers = np.stack([q.answers for q in questions])
     past, real = answers[:, :, :-1], answers[:, :, -1]
@@ -73,9 +75,7 @@ def scores(line: Timeline, questions: list[Question]) -> Scores:
         up = normal_score(np.where(moved > 0, moved / above, moved / below), freedom)
     usable = np.isfinite(real) & (size >= LEAST_PLACEBOS)
     up = np.where(usable, up, np.nan)
-    up = _damp(questions, up)
-    down = np.where(np.array([q.side is Side.BOTH for q in questions])[:, None], -up, np.nan)
-    return Scores(tuple(questions), up, down)
+    return Scores(tuple(questions), _damp(questions, up))
 
 
 def _centres(questions: list[Question], past: Floats, size: np.ndarray, windows: Floats) -> Floats:
@@ -161,6 +161,17 @@ def _damp(questions: list[Question], up: Floats) -> Floats:
 def normal_score(t: Floats, freedom: Floats) -> Floats:
     """Student's t as a normal score (Wallace 1959)."""
     return np.asarray(np.sign(t) * (8 * freedom + 1) / (8 * freedom + 3) * np.sqrt(freedom * np.log1p(t * t / freedom)))
+
+
+def from_normal_score(z: float, freedom: float) -> float:
+    """Student's t behind a normal score: the inverse of `normal_score`."""
+    plain = z * (8 * freedom + 3) / (8 * freedom + 1)
+    return float(np.sqrt(freedom * np.expm1(min(plain * plain / freedom, LARGEST_LOG))))
+
+
+def needed_score(p: float, law: Law) -> float:
+    """The normal score that a change of level needs for a p-value of `p`, if a share `TOGETHER` of the questions sees it alike."""
+    return float(np.sqrt((needed(p, law) - np.log(TOGETHER)) / MEMORY))
 
 
 def combine(one_sided: Floats) -> Floats:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from anomaly.baseline.robust import Floats
 from anomaly.baseline.seasonal import Baseline
 from anomaly.baseline.transform import Scale
 from anomaly.model import ChangeKind, Direction, Interval, Kpi
@@ -15,15 +16,20 @@ from anomaly.panel import Block, block
 from anomaly.scoring.attribution import KINDS, LAST_PART, LEAST_LAST, Answer, began_before, is_back, is_ramp, lead, onset
 from anomaly.scoring.effect import Effect, Effects, estimate
 from anomaly.scoring.exceptions import Exceptions, exceptions, share_interval, tail
-from anomaly.scoring.questions import LEVELS, Family, ask
+from anomaly.scoring.questions import LEVELS, Family, Side, ask
 from anomaly.scoring.replay import Scores, combine, scores
 from anomaly.scoring.significance import Law, p_value
 from anomaly.scoring.timeline import Timeline, timeline, without_shift
 
-SPREADS = frozenset({Family.SPREAD, Family.SPREAD_BEFORE})
-ABOVE = SPREADS | {Family.HIGH, Family.MISSING, Family.STUCK}  # besides the level, what is bad where up is
-BELOW = SPREADS | {Family.LOW, Family.ZERO, Family.MISSING, Family.STUCK}
+ALWAYS = frozenset({Family.SPREAD, Family.SPREAD_BEFORE, Family.MISSING, Family.STUCK})
+BESIDES = {  # what is bad besides a level that moves the bad way; a spread only if it is wider
+    Direction.UP: ALWAYS | {Family.HIGH},
+    Direction.DOWN: ALWAYS | {Family.LOW, Family.ZERO},
+    Direction.EITHER: ALWAYS | {Family.HIGH, Family.LOW, Family.ZERO},
+}
 MOST_EVIDENCE = 3
+CHANCE = 0.05
+BETTER = 0.1  # p-value of a move in the good direction under which a bad one must stand without it
 MOSTLY, STRONG = 0.5, 2.0  # share of steps, and standard score of missing ones
 SCALES = {Scale.IDENTITY: "as it is", Scale.LOG: "logarithm", Scale.ROOT: "square root"}
 
@@ -77,14 +83,20 @@ class Scored:
 def score(base: Baseline, history: pd.DataFrame, observation: pd.DataFrame, kpis: Sequence[Kpi], gap: int) -> Scored:
     """Score every series of two panels with the same columns and `gap` steps of transition between them.
 
-    `base` is fitted to `history`. Both panels have at least one row.
+    `base` is fitted to `history`. Both panels have at least one row. A series whose numbers are too large to compute with has a
+    score without sizes.
     """
+    with np.errstate(all="ignore"):
+        return _scored(base, history, observation, kpis, gap)
+
+
+def _scored(base: Baseline, history: pd.DataFrame, observation: pd.DataFrame, kpis: Sequence[Kpi], gap: int) -> Scored:
     n = len(history)
     whole = pd.concat([history, observation])
     series, index = block(whole), pd.DatetimeIndex(whole.index)
     line = timeline(base, series, index, n, gap)
     effects = estimate(base, series, line, index)
-    level = without_shift(base, line, effects.z, index)
+    level = without_shift(base, line, effects.z * effects.width, effects.width * _grown(effects), index)
     asked = _Asked(base, series, line, scores(line, ask(line)), scores(level, ask(level)), effects, exceptions(series.value, n))
     directions = {kpi.name: kpi.direction for kpi in kpis}
     later = series.rows(n, len(index))
@@ -121,10 +133,10 @@ class _Asked:
 
     def _varying(self, i: int, direction: Direction) -> Score:
         bad, good = _one_sided(self.answers, i, direction)
-        others = [(question, z) for question, z in _one_sided(self.rest, i, direction)[0] if question.family not in LEVELS]
+        others = [(question, z) for question, z in _upwards(self.rest, i) if question.family in BESIDES[direction]]
         law = Law.BOTH_WAYS if direction is Direction.EITHER else Law.ONE_WAY
         p_bad, p_good, p_other = _together(bad, law), _together(good, Law.LEVEL), _together(others, law)
-        if p_good < p_bad:  # the level moved the good way; only what that does not explain can be bad
+        if p_good < max(p_bad, BETTER):  # the level moved the good way; only what that does not explain can be bad
             bad, p_bad = others, max(p_bad, p_other)
         gaps = self._is_silent(i, bad)
         telling = good if p_good < p_bad else bad
@@ -160,10 +172,12 @@ class _Asked:
         interval = (min(share * size for share in shares), max(share * size for share in shares))
         relative = None if usual == 0 else absolute / abs(usual)
         relative_interval = None if usual == 0 else (interval[0] / abs(usual), interval[1] / abs(usual))
-        last = strange[-max(LEAST_LAST, len(later) // LAST_PART) :]
+        last = max(LEAST_LAST, len(later) // LAST_PART)
+        earlier = strange[:-last]
+        rarely = (1 - earlier.mean()) ** last if len(earlier) else 1.0  # chance of none in the last part, had nothing changed back
         return Score(
             p_bad=p_bad, p_good=p_good, kind=ChangeKind.LEVEL, onset=int(strange.argmax()) if strange.any() else None,
-            back=len(later) >= 2 * LEAST_LAST and not last.any(),
+            back=len(later) >= 2 * LEAST_LAST and not strange[-last:].any() and rarely < CHANCE,
             sizes=Sizes(usual + absolute, usual, relative, relative_interval, absolute, interval),
             evidence={"history steps": int(np.isfinite(self.series.value[i, :n]).sum()), "always": usual, "steps that differ": len(away)},
         )  # fmt: skip
@@ -204,16 +218,19 @@ class _Asked:
         return out
 
 
+def _upwards(answers: Scores, i: int) -> list[Answer]:
+    return [(question, float(z)) for question, z in zip(answers.questions, answers.up[:, i], strict=True) if np.isfinite(z)]
+
+
 def _one_sided(answers: Scores, i: int, direction: Direction) -> tuple[list[Answer], list[Answer]]:
     """The answers of series `i` that point in the bad direction, and those of its level in the good one."""
-    up = [(q, float(z)) for q, z in zip(answers.questions, answers.up[:, i], strict=True) if np.isfinite(z)]
-    down = [(q, float(z)) for q, z in zip(answers.questions, answers.down[:, i], strict=True) if np.isfinite(z)]
+    up = _upwards(answers, i)
+    down = [(question, -z) for question, z in up if question.side is Side.BOTH]
     if direction is Direction.EITHER:
         return up + down, []
     rising, falling = ([answer for answer in each if answer[0].family in LEVELS] for each in (up, down))
-    if direction is Direction.UP:
-        return rising + [answer for answer in up if answer[0].family in ABOVE], falling
-    return falling + [answer for answer in up if answer[0].family in BELOW], rising
+    besides = [answer for answer in up if answer[0].family in BESIDES[direction]]
+    return (rising + besides, falling) if direction is Direction.UP else (falling + besides, rising)
 
 
 def _together(answers: list[Answer], law: Law) -> float:
@@ -223,13 +240,21 @@ def _together(answers: list[Answer], law: Law) -> float:
 
 
 def _sizes(effect: Effect) -> Sizes | None:
-    if not np.isfinite(effect.move):
-        return None
     half = effect.half_width()
     relative, absolute = effect.size(effect.move)
     (low_relative, low), (high_relative, high) = effect.size(effect.move - half), effect.size(effect.move + half)
+    if not np.isfinite([absolute, low, high, effect.observed, effect.expected]).all():
+        return None
     interval = None if low_relative is None or high_relative is None else (low_relative, high_relative)
     return Sizes(effect.observed, effect.expected, relative, interval, absolute, (low, high))
+
+
+def _grown(effects: Effects) -> Floats:
+    """By how much noise is taken to have grown with the level `(series, 1)`: that of counts grows with its root."""
+    with np.errstate(all="ignore"):
+        ratio = effects.observed / effects.expected
+    counts = (effects.link == Scale.ROOT) & np.isfinite(ratio) & (ratio > 1)
+    return np.sqrt(np.where(counts, ratio, 1.0))[:, None]
 
 
 def _points(effects: Effects, later: Block, index: pd.DatetimeIndex) -> pd.DataFrame:

@@ -28,3 +28,11 @@ def p_value(g: Floats, law: Law) -> Floats:
     table, exponent = law.value
     inside = np.exp(np.interp(np.log(np.maximum(g, table[0])), np.log(table), np.log(P)))
     return np.asarray(np.where(g > table[-1], P[-1] * (np.maximum(g, table[-1]) / table[-1]) ** -exponent, inside))
+
+
+def needed(p: float, law: Law) -> float:
+    """The G whose p-value is `p`: the inverse of `p_value`."""
+    table, exponent = law.value
+    if p < P[-1]:
+        return float(table[-1] * (p / P[-1]) ** (-1 / exponent))
+    return float(np.exp(np.interp(-np.log(p), -np.log(P), np.log(table))))

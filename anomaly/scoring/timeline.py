@@ -14,7 +14,7 @@ from anomaly.baseline.transform import forward
 from anomaly.panel import Block
 
 PLACEBOS = 300  # origins, evenly over the history
-LEAST_SMOOTH, SMOOTH_PART = 4, 4  # a shift is followed over a quarter of the observation, at least four steps
+LEAST_SMOOTH, SMOOTH_PART = 5, 4  # a shift is followed over a quarter of the observation, at least five steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +63,24 @@ def timeline(base: Baseline, series: Block, index: pd.DatetimeIndex, before: int
     return Timeline(x, present, z, known, series.value, series.present, base.phi, before, gap)
 
 
-def without_shift(base: Baseline, line: Timeline, off: Floats, index: pd.DatetimeIndex) -> Timeline:
+def without_shift(base: Baseline, line: Timeline, off: Floats, width: Floats, index: pd.DatetimeIndex) -> Timeline:
     """The timeline with the change of level taken out of the observation: what else changed?
 
-    `off` `(series, steps of the observation)` is how far each step is from expected, in standard deviations, unclipped; the shift
-    is its running median, which follows steps and ramps alike.
+    `off` `(series, steps of the observation)` is how far each step is from expected on the transformed scale, `width` one standard
+    deviation there. The shift is a running median: of the steps around, before or after, whichever is nearest, so that it follows a
+    sharp step as well as a ramp.
     """
-    n = line.before
+    n, length = line.before, max(LEAST_SMOOTH, line.after // SMOOTH_PART)
     later = np.where(line.present[:, n:], off, np.nan)
-    smooth = pd.DataFrame(later.T).rolling(max(LEAST_SMOOTH, line.after // SMOOTH_PART), center=True, min_periods=1).median().to_numpy().T
+    frame = pd.DataFrame(later.T)
+    trailing = frame.rolling(length, min_periods=1).median().to_numpy().T
+    leading = frame.iloc[::-1].rolling(length, min_periods=1).median().to_numpy()[::-1].T
+    around = frame.rolling(length | 1, center=True, min_periods=1).median().to_numpy().T
+    choices = np.stack([around, trailing, leading])
+    nearest = np.abs(choices - later).argmin(axis=0)[None]
+    rest = np.take_along_axis(later - choices, nearest, axis=0)[0] / width
     x = line.x.copy()
-    x[:, n:] = np.where(line.present[:, n:], np.clip(later - smooth, -BOUND, BOUND), 0.0)
+    x[:, n:] = np.where(line.present[:, n:], np.clip(rest, -BOUND, BOUND), 0.0)
     z, known = _whitened(base, x, line.present, index, n, line.gap)
     return replace(line, x=x, z=z, known=known)
 

@@ -18,6 +18,7 @@ from tests.goldens import assert_golden
 ROOT = Path(__file__).parents[2]
 TEMPLATE = ROOT / "anomaly" / "templates" / "checklist.yaml"
 TEMPLATE_ENVIRON = {"PROMETHEUS_URL": "http://127.0.0.1:9090"}
+OTHERS = {"STAGING_PROMETHEUS_URL": "http://127.0.0.1", "HOOK_URL": "http://127.0.0.1/hook", "HOOK_SECRET": "for the test"}
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +131,7 @@ def yaml_blocks() -> list[str]:
 
 @pytest.mark.parametrize("text", yaml_blocks())
 def test_the_examples_of_the_reference_load(load_text: Load, text: str) -> None:
-    assert load_text(text, environ={**TEMPLATE_ENVIRON, "STAGING_PROMETHEUS_URL": "http://127.0.0.1"}).service == "shop"
+    assert load_text(text, environ={**TEMPLATE_ENVIRON, **OTHERS}).service == "shop"
 
 
 def test_the_reference_names_every_key() -> None:
