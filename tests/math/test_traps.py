@@ -289,6 +289,31 @@ def test_a_huge_relative_effect_below_the_floor_is_no_regression() -> None:
     assert "within tolerance 10 % and floor 0.05" in finding.reason
 
 
+def changed(kind: str) -> Floats:
+    """20 noisy series that change in another way than by a step."""
+    values = 100 + noise(33, ROWS, COLUMNS)
+    if kind == "spread":
+        values[BEFORE:] = 100 + 4 * (values[BEFORE:] - 100)
+    elif kind == "spikes":
+        values[BEFORE + 3 :: 5] += 12
+    elif kind == "outage":
+        values[BEFORE + 8 :] = 0
+    elif kind == "ramp":
+        values[BEFORE:] += np.linspace(0, 12, WATCHED)[:, None]
+    return values
+
+
+@pytest.mark.parametrize("direction", ["up", "either"])
+@pytest.mark.parametrize("kind", ["spread", "spikes", "ramp"])
+def test_a_change_other_than_a_step_is_found_too(kind: str, direction: str) -> None:
+    assert each(changed(kind), direction=direction).count(Verdict.REGRESSED) >= 0.7 * COLUMNS
+
+
+@pytest.mark.parametrize("direction", ["down", "either"])
+def test_an_outage_is_found(direction: str) -> None:
+    assert each(changed("outage"), direction=direction).count(Verdict.REGRESSED) == COLUMNS
+
+
 def test_a_change_that_began_before_the_release_is_not_blamed_on_it() -> None:
     values = 100 + noise(33, ROWS)
     values[BEFORE - 12 :] += 10
