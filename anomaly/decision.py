@@ -6,7 +6,6 @@ The share of harmless releases that may fail, `false_alarms`, is spent once over
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -86,8 +85,8 @@ def unjudged(kpi: Kpi, weight: float, look: Look, steps: int) -> Finding:
     )
 
 
-def verdict(findings: Sequence[Finding]) -> ReleaseVerdict:
-    """What the findings make of the release; missing evidence is never a pass."""
+def verdict(findings: Sequence[Finding], *, final: bool = True) -> ReleaseVerdict:
+    """What the findings make of the release; missing evidence, or a watch that is not over (`final`), is never a pass."""
     counted = [f for f in findings if not f.dry_run]
     if any(f.fails for f in findings):
         return ReleaseVerdict.FAIL
@@ -95,7 +94,7 @@ def verdict(findings: Sequence[Finding]) -> ReleaseVerdict:
     if any(f.critical for f in errors) or (errors and len(errors) == len(counted)):
         return ReleaseVerdict.ERROR
     judged = [f for f in counted if f.verdict in (Verdict.OK, Verdict.IMPROVED, Verdict.RECOVERED)]
-    return ReleaseVerdict.PASS if judged and not any(f.is_open for f in findings) else ReleaseVerdict.INCONCLUSIVE
+    return ReleaseVerdict.PASS if final and judged and not any(f.is_open for f in findings) else ReleaseVerdict.INCONCLUSIVE
 
 
 class Delivered(Protocol):
@@ -203,9 +202,9 @@ def _draft(kpi: Kpi, result: Score | None, scored: Scored, i: int, look: Look, w
 
 
 def _total(amounts: Floats) -> float:
-    """Their sum, or the largest number there is."""
-    with np.errstate(over="ignore"):
-        return float(np.clip(np.nansum(amounts), -sys.float_info.max, sys.float_info.max))
+    """Their sum; the largest number there is where it is larger."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return float(np.nan_to_num(np.nansum(amounts)))
 
 
 def _silent(draft: Finding, before: int, p: float | None, look: Look) -> Finding:
@@ -259,7 +258,8 @@ def _judge(draft: Finding, result: Score | None, level: float, look: Look, flagg
 def _detectable(result: Score, level: float, finding: Finding, look: Look) -> tuple[float | None, float | None]:
     if result.effect is None:
         return None, None
-    return result.effect.detectable(level * look.share, finding.direction, finding.tolerance, finding.floor)
+    found = result.effect.detectable(level * look.share, finding.direction, finding.tolerance, finding.floor)
+    return found if math.isfinite(found[1]) else (None, None)
 
 
 def _not_the_release(finding: Finding, began: datetime, look: Look) -> Finding:

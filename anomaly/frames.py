@@ -62,6 +62,8 @@ def frame_of(series: pd.Series | pd.DataFrame, what: str) -> pd.DataFrame:
     if frame.shape[1] == 0:
         raise UsageError(f"{what} has no columns")
     try:
+        if any(np.iscomplexobj(frame[name]) for name in frame):
+            raise TypeError("complex numbers")  # noqa: TRY301  said below, with the others
         numbers = frame.astype("float64")
     except (TypeError, ValueError) as error:
         raise UsageError(f"{what} has values that are not numbers: {error}") from None

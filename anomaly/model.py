@@ -222,10 +222,10 @@ class Flagged:
 class Finding:
     """What is said of one KPI and segment. Effects are observed against expected over the observation window.
 
-    `effect` is relative (observed / expected − 1; None where expected is 0), `effect_absolute` in the KPI's unit; the
-    intervals are 95 %. `p_value` is for the bad direction; `level` is the share of `false_alarms` that it had to undercut.
-    `detectable_effect` (absolute: in the KPI's unit) would have been found in four of five releases. `evidence` holds the
-    numbers behind the verdict, in the order of the argument.
+    `effect` is relative (observed / expected − 1; None where expected is 0, or within the noise around 0), `effect_absolute` in
+    the KPI's unit; the intervals are 95 %. `p_value` is for the bad direction; `level` is the share of `false_alarms` that it had
+    to undercut. `detectable_effect` (absolute: in the KPI's unit) would have been found in four of five releases. `evidence`
+    holds the numbers behind the verdict, in the order of the argument.
     """
 
     kpi: str

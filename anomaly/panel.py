@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pandas as pd
@@ -44,8 +44,7 @@ def segment_labels(text: str) -> dict[str, str]:
 
 def align(moment: datetime, step: timedelta) -> datetime:
     """The start of the step that `moment` lies in; steps count from the Unix epoch."""
-    epoch = datetime(1970, 1, 1, tzinfo=moment.tzinfo)
-    return moment - (moment - epoch) % step
+    return moment - (moment - datetime(1970, 1, 1, tzinfo=UTC)) % step
 
 
 def grid(window: Window, step: timedelta) -> pd.DatetimeIndex:

@@ -148,7 +148,7 @@ def judge(
         points = scored.points
     findings = _complete(findings, panel, kpis, usage, look, collected)
     return Report(
-        release=release, verdict=verdict(findings), final=spans.final, findings=findings, points=points,
+        release=release, verdict=verdict(findings, final=spans.final), final=spans.final, findings=findings, points=points,
         baseline=spans.baseline, observation=Window(spans.transition_end, spans.watch_end), step=step,
         false_alarms=settings.false_alarms, made=dict(made),
     )  # fmt: skip

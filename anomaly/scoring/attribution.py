@@ -51,7 +51,7 @@ def onset(line: Timeline, i: int, off: Floats, kind: ChangeKind, question: Quest
     elif question.family is Family.ZERO:
         mark = (later == 0).astype(float)
     elif question.family is Family.STUCK:
-        mark = np.concatenate([[0.0], np.diff(later) == 0])
+        mark = np.concatenate([[0.0], (np.diff(later) == 0) & (later[1:] != 0)])
     elif kind in (ChangeKind.SPREAD, ChangeKind.SPIKES):
         mark = np.abs(bounded) - np.abs(line.x[i, : line.before]).mean()
     else:

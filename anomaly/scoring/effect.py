@@ -49,14 +49,19 @@ class Effect:
     freedom: float
 
     def size(self, move: float) -> tuple[float | None, float]:
-        """Relative (None where expected is 0) and absolute effect that a `move` on the linked scale means."""
+        """Relative and absolute effect that a `move` on the linked scale means; see `_is_relative`."""
         if self.link == Scale.IDENTITY:
             absolute = move * self.unit
-            return (absolute / abs(self.expected) if self.expected != 0 else None), absolute
+            return (absolute / abs(self.expected) if self._is_relative else None), absolute
         if self.expected == 0:
             return None, 0.0
         relative = math.expm1(min(move, LARGEST_LOG)) if self.link == Scale.LOG else max(1 + move, 0.0) ** 2 - 1
         return relative, relative * self.expected
+
+    @property
+    def _is_relative(self) -> bool:
+        """A share of what is expected means nothing where that is 0, or nearer to 0 than the noise of a KPI that has two signs."""
+        return self.expected != 0 and (self.link != Scale.IDENTITY or abs(self.expected) >= self.unit)
 
     def half_width(self) -> float:
         """Half of the 95 % interval on the linked scale."""
@@ -71,7 +76,7 @@ class Effect:
         _, margin = self.size(sign * (self.half_width() + POWER * self.error))
         tolerated = max(tolerance * abs(self.expected), floor)
         absolute = max(abs(significant), tolerated + abs(margin) if tolerated > 0 else 0.0)
-        return (absolute / abs(self.expected) if self.expected != 0 else None), absolute
+        return (absolute / abs(self.expected) if self._is_relative else None), absolute
 
 
 @dataclass(frozen=True, slots=True)

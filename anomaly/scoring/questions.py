@@ -218,7 +218,7 @@ def _counts(line: Timeline, at: _Windows) -> list[Question]:
     """The fullest stretch of missing, zero or repeated values, on the variance-stabilised scale 2 √(count + ½)."""
     value = line.value
     repeated = np.zeros_like(value)
-    repeated[:, 1:] = value[:, 1:] == value[:, :-1]
+    repeated[:, 1:] = (value[:, 1:] == value[:, :-1]) & (value[:, 1:] != 0)  # zeros are a question of their own
     after = line.after
     marks = ((Family.MISSING, (~line.sampled).astype(float)), (Family.ZERO, (value == 0).astype(float)), (Family.STUCK, repeated))
     full = at.fits[-1]

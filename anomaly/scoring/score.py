@@ -13,7 +13,7 @@ from anomaly.baseline.seasonal import Baseline
 from anomaly.baseline.transform import Scale
 from anomaly.model import ChangeKind, Direction, Interval, Kpi
 from anomaly.panel import Block, block
-from anomaly.scoring.attribution import KINDS, LAST_PART, LEAST_LAST, Answer, began_before, is_back, is_ramp, lead, onset
+from anomaly.scoring.attribution import KINDS, LAST_PART, LEAST_LAST, LEVEL_LEADS, Answer, began_before, is_back, is_ramp, lead, onset
 from anomaly.scoring.effect import Effect, Effects, estimate
 from anomaly.scoring.exceptions import Exceptions, exceptions, share_interval, tail
 from anomaly.scoring.questions import LEVELS, Family, Side, ask
@@ -36,7 +36,7 @@ SCALES = {Scale.IDENTITY: "as it is", Scale.LOG: "logarithm", Scale.ROOT: "squar
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How large the change is, relative (None where expected is 0) and in the KPI's unit, with 95 % intervals."""
+    """How large the change is, relative (or None, see `Effect.size`) and in the KPI's unit, with 95 % intervals."""
 
     observed: float
     expected: float
@@ -136,7 +136,7 @@ class _Asked:
         others = [(question, z) for question, z in _upwards(self.rest, i) if question.family in BESIDES[direction]]
         law = Law.BOTH_WAYS if direction is Direction.EITHER else Law.ONE_WAY
         p_bad, p_good, p_other = _together(bad, law), _together(good, Law.LEVEL), _together(others, law)
-        if p_good < max(p_bad, BETTER):  # the level moved the good way; only what that does not explain can be bad
+        if p_good < BETTER and _strongest(good) >= LEVEL_LEADS * _strongest(bad):  # only what a move for the better leaves can be bad
             bad, p_bad = others, max(p_bad, p_other)
         gaps = self._is_silent(i, bad)
         telling = good if p_good < p_bad else bad
@@ -184,9 +184,9 @@ class _Asked:
 
     def _is_silent(self, i: int, bad: list[Answer]) -> bool:
         """Whether missing steps are the strongest sign, or strong while most steps are missing."""
-        missing = max((z for question, z in bad if question.family is Family.MISSING), default=0.0)
+        missing = _strongest([answer for answer in bad if answer[0].family is Family.MISSING])
         mostly = self.line.sampled[i, self.line.before :].mean() < MOSTLY
-        return missing > 0 and (missing == max(z for _, z in bad) or (missing > STRONG and mostly))
+        return missing > 0 and (missing == _strongest(bad) or (missing > STRONG and mostly))
 
     def _p_silence(self, i: int) -> float:
         """How surprising it is that no step of the observation has a value, given how many had none before."""
@@ -231,6 +231,10 @@ def _one_sided(answers: Scores, i: int, direction: Direction) -> tuple[list[Answ
     rising, falling = ([answer for answer in each if answer[0].family in LEVELS] for each in (up, down))
     besides = [answer for answer in up if answer[0].family in BESIDES[direction]]
     return (rising + besides, falling) if direction is Direction.UP else (falling + besides, rising)
+
+
+def _strongest(answers: list[Answer]) -> float:
+    return max((z for _, z in answers), default=0.0)
 
 
 def _together(answers: list[Answer], law: Law) -> float:
