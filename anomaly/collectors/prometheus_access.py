@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import logging
 import re
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -18,6 +20,7 @@ HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?")
 TOKEN = re.compile(r"[\x21-\x7e]+")
 LONGEST_TOKEN = 65_536  # bytes
+log = logging.getLogger(__name__)
 
 
 class Access:
@@ -46,6 +49,9 @@ class Access:
         self.headers, self.ca_file = dict(headers), ca_file
         self._secrets = {*url_secrets(url), *headers.values(), *(text for text in (bearer_token, self._password) if text)}
         self._check()
+        if bearer_token_file is not None and bearer_token_file.exists() and bearer_token_file.stat().st_mode & stat.S_IROTH:
+            # not refused, for mounted secrets of containers are like that
+            log.warning("bearer_token_file %s can be read by everyone on this machine; chmod 600 it", bearer_token_file)
 
     @property
     def secrets(self) -> frozenset[str]:

@@ -573,3 +573,15 @@ def test_time_and_chance_are_no_settings_of_a_checklist() -> None:
     known = registry.built_in_settings(registry.COLLECTORS)["prometheus"]
     assert {"url", "bearer_token_file", "timeout", "budget"} <= set(known)
     assert not PrometheusCollector.outside & set(known)
+
+
+@pytest.mark.parametrize(("mode", "warned"), [(0o600, False), (0o640, False), (0o644, True)])
+def test_a_token_that_everyone_can_read_is_warned_of(mode: int, warned: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:  # noqa: FBT001  a parameter of the table
+    file = tmp_path / "token"
+    file.write_text("hidden-c4nary-token")
+    file.chmod(mode)
+
+    PrometheusCollector(url="http://127.0.0.1:9", bearer_token_file=file)
+
+    assert ("can be read by everyone" in caplog.text) == warned
+    assert "c4nary" not in caplog.text

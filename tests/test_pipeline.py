@@ -1,0 +1,105 @@
+"""From a checklist to a report: several sources, usage by query, one source dead, kept data."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import anomaly
+from anomaly.model import Release, ReleaseVerdict, Report, Verdict
+
+RELEASED = datetime(2025, 6, 3, 9, tzinfo=UTC)
+HISTORY, WATCHED = 7 * 24, 12  # hours
+CHECKLIST = """
+service: shop
+sources:
+  first: {type: files, path: first.csv}
+  second: {type: files, path: second.csv}
+windows: {history: 7d, warmup: 0s, watch: 12h, step: 1h}
+kpis:
+  - {name: orders, source: first, query: orders, usage: visits}
+  - {name: searches, source: second, query: searches, usage: 300}
+"""
+
+
+def write(folder: Path, name: str, **columns: np.ndarray) -> None:
+    index = pd.date_range(RELEASED - timedelta(hours=HISTORY), periods=HISTORY + WATCHED, freq="1h", tz="UTC")
+    pd.DataFrame(columns, index=index.strftime("%Y-%m-%dT%H:%M:%SZ")).to_csv(folder / name, index_label="time")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(7)
+    steps = HISTORY + WATCHED
+    visits = np.full(steps, 5.0)
+    visits[HISTORY:] = 1e6  # what people do after the release is no weight
+    write(tmp_path, "first.csv", orders=rng.normal(100, 3, steps), visits=visits)
+    write(tmp_path, "second.csv", searches=rng.normal(50, 2, steps))
+    (tmp_path / "checklist.yaml").write_text(CHECKLIST)
+    return tmp_path
+
+
+def judged(folder: Path, **options: object) -> Report:
+    checklist = anomaly.load_checklist(folder / "checklist.yaml")
+    now = RELEASED + timedelta(hours=WATCHED + 1)
+    return anomaly.check_release(checklist, Release(RELEASED), now=now, **options)  # type: ignore[arg-type]
+
+
+def test_a_usage_query_weighs_by_its_total_before_the_release(folder: Path) -> None:
+    report = judged(folder)
+
+    assert [finding.weight for finding in report.findings] == [5.0 * HISTORY, 300.0]
+    assert [finding.kpi for finding in report.findings] == ["orders", "searches"]
+    assert report.verdict is ReleaseVerdict.PASS
+
+
+def test_a_dead_source_hides_no_other(folder: Path) -> None:
+    (folder / "second.csv").unlink()
+
+    report = judged(folder)
+
+    assert [finding.verdict for finding in report.findings] == [Verdict.OK, Verdict.ERROR]
+    assert "second.csv" in report.findings[1].reason
+    assert report.verdict is ReleaseVerdict.INCONCLUSIVE
+
+
+def test_all_sources_dead_is_an_error(folder: Path) -> None:
+    for name in ("first.csv", "second.csv"):
+        (folder / name).unlink()
+
+    assert judged(folder).verdict is ReleaseVerdict.ERROR
+
+
+def test_a_usage_query_without_an_answer_leaves_the_kpi_its_least_share(folder: Path) -> None:
+    text = (folder / "checklist.yaml").read_text()
+    (folder / "checklist.yaml").write_text(text.replace("usage: visits", "usage: nobody"))
+
+    report = judged(folder)
+
+    assert report.findings[0].weight == 0.0
+    assert report.findings[0].verdict is Verdict.OK
+    assert report.findings[0].level is not None
+    assert report.findings[0].level == pytest.approx(0.01 * 0.125 / 1.125)
+
+
+def test_kept_data_give_the_same_report(folder: Path) -> None:
+    checklist = anomaly.load_checklist(folder / "checklist.yaml")
+    now = RELEASED + timedelta(hours=WATCHED + 1)
+    collected = anomaly.collect(checklist, Release(RELEASED), now=now)
+
+    again = judged(folder, collected=collected)
+
+    assert again.findings == judged(folder).findings
+
+
+def test_progress_counts_the_queries(folder: Path) -> None:
+    seen: list[tuple[int, int]] = []
+
+    judged(folder, progress=lambda done, total: seen.append((done, total)))
+
+    assert seen[0] == (0, 3)
+    assert seen[-1] == (3, 3)
