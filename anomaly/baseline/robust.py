@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import convolve1d
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -54,6 +55,4 @@ def smooth_cyclic(values: Floats, half: int) -> Floats:
         return values
     kernel = np.hanning(2 * half + 3)[1:-1]
     kernel /= kernel.sum()
-    padded = np.concatenate([values[..., -half:], values, values[..., :half]], axis=-1)
-    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1, axis=-1)
-    return np.asarray(windows @ kernel)
+    return np.asarray(convolve1d(values, kernel, axis=-1, mode="wrap"))

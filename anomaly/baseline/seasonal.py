@@ -201,11 +201,9 @@ def _hours(x: Floats, known: Bools, when: Clock, days: float, step: timedelta, h
     bins = HOURS if step <= timedelta(hours=1) else 8
     slot = (when.hour * bins / HOURS).astype(int)
     size = np.where(known, np.minimum(np.abs(x), 4.0), 0.0)
-    hot = np.zeros((len(slot), bins))
-    hot[np.arange(len(slot)), slot] = 1.0
-    count = known.astype(float) @ hot
+    count, total = (np.stack([np.bincount(slot, row, bins) for row in each]) for each in (known, size))
     overall = size.sum(axis=1, keepdims=True) / np.maximum(known.sum(axis=1, keepdims=True), 1)
-    mean = smooth_cyclic(np.where(count > 0, size @ hot / np.maximum(count, 1), overall), 1)
+    mean = smooth_cyclic(np.where(count > 0, total / np.maximum(count, 1), overall), 1)
     share = np.clip(mean / np.maximum(overall, TINY), 0.2, 5.0) ** (days / (days + half_days))
     share = np.where(overall > 0, np.clip(share, SPREAD_LOW, SPREAD_HIGH), 1.0)
     if bins < HOURS:

@@ -29,6 +29,7 @@ BESIDES = {  # what is bad besides a level that moves the bad way; a spread only
 }
 MOST_EVIDENCE = 3
 CHANCE = 0.05
+DIGITS = 10  # of a p-value: the last bits of a sum depend on how many series are summed beside it
 BETTER = 0.1  # p-value of a move in the good direction under which a bad one must stand without it
 MOSTLY, STRONG = 0.5, 2.0  # share of steps, and standard score of missing ones
 SCALES = {Scale.IDENTITY: "as it is", Scale.LOG: "logarithm", Scale.ROOT: "square root"}
@@ -128,11 +129,11 @@ class _Asked:
             return None
         if not np.isfinite(value[n:]).any():
             return Score(p_bad=self._p_silence(i), gaps=True)
-        silent = self._is_silent(i, _one_sided(self.answers, i, direction)[0])
+        silent = self._is_silent(i, one_sided(self.answers, i, direction)[0])
         return self._constant(i, direction) if self.rare.exact[i] and not silent else self._varying(i, direction)
 
     def _varying(self, i: int, direction: Direction) -> Score:
-        bad, good = _one_sided(self.answers, i, direction)
+        bad, good = one_sided(self.answers, i, direction)
         others = [(question, z) for question, z in _upwards(self.rest, i) if question.family in BESIDES[direction]]
         law = Law.BOTH_WAYS if direction is Direction.EITHER else Law.ONE_WAY
         p_bad, p_good, p_other = _together(bad, law), _together(good, Law.LEVEL), _together(others, law)
@@ -222,7 +223,7 @@ def _upwards(answers: Scores, i: int) -> list[Answer]:
     return [(question, float(z)) for question, z in zip(answers.questions, answers.up[:, i], strict=True) if np.isfinite(z)]
 
 
-def _one_sided(answers: Scores, i: int, direction: Direction) -> tuple[list[Answer], list[Answer]]:
+def one_sided(answers: Scores, i: int, direction: Direction) -> tuple[list[Answer], list[Answer]]:
     """The answers of series `i` that point in the bad direction, and those of its level in the good one."""
     up = _upwards(answers, i)
     down = [(question, -z) for question, z in up if question.side is Side.BOTH]
@@ -240,7 +241,8 @@ def _strongest(answers: list[Answer]) -> float:
 def _together(answers: list[Answer], law: Law) -> float:
     if not answers:
         return 1.0
-    return float(p_value(combine(np.array([[z] for _, z in answers])), law)[0])
+    p = float(p_value(combine(np.array([[z] for _, z in answers])), law)[0])
+    return float(f"{p:.{DIGITS}g}")
 
 
 def _sizes(effect: Effect) -> Sizes | None:

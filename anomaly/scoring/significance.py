@@ -1,9 +1,8 @@
 """From the combined score G to a p-value.
 
 Placebo replay has already done the work of each series, so that the law of G without a release is nearly the same for every
-series; one table per set of questions holds it. It was measured on quiet stretches of real KPIs, and is nearly that of the
-hardest generated kind of quiet series (`restless` in `benchmarks/quiet.py`, whose spread comes and goes), from which the tail is
-taken; on every other kind false alarms are rarer.
+series; one table per set of questions holds it. `benchmarks/calibrate.py` makes it from generated quiet series, half of them
+restless: the spread of real KPIs comes and goes, and that is what is hardest.
 """
 
 from __future__ import annotations
@@ -20,9 +19,9 @@ P = (1.0, 0.75, 0.5, 0.25, 0.1, 0.05, 0.02, 0.01)
 class Law(Enum):
     """G at the probabilities `P`, and the exponent of its tail beyond the last."""
 
-    BOTH_WAYS = ((1e-6, 0.074, 0.141, 0.278, 0.55, 0.90, 1.7, 2.6), 2.3)
-    ONE_WAY = ((1e-6, 0.074, 0.141, 0.278, 0.55, 0.90, 1.7, 2.6), 2.3)
-    LEVEL = ((1e-6, 0.074, 0.141, 0.278, 0.55, 0.90, 1.7, 2.6), 2.3)
+    BOTH_WAYS = ((1e-6, 0.074, 0.123, 0.223, 0.439, 0.685, 1.23, 1.89), 2.1)
+    ONE_WAY = ((1e-6, 0.022, 0.076, 0.201, 0.461, 0.753, 1.23, 1.80), 2.2)
+    LEVEL = ((1e-6, 0.011, 0.060, 0.189, 0.453, 0.735, 1.23, 1.79), 2.2)
 
 
 def p_value(g: Floats, law: Law) -> Floats:

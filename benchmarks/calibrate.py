@@ -1,0 +1,70 @@
+"""The laws of the combined score G on quiet series, for `anomaly/scoring/significance.py`.
+
+    python -m benchmarks.calibrate [SERIES]
+
+Half of the series are restless (their spread comes and goes, as that of real KPIs does), half are of all the other kinds. Prints G
+at the probabilities of the table and the exponent of the tail, for every set of questions. Run it when a question changes.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pandas as pd
+
+from anomaly.baseline.seasonal import SeasonalBaseline
+from anomaly.model import Calendar, Direction
+from anomaly.panel import assemble, block
+from anomaly.scoring.questions import ask
+from anomaly.scoring.replay import combine, scores
+from anomaly.scoring.score import one_sided
+from anomaly.scoring.significance import Law, P
+from anomaly.scoring.timeline import timeline
+from benchmarks.quiet import KINDS
+
+RELEASE = datetime(2025, 6, 7, 10, tzinfo=UTC)  # a Saturday
+SHAPES = (  # step in minutes, steps of history, steps of the watch
+    (5, 7 * 288, 24), (5, 14 * 288, 72), (5, 28 * 288, 72), (5, 28 * 288, 12), (5, 28 * 288, 288),
+    (60, 40 * 24, 24), (60, 60 * 24, 48), (1, 500, 60),
+)  # fmt: skip
+HARDEST = "restless"
+
+
+def main(count: int) -> None:
+    """Print the laws, from `count` restless series and as many others for every shape."""
+    found: dict[Law, list[float]] = {law: [] for law in Law}
+    others = [kind for kind in KINDS if kind != HARDEST]
+    for seed, shape in enumerate(SHAPES):
+        for kind, series in [(HARDEST, count), *((kind, -(-count // len(others))) for kind in others)]:
+            for law, combined in _combined(kind, seed, shape, series):
+                found[law].append(combined)
+    for law, answers in found.items():
+        g = np.array(answers)
+        table = [float(np.quantile(g, 1 - p)) for p in P[1:]]
+        exponent = 1 / np.log(g[g > table[-1]] / table[-1]).mean()  # Hill (1975)
+        entries = ", ".join(f"{each:.3f}" for each in table)
+        sys.stdout.write(f"{law.name} = ((1e-6, {entries}), {exponent:.1f})  # {len(answers):,} answers\n")
+
+
+def _combined(kind: str, seed: int, shape: tuple[int, int, int], count: int) -> Iterator[tuple[Law, float]]:
+    minutes, before, after = shape
+    step = timedelta(minutes=minutes)
+    index = pd.DatetimeIndex(pd.date_range(RELEASE - before * step, periods=before + after, freq=step, unit="ns"))
+    values = KINDS[kind](np.random.default_rng([seed, *kind.encode()]), index, (len(index), count))
+    panel = assemble({(f"k{i}", "", "value"): values[:, i] for i in range(count)}, index)
+    base = SeasonalBaseline().fit(panel.iloc[:before], [], Calendar())
+    line = timeline(base, block(panel), index, before, 0)
+    answers = scores(line, ask(line))
+    for i in range(count):
+        both, _ = one_sided(answers, i, Direction.EITHER)
+        up, falling = one_sided(answers, i, Direction.UP)
+        down, rising = one_sided(answers, i, Direction.DOWN)
+        for law, each in ((Law.BOTH_WAYS, both), (Law.ONE_WAY, up), (Law.ONE_WAY, down), (Law.LEVEL, falling), (Law.LEVEL, rising)):
+            yield law, float(combine(np.array([[z] for _, z in each]))[0])
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 300)
