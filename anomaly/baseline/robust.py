@@ -13,6 +13,7 @@ Bools = NDArray[np.bool_]
 Ints = NDArray[np.intp]
 
 MAD_TO_SIGMA = 1.4826  # 1 / Φ⁻¹(3/4)
+ROUNDING = 1e-9
 RANGE_TO_SIGMA = 3.29  # 5–95 % range of a normal distribution in standard deviations
 
 
@@ -23,12 +24,20 @@ def median(values: Floats) -> Floats:
         return np.nanmedian(values, axis=-1)
 
 
+def mostly_tied(values: Floats) -> Bools:
+    """Which rows have half of their values at their median, up to rounding: their MAD is 0, or nothing but rounding."""
+    away = np.abs(values - median(values)[..., None])
+    with np.errstate(invalid="ignore"):
+        largest = np.where(np.isfinite(away), away, 0.0).max(axis=-1)
+        return np.asarray(~(median(away) > ROUNDING * largest))
+
+
 def spread(values: Floats) -> Floats:
     """Standard deviation of each row, robustly: MAD; where that is 0 the 5–95 % range; where that is 0 too, the plain one."""
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore", RuntimeWarning)
         out = MAD_TO_SIGMA * np.nanmedian(np.abs(values - np.nanmedian(values, axis=-1, keepdims=True)), axis=-1)
-        flat = ~(out > 0)
+        flat = mostly_tied(values)
         if flat.any():
             low, high = np.nanpercentile(values[flat], [5, 95], axis=-1)
             by_range = (high - low) / RANGE_TO_SIGMA

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from anomaly.baseline import noise, season, transform
-from anomaly.baseline.robust import Bools, Floats, median, smooth_cyclic, spread
+from anomaly.baseline.robust import Bools, Floats, median, mostly_tied, smooth_cyclic, spread
 from anomaly.baseline.season import Clock, Season
 from anomaly.model import Calendar, Kpi
 from anomaly.panel import Block, block, step_of
@@ -205,7 +205,8 @@ def _hours(x: Floats, known: Bools, when: Clock, days: float, step: timedelta, h
     overall = size.sum(axis=1, keepdims=True) / np.maximum(known.sum(axis=1, keepdims=True), 1)
     mean = smooth_cyclic(np.where(count > 0, total / np.maximum(count, 1), overall), 1)
     share = np.clip(mean / np.maximum(overall, TINY), 0.2, 5.0) ** (days / (days + half_days))
-    share = np.where(overall > 0, np.clip(share, SPREAD_LOW, SPREAD_HIGH), 1.0)
+    varies = (overall > 0) & ~mostly_tied(np.where(known, x, np.nan))[:, None]  # where most steps are alike the hours say nothing
+    share = np.where(varies, np.clip(share, SPREAD_LOW, SPREAD_HIGH), 1.0)
     if bins < HOURS:
         return np.asarray(np.repeat(share, HOURS // bins, axis=1))
     return np.asarray(share)
