@@ -184,7 +184,7 @@ def _could_not_judge(report: Report) -> str:
     without = _unjudged(report) or [finding for finding in ordered(report.findings) if finding.verdict in UNJUDGED]
     if not without:
         return "nothing was judged"
-    rest = len(report.findings) - len(without)
+    rest = sum(finding.verdict not in UNJUDGED for finding in report.findings)
     text = _worst_and_more([finding_line(finding, report.release) for finding in without])
     return f"{text}; nothing bad found in the other {rest}" if rest else text
 

@@ -86,6 +86,12 @@ def test_an_early_look_names_a_source_that_died() -> None:
     assert line.startswith("INCONCLUSIVE  nothing so far, 12 of 72 steps (4 KPIs); search latency error: prometheus answered 400")
 
 
+def test_a_dry_run_that_could_not_be_judged_is_no_good_news() -> None:
+    line = headline(report(ReleaseVerdict.ERROR, REFUSED, replace(REFUSED, kpi="orders", dry_run=True)))
+    assert line.startswith("ERROR  search latency error: ")
+    assert "nothing bad found" not in line
+
+
 def test_an_inconclusive_release_says_what_could_not_be_judged_and_why() -> None:
     line = headline(report(ReleaseVerdict.INCONCLUSIVE, LATENCY, NEW_SEGMENT))
     assert line == (
