@@ -28,10 +28,9 @@ TINY = 1e-12
 class Baseline:
     """What the history says about any later step; matrices have a row per series in the order of `keys`.
 
-    A value is transformed, freed of `season` and `level`, and divided by `spread` × the hour's own share of it (× the
-    noise of its denominator): the residual, about standard normal. `few` marks series of few events, whose level is
-    a mean. `phi` whitens the residual. `residual` and `innovation` are those
-    of the history itself, each predicted without its own day, with `known` where they exist.
+    A value is transformed, freed of `season` and `level`, and divided by `spread` × the hour's own share of it (× the noise of
+    its denominator): the residual, about standard normal. `few` marks series of few events, whose level is a mean. `phi` whitens
+    the residual. `seasonal` and `residual` are those of the `history` itself, each step predicted without its own day.
     """
 
     keys: tuple[tuple[str, str], ...]
@@ -52,13 +51,10 @@ class Baseline:
     innovation_hours: Floats
     seasonal: Floats
     residual: Floats
-    innovation: Floats
-    known: Bools
 
     def clock(self, index: pd.DatetimeIndex) -> Clock:
         """Where the rows of `index` lie in the users' day and week."""
-        when = season.clock(index, self.step.total_seconds(), self.timezone)
-        return when
+        return season.clock(index, self.step.total_seconds(), self.timezone)
 
     def location(self, index: pd.DatetimeIndex) -> Floats:
         """Expected value on the transformed scale, `(series, time)`."""
@@ -122,7 +118,6 @@ class SeasonalBaseline:
             keys=series.keys, step=step, timezone=calendar.timezone, history=index, scale=scale, floor=floor, few=few, season=learned,
             level=level, spread=safe * again, hours=hours, volume_noise=noise_of_volume, phi=phi, innovation_centre=centre,
             innovation_spread=sigma_z, innovation_hours=z_hours, seasonal=seasonal, residual=x,
-            innovation=z / by_hour(z_hours, when.hour), known=whole,
         )  # fmt: skip
 
 
