@@ -252,12 +252,12 @@ def check(
     """
     released = moment(released_at, "released_at")
     release = Release(released, None if finished_at is None else moment(finished_at, "finished_at"))
-    settings = Settings(Calendar(timezone), false_alarms, _word(Correction, correction, "correction"))
+    settings = Settings(Calendar(timezone), false_alarms, word(Correction, correction, "correction"))
     panel, step = panel_of(series, denominators)
     kpis = [
         Kpi(
-            name, query=name, denominator=None if denominators is None else name, direction=_word(Direction, direction, "direction"),
-            tolerance=tolerance, floor=floor, no_data=_word(NoData, no_data, "no_data"),
+            name, query=name, denominator=None if denominators is None else name, direction=word(Direction, direction, "direction"),
+            tolerance=tolerance, floor=floor, no_data=word(NoData, no_data, "no_data"),
         )
         for name in panel.columns.get_level_values("kpi").unique()
     ]  # fmt: skip
@@ -277,7 +277,8 @@ def check(
     return judge(Collected(panel), kpis, release, spans, step, settings, {"anomaly": version("release-anomaly")})
 
 
-def _word(words: type[W], text: str, what: str) -> W:
+def word(words: type[W], text: str, what: str) -> W:
+    """The member of `words` that `text` names; raises UsageError that lists them."""
     try:
         return words(text)
     except ValueError:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +11,7 @@ import typer
 
 from anomaly.checklist import Checklist
 from anomaly.cli.judging import Case, gather, known_kpis
-from anomaly.cli.options import ChecklistPath, Environment, FinishedAt, From, Logs, ReleasedAt, Until, Verbose, Version
+from anomaly.cli.options import ChecklistPath, Environment, FinishedAt, From, Logs, Output, ReleasedAt, Until, Verbose, Version
 from anomaly.cli.release import Words, opened
 from anomaly.cli.session import ExitCode, LogFormat, Session, log
 from anomaly.errors import UsageError
@@ -20,13 +19,6 @@ from anomaly.errors import UsageError
 if TYPE_CHECKING:
     from anomaly.contracts import Receipt, Sink
     from anomaly.model import Report
-
-
-class Output(StrEnum):
-    """How the answer is written."""
-
-    TABLE = "table"
-    JSON = "json"
 
 
 def check(

@@ -77,15 +77,15 @@ def known_kpis(checklist: Checklist, names: Sequence[str]) -> None:
 
 
 @contextmanager
-def progress_bar(session: Session) -> Iterator[Progress | None]:
-    """A bar on stderr while sources are asked, where somebody watches."""
+def progress_bar(session: Session, doing: str = "asking the sources") -> Iterator[Progress | None]:
+    """A bar on stderr while something is done, where somebody watches."""
     if not session.is_interactive():
         yield None
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    columns = (TextColumn("asking the sources"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn(doing), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

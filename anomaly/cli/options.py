@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from anomaly.cli.session import LogFormat, Session
+
+
+class Output(StrEnum):
+    """How the answer is written."""
+
+    TABLE = "table"
+    JSON = "json"
 
 
 def _log_format(context: typer.Context, value: LogFormat) -> LogFormat:

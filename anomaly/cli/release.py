@@ -38,8 +38,8 @@ def right_now() -> datetime:
 def release_of(checklist: Checklist, words: Words, now: datetime) -> Release:
     """The release that is meant; raises UsageError, for a moment in the future, too."""
     return Release(
-        started_at=_past("--released-at", words.released_at, now),
-        finished_at=None if words.finished_at is None else _past("--finished-at", words.finished_at, now),
+        started_at=past("--released-at", words.released_at, now),
+        finished_at=None if words.finished_at is None else past("--finished-at", words.finished_at, now),
         service=checklist.service,
         version=words.version,
         environment=checklist.environment,
@@ -50,13 +50,14 @@ def end_of_watch(release: Release, words: Words, now: datetime) -> datetime | No
     """The moment that `--until` names; raises UsageError if it is in the future or not after the release."""
     if words.until is None:
         return None
-    until = _past("--until", words.until, now)
+    until = past("--until", words.until, now)
     if until <= release.finished:
         raise UsageError(f"--until {words.until} is not after the release, which ended at {release.finished.isoformat()}")
     return until
 
 
-def _past(option: str, text: str, now: datetime) -> datetime:
+def past(option: str, text: str, now: datetime) -> datetime:
+    """The moment that an option names; raises UsageError if it is in the future."""
     try:
         moment = parse_moment(text, now=now)
     except UsageError as error:
