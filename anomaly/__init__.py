@@ -2,6 +2,7 @@
 
     report = anomaly.check(series, released_at=…)                 # a pandas Series or DataFrame
     report = anomaly.check_release(checklist, release)            # what `anomaly check` does
+    result = anomaly.backtest(series, watch=…)                    # what the past says of the settings
 
 Names are loaded when first used, so that `import anomaly` costs nothing.
 """
@@ -12,6 +13,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from anomaly.backtesting.result import Backtest, Label, PastRelease
+    from anomaly.backtesting.run import backtest, backtest_checklist
     from anomaly.checklist import Checklist
     from anomaly.checklist import load as load_checklist
     from anomaly.errors import (
@@ -30,13 +33,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AnomalyError",
+    "Backtest",
     "Checklist",
     "ChecklistError",
     "CollectError",
     "Direction",
     "Finding",
     "Kpi",
+    "Label",
     "NoData",
+    "PastRelease",
     "Release",
     "ReleaseVerdict",
     "Report",
@@ -48,6 +54,8 @@ __all__ = [
     "Window",
     "Windows",
     "__version__",
+    "backtest",
+    "backtest_checklist",
     "check",
     "check_release",
     "collect",
@@ -55,6 +63,8 @@ __all__ = [
 ]
 
 HOMES = {
+    "backtesting.result": ("Backtest", "Label", "PastRelease"),
+    "backtesting.run": ("backtest", "backtest_checklist"),
     "checklist": ("Checklist",),
     "errors": ("AnomalyError", "ChecklistError", "CollectError", "RetryableCollectError", "RetryableSinkError", "SinkError", "UsageError"),
     "model": ("Direction", "Finding", "Kpi", "NoData", "Release", "ReleaseVerdict", "Report", "Verdict", "Window", "Windows"),

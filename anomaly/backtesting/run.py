@@ -1,0 +1,227 @@
+"""Placebo releases and past releases replayed, and what that amounts to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from statistics import median
+from typing import TypeVar
+
+import pandas as pd
+
+from anomaly.backtesting.advice import Record, needed_tolerance, record, suggestions, warnings
+from anomaly.backtesting.injection import Key
+from anomaly.backtesting.judging import Bench, Placebo, alarmed, by_key
+from anomaly.backtesting.placebos import evenly, origins
+from anomaly.backtesting.result import Alternative, Backtest, PastRelease, SeriesResult, Setting, Share
+from anomaly.checklist import Checklist
+from anomaly.contracts import Collected
+from anomaly.errors import UsageError
+from anomaly.frames import panel_of
+from anomaly.model import UNJUDGED, Calendar, Correction, Kpi, Release, ReleaseVerdict, Verdict, Windows
+from anomaly.panel import block, prepare, segment_labels, segment_text, step_of
+from anomaly.pipeline import Progress, word
+from anomaly.settings import did_you_mean
+from anomaly.wording import percent
+
+PLACEBOS = 50
+TIMED = 8  # placebo releases at which early looks are taken at a large shift
+FALSE_ALARMS = 2  # of a series, before another tolerance is tried
+T = TypeVar("T")
+Tried = tuple[Setting, Checklist, list[tuple[Placebo, Placebo]]]
+
+
+def backtest_checklist(
+    checklist: Checklist,
+    collected: Collected,
+    *,
+    placebos: int = PLACEBOS,
+    seed: int = 0,
+    releases: Sequence[PastRelease] = (),
+    progress: Progress | None = None,
+) -> Backtest:
+    """Judge placebo releases, injected effects and past `releases` by what was `collected`, as `check_release` would have then.
+
+    The same input gives the same answer. `progress` is told how many of how many parts are done. Raises UsageError for data
+    without rows or fewer than one placebo release.
+    """
+    if placebos < 1:
+        raise UsageError(f"placebos is {placebos}; it must be at least 1")
+    known = collected.panel.notna().any(axis=1).to_numpy()
+    if known.sum() < 2:  # noqa: PLR2004  one row has no step
+        raise UsageError("the data hold no two steps with a value: there is nothing to replay")
+    step_of(collected.panel)
+    windows = checklist.windows
+    start = collected.panel.index[int(known.argmax())].to_pydatetime()
+    end = collected.panel.index[-1].to_pydatetime() + windows.step
+    moments = origins(start, end, windows, placebos, [past.release for past in releases])
+    bench = Bench(checklist, collected, end)
+    timed, tried = evenly(moments, TIMED), bench.variants(moments)
+    count = _Counter(progress, 2 * len(moments) + len(timed) + sum(len(at) for _, _, at in tried) + len(releases))
+
+    quiet = {moment: bench.placebo(moment) for moment in count.each(moments)}
+    found = {moment: bench.found(quiet[moment], seed) for moment in count.each(moments)}
+    times = {moment: bench.times(quiet[moment], seed) for moment in count.each(timed)}
+    others = [
+        (setting, changed, [(quiet[moment], bench.placebo(moment, changed)) for moment in count.each(at)]) for setting, changed, at in tried
+    ]
+    rejudged = tuple(bench.rejudged(past) for past in count.each(releases))
+    results = _results(bench, quiet, found, times, others)
+    return Backtest(
+        placebos=moments, asked=placebos, data=(start, end), history=windows.history, watch=windows.watch, step=windows.step,
+        least_history=min(windows.history, moments[0] - start) if moments else timedelta(0),
+        most_history=min(windows.history, moments[-1] - start) if moments else timedelta(0),
+        false_alarms=checklist.false_alarms,
+        alarms=Share(sum(placebo.report.verdict is ReleaseVerdict.FAIL for placebo in quiet.values()), len(moments)),
+        undecided=sum(placebo.report.verdict in (ReleaseVerdict.INCONCLUSIVE, ReleaseVerdict.ERROR) for placebo in quiet.values()),
+        series=results, releases=rejudged,
+        suggestions=(*suggestions(results, windows), *_tolerances(bench, quiet, results)),
+        made={"checklist": checklist.digest, "seed": str(seed)},
+    )  # fmt: skip
+
+
+def backtest(
+    series: pd.Series | pd.DataFrame,
+    *,
+    watch: timedelta,
+    kpis: Sequence[Kpi] = (),
+    denominators: pd.Series | pd.DataFrame | None = None,
+    history: timedelta | None = None,
+    warmup: timedelta = timedelta(0),
+    false_alarms: float = 0.01,
+    correction: Correction | str = Correction.HOLM,
+    timezone: str = "UTC",
+    placebos: int = PLACEBOS,
+    seed: int = 0,
+    releases: Sequence[PastRelease] = (),
+) -> Backtest:
+    """Judge placebo releases by series at hand, given as to `check`, or by a panel (see `anomaly.panel`).
+
+    `kpis` says of columns, by name, what is bad and what is tolerated; without it every column is a KPI of which any move is bad.
+    `history` (default: half of the rows) is what a release is judged by. Raises UsageError as `check` does.
+
+    >>> import numpy as np, pandas as pd
+    >>> from datetime import timedelta
+    >>> index = pd.date_range("2025-03-01", periods=1200, freq="5min", tz="UTC")
+    >>> latency = pd.Series(np.random.default_rng(1).normal(200, 5, 1200), index, name="latency")
+    >>> result = backtest(latency, watch=timedelta(hours=2), placebos=20)
+    >>> print(result.alarms.hits, result.alarms.of, result.series[0].detectable_effect < 0.05)
+    0 20 True
+    """
+    panel = series if isinstance(series, pd.DataFrame) and isinstance(series.columns, pd.MultiIndex) else None
+    panel, step = panel_of(series, denominators) if panel is None else (panel, step_of(panel))
+    names = tuple(map(str, panel.columns.get_level_values("kpi").unique()))
+    for kpi in kpis:
+        if kpi.name not in names:
+            raise UsageError(f"{kpi.name!r} is no column; use one of {', '.join(names)}{did_you_mean(kpi.name, names)}")
+    asked = tuple(kpis) or tuple(Kpi(name) for name in names)
+    windows = Windows(
+        history=len(panel) // 2 * step if history is None else history,
+        warmup=warmup, watch=watch, step=step, lag=timedelta(0),
+    )  # fmt: skip
+    checklist = Checklist(
+        service="", sources={}, kpis=asked, windows=windows, calendar=Calendar(timezone), false_alarms=false_alarms,
+        correction=word(Correction, correction, "correction"),
+    )  # fmt: skip
+    return backtest_checklist(checklist, Collected(panel), placebos=placebos, seed=seed, releases=releases)
+
+
+class _Counter:
+    """Tells how far the work is."""
+
+    def __init__(self, progress: Progress | None, total: int) -> None:
+        self.progress, self.done, self.total = progress, 0, total
+
+    def each(self, items: Iterable[T]) -> Iterator[T]:
+        for item in items:
+            yield item
+            self.done += 1
+            if self.progress is not None:
+                self.progress(self.done, self.total)
+
+
+def _results(
+    bench: Bench,
+    quiet: Mapping[datetime, Placebo],
+    found: Mapping[datetime, Mapping[Key, bool]],
+    times: Mapping[datetime, Mapping[Key, timedelta]],
+    others: Sequence[Tried],
+) -> tuple[SeriesResult, ...]:
+    """A result per series that any placebo release met, in the order of the checklist."""
+    order = {kpi.name: number for number, kpi in enumerate(bench.checklist.kpis)}
+    findings = [placebo.findings() for placebo in quiet.values()]
+    keys = sorted({key for each in findings for key in each}, key=lambda key: (order[key[0]], key[1]))
+    segmented = {name for name, segment in keys if segment}
+    keys = [key for key in keys if key[1] or key[0] not in segmented]  # what stood for a KPI before it had any segment
+    records = _records(bench)
+    out = []
+    for key in keys:
+        mine = [each[key] for each in findings if key in each]
+        judged = [finding for finding in mine if finding.verdict not in UNJUDGED or alarmed(finding)]
+        silent = [finding for finding in mine if finding.verdict in UNJUDGED and not alarmed(finding)]
+        sizes = [size for placebo in quiet.values() if (size := _detectable(placebo, key)) is not None]
+        waits = [each[key] for each in times.values() if key in each]
+        wait = sorted(waits)[len(waits) // 2] if waits else timedelta.max
+        kpi = next(kpi for kpi in bench.checklist.kpis if kpi.name == key[0])
+        result = SeriesResult(
+            kpi=kpi.name, segment=segment_labels(key[1]), tolerance=kpi.tolerance,
+            alarms=Share(sum(map(alarmed, judged)), len(judged)),
+            unanswered=len(silent), why=silent[-1].reason if silent else "",
+            detectable_effect=median(sizes) if sizes else None,
+            found=Share(sum(each.get(key, False) for each in found.values()), sum(key in each for each in found.values())),
+            detected=Share(sum(each < timedelta.max for each in waits), len(waits)),
+            time_to_detect=None if wait == timedelta.max else wait,
+            alternatives=tuple(each for tried in others if (each := _alternative(key, tried)) is not None),
+        )  # fmt: skip
+        known = records.get(key, Record(None, 1.0, None))
+        said = warnings(result, kpi, known, bench.checklist.windows, bench.end, bench.checklist.false_alarms)
+        out.append(replace(result, warnings=said))
+    return tuple(out)
+
+
+def _detectable(placebo: Placebo, key: Key) -> float | None:
+    """The relative change that would have been found there; None unless the series was `ok`."""
+    finding = placebo.findings().get(key)
+    return None if finding is None or finding.verdict is not Verdict.OK else finding.detectable_effect
+
+
+def _alternative(key: Key, tried: Tried) -> Alternative | None:
+    """The medians over the placebo releases at which both have one."""
+    setting, checklist, pairs = tried
+    sizes = [(_detectable(before, key), _detectable(after, key)) for before, after in pairs]
+    both = [(now, then) for now, then in sizes if now is not None and then is not None]
+    if not both:
+        return None
+    now, then = median(now for now, _ in both), median(then for _, then in both)
+    length = checklist.windows.watch if setting is Setting.WATCH else checklist.windows.history
+    return Alternative(setting, length, then, now)
+
+
+def _records(bench: Bench) -> dict[Key, Record]:
+    windows = bench.checklist.windows
+    names = {kpi.name for kpi in bench.checklist.kpis}
+    panel = bench.collected.panel
+    prepared = prepare(panel.loc[:, panel.columns.get_level_values("kpi").isin(names)], bench.checklist.kpis, windows.step)
+    data = block(prepared)
+    stamps = [each.to_pydatetime() for each in pd.DatetimeIndex(prepared.index)]
+    planned = max(1, windows.watch // windows.step)
+    return {key: record(data, i, stamps, planned) for i, key in enumerate(data.keys)}
+
+
+def _tolerances(bench: Bench, quiet: Mapping[datetime, Placebo], results: Sequence[SeriesResult]) -> Iterator[str]:
+    """For series with false alarms, the tolerance that would have kept them silent, judged again with it."""
+    for result in results:
+        key = (result.kpi, segment_text(result.segment))
+        alarms = [placebo for placebo in quiet.values() if key in placebo.findings() and alarmed(placebo.findings()[key])]
+        tolerance = needed_tolerance([placebo.findings()[key] for placebo in alarms])
+        if len(alarms) < FALSE_ALARMS or tolerance is None:
+            continue
+        kpis = tuple(replace(kpi, tolerance=tolerance) if kpi.name == result.kpi else kpi for kpi in bench.checklist.kpis)
+        changed = replace(bench.checklist, kpis=kpis)
+        silent = sum(not alarmed(by_key(bench.judge(Release(each.at), each.collected, checklist=changed))[key]) for each in alarms)
+        if silent:
+            yield (
+                f"tolerance {percent(tolerance)} instead of {percent(result.tolerance)} for {result.name}: "
+                f"{silent} of {len(alarms)} false alarms would have stayed silent"
+            )
