@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from anomaly.cli.backtest import backtest
 from anomaly.cli.check import check
 from anomaly.cli.demo import demo
 from anomaly.cli.explain import explain
@@ -55,5 +56,5 @@ def anomaly(
     return ExitCode.USAGE
 
 
-for command in (demo, init, validate, check, explain, schema):
+for command in (demo, init, validate, check, explain, backtest, schema):
     app.command()(command)

@@ -1,0 +1,135 @@
+"""A backtest as text of at most 80 columns."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+
+from anomaly import report as say
+from anomaly import wording
+from anomaly.backtesting.result import Backtest, Label, Rejudged, SeriesResult, Share, precision, recall
+from anomaly.times import duration_text
+
+WIDTH = 80
+NAME = 32  # columns of a KPI's name
+NUMBERS = (9, 12, 10, 13)
+VERSION, LABEL, VERDICT = 14, 8, 13
+MOST_ROWS = 40  # the JSON holds them all
+LONGEST = 600  # characters of a warning
+
+
+def table(result: Backtest) -> str:
+    """What the past says: false alarms, what would be seen, past releases, what to mend."""
+    parts = [
+        [*_summary(result)],
+        [*_series(result)],
+        [*_releases(result.releases)],
+        [*_listed("Warnings", ((each.name, "; ".join(each.warnings)) for each in result.series if each.warnings))],
+        [*_listed("Suggestions", (("", text) for text in result.suggestions))],
+    ]
+    return "\n\n".join("\n".join(lines) for lines in parts if lines)
+
+
+def _summary(result: Backtest) -> Iterator[str]:
+    start, end = (wording.clock(moment, None) for moment in result.data)
+    if not result.placebos:
+        half = duration_text(result.history / 2)
+        yield from _wrapped(
+            f"No placebo release can be judged: the data reach from {start} to {end} UTC; one needs {half} of history "
+            f"(half of windows.history) before it and the warm-up and watch after it, without another release.",
+            "",
+        )
+        return
+    count = len(result.placebos)
+    low, high = result.alarms.interval or (0.0, 1.0)
+    said = f"False alarms: {_share(result.alarms)} placebo releases failed; {wording.percent(result.false_alarms)} is promised"
+    too_few = f", which {count} are too few to confirm" if low <= result.false_alarms < high else ""
+    open_end = f". {result.undecided} got no answer, see the warnings" if result.undecided else ""
+    yield from _wrapped(said + too_few + open_end, "")
+    fewer = f" ({result.asked} asked; more would overlap)" if count < result.asked else ""
+    yield from _wrapped(
+        f"{count} placebo release{'' if count == 1 else 's'}{fewer} from {wording.clock(result.placebos[0], None)} to "
+        f"{wording.clock(result.placebos[-1], None)} UTC, none overlapping, each with a watch of {duration_text(result.watch)} and "
+        f"{_days(result)} of history",
+        "",
+    )
+
+
+def _days(result: Backtest) -> str:
+    whole = duration_text(result.history)
+    if result.least_history >= result.history:
+        return whole
+    return f"at least {wording.number(result.least_history / result.history * 100)} % of {whole}"
+
+
+def _series(result: Backtest) -> Iterator[str]:
+    if not result.series:
+        return
+    yield _row("", ("false", "detectable", "of these", "large shift"))
+    yield _row("KPI", ("alarms", "effect", "found", "found after"))
+    for each in result.series[:MOST_ROWS]:
+        name, *more = textwrap.wrap(each.name, NAME - 1) or [""]
+        yield _row(name, _numbers(each))
+        yield from (f"  {line}" for line in more)
+    if len(result.series) > MOST_ROWS:
+        yield f"… and {len(result.series) - MOST_ROWS} more; --output json has them all"
+    yield ""
+    yield from _wrapped(
+        "detectable effect: seen in four of five releases, median; of these found: that change, put into each placebo release", "  "
+    )
+    yield from _wrapped("large shift: twice that; median time to the first of 8 looks that alarms", "  ")
+
+
+def _numbers(each: SeriesResult) -> Sequence[str]:
+    size = each.detectable_effect
+    after = "-" if not each.detected.of else "not found" if each.time_to_detect is None else duration_text(each.time_to_detect)
+    return (_of(each.alarms), "-" if size is None else wording.percent(size), _of(each.found), after)
+
+
+def _row(name: str, cells: Sequence[str]) -> str:
+    return (f"{name:<{NAME}}" + "".join(f"{cell:>{width}}" for cell, width in zip(cells, NUMBERS, strict=True))).rstrip()
+
+
+def _releases(releases: Sequence[Rejudged]) -> Iterator[str]:
+    if not releases:
+        return
+    yield f"{'released, UTC':<18}{'version':<{VERSION}}{'label':<{LABEL}}{'verdict':<{VERDICT}}moved"
+    indent = " " * (18 + VERSION + LABEL + VERDICT)
+    for each in releases:
+        release = each.past.release
+        row = (
+            f"{wording.clock(release.started_at, None):<18}{wording.plain(release.version, VERSION - 2):<{VERSION}}"
+            f"{each.past.label:<{LABEL}}{each.verdict:<{VERDICT}}"
+        )
+        text = ", ".join(say.title(finding) for finding in each.moved) or wording.plain(each.why, LONGEST)
+        yield from textwrap.wrap(text, WIDTH, initial_indent=row, subsequent_indent=indent) or [row.rstrip()]
+    yield ""
+    unknown = sum(each.past.label is Label.UNKNOWN for each in releases)
+    yield from _wrapped(f"precision: {_share(precision(releases))} of the labelled releases that failed were bad", "  ")
+    yield from _wrapped(f"recall: {_share(recall(releases))} of the bad releases failed", "  ")
+    if unknown:
+        yield f"  {unknown} without a label count for neither"
+
+
+def _listed(title: str, entries: Iterable[tuple[str, str]]) -> Iterator[str]:
+    lines = [wording.plain(f"{name}: {text}" if name else text, LONGEST) for name, text in entries]
+    if lines:
+        yield title
+    for line in lines:
+        yield from textwrap.wrap(line, WIDTH, initial_indent="  ", subsequent_indent="    ")
+
+
+def _of(share: Share) -> str:
+    return f"{share.hits} of {share.of}" if share.of else "-"
+
+
+def _share(share: Share) -> str:
+    """`3 of 4 (75 % [30, 95])`, with the ends of the 95 % interval."""
+    if share.value is None or share.interval is None:
+        return "none of 0"
+    low, high = share.interval
+    return f"{share.hits} of {share.of} ({wording.percent(share.value)} [{100 * low:.0f}, {100 * high:.0f}])"
+
+
+def _wrapped(text: str, indent: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent)
