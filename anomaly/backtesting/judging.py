@@ -23,39 +23,19 @@ TRIED = 8  # placebo releases at which another watch or history is tried
 LARGE = 2.0  # times the detectable effect
 TOTAL_LOSS = 1.0
 
+Findings = Mapping[Key, Finding]
+
 
 @dataclass(frozen=True, slots=True)
-class Placebo:
-    """A placebo release, the data it was judged by, and the report."""
+class Trial:
+    """A placebo release: its verdict and findings; of each series whether its detectable effect was `found` when injected, and
+    after what time a large shift was (`timedelta.max`: not within the watch; empty where that was not tried)."""
 
     at: datetime
-    collected: Collected
-    report: Report
-
-    def findings(self) -> dict[Key, Finding]:
-        return by_key(self.report)
-
-    def effects(self, times: float = 1.0) -> dict[Key, float]:
-        """Of each `ok` series its detectable effect in the bad direction, as often; a fall ends at a total loss."""
-        out = {}
-        for key, finding in self.findings().items():
-            size = finding.detectable_effect
-            if finding.verdict is not Verdict.OK or size is None:
-                continue
-            if finding.direction is not Direction.DOWN:
-                out[key] = times * size
-            elif size <= TOTAL_LOSS:
-                out[key] = -min(times * size, TOTAL_LOSS)
-        return out
-
-    def alarms(self, report: Report) -> set[Key]:
-        """The series that `report` on changed data calls regressed, each at the level that it had by itself."""
-        before = self.findings()
-        return {
-            key
-            for key, finding in by_key(report).items()
-            if finding.verdict is Verdict.REGRESSED and (finding.p_value or 0.0) < (before[key].level or 0.0)
-        }
+    verdict: ReleaseVerdict
+    findings: Findings
+    found: Mapping[Key, bool]
+    times: Mapping[Key, timedelta]
 
 
 def by_key(report: Report) -> dict[Key, Finding]:
@@ -67,59 +47,71 @@ def alarmed(finding: Finding) -> bool:
     return finding.verdict is Verdict.REGRESSED or (finding.verdict is Verdict.NO_DATA and finding.no_data is NoData.FAIL)
 
 
+def detectable(finding: Finding | None) -> float | None:
+    """The relative change that would have been found; None unless the series was `ok`."""
+    return None if finding is None or finding.verdict is not Verdict.OK else finding.detectable_effect
+
+
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """A checklist and data that reach to `end`; judges as if each asked moment had been the present."""
+    """A checklist and data that reach to `end`; judges as if each asked moment had been the present. `seed` is that of injected counts."""
 
     checklist: Checklist
     collected: Collected
     end: datetime
+    seed: int = 0
 
-    def placebo(self, at: datetime, checklist: Checklist | None = None) -> Placebo:
+    def trial(self, at: datetime, *, timed: bool) -> Trial:
+        """Judge a placebo release, as it is and with effects in it; the times to detect only where `timed`."""
+        data, quiet = self.placebo(at)
+        found = self._found(data, quiet)
+        return Trial(at, quiet.verdict, by_key(quiet), found, self._times(data, quiet) if timed else {})
+
+    def placebo(self, at: datetime, checklist: Checklist | None = None) -> tuple[Collected, Report]:
+        """What would have been collected at the end of the watch, and the report on it."""
         checklist = checklist or self.checklist
-        data = self.until(at, at + checklist.windows.warmup + checklist.windows.watch, checklist)
-        return Placebo(at, data, self.judge(Release(at), data, checklist=checklist))
+        data = self._until(at, at + checklist.windows.warmup + checklist.windows.watch, checklist)
+        return data, self._judge(Release(at), data, checklist=checklist)
 
-    def until(self, started_at: datetime, horizon: datetime, checklist: Checklist) -> Collected:
-        """What collecting would have found at `horizon`: not what came later, nor series that came later."""
-        panel = self.collected.panel
-        panel = panel[(panel.index >= started_at - checklist.windows.history) & (panel.index < horizon)]
+    def _until(self, started_at: datetime, horizon: datetime, checklist: Checklist) -> Collected:
+        """Not what came later, nor series that came later."""
+        stamps = self.collected.panel.index
+        first, last = stamps.searchsorted([started_at - checklist.windows.history, horizon])
+        panel = self.collected.panel.iloc[first:last]
         series = [tuple(column[:2]) for column in panel.columns]
         seen = {key for key, present in zip(series, panel.notna().any(axis=0), strict=True) if present}
         return replace(self.collected, panel=panel.loc[:, [key in seen for key in series]])
 
-    def judge(self, release: Release, data: Collected, *, horizon: datetime | None = None, checklist: Checklist | None = None) -> Report:
+    def _judge(self, release: Release, data: Collected, *, horizon: datetime | None = None, checklist: Checklist | None = None) -> Report:
         checklist = checklist or self.checklist
         windows = checklist.windows
         over = min(horizon or self.end, release.finished + windows.warmup + windows.watch)
         return check_release(checklist, release, now=over + windows.lag, collected=data)
 
-    def injected(self, placebo: Placebo, effects: Mapping[Key, float], seed: int) -> Collected:
+    def injected(self, data: Collected, quiet: Report, effects: Mapping[Key, float]) -> Collected:
+        """The data with the effects in it, which depend on the seed and the moment alone."""
         kpis = {kpi.name: kpi for kpi in self.checklist.kpis}
-        rng = np.random.default_rng([seed, int(placebo.at.timestamp())])
-        return inject(placebo.collected, kpis, effects, placebo.report, rng)
+        rng = np.random.default_rng([self.seed, int(quiet.release.started_at.timestamp())])
+        return inject(data, kpis, effects, quiet, rng)
 
-    def found(self, placebo: Placebo, seed: int) -> dict[Key, bool]:
-        """Of each series that can lose or gain its detectable effect, whether that shift is found."""
-        effects = placebo.effects()
-        report = self.judge(Release(placebo.at), self.injected(placebo, effects, seed))
-        alarms = placebo.alarms(report)
+    def _found(self, data: Collected, quiet: Report) -> dict[Key, bool]:
+        effects = _effects(quiet, 1.0)
+        alarms = _alarms(self._judge(quiet.release, self.injected(data, quiet, effects)), quiet)
         return {key: key in alarms for key in effects}
 
-    def times(self, placebo: Placebo, seed: int) -> dict[Key, timedelta]:
-        """Of each series the time from a large shift to the first look that alarms; infinite (`timedelta.max`) if none does."""
-        windows = self.checklist.windows
-        effects = placebo.effects(LARGE)
-        data = self.injected(placebo, effects, seed)
+    def _times(self, data: Collected, quiet: Report) -> dict[Key, timedelta]:
+        windows, at = self.checklist.windows, quiet.release.started_at
+        effects = _effects(quiet, LARGE)
+        data = self.injected(data, quiet, effects)
         planned = max(1, windows.watch // windows.step)
         times: dict[Key, timedelta] = {}
         for steps in sorted({math.ceil(planned / 2**look) for look in range(LOOKS)}):
-            horizon = placebo.at + windows.warmup + steps * windows.step
-            cut = replace(data, panel=data.panel[data.panel.index < horizon])
-            for key in placebo.alarms(self.judge(Release(placebo.at), cut, horizon=horizon)):
-                times.setdefault(key, horizon - placebo.at)
             if effects.keys() <= times.keys():
                 break
+            horizon = at + windows.warmup + steps * windows.step
+            cut = replace(data, panel=data.panel[data.panel.index < horizon])
+            for key in _alarms(self._judge(quiet.release, cut, horizon=horizon), quiet):
+                times.setdefault(key, horizon - at)
         return {key: times.get(key, timedelta.max) for key in effects}
 
     def variants(self, moments: Sequence[datetime]) -> list[tuple[Setting, Checklist, tuple[datetime, ...]]]:
@@ -139,11 +131,35 @@ class Bench:
         """A past release as it would be judged by all data that there are, up to the end of its watch."""
         release, windows = past.release, self.checklist.windows
         began = release.finished + windows.warmup
-        data = self.until(release.started_at, min(self.end, began + windows.watch), self.checklist)
+        data = self._until(release.started_at, min(self.end, began + windows.watch), self.checklist)
         if began >= self.end or not len(data.panel) or data.panel.index[0] >= release.started_at:
             return Rejudged(past, ReleaseVerdict.INCONCLUSIVE, why="the data do not hold it")
-        report = self.judge(release, data)
+        report = self._judge(release, data)
         undecided = [f"{finding.kpi}: {finding.reason}" for finding in report.findings if finding.is_open]
         moved = tuple(finding for finding in report.findings if alarmed(finding))
         answered = report.verdict in (ReleaseVerdict.PASS, ReleaseVerdict.FAIL)
         return Rejudged(past, report.verdict, moved, "" if answered or not undecided else undecided[0])
+
+
+def _effects(quiet: Report, times: float) -> dict[Key, float]:
+    """Of each series its detectable effect in the bad direction, so many times; a fall ends at a total loss."""
+    out = {}
+    for key, finding in by_key(quiet).items():
+        size = detectable(finding)
+        if size is None:
+            continue
+        if finding.direction is not Direction.DOWN:
+            out[key] = times * size
+        elif size <= TOTAL_LOSS:
+            out[key] = -min(times * size, TOTAL_LOSS)
+    return out
+
+
+def _alarms(report: Report, quiet: Report) -> set[Key]:
+    """The series that the report on changed data calls regressed, each at the level that it had by itself."""
+    before = by_key(quiet)
+    return {
+        key
+        for key, finding in by_key(report).items()
+        if finding.verdict is Verdict.REGRESSED and (finding.p_value or 0.0) < (before[key].level or 0.0)
+    }

@@ -11,7 +11,6 @@ from typing import Any
 
 from anomaly.model import Finding, Interval, Release, ReleaseVerdict, Segment
 from anomaly.report import segment_words
-from anomaly.times import duration_text
 from anomaly.wording import plain, stamp
 
 SCHEMA = 1
@@ -72,7 +71,7 @@ class Alternative:
 
     def to_dict(self) -> dict[str, Any]:
         return {
-            "setting": str(self.setting), "length": duration_text(self.length), "detectable_effect": self.detectable_effect,
+            "setting": str(self.setting), "length_s": self.length.total_seconds(), "detectable_effect": self.detectable_effect,
             "instead_of": self.instead_of,
         }  # fmt: skip
 
@@ -205,11 +204,11 @@ class Backtest:
             "placebos": [stamp(moment) for moment in self.placebos],
             "placebos_asked": self.asked,
             "data": [stamp(moment) for moment in self.data],
-            "history": duration_text(self.history),
-            "least_history": duration_text(self.least_history),
-            "most_history": duration_text(self.most_history),
-            "watch": duration_text(self.watch),
-            "step": duration_text(self.step),
+            "history_s": self.history.total_seconds(),
+            "least_history_s": self.least_history.total_seconds(),
+            "most_history_s": self.most_history.total_seconds(),
+            "watch_s": self.watch.total_seconds(),
+            "step_s": self.step.total_seconds(),
             "false_alarms_promised": self.false_alarms,
             "false_alarms": self.alarms.to_dict(),
             "undecided": self.undecided,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from statistics import median
 from typing import TypeVar
 
@@ -12,24 +12,25 @@ import pandas as pd
 
 from anomaly.backtesting.advice import Record, needed_tolerance, record, suggestions, warnings
 from anomaly.backtesting.injection import Key
-from anomaly.backtesting.judging import Bench, Placebo, alarmed, by_key
+from anomaly.backtesting.judging import Bench, Findings, Trial, alarmed, by_key, detectable
 from anomaly.backtesting.placebos import evenly, origins
 from anomaly.backtesting.result import Alternative, Backtest, PastRelease, SeriesResult, Setting, Share
 from anomaly.checklist import Checklist
 from anomaly.contracts import Collected
 from anomaly.errors import UsageError
 from anomaly.frames import panel_of
-from anomaly.model import UNJUDGED, Calendar, Correction, Kpi, Release, ReleaseVerdict, Verdict, Windows
+from anomaly.model import UNJUDGED, Calendar, Correction, Kpi, ReleaseVerdict, Windows
 from anomaly.panel import block, prepare, segment_labels, segment_text, step_of
 from anomaly.pipeline import Progress, word
 from anomaly.settings import did_you_mean
+from anomaly.times import duration_text
 from anomaly.wording import percent
 
 PLACEBOS = 50
 TIMED = 8  # placebo releases at which early looks are taken at a large shift
 FALSE_ALARMS = 2  # of a series, before another tolerance is tried
 T = TypeVar("T")
-Tried = tuple[Setting, Checklist, list[tuple[Placebo, Placebo]]]
+Tried = tuple[Setting, Windows, list[tuple[Findings, Findings]]]  # at each placebo release as it is, and tried
 
 
 def backtest_checklist(
@@ -51,32 +52,34 @@ def backtest_checklist(
     known = collected.panel.notna().any(axis=1).to_numpy()
     if known.sum() < 2:  # noqa: PLR2004  one row has no step
         raise UsageError("the data hold no two steps with a value: there is nothing to replay")
-    step_of(collected.panel)
     windows = checklist.windows
+    if step_of(collected.panel) != windows.step:
+        raise UsageError(
+            f"the data have a step of {duration_text(step_of(collected.panel))}, windows.step is {duration_text(windows.step)}"
+        )
     start = collected.panel.index[int(known.argmax())].to_pydatetime()
     end = collected.panel.index[-1].to_pydatetime() + windows.step
     moments = origins(start, end, windows, placebos, [past.release for past in releases])
-    bench = Bench(checklist, collected, end)
-    timed, tried = evenly(moments, TIMED), bench.variants(moments)
-    count = _Counter(progress, 2 * len(moments) + len(timed) + sum(len(at) for _, _, at in tried) + len(releases))
-
-    quiet = {moment: bench.placebo(moment) for moment in count.each(moments)}
-    found = {moment: bench.found(quiet[moment], seed) for moment in count.each(moments)}
-    times = {moment: bench.times(quiet[moment], seed) for moment in count.each(timed)}
-    others = [
-        (setting, changed, [(quiet[moment], bench.placebo(moment, changed)) for moment in count.each(at)]) for setting, changed, at in tried
+    bench = Bench(checklist, collected, end, seed)
+    moments = origins(start, end, windows, placebos, [past.release for past in releases])
+    timed, variants = set(evenly(moments, TIMED)), bench.variants(moments)
+    count = _Counter(progress, len(moments) + sum(len(at) for _, _, at in variants) + len(releases))
+    trials = {at: bench.trial(at, timed=at in timed) for at in count.each(moments)}
+    tried: list[Tried] = [
+        (setting, changed.windows, [(trials[at].findings, by_key(bench.placebo(at, changed)[1])) for at in count.each(ats)])
+        for setting, changed, ats in variants
     ]
     rejudged = tuple(bench.rejudged(past) for past in count.each(releases))
-    results = _results(bench, quiet, found, times, others)
+    results = _results(bench, tuple(trials.values()), tried)
     return Backtest(
         placebos=moments, asked=placebos, data=(start, end), history=windows.history, watch=windows.watch, step=windows.step,
         least_history=min(windows.history, moments[0] - start) if moments else timedelta(0),
         most_history=min(windows.history, moments[-1] - start) if moments else timedelta(0),
         false_alarms=checklist.false_alarms,
-        alarms=Share(sum(placebo.report.verdict is ReleaseVerdict.FAIL for placebo in quiet.values()), len(moments)),
-        undecided=sum(placebo.report.verdict in (ReleaseVerdict.INCONCLUSIVE, ReleaseVerdict.ERROR) for placebo in quiet.values()),
+        alarms=Share(sum(trial.verdict is ReleaseVerdict.FAIL for trial in trials.values()), len(moments)),
+        undecided=sum(trial.verdict in (ReleaseVerdict.INCONCLUSIVE, ReleaseVerdict.ERROR) for trial in trials.values()),
         series=results, releases=rejudged,
-        suggestions=(*suggestions(results, windows), *_tolerances(bench, quiet, results)),
+        suggestions=(*suggestions(results, windows), *_tolerances(bench, tuple(trials.values()), results)),
         made={"checklist": checklist.digest, "seed": str(seed)},
     )  # fmt: skip
 
@@ -141,61 +144,59 @@ class _Counter:
                 self.progress(self.done, self.total)
 
 
-def _results(
-    bench: Bench,
-    quiet: Mapping[datetime, Placebo],
-    found: Mapping[datetime, Mapping[Key, bool]],
-    times: Mapping[datetime, Mapping[Key, timedelta]],
-    others: Sequence[Tried],
-) -> tuple[SeriesResult, ...]:
+def _results(bench: Bench, trials: Sequence[Trial], tried: Sequence[Tried]) -> tuple[SeriesResult, ...]:
     """A result per series that any placebo release met, in the order of the checklist."""
-    order = {kpi.name: number for number, kpi in enumerate(bench.checklist.kpis)}
-    findings = [placebo.findings() for placebo in quiet.values()]
-    keys = sorted({key for each in findings for key in each}, key=lambda key: (order[key[0]], key[1]))
-    segmented = {name for name, segment in keys if segment}
-    keys = [key for key in keys if key[1] or key[0] not in segmented]  # what stood for a KPI before it had any segment
+    kpis = {kpi.name: kpi for kpi in bench.checklist.kpis}
+    order = {name: number for number, name in enumerate(kpis)}
     records = _records(bench)
     out = []
-    for key in keys:
-        mine = [each[key] for each in findings if key in each]
-        judged = [finding for finding in mine if finding.verdict not in UNJUDGED or alarmed(finding)]
-        silent = [finding for finding in mine if finding.verdict in UNJUDGED and not alarmed(finding)]
-        sizes = [size for placebo in quiet.values() if (size := _detectable(placebo, key)) is not None]
-        waits = [each[key] for each in times.values() if key in each]
-        wait = sorted(waits)[len(waits) // 2] if waits else timedelta.max
-        kpi = next(kpi for kpi in bench.checklist.kpis if kpi.name == key[0])
-        result = SeriesResult(
-            kpi=kpi.name, segment=segment_labels(key[1]), tolerance=kpi.tolerance,
-            alarms=Share(sum(map(alarmed, judged)), len(judged)),
-            unanswered=len(silent), why=silent[-1].reason if silent else "",
-            detectable_effect=median(sizes) if sizes else None,
-            found=Share(sum(each.get(key, False) for each in found.values()), sum(key in each for each in found.values())),
-            detected=Share(sum(each < timedelta.max for each in waits), len(waits)),
-            time_to_detect=None if wait == timedelta.max else wait,
-            alternatives=tuple(each for tried in others if (each := _alternative(key, tried)) is not None),
-        )  # fmt: skip
+    for key in sorted(_keys(trials), key=lambda key: (order[key[0]], key[1])):
+        result = _result(kpis[key[0]], key, trials, tried)
         known = records.get(key, Record(None, 1.0, None))
-        said = warnings(result, kpi, known, bench.checklist.windows, bench.end, bench.checklist.false_alarms)
+        said = warnings(result, kpis[key[0]], known, bench.checklist.windows, bench.end, bench.checklist.false_alarms)
         out.append(replace(result, warnings=said))
     return tuple(out)
 
 
-def _detectable(placebo: Placebo, key: Key) -> float | None:
-    """The relative change that would have been found there; None unless the series was `ok`."""
-    finding = placebo.findings().get(key)
-    return None if finding is None or finding.verdict is not Verdict.OK else finding.detectable_effect
+def _keys(trials: Sequence[Trial]) -> set[Key]:
+    """All series, but what stood for a KPI before it had any segment."""
+    judged = {key for trial in trials for key, finding in trial.findings.items() if finding.verdict not in UNJUDGED}
+    every = {key for trial in trials for key in trial.findings}
+    segmented = {name for name, segment in every if segment}
+    return {(name, segment) for name, segment in every if segment or name not in segmented or (name, segment) in judged}
+
+
+def _result(kpi: Kpi, key: Key, trials: Sequence[Trial], tried: Sequence[Tried]) -> SeriesResult:
+    mine = [trial.findings[key] for trial in trials if key in trial.findings]
+    silent = [finding for finding in mine if finding.verdict in UNJUDGED and not alarmed(finding)]
+    sizes = [size for finding in mine if (size := detectable(finding)) is not None]
+    found = [trial.found[key] for trial in trials if key in trial.found]
+    times = sorted(trial.times[key] for trial in trials if key in trial.times)
+    middle = times[len(times) // 2] if times else timedelta.max
+    return SeriesResult(
+        kpi=kpi.name,
+        segment=segment_labels(key[1]),
+        tolerance=kpi.tolerance,
+        alarms=Share(sum(map(alarmed, mine)), len(mine) - len(silent)),
+        unanswered=len(silent),
+        why=silent[-1].reason if silent else "",
+        detectable_effect=median(sizes) if sizes else None,
+        found=Share(sum(found), len(found)),
+        detected=Share(sum(time < timedelta.max for time in times), len(times)),
+        time_to_detect=None if middle == timedelta.max else middle,
+        alternatives=tuple(each for setting in tried if (each := _alternative(key, setting)) is not None),
+    )
 
 
 def _alternative(key: Key, tried: Tried) -> Alternative | None:
     """The medians over the placebo releases at which both have one."""
-    setting, checklist, pairs = tried
-    sizes = [(_detectable(before, key), _detectable(after, key)) for before, after in pairs]
+    setting, windows, pairs = tried
+    sizes = [(detectable(before.get(key)), detectable(after.get(key))) for before, after in pairs]
     both = [(now, then) for now, then in sizes if now is not None and then is not None]
     if not both:
         return None
-    now, then = median(now for now, _ in both), median(then for _, then in both)
-    length = checklist.windows.watch if setting is Setting.WATCH else checklist.windows.history
-    return Alternative(setting, length, then, now)
+    length = windows.watch if setting is Setting.WATCH else windows.history
+    return Alternative(setting, length, median(then for _, then in both), median(now for now, _ in both))
 
 
 def _records(bench: Bench) -> dict[Key, Record]:
@@ -209,17 +210,17 @@ def _records(bench: Bench) -> dict[Key, Record]:
     return {key: record(data, i, stamps, planned) for i, key in enumerate(data.keys)}
 
 
-def _tolerances(bench: Bench, quiet: Mapping[datetime, Placebo], results: Sequence[SeriesResult]) -> Iterator[str]:
+def _tolerances(bench: Bench, trials: Sequence[Trial], results: Sequence[SeriesResult]) -> Iterator[str]:
     """For series with false alarms, the tolerance that would have kept them silent, judged again with it."""
     for result in results:
         key = (result.kpi, segment_text(result.segment))
-        alarms = [placebo for placebo in quiet.values() if key in placebo.findings() and alarmed(placebo.findings()[key])]
-        tolerance = needed_tolerance([placebo.findings()[key] for placebo in alarms])
+        alarms = [trial for trial in trials if key in trial.findings and alarmed(trial.findings[key])]
+        tolerance = needed_tolerance([trial.findings[key] for trial in alarms])
         if len(alarms) < FALSE_ALARMS or tolerance is None:
             continue
         kpis = tuple(replace(kpi, tolerance=tolerance) if kpi.name == result.kpi else kpi for kpi in bench.checklist.kpis)
         changed = replace(bench.checklist, kpis=kpis)
-        silent = sum(not alarmed(by_key(bench.judge(Release(each.at), each.collected, checklist=changed))[key]) for each in alarms)
+        silent = sum(not alarmed(by_key(bench.placebo(trial.at, changed)[1])[key]) for trial in alarms)
         if silent:
             yield (
                 f"tolerance {percent(tolerance)} instead of {percent(result.tolerance)} for {result.name}: "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import timedelta
 
 from anomaly import report as say
 from anomaly import wording
@@ -36,8 +37,7 @@ def _summary(result: Backtest) -> Iterator[str]:
         half = duration_text(result.history / 2)
         yield from _wrapped(
             f"No placebo release can be judged: the data reach from {start} to {end} UTC; one needs {half} of history "
-            f"(half of windows.history) before it and the warm-up and watch after it, without another release.",
-            "",
+            f"(half of windows.history) before it and the warm-up and watch after it, without another release."
         )
         return
     count = len(result.placebos)
@@ -45,21 +45,22 @@ def _summary(result: Backtest) -> Iterator[str]:
     said = f"False alarms: {_share(result.alarms)} placebo releases failed; {wording.percent(result.false_alarms)} is promised"
     too_few = f", which {count} are too few to confirm" if low <= result.false_alarms < high else ""
     open_end = f". {result.undecided} got no answer, see the warnings" if result.undecided else ""
-    yield from _wrapped(said + too_few + open_end, "")
+    yield from _wrapped(said + too_few + open_end)
     fewer = f" ({result.asked} asked; more would overlap)" if count < result.asked else ""
     yield from _wrapped(
         f"{count} placebo release{'' if count == 1 else 's'}{fewer} from {wording.clock(result.placebos[0], None)} to "
-        f"{wording.clock(result.placebos[-1], None)} UTC, none overlapping, each with a watch of {duration_text(result.watch)} and "
-        f"{_days(result)} of history",
-        "",
+        f"{wording.clock(result.placebos[-1], None)} UTC, none overlapping, each with a watch of "
+        f"{duration_text(result.watch)} and {_history(result)}"
     )
 
 
-def _days(result: Backtest) -> str:
+def _history(result: Backtest) -> str:
+    """`28d of history`, or from how much on where some placebo releases have less."""
     whole = duration_text(result.history)
     if result.least_history >= result.history:
-        return whole
-    return f"at least {wording.number(result.least_history / result.history * 100)} % of {whole}"
+        return f"{whole} of history"
+    least, most = (duration_text(timedelta(hours=span // timedelta(hours=1))) for span in (result.least_history, result.most_history))
+    return f"{least} to {most} of history (windows.history is {whole})"
 
 
 def _series(result: Backtest) -> Iterator[str]:
@@ -75,9 +76,9 @@ def _series(result: Backtest) -> Iterator[str]:
         yield f"… and {len(result.series) - MOST_ROWS} more; --output json has them all"
     yield ""
     yield from _wrapped(
-        "detectable effect: seen in four of five releases, median; of these found: that change, put into each placebo release", "  "
+        "detectable effect: seen in four of five releases, median; of these found: that change, put into each placebo release", "  ", "  "
     )
-    yield from _wrapped("large shift: twice that; median time to the first of 8 looks that alarms", "  ")
+    yield from _wrapped("large shift: twice that; median time to the first of 8 looks that alarms", "  ", "  ")
 
 
 def _numbers(each: SeriesResult) -> Sequence[str]:
@@ -102,11 +103,11 @@ def _releases(releases: Sequence[Rejudged]) -> Iterator[str]:
             f"{each.past.label:<{LABEL}}{each.verdict:<{VERDICT}}"
         )
         text = ", ".join(say.title(finding) for finding in each.moved) or wording.plain(each.why, LONGEST)
-        yield from textwrap.wrap(text, WIDTH, initial_indent=row, subsequent_indent=indent) or [row.rstrip()]
+        yield from _wrapped(text, row, indent) or [row.rstrip()]
     yield ""
     unknown = sum(each.past.label is Label.UNKNOWN for each in releases)
-    yield from _wrapped(f"precision: {_share(precision(releases))} of the labelled releases that failed were bad", "  ")
-    yield from _wrapped(f"recall: {_share(recall(releases))} of the bad releases failed", "  ")
+    yield from _wrapped(f"precision: {_share(precision(releases))} of the labelled releases that failed were bad", "  ", "  ")
+    yield from _wrapped(f"recall: {_share(recall(releases))} of the bad releases failed", "  ", "  ")
     if unknown:
         yield f"  {unknown} without a label count for neither"
 
@@ -116,7 +117,7 @@ def _listed(title: str, entries: Iterable[tuple[str, str]]) -> Iterator[str]:
     if lines:
         yield title
     for line in lines:
-        yield from textwrap.wrap(line, WIDTH, initial_indent="  ", subsequent_indent="    ")
+        yield from _wrapped(line, "  ", "    ")
 
 
 def _of(share: Share) -> str:
@@ -131,5 +132,7 @@ def _share(share: Share) -> str:
     return f"{share.hits} of {share.of} ({wording.percent(share.value)} [{100 * low:.0f}, {100 * high:.0f}])"
 
 
-def _wrapped(text: str, indent: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent)
+def _wrapped(text: str, first: str = "", more: str = "") -> list[str]:
+    """Lines of at most WIDTH columns with these indents; a number and its % stay together."""
+    glued = text.replace(" %", "\xa0%")
+    return [line.replace("\xa0%", " %") for line in textwrap.wrap(glued, WIDTH, initial_indent=first, subsequent_indent=more)]

@@ -116,13 +116,14 @@ def test_the_interval_of_a_share_is_wilsons(hits: int, of: int) -> None:
 def injected(columns: Mapping[tuple[str, str, str], Floats], kpi: Kpi, effect: float, seed: int = 0) -> tuple[Collected, Collected]:
     """What was collected until the end of the watch of a placebo release, and the same with the effect in it."""
     bench = Bench(asked(kpi), collected(columns), START + ROWS * HOUR)
-    placebo = bench.placebo(START + 30 * DAY)
-    before = placebo.collected.panel.copy()
-    after = inject(placebo.collected, {kpi.name: kpi}, {(kpi.name, ""): effect}, placebo.report, np.random.default_rng(seed))
-    pd.testing.assert_frame_equal(placebo.collected.panel, before)  # nothing is changed in place
-    history = before.index < placebo.at
+    at = START + 30 * DAY
+    data, quiet = bench.placebo(at)
+    before = data.panel.copy()
+    after = inject(data, {kpi.name: kpi}, {(kpi.name, ""): effect}, quiet, np.random.default_rng(seed))
+    pd.testing.assert_frame_equal(data.panel, before)  # nothing is changed in place
+    history = before.index < at
     pd.testing.assert_frame_equal(after.panel[history], before[history])
-    return replace(placebo.collected, panel=before[~history]), replace(after, panel=after.panel[~history])
+    return replace(data, panel=before[~history]), replace(after, panel=after.panel[~history])
 
 
 def test_values_are_multiplied() -> None:
@@ -219,7 +220,7 @@ def test_a_placebo_is_judged_by_nothing_that_came_later() -> None:
     kpi = Kpi("kpi")
 
     first, second = (
-        Bench(asked(kpi), collected({("kpi", "", VALUE): each}), START + ROWS * HOUR).placebo(at).report for each in (values, changed)
+        Bench(asked(kpi), collected({("kpi", "", VALUE): each}), START + ROWS * HOUR).placebo(at)[1] for each in (values, changed)
     )
 
     assert first.findings == second.findings
@@ -283,6 +284,20 @@ def test_a_longer_watch_is_suggested_with_what_it_would_see() -> None:
 
     assert longer.detectable_effect < 0.9 * longer.instead_of
     assert any(text.startswith("watch 12h: latency would see ") for text in result.suggestions)
+
+
+def test_a_segment_counts_from_where_it_is_known() -> None:
+    late = latency(2)
+    late[: ROWS - 12 * 24] = np.nan
+    panel = assemble({("latency", "country=DE", VALUE): latency(1), ("latency", "country=FR", VALUE): late}, stamps(ROWS))
+
+    result = anomaly.backtest(panel, watch=12 * HOUR, history=28 * DAY, placebos=8)
+    germany, france = result.series
+
+    assert (germany.name, france.name) == ("latency (country=DE)", "latency (country=FR)")
+    assert germany.alarms.of == 8
+    assert 0 < france.alarms.of + france.unanswered < 8
+    assert any(text.startswith("short: values for 12d") for text in france.warnings)
 
 
 # --- past releases ----------------------------------------------------------------------------------------------------
@@ -350,6 +365,11 @@ def test_impossible_calls_say_what_to_change(change: Mapping[str, object], said:
 
     with pytest.raises(UsageError, match=said.replace("?", r"\?")):
         anomaly.backtest(frame, **arguments)  # type: ignore[arg-type]
+
+
+def test_data_of_another_step_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"the data have a step of 1h, windows.step is 5m"):
+        anomaly.backtest_checklist(Checklist("shop", {}, (Kpi("kpi"),)), collected({("kpi", "", VALUE): latency(1)}))
 
 
 def test_a_panel_without_values_is_refused() -> None:
