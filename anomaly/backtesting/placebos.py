@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from anomaly.model import Release, Windows
 
 LEAST_HISTORY = 0.5  # of the configured history, before the first placebo release
-ROOM = 1.25  # lengths of a watch between two of them, so that they fall on different hours
+ROOM = 1.25  # lengths of a watch for each, in which it is moved, so that they fall on different hours
 GOLDEN = (math.sqrt(5) - 1) / 2  # its multiples fill an interval evenly (Weyl 1916)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,9 @@ def _csv(data: bytes, problems: list[Problem]) -> Iterator[Row]:
         if reader.fieldnames is None or "started_at" not in reader.fieldnames:
             problems.append(Problem(1, f"the first line must name the columns: {', '.join(FIELDS)}"))
             return
+        if unknown := _unknown(reader.fieldnames, 1):
+            problems += unknown
+            return
         for row in reader:
             if None in row or None in row.values():
                 problems.append(Problem(reader.line_num, f"has not the {len(reader.fieldnames)} cells of the first line"))
@@ -86,14 +89,19 @@ def _yaml(data: bytes, problems: list[Problem]) -> Iterator[Row]:
             problems.append(Problem(line, f"a release is {shown(entry)}; write a mapping of {', '.join(FIELDS)}"))
 
 
+def _unknown(names: Iterable[str], line: int) -> list[Problem]:
+    """What is said of names that mean nothing here."""
+    return [
+        Problem(line, f"{shown(name)} means nothing; use {', '.join(FIELDS)}{did_you_mean(name, FIELDS)}")
+        for name in names
+        if name not in FIELDS
+    ]
+
+
 def _past(line: int, row: Mapping[str, Any], now: datetime, problems: list[Problem]) -> PastRelease | None:
     """The release of a row; None if something is wrong with it, which is then in `problems`."""
     before = len(problems)
-    problems += [
-        Problem(line, f"{shown(name)} is no key of a release; use {', '.join(FIELDS)}{did_you_mean(name, FIELDS)}")
-        for name in row
-        if name not in FIELDS
-    ]
+    problems += _unknown(row, line)
     if "started_at" not in row:
         problems.append(Problem(line, "started_at is missing"))
     moments: dict[str, datetime] = {}
