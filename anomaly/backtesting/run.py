@@ -44,8 +44,8 @@ def backtest_checklist(
 ) -> Backtest:
     """Judge placebo releases, injected effects and past `releases` by what was `collected`, as `check_release` would have then.
 
-    The same input gives the same answer. `progress` is told how many of how many parts are done. Raises UsageError for data
-    without rows or fewer than one placebo release.
+    The same input gives the same answer. `progress` is told how many of how many parts are done. Raises UsageError for fewer than
+    one placebo release, and for data without values or of another step than the checklist's.
     """
     if placebos < 1:
         raise UsageError(f"placebos is {placebos}; it must be at least 1")
@@ -59,7 +59,6 @@ def backtest_checklist(
         )
     start = collected.panel.index[int(known.argmax())].to_pydatetime()
     end = collected.panel.index[-1].to_pydatetime() + windows.step
-    moments = origins(start, end, windows, placebos, [past.release for past in releases])
     bench = Bench(checklist, collected, end, seed)
     moments = origins(start, end, windows, placebos, [past.release for past in releases])
     timed, variants = set(evenly(moments, TIMED)), bench.variants(moments)
@@ -119,10 +118,9 @@ def backtest(
         if kpi.name not in names:
             raise UsageError(f"{kpi.name!r} is no column; use one of {', '.join(names)}{did_you_mean(kpi.name, names)}")
     asked = tuple(kpis) or tuple(Kpi(name) for name in names)
-    windows = Windows(
-        history=len(panel) // 2 * step if history is None else history,
-        warmup=warmup, watch=watch, step=step, lag=timedelta(0),
-    )  # fmt: skip
+    before = len(panel) // 2 * step if history is None else history
+    learnt, left_out, watched = (pd.Timedelta(span).to_pytimedelta() for span in (before, warmup, watch))
+    windows = Windows(learnt, left_out, watched, step, lag=timedelta(0))
     checklist = Checklist(
         service="", sources={}, kpis=asked, windows=windows, calendar=Calendar(timezone), false_alarms=false_alarms,
         correction=word(Correction, correction, "correction"),
