@@ -42,7 +42,7 @@ def _summary(result: Backtest) -> Iterator[str]:
         return
     count = len(result.placebos)
     low, high = result.alarms.interval or (0.0, 1.0)
-    said = f"False alarms: {_share(result.alarms)} placebo releases failed; {wording.percent(result.false_alarms)} is promised"
+    said = f"False alarms: {_counted(result.alarms, 'placebo releases failed')}; {wording.percent(result.false_alarms)} is promised"
     too_few = f", which {count} are too few to confirm" if low <= result.false_alarms < high else ""
     open_end = f". {result.undecided} got no answer, see the warnings" if result.undecided else ""
     yield from _wrapped(said + too_few + open_end)
@@ -106,8 +106,8 @@ def _releases(releases: Sequence[Rejudged]) -> Iterator[str]:
         yield from _wrapped(text, row, indent) or [row.rstrip()]
     yield ""
     unknown = sum(each.past.label is Label.UNKNOWN for each in releases)
-    yield from _wrapped(f"precision: {_share(precision(releases))} of the labelled releases that failed were bad", "  ", "  ")
-    yield from _wrapped(f"recall: {_share(recall(releases))} of the bad releases failed", "  ", "  ")
+    yield from _wrapped(f"precision: {_counted(precision(releases), 'labelled releases that failed were bad')}", "  ", "  ")
+    yield from _wrapped(f"recall: {_counted(recall(releases), 'bad releases failed')}", "  ", "  ")
     if unknown:
         yield f"  {unknown} without a label count for neither"
 
@@ -124,12 +124,12 @@ def _of(share: Share) -> str:
     return f"{share.hits} of {share.of}" if share.of else "-"
 
 
-def _share(share: Share) -> str:
-    """`3 of 4 (75 % [30, 95])`, with the ends of the 95 % interval."""
+def _counted(share: Share, what: str) -> str:
+    """`3 of 4 releases failed (75 % [30, 95])`, with the ends of the 95 % interval; `none` of nothing."""
     if share.value is None or share.interval is None:
-        return "none of 0"
+        return "none"
     low, high = share.interval
-    return f"{share.hits} of {share.of} ({wording.percent(share.value)} [{100 * low:.0f}, {100 * high:.0f}])"
+    return f"{_of(share)} {what} ({wording.percent(share.value)} [{100 * low:.0f}, {100 * high:.0f}])"
 
 
 def _wrapped(text: str, first: str = "", more: str = "") -> list[str]:
