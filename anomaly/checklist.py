@@ -140,7 +140,7 @@ class _Loader:
                 self.refuse()
 
     def check_kpis(self, data: Mapping[str, Any], sources: Sequence[str]) -> None:
-        """Notes names given twice, and sources that are not there."""
+        """Notes names given twice, sources that are not there, and totals of nothing or of what has one."""
         if not sources:
             self.note(("sources",), "names no source; the KPIs need at least one")
         first: dict[str, int] = {}
@@ -152,6 +152,10 @@ class _Loader:
                 self.note(("kpis", index, "source"), f"is missing; use one of {', '.join(sources)}")
             elif sources and isinstance(source, str) and source not in sources:
                 self.note(("kpis", index, "source"), f"is {shown(source)}; use one of {', '.join(sources)}{did_you_mean(source, sources)}")
+            if "total" in kpi and "by" not in kpi:
+                self.note(("kpis", index, "total"), "has no segments to be the total of; list their labels under by, or leave it out")
+            elif "total" in kpi and "denominator" in kpi:
+                self.note(("kpis", index, "total"), "is known: a ratio's total is that of its segments' counts; leave it out")
 
     def check_sinks(self, sinks: Sequence[Place]) -> None:
         """Notes sinks that are the same as one before."""

@@ -240,6 +240,8 @@ class EnvironmentForm(Form):
 class KpiForm(Form):
     """A number that matters."""
 
+    model_config = ConfigDict(json_schema_extra={"dependentSchemas": {"total": {"required": ["by"], "not": {"required": ["denominator"]}}}})
+
     name: Name = Field(description="How the KPI is called in every answer; unique.")
     source: Name = _optional(KPI.source, "Which source is asked; may be left out if there is one.")
     query: Text = Field(description="What the source is asked: PromQL with $step, or a column of a file.")
@@ -253,6 +255,7 @@ class KpiForm(Form):
     critical: Truth = Field(default=KPI.critical, description="Gets at least an equal share of false_alarms, and its source must answer.")
     usage: Usage = Field(default=KPI.usage, description="Weight: a number, or a query whose total over the baseline is the weight.")
     by: Labels = _optional(KPI.by, "Labels that split the KPI into segments.")
+    total: Text = _optional("", "What the source is asked for all segments together: one series. A ratio's total is known without.")
     min_volume: Amount = Field(
         default=KPI.min_volume, description="Least total of the denominator over the observation; with less, inconclusive."
     )

@@ -6,9 +6,11 @@ The share of harmless releases that may fail, `false_alarms`, is spent once over
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
@@ -16,6 +18,7 @@ import pandas as pd
 
 from anomaly.baseline.robust import Floats
 from anomaly.errors import CollectError
+from anomaly.makeup import Makeup, at_usual_mix, explained, placed
 from anomaly.model import ChangeKind, Correction, Direction, Finding, Flagged, Kpi, Release, ReleaseVerdict, Report, Verdict
 from anomaly.panel import segment_labels
 from anomaly.scoring.score import Score, Scored
@@ -26,6 +29,7 @@ MIN_COVERAGE = 0.5  # of the steps so far
 SILENCE = 0.01  # p-value under which no sample at all is no data before the watch is over
 NOTHING = "no samples, neither before nor after the release"
 LEAST_SHARE = 0.25  # of an equal share of `false_alarms`, for a KPI that nobody uses
+TOTAL_SHARE = 0.5  # of a KPI's share of `false_alarms`, for the total of its segments
 LEVEL_KINDS = frozenset({ChangeKind.LEVEL, ChangeKind.RAMP})
 
 
@@ -46,22 +50,36 @@ class Look:
 
 
 def decide(
-    scored: Scored, kpis: Sequence[Kpi], usage: Mapping[str, float], look: Look, *, false_alarms: float, correction: Correction
+    scored: Scored,
+    kpis: Sequence[Kpi],
+    usage: Mapping[str, float],
+    look: Look,
+    *,
+    false_alarms: float,
+    correction: Correction,
+    makeups: Mapping[str, Makeup] = MappingProxyType({}),
 ) -> tuple[Finding, ...]:
-    """A finding per series, in the order of the KPIs; KPIs without a series and failed sources are the caller's."""
+    """A finding per series, in the order of the KPIs, a KPI's total first and its segments by what they contribute to its change.
+
+    KPIs without a series and failed sources are the caller's. `makeups` say what the change of a KPI's total is made of.
+    """
     by_name = {kpi.name: kpi for kpi in kpis}
     drafts = [
         _draft(by_name[name], result, scored, i, look, usage[name])
         for i, ((name, _), result) in enumerate(zip(scored.keys, scored.scores, strict=True))
     ]
+    whole = {draft.kpi for draft in drafts if draft.total and draft.verdict is Verdict.OK}
+    makeups = {kpi: makeup for kpi, makeup in makeups.items() if kpi in whole}
+    drafts = [placed(draft, segment, makeups.get(kpi)) for draft, (kpi, segment) in zip(drafts, scored.keys, strict=True)]
     levels = _levels(drafts, by_name, usage, false_alarms, correction)
     flags = _flags(scored.points)
     done = [
         _judge(draft, result, level, look, flags.get(key))
         for draft, result, level, key in zip(drafts, scored.scores, levels, scored.keys, strict=True)
     ]
-    order = {kpi.name: position for position, kpi in enumerate(kpis)}
-    return tuple(sorted(done, key=lambda finding: order[finding.kpi]))
+    done.sort(key=lambda finding: (not finding.total, -abs(finding.contribution or 0.0)))
+    of_each = ([finding for finding in done if finding.kpi == kpi.name] for kpi in kpis)
+    return tuple(finding for mine in of_each for finding in explained(mine, makeups.get(mine[0].kpi) if mine else None))
 
 
 def unanswered(kpi: Kpi, weight: float, look: Look, error: CollectError) -> Finding:
@@ -130,14 +148,22 @@ def _levels(
     family = [i for i, draft in enumerate(drafts) if draft.verdict is Verdict.OK and not draft.dry_run]
     names = list(dict.fromkeys(drafts[i].kpi for i in family))
     share = shares([kpis[name] for name in names], usage)
-    segments = {name: sum(drafts[i].kpi == name for i in family) for name in names}
-    weight = np.array([share[drafts[i].kpi] / segments[drafts[i].kpi] for i in family])
+    inside = _inside_shares([drafts[i] for i in family])
+    weight = np.array([share[drafts[i].kpi] * part for i, part in zip(family, inside, strict=True)])
     p = np.array([drafts[i].p_value for i in family], dtype=float)
     spent = _holm(p, weight, false_alarms) if correction is Correction.HOLM else _benjamini_hochberg(p, weight, false_alarms)
     out = [false_alarms / max(len(names), 1)] * len(drafts)  # a dry run is shown at the level that an equal share would give it
     for i, level in zip(family, spent, strict=True):
         out[i] = float(level)
     return out
+
+
+def _inside_shares(family: Sequence[Finding]) -> list[float]:
+    """Each finding's part of its KPI's share: equal among segments, TOTAL_SHARE for their total, which sees what moves them all."""
+    segments, totals = (Counter(draft.kpi for draft in family if draft.total is of_all) for of_all in (False, True))
+    for_segments = {kpi: (1 - TOTAL_SHARE if totals[kpi] else 1.0) / count for kpi, count in segments.items()}
+    for_totals = {kpi: TOTAL_SHARE if segments[kpi] else 1.0 for kpi in totals}
+    return [(for_totals if draft.total else for_segments)[draft.kpi] for draft in family]
 
 
 def _holm(p: np.ndarray, weight: np.ndarray, alpha: float) -> np.ndarray:
@@ -182,7 +208,7 @@ def _draft(kpi: Kpi, result: Score | None, scored: Scored, i: int, look: Look, w
     before, steps = int(np.isfinite(history.value[i]).sum()), int(observation.present[i].sum())
     volume = _total(observation.volume[i] if observation.ratio[i] else observation.amount[i])
     about = _about(kpi, segment_labels(scored.keys[i][1]), weight, look.planned, Verdict.INCONCLUSIVE, "")
-    draft = replace(about, steps=steps, volume=volume)
+    draft = replace(about, steps=steps, volume=volume, total=bool(kpi.by) and not about.segment)
     p = None if result is None or before < MIN_HISTORY else _over_the_watch(result.p_bad, look)
     if steps == 0:
         return _silent(draft, before, p, look)
@@ -248,11 +274,14 @@ def _judge(draft: Finding, result: Score | None, level: float, look: Look, flagg
         return _not_the_release(finding, look.release.started_at - result.earlier * look.step, look)
     if draft.p_value < level:
         return _moved(finding, result, onset, level, look)
-    better = _over_the_watch(result.p_good, look) < level and _matters(finding) and not _is_bad(finding)
-    if better and result.earlier is None:
+    better = _over_the_watch(result.p_good, look) < level
+    own = at_usual_mix(finding)
+    is_good = _matters(own) and not _is_bad(own) and not _is_mix(finding, result, level, look)
+    if better and is_good and result.earlier is None:
         improved = replace(finding, verdict=Verdict.IMPROVED, onset=onset)
         return replace(improved, reason=_change_reason(improved, look))
-    return _rest(replace(finding, kind=None), look, f"{_size(finding)}, {p_value(draft.p_value)}")
+    by_mix = better and _matters(finding) and not is_good
+    return _rest(finding, look, f"{_size(finding)}, {p_value(draft.p_value)}", by_mix=by_mix)
 
 
 def _detectable(result: Score, level: float, finding: Finding, look: Look) -> tuple[float | None, float | None]:
@@ -270,21 +299,23 @@ def _not_the_release(finding: Finding, began: datetime, look: Look) -> Finding:
 
 def _moved(finding: Finding, result: Score, onset: datetime | None, level: float, look: Look) -> Finding:
     """A significant change: a regression if it is of a kind that always matters, or large enough."""
-    is_level = finding.kind in LEVEL_KINDS
-    matters = not is_level or (_matters(finding) and _is_bad(finding))
-    if not matters and _over_the_watch(result.p_other, look) >= level:
-        tolerated = _tolerated(finding)
-        return _rest(replace(finding, kind=None), look, f"{_size(finding)}, {p_value(finding.p_value or 0.0)}, within {tolerated}")
+    own, is_mix = at_usual_mix(finding), _is_mix(finding, result, level, look)
+    accounted = is_mix and _is_certain(finding)  # a mix that moves the level brings a rhythm and a spread of its own
+    matters = not accounted if finding.kind not in LEVEL_KINDS else _matters(own) and _is_bad(own) and not is_mix
+    if not matters and (accounted or _over_the_watch(result.p_other, look) >= level):
+        by_mix = accounted or (_matters(finding) and _is_bad(finding) and own is not finding)
+        size = f"{_size(finding)}, {p_value(finding.p_value or 0.0)}"
+        return _rest(finding, look, size if by_mix else f"{size}, within {_tolerated(finding)}", by_mix=by_mix)
     kind = finding.kind if matters else ChangeKind.SHAPE
     worse = replace(finding, verdict=Verdict.RECOVERED if result.back else Verdict.REGRESSED, kind=kind, onset=onset)
     return replace(worse, reason=_change_reason(worse, look))
 
 
-def _rest(finding: Finding, look: Look, reason: str) -> Finding:
-    """Nothing found: `ok` once the watch is over, still open before."""
+def _rest(finding: Finding, look: Look, reason: str, *, by_mix: bool) -> Finding:
+    """Nothing found, but that the mix moved the total: `ok` once the watch is over, still open before."""
     if not look.final:
-        return replace(finding, verdict=Verdict.INCONCLUSIVE, reason=f"nothing so far, {look.steps} of {look.planned} steps")
-    return replace(finding, verdict=Verdict.OK, reason=reason)
+        return replace(finding, verdict=Verdict.INCONCLUSIVE, kind=None, reason=f"nothing so far, {look.steps} of {look.planned} steps")
+    return replace(finding, verdict=Verdict.OK, kind=ChangeKind.MIX if by_mix else None, reason=reason)
 
 
 def _is_bad(finding: Finding) -> bool:
@@ -302,6 +333,22 @@ def _matters(finding: Finding) -> bool:
         return finding.tolerance == 0 and finding.floor == 0
     near = min(abs(low), abs(high))
     return near >= finding.floor and near >= finding.tolerance * abs(finding.expected)
+
+
+def _is_mix(finding: Finding, result: Score, level: float, look: Look) -> bool:
+    """Whether the mix moved a total more than its segments did, whose own part is not significant at the total's level."""
+    own = at_usual_mix(finding)
+    if own is finding or own.effect_absolute is None or own.effect_absolute_interval is None or result.effect is None:
+        return False
+    size, (low, high) = abs(own.effect_absolute), own.effect_absolute_interval
+    half = own.effect_absolute - low if own.effect_absolute > 0 else high - own.effect_absolute
+    return size <= min(abs(finding.mix_effect or 0.0), half * result.effect.stricter(level * look.share))
+
+
+def _is_certain(finding: Finding) -> bool:
+    """Whether the interval of the effect leaves no doubt about its sign."""
+    low, high = finding.effect_absolute_interval or (0.0, 0.0)
+    return not low <= 0 <= high
 
 
 def _size(finding: Finding) -> str:

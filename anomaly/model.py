@@ -82,6 +82,7 @@ class ChangeKind(StrEnum):
     SPIKES = "spikes"
     OUTAGE = "outage"
     SHAPE = "shape"
+    MIX = "mix"
 
 
 def utc(moment: datetime, what: str) -> datetime:
@@ -139,9 +140,10 @@ class Kpi:
     `query` is what its source is asked for, per step of the panel; with `denominator` the KPI is the ratio of the two, and
     both are counts. `tolerance` is relative to the expected value, `floor` in the KPI's unit: a change must exceed both to
     matter. `usage` weighs the KPI: a number, or a query whose total over the baseline window is the weight. `by` names the
-    labels that split it into segments. `min_volume` is the least total of the denominator over the observation window
-    (of the KPI itself without a denominator). A rate is declared by `per` and becomes a count per step. Raises UsageError for a
-    tolerance, floor or volume that is negative or not a number.
+    labels that split it into segments, `total` is the query of all segments together (that of a ratio follows from its segments).
+    `min_volume` is the least total of the denominator over the observation window (of the KPI itself without a denominator). A
+    rate is declared by `per` and becomes a count per step. Raises UsageError for a tolerance, floor or volume that is negative
+    or not a number.
     """
 
     name: str
@@ -155,6 +157,7 @@ class Kpi:
     usage: float | str = 1.0
     critical: bool = False
     by: tuple[str, ...] = ()
+    total: str | None = None
     min_volume: float = 0.0
     no_data: NoData = NoData.INCONCLUSIVE
     empty: Empty = Empty.MISSING
@@ -224,8 +227,9 @@ class Finding:
 
     `effect` is relative (observed / expected − 1; None where expected is 0, or within the noise around 0), `effect_absolute` in
     the KPI's unit; the intervals are 95 %. `p_value` is for the bad direction; `level` is the share of `false_alarms` that it had
-    to undercut. `detectable_effect` (absolute: in the KPI's unit) would have been found in four of five releases. `evidence`
-    holds the numbers behind the verdict, in the order of the argument.
+    to undercut. `detectable_effect` (absolute: in the KPI's unit) would have been found in four of five releases. `total` marks
+    the finding about all segments of a KPI together; the `contribution` of each of them and the total's `mix_effect` add up to
+    the total's `effect_absolute`. `evidence` holds the numbers behind the verdict, in the order of the argument.
     """
 
     kpi: str
@@ -243,6 +247,9 @@ class Finding:
     effect_absolute_interval: Interval | None = None
     detectable_effect: float | None = None
     detectable_absolute: float | None = None
+    total: bool = False
+    contribution: float | None = None
+    mix_effect: float | None = None
     onset: datetime | None = None
     flagged: Flagged | None = None
     steps: int = 0

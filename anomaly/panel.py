@@ -21,6 +21,7 @@ from anomaly.model import Empty, Kpi, Segment, Window
 VALUE, NUMERATOR, DENOMINATOR = "value", "numerator", "denominator"
 LEVELS = ("kpi", "segment", "role")
 SPECIAL = re.compile(r"([\\,=])")
+NEGLIGIBLE = 0.05  # share of a KPI's volume that may be missing at a step of its total
 PART = re.compile(r"((?:[^\\,=]|\\.)*)=((?:[^\\,=]|\\.)*)(?:,|$)", re.DOTALL)
 
 
@@ -141,3 +142,27 @@ def block(panel: pd.DataFrame) -> Block:
     with np.errstate(invalid="ignore", divide="ignore"):
         value = np.where(present & (volume > 0), amount / volume, np.nan)
     return Block(keys, ratio, value, amount, volume, present)
+
+
+def with_totals(panel: pd.DataFrame, kpis: Sequence[Kpi]) -> pd.DataFrame:
+    """The panel, and for each ratio of several segments their total under the empty segment: the sums of their counts.
+
+    A segment belongs to the total from its first to its last sample. A step at which segments are missing that usually hold more
+    than NEGLIGIBLE of the volume has no total: who is left is not everyone.
+    """
+    totals = {}
+    for kpi in kpis:
+        if kpi.denominator is None or not kpi.by:
+            continue
+        parts = block(panel.loc[:, panel.columns.get_level_values("kpi") == kpi.name])
+        if len(parts.keys) < 2:  # noqa: PLR2004  a single segment is its own total
+            continue
+        there = parts.present
+        volume = np.where(there, parts.volume, 0.0)
+        usual = volume.sum(axis=1, keepdims=True) / np.maximum(there.sum(axis=1, keepdims=True), 1)
+        begun, going = np.maximum.accumulate(there, axis=1), np.maximum.accumulate(there[:, ::-1], axis=1)[:, ::-1]
+        expected = (usual * (begun & going)).sum(axis=0)
+        known = there.any(axis=0) & ((usual * (begun & going & ~there)).sum(axis=0) <= NEGLIGIBLE * expected)
+        for role, counts in ((NUMERATOR, np.where(there, parts.amount, 0.0)), (DENOMINATOR, volume)):
+            totals[kpi.name, "", role] = np.where(known, counts.sum(axis=0), np.nan)
+    return pd.concat([panel, assemble(totals, pd.DatetimeIndex(panel.index))], axis=1) if totals else panel

@@ -18,8 +18,9 @@ from anomaly.contracts import Collected
 from anomaly.decision import MIN_HISTORY, Look, decide, unanswered, unjudged, verdict
 from anomaly.errors import CollectError, UsageError
 from anomaly.frames import moment, panel_of
+from anomaly.makeup import makeups, usual_shares
 from anomaly.model import Calendar, Correction, Direction, Finding, Kpi, NoData, Release, Report, Window
-from anomaly.panel import assemble, grid, prepare
+from anomaly.panel import assemble, grid, prepare, with_totals
 from anomaly.plan import Plan, plan
 from anomaly.redaction import Redactor
 from anomaly.scoring.score import score
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int], None]  # how many of how many queries are answered
 W = TypeVar("W", bound=StrEnum)
 log = logging.getLogger(__name__)
-USAGE = "usage of "
+USAGE, TOTAL = "usage of ", "total of "
 POINTS = ("kpi", "segment", "time", "observed", "expected", "lower", "upper", "z", "flagged")
 
 
@@ -46,12 +47,13 @@ def collect(
 ) -> Collected:
     """Everything that a look needs, one source after the other; a KPI that can't be read is in `errors`.
 
-    A usage given as a query is collected beside its KPI, under the name `usage of <KPI>`.
+    A usage or a total given as a query is collected beside its KPI, under the name `usage of <KPI>`, `total of <KPI>`.
     """
     spans = plan(release, checklist.windows, now=now or datetime.now(UTC), until=until)
     kpis = _chosen(checklist.kpis, only)
     step = checklist.windows.step
-    wanted = [*kpis, *(Kpi(USAGE + kpi.name, kpi.source, kpi.usage) for kpi in kpis if isinstance(kpi.usage, str))]
+    beside = [(prefix, kpi, query) for kpi in kpis for prefix, query in ((USAGE, kpi.usage), (TOTAL, kpi.total)) if isinstance(query, str)]
+    wanted = [*kpis, *(Kpi(prefix + kpi.name, kpi.source, query) for prefix, kpi, query in beside)]
     parts, done = [], 0
     for source in dict.fromkeys(kpi.source for kpi in wanted):
         mine = [kpi for kpi in wanted if kpi.source == source]
@@ -132,8 +134,9 @@ def judge(
     """The report about what was collected."""
     usage = _usage(kpis, collected.panel[_between(collected.panel, spans.baseline.start, spans.baseline.end, step)])
     names = [kpi.name for kpi in kpis]
-    panel = collected.panel.loc[:, collected.panel.columns.get_level_values("kpi").isin(names)]
-    panel = _continued(prepare(panel, kpis, step), step, spans.horizon)
+    panel = _totals_beside_segments(collected.panel, kpis)
+    panel = panel.loc[:, panel.columns.get_level_values("kpi").isin(names)]
+    panel = _continued(with_totals(prepare(panel, kpis, step), kpis), step, spans.horizon)
     history = panel[_between(panel, spans.baseline.start, spans.baseline.end, step)]
     observation = panel[_between(panel, spans.transition_end, spans.horizon, step)]
     first = observation.index[0].to_pydatetime() if len(observation) else spans.transition_end
@@ -144,7 +147,8 @@ def judge(
         gap = (observation.index[0] - history.index[-1]) // step - 1
         baseline = SeasonalBaseline().fit(history, kpis, settings.calendar)
         scored = score(baseline, history, observation, kpis, gap)
-        findings = decide(scored, kpis, usage, look, false_alarms=settings.false_alarms, correction=settings.correction)
+        made_of = makeups(scored, usual_shares(history, observation, kpis, settings.calendar, gap))
+        findings = decide(scored, kpis, usage, look, false_alarms=settings.false_alarms, correction=settings.correction, makeups=made_of)
         points = scored.points
     findings = _complete(findings, panel, kpis, usage, look, collected)
     return Report(
@@ -152,6 +156,12 @@ def judge(
         baseline=spans.baseline, observation=Window(spans.transition_end, spans.watch_end), step=step,
         false_alarms=settings.false_alarms, made=dict(made),
     )  # fmt: skip
+
+
+def _totals_beside_segments(panel: pd.DataFrame, kpis: Sequence[Kpi]) -> pd.DataFrame:
+    """The panel with each total that was asked for as its KPI's empty segment."""
+    names = {TOTAL + kpi.name: kpi.name for kpi in kpis if kpi.total is not None}
+    return panel.rename(columns=names, level="kpi")
 
 
 def _between(panel: pd.DataFrame, start: datetime, end: datetime, step: timedelta) -> np.ndarray:
@@ -178,22 +188,39 @@ def _planned(spans: Plan, first: datetime, step: timedelta) -> int:
 def _complete(
     findings: Sequence[Finding], panel: pd.DataFrame, kpis: Sequence[Kpi], usage: Mapping[str, float], look: Look, collected: Collected
 ) -> tuple[Finding, ...]:
-    """One finding at least per KPI, in their order, each with its query and notes."""
+    """One finding at least per KPI, and per total that was asked for, in their order, each with its query and notes."""
     out = []
     for kpi in kpis:
+        columns = panel.loc[:, panel.columns.get_level_values("kpi") == kpi.name]
         mine = [finding for finding in findings if finding.kpi == kpi.name]
-        if kpi.name in collected.errors:
-            mine = [unanswered(kpi, usage[kpi.name], look, collected.errors[kpi.name])]
-        elif not mine:
-            seen = panel.loc[:, panel.columns.get_level_values("kpi") == kpi.name].notna().to_numpy()
-            mine = [unjudged(kpi, usage[kpi.name], look, int(seen.any(axis=1).sum()))]
-        asked = collected.provenance.get(kpi.name)
-        if asked is not None:
-            mine = [
-                replace(finding, query=asked.query, denominator=asked.denominator, notes=(*asked.notes, *finding.notes)) for finding in mine
-            ]
-        out += mine
+        if kpi.total is not None:
+            whole, mine = ([finding for finding in mine if finding.total is of_all] for of_all in (True, False))
+            is_total = columns.columns.get_level_values("segment") == ""
+            told = _told(TOTAL + kpi.name, whole, columns.loc[:, is_total], kpi, usage, look, collected)
+            out += [replace(finding, total=True) for finding in told]
+            columns = columns.loc[:, ~is_total]
+        out += _told(kpi.name, mine, columns, kpi, usage, look, collected)
     return tuple(out)
+
+
+def _told(
+    asked: str,
+    findings: Sequence[Finding],
+    columns: pd.DataFrame,
+    kpi: Kpi,
+    usage: Mapping[str, float],
+    look: Look,
+    collected: Collected,
+) -> Sequence[Finding]:
+    """What is said of one query's series: its findings, or one that says why there are none."""
+    if asked in collected.errors:
+        findings = [unanswered(kpi, usage[kpi.name], look, collected.errors[asked])]
+    elif not findings:
+        findings = [unjudged(kpi, usage[kpi.name], look, int(columns.notna().any(axis=1).sum()))]
+    about = collected.provenance.get(asked)
+    if about is None:
+        return findings
+    return [replace(each, query=about.query, denominator=about.denominator, notes=(*about.notes, *each.notes)) for each in findings]
 
 
 def _chosen(kpis: Sequence[Kpi], only: Sequence[str]) -> tuple[Kpi, ...]:

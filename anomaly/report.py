@@ -18,35 +18,60 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA = 1
+TOTAL = "all"  # what the total of a KPI's segments is called
 LONGEST_NAME, LONGEST_REASON = 60, 300  # characters of foreign text in a line
 KIND_WORDS = {
     ChangeKind.SPREAD: "wider spread",
     ChangeKind.SPIKES: "spikes",
     ChangeKind.OUTAGE: "outage",
     ChangeKind.SHAPE: "changed shape",
+    ChangeKind.MIX: "mix",
 }
 AFTER_FAILURES = (Verdict.ERROR, Verdict.NO_DATA, Verdict.INCONCLUSIVE, Verdict.REGRESSED, Verdict.RECOVERED, Verdict.IMPROVED, Verdict.OK)
 
 
 def ordered(findings: Iterable[Finding]) -> list[Finding]:
-    """The findings as people want them: what fails first; then critical ones, the heavier, the larger effect, by name."""
+    """The findings as people want them: what fails first; then critical ones, the heavier, the larger effect, by name.
 
-    def rank(finding: Finding) -> tuple[float, ...]:
-        severity = 0 if finding.fails else 1 + AFTER_FAILURES.index(finding.verdict)
-        size = math.inf if finding.effect is None else abs(finding.effect)
-        return (severity, not finding.critical, -finding.weight, -size)
+    A total and its segments stay together, ranked by what they contribute to the total's change. The total goes first, but after
+    a segment that fails and makes up more than half of it.
+    """
+    known = [*findings]
 
-    return sorted(findings, key=lambda finding: (rank(finding), finding.kpi, sorted(finding.segment.items())))
+    def severity(finding: Finding) -> int:
+        return 0 if finding.fails else 1 + AFTER_FAILURES.index(finding.verdict)
+
+    def size(finding: Finding) -> float:
+        return math.inf if finding.effect is None else abs(finding.effect)
+
+    largest: dict[tuple[int, str], float] = {}
+    for finding in known:
+        if finding.total or finding.contribution is not None:
+            together = severity(finding), finding.kpi
+            largest[together] = max(largest.get(together, 0.0), size(finding))
+
+    def rank(finding: Finding) -> tuple[Any, ...]:
+        leading = largest.get((severity(finding), finding.kpi), size(finding))
+        part = finding.contribution if not finding.total else (finding.effect_absolute or 0.0) / 2 if finding.fails else math.inf
+        inside = (-abs(part or 0.0), -size(finding), sorted(finding.segment.items()))
+        return (severity(finding), not finding.critical, -finding.weight, -leading, finding.kpi, *inside)
+
+    return sorted(known, key=rank)
 
 
 # --- one line ---------------------------------------------------------------------------------------------------------
 
 
 def title(finding: Finding) -> str:
-    """The KPI and its segment: `checkout errors (country=DE)`."""
+    """The KPI and its segment: `checkout errors (country=DE)`; `checkout errors (all)` for the total of its segments."""
     name = wording.plain(finding.kpi, LONGEST_NAME)
-    labels = segment_words(finding.segment)
+    labels = part_words(finding)
     return f"{name} ({labels})" if labels else name
+
+
+def part_words(finding: Finding) -> str:
+    """Which part of its KPI a finding is about: `country=DE, plan=pro`, `all` for a total, nothing for a KPI without segments."""
+    return TOTAL if finding.total else segment_words(finding.segment)
 
 
 def segment_words(segment: Segment) -> str:
@@ -69,6 +94,11 @@ def change_words(finding: Finding) -> str:
     if kind and finding.verdict is Verdict.IMPROVED:
         kind = f"{finding.kind} improved"
     return " ".join(part for part in (kind, effect_words(finding)) if part) or finding.verdict.replace("_", " ")
+
+
+def rest_words(finding: Finding) -> str:
+    """The size of what was found to be ok; `mix` before it where only the mix of the segments moved it."""
+    return effect_words(finding) if finding.kind is None else change_words(finding)
 
 
 def versus_words(finding: Finding) -> str:
@@ -111,7 +141,7 @@ def finding_line(finding: Finding, release: Release | None = None) -> str:
         return f"{title(finding)} {verdict_words(finding)}: {reason_words(finding)}"
     if finding.verdict is Verdict.OK:
         seen = detectable_words(finding)
-        parts = ["ok", effect_words(finding), f"would have seen {seen}" if seen else ""]
+        parts = ["ok", rest_words(finding), f"would have seen {seen}" if seen else ""]
     else:
         onset = onset_words(finding, release)
         p = finding.p_value if finding.verdict is Verdict.REGRESSED else None  # an improvement's p is for the other direction
@@ -149,6 +179,7 @@ def _pass(report: Report) -> str:
         (sum(finding.verdict is verdict for finding in judged), word)
         for verdict, word in ((Verdict.IMPROVED, "improved"), (Verdict.RECOVERED, "recovered"), (Verdict.REGRESSED, "moved in a dry run"))
     ]
+    counts.append((sum(finding.kind is ChangeKind.MIX for finding in judged), "moved by mix alone"))
     moved = ", ".join(f"{count} {word}" for count, word in counts if count)
     left_out = len(report.findings) - len(judged)
     parts = [
@@ -280,6 +311,9 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "expected": _finite(finding.expected),
         "detectable_effect": _finite(finding.detectable_effect),
         "detectable_absolute": _finite(finding.detectable_absolute),
+        "total": finding.total,
+        "contribution": _finite(finding.contribution),
+        "mix_effect": _finite(finding.mix_effect),
         "onset": _moment(finding.onset),
         "flagged": None
         if flagged is None
@@ -343,6 +377,9 @@ COLUMNS: dict[str, Any] = {
     "expected": NUMBER,
     "detectable_effect": NUMBER,
     "detectable_absolute": NUMBER,
+    "total": FLAG,
+    "contribution": NUMBER,
+    "mix_effect": NUMBER,
     "onset": TIME,
     "flagged": COUNT,
     "flagged_first": TIME,

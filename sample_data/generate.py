@@ -305,6 +305,7 @@ releases:
     regressed:
       - {{kpi: request errors, segment: {{country: {BAD_COUNTRY}}}}}
     may_regress:
+      - {{kpi: request errors, segment: {{}}}}
       - {{kpi: checkout conversion, segment: {{}}}}
       - {{kpi: revenue, segment: {{}}}}
   redesign:

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from anomaly import wording
 from anomaly.contracts import Receipt
 from anomaly.model import ChangeKind, Finding, NoData, ReleaseVerdict, Report, Verdict
-from anomaly.report import COLUMNS, finding_line, headline, ordered, receipt_line, to_dict, to_frame
+from anomaly.report import COLUMNS, finding_line, headline, ordered, receipt_line, title, to_dict, to_frame
 from tests import reports
 from tests.goldens import assert_golden
 from tests.reports import CRASHES, GAPS, IMPROVED, LATENCY, NEW_SEGMENT, RAMP, REFUSED, REGRESSED, SPIKES, at, report
@@ -160,6 +160,30 @@ def test_equally_severe_findings_are_ordered_by(first: dict[str, Any], second: d
     base = Finding(kpi="x", verdict=Verdict.REGRESSED, reason="", effect=0.3)
     one, two = replace(base, **first), replace(base, **second)
     assert ordered([two, one]) == ordered([one, two]) == [one, two]
+
+
+def test_a_total_leads_its_segments_unless_one_of_them_is_most_of_it() -> None:
+    total = replace(REGRESSED, segment={}, total=True, effect_absolute=0.02, effect=1.0)
+    most, least = (replace(REGRESSED, segment={"country": name}, contribution=part) for name, part in (("DE", 0.015), ("FR", 0.005)))
+    better = replace(most, segment={"country": "US"}, contribution=-0.006)
+
+    assert ordered([least, better, most, total]) == [most, total, better, least]
+    assert [title(finding) for finding in (total, most)] == ["checkout errors (all)", "checkout errors (country=DE)"]
+
+
+def test_a_kpi_and_its_segments_stay_together() -> None:
+    total = replace(REGRESSED, segment={}, total=True, effect=1.0)
+    part = replace(REGRESSED, contribution=0.01, effect=0.1)
+    other = replace(REGRESSED, kpi="other", effect=0.5)
+
+    assert ordered([other, part, total]) == [total, part, other]
+
+
+def test_what_the_mix_alone_moved_is_said_of_a_pass() -> None:
+    moved = replace(LATENCY, kind=ChangeKind.MIX, total=True, mix_effect=2.0)
+
+    assert headline(report(ReleaseVerdict.PASS, moved)).startswith("PASS  1 KPI, nothing bad found, 1 moved by mix alone; ")
+    assert finding_line(moved).startswith("p95 latency (all) ok, mix +0.4 % [-1.1, 1.9], would have seen")
 
 
 def test_a_dry_run_and_a_dead_source_do_not_fail_a_release() -> None:

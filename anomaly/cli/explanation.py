@@ -47,6 +47,10 @@ def _facts(finding: Finding, report: Report) -> Iterator[tuple[str, str]]:
         )
     if versus := say.versus_words(finding):
         yield "level", versus
+    if finding.mix_effect is not None:
+        yield "by mix", f"{wording.absolute(finding.mix_effect, None, finding.unit)} of the change"
+    if finding.contribution is not None:
+        yield "adds", f"{wording.absolute(finding.contribution, None, finding.unit)} to the change of the total"
     if seen := say.detectable_words(finding):
         yield "would see", f"{seen}, in four of five releases"
     for note in finding.notes:

@@ -15,7 +15,7 @@ from anomaly.cli.judging import progress_bar
 from anomaly.cli.options import ChecklistPath, Environment, Logs, Verbose
 from anomaly.cli.release import opened, right_now
 from anomaly.cli.session import ExitCode, LogFormat, Session
-from anomaly.model import Kpi, Release
+from anomaly.model import Release
 from anomaly.wording import plain, stamp
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def validate(
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """What a KPI's query matched, or why that is not known."""
+    """What the query of a KPI, or of its total, matched, or why that is not known."""
 
     kpi: str
     series: int = 0
@@ -83,21 +83,22 @@ def _verdict(matches: Sequence[Match]) -> ExitCode:
 
 def _matches(checklist: Checklist, session: Session, now: datetime) -> list[Match]:
     """What each query matches in the history before `now`: what a release at this moment would be compared with."""
-    from anomaly.pipeline import collect
+    from anomaly.pipeline import TOTAL, collect
 
     with progress_bar(session) as progress:
         collected = collect(checklist, Release(now), now=now, progress=progress)
-    return [_match(kpi, collected) for kpi in checklist.kpis]
+    asked = [name for kpi in checklist.kpis for name in (kpi.name, *([] if kpi.total is None else [TOTAL + kpi.name]))]
+    return [_match(name, collected) for name in asked]
 
 
-def _match(kpi: Kpi, collected: Collected) -> Match:
-    if kpi.name in collected.errors:
-        return Match(kpi.name, error=str(collected.errors[kpi.name]))
-    notes = collected.provenance[kpi.name].notes if kpi.name in collected.provenance else ()
-    mine = collected.panel.loc[:, collected.panel.columns.get_level_values("kpi") == kpi.name]
+def _match(name: str, collected: Collected) -> Match:
+    if name in collected.errors:
+        return Match(name, error=str(collected.errors[name]))
+    notes = collected.provenance[name].notes if name in collected.provenance else ()
+    mine = collected.panel.loc[:, collected.panel.columns.get_level_values("kpi") == name]
     present = mine.notna()
     if not present.to_numpy().any():
-        return Match(kpi.name, notes=notes)
+        return Match(name, notes=notes)
     segments = mine.columns.get_level_values("segment").nunique()
     since = mine.index[int(present.any(axis=1).to_numpy().argmax())]
-    return Match(kpi.name, series=segments, points=int(present.to_numpy().sum()), since=since.to_pydatetime(), notes=notes)
+    return Match(name, series=segments, points=int(present.to_numpy().sum()), since=since.to_pydatetime(), notes=notes)

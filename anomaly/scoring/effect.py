@@ -67,6 +67,10 @@ class Effect:
         """Half of the 95 % interval on the linked scale."""
         return float(stdtrit(self.freedom, TWO_SIDED) * self.error)
 
+    def stricter(self, level: float) -> float:
+        """How many times the half of the 95 % interval a change must be to be significant at `level`, on one side."""
+        return float(stdtrit(self.freedom, 1 - level) / stdtrit(self.freedom, TWO_SIDED))
+
     def detectable(self, level: float, direction: Direction, tolerance: float, floor: float) -> tuple[float | None, float]:
         """Smallest change of level, relative and absolute, that is found in four of five releases at this `level`."""
         sign = -1 if direction is Direction.DOWN else 1

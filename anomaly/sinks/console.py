@@ -236,7 +236,7 @@ def _fine(findings: list[Finding], _report: Report, canvas: Canvas) -> Table:
         {
             "KPI": [_name(finding) for finding in findings],
             "verdict": [_verdict(finding) for finding in findings],
-            "effect [95 %]": [say.effect_words(finding) for finding in findings],
+            "effect [95 %]": [say.rest_words(finding) for finding in findings],
             "would have seen": [say.detectable_words(finding) or "not known" for finding in findings],
             "observed vs expected": [_versus(finding) for finding in findings],
         },
@@ -271,7 +271,7 @@ def _versus(finding: Finding) -> str:
 
 
 def _name(finding: Finding) -> Text:
-    labels = say.segment_words(finding.segment)
+    labels = say.part_words(finding)
     name = Text(wording.plain(finding.kpi, say.LONGEST_NAME))
     return name.append(f" ({labels})", style="dim") if labels else name
 

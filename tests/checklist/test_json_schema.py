@@ -72,6 +72,8 @@ def test_the_template_loads_with_the_variables_it_names() -> None:
         (("kpis", 0, "tolerance"), "5 percent"),
         (("kpis", 0, "by"), []),
         (("kpis", 0, "by"), "country"),
+        (("kpis", 0, "total"), "sum(x)"),  # of a ratio
+        (("kpis", 1, "total"), "sum(x)"),  # without segments
         (("kpis", 0, "critical"), "yes"),
         (("kpis", 0, "queryy"), "x"),
         (("kpis", 0, "per"), "1 second"),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -62,7 +63,8 @@ sinks:
 
 TOP_KEYS = "service, environment, environments, sources, windows, timezone, false_alarms, correction, kpis, sinks"
 KPI_KEYS = (
-    "name, source, query, denominator, unit, direction, tolerance, floor, critical, usage, by, min_volume, no_data, empty, per, dry_run"
+    "name, source, query, denominator, unit, direction, tolerance, floor, critical, usage, by, total, min_volume, no_data, empty, per, "
+    "dry_run"
 )
 WINDOW_KEYS = "history, warmup, watch, step, lag"
 DURATION = "it must be a duration like 30s, 5m, 1h30m or 28d"
@@ -118,6 +120,26 @@ def test_what_is_left_out_has_the_documented_default(load_text: Load) -> None:
     assert checklist.environment == ""
     assert checklist.sinks == ()
     assert checklist.kpis == (Kpi(name="orders", source="data", query="orders"),)
+
+
+def test_a_total_is_the_query_of_all_segments(load_text: Load) -> None:
+    kpi = load_text(SMALL.replace("query: orders", "query: orders\n    by: [country]\n    total: all orders")).kpis[0]
+    assert (kpi.by, kpi.total) == (("country",), "all orders")
+
+
+@pytest.mark.parametrize(
+    ("keys", "complaint"),
+    [
+        ("total: all", "7: kpis[0].total has no segments to be the total of; list their labels under by, or leave it out"),
+        (
+            "by: [country]\n    denominator: visits\n    total: all",
+            "9: kpis[0].total is known: a ratio's total is that of its segments' counts; leave it out",
+        ),
+    ],
+)
+def test_a_total_of_nothing_or_of_what_has_one_is_refused(load_text: Load, keys: str, complaint: str) -> None:
+    with pytest.raises(ChecklistError, match=re.escape(complaint)):
+        load_text(SMALL.replace("query: orders", f"query: orders\n    {keys}"))
 
 
 def test_the_only_source_need_not_be_named(load_text: Load) -> None:
