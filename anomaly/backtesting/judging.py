@@ -142,11 +142,14 @@ class Bench:
 
 
 def _effects(quiet: Report, times: float) -> dict[Key, float]:
-    """Of each series its detectable effect in the bad direction, so many times; a fall ends at a total loss."""
+    """Of each series its detectable effect in the bad direction, so many times; a fall ends at a total loss.
+
+    A total has no effect of its own: it changes with its segments.
+    """
     out = {}
     for key, finding in by_key(quiet).items():
         size = detectable(finding)
-        if size is None:
+        if size is None or finding.total:
             continue
         if finding.direction is not Direction.DOWN:
             out[key] = times * size

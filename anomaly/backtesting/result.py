@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from anomaly.model import Finding, Interval, Release, ReleaseVerdict, Segment
-from anomaly.report import segment_words
+from anomaly.report import TOTAL, segment_words
 from anomaly.wording import plain, stamp
 
 SCHEMA = 1
@@ -98,17 +98,19 @@ class SeriesResult:
     time_to_detect: timedelta | None
     alternatives: tuple[Alternative, ...] = ()
     warnings: tuple[str, ...] = ()
+    total: bool = False
 
     @property
     def name(self) -> str:
-        """`checkout errors (country=DE)`."""
-        labels = segment_words(self.segment)
+        """`checkout errors (country=DE)`, `checkout errors (all)` of their total."""
+        labels = TOTAL if self.total else segment_words(self.segment)
         return plain(self.kpi, LONGEST_NAME) + (f" ({labels})" if labels else "")
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "kpi": self.kpi,
             "segment": dict(self.segment),
+            "total": self.total,
             "tolerance": self.tolerance,
             "false_alarms": self.alarms.to_dict(),
             "unanswered": self.unanswered,

@@ -183,6 +183,7 @@ def _result(kpi: Kpi, key: Key, trials: Sequence[Trial], tried: Sequence[Tried])
         detected=Share(sum(time < timedelta.max for time in times), len(times)),
         time_to_detect=None if middle == timedelta.max else middle,
         alternatives=tuple(each for setting in tried if (each := _alternative(key, setting)) is not None),
+        total=any(finding.total for finding in mine),
     )
 
 

@@ -52,6 +52,22 @@ def asked(*kpis: Kpi) -> Checklist:
     return Checklist("shop", {}, kpis, windows=WINDOWS)
 
 
+def test_segments_are_backtested_with_their_total() -> None:
+    rng = np.random.default_rng(3)
+    visits = rng.poisson(2000, (2, ROWS)).astype(float)
+    counts = ((NUMERATOR, rng.binomial(visits.astype(int), 0.1).astype(float)), (DENOMINATOR, visits))
+    panel = collected({("conversion", f"device={i}", role): part[i] for i in range(2) for role, part in counts}).panel
+    kpi = Kpi("conversion", denominator="visits", by=("device",), direction=Direction.DOWN)
+
+    result = anomaly.backtest(panel, kpis=[kpi], watch=12 * HOUR, history=28 * DAY, placebos=5)
+
+    assert [series.name for series in result.series] == ["conversion (all)", "conversion (device=0)", "conversion (device=1)"]
+    total, *devices = result.series
+    assert total.found.of == 0
+    assert [series.found.of for series in devices] == [5, 5]
+    assert all((total.detectable_effect or 1.0) < (series.detectable_effect or 0.0) for series in devices)
+
+
 # --- which moments ----------------------------------------------------------------------------------------------------
 
 
