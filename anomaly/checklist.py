@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from anomaly import registry, strict_yaml, variables
 from anomaly.errors import UsageError
-from anomaly.model import Calendar, Correction, Kpi, Windows
+from anomaly.model import NOT_FOR_CONTROLS, Calendar, Correction, Kpi, Windows, control_problem
 from anomaly.registry import COLLECTORS, SINKS, Kind, Origin, Plugin
 from anomaly.settings import did_you_mean
 from anomaly.strict_yaml import Document, KeyPath, Problem, path_text, shown
@@ -156,6 +156,20 @@ class _Loader:
                 self.note(("kpis", index, "total"), "has no segments to be the total of; list their labels under by, or leave it out")
             elif "total" in kpi and "denominator" in kpi:
                 self.note(("kpis", index, "total"), "is known: a ratio's total is that of its segments' counts; leave it out")
+        self.check_controls(data, first)
+
+    def check_controls(self, data: Mapping[str, Any], known: Mapping[str, int]) -> None:
+        """Notes controls of what is no KPI to be judged, and what only such a KPI can have."""
+        judged = [name for name, index in known.items() if not data["kpis"][index].get("control_for")]
+        for index, kpi in _items(data, "kpis"):
+            named = kpi.get("control_for")
+            for name in (each for each in named if isinstance(each, str)) if isinstance(named, list) else ():
+                if problem := control_problem(str(kpi.get("name")), name, known, judged):
+                    near = "" if name in known else did_you_mean(name, judged)
+                    self.note(("kpis", index, "control_for"), f"names {shown(name)}, which {problem}{near}")
+            for key in NOT_FOR_CONTROLS if named else ():
+                if key in kpi:
+                    self.note(("kpis", index, key), "means nothing for a control; leave it out")
 
     def check_sinks(self, sinks: Sequence[Place]) -> None:
         """Notes sinks that are the same as one before."""

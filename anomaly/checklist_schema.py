@@ -127,23 +127,27 @@ def _usage(value: Any) -> float | str:
     return _text(value)
 
 
-def _labels(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list):
-        raise SettingError("it must be a list of label names, like [country]")
-    if not value:
-        raise SettingError("it names no label; list label names or leave the key out")
-    names = tuple(_label(item) for item in value)
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise SettingError(f"it lists {twice[0]} twice")
-    return names
+def _names(what: str, example: str) -> Callable[[Any], tuple[str, ...]]:
+    """A list of names of `what`, each once."""
 
+    def checked(value: Any) -> tuple[str, ...]:
+        if not isinstance(value, list):
+            raise SettingError(f"it must be a list of {what} names, like [{example}]")
+        if not value:
+            raise SettingError(f"it names no {what}; list {what} names or leave the key out")
+        names = tuple(one(item) for item in value)
+        twice = [name for name, count in Counter(names).items() if count > 1]
+        if twice:
+            raise SettingError(f"it lists {twice[0]} twice")
+        return names
 
-def _label(value: Any) -> str:
-    try:
-        return _name(value)
-    except SettingError as error:
-        raise SettingError(f"{shown(value)} in it is no label name: {error}") from None
+    def one(value: Any) -> str:
+        try:
+            return _name(value)
+        except SettingError as error:
+            raise SettingError(f"{shown(value)} in it is no {what} name: {error}") from None
+
+    return checked
 
 
 def _truth(value: Any) -> bool:
@@ -168,7 +172,7 @@ NAME_SCHEMA = {"type": "string", "minLength": 1, "maxLength": LONGEST_NAME}
 SHARE_SCHEMA = {"anyOf": [PERCENT_SCHEMA, {"type": "number", "minimum": 0, "maximum": 1}]}
 FALSE_ALARMS_SCHEMA = {"anyOf": [PERCENT_SCHEMA, {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}]}
 USAGE_SCHEMA = {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "minLength": 1}]}
-LABELS_SCHEMA = {"type": "array", "items": NAME_SCHEMA, "minItems": 1, "uniqueItems": True}
+NAMES_SCHEMA = {"type": "array", "items": NAME_SCHEMA, "minItems": 1, "uniqueItems": True}
 
 Duration = Annotated[timedelta, *_checked(_duration, DURATION_SCHEMA)]
 PositiveDuration = Annotated[timedelta, *_checked(_positive_duration, DURATION_SCHEMA)]
@@ -179,7 +183,8 @@ Share = Annotated[float, *_checked(_fraction, SHARE_SCHEMA)]
 FalseAlarms = Annotated[float, *_checked(_false_alarms, FALSE_ALARMS_SCHEMA)]
 Amount = Annotated[float, *_checked(_amount, {"type": "number", "minimum": 0})]
 Usage = Annotated[float | str, *_checked(_usage, USAGE_SCHEMA)]
-Labels = Annotated[tuple[str, ...], *_checked(_labels, LABELS_SCHEMA)]
+Labels = Annotated[tuple[str, ...], *_checked(_names("label", "country"), NAMES_SCHEMA)]
+KpiNames = Annotated[tuple[str, ...], *_checked(_names("KPI", "orders"), NAMES_SCHEMA)]
 Truth = Annotated[bool, *_checked(_truth, {"type": "boolean"})]
 
 
@@ -263,6 +268,9 @@ class KpiForm(Form):
     empty: Annotated[Empty, _word(Empty)] = Field(default=KPI.empty, description="What a step without a sample means.")
     per: PositiveDuration = _optional(timedelta(0), "Declares a rate: 1s for values per second.")
     dry_run: Truth = Field(default=KPI.dry_run, description="Judged and shown, but can't fail the release.")
+    control_for: KpiNames = _optional(
+        KPI.control_for, "Makes it a control, a series that the release cannot have touched, for these KPIs; it is not judged."
+    )
 
 
 class ChecklistForm(Form):

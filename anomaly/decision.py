@@ -21,7 +21,8 @@ from anomaly.errors import CollectError
 from anomaly.makeup import Makeup, at_usual_mix, explained, placed
 from anomaly.model import ChangeKind, Correction, Direction, Finding, Flagged, Kpi, Release, ReleaseVerdict, Report, Verdict
 from anomaly.panel import segment_labels
-from anomaly.scoring.score import Score, Scored
+from anomaly.scoring.controlled import MOVED
+from anomaly.scoring.score import Beside, Score, Scored
 from anomaly.wording import clock, number, p_value, percent, quantity, relative
 
 MIN_HISTORY = 16  # steps with data before the release
@@ -105,7 +106,7 @@ def unjudged(kpi: Kpi, weight: float, look: Look, steps: int) -> Finding:
 
 def verdict(findings: Sequence[Finding], *, final: bool = True) -> ReleaseVerdict:
     """What the findings make of the release; missing evidence, or a watch that is not over (`final`), is never a pass."""
-    counted = [f for f in findings if not f.dry_run]
+    counted = [f for f in findings if f.counts]
     if any(f.fails for f in findings):
         return ReleaseVerdict.FAIL
     errors = [f for f in counted if f.verdict is Verdict.ERROR]
@@ -145,7 +146,7 @@ def _levels(
     drafts: Sequence[Finding], kpis: Mapping[str, Kpi], usage: Mapping[str, float], false_alarms: float, correction: Correction
 ) -> list[float]:
     """The level that each finding's p-value has to undercut; KPIs without a p-value leave the family."""
-    family = [i for i, draft in enumerate(drafts) if draft.verdict is Verdict.OK and not draft.dry_run]
+    family = [i for i, draft in enumerate(drafts) if draft.verdict is Verdict.OK and draft.counts]
     names = list(dict.fromkeys(drafts[i].kpi for i in family))
     share = shares([kpis[name] for name in names], usage)
     inside = _inside_shares([drafts[i] for i in family])
@@ -197,8 +198,8 @@ def _benjamini_hochberg(p: np.ndarray, weight: np.ndarray, alpha: float) -> np.n
 def _about(kpi: Kpi, segment: Mapping[str, str], weight: float, planned: int, answer: Verdict, reason: str) -> Finding:
     return Finding(
         kpi=kpi.name, verdict=answer, reason=reason, segment=dict(segment), weight=weight, unit=kpi.unit, direction=kpi.direction,
-        tolerance=kpi.tolerance, floor=kpi.floor, critical=kpi.critical, dry_run=kpi.dry_run, no_data=kpi.no_data, query=kpi.query,
-        denominator=kpi.denominator, steps_planned=planned,
+        tolerance=kpi.tolerance, floor=kpi.floor, critical=kpi.critical, dry_run=kpi.dry_run, control_for=kpi.control_for,
+        no_data=kpi.no_data, query=kpi.query, denominator=kpi.denominator, steps_planned=planned,
     )  # fmt: skip
 
 
@@ -223,7 +224,7 @@ def _draft(kpi: Kpi, result: Score | None, scored: Scored, i: int, look: Look, w
     return replace(
         draft, verdict=Verdict.OK, p_value=p, kind=result.kind, observed=sizes.observed, expected=sizes.expected, effect=sizes.relative,
         effect_interval=sizes.relative_interval, effect_absolute=sizes.absolute, effect_absolute_interval=sizes.absolute_interval,
-        evidence=dict(result.evidence),
+        notes=result.notes, evidence=dict(result.evidence),
     )  # fmt: skip
 
 
@@ -265,6 +266,8 @@ def _judge(draft: Finding, result: Score | None, level: float, look: Look, flagg
     """The verdict of a draft that carries a p-value, at the `level` it has been given."""
     if draft.verdict is not Verdict.OK or result is None or draft.p_value is None:
         return draft
+    if draft.control_for:
+        return _control(replace(draft, flagged=flagged), result, look)
     relative_size, absolute_size = _detectable(result, level, draft, look)
     finding = replace(draft, level=level, flagged=flagged, detectable_effect=relative_size, detectable_absolute=absolute_size)
     onset = None if result.onset is None else look.start + result.onset * look.step
@@ -274,6 +277,13 @@ def _judge(draft: Finding, result: Score | None, level: float, look: Look, flagg
         return _not_the_release(finding, look.release.started_at - result.earlier * look.step, look)
     if draft.p_value < level:
         return _moved(finding, result, onset, level, look)
+    return _nothing_bad(finding, result, onset, level, look)
+
+
+def _nothing_bad(finding: Finding, result: Score, onset: datetime | None, level: float, look: Look) -> Finding:
+    """The verdict where no bad change is significant: it was that of the controls too, or better, or nothing was found."""
+    if result.beside is not None and _over_the_watch(min(result.beside.p_taught, result.beside.p_alone), look) < level:
+        return _with_controls(finding, result.beside, level, look)
     better = _over_the_watch(result.p_good, look) < level
     own = at_usual_mix(finding)
     is_good = _matters(own) and not _is_bad(own) and not _is_mix(finding, result, level, look)
@@ -281,7 +291,35 @@ def _judge(draft: Finding, result: Score | None, level: float, look: Look, flagg
         improved = replace(finding, verdict=Verdict.IMPROVED, onset=onset)
         return replace(improved, reason=_change_reason(improved, look))
     by_mix = better and _matters(finding) and not is_good
-    return _rest(finding, look, f"{_size(finding)}, {p_value(draft.p_value)}", by_mix=by_mix)
+    return _rest(finding, look, f"{_size(finding)}, {p_value(finding.p_value or 0.0)}", by_mix=by_mix)
+
+
+def _control(finding: Finding, result: Score, look: Look) -> Finding:
+    """What became of a control: nothing that the release could have done."""
+    if result.p_bad < MOVED:
+        onset = None if result.onset is None else look.start + result.onset * look.step
+        moved = replace(finding, verdict=Verdict.INCONCLUSIVE, onset=onset)
+        return replace(moved, reason=f"moved, though the release cannot have touched it: {_change_reason(moved, look)}")
+    return _rest(finding, look, f"{_size(finding)}, {p_value(finding.p_value or 0.0)}", by_mix=False)
+
+
+def _with_controls(finding: Finding, beside: Beside, level: float, look: Look) -> Finding:
+    """No regression, though it would be one without the controls that moved: the KPI moved with them, or they without the KPI."""
+    whose = _whose(beside)
+    if _over_the_watch(beside.p_alone, look) >= level:
+        reason = f"{_size(finding)}, as its own past has it; but {whose}, and the two used to move together"
+        return replace(finding, verdict=Verdict.INCONCLUSIVE, kind=None, reason=reason)
+    if beside.move is None and _over_the_watch(beside.p_taught, look) < level:
+        kind = "" if finding.kind is None else f"{finding.kind}: "
+        reason = f"{kind}{_size(finding)}; but {whose} likewise, so that it can't be told what is the release's"
+        return replace(finding, verdict=Verdict.INCONCLUSIVE, reason=reason)
+    return _rest(finding, look, f"{_size(finding)}, {p_value(finding.p_value or 0.0)}, beyond controls: {whose}", by_mix=False)
+
+
+def _whose(beside: Beside) -> str:
+    """Which controls moved: `control orders_us moved -37.2 %`."""
+    move = "" if beside.move is None else f" {relative(beside.move, None)}"
+    return f"{'control' if len(beside.controls) == 1 else 'controls'} {', '.join(beside.controls)} moved{move}"
 
 
 def _detectable(result: Score, level: float, finding: Finding, look: Look) -> tuple[float | None, float | None]:
@@ -308,7 +346,8 @@ def _moved(finding: Finding, result: Score, onset: datetime | None, level: float
         return _rest(finding, look, size if by_mix else f"{size}, within {_tolerated(finding)}", by_mix=by_mix)
     kind = finding.kind if matters else ChangeKind.SHAPE
     worse = replace(finding, verdict=Verdict.RECOVERED if result.back else Verdict.REGRESSED, kind=kind, onset=onset)
-    return replace(worse, reason=_change_reason(worse, look))
+    apart = "" if result.beside is None else f"; though {_whose(result.beside)}"
+    return replace(worse, reason=_change_reason(worse, look) + apart)
 
 
 def _rest(finding: Finding, look: Look, reason: str, *, by_mix: bool) -> Finding:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -141,9 +141,10 @@ class Kpi:
     both are counts. `tolerance` is relative to the expected value, `floor` in the KPI's unit: a change must exceed both to
     matter. `usage` weighs the KPI: a number, or a query whose total over the baseline window is the weight. `by` names the
     labels that split it into segments, `total` is the query of all segments together (that of a ratio follows from its segments).
-    `min_volume` is the least total of the denominator over the observation window (of the KPI itself without a denominator). A
-    rate is declared by `per` and becomes a count per step. Raises UsageError for a tolerance, floor or volume that is negative
-    or not a number.
+    `min_volume` is the least total of the denominator over the observation window (of the KPI itself without a denominator).
+    A rate is declared by `per` and becomes a count per step. With `control_for` the KPI is a control, a series that the release
+    cannot have touched: it is not judged, but what it shares with the KPIs named there is not the release's. Raises UsageError for
+    a tolerance, floor or volume that is negative or not a number, and for a control with a key that says how it should be judged.
     """
 
     name: str
@@ -163,11 +164,27 @@ class Kpi:
     empty: Empty = Empty.MISSING
     per: timedelta | None = None
     dry_run: bool = False
+    control_for: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("tolerance", "floor", "min_volume"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise UsageError(f"{name} of {self.name!r} is {getattr(self, name)}; it must be a number of at least 0")
+        for name in NOT_FOR_CONTROLS if self.control_for else ():
+            if getattr(self, name) != type(self).__dataclass_fields__[name].default:
+                raise UsageError(f"{name} of {self.name!r} means nothing: a control is not judged; leave out {name}, or control_for")
+
+
+NOT_FOR_CONTROLS = ("direction", "tolerance", "floor", "critical", "no_data", "dry_run")
+
+
+def control_problem(control: str, name: str, known: Container[str], judged: Container[str]) -> str:
+    """What is wrong with `control` being a control for `name`; empty if nothing. `judged` are those `known` that are no controls."""
+    if name == control:
+        return "is the control itself; name its KPIs"
+    if name not in known:
+        return "is no KPI"
+    return "" if name in judged else "is a control too; name KPIs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +279,7 @@ class Finding:
     floor: float = 0.0
     critical: bool = False
     dry_run: bool = False
+    control_for: tuple[str, ...] = ()
     no_data: NoData = NoData.INCONCLUSIVE
     query: str = ""
     denominator: str | None = None
@@ -269,15 +287,20 @@ class Finding:
     evidence: Mapping[str, str | float] = field(default_factory=dict)
 
     @property
+    def counts(self) -> bool:
+        """Whether the finding has a say in the verdict about the release: dry runs and controls have none."""
+        return not self.dry_run and not self.control_for
+
+    @property
     def fails(self) -> bool:
         """Whether the finding alone fails the release."""
         missing = self.verdict is Verdict.NO_DATA and self.no_data is NoData.FAIL
-        return not self.dry_run and (self.verdict is Verdict.REGRESSED or missing)
+        return self.counts and (self.verdict is Verdict.REGRESSED or missing)
 
     @property
     def is_open(self) -> bool:
         """Whether the finding leaves the release without an answer about its KPI, where one was wanted."""
-        return self.verdict in UNJUDGED and not self.fails and not self.dry_run and self.no_data is not NoData.IGNORE
+        return self.verdict in UNJUDGED and not self.fails and self.counts and self.no_data is not NoData.IGNORE
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,11 +19,11 @@ from anomaly.decision import MIN_HISTORY, Look, decide, unanswered, unjudged, ve
 from anomaly.errors import CollectError, UsageError
 from anomaly.frames import moment, panel_of
 from anomaly.makeup import makeups, usual_shares
-from anomaly.model import Calendar, Correction, Direction, Finding, Kpi, NoData, Release, Report, Window
+from anomaly.model import Calendar, Correction, Direction, Finding, Kpi, NoData, Release, Report, Window, control_problem
 from anomaly.panel import assemble, grid, prepare, with_totals
 from anomaly.plan import Plan, plan
 from anomaly.redaction import Redactor
-from anomaly.scoring.score import score
+from anomaly.scoring.controlled import score_beside_controls
 from anomaly.wording import stamp
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def judge(
     if len(history) >= MIN_HISTORY and len(observation) and panel.shape[1]:
         gap = (observation.index[0] - history.index[-1]) // step - 1
         baseline = SeasonalBaseline().fit(history, kpis, settings.calendar)
-        scored = score(baseline, history, observation, kpis, gap)
+        scored = score_beside_controls(baseline, history, observation, kpis, gap)
         made_of = makeups(scored, usual_shares(history, observation, kpis, settings.calendar, gap))
         findings = decide(scored, kpis, usage, look, false_alarms=settings.false_alarms, correction=settings.correction, makeups=made_of)
         points = scored.points
@@ -224,12 +224,17 @@ def _told(
 
 
 def _chosen(kpis: Sequence[Kpi], only: Sequence[str]) -> tuple[Kpi, ...]:
-    """The KPIs named by `only`, or all; raises UsageError for a name that none has."""
+    """The KPIs named by `only` and their controls, or all; raises UsageError for a name that none has, and for impossible controls."""
     known = {kpi.name for kpi in kpis}
     for name in only:
         if name not in known:
             raise UsageError(f"{name!r} is no KPI; use one of {', '.join(sorted(known))}")
-    return tuple(kpi for kpi in kpis if not only or kpi.name in only)
+    judged = {kpi.name for kpi in kpis if not kpi.control_for}
+    for kpi in kpis:
+        for name in kpi.control_for:
+            if problem := control_problem(kpi.name, name, known, judged):
+                raise UsageError(f"control_for of {kpi.name!r} names {name!r}, which {problem}")
+    return tuple(kpi for kpi in kpis if not only or kpi.name in only or not set(only).isdisjoint(kpi.control_for))
 
 
 def _usage(kpis: Sequence[Kpi], history: pd.DataFrame) -> dict[str, float]:
@@ -257,13 +262,15 @@ def check(
     denominators: pd.Series | pd.DataFrame | None = None,
     timezone: str = "UTC",
     correction: Correction | str = Correction.HOLM,
+    controls: Sequence[str] = (),
 ) -> Report:
     """Judge a release by series at hand: a Series, or a DataFrame with a column per KPI, on one regular, time-zone-aware index.
 
     The rows before `released_at` are the history; those from `finished_at` (default: at once) plus `warmup` on are watched,
     for `watch` (default: to the last row). A watch that is not over by the last row is an early look. `until` ends the watch
     there. `denominators` (same columns) makes the KPIs ratios; both are then counts. `direction` is the bad one; a change
-    matters beyond `tolerance` (relative) and `floor` (in the KPI's unit).
+    matters beyond `tolerance` (relative) and `floor` (in the KPI's unit). `controls` names columns that the release cannot have
+    touched: they are not judged, but what they share with the others is not the release's.
 
     Raises UsageError for an index that is naive, irregular or has duplicates, for values that are not numbers, unknown words
     and times that make no sense.
@@ -281,13 +288,22 @@ def check(
     release = Release(released, None if finished_at is None else moment(finished_at, "finished_at"))
     settings = Settings(Calendar(timezone), false_alarms, word(Correction, correction, "correction"))
     panel, step = panel_of(series, denominators)
+    names = [*panel.columns.get_level_values("kpi").unique()]
+    for name in controls:
+        if name not in names:
+            raise UsageError(f"controls names {name!r}, which is no column; use some of {', '.join(names)}")
+    judged = tuple(name for name in names if name not in controls)
+    if not judged:
+        raise UsageError("controls names every column; at least one must be a KPI to be judged")
+    below = {name: None if denominators is None else name for name in names}
     kpis = [
         Kpi(
-            name, query=name, denominator=None if denominators is None else name, direction=word(Direction, direction, "direction"),
+            name, query=name, denominator=below[name], direction=word(Direction, direction, "direction"),
             tolerance=tolerance, floor=floor, no_data=word(NoData, no_data, "no_data"),
         )
-        for name in panel.columns.get_level_values("kpi").unique()
+        for name in judged
     ]  # fmt: skip
+    kpis += [Kpi(name, query=name, denominator=below[name], control_for=judged) for name in names if name in controls]
     first, end = panel.index[0].to_pydatetime(), panel.index[-1].to_pydatetime() + step
     if warmup < timedelta(0):
         raise UsageError(f"warmup is {warmup}; it must not be negative")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -124,8 +125,13 @@ def onset_words(finding: Finding, release: Release | None) -> str:
     return wording.clock(finding.onset, None if release is None else release.started_at.date())
 
 
+def mark(finding: Finding) -> str:
+    """What takes a finding out of the verdict about the release: ` (dry run)`, ` (control)`, or nothing."""
+    return " (control)" if finding.control_for else " (dry run)" if finding.dry_run else ""
+
+
 def verdict_words(finding: Finding) -> str:
-    return finding.verdict.replace("_", " ") + (" (dry run)" if finding.dry_run else "")
+    return finding.verdict.replace("_", " ") + mark(finding)
 
 
 def reason_words(finding: Finding) -> str:
@@ -147,12 +153,12 @@ def finding_line(finding: Finding, release: Release | None = None) -> str:
         p = finding.p_value if finding.verdict is Verdict.REGRESSED else None  # an improvement's p is for the other direction
         moved = change_words(finding) + (f" since {onset}" if onset else "")
         parts = [moved, "" if p is None else wording.p_value(p), versus_words(finding)]
-    dry_run = " (dry run)" if finding.dry_run else ""
-    return f"{title(finding)}{dry_run} {', '.join(part for part in parts if part)}"
+    return f"{title(finding)}{mark(finding)} {', '.join(part for part in parts if part)}"
 
 
 def headline(report: Report) -> str:
-    """The answer in one line, the verdict's word first; harmless to print whatever the names in it."""
+    """The answer in one line, the verdict's word first; harmless to print whatever the names in it. Controls are no part of it."""
+    report = replace(report, findings=tuple(finding for finding in report.findings if not finding.control_for))
     say = {
         ReleaseVerdict.FAIL: _fail,
         ReleaseVerdict.PASS: _pass,
@@ -336,6 +342,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "floor": _finite(finding.floor),
         "critical": finding.critical,
         "dry_run": finding.dry_run,
+        "control_for": list(finding.control_for),
         "no_data": str(finding.no_data),
         "query": finding.query,
         "denominator": finding.denominator,
@@ -397,6 +404,7 @@ COLUMNS: dict[str, Any] = {
     "floor": NUMBER,
     "critical": FLAG,
     "dry_run": FLAG,
+    "control_for": TEXT,
     "no_data": TEXT,
     "query": TEXT,
     "denominator": TEXT,
@@ -440,5 +448,6 @@ def _row(finding: Finding) -> dict[str, Any]:
         "flagged_worst": None if flagged is None else flagged.worst,
         "flagged_worst_z": None if flagged is None else flagged.worst_z,
         "notes": "; ".join(finding.notes),
+        "control_for": ", ".join(finding.control_for),
         "denominator": finding.denominator or "",
     }

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from anomaly.baseline import noise, season, transform
-from anomaly.baseline.robust import Bools, Floats, median, mostly_tied, smooth_cyclic, spread
+from anomaly.baseline.robust import Bools, Floats, Ints, median, mostly_tied, smooth_cyclic, spread
 from anomaly.baseline.season import Clock, Season
+from anomaly.baseline.transform import forward
 from anomaly.model import Calendar, Kpi
 from anomaly.panel import Block, block, step_of
 
@@ -25,12 +27,30 @@ TINY = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
+class Foreseen:
+    """What other series say about these, over the rows of `index`, history and later: matrices `(series, time)`.
+
+    `shift` moves the expected value on the transformed scale, `wider` is how much wider than usual the spread is, where they say less.
+    """
+
+    index: pd.DatetimeIndex
+    shift: Floats
+    wider: Floats
+
+    def at(self, index: pd.DatetimeIndex) -> tuple[Floats, Floats]:
+        """Shift and widening at the rows of `index`."""
+        row = self.index.get_indexer(index)
+        return self.shift[:, row], self.wider[:, row]
+
+
+@dataclass(frozen=True, slots=True)
 class Baseline:
     """What the history says about any later step; matrices have a row per series in the order of `keys`.
 
     A value is transformed, freed of `season` and `level`, and divided by `spread` × the hour's own share of it (× the noise of
     its denominator): the residual, about standard normal. `few` marks series of few events, whose level is a mean. `phi` whitens
-    the residual. `seasonal` and `residual` are those of the `history` itself, each step predicted without its own day.
+    the residual. `seasonal` and `residual` are those of the `history` itself, each step predicted without its own day. Where other
+    series are taken into account (`moved_by`), `foreseen` holds what they say, and `seasonal` has it in it.
     """
 
     keys: tuple[tuple[str, str], ...]
@@ -51,6 +71,7 @@ class Baseline:
     innovation_hours: Floats
     seasonal: Floats
     residual: Floats
+    foreseen: Foreseen | None = None
 
     def clock(self, index: pd.DatetimeIndex) -> Clock:
         """Where the rows of `index` lie in the users' day and week."""
@@ -58,12 +79,35 @@ class Baseline:
 
     def location(self, index: pd.DatetimeIndex) -> Floats:
         """Expected value on the transformed scale, `(series, time)`."""
-        return np.asarray(self.season.at(self.clock(index)) + self.level[:, None])
+        usual = self.season.at(self.clock(index)) + self.level[:, None]
+        return np.asarray(usual if self.foreseen is None else usual + self.foreseen.at(index)[0])
 
     def width(self, index: pd.DatetimeIndex, volume: Floats) -> Floats:
         """One standard deviation on the transformed scale, `(series, time)`; `volume` is the denominator of ratios."""
         when = self.clock(index)
-        return np.asarray(self.spread[:, None] * by_hour(self.hours, when.hour) * volume_factor(self.volume_noise, volume))
+        usual = self.spread[:, None] * by_hour(self.hours, when.hour) * volume_factor(self.volume_noise, volume)
+        return np.asarray(usual if self.foreseen is None else usual * self.foreseen.at(index)[1])
+
+    def rows(self, keep: Ints) -> Baseline:
+        """The baseline of some series."""
+        mine = {name: getattr(self, name)[keep] for name in MATRICES}
+        kept = Season(self.season.day[keep], self.season.week[keep])
+        return replace(self, keys=tuple(self.keys[i] for i in keep), season=kept, **mine)
+
+    def moved_by(self, foreseen: Foreseen, series: Block) -> Baseline:
+        """The baseline with what others foresee taken into account: level, spread and memory are those of what that leaves unexplained.
+
+        `series` is the history that this was fitted to.
+        """
+        shift, wider = foreseen.at(self.history)
+        seasonal = self.seasonal + shift
+        y = forward(series.value, self.scale, self.floor)
+        with np.errstate(all="ignore"):
+            left = _unexplained(series, y - seasonal, self.few, self.clock(self.history), self.step, wider)
+        return replace(self, seasonal=seasonal, foreseen=foreseen, **left)
+
+
+MATRICES = tuple(each.name for each in fields(Baseline) if each.type in ("Floats", "Bools"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +126,7 @@ class SeasonalBaseline:
         when = season.clock(index, step.total_seconds(), calendar.timezone)
         scale, floor = transform.choose(series.value)
         scale = np.where(series.ratio, transform.Scale.IDENTITY, scale)
-        y = transform.forward(series.value, scale, floor)
+        y = forward(series.value, scale, floor)
         events, few = _events(series)
         scale = np.where(few, transform.Scale.IDENTITY, scale)
         y = np.where(few[:, None], series.value, y)
@@ -91,34 +135,42 @@ class SeasonalBaseline:
         wide = np.where(few[:, None], np.inf, WINSOR * sigma)
         clipped = np.clip(y, middle - wide, middle + wide)
         learned, seasonal = season.learn(clipped, np.where(known, series.volume, 0.0), events, when)
-        rest = y - seasonal
-        level = np.where(few, _mean_level(series, rest), median(rest))
-        rest = rest - level[:, None]
-        noise_of_volume = _volume_noise(rest, series)
-        rest = rest / volume_factor(noise_of_volume, series.volume)
-        sigma = spread(rest)
-        safe = np.where(sigma > 0, sigma, 1.0)
-        x = rest / safe[:, None]
-        days = len(index) * step / timedelta(days=1)
-        hours = _hours(x, known, when, days, step, DAYS_RESIDUAL)
-        x = x / by_hour(hours, when.hour)
-        again = spread(x)
-        again = np.where(again > 0, again, 1.0)
-        x = np.where(known, x / again[:, None], 0.0)
-        bounded = np.clip(x, -BOUND, BOUND)
-        phi = noise.autoregression(bounded, known)
-        raw, whole = noise.innovations(bounded, known, phi)
-        seen = np.where(whole, raw, np.nan)
-        sigma_z = spread(seen)
-        sigma_z = np.where(sigma_z > 0, sigma_z, 1.0)
-        centre = np.nan_to_num(median(seen / sigma_z[:, None]))
-        z = np.where(whole, raw / sigma_z[:, None] - centre[:, None], 0.0)
-        z_hours = _hours(z, whole, when, days, step, DAYS_INNOVATION)
+        left = _unexplained(series, y - seasonal, few, when, step, np.ones_like(y))
         return Baseline(
             keys=series.keys, step=step, timezone=calendar.timezone, history=index, scale=scale, floor=floor, few=few, season=learned,
-            level=level, spread=safe * again, hours=hours, volume_noise=noise_of_volume, phi=phi, innovation_centre=centre,
-            innovation_spread=sigma_z, innovation_hours=z_hours, seasonal=seasonal, residual=x,
+            seasonal=seasonal, **left,
         )  # fmt: skip
+
+
+def _unexplained(series: Block, rest: Floats, few: Bools, when: Clock, step: timedelta, wider: Floats) -> dict[str, Any]:
+    """Level, spread and memory of the `rest` `(series, time)` that the season leaves: the fields of a `Baseline` named so."""
+    known = np.isfinite(rest)
+    level = np.where(few, _mean_level(series, rest), median(rest))
+    rest = rest - level[:, None]
+    noise_of_volume = _volume_noise(rest, series)
+    rest = rest / (volume_factor(noise_of_volume, series.volume) * wider)
+    sigma = spread(rest)
+    safe = np.where(sigma > 0, sigma, 1.0)
+    x = rest / safe[:, None]
+    days = rest.shape[1] * step / timedelta(days=1)
+    hours = _hours(x, known, when, days, step, DAYS_RESIDUAL)
+    x = x / by_hour(hours, when.hour)
+    again = spread(x)
+    again = np.where(again > 0, again, 1.0)
+    x = np.where(known, x / again[:, None], 0.0)
+    bounded = np.clip(x, -BOUND, BOUND)
+    phi = noise.autoregression(bounded, known)
+    raw, whole = noise.innovations(bounded, known, phi)
+    seen = np.where(whole, raw, np.nan)
+    sigma_z = spread(seen)
+    sigma_z = np.where(sigma_z > 0, sigma_z, 1.0)
+    centre = np.nan_to_num(median(seen / sigma_z[:, None]))
+    z = np.where(whole, raw / sigma_z[:, None] - centre[:, None], 0.0)
+    z_hours = _hours(z, whole, when, days, step, DAYS_INNOVATION)
+    return {
+        "level": level, "spread": safe * again, "hours": hours, "volume_noise": noise_of_volume, "phi": phi, "innovation_centre": centre,
+        "innovation_spread": sigma_z, "innovation_hours": z_hours, "residual": x,
+    }  # fmt: skip
 
 
 def by_hour(shares: Floats, hour: Floats) -> Floats:

@@ -39,7 +39,10 @@ def _facts(finding: Finding, report: Report) -> Iterator[tuple[str, str]]:
     step = duration_text(report.step)
     yield "baseline", f"{_span(report.baseline)} ({duration_text(report.baseline.length)}, step {step})"
     yield "observed", f"{_span(report.observation)} ({finding.steps} of {finding.steps_planned} steps)"
-    yield "matters if", _matters(finding)
+    if finding.control_for:
+        yield "control for", ", ".join(finding.control_for)
+    else:
+        yield "matters if", _matters(finding)
     if finding.p_value is not None and finding.level is not None:
         yield (
             "p-value",

@@ -48,13 +48,28 @@ class Sizes:
 
 
 @dataclass(frozen=True, slots=True)
+class Beside:
+    """The controls of a series that moved themselves, and what the series would be taken for without that.
+
+    `controls` names them; `move` is their relative change of level, None if that does not compare. `p_alone` is the p-value of a bad
+    change by the past of the series itself, `p_taught` by what the past taught about its controls.
+    """
+
+    controls: tuple[str, ...]
+    move: float | None
+    p_alone: float
+    p_taught: float
+
+
+@dataclass(frozen=True, slots=True)
 class Score:
     """What the data of one series say, before tolerance, the other KPIs and the policy have their word.
 
     `p_bad` and `p_good` are p-values of a change in the bad and of a level change in the good direction, `p_other` of a bad
     change that is not one of level. `gaps` says that missing steps are what is surprising, `onset` at which step after the
     release the change began, `earlier` how many steps before the release, if it did and the release made it no worse; `back`
-    that the last quarter of the observation is as expected again. `sizes` and `effect` are None where there is no value.
+    that the last quarter of the observation is as expected again. `sizes` and `effect` are None where there is no value. `beside` is
+    there where a control moved.
     """
 
     p_bad: float
@@ -67,6 +82,8 @@ class Score:
     back: bool = False
     sizes: Sizes | None = None
     effect: Effect | None = None
+    beside: Beside | None = None
+    notes: tuple[str, ...] = ()
     evidence: Mapping[str, str | float] = field(default_factory=dict)
 
 
@@ -157,7 +174,7 @@ class _Asked:
         return Score(
             p_bad=p_bad, p_good=p_good, p_other=p_other, kind=kind, gaps=gaps, onset=began, earlier=earlier,
             back=is_back(np.where(self.line.present[i, self.line.before :], self.effects.z[i], np.nan), self._usual(i)),
-            sizes=_sizes(effect), effect=effect, evidence=self._evidence(i, bad),
+            sizes=sizes_of(effect), effect=effect, evidence=self._evidence(i, bad),
         )  # fmt: skip
 
     def _constant(self, i: int, direction: Direction) -> Score:
@@ -245,7 +262,8 @@ def _together(answers: list[Answer], law: Law) -> float:
     return float(f"{p:.{DIGITS}g}")
 
 
-def _sizes(effect: Effect) -> Sizes | None:
+def sizes_of(effect: Effect) -> Sizes | None:
+    """How large an effect is; None where a number is too large to compute with."""
     half = effect.half_width()
     relative, absolute = effect.size(effect.move)
     (low_relative, low), (high_relative, high) = effect.size(effect.move - half), effect.size(effect.move + half)

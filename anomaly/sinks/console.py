@@ -279,8 +279,9 @@ def _name(finding: Finding) -> Text:
 def _verdict(finding: Finding) -> Text:
     """A sign, the word, and below it what lessens or raises its weight; the colour only repeats the word."""
     sign, colour = SIGNS[Verdict.REGRESSED if finding.fails else finding.verdict]
-    marks = [mark for mark, holds in (("dry run", finding.dry_run), ("critical", finding.critical and finding.fails)) if holds]
-    text = Text(f"{sign} {finding.verdict.replace('_', ' ')}", style="dim" if finding.dry_run else colour)
+    states = (("control", finding.control_for), ("dry run", finding.dry_run), ("critical", finding.critical and finding.fails))
+    marks = [mark for mark, holds in states if holds]
+    text = Text(f"{sign} {finding.verdict.replace('_', ' ')}", style=colour if finding.counts else "dim")
     return text.append(f"\n  {', '.join(marks)}", style="dim") if marks else text
 
 

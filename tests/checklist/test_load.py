@@ -55,6 +55,7 @@ kpis:
     source: data
     query: orders
     usage: sum(orders)
+  - {name: orders elsewhere, source: data, query: elsewhere, control_for: [orders]}
 sinks:
   - {type: console}
   - {type: jsonl, path: out.jsonl}
@@ -64,7 +65,7 @@ sinks:
 TOP_KEYS = "service, environment, environments, sources, windows, timezone, false_alarms, correction, kpis, sinks"
 KPI_KEYS = (
     "name, source, query, denominator, unit, direction, tolerance, floor, critical, usage, by, total, min_volume, no_data, empty, per, "
-    "dry_run"
+    "dry_run, control_for"
 )
 WINDOW_KEYS = "history, warmup, watch, step, lag"
 DURATION = "it must be a duration like 30s, 5m, 1h30m or 28d"
@@ -106,6 +107,7 @@ def test_every_key_reaches_the_checklist(load_text: Load) -> None:
         dry_run=True,
     )
     assert checklist.kpis[1].usage == "sum(orders)"
+    assert checklist.kpis[2] == Kpi("orders elsewhere", source="data", query="elsewhere", control_for=("orders",))
     assert [plugin.type for plugin in checklist.sinks] == ["console", "jsonl"]
     assert checklist.sources["more"].settings == {"path": "/srv/more.csv", "layout": "long"}
 
@@ -217,13 +219,19 @@ def test_a_path_may_be_text(write: Write) -> None:
         ("query: orders", 'query: " "', "29: kpis[1].query is ' '; it must not be empty"),
         ("    query: orders\n", "", "27: kpis[1].query is missing"),
         ("query: orders", "query:", "29: column 11: kpis[1].query is empty; write a value or leave the key out"),
-        ("  - {type: console}", "  - {typ: console}", "32: sinks[0].type is missing"),
-        ("  - {type: console}", "  - console", "32: sinks[0] is text; it must be a mapping"),
-        ("  - {type: console}", "  - {type: consolx}", f"32: sinks[0].type is 'consolx'; {SINK_TYPES} (did you mean console?)"),
-        ("  - {type: console}", "  - {type: jsonl, path: out.jsonl}", "33: sinks[1] is the same as sinks[0]; leave one out"),
-        ("path: out.jsonl", "pth: out.jsonl", "33: sinks[1].pth is an unknown key; use one of type, path (did you mean path?)"),
-        ("path: out.jsonl", "path: 5", "33: sinks[1].path is 5; it must be a path"),
-        (", path: out.jsonl", "", "33: sinks[1].path is missing; a jsonl needs it"),
+        ("[orders]", "orders", "31: kpis[2].control_for is 'orders'; it must be a list of KPI names, like [orders]"),
+        ("[orders]", "[]", "31: kpis[2].control_for is an empty list; it names no KPI; list KPI names or leave the key out"),
+        ("[orders]", "[ordrs]", "31: kpis[2].control_for names 'ordrs', which is no KPI (did you mean orders?)"),
+        ("[orders]", "[orders elsewhere]", "31: kpis[2].control_for names 'orders elsewhere', which is the control itself; name its KPIs"),
+        ("usage: sum(orders)", "control_for: [orders]", "31: kpis[2].control_for names 'orders', which is a control too; name KPIs"),
+        ("control_for:", "critical: true, control_for:", "31: kpis[2].critical means nothing for a control; leave it out"),
+        ("  - {type: console}", "  - {typ: console}", "33: sinks[0].type is missing"),
+        ("  - {type: console}", "  - console", "33: sinks[0] is text; it must be a mapping"),
+        ("  - {type: console}", "  - {type: consolx}", f"33: sinks[0].type is 'consolx'; {SINK_TYPES} (did you mean console?)"),
+        ("  - {type: console}", "  - {type: jsonl, path: out.jsonl}", "34: sinks[1] is the same as sinks[0]; leave one out"),
+        ("path: out.jsonl", "pth: out.jsonl", "34: sinks[1].pth is an unknown key; use one of type, path (did you mean path?)"),
+        ("path: out.jsonl", "path: 5", "34: sinks[1].path is 5; it must be a path"),
+        (", path: out.jsonl", "", "34: sinks[1].path is missing; a jsonl needs it"),
         (f"data: {FILES}", "data: {type: file, path: shop.csv}", f"4: sources.data.type is 'file'; {TYPES} (did you mean files?)"),
         (f"data: {FILES}", "data: shop.csv", "4: sources.data is text; it must be a mapping"),
         (f"data: {FILES}", f'" data": {FILES}', f"4: sources.' data' is text; {ONE_LINE}"),
@@ -260,7 +268,7 @@ def test_all_problems_are_told_at_once_in_the_order_of_the_file(complaints: Comp
         .replace("console", "consolx")
         .replace("source: data", "source: x")
     )
-    assert [line.split(":")[1] for line in complaints(text)] == ["4", "8", "16", "28", "32"]
+    assert [line.split(":")[1] for line in complaints(text)] == ["4", "8", "16", "28", "31", "33"]
 
 
 def test_very_many_problems_are_cut(complaints: Complain) -> None:
