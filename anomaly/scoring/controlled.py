@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtr, stdtrit
 
-from anomaly.baseline.robust import Ints
 from anomaly.baseline.seasonal import Baseline, Foreseen
 from anomaly.baseline.transform import Scale
 from anomaly.model import ChangeKind, Direction, Kpi
@@ -52,21 +51,22 @@ def score_beside_controls(base: Baseline, history: pd.DataFrame, observation: pd
             mine = [(str(key[0]), str(key[1])) in taken for key in whole.columns]
             moved = base.rows(np.array([*learned])).moved_by(_foreseen(base, index, series.volume, learned), block(history.loc[:, mine]))
             taught = _replaced(alone, learned, score(moved, history.loc[:, mine], observation.loc[:, mine], kpis, gap))
+    names = [_named(key) for key in alone.keys]
+    directions = {kpi.name: kpi.direction for kpi in kpis}
     scores = list(taught.scores)
-    by_name = {kpi.name: kpi for kpi in kpis}
-    for row in pairs:
-        own, by_controls = alone.scores[row], taught.scores[row]
-        if own is None or by_controls is None:
+    for row, controls in present.items():
+        own, by_past, kpi = alone.scores[row], taught.scores[row], alone.keys[row][0]
+        if own is None or by_past is None:
             continue
-        names = {each: _named(alone.keys[each]) for each in pairs[row]}
-        scored = {names[each]: other for each in present[row] if (other := alone.scores[each]) is not None}
-        kpi = by_name[alone.keys[row][0]]
-        beside = _beside(own, by_controls, scored, kpi.direction)
-        silent = [each.name for each in kpis if kpi.name in each.control_for and each.name not in {alone.keys[i][0] for i in names}]
-        silent += [name for each, name in names.items() if each not in present[row]]
+        counted = learned[row].used if row in learned else controls
+        others = {names[i]: other for i in counted if (other := alone.scores[i]) is not None}
+        beside = _beside(own, by_past, others, learned[row].along if row in learned else 0.0, directions[kpi])
+        found_names = {alone.keys[i][0] for i in pairs[row]}
+        silent = [each.name for each in kpis if kpi in each.control_for and each.name not in found_names]
+        silent += [names[i] for i in pairs[row] if i not in controls]
         notes = (f"no use of control {_listed(silent)}: too little data before or after the release",) if silent else ()
-        told = _evidence(found[row], present[row], names)
-        scores[row] = replace(beside, evidence={**beside.evidence, **told}, notes=notes)
+        evidence = {**beside.evidence, **_evidence(learned.get(row), [names[i] for i in controls], [*others])}
+        scores[row] = replace(beside, notes=notes, evidence=evidence)
     return replace(taught, scores=tuple(scores))
 
 
@@ -89,12 +89,15 @@ def _replaced(alone: Scored, rows: Iterable[int], taught: Scored) -> Scored:
     return replace(alone, scores=tuple(scores), points=pd.concat(parts, ignore_index=True))
 
 
-def _beside(own: Score, taught: Score, controls: Mapping[str, Score], direction: Direction) -> Score:
-    """The score of a series beside its `controls`: `own` by its own past alone, `taught` by what the past taught about them."""
+def _beside(own: Score, taught: Score, controls: Mapping[str, Score], along: float, direction: Direction) -> Score:
+    """The score of a series beside its `controls`: `own` by its own past alone, `taught` by what the past taught about them.
+
+    `along` is the correlation of the series with the controls in the past.
+    """
     moved = {name: each for name, each in controls.items() if each.p_bad < MOVED / len(controls)}
     if not moved:
         return taught
-    beyond = _difference(own, [*controls.values()])
+    beyond = _difference(own, [*controls.values()], along)
     if beyond is not None:
         bad, good = _p_values(beyond, direction)
     else:  # no size to take off: where both moved alike it can't be told what is the release's
@@ -119,7 +122,7 @@ def _alike(own: Score, control: Score) -> bool:
     return control.kind in LEVEL_KINDS and sizes[0] is not None and sizes[1] is not None and sizes[0].absolute * sizes[1].absolute > 0
 
 
-def _difference(own: Score, controls: Sequence[Score]) -> Effect | None:
+def _difference(own: Score, controls: Sequence[Score], along: float) -> Effect | None:
     """Difference in differences: the relative change of level beyond the median of the controls', as sure as both together.
 
     Controls explain a change away, as far as it goes, and never make one: one that moved the other way, or further, is not followed.
@@ -133,7 +136,8 @@ def _difference(own: Score, controls: Sequence[Score]) -> Effect | None:
     (move, half), (moves, halves) = _log_effect(own), np.array(comparable).T
     together = float(np.clip(np.median(moves), min(0.0, move), max(0.0, move)))
     freedom = LARGE if own.effect is None else own.effect.freedom
-    error = math.hypot(half, math.sqrt(float((halves**2).mean()))) / float(stdtrit(freedom, TWO_SIDED))
+    other = math.sqrt(float((halves**2).mean()))
+    error = math.sqrt(half**2 + other**2 - 2 * along * half * other) / float(stdtrit(freedom, TWO_SIDED))
     return Effect(own.sizes.observed, own.sizes.expected * math.exp(together), Scale.LOG, 1.0, move - together, error, freedom)
 
 
@@ -160,16 +164,13 @@ def _p_values(effect: Effect, direction: Direction) -> tuple[float, float]:
     return (rise, 1 - rise) if direction is Direction.UP else (1 - rise, rise)
 
 
-def _evidence(learned: Learned | None, present: Ints, names: Mapping[int, str]) -> dict[str, str]:
+def _evidence(learned: Learned | None, present: Sequence[str], counted: Sequence[str]) -> dict[str, str]:
     """What the controls that have data are worth, in words."""
-    used = [] if learned is None else [names[row] for row in learned.used]
-    idle = [names[row] for row in present if names[row] not in used]
-    out = {}
-    if learned is not None:
-        out["controls"] = f"{_explain(used)} {percent(round(learned.explains, 2))} of the past"
-    if idle:
-        out["controls not used"] = f"{_explain(idle)} {'0 %' if learned is None else 'nothing more'} of the past"
-    return out
+    if learned is None:
+        return {"controls not used": f"{_explain(present)} 0 % of the past"} if present else {}
+    idle = [name for name in present if name not in counted]
+    used = {"controls": f"{_explain(counted)} {percent(round(learned.explains, 2))} of the past"}
+    return used | ({"controls not used": f"{_explain(idle)} nothing more of the past"} if idle else {})
 
 
 def _explain(names: Sequence[str]) -> str:

@@ -27,12 +27,13 @@ LEAST_PRESENT = 0.5  # of the steps on both sides of the release, for a control 
 class Learned:
     """What the controls foresee of one series, in its standard deviations: `moves` per step `(time,)`, and how much of its past, 0 to 1.
 
-    `used` are the rows of the controls that go along; where one of them is missing (`blind`) nothing is foreseen, and the spread is
-    `wider` than elsewhere.
+    `used` are the rows of the controls that go along, `along` is how far their mean does, a correlation from 0 to 1. Where one of
+    them is missing (`blind`) nothing is foreseen, and the spread is `wider` than elsewhere.
     """
 
     moves: Floats
     explains: float
+    along: float
     used: Ints
     blind: Bools
     wider: float
@@ -124,7 +125,8 @@ def learn(line: Timeline, moves: Sequence[tuple[int, Floats]], row: int, control
     foreseen[blind] = 0.0
     seen = line.present[row, :n] & ~blind[:n]
     usual, left = spread(np.stack([line.x[row, :n][seen], (line.x[row] - foreseen)[:n][seen]]))
-    return Learned(foreseen, _explained(line, row, foreseen), controls[used], blind, max(1.0, usual / left) if left > 0 else 1.0)
+    explains, along = _explained(line, row, foreseen, controls[used])
+    return Learned(foreseen, explains, along, controls[used], blind, max(1.0, usual / left) if left > 0 else 1.0)
 
 
 def _shares(gram: Floats, cross: Floats, power: float, stretches: float) -> Floats:
@@ -140,10 +142,16 @@ def _shares(gram: Floats, cross: Floats, power: float, stretches: float) -> Floa
     return out
 
 
-def _explained(line: Timeline, row: int, foreseen: Floats) -> float:
-    """Share of what the series moved in the past, over stretches as long as the observation, that was foreseen."""
+def _explained(line: Timeline, row: int, foreseen: Floats, controls: Ints) -> tuple[float, float]:
+    """Share of what the series moved in the past that was foreseen, and its correlation with the controls' mean, no larger than that.
+
+    Both over stretches as long as the observation.
+    """
     n, length = line.before, max(1, min(line.after, line.before // LEAST_STRETCHES))
     start = n % length
-    parts = [each[start:n].reshape(-1, length).mean(axis=1) for each in (line.x[row], line.x[row] - foreseen)]
-    before, after = (float((each**2).sum()) for each in parts)
-    return max(0.0, 1 - after / before) if before > 0 else 0.0
+    series = (line.x[row], line.x[row] - foreseen, line.x[controls].mean(axis=0))
+    whole, left, mean = (each[start:n].reshape(-1, length).mean(axis=1) for each in series)
+    before, together = float((whole**2).sum()), float((whole * mean).sum())
+    explains = max(0.0, 1 - float((left**2).sum()) / before) if before > 0 else 0.0
+    scale = float(np.sqrt(before * (mean**2).sum()))
+    return explains, float(np.clip(together / scale, 0.0, np.sqrt(explains))) if scale > 0 else 0.0

@@ -256,7 +256,7 @@ def _not_judged(findings: list[Finding], _report: Report, canvas: Canvas) -> Tab
 
 def _why(finding: Finding) -> str:
     effect = say.effect_words(finding)
-    return say.reason_words(finding) + (f" ({effect} as far as seen)" if effect else "")
+    return say.reason_words(finding) + (f" ({effect} as far as seen)" if effect and not finding.control_for else "")
 
 
 def _p(finding: Finding) -> str:

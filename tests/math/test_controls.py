@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 import anomaly
 from anomaly.baseline.seasonal import SeasonalBaseline
 from anomaly.errors import UsageError
-from anomaly.model import Calendar, Direction, Finding, Kpi, ReleaseVerdict, Report, Verdict
+from anomaly.model import Calendar, Direction, Finding, Kpi, Release, ReleaseVerdict, Report, Verdict
 from anomaly.panel import assemble
 from anomaly.scoring.controlled import score_beside_controls
 from anomaly.scoring.controls import controls_of
@@ -211,6 +213,14 @@ def test_a_control_without_data_is_named_and_not_used(gone: slice) -> None:
     assert with_control.verdict is ReleaseVerdict.PASS
 
 
+def test_a_control_that_says_nothing_has_no_say_beside_one_that_does() -> None:
+    columns = {"kpi": times(KPIS[:, 0], 0.6), "control": times(CONTROLS[0][:, 0], 0.6), "noise": STRANGERS[1][:, 0]}
+
+    kpi = finding_of(judged(columns, ("control", "noise")), "kpi")
+    assert kpi.verdict is Verdict.OK
+    assert kpi.effect == finding_of(judged({name: columns[name] for name in ("kpi", "control")}), "kpi").effect
+
+
 def test_where_the_control_is_missing_the_band_is_wider() -> None:
     control = CONTROLS[0][:, 0].copy()
     control[BEFORE + 4 : BEFORE + 8] = np.nan
@@ -276,3 +286,40 @@ def test_a_control_with_a_word_about_its_judgement_is_refused() -> None:
 def test_an_unknown_control_is_refused() -> None:
     with pytest.raises(UsageError, match="controls names 'cntrl', which is no column; use some of kpi, control"):
         judged({"kpi": KPIS[:, 0], "control": CONTROLS[0][:, 0]}, ("cntrl",))
+
+
+CHECKLIST = """\
+service: shop
+sources: {data: {type: files, path: shop.csv}}
+windows: {history: 14d, watch: 12h, warmup: 0s, step: 30m}
+kpis:
+  - {name: orders, query: kpi}
+  - {name: visits, query: other}
+  - {name: orders elsewhere, query: QUERY, control_for: [orders]}
+"""
+
+
+def checked(folder: Path, query: str, only: Sequence[str] = ()) -> Report:
+    columns = {"kpi": times(KPIS[:, 0], 0.6), "other": STRANGERS[0][:, 0], "control": times(CONTROLS[0][:, 0], 0.6)}
+    pd.DataFrame(columns, INDEX).to_csv(folder / "shop.csv", index_label="time")
+    (folder / "checklist.yaml").write_text(CHECKLIST.replace("QUERY", query))
+    release = Release(INDEX[BEFORE].to_pydatetime())
+    return anomaly.check_release(
+        anomaly.load_checklist(folder / "checklist.yaml"), release, now=release.started_at + timedelta(days=1), only=only
+    )
+
+
+def test_a_kpi_asked_for_alone_brings_its_controls(tmp_path: Path) -> None:
+    report = checked(tmp_path, "control", only=["orders"])
+
+    assert [finding.kpi for finding in report.findings] == ["orders", "orders elsewhere"]
+    assert report.verdict is ReleaseVerdict.PASS
+
+
+def test_a_control_that_cannot_be_read_is_named_and_leaves_its_kpi_alone(tmp_path: Path) -> None:
+    report = checked(tmp_path, "nowhere")
+
+    assert finding_of(report, "orders elsewhere").verdict is Verdict.ERROR
+    assert finding_of(report, "orders").verdict is Verdict.REGRESSED
+    assert finding_of(report, "orders").notes == ("no use of control orders elsewhere: too little data before or after the release",)
+    assert "orders elsewhere" not in report.to_dict()["headline"]
