@@ -22,8 +22,9 @@ from anomaly.makeup import Makeup, at_usual_mix, explained, placed
 from anomaly.model import ChangeKind, Correction, Direction, Finding, Flagged, Kpi, Release, ReleaseVerdict, Report, Verdict
 from anomaly.panel import segment_labels
 from anomaly.scoring.controlled import MOVED
+from anomaly.scoring.onset import Onset
 from anomaly.scoring.score import Beside, Score, Scored
-from anomaly.wording import clock, number, p_value, percent, quantity, relative
+from anomaly.wording import number, onset, p_value, percent, quantity, relative
 
 MIN_HISTORY = 16  # steps with data before the release
 MIN_COVERAGE = 0.5  # of the steps so far
@@ -270,26 +271,23 @@ def _judge(draft: Finding, result: Score | None, level: float, look: Look, flagg
         return _control(replace(draft, flagged=flagged), result, look)
     relative_size, absolute_size = _detectable(result, level, draft, look)
     finding = replace(draft, level=level, flagged=flagged, detectable_effect=relative_size, detectable_absolute=absolute_size)
-    onset = None if result.onset is None else look.start + result.onset * look.step
-    if draft.p_value < level and result.gaps:
-        return replace(finding, verdict=Verdict.NO_DATA, kind=None, onset=onset, reason=_gap_reason(finding, look))
-    if draft.p_value < level and result.earlier is not None:
-        return _not_the_release(finding, look.release.started_at - result.earlier * look.step, look)
     if draft.p_value < level:
-        return _moved(finding, result, onset, level, look)
-    return _nothing_bad(finding, result, onset, level, look)
+        if result.gaps:
+            gaps = _since(finding, result.onset, look)
+            return replace(gaps, verdict=Verdict.NO_DATA, kind=None, reason=_gap_reason(gaps, look))
+        return _moved(finding, result, level, look)
+    return _nothing_bad(finding, result, level, look)
 
 
-def _nothing_bad(finding: Finding, result: Score, onset: datetime | None, level: float, look: Look) -> Finding:
+def _nothing_bad(finding: Finding, result: Score, level: float, look: Look) -> Finding:
     """The verdict where no bad change is significant: it was that of the controls too, or better, or nothing was found."""
     if result.beside is not None and _over_the_watch(min(result.beside.p_taught, result.beside.p_alone), look) < level:
         return _with_controls(finding, result.beside, level, look)
     better = _over_the_watch(result.p_good, look) < level
     own = at_usual_mix(finding)
     is_good = _matters(own) and not _is_bad(own) and not _is_mix(finding, result, level, look)
-    if better and is_good and result.earlier is None:
-        improved = replace(finding, verdict=Verdict.IMPROVED, onset=onset)
-        return replace(improved, reason=_change_reason(improved, look))
+    if better and is_good:
+        return _blamed(finding, result, Verdict.IMPROVED, look)
     by_mix = better and _matters(finding) and not is_good
     return _rest(finding, look, f"{_size(finding)}, {p_value(finding.p_value or 0.0)}", by_mix=by_mix)
 
@@ -297,8 +295,7 @@ def _nothing_bad(finding: Finding, result: Score, onset: datetime | None, level:
 def _control(finding: Finding, result: Score, look: Look) -> Finding:
     """What became of a control: nothing that the release could have done."""
     if result.p_bad < MOVED:
-        onset = None if result.onset is None else look.start + result.onset * look.step
-        moved = replace(finding, verdict=Verdict.INCONCLUSIVE, onset=onset)
+        moved = replace(_since(finding, result.onset, look), verdict=Verdict.INCONCLUSIVE)
         return replace(moved, reason=f"moved, though the release cannot have touched it: {_change_reason(moved, look)}")
     return _rest(finding, look, f"{_size(finding)}, {p_value(finding.p_value or 0.0)}", by_mix=False)
 
@@ -329,13 +326,14 @@ def _detectable(result: Score, level: float, finding: Finding, look: Look) -> tu
     return found if math.isfinite(found[1]) else (None, None)
 
 
-def _not_the_release(finding: Finding, began: datetime, look: Look) -> Finding:
-    when = clock(began, look.release.started_at.date())
-    reason = f"{_size(finding)}, but it began about {when}, before the release, which made it no worse"
-    return replace(finding, verdict=Verdict.INCONCLUSIVE, onset=began, reason=reason)
+def _since(finding: Finding, onset: Onset | None, look: Look) -> Finding:
+    if onset is None:
+        return finding
+    began, first, last = (look.start + step * look.step for step in (onset.step, onset.first, onset.last))
+    return replace(finding, onset=began, onset_interval=(first, last))
 
 
-def _moved(finding: Finding, result: Score, onset: datetime | None, level: float, look: Look) -> Finding:
+def _moved(finding: Finding, result: Score, level: float, look: Look) -> Finding:
     """A significant change: a regression if it is of a kind that always matters, or large enough."""
     own, is_mix = at_usual_mix(finding), _is_mix(finding, result, level, look)
     accounted = is_mix and _is_certain(finding)  # a mix that moves the level brings a rhythm and a spread of its own
@@ -345,9 +343,16 @@ def _moved(finding: Finding, result: Score, onset: datetime | None, level: float
         size = f"{_size(finding)}, {p_value(finding.p_value or 0.0)}"
         return _rest(finding, look, size if by_mix else f"{size}, within {_tolerated(finding)}", by_mix=by_mix)
     kind = finding.kind if matters else ChangeKind.SHAPE
-    worse = replace(finding, verdict=Verdict.RECOVERED if result.back else Verdict.REGRESSED, kind=kind, onset=onset)
+    return _blamed(replace(finding, kind=kind), result, Verdict.RECOVERED if result.back else Verdict.REGRESSED, look)
+
+
+def _blamed(finding: Finding, result: Score, answer: Verdict, look: Look) -> Finding:
+    """A change with its verdict, unless it began before the release."""
+    since = replace(_since(finding, result.onset, look), verdict=answer)
+    if result.onset is not None and result.onset.earlier:
+        return replace(since, verdict=Verdict.INCONCLUSIVE, reason=_earlier_reason(since, look))
     apart = "" if result.beside is None else f"; though {_whose(result.beside)}"
-    return replace(worse, reason=_change_reason(worse, look) + apart)
+    return replace(since, reason=_change_reason(since, look) + apart)
 
 
 def _rest(finding: Finding, look: Look, reason: str, *, by_mix: bool) -> Finding:
@@ -411,10 +416,15 @@ def _tolerated(finding: Finding) -> str:
 
 def _change_reason(finding: Finding, look: Look) -> str:
     kind = "" if finding.kind in (ChangeKind.LEVEL, None) else f"{finding.kind}: "
-    since = "" if finding.onset is None else f", since {clock(finding.onset, look.release.started_at.date())}"
+    since = "" if finding.onset is None else f", since {onset(finding.onset, finding.onset_interval, look.release.started_at.date())}"
     p = "" if finding.verdict is Verdict.IMPROVED or finding.p_value is None else f", {p_value(finding.p_value)}"
     tolerated = f", {_tolerated(finding)}" if finding.tolerance or finding.floor else ""
     return f"{kind}{_size(finding)}{p}{since}{tolerated}"
+
+
+def _earlier_reason(finding: Finding, look: Look) -> str:
+    when = "" if finding.onset is None else onset(finding.onset, finding.onset_interval, look.release.started_at.date())
+    return f"{_size(finding)}, but it began about {when}, before the release, which made it no worse"
 
 
 def _gap_reason(finding: Finding, look: Look) -> str:

@@ -244,7 +244,8 @@ class Finding:
 
     `effect` is relative (observed / expected − 1; None where expected is 0, or within the noise around 0), `effect_absolute` in
     the KPI's unit; the intervals are 95 %. `p_value` is for the bad direction; `level` is the share of `false_alarms` that it had
-    to undercut. `detectable_effect` (absolute: in the KPI's unit) would have been found in four of five releases. `total` marks
+    to undercut. `onset` is the likeliest step at which the change began, `onset_interval` from the first to the last that can be,
+    with 95 %. `detectable_effect` (absolute: in the KPI's unit) would have been found in four of five releases. `total` marks
     the finding about all segments of a KPI together; the `contribution` of each of them and the total's `mix_effect` add up to
     the total's `effect_absolute`. `evidence` holds the numbers behind the verdict, in the order of the argument.
     """
@@ -268,6 +269,7 @@ class Finding:
     contribution: float | None = None
     mix_effect: float | None = None
     onset: datetime | None = None
+    onset_interval: tuple[datetime, datetime] | None = None
     flagged: Flagged | None = None
     steps: int = 0
     steps_planned: int = 0

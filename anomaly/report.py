@@ -321,6 +321,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "contribution": _finite(finding.contribution),
         "mix_effect": _finite(finding.mix_effect),
         "onset": _moment(finding.onset),
+        "onset_interval": None if finding.onset_interval is None else [_moment(end) for end in finding.onset_interval],
         "flagged": None
         if flagged is None
         else {
@@ -388,6 +389,8 @@ COLUMNS: dict[str, Any] = {
     "contribution": NUMBER,
     "mix_effect": NUMBER,
     "onset": TIME,
+    "onset_first": TIME,
+    "onset_last": TIME,
     "flagged": COUNT,
     "flagged_first": TIME,
     "flagged_worst": TIME,
@@ -415,10 +418,10 @@ def to_frame(report: Report) -> pd.DataFrame:
     """The findings as a frame, a row each, in the order of the report.
 
     The columns are the keys of a finding in `docs/json.md`, flat and of one type each, so that any of them sorts:
-    `segment` is the text that `report.points` uses; an interval is two columns, `effect_low` and `effect_high`,
-    `effect_absolute_low` and `effect_absolute_high`; `onset`, `flagged_first` and `flagged_worst` are UTC times (NaT if
-    none); `flagged` is a count, `flagged_worst_z` a number; an unknown number is NaN; `notes` is one text; `evidence` is
-    left out.
+    `segment` is the text that `report.points` uses; an interval is two columns: `effect_low` and `effect_high`,
+    `effect_absolute_low` and `effect_absolute_high`, `onset_first` and `onset_last`; these two, `onset`, `flagged_first` and
+    `flagged_worst` are UTC times (NaT if none); `flagged` is a count, `flagged_worst_z` a number; an unknown number is NaN;
+    `notes` is one text; `evidence` is left out.
     """
     import pandas as pd  # noqa: PLC0415  the text of a report must not need numerics
 
@@ -435,6 +438,7 @@ def _row(finding: Finding) -> dict[str, Any]:
     flagged = finding.flagged
     effect_low, effect_high = finding.effect_interval or (None, None)
     absolute_low, absolute_high = finding.effect_absolute_interval or (None, None)
+    onset_first, onset_last = finding.onset_interval or (None, None)
     own = {name: getattr(finding, name) for name in COLUMNS if hasattr(finding, name)}
     return own | {
         "segment": segment_text(finding.segment),
@@ -443,6 +447,8 @@ def _row(finding: Finding) -> dict[str, Any]:
         "effect_high": effect_high,
         "effect_absolute_low": absolute_low,
         "effect_absolute_high": absolute_high,
+        "onset_first": onset_first,
+        "onset_last": onset_last,
         "flagged": 0 if flagged is None else flagged.count,
         "flagged_first": None if flagged is None else flagged.first,
         "flagged_worst": None if flagged is None else flagged.worst,

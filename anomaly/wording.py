@@ -85,6 +85,13 @@ def clock(moment: datetime, day: date | None) -> str:
     return f"{moment:%H:%M}" if moment.date() == day else f"{moment:%Y-%m-%d %H:%M}"
 
 
+def onset(moment: datetime, interval: tuple[datetime, datetime] | None, day: date | None) -> str:
+    """`10:35`, or with what is known of it `10:35 [10:30, 10:50]`: when a change began, in UTC, see `clock`."""
+    first, last = (moment, moment) if interval is None else interval
+    text = clock(moment, day)
+    return text if first == last else f"{text} [{clock(first, day)}, {clock(last, day)}]"
+
+
 def plain(text: str, limit: int) -> str:
     """Foreign text made harmless for one line of a terminal, a log or a chat, at most `limit` characters long.
 

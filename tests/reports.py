@@ -39,6 +39,7 @@ REGRESSED = Finding(
     detectable_effect=0.21,
     detectable_absolute=0.0021,
     onset=at("10:40"),
+    onset_interval=(at("10:35"), at("10:50")),
     flagged=Flagged(count=61, first=at("10:40"), worst=at("12:05"), worst_z=9.7),
     steps=72,
     steps_planned=72,

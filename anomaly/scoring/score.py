@@ -13,9 +13,10 @@ from anomaly.baseline.seasonal import Baseline
 from anomaly.baseline.transform import Scale
 from anomaly.model import ChangeKind, Direction, Interval, Kpi
 from anomaly.panel import Block, block
-from anomaly.scoring.attribution import KINDS, LAST_PART, LEAST_LAST, LEVEL_LEADS, Answer, began_before, is_back, is_ramp, lead, onset
+from anomaly.scoring.attribution import KINDS, LAST_PART, LEAST_LAST, LEVEL_LEADS, Answer, is_back, is_ramp, lead, peak
 from anomaly.scoring.effect import Effect, Effects, estimate
 from anomaly.scoring.exceptions import Exceptions, exceptions, share_interval, tail
+from anomaly.scoring.onset import Onset, onset, switched
 from anomaly.scoring.questions import LEVELS, Family, Side, ask
 from anomaly.scoring.replay import Scores, combine, scores
 from anomaly.scoring.significance import Law, p_value
@@ -66,8 +67,7 @@ class Score:
     """What the data of one series say, before tolerance, the other KPIs and the policy have their word.
 
     `p_bad` and `p_good` are p-values of a change in the bad and of a level change in the good direction, `p_other` of a bad
-    change that is not one of level. `gaps` says that missing steps are what is surprising, `onset` at which step after the
-    release the change began, `earlier` how many steps before the release, if it did and the release made it no worse; `back`
+    change that is not one of level. `gaps` says that missing steps are what is surprising, `onset` when the change began, `back`
     that the last quarter of the observation is as expected again. `sizes` and `effect` are None where there is no value. `beside` is
     there where a control moved.
     """
@@ -77,8 +77,7 @@ class Score:
     p_other: float = 1.0
     kind: ChangeKind | None = None
     gaps: bool = False
-    onset: int | None = None
-    earlier: int | None = None
+    onset: Onset | None = None
     back: bool = False
     sizes: Sizes | None = None
     effect: Effect | None = None
@@ -165,15 +164,13 @@ class _Asked:
             p_bad, p_good, p_other = max(p_bad, p_rare), max(p_good, p_rare_good), max(p_other, p_rare)
         effect = self.effects.of(i)
         off = np.where(self.line.present[i, self.line.before :], self.effects.z[i], 0.0)
-        began = None if question is None else onset(self.line, i, off, kind or ChangeKind.LEVEL, question, -1.0 if effect.move < 0 else 1.0)
-        if kind is ChangeKind.LEVEL and began is not None and is_ramp(off, began):
+        back = is_back(np.where(self.line.present[i, self.line.before :], self.effects.z[i], np.nan), self._usual(i))
+        over = peak(off, -1.0 if effect.move < 0 else 1.0) if back else self.line.after
+        began = None if question is None else onset(self.line, i, question, until=over)
+        if kind is ChangeKind.LEVEL and began is not None and is_ramp(off, max(began.step, 0)):
             kind = ChangeKind.RAMP
-        earlier = (
-            began_before(self.line, i, self.base.residual[i], self.effects.z[i]) if kind in (ChangeKind.LEVEL, ChangeKind.RAMP) else None
-        )
         return Score(
-            p_bad=p_bad, p_good=p_good, p_other=p_other, kind=kind, gaps=gaps, onset=began, earlier=earlier,
-            back=is_back(np.where(self.line.present[i, self.line.before :], self.effects.z[i], np.nan), self._usual(i)),
+            p_bad=p_bad, p_good=p_good, p_other=p_other, kind=kind, gaps=gaps, onset=began, back=back,
             sizes=sizes_of(effect), effect=effect, evidence=self._evidence(i, bad),
         )  # fmt: skip
 
@@ -192,9 +189,10 @@ class _Asked:
         relative_interval = None if usual == 0 else (interval[0] / abs(usual), interval[1] / abs(usual))
         last = max(LEAST_LAST, len(later) // LAST_PART)
         earlier = strange[:-last]
+        marks = np.isfinite(self.series.value[i]) & (self.series.value[i] != usual)
         rarely = (1 - earlier.mean()) ** last if len(earlier) else 1.0  # chance of none in the last part, had nothing changed back
         return Score(
-            p_bad=p_bad, p_good=p_good, kind=ChangeKind.LEVEL, onset=int(strange.argmax()) if strange.any() else None,
+            p_bad=p_bad, p_good=p_good, kind=ChangeKind.LEVEL, onset=switched(marks, n, self.line.gap) if strange.any() else None,
             back=len(later) >= 2 * LEAST_LAST and not strange[-last:].any() and rarely < CHANCE,
             sizes=Sizes(usual + absolute, usual, relative, relative_interval, absolute, interval),
             evidence={"history steps": int(np.isfinite(self.series.value[i, :n]).sum()), "always": usual, "steps that differ": len(away)},

@@ -21,10 +21,12 @@ LEAST_SMOOTH, SMOOTH_PART = 5, 4  # a shift is followed over a quarter of the ob
 class Timeline:
     """History and observation in one piece, the transition cut out: matrices `(series, time)`.
 
-    `x` residuals (clipped, 0 where not `present`), `z` innovations (0 where not `known`), `value` and `sampled` the data as
-    collected; `before` steps are history; `gap` steps were cut out after them.
+    `residual` standardised deviations from the baseline (NaN where not `present`), `x` the same (clipped, 0 where not `present`),
+    `z` innovations (0 where not `known`), `value` and `sampled` the data as collected; `before` steps are history; `gap` steps were
+    cut out after them.
     """
 
+    residual: Floats
     x: Floats
     present: Bools
     z: Floats
@@ -41,7 +43,7 @@ class Timeline:
 
     def rows(self, keep: Ints) -> Timeline:
         """The timeline of some series."""
-        matrices = ("x", "present", "z", "known", "value", "sampled", "phi")
+        matrices = ("residual", "x", "present", "z", "known", "value", "sampled", "phi")
         return replace(self, **{name: getattr(self, name)[keep] for name in matrices})
 
 
@@ -56,11 +58,11 @@ def timeline(base: Baseline, series: Block, index: pd.DatetimeIndex, before: int
     after = index[before:]
     y = forward(later.value, base.scale, base.floor)
     x = (y - base.location(after)) / base.width(after, later.volume)
-    x = np.concatenate([np.where(np.isfinite(series.value[:, :before]), base.residual, np.nan), x], axis=1)
-    present = np.isfinite(x)
-    x = np.clip(np.where(present, x, 0.0), -BOUND, BOUND)
+    residual = np.concatenate([np.where(np.isfinite(series.value[:, :before]), base.residual, np.nan), x], axis=1)
+    present = np.isfinite(residual)
+    x = np.clip(np.where(present, residual, 0.0), -BOUND, BOUND)
     z, known = _whitened(base, x, present, index, before, gap)
-    return Timeline(x, present, z, known, series.value, series.present, base.phi, before, gap)
+    return Timeline(residual, x, present, z, known, series.value, series.present, base.phi, before, gap)
 
 
 def without_shift(base: Baseline, line: Timeline, off: Floats, width: Floats, index: pd.DatetimeIndex) -> Timeline:
