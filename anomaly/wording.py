@@ -74,6 +74,15 @@ def p_value(p: float) -> str:
     return f"p < {SMALLEST_P}" if p < SMALLEST_P else f"p = {p:.2g}"
 
 
+def rarity(p: float) -> str:
+    """A p-value as a share: `fewer than 1 in 10,000`, `about 1 in 4,000`, `about 54 in 100`."""
+    if p < SMALLEST_P:
+        return f"fewer than 1 in {1 / SMALLEST_P:,.0f}"
+    if p >= 0.1:  # noqa: PLR2004  from here on more than one in ten
+        return f"about {100 * p:.0f} in 100"
+    return f"about 1 in {float(f'{1 / p:.2g}'):,.0f}"
+
+
 def stamp(moment: datetime) -> str:
     """ISO-8601 in UTC: `2025-11-04T10:35:00Z`."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -215,7 +215,7 @@ def failing() -> Report:
     healthy = replace(
         REGRESSED, segment={"country": "FR"}, verdict=Verdict.OK, reason="nothing found", effect=0.03, observed=0.0103, onset=None
     )
-    healthy = replace(healthy, effect_interval=(-0.11, 0.18), flagged=None, kind=None, p_value=0.4)
+    healthy = replace(healthy, onset_interval=None, effect_interval=(-0.11, 0.18), flagged=None, kind=None, p_value=0.4)
     return report(ReleaseVerdict.FAIL, LATENCY, healthy, IMPROVED, REGRESSED, REVENUE, CRASHES)
 
 

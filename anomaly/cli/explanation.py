@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from anomaly import report as say
 from anomaly import wording
+from anomaly.cli import meaning
 from anomaly.model import Direction, Finding, Report, Window
 from anomaly.panel import segment_text
 from anomaly.times import duration_text
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 WIDTH = 80
-INDENT = " " * 2
-LONGEST_NAME = 44  # characters of what a number is called
+INDENT, DEEPER = " " * 2, " " * 4
+LONGEST_NAME = 60  # characters of what a number is called
 LONGEST_TEXT = 2000  # characters of a query or a reason
 MOST_ROWS = 24
 NUMBER_WIDTH = 11
@@ -25,44 +26,66 @@ BAD_MOVES = {Direction.UP: "up is bad", Direction.DOWN: "down is bad", Direction
 
 
 def explanation(finding: Finding, report: Report) -> str:
-    """The verdict, its reason, what was asked and compared, the numbers behind it, and the steps after the release."""
-    title = f"{say.title(finding)}: {say.verdict_words(finding)}"
-    parts = [[title, *_listed(_facts(finding, report))], _listed(_evidence(finding)), [*_table(_points(finding, report))]]
+    """What happened, how sure that is, against what it was compared, the numbers behind the verdict, and the steps after the release."""
+    head = [f"{say.title(finding)}: {say.verdict_words(finding)}", *_wrapped(meaning.answer(finding), INDENT)]
+    parts = [
+        [*head, *_listed(_happened(finding, report))],
+        _titled("how sure", _listed(_sure(finding, report))),
+        _titled("compared with what", _listed(_compared(finding, report))),
+        _titled("the numbers behind it", [*_evidence(finding)]),
+        _titled("the steps after the release", [*_table(_points(finding, report))]),
+    ]
     return "\n\n".join("\n".join(lines) for lines in parts if lines)
 
 
-def _facts(finding: Finding, report: Report) -> Iterator[tuple[str, str]]:
+def _happened(finding: Finding, report: Report) -> Iterator[tuple[str, str]]:
     yield "reason", finding.reason
+    if versus := say.versus_words(finding):
+        size = say.effect_words(finding).replace(" [", ", with 95 % within [")
+        yield "size", f"{versus}; {size}" if size else versus
+    if began := meaning.since(finding, report):
+        yield "since", began
+    if finding.mix_effect is not None:
+        yield "by mix", f"{wording.absolute(finding.mix_effect, None, finding.unit)} of the change"
+    if finding.contribution is not None:
+        yield "adds", f"{wording.absolute(finding.contribution, None, finding.unit)} to the change of the total"
+    if finding.control_for:
+        yield "control for", ", ".join(finding.control_for)
+    else:
+        yield "matters if", _matters(finding)
+    yield "next", meaning.advice(finding, report)
+    for note in finding.notes:
+        yield "note", note
+
+
+def _sure(finding: Finding, report: Report) -> Iterator[tuple[str, str]]:
+    if rare := meaning.rarity(finding):
+        yield "p-value", rare
+    if hurdle := meaning.hurdle(finding, report):
+        yield "must be", hurdle
+    if seen := meaning.seen(finding):
+        yield "would see", seen
+
+
+def _compared(finding: Finding, report: Report) -> Iterator[tuple[str, str]]:
     yield "query", finding.query or "(none)"
     if finding.denominator:
         yield "divided by", finding.denominator
     step = duration_text(report.step)
     yield "baseline", f"{_span(report.baseline)} ({duration_text(report.baseline.length)}, step {step})"
     yield "observed", f"{_span(report.observation)} ({finding.steps} of {finding.steps_planned} steps)"
-    if finding.control_for:
-        yield "control for", ", ".join(finding.control_for)
-    else:
-        yield "matters if", _matters(finding)
-    if finding.p_value is not None and finding.level is not None:
-        yield (
-            "p-value",
-            f"{wording.p_value(finding.p_value)}, must be below {wording.number(finding.level)}, its share of {report.false_alarms:g}",
-        )
-    if versus := say.versus_words(finding):
-        yield "level", versus
-    if finding.mix_effect is not None:
-        yield "by mix", f"{wording.absolute(finding.mix_effect, None, finding.unit)} of the change"
-    if finding.contribution is not None:
-        yield "adds", f"{wording.absolute(finding.contribution, None, finding.unit)} to the change of the total"
-    if seen := say.detectable_words(finding):
-        yield "would see", f"{seen}, in four of five releases"
-    for note in finding.notes:
-        yield "note", note
 
 
-def _evidence(finding: Finding) -> Iterator[tuple[str, str]]:
+def _evidence(finding: Finding) -> Iterator[str]:
+    """Each number, and below it what it says."""
+    questions = 0
     for name, value in finding.evidence.items():
-        yield wording.plain(name, LONGEST_NAME), value if isinstance(value, str) else wording.number(value)
+        text = value if isinstance(value, str) else wording.number(value)
+        yield from _wrapped(f"{wording.plain(name, LONGEST_NAME)}: {wording.plain(text, LONGEST_TEXT)}", INDENT)
+        yield from _wrapped(meaning.meaning(name, value), INDENT + DEEPER)
+        questions += text.endswith("sigma")
+    if questions:
+        yield from _wrapped("sigma: how far out the answer is among those at the placebo releases. The p-value weighs them all", INDENT)
 
 
 def _matters(finding: Finding) -> str:
@@ -76,6 +99,14 @@ def _matters(finding: Finding) -> str:
 
 def _span(window: Window) -> str:
     return f"{wording.clock(window.start, None)} to {wording.clock(window.end, window.start.date())} UTC"
+
+
+def _wrapped(text: str, indent: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent)
+
+
+def _titled(title: str, lines: list[str]) -> list[str]:
+    return [title, *lines] if lines else []
 
 
 def _listed(facts: Iterable[tuple[str, str]]) -> list[str]:
