@@ -49,8 +49,9 @@ def score_beside_controls(base: Baseline, history: pd.DataFrame, observation: pd
         if learned:
             taken = {alone.keys[row] for row in learned}
             mine = [(str(key[0]), str(key[1])) in taken for key in whole.columns]
-            moved = base.rows(np.array([*learned])).moved_by(_foreseen(base, index, series.volume, learned), block(history.loc[:, mine]))
-            taught = _replaced(alone, learned, score(moved, history.loc[:, mine], observation.loc[:, mine], kpis, gap))
+            before, after = history.loc[:, mine], observation.loc[:, mine]
+            moved = base.rows(np.array([*learned])).moved_by(_foreseen(base, index, series.volume, learned), block(before))
+            taught = _replaced(alone, learned, score(moved, before, after, kpis, gap))
     names = [_named(key) for key in alone.keys]
     directions = {kpi.name: kpi.direction for kpi in kpis}
     scores = list(taught.scores)
@@ -61,12 +62,11 @@ def score_beside_controls(base: Baseline, history: pd.DataFrame, observation: pd
         counted = learned[row].used if row in learned else controls
         others = {names[i]: other for i in counted if (other := alone.scores[i]) is not None}
         beside = _beside(own, by_past, others, learned[row].along if row in learned else 0.0, directions[kpi])
-        found_names = {alone.keys[i][0] for i in pairs[row]}
-        silent = [each.name for each in kpis if kpi in each.control_for and each.name not in found_names]
+        there = {alone.keys[i][0] for i in pairs[row]}
+        silent = [each.name for each in kpis if kpi in each.control_for and each.name not in there]
         silent += [names[i] for i in pairs[row] if i not in controls]
-        notes = (f"no use of control {_listed(silent)}: too little data before or after the release",) if silent else ()
-        evidence = {**beside.evidence, **_evidence(learned.get(row), [names[i] for i in controls], [*others])}
-        scores[row] = replace(beside, notes=notes, evidence=evidence)
+        evidence = _evidence(learned.get(row), [names[i] for i in controls], [*others])
+        scores[row] = replace(beside, notes=_notes(silent), evidence={**beside.evidence, **evidence})
     return replace(taught, scores=tuple(scores))
 
 
@@ -171,6 +171,10 @@ def _evidence(learned: Learned | None, present: Sequence[str], counted: Sequence
     idle = [name for name in present if name not in counted]
     used = {"controls": f"{_explain(counted)} {percent(round(learned.explains, 2))} of the past"}
     return used | ({"controls not used": f"{_explain(idle)} nothing more of the past"} if idle else {})
+
+
+def _notes(silent: Sequence[str]) -> tuple[str, ...]:
+    return (f"no use of control {_listed(silent)}: too little data before or after the release",) if silent else ()
 
 
 def _explain(names: Sequence[str]) -> str:
