@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from anomaly.contracts import Collected
-from anomaly.model import Kpi, Report
+from anomaly.model import Report
 from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE
 
 MOST_EVENTS = 1e9  # in a step; beyond, drawing them one by one changes nothing
@@ -17,25 +17,25 @@ Key = tuple[str, str]  # a KPI and the text of its segment
 
 
 def inject(
-    collected: Collected, kpis: Mapping[str, Kpi], effects: Mapping[Key, float], quiet: Report, rng: np.random.Generator
+    collected: Collected, effects: Mapping[Key, float], quiet: Report, rng: np.random.Generator, *, rates: Collection[str] = ()
 ) -> Collected:
     """The data as if, from the start of the release of `quiet` on, each series were 1 + its effect times what it was.
 
     Values are multiplied, of a ratio its numerator. Counts stay counts: each event is kept with probability 1 + effect, or events
     are added as a Poisson process at `effect` times the rate that `quiet` expects; the numerator of a ratio that never exceeded
-    its denominator does not then either. A series counts if all of its values are whole numbers and it is declared no rate (`per`).
+    its denominator does not then either. A series counts if all of its values are whole numbers and it is not among the `rates`.
     """
     panel = collected.panel.copy()
     after = panel.index >= quiet.release.started_at
     expected = {
         (str(key[0]), str(key[1])): part.set_index("time")["expected"] for key, part in quiet.points.groupby(["kpi", "segment"], sort=False)
     }
-    for (name, segment), effect in effects.items():
+    for (name, segment), effect in sorted(effects.items()):
         ratio = (name, segment, VALUE) not in panel.columns
         column = (name, segment, NUMERATOR if ratio else VALUE)
         below = panel[(name, segment, DENOMINATOR)].to_numpy() if ratio else np.ones(len(panel))
         values = panel[column].to_numpy()
-        if kpis[name].per is None and _counts(values):
+        if name not in rates and _counts(values):
             rate = expected.get((name, segment), pd.Series(dtype=float)).reindex(panel.index).to_numpy() * below
             shifted = _events(values[after], effect, rate[after], rng)
             if ratio and bool(np.all((values <= below) | ~np.isfinite(values + below))):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -16,7 +16,7 @@ from anomaly.checklist import Checklist
 from anomaly.contracts import Collected
 from anomaly.model import Direction, Finding, NoData, Release, ReleaseVerdict, Report, Verdict
 from anomaly.panel import segment_text
-from anomaly.pipeline import check_release
+from anomaly.pipeline import TOTAL, check_release
 
 LOOKS = 8  # at an injected shift, each at twice the share of the watch of the one before
 TRIED = 8  # placebo releases at which another watch or history is tried
@@ -90,29 +90,37 @@ class Bench:
 
     def injected(self, data: Collected, quiet: Report, effects: Mapping[Key, float]) -> Collected:
         """The data with the effects in it, which depend on the seed and the moment alone."""
-        kpis = {kpi.name: kpi for kpi in self.checklist.kpis}
+        rates = {name for kpi in self.checklist.kpis if kpi.per is not None for name in (kpi.name, TOTAL + kpi.name)}
         rng = np.random.default_rng([self.seed, int(quiet.release.started_at.timestamp())])
-        return inject(data, kpis, effects, quiet, rng)
+        return inject(data, effects, quiet, rng, rates=rates)
 
     def _found(self, data: Collected, quiet: Report) -> dict[Key, bool]:
-        effects = _effects(quiet, 1.0)
-        alarms = _alarms(self._judge(quiet.release, self.injected(data, quiet, effects)), quiet)
-        return {key: key in alarms for key in effects}
+        found: dict[Key, bool] = {}
+        for asked, effects in _rounds(data, quiet, 1.0):
+            alarms = _alarms(self._judge(quiet.release, self.injected(data, quiet, effects)), quiet)
+            found |= {key: key in alarms for key in asked}
+        return found
 
     def _times(self, data: Collected, quiet: Report) -> dict[Key, timedelta]:
+        times: dict[Key, timedelta] = {}
+        for asked, effects in _rounds(data, quiet, LARGE):
+            seen = self._first_alarms(self.injected(data, quiet, effects), quiet, asked)
+            times |= {key: seen.get(key, timedelta.max) for key in asked}
+        return times
+
+    def _first_alarms(self, data: Collected, quiet: Report, asked: set[Key]) -> dict[Key, timedelta]:
+        """After what time the first of some looks alarms; the looks end when all asked series have."""
         windows, at = self.checklist.windows, quiet.release.started_at
-        effects = _effects(quiet, LARGE)
-        data = self.injected(data, quiet, effects)
         planned = max(1, windows.watch // windows.step)
         times: dict[Key, timedelta] = {}
         for steps in sorted({math.ceil(planned / 2**look) for look in range(LOOKS)}):
-            if effects.keys() <= times.keys():
+            if asked <= times.keys():
                 break
             horizon = at + windows.warmup + steps * windows.step
             cut = replace(data, panel=data.panel[data.panel.index < horizon])
             for key in _alarms(self._judge(quiet.release, cut, horizon=horizon), quiet):
                 times.setdefault(key, horizon - at)
-        return {key: times.get(key, timedelta.max) for key in effects}
+        return times
 
     def variants(self, moments: Sequence[datetime]) -> list[tuple[Setting, Checklist, tuple[datetime, ...]]]:
         """The checklist with half and twice the watch, and with half the history, and where that can be tried."""
@@ -141,21 +149,27 @@ class Bench:
         return Rejudged(past, report.verdict, moved, "" if answered or not undecided else undecided[0])
 
 
-def _effects(quiet: Report, times: float) -> dict[Key, float]:
-    """Of each series its detectable effect in the bad direction, so many times; a fall ends at a total loss.
-
-    A total has no effect of its own: it changes with its segments.
+def _rounds(data: Collected, quiet: Report, times: float) -> Iterator[tuple[set[Key], dict[Key, float]]]:
+    """Which series are to be found by which effects, their detectable ones so many times: first each series by its own; then the
+    totals, each by its own in all of its segments.
     """
-    out = {}
-    for key, finding in by_key(quiet).items():
-        size = detectable(finding)
-        if size is None or finding.total:
-            continue
-        if finding.direction is not Direction.DOWN:
-            out[key] = times * size
-        elif size <= TOTAL_LOSS:
-            out[key] = -min(times * size, TOTAL_LOSS)
-    return out
+    sizes = {key: size for key, finding in by_key(quiet).items() if (size := _shift(finding, times)) is not None}
+    totals = {(finding.kpi, "") for finding in quiet.findings if finding.total}
+    alone = {key: size for key, size in sizes.items() if key not in totals}
+    if alone:
+        yield set(alone), alone
+    together = {key: size for key, size in sizes.items() if key in totals}
+    if together:
+        series = {(str(column[0]), str(column[1])) for column in data.panel.columns}
+        yield set(together), {key: together[whole] for key in series if (whole := (key[0].removeprefix(TOTAL), "")) in together}
+
+
+def _shift(finding: Finding, times: float) -> float | None:
+    """The detectable effect in the bad direction, so many times; a fall ends at a total loss. None if there is none, or beyond that."""
+    size = detectable(finding)
+    if size is None or finding.direction is not Direction.DOWN:
+        return None if size is None else times * size
+    return -min(times * size, TOTAL_LOSS) if size <= TOTAL_LOSS else None
 
 
 def _alarms(report: Report, quiet: Report) -> set[Key]:

@@ -63,8 +63,9 @@ def test_segments_are_backtested_with_their_total() -> None:
 
     assert [series.name for series in result.series] == ["conversion (all)", "conversion (device=0)", "conversion (device=1)"]
     total, *devices = result.series
-    assert total.found.of == 0
-    assert [series.found.of for series in devices] == [5, 5]
+    assert [series.found.of for series in result.series] == [5, 5, 5]
+    assert total.found.hits >= 3
+    assert (total.time_to_detect or timedelta.max) <= 12 * HOUR
     assert all((total.detectable_effect or 1.0) < (series.detectable_effect or 0.0) for series in devices)
 
 
@@ -135,7 +136,7 @@ def injected(columns: Mapping[tuple[str, str, str], Floats], kpi: Kpi, effect: f
     at = START + 30 * DAY
     data, quiet = bench.placebo(at)
     before = data.panel.copy()
-    after = inject(data, {kpi.name: kpi}, {(kpi.name, ""): effect}, quiet, np.random.default_rng(seed))
+    after = inject(data, {(kpi.name, ""): effect}, quiet, np.random.default_rng(seed), rates={kpi.name} if kpi.per else ())
     pd.testing.assert_frame_equal(data.panel, before)  # nothing is changed in place
     history = before.index < at
     pd.testing.assert_frame_equal(after.panel[history], before[history])
