@@ -50,7 +50,7 @@ def collect(
     A usage or a total given as a query is collected beside its KPI, under the name `usage of <KPI>`, `total of <KPI>`.
     """
     spans = plan(release, checklist.windows, now=now or datetime.now(UTC), until=until)
-    kpis = _chosen(checklist.kpis, only)
+    kpis = chosen(checklist.kpis, only)
     step = checklist.windows.step
     beside = [(prefix, kpi, query) for kpi in kpis for prefix, query in ((USAGE, kpi.usage), (TOTAL, kpi.total)) if isinstance(query, str)]
     wanted = [*kpis, *(Kpi(prefix + kpi.name, kpi.source, query) for prefix, kpi, query in beside)]
@@ -112,7 +112,7 @@ def check_release(
         release = replace(release, service=checklist.service, environment=release.environment or checklist.environment)
     made = {"anomaly": version("release-anomaly"), "checklist": checklist.digest, "now": now.isoformat()}
     settings = Settings(checklist.calendar, checklist.false_alarms, checklist.correction)
-    return judge(collected, _chosen(checklist.kpis, only), release, spans, checklist.windows.step, settings, made)
+    return judge(collected, chosen(checklist.kpis, only), release, spans, checklist.windows.step, settings, made)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +133,7 @@ def judge(
 ) -> Report:
     """The report about what was collected."""
     usage = _usage(kpis, collected.panel[_between(collected.panel, spans.baseline.start, spans.baseline.end, step)])
-    names = [kpi.name for kpi in kpis]
-    panel = _totals_beside_segments(collected.panel, kpis)
-    panel = panel.loc[:, panel.columns.get_level_values("kpi").isin(names)]
-    panel = _continued(with_totals(prepare(panel, kpis, step), kpis), step, spans.horizon)
+    panel = _continued(judged_panel(collected.panel, kpis, step), step, spans.horizon)
     history = panel[_between(panel, spans.baseline.start, spans.baseline.end, step)]
     observation = panel[_between(panel, spans.transition_end, spans.horizon, step)]
     first = observation.index[0].to_pydatetime() if len(observation) else spans.transition_end
@@ -156,6 +153,13 @@ def judge(
         baseline=spans.baseline, observation=Window(spans.transition_end, spans.watch_end), step=step,
         false_alarms=settings.false_alarms, made=dict(made),
     )  # fmt: skip
+
+
+def judged_panel(panel: pd.DataFrame, kpis: Sequence[Kpi], step: timedelta) -> pd.DataFrame:
+    """What was collected of the KPIs as the mathematics wants it, with the totals of their segments."""
+    panel = _totals_beside_segments(panel, kpis)
+    panel = panel.loc[:, panel.columns.get_level_values("kpi").isin([kpi.name for kpi in kpis])]
+    return with_totals(prepare(panel, kpis, step), kpis)
 
 
 def _totals_beside_segments(panel: pd.DataFrame, kpis: Sequence[Kpi]) -> pd.DataFrame:
@@ -223,7 +227,7 @@ def _told(
     return [replace(each, query=about.query, denominator=about.denominator, notes=(*about.notes, *each.notes)) for each in findings]
 
 
-def _chosen(kpis: Sequence[Kpi], only: Sequence[str]) -> tuple[Kpi, ...]:
+def chosen(kpis: Sequence[Kpi], only: Sequence[str]) -> tuple[Kpi, ...]:
     """The KPIs named by `only` and their controls, or all; raises UsageError for a name that none has, and for impossible controls."""
     known = {kpi.name for kpi in kpis}
     for name in only:

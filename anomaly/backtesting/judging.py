@@ -165,8 +165,10 @@ def _rounds(data: Collected, quiet: Report, times: float) -> Iterator[tuple[set[
 
 
 def _shift(finding: Finding, times: float) -> float | None:
-    """The detectable effect in the bad direction, so many times; a fall ends at a total loss. None if there is none, or beyond that."""
-    size = detectable(finding)
+    """The detectable effect in the bad direction, so many times; a fall ends at a total loss. None if there is none, or beyond that,
+    and for a control, which no release moves.
+    """
+    size = None if finding.control_for else detectable(finding)
     if size is None or finding.direction is not Direction.DOWN:
         return None if size is None else times * size
     return -min(times * size, TOTAL_LOSS) if size <= TOTAL_LOSS else None

@@ -20,8 +20,8 @@ from anomaly.contracts import Collected
 from anomaly.errors import UsageError
 from anomaly.frames import panel_of
 from anomaly.model import UNJUDGED, Calendar, Correction, Kpi, ReleaseVerdict, Windows
-from anomaly.panel import block, prepare, segment_labels, segment_text, step_of
-from anomaly.pipeline import Progress, word
+from anomaly.panel import block, segment_labels, segment_text, step_of
+from anomaly.pipeline import Progress, judged_panel, word
 from anomaly.settings import did_you_mean
 from anomaly.times import duration_text
 from anomaly.wording import percent
@@ -157,9 +157,9 @@ def _results(bench: Bench, trials: Sequence[Trial], tried: Sequence[Tried]) -> t
 
 
 def _keys(trials: Sequence[Trial]) -> set[Key]:
-    """All series, but what stood for a KPI before it had any segment."""
+    """All judged series, but what stood for a KPI before it had any segment."""
     judged = {key for trial in trials for key, finding in trial.findings.items() if finding.verdict not in UNJUDGED}
-    every = {key for trial in trials for key in trial.findings}
+    every = {key for trial in trials for key, finding in trial.findings.items() if not finding.control_for}
     segmented = {name for name, segment in every if segment}
     return {(name, segment) for name, segment in every if segment or name not in segmented or (name, segment) in judged}
 
@@ -200,11 +200,9 @@ def _alternative(key: Key, tried: Tried) -> Alternative | None:
 
 def _records(bench: Bench) -> dict[Key, Record]:
     windows = bench.checklist.windows
-    names = {kpi.name for kpi in bench.checklist.kpis}
-    panel = bench.collected.panel
-    prepared = prepare(panel.loc[:, panel.columns.get_level_values("kpi").isin(names)], bench.checklist.kpis, windows.step)
-    data = block(prepared)
-    stamps = [each.to_pydatetime() for each in pd.DatetimeIndex(prepared.index)]
+    panel = judged_panel(bench.collected.panel, bench.checklist.kpis, windows.step)
+    data = block(panel)
+    stamps = [each.to_pydatetime() for each in pd.DatetimeIndex(panel.index)]
     planned = max(1, windows.watch // windows.step)
     return {key: record(data, i, stamps, planned) for i, key in enumerate(data.keys)}
 

@@ -54,15 +54,16 @@ def backtest(
     session.quiet = output is Output.JSON
     asked = opened(checklist, environment, session)
     known_kpis(asked, only or ())
-    if only:
-        asked = replace(asked, kpis=tuple(kpi for kpi in asked.kpis if kpi.name in only))
     now = right_now()
     end = None if until is None else past("--until", until, now)
     known = _releases(releases, now)
-    collected = _collected(asked, end, known, session, now=now, kept=kept)
-    _refuse_failure(asked, collected)
 
     from anomaly.backtesting.run import backtest_checklist
+    from anomaly.pipeline import chosen
+
+    asked = replace(asked, kpis=chosen(asked.kpis, only or ()))
+    collected = _collected(asked, end, known, session, now=now, kept=kept)
+    _refuse_failure(asked, collected)
 
     with progress_bar(session, "replaying the past") as progress:
         result = backtest_checklist(asked, collected, placebos=placebos, seed=seed, releases=known, progress=progress)

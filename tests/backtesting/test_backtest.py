@@ -69,6 +69,21 @@ def test_segments_are_backtested_with_their_total() -> None:
     assert all((total.detectable_effect or 1.0) < (series.detectable_effect or 0.0) for series in devices)
 
 
+def test_a_control_is_used_and_neither_judged_nor_moved() -> None:
+    shared = latency(7)
+    frame = pd.DataFrame({"here": shared * (1 + 0.01 * noise(1, ROWS)), "there": shared * (1 + 0.01 * noise(2, ROWS))}, stamps(ROWS))
+    control = Kpi("there", control_for=("here",))
+
+    beside, alone = (
+        anomaly.backtest(frame, kpis=kpis, watch=12 * HOUR, history=28 * DAY, placebos=5).series
+        for kpis in ([Kpi("here"), control], [Kpi("here")])
+    )
+
+    assert [series.kpi for series in beside] == ["here"]
+    assert (beside[0].detectable_effect or 1.0) < 0.5 * (alone[0].detectable_effect or 0.0)
+    assert beside[0].found.hits >= 3
+
+
 # --- which moments ----------------------------------------------------------------------------------------------------
 
 
