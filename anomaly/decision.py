@@ -320,10 +320,10 @@ def _whose(beside: Beside) -> str:
 
 
 def _detectable(result: Score, level: float, finding: Finding, look: Look) -> tuple[float | None, float | None]:
-    if result.effect is None:
+    if result.power is None:
         return None, None
-    found = result.effect.detectable(level * look.share, finding.direction, finding.tolerance, finding.floor)
-    return found if math.isfinite(found[1]) else (None, None)
+    found = result.power.detectable(level * look.share, finding.direction, finding.tolerance, finding.floor)
+    return found if found is not None and math.isfinite(found[1]) else (None, None)
 
 
 def _since(finding: Finding, onset: Onset | None, look: Look) -> Finding:

@@ -67,4 +67,4 @@ def _combined(kind: str, seed: int, shape: tuple[int, int, int], count: int) -> 
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 300)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1000)

@@ -16,16 +16,13 @@ from scipy.special import stdtrit
 from anomaly.baseline.robust import Bools, Floats, Ints
 from anomaly.baseline.seasonal import Baseline
 from anomaly.baseline.transform import Scale, back, forward
-from anomaly.model import Direction
 from anomaly.panel import Block
-from anomaly.scoring.replay import from_normal_score, needed_score, spread_of
-from anomaly.scoring.significance import Law
+from anomaly.scoring.replay import spread_of
 from anomaly.scoring.timeline import Timeline, origins
 
 PRIOR = 4.0  # windows' worth of belief in the spread that the autoregression implies
 MARGIN = 0.9  # a local level must be this much better to be preferred to the whole history's
 TWO_SIDED, BAND = 0.975, 0.995
-POWER = 0.8416  # Φ⁻¹(0.8)
 LARGEST_LOG = 700.0
 SAMPLED_STEPS = 16
 ENOUGH_FOR_QUANTILES = 400
@@ -49,19 +46,19 @@ class Effect:
     freedom: float
 
     def size(self, move: float) -> tuple[float | None, float]:
-        """Relative and absolute effect that a `move` on the linked scale means; see `_is_relative`."""
+        """Relative and absolute effect that a `move` on the linked scale means; see `relative`."""
         if self.link == Scale.IDENTITY:
             absolute = move * self.unit
-            return (absolute / abs(self.expected) if self._is_relative else None), absolute
+            return self.relative(absolute), absolute
         if self.expected == 0:
             return None, 0.0
         relative = math.expm1(min(move, LARGEST_LOG)) if self.link == Scale.LOG else max(1 + move, 0.0) ** 2 - 1
         return relative, relative * self.expected
 
-    @property
-    def _is_relative(self) -> bool:
-        """A share of what is expected means nothing where that is 0, or nearer to 0 than the noise of a KPI that has two signs."""
-        return self.expected != 0 and (self.link != Scale.IDENTITY or abs(self.expected) >= self.unit)
+    def relative(self, absolute: float) -> float | None:
+        """A share of what is expected; None where that is 0, or nearer to 0 than the noise of a KPI that has two signs."""
+        known = self.expected != 0 and (self.link != Scale.IDENTITY or abs(self.expected) >= self.unit)
+        return absolute / abs(self.expected) if known else None
 
     def half_width(self) -> float:
         """Half of the 95 % interval on the linked scale."""
@@ -71,17 +68,6 @@ class Effect:
         """How many times the half of the 95 % interval a change must be to be significant at `level`, on one side."""
         return float(stdtrit(self.freedom, 1 - level) / stdtrit(self.freedom, TWO_SIDED))
 
-    def detectable(self, level: float, direction: Direction, tolerance: float, floor: float) -> tuple[float | None, float]:
-        """Smallest change of level, relative and absolute, that is found in four of five releases at this `level`."""
-        sign = -1 if direction is Direction.DOWN else 1
-        law = Law.BOTH_WAYS if direction is Direction.EITHER else Law.ONE_WAY
-        needed = from_normal_score(needed_score(level, law), self.freedom)
-        _, significant = self.size(sign * (needed + POWER) * self.error)
-        _, margin = self.size(sign * (self.half_width() + POWER * self.error))
-        tolerated = max(tolerance * abs(self.expected), floor)
-        absolute = max(abs(significant), tolerated + abs(margin) if tolerated > 0 else 0.0)
-        return (absolute / abs(self.expected) if self._is_relative else None), absolute
-
 
 @dataclass(frozen=True, slots=True)
 class Effects:
@@ -89,7 +75,7 @@ class Effects:
 
     `lag` is how many steps before the release the expected level is that of (0: the whole history), `at` the expected value of
     each step, `lower` and `upper` its 99 % band, `z` the observed value's distance from it in standard deviations, one of
-    which is `width` on the transformed scale.
+    which is `width` on the transformed `scale`, where the expected value is `location`; `weight` is each step's in a mean.
     """
 
     observed: Floats
@@ -105,12 +91,22 @@ class Effects:
     upper: Floats
     z: Floats
     width: Floats
+    location: Floats
+    scale: Floats
+    weight: Floats
 
     def of(self, i: int) -> Effect:
         """The effect of series `i`."""
         return Effect(
             *(float(each[i]) for each in (self.observed, self.expected, self.link, self.unit, self.move, self.error, self.freedom))
         )
+
+    def of_jump(self, i: int, jump: float) -> float:
+        """Change of the mean of series `i`, in the KPI's unit, if every step were `jump` standard deviations elsewhere."""
+        steps = np.stack([self.location[i] + jump * self.width[i], self.location[i]])
+        later, now = back(np.minimum(steps, LARGEST_LOG) if self.scale[i] == Scale.LOG else steps, np.full(2, self.scale[i]))
+        weight = self.weight[i] if self.weight[i].sum() > 0 else np.ones(len(now))
+        return float(((later - now) * weight).sum() / weight.sum())
 
 
 def estimate(base: Baseline, series: Block, line: Timeline, index: pd.DatetimeIndex) -> Effects:
@@ -154,7 +150,8 @@ def estimate(base: Baseline, series: Block, line: Timeline, index: pd.DatetimeIn
         observed=best["observed"], expected=corrected, link=link, unit=unit, move=best["move"] - best["centre"],
         error=best["error"], freedom=best["freedom"], lag=best["lag"].astype(int), at=natural(shifted),
         lower=natural(shifted + low[:, None] * width), upper=natural(shifted + high[:, None] * width),
-        z=(forward(series.value[:, n:], base.scale, base.floor) - shifted) / width, width=width,
+        z=(forward(series.value[:, n:], base.scale, base.floor) - shifted) / width, width=width, location=shifted, scale=base.scale,
+        weight=np.where(seen, series.volume, 0.0)[:, n:],
     )  # fmt: skip
 
 

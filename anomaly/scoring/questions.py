@@ -6,7 +6,7 @@ at hundreds of past origins, the placebo releases: `anomaly.scoring.replay` hold
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -21,7 +21,9 @@ TIGHT, WIDE, DEEP = 1.5, 4.0, 8.0  # clips, in standard deviations
 MIN_SHARE, MIN_SHARE_BEFORE = 0.4, 0.3  # of a window's steps that must be there
 SHORT_BEFORE = 8
 TAIL = 0.05
-MIN_SPREAD, MIN_TAIL, MIN_TIGHT = 8, 16, 6  # steps in a window before the question makes sense
+MIN_SPREAD, MIN_TAIL, MIN_TIGHT, MIN_RAMP = 8, 16, 6, 8  # steps in a window before the question makes sense
+LEAST_AHEAD = 4  # steps before the origin that a level is held against, at least
+UNREST = 16  # steps before the origin by which a spread that comes and goes is followed, and steps' worth of belief that it does not
 MOSTLY = 0.5
 
 
@@ -30,11 +32,10 @@ class Family(StrEnum):
 
     LEVEL = "level"
     LEVEL_BEFORE = "level against just before"
-    LEVEL_AFTER_LONG = "level against long before"
-    LEVEL_AFTER_SHORT = "level against the last moments"
     TYPICAL = "typical level"
     TYPICAL_BEFORE = "typical level against just before"
     JUMP = "jump and plateau"
+    RAMP = "ramp"
     SPREAD = "spread"
     SPREAD_BEFORE = "spread against before"
     HIGH = "high values"
@@ -52,18 +53,9 @@ class Side(StrEnum):
     COUNT = "count"
 
 
-LEVELS = frozenset(
-    {
-        Family.LEVEL,
-        Family.LEVEL_BEFORE,
-        Family.LEVEL_AFTER_LONG,
-        Family.LEVEL_AFTER_SHORT,
-        Family.TYPICAL,
-        Family.TYPICAL_BEFORE,
-        Family.JUMP,
-    }
-)
-LOCAL = frozenset({Family.LEVEL_BEFORE, Family.LEVEL_AFTER_LONG, Family.LEVEL_AFTER_SHORT, Family.TYPICAL_BEFORE, Family.JUMP})
+LEVELS = frozenset({Family.LEVEL, Family.LEVEL_BEFORE, Family.TYPICAL, Family.TYPICAL_BEFORE, Family.JUMP, Family.RAMP})
+MATCHED = frozenset({Family.JUMP, Family.RAMP})
+LOCAL = frozenset({Family.LEVEL_BEFORE, Family.TYPICAL_BEFORE, Family.JUMP, Family.RAMP})
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +106,9 @@ def _sums(values: Floats) -> Floats:
 def ask(line: Timeline) -> list[Question]:
     """Every question that the length of the observation allows, short windows before long ones within a family."""
     at = _Windows(line)
-    out = [*_levels(line, at), *_jumps(line, at), *_spreads(line, at), *_tails(line, at), *_counts(line, at)]
+    restless = unrest(line)
+    levels = [replace(q, answers=q.answers / restless) for q in (*_levels(line, at), *_matched(line, at))]
+    out = [*levels, *_spreads(line, at), *_tails(line, at), *_counts(line, at)]
     return [q for q in out if np.isfinite(q.answers[:, -1]).any()]
 
 
@@ -142,15 +136,8 @@ def _levels(line: Timeline, at: _Windows) -> list[Question]:
     mean, enough = _means(at, line.x, line.present)
     enough &= at.settled[:, None, :]
     out += _rows(Family.LEVEL, Side.BOTH, at, mean, enough, every)
-    lengths = (
-        (Family.LEVEL_BEFORE, np.maximum(2, at.sizes)),
-        (Family.LEVEL_AFTER_LONG, 4 * at.sizes),
-        (Family.LEVEL_AFTER_SHORT, np.maximum(4, at.sizes // 4)),
-    )
-    for family, length in lengths:
-        ahead, known = _means_ahead(at, line.x, line.present, length)
-        new = every if family is Family.LEVEL_BEFORE else length != np.maximum(2, at.sizes)
-        out += _rows(family, Side.BOTH, at, mean - ahead, enough & known, new)
+    ahead, known = _means_ahead(at, line.x, line.present, np.maximum(LEAST_AHEAD, at.sizes // 4))
+    out += _rows(Family.LEVEL_BEFORE, Side.BOTH, at, mean - ahead, enough & known, every)
     typical, _ = _means(at, np.clip(line.x, -TIGHT, TIGHT), line.present)
     keep = at.sizes >= MIN_TIGHT
     out += _rows(Family.TYPICAL, Side.BOTH, at, typical, enough, keep)
@@ -158,33 +145,59 @@ def _levels(line: Timeline, at: _Windows) -> list[Question]:
     return out + _rows(Family.TYPICAL_BEFORE, Side.BOTH, at, typical - ahead, enough & known, keep)
 
 
-def _jumps(line: Timeline, at: _Windows) -> list[Question]:
-    """Generalised least squares for a level that jumps at the origin and stays, under the autoregression (a₀ = 1, aᵢ = 1 − φ₁ … − φᵢ)."""
-    remembers = (line.phi != 0).any(axis=1)
-    if not remembers.any():
-        return []
-    a = 1 - np.concatenate([np.zeros((len(line.phi), 1)), np.cumsum(line.phi, axis=1)], axis=1)
+def _matched(line: Timeline, at: _Windows) -> list[Question]:
+    """Generalised least squares for a level that jumps at the origin and stays, and for one that grows evenly from there.
+
+    A response r of the level, 1 for the jump and (i + 1) / size for the ramp, reaches the innovations as wᵢ = rᵢ − Σ φⱼ rᵢ₋ⱼ; the
+    answer is Σ wᵢ zᵢ / √(Σ wᵢ²). Beyond the autoregression's order w is a line: `flat` + `slope` (i + 1).
+    """
     z = np.clip(line.z, -WIDE, WIDE)
-    padded = np.concatenate([z, np.zeros((len(z), ORDER + 1))], axis=1)
-    first = ORDER if line.gap else 0  # after a gap the jump itself cannot be seen, only the plateau
-    sums, known = _sums(z), _sums(line.known.astype(float))
+    forgets = 1 - line.phi.sum(axis=1)
+    lags = np.arange(1, ORDER + 1)
     out = []
-    for i, size in enumerate(at.sizes):
-        head = range(first, min(ORDER, size))
-        total = np.zeros((len(z), len(at.origin)))
-        power = np.zeros((len(z), 1))
-        for lag in head:
-            total += a[:, lag, None] * padded[:, at.origin + lag]
-            power += a[:, lag, None] ** 2
-        if size > ORDER:
-            tail = np.where(at.fits[i], at.origin + ORDER, 0)
-            stop = np.where(at.fits[i], at.stop[i], 0)
-            total += a[:, ORDER, None] * (sums[:, stop] - sums[:, tail])
-            power += (size - ORDER) * a[:, ORDER, None] ** 2
-        count = known[:, at.stop[i]] - known[:, at.start[i]]
-        asked = at.fits[i] & (at.origin >= 2 * ORDER) & (count >= max(1, np.ceil(size * MIN_SHARE))) & remembers[:, None] & (power > 0)
-        out.append(Question(Family.JUMP, Side.BOTH, int(size), np.where(asked, total / np.sqrt(np.maximum(power, 1e-12)), np.nan)))
+    for size in at.sizes:
+        out.append(_match(line, at, z, Family.JUMP, int(size), np.ones(ORDER), forgets, np.zeros_like(forgets)))
+    if line.after >= MIN_RAMP:
+        flat, slope = (line.phi * lags).sum(axis=1) / line.after, forgets / line.after
+        out.append(_match(line, at, z, Family.RAMP, line.after, lags / line.after, flat, slope))
     return out
+
+
+def _match(line: Timeline, at: _Windows, z: Floats, family: Family, size: int, response: Floats, flat: Floats, slope: Floats) -> Question:
+    first = ORDER if line.gap else 0  # after a gap the change itself cannot be seen, only what follows
+    fits = at.fits[list(at.sizes).index(size)]
+    start, stop = np.where(fits, at.origin, 0), np.where(fits, at.origin + size, 0)
+    total, power = np.zeros((len(z), len(start))), np.zeros((len(z), 1))
+    for i in range(first, min(ORDER, size)):
+        weight = response[i] - (line.phi[:, :i] * response[:i][::-1]).sum(axis=1, keepdims=True)
+        total += weight * z[:, np.minimum(start + i, z.shape[1] - 1)]
+        power += weight**2
+    if size > ORDER:
+        begin = np.where(fits, start + ORDER, 0)
+        sums, rising = _sums(z), _sums(z * np.arange(z.shape[1]))
+        plain = sums[:, stop] - sums[:, begin]
+        total += flat[:, None] * plain + slope[:, None] * (rising[:, stop] - rising[:, begin] - (start - 1) * plain)
+        power += ((flat[:, None] + slope[:, None] * np.arange(ORDER + 1, size + 1)) ** 2).sum(axis=1, keepdims=True)
+    known = _sums(line.known.astype(float))
+    enough = known[:, stop] - known[:, start] >= max(1, np.ceil(size * MIN_SHARE))
+    asked = fits & (at.origin >= 2 * ORDER) & enough & (power > 0)
+    return Question(family, Side.BOTH, size, np.where(asked, total / np.sqrt(np.maximum(power, 1e-12)), np.nan))
+
+
+def unrest(line: Timeline) -> Floats:
+    """How large the innovations just before each origin were, against those of the whole history: `(series, origins)`, about 1.
+
+    A series whose spread comes and goes must move more while it is restless to surprise.
+    """
+    z, known = np.where(line.known, np.clip(line.z, -WIDE, WIDE), 0.0), line.known.astype(float)
+    usual = (z[:, : line.before] ** 2).sum(axis=1, keepdims=True) / np.maximum(known[:, : line.before].sum(axis=1, keepdims=True), 1)
+    origin = origins(line.before)
+    end = np.maximum(np.where(origin == line.before, origin, origin - line.gap), 0)
+    begin = np.maximum(end - UNREST, 0)
+    count, first, second = (sums[:, end] - sums[:, begin] for sums in (_sums(known), _sums(z), _sums(z**2)))
+    around = np.maximum(second - first**2 / np.maximum(count, 1), 0.0)  # its own mean: a level that changed is not unrest
+    out = np.sqrt((around + UNREST * usual) / (count + UNREST) / np.where(usual > 0, usual, 1.0))
+    return np.asarray(np.where(usual > 0, out, 1.0))
 
 
 def _spreads(line: Timeline, at: _Windows) -> list[Question]:
@@ -208,10 +221,14 @@ def _tails(line: Timeline, at: _Windows) -> list[Question]:
     keep = (at.sizes >= MIN_TAIL) | (at.sizes == line.after)
     out = []
     for family, excess in ((Family.HIGH, line.z - high[:, None]), (Family.LOW, low[:, None] - line.z)):
-        beyond = np.where(line.known, np.sqrt(np.clip(excess, 0, DEEP)), 0.0)
-        mean, enough = _means(at, beyond, line.known)
+        mean, enough = _means(at, np.where(line.known, beyond(excess), 0.0), line.known)
         out += _rows(family, Side.LARGE, at, mean, enough, keep)
     return out
+
+
+def beyond(excess: Floats) -> Floats:
+    """By how much values are beyond a threshold, so that one far outlier does not count for many."""
+    return np.asarray(np.sqrt(np.clip(excess, 0, DEEP)))
 
 
 def _counts(line: Timeline, at: _Windows) -> list[Question]:

@@ -7,19 +7,26 @@ pointing the same way and does not fear that they are correlated.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from anomaly.baseline.robust import Floats
-from anomaly.scoring.questions import LEVELS, LOCAL, Family, Question, Side
-from anomaly.scoring.significance import Law, needed
+from anomaly.baseline.robust import Bools, Floats
+from anomaly.model import Direction
+from anomaly.scoring.questions import LEVELS, LOCAL, MATCHED, Family, Question, Side
 from anomaly.scoring.timeline import Timeline, origins
 
 PRIOR = 4.0  # windows' worth of belief in the next shorter window's spread
 COUNT_SPREAD = 1.5  # prior spread of counts on the 2 √(count + ½) scale
 MEMORY = 0.3  # weight of the squared score in the average likelihood
 ENOUGH_SIDES, ENOUGH_WINDOWS = 8, 12  # placebos on one side, independent windows, before up and down get spreads of their own
+ALWAYS = frozenset({Family.SPREAD, Family.SPREAD_BEFORE, Family.MISSING, Family.STUCK})
+BESIDES = {  # what is bad besides a level that moves the bad way
+    Direction.UP: ALWAYS | {Family.HIGH},
+    Direction.DOWN: ALWAYS | {Family.LOW, Family.ZERO},
+    Direction.EITHER: ALWAYS | {Family.HIGH, Family.LOW, Family.ZERO},
+}
 SLOPES = {
     Family.LEVEL: -0.25,
     Family.JUMP: 0.15,
@@ -33,24 +40,29 @@ SLOPE = -0.1  # how the spread usually changes with the window, as a power of it
 LEAST = {Family.SPREAD: 0.35, Family.SPREAD_BEFORE: 0.35, Family.HIGH: 0.35, Family.LOW: 0.35}  # × size ** -1/2
 LEAST_LEVEL = 0.05
 LEAST_PLACEBOS = 3
-TOGETHER = 0.15  # of the questions see a change of level as clearly as the clearest does
-LARGEST_LOG = 700.0
 DAMPED_FROM, DAMPING, LEAST_DAMPED = 1.5, 0.3, 0.4  # scores from which a local claim is held against the level, how strongly, how far
-TINY = 1e-12
+TINY, ROUNDING = 1e-12, 1e-9
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Normal scores `(questions, series)` of the release, positive = upwards or more; NaN where there is no answer."""
+    """Normal scores `up` of the release, positive = upwards or more, NaN where there is no answer; all `(questions, series)`.
+
+    They are the answers' distances from `centre`, in units of `above` or `below`, as Student's t with `freedom`.
+    """
 
     questions: tuple[Question, ...]
     up: Floats
+    centre: Floats
+    above: Floats
+    below: Floats
+    freedom: Floats
 
 
 def scores(line: Timeline, questions: list[Question]) -> Scores:
     """Every question's answer at the release as a normal score."""
     if not questions:
-        return Scores((), np.empty((0, len(line.x))))
+        return Scores((), *np.empty((5, 0, len(line.x))))
     origin = origins(line.before)
     answers = np.stack([q.answers for q in questions])
     past, real = answers[:, :, :-1], answers[:, :, -1]
@@ -62,6 +74,7 @@ def scores(line: Timeline, questions: list[Question]) -> Scores:
     windows = np.minimum(np.maximum(1.0, span / length + 1), size)
     centre = _centres(questions, past, size, windows)
     away = past - centre[:, :, None]
+    away = np.where(np.abs(away) < ROUNDING, 0.0, away)  # ties must not be split into up and down by the last bit
     both = spread_of(np.sort(np.abs(away), axis=2), size)
     above, below = both.copy(), both.copy()
     for sign, side in ((1, above), (-1, below)):
@@ -75,7 +88,7 @@ def scores(line: Timeline, questions: list[Question]) -> Scores:
         up = normal_score(np.where(moved > 0, moved / above, moved / below), freedom)
     usable = np.isfinite(real) & (size >= LEAST_PLACEBOS)
     up = np.where(usable, up, np.nan)
-    return Scores(tuple(questions), _damp(questions, up))
+    return Scores(tuple(questions), damped(questions, up), centre, above, below, freedom)
 
 
 def _centres(questions: list[Question], past: Floats, size: np.ndarray, windows: Floats) -> Floats:
@@ -88,7 +101,7 @@ def _centres(questions: list[Question], past: Floats, size: np.ndarray, windows:
             centre[j] = np.nansum(past[j], axis=1) / np.maximum(size[j], 1)
         elif question.family in (Family.LEVEL, Family.TYPICAL):
             centre[j] *= np.minimum(1, windows[j] / 10)
-        elif question.family is Family.JUMP:
+        elif question.family in MATCHED:
             centre[j] = 0.0
     return np.asarray(centre)
 
@@ -119,8 +132,9 @@ def _steady(
                 most = np.nanmax(np.where(np.isfinite(past[j]), past[j], -np.inf), axis=1) - centre[j]
                 above[j], below[j] = np.maximum(both, most / 2.5), both
                 continue
-            if question.family in shorter:
-                length, up, down, slope = shorter[question.family]
+            family = Family.JUMP if question.family is Family.RAMP else question.family  # both have the same variance
+            if family in shorter:
+                length, up, down, slope = shorter[family]
                 ratio = (question.size / length) ** slope
                 above[j] = np.sqrt((windows[j] * above[j] ** 2 + PRIOR * (up * ratio) ** 2) / (windows[j] + PRIOR))
                 below[j] = np.sqrt((windows[j] * below[j] ** 2 + PRIOR * (down * ratio) ** 2) / (windows[j] + PRIOR))
@@ -134,7 +148,7 @@ def _steady(
             shorter[question.family] = (question.size, above[j].copy(), below[j].copy(), slope)
             least = (
                 LEAST_LEVEL
-                if question.family in LEVELS - {Family.JUMP}
+                if question.family in LEVELS - MATCHED
                 else LEAST.get(question.family, 1e-3 * question.size**0.5) / question.size**0.5
             )
             factor = 1.0
@@ -145,7 +159,7 @@ def _steady(
     return freedom
 
 
-def _damp(questions: list[Question], up: Floats) -> Floats:
+def damped(questions: Sequence[Question], up: Floats) -> Floats:
     """An incident that ended is not a change: a local claim that the long-run level does not share counts for less."""
     out = up.copy()
     level = {q.size: up[j] for j, q in enumerate(questions) if q.family is Family.LEVEL}
@@ -163,15 +177,15 @@ def normal_score(t: Floats, freedom: Floats) -> Floats:
     return np.asarray(np.sign(t) * (8 * freedom + 1) / (8 * freedom + 3) * np.sqrt(freedom * np.log1p(t * t / freedom)))
 
 
-def from_normal_score(z: float, freedom: float) -> float:
-    """Student's t behind a normal score: the inverse of `normal_score`."""
-    plain = z * (8 * freedom + 3) / (8 * freedom + 1)
-    return float(np.sqrt(freedom * np.expm1(min(plain * plain / freedom, LARGEST_LOG))))
-
-
-def needed_score(p: float, law: Law) -> float:
-    """The normal score that a change of level needs for a p-value of `p`, if a share `TOGETHER` of the questions sees it alike."""
-    return float(np.sqrt((needed(p, law) - np.log(TOGETHER)) / MEMORY))
+def pointing(questions: Sequence[Question], direction: Direction) -> tuple[Bools, Bools]:
+    """Of which questions an answer upwards is bad, and of which one downwards; a spread only if it is wider, unless any move is."""
+    both = np.array([question.side is Side.BOTH for question in questions], dtype=bool)
+    if direction is Direction.EITHER:
+        return np.ones(len(questions), bool), both
+    level = np.array([question.family in LEVELS for question in questions], dtype=bool)
+    besides = np.array([question.family in BESIDES[direction] for question in questions], dtype=bool)
+    rising = direction is Direction.UP
+    return (level & rising) | besides, level & (not rising)
 
 
 def combine(one_sided: Floats) -> Floats:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from anomaly.baseline.robust import Floats
+from anomaly.baseline.robust import Bools, Floats
 from anomaly.baseline.seasonal import Baseline
 from anomaly.baseline.transform import Scale
 from anomaly.model import ChangeKind, Direction, Interval, Kpi
@@ -17,17 +17,12 @@ from anomaly.scoring.attribution import KINDS, LAST_PART, LEAST_LAST, LEVEL_LEAD
 from anomaly.scoring.effect import Effect, Effects, estimate
 from anomaly.scoring.exceptions import Exceptions, exceptions, share_interval, tail
 from anomaly.scoring.onset import Onset, onset, switched
-from anomaly.scoring.questions import LEVELS, Family, Side, ask
-from anomaly.scoring.replay import Scores, combine, scores
+from anomaly.scoring.power import Power, power
+from anomaly.scoring.questions import LEVELS, Family, ask
+from anomaly.scoring.replay import BESIDES, Scores, combine, pointing, scores
 from anomaly.scoring.significance import Law, p_value
 from anomaly.scoring.timeline import Timeline, timeline, without_shift
 
-ALWAYS = frozenset({Family.SPREAD, Family.SPREAD_BEFORE, Family.MISSING, Family.STUCK})
-BESIDES = {  # what is bad besides a level that moves the bad way; a spread only if it is wider
-    Direction.UP: ALWAYS | {Family.HIGH},
-    Direction.DOWN: ALWAYS | {Family.LOW, Family.ZERO},
-    Direction.EITHER: ALWAYS | {Family.HIGH, Family.LOW, Family.ZERO},
-}
 MOST_EVIDENCE = 3
 CHANCE = 0.05
 DIGITS = 10  # of a p-value: the last bits of a sum depend on how many series are summed beside it
@@ -68,8 +63,8 @@ class Score:
 
     `p_bad` and `p_good` are p-values of a change in the bad and of a level change in the good direction, `p_other` of a bad
     change that is not one of level. `gaps` says that missing steps are what is surprising, `onset` when the change began, `back`
-    that the last quarter of the observation is as expected again. `sizes` and `effect` are None where there is no value. `beside` is
-    there where a control moved.
+    that the last quarter of the observation is as expected again. `sizes`, `effect` and `power` are None where there is no value.
+    `beside` is there where a control moved.
     """
 
     p_bad: float
@@ -81,6 +76,7 @@ class Score:
     back: bool = False
     sizes: Sizes | None = None
     effect: Effect | None = None
+    power: Power | None = None
     beside: Beside | None = None
     notes: tuple[str, ...] = ()
     evidence: Mapping[str, str | float] = field(default_factory=dict)
@@ -171,7 +167,7 @@ class _Asked:
             kind = ChangeKind.RAMP
         return Score(
             p_bad=p_bad, p_good=p_good, p_other=p_other, kind=kind, gaps=gaps, onset=began, back=back,
-            sizes=sizes_of(effect), effect=effect, evidence=self._evidence(i, bad),
+            sizes=sizes_of(effect), effect=effect, power=self._power(i), evidence=self._evidence(i, bad),
         )  # fmt: skip
 
     def _constant(self, i: int, direction: Direction) -> Score:
@@ -218,6 +214,9 @@ class _Asked:
         past = min(level, key=lambda question: abs(question.size - wanted)).answers[i, :-1]
         return np.asarray(past[np.isfinite(past)])
 
+    def _power(self, i: int) -> Power | None:
+        return power(self.line, self.answers, self.effects, self.base.innovation_spread, i) if self.answers.questions else None
+
     def _evidence(self, i: int, bad: list[Answer]) -> dict[str, str | float]:
         season, lag = self.base.season, int(self.effects.lag[i])
         profiles = [word for word, kept in (("day", season.has_day[i]), ("week", season.has_week[i])) if kept]
@@ -240,13 +239,15 @@ def _upwards(answers: Scores, i: int) -> list[Answer]:
 
 def one_sided(answers: Scores, i: int, direction: Direction) -> tuple[list[Answer], list[Answer]]:
     """The answers of series `i` that point in the bad direction, and those of its level in the good one."""
-    up = _upwards(answers, i)
-    down = [(question, -z) for question, z in up if question.side is Side.BOTH]
-    if direction is Direction.EITHER:
-        return up + down, []
-    rising, falling = ([answer for answer in each if answer[0].family in LEVELS] for each in (up, down))
-    besides = [answer for answer in up if answer[0].family in BESIDES[direction]]
-    return (rising + besides, falling) if direction is Direction.UP else (falling + besides, rising)
+    plus, minus = pointing(answers.questions, direction)
+    known = np.isfinite(answers.up[:, i])
+    level = np.array([question.family in LEVELS for question in answers.questions], dtype=bool)
+
+    def signed(rising: Bools, falling: Bools) -> list[Answer]:
+        up = [(answers.questions[j], float(answers.up[j, i])) for j in np.flatnonzero(rising & known)]
+        return up + [(answers.questions[j], -float(answers.up[j, i])) for j in np.flatnonzero(falling & known)]
+
+    return signed(plus, minus), [] if direction is Direction.EITHER else signed(level & ~plus, level & ~minus)
 
 
 def _strongest(answers: list[Answer]) -> float:

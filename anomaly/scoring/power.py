@@ -1,0 +1,157 @@
+"""What could have been seen: the change of level that four of five placebo releases would have shown.
+
+A level that jumps moves every answer by an amount that follows from the question. Added to the answers at the placebo releases,
+which hold the series' own noise, it says how often such a jump would have been found.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from anomaly.baseline.noise import ORDER
+from anomaly.baseline.robust import Floats
+from anomaly.baseline.seasonal import BOUND
+from anomaly.model import Direction
+from anomaly.scoring.effect import Effects
+from anomaly.scoring.questions import LEVELS, MATCHED, TAIL, TIGHT, WIDE, Family, Question, beyond, unrest
+from anomaly.scoring.replay import Scores, combine, damped, normal_score, pointing
+from anomaly.scoring.significance import Law, needed
+from anomaly.scoring.timeline import Timeline
+
+FOUND = 0.85  # share of the placebo releases, above 0.8 because the spreads were learned from the same
+POWER = 0.8416  # Φ⁻¹(0.8)
+PLACEBOS, COMPLETE = 40, 0.9  # how many are asked, and which share of the most answers that one has they must have
+SAMPLE = 200  # quantiles of the history that stand for its steps
+LARGEST, SMALLEST, HALVINGS = 100.0, 0.02, 9  # standard deviations, and steps of the search
+PLAIN = {Family.LEVEL: 0, Family.LEVEL_BEFORE: 0, Family.TYPICAL: 1, Family.TYPICAL_BEFORE: 1}  # columns of `Response.seen`
+WHITENED = {Family.JUMP: 0, Family.RAMP: 0, Family.SPREAD: 1, Family.SPREAD_BEFORE: 1, Family.HIGH: 2, Family.LOW: 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Power:
+    """How the answers of one series follow a jump of its level: matrices `(questions, placebo releases)` or `(questions, 1)`."""
+
+    questions: tuple[Question, ...]
+    past: Floats
+    unrest: Floats
+    centre: Floats
+    above: Floats
+    below: Floats
+    freedom: Floats
+    response: Response
+    effects: Effects
+    series: int
+
+    def detectable(self, level: float, direction: Direction, tolerance: float, floor: float) -> tuple[float | None, float] | None:
+        """The smallest change of level, relative (see `Effect.size`) and absolute, found at this `level` in four of five; None if none is.
+
+        Its interval is then beyond tolerance and floor in four of five, too.
+        """
+        with np.errstate(all="ignore"):  # numbers too large to compute with end as infinity
+            return self._detectable(self.jump(level, direction), tolerance, floor)
+
+    def _detectable(self, jump: float | None, tolerance: float, floor: float) -> tuple[float | None, float] | None:
+        if jump is None:
+            return None
+        effect = self.effects.of(self.series)
+        absolute = abs(self.effects.of_jump(self.series, jump))
+        tolerated = max(tolerance * abs(effect.expected), floor)
+        if tolerated > 0:
+            _, margin = effect.size(float(np.copysign(effect.half_width() + POWER * effect.error, jump)))
+            absolute = max(absolute, tolerated + abs(margin))
+        return effect.relative(absolute), absolute
+
+    def jump(self, level: float, direction: Direction) -> float | None:
+        """The jump, in standard deviations of a step, that is found at this `level` in four of five; None if none is."""
+        sign = -1.0 if direction is Direction.DOWN else 1.0
+        enough = needed(level, Law.BOTH_WAYS if direction is Direction.EITHER else Law.ONE_WAY)
+        low, high = SMALLEST, LARGEST
+        if self.past.shape[1] == 0 or self._found(sign * high, enough, direction) < FOUND:
+            return None
+        for _ in range(HALVINGS):
+            middle = float(np.sqrt(low * high))
+            low, high = (low, middle) if self._found(sign * middle, enough, direction) >= FOUND else (middle, high)
+        return sign * high
+
+    def _found(self, jump: float, enough: float, direction: Direction) -> float:
+        """Share of the placebo releases at which a jump would have been found."""
+        moved = self.past + self.response.to(jump)[:, None] / self.unrest - self.centre
+        scale = np.where(moved > 0, self.above, self.below)
+        up = damped(self.questions, normal_score(moved / scale, self.freedom))
+        plus, minus = pointing(self.questions, direction)
+        return float((combine(np.concatenate([up[plus], -up[minus]])) > enough).mean())
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """How answers follow a jump of the level: `weights` `(questions, seen)` of what is seen of it, in samples of the history."""
+
+    weights: Floats
+    x: Floats
+    z: Floats
+    reach: Floats
+    low: float
+    high: float
+
+    def to(self, jump: float) -> Floats:
+        """Change of every answer."""
+        return np.asarray(self.weights @ (self._seen(jump) - self._seen(0.0)))
+
+    def _seen(self, jump: float) -> Floats:
+        """Mean of the residuals within each bound; of the innovations at each lag, of their size, of what is beyond their tails."""
+        x, z = self.x + jump, self.z + jump * self.reach[:, None]
+        plain = [np.clip(x, -bound, bound).mean() for bound in (BOUND, TIGHT)]
+        size = np.minimum(np.abs(z), WIDE)
+        return np.concatenate(
+            [plain, *(each.mean(axis=1) for each in (np.clip(z, -WIDE, WIDE), size, beyond(z - self.high), beyond(self.low - z)))]
+        )
+
+
+def power(line: Timeline, scores: Scores, effects: Effects, innovation_spread: Floats, i: int) -> Power:
+    """The power of series `i`."""
+    past = np.stack([question.answers[i, :-1] for question in scores.questions])
+    asked = np.isfinite(past).sum(axis=0)
+    complete = np.flatnonzero((asked > 0) & (asked >= COMPLETE * asked.max(initial=0)))
+    chosen = complete[np.unique(np.linspace(0, len(complete) - 1, PLACEBOS).astype(int))] if len(complete) else complete
+    levels = np.array([[question.family in LEVELS] for question in scores.questions])
+    restless = np.where(levels, unrest(line)[i, chosen], 1.0)
+    centre, above, below, freedom = (each[:, i : i + 1] for each in (scores.centre, scores.above, scores.below, scores.freedom))
+    response = _response(line, scores.questions, float(innovation_spread[i]), i)
+    return Power(scores.questions, past[:, chosen], restless, centre, above, below, freedom, response, effects, i)
+
+
+def _response(line: Timeline, questions: tuple[Question, ...], innovation_spread: float, i: int) -> Response:
+    n, phi = line.before, line.phi[i]
+    x, z = line.x[i, :n][line.present[i, :n]], line.z[i, :n][line.known[i, :n]]
+    at = (np.arange(SAMPLE) + 0.5) / SAMPLE
+    low, high = np.quantile(z, [TAIL, 1 - TAIL]) if len(z) else (0.0, 0.0)
+    reach = _whitened(np.ones(ORDER + 1), phi)
+    weights = np.stack([_weights(question, phi) for question in questions])
+    x, z = (np.quantile(each, at) if len(each) else np.zeros(1) for each in (x, z))
+    return Response(weights, x, z, reach / innovation_spread, float(low), float(high))
+
+
+def _weights(question: Question, phi: Floats) -> Floats:
+    """Row of `Response.weights`; counts of steps do not follow a jump of the level."""
+    out = np.zeros(len(set(PLAIN.values())) + len(set(WHITENED.values())) * (ORDER + 1))
+    if question.family in PLAIN:
+        out[PLAIN[question.family]] = 1.0
+    if question.family in WHITENED:
+        size = question.size
+        share = np.full(size, 1 / size)
+        if question.family in MATCHED:
+            share = _whitened(np.ones(size) if question.family is Family.JUMP else np.arange(1, size + 1) / size, phi)
+            share /= np.sqrt((share**2).sum())
+        begin = len(set(PLAIN.values())) + WHITENED[question.family] * (ORDER + 1)
+        out[begin : begin + min(size, ORDER)] = share[:ORDER]
+        out[begin + ORDER] = share[ORDER:].sum()  # from then on all steps see the same
+    return out
+
+
+def _whitened(response: Floats, phi: Floats) -> Floats:
+    out = response.copy()
+    for lag, coefficient in enumerate(phi[: len(response) - 1], 1):
+        out[lag:] -= coefficient * response[:-lag]
+    return out
