@@ -106,7 +106,9 @@ class Effects:
         steps = np.stack([self.location[i] + jump * self.width[i], self.location[i]])
         later, now = back(np.minimum(steps, LARGEST_LOG) if self.scale[i] == Scale.LOG else steps, np.full(2, self.scale[i]))
         weight = self.weight[i] if self.weight[i].sum() > 0 else np.ones(len(now))
-        return float(((later - now) * weight).sum() / weight.sum())
+        if self.link[i] == Scale.IDENTITY:
+            return float(((later - now) * weight).sum() / weight.sum())
+        return float(((np.maximum(later, 0.0) * weight).sum() / (now * weight).sum() - 1) * self.expected[i])
 
 
 def estimate(base: Baseline, series: Block, line: Timeline, index: pd.DatetimeIndex) -> Effects:
