@@ -79,9 +79,11 @@ def makeups(scored: Scored, usual: Mapping[Key, float]) -> dict[str, Makeup]:
     """The makeup of every total that has a size, by KPI; none where the segments do not add up to the total (as percentiles)."""
     expected, out = _expected(scored), {}
     for whole, (kpi, segment) in enumerate(scored.keys):
-        parts = [i for i, key in enumerate(scored.keys) if key[0] == kpi and key[1]]
         result = scored.scores[whole]
-        if segment or not parts or result is None or result.sizes is None:
+        if segment or result is None or result.sizes is None:
+            continue
+        parts = [i for i, key in enumerate(scored.keys) if key[0] == kpi and key[1]]
+        if not parts:
             continue
         change = (result.sizes.observed - result.sizes.absolute, result.sizes.observed)
         with np.errstate(all="ignore"):
@@ -117,6 +119,7 @@ def _of_ratio(
     known: Bools = np.isfinite(before)
     fresh = (here > 0) & ~known
     of_old = np.array([usual.get(scored.keys[i], np.nan) for i in parts])
+    of_old = of_old / np.nansum(of_old)  # each has a baseline of its own
     share = _held(of_old, now, known, fresh)
     before = _reconciled(np.where(known, before, change[0]), np.where(known, share, 0.0), change[0])
     ratio = np.where(here > 0, ratio, before)

@@ -150,6 +150,20 @@ def test_probing_a_source_that_is_not_there_fails(tmp_path: Path, capsys: pytest
     assert "orders: error: " in capsys.readouterr().out
 
 
+def test_probing_asks_for_totals_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    checklist = _recent(tmp_path, rows=10)
+    rows = (tmp_path / "shop.csv").read_text().splitlines()[1:]
+    long = [f"{row.split(',')[0]},{kpi},7,{country}" for row in rows for kpi, country in (("orders", "DE"), ("orders", "FR"), ("all", ""))]
+    (tmp_path / "shop.csv").write_text("\n".join(["time,kpi,value,country", *long]))
+    text = checklist.read_text().replace("path: shop.csv", "path: shop.csv, layout: long")
+    checklist.write_text(text.replace("query: orders", "query: orders, by: [country], total: all"))
+
+    assert run(["validate", "--probe", str(checklist)]) == 0
+    out = capsys.readouterr().out
+    assert "orders: 2 series, 20 points" in out
+    assert "total of orders: 1 series, 10 points" in out
+
+
 def _recent(folder: Path, *, rows: int) -> Path:
     """A checklist over a file whose samples are of the last hour."""
     from datetime import timedelta

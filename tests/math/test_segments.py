@@ -318,7 +318,7 @@ def test_the_total_gets_half_of_the_share_of_its_kpi() -> None:
 
 
 def test_quiet_releases_with_ten_segments_and_their_total_fail_as_rarely_as_promised() -> None:
-    promised, releases = 0.05, 100
+    promised, releases = 0.05, 60
     rates, shares = np.linspace(0.03, 0.12, 10).tolist(), np.geomspace(1, 8, 10).tolist()
 
     failed = sum(judged(shop(seed, rates=rates, shares=shares), false_alarms=promised).verdict == "fail" for seed in range(releases))
