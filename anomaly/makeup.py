@@ -24,6 +24,7 @@ from anomaly.wording import absolute, percent, plain, relative
 
 ADDS_UP = 0.01  # relative difference up to which segments are taken to add up to their total
 WORTH_NAMING = 0.1  # of the total's change
+TIE = 9  # digits to which shifts of shares are compared
 MOST_NAMED = 3  # segments in a sentence
 LONGEST_NAME = 60
 MOVED = frozenset({Verdict.REGRESSED, Verdict.IMPROVED, Verdict.RECOVERED})
@@ -235,7 +236,8 @@ def _amount(total: Finding, part: float) -> str:
 
 
 def _most_shifted(makeup: Makeup) -> str:
-    segment = max(makeup.shares, key=lambda each: abs(makeup.shares[each][0] - makeup.shares[each][1]))
+    moved = {segment: round(now - usual, TIE) for segment, (now, usual) in makeup.shares.items()}
+    segment = max(moved, key=lambda each: (abs(moved[each]), moved[each]))  # of two, the one that grew
     return f"{plain(segment, LONGEST_NAME)} {_shifted(makeup, segment)}"
 
 
