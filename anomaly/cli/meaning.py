@@ -33,7 +33,7 @@ NUMBERS = {
     "steps that differ": "steps since the release with another value",
     "controls": "series that the release cannot have touched: what moved in them too is taken out",
     "controls not used": "their past says nothing, or nothing more, about this one",
-    "share of the total": "its share of the denominator since the release, and before",
+    "share of the total": "its share of the denominator since the release, and what was to be expected",
 }
 SCALES = {
     "as it is": "values are compared as they are, for they scatter alike at every height",
@@ -77,6 +77,8 @@ def answer(finding: Finding) -> str:
     if finding.verdict is Verdict.REGRESSED:
         what = CHANGES.get(finding.kind) if finding.kind else None
         return f"{what or 'It moved the bad way, by more than is tolerated'}, too clearly to be chance."
+    if finding.kind is ChangeKind.MIX:
+        return "Its segments' shares moved it, not what they do: nothing bad was found, though you may care."
     return {
         Verdict.IMPROVED: "It moved the good way, too clearly to be chance. That fails no release.",
         Verdict.RECOVERED: "It was off earlier in the watch; in the last quarter it is as expected again. That fails no release.",
@@ -93,6 +95,8 @@ def advice(finding: Finding, report: Report) -> str:
         return "nothing to do"
     if finding.verdict is Verdict.INCONCLUSIVE:
         return _what_is_missing(finding, report)
+    if finding.kind is ChangeKind.MIX:
+        return "nothing to take back; ask who came and who stayed away, and whether that was meant"
     when = f"{_from(finding, report)} UTC"
     fails = ", which `no_data: fail` makes a failure" if finding.no_data is NoData.FAIL else ""
     alone = "a dry run fails nothing; " if finding.dry_run else ""
@@ -135,7 +139,11 @@ def hurdle(finding: Finding, report: Report) -> str:
     judged = [other for other in report.findings if other.level and not other.dry_run]
     kpis, series = len({other.kpi for other in judged}), sum(other.kpi == finding.kpi for other in judged)
     among = f", which {kpis} KPIs divide by usage; one that moved leaves its share to the rest" if kpis > 1 else ""
-    split = f"; that of this KPI is divided by its {series} series" if series > 1 else ""
+    has_total = any(other.total for other in judged if other.kpi == finding.kpi)
+    divided = (
+        "half of this KPI's is for the total, half for its segments" if has_total else f"that of this KPI is divided by its {series} series"
+    )
+    split = f"; {divided}" if series > 1 else ""
     return f"{odds}its share of false_alarms, {wording.percent(report.false_alarms)}{among}{split}{_looked_early(finding, report)}"
 
 

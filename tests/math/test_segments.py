@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
+from anomaly.cli.explanation import explanation
 from anomaly.decision import TOTAL_SHARE
 from anomaly.model import ChangeKind, Direction, Finding, Kpi, Release, Report, Verdict
 from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE, assemble, block, grid, with_totals
@@ -324,3 +325,16 @@ def test_quiet_releases_with_ten_segments_and_their_total_fail_as_rarely_as_prom
     failed = sum(judged(shop(seed, rates=rates, shares=shares), false_alarms=promised).verdict == "fail" for seed in range(releases))
 
     assert failed <= binom.ppf(0.999, releases, promised)
+
+
+# --- in words ---------------------------------------------------------------------------------------------------------
+
+
+def test_explain_says_that_the_mix_broke_nothing_and_how_the_share_is_divided() -> None:
+    report = judged(shop(1, later=(0.6, 0.4)))
+
+    text = " ".join(explanation(total_of(report), report).split())
+
+    assert "conversion (all): ok Its segments' shares moved it, not what they do" in text
+    assert "half of this KPI's is for the total, half for its segments" in text
+    assert "ask who came and who stayed away" in text
