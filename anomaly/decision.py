@@ -24,7 +24,7 @@ from anomaly.panel import segment_labels
 from anomaly.scoring.controlled import MOVED
 from anomaly.scoring.onset import Onset
 from anomaly.scoring.score import Beside, Score, Scored
-from anomaly.wording import number, onset, p_value, percent, quantity, relative
+from anomaly.wording import clock, number, onset, p_value, percent, quantity, relative
 
 MIN_HISTORY = 16  # steps with data before the release
 MIN_COVERAGE = 0.5  # of the steps so far
@@ -337,7 +337,7 @@ def _moved(finding: Finding, result: Score, level: float, look: Look) -> Finding
     """A significant change: a regression if it is of a kind that always matters, or large enough."""
     own, is_mix = at_usual_mix(finding), _is_mix(finding, result, level, look)
     accounted = is_mix and _is_certain(finding)  # a mix that moves the level brings a rhythm and a spread of its own
-    matters = not accounted if finding.kind not in LEVEL_KINDS else _matters(own) and _is_bad(own) and not is_mix
+    matters = not accounted if finding.kind not in LEVEL_KINDS else _matters(_while_off(own, result, look)) and _is_bad(own) and not is_mix
     if not matters and (accounted or _over_the_watch(result.p_other, look) >= level):
         by_mix = accounted or (_matters(finding) and _is_bad(finding) and own is not finding)
         size = f"{_size(finding)}, {p_value(finding.p_value or 0.0)}"
@@ -351,8 +351,20 @@ def _blamed(finding: Finding, result: Score, answer: Verdict, look: Look) -> Fin
     since = replace(_since(finding, result.onset, look), verdict=answer)
     if result.onset is not None and result.onset.earlier:
         return replace(since, verdict=Verdict.INCONCLUSIVE, reason=_earlier_reason(since, look))
+    over = ""
+    if answer is Verdict.RECOVERED and result.over is not None:
+        over = f", as expected again from {clock(look.start + result.over * look.step, look.release.started_at.date())}"
     apart = "" if result.beside is None else f"; though {_whose(result.beside)}"
-    return replace(since, reason=_change_reason(since, look) + apart)
+    return replace(since, reason=_change_reason(since, look) + over + apart)
+
+
+def _while_off(finding: Finding, result: Score, look: Look) -> Finding:
+    """The finding with the size that its change had until it was over: the calm after it must not hide that it was over the line."""
+    if result.over is None or finding.effect_absolute is None or finding.effect_absolute_interval is None:
+        return finding
+    times = look.steps / result.over
+    low, high = finding.effect_absolute_interval
+    return replace(finding, effect_absolute=finding.effect_absolute * times, effect_absolute_interval=(low * times, high * times))
 
 
 def _rest(finding: Finding, look: Look, reason: str, *, by_mix: bool) -> Finding:

@@ -12,7 +12,7 @@ import pytest
 from anomaly import wording
 from anomaly.cli import meaning
 from anomaly.cli.explanation import explanation
-from anomaly.model import Finding, Report, Verdict, Window
+from anomaly.model import ChangeKind, Finding, Report, Verdict
 from anomaly.scoring.questions import Family
 from tests import reports
 
@@ -27,8 +27,8 @@ def moved(**changes: object) -> Finding:
 
 def early(report: Report, share: float) -> Report:
     """The report as it would be after a share of its watch."""
-    length = report.step * (moved().steps_planned * share)
-    return replace(report, final=False, observation=Window(report.observation.start, report.observation.start + length))
+    steps = round(moved().steps_planned * share)
+    return replace(report, final=False, findings=tuple(replace(finding, steps=steps) for finding in report.findings))
 
 
 @pytest.mark.parametrize(
@@ -68,6 +68,12 @@ def test_every_verdict_has_an_answer_and_a_next_step_in_80_columns(verdict: Verd
             assert max(map(len, text.splitlines())) <= 80
             assert len(text.splitlines()[1]) > 20
             assert "\n  next " in text
+
+
+def test_an_ok_says_so_when_it_moved() -> None:
+    assert "nothing bad" in meaning.answer(moved(verdict=Verdict.OK, p_value=0.4, level=0.01))
+    assert "not surely by more than is tolerated" in meaning.answer(moved(verdict=Verdict.OK, p_value=0.0001, level=0.01))
+    assert "shares moved it" in meaning.answer(moved(verdict=Verdict.OK, p_value=0.0001, level=0.01, kind=ChangeKind.MIX))
 
 
 def test_the_level_is_explained_by_the_family_and_the_look() -> None:

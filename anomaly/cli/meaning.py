@@ -13,8 +13,7 @@ QUESTION = re.compile(r"(.+) over (\d+) steps?")
 QUESTIONS = {
     "level": "is the mean of so many steps another than ever?",
     "level against just before": "is their mean another than in as many steps just before?",
-    "level against long before": "is their mean another than in four times as many steps before?",
-    "level against the last moments": "is their mean another than in the last few steps before?",
+    "ramp": "is it growing, step by step, since the release?",
     "typical level": "is the middle of the steps another, single wild ones aside?",
     "typical level against just before": "is the middle of the steps another than in as many just before?",
     "jump and plateau": "did it jump and stay, more than it drifts by itself?",
@@ -79,6 +78,8 @@ def answer(finding: Finding) -> str:
         return f"{what or 'It moved the bad way, by more than is tolerated'}, too clearly to be chance."
     if finding.kind is ChangeKind.MIX:
         return "Its segments' shares moved it, not what they do: nothing bad was found, though you may care."
+    if finding.verdict is Verdict.OK and (finding.p_value or 1.0) < (finding.level or 0.0):
+        return "It moved too clearly to be chance, but not surely by more than is tolerated. That fails no release."
     return {
         Verdict.IMPROVED: "It moved the good way, too clearly to be chance. That fails no release.",
         Verdict.RECOVERED: "It was off earlier in the watch; in the last quarter it is as expected again. That fails no release.",
@@ -126,6 +127,8 @@ def rarity(finding: Finding) -> str:
     """What the p-value says."""
     if finding.p_value is None:
         return ""
+    if finding.verdict is Verdict.IMPROVED:
+        return f"{wording.p_value(finding.p_value)} for a move for the worse; that for the better has a test of its own, at the same level"
     return f"{wording.p_value(finding.p_value)}: {wording.rarity(finding.p_value)} harmless releases would look as bad"
 
 
@@ -149,8 +152,8 @@ def hurdle(finding: Finding, report: Report) -> str:
 
 def _looked_early(finding: Finding, report: Report) -> str:
     """Why p is larger before the watch is over: it is divided by the share of the watch that has passed."""
-    passed = report.observation.length / (report.step * max(finding.steps_planned, 1))
-    if report.final or passed >= 1:
+    passed = max(other.steps for other in report.findings) / max(finding.steps_planned, 1)
+    if report.final or not 0 < passed < 1:
         return ""
     return f". The p-value is multiplied by {wording.number(1 / passed)}, as {wording.percent(passed)} of the watch is over"
 

@@ -74,6 +74,7 @@ class Score:
     gaps: bool = False
     onset: Onset | None = None
     back: bool = False
+    over: int | None = None
     sizes: Sizes | None = None
     effect: Effect | None = None
     power: Power | None = None
@@ -166,7 +167,7 @@ class _Asked:
         if kind is ChangeKind.LEVEL and began is not None and is_ramp(off, max(began.step, 0)):
             kind = ChangeKind.RAMP
         return Score(
-            p_bad=p_bad, p_good=p_good, p_other=p_other, kind=kind, gaps=gaps, onset=began, back=back,
+            p_bad=p_bad, p_good=p_good, p_other=p_other, kind=kind, gaps=gaps, onset=began, back=back, over=over if back else None,
             sizes=sizes_of(effect), effect=effect, power=self._power(i), evidence=self._evidence(i, bad),
         )  # fmt: skip
 

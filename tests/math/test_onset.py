@@ -155,6 +155,16 @@ def test_what_recovers_at_half_the_watch_has_recovered_and_is_never_silently_ok(
     assert share(findings, Verdict.OK, Verdict.INCONCLUSIVE) == 0
 
 
+def test_the_calm_after_a_change_does_not_hide_that_it_was_over_the_line() -> None:
+    values = 100 + 3 * noise(12, ROWS, COLUMNS)
+    values[BEFORE : BEFORE + GAP + 27] += 15  # 15 % until then, 5.6 % over the watch
+
+    report = anomaly.check(frame(values, INDEX), released_at=INDEX[BEFORE], warmup=GAP * STEP, direction="up", tolerance=0.06)
+
+    assert share(report.findings, Verdict.RECOVERED) >= 0.95
+    assert "as expected again from 02:" in report.findings[0].reason
+
+
 def test_what_lasts_to_the_end_has_not_recovered() -> None:
     values = noise(8, ROWS, COLUMNS)
     values[BEFORE + 20 :] += 3
