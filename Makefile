@@ -52,6 +52,7 @@ fmt: .venv/.dev ## bring the code into its form
 bench: .venv/.dev ## time the main steps
 	@$(BIN)/python -m benchmarks.judge
 	@$(BIN)/python -m benchmarks.false_alarms
+	@$(BIN)/python -m benchmarks.looks
 	@$(BIN)/python -m benchmarks.backtest
 
 golden: .venv/.dev ## rewrite the golden files; read the difference before committing it

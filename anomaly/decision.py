@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from anomaly.baseline.robust import Floats
+from anomaly.baseline.robust import Bools, Floats
 from anomaly.errors import CollectError
 from anomaly.makeup import Makeup, at_usual_mix, explained, placed
 from anomaly.model import ChangeKind, Correction, Direction, Finding, Flagged, Kpi, Release, ReleaseVerdict, Report, Verdict
@@ -27,7 +27,7 @@ from anomaly.scoring.score import Beside, Score, Scored
 from anomaly.wording import clock, number, onset, p_value, percent, quantity, relative
 
 MIN_HISTORY = 16  # steps with data before the release
-MIN_COVERAGE = 0.5  # of the steps so far
+MIN_COVERAGE = 0.5  # of the steps that usually have a sample
 SILENCE = 0.01  # p-value under which no sample at all is no data before the watch is over
 NOTHING = "no samples, neither before nor after the release"
 LEAST_SHARE = 0.25  # of an equal share of `false_alarms`, for a KPI that nobody uses
@@ -214,7 +214,7 @@ def _draft(kpi: Kpi, result: Score | None, scored: Scored, i: int, look: Look, w
     p = None if result is None or before < MIN_HISTORY else _over_the_watch(result.p_bad, look)
     if steps == 0:
         return _silent(draft, before, p, look)
-    hindrance = _hindrance(kpi, result, before, steps, volume, look)
+    hindrance = _hindrance(kpi, result, before, steps, _usual_coverage(history.present[i]), volume, look)
     if hindrance or result is None or result.sizes is None:
         return replace(
             draft,
@@ -244,9 +244,14 @@ def _silent(draft: Finding, before: int, p: float | None, look: Look) -> Finding
     return replace(draft, reason=f"nothing so far, 0 of {look.planned} steps")
 
 
-def _hindrance(kpi: Kpi, result: Score | None, before: int, steps: int, volume: float, look: Look) -> str:
+def _usual_coverage(present: Bools) -> float:
+    """Share of the steps that have a sample, since the first that has; 1 without any."""
+    return float(present[int(present.argmax()) :].mean()) if present.any() else 1.0
+
+
+def _hindrance(kpi: Kpi, result: Score | None, before: int, steps: int, usual: float, volume: float, look: Look) -> str:
     """Why there is not enough to say; empty if there is."""
-    need = math.ceil(MIN_COVERAGE * look.steps)
+    need = math.ceil(MIN_COVERAGE * usual * look.steps)
     if before == 0:
         return "no baseline: first seen after the release"
     if before < MIN_HISTORY:

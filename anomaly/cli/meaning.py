@@ -12,11 +12,11 @@ from anomaly.model import ChangeKind, Finding, NoData, Report, Verdict
 QUESTION = re.compile(r"(.+) over (\d+) steps?")
 QUESTIONS = {
     "level": "is the mean of so many steps another than ever?",
-    "level against just before": "is their mean another than in as many steps just before?",
-    "ramp": "is it growing, step by step, since the release?",
+    "level against just before": "is their mean another than in the last few steps before?",
     "typical level": "is the middle of the steps another, single wild ones aside?",
     "typical level against just before": "is the middle of the steps another than in as many just before?",
     "jump and plateau": "did it jump and stay, more than it drifts by itself?",
+    "ramp": "did it slide evenly away, more than it drifts by itself?",
     "spread": "do the steps scatter more than ever?",
     "spread against before": "do they scatter more than before?",
     "high values": "do high steps stand out?",
@@ -28,6 +28,7 @@ QUESTIONS = {
 NUMBERS = {
     "history steps": "steps before the release that had a value to learn from",
     "placebo releases": "past moments judged as if each had been a release: they say what is usual",
+    "of them independent": "stretches as long as the watch that share no step: rarer than 1 in so many is the law of quiet series' word",
     "always": "the one value that the history hardly ever leaves",
     "steps that differ": "steps since the release with another value",
     "controls": "series that the release cannot have touched: what moved in them too is taken out",

@@ -228,6 +228,7 @@ class _Asked:
             "memory": round(float(self.base.phi[i].sum()), 3),
             "level": f"of the {lag} steps before the release" if lag else "of the whole history",
             "placebo releases": int(max((np.isfinite(q.answers[i, :-1]).sum() for q in self.answers.questions), default=0)),
+            "of them independent": int(self.line.present[i, : self.line.before].sum()) // self.line.after,
         }
         for question, z in sorted(bad, key=lambda answer: -answer[1])[:MOST_EVIDENCE]:
             out[f"{question.family} over {question.size} steps"] = f"{z:+.1f} sigma"
