@@ -33,7 +33,7 @@ def independent(families: int, kpis: int) -> Floats:
 def shocked(families: int, kpis: int) -> Floats:
     """KPIs of a family that share three quarters of their noise."""
     common = np.repeat(remembering(0.6, 31, ROWS, families), kpis, axis=1)
-    return 100 + 20 * DAY + 3 * (np.sqrt(0.75) * common + np.sqrt(0.25) * noise(32, ROWS, families * kpis))
+    return np.asarray(100 + 20 * DAY + 3 * (np.sqrt(0.75) * common + np.sqrt(0.25) * noise(32, ROWS, families * kpis)))
 
 
 @pytest.mark.parametrize("make", [independent, shocked])
