@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 import pandas as pd
 
+from anomaly.baseline.relevance import relevant
 from anomaly.baseline.seasonal import SeasonalBaseline
 from anomaly.contracts import Collected
 from anomaly.decision import MIN_HISTORY, Look, decide, unanswered, unjudged, verdict
@@ -141,6 +142,7 @@ def judge(
     findings: tuple[Finding, ...] = ()
     points = pd.DataFrame({name: [] for name in POINTS})
     if len(history) >= MIN_HISTORY and len(observation) and panel.shape[1]:
+        history = relevant(history, len(observation))
         gap = (observation.index[0] - history.index[-1]) // step - 1
         baseline = SeasonalBaseline().fit(history, kpis, settings.calendar)
         scored = score_beside_controls(baseline, history, observation, kpis, gap)

@@ -26,6 +26,7 @@ QUESTIONS = {
     "repeated values": "does one value repeat more than ever?",
 }
 NUMBERS = {
+    "history since": "its first step that counts: before, it had none, was switched off, or ran on another scale",
     "history steps": "steps before the release that had a value to learn from",
     "placebo releases": "past moments judged as if each had been a release: they say what is usual",
     "of them independent": "stretches as long as the watch that share no step: rarer than 1 in so many is the law of quiet series' word",

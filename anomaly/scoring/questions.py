@@ -237,12 +237,15 @@ def _counts(line: Timeline, at: _Windows) -> list[Question]:
     repeated = np.zeros_like(value)
     repeated[:, 1:] = (value[:, 1:] == value[:, :-1]) & (value[:, 1:] != 0)  # zeros are a question of their own
     after = line.after
-    marks = ((Family.MISSING, (~line.sampled).astype(float)), (Family.ZERO, (value == 0).astype(float)), (Family.STUCK, repeated))
+    first = line.sampled.argmax(axis=1)[:, None]  # what has not begun yet is not missing
+    begun = np.arange(value.shape[1]) >= first
+    marks = ((Family.MISSING, (~line.sampled & begun).astype(float)), (Family.ZERO, (value == 0).astype(float)), (Family.STUCK, repeated))
     full = at.fits[-1]
     start = np.where(full, at.origin, 0)
     out = []
     for family, mark in marks:
-        rare = (mark[:, : line.before].mean(axis=1) <= MOSTLY) & (mark[:, line.before :].sum(axis=1) > 0)
+        often = mark[:, : line.before].sum(axis=1) / np.maximum(begun[:, : line.before].sum(axis=1), 1)
+        rare = (often <= MOSTLY) & (mark[:, line.before :].sum(axis=1) > 0)
         if not rare.any():
             continue
         sums = _sums(mark)
@@ -253,5 +256,5 @@ def _counts(line: Timeline, at: _Windows) -> list[Question]:
             span = after - length + 1
             fullest = maximum_filter1d(count, size=span, axis=1, origin=-(span // 2)) if span > 1 else count
             answers = 2 * np.sqrt(np.maximum(fullest[:, np.minimum(start, fullest.shape[1] - 1)], 0) + 0.5)
-            out.append(Question(family, Side.COUNT, length, np.where(full & rare[:, None], answers, np.nan)))
+            out.append(Question(family, Side.COUNT, length, np.where(full & rare[:, None] & (at.origin >= first), answers, np.nan)))
     return out

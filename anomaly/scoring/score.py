@@ -22,6 +22,7 @@ from anomaly.scoring.questions import LEVELS, Family, ask
 from anomaly.scoring.replay import BESIDES, Scores, combine, pointing, scores
 from anomaly.scoring.significance import Law, p_value
 from anomaly.scoring.timeline import Timeline, timeline, without_shift
+from anomaly.wording import stamp
 
 MOST_EVIDENCE = 3
 CHANCE = 0.05
@@ -221,7 +222,9 @@ class _Asked:
     def _evidence(self, i: int, bad: list[Answer]) -> dict[str, str | float]:
         season, lag = self.base.season, int(self.effects.lag[i])
         profiles = [word for word, kept in (("day", season.has_day[i]), ("week", season.has_week[i])) if kept]
-        out: dict[str, str | float] = {
+        first = int(self.line.sampled[i].argmax())
+        out: dict[str, str | float] = {"history since": stamp(self.base.history[first].to_pydatetime())} if first else {}
+        out |= {
             "history steps": int(self.line.present[i, : self.line.before].sum()),
             "season": " and ".join(profiles) or "none",
             "scale": SCALES[Scale(int(self.base.scale[i]))],
