@@ -37,18 +37,27 @@ LEVEL_KINDS = frozenset({ChangeKind.LEVEL, ChangeKind.RAMP})
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """When the data are looked at: so many of the planned steps have passed, and whether this is the last look."""
+    """When the data are looked at: the `starts` of the steps so far, how many are planned, and whether this is the last look."""
 
     release: Release
-    start: datetime
+    starts: tuple[datetime, ...]
     step: timedelta
-    steps: int
     planned: int
     final: bool
 
     @property
+    def steps(self) -> int:
+        return len(self.starts)
+
+    @property
     def share(self) -> float:
         return self.steps / self.planned
+
+    def at(self, step: int) -> datetime:
+        """When a step of the observation starts; a negative one is before it."""
+        if 0 <= step < self.steps:
+            return self.starts[step]
+        return self.starts[0] + step * self.step if step < 0 else self.starts[-1] + (step - self.steps + 1) * self.step
 
 
 def decide(
@@ -334,7 +343,7 @@ def _detectable(result: Score, level: float, finding: Finding, look: Look) -> tu
 def _since(finding: Finding, onset: Onset | None, look: Look) -> Finding:
     if onset is None:
         return finding
-    began, first, last = (look.start + step * look.step for step in (onset.step, onset.first, onset.last))
+    began, first, last = (look.at(step) for step in (onset.step, onset.first, onset.last))
     return replace(finding, onset=began, onset_interval=(first, last))
 
 
@@ -358,7 +367,7 @@ def _blamed(finding: Finding, result: Score, answer: Verdict, look: Look) -> Fin
         return replace(since, verdict=Verdict.INCONCLUSIVE, reason=_earlier_reason(since, look))
     over = ""
     if answer is Verdict.RECOVERED and result.over is not None:
-        over = f", as expected again from {clock(look.start + result.over * look.step, look.release.started_at.date())}"
+        over = f", as expected again from {clock(look.at(result.over), look.release.started_at.date())}"
     apart = "" if result.beside is None else f"; though {_whose(result.beside)}"
     return replace(since, reason=_change_reason(since, look) + over + apart)
 

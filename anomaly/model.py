@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 Interval = tuple[float, float]
 Segment = Mapping[str, str]
+Stage = tuple[datetime, float]  # when the share of users that have a release grew, and to what
 
 
 class Direction(StrEnum):
@@ -112,25 +113,56 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A version (or a flag step) reaching users, from `started_at` to `finished_at` (default: at once)."""
+    """A version (or a flag step) reaching users, from `started_at` to `finished_at` (default: the last stage, or at once).
+
+    `stages` are the moments at which the share of users that have it grew, and to what: ((10:00, 0.05), (12:00, 1.0)).
+    `followed_by` is the next release of the same service, which ends the watch. Raises UsageError for times that are naive or out
+    of order, and for shares that do not grow within (0, 1].
+    """
 
     started_at: datetime
     finished_at: datetime | None = None
     service: str = ""
     version: str = ""
     environment: str = ""
+    stages: tuple[Stage, ...] = ()
+    followed_by: Release | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "started_at", utc(self.started_at, "release start"))
-        finished = self.started_at if self.finished_at is None else utc(self.finished_at, "release end")
+        object.__setattr__(self, "stages", tuple((utc(at, "stage"), float(share)) for at, share in self.stages))
+        at_once = self.stages[-1][0] if self.stages else self.started_at
+        finished = at_once if self.finished_at is None else utc(self.finished_at, "release end")
         object.__setattr__(self, "finished_at", finished)
         if finished < self.started_at:
             raise UsageError(f"release ends {finished.isoformat()} before it starts {self.started_at.isoformat()}")
+        self._check_stages()
+        if self.followed_by is not None and self.followed_by.started_at <= self.started_at:
+            next_start = self.followed_by.started_at.isoformat()
+            raise UsageError(f"the next release starts {next_start}, not after this one, which starts {self.started_at.isoformat()}")
+
+    def _check_stages(self) -> None:
+        before, least = self.started_at, 0.0
+        for number, (at, share) in enumerate(self.stages, 1):
+            if not least < share <= 1:
+                wanted = f"more than the {least:.4g} before it" if least else "more than 0"
+                raise UsageError(f"share of stage {number} is {share:.4g}; it must be {wanted} and at most 1")
+            if at < before or (number > 1 and at == before):
+                what = f"not after stage {number - 1} at" if number > 1 else "before the release starts at"
+                raise UsageError(f"stage {number} is at {at.isoformat()}, {what} {before.isoformat()}")
+            before, least = at, share
+        if before > self.finished:
+            raise UsageError(f"the last stage is at {before.isoformat()}, after the release ends at {self.finished.isoformat()}")
 
     @property
     def finished(self) -> datetime:
         """`finished_at`, which is always set once the release exists."""
         return self.finished_at or self.started_at
+
+    @property
+    def exposed_at(self) -> datetime:
+        """When the first users had it: at the first of several stages, else at its end."""
+        return self.stages[0][0] if len(self.stages) > 1 else self.finished
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +270,34 @@ class Flagged:
     worst_z: float
 
 
+class Growth(StrEnum):
+    """Whether an effect grows with the share of users that have the release."""
+
+    GROWS = "grows"
+    DOES_NOT_GROW = "does not grow"
+    UNCLEAR = "unclear"
+
+
+@dataclass(frozen=True, slots=True)
+class Plateau:
+    """A part of the watch during which the same share of users has the release, with the effect there, as far as it is known."""
+
+    share: float
+    window: Window
+    effect: float | None = None
+    effect_interval: Interval | None = None
+    effect_absolute: float | None = None
+    effect_absolute_interval: Interval | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """The effect on each plateau of a staged release, and whether it grows from one to the next as that of a release would."""
+
+    growth: Growth
+    plateaus: tuple[Plateau, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """What is said of one KPI and segment. Effects are observed against expected over the observation window.
@@ -247,7 +307,8 @@ class Finding:
     to undercut. `onset` is the likeliest step at which the change began, `onset_interval` from the first to the last that can be,
     with 95 %. `detectable_effect` (absolute: in the KPI's unit) would have been found in four of five releases. `total` marks
     the finding about all segments of a KPI together; the `contribution` of each of them and the total's `mix_effect` add up to
-    the total's `effect_absolute`. `evidence` holds the numbers behind the verdict, in the order of the argument.
+    the total's `effect_absolute`. `exposure` says of a level that moved after a staged release whether it did so with the share of
+    users. `evidence` holds the numbers behind the verdict, in the order of the argument.
     """
 
     kpi: str
@@ -270,6 +331,7 @@ class Finding:
     mix_effect: float | None = None
     onset: datetime | None = None
     onset_interval: tuple[datetime, datetime] | None = None
+    exposure: Exposure | None = None
     flagged: Flagged | None = None
     steps: int = 0
     steps_planned: int = 0

@@ -65,6 +65,11 @@ def assemble(columns: Mapping[tuple[str, str, str], np.ndarray], index: pd.Datet
     return pd.DataFrame(values, index=index, columns=keys)
 
 
+def times(panel: pd.DataFrame) -> tuple[datetime, ...]:
+    """The starts of the steps."""
+    return tuple(pd.DatetimeIndex(panel.index).to_pydatetime())
+
+
 def step_of(panel: pd.DataFrame) -> timedelta:
     """The step of a panel of at least two rows; raises UsageError if the rows are not regular."""
     stamps = pd.DatetimeIndex(panel.index).as_unit("ns").asi8

@@ -20,11 +20,13 @@ from anomaly.decision import MIN_HISTORY, Look, decide, unanswered, unjudged, ve
 from anomaly.errors import CollectError, UsageError
 from anomaly.frames import moment, panel_of
 from anomaly.makeup import makeups, usual_shares
-from anomaly.model import Calendar, Correction, Direction, Finding, Kpi, NoData, Release, Report, Window, control_problem
-from anomaly.panel import assemble, grid, prepare, with_totals
-from anomaly.plan import Plan, plan
+from anomaly.model import Calendar, Correction, Direction, Finding, Kpi, NoData, Release, Report, Stage, Window, control_problem
+from anomaly.panel import assemble, grid, prepare, times, with_totals
+from anomaly.plan import Plan, ended, plan, plateaus
 from anomaly.redaction import Redactor
+from anomaly.rollout import by_stages, cut_short
 from anomaly.scoring.controlled import score_beside_controls
+from anomaly.scoring.score import Scored
 from anomaly.wording import stamp
 
 if TYPE_CHECKING:
@@ -136,23 +138,32 @@ def judge(
     usage = _usage(kpis, collected.panel[_between(collected.panel, spans.baseline.start, spans.baseline.end, step)])
     panel = _continued(judged_panel(collected.panel, kpis, step), step, spans.horizon)
     history = panel[_between(panel, spans.baseline.start, spans.baseline.end, step)]
-    observation = panel[_between(panel, spans.transition_end, spans.horizon, step)]
-    first = observation.index[0].to_pydatetime() if len(observation) else spans.transition_end
-    look = Look(release, first, step, len(observation), _planned(spans, first, step), spans.final)
+    within = [_between(panel, each.window.start, each.window.end, step) for each in spans.reached]
+    observation = panel[np.logical_or.reduce([np.zeros(len(panel), bool), *within])]
+    planned = spans.steps(panel.index[0].to_pydatetime(), step) if len(panel) else 0
+    look = Look(release, times(observation), step, max(1, planned), spans.final)
     findings: tuple[Finding, ...] = ()
     points = pd.DataFrame({name: [] for name in POINTS})
     if len(history) >= MIN_HISTORY and len(observation) and panel.shape[1]:
         history = relevant(history, len(observation))
-        gap = (observation.index[0] - history.index[-1]) // step - 1
         baseline = SeasonalBaseline().fit(history, kpis, settings.calendar)
-        scored = score_beside_controls(baseline, history, observation, kpis, gap)
-        made_of = makeups(scored, usual_shares(history, observation, kpis, settings.calendar, gap))
-        findings = decide(scored, kpis, usage, look, false_alarms=settings.false_alarms, correction=settings.correction, makeups=made_of)
-        points = scored.points
-    findings = _complete(findings, panel, kpis, usage, look, collected)
+
+        def gap(part: pd.DataFrame) -> int:
+            return int((part.index[0] - history.index[-1]) // step - 1)
+
+        def scored(part: pd.DataFrame) -> Scored:
+            return score_beside_controls(baseline, history, part, kpis, gap(part))
+
+        def decided(result: Scored, part: pd.DataFrame, look: Look, false_alarms: float) -> tuple[Finding, ...]:
+            made_of = makeups(result, usual_shares(history, part, kpis, settings.calendar, gap(part)))
+            return decide(result, kpis, usage, look, false_alarms=false_alarms, correction=settings.correction, makeups=made_of)
+
+        parts = [(each, panel[inside]) for each, inside in zip(spans.reached, within, strict=True)]
+        findings, points = by_stages(observation, parts, spans, look, settings.false_alarms, scored, decided)
+    findings = cut_short(_complete(findings, panel, kpis, usage, look, collected), spans, look)
     return Report(
         release=release, verdict=verdict(findings, final=spans.final), final=spans.final, findings=findings, points=points,
-        baseline=spans.baseline, observation=Window(spans.transition_end, spans.watch_end), step=step,
+        baseline=spans.baseline, observation=spans.observation, step=step,
         false_alarms=settings.false_alarms, made=dict(made),
     )  # fmt: skip
 
@@ -184,11 +195,6 @@ def _continued(panel: pd.DataFrame, step: timedelta, horizon: datetime) -> pd.Da
     missing = max(0, (horizon - last) // step - 1)
     more = pd.DatetimeIndex(pd.date_range(last + step, periods=missing, freq=step, unit="ns"))
     return panel.reindex(panel.index.append(more))
-
-
-def _planned(spans: Plan, first: datetime, step: timedelta) -> int:
-    """Steps of the whole watch."""
-    return max(1, (spans.watch_end - first) // step)
 
 
 def _complete(
@@ -269,6 +275,8 @@ def check(
     timezone: str = "UTC",
     correction: Correction | str = Correction.HOLM,
     controls: Sequence[str] = (),
+    stages: Sequence[Stage] = (),
+    next_release: datetime | Release | None = None,
 ) -> Report:
     """Judge a release by series at hand: a Series, or a DataFrame with a column per KPI, on one regular, time-zone-aware index.
 
@@ -276,7 +284,8 @@ def check(
     for `watch` (default: to the last row). A watch that is not over by the last row is an early look. `until` ends the watch
     there. `denominators` (same columns) makes the KPIs ratios; both are then counts. `direction` is the bad one; a change
     matters beyond `tolerance` (relative) and `floor` (in the KPI's unit). `controls` names columns that the release cannot have
-    touched: they are not judged, but what they share with the others is not the release's.
+    touched: they are not judged, but what they share with the others is not the release's. `stages` of a staged release are (time,
+    share of users); each is watched from the end of its warm-up on. `next_release` ends the watch when it begins.
 
     Raises UsageError for an index that is naive, irregular or has duplicates, for values that are not numbers, unknown words
     and times that make no sense.
@@ -291,7 +300,12 @@ def check(
     fail regressed True
     """
     released = moment(released_at, "released_at")
-    release = Release(released, None if finished_at is None else moment(finished_at, "finished_at"))
+    release = Release(
+        released,
+        None if finished_at is None else moment(finished_at, "finished_at"),
+        stages=tuple((moment(at, "stage"), share) for at, share in stages),
+        followed_by=next_release if isinstance(next_release, Release | None) else Release(moment(next_release, "next_release")),
+    )
     settings = Settings(Calendar(timezone), false_alarms, word(Correction, correction, "correction"))
     panel, step = panel_of(series, denominators)
     names = [*panel.columns.get_level_values("kpi").unique()]
@@ -313,16 +327,18 @@ def check(
     first, end = panel.index[0].to_pydatetime(), panel.index[-1].to_pydatetime() + step
     if warmup < timedelta(0):
         raise UsageError(f"warmup is {warmup}; it must not be negative")
-    begins = release.finished + warmup
-    over = moment(until, "until") if until is not None else end if watch is None else begins + watch
+    over = moment(until, "until") if until is not None else end if watch is None else release.finished + warmup + watch
     if release.started_at >= end:
         raise UsageError(
             f"released_at {stamp(release.started_at)} is not before the end of the series, {stamp(end)}: there is nothing to judge"
         )
-    if over <= begins:
+    parts = plateaus(release, warmup, over)
+    if not parts:
+        begins = release.exposed_at + warmup
         raise UsageError(f"nothing is left to watch: it would begin at {stamp(begins)} and end at {stamp(over)}")
     baseline = Window(min(first, release.started_at - step), release.started_at)
-    spans = Plan(baseline, begins, over, over if until is not None else min(end, over), until is not None or end >= over)
+    over = ended(release, over)
+    spans = Plan(baseline, parts, over, over if until is not None else min(end, over), until is not None or end >= over)
     return judge(Collected(panel), kpis, release, spans, step, settings, {"anomaly": version("release-anomaly")})
 
 

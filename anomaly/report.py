@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from anomaly import wording
 from anomaly.contracts import Receipt
-from anomaly.model import UNJUDGED, ChangeKind, Finding, Interval, Release, ReleaseVerdict, Report, Segment, Verdict, Window
+from anomaly.model import UNJUDGED, ChangeKind, Exposure, Finding, Interval, Release, ReleaseVerdict, Report, Segment, Verdict, Window
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -174,7 +174,7 @@ def _fail(report: Report) -> str:
     parts = [
         _worst_and_more([finding_line(finding, report.release) for finding in failing]),
         f"{len(others)} could not be judged" if others else "",
-        "" if report.final else f"early look, {progress(report.findings)}",
+        cut_words(report) if report.final else f"early look, {progress(report.findings)}",
     ]
     return "; ".join(part for part in parts if part)
 
@@ -192,6 +192,7 @@ def _pass(report: Report) -> str:
         f"{scope(judged)}, {f'nothing bad found, {moved}' if moved else 'nothing found'}",
         f"{left_out} without an answer, as accepted" if left_out else "",
         _would_have_seen(judged),
+        cut_words(report),
     ]
     return "; ".join(part for part in parts if part)
 
@@ -203,6 +204,14 @@ def _would_have_seen(findings: Sequence[Finding]) -> str:
         return ""
     spans = [f"{wording.percent(size)} ({name})" for size, name in (known[0], known[-1])]
     return f"would have seen a change of {' to '.join(spans if len(known) > 1 else spans[:1])}"
+
+
+def cut_words(report: Report) -> str:
+    """What ended the watch before its time: `watch ended at 12:00 by release 2.3.1`; nothing if nothing did."""
+    following = report.release.followed_by
+    if following is None or not report.final or report.observation.end != following.started_at:
+        return ""
+    return wording.ended_by(following, report.release.started_at.date())
 
 
 def _inconclusive(report: Report) -> str:
@@ -293,6 +302,10 @@ def _release(release: Release) -> dict[str, Any]:
         "environment": release.environment,
         "started_at": wording.stamp(release.started_at),
         "finished_at": wording.stamp(release.finished),
+        "stages": [{"at": wording.stamp(at), "share": share} for at, share in release.stages],
+        "followed_by": None
+        if release.followed_by is None
+        else {"version": release.followed_by.version, "started_at": wording.stamp(release.followed_by.started_at)},
     }
 
 
@@ -322,6 +335,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "mix_effect": _finite(finding.mix_effect),
         "onset": _moment(finding.onset),
         "onset_interval": None if finding.onset_interval is None else [_moment(end) for end in finding.onset_interval],
+        "exposure": None if finding.exposure is None else _exposure(finding.exposure),
         "flagged": None
         if flagged is None
         else {
@@ -347,6 +361,23 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "no_data": str(finding.no_data),
         "query": finding.query,
         "denominator": finding.denominator,
+    }
+
+
+def _exposure(seen: Exposure) -> dict[str, Any]:
+    return {
+        "growth": str(seen.growth),
+        "plateaus": [
+            {
+                "share": each.share,
+                **_window(each.window),
+                "effect": _finite(each.effect),
+                "effect_interval": _ends(each.effect_interval),
+                "effect_absolute": _finite(each.effect_absolute),
+                "effect_absolute_interval": _ends(each.effect_absolute_interval),
+            }
+            for each in seen.plateaus
+        ],
     }
 
 
@@ -391,6 +422,7 @@ COLUMNS: dict[str, Any] = {
     "onset": TIME,
     "onset_first": TIME,
     "onset_last": TIME,
+    "growth": TEXT,
     "flagged": COUNT,
     "flagged_first": TIME,
     "flagged_worst": TIME,
@@ -421,7 +453,7 @@ def to_frame(report: Report) -> pd.DataFrame:
     `segment` is the text that `report.points` uses; an interval is two columns: `effect_low` and `effect_high`,
     `effect_absolute_low` and `effect_absolute_high`, `onset_first` and `onset_last`; these two, `onset`, `flagged_first` and
     `flagged_worst` are UTC times (NaT if none); `flagged` is a count, `flagged_worst_z` a number; an unknown number is NaN;
-    `notes` is one text; `evidence` is left out.
+    `notes` is one text; `growth` is that of `exposure`; its plateaus and `evidence` are left out.
     """
     import pandas as pd  # noqa: PLC0415  the text of a report must not need numerics
 
@@ -443,6 +475,7 @@ def _row(finding: Finding) -> dict[str, Any]:
     return own | {
         "segment": segment_text(finding.segment),
         "kind": finding.kind or "",
+        "growth": "" if finding.exposure is None else finding.exposure.growth,
         "effect_low": effect_low,
         "effect_high": effect_high,
         "effect_absolute_low": absolute_low,

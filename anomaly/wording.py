@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
-from anomaly.model import Interval
+from anomaly.model import Exposure, Growth, Interval, Plateau, Release
 
 CUT_MARK = "…"
+LONGEST_VERSION = 60  # characters
 SMALLEST_P = 0.0001  # below this the digits of a p-value say nothing
 SMALLEST_PLAIN, LARGEST_PLAIN = 1e-4, 1e9  # outside of these a number is written with an exponent
 MOST_DECIMALS = 6
@@ -47,6 +49,32 @@ def relative(effect: float, interval: Interval | None) -> str:
 def absolute(effect: float, interval: Interval | None, unit: str) -> str:
     """An absolute effect as `+31 ms [22, 40]`; without an interval `+31 ms`."""
     return _signed(effect, interval, plain(unit, 20))
+
+
+def exposure(seen: Exposure, unit: str) -> str:
+    """What a staged release shows: `grows with exposure: -2 % at 5 %, -9.3 % at 25 %, -31 % at 100 %`."""
+    sizes = ", ".join(
+        f"{plateau(replace(each, effect_interval=None, effect_absolute_interval=None), unit)} at {percent(each.share)}"
+        for each in seen.plateaus
+    )
+    return {
+        Growth.GROWS: f"grows with exposure: {sizes}",
+        Growth.DOES_NOT_GROW: f"does not grow with exposure, so perhaps not the release: {sizes}",
+        Growth.UNCLEAR: f"too uncertain to say whether it grows with exposure: {sizes}",
+    }[seen.growth]
+
+
+def plateau(seen: Plateau, unit: str) -> str:
+    """The effect on one plateau with its interval, relative where it can be."""
+    if seen.effect is None:
+        return absolute(seen.effect_absolute or 0.0, seen.effect_absolute_interval, unit)
+    return relative(seen.effect, seen.effect_interval)
+
+
+def ended_by(following: Release, day: date | None) -> str:
+    """What ended a watch: `watch ended at 12:00 by release 2.3.1`; times are UTC."""
+    who = f"release {plain(following.version, LONGEST_VERSION)}" if following.version else "the next release"
+    return f"watch ended at {clock(following.started_at, day)} by {who}"
 
 
 def _signed(value: float, interval: Interval | None, unit: str) -> str:

@@ -7,7 +7,21 @@ from datetime import UTC, datetime, timedelta
 
 import pandas as pd
 
-from anomaly.model import ChangeKind, Direction, Finding, Flagged, NoData, Release, ReleaseVerdict, Report, Verdict, Window
+from anomaly.model import (
+    ChangeKind,
+    Direction,
+    Exposure,
+    Finding,
+    Flagged,
+    Growth,
+    NoData,
+    Plateau,
+    Release,
+    ReleaseVerdict,
+    Report,
+    Verdict,
+    Window,
+)
 
 RELEASED = datetime(2025, 11, 4, 10, 30, tzinfo=UTC)
 OBSERVED_FROM = RELEASED + timedelta(minutes=10)
@@ -238,6 +252,21 @@ def early() -> Report:
         *(replace(finding, verdict=Verdict.INCONCLUSIVE, reason=reason, steps=12) for finding in (LATENCY, REVENUE, CRASHES)),
         final=False,
     )
+
+
+def staged() -> Report:
+    """A release in three stages whose effect grows with them, and whose watch the next release ended."""
+    stages = ((RELEASED, 0.05), (at("12:30"), 0.25), (at("14:30"), 1.0))
+    effects = (0.11, (-0.09, 0.31)), (0.52, (0.33, 0.71)), (2.12, (1.8, 2.4))
+    plateaus = tuple(
+        Plateau(share, Window(begin + timedelta(minutes=10), end), effect, interval)
+        for (begin, share), end, (effect, interval) in zip(stages, (stages[1][0], stages[2][0], at("16:00")), effects, strict=True)
+    )
+    note = "watch ended at 16:00 by release 1.4.3; what follows may be the work of either"
+    moved = replace(REGRESSED, exposure=Exposure(Growth.GROWS, plateaus), steps=61, notes=(note,))
+    base = report(ReleaseVerdict.FAIL, moved, replace(LATENCY, steps=61, notes=(note,)))
+    release = replace(base.release, finished_at=stages[-1][0], stages=stages, followed_by=Release(at("16:00"), version="1.4.3"))
+    return replace(base, release=release, observation=Window(OBSERVED_FROM, at("16:00")))
 
 
 def dead_source() -> Report:

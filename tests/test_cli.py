@@ -68,6 +68,12 @@ def test_golden_help_covers_every_command() -> None:
         (["check", str(HEALTHY), "--released-at", "-2h", "--finished-at", "-3h"], "before it starts"),
         (["check", str(HEALTHY), "--released-at", "-2h", "--until", "2125-06-03T09:00:00Z"], "--until 2125"),
         (["check", str(HEALTHY), "--released-at", "-2h", "--until", "-3h"], "not after the release"),
+        (["check", str(HEALTHY), "--released-at", "-2h", "--stage", "5%"], "--stage is '5%'; write a time and a share"),
+        (["check", str(HEALTHY), "--released-at", "-2h", "--stage", "-1h=5"], "--stage is '-1h=5'; write a time and a share"),
+        (["check", str(HEALTHY), "--released-at", "-2h", "--stage", "noon=5%"], "--stage: 'noon' is not a time"),
+        (["check", str(HEALTHY), "--released-at", "-2h", "--stage", "-1h=5%", "--stage", "-30m=5%"], "share of stage 2 is 0.05"),
+        (["check", str(HEALTHY), "--released-at", "-2h", "--next-release", "noon=2"], "--next-release: 'noon' is not a time"),
+        (["check", str(HEALTHY), "--released-at", "-2h", "--next-release", "-3h"], "not after this one"),
         (["check", str(HEALTHY), "--released-at", "-2h", "--only", "revenu"], "did you mean revenue?"),
         (["check", str(HEALTHY), "--released-at", "-2h", "--output", "yaml"], "yaml"),
         (["check", str(HEALTHY), "--released-at", "-2h", "--environment", "staging"], "staging"),
@@ -99,6 +105,17 @@ def test_moments_may_be_relative_to_now() -> None:
         environment="production",
     )
     assert release == expected
+
+
+def test_stages_and_the_next_release_may_be_planned() -> None:
+    from anomaly.checklist import load
+
+    words = Words("-2h", stages=["-2h=5%", "-1h=0.25", "2025-06-03T20:00+02:00=100 %"], next_release="2025-06-04T09:00Z=2.3.1")
+    release = release_of(load(HEALTHY), words, NOW)
+    times = [datetime(2025, 6, 3, hour, tzinfo=UTC) for hour in (14, 15, 18)]
+    assert release.stages == tuple(zip(times, (0.05, 0.25, 1.0), strict=True))
+    assert release.finished_at == times[-1]
+    assert release.followed_by == Release(datetime(2025, 6, 4, 9, tzinfo=UTC), version="2.3.1")
 
 
 def test_a_watch_may_be_ended_now_but_not_before_the_release() -> None:

@@ -16,7 +16,7 @@ from anomaly.sinks.console import MOST_ROWS, ConsoleSink, Look, look_of, render,
 from tests import reports
 from tests.goldens import assert_golden
 
-REPORTS = {name: getattr(reports, name) for name in ("failing", "messy", "passing", "early", "dead_source")}
+REPORTS = {name: getattr(reports, name) for name in ("failing", "messy", "passing", "early", "dead_source", "staged")}
 ESCAPE = "\x1b"
 
 

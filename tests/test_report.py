@@ -26,7 +26,7 @@ from tests.goldens import assert_golden
 from tests.reports import CRASHES, GAPS, IMPROVED, LATENCY, NEW_SEGMENT, RAMP, REFUSED, REGRESSED, SPIKES, at, report
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "json.md"
-REPORTS = {name: getattr(reports, name) for name in ("failing", "messy", "passing", "early", "dead_source")}
+REPORTS = {name: getattr(reports, name) for name in ("failing", "messy", "passing", "early", "dead_source", "staged")}
 OPEN_MAPPINGS = {"made", "findings[].segment", "findings[].evidence"}
 ALIKE = {"kpi": "requests", "reason": "", "effect": None}
 
@@ -300,7 +300,7 @@ def paths(value: Any, path: str = "") -> Iterator[str]:
 
 
 def test_every_key_is_documented_and_every_documented_key_exists() -> None:
-    data = to_dict(reports.failing(), key="k", deliveries=[Receipt("webhook", delivered=True)])
+    data = to_dict(reports.staged(), key="k", deliveries=[Receipt("webhook", delivered=True)])
     documented = re.findall(r"^\| `([a-z_.\[\]]+)` \|", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)
     containers = {"release", "windows", "windows.baseline", "windows.observation"}
     assert sorted(documented) == sorted(set(paths(data)) - containers)

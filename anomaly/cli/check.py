@@ -11,7 +11,20 @@ import typer
 
 from anomaly.checklist import Checklist
 from anomaly.cli.judging import Case, gather, known_kpis
-from anomaly.cli.options import ChecklistPath, Environment, FinishedAt, From, Logs, Output, ReleasedAt, Until, Verbose, Version
+from anomaly.cli.options import (
+    ChecklistPath,
+    Environment,
+    FinishedAt,
+    From,
+    Logs,
+    NextRelease,
+    Output,
+    ReleasedAt,
+    Stages,
+    Until,
+    Verbose,
+    Version,
+)
 from anomaly.cli.release import Words, opened
 from anomaly.cli.session import ExitCode, LogFormat, Session, log
 from anomaly.errors import UsageError
@@ -27,6 +40,8 @@ def check(
     *,
     released_at: ReleasedAt,
     finished_at: FinishedAt = None,
+    stage: Stages = None,
+    next_release: NextRelease = None,
     release: Version = "",
     environment: Environment = None,
     until: Until = None,
@@ -46,7 +61,7 @@ def check(
     asked = opened(checklist, environment, session)
     known_kpis(asked, only or ())
     sinks = [] if kept else _sinks(asked)
-    case = gather(asked, Words(released_at, finished_at, release, until), session, only=only or (), kept=kept)
+    case = gather(asked, Words(released_at, finished_at, release, until, stage or (), next_release), session, only=only or (), kept=kept)
     unsaved = None if save is None else _save(case, save)
     report = case.judge()
     session.known = _exit_code(report, ())

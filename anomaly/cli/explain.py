@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from anomaly.cli.judging import gather, known_kpis
-from anomaly.cli.options import ChecklistPath, Environment, FinishedAt, From, Logs, ReleasedAt, Until, Verbose, Version
+from anomaly.cli.options import ChecklistPath, Environment, FinishedAt, From, Logs, NextRelease, ReleasedAt, Stages, Until, Verbose, Version
 from anomaly.cli.release import Words, opened
 from anomaly.cli.session import ExitCode, LogFormat, Session
 
@@ -19,6 +19,8 @@ def explain(
     *,
     released_at: ReleasedAt,
     finished_at: FinishedAt = None,
+    stage: Stages = None,
+    next_release: NextRelease = None,
     release: Version = "",
     environment: Environment = None,
     until: Until = None,
@@ -34,7 +36,7 @@ def explain(
     session: Session = context.obj
     asked = opened(checklist, environment, session)
     known_kpis(asked, kpis)
-    report = gather(asked, Words(released_at, finished_at, release, until), session, kept=kept).judge()
+    report = gather(asked, Words(released_at, finished_at, release, until, stage or (), next_release), session, kept=kept).judge()
 
     from anomaly.cli.explanation import explanation
 

@@ -45,6 +45,11 @@ def _happened(finding: Finding, report: Report) -> Iterator[tuple[str, str]]:
         yield "size", f"{versus}; {size}" if size else versus
     if began := meaning.since(finding, report):
         yield "since", began
+    if finding.exposure is not None:
+        day = report.release.started_at.date()
+        for each in finding.exposure.plateaus:
+            span = f"{wording.clock(each.window.start, day)} to {wording.clock(each.window.end, day)}"
+            yield f"at {wording.percent(each.share)}", f"{wording.plateau(each, finding.unit)}, from {span}"
     if finding.mix_effect is not None:
         yield "by mix", f"{wording.absolute(finding.mix_effect, None, finding.unit)} of the change"
     if finding.contribution is not None:

@@ -56,7 +56,7 @@ def gather(checklist: Checklist, words: Words, session: Session, *, only: Sequen
 
     collected = snapshot.load(kept)
     reached = _reach(collected, checklist.windows.step) + checklist.windows.lag
-    return Case(checklist, release, collected, min(now, max(reached, until or reached, release.finished)), until, only)
+    return Case(checklist, release, collected, min(now, max(reached, until or reached, release.exposed_at)), until, only)
 
 
 def _reach(collected: Collected, step: timedelta) -> datetime:

@@ -27,7 +27,16 @@ def _log_format(context: typer.Context, value: LogFormat) -> LogFormat:
 
 ChecklistPath = Annotated[Path, typer.Argument(metavar="CHECKLIST", help="The checklist, a YAML file.")]
 ReleasedAt = Annotated[str, typer.Option(metavar="T", help="When the release began: ISO-8601 with a zone, -2h, or now.")]
-FinishedAt = Annotated[str | None, typer.Option(metavar="T", help="When it had reached all users. Default: at once.")]
+FinishedAt = Annotated[str | None, typer.Option(metavar="T", help="When it had reached all users. Default: the last stage, or at once.")]
+Stages = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--stage", metavar="T=SHARE", help="When a share of users got it, such as 2025-06-03T10:00Z=5%; repeat it for each stage."
+    ),
+]
+NextRelease = Annotated[
+    str | None, typer.Option(metavar="T[=VERSION]", help="When the next release of the service begins, and its version: it ends the watch.")
+]
 Version = Annotated[str, typer.Option("--release", metavar="VERSION", help="What was released; shown, and part of the report's identity.")]
 Environment = Annotated[str | None, typer.Option(metavar="NAME", help="Use the sources of this environment of the checklist.")]
 Until = Annotated[str | None, typer.Option(metavar="T", help="End the watch here: the look is final.")]

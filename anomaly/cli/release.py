@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,7 +11,7 @@ from pathlib import Path
 from anomaly.checklist import Checklist, load
 from anomaly.cli.session import Session, log
 from anomaly.errors import UsageError
-from anomaly.model import Release
+from anomaly.model import Release, Stage
 from anomaly.times import parse_moment
 
 
@@ -21,6 +23,8 @@ class Words:
     finished_at: str | None = None
     version: str = ""
     until: str | None = None
+    stages: Sequence[str] = ()
+    next_release: str | None = None
 
 
 def opened(path: Path, environment: str | None, session: Session) -> Checklist:
@@ -36,14 +40,32 @@ def right_now() -> datetime:
 
 
 def release_of(checklist: Checklist, words: Words, now: datetime) -> Release:
-    """The release that is meant; raises UsageError, for a moment in the future, too."""
+    """The release that is meant; raises UsageError, for a moment in the future, too, but stages and the next release may be planned."""
     return Release(
         started_at=past("--released-at", words.released_at, now),
         finished_at=None if words.finished_at is None else past("--finished-at", words.finished_at, now),
         service=checklist.service,
         version=words.version,
         environment=checklist.environment,
+        stages=tuple(_stage(text, now) for text in words.stages),
+        followed_by=None if words.next_release is None else _next_release(words.next_release, now),
     )
+
+
+def _stage(text: str, now: datetime) -> Stage:
+    when, _, share = text.rpartition("=")
+    try:
+        part = float(share.removesuffix("%")) / (100 if share.endswith("%") else 1)
+    except ValueError:
+        part = math.nan
+    if not when or not 0 < part <= 1:
+        raise UsageError(f"--stage is {text!r}; write a time and a share of users up to 100 %, such as 2025-06-03T10:00Z=5%")
+    return _moment("--stage", when, now), part
+
+
+def _next_release(text: str, now: datetime) -> Release:
+    when, _, name = text.partition("=")
+    return Release(_moment("--next-release", when, now), version=name)
 
 
 def end_of_watch(release: Release, words: Words, now: datetime) -> datetime | None:
@@ -51,17 +73,21 @@ def end_of_watch(release: Release, words: Words, now: datetime) -> datetime | No
     if words.until is None:
         return None
     until = past("--until", words.until, now)
-    if until <= release.finished:
-        raise UsageError(f"--until {words.until} is not after the release, which ended at {release.finished.isoformat()}")
+    if until <= release.exposed_at:
+        raise UsageError(f"--until {words.until} is not after the release, which ended at {release.exposed_at.isoformat()}")
     return until
 
 
 def past(option: str, text: str, now: datetime) -> datetime:
     """The moment that an option names; raises UsageError if it is in the future."""
-    try:
-        moment = parse_moment(text, now=now)
-    except UsageError as error:
-        raise UsageError(f"{option}: {error}") from None
+    moment = _moment(option, text, now)
     if moment > now:
         raise UsageError(f"{option} {text} is in the future; it is {now.isoformat(timespec='seconds')} now")
     return moment
+
+
+def _moment(option: str, text: str, now: datetime) -> datetime:
+    try:
+        return parse_moment(text, now=now)
+    except UsageError as error:
+        raise UsageError(f"{option}: {error}") from None

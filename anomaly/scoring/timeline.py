@@ -19,7 +19,7 @@ LEAST_SMOOTH, SMOOTH_PART = 5, 4  # a shift is followed over a quarter of the ob
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """History and observation in one piece, the transition cut out: matrices `(series, time)`.
+    """History and observation in one piece, the transitions cut out: matrices `(series, time)`.
 
     `residual` standardised deviations from the baseline (NaN where not `present`), `x` the same (clipped, 0 where not `present`),
     `z` innovations (0 where not `known`), `value` and `sampled` the data as collected; `before` steps are history; `gap` steps were
@@ -61,7 +61,7 @@ def timeline(base: Baseline, series: Block, index: pd.DatetimeIndex, before: int
     residual = np.concatenate([np.where(np.isfinite(series.value[:, :before]), base.residual, np.nan), x], axis=1)
     present = np.isfinite(residual)
     x = np.clip(np.where(present, residual, 0.0), -BOUND, BOUND)
-    z, known = _whitened(base, x, present, index, before, gap)
+    z, known = _whitened(base, x, present, index)
     return Timeline(residual, x, present, z, known, series.value, series.present, base.phi, before, gap)
 
 
@@ -83,13 +83,14 @@ def without_shift(base: Baseline, line: Timeline, off: Floats, width: Floats, in
     rest = np.take_along_axis(later - choices, nearest, axis=0)[0] / width
     x = line.x.copy()
     x[:, n:] = np.where(line.present[:, n:], np.clip(rest, -BOUND, BOUND), 0.0)
-    z, known = _whitened(base, x, line.present, index, n, line.gap)
+    z, known = _whitened(base, x, line.present, index)
     return replace(line, x=x, z=z, known=known)
 
 
-def _whitened(base: Baseline, x: Floats, present: Bools, index: pd.DatetimeIndex, before: int, gap: int) -> tuple[Floats, Bools]:
+def _whitened(base: Baseline, x: Floats, present: Bools, index: pd.DatetimeIndex) -> tuple[Floats, Bools]:
     raw, known = noise.innovations(x, present, base.phi)
-    if gap:  # what happened in between is not known
-        known[:, before : before + noise.ORDER] &= ~(base.phi != 0).any(axis=1)[:, None]
+    apart = np.diff(index.asi8)
+    for start in np.flatnonzero(apart > apart.min()) + 1:  # what happened in between is not known
+        known[:, start : start + noise.ORDER] &= ~(base.phi != 0).any(axis=1)[:, None]
     z = raw / base.innovation_spread[:, None] - base.innovation_centre[:, None]
     return np.where(known, z / by_hour(base.innovation_hours, base.clock(index).hour), 0.0), known

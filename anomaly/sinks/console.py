@@ -153,6 +153,7 @@ def _parts(report: Report, canvas: Canvas) -> Iterator[RenderableType]:
             yield section(rows[:MOST_ROWS], report, canvas)
         if len(rows) > MOST_ROWS:
             yield Text(f"  … and {len(rows) - MOST_ROWS} more; the JSON holds them all", style="dim")
+    yield from _exposures(findings)
     yield from _notes(findings)
     if any(say.detectable_words(finding) for finding in findings if finding.verdict is Verdict.OK):
         yield Text("\n  would have seen: a change of that size is found in four of five releases", style="dim")
@@ -187,8 +188,9 @@ def _release_line(report: Report) -> Text:
     days = report.baseline.length.total_seconds() / 86400
     seen = f"{wording.clock(report.observation.start, day)} to {wording.clock(report.observation.end, day)}"
     steps = say.progress(report.findings)
+    stages = f" in stages ({', '.join(wording.percent(share) for _, share in release.stages)})" if release.stages else ""
     return Text(
-        f"{wording.plain(named + place, 120)}, released {wording.clock(release.started_at, None)} UTC; "
+        f"{wording.plain(named + place, 120)}, released {wording.clock(release.started_at, None)} UTC{stages}; "
         f"observed {seen}{f' ({steps})' if steps else ''} against {wording.number(days)} days before",
         style="dim",
     )
@@ -283,6 +285,12 @@ def _verdict(finding: Finding) -> Text:
     marks = [mark for mark, holds in states if holds]
     text = Text(f"{sign} {finding.verdict.replace('_', ' ')}", style=colour if finding.counts else "dim")
     return text.append(f"\n  {', '.join(marks)}", style="dim") if marks else text
+
+
+def _exposures(findings: Iterable[Finding]) -> Iterator[RenderableType]:
+    """Whether what moved after a staged release grows with its stages."""
+    seen = [f"  {say.title(each)}: {wording.exposure(each.exposure, each.unit)}" for each in findings if each.exposure is not None]
+    yield from (Text(line) for line in ["", *seen[:MOST_ROWS]] if seen)
 
 
 def _notes(findings: Iterable[Finding]) -> Iterator[RenderableType]:

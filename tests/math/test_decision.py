@@ -28,7 +28,7 @@ BEFORE, AFTER = 20, 10
 INDEX = grid(Window(STARTED - BEFORE * STEP, STARTED + AFTER * STEP), STEP)
 FULL, EMPTY = np.ones(BEFORE + AFTER), np.full(BEFORE + AFTER, np.nan)
 BIGGER = Sizes(11.0, 10.0, 0.1, (0.05, 0.15), 1.0, (0.5, 1.5))
-LOOK = Look(Release(STARTED), STARTED, STEP, AFTER, AFTER, final=True)
+LOOK = Look(Release(STARTED), tuple(STARTED + i * STEP for i in range(AFTER)), STEP, AFTER, final=True)
 Ps = Mapping[tuple[str, str], float | None]
 
 
@@ -171,7 +171,7 @@ def test_a_dry_run_spends_nothing(correction: Correction) -> None:
 
 @pytest.mark.parametrize("passed", [1, 5, 10])
 def test_an_early_look_may_spend_as_much_as_has_been_watched(passed: int) -> None:
-    look = replace(LOOK, planned=10, steps=passed, final=passed == 10)
+    look = replace(LOOK, planned=10, starts=LOOK.starts[:passed], final=passed == 10)
     at_the_edge = ALPHA * passed / 10
 
     over, under = (decided({("a", ""): p}, [Kpi("a")], look=look)["a", ""] for p in (at_the_edge * 1.001, at_the_edge * 0.999))
