@@ -16,10 +16,10 @@ export UV_CACHE_DIR := $(CURDIR)/.venv/.cache
 endif
 unexport VIRTUAL_ENV UV_PROJECT_ENVIRONMENT
 
-.PHONY: help demo test check lint types layers spelling docs fmt bench golden tools clean
+.PHONY: help demo test check lint types layers spelling docs fmt bench bench-accuracy golden tools clean
 
 help: ## say what can be made
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile
 
 demo: .venv/.run ## judge the releases of sample_data, offline
 	@$(BIN)/anomaly demo
@@ -54,6 +54,9 @@ bench: .venv/.dev ## time the main steps
 	@$(BIN)/python -m benchmarks.false_alarms
 	@$(BIN)/python -m benchmarks.looks
 	@$(BIN)/python -m benchmarks.backtest
+
+bench-accuracy: .venv/.dev ## judge generated releases with known answers, beside simple judges
+	@$(BIN)/python -m benchmarks.accuracy
 
 golden: .venv/.dev ## rewrite the golden files; read the difference before committing it
 	@ANOMALY_GOLDEN=rewrite $(BIN)/python -m pytest -q -k golden || true

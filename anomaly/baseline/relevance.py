@@ -10,7 +10,8 @@ from anomaly.panel import block
 
 BLOCKS = 48  # medians that stand for the history
 LEAST_STEPS, LEAST_WATCHES = 64, 2  # steps, and watches, that must be left
-APART = 2.0  # the levels on both sides lie so many of their ranges apart; as ratios, where all are positive
+APART = 2.0  # the levels on both sides lie so many of their ranges apart; as logarithms, where all are positive
+SCALED = float(np.log(3.0))  # and then at least so far: lesser moves are part of what a series does
 
 
 def relevant(history: pd.DataFrame, watch: int) -> pd.DataFrame:
@@ -42,6 +43,6 @@ def begins(values: Floats, least: int) -> Ints:
         gap = np.fmax(low_after - high_before, low_before - high_after)
         wide = np.fmax(high_before - low_before, high_after - low_after)
         was_off = (low_before == 0) & (high_before == 0)
-        found = (gap > 0) & ((gap > APART * wide) | (was_off & ~positive[:, None]))
+        found = (gap > 0) & ((gap > np.maximum(APART * wide, np.where(positive, SCALED, 0.0)[:, None])) | (was_off & ~positive[:, None]))
     last = found.shape[1] - 1 - found[:, ::-1].argmax(axis=1)
     return np.where(found.any(axis=1), rest + (cuts[last] + 1) * length, 0)  # the first block may hold some of both
