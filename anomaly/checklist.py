@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from anomaly import registry, strict_yaml, variables
 from anomaly.errors import UsageError
-from anomaly.model import NOT_FOR_CONTROLS, Calendar, Correction, Kpi, Windows, control_problem
+from anomaly.model import NOT_FOR_CONTROLS, Calendar, Correction, Kpi, LeftOut, SpecialDay, Window, Windows, control_problem
 from anomaly.registry import COLLECTORS, SINKS, Kind, Origin, Plugin
 from anomaly.settings import did_you_mean
 from anomaly.strict_yaml import Document, KeyPath, Problem, path_text, shown
@@ -92,6 +92,7 @@ class _Loader:
         made = {str(path[-1]): self.plugin(path, raw, COLLECTORS) for path, raw in sources}
         told = tuple(self.plugin(path, raw, SINKS) for path, raw in sinks)
         windows = self.windows(form)
+        self.check_spans(form)
         self.refuse()
         assert form is not None  # noqa: S101  data that is no checklist has problems, and these were just refused
         return _checklist(form, environment=environment, sources=made, sinks=told, windows=windows, path=self.path)
@@ -131,6 +132,12 @@ class _Loader:
         except UsageError as error:
             self.document.problems.append(Problem(self.document.line(("windows",)), str(error)))
             return Windows()
+
+    def check_spans(self, form: ChecklistForm | None) -> None:
+        """Notes spans to leave out that end before they start."""
+        for index, span in enumerate(form.leave_out if form else ()):
+            if span.end <= span.start:
+                self.note(("leave_out", index, "end"), "is not after its start")
 
     def check_counts(self, places: Mapping[str, Sequence[Place]]) -> None:
         """Refuses more sources or sinks than can be checked in a moment."""
@@ -211,7 +218,11 @@ def _checklist(
         kpis=tuple(_kpi(kpi, only_source) for kpi in form.kpis),
         false_alarms=form.false_alarms,
         correction=form.correction,
-        calendar=Calendar(timezone=form.timezone),
+        calendar=Calendar(
+            form.timezone,
+            tuple(SpecialDay(day.date, day.name) for day in form.special_days),
+            tuple(LeftOut(Window(span.start, span.end), span.reason) for span in form.leave_out),
+        ),
         path=path,
         secrets=frozenset().union(*(plugin.secrets for plugin in (*sources.values(), *sinks))),
     )

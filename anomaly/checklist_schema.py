@@ -9,7 +9,7 @@ import re
 import zoneinfo
 from collections import Counter
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -17,7 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from anomaly import settings
 from anomaly.errors import UsageError
-from anomaly.model import Calendar, Correction, Direction, Empty, Kpi, NoData, Windows
+from anomaly.model import Calendar, Correction, Direction, Empty, Kpi, NoData, Windows, utc
 from anomaly.registry import COLLECTORS, SINKS, Kind, built_in_settings
 from anomaly.settings import SettingError, did_you_mean, number, one_of
 from anomaly.strict_yaml import KeyPath, kind_of, shown
@@ -84,6 +84,20 @@ def _zone(value: Any) -> str:
         near = did_you_mean(name, sorted(zoneinfo.available_timezones()))
         raise SettingError(f"it must be an IANA time zone like UTC or Europe/Berlin{near}") from None
     return name
+
+
+def _date(value: Any) -> date:
+    try:
+        return date.fromisoformat(_text(value))
+    except ValueError:
+        raise SettingError("it must be a date like 2025-12-25") from None
+
+
+def _moment(value: Any) -> datetime:
+    try:
+        return utc(datetime.fromisoformat(_text(value)), "it")
+    except (ValueError, UsageError):
+        raise SettingError("it must be a time with a zone, like 2025-11-04T10:30:00Z") from None
 
 
 def _fraction(value: Any) -> float:
@@ -179,6 +193,8 @@ PositiveDuration = Annotated[timedelta, *_checked(_positive_duration, DURATION_S
 Text = Annotated[str, *_checked(_text, {"type": "string", "minLength": 1})]
 Name = Annotated[str, *_checked(_name, NAME_SCHEMA)]
 Zone = Annotated[str, *_checked(_zone, {"type": "string", "minLength": 1, "examples": ["UTC", "Europe/Berlin"]})]
+Day = Annotated[date, *_checked(_date, {"type": "string", "format": "date"})]
+Moment = Annotated[datetime, *_checked(_moment, {"type": "string", "format": "date-time"})]
 Share = Annotated[float, *_checked(_fraction, SHARE_SCHEMA)]
 FalseAlarms = Annotated[float, *_checked(_false_alarms, FALSE_ALARMS_SCHEMA)]
 Amount = Annotated[float, *_checked(_amount, {"type": "number", "minimum": 0})]
@@ -273,6 +289,21 @@ class KpiForm(Form):
     )
 
 
+class SpecialDayForm(Form):
+    """A day of the users that is like no other: it neither teaches nor is judged."""
+
+    date: Day = Field(description="In the checklist's time zone.")
+    name: Name = Field(default="special day", description="What is said of it.")
+
+
+class LeaveOutForm(Form):
+    """A span that neither teaches nor is judged, like a known incident."""
+
+    start: Moment = Field(description="With a zone.")
+    end: Moment = Field(description="With a zone.")
+    reason: Name = Field(default="left out", description="What is said of it.")
+
+
 class ChecklistForm(Form):
     """KPIs judged the same way before and after a release, in staging and in production."""
 
@@ -282,6 +313,8 @@ class ChecklistForm(Form):
     sources: dict[Name, SourceForm] = Field(default={}, description="Where KPIs are read, by name.")
     windows: WindowsForm = Field(default=WindowsForm(), description="How much is looked at.")
     timezone: Zone = Field(default=CALENDAR.timezone, description="The users' clock, an IANA name; days and weeks follow it.")
+    special_days: list[SpecialDayForm] = Field(default=[], description="Days that are like no other.")
+    leave_out: list[LeaveOutForm] = Field(default=[], description="Spans that teach nothing, like known incidents.")
     false_alarms: FalseAlarms = Field(default=FALSE_ALARMS, description="Share of harmless releases that may fail.")
     correction: Annotated[Correction, _word(Correction)] = Field(
         default=Correction.HOLM, description="How false_alarms is spent over the KPIs."
@@ -327,7 +360,13 @@ def _form_at(path: tuple[str | int, ...]) -> type[Form]:
     """The form whose key the last part of `path` is."""
     if len(path) == 1:
         return ChecklistForm
-    forms: dict[str | int, type[Form]] = {"windows": WindowsForm, "kpis": KpiForm, "environments": EnvironmentForm}
+    forms: dict[str | int, type[Form]] = {
+        "windows": WindowsForm,
+        "kpis": KpiForm,
+        "environments": EnvironmentForm,
+        "special_days": SpecialDayForm,
+        "leave_out": LeaveOutForm,
+    }
     return forms[path[0]]
 
 

@@ -19,7 +19,7 @@ import pandas as pd
 from anomaly.baseline.robust import Bools, Floats
 from anomaly.errors import CollectError
 from anomaly.makeup import Makeup, at_usual_mix, explained, placed
-from anomaly.model import ChangeKind, Correction, Direction, Finding, Flagged, Kpi, Release, ReleaseVerdict, Report, Verdict
+from anomaly.model import UNJUDGED, ChangeKind, Correction, Direction, Finding, Flagged, Kpi, Release, ReleaseVerdict, Report, Verdict
 from anomaly.panel import segment_labels
 from anomaly.scoring.controlled import MOVED
 from anomaly.scoring.onset import Onset
@@ -112,6 +112,29 @@ def unjudged(kpi: Kpi, weight: float, look: Look, steps: int) -> Finding:
         Verdict.INCONCLUSIVE,
         f"too little history: {steps} steps with data in all, need {MIN_HISTORY} before the release",
     )
+
+
+def opened(findings: Sequence[Finding], reason: str, look: Look) -> tuple[Finding, ...]:
+    """The findings, those that would pass left open, for too little was judged."""
+    passing = frozenset(Verdict) - UNJUDGED - {Verdict.REGRESSED}
+    return tuple(
+        replace(each, verdict=Verdict.INCONCLUSIVE, reason=reason)
+        if each.verdict in passing or (each.verdict is Verdict.INCONCLUSIVE and not look.steps)
+        else each
+        for each in findings
+    )
+
+
+def without_occasions(findings: Sequence[Finding], left_out: Sequence[str], look: Look) -> tuple[Finding, ...]:
+    """The findings of a watch some of whose steps were not judged, and why (`left_out`): most must be there for a pass."""
+    if not len(left_out):
+        return tuple(findings)
+    of, why = look.steps + len(left_out), ", ".join(dict.fromkeys(left_out))
+    note = f"{len(left_out)} of {of} steps are not judged: {why}"
+    out = [replace(finding, notes=(*finding.notes, note)) for finding in findings]
+    if not look.final or look.steps >= math.ceil(MIN_COVERAGE * of):
+        return tuple(out)
+    return opened(out, f"{note}, nothing in the past compares; need {math.ceil(MIN_COVERAGE * of)} others to pass", look)
 
 
 def verdict(findings: Sequence[Finding], *, final: bool = True) -> ReleaseVerdict:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -248,10 +248,31 @@ class Windows:
 
 
 @dataclass(frozen=True, slots=True)
+class SpecialDay:
+    """A day of the users that is like no other: a holiday, a sale, an outage of the world."""
+
+    date: date
+    name: str = "special day"
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A span that teaches nothing and is not judged: a known incident, an earlier transition."""
+
+    window: Window
+    reason: str = "left out"
+
+
+@dataclass(frozen=True, slots=True)
 class Calendar:
-    """The users' clock: `timezone` is an IANA name; raises UsageError for an unknown one."""
+    """The users' clock: `timezone` is an IANA name; raises UsageError for an unknown one.
+
+    Steps on `special_days` (in that time zone) and in spans to `leave_out` neither teach the baseline nor are judged.
+    """
 
     timezone: str = "UTC"
+    special_days: tuple[SpecialDay, ...] = ()
+    leave_out: tuple[LeftOut, ...] = ()
 
     def __post_init__(self) -> None:
         try:

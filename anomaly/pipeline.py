@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from importlib.metadata import version
 from typing import TYPE_CHECKING, TypeVar
@@ -13,14 +13,29 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 import pandas as pd
 
+from anomaly.baseline.occasions import occasions
 from anomaly.baseline.relevance import relevant
 from anomaly.baseline.seasonal import SeasonalBaseline
 from anomaly.contracts import Collected
-from anomaly.decision import MIN_HISTORY, Look, decide, unanswered, unjudged, verdict
+from anomaly.decision import MIN_HISTORY, Look, decide, unanswered, unjudged, verdict, without_occasions
 from anomaly.errors import CollectError, UsageError
 from anomaly.frames import moment, panel_of
 from anomaly.makeup import makeups, usual_shares
-from anomaly.model import Calendar, Correction, Direction, Finding, Kpi, NoData, Release, Report, Stage, Window, control_problem
+from anomaly.model import (
+    Calendar,
+    Correction,
+    Direction,
+    Finding,
+    Kpi,
+    LeftOut,
+    NoData,
+    Release,
+    Report,
+    SpecialDay,
+    Stage,
+    Window,
+    control_problem,
+)
 from anomaly.panel import assemble, grid, prepare, times, with_totals
 from anomaly.plan import Plan, ended, plan, plateaus
 from anomaly.redaction import Redactor
@@ -138,9 +153,14 @@ def judge(
     usage = _usage(kpis, collected.panel[_between(collected.panel, spans.baseline.start, spans.baseline.end, step)])
     panel = _continued(judged_panel(collected.panel, kpis, step), step, spans.horizon)
     history = panel[_between(panel, spans.baseline.start, spans.baseline.end, step)]
+    why = occasions(pd.DatetimeIndex(panel.index), step, settings.calendar)
+    ordinary = (why == "")[panel.index.get_indexer(history.index)]
+    history = history.where(np.broadcast_to(ordinary[:, None], history.shape))
     within = [_between(panel, each.window.start, each.window.end, step) for each in spans.reached]
-    observation = panel[np.logical_or.reduce([np.zeros(len(panel), bool), *within])]
-    planned = spans.steps(panel.index[0].to_pydatetime(), step) if len(panel) else 0
+    watched = np.logical_or.reduce([np.zeros(len(panel), bool), *within])
+    within, left_out = [each & (why == "") for each in within], why[watched & (why != "")]
+    observation = panel[watched & (why == "")]
+    planned = spans.steps(panel.index[0].to_pydatetime(), step) - len(left_out) if len(panel) else 0
     look = Look(release, times(observation), step, max(1, planned), spans.final)
     findings: tuple[Finding, ...] = ()
     points = pd.DataFrame({name: [] for name in POINTS})
@@ -160,7 +180,8 @@ def judge(
 
         parts = [(each, panel[inside]) for each, inside in zip(spans.reached, within, strict=True)]
         findings, points = by_stages(observation, parts, spans, look, settings.false_alarms, scored, decided)
-    findings = cut_short(_complete(findings, panel, kpis, usage, look, collected), spans, look)
+    findings = without_occasions(_complete(findings, panel, kpis, usage, look, collected), left_out, look)
+    findings = cut_short(findings, spans, look)
     return Report(
         release=release, verdict=verdict(findings, final=spans.final), final=spans.final, findings=findings, points=points,
         baseline=spans.baseline, observation=spans.observation, step=step,
@@ -273,6 +294,8 @@ def check(
     until: datetime | None = None,
     denominators: pd.Series | pd.DataFrame | None = None,
     timezone: str = "UTC",
+    special_days: Sequence[date] = (),
+    leave_out: Sequence[tuple[datetime, datetime]] = (),
     correction: Correction | str = Correction.HOLM,
     controls: Sequence[str] = (),
     stages: Sequence[Stage] = (),
@@ -282,7 +305,8 @@ def check(
 
     The rows before `released_at` are the history; those from `finished_at` (default: at once) plus `warmup` on are watched,
     for `watch` (default: to the last row). A watch that is not over by the last row is an early look. `until` ends the watch
-    there. `denominators` (same columns) makes the KPIs ratios; both are then counts. `direction` is the bad one; a change
+    there. Steps on `special_days` (in `timezone`) and in spans to `leave_out` neither teach nor are judged.
+    `denominators` (same columns) makes the KPIs ratios; both are then counts. `direction` is the bad one; a change
     matters beyond `tolerance` (relative) and `floor` (in the KPI's unit). `controls` names columns that the release cannot have
     touched: they are not judged, but what they share with the others is not the release's. `stages` of a staged release are (time,
     share of users); each is watched from the end of its warm-up on. `next_release` ends the watch when it begins.
@@ -306,7 +330,9 @@ def check(
         stages=tuple((moment(at, "stage"), share) for at, share in stages),
         followed_by=next_release if isinstance(next_release, Release | None) else Release(moment(next_release, "next_release")),
     )
-    settings = Settings(Calendar(timezone), false_alarms, word(Correction, correction, "correction"))
+    days = tuple(SpecialDay(day) for day in special_days)
+    spans_out = tuple(LeftOut(Window(moment(start, "leave_out"), moment(end, "leave_out"))) for start, end in leave_out)
+    settings = Settings(Calendar(timezone, days, spans_out), false_alarms, word(Correction, correction, "correction"))
     panel, step = panel_of(series, denominators)
     names = [*panel.columns.get_level_values("kpi").unique()]
     for name in controls:

@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
-from anomaly.decision import MIN_COVERAGE, Look
-from anomaly.model import UNJUDGED, ChangeKind, Exposure, Finding, Growth, Plateau, Verdict
+from anomaly.decision import MIN_COVERAGE, Look, opened
+from anomaly.model import ChangeKind, Exposure, Finding, Growth, Plateau, Verdict
 from anomaly.panel import segment_text, times
 from anomaly.plan import Plan
 from anomaly.scoring.effect import Effect
@@ -155,11 +155,4 @@ def cut_short(findings: Sequence[Finding], spans: Plan, look: Look) -> tuple[Fin
     out = [replace(finding, notes=(*finding.notes, f"{why}; what follows may be the work of either")) for finding in findings]
     if look.steps >= need:
         return tuple(out)
-    short = f"{why}, after {look.steps} of {look.planned} steps, need {need} to pass"
-    passing = frozenset(Verdict) - UNJUDGED - {Verdict.REGRESSED}
-    return tuple(
-        replace(each, verdict=Verdict.INCONCLUSIVE, reason=short)
-        if each.verdict in passing or (each.verdict is Verdict.INCONCLUSIVE and not look.steps)
-        else each
-        for each in out
-    )
+    return opened(out, f"{why}, after {look.steps} of {look.planned} steps, need {need} to pass", look)

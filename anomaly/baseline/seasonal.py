@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from anomaly.baseline import noise, season, transform
+from anomaly.baseline.occasions import occasions
 from anomaly.baseline.robust import Bools, Floats, Ints, median, mostly_tied, smooth_cyclic, spread
 from anomaly.baseline.season import Clock, Season
 from anomaly.baseline.transform import forward
@@ -71,6 +72,7 @@ class Baseline:
     innovation_hours: Floats
     seasonal: Floats
     residual: Floats
+    left_out: np.ndarray
     foreseen: Foreseen | None = None
 
     def clock(self, index: pd.DatetimeIndex) -> Clock:
@@ -138,7 +140,7 @@ class SeasonalBaseline:
         left = _unexplained(series, y - seasonal, few, when, step, np.ones_like(y))
         return Baseline(
             keys=series.keys, step=step, timezone=calendar.timezone, history=index, scale=scale, floor=floor, few=few, season=learned,
-            seasonal=seasonal, **left,
+            seasonal=seasonal, left_out=occasions(index, step, calendar) != "", **left,
         )  # fmt: skip
 
 

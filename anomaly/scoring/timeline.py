@@ -62,7 +62,9 @@ def timeline(base: Baseline, series: Block, index: pd.DatetimeIndex, before: int
     present = np.isfinite(residual)
     x = np.clip(np.where(present, residual, 0.0), -BOUND, BOUND)
     z, known = _whitened(base, x, present, index)
-    return Timeline(residual, x, present, z, known, series.value, series.present, base.phi, before, gap)
+    sampled = series.present.copy()
+    sampled[:, :before] |= base.left_out  # what was left out is not missing
+    return Timeline(residual, x, present, z, known, series.value, sampled, base.phi, before, gap)
 
 
 def without_shift(base: Baseline, line: Timeline, off: Floats, width: Floats, index: pd.DatetimeIndex) -> Timeline:

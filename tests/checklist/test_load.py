@@ -4,7 +4,7 @@ import dataclasses
 import random
 import re
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from anomaly.checklist import Checklist, Plugin, load
 from anomaly.errors import ChecklistError
-from anomaly.model import Calendar, Correction, Direction, Empty, Kpi, NoData, Windows
+from anomaly.model import Calendar, Correction, Direction, Empty, Kpi, LeftOut, NoData, SpecialDay, Window, Windows
 from tests.checklist.conftest import Complain, Load, Write
 
 SMALL = """\
@@ -62,7 +62,7 @@ sinks:
 """
 
 
-TOP_KEYS = "service, environment, environments, sources, windows, timezone, false_alarms, correction, kpis, sinks"
+TOP_KEYS = "service, environment, environments, sources, windows, timezone, special_days, leave_out, false_alarms, correction, kpis, sinks"
 KPI_KEYS = (
     "name, source, query, denominator, unit, direction, tolerance, floor, critical, usage, by, total, min_volume, no_data, empty, per, "
     "dry_run, control_for"
@@ -435,3 +435,35 @@ def _replace_somewhere(tree: object, rng: random.Random, value: object) -> None:
     visit(tree)
     if spots:
         rng.choice(spots)()
+
+
+OCCASIONS = """
+special_days:
+  - date: 2025-12-25
+    name: Christmas
+leave_out:
+  - start: 2025-11-04T10:30:00+01:00
+    end: 2025-11-04T12:00:00+01:00
+    reason: incident 4711
+"""
+
+
+def test_special_days_and_spans_to_leave_out_reach_the_calendar(load_text: Load) -> None:
+    calendar = load_text(SMALL + OCCASIONS).calendar
+
+    assert calendar.special_days == (SpecialDay(date(2025, 12, 25), "Christmas"),)
+    start = datetime(2025, 11, 4, 9, 30, tzinfo=UTC)
+    assert calendar.leave_out == (LeftOut(Window(start, start + timedelta(minutes=90)), "incident 4711"),)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ("2025-12-25", "Christmas", "special_days[0].date is 'Christmas'; it must be a date like 2025-12-25"),
+        ("date: 2025", "day: 2025", "special_days[0].day is an unknown key; use one of date, name"),
+        ("10:30:00+01:00", "10:30:00", "leave_out[0].start is '2025-11-04T10:30:00'; it must be a time with a zone"),
+        ("T12:00", "T10:00", "leave_out[0].end is not after its start"),
+    ],
+)
+def test_a_slip_in_an_occasion_is_said(complaints: Complain, old: str, new: str, complaint: str) -> None:
+    assert any(complaint in line for line in complaints(SMALL + OCCASIONS.replace(old, new)))
