@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from anomaly import registry, strict_yaml, variables
 from anomaly.errors import UsageError
-from anomaly.model import NOT_FOR_CONTROLS, Calendar, Correction, Kpi, LeftOut, SpecialDay, Window, Windows, control_problem
+from anomaly.model import NOT_FOR_CONTROLS, Calendar, Correction, Kpi, KpiKind, LeftOut, SpecialDay, Window, Windows, control_problem
 from anomaly.registry import COLLECTORS, SINKS, Kind, Origin, Plugin
 from anomaly.settings import did_you_mean
 from anomaly.strict_yaml import Document, KeyPath, Problem, path_text, shown
@@ -159,6 +159,8 @@ class _Loader:
                 self.note(("kpis", index, "source"), f"is missing; use one of {', '.join(sources)}")
             elif sources and isinstance(source, str) and source not in sources:
                 self.note(("kpis", index, "source"), f"is {shown(source)}; use one of {', '.join(sources)}{did_you_mean(source, sources)}")
+            if kpi.get("kind") == KpiKind.RATIO and "denominator" not in kpi:
+                self.note(("kpis", index, "kind"), "is 'ratio', but there is no denominator; name one, or use share")
             if "total" in kpi and "by" not in kpi:
                 self.note(("kpis", index, "total"), "has no segments to be the total of; list their labels under by, or leave it out")
             elif "total" in kpi and "denominator" in kpi:

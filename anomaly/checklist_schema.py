@@ -17,7 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from anomaly import settings
 from anomaly.errors import UsageError
-from anomaly.model import Calendar, Correction, Direction, Empty, Kpi, NoData, Windows, utc
+from anomaly.model import Calendar, Correction, Direction, Empty, Kpi, KpiKind, NoData, Windows, utc
 from anomaly.registry import COLLECTORS, SINKS, Kind, built_in_settings
 from anomaly.settings import SettingError, did_you_mean, number, one_of
 from anomaly.strict_yaml import KeyPath, kind_of, shown
@@ -268,6 +268,7 @@ class KpiForm(Form):
     query: Text = Field(description="What the source is asked: PromQL with $step, or a column of a file.")
     denominator: Text = _optional("", "Makes the KPI a ratio of two counts: query / denominator.")
     unit: Name = _optional(KPI.unit, "The unit that values are shown with.")
+    kind: Annotated[KpiKind, _word(KpiKind)] = _optional(None, "Its nature: which values it can have, and on which scale it is judged.")
     direction: Annotated[Direction, _word(Direction)] = Field(default=KPI.direction, description="The bad direction.")
     tolerance: Share = Field(default=KPI.tolerance, description="Relative change that is accepted: 5% or 0.05.")
     floor: Amount = Field(

@@ -246,7 +246,9 @@ def _draft(kpi: Kpi, result: Score | None, scored: Scored, i: int, look: Look, w
     p = None if result is None or before < MIN_HISTORY else _over_the_watch(result.p_bad, look)
     if steps == 0:
         return _silent(draft, before, p, look)
-    hindrance = _hindrance(kpi, result, before, steps, _usual_coverage(history.present[i]), volume, look)
+    hindrance = _impossible(kpi, history.value[i], observation.value[i]) or _hindrance(
+        kpi, result, before, steps, _usual_coverage(history.present[i]), volume, look
+    )
     if hindrance or result is None or result.sizes is None:
         return replace(
             draft,
@@ -279,6 +281,17 @@ def _silent(draft: Finding, before: int, p: float | None, look: Look) -> Finding
 def _usual_coverage(present: Bools) -> float:
     """Share of the steps that have a sample, since the first that has; 1 without any."""
     return float(present[int(present.argmax()) :].mean()) if present.any() else 1.0
+
+
+def _impossible(kpi: Kpi, *sides: Floats) -> str:
+    """Which value the KPI's kind can't have; empty if all are possible."""
+    least, most = kpi.limits
+    for side in sides:
+        strange = side[(side < least) | (side > most)]
+        if len(strange):
+            bounds = f"from {number(least)} to {number(most)}" if most < math.inf else f"at least {number(least)}"
+            return f"a value of {number(float(strange[0]))}, but its kind is {kpi.kind}: {bounds}; mend the query, the unit or the kind"
+    return ""
 
 
 def _hindrance(kpi: Kpi, result: Score | None, before: int, steps: int, usual: float, volume: float, look: Look) -> str:

@@ -43,6 +43,17 @@ class Empty(StrEnum):
     ZERO = "zero"
 
 
+class KpiKind(StrEnum):
+    """What a KPI is by nature: which values it can have, and on which scale its noise is even."""
+
+    COUNTS = "counts"
+    RATE = "rate"
+    RATIO = "ratio"
+    LATENCY = "latency"
+    SHARE = "share"
+    GAUGE = "gauge"
+
+
 class Correction(StrEnum):
     """How `false_alarms` is spent over all KPIs of a release."""
 
@@ -197,14 +208,24 @@ class Kpi:
     per: timedelta | None = None
     dry_run: bool = False
     control_for: tuple[str, ...] = ()
+    kind: KpiKind | None = None
 
     def __post_init__(self) -> None:
+        if self.kind is KpiKind.RATIO and self.denominator is None:
+            raise UsageError(f"kind of {self.name!r} is ratio, but it has no denominator; name one, or use share")
         for name in ("tolerance", "floor", "min_volume"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise UsageError(f"{name} of {self.name!r} is {getattr(self, name)}; it must be a number of at least 0")
         for name in NOT_FOR_CONTROLS if self.control_for else ():
             if getattr(self, name) != type(self).__dataclass_fields__[name].default:
                 raise UsageError(f"{name} of {self.name!r} means nothing: a control is not judged; leave out {name}, or control_for")
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The least and the largest value that its kind can have."""
+        if self.kind is KpiKind.SHARE:
+            return 0.0, 100.0 if self.unit == "%" else 1.0
+        return (-math.inf if self.kind in (None, KpiKind.GAUGE, KpiKind.RATIO) else 0.0), math.inf
 
 
 NOT_FOR_CONTROLS = ("direction", "tolerance", "floor", "critical", "no_data", "dry_run")

@@ -27,6 +27,7 @@ from anomaly.model import (
     Direction,
     Finding,
     Kpi,
+    KpiKind,
     LeftOut,
     NoData,
     Release,
@@ -287,6 +288,7 @@ def check(
     watch: timedelta | None = None,
     warmup: timedelta = timedelta(0),
     direction: Direction | str = Direction.EITHER,
+    kind: KpiKind | str | None = None,
     tolerance: float = 0.0,
     floor: float = 0.0,
     no_data: NoData | str = NoData.INCONCLUSIVE,
@@ -306,7 +308,7 @@ def check(
     The rows before `released_at` are the history; those from `finished_at` (default: at once) plus `warmup` on are watched,
     for `watch` (default: to the last row). A watch that is not over by the last row is an early look. `until` ends the watch
     there. Steps on `special_days` (in `timezone`) and in spans to `leave_out` neither teach nor are judged.
-    `denominators` (same columns) makes the KPIs ratios; both are then counts. `direction` is the bad one; a change
+    `denominators` (same columns) makes the KPIs ratios; both are then counts. `kind` is their nature, `direction` the bad one; a change
     matters beyond `tolerance` (relative) and `floor` (in the KPI's unit). `controls` names columns that the release cannot have
     touched: they are not judged, but what they share with the others is not the release's. `stages` of a staged release are (time,
     share of users); each is watched from the end of its warm-up on. `next_release` ends the watch when it begins.
@@ -346,6 +348,7 @@ def check(
         Kpi(
             name, query=name, denominator=below[name], direction=word(Direction, direction, "direction"),
             tolerance=tolerance, floor=floor, no_data=word(NoData, no_data, "no_data"),
+            kind=None if kind is None else word(KpiKind, kind, "kind"),
         )
         for name in judged
     ]  # fmt: skip

@@ -116,17 +116,18 @@ MATRICES = tuple(each.name for each in fields(Baseline) if each.type in ("Floats
 class SeasonalBaseline:
     """Fits a `Baseline` to a panel of the history; pure and deterministic."""
 
-    def fit(self, history: pd.DataFrame, _kpis: Sequence[Kpi], calendar: Calendar, /) -> Baseline:
+    def fit(self, history: pd.DataFrame, kpis: Sequence[Kpi], calendar: Calendar, /) -> Baseline:
         """The baseline of every series of `history` (at least two rows); series without any sample get NaN throughout."""
         with np.errstate(all="ignore"):
-            return self._fitted(history, calendar)
+            return self._fitted(history, kpis, calendar)
 
-    def _fitted(self, history: pd.DataFrame, calendar: Calendar) -> Baseline:
+    def _fitted(self, history: pd.DataFrame, kpis: Sequence[Kpi], calendar: Calendar) -> Baseline:
         step = step_of(history)
         series = block(history)
         index = pd.DatetimeIndex(history.index)
         when = season.clock(index, step.total_seconds(), calendar.timezone)
-        scale, floor = transform.choose(series.value)
+        kinds = {kpi.name: kpi.kind for kpi in kpis}
+        scale, floor = transform.choose(series.value, [kinds.get(name) for name, _ in series.keys])
         scale = np.where(series.ratio, transform.Scale.IDENTITY, scale)
         y = forward(series.value, scale, floor)
         events, few = _events(series)

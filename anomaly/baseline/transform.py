@@ -1,15 +1,17 @@
 """The scale on which a series is judged: as it is, its logarithm, or its square root.
 
-Chosen from the shape of the history alone (skewness and the ratio of its ends), so that a change of unit changes nothing.
+By the KPI's kind, or from the shape of the history alone (skewness and the ratio of its ends): a change of unit changes nothing.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 
 import numpy as np
 
 from anomaly.baseline.robust import Floats, skewness
+from anomaly.model import KpiKind
 
 MIN_RATIO = 1.5  # a series whose largest value is below 1.5 times its smallest is nearly linear on every scale
 MIN_SKEW_LOG, MIN_SKEW_ROOT = 0.3, 1.0
@@ -25,8 +27,11 @@ class Scale(IntEnum):
     ROOT = 2
 
 
-def choose(history: Floats) -> tuple[Floats, Floats]:
-    """Scale and log floor per series, both `(series,)`, from `history` `(series, time)` with NaN for missing."""
+def choose(history: Floats, kinds: Sequence[KpiKind | None]) -> tuple[Floats, Floats]:
+    """Scale and log floor per series, both `(series,)`, from `history` `(series, time)` with NaN for missing.
+
+    A declared kind decides, where its values allow it: a latency of 0 has no logarithm, but a root.
+    """
     with np.errstate(all="ignore"):
         low, high = np.fmin.reduce(history, axis=1), np.fmax.reduce(history, axis=1)
         skew = skewness(history)
@@ -36,6 +41,11 @@ def choose(history: Floats) -> tuple[Floats, Floats]:
             skew_log[positive] = skewness(np.log(history[positive]))
         log = positive & (high / low > MIN_RATIO) & (skew > MIN_SKEW_LOG) & (np.abs(skew_log) < MIN_GAIN * np.abs(skew))
         root = ~log & (low >= 0) & (high > low) & (skew > MIN_SKEW_ROOT)
+        declared = np.array([kind is not None for kind in kinds])
+        ratios = np.array([kind is KpiKind.LATENCY for kind in kinds])
+        counts = np.array([kind in (KpiKind.COUNTS, KpiKind.RATE, KpiKind.LATENCY) for kind in kinds])
+        log = np.where(declared, ratios & positive, log)
+        root = np.where(declared, ~log & counts & (low >= 0), root)
     scale = np.where(log, Scale.LOG, np.where(root, Scale.ROOT, Scale.IDENTITY)).astype(float)
     return scale, np.where(log, low / BELOW_MIN, 0.0)
 

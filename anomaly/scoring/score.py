@@ -118,7 +118,7 @@ def _scored(base: Baseline, history: pd.DataFrame, observation: pd.DataFrame, kp
     return Scored(
         keys=series.keys,
         scores=tuple(asked.score(i, directions[kpi]) for i, (kpi, _) in enumerate(series.keys)),
-        points=_points(effects, later, index[n:]),
+        points=_points(effects, later, index[n:], kpis),
         history=series.rows(0, n),
         observation=later,
     )
@@ -285,9 +285,12 @@ def _grown(effects: Effects) -> Floats:
     return np.sqrt(np.where(counts, ratio, 1.0))[:, None]
 
 
-def _points(effects: Effects, later: Block, index: pd.DatetimeIndex) -> pd.DataFrame:
-    """The scored steps after the release in long form, series after series."""
+def _points(effects: Effects, later: Block, index: pd.DatetimeIndex, kpis: Sequence[Kpi]) -> pd.DataFrame:
+    """The scored steps after the release in long form, series after series; a band ends where the KPI's kind does."""
     count, steps = later.value.shape
+    limits = {kpi.name: kpi.limits for kpi in kpis}
+    least, most = np.array([limits.get(name, (-np.inf, np.inf)) for name, _ in later.keys]).reshape(count, 2).T[:, :, None]
+    lower, upper = np.clip(effects.lower, least, most), np.clip(effects.upper, least, most)
     return pd.DataFrame(
         {
             "kpi": np.repeat(np.array([kpi for kpi, _ in later.keys], dtype=object), steps),
@@ -295,9 +298,9 @@ def _points(effects: Effects, later: Block, index: pd.DatetimeIndex) -> pd.DataF
             "time": index[np.tile(np.arange(steps), count)],
             "observed": later.value.ravel(),
             "expected": effects.at.ravel(),
-            "lower": effects.lower.ravel(),
-            "upper": effects.upper.ravel(),
+            "lower": lower.ravel(),
+            "upper": upper.ravel(),
             "z": effects.z.ravel(),
-            "flagged": ((later.value < effects.lower) | (later.value > effects.upper)).ravel(),
+            "flagged": ((later.value < lower) | (later.value > upper)).ravel(),
         }
     )

@@ -64,8 +64,8 @@ sinks:
 
 TOP_KEYS = "service, environment, environments, sources, windows, timezone, special_days, leave_out, false_alarms, correction, kpis, sinks"
 KPI_KEYS = (
-    "name, source, query, denominator, unit, direction, tolerance, floor, critical, usage, by, total, min_volume, no_data, empty, per, "
-    "dry_run, control_for"
+    "name, source, query, denominator, unit, kind, direction, tolerance, floor, critical, usage, by, total, min_volume, no_data, empty, "
+    "per, dry_run, control_for"
 )
 WINDOW_KEYS = "history, warmup, watch, step, lag"
 DURATION = "it must be a duration like 30s, 5m, 1h30m or 28d"
@@ -467,3 +467,11 @@ def test_special_days_and_spans_to_leave_out_reach_the_calendar(load_text: Load)
 )
 def test_a_slip_in_an_occasion_is_said(complaints: Complain, old: str, new: str, complaint: str) -> None:
     assert any(complaint in line for line in complaints(SMALL + OCCASIONS.replace(old, new)))
+
+
+def test_a_kind_reaches_the_kpi_and_a_ratio_needs_a_denominator(load_text: Load, complaints: Complain) -> None:
+    assert load_text(SMALL + "    kind: counts\n").kpis[0].kind == "counts"
+    assert complaints(SMALL + "    kind: count\n") == [
+        "checklist.yaml:7: kpis[0].kind is 'count'; use one of counts, rate, ratio, latency, share, gauge (did you mean counts?)"
+    ]
+    assert any("kpis[0].kind is 'ratio', but there is no denominator" in line for line in complaints(SMALL + "    kind: ratio\n"))
