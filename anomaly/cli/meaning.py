@@ -29,7 +29,7 @@ NUMBERS = {
     "history since": "its first step that counts: before, it had none, was switched off, or ran on another scale",
     "history steps": "steps before the release that had a value to learn from",
     "placebo releases": "past moments judged as if each had been a release: they say what is usual",
-    "of them independent": "so many watches fit into the history: a p-value rarer than 1 in so many rests on what quiet series do in general",
+    "of them independent": "so many watches fit into the history; a rarer p-value rests on what quiet series do in general",
     "always": "the one value that the history hardly ever leaves",
     "steps that differ": "steps since the release with another value",
     "controls": "series that the release cannot have touched: what moved in them too is taken out",
