@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 
 from anomaly.contracts import Receipt
-from anomaly.decision import Look, decide, exit_code, shares, verdict
+from anomaly.decision import Look, decide, exit_code, verdict
+from anomaly.family import shares
 from anomaly.model import ChangeKind, Correction, Finding, Kpi, NoData, Release, ReleaseVerdict, Report, Verdict, Window
 from anomaly.panel import VALUE, assemble, block, grid
 from anomaly.pipeline import POINTS

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from anomaly.cli.explanation import explanation
-from anomaly.decision import TOTAL_SHARE
+from anomaly.family import TOTAL_SHARE
 from anomaly.model import ChangeKind, Direction, Finding, Kpi, Release, Report, Verdict
 from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE, assemble, block, grid, with_totals
 from anomaly.plan import plan
