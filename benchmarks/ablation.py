@@ -38,7 +38,7 @@ PARTS: dict[str, Mapping[str, Any]] = {  # what stands in for a part: a name tha
     "season of the day": {"anomaly.baseline.season.DAY_GAIN": 0.0},
     "season of the week": {"anomaly.baseline.season.WEEK_GAIN": 0.0},
     "spread by the hour": {"anomaly.baseline.seasonal._hours": lambda x, *_: np.ones((len(x), 24))},
-    "scale (logarithm, root)": {"anomaly.baseline.transform.choose": lambda history: np.zeros((2, len(history)))},
+    "scale (logarithm, root)": {"anomaly.baseline.transform.choose": lambda history, _kinds: np.zeros((2, len(history)))},
     "relevant history": {"anomaly.pipeline.relevant": lambda history, _watch: history},
     "following unrest": {"anomaly.scoring.questions.unrest": lambda _line: 1.0},
     "borrowing from shorter windows": {"anomaly.scoring.replay.PRIOR": 1e-9},
