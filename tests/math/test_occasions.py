@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import anomaly
-from anomaly.model import ReleaseVerdict, Verdict
+from anomaly.baseline.occasions import occasions
+from anomaly.model import Calendar, ReleaseVerdict, SpecialDay, Verdict
 from tests.math.simulations import Floats, frame, noise, only, stamps
 
 BEFORE, WATCH = 21 * 48, 24  # half-hourly steps
@@ -85,3 +86,15 @@ def test_days_that_are_not_there_change_nothing() -> None:
     other = anomaly.check(frame(values, INDEX), released_at=RELEASED, special_days=[date(1999, 1, 1)])
 
     assert plain.findings == other.findings
+
+
+@pytest.mark.parametrize(
+    ("timezone", "day", "steps"),
+    [("America/Santiago", date(2025, 9, 7), 46), ("America/Havana", date(2025, 11, 2), 50), ("Europe/Berlin", date(2025, 10, 26), 50)],
+)
+def test_a_special_day_may_be_the_one_on_which_the_clocks_change(timezone: str, day: date, steps: int) -> None:
+    index = stamps(96 * 4, "30min", start=str(day - timedelta(days=3)))
+
+    why = occasions(index, timedelta(minutes=30), Calendar(timezone, (SpecialDay(day, "clocks change"),)))
+
+    assert int((why == "clocks change").sum()) == steps
