@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from benchmarks.quiet import KINDS, remembering
 
 Floats = NDArray[np.float64]
-START = pd.Timestamp("2025-03-03T07:00Z")
+START, WEEK = pd.Timestamp("2025-03-03T00:00Z"), 7 * 24  # series begin at any hour of a week
 SHAPES = (  # step in seconds, steps of history, steps of the observation
     (300, 14 * 288, 288), (300, 21 * 288, 72), (3600, 28 * 24, 24), (3600, 40 * 24, 24),
     (900, 14 * 96, 96), (60, 500, 180), (300, 430, 144), (15, 130, 48),
@@ -25,6 +25,8 @@ SIZES = (1.0, 2.0, 3.0, 5.0)
 PER_SERIES = 3  # effects added to each series
 BURSTS, BURST = 0.15, 3  # share of the steps in bursts, and their longest
 LOST = 0.35  # share of the observation that an outage takes away
+LOST_RHYTHM = "lost rhythm"  # of series whose day stands out of their noise; it has one size
+MAD_TO_SIGMA = 1.4826  # 1 / Φ⁻¹(3/4)
 DAY = 86_400
 
 
@@ -53,27 +55,35 @@ def _of_series(number: int, seed: int) -> Iterator[Case]:
     name, shape = names[number % len(names)], SHAPES[number * 5 % len(SHAPES)]
     rng = np.random.default_rng([seed, number])
     seconds, before, after = shape
-    index = pd.DatetimeIndex(pd.date_range(START, periods=before + after, freq=pd.Timedelta(seconds=seconds), unit="ns"))
+    start = START + pd.Timedelta(hours=int(rng.integers(WEEK)))
+    index = pd.DatetimeIndex(pd.date_range(start, periods=before + after, freq=pd.Timedelta(seconds=seconds), unit="ns"))
     values = SERIES[name](rng, index)
     entity = f"{name} {number}"
     yield Case(entity, values, index, before, "", 0.0)
-    sigma = _sigma(values[:before], DAY // seconds)
-    for effect in rng.choice(list(EFFECTS), PER_SERIES, replace=False):
+    profile = _profile(values[:before], len(values), DAY // seconds)
+    sigma = _sigma(values[:before] - profile[:before])
+    possible = [effect for effect in EFFECTS if effect != LOST_RHYTHM or profile.std() > sigma]
+    for effect in rng.choice(possible, PER_SERIES, replace=False):
         size = float(rng.choice(SIZES))
         changed = values.copy()
-        changed[before:] = EFFECTS[effect](rng, values[before:], size * sigma)
+        changed[before:] = EFFECTS[effect](rng, values[before:], size * sigma, profile[before:])
         if np.nanmin(values) >= 0:
             changed = np.maximum(changed, 0.0)
         yield Case(entity, changed, index, before, str(effect), size)
 
 
-def _sigma(history: Floats, day: int) -> float:
-    rest = history
-    if len(history) >= 2 * day:
-        phase = np.arange(len(history)) % day
-        rest = history - pd.Series(history).groupby(phase).transform("median").to_numpy()
-    spread = 1.4826 * float(np.nanmedian(np.abs(rest - np.nanmedian(rest))))
-    return spread or float(np.nanstd(history)) or 1.0
+def _profile(history: Floats, steps: int, day: int) -> Floats:
+    """The median day of the history, around 0; nothing where there are not two days."""
+    if len(history) < 2 * day:
+        return np.zeros(steps)
+    phase = np.arange(len(history)) % day
+    medians = pd.Series(history - np.nanmedian(history)).groupby(phase).median().to_numpy()
+    return np.asarray(medians[np.arange(steps) % day])
+
+
+def _sigma(rest: Floats) -> float:
+    spread = MAD_TO_SIGMA * float(np.nanmedian(np.abs(rest - np.nanmedian(rest))))
+    return spread or float(np.nanstd(rest)) or 1.0
 
 
 def _one(kind: str) -> Callable[[np.random.Generator, pd.DatetimeIndex], Floats]:
@@ -131,7 +141,7 @@ SERIES: dict[str, Callable[[np.random.Generator, pd.DatetimeIndex], Floats]] = {
 }
 
 
-def _bursts(rng: np.random.Generator, values: Floats, sigma: float) -> Floats:
+def _bursts(rng: np.random.Generator, values: Floats, sigma: float, _profile: Floats) -> Floats:
     out, left = values.copy(), max(1, int(BURSTS * len(values)))
     while left > 0:
         start, length = int(rng.integers(len(values))), min(left, int(rng.integers(1, BURST + 1)))
@@ -140,18 +150,19 @@ def _bursts(rng: np.random.Generator, values: Floats, sigma: float) -> Floats:
     return out
 
 
-def _outage(rng: np.random.Generator, values: Floats, _sigma: float) -> Floats:
+def _outage(rng: np.random.Generator, values: Floats, _sigma: float, _profile: Floats) -> Floats:
     out, length = values.copy(), max(2, int(LOST * len(values)))
     start = int(rng.integers(0, len(values) - length + 1))
     out[start : start + length] = np.nan if rng.random() < 0.5 else 0.0  # noqa: PLR2004  a coin
     return out
 
 
-EFFECTS: dict[str, Callable[[np.random.Generator, Floats, float], Floats]] = {
-    "level up": lambda _rng, values, sigma: values + sigma,
-    "level down": lambda _rng, values, sigma: values - sigma,
-    "ramp": lambda _rng, values, sigma: values + sigma * np.arange(1, len(values) + 1) / len(values),
-    "spread": lambda rng, values, sigma: values + sigma * rng.standard_normal(len(values)),
+EFFECTS: dict[str, Callable[[np.random.Generator, Floats, float, Floats], Floats]] = {
+    "level up": lambda _rng, values, sigma, _profile: values + sigma,
+    "level down": lambda _rng, values, sigma, _profile: values - sigma,
+    "ramp": lambda _rng, values, sigma, _profile: values + sigma * np.arange(1, len(values) + 1) / len(values),
+    "spread": lambda rng, values, sigma, _profile: values + sigma * rng.standard_normal(len(values)),
     "bursts": _bursts,
     "outage": _outage,
+    LOST_RHYTHM: lambda _rng, values, _sigma, profile: values - profile,
 }
