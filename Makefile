@@ -16,7 +16,7 @@ export UV_CACHE_DIR := $(CURDIR)/.venv/.cache
 endif
 unexport VIRTUAL_ENV UV_PROJECT_ENVIRONMENT
 
-.PHONY: help demo test check lint types layers spelling docs fmt bench bench-accuracy golden tools clean
+.PHONY: help demo test check lint types layers spelling docs fmt bench bench-accuracy ablations peers golden tools clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile
@@ -58,6 +58,12 @@ bench: .venv/.dev ## time the main steps
 bench-accuracy: .venv/.dev ## judge generated releases with known answers, beside simple judges
 	@$(BIN)/python -m benchmarks.accuracy
 
+ablations: .venv/.dev ## say in docs/accuracy.md what each part of the method is worth
+	@$(BIN)/python -m benchmarks.ablation --write
+
+peers: .venv/.dev ## install the packages that bench-accuracy compares with
+	@$(SYNC) --group peers
+
 golden: .venv/.dev ## rewrite the golden files; read the difference before committing it
 	@ANOMALY_GOLDEN=rewrite $(BIN)/python -m pytest -q -k golden || true
 	@git diff --stat
@@ -78,5 +84,5 @@ $(BIN)/uv:
 	@touch $@
 
 .venv/.dev: $(LOCKED) | $(BIN)/uv
-	$(SYNC) --all-groups
+	$(SYNC) --group dev
 	@touch $@ .venv/.run

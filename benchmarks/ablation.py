@@ -1,17 +1,18 @@
 """What each part of the method is worth: the accuracy without it, on the releases of `benchmarks.accuracy`.
 
-python -m benchmarks.ablation [--cases N] [--seed S]
+python -m benchmarks.ablation [--cases N] [--seed S] [--write]
 
 Differences are without the part less with it, on the same releases, with 95 % of a bootstrap by series: a part pays where they are
 below 0, or raises false alarms without it. The law of the p-value stays that of the whole method.
+`--write` puts the table into docs/accuracy.md.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -20,9 +21,11 @@ import numpy as np
 from anomaly.baseline.noise import ORDER
 from anomaly.scoring import questions, replay
 from anomaly.scoring.questions import Family
-from benchmarks.accuracy import answers, auc, false_alarms, ours, recall_at, resampled
+from benchmarks.accuracy import Answers, answers, auc, false_alarms, recall_at, resampled
 from benchmarks.generated import cases
+from benchmarks.judges import ours
 from benchmarks.quiet import Floats
+from benchmarks.tables import options, publish
 
 
 def _without(*families: Family) -> dict[str, Any]:
@@ -57,31 +60,37 @@ PARTS: dict[str, Mapping[str, Any]] = {  # what stands in for a part: a name tha
 }
 
 
-def main(count: int, seed: int) -> None:
+MEASURES = {"AUC": auc, "recall at 5 %": lambda of: recall_at(of, 0.05), "false alarms": false_alarms}
+
+
+def left(count: int, seed: int, part: str | None) -> Answers:
+    """The answers without a part, or with all of them."""
+    with ExitStack() as stack:
+        for target, value in (PARTS[part] if part else {}).items():
+            stack.enter_context(patch(target, value))
+        return answers(ours, cases(count, seed))
+
+
+def main(count: int, seed: int, *, write: bool) -> None:
     """Print the table."""
-    chosen = cases(count, seed)
-    whole = answers(ours, chosen)
+    with ProcessPoolExecutor() as pool:  # a patch holds for a whole process
+        whole, *without = pool.map(partial(left, count, seed), [None, *PARTS])
     rows = resampled(whole.entity, seed)
-    sys.stdout.write(
-        f"{len(chosen)} releases, seed {seed}; with everything AUC {auc(whole):.3f}, recall at 5 % {recall_at(whole, 0.05):.3f}\n\n"
-    )
-    sys.stdout.write("| without | AUC | recall at 5 % | false alarms |\n|---|---|---|---|\n")
-    for name, replaced in PARTS.items():
-        with ExitStack() as stack:
-            for target, value in replaced.items():
-                stack.enter_context(patch(target, value))
-            left = answers(ours, chosen)
+    lines = [
+        f"{len(whole.score)} releases, seed {seed}; with everything AUC {auc(whole):.3f}, recall at 5 % {recall_at(whole, 0.05):.3f}.",
+        "",
+        "| without | " + " | ".join(MEASURES) + " |",
+        "|---" * (len(MEASURES) + 1) + "|",
+    ]
+    for name, less in zip(PARTS, without, strict=True):
         cells = []
-        for measure in (auc, lambda of: recall_at(of, 0.05), false_alarms):
-            change = measure(left) - measure(whole)
-            low, high = np.nanquantile([measure(left.rows(draw)) - measure(whole.rows(draw)) for draw in rows], [0.025, 0.975])
-            cells.append(f"{change:+.3f} [{low:+.3f}, {high:+.3f}]")
-        sys.stdout.write(f"| {name} | {' | '.join(cells)} |\n")
+        for measure in MEASURES.values():
+            low, high = np.nanquantile([measure(less.rows(draw)) - measure(whole.rows(draw)) for draw in rows], [0.025, 0.975])
+            cells.append(f"{measure(less) - measure(whole):+.3f} [{low:+.3f}, {high:+.3f}]")
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    publish("ablations", lines, write=write)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", type=int, default=480)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
-    main(options.cases, options.seed)
+    asked = options(__doc__)
+    main(asked.cases, asked.seed, write=asked.write)

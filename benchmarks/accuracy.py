@@ -1,119 +1,31 @@
-"""How well releases with known answers are judged, beside simple judges that are in use.
+"""How well releases with known answers are judged, beside simple judges that are in use and other packages.
 
-python -m benchmarks.accuracy [--cases N] [--seed S]
+python -m benchmarks.accuracy [--cases N] [--seed S] [--write]
 
-ROC-AUC of −log10 p (or of the judge's own score), alarms on harmless releases and recall at the judge's own verdict, recall at a
-measured 5 % of false alarms, releases without an answer, and milliseconds per release. Brackets hold 95 % of a bootstrap by series.
+ROC-AUC and average precision of −log10 p (or of the judge's own score), alarms on harmless releases and recall at the judge's own
+verdict, recall at a measured 5 % of false alarms, releases without an answer, and milliseconds per release. Brackets hold 95 % of a
+bootstrap by series. `--write` puts the table into docs/accuracy.md.
 """
 
 from __future__ import annotations
 
-import argparse
 import math
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import mannwhitneyu, rankdata
+from scipy.stats import rankdata
 
-import anomaly
-from anomaly.model import NoData, Verdict
 from benchmarks.generated import Case, cases
+from benchmarks.judges import JUDGES, Judge, Judged, looked
+from benchmarks.peers import peers
 from benchmarks.quiet import Floats
+from benchmarks.tables import options, publish
 
-ALARMS = frozenset({Verdict.REGRESSED, Verdict.RECOVERED, Verdict.NO_DATA})
 RESAMPLES = 400
-DAY = 86_400
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """A judge's answer: how surprising the release is, whether it raises an alarm, whether it has an answer at all."""
-
-    score: float
-    alarm: bool
-    answered: bool = True
-
-
-Judge = Callable[[Case], Judged]
-
-
-def ours(case: Case) -> Judged:
-    """`anomaly.check`, at its defaults."""
-    series = pd.Series(case.values, case.index, name="kpi")
-    finding = anomaly.check(series, released_at=case.index[case.before], no_data=NoData.FAIL).findings[0]
-    score = 0.0 if finding.p_value is None else -math.log10(max(finding.p_value, 1e-300))
-    return Judged(score, finding.verdict in ALARMS, finding.verdict not in (Verdict.INCONCLUSIVE, Verdict.ERROR))
-
-
-def _sides(case: Case) -> tuple[Floats, Floats]:
-    before, after = case.values[: case.before], case.values[case.before :]
-    return before[np.isfinite(before)], after[np.isfinite(after)]
-
-
-def canary(case: Case) -> Judged:
-    """Mann–Whitney of the window before against the window after, as automated canary analysis does: p < 0.02, effect beyond 25 %.
-
-    The confidence of 98 % and the allowed change of 0.25 are the defaults of Kayenta's NetflixACAJudge.
-    """
-    length = min(len(case.values) - case.before, case.before)
-    before, after = case.values[case.before - length : case.before], case.values[case.before :]
-    before, after = before[np.isfinite(before)], after[np.isfinite(after)]
-    if len(before) < 2 or len(after) < 2:  # noqa: PLR2004
-        return Judged(0.0, alarm=False, answered=False)
-    p = float(mannwhitneyu(before, after).pvalue)
-    beyond = abs(float(after.mean()) - float(before.mean())) > 0.25 * abs(float(before.mean()))
-    return Judged(-math.log10(max(p, 1e-300)), p < 0.02 and beyond)  # noqa: PLR2004
-
-
-def three_sigma(case: Case) -> Judged:
-    """Mean after the release against mean and standard deviation of the history: beyond three."""
-    before, after = _sides(case)
-    if len(after) == 0:
-        return Judged(0.0, alarm=False, answered=False)
-    z = abs(float(after.mean() - before.mean())) / max(float(before.std()), 1e-12)
-    return Judged(z, z > 3)  # noqa: PLR2004
-
-
-def seasonal_naive(case: Case) -> Judged:
-    """Median deviation from the same time a day before, in robust standard deviations of such deviations (Hyndman 2021, 5.2)."""
-    seconds = int((case.index[1] - case.index[0]).total_seconds())
-    day = DAY // seconds
-    lag = day if case.before > 2 * day else 1
-    change = case.values[lag:] - case.values[:-lag]
-    past, after = change[: case.before - lag], change[case.before - lag :]
-    past, after = past[np.isfinite(past)], after[np.isfinite(after)]
-    if len(after) == 0 or len(past) == 0:
-        return Judged(0.0, alarm=False, answered=False)
-    sigma = 1.4826 * float(np.median(np.abs(past - np.median(past)))) or float(past.std()) or 1e-12
-    z = abs(float(np.median(after) - np.median(past))) / sigma
-    return Judged(z, z > 3)  # noqa: PLR2004
-
-
-def cusum(case: Case) -> Judged:
-    """Two-sided CUSUM of the observation, allowance ½ and decision limit 5 standard deviations (Page 1954; Montgomery 2012)."""
-    before, after = _sides(case)
-    if len(after) == 0:
-        return Judged(0.0, alarm=False, answered=False)
-    z = (after - before.mean()) / max(float(before.std()), 1e-12)
-    highest = 0.0
-    for sign in (1, -1):
-        total = np.cumsum(sign * z - 0.5)
-        highest = max(highest, float((total - np.minimum(np.minimum.accumulate(total), 0.0)).max()))
-    return Judged(highest, highest > 5)  # noqa: PLR2004
-
-
-JUDGES: dict[str, Judge] = {
-    "anomaly": ours,
-    "Mann–Whitney (canary)": canary,
-    "seasonal naive": seasonal_naive,
-    "3 sigma": three_sigma,
-    "CUSUM": cusum,
-}
+LOOKS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +45,11 @@ class Answers:
 
 def answers(judge: Judge, of: Sequence[Case]) -> Answers:
     """What a judge says of the cases."""
-    judged = [judge(case) for case in of]
+    return gathered([judge(case) for case in of], of)
+
+
+def gathered(judged: Sequence[Judged], of: Sequence[Case]) -> Answers:
+    """The answers to the cases, as columns."""
     return Answers(
         np.array([case.entity for case in of]), np.array([bool(case.effect) for case in of]), np.array([each.score for each in judged]),
         np.array([each.alarm for each in judged]), np.array([each.answered for each in judged]),
@@ -145,6 +61,12 @@ def auc(of: Answers) -> float:
     ranks = rankdata(of.score)
     bad, good = int(of.harmful.sum()), int((~of.harmful).sum())
     return float((ranks[of.harmful].sum() - bad * (bad + 1) / 2) / (bad * good)) if bad and good else math.nan
+
+
+def average_precision(of: Answers) -> float:
+    """Mean over the harmful releases of the share that is harmful among those ranked as high; among equals the harmless come first."""
+    hits = of.harmful[np.lexsort((of.harmful, -of.score))]
+    return float((np.cumsum(hits) / np.arange(1, len(hits) + 1))[hits].mean())
 
 
 def recall_at(of: Answers, rate: float) -> float:
@@ -164,7 +86,7 @@ def recall(of: Answers) -> float:
 
 
 MEASURES: dict[str, Callable[[Answers], float]] = {
-    "AUC": auc, "false alarms": false_alarms, "recall": recall, "recall at 5 %": lambda of: recall_at(of, 0.05),
+    "AUC": auc, "AP": average_precision, "false alarms": false_alarms, "recall": recall, "recall at 5 %": lambda of: recall_at(of, 0.05),
 }  # fmt: skip
 
 
@@ -175,20 +97,48 @@ def resampled(entity: NDArray[np.str_], seed: int) -> list[NDArray[np.intp]]:
     return [np.concatenate([rows[i] for i in rng.integers(0, len(rows), len(rows))]) for _ in range(RESAMPLES)]
 
 
-def main(count: int, seed: int) -> None:
+def main(count: int, seed: int, *, write: bool) -> None:
     """Print the table."""
     chosen = cases(count, seed)
     quiet = sum(not case.effect for case in chosen)
-    sys.stdout.write(f"{len(chosen)} releases of {quiet} series, {len(chosen) - quiet} of them harmful; seed {seed}\n\n")
-    sys.stdout.write("| judge | " + " | ".join(MEASURES) + " | no answer | ms |\n|---" + "|---" * (len(MEASURES) + 2) + "|\n")
-    for name, judge in JUDGES.items():
+    others, missing = peers()
+    rows = resampled(np.array([case.entity for case in chosen]), seed)
+    lines = [f"{len(chosen)} releases of {quiet} series, {len(chosen) - quiet} of them harmful; seed {seed}.", ""]
+    lines += ["| judge | " + " | ".join(MEASURES) + " | no answer | ms |", "|---" * (len(MEASURES) + 3) + "|"]
+    for name, judge in (JUDGES | others).items():
         judge(chosen[0])  # the imports are not the method's cost
         began = time.perf_counter()
         found = answers(judge, chosen)
         cost = 1000 * (time.perf_counter() - began) / len(chosen)
-        draws = [found.rows(rows) for rows in resampled(found.entity, seed)]
+        draws = [found.rows(each) for each in rows]
         cells = [_cell(measure(found), [measure(draw) for draw in draws]) for measure in MEASURES.values()]
-        sys.stdout.write(f"| {name} | {' | '.join(cells)} | {(~found.answered).mean():.3f} | {cost:.1f} |\n")
+        lines.append(f"| {name} | {' | '.join(cells)} | {(~found.answered).mean():.3f} | {cost:.1f} |")
+    lines += [f"| {package} | not installed; `make peers` installs it |" + " |" * (len(MEASURES) + 1) for package in missing]
+    publish("accuracy", [*lines, "", *_early(chosen, seed)], write=write)
+
+
+def _early(chosen: Sequence[Case], seed: int) -> list[str]:
+    quiet = [case for case in chosen if not case.effect]
+    ever = gathered([_ever(case) for case in quiet], quiet)
+    false = _cell(false_alarms(ever), [false_alarms(ever.rows(draw)) for draw in resampled(ever.entity, seed)])
+    large = [case for case in chosen if case.effect.startswith("level") and case.size == 5]  # noqa: PLR2004  the largest
+    seen = [case for case in large if looked(case, len(case.values)).alarm]
+    half = sum(
+        any(looked(case, end).alarm for end in _ends(case) if 2 * (end - case.before) <= len(case.values) - case.before) for case in seen
+    )
+    return [
+        f"`anomaly` over {LOOKS} looks of each watch: false alarms at any look {false};",
+        f"of {len(seen)} level shifts of 5 standard deviations that alarm at the end, {half} alarm by half the watch.",
+    ]
+
+
+def _ever(case: Case) -> Judged:
+    found = [looked(case, end) for end in _ends(case)]
+    return Judged(max(each.score for each in found), any(each.alarm for each in found))
+
+
+def _ends(case: Case) -> list[int]:
+    return sorted({int(end) for end in np.linspace(case.before + 1, len(case.values), LOOKS).round()})
 
 
 def _cell(value: float, draws: Sequence[float]) -> str:
@@ -197,8 +147,5 @@ def _cell(value: float, draws: Sequence[float]) -> str:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", type=int, default=600)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
-    main(options.cases, options.seed)
+    asked = options(__doc__)
+    main(asked.cases, asked.seed, write=asked.write)

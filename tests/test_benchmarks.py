@@ -6,11 +6,16 @@ from contextlib import ExitStack
 from unittest.mock import patch
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from benchmarks.ablation import PARTS
-from benchmarks.accuracy import JUDGES, answers, auc, false_alarms, recall_at
-from benchmarks.generated import EFFECTS, SERIES, cases
+from benchmarks.accuracy import answers, auc, average_precision, false_alarms, gathered, recall_at
+from benchmarks.generated import EFFECTS, SERIES, Case, cases
+from benchmarks.judges import JUDGES, Judged, canary, robust_bands
+from benchmarks.peers import PACKAGES, local_level, peers
+from benchmarks.quiet import Floats, remembering
+from benchmarks.tables import PAGE, placed
 
 
 def test_the_same_seed_makes_the_same_releases() -> None:
@@ -45,3 +50,65 @@ def test_a_release_is_judged_without_any_part(part: str) -> None:
         for target, value in PARTS[part].items():
             stack.enter_context(patch(target, value))
         assert answers(JUDGES["anomaly"], cases(4, 2)[:2]).score.shape == (2,)
+
+
+@pytest.mark.parametrize(("memory", "alarms"), [(0.0, 0.0), (0.5, 0.06), (0.8, 0.26)])
+def test_the_canary_judge_takes_memory_for_a_change_as_often_as_the_one_it_stands_for(memory: float, alarms: float) -> None:
+    series = remembering(np.random.default_rng(1), memory, (120, 300)).T
+
+    assert abs(np.mean([canary(released(100 + 5 * each, 60)).alarm for each in series]) - alarms) < 0.08
+
+
+def test_the_canary_judge_alarms_on_a_plain_shift_alone() -> None:
+    rng = np.random.default_rng(2)
+
+    assert canary(released(np.r_[rng.normal(10, 1, 60), rng.normal(14, 1, 60)], 60)).alarm
+    assert not canary(released(np.array([0.0] * 6 + [0, 1, 2, 1, 0, 0]), 6)).alarm
+    assert not canary(released(np.full(12, 3.0), 6)).alarm
+
+
+def test_the_robust_bands_hold_half_the_median_and_no_more() -> None:
+    rng = np.random.default_rng(3)
+    quiet = rng.normal(100, 1, 3 * 1440)
+    shifts = [robust_bands(released(np.r_[quiet, by * rng.normal(100, 1, 120)], len(quiet))).alarm for by in (1.0, 1.4, 1.6, 0.4)]
+
+    assert shifts == [False, False, True, True]
+
+
+def test_the_local_level_keeps_its_level_where_its_model_is_true() -> None:
+    rng = np.random.default_rng(4)
+    walks = [np.cumsum(0.3 * rng.standard_normal(180)) + rng.standard_normal(180) for _ in range(60)]
+
+    assert np.mean([local_level(released(walk, 150)).alarm for walk in walks]) < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 60)
+    assert local_level(released(np.r_[walks[0][:150], walks[0][150:] + 8], 150)).alarm
+
+
+def test_a_peer_that_is_not_installed_is_named_not_skipped() -> None:
+    with patch.dict(PACKAGES, {"absent": ("no_such_package", local_level)}):
+        there, missing = peers()
+
+    assert "absent" not in there
+    assert missing[-1] == "no_such_package"
+
+
+def test_the_measures_are_those_of_the_books() -> None:
+    perfect, blind = (gathered([Judged(score, alarm=False) for score in scores], cases(4, 1)) for scores in ([0, 1, 2, 3], [1, 1, 1, 1]))
+
+    assert (auc(perfect), average_precision(perfect)) == (1.0, 1.0)
+    assert auc(blind) == 0.5
+    assert average_precision(blind) == pytest.approx((1 / 2 + 2 / 3 + 3 / 4) / 3)
+
+
+@pytest.mark.parametrize("name", ["accuracy", "ablations"])
+def test_the_page_has_a_place_for_each_table(name: str) -> None:
+    page = PAGE.read_text(encoding="utf-8")
+
+    assert "| new |" in placed(page, name, "| new |")
+    with pytest.raises(ValueError, match="0 places"):
+        placed(page, "gone", "| new |")
+
+
+def released(values: Floats, before: int) -> Case:
+    """A series by the minute, with `before` steps before the release."""
+    index = pd.DatetimeIndex(pd.date_range("2025-03-03", periods=len(values), freq="1min", tz="UTC", unit="ns"))
+    return Case("series", np.asarray(values, dtype=float), index, before, "", 0.0)
