@@ -3,6 +3,7 @@
     report = anomaly.check(series, released_at=…)                 # a pandas Series or DataFrame
     report = anomaly.check_release(checklist, release)            # what `anomaly check` does
     result = anomaly.backtest(series, watch=…)                    # what the past says of the settings
+    result = anomaly.parity(staging, production)                  # whether the one can stand for the other
 
 Names are loaded when first used, so that `import anomaly` costs nothing.
 """
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
         SinkError,
         UsageError,
     )
+    from anomaly.likeness.result import Parity
+    from anomaly.likeness.run import Environment, parity, parity_checklist
     from anomaly.model import Direction, Finding, Kpi, NoData, Release, ReleaseVerdict, Report, Verdict, Window, Windows
     from anomaly.pipeline import check, check_release, collect
 
@@ -38,10 +41,12 @@ __all__ = [
     "ChecklistError",
     "CollectError",
     "Direction",
+    "Environment",
     "Finding",
     "Kpi",
     "Label",
     "NoData",
+    "Parity",
     "PastRelease",
     "Release",
     "ReleaseVerdict",
@@ -60,6 +65,8 @@ __all__ = [
     "check_release",
     "collect",
     "load_checklist",
+    "parity",
+    "parity_checklist",
 ]
 
 HOMES = {
@@ -67,6 +74,8 @@ HOMES = {
     "backtesting.run": ("backtest", "backtest_checklist"),
     "checklist": ("Checklist",),
     "errors": ("AnomalyError", "ChecklistError", "CollectError", "RetryableCollectError", "RetryableSinkError", "SinkError", "UsageError"),
+    "likeness.result": ("Parity",),
+    "likeness.run": ("Environment", "parity", "parity_checklist"),
     "model": ("Direction", "Finding", "Kpi", "NoData", "Release", "ReleaseVerdict", "Report", "Verdict", "Window", "Windows"),
     "pipeline": ("check", "check_release", "collect"),
 }
