@@ -25,7 +25,7 @@ SAMPLE = ROOT / "sample_data"
 HEALTHY, CREDENTIAL = SAMPLE / "healthy" / "checklist.yaml", SAMPLE / "credential" / "checklist.yaml"
 RELEASED = ("--released-at", "2025-06-03T09:00:00Z", "--finished-at", "2025-06-03T09:10:00Z")
 QUICK = (*RELEASED, "--only", "request errors")  # one KPI of seven, where the others add nothing but time
-COMMANDS = ("demo", "init", "validate", "check", "explain", "backtest", "schema")
+COMMANDS = ("demo", "init", "validate", "check", "explain", "backtest", "parity", "schema")
 NOW = datetime(2025, 6, 3, 16, tzinfo=UTC)
 
 

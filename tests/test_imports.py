@@ -35,7 +35,8 @@ def test_importing_loads_nothing_numerical(module: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [[], ["--help"], ["--version"], ["check", "--help"], ["explain", "--help"], ["backtest", "--help"], ["chekc"]]
+    "line",
+    [[], ["--help"], ["--version"], ["check", "--help"], ["explain", "--help"], ["backtest", "--help"], ["parity", "--help"], ["chekc"]],
 )
 def test_help_loads_nothing_numerical(line: list[str]) -> None:
     assert loaded_by(f"from anomaly.cli.ending import run; run({line!r})") == set()

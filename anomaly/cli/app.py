@@ -11,6 +11,7 @@ from anomaly.cli.check import check
 from anomaly.cli.demo import demo
 from anomaly.cli.explain import explain
 from anomaly.cli.options import Logs, Verbose
+from anomaly.cli.parity import parity
 from anomaly.cli.session import ExitCode, LogFormat, Session
 from anomaly.cli.start import init, schema
 from anomaly.cli.validate import validate
@@ -56,5 +57,5 @@ def anomaly(
     return ExitCode.USAGE
 
 
-for command in (demo, init, validate, check, explain, backtest, schema):
+for command in (demo, init, validate, check, explain, backtest, parity, schema):
     app.command()(command)
