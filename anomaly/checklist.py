@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from anomaly import registry, strict_yaml, variables
 from anomaly.errors import UsageError
 from anomaly.model import NOT_FOR_CONTROLS, Calendar, Correction, Kpi, KpiKind, LeftOut, SpecialDay, Window, Windows, control_problem
-from anomaly.registry import COLLECTORS, SINKS, Kind, Origin, Plugin
+from anomaly.registry import COLLECTORS, RELEASES, SINKS, Kind, Origin, Plugin
 from anomaly.settings import did_you_mean
 from anomaly.strict_yaml import Document, KeyPath, Problem, path_text, shown
 
@@ -27,7 +27,8 @@ __all__ = ["Checklist", "Plugin", "json_schema", "load"]
 class Checklist:
     """A checklist for one environment, variables filled in. Its repr shows no settings and no secrets.
 
-    `digest` names the content (sha256, hexadecimal): comments, order and values of variables do not change it.
+    `digest` names the content (sha256, hexadecimal): comments, order and values of variables do not change it. `store` is a URL or
+    the path of a file, empty for the default.
     """
 
     service: str
@@ -35,6 +36,10 @@ class Checklist:
     kpis: tuple[Kpi, ...]
     environment: str = ""
     sinks: tuple[Plugin, ...] = ()
+    releases: tuple[Plugin, ...] = ()
+    store: str = field(default="", repr=False)
+    heartbeat: str = field(default="", repr=False)
+    report_url: str = ""
     windows: Windows = field(default_factory=Windows)
     false_alarms: float = 0.01
     correction: Correction = Correction.HOLM
@@ -63,6 +68,7 @@ def json_schema() -> dict[str, Any]:
 
 
 MOST_PLUGINS = 100  # sources, or sinks
+FILLED = ("store", "heartbeat", "report_url")  # keys in which variables are filled in, too
 Place = tuple[KeyPath, Mapping[str, Any]]  # a source or sink: its key path and what is written there
 
 
@@ -85,17 +91,29 @@ class _Loader:
             for inside, text in variables.written_out(raw):
                 self.note((*path, *inside), text)
         environment = self.environment(data, asked)
-        sources, sinks = _sources(data, environment), _sinks(data, environment)
-        self.check_counts({"sources": sources, "sinks": sinks})
+        sources, sinks, releases = _sources(data, environment), _listed(data, environment, "sinks"), _listed(data, environment, "releases")
+        self.check_counts({"sources": sources, "sinks": sinks, "releases": releases})
         self.check_kpis(data, [str(path[-1]) for path, _ in sources])
-        self.check_sinks(sinks)
+        self.check_twice(sinks)
+        self.check_twice(releases)
         made = {str(path[-1]): self.plugin(path, raw, COLLECTORS) for path, raw in sources}
         told = tuple(self.plugin(path, raw, SINKS) for path, raw in sinks)
+        asked_for = tuple(self.plugin(path, raw, RELEASES) for path, raw in releases)
+        filled = self.filled(data)
         windows = self.windows(form)
         self.check_spans(form)
         self.refuse()
         assert form is not None  # noqa: S101  data that is no checklist has problems, and these were just refused
-        return _checklist(form, environment=environment, sources=made, sinks=told, windows=windows, path=self.path)
+        return _checklist(
+            form,
+            environment=environment,
+            sources=made,
+            sinks=told,
+            releases=asked_for,
+            filled=filled,
+            windows=windows,
+            path=self.path,
+        )
 
     def note(self, path: KeyPath, text: str) -> None:
         self.document.problems.append(Problem(self.document.line(path), f"{path_text(path)} {text}".strip()))
@@ -180,10 +198,18 @@ class _Loader:
                 if key in kpi:
                     self.note(("kpis", index, key), "means nothing for a control; leave it out")
 
-    def check_sinks(self, sinks: Sequence[Place]) -> None:
-        """Notes sinks that are the same as one before."""
-        for index, (path, raw) in enumerate(sinks):
-            same = next((before for before, other in sinks[:index] if other == raw), None)
+    def filled(self, data: Mapping[str, Any]) -> variables.Filled:
+        """The texts of `FILLED`, variables filled in; notes what is wrong with them."""
+        written = {key: data[key] for key in FILLED if isinstance(data.get(key), str)}
+        filled = variables.fill(written, self.environ)
+        for inside, text in (*variables.written_out(written), *filled.problems):
+            self.note(inside, text)
+        return filled
+
+    def check_twice(self, places: Sequence[Place]) -> None:
+        """Notes entries of a list that are the same as one before."""
+        for index, (path, raw) in enumerate(places):
+            same = next((before for before, other in places[:index] if other == raw), None)
             if same:
                 self.note(path, f"is the same as {path_text(same)}; leave one out")
 
@@ -208,7 +234,15 @@ class _Loader:
 
 
 def _checklist(
-    form: ChecklistForm, *, environment: str, sources: Mapping[str, Plugin], sinks: tuple[Plugin, ...], windows: Windows, path: Path
+    form: ChecklistForm,
+    *,
+    environment: str,
+    sources: Mapping[str, Plugin],
+    sinks: tuple[Plugin, ...],
+    releases: tuple[Plugin, ...],
+    filled: variables.Filled,
+    windows: Windows,
+    path: Path,
 ) -> Checklist:
     only_source = next(iter(sources)) if len(sources) == 1 else ""
     made = Checklist(
@@ -216,6 +250,8 @@ def _checklist(
         environment=environment,
         sources=sources,
         sinks=sinks,
+        releases=releases,
+        **filled.settings,
         windows=windows,
         kpis=tuple(_kpi(kpi, only_source) for kpi in form.kpis),
         false_alarms=form.false_alarms,
@@ -226,7 +262,7 @@ def _checklist(
             tuple(LeftOut(Window(span.start, span.end), span.reason) for span in form.leave_out),
         ),
         path=path,
-        secrets=frozenset().union(*(plugin.secrets for plugin in (*sources.values(), *sinks))),
+        secrets=frozenset(filled.secrets).union(*(plugin.secrets for plugin in (*sources.values(), *sinks, *releases))),
     )
     return replace(made, digest=_digest(made))
 
@@ -262,28 +298,29 @@ def _sources(data: Mapping[str, Any], environment: str) -> list[Place]:
     return list((_source_places(data, ()) | _source_places(own, ("environments", environment))).values())
 
 
-def _sinks(data: Mapping[str, Any], environment: str) -> list[Place]:
-    """The sinks of an environment: its own if it lists any (or none), else those at the top."""
+def _listed(data: Mapping[str, Any], environment: str, key: str) -> list[Place]:
+    """The sinks, or sources of releases, of an environment: its own if it lists any (or none), else those at the top."""
     own = _mapping(data, "environments").get(environment)
-    if isinstance(own, dict) and "sinks" in own:
-        return _sink_places(own, ("environments", environment))
-    return _sink_places(data, ())
+    if isinstance(own, dict) and key in own:
+        return _list_places(own, ("environments", environment), key)
+    return _list_places(data, (), key)
 
 
 def _source_places(data: Any, path: KeyPath) -> dict[str, Place]:
     return {name: ((*path, "sources", name), raw) for name, raw in _mapping(data, "sources").items() if isinstance(raw, dict)}
 
 
-def _sink_places(data: Any, path: KeyPath) -> list[Place]:
-    return [((*path, "sinks", index), raw) for index, raw in _items(data, "sinks")]
+def _list_places(data: Any, path: KeyPath, key: str) -> list[Place]:
+    return [((*path, key, index), raw) for index, raw in _items(data, key)]
 
 
 def _all_places(data: Mapping[str, Any]) -> Iterator[Place]:
-    """Every source and sink of the file, whatever the environment."""
+    """Every source, sink and source of releases of the file, whatever the environment."""
     own: list[tuple[KeyPath, Any]] = [(("environments", name), inside) for name, inside in _mapping(data, "environments").items()]
     for path, part in [((), data), *own]:
         yield from _source_places(part, path).values()
-        yield from _sink_places(part, path)
+        yield from _list_places(part, path, "sinks")
+        yield from _list_places(part, path, "releases")
 
 
 def _mapping(data: Any, key: str) -> Mapping[str, Any]:

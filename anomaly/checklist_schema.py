@@ -29,7 +29,9 @@ KPI, WINDOWS, CALENDAR = Kpi(name="-"), Windows(), Calendar()  # the defaults
 LONGEST = timedelta(days=3660)  # ten years: beyond it a duration is a slip, and dates would overflow
 LONGEST_NAME = 200
 MOST_ERRORS = 200  # more are not worth explaining
-SECRET_PLACES = frozenset({"sources", "sinks", "environments"})  # what stands there is never shown
+SECRET_PLACES = frozenset(  # what stands there is never shown
+    {"sources", "sinks", "releases", "environments", "store", "heartbeat", "report_url"}
+)
 PERCENT = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?%")
 NUMBER_AS_TEXT = re.compile(r"[-+.0-9eE_% ]+")
 PERCENT_SCHEMA = {"type": "string", "pattern": f"^{PERCENT.pattern}$"}
@@ -249,6 +251,10 @@ class SinkForm(PluginForm):
     """Who is told. `${NAME}` is filled in from the environment."""
 
 
+class ReleasesForm(PluginForm):
+    """Where releases are read. `${NAME}` is filled in from the environment."""
+
+
 class EnvironmentForm(Form):
     """What differs in one environment."""
 
@@ -256,6 +262,7 @@ class EnvironmentForm(Form):
         default={}, description="Added to the sources of the checklist; one of the same name is replaced."
     )
     sinks: list[SinkForm] = _optional([], "Instead of the sinks of the checklist.")
+    releases: list[ReleasesForm] = _optional([], "Instead of the sources of releases of the checklist.")
 
 
 class KpiForm(Form):
@@ -322,6 +329,12 @@ class ChecklistForm(Form):
     )
     kpis: list[KpiForm] = Field(min_length=1, description="The numbers that matter.")
     sinks: list[SinkForm] = Field(default=[], description="Who is told.")
+    releases: list[ReleasesForm] = Field(default=[], description="Where `anomaly tick` learns of releases.")
+    store: Text = _optional("", "Where history is kept: the path of a SQLite file, or a postgresql:// URL; ${NAME} is filled in.")
+    heartbeat: Text = _optional("", "The URL that `anomaly tick` asks at its end, for a dead-man's switch; ${NAME} is filled in.")
+    report_url: Text = _optional(
+        "", "Where people read reports, for the links in messages; {service}, {version}, {environment} and {id} are filled in."
+    )
 
 
 def validate(data: Any) -> tuple[ChecklistForm | None, list[tuple[KeyPath, str]]]:

@@ -29,7 +29,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type
 from anomaly import wording
 from anomaly.contracts import Message, Receipt, Sink
 from anomaly.errors import RetryableSinkError, SinkError
-from anomaly.model import Report
+from anomaly.model import Release, Report
 
 LONGEST_DETAIL = 300
 KEY_LENGTH = 32  # hexadecimal digits
@@ -52,9 +52,8 @@ class Patience:
     longest_retry_after: timedelta = timedelta(seconds=60)
 
 
-def message_key(report: Report) -> str:
+def release_key(release: Release) -> str:
     """The same for every message about one release: a digest of its service, environment, version and start."""
-    release = report.release
     named = [release.service, release.environment, release.version, wording.stamp(release.started_at)]
     return hashlib.sha256(json.dumps(named).encode()).hexdigest()[:KEY_LENGTH]
 

@@ -121,6 +121,10 @@ class Window:
     def length(self) -> timedelta:
         return self.end - self.start
 
+    def overlaps(self, other: Window) -> bool:
+        """Whether the two have a moment in common."""
+        return self.start < other.end and other.start < self.end
+
 
 @dataclass(frozen=True, slots=True)
 class Release:
@@ -415,6 +419,7 @@ class Report:
 
     `points` is a long frame of the post-release steps: kpi, segment, time, observed, expected, lower, upper (pointwise
     99 % band), z, flagged. `final` says that the watch is over. `made` says how: version, checklist digest, settings.
+    `left_out` are the spans that neither taught nor were judged, `confounders` other releases that may be behind a change.
     """
 
     release: Release
@@ -427,6 +432,8 @@ class Report:
     step: timedelta
     false_alarms: float
     made: Mapping[str, str] = field(default_factory=dict)
+    left_out: tuple[LeftOut, ...] = ()
+    confounders: tuple[Release, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain, strictly JSON-able data (`docs/json.md`); the points are not in it."""

@@ -117,11 +117,13 @@ def check_release(
     only: Sequence[str] = (),
     collected: Collected | None = None,
     progress: Progress | None = None,
+    others: Sequence[Release] = (),
 ) -> Report:
     """Judge a release by a checklist: what `anomaly check` does.
 
     `now` (default: the clock) decides how far data reach and whether the watch is over; `until` ends it there. `only` names
-    KPIs to judge alone; `collected` is judged instead of asking the sources. Raises UsageError for times that make no sense.
+    KPIs to judge alone; `collected` is judged instead of asking the sources. Of `others`, releases known besides this one, those
+    that began within its watch are confounders. Raises UsageError for times that make no sense.
     """
     now = now or datetime.now(UTC)
     spans = plan(release, checklist.windows, now=now, until=until)
@@ -131,7 +133,9 @@ def check_release(
         release = replace(release, service=checklist.service, environment=release.environment or checklist.environment)
     made = {"anomaly": version("release-anomaly"), "checklist": checklist.digest, "now": now.isoformat()}
     settings = Settings(checklist.calendar, checklist.false_alarms, checklist.correction)
-    return judge(collected, chosen(checklist.kpis, only), release, spans, checklist.windows.step, settings, made)
+    report = judge(collected, chosen(checklist.kpis, only), release, spans, checklist.windows.step, settings, made)
+    watched = Window(release.started_at, max(spans.watch_end, release.finished + timedelta.resolution))
+    return replace(report, confounders=tuple(each for each in others if watched.start <= each.started_at < watched.end))
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +191,7 @@ def judge(
         release=release, verdict=verdict(findings, final=spans.final), final=spans.final, findings=findings, points=points,
         baseline=spans.baseline, observation=spans.observation, step=step,
         false_alarms=settings.false_alarms, made=dict(made),
+        left_out=tuple(each for each in settings.calendar.leave_out if each.window.overlaps(spans.span)),
     )  # fmt: skip
 
 

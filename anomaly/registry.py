@@ -1,7 +1,7 @@
-"""Which collectors and sinks there are, and how one is made from the checklist.
+"""Which collectors, sinks and sources of releases there are, and how one is made from the checklist.
 
 Built-in ones are named as strings, so that nothing is imported until used. Others register through the entry-point groups
-`anomaly.collectors` and `anomaly.sinks`; a built-in name can't be taken over.
+`anomaly.collectors`, `anomaly.sinks` and `anomaly.releases`; a built-in name can't be taken over.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
-from anomaly.contracts import Collector, Sink
+from anomaly.contracts import Collector, ReleaseSource, Sink
 from anomaly.errors import ChecklistError, UsageError
 from anomaly.redaction import Redactor
 from anomaly.settings import Setting, SettingError, coerce, did_you_mean, outside_of, settings_of
@@ -21,7 +21,13 @@ from anomaly.strict_yaml import kind_of, shown
 from anomaly.variables import is_secret_name
 
 DISTRIBUTION = "release-anomaly"
-EXTRAS = {"pyarrow": "parquet"}  # module → the extra that brings it
+EXTRAS = {  # module → the extra that brings it
+    "apprise": "apprise",
+    "holidays": "holidays",
+    "matplotlib": "plot",
+    "psycopg": "sql",
+    "pyarrow": "parquet",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,12 @@ SINKS = Kind(
         "jsonl": "anomaly.sinks.jsonl:JsonlSink",
         "webhook": "anomaly.sinks.webhook:WebhookSink",
     },
+)
+RELEASES = Kind(
+    name="source of releases",
+    method="discover",
+    group="anomaly.releases",
+    built_in={},
 )
 
 
@@ -108,6 +120,12 @@ def collector(plugin: Plugin, **outside: Any) -> Collector:
 def sink(plugin: Plugin, **outside: Any) -> Sink:
     """The sink that `plugin` asks for; see `collector`."""
     made: Sink = _make(plugin, SINKS, outside)
+    return made
+
+
+def release_source(plugin: Plugin, **outside: Any) -> ReleaseSource:
+    """The source of releases that `plugin` asks for; see `collector`."""
+    made: ReleaseSource = _make(plugin, RELEASES, outside)
     return made
 
 

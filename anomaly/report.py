@@ -286,6 +286,8 @@ def to_dict(report: Report, *, key: str | None = None, deliveries: Sequence[Rece
         },
         "false_alarms": _finite(report.false_alarms),
         "findings": [_finding(finding) for finding in report.findings],
+        "left_out": [{**_window(each.window), "reason": each.reason} for each in report.left_out],
+        "confounders": [_named(each) for each in report.confounders],
         "made": {str(name): str(value) for name, value in report.made.items()},
     }
     if key is not None:
@@ -303,10 +305,13 @@ def _release(release: Release) -> dict[str, Any]:
         "started_at": wording.stamp(release.started_at),
         "finished_at": wording.stamp(release.finished),
         "stages": [{"at": wording.stamp(at), "share": share} for at, share in release.stages],
-        "followed_by": None
-        if release.followed_by is None
-        else {"version": release.followed_by.version, "started_at": wording.stamp(release.followed_by.started_at)},
+        "followed_by": None if release.followed_by is None else _named(release.followed_by),
     }
+
+
+def _named(release: Release) -> dict[str, str]:
+    """Another release, as far as it matters to this one."""
+    return {"service": release.service, "version": release.version, "started_at": wording.stamp(release.started_at)}
 
 
 def _window(window: Window) -> dict[str, str]:

@@ -14,6 +14,7 @@ from anomaly.model import (
     Finding,
     Flagged,
     Growth,
+    LeftOut,
     NoData,
     Plateau,
     Release,
@@ -36,6 +37,7 @@ def at(text: str) -> datetime:
     return datetime.fromisoformat(text if len(text) > 5 else f"2025-11-04T{text}").replace(tzinfo=UTC)
 
 
+SEARCH = Release(at("11:15"), service="search", version="7.0")
 REGRESSED = Finding(
     kpi="checkout errors",
     segment={"country": "DE"},
@@ -266,7 +268,13 @@ def staged() -> Report:
     moved = replace(REGRESSED, exposure=Exposure(Growth.GROWS, plateaus), steps=61, notes=(note,))
     base = report(ReleaseVerdict.FAIL, moved, replace(LATENCY, steps=61, notes=(note,)))
     release = replace(base.release, finished_at=stages[-1][0], stages=stages, followed_by=Release(at("16:00"), version="1.4.3"))
-    return replace(base, release=release, observation=Window(OBSERVED_FROM, at("16:00")))
+    return replace(
+        base,
+        release=release,
+        observation=Window(OBSERVED_FROM, at("16:00")),
+        left_out=(LeftOut(Window(at("2025-10-28T10:30"), at("2025-10-28T11:00")), "release 1.4.1"),),
+        confounders=(SEARCH,),
+    )
 
 
 def dead_source() -> Report:

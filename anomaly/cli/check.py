@@ -105,10 +105,10 @@ def _show(report: Report, output: Output, session: Session) -> None:
 
 
 def _deliver(report: Report, sinks: Sequence[tuple[str, Sink]], session: Session) -> tuple[Receipt, ...]:
-    from anomaly.delivery import deliver, message_key
+    from anomaly.delivery import deliver, release_key
     from anomaly.report import receipt_line
 
-    receipts = deliver(report, sinks, key=message_key(report), redact=session.redactor.text)
+    receipts = deliver(report, sinks, key=release_key(report.release), redact=session.redactor.text)
     for receipt in receipts:
         (log.info if receipt.delivered else log.error)("sink %s", receipt_line(receipt))
     return receipts

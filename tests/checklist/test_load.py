@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from anomaly.checklist import Checklist, Plugin, load
+from anomaly.checklist_schema import ChecklistForm
 from anomaly.errors import ChecklistError
 from anomaly.model import Calendar, Correction, Direction, Empty, Kpi, LeftOut, NoData, SpecialDay, Window, Windows
 from tests.checklist.conftest import Complain, Load, Write
@@ -62,7 +63,7 @@ sinks:
 """
 
 
-TOP_KEYS = "service, environment, environments, sources, windows, timezone, special_days, leave_out, false_alarms, correction, kpis, sinks"
+TOP_KEYS = ", ".join(ChecklistForm.model_fields)
 KPI_KEYS = (
     "name, source, query, denominator, unit, kind, direction, tolerance, floor, critical, usage, by, total, min_volume, no_data, empty, "
     "per, dry_run, control_for"
@@ -336,7 +337,7 @@ def test_a_variable_of_another_environment_need_not_be_set(load_text: Load) -> N
          "16: environment is 'prod'; use one of staging, production (did you mean production?)"),
         (SMALL + "environment: prod\n", "staging", "7: environment is 'prod', but 'staging' was asked for; list both under environments"),
         (ENVIRONMENTS.replace("staging:\n", "staging:\n    kpis: []\n"), "staging",
-         "9: environments.staging.kpis is an unknown key; use one of sources, sinks"),
+         "9: environments.staging.kpis is an unknown key; use one of sources, sinks, releases"),
     ],
 )  # fmt: skip
 def test_an_environment_that_is_not_meant_is_refused(complaints: Complain, text: str, environment: str | None, complaint: str) -> None:
