@@ -81,12 +81,13 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What became of a message at one sink; `detail` holds no secret."""
+    """What became of a message at one sink; `detail` holds no secret. `again` says that it may take it when told later."""
 
     sink: str
     delivered: bool
     detail: str = ""
     attempts: int = 1
+    again: bool = False
 
 
 class Sink(Protocol):

@@ -3,7 +3,7 @@
 | what a sink does | what happens |
 |---|---|
 | returns a receipt | delivered (or not, if the receipt says so) |
-| raises RetryableSinkError (a timeout, 408, 425, 429, 5xx) | told again under the same key, after its Retry-After if it names one |
+| raises RetryableSinkError (a timeout, 408, 425, 429, 5xx) | told again, the same message, after its Retry-After if it names one |
 | raises SinkError (any other 4xx, a disk that is full) | not told; asking again would not help |
 | raises anything else | not told: the sink is broken |
 | does not come back | not told, once the deadline has passed |
@@ -13,15 +13,13 @@ Each sink has a thread of its own, so that a dead one neither stops nor delays t
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import random
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type
@@ -29,10 +27,8 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type
 from anomaly import wording
 from anomaly.contracts import Message, Receipt, Sink
 from anomaly.errors import RetryableSinkError, SinkError
-from anomaly.model import Release, Report
 
 LONGEST_DETAIL = 300
-KEY_LENGTH = 32  # hexadecimal digits
 
 log = logging.getLogger(__name__)
 
@@ -52,34 +48,34 @@ class Patience:
     longest_retry_after: timedelta = timedelta(seconds=60)
 
 
-def release_key(release: Release) -> str:
-    """The same for every message about one release: a digest of its service, environment, version and start."""
-    named = [release.service, release.environment, release.version, wording.stamp(release.started_at)]
-    return hashlib.sha256(json.dumps(named).encode()).hexdigest()[:KEY_LENGTH]
+@dataclass(frozen=True, slots=True)
+class Post:
+    """A message and the sink that is to have it, under the name that the checklist gives it."""
+
+    name: str
+    sink: Sink
+    message: Message
 
 
 def deliver(
-    report: Report,
-    sinks: Sequence[tuple[str, Sink]],
+    posts: Sequence[Post],
     *,
-    key: str,
     patience: Patience = Patience(),
     redact: Callable[[str], str] | None = None,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
     rng: random.Random | None = None,
 ) -> tuple[Receipt, ...]:
-    """Tells every sink, and says in the order of `sinks` what became of it; never raises.
+    """Tells every sink its message, all at once, and says in the order of `posts` what became of it; never raises.
 
     `clock` counts seconds; `rng` draws the pauses. `redact` masks secrets in what sinks say; without it, of an error that
     is not a SinkError only the type is shown.
     """
     rng = rng or random.Random()  # noqa: S311  pauses, not secrets
-    message = Message(key=key, report=report)
     ends = time.monotonic() + patience.deadline.total_seconds()  # real seconds, also under another clock: threads run in them
     told = [
-        (name, _start(_Telling(name, sink, message, patience, redact, sleep, clock, random.Random(rng.random()))))  # noqa: S311
-        for name, sink in sinks
+        (post.name, _start(_Telling(post.name, post.sink, post.message, patience, redact, sleep, clock, random.Random(rng.random()))))  # noqa: S311
+        for post in posts
     ]
     return tuple(_await(name, outcome, ends, patience.deadline) for name, outcome in told)
 
@@ -110,13 +106,12 @@ class _Telling:
         )
         try:
             receipt = retrying(self.sink.send, self.message)
-            detail = self._masked(receipt.detail)
-            delivered = receipt.delivered
+            told = Receipt(self.name, delivered=receipt.delivered, detail=self._masked(receipt.detail))
         except SinkError as error:
-            delivered, detail = False, self._masked(str(error))
+            told = Receipt(self.name, delivered=False, detail=self._masked(str(error)), again=isinstance(error, RetryableSinkError))
         except BaseException as error:  # noqa: BLE001  a plug-in that exits or crashes is one dead sink, not the end of the run
-            delivered, detail = False, self._crash(error)
-        return Receipt(self.name, delivered=delivered, detail=detail, attempts=max(1, retrying.statistics["attempt_number"]))
+            told = Receipt(self.name, delivered=False, detail=self._crash(error))
+        return replace(told, attempts=max(1, retrying.statistics["attempt_number"]))
 
     def _pause(self, state: RetryCallState) -> float:
         full = self.patience.first_pause.total_seconds() * 2.0 ** (state.attempt_number - 1)
@@ -162,4 +157,5 @@ def _await(name: str, outcome: Future[Receipt], ends: float, deadline: timedelta
     try:
         return outcome.result(timeout=max(0.0, ends - time.monotonic()))
     except TimeoutError:
-        return Receipt(name, delivered=False, detail=f"no answer within {deadline.total_seconds():.0f} s; it may have been told")
+        detail = f"no answer within {deadline.total_seconds():.0f} s; it may have been told"
+        return Receipt(name, delivered=False, detail=detail, again=True)

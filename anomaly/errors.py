@@ -5,8 +5,10 @@ AnomalyError
 │   └── ChecklistError    the checklist is wrong: file, line, key, found, allowed          exit 2
 ├── CollectError          a source could not be read                                       exit 4
 │   └── RetryableCollectError   … but may answer when asked again
-└── SinkError             a sink could not be told                                         exit 5
-    └── RetryableSinkError      … but may take it when told again
+├── SinkError             a sink could not be told                                         exit 5
+│   └── RetryableSinkError      … but may take it when told again
+└── StoreError            the history can't be used: locked, unreachable, of a later version exit 4
+    └── StoreBusy               … because somebody else was faster
 """
 
 from __future__ import annotations
@@ -46,3 +48,11 @@ class RetryableSinkError(SinkError):
     def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class StoreError(AnomalyError):
+    """The history can't be read or written."""
+
+
+class StoreBusy(StoreError):
+    """Somebody else did the same work meanwhile; what was decided does not count."""

@@ -138,7 +138,7 @@ def parse(data: bytes) -> Document:
     return document
 
 
-class _Enough(Exception):  # noqa: N818  a signal inside this module
+class _Enough(Exception):
     """The document is not worth reading on; the problem is noted."""
 
 

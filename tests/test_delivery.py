@@ -10,12 +10,12 @@ from datetime import timedelta
 import pytest
 
 from anomaly.contracts import Message, Receipt
-from anomaly.delivery import LONGEST_DETAIL, Patience, deliver, release_key
+from anomaly.delivery import LONGEST_DETAIL, Patience, Post, deliver
 from anomaly.errors import RetryableSinkError, SinkError
-from anomaly.model import Release
 from tests import reports
 
 REPORT = reports.failing()
+MESSAGE = Message("k", REPORT)
 BUSY = RetryableSinkError("busy")
 TOLD = Receipt("its own name", delivered=True, detail="fine")
 CANARY = "c4nary-s3cret"
@@ -54,9 +54,7 @@ class Time:
 def tell(sink: Scripted, time: Time, patience: Patience | None = None, redact: Callable[[str], str] | None = None) -> Receipt:
     rng = random.Random(7)
     return deliver(
-        REPORT,
-        [("hook", sink)],
-        key="k",
+        [Post("hook", sink, MESSAGE)],
         patience=patience or Patience(),
         redact=redact,
         sleep=time.sleep,
@@ -102,7 +100,8 @@ def test_what_a_sink_does_decides_how_often_it_is_told(
 ) -> None:
     sink, time = Scripted(script), Time()
     receipt = tell(sink, time)
-    assert receipt == Receipt("hook", delivered=delivered, detail=detail, attempts=attempts)
+    again = not delivered and detail == "busy"
+    assert receipt == Receipt("hook", delivered=delivered, detail=detail, attempts=attempts, again=again)
     assert len(sink.told) == attempts
     assert len(time.slept) == attempts - 1
 
@@ -156,7 +155,7 @@ def test_a_dead_sink_neither_stops_nor_delays_a_healthy_one() -> None:
             healthy_was_told.set()
             return TOLD
 
-    receipts = deliver(REPORT, [("dead", Dead()), ("healthy", Healthy())], key="k")
+    receipts = deliver([Post("dead", Dead(), MESSAGE), Post("healthy", Healthy(), MESSAGE)])
     assert [(receipt.sink, receipt.delivered, receipt.detail) for receipt in receipts] == [
         ("dead", False, "dead"),
         ("healthy", True, "fine"),
@@ -171,7 +170,7 @@ def test_a_sink_that_does_not_come_back_is_given_up_at_the_deadline() -> None:
             over.wait()
             return TOLD
 
-    receipts = deliver(REPORT, [("hanging", Hanging())], key="k", patience=Patience(deadline=timedelta(seconds=0.05)))
+    receipts = deliver([Post("hanging", Hanging(), MESSAGE)], patience=Patience(deadline=timedelta(seconds=0.05)))
     over.set()
     assert not receipts[0].delivered
     assert "it may have been told" in receipts[0].detail
@@ -182,11 +181,11 @@ def test_without_threads_sinks_are_told_one_after_the_other(monkeypatch: pytest.
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", no_thread)
-    assert [receipt.delivered for receipt in deliver(REPORT, [("a", Scripted([TOLD])), ("b", Scripted([TOLD]))], key="k")] == [True, True]
+    assert [receipt.delivered for receipt in deliver([Post(name, Scripted([TOLD]), MESSAGE) for name in "ab"])] == [True, True]
 
 
 def test_nobody_to_tell_is_no_receipt() -> None:
-    assert deliver(REPORT, [], key="k") == ()
+    assert deliver([]) == ()
 
 
 def test_what_a_sink_says_is_redacted_wherever_it_goes(caplog: pytest.LogCaptureFixture) -> None:
@@ -212,20 +211,3 @@ def test_hostile_details_become_one_short_line(text: str) -> None:
     for receipt in (tell(Scripted([SinkError(text)]), Time()), tell(Scripted([replace(TOLD, detail=text)]), Time())):
         assert receipt.detail.isprintable()
         assert len(receipt.detail) <= LONGEST_DETAIL
-
-
-def test_the_key_names_the_release_and_not_the_look() -> None:
-    early = replace(reports.early(), release=REPORT.release)
-    assert release_key(REPORT.release) == release_key(early.release)
-    assert release_key(REPORT.release) == "3c0625e08b30aa5226a0c9191fd50330"
-
-
-@pytest.mark.parametrize("change", [{"service": "x"}, {"environment": "x"}, {"version": "x"}, {"started_at": reports.at("10:29")}])
-def test_another_release_has_another_key(change: dict[str, str]) -> None:
-    other = Release(**{"started_at": reports.RELEASED, "service": "shop", "version": "1.4.2", "environment": "production"} | change)  # type: ignore[arg-type]  # one field of its own type at a time
-    assert release_key(other) != release_key(REPORT.release)
-
-
-def test_text_that_moves_between_fields_makes_another_key() -> None:
-    one, two = (Release(reports.RELEASED, service=service, version=version) for service, version in (("a", "bc"), ("ab", "c")))
-    assert release_key(one) != release_key(two)

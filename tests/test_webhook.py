@@ -14,7 +14,7 @@ from urllib.parse import quote
 import pytest
 
 from anomaly.contracts import Message, Receipt
-from anomaly.delivery import Patience, deliver
+from anomaly.delivery import Patience, Post, deliver
 from anomaly.errors import RetryableSinkError, SinkError, UsageError
 from anomaly.report import to_dict
 from anomaly.sinks.webhook import WebhookSink, _is_link_local, retry_after
@@ -38,7 +38,8 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 def tell(server: Loopback, slept: list[float] | None = None, *, deadline: timedelta = timedelta(minutes=2)) -> Receipt:
     sink = WebhookSink(url=f"{server.origin}/hook", timeout=SOON, clock=lambda: NOW_S)
     sleep = (slept if slept is not None else []).append
-    return deliver(REPORT, [("hook", sink)], key="4f1c", patience=Patience(deadline=deadline), sleep=sleep, rng=random.Random(1))[0]
+    post = Post("hook", sink, Message("4f1c", REPORT))
+    return deliver([post], patience=Patience(deadline=deadline), sleep=sleep, rng=random.Random(1))[0]
 
 
 # --- what is sent -----------------------------------------------------------------------------------------------------
@@ -273,7 +274,7 @@ def secretive(server: Loopback) -> WebhookSink:
 def test_no_secret_is_in_a_receipt_an_error_or_a_log(reply: Reply, caplog: pytest.LogCaptureFixture) -> None:
     with Loopback([reply]) as server, caplog.at_level(logging.DEBUG, logger="anomaly"):
         sink = secretive(server)
-        receipt = deliver(REPORT, [("hook", sink)], key="k", patience=Patience(attempts=2), sleep=lambda _: None)[0]
+        receipt = deliver([Post("hook", sink, Message("k", REPORT))], patience=Patience(attempts=2), sleep=lambda _: None)[0]
         shown = f"{receipt}{sink!r}{caplog.text}{_traceback(sink)}"
     assert not [form for secret in SECRETS for form in forms(secret) if form in shown]
     assert server.origin in shown

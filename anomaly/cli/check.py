@@ -27,6 +27,7 @@ from anomaly.cli.options import (
 )
 from anomaly.cli.release import Words, opened
 from anomaly.cli.session import ExitCode, LogFormat, Session, log
+from anomaly.contracts import Action, Message
 from anomaly.errors import UsageError
 
 if TYPE_CHECKING:
@@ -105,10 +106,12 @@ def _show(report: Report, output: Output, session: Session) -> None:
 
 
 def _deliver(report: Report, sinks: Sequence[tuple[str, Sink]], session: Session) -> tuple[Receipt, ...]:
-    from anomaly.delivery import deliver, release_key
+    from anomaly.delivery import Post, deliver
+    from anomaly.history.records import release_id
     from anomaly.report import receipt_line
 
-    receipts = deliver(report, sinks, key=release_key(report.release), redact=session.redactor.text)
+    message = Message(release_id(report.release), report, Action.of(report))
+    receipts = deliver([Post(name, sink, message) for name, sink in sinks], redact=session.redactor.text)
     for receipt in receipts:
         (log.info if receipt.delivered else log.error)("sink %s", receipt_line(receipt))
     return receipts

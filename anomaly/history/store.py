@@ -1,0 +1,451 @@
+"""The history on disk: SQLite in a file of its own, or PostgreSQL where several machines share one."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Self
+
+import sqlalchemy as sql
+from sqlalchemy.engine import Connection, Engine, RowMapping, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
+
+from anomaly import archive
+from anomaly.contracts import Action
+from anomaly.errors import StoreBusy, StoreError, UsageError
+from anomaly.history.records import Ack, Found, Look, Outgoing, Progress, State, Tracked, finding_id, release_id
+from anomaly.history.tables import ACKS, FINDINGS, LEASES, LOOKS, MESSAGES, METADATA, MIGRATIONS, NEWEST, RELEASES, SCHEMA
+from anomaly.model import LeftOut, Release, ReleaseVerdict, Report, Verdict, Window
+from anomaly.redaction import Redactor, is_url, url_secrets
+from anomaly.report import headline
+
+IN_MEMORY = ":memory:"
+BUSY_S = 20  # how long another process may hold the store
+SHORTEST_PREFIX = 4  # characters of an id
+DAMAGED = ("malformed", "not a database", "disk image", "corrupt")
+Row = RowMapping
+
+log = logging.getLogger(__name__)
+
+
+def default_path() -> Path:
+    """`$XDG_STATE_HOME/anomaly/history.db`, or `~/.local/state/anomaly/history.db`; raises StoreError without a home."""
+    state = os.environ.get("XDG_STATE_HOME", "")
+    try:
+        folder = Path(state) if Path(state).is_absolute() else Path.home() / ".local" / "state"
+    except RuntimeError:
+        raise StoreError("there is no home folder to keep history in; name a place by --store, or store: in the checklist") from None
+    return folder / "anomaly" / "history.db"
+
+
+class Store:
+    """The history at one place; use it as a context manager. Every method is one transaction, and raises StoreError.
+
+    `where` is the path of a SQLite file (made if it is not there, for its user alone), a `postgresql://` URL, or `:memory:`. A file
+    that is damaged is moved aside and a new one begun; one of a later version is refused.
+    """
+
+    def __init__(self, where: str | Path, *, busy_s: float = BUSY_S) -> None:
+        self.where = str(where)
+        self._redactor = Redactor(url_secrets(self.where) if is_url(self.where) else ())
+        self._busy_s = busy_s
+        self._engine = self._opened()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._engine.dispose()
+
+    # --- releases ---------------------------------------------------------------------------------------------------
+
+    def track(self, release: Release, *, origin: str, checklist: str = "") -> Tracked:
+        """Know of a release. While the newest of its service and environment has its version, it is that one, however often told.
+
+        Stages and an end that were not known are added to it.
+        """
+        with self._transaction() as connection:
+            rows = _of(connection, RELEASES, service=release.service, environment=release.environment)
+            newest = max(rows, key=lambda row: row["started_at"], default=None)
+            known = next((row for row in rows if row["id"] == release_id(release)), None)
+            if known is None and newest is not None and newest["version"] == release.version and newest["state"] != State.ABORTED:
+                known = newest if release.version else None
+            if known is None:
+                values = {
+                    "id": release_id(release), "service": release.service, "environment": release.environment,
+                    "version": release.version, "started_at": release.started_at, **_extent(release),
+                    "state": State.WATCHED, "origin": origin, "checklist": checklist,
+                }  # fmt: skip
+                connection.execute(sql.insert(RELEASES).values(values))
+                return _tracked(values)
+            merged = _tracked(known).release
+            if release.stages and len(release.stages) > len(merged.stages):
+                merged = replace(merged, stages=release.stages, finished_at=max(merged.finished, release.stages[-1][0]))
+            if release.finished > merged.finished:
+                merged = replace(merged, finished_at=release.finished)
+            _update(connection, RELEASES, known["id"], **_extent(merged))
+            return replace(_tracked(known), release=merged)
+
+    def change(self, release: str, **values: Any) -> None:
+        """Set `state`, `finished_at` or `stages` of a release."""
+        with self._transaction() as connection:
+            _update(connection, RELEASES, release, **values)
+
+    def releases(self, *, service: str | None = None, environment: str | None = None, state: State | None = None) -> list[Tracked]:
+        """What is known, oldest first."""
+        wanted = {"service": service, "environment": environment, "state": state}
+        with self._transaction() as connection:
+            rows = _of(connection, RELEASES, **{name: value for name, value in wanted.items() if value is not None})
+        return sorted((_tracked(row) for row in rows), key=lambda each: (each.release.started_at, each.id))
+
+    # --- looks ------------------------------------------------------------------------------------------------------
+
+    def record(self, release: str, report: Report, outgoing: Sequence[Outgoing], *, at: datetime, after: int) -> Look:
+        """Keep a look, what it found and what is to be told of it, all or nothing; a final one ends the watch.
+
+        `after` is how many looks there were when it was decided; raises StoreBusy if somebody else looked since.
+        """
+        look = Look(look_id(release, after + 1), release, after + 1, at, report.final, report.verdict, headline(report))
+        values = {"id": look.id, "release_id": release, "number": look.number, "at": at, "final": look.final}
+        values |= {"verdict": str(look.verdict), "headline": look.headline, "report": archive.pack(report)}
+        try:
+            with self._transaction() as connection:
+                connection.execute(sql.insert(LOOKS).values(values))
+                rows = [_finding_row(release, look, report, finding) for finding in report.findings]
+                if rows:
+                    connection.execute(sql.insert(FINDINGS), rows)
+                _insert_messages(connection, outgoing)
+                if report.final:
+                    _update(connection, RELEASES, release, state=State.DONE)
+        except IntegrityError as error:
+            raise StoreBusy(f"somebody else looked at release {release[:8]} meanwhile") from error
+        return look
+
+    def looks(self, release: str) -> list[Look]:
+        """The looks at a release, oldest first."""
+        with self._transaction() as connection:
+            rows = connection.execute(sql.select(*(each for each in LOOKS.c if each.name != "report")).where(LOOKS.c.release_id == release))
+            return sorted((_look(row) for row in rows.mappings()), key=lambda look: look.number)
+
+    def report(self, look: str) -> Report:
+        """The report of a look. Raises UsageError if there is no such look."""
+        with self._transaction() as connection:
+            packed = connection.execute(sql.select(LOOKS.c.report).where(LOOKS.c.id == look)).scalar()
+        if packed is None:
+            raise UsageError(f"there is no look {look}")
+        return archive.unpack(bytes(packed))
+
+    def findings(self, release: str) -> list[Found]:
+        """What was found at each look at a release, oldest first."""
+        with self._transaction() as connection:
+            chosen = sql.select(FINDINGS, LOOKS.c.number, LOOKS.c.at).join(LOOKS).where(FINDINGS.c.release_id == release)
+            rows = connection.execute(chosen.order_by(LOOKS.c.number, FINDINGS.c.kpi, FINDINGS.c.id)).mappings().all()
+        return [_found(row) for row in rows]
+
+    def find(self, prefix: str) -> Tracked | Look | Found:
+        """The release, look or finding whose id begins so. Raises UsageError if there is none, or more than one."""
+        if len(prefix) < SHORTEST_PREFIX or set(prefix) - set("0123456789abcdef"):
+            raise UsageError(
+                f"{prefix!r} is no id; write at least {SHORTEST_PREFIX} of its digits (0-9, a-f), as anomaly history shows them"
+            )
+        found: dict[str, Tracked | Look | Found] = {}
+        with self._transaction() as connection:
+            for row in connection.execute(sql.select(RELEASES).where(RELEASES.c.id.startswith(prefix))).mappings():
+                found[row["id"]] = _tracked(row)
+            for row in connection.execute(sql.select(LOOKS).where(LOOKS.c.id.startswith(prefix))).mappings():
+                found[row["id"]] = _look(row)
+            chosen = sql.select(FINDINGS, LOOKS.c.number, LOOKS.c.at).join(LOOKS).where(FINDINGS.c.id.startswith(prefix))
+            for row in connection.execute(chosen.order_by(LOOKS.c.number)).mappings():
+                found[row["id"]] = _found(row)  # the last look holds
+        if len(found) != 1:
+            raise UsageError(f"no release, look or finding has an id like {prefix}" if not found else f"{prefix} is not unique; write more")
+        return next(iter(found.values()))
+
+    # --- messages ---------------------------------------------------------------------------------------------------
+
+    def messages(self, release: str, sink: str | None = None) -> list[Outgoing]:
+        """The messages about a release, oldest first."""
+        wanted = {"release_id": release} | ({} if sink is None else {"sink": sink})
+        with self._transaction() as connection:
+            rows = _of(connection, MESSAGES, **wanted)
+        return [_outgoing(row) for row in sorted(rows, key=lambda row: (row["at"], row["sink"], row["number"]))]
+
+    def post(self, outgoing: Sequence[Outgoing]) -> None:
+        """Add messages about a look that was recorded before."""
+        with self._transaction() as connection:
+            _insert_messages(connection, outgoing)
+
+    def due(self, now: datetime) -> list[Outgoing]:
+        """The messages that are to be sent by `now`, oldest first."""
+        chosen = sql.select(MESSAGES).where(MESSAGES.c.progress == Progress.PENDING, MESSAGES.c.next_try <= now)
+        with self._transaction() as connection:
+            rows = connection.execute(chosen.order_by(MESSAGES.c.at, MESSAGES.c.sink, MESSAGES.c.number)).mappings().all()
+        return [_outgoing(row) for row in rows]
+
+    def settle(self, message: Outgoing) -> None:
+        """Keep what became of a message."""
+        with self._transaction() as connection:
+            values = {"progress": message.progress, "attempts": message.attempts, "next_try": message.next_try, "detail": message.detail}
+            _update(connection, MESSAGES, message.id, **values)
+
+    # --- what people say --------------------------------------------------------------------------------------------
+
+    def acknowledge(self, target: Tracked | Found, *, incident: bool, note: str, at: datetime) -> Ack:
+        """Keep what somebody said of a finding, or of a release and all that was found of it; the last word holds."""
+        release = target.id if isinstance(target, Tracked) else target.release_id
+        ack = Ack(target.id, at, incident, note)
+        with self._transaction() as connection:
+            connection.execute(sql.delete(ACKS).where(ACKS.c.target == ack.target))
+            values = {"target": ack.target, "release_id": release, "at": at, "incident": incident, "note": note}
+            connection.execute(sql.insert(ACKS).values(values))
+        return ack
+
+    def acks(self, release: str) -> list[Ack]:
+        """What was said of a release and its findings, oldest first."""
+        with self._transaction() as connection:
+            rows = _of(connection, ACKS, release_id=release)
+        return [
+            Ack(row["target"], row["at"], row["incident"], row["note"]) for row in sorted(rows, key=lambda row: (row["at"], row["target"]))
+        ]
+
+    def lessons(self, service: str, environment: str, *, before: datetime, warmup: timedelta) -> list[LeftOut]:
+        """What a baseline must not learn from: transitions of earlier releases with their warm-up, and what was called an incident."""
+        out = []
+        for tracked in self.releases(service=service, environment=environment):
+            release = tracked.release
+            if release.started_at >= before:
+                continue
+            name = f"release {release.version}" if release.version else "a release"
+            if (end := min(before, release.finished + warmup)) > release.started_at:
+                out.append(LeftOut(Window(release.started_at, end), name))
+            incidents = {ack.target for ack in self.acks(tracked.id) if ack.incident}
+            for found in self.findings(tracked.id) if incidents else ():
+                began = found.began or release.started_at
+                if found.fails and incidents & {found.id, tracked.id} and began < min(before, found.at):
+                    out.append(LeftOut(Window(began, min(before, found.at)), f"incident of {name}"))
+        return _joined(out)
+
+    def feedback(self) -> tuple[int, int]:
+        """Of how many alarms people said what they were, and how many of these were incidents."""
+        alarms = sql.select(FINDINGS.c.release_id).where(FINDINGS.c.fails)
+        with self._transaction() as connection:
+            said = connection.execute(sql.select(ACKS.c.incident).where(ACKS.c.release_id.in_(alarms))).scalars().all()
+        return len(said), sum(said)
+
+    # --- who works ----------------------------------------------------------------------------------------------------
+
+    def lease(self, name: str, holder: str, *, now: datetime, until: datetime) -> bool:
+        """Whether `holder` has the lease `name` now, until `until`: it was free, expired, or its own."""
+        try:
+            with self._transaction() as connection:
+                mine = sql.or_(LEASES.c.holder == holder, LEASES.c.until <= now)
+                taken = connection.execute(sql.update(LEASES).where(LEASES.c.name == name, mine).values(holder=holder, until=until))
+                if taken.rowcount:
+                    return True
+                if _of(connection, LEASES, name=name):
+                    return False
+                connection.execute(sql.insert(LEASES).values(name=name, holder=holder, until=until))
+        except IntegrityError:  # somebody was faster
+            return False
+        return True
+
+    def let_go(self, name: str, holder: str) -> None:
+        """End a lease, if `holder` has it."""
+        with self._transaction() as connection:
+            connection.execute(sql.delete(LEASES).where(LEASES.c.name == name, LEASES.c.holder == holder))
+
+    def prune(self, before: datetime) -> int:
+        """Forget the releases that started before, but for those under watch or with messages to be sent; how many these were."""
+        waiting = sql.select(MESSAGES.c.release_id).where(MESSAGES.c.progress == Progress.PENDING)
+        old = sql.and_(RELEASES.c.started_at < before, RELEASES.c.state != State.WATCHED, RELEASES.c.id.not_in(waiting))
+        with self._transaction() as connection:
+            return connection.execute(sql.delete(RELEASES).where(old)).rowcount
+
+    # --- below --------------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except IntegrityError:
+            raise
+        except (SQLAlchemyError, OSError) as error:
+            raise self._failure(error) from None
+
+    def _failure(self, error: Exception) -> StoreError:
+        said = error.orig if isinstance(error, DBAPIError) else error
+        text = " ".join(self._redactor.text(str(said)).split())
+        return StoreError(f"the history at {self._redactor.text(self.where)} can't be used: {text}")
+
+    def _opened(self) -> Engine:
+        path = None if self.where == IN_MEMORY or is_url(self.where) else Path(self.where)
+        try:
+            engine = self._engine_of(path)
+            try:
+                _prepare(engine)
+            except DBAPIError as error:
+                engine.dispose()
+                if path is None or not any(word in str(error.orig).lower() for word in DAMAGED):
+                    raise
+                _move_aside(path)
+                engine = self._engine_of(path)
+                _prepare(engine)
+        except ModuleNotFoundError as error:
+            raise StoreError(f"{error.name} is not installed; pip install 'release-anomaly[sql]'") from None
+        except (SQLAlchemyError, OSError, sqlite3.Error) as error:
+            raise self._failure(error) from None
+        return engine
+
+    def _engine_of(self, path: Path | None) -> Engine:
+        if path is None and self.where != IN_MEMORY:
+            return sql.create_engine(_postgresql(self.where, self._redactor), connect_args={"connect_timeout": int(self._busy_s)})
+        if path is not None:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not path.exists():
+                os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        pool = sql.StaticPool if path is None else None
+        target = "sqlite://" if path is None else sql.URL.create("sqlite", database=str(path))
+        engine = sql.create_engine(target, connect_args={"timeout": self._busy_s, "check_same_thread": False}, poolclass=pool)
+        sql.event.listen(engine, "connect", _configure)
+        sql.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+        return engine
+
+
+def look_id(release: str, number: int) -> str:
+    """The id of the n-th look at a release."""
+    return hashlib.sha256(f"{release}/{number}".encode()).hexdigest()[:12]
+
+
+def message_id(release: str, sink: str, number: int) -> str:
+    """The id of the n-th message about a release to a sink: the same when it is decided again after a crash."""
+    return hashlib.sha256(f"{release}/{sink}/{number}".encode()).hexdigest()[:32]
+
+
+def _postgresql(where: str, redactor: Redactor) -> sql.URL:
+    try:
+        url = make_url(where)
+    except ArgumentError:
+        raise StoreError("the store is not a URL; write postgresql://host/name, or the path of a file") from None
+    if url.get_backend_name() != "postgresql":
+        shown = redactor.text(url.drivername)
+        raise StoreError(f"the store's URL starts with {shown}; use postgresql://, or the path of a SQLite file")
+    return url.set(drivername="postgresql+psycopg")
+
+
+def _configure(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # transactions are begun by the engine, as IMMEDIATE
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _prepare(engine: Engine) -> None:
+    """Make or bring up to date the tables. Raises StoreError for a store of a later version."""
+    with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7240815)")  # one at a time makes the tables
+        else:
+            said = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+            if said != "ok":
+                raise DBAPIError("PRAGMA quick_check", None, sqlite3.DatabaseError(f"database disk image is malformed: {said}"))
+        if not sql.inspect(connection).has_table(SCHEMA.name):
+            METADATA.create_all(connection)
+            connection.execute(sql.insert(SCHEMA).values(version=NEWEST))
+            return
+        version = connection.execute(sql.select(SCHEMA.c.version)).scalar_one()
+        if version > NEWEST:
+            raise StoreError(f"the history is of version {version}, this anomaly knows up to {NEWEST}; use a newer one")
+        for migrate in MIGRATIONS[version - 1 :]:
+            migrate(connection)
+        connection.execute(sql.update(SCHEMA).values(version=NEWEST))
+
+
+def _move_aside(path: Path) -> None:
+    """Rename a damaged store and what belongs to it; nothing is deleted."""
+    stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
+    for suffix in ("", "-wal", "-shm"):
+        one = path.with_name(path.name + suffix)
+        if one.exists():
+            one.rename(path.with_name(f"{path.name}.damaged-{stamp}{suffix}"))
+    log.error("the history at %s is damaged; it was moved to %s.damaged-%s, and a new one begun", path, path.name, stamp)
+
+
+def _of(connection: Connection, table: sql.Table, **values: Any) -> Sequence[Row]:
+    return connection.execute(sql.select(table).where(*(table.c[name] == value for name, value in values.items()))).mappings().all()
+
+
+def _update(connection: Connection, table: sql.Table, key: str, **values: Any) -> None:
+    connection.execute(sql.update(table).where(table.c.id == key).values(values))
+
+
+def _extent(release: Release) -> dict[str, Any]:
+    return {"finished_at": release.finished, "stages": [[at.isoformat(), share] for at, share in release.stages]}
+
+
+def _tracked(row: Row | Mapping[str, Any]) -> Tracked:
+    release = Release(
+        started_at=row["started_at"],
+        finished_at=row["finished_at"],
+        service=row["service"],
+        version=row["version"],
+        environment=row["environment"],
+        stages=tuple((datetime.fromisoformat(at), share) for at, share in row["stages"]),
+    )
+    return Tracked(row["id"], release, State(row["state"]), row["origin"], row["checklist"])
+
+
+def _look(row: Row) -> Look:
+    verdict = ReleaseVerdict(row["verdict"])
+    return Look(row["id"], row["release_id"], row["number"], row["at"], row["final"], verdict, row["headline"])
+
+
+def _finding_row(release: str, look: Look, report: Report, finding: Any) -> dict[str, Any]:
+    return {
+        "look_id": look.id, "id": finding_id(report.release, finding), "release_id": release, "kpi": finding.kpi,
+        "segment": dict(finding.segment), "total": finding.total, "verdict": str(finding.verdict), "fails": finding.fails,
+        "effect": finding.effect, "p_value": finding.p_value, "began": finding.onset,
+    }  # fmt: skip
+
+
+def _found(row: Row) -> Found:
+    return Found(
+        row["id"], row["release_id"], row["look_id"], row["at"], row["kpi"], row["segment"], row["total"], Verdict(row["verdict"]),
+        row["fails"], row["effect"], row["p_value"], row["began"],
+    )  # fmt: skip
+
+
+def _insert_messages(connection: Connection, outgoing: Sequence[Outgoing]) -> None:
+    for each in outgoing:
+        counted = sql.select(sql.func.count()).where(MESSAGES.c.release_id == each.release_id, MESSAGES.c.sink == each.sink)
+        values = {
+            "id": each.id, "release_id": each.release_id, "look_id": each.look_id, "sink": each.sink, "action": str(each.action),
+            "number": connection.execute(counted).scalar_one() + 1, "why": str(each.why), "told": dict(each.told), "at": each.at,
+            "progress": str(each.progress), "attempts": each.attempts, "next_try": each.next_try, "detail": each.detail,
+        }  # fmt: skip
+        connection.execute(sql.insert(MESSAGES).values(values))
+
+
+def _outgoing(row: Row) -> Outgoing:
+    return Outgoing(
+        row["id"], row["release_id"], row["look_id"], row["sink"], Action(row["action"]), row["why"], row["at"], row["next_try"],
+        row["told"], Progress(row["progress"]), row["attempts"], row["detail"],
+    )  # fmt: skip
+
+
+def _joined(spans: Sequence[LeftOut]) -> list[LeftOut]:
+    """Spans of one reason that touch are one."""
+    out: list[LeftOut] = []
+    for span in sorted(spans, key=lambda each: (each.reason, each.window.start, each.window.end)):
+        last = out[-1] if out else None
+        if last is not None and last.reason == span.reason and span.window.start <= last.window.end:
+            out[-1] = replace(last, window=Window(last.window.start, max(last.window.end, span.window.end)))
+        else:
+            out.append(span)
+    return sorted(out, key=lambda each: (each.window.start, each.reason))

@@ -1,0 +1,135 @@
+"""The tables of a history, the same on every database, and how an older one becomes the newest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.types import TypeDecorator
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+
+class Moment(TypeDecorator[datetime]):
+    """A time as microseconds since 1970, so that it sorts and has no zone to lose."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:  # noqa: ARG002  SQLAlchemy's signature
+        return None if value is None else (value - EPOCH) // MICROSECOND
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        return None if value is None else EPOCH + value * MICROSECOND
+
+
+def _id(*more: Any, primary_key: bool = False, nullable: bool = False) -> Column[str]:
+    name, *rest = more
+    return Column(name, String(32), *rest, primary_key=primary_key, nullable=nullable)
+
+
+METADATA = MetaData()
+SCHEMA = Table("schema", METADATA, Column("version", Integer, nullable=False))
+RELEASES = Table(
+    "releases",
+    METADATA,
+    _id("id", primary_key=True),
+    Column("service", Text, nullable=False),
+    Column("environment", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("started_at", Moment, nullable=False),
+    Column("finished_at", Moment, nullable=False),
+    Column("stages", JSON, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("origin", Text, nullable=False),
+    Column("checklist", Text, nullable=False),
+    Index("releases_by_start", "service", "environment", "started_at"),
+)
+LOOKS = Table(
+    "looks",
+    METADATA,
+    _id("id", primary_key=True),
+    _id("release_id", ForeignKey("releases.id", ondelete="CASCADE")),
+    Column("number", Integer, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("final", Boolean, nullable=False),
+    Column("verdict", String(16), nullable=False),
+    Column("headline", Text, nullable=False),
+    Column("report", LargeBinary, nullable=False),
+    UniqueConstraint("release_id", "number"),
+)
+FINDINGS = Table(
+    "findings",
+    METADATA,
+    _id("look_id", ForeignKey("looks.id", ondelete="CASCADE"), primary_key=True),
+    _id("id", primary_key=True),
+    _id("release_id", ForeignKey("releases.id", ondelete="CASCADE")),
+    Column("kpi", Text, nullable=False),
+    Column("segment", JSON, nullable=False),
+    Column("total", Boolean, nullable=False),
+    Column("verdict", String(16), nullable=False),
+    Column("fails", Boolean, nullable=False),
+    Column("effect", Float),
+    Column("p_value", Float),
+    Column("began", Moment),
+    Index("findings_by_release", "release_id", "id"),
+)
+MESSAGES = Table(
+    "messages",
+    METADATA,
+    _id("id", primary_key=True),
+    _id("release_id", ForeignKey("releases.id", ondelete="CASCADE")),
+    _id("look_id", ForeignKey("looks.id", ondelete="CASCADE")),
+    Column("number", Integer, nullable=False),  # of the release and sink, so that they stay in order
+    Column("sink", Text, nullable=False),
+    Column("action", String(16), nullable=False),
+    Column("why", String(16), nullable=False),
+    Column("told", JSON, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("progress", String(16), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_try", Moment, nullable=False),
+    Column("detail", Text, nullable=False),
+    UniqueConstraint("release_id", "sink", "number"),
+    Index("messages_by_progress", "progress", "next_try"),
+)
+ACKS = Table(
+    "acks",
+    METADATA,
+    _id("target", primary_key=True),
+    _id("release_id", ForeignKey("releases.id", ondelete="CASCADE")),
+    Column("at", Moment, nullable=False),
+    Column("incident", Boolean, nullable=False),
+    Column("note", Text, nullable=False),
+)
+LEASES = Table(
+    "leases",
+    METADATA,
+    Column("name", String(200), primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("until", Moment, nullable=False),
+)
+
+Migration = Callable[[Connection], None]
+MIGRATIONS: tuple[Migration, ...] = ()  # the n-th makes of version n the version n + 1
+NEWEST = len(MIGRATIONS) + 1
