@@ -12,7 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 from anomaly import registry, strict_yaml, variables
 from anomaly.errors import UsageError
-from anomaly.model import NOT_FOR_CONTROLS, Calendar, Correction, Kpi, KpiKind, LeftOut, SpecialDay, Window, Windows, control_problem
+from anomaly.model import (
+    NOT_FOR_CONTROLS,
+    Calendar,
+    Correction,
+    Kpi,
+    KpiKind,
+    LeftOut,
+    Silence,
+    SpecialDay,
+    Telling,
+    Window,
+    Windows,
+    control_problem,
+)
 from anomaly.registry import COLLECTORS, RELEASES, SINKS, Kind, Origin, Plugin
 from anomaly.settings import did_you_mean
 from anomaly.strict_yaml import Document, KeyPath, Problem, path_text, shown
@@ -40,6 +53,7 @@ class Checklist:
     store: str = field(default="", repr=False)
     heartbeat: str = field(default="", repr=False)
     report_url: str = ""
+    telling: Telling = field(default_factory=Telling)
     windows: Windows = field(default_factory=Windows)
     false_alarms: float = 0.01
     correction: Correction = Correction.HOLM
@@ -152,10 +166,19 @@ class _Loader:
             return Windows()
 
     def check_spans(self, form: ChecklistForm | None) -> None:
-        """Notes spans to leave out that end before they start."""
+        """Notes spans that end before they start, and silences of nothing or of KPIs that are not there."""
         for index, span in enumerate(form.leave_out if form else ()):
             if span.end <= span.start:
                 self.note(("leave_out", index, "end"), "is not after its start")
+        known = [kpi.name for kpi in form.kpis] if form else []
+        for index, silence in enumerate(form.silences if form else ()):
+            if silence.start and silence.end and silence.end <= silence.start:
+                self.note(("silences", index, "end"), "is not after its start")
+            if not silence.model_fields_set - {"reason"}:
+                self.note(("silences", index), "would silence everything for ever; give it a start, an end, special_days, kpis or ids")
+            for name in silence.kpis:
+                if name not in known:
+                    self.note(("silences", index, "kpis"), f"names {shown(name)}, which is no KPI{did_you_mean(name, known)}")
 
     def check_counts(self, places: Mapping[str, Sequence[Place]]) -> None:
         """Refuses more sources or sinks than can be checked in a moment."""
@@ -252,6 +275,7 @@ def _checklist(
         sinks=sinks,
         releases=releases,
         **filled.settings,
+        telling=Telling(form.repeat, tuple(Silence(**dict(silence)) for silence in form.silences)),
         windows=windows,
         kpis=tuple(_kpi(kpi, only_source) for kpi in form.kpis),
         false_alarms=form.false_alarms,

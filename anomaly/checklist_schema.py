@@ -202,6 +202,7 @@ FalseAlarms = Annotated[float, *_checked(_false_alarms, FALSE_ALARMS_SCHEMA)]
 Amount = Annotated[float, *_checked(_amount, {"type": "number", "minimum": 0})]
 Usage = Annotated[float | str, *_checked(_usage, USAGE_SCHEMA)]
 Labels = Annotated[tuple[str, ...], *_checked(_names("label", "country"), NAMES_SCHEMA)]
+Ids = Annotated[tuple[str, ...], *_checked(_names("id", "3f2a91c0"), NAMES_SCHEMA)]
 KpiNames = Annotated[tuple[str, ...], *_checked(_names("KPI", "orders"), NAMES_SCHEMA)]
 Truth = Annotated[bool, *_checked(_truth, {"type": "boolean"})]
 
@@ -312,6 +313,17 @@ class LeaveOutForm(Form):
     reason: Name = Field(default="left out", description="What is said of it.")
 
 
+class SilenceForm(Form):
+    """When nobody is told: all that is given must hold."""
+
+    start: Moment = _optional(None, "With a zone.")
+    end: Moment = _optional(None, "With a zone.")
+    special_days: Truth = _optional(False, "On the special days of the checklist.")  # noqa: FBT003  the value of the key
+    kpis: KpiNames = _optional((), "Only about these KPIs.")
+    ids: Ids = _optional((), "Only about these releases and findings, by their ids or how these begin.")
+    reason: Name = Field(default="silence", description="What is said of it.")
+
+
 class ChecklistForm(Form):
     """KPIs judged the same way before and after a release, in staging and in production."""
 
@@ -329,6 +341,8 @@ class ChecklistForm(Form):
     )
     kpis: list[KpiForm] = Field(min_length=1, description="The numbers that matter.")
     sinks: list[SinkForm] = Field(default=[], description="Who is told.")
+    repeat: PositiveDuration = _optional(None, "Tell of what still fails again after this long. Without it, only when it gets worse.")
+    silences: list[SilenceForm] = Field(default=[], description="When nobody is told.")
     releases: list[ReleasesForm] = Field(default=[], description="Where `anomaly tick` learns of releases.")
     store: Text = _optional("", "Where history is kept: the path of a SQLite file, or a postgresql:// URL; ${NAME} is filled in.")
     heartbeat: Text = _optional("", "The URL that `anomaly tick` asks at its end, for a dead-man's switch; ${NAME} is filled in.")
@@ -380,6 +394,7 @@ def _form_at(path: tuple[str | int, ...]) -> type[Form]:
         "environments": EnvironmentForm,
         "special_days": SpecialDayForm,
         "leave_out": LeaveOutForm,
+        "silences": SilenceForm,
     }
     return forms[path[0]]
 

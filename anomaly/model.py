@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
@@ -304,6 +304,39 @@ class Calendar:
             ZoneInfo(self.timezone)
         except (KeyError, ValueError, OSError):  # not found, not a name, not a zone file
             raise UsageError(f"timezone is {self.timezone!r}; use an IANA name like Europe/Berlin") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """When nobody is told: between `start` and `end`, on `special_days`, of the KPIs or the ids named; all that is given must hold.
+
+    Ids are those of releases and findings, or their beginnings.
+    """
+
+    reason: str = "silence"
+    start: datetime | None = None
+    end: datetime | None = None
+    special_days: bool = False
+    kpis: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()
+
+    def holds(self, now: datetime, *, kpi: str, ids: Iterable[str], special_day: bool) -> bool:
+        """Whether a finding about `kpi` that has `ids` is not told of at `now`."""
+        return (
+            (self.start is None or self.start <= now)
+            and (self.end is None or now < self.end)
+            and (special_day or not self.special_days)
+            and (not self.kpis or kpi in self.kpis)
+            and (not self.ids or any(each.startswith(self.ids) for each in ids))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """How people are told news: again after `repeat` while it lasts (None: never), and not during `silences`."""
+
+    repeat: timedelta | None = None
+    silences: tuple[Silence, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
