@@ -293,7 +293,7 @@ def to_dict(report: Report, *, key: str | None = None, deliveries: Sequence[Rece
     if key is not None:
         data["key"] = key
     if deliveries:
-        data["deliveries"] = [_receipt(receipt) for receipt in deliveries]
+        data["deliveries"] = [receipt_data(receipt) for receipt in deliveries]
     return data
 
 
@@ -386,7 +386,8 @@ def _exposure(seen: Exposure) -> dict[str, Any]:
     }
 
 
-def _receipt(receipt: Receipt) -> dict[str, Any]:
+def receipt_data(receipt: Receipt) -> dict[str, Any]:
+    """What became of a message, as `docs/json.md` describes it."""
     return {"sink": receipt.sink, "delivered": receipt.delivered, "detail": receipt.detail, "attempts": receipt.attempts}
 
 

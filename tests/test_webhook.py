@@ -7,17 +7,19 @@ import random
 import re
 import traceback
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
-from anomaly.contracts import Message, Receipt
+from anomaly.contracts import Action, Message, Receipt
 from anomaly.delivery import Patience, Post, deliver
 from anomaly.errors import RetryableSinkError, SinkError, UsageError
 from anomaly.report import to_dict
-from anomaly.sinks.webhook import WebhookSink, _is_link_local, retry_after
+from anomaly.sinks.webhook import WebhookSink
+from anomaly.web import is_link_local, retry_after
 from tests import reports
 from tests.loopback import Loopback, Reply, answer, drip_after, hang, reset
 
@@ -50,9 +52,18 @@ def test_the_report_is_posted_as_json() -> None:
         receipt = WebhookSink(url=f"{server.origin}/hook?a=b", headers={"X-Tenant": "shop"}).send(MESSAGE)
         sent = server.requests[0]
     assert sent.line == "POST /hook?a=b HTTP/1.1"
-    assert json.loads(sent.body) == to_dict(REPORT, key="4f1c")
+    about = {"action": "inform", "why": "", "look": "", "link": ""}
+    assert json.loads(sent.body) == to_dict(REPORT, key="4f1c") | {"message": about}
     assert (sent.headers["content-type"], sent.headers["x-tenant"]) == ("application/json", "shop")
     assert receipt == Receipt("webhook", delivered=True, detail=f"{server.origin} answered 200")
+
+
+def test_news_is_posted_with_its_action_and_under_an_id_of_its_own() -> None:
+    with Loopback([answer(200)]) as server:
+        WebhookSink(url=server.origin).send(replace(MESSAGE, action=Action.FIRE, id="77ab", why="first", look="3f2a", link="https://r"))
+        sent = server.requests[0]
+    assert json.loads(sent.body)["message"] == {"action": "fire", "why": "first", "look": "3f2a", "link": "https://r"}
+    assert (sent.headers["x-anomaly-action"], sent.headers["idempotency-key"]) == ("fire", "77ab")
 
 
 def test_the_documented_verification_accepts_what_is_sent_and_nothing_else() -> None:
@@ -225,7 +236,7 @@ def test_link_local_addresses_are_refused(url: str) -> None:
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "10.0.0.1", "192.168.1.1", "8.8.8.8", "::1", "fd00::1"])
 def test_private_addresses_are_fine(address: str) -> None:
-    assert not _is_link_local(address)
+    assert not is_link_local(address)
 
 
 @pytest.mark.parametrize(
@@ -238,7 +249,7 @@ def test_private_addresses_are_fine(address: str) -> None:
         ({"url": "https://x:99999/"}, "url is not a URL"),
         ({"url": "https://x", "headers": {"a b": "c"}}, "'a b' is not a header's name"),
         ({"url": "https://x", "headers": {"A": "b\r\nc"}}, "the value of A is empty, or holds a line end"),
-        ({"url": "https://x", "headers": {"content-type": "b"}}, "content-type is set by the webhook itself"),
+        ({"url": "https://x", "headers": {"content-type": "b"}}, "content-type is set by the sink itself"),
         ({"url": "https://x", "timeout": timedelta(0)}, "timeout is 0:00:00"),
         ({"url": "https://x", "secret": ""}, "secret is empty"),
     ],
