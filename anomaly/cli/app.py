@@ -13,6 +13,7 @@ from anomaly.cli.explain import explain
 from anomaly.cli.options import Logs, Verbose
 from anomaly.cli.parity import parity
 from anomaly.cli.session import ExitCode, LogFormat, Session
+from anomaly.cli.sinks import sinks
 from anomaly.cli.start import init, schema
 from anomaly.cli.validate import validate
 
@@ -59,3 +60,4 @@ def anomaly(
 
 for command in (demo, init, validate, check, explain, backtest, parity, schema):
     app.command()(command)
+app.add_typer(sinks)

@@ -1,0 +1,84 @@
+"""`anomaly sinks test`: does a message reach everybody who is to be told?"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from anomaly.checklist import Checklist
+from anomaly.cli.options import ChecklistPath, Environment, Logs, Verbose
+from anomaly.cli.release import opened, right_now
+from anomaly.cli.session import ExitCode, LogFormat, Session
+from anomaly.contracts import Action, Message
+from anomaly.errors import UsageError
+from anomaly.settings import did_you_mean
+
+if TYPE_CHECKING:
+    from anomaly.model import Report
+
+TRIAL = "trial"
+
+sinks = typer.Typer(name="sinks", help="Try the sinks of a checklist.")
+
+
+@sinks.command("test")
+def try_sinks(
+    context: typer.Context,
+    checklist: ChecklistPath,
+    *,
+    environment: Environment = None,
+    only: Annotated[list[str] | None, typer.Option(metavar="TYPE", help="Tell the sinks of this type alone; may be repeated.")] = None,
+    _verbose: Verbose = False,
+    _log_format: Logs = LogFormat.TEXT,
+) -> ExitCode:
+    """Send a trial message to each sink, and say whether it took it.
+
+    The message is marked as a trial, and says nothing about any release. Ends with 5 if a sink could not be told.
+    """
+    from anomaly.delivery import Post, deliver
+    from anomaly.history.records import release_id
+    from anomaly.report import receipt_line
+    from anomaly.watch import PATIENCE, receivers
+
+    session: Session = context.obj
+    asked = opened(checklist, environment, session)
+    types = [sink.type for sink in asked.sinks if sink.type != "console"]
+    for name in only or ():
+        if name not in types:
+            raise UsageError(f"--only {name}: the checklist has no such sink{_known(types)}{did_you_mean(name, types)}")
+    if not types:
+        raise UsageError("the checklist has no sink besides the terminal; list some under sinks")
+    report = made_up(asked, right_now())
+    told = [each for each in receivers(asked) if not only or each.name.partition(" ")[0] in only]
+    message = Message(release_id(report.release), report, Action.TRIAL, id=release_id(report.release))
+    receipts = deliver([Post(each.name, each.sink, message) for each in told], patience=PATIENCE, redact=session.redactor.text)
+    session.show("\n".join(receipt_line(receipt) for receipt in receipts))
+    return ExitCode.PASS if all(receipt.delivered for receipt in receipts) else ExitCode.NOT_TOLD
+
+
+def made_up(checklist: Checklist, now: datetime) -> Report:
+    """A report that judges nothing, about a release that never was."""
+    import pandas as pd
+
+    from anomaly.model import Release, ReleaseVerdict, Report, Window
+
+    release = Release(now, service=checklist.service, version=TRIAL, environment=checklist.environment)
+    step = checklist.windows.step
+    return Report(
+        release=release,
+        verdict=ReleaseVerdict.INCONCLUSIVE,
+        final=False,
+        findings=(),
+        points=pd.DataFrame(),
+        baseline=Window(now - step, now),
+        observation=Window(now, now + step),
+        step=step,
+        false_alarms=checklist.false_alarms,
+        made={TRIAL: "sent by hand to see whether it arrives; nothing was judged"},
+    )
+
+
+def _known(types: list[str]) -> str:
+    return f"; use one of {', '.join(dict.fromkeys(types))}" if types else ""
