@@ -170,7 +170,7 @@ def headline(report: Report) -> str:
 
 def _fail(report: Report) -> str:
     failing = [finding for finding in ordered(report.findings) if finding.fails]
-    others = _unjudged(report)
+    others = [finding for finding in _unjudged(report) if report.final or finding.verdict is not Verdict.INCONCLUSIVE]
     parts = [
         _worst_and_more([finding_line(finding, report.release) for finding in failing]),
         f"{len(others)} could not be judged" if others else "",
@@ -218,7 +218,9 @@ def _inconclusive(report: Report) -> str:
     missing = [finding for finding in ordered(report.findings) if finding.verdict in (Verdict.ERROR, Verdict.NO_DATA)]
     if not report.final and (steps := progress(report.findings)):
         gaps = _worst_and_more([finding_line(finding, report.release) for finding in missing])
-        return f"nothing so far, {steps} ({scope(report.findings)})" + (f"; {gaps}" if gaps else "")
+        back = sum(finding.verdict is Verdict.RECOVERED for finding in report.findings)
+        recovered = f"; {back} recovered" if back else ""
+        return f"nothing so far, {steps} ({scope(report.findings)}){recovered}" + (f"; {gaps}" if gaps else "")
     return _could_not_judge(report)
 
 
@@ -278,7 +280,7 @@ def to_dict(report: Report, *, key: str | None = None, deliveries: Sequence[Rece
         "headline": headline(report),
         "verdict": str(report.verdict),
         "final": report.final,
-        "release": _release(report.release),
+        "release": release_data(report.release),
         "windows": {
             "baseline": _window(report.baseline),
             "observation": _window(report.observation),
@@ -297,7 +299,8 @@ def to_dict(report: Report, *, key: str | None = None, deliveries: Sequence[Rece
     return data
 
 
-def _release(release: Release) -> dict[str, Any]:
+def release_data(release: Release) -> dict[str, Any]:
+    """The release, as `docs/json.md` describes it."""
     return {
         "service": release.service,
         "version": release.version,

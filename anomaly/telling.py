@@ -47,6 +47,9 @@ class Why(StrEnum):
     NOTHING_NEW = "nothing new"
 
 
+NEWS = frozenset({Why.FIRST, Why.ESCALATED, Why.REPEATED, Why.RESOLVED, Why.ABORTED, Why.ENDED, Why.SILENCED})
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What to tell one sink (`action`; None: nothing) and why.

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from anomaly.checklist import Checklist
 from anomaly.contracts import Action, Collected, Message, Receipt, Sink
 from anomaly.delivery import Patience, Post, deliver
-from anomaly.history.records import SHORT, Look, Outgoing, Progress, Tracked
+from anomaly.history.records import SHORT, Look, Outgoing, Progress, State, Tracked
 from anomaly.history.store import Store, look_id, message_id
-from anomaly.model import Calendar, Release, Report, Silence
+from anomaly.model import Calendar, Release, ReleaseVerdict, Report, Silence
 from anomaly.pipeline import Progress as Bar
 from anomaly.pipeline import check_release
 from anomaly.telling import Decision, Why, decide, last_word, mirrored
@@ -108,6 +108,39 @@ def look(
             outgoing.append(_outgoing(tracked, look_id(tracked.id, looks_before + 1), receiver, decision, len(before) + 1, now))
     kept = store.record(tracked.id, report, outgoing, at=now, after=looks_before)
     return Looked(tracked, kept, report, tuple(outgoing))
+
+
+def stay(
+    checklist: Checklist,
+    tracked: Tracked,
+    store: Store,
+    told: Sequence[Receiver],
+    *,
+    clock: Callable[[], datetime],
+    sleep: Callable[[float], None] = time.sleep,
+    saved: bool = True,
+    redact: Callable[[str], str] | None = None,
+) -> Iterator[tuple[Looked, tuple[Receipt, ...]]]:
+    """Look whenever a step has settled, until a KPI fails or the watch is over; each look, with what became of the messages.
+
+    A release that somebody else aborts meanwhile is looked at no more.
+    """
+    while True:
+        looked = look(checklist, tracked, store, told, now=clock())
+        receipts = tell(checklist, store, told, now=clock(), saved=saved, redact=redact, sleep=sleep)
+        yield looked, receipts
+        if looked.report.final or looked.report.verdict is ReleaseVerdict.FAIL:
+            return
+        now = clock()
+        sleep(max(0.0, (next_look(checklist, now) - now).total_seconds()))
+        if not any(each.id == tracked.id and each.state is State.WATCHED for each in store.releases()):
+            return
+
+
+def next_look(checklist: Checklist, now: datetime) -> datetime:
+    """When the step that lasts now will have settled."""
+    step, lag = checklist.windows.step.total_seconds(), checklist.windows.lag
+    return datetime.fromtimestamp(((now - lag).timestamp() // step + 1) * step, UTC) + lag
 
 
 def withdraw(tracked: Tracked, store: Store, told: Sequence[Receiver], *, now: datetime) -> None:

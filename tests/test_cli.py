@@ -26,7 +26,11 @@ SAMPLE = ROOT / "sample_data"
 HEALTHY, CREDENTIAL = SAMPLE / "healthy" / "checklist.yaml", SAMPLE / "credential" / "checklist.yaml"
 RELEASED = ("--released-at", "2025-06-03T09:00:00Z", "--finished-at", "2025-06-03T09:10:00Z")
 QUICK = (*RELEASED, "--only", "request errors")  # one KPI of seven, where the others add nothing but time
-COMMANDS = ("demo", "init", "validate", "check", "explain", "backtest", "parity", "schema", "sinks test")
+COMMANDS = (
+    "demo", "init", "validate", "check", "watch", "tick", "history", "show", "ack", "prune", "explain", "backtest", "parity", "schema",
+    "release start", "release finish", "release abort", "release add", "release list",
+    "sinks test",
+)  # fmt: skip
 NOW = datetime(2025, 6, 3, 16, tzinfo=UTC)
 
 

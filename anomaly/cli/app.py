@@ -10,12 +10,16 @@ from anomaly.cli.backtest import backtest
 from anomaly.cli.check import check
 from anomaly.cli.demo import demo
 from anomaly.cli.explain import explain
+from anomaly.cli.history import ack, history, prune, show
 from anomaly.cli.options import Logs, Verbose
 from anomaly.cli.parity import parity
+from anomaly.cli.releases import app as release_app
 from anomaly.cli.session import ExitCode, LogFormat, Session
 from anomaly.cli.sinks import sinks
 from anomaly.cli.start import init, schema
+from anomaly.cli.tick import tick
 from anomaly.cli.validate import validate
+from anomaly.cli.watch import watch
 
 EXIT_CODES = """\b
 Exit codes:
@@ -58,6 +62,7 @@ def anomaly(
     return ExitCode.USAGE
 
 
-for command in (demo, init, validate, check, explain, backtest, parity, schema):
+for command in (demo, init, validate, check, watch, tick, history, show, ack, prune, explain, backtest, parity, schema):
     app.command()(command)
 app.add_typer(sinks)
+app.add_typer(release_app, name="release")

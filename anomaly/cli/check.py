@@ -68,7 +68,7 @@ def check(
     session.known = _exit_code(report, ())
     receipts: Sequence[Receipt] = ()
     try:
-        _show(report, output, session)
+        show(report, output, session)
     finally:  # that nobody reads the answer here is no reason to tell nobody
         receipts = _deliver(report, sinks, session)
     session.known = _exit_code(report, receipts)
@@ -95,7 +95,8 @@ def _save(case: Case, path: Path) -> UsageError | None:
     return None
 
 
-def _show(report: Report, output: Output, session: Session) -> None:
+def show(report: Report, output: Output, session: Session) -> None:
+    """Write the answer to stdout. Raises OutputError."""
     if output is Output.JSON:
         session.show(json.dumps(report.to_dict(), indent=2, allow_nan=False))
         return

@@ -43,3 +43,15 @@ Until = Annotated[str | None, typer.Option(metavar="T", help="End the watch here
 From = Annotated[Path | None, typer.Option("--from", metavar="FILE", help="Judge the data that --save kept; no source is asked.")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say more on stderr; with a traceback if anomaly fails.")]
 Logs = Annotated[LogFormat, typer.Option("--log-format", callback=_log_format, is_eager=True, help="How log lines on stderr are written.")]
+StoreAt = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="WHERE",
+        envvar="ANOMALY_STORE",
+        help="The history: a file, or a postgresql:// URL. Default: the checklist's store.",
+    ),
+]
+OfChecklist = Annotated[
+    Path | None, typer.Option("--checklist", metavar="FILE", help="The history that this checklist names, and its service.")
+]

@@ -24,6 +24,9 @@ class JsonSink:
 
     outside: ClassVar[frozenset[str]] = frozenset({"stream"})
 
+    every_look: ClassVar[bool] = True
+    dedupes: ClassVar[bool] = True
+
     def __init__(self, *, path: Path | None = None, stream: TextIO | None = None) -> None:
         self._path = None if path == STANDARD_OUTPUT else path
         self._stream = stream

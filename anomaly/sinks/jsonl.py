@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 from pathlib import Path
+from typing import ClassVar
 
 from anomaly.contracts import Message, Receipt
 from anomaly.errors import SinkError
@@ -17,6 +18,8 @@ class JsonlSink:
 
     A message that is sent again is appended again under the same `key`: the last line of a key is what holds.
     """
+
+    every_look: ClassVar[bool] = True
 
     def __init__(self, *, path: Path) -> None:
         self._path = path

@@ -1,0 +1,210 @@
+"""`anomaly history`, `show`, `ack` and `prune`: what is known of the past, and what people say of it."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from anomaly.cli.check import show as show_report
+from anomaly.cli.options import Environment, OfChecklist, Output, StoreAt
+from anomaly.cli.session import ExitCode, Session
+from anomaly.cli.storing import history as opened_history
+from anomaly.cli.storing import named
+from anomaly.errors import UsageError
+
+if TYPE_CHECKING:
+    from anomaly.history.records import Found, Look, Tracked
+    from anomaly.history.store import Store
+
+Id = Annotated[str, typer.Argument(metavar="ID", help="Of a release, look or finding, or how it begins.")]
+MOST = 50  # releases that are listed
+
+
+def history(
+    context: typer.Context,
+    release: Annotated[str | None, typer.Argument(metavar="[RELEASE]", help="The id of one release, or how it begins.")] = None,
+    *,
+    service: Annotated[str, typer.Option(metavar="NAME", help="Only of this service.")] = "",
+    environment: Environment = None,
+    checklist: OfChecklist = None,
+    store: StoreAt = None,
+    output: Annotated[Output, typer.Option(help="json is for machines.")] = Output.TABLE,
+) -> ExitCode:
+    """Releases and how they were judged; of one release its looks, findings, and who was told."""
+    session: Session = context.obj
+    asked = named(checklist, environment, session)
+    place = asked.environment if asked is not None else environment
+    wanted = service or (asked.service if asked is not None else "")
+    from anomaly.cli.history_table import one, several
+
+    with opened_history(store, asked, session) as kept:
+        if release is not None:
+            story = _story(kept, _release_of(kept, kept.find(release)))
+            session.show(json.dumps(story, indent=2) if output is Output.JSON else one(story))
+            return ExitCode.PASS
+        stories = [_summary(kept, each) for each in kept.releases(service=wanted or None, environment=place or None)[::-1]]
+        judged, incidents = kept.feedback()
+    feedback = {"judged": judged, "incidents": incidents}
+    if output is Output.JSON:
+        session.show(json.dumps({"releases": stories, "feedback": feedback}, indent=2))
+    else:
+        session.show(several(stories[:MOST], feedback, more=max(0, len(stories) - MOST)))
+    return ExitCode.PASS
+
+
+def show(
+    context: typer.Context,
+    name: Id,
+    *,
+    environment: Environment = None,
+    checklist: OfChecklist = None,
+    store: StoreAt = None,
+    output: Annotated[Output, typer.Option(help="json is for machines.")] = Output.TABLE,
+) -> ExitCode:
+    """Show a kept report again: that of a look, or the last one of a release or finding."""
+    session: Session = context.obj
+    with opened_history(store, named(checklist, environment, session), session) as kept:
+        found = kept.find(name)
+        look = _look_of(kept, found)
+        report = kept.report(look)
+    from anomaly.history.records import Found, finding_id
+
+    if isinstance(found, Found) and output is Output.TABLE:
+        from anomaly.cli.explanation import explanation
+
+        session.show("\n\n".join(explanation(each, report) for each in report.findings if finding_id(report.release, each) == found.id))
+        return ExitCode.PASS
+    show_report(report, output, session)
+    return ExitCode.PASS
+
+
+def ack(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="ID", help="Of a release or finding, or how it begins.")],
+    *,
+    not_an_incident: Annotated[bool, typer.Option("--not-an-incident", help="It was a false alarm.")] = False,
+    note: Annotated[str, typer.Option(metavar="TEXT", help="What is to be remembered.")] = "",
+    environment: Environment = None,
+    checklist: OfChecklist = None,
+    store: StoreAt = None,
+) -> ExitCode:
+    """Say that somebody knows: it is told again only when it grows.
+
+    What was an incident teaches no later baseline.
+    """
+    session: Session = context.obj
+    from anomaly.history.records import Look
+
+    with opened_history(store, named(checklist, environment, session), session) as kept:
+        found = kept.find(name)
+        if isinstance(found, Look):
+            raise UsageError(f"{name} is a look; acknowledge its release {found.release_id[:8]}, or one of its findings")
+        kept.acknowledge(found, incident=not not_an_incident, note=note, at=datetime.now(UTC))
+        judged, incidents = kept.feedback()
+    what = "a false alarm" if not_an_incident else "an incident"
+    session.show(f"acknowledged as {what}: {_called(found)}")
+    from anomaly.cli.history_table import feedback_line
+
+    session.show(feedback_line({"judged": judged, "incidents": incidents}))
+    return ExitCode.PASS
+
+
+def prune(
+    context: typer.Context,
+    *,
+    older_than: Annotated[str, typer.Option(metavar="DURATION", help="Such as 90d.")],
+    environment: Environment = None,
+    checklist: OfChecklist = None,
+    store: StoreAt = None,
+) -> ExitCode:
+    """Forget releases that began longer ago. What is under watch, or still to be told, stays."""
+    session: Session = context.obj
+    from anomaly.times import parse_duration
+
+    try:
+        age = parse_duration(older_than)
+    except UsageError as error:
+        raise UsageError(f"--older-than: {error}") from None
+    with opened_history(store, named(checklist, environment, session), session) as kept:
+        count = kept.prune(datetime.now(UTC) - age)
+    session.show(f"forgot {count} release{'' if count == 1 else 's'}")
+    return ExitCode.PASS
+
+
+def _release_of(kept: Store, found: Tracked | Look | Found) -> Tracked:
+    from anomaly.history.records import Tracked
+
+    if isinstance(found, Tracked):
+        return found
+    return next(each for each in kept.releases() if each.id == found.release_id)
+
+
+def _look_of(kept: Store, found: Tracked | Look | Found) -> str:
+    from anomaly.history.records import Found, Look
+
+    if isinstance(found, Look):
+        return found.id
+    if isinstance(found, Found):
+        return found.look_id
+    looks = kept.looks(found.id)
+    if not looks:
+        raise UsageError(f"release {found.id[:8]} was not judged yet")
+    return looks[-1].id
+
+
+def _called(found: Tracked | Found) -> str:
+    from anomaly.history.records import Found
+    from anomaly.notice import release_words
+    from anomaly.report import TOTAL, segment_words
+    from anomaly.wording import plain
+
+    if isinstance(found, Found):
+        part = TOTAL if found.total else segment_words(found.segment)
+        return plain(found.kpi, 60) + (f" ({part})" if part else "")
+    return release_words(found.release)
+
+
+def _summary(kept: Store, tracked: Tracked) -> dict[str, Any]:
+    """A release in short, as JSON-able data."""
+    from anomaly.report import release_data
+
+    looks = kept.looks(tracked.id)
+    return {
+        "id": tracked.id,
+        **release_data(tracked.release),
+        "state": str(tracked.state),
+        "origin": tracked.origin,
+        "looks": len(looks),
+        "verdict": str(looks[-1].verdict) if looks else None,
+        "final": looks[-1].final if looks else False,
+        "headline": looks[-1].headline if looks else "",
+        "acknowledged": [{"target": ack.target, "incident": ack.incident, "note": ack.note} for ack in kept.acks(tracked.id)],
+    }
+
+
+def _story(kept: Store, tracked: Tracked) -> dict[str, Any]:
+    """All that is known of a release, as JSON-able data."""
+    from anomaly.wording import stamp
+
+    looks = kept.looks(tracked.id)
+    last = {found.id: found for found in kept.findings(tracked.id)}
+    return _summary(kept, tracked) | {
+        "looked": [
+            {"id": look.id, "at": stamp(look.at), "verdict": str(look.verdict), "final": look.final, "headline": look.headline}
+            for look in looks
+        ],
+        "findings": [
+            {"id": found.id, "name": _called(found), "verdict": str(found.verdict), "fails": found.fails, "effect": found.effect}
+            for found in last.values()
+        ],
+        "messages": [
+            {
+                "at": stamp(each.at), "sink": each.sink, "action": str(each.action), "why": each.why, "progress": str(each.progress),
+                "attempts": each.attempts, "detail": each.detail,
+            }
+            for each in kept.messages(tracked.id)
+        ],
+    }  # fmt: skip

@@ -1,0 +1,220 @@
+"""`anomaly release`: say what is released, and read what is known of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from anomaly.checklist import Checklist
+from anomaly.cli.options import Environment, OfChecklist, Output, Stages, StoreAt
+from anomaly.cli.release import Words, past, release_of, right_now
+from anomaly.cli.session import ExitCode, Session
+from anomaly.cli.storing import history, named
+from anomaly.errors import UsageError
+from anomaly.model import Release
+
+if TYPE_CHECKING:
+    from anomaly.history.records import Tracked
+    from anomaly.history.store import Store
+
+app = typer.Typer(help="Say what is released, and read what is known of it.", no_args_is_help=True, rich_markup_mode=None)
+
+At = Annotated[str, typer.Option("--at", metavar="T", help="When: ISO-8601 with a zone, -2h, or now.")]
+Service = Annotated[str, typer.Option(metavar="NAME", help="What is released. Default: the checklist's service.")]
+VersionName = Annotated[str, typer.Option("--release", metavar="VERSION", help="What it is called.")]
+
+
+@dataclass(frozen=True, slots=True)
+class _Meant:
+    """What the options say."""
+
+    checklist: Checklist | None
+    service: str
+    environment: str
+
+    @classmethod
+    def of(cls, checklist: Path | None, service: str, environment: str | None, session: Session) -> _Meant:
+        asked = named(checklist, environment, session)
+        meant = service or (asked.service if asked is not None else "")
+        if not meant:
+            raise UsageError("of which service? name it by --service, or by --checklist FILE")
+        return cls(asked, meant, asked.environment if asked is not None else environment or "")
+
+
+@app.command()
+def start(
+    context: typer.Context,
+    *,
+    release: VersionName,
+    at: At = "now",
+    stage: Stages = None,
+    service: Service = "",
+    environment: Environment = None,
+    checklist: OfChecklist = None,
+    store: StoreAt = None,
+) -> ExitCode:
+    """A release begins, or one of its stages: tick watches it from now on.
+
+    Saying it again changes nothing, but for new stages.
+    """
+    session: Session = context.obj
+    meant = _Meant.of(checklist, service, environment, session)
+    made = _release(meant, Words(at, None, release, None, stage or ()))
+    with history(store, meant.checklist, session) as kept:
+        known = [each.id for each in kept.releases(service=meant.service, environment=meant.environment)]
+        tracked = kept.track(_staged(kept, made), origin="command", checklist=str(checklist or ""))
+        session.show(f"{'already known' if tracked.id in known else 'watched from now on'}: {_line(tracked)}")
+    return ExitCode.PASS
+
+
+@app.command()
+def finish(
+    context: typer.Context,
+    *,
+    release: VersionName = "",
+    at: At = "now",
+    service: Service = "",
+    environment: Environment = None,
+    checklist: OfChecklist = None,
+    store: StoreAt = None,
+) -> ExitCode:
+    """A release has reached all users. Default: the newest one."""
+    session: Session = context.obj
+    meant = _Meant.of(checklist, service, environment, session)
+    end = past("--at", at, right_now())
+    with history(store, meant.checklist, session) as kept:
+        tracked = _known(kept, meant, release)
+        if end < tracked.release.started_at:
+            raise UsageError(f"--at {at} is before the release began at {tracked.release.started_at.isoformat()}")
+        kept.change(tracked.id, finished_at=end)
+        session.show(f"finished: {_line(replace(tracked, release=replace(tracked.release, finished_at=end)))}")
+    return ExitCode.PASS
+
+
+@app.command()
+def abort(
+    context: typer.Context,
+    *,
+    release: VersionName = "",
+    service: Service = "",
+    environment: Environment = None,
+    checklist: OfChecklist = None,
+    store: StoreAt = None,
+) -> ExitCode:
+    """A release was rolled back: its watch ends. Default: the newest one."""
+    session: Session = context.obj
+    meant = _Meant.of(checklist, service, environment, session)
+    from anomaly.history.records import State
+
+    with history(store, meant.checklist, session) as kept:
+        tracked = _known(kept, meant, release)
+        kept.change(tracked.id, state=State.ABORTED)
+        session.show(f"aborted: {_line(tracked)}")
+    return ExitCode.PASS
+
+
+@app.command()
+def add(
+    context: typer.Context,
+    *,
+    release: VersionName,
+    at: Annotated[str, typer.Option("--at", metavar="T", help="When it began: ISO-8601 with a zone, or -2d.")],
+    finished_at: Annotated[str | None, typer.Option(metavar="T", help="When it had reached all users. Default: at once.")] = None,
+    stage: Stages = None,
+    service: Service = "",
+    environment: Environment = None,
+    checklist: OfChecklist = None,
+    store: StoreAt = None,
+) -> ExitCode:
+    """A release of the past, so that nothing is learned from its transition; it is not watched."""
+    session: Session = context.obj
+    meant = _Meant.of(checklist, service, environment, session)
+    made = _release(meant, Words(at, finished_at, release, None, stage or ()))
+    from anomaly.history.records import State
+
+    with history(store, meant.checklist, session) as kept:
+        tracked = kept.track(made, origin="command", checklist=str(checklist or ""))
+        kept.change(tracked.id, state=State.DONE)
+        session.show(f"known: {_line(tracked)}")
+    return ExitCode.PASS
+
+
+@app.command("list")
+def list_releases(
+    context: typer.Context,
+    *,
+    service: Annotated[str, typer.Option(metavar="NAME", help="Only of this service.")] = "",
+    environment: Environment = None,
+    checklist: OfChecklist = None,
+    store: StoreAt = None,
+    output: Annotated[Output, typer.Option(help="json is for machines.")] = Output.TABLE,
+) -> ExitCode:
+    """The releases that are known, newest first."""
+    session: Session = context.obj
+    asked = named(checklist, environment, session)
+    wanted = service or (asked.service if asked is not None else "")
+    place = asked.environment if asked is not None else environment
+    with history(store, asked, session) as kept:
+        known = kept.releases(service=wanted or None, environment=place or None)[::-1]
+    if output is Output.JSON:
+        session.show(json.dumps([_data(each) for each in known], indent=2))
+    else:
+        session.show("\n".join(_line(each) for each in known) or "no releases are known")
+    return ExitCode.PASS
+
+
+def _release(meant: _Meant, words: Words) -> Release:
+    if not words.version.strip():
+        raise UsageError("--release is empty; say what is released")
+    found = release_of(meant.checklist or _nothing(), words, right_now())
+    return replace(found, service=meant.service, environment=meant.environment)
+
+
+def _nothing() -> Checklist:
+    return Checklist(service="", sources={}, kpis=())
+
+
+def _staged(kept: Store, made: Release) -> Release:
+    """The release with the stages that are known of it before its new ones."""
+    for each in kept.releases(service=made.service, environment=made.environment)[::-1]:
+        known = each.release
+        if known.version == made.version and made.stages:
+            new = [stage for stage in made.stages if not known.stages or stage[0] > known.stages[-1][0]]
+            return Release(
+                known.started_at, service=made.service, version=made.version, environment=made.environment, stages=(*known.stages, *new)
+            )
+    return made
+
+
+def _known(kept: Store, meant: _Meant, version: str) -> Tracked:
+    known = kept.releases(service=meant.service, environment=meant.environment)
+    found = [each for each in known if not version or each.release.version == version]
+    if not found:
+        where = f"{meant.service} in {meant.environment}" if meant.environment else meant.service
+        has = ", ".join(dict.fromkeys(each.release.version for each in known[-5:])) or "none"
+        raise UsageError(f"no release {version} of {where} is known; known are: {has}".replace("  ", " "))
+    return found[-1]
+
+
+def _line(tracked: Tracked) -> str:
+    """`3f2a91c0  shop 2.3.1 in production, began 2025-06-03 10:00Z, watched (command)`."""
+    from anomaly.notice import release_words
+    from anomaly.wording import clock, percent
+
+    release = tracked.release
+    parts = [f"began {clock(release.started_at, None)}Z"]
+    if release.stages:
+        parts.append(f"at {percent(release.stages[-1][1])} of users since {clock(release.stages[-1][0], release.started_at.date())}Z")
+    elif release.finished > release.started_at:
+        parts.append(f"finished {clock(release.finished, release.started_at.date())}Z")
+    return f"{tracked.id[:8]}  {release_words(release)}, {', '.join(parts)}, {tracked.state} ({tracked.origin})"
+
+
+def _data(tracked: Tracked) -> dict[str, Any]:
+    from anomaly.report import release_data
+
+    return {"id": tracked.id, "state": str(tracked.state), "origin": tracked.origin, **release_data(tracked.release)}

@@ -1,0 +1,150 @@
+"""`anomaly tick`: one step of the unattended watch."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from anomaly.checklist import Checklist
+from anomaly.cli.options import ChecklistPath, Environment, Logs, Output, StoreAt, Verbose
+from anomaly.cli.release import opened
+from anomaly.cli.session import ExitCode, LogFormat, Session, log
+from anomaly.cli.storing import history_or_none
+from anomaly.errors import SinkError, StoreBusy
+from anomaly.wording import plain
+
+if TYPE_CHECKING:
+    from anomaly.tick import Ticked
+    from anomaly.watch import Looked
+
+LONGEST_PROBLEM = 500  # characters
+
+
+def tick(
+    context: typer.Context,
+    checklist: ChecklistPath,
+    *,
+    environment: Environment = None,
+    store: StoreAt = None,
+    heartbeat: Annotated[
+        str | None, typer.Option(metavar="URL", help="Ask this URL at the end, for a dead-man's switch. Default: that of the checklist.")
+    ] = None,
+    output: Annotated[Output, typer.Option(help="json is for machines, and quiet on stderr.")] = Output.TABLE,
+    _verbose: Verbose = False,
+    _log_format: Logs = LogFormat.TEXT,
+) -> ExitCode:
+    """One step for cron: find releases, judge those under watch, tell what is new.
+
+    Safe to run at any time and at many places: one works, the others say busy.
+    """
+    session: Session = context.obj
+    session.quiet = output is Output.JSON
+    asked = opened(checklist, environment, session)
+    from anomaly import registry
+    from anomaly.tick import Ticked
+    from anomaly.tick import tick as step
+    from anomaly.watch import receivers
+    from anomaly.web import Endpoint
+
+    url = heartbeat or asked.heartbeat
+    switch = Endpoint(url, setting="heartbeat") if url else None
+    told = receivers(asked)
+    sources = [(plugin.type, registry.release_source(plugin)) for plugin in asked.releases]
+    with history_or_none(store, asked, session) as (kept, saved):
+        holder = f"{socket.gethostname()}/{os.getpid()}/{datetime.now(UTC).timestamp()}"
+        try:
+            done = step(
+                asked,
+                kept,
+                told if saved else [each for each in told if each.dedupes],
+                holder=holder,
+                clock=lambda: datetime.now(UTC),
+                sources=sources,
+                saved=saved,
+                redact=session.redactor.text,
+            )
+        except StoreBusy as error:
+            log.info("%s", error)
+            done = Ticked(busy=True)
+    session.known = _exit_code(done, saved=saved)
+    for problem in done.problems:
+        log.error("%s", plain(session.redactor.text(problem), LONGEST_PROBLEM))
+    for receipt in done.receipts:
+        from anomaly.report import receipt_line
+
+        (log.info if receipt.delivered else log.error)("sink %s", receipt_line(receipt))
+    session.show(json.dumps(_data(done), indent=2) if output is Output.JSON else _lines(done, asked))
+    if switch and not done.problems:
+        try:
+            switch.ask("GET")
+        except SinkError as error:
+            log.warning("the heartbeat was not heard: %s", error)
+    return session.known
+
+
+def _lines(done: Ticked, checklist: Checklist) -> str:
+    if done.busy:
+        return "busy: another process is at it"
+    if not done.looked:
+        return f"nothing to look at of {checklist.service}" + (f" in {checklist.environment}" if checklist.environment else "")
+    return "\n".join(_line(each) for each in done.looked)
+
+
+def _line(looked: Looked) -> str:
+    """`shop 2.3.1 in production, look 4: FAIL  errors +50 % …; told slack (first)`."""
+    from anomaly.notice import release_words
+    from anomaly.telling import NEWS
+
+    news = ", ".join(f"{each.sink} ({each.why})" for each in looked.outgoing if each.why in NEWS)
+    line = f"{release_words(looked.report.release)}, look {looked.look.number}: {looked.look.headline}"
+    return line + (f"; to tell: {news}" if news else "")
+
+
+def _data(done: Ticked) -> dict[str, Any]:
+    from anomaly.report import receipt_data
+
+    return {
+        "busy": done.busy,
+        "problems": list(done.problems),
+        "looks": [
+            {
+                "release": each.tracked.id,
+                "look": each.look.id,
+                "number": each.look.number,
+                "verdict": str(each.look.verdict),
+                "final": each.look.final,
+                "headline": each.look.headline,
+                "messages": [
+                    {"id": message.id, "sink": message.sink, "action": str(message.action), "why": message.why} for message in each.outgoing
+                ],
+            }
+            for each in done.looked
+        ],
+        "deliveries": [receipt_data(receipt) for receipt in done.receipts],
+    }
+
+
+def _exit_code(done: Ticked, *, saved: bool) -> ExitCode:
+    """The worst of the looks; one that only came too early to say anything is no trouble."""
+    from anomaly.decision import exit_code
+
+    codes = {ExitCode(exit_code(each.report)) for each in done.looked if each.report.final or _is_trouble(each)}
+    if done.problems or not saved:
+        codes.add(ExitCode.FAILED)
+    if not all(receipt.delivered for receipt in done.receipts):
+        codes.add(ExitCode.NOT_TOLD)
+    worst = (ExitCode.FAILED, ExitCode.REGRESSED, ExitCode.UNDECIDED, ExitCode.NOT_TOLD)
+    return next((code for code in worst if code in codes), ExitCode.PASS)
+
+
+def _is_trouble(looked: Looked) -> bool:
+    """Whether an early look says more than that it is early."""
+    from anomaly.model import ReleaseVerdict, Verdict
+
+    missing = any(finding.is_open and finding.verdict in (Verdict.ERROR, Verdict.NO_DATA) for finding in looked.report.findings)
+    return looked.report.verdict is ReleaseVerdict.FAIL or missing
