@@ -57,6 +57,9 @@ SINKS = Kind(
         "console": "anomaly.sinks.console:ConsoleSink",
         "json": "anomaly.sinks.json_file:JsonSink",
         "jsonl": "anomaly.sinks.jsonl:JsonlSink",
+        "junit": "anomaly.sinks.junit:JunitSink",
+        "pushgateway": "anomaly.sinks.pushgateway:PushgatewaySink",
+        "textfile": "anomaly.sinks.textfile:TextfileSink",
         "webhook": "anomaly.sinks.webhook:WebhookSink",
     },
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import Samples, Server, prometheus, victoria_metrics
+from tests.servers import Samples, Server, prometheus, pushgateway, victoria_metrics
 
 LOOPBACK = ["127.0.0.0/8", "::1"]
 OPENS_SOCKETS = frozenset({"loopback", "httpserver", "make_httpserver"})  # fixtures
@@ -44,6 +44,13 @@ def start_victoria_metrics(loopback: None, tmp_path: Path) -> Iterator[StartServ
     """Starts a VictoriaMetrics with the given history; it ends with the test."""
     with ExitStack() as running:
         yield lambda samples: running.enter_context(victoria_metrics(_folder(tmp_path, "victoria-metrics"), samples))
+
+
+@pytest.fixture(scope="session")
+def gateway(loopback: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A Pushgateway for all tests: each pushes under a job of its own."""
+    with pushgateway(tmp_path_factory.mktemp("pushgateway")) as server:
+        yield server
 
 
 def _folder(parent: Path, name: str) -> Path:

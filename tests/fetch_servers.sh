@@ -11,6 +11,7 @@ state=$tools/apt
 sandbox=APT::Sandbox::User=$(id -un) # root would change to a user who may not write here
 
 wanted='prometheus:prometheus promtool:prometheus victoria-metrics:victoria-metrics' # command:package
+wanted="$wanted prometheus-pushgateway:prometheus-pushgateway"
 
 has() {
     command -v "$1" >/dev/null 2>&1 || [ -x "$bin/$1" ]

@@ -91,6 +91,14 @@ def victoria_metrics(folder: Path, samples: Samples) -> Iterator[Server]:
         yield server
 
 
+@contextmanager
+def pushgateway(folder: Path) -> Iterator[Server]:
+    """A Pushgateway that keeps what it is told in memory. Its log is in `folder`."""
+    command: list[str | Path] = [need("prometheus-pushgateway"), "--persistence.file=", "--log.level=warn"]
+    with _running("pushgateway", command, "--web.listen-address=", "/-/ready", folder) as server:
+        yield server
+
+
 def _create_blocks(history: Path, samples: Samples, data: Path) -> None:
     history.write_text(_lines(samples, per_second=1) + "# EOF\n")
     create = ["tsdb", "create-blocks-from", "--max-block-duration=384h", "openmetrics", str(history), str(data)]

@@ -372,7 +372,7 @@ def test_every_column_of_the_frame_sorts_and_keeps_its_type(told: Report) -> Non
 
 
 def test_a_report_can_be_told_without_numerics() -> None:
-    sinks = "anomaly.sinks.console, anomaly.sinks.json_file, anomaly.sinks.jsonl, anomaly.sinks.webhook"
+    sinks = "anomaly.sinks.console, anomaly.sinks.json_file, anomaly.sinks.jsonl, anomaly.sinks.junit, anomaly.sinks.webhook"
     found = "{'numpy', 'pandas', 'scipy'} & set(sys.modules)"
     code = f"import sys, anomaly.report, anomaly.delivery, {sinks}; sys.exit(', '.join({found}) or 0)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -23,6 +23,9 @@ SETTINGS: dict[str, Callable[[str], dict[str, Any]]] = {
     "console": lambda _origin: {},
     "json": lambda _origin: {"path": "report.json"},
     "jsonl": lambda _origin: {"path": "reports.jsonl"},
+    "junit": lambda _origin: {"path": "report.xml"},
+    "pushgateway": lambda origin: {"url": origin, "username": "shop", "password": SECRET},
+    "textfile": lambda _origin: {"path": "anomaly.prom"},
     "webhook": lambda origin: {"url": f"{origin}/{SECRET}?token={SECRET}", "secret": SECRET, "headers": {"X-Key": SECRET}},
 }
 REPORTS = {name: getattr(reports, name) for name in ("failing", "messy", "passing", "early", "dead_source")}

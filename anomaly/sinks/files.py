@@ -1,0 +1,35 @@
+"""A file that mirrors the last report: replaced as a whole, so that a reader sees the former text or this one, never half of it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from anomaly.errors import SinkError
+
+
+def replace_file(path: Path, text: str, *, trial: bool = False) -> None:
+    """Write beside `path`, then rename: on the same file system the change is atomic. A `trial` leaves all as it was.
+
+    Raises SinkError.
+    """
+    try:
+        _replace(path.resolve(), text.encode("utf-8"), trial=trial)
+    except OSError as error:
+        raise SinkError(f"{path}: {error.strerror or error}") from error
+
+
+def _replace(path: Path, content: bytes, *, trial: bool) -> None:
+    if path.exists() and not path.is_file():
+        raise SinkError(f"{path} is not a regular file")
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with beside.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if not trial:
+            beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)

@@ -1,0 +1,148 @@
+"""The report as JUnit XML, for CI systems that show test results: Jenkins, GitLab and others.
+
+The elements are those of the schema that Jenkins' xUnit plug-in brings (`junit-10.xsd`), which GitLab reads, too. Both know a case by its
+class name and name, so that no two cases may share them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import ClassVar
+from xml.etree import ElementTree as ET
+
+from anomaly import wording
+from anomaly.contracts import Action, Message, Receipt
+from anomaly.model import UNJUDGED, Finding, Release, ReleaseVerdict, Report, Verdict
+from anomaly.notice import LONGEST_NAME, notice, release_words
+from anomaly.report import finding_line, headline, ordered, reason_words, title
+from anomaly.sinks.files import replace_file
+
+LONGEST_LINE = 600  # characters of a query or a note
+FAILURE, ERROR, SKIPPED, PASSED = "failure", "error", "skipped", ""
+OF_RELEASE = {
+    ReleaseVerdict.PASS: PASSED,
+    ReleaseVerdict.FAIL: FAILURE,
+    ReleaseVerdict.INCONCLUSIVE: SKIPPED,
+    ReleaseVerdict.ERROR: ERROR,
+}
+
+
+class JunitSink:
+    """Writes the report to `path` as a JUnit test suite: a case for the release, and one for each finding.
+
+    The file is replaced as a whole.
+    """
+
+    every_look: ClassVar[bool] = True
+    dedupes: ClassVar[bool] = True
+
+    def __init__(self, *, path: Path) -> None:
+        self._path = path
+
+    def send(self, message: Message, /) -> Receipt:
+        replace_file(self._path, junit(message), trial=message.action is Action.TRIAL)
+        return Receipt("junit", delivered=True, detail=str(self._path))
+
+
+def junit(message: Message) -> str:
+    """The XML document. A case takes the time (s) that its KPI was observed."""
+    report = message.report
+    cases = [_release_case(report), *(_finding_case(finding, report) for finding in ordered(report.findings))]
+    _tell_apart(cases)
+    outcomes = Counter(part.tag for case in cases for part in case)
+    counts = {"tests": str(len(cases)), **{f"{word}s": str(outcomes[word]) for word in (FAILURE, ERROR)}}
+    suites = ET.Element("testsuites", counts)
+    suite = ET.SubElement(
+        suites,
+        "testsuite",
+        counts
+        | {
+            "name": release_words(report.release),
+            "skipped": str(outcomes[SKIPPED]),
+            "time": _seconds(report.observation.length.total_seconds()),
+            "timestamp": f"{report.observation.start:%Y-%m-%dT%H:%M:%S}",
+        },
+    )
+    properties = ET.SubElement(suite, "properties")
+    for name, value in _properties(message).items():
+        ET.SubElement(properties, "property", {"name": name, "value": value})
+    suite.extend(cases)
+    ET.indent(suites)
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(suites, encoding="unicode")}\n'
+
+
+def _release_case(report: Report) -> ET.Element:
+    """The case that says what the cases of all findings come to."""
+    case = _case(report.release, "release", "release", report.observation.length.total_seconds())
+    _end(case, OF_RELEASE[report.verdict], str(report.verdict), headline(report), [])
+    return case
+
+
+def _finding_case(finding: Finding, report: Report) -> ET.Element:
+    kpi = wording.plain(finding.kpi, LONGEST_NAME)
+    case = _case(report.release, kpi, title(finding), finding.steps * report.step.total_seconds())
+    line, reason = finding_line(finding, report.release), reason_words(finding)
+    over = f" / {finding.denominator}" if finding.denominator else ""
+    told = ["" if reason in line else reason, *(wording.plain(text, LONGEST_LINE) for text in (finding.query + over, *finding.notes))]
+    _end(case, _outcome(finding), str(finding.verdict), line, told)
+    return case
+
+
+def _outcome(finding: Finding) -> str:
+    if finding.fails:
+        return FAILURE
+    if finding.is_open and finding.verdict is Verdict.ERROR:
+        return ERROR
+    return SKIPPED if finding.verdict in {*UNJUDGED, Verdict.REGRESSED} else PASSED  # a regression that does not fail is a dry run
+
+
+def _case(release: Release, what: str, name: str, seconds: float) -> ET.Element:
+    class_name = ".".join(part for part in (wording.plain(release.service, LONGEST_NAME), what) if part)
+    return ET.Element("testcase", {"classname": class_name, "name": name, "time": _seconds(seconds)})
+
+
+def _end(case: ET.Element, outcome: str, verdict: str, line: str, told: list[str]) -> None:
+    """How a case ended, in one line, and what is behind it."""
+    if outcome:
+        ended = ET.SubElement(case, outcome, {"message": line, "type": verdict})
+        ended.text = "\n".join([line, *filter(None, told)])
+    else:
+        ET.SubElement(case, "system-out").text = line
+
+
+def _tell_apart(cases: list[ET.Element]) -> None:
+    """Number the cases that would share class name and name."""
+    seen: set[tuple[str, str]] = set()
+    for case in cases:
+        name, number = case.attrib["name"], 1
+        while (case.attrib["classname"], case.attrib["name"]) in seen:
+            number += 1
+            case.attrib["name"] = f"{name} ({number})"
+        seen.add((case.attrib["classname"], case.attrib["name"]))
+
+
+def _properties(message: Message) -> dict[str, str]:
+    """What was judged, and by what; what is not known is left out."""
+    report, release = message.report, message.report.release
+    known = {
+        "answer": notice(message).title,
+        "service": wording.plain(release.service, LONGEST_NAME),
+        "version": wording.plain(release.version, LONGEST_NAME),
+        "environment": wording.plain(release.environment, LONGEST_NAME),
+        "started_at": wording.stamp(release.started_at),
+        "finished_at": wording.stamp(release.finished),
+        "baseline_start": wording.stamp(report.baseline.start),
+        "baseline_end": wording.stamp(report.baseline.end),
+        "observation_start": wording.stamp(report.observation.start),
+        "observation_end": wording.stamp(report.observation.end),
+        "final": str(report.final).lower(),
+        "key": wording.plain(message.key, LONGEST_NAME),
+        "link": wording.plain(message.link, LONGEST_LINE),
+    }
+    made = {f"made.{wording.plain(name, LONGEST_NAME)}": wording.plain(value, LONGEST_LINE) for name, value in report.made.items()}
+    return {name: value for name, value in (known | made).items() if value}
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.3f}"

@@ -1,0 +1,30 @@
+"""The report as a `.prom` file for the textfile collector of node_exporter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from anomaly.contracts import Action, Message, Receipt
+from anomaly.errors import UsageError
+from anomaly.sinks.exposition import exposition
+from anomaly.sinks.files import replace_file
+
+
+class TextfileSink:
+    """Writes the report as metrics to `path`, a `.prom` file in the folder that node_exporter's textfile collector reads.
+
+    The file is replaced as a whole. Raises UsageError if the collector would not read `path`.
+    """
+
+    every_look: ClassVar[bool] = True
+    dedupes: ClassVar[bool] = True
+
+    def __init__(self, *, path: Path) -> None:
+        if path.suffix != ".prom":
+            raise UsageError(f"path is {path.name}; node_exporter reads only names that end in .prom")
+        self._path = path
+
+    def send(self, message: Message, /) -> Receipt:
+        replace_file(self._path, exposition(message.report), trial=message.action is Action.TRIAL)
+        return Receipt("textfile", delivered=True, detail=str(self._path))
