@@ -62,6 +62,16 @@ class Checklist:
     digest: str = ""
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
 
+    @property
+    def receivers(self) -> tuple[tuple[str, Plugin], ...]:
+        """The sinks but for the terminal, under names of their own: several of one type are numbered."""
+        out: list[tuple[str, Plugin]] = []
+        for plugin in self.sinks:
+            if plugin.type != "console":
+                before = sum(other.type == plugin.type for _, other in out)
+                out.append((f"{plugin.type} {before + 1}" if before else plugin.type, plugin))
+        return tuple(out)
+
 
 def load(path: Path | str, *, environment: str | None = None, environ: Mapping[str, str] = os.environ) -> Checklist:
     """The checklist in the YAML file `path`, for `environment` (default: the one it names).

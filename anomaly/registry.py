@@ -146,6 +146,12 @@ def problems(plugin: Plugin, kind: Kind) -> list[SettingProblem]:
         return [SettingProblem("type", str(error))]
 
 
+def settled(plugin: Plugin, kind: Kind) -> dict[str, Any]:
+    """The settings of `plugin` as its class gets them, defaults included. Raises ChecklistError."""
+    known = settings_of(_checked_class(plugin, kind))
+    return {name: setting.default for name, setting in known.items() if not setting.required} | _prepare(plugin, known)[0]
+
+
 def built_in_settings(kind: Kind) -> dict[str, dict[str, Setting]]:
     """The settings of every built-in type, by type and name."""
     return {name: settings_of(_load(name, kind)) for name in kind.built_in}
@@ -165,11 +171,16 @@ def _load(name: str, kind: Kind) -> type:
     return found
 
 
-def _make(plugin: Plugin, kind: Kind, outside: Mapping[str, Any]) -> Any:
+def _checked_class(plugin: Plugin, kind: Kind) -> type:
+    """The class that `plugin` asks for, its settings found to be right; raises ChecklistError."""
     found = problems(plugin, kind)
     if found:
         raise ChecklistError("\n".join(plugin.complaint(problem) for problem in found))
-    made_from = _load(plugin.type, kind)
+    return _load(plugin.type, kind)
+
+
+def _make(plugin: Plugin, kind: Kind, outside: Mapping[str, Any]) -> Any:
+    made_from = _checked_class(plugin, kind)
     values, _ = _prepare(plugin, settings_of(made_from))
     taken = outside_of(made_from)
     try:

@@ -56,15 +56,10 @@ class Looked:
 
 
 def receivers(checklist: Checklist) -> list[Receiver]:
-    """The sinks of a checklist but for the terminal; several of one type are numbered. Raises ChecklistError."""
+    """The sinks of a checklist but for the terminal. Raises ChecklistError."""
     from anomaly import registry  # noqa: PLC0415  sinks are loaded when somebody is to be told
 
-    out: list[Receiver] = []
-    for plugin in checklist.sinks:
-        if plugin.type != "console":
-            count = sum(each.name.partition(" ")[0] == plugin.type for each in out)
-            out.append(Receiver(f"{plugin.type} {count + 1}" if count else plugin.type, registry.sink(plugin)))
-    return out
+    return [Receiver(name, registry.sink(plugin)) for name, plugin in checklist.receivers]
 
 
 def look(

@@ -9,6 +9,7 @@ import typer
 from anomaly.cli.backtest import backtest
 from anomaly.cli.check import check
 from anomaly.cli.demo import demo
+from anomaly.cli.doctor import doctor
 from anomaly.cli.explain import explain
 from anomaly.cli.history import ack, history, prune, show
 from anomaly.cli.options import Logs, Verbose
@@ -62,7 +63,7 @@ def anomaly(
     return ExitCode.USAGE
 
 
-for command in (demo, init, validate, check, watch, tick, history, show, ack, prune, explain, backtest, parity, schema):
+for command in (demo, init, validate, doctor, check, watch, tick, history, show, ack, prune, explain, backtest, parity, schema):
     app.command()(command)
 app.add_typer(sinks)
 app.add_typer(release_app, name="release")

@@ -44,7 +44,7 @@ def try_sinks(
 
     session: Session = context.obj
     asked = opened(checklist, environment, session)
-    types = [sink.type for sink in asked.sinks if sink.type != "console"]
+    types = [plugin.type for _, plugin in asked.receivers]
     for name in only or ():
         if name not in types:
             raise UsageError(f"--only {name}: the checklist has no such sink{_known(types)}{did_you_mean(name, types)}")

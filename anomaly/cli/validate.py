@@ -36,7 +36,7 @@ def validate(
     """Check a checklist; every error names its line."""
     session: Session = context.obj
     asked = opened(checklist, environment, session)
-    session.show(_summary(checklist, asked))
+    session.show(f"ok: {summary(checklist, asked)}")
     if not probe:
         return ExitCode.PASS
     matches = _matches(asked, session, right_now())
@@ -66,13 +66,15 @@ class Match:
         return plain("; ".join([f"{self.kpi[:LONGEST_NAME]}: {text}", *self.notes]), 1000)
 
 
-def _summary(path: Path, checklist: Checklist) -> str:
+def summary(path: Path, checklist: Checklist) -> str:
+    """What a right checklist holds, in a line."""
+
     def counted(number: int, word: str) -> str:
         return f"{number} {word}{'' if number == 1 else 's'}"
 
     parts = [counted(len(checklist.kpis), "KPI"), counted(len(checklist.sources), "source"), counted(len(checklist.sinks), "sink")]
     place = f" in {checklist.environment}" if checklist.environment else ""
-    return f"ok: {path}: {plain(checklist.service + place, LONGEST_NAME)}, {', '.join(parts)}"
+    return f"{path}: {plain(checklist.service + place, LONGEST_NAME)}, {', '.join(parts)}"
 
 
 def _verdict(matches: Sequence[Match]) -> ExitCode:

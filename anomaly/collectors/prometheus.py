@@ -133,6 +133,11 @@ class PrometheusCollector:
     def __repr__(self) -> str:
         return f"PrometheusCollector({self._shown})"
 
+    @property
+    def clock_skew(self) -> timedelta | None:
+        """How far the server's clock is ahead of this machine's; None if that is not known."""
+        return self._api.clock_skew
+
     def collect(self, kpis: Sequence[Kpi], window: Window, step: timedelta, /) -> Collected:
         """The panel of `kpis` over the whole steps of `window`. Raises UsageError for a step that is not whole seconds."""
         if step < SECOND or step % SECOND:

@@ -24,7 +24,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Any
@@ -112,9 +112,14 @@ class Api:
 
     def __init__(self, access: Access, *, timeout_s: float, max_bytes: int, connections: int, outside: Outside) -> None:
         self._access, self._timeout_s, self._outside = access, timeout_s, outside
-        session = _Session(access, max_bytes, outside.now)
+        self._session = session = _Session(access, max_bytes, outside.now)
         self._connect = PrometheusConnect(access.url, session=session, retry=Retry(0, redirect=False))
         session.mount(access.url, DeadlineAdapter(pool_maxsize=connections, max_retries=0))  # replaces what PrometheusConnect mounted
+
+    @property
+    def clock_skew(self) -> timedelta | None:
+        """How far the server's clock is ahead, by the Date of its last answer (whole seconds); None if it named none."""
+        return self._session.clock_skew
 
     def ask(self, question: Question, budget: Budget) -> list[Any]:
         """The series of the answer as the API writes them: `{"metric": {…}, "values": [[seconds, "1.5"], …]}`."""
@@ -174,6 +179,7 @@ class _Session(requests.Session):
     def __init__(self, access: Access, max_bytes: int, now: Callable[[], datetime]) -> None:
         super().__init__()
         self._access, self._max_bytes, self._now = access, max_bytes, now
+        self.clock_skew: timedelta | None = None
         self.auth = access.sign  # never None, or requests would look into .netrc
         self.headers.update({"User-Agent": "anomaly", "Accept-Encoding": "gzip", **access.headers})
         self.verify = True if access.ca_file is None else str(access.ca_file)
@@ -183,6 +189,8 @@ class _Session(requests.Session):
             raise self._error(Fault.UNAVAILABLE, "is a link-local or metadata address, which is never asked")
         try:
             with QUIET, super().request(method, url, *args, **{**kwargs, "stream": True, "allow_redirects": False}) as response:
+                date = _date(response.headers.get("Date", ""))
+                self.clock_skew = None if date is None else date - self._now()
                 return self._checked(response, self._body(response))
         except requests.RequestException as error:
             raise self._broken(error) from None  # its text and its causes hold the URL
@@ -266,12 +274,8 @@ class _Session(requests.Session):
         text = response.headers.get("Retry-After", "").strip()
         if text.isascii() and text.isdigit():
             return float(text)
-        try:
-            moment = parsedate_to_datetime(text)
-        except (ValueError, TypeError, IndexError, OverflowError):
-            return None
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return max(0.0, (moment - self._now()).total_seconds())
+        moment = _date(text)
+        return None if moment is None else max(0.0, (moment - self._now()).total_seconds())
 
     def _error(self, fault: Fault, text: str, *, passing: bool = False, retry_after_s: float | None = None) -> CollectError:
         said = self._text(fault, text)
@@ -284,6 +288,15 @@ class _Session(requests.Session):
 
     def _masked(self, text: str) -> str:
         return Redactor(self._access.secrets).text(text)
+
+
+def _date(text: str) -> datetime | None:
+    """The moment of an HTTP date; None if it can't be understood."""
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _excerpt(body: bytes) -> str:

@@ -1,0 +1,92 @@
+"""`anomaly doctor`: is everything there that a checklist needs?"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import textwrap
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from anomaly.cli.options import ChecklistPath, Environment, Logs, Output, StoreAt, Verbose
+from anomaly.cli.release import opened, right_now
+from anomaly.cli.session import ExitCode, LogFormat, Session
+from anomaly.cli.storing import place
+from anomaly.cli.validate import summary
+from anomaly.errors import ChecklistError
+from anomaly.wording import plain
+
+if TYPE_CHECKING:
+    from anomaly.doctor import Check
+
+LONGEST_NAME, LONGEST_TEXT = 24, 600  # characters
+
+
+def doctor(
+    context: typer.Context,
+    checklist: ChecklistPath,
+    *,
+    environment: Environment = None,
+    store: StoreAt = None,
+    output: Annotated[Output, typer.Option(help="json is for machines, and quiet on stderr.")] = Output.TABLE,
+    _verbose: Verbose = False,
+    _log_format: Logs = LogFormat.TEXT,
+) -> ExitCode:
+    """Say what is installed, what answers, and what to change.
+
+    Sources are asked for their last steps, sinks are only connected to: nobody is told. Ends with 4 if something can't be reached.
+    """
+    from anomaly.doctor import State
+
+    session: Session = context.obj
+    session.quiet = output is Output.JSON
+    checks = _checks(checklist, environment, store, session)
+    mask = session.redactor.text
+    checks = [replace(check, said=mask(check.said), todo=mask(check.todo)) for check in checks]
+    session.show(_json(checks) if output is Output.JSON else _lines(checks))
+    if any(check.wrong for check in checks):
+        return ExitCode.USAGE
+    return ExitCode.FAILED if any(check.state is State.FAILED for check in checks) else ExitCode.PASS
+
+
+def _checks(path: Path, environment: str | None, store: str | None, session: Session) -> list[Check]:
+    from anomaly.doctor import Check, State, examine, installed
+
+    checks = list(installed())
+    try:
+        asked = opened(path, environment, session)
+    except ChecklistError as error:
+        return [*checks, Check("checklist", State.FAILED, str(error), f"anomaly validate {path}", wrong=True)]
+    checks.append(Check("checklist", State.OK, summary(path, asked)))
+    return [*checks, *examine(asked, partial(place, store, asked, session), now=right_now())]
+
+
+def _lines(checks: Sequence[Check]) -> str:
+    """One line a check, wrapped where the terminal ends."""
+    width = shutil.get_terminal_size((80, 24)).columns
+    column = min(LONGEST_NAME, max(len(check.name) for check in checks))
+    indent = " " * (8 + column + 2)
+    lines: list[str] = []
+    for check in checks:
+        head = f"{check.state:<7} {plain(check.name, column):<{column}}  "
+        said = [plain(line, LONGEST_TEXT) for line in check.said.splitlines()] or [""]
+        for text, first in [
+            (said[0], head),
+            *((line, indent) for line in said[1:]),
+            *([(f"→ {check.todo}", indent)] if check.todo else []),
+        ]:
+            lines += textwrap.wrap(text, width, initial_indent=first, subsequent_indent=indent, break_on_hyphens=False) or [first]
+    return "\n".join(lines)
+
+
+def _json(checks: Sequence[Check]) -> str:
+    entries = [
+        {"name": each.name, "state": str(each.state), "said": each.said, "todo": each.todo, "took_s": round(each.took_s, 3)}
+        for each in checks
+    ]
+    return json.dumps({"checks": entries}, indent=2)
