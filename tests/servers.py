@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 import time
 import urllib.error
@@ -25,7 +27,7 @@ FETCHED = Path(__file__).parents[1] / ".tools" / "bin"
 LOOPBACK = "127.0.0.1"
 READY_WITHIN_S, STOPPED_WITHIN_S = 60, 10
 FOREVER = "100y"  # retention: the histories of tests lie in fixed, past years
-NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+TLS = Path(__file__).parent / "prometheus" / "tls"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +65,11 @@ def need(command: str) -> Path:
 
 
 @contextmanager
-def prometheus(folder: Path, samples: Samples) -> Iterator[Server]:
-    """A Prometheus that has `samples`; it scrapes nothing. Its data and log are in `folder`."""
+def prometheus(folder: Path, samples: Samples, *, mutual_tls: bool = False) -> Iterator[Server]:
+    """A Prometheus that has `samples`; it scrapes nothing. Its data and log are in `folder`.
+
+    With `mutual_tls` it is `loopback.pem` of `TLS`, and answers only those who have a certificate by `clients.pem`.
+    """
     command, data = need("prometheus"), folder / "data"
     if samples:
         _create_blocks(folder / "history.om", samples, data)
@@ -77,8 +82,20 @@ def prometheus(folder: Path, samples: Samples) -> Iterator[Server]:
         "--web.enable-lifecycle",
         "--log.level=warn",
     ]
-    with _running("prometheus", [command, *arguments], "--web.listen-address=", "/-/ready", folder) as server:
+    if mutual_tls:
+        own = {"cert_file": str(TLS / "loopback.pem"), "key_file": str(TLS / "loopback.pem")}
+        wanted = {"client_auth_type": "RequireAndVerifyClientCert", "client_ca_file": str(TLS / "clients.pem")}
+        (folder / "web.yml").write_text(json.dumps({"tls_server_config": own | wanted}))
+        arguments.append(f"--web.config.file={folder / 'web.yml'}")
+    tls = _as_client() if mutual_tls else None
+    with _running("prometheus", [command, *arguments], "--web.listen-address=", "/-/ready", folder, tls) as server:
         yield server
+
+
+def _as_client() -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=TLS / "authority.pem")
+    context.load_cert_chain(TLS / "client.pem")
+    return context
 
 
 @contextmanager
@@ -113,15 +130,17 @@ def _lines(samples: Samples, *, per_second: int) -> str:
 
 
 @contextmanager
-def _running(name: str, command: Sequence[str | Path], listen: str, ready: str, folder: Path) -> Iterator[Server]:
+def _running(
+    name: str, command: Sequence[str | Path], listen: str, ready: str, folder: Path, tls: ssl.SSLContext | None = None
+) -> Iterator[Server]:
     """The server on a free port, ready; another process may take the port first, so a few are tried."""
     for _ in range(3):
         address = f"{LOOPBACK}:{free_port()}"
         with (folder / "log").open("ab") as log:
             process = subprocess.Popen([*command, listen + address], stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=folder)
-        server = Server(name, f"http://{address}", process)
+        server = Server(name, f"{'https' if tls else 'http'}://{address}", process)
         try:
-            if _wait_until_ready(server, ready):
+            if _wait_until_ready(server, ready, tls):
                 yield server
                 return
         finally:
@@ -129,12 +148,12 @@ def _running(name: str, command: Sequence[str | Path], listen: str, ready: str, 
     raise RuntimeError(f"{name} did not start: {(folder / 'log').read_text()[-2000:]}")
 
 
-def _wait_until_ready(server: Server, path: str) -> bool:
+def _wait_until_ready(server: Server, path: str, tls: ssl.SSLContext | None) -> bool:
     """Whether the server answers; False once its process has ended."""
     give_up = time.monotonic() + READY_WITHIN_S
     while server.process.poll() is None and time.monotonic() < give_up:
         try:
-            _call(server.url + path)
+            _call(server.url + path, tls=tls)
         except (urllib.error.URLError, OSError):
             time.sleep(0.05)
         else:
@@ -142,8 +161,9 @@ def _wait_until_ready(server: Server, path: str) -> bool:
     return False
 
 
-def _call(url: str, body: bytes | None = None) -> bytes:
-    with NO_PROXY.open(urllib.request.Request(url, data=body), timeout=30) as answer:  # noqa: S310  an address made above
+def _call(url: str, body: bytes | None = None, *, tls: ssl.SSLContext | None = None) -> bytes:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=tls))
+    with opener.open(urllib.request.Request(url, data=body), timeout=30) as answer:  # noqa: S310  an address made above
         content: bytes = answer.read()
         return content
 

@@ -82,8 +82,9 @@ class _Task:
 class PrometheusCollector:
     """Asks the Prometheus API under `url` (without `/api/v1`).
 
-    Credentials are one of `bearer_token`, `bearer_token_file` (read for every request), `username` and `password`. `headers`
-    are sent with every request, such as a tenant's `X-Scope-OrgID`. `timeout` is for one answer, `budget` for a whole
+    Credentials are one of `bearer_token`, `bearer_token_file` (read for every request), `username` and `password`; beside them
+    `cert_file` with `key_file`, where the server demands a client's certificate. `headers` are sent with every request, such as a
+    tenant's `X-Scope-OrgID`. `timeout` is for one answer, `budget` for a whole
     collection; up to `concurrency` KPIs are asked for at once. A query may return `max_series` series, an answer `max_bytes`.
     Raises UsageError for settings that can't be used.
     """
@@ -99,6 +100,8 @@ class PrometheusCollector:
         username: str | None = None,
         password: str | None = None,
         ca_file: Path | None = None,
+        cert_file: Path | None = None,
+        key_file: Path | None = None,
         headers: Mapping[str, str] | None = None,
         timeout: timedelta = timedelta(seconds=30),
         budget: timedelta = timedelta(minutes=5),
@@ -123,6 +126,8 @@ class PrometheusCollector:
             username=username,
             password=password,
             ca_file=ca_file,
+            cert_file=cert_file,
+            key_file=key_file,
             headers=headers or {},
         )
         outside = Outside(monotonic=monotonic, now=now, sleep=sleep, chance=chance)

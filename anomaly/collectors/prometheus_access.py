@@ -1,10 +1,11 @@
-"""Where a Prometheus API is and what opens it: address, credentials, headers, certificate authority. Checked at the door."""
+"""Where a Prometheus API is and what opens it: address, credentials, headers, certificates. Checked at the door."""
 
 from __future__ import annotations
 
 import base64
 import logging
 import re
+import ssl
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 class Access:
     """How to reach the API at `url`, by at most one of: user and password, a token, a file that holds the token.
 
+    `cert_file` and `key_file` (or one file with both) prove to the server who asks; `ca_file` is what proves the server.
     Raises UsageError if something can't be used; no text or repr of it holds a secret.
     """
 
@@ -39,6 +41,8 @@ class Access:
         password: str | None,
         ca_file: Path | None,
         headers: Mapping[str, str],
+        cert_file: Path | None = None,
+        key_file: Path | None = None,
     ) -> None:
         self.url, self.host, self.port, self.shown, found_user, found_password = _taken_apart(url)
         if found_user is not None and username is not None:
@@ -46,12 +50,11 @@ class Access:
         self._user = found_user if username is None else username
         self._password = found_password if password is None else password
         self._token, self._token_file = bearer_token, bearer_token_file
-        self.headers, self.ca_file = dict(headers), ca_file
+        self.headers, self.ca_file, self.cert_file, self.key_file = dict(headers), ca_file, cert_file, key_file
         self._secrets = {*url_secrets(url), *headers.values(), *(text for text in (bearer_token, self._password) if text)}
         self._check()
-        if bearer_token_file is not None and bearer_token_file.exists() and bearer_token_file.stat().st_mode & stat.S_IROTH:
-            # not refused, for mounted secrets of containers are like that
-            log.warning("bearer_token_file %s can be read by everyone on this machine; chmod 600 it", bearer_token_file)
+        _warn_if_public("bearer_token_file", bearer_token_file)
+        _warn_if_public("cert_file" if key_file is None else "key_file", key_file or cert_file)
 
     @property
     def secrets(self) -> frozenset[str]:
@@ -85,8 +88,27 @@ class Access:
                 raise UsageError(f"headers: {name!r} or its value holds characters that a header can't")
             if name.lower() == "authorization" and given:
                 raise UsageError(f"headers: {name} is given beside {given[0]}; use one of them")
-        if self.ca_file is not None and not self.ca_file.exists():
-            raise UsageError(f"ca_file {self.ca_file} does not exist")
+        for name, path in {"ca_file": self.ca_file, "cert_file": self.cert_file, "key_file": self.key_file}.items():
+            if path is not None and not path.exists():
+                raise UsageError(f"{name} {path} does not exist")
+        self._check_certificate()
+
+    def _check_certificate(self) -> None:
+        if self.cert_file is None:
+            if self.key_file is not None:
+                raise UsageError("key_file is given without cert_file; name the certificate that belongs to the key")
+            return
+        if not self.url.startswith("https:"):
+            raise UsageError("cert_file is given, but url is not https; without TLS there is nobody to show it to")
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(self.cert_file, self.key_file, password=_no_passphrase)
+        except ssl.SSLError as error:
+            pair = f"cert_file {self.cert_file}" + (f" and key_file {self.key_file}" if self.key_file else " without key_file")
+            if error.reason == "KEY_VALUES_MISMATCH":
+                raise UsageError(f"{pair} do not belong together") from None
+            raise UsageError(f"{pair} can't be used; both certificate and key must be there, in PEM, without a passphrase") from None
+        except OSError as error:
+            raise UsageError(f"cert_file or key_file can't be read: {error.strerror}") from None
 
     def _read_token(self, path: Path) -> str:
         try:
@@ -99,6 +121,17 @@ class Access:
             raise CollectError(f"auth: bearer_token_file {path} is empty or holds more than one word")
         self._secrets.add(token)
         return token
+
+
+def _warn_if_public(name: str, path: Path | None) -> None:
+    """Not refused, for mounted secrets of containers are like that."""
+    if path is not None and path.exists() and path.stat().st_mode & stat.S_IROTH:
+        log.warning("%s %s can be read by everyone on this machine; chmod 600 it", name, path)
+
+
+def _no_passphrase() -> str:
+    """In place of OpenSSL's question on the terminal."""
+    return ""
 
 
 def _taken_apart(url: str) -> tuple[str, str, int, str, str | None, str | None]:

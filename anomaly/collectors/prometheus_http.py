@@ -183,6 +183,8 @@ class _Session(requests.Session):
         self.auth = access.sign  # never None, or requests would look into .netrc
         self.headers.update({"User-Agent": "anomaly", "Accept-Encoding": "gzip", **access.headers})
         self.verify = True if access.ca_file is None else str(access.ca_file)
+        if access.cert_file is not None:
+            self.cert = str(access.cert_file) if access.key_file is None else (str(access.cert_file), str(access.key_file))
 
     def request(self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
         if leads_to_metadata(self._access.host, self._access.port):
@@ -194,6 +196,8 @@ class _Session(requests.Session):
                 return self._checked(response, self._body(response))
         except requests.RequestException as error:
             raise self._broken(error) from None  # its text and its causes hold the URL
+        except OSError:  # from requests, before it connects
+            raise self._error(Fault.UNAVAILABLE, "was not asked: ca_file, cert_file or key_file can't be read any more") from None
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         """None, or `requests` would read the whole body of a redirect, even of one that it does not follow."""
@@ -264,7 +268,9 @@ class _Session(requests.Session):
         if isinstance(error, requests.Timeout) or any(isinstance(cause, ReadTimeoutError) for cause in error.args):
             return _TooLateError(self._text(Fault.UNAVAILABLE, "no complete answer within the deadline"))
         if isinstance(error, requests.exceptions.SSLError):
-            return self._error(Fault.UNAVAILABLE, f"no trusted TLS connection ({_reason(error)}); is ca_file right?")
+            return self._error(
+                Fault.UNAVAILABLE, f"no trusted TLS connection ({_reason(error)}); are ca_file, cert_file and key_file right?"
+            )
         if isinstance(error, requests.ConnectionError | requests.exceptions.ChunkedEncodingError):
             return self._error(Fault.UNAVAILABLE, f"the connection failed ({_reason(error)})", passing=True)
         return self._error(Fault.UNREADABLE, f"the exchange failed ({type(error).__name__})")
