@@ -12,6 +12,7 @@ sandbox=APT::Sandbox::User=$(id -un) # root would change to a user who may not w
 
 wanted='prometheus:prometheus promtool:prometheus victoria-metrics:victoria-metrics' # command:package
 wanted="$wanted prometheus-pushgateway:prometheus-pushgateway"
+wanted="$wanted cron:cron crontab:cron libfaketime.so.1:libfaketime"
 
 has() {
     command -v "$1" >/dev/null 2>&1 || [ -x "$bin/$1" ]
@@ -37,7 +38,10 @@ download() { # the lists of the machine may be missing or old, so that a downloa
 unpack() ( # in a subshell, for the folder and the trap
     mkdir -p "$bin" && folder=$(mktemp -d "$tools/package.XXXXXX") && cd "$folder" || exit
     trap 'rm -rf "$folder"' EXIT
-    download "$2" && dpkg -x "$2"_*.deb . && cp "usr/bin/$1" "$bin/$1.new" && mv "$bin/$1.new" "$bin/$1"
+    download "$2" && dpkg -x "$2"_*.deb . || exit
+    for found in "usr/bin/$1" "usr/sbin/$1" usr/lib/*/faketime/"$1"; do
+        [ -e "$found" ] && install "$found" "$bin/$1.new" && mv "$bin/$1.new" "$bin/$1"
+    done
 )
 
 for pair in $wanted; do

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -56,12 +57,13 @@ def find(command: str) -> Path | None:
 def need(command: str) -> Path:
     """Where `command` is; without it the test that asks is skipped by the server's name, or fails where CI=true."""
     found = find(command)
-    if found is None:
-        problem = f"{command} is neither on PATH nor in .tools; run: make tools"
-        if os.environ.get("CI", "").lower() == "true":
-            pytest.fail(problem, pytrace=False)
-        pytest.skip(problem)
-    return found
+    return found or _missing(f"{command} is neither on PATH nor in .tools; run: make tools")
+
+
+def _missing(problem: str) -> NoReturn:
+    if os.environ.get("CI", "").lower() == "true":
+        pytest.fail(problem, pytrace=False)
+    pytest.skip(problem)
 
 
 @contextmanager
@@ -114,6 +116,45 @@ def pushgateway(folder: Path) -> Iterator[Server]:
     command: list[str | Path] = [need("prometheus-pushgateway"), "--persistence.file=", "--log.level=warn"]
     with _running("pushgateway", command, "--web.listen-address=", "/-/ready", folder) as server:
         yield server
+
+
+WITH_OWN_CRONTABS = """\
+mount --bind "$1/spool" /var/spool && mount --bind "$1/cron.d" /etc/cron.d && mount --bind "$1/run" /run || exit
+if [ -e /etc/crontab ]; then mount --bind /dev/null /etc/crontab || exit; fi
+shift; exec "$@"
+"""
+
+
+def with_own_crontabs(folder: Path, command: Sequence[str | Path]) -> list[str | Path]:
+    """The command that runs `command` where crontabs are those under `folder`, and its processes end with it. Needs root."""
+    if os.geteuid():
+        _missing("cron needs root: it reads its crontabs from fixed folders, which are mounted for it")
+    for name in ("cron.d", "run", "spool/cron/crontabs"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    alone = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    return [*alone, "sh", "-c", WITH_OWN_CRONTABS, "sh", folder, *command]
+
+
+@contextmanager
+def cron(folder: Path, crontab: str, *, speed: int = 1) -> Iterator[Server]:
+    """The real `cron -f` with root's `crontab`; at its end the jobs that still run are killed. Its log is in `folder`.
+
+    Cron fires at full minutes of its own clock, which begins now and runs `speed` times as fast: with 60, a line `* * * * *` is
+    run each second. Jobs have cron's bare environment and the true clock. A line `@reboot …` is run at once. Cron mails nothing
+    here, so a job writes its output where the test finds it: `* * * * * … >> FILE 2>&1`.
+    """
+    faked = [f"LD_PRELOAD={need('libfaketime.so.1')}", f"FAKETIME=+0 x{speed}"] if speed != 1 else []
+    command = with_own_crontabs(folder, ["env", *faked, need("cron"), "-f", "-L", "15"])
+    table = folder / "spool" / "cron" / "crontabs" / "root"
+    table.write_text(crontab if crontab.endswith("\n") else f"{crontab}\n")
+    table.chmod(0o600)
+    with (folder / "log").open("ab") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+    try:
+        yield Server("cron", "", process)
+    finally:
+        process.kill()  # unshare hears no milder signal while it waits
+        process.wait()
 
 
 def _create_blocks(history: Path, samples: Samples, data: Path) -> None:
