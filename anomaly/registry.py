@@ -61,6 +61,9 @@ SINKS = Kind(
         "pushgateway": "anomaly.sinks.pushgateway:PushgatewaySink",
         "textfile": "anomaly.sinks.textfile:TextfileSink",
         "webhook": "anomaly.sinks.webhook:WebhookSink",
+        "slack": "anomaly.sinks.slack:SlackSink",
+        "pagerduty": "anomaly.sinks.pagerduty:PagerdutySink",
+        "alertmanager": "anomaly.sinks.alertmanager:AlertmanagerSink",
     },
 )
 RELEASES = Kind(

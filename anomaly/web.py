@@ -64,7 +64,8 @@ class Endpoint:
     ) -> None:
         self._target = checked_url(url, setting)
         self._url = url
-        self._redactor = Redactor({*url_secrets(url), *secrets})
+        known = [each for each in secrets if each]
+        self._redactor = Redactor({*url_secrets(url), *known, *(each.split()[-1] for each in known if each.strip())})  # Bearer token
         self._clock = clock
         self._timeout_s = timeout.total_seconds()
         self.where = _shown(self._target)

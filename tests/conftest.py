@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import Samples, Server, prometheus, pushgateway, victoria_metrics
+from tests.servers import Samples, Server, alertmanager, prometheus, pushgateway, victoria_metrics
 
 LOOPBACK = ["127.0.0.0/8", "::1"]
 OPENS_SOCKETS = frozenset({"loopback", "httpserver", "make_httpserver"})  # fixtures
@@ -51,6 +51,13 @@ def gateway(loopback: None, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     """A Pushgateway for all tests: each pushes under a job of its own."""
     with pushgateway(tmp_path_factory.mktemp("pushgateway")) as server:
         yield server
+
+
+@pytest.fixture
+def start_alertmanager(loopback: None, tmp_path: Path) -> Iterator[Callable[[str], Server]]:
+    """Starts an Alertmanager that posts to the hook given; it ends with the test."""
+    with ExitStack() as running:
+        yield lambda hook: running.enter_context(alertmanager(_folder(tmp_path, "alertmanager"), hook))
 
 
 def _folder(parent: Path, name: str) -> Path:

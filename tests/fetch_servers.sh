@@ -13,6 +13,7 @@ sandbox=APT::Sandbox::User=$(id -un) # root would change to a user who may not w
 wanted='prometheus:prometheus promtool:prometheus victoria-metrics:victoria-metrics' # command:package
 wanted="$wanted prometheus-pushgateway:prometheus-pushgateway"
 wanted="$wanted cron:cron crontab:cron libfaketime.so.1:libfaketime"
+wanted="$wanted prometheus-alertmanager:prometheus-alertmanager"
 
 has() {
     command -v "$1" >/dev/null 2>&1 || [ -x "$bin/$1" ]
@@ -39,6 +40,9 @@ unpack() ( # in a subshell, for the folder and the trap
     mkdir -p "$bin" && folder=$(mktemp -d "$tools/package.XXXXXX") && cd "$folder" || exit
     trap 'rm -rf "$folder"' EXIT
     download "$2" && dpkg -x "$2"_*.deb . || exit
+    if [ -d "usr/share/prometheus" ]; then # the templates of Alertmanager
+        mkdir -p "$tools/share" && cp -r usr/share/prometheus "$tools/share/"
+    fi
     for found in "usr/bin/$1" "usr/sbin/$1" usr/lib/*/faketime/"$1"; do
         [ -e "$found" ] && install "$found" "$bin/$1.new" && mv "$bin/$1.new" "$bin/$1"
     done

@@ -25,6 +25,8 @@ import pytest
 Samples = Mapping[str, Iterable[tuple[float, float]]]
 
 FETCHED = Path(__file__).parents[1] / ".tools" / "bin"
+SHARE = FETCHED.parent / "share"
+TEMPLATES = Path("/usr/share/prometheus/alertmanager")
 LOOPBACK = "127.0.0.1"
 READY_WITHIN_S, STOPPED_WITHIN_S = 60, 10
 FOREVER = "100y"  # retention: the histories of tests lie in fixed, past years
@@ -155,6 +157,22 @@ def cron(folder: Path, crontab: str, *, speed: int = 1) -> Iterator[Server]:
     finally:
         process.kill()  # unshare hears no milder signal while it waits
         process.wait()
+
+
+@contextmanager
+def alertmanager(folder: Path, hook: str) -> Iterator[Server]:
+    """An Alertmanager that posts what fires and resolves to `hook`, a message for each release."""
+    config = folder / "alertmanager.yml"
+    config.write_text(
+        "route: {receiver: hook, group_by: [service, environment, release], group_wait: 0s, group_interval: 1s, repeat_interval: 1h}\n"
+        f"receivers: [{{name: hook, webhook_configs: [{{url: '{hook}', send_resolved: true}}]}}]\n"
+    )
+    arguments = [f"--config.file={config}", f"--storage.path={folder / 'data'}", "--cluster.listen-address=", "--log.level=warn"]
+    command: list[str | Path] = [need("prometheus-alertmanager"), *arguments]
+    if not TEMPLATES.is_dir():  # Debian's looks for them there alone: it gets a /usr/share of its own
+        command = ["unshare", "--map-root-user", "--mount", "sh", "-c", 'mount --bind "$0" /usr/share && exec "$@"', SHARE, *command]
+    with _running("alertmanager", command, "--web.listen-address=", "/-/ready", folder) as server:
+        yield server
 
 
 def _create_blocks(history: Path, samples: Samples, data: Path) -> None:

@@ -136,14 +136,22 @@ def test_every_option_is_in_the_page_of_the_commands() -> None:
     assert [option for option in sorted(options) if f"`{option}" not in page] == []
 
 
-@pytest.mark.parametrize("name", ["collectors", "sinks"])
-def test_every_setting_is_in_its_page(name: str) -> None:
+def test_every_setting_of_a_source_is_in_its_section() -> None:
     from anomaly import registry
 
-    page = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
-    kind = {"collectors": registry.COLLECTORS, "sinks": registry.SINKS}[name]
-    for plugin, settings in registry.built_in_settings(kind).items():
-        own = ROOT / "docs" / name / f"{plugin}.md"
-        section = own.read_text(encoding="utf-8") if own.exists() else page.partition(f"## `{plugin}`")[2].partition("\n## ")[0]
+    page = (ROOT / "docs" / "collectors.md").read_text(encoding="utf-8")
+    for plugin, settings in registry.built_in_settings(registry.COLLECTORS).items():
+        section = page.partition(f"## `{plugin}`")[2].partition("\n## ")[0]
         assert section, f"no section {plugin}"
         assert [setting for setting in settings if f"`{setting}`" not in section] == []
+
+
+def test_every_sink_has_a_page_with_its_settings_and_is_in_the_list() -> None:
+    from anomaly import registry
+
+    overview = (ROOT / "docs" / "sinks.md").read_text(encoding="utf-8")
+    for plugin, settings in registry.built_in_settings(registry.SINKS).items():
+        page = (ROOT / "docs" / "sinks" / f"{plugin}.md").read_text(encoding="utf-8")
+        assert page.startswith(f"# `{plugin}`")
+        assert [setting for setting in settings if f"`{setting}`" not in page] == []
+        assert f"[`{plugin}`](sinks/{plugin}.md)" in overview

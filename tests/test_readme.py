@@ -162,7 +162,9 @@ def test_the_pipeline_acts_on_every_exit_code(status: int, job: int, tmp_path: P
 
 
 def plug_in_examples() -> list[tuple[str, str]]:
-    return [(each.page.stem, each.body) for each in blocks("yaml") if each.page.stem in {"collectors", "sinks"}]
+    pages = {"collectors": "collectors", "sinks": "sinks"}
+    found = [(pages.get(each.page.parent.name) or pages.get(each.page.stem), each.body) for each in blocks("yaml")]
+    return [(page, body) for page, body in found if page is not None and {"sources", "sinks"} & set(yaml.safe_load(body))]
 
 
 @pytest.mark.parametrize(("page", "example"), plug_in_examples())
@@ -172,7 +174,6 @@ def test_the_examples_of_sources_and_sinks_load(page: str, example: str, tmp_pat
     path = tmp_path / "checklist.yaml"
     path.write_text(f"service: shop\n{needed}{example}kpis: [{{name: orders, query: orders, source: {source}}}]\n", encoding="utf-8")
 
-    variables = ("PROMETHEUS_URL", "HOOK_URL", "HOOK_SECRET")
-    checklist = load(path, environ=dict.fromkeys(variables, "https://example.com/hook"))
+    checklist = load(path, environ=dict.fromkeys(re.findall(r"\$\{(\w+)\}", example), "https://example.com/hook"))
 
     assert len(checklist.sinks) == len(yaml.safe_load(example).get("sinks", ()))

@@ -26,6 +26,9 @@ SETTINGS: dict[str, Callable[[str], dict[str, Any]]] = {
     "junit": lambda _origin: {"path": "report.xml"},
     "pushgateway": lambda origin: {"url": origin, "username": "shop", "password": SECRET},
     "textfile": lambda _origin: {"path": "anomaly.prom"},
+    "slack": lambda origin: {"url": f"{origin}/services/{SECRET}"},
+    "pagerduty": lambda origin: {"url": f"{origin}/v2/enqueue", "routing_key": SECRET},
+    "alertmanager": lambda origin: {"url": origin, "headers": {"Authorization": f"Bearer {SECRET}"}},
     "webhook": lambda origin: {"url": f"{origin}/{SECRET}?token={SECRET}", "secret": SECRET, "headers": {"X-Key": SECRET}},
 }
 REPORTS = {name: getattr(reports, name) for name in ("failing", "messy", "passing", "early", "dead_source")}

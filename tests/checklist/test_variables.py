@@ -6,7 +6,7 @@ import pytest
 
 from anomaly.errors import ChecklistError
 from anomaly.redaction import Redactor
-from anomaly.registry import sink
+from anomaly.registry import SINKS, sink
 from anomaly.variables import fill, is_secret_name, written_out
 from tests.checklist.conftest import Complain, Load
 
@@ -84,7 +84,7 @@ def test_a_dollar_alone_is_text() -> None:
 
 def test_the_type_is_never_filled_in(complaints: Complain) -> None:
     text = CHECKLIST.replace("type: webhook", "type: '${KIND}'")
-    assert "checklist.yaml:7: sinks[0].type is '${KIND}'; use one of console, json, jsonl, webhook" in complaints(
+    assert f"checklist.yaml:7: sinks[0].type is '${{KIND}}'; use one of {', '.join(SINKS.built_in)}" in complaints(
         text, environ={**ENVIRON, "KIND": "console"}
     )
 

@@ -1,0 +1,90 @@
+"""Alerts for Prometheus's Alertmanager (API v2), one for each release: it fires while a KPI fails, and resolves when that is over."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar
+
+from anomaly.contracts import Action, Message, Receipt
+from anomaly.errors import UsageError
+from anomaly.history.records import SHORT
+from anomaly.model import ReleaseVerdict
+from anomaly.notice import notice
+from anomaly.web import Endpoint, checked_headers
+from anomaly.wording import stamp
+
+LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+OWN = ("alertname", "service", "environment", "version", "release")
+ALERTNAME = "ReleaseRegression"
+
+
+class AlertmanagerSink:
+    """Posts to `url` (`/api/v2/alerts` is added), with `labels` besides its own, such as `{severity: page}`.
+
+    An alert ends by itself after `lasts`, unless a look says before that it still fires: that must be longer than the time between
+    looks. `headers` may carry credentials. Raises UsageError for labels or headers that can't be used.
+    """
+
+    outside: ClassVar[frozenset[str]] = frozenset({"clock"})
+    every_look: ClassVar[bool] = True
+    dedupes: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        *,
+        url: str,
+        labels: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        lasts: timedelta = timedelta(hours=1),
+        timeout: timedelta = timedelta(seconds=10),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._headers = checked_headers(headers or {}, ())
+        self._endpoint = Endpoint(url.rstrip("/"), secrets=self._headers.values(), timeout=timeout, clock=clock)
+        self._labels = dict(labels or {})
+        self._lasts = lasts
+        self._clock = clock
+        for name in self._labels:
+            if not LABEL.fullmatch(name) or name in OWN:
+                problem = "is set by the sink itself" if name in OWN else "is no label's name; use letters, digits and _"
+                raise UsageError(f"labels: {name[:60]!r} {problem}")
+        if lasts <= timedelta(0):
+            raise UsageError(f"lasts is {lasts}; it must be longer than zero")
+
+    def send(self, message: Message, /) -> Receipt:
+        over = message.action is Action.RESOLVE or (message.action is Action.INFORM and message.report.verdict is ReleaseVerdict.PASS)
+        if message.action is Action.INFORM and not over:
+            return Receipt("alertmanager", delivered=True, detail="nothing fires")
+        alerts = [self._alert(message, over=over)]
+        if message.action is Action.TRIAL:
+            alerts.append(self._alert(message, over=True))
+        for alert in alerts:
+            body = json.dumps([alert]).encode("ascii")
+            self._endpoint.ask("POST", body, {**self._headers, "Content-Type": "application/json"}, path="/api/v2/alerts")
+        return Receipt("alertmanager", delivered=True, detail=f"{self._endpoint.where} took it as {'resolved' if over else 'firing'}")
+
+    def _alert(self, message: Message, *, over: bool) -> dict[str, Any]:
+        said, release = notice(message), message.report.release
+        now = datetime.fromtimestamp(self._clock(), UTC)
+        began = min((finding.onset for finding in message.report.findings if finding.fails and finding.onset), default=release.started_at)
+        labels = {
+            "alertname": ALERTNAME,
+            "service": release.service,
+            "environment": release.environment,
+            "version": release.version,
+            "release": message.key[:SHORT],
+            **({"trial": "true"} if message.action is Action.TRIAL else {}),
+            **self._labels,
+        }
+        annotations = {"summary": said.title, "description": "\n".join(said.facts), "todo": said.todo, "severity": str(said.severity)}
+        return {
+            "labels": {name: value for name, value in labels.items() if value},
+            "annotations": annotations,
+            "startsAt": stamp(min(began, now)),
+            "endsAt": stamp(now if over else now + self._lasts),
+            **({"generatorURL": said.link} if said.link else {}),
+        }

@@ -1,0 +1,60 @@
+"""Messages for Slack, by an incoming webhook, in blocks."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, ClassVar
+
+from anomaly.contracts import Action, Message, Receipt
+from anomaly.notice import Severity, notice
+from anomaly.web import Endpoint
+from anomaly.wording import CUT_MARK
+
+LONGEST_HEADER, LONGEST_TEXT = 150, 3000  # characters that Slack takes
+MARKS = {
+    Severity.CRITICAL: ":rotating_light:",
+    Severity.ERROR: ":red_circle:",
+    Severity.WARNING: ":warning:",
+    Severity.INFO: ":white_check_mark:",
+}
+
+
+class SlackSink:
+    """Posts to the incoming webhook `url`. What comes from outside can't mention anybody, or be a link."""
+
+    outside: ClassVar[frozenset[str]] = frozenset({"clock"})
+
+    def __init__(self, *, url: str, timeout: timedelta = timedelta(seconds=10), clock: Callable[[], float] = time.time) -> None:
+        self._endpoint = Endpoint(url, timeout=timeout, clock=clock)
+
+    def send(self, message: Message, /) -> Receipt:
+        body = json.dumps(blocks(message)).encode("ascii")
+        self._endpoint.ask("POST", body, {"Content-Type": "application/json"})
+        return Receipt("slack", delivered=True, detail=f"{self._endpoint.where} took it")
+
+
+def blocks(message: Message) -> dict[str, Any]:
+    """The message as Slack wants it: a header, the facts, what to do, and a button to the report.
+
+    All of it is plain text, in which Slack looks for no mentions, links or markup; the notification's text is escaped.
+    """
+    said = notice(message)
+    mark = ":test_tube:" if message.action is Action.TRIAL else MARKS[said.severity]
+    out: list[dict[str, Any]] = [{"type": "header", "text": _text(f"{mark} {said.title}", LONGEST_HEADER, emoji=True)}]
+    if said.facts:
+        out.append({"type": "section", "text": _text("\n".join(f"• {fact}" for fact in said.facts), LONGEST_TEXT)})
+    out.append({"type": "context", "elements": [_text(said.todo, LONGEST_TEXT)]})
+    if said.link:
+        out.append({"type": "actions", "elements": [{"type": "button", "text": _text("Report", LONGEST_HEADER), "url": said.link}]})
+    return {"text": _cut(said.title, LONGEST_HEADER).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"), "blocks": out}
+
+
+def _text(text: str, most: int, *, emoji: bool = False) -> dict[str, Any]:
+    return {"type": "plain_text", "text": _cut(text, most), "emoji": emoji}
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + CUT_MARK
