@@ -57,6 +57,7 @@ SINKS = Kind(
         "console": "anomaly.sinks.console:ConsoleSink",
         "json": "anomaly.sinks.json_file:JsonSink",
         "jsonl": "anomaly.sinks.jsonl:JsonlSink",
+        "github": "anomaly.sinks.github:GithubSink",
         "junit": "anomaly.sinks.junit:JunitSink",
         "pushgateway": "anomaly.sinks.pushgateway:PushgatewaySink",
         "textfile": "anomaly.sinks.textfile:TextfileSink",

@@ -247,6 +247,21 @@ def _worst_and_more(lines: Sequence[str]) -> str:
     return lines[0] + (f"; and {len(lines) - 1} more" if len(lines) > 1 else "")
 
 
+def judged_words(report: Report) -> str:
+    """Which release, and what was compared with what; times are UTC."""
+    release, day = report.release, report.release.started_at.date()
+    named = " ".join(part for part in (release.service, release.version) if part) or "release"
+    place = f" in {release.environment}" if release.environment else ""
+    days = report.baseline.length.total_seconds() / 86400
+    seen = f"{wording.clock(report.observation.start, day)} to {wording.clock(report.observation.end, day)}"
+    steps = progress(report.findings)
+    stages = f" in stages ({', '.join(wording.percent(share) for _, share in release.stages)})" if release.stages else ""
+    return (
+        f"{wording.plain(named + place, 120)}, released {wording.clock(release.started_at, None)} UTC{stages}; "
+        f"observed {seen}{f' ({steps})' if steps else ''} against {wording.number(days)} days before"
+    )
+
+
 def scope(findings: Sequence[Finding]) -> str:
     """How much was looked at: `7 KPIs`, or `7 KPIs in 12 series` with segments."""
     kpis = len({finding.kpi for finding in findings})

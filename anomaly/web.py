@@ -4,6 +4,7 @@
 |---|---|
 | 2xx | done |
 | 408, 425, 429, 5xx, a timeout, a reset, a name that does not resolve now | not now: may be asked again, after Retry-After if given |
+| 403 that says when to ask again | likewise |
 | any other status, a redirect, a certificate that does not verify | not at all |
 
 Only http and https, no redirects, no link-local addresses. A URL is often a secret as a whole: no more than its host is ever shown.
@@ -30,6 +31,7 @@ from anomaly.errors import RetryableSinkError, SinkError, UsageError
 from anomaly.redaction import Redactor, url_secrets
 
 RETRYABLE = frozenset({408, 425, 429})  # besides all of 5xx
+FORBIDDEN = 403
 LONGEST_SAID = 200  # characters of an error's body that are shown
 LONGEST_ANSWER = 2048  # bytes of an error's body that are read
 LONGEST_BODY = 1 << 24  # bytes of a good answer
@@ -83,11 +85,12 @@ class Endpoint:
         *,
         path: str = "",
         retryable: Collection[int] = (),
+        hints: Mapping[int, str] | None = None,
         read: bool = False,
     ) -> Answer:
         """Ask once; `path` is added to the URL, statuses in `retryable` may pass, a good answer's body is had only if it is to be `read`.
 
-        Raises SinkError, RetryableSinkError.
+        `hints` say what a status means here, and what to do. Raises SinkError, RetryableSinkError.
         """
         try:
             _refuse_link_local(self._target, self.where)
@@ -104,11 +107,11 @@ class Endpoint:
                     stream=True,
                 ) as response,
             ):
-                return self._answer(response, retryable, LONGEST_BODY if read else 0)
+                return self._answer(response, retryable, hints or {}, LONGEST_BODY if read else 0)
         except requests.RequestException as error:
             raise self._failure(error) from None  # its text and its causes hold the URL
 
-    def _answer(self, response: requests.Response, retryable: Collection[int], most: int) -> Answer:
+    def _answer(self, response: requests.Response, retryable: Collection[int], hints: Mapping[int, str], most: int) -> Answer:
         status = response.status_code
         if 200 <= status < 300:  # noqa: PLR2004  2xx
             return Answer(status, _body(response, most) if most else b"")
@@ -118,9 +121,10 @@ class Endpoint:
             )
         said = self._said(response)
         text = f"{self.where} answered {status}" + (f": {said}" if said else "")
-        if status in RETRYABLE or status in retryable or status >= 500:  # noqa: PLR2004  5xx
-            raise RetryableSinkError(text, retry_after_s=retry_after(response.headers.get("Retry-After", ""), self._clock()))
-        raise SinkError(text)
+        wait_s = _wait_s(response.headers, self._clock())
+        if status in RETRYABLE or status in retryable or status >= 500 or (status == FORBIDDEN and wait_s is not None):  # noqa: PLR2004  5xx
+            raise RetryableSinkError(text, retry_after_s=wait_s)
+        raise SinkError(f"{text}; {hints[status]}" if status in hints else text)
 
     def _said(self, response: requests.Response) -> str:
         """The beginning of the answer's body, without what it may repeat of the URL, the headers or the secret."""
@@ -150,6 +154,15 @@ def _body(response: requests.Response, most: int) -> bytes:
     except (HTTPError, OSError):
         return b""
     return body
+
+
+def _wait_s(headers: Mapping[str, str], now_s: float) -> float | None:
+    """How long to wait, by Retry-After, or by the X-RateLimit headers where nothing remains; None if nothing is said."""
+    wait_s = retry_after(headers.get("Retry-After", ""), now_s)
+    reset = headers.get("X-RateLimit-Reset", "")
+    if wait_s is None and headers.get("X-RateLimit-Remaining") == "0" and re.fullmatch(r"[0-9]{1,12}", reset):
+        return max(0.0, float(reset) - now_s)
+    return wait_s
 
 
 def retry_after(text: str, now_s: float) -> float | None:

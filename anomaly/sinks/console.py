@@ -141,7 +141,7 @@ def _parts(report: Report, canvas: Canvas) -> Iterator[RenderableType]:
     findings = say.ordered(report.findings)
     yield _headline(report, canvas.look)
     yield from _queries([finding for finding in findings if finding.fails], canvas.look)
-    yield _release_line(report)
+    yield Text(say.judged_words(report), style="dim")
     sections: Sequence[tuple[Callable[[list[Finding], Report, Canvas], Table], list[Finding]]] = (
         (_moved, [finding for finding in findings if finding.verdict in MOVED]),
         (_not_judged, [finding for finding in findings if finding.verdict in UNJUDGED]),
@@ -178,22 +178,6 @@ def _queries(failing: Iterable[Finding], look: Look) -> Iterator[RenderableType]
             over = f" / {wording.plain(finding.denominator, LONGEST_QUERY)}" if finding.denominator else ""
             line = f"{wording.plain(finding.kpi, say.LONGEST_NAME)} = {wording.plain(finding.query, LONGEST_QUERY)}{over}"
             yield Text(f"      {line}") if look is Look.BARE else Padding(Text(line, style="dim"), (0, 0, 0, 6))
-
-
-def _release_line(report: Report) -> Text:
-    """Which release, and what was compared with what; times are UTC."""
-    release, day = report.release, report.release.started_at.date()
-    named = " ".join(part for part in (release.service, release.version) if part) or "release"
-    place = f" in {release.environment}" if release.environment else ""
-    days = report.baseline.length.total_seconds() / 86400
-    seen = f"{wording.clock(report.observation.start, day)} to {wording.clock(report.observation.end, day)}"
-    steps = say.progress(report.findings)
-    stages = f" in stages ({', '.join(wording.percent(share) for _, share in release.stages)})" if release.stages else ""
-    return Text(
-        f"{wording.plain(named + place, 120)}, released {wording.clock(release.started_at, None)} UTC{stages}; "
-        f"observed {seen}{f' ({steps})' if steps else ''} against {wording.number(days)} days before",
-        style="dim",
-    )
 
 
 def _table(canvas: Canvas, columns: Mapping[str, Sequence[Text | str]]) -> Table:

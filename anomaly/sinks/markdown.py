@@ -1,0 +1,114 @@
+"""The report as GitHub-flavoured Markdown: the answer, a table of findings, and what was judged and how, folded away.
+
+Foreign text stays text: no markup, no HTML, no links, no mentions (`@name`), no references (`#123`), no emoji (`:name:`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from urllib.parse import quote
+
+from anomaly import wording
+from anomaly.contracts import Message
+from anomaly.model import UNJUDGED, Finding, Report, Verdict
+from anomaly.notice import notice
+from anomaly.report import (
+    LONGEST_NAME,
+    LONGEST_REASON,
+    change_words,
+    judged_words,
+    onset_words,
+    ordered,
+    reason_words,
+    rest_words,
+    title,
+    verdict_words,
+    versus_words,
+)
+
+LONGEST = 60_000  # characters; GitHub takes a comment of 65,536
+MOST_ROWS = 40
+MOST_QUERIES = 5
+MOST_NOTES = 10
+LONGEST_QUERY = 600
+BREAK = "&#8203;"  # a space of no width: what it parts is no mention, reference, link or emoji any more (LIVE)
+ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;", "$": "&#36;"})
+MARKUP = re.compile(r"([\\`*_\[\]~#])")
+AT_THE_START = re.compile(r"^(?=[-+](?:[-\s]|$))|^\d+(?=[.)](?:\s|$))")  # a list, or a line across
+LIVE = re.compile(r"@(?=\w)|(?<!&)#(?=\d)|\bGH-(?=\d)|:(?=//|[\w+\\-]+:)|\bwww(?=\.)", re.IGNORECASE)
+SAFE_IN_A_URL = "/:?#@!$&'*+,;=%~"
+HEAD = ("KPI", "verdict", "effect \\[95 %\\]", "since", "observed vs expected")
+
+
+def markdown(message: Message) -> str:
+    """The message as Markdown that ends with a line end, at most LONGEST characters; how many rows it has follows from that."""
+    for rows in (MOST_ROWS, MOST_ROWS // 4):
+        text = "\n\n".join(part for part in _parts(message, rows) if part) + "\n"
+        if len(text) <= LONGEST:
+            return text
+    return "\n\n".join(_answer(message)) + "\n"
+
+
+def escape(text: str) -> str:
+    """Text on one line, as Markdown shows it as it is."""
+    marked = AT_THE_START.sub(lambda found: f"{found[0]}\\", MARKUP.sub(r"\\\1", text.strip()))
+    return LIVE.sub(lambda found: found[0] + BREAK, marked.translate(ENTITIES))
+
+
+def _parts(message: Message, most: int) -> Iterator[str]:
+    yield from _answer(message)
+    findings = ordered(message.report.findings)
+    yield _table(findings[:most], message.report)
+    yield f"… and {len(findings) - most} more" if len(findings) > most else ""
+    yield _folded("What was judged, and how", [*_details(message.report)])
+
+
+def _answer(message: Message) -> Iterator[str]:
+    said = notice(message)
+    yield f"### {escape(said.title)}"
+    yield "\n".join(f"- {escape(fact)}" for fact in said.facts)
+    yield f"{escape(said.todo)}{_link(said.link)}"
+
+
+def _link(url: str) -> str:
+    if not url.startswith(("https://", "http://")):
+        return ""
+    target = quote(url, safe=SAFE_IN_A_URL).replace("&", "&amp;")
+    return f" [Report]({target})"
+
+
+def _table(findings: Sequence[Finding], report: Report) -> str:
+    if not findings:
+        return ""
+    lines = [f"| {' | '.join(_row(finding, report))} |" for finding in findings]
+    return "\n".join([f"| {' | '.join(HEAD)} |", "|---" * len(HEAD) + "|", *lines])
+
+
+def _row(finding: Finding, report: Report) -> tuple[str, ...]:
+    words = verdict_words(finding)
+    verdict = f"**{words}**" if finding.fails else words
+    if finding.verdict in UNJUDGED:
+        return escape(title(finding)), verdict, escape(reason_words(finding)), "", ""
+    effect = rest_words(finding) if finding.verdict is Verdict.OK else change_words(finding)
+    return escape(title(finding)), verdict, escape(effect), onset_words(finding, report.release), escape(versus_words(finding))
+
+
+def _details(report: Report) -> Iterator[str]:
+    yield escape(judged_words(report))
+    queries = {finding.kpi: finding for finding in ordered(report.findings) if finding.query and finding.fails}
+    for finding in [*queries.values()][:MOST_QUERIES]:
+        over = f"\n/ {wording.plain(finding.denominator, LONGEST_QUERY)}" if finding.denominator else ""
+        yield f"{escape(wording.plain(finding.kpi, LONGEST_NAME))}\n\n{_fenced(wording.plain(finding.query, LONGEST_QUERY) + over)}"
+    notes = dict.fromkeys(wording.plain(note, LONGEST_REASON) for finding in report.findings for note in finding.notes)
+    yield "\n".join(f"- {escape(note)}" for note in [*notes][:MOST_NOTES])
+
+
+def _fenced(text: str) -> str:
+    """A block of code whose fence is longer than any in it."""
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    return f"{fence}\n{text}\n{fence}"
+
+
+def _folded(summary: str, parts: Sequence[str]) -> str:
+    return "\n\n".join([f"<details>\n<summary>{summary}</summary>", *filter(None, parts), "</details>"])
