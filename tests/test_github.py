@@ -49,9 +49,9 @@ def api(httpserver: HTTPServer, github: Github) -> str:
 
 def sink(api: str = "https://api.github.com", **changed: Any) -> GithubSink:
     """A sink that knows a commit and a pull request, and runs outside of GitHub Actions."""
-    known = {"token": TOKEN, "repository": REPOSITORY, "sha": SHA, "pull_request": 7, "api": api}
-    given = {name: value for name, value in (known | changed).items() if value is not None}
-    return GithubSink(**({"environ": {}, "stream": io.StringIO(), "clock": lambda: NOW_S} | given))
+    known: dict[str, Any] = {"token": TOKEN, "repository": REPOSITORY, "sha": SHA, "pull_request": 7, "api": api}
+    known |= {"environ": {}, "stream": io.StringIO(), "clock": lambda: NOW_S} | changed
+    return GithubSink(**{name: value for name, value in known.items() if value is not None})
 
 
 def told(report: Report, **changed: Any) -> Message:
