@@ -160,6 +160,6 @@ def test_the_file_is_replaced_and_a_trial_leaves_it_alone(tmp_path: Path) -> Non
     sink.send(Message("k", reports.passing()))
     last = path.read_text()
     assert [*parsed(last).iter("failure")] == []
-    assert sink.send(replace(MESSY, action=Action.TRIAL)).delivered
+    assert sink.send(replace(MESSY, action=Action.TRIAL)).detail == f"{path} can be written"
     assert path.read_text() == last
     assert [*tmp_path.iterdir()] == [path]

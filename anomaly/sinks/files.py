@@ -6,7 +6,15 @@ import os
 import secrets
 from pathlib import Path
 
+from anomaly.contracts import Action, Message, Receipt
 from anomaly.errors import SinkError
+
+
+def mirror(sink: str, path: Path, message: Message, text: str) -> Receipt:
+    """Let the file say what holds now; a trial only tries, for what stands there is true. Raises SinkError."""
+    trial = message.action is Action.TRIAL
+    replace_file(path, text, trial=trial)
+    return Receipt(sink, delivered=True, detail=f"{path} can be written" if trial else str(path))
 
 
 def replace_file(path: Path, text: str, *, trial: bool = False) -> None:

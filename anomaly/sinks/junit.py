@@ -12,11 +12,11 @@ from typing import ClassVar
 from xml.etree import ElementTree as ET
 
 from anomaly import wording
-from anomaly.contracts import Action, Message, Receipt
+from anomaly.contracts import Message, Receipt
 from anomaly.model import UNJUDGED, Finding, Release, ReleaseVerdict, Report, Verdict
 from anomaly.notice import LONGEST_NAME, notice, release_words
 from anomaly.report import finding_line, headline, ordered, reason_words, title
-from anomaly.sinks.files import replace_file
+from anomaly.sinks.files import mirror
 
 LONGEST_LINE = 600  # characters of a query or a note
 FAILURE, ERROR, SKIPPED, PASSED = "failure", "error", "skipped", ""
@@ -41,8 +41,7 @@ class JunitSink:
         self._path = path
 
     def send(self, message: Message, /) -> Receipt:
-        replace_file(self._path, junit(message), trial=message.action is Action.TRIAL)
-        return Receipt("junit", delivered=True, detail=str(self._path))
+        return mirror("junit", self._path, message, junit(message))
 
 
 def junit(message: Message) -> str:

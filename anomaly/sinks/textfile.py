@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from anomaly.contracts import Action, Message, Receipt
+from anomaly.contracts import Message, Receipt
 from anomaly.errors import UsageError
 from anomaly.sinks.exposition import exposition
-from anomaly.sinks.files import replace_file
+from anomaly.sinks.files import mirror
 
 
 class TextfileSink:
@@ -26,5 +26,4 @@ class TextfileSink:
         self._path = path
 
     def send(self, message: Message, /) -> Receipt:
-        replace_file(self._path, exposition(message.report), trial=message.action is Action.TRIAL)
-        return Receipt("textfile", delivered=True, detail=str(self._path))
+        return mirror("textfile", self._path, message, exposition(message.report))
