@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,7 @@ from tests import reports
 from tests.github import REPOSITORY, SHA, TOKEN, Github, said
 from tests.goldens import assert_golden
 
+ROOT = Path(__file__).parents[1]
 KEY = "3f2a91c0d4e5"
 FIRST = Message(KEY, reports.messy(), Action.FIRE, why="first", look="3f2a91c0", link="https://ci.example/3f2a91c0")
 RESOLVED = Message(KEY, reports.passing(), Action.RESOLVE, why="resolved", look="77aa00ff", link="https://ci.example/3f2a91c0")
@@ -221,6 +225,43 @@ def test_in_a_job_everything_is_known_but_the_token(api: str, github: Github, tm
     assert receipt.detail == "status, comment, summary, annotations"
     assert f"POST /api/v3/repos/{REPOSITORY}/statuses/{SHA}" in github.asked
     assert f"POST /api/v3/repos/{REPOSITORY}/issues/7/comments" in github.asked
+
+
+def test_a_check_in_a_job_tells_github_what_it_prints(api: str, github: Github, tmp_path: Path) -> None:
+    sample = (ROOT / "sample_data" / "credential" / "checklist.yaml").read_text(encoding="utf-8")
+    told = re.sub(r"path: (\w+\.csv)", rf"path: {ROOT}/sample_data/credential/\1", sample)
+    told = told.replace("sinks: []", 'sinks:\n  - {type: github, token: "${GITHUB_TOKEN}"}')
+    (tmp_path / "checklist.yaml").write_text(told, encoding="utf-8")
+    job = {
+        "GITHUB_ACTIONS": "true",
+        "GITHUB_API_URL": api,
+        "GITHUB_REF": "refs/pull/7/merge",
+        "GITHUB_REPOSITORY": REPOSITORY,
+        "GITHUB_SHA": SHA,
+        "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md"),
+        "GITHUB_TOKEN": TOKEN,
+    }
+    line = [
+        sys.executable,
+        "-m",
+        "anomaly",
+        "check",
+        "checklist.yaml",
+        "--released-at",
+        "2025-06-03T09:00Z",
+        "--finished-at",
+        "2025-06-03T09:10Z",
+    ]
+
+    done = subprocess.run(line, capture_output=True, text=True, check=False, cwd=tmp_path, env={**os.environ, **job})
+
+    assert done.returncode == 1, done.stderr
+    answer = done.stdout.splitlines()[0].removeprefix("FAIL  ").partition(";")[0]
+    first = next(line for line in done.stdout.splitlines() if line.startswith("::error"))
+    assert read(first)[2] == answer
+    assert [status["state"] for status in github.statuses] == ["failure"]
+    assert github.comments[0]["body"] == (tmp_path / "summary.md").read_text(encoding="utf-8").partition("<!-- anomaly:/")[0]
+    assert TOKEN not in done.stdout + done.stderr + github.comments[0]["body"]
 
 
 @pytest.mark.parametrize(
