@@ -27,6 +27,7 @@ from anomaly.model import (
     control_problem,
 )
 from anomaly.registry import COLLECTORS, RELEASES, SINKS, Kind, Origin, Plugin
+from anomaly.rhythm import Rhythm
 from anomaly.settings import did_you_mean
 from anomaly.strict_yaml import Document, KeyPath, Problem, path_text, shown
 
@@ -55,6 +56,7 @@ class Checklist:
     report_url: str = ""
     telling: Telling = field(default_factory=Telling)
     windows: Windows = field(default_factory=Windows)
+    rhythm: Rhythm | None = None
     false_alarms: float = 0.01
     correction: Correction = Correction.HOLM
     calendar: Calendar = field(default_factory=Calendar)
@@ -124,7 +126,7 @@ class _Loader:
         told = tuple(self.plugin(path, raw, SINKS) for path, raw in sinks)
         asked_for = tuple(self.plugin(path, raw, RELEASES) for path, raw in releases)
         filled = self.filled(data)
-        windows = self.windows(form)
+        windows, rhythm = self.windows(form), self.rhythm(form)
         self.check_spans(form)
         self.refuse()
         assert form is not None  # noqa: S101  data that is no checklist has problems, and these were just refused
@@ -136,6 +138,7 @@ class _Loader:
             releases=asked_for,
             filled=filled,
             windows=windows,
+            rhythm=rhythm,
             path=self.path,
         )
 
@@ -174,6 +177,14 @@ class _Loader:
         except UsageError as error:
             self.document.problems.append(Problem(self.document.line(("windows",)), str(error)))
             return Windows()
+
+    def rhythm(self, form: ChecklistForm | None) -> Rhythm | None:
+        """The rhythm; notes one that can't be."""
+        try:
+            return Rhythm(**dict(form.rhythm)) if form and form.rhythm else None
+        except UsageError as error:
+            self.document.problems.append(Problem(self.document.line(("rhythm",)), str(error)))
+            return None
 
     def check_spans(self, form: ChecklistForm | None) -> None:
         """Notes spans that end before they start, and silences of nothing or of KPIs that are not there."""
@@ -275,6 +286,7 @@ def _checklist(
     releases: tuple[Plugin, ...],
     filled: variables.Filled,
     windows: Windows,
+    rhythm: Rhythm | None,
     path: Path,
 ) -> Checklist:
     only_source = next(iter(sources)) if len(sources) == 1 else ""
@@ -287,6 +299,7 @@ def _checklist(
         **filled.settings,
         telling=Telling(form.repeat, tuple(Silence(**dict(silence)) for silence in form.silences)),
         windows=windows,
+        rhythm=rhythm,
         kpis=tuple(_kpi(kpi, only_source) for kpi in form.kpis),
         false_alarms=form.false_alarms,
         correction=form.correction,

@@ -236,6 +236,15 @@ class WindowsForm(Form):
     lag: Duration = _length(WINDOWS.lag, "Steps younger than this have not settled in the source and are left out.")
 
 
+class RhythmForm(Form):
+    """How often to look when. All four are needed."""
+
+    usual: PositiveDuration = Field(description="Between two looks, far from a release.")
+    peak: PositiveDuration = Field(description="Between two looks at the release; not longer than usual.")
+    climb: PositiveDuration = Field(description="How long before a release the frequency begins to climb.")
+    fall: PositiveDuration = Field(description="How long after a release it is back to usual.")
+
+
 class PluginForm(BaseModel):
     """A source or sink: its type, and settings that the type defines."""
 
@@ -332,6 +341,7 @@ class ChecklistForm(Form):
     environments: dict[Name, EnvironmentForm] = Field(default={}, description="What differs between environments.")
     sources: dict[Name, SourceForm] = Field(default={}, description="Where KPIs are read, by name.")
     windows: WindowsForm = Field(default=WindowsForm(), description="How much is looked at.")
+    rhythm: RhythmForm = _optional(None, "How often `anomaly tick` looks when. Without it, whenever a step has settled.")
     timezone: Zone = Field(default=CALENDAR.timezone, description="The users' clock, an IANA name; days and weeks follow it.")
     special_days: list[SpecialDayForm] = Field(default=[], description="Days that are like no other.")
     leave_out: list[LeaveOutForm] = Field(default=[], description="Spans that teach nothing, like known incidents.")
@@ -390,6 +400,7 @@ def _form_at(path: tuple[str | int, ...]) -> type[Form]:
         return ChecklistForm
     forms: dict[str | int, type[Form]] = {
         "windows": WindowsForm,
+        "rhythm": RhythmForm,
         "kpis": KpiForm,
         "environments": EnvironmentForm,
         "special_days": SpecialDayForm,

@@ -15,7 +15,9 @@ from anomaly.errors import AnomalyError, CollectError, StoreBusy, StoreError
 from anomaly.history.records import State, Tracked
 from anomaly.history.store import Store
 from anomaly.model import Window
-from anomaly.watch import Looked, Receiver, look, tell, withdraw
+from anomaly.plan import plan
+from anomaly.rhythm import Rhythm, due
+from anomaly.watch import Looked, Receiver, following, look, tell, withdraw
 
 LEASE = timedelta(minutes=15)  # of one look; a process that died holds up the others no longer
 CATCH_UP = timedelta(days=1)  # releases are found this long after their watch
@@ -47,7 +49,8 @@ def tick(
 ) -> Ticked:
     """One step for the checklist's service and environment; `holder` names this process.
 
-    A release is looked at when a step has settled since the last look, or when its watch is over.
+    A release is looked at when a step has settled since the last look and the rhythm of the checklist, if any, asks for a look, or when
+    its watch is over.
     """
     with _lease(store, f"tick {checklist.service} {checklist.environment}", holder, clock) as prolong:
         if prolong is None:
@@ -90,12 +93,28 @@ def _discovered(checklist: Checklist, store: Store, sources: Sequence[tuple[str,
 
 
 def _is_due(tracked: Tracked, store: Store, checklist: Checklist, now: datetime) -> bool:
-    """Whether a step has settled since the last look."""
+    """Whether a step has settled since the last look, and the rhythm asks for a look or the watch is over."""
     if tracked.release.started_at > now:
         return False
     looks = store.looks(tracked.id)
     step, lag = checklist.windows.step, checklist.windows.lag
-    return not looks or _steps(now - lag, step) > _steps(looks[-1].at - lag, step)
+    if not looks:
+        return True
+    if _steps(now - lag, step) <= _steps(looks[-1].at - lag, step):
+        return False
+    return (
+        checklist.rhythm is None or _is_over(tracked, store, checklist, now) or _asks(checklist.rhythm, tracked, store, looks[-1].at, now)
+    )
+
+
+def _is_over(tracked: Tracked, store: Store, checklist: Checklist, now: datetime) -> bool:
+    release = replace(tracked.release, followed_by=following(tracked, store.releases(environment=tracked.release.environment), now))
+    return plan(release, checklist.windows, now=now).final
+
+
+def _asks(rhythm: Rhythm, tracked: Tracked, store: Store, last: datetime, now: datetime) -> bool:
+    known = store.releases(service=tracked.release.service, environment=tracked.release.environment)
+    return due(rhythm, [each.release.started_at for each in known if each.state is not State.ABORTED], last=last, now=now)
 
 
 def _steps(moment: datetime, step: timedelta) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,30 @@ def test_a_step_is_looked_at_once_however_often_cron_fires(tmp_path: Path, store
     looks = [len(ticked(shop, store, hours, people).looked) for hours in (0.5, 0.6, 0.7, 1.0, 1.2)]
 
     assert looks == [1, 0, 0, 1, 0]
+
+
+def test_by_a_rhythm_looks_get_rarer_and_the_last_one_is_made(tmp_path: Path, store: Store) -> None:
+    shop, people = Shop(tmp_path, more="rhythm: {usual: 3h, peak: 30m, climb: 1h, fall: 4h}"), People()
+    store.track(shop.release(), origin="command")
+
+    made = [half / 2 for half in range(1, 26) if ticked(shop, store, half / 2, people).looked]
+
+    pauses = [after - before for before, after in pairwise(made)]
+    assert made[0] == 0.5
+    assert made[-1] == 12, "the watch is over: a look that no rhythm asked for"
+    assert pauses[0] == 0.5
+    assert pauses[:-1] == sorted(pauses[:-1])
+    assert max(pauses) == 3
+    assert people.said() == [("inform", "ended")]
+
+
+def test_by_a_rhythm_hours_that_were_missed_are_caught_up_by_one_look(tmp_path: Path, store: Store) -> None:
+    shop, people = Shop(tmp_path, more="rhythm: {usual: 4h, peak: 30m, climb: 1h, fall: 1h}"), People()
+    store.track(shop.release(), origin="command")
+
+    looks = [len(ticked(shop, store, hours, people).looked) for hours in (0.5, 6, 6.5, 7)]
+
+    assert looks == [1, 1, 0, 0]
 
 
 def test_hours_that_were_missed_are_caught_up_by_one_last_look(tmp_path: Path, store: Store) -> None:

@@ -16,6 +16,7 @@ from anomaly.checklist_schema import ChecklistForm
 from anomaly.errors import ChecklistError
 from anomaly.model import Calendar, Correction, Direction, Empty, Kpi, LeftOut, NoData, SpecialDay, Window, Windows
 from anomaly.registry import SINKS
+from anomaly.rhythm import Rhythm
 from tests.checklist.conftest import Complain, Load, Write
 
 SMALL = """\
@@ -61,6 +62,7 @@ kpis:
 sinks:
   - {type: console}
   - {type: jsonl, path: out.jsonl}
+rhythm: {usual: 2h, peak: 10m, climb: 12h, fall: 3h}
 """
 
 
@@ -71,6 +73,7 @@ KPI_KEYS = (
 )
 WINDOW_KEYS = "history, warmup, watch, step, lag"
 DURATION = "it must be a duration like 30s, 5m, 1h30m or 28d"
+INTERVALS = "both are intervals between looks, and at the release it is shortest"
 ZONE = "it must be an IANA time zone like UTC or Europe/Berlin"
 SHARE = "it must be a percentage like 5% or a number like 0.05"
 TYPES = "use one of prometheus, files"
@@ -86,6 +89,7 @@ def test_every_key_reaches_the_checklist(load_text: Load) -> None:
     assert checklist.windows == Windows(
         history=timedelta(days=14), warmup=timedelta(0), watch=timedelta(minutes=90), step=timedelta(minutes=1), lag=timedelta(seconds=30)
     )
+    assert checklist.rhythm == Rhythm(timedelta(hours=2), timedelta(minutes=10), timedelta(hours=12), timedelta(hours=3))
     assert checklist.calendar == Calendar(timezone="Europe/Berlin")
     assert checklist.false_alarms == 0.02
     assert checklist.correction is Correction.BENJAMINI_HOCHBERG
@@ -118,6 +122,7 @@ def test_what_is_left_out_has_the_documented_default(load_text: Load) -> None:
     checklist = load_text(SMALL)
     assert checklist.windows == Windows()
     assert checklist.windows.history == timedelta(days=28)
+    assert checklist.rhythm is None
     assert checklist.calendar == Calendar(timezone="UTC")
     assert checklist.false_alarms == 0.01
     assert checklist.correction is Correction.HOLM
@@ -169,6 +174,12 @@ def test_a_path_may_be_text(write: Write) -> None:
         ("service: shop", "service: ${NAME}", "1: service is '${NAME}'; variables are filled in only in the settings of sources and sinks"),
         ("service: shop\n", "", "1: service is missing"),
         ("service: shop", "service: shop\nservizes: 1", f"2: servizes is an unknown key; use one of {TOP_KEYS} (did you mean service?)"),
+        ("peak: 10m", "peak: 3h", f"35: rhythm.peak is 3h, longer than usual (2h); {INTERVALS}"),
+        ("peak: 10m", "peak: 0s", "35: rhythm.peak is '0s'; it must be longer than zero"),
+        ("peak: 10m", "peak: 5ms", "35: rhythm.peak is 5ms; it must be 1s at least"),
+        ("climb: 12h", "climb: -12h", f"35: rhythm.climb is '-12h'; {DURATION}"),
+        ("peak: 10m", "pek: 10m", "35: rhythm.pek is an unknown key; use one of usual, peak, climb, fall (did you mean peak?)"),
+        ("rhythm: {usual: 2h, peak: 10m, climb: 12h, fall: 3h}", "rhythm: 5m", "35: rhythm is '5m'; it must be a mapping"),
         ("windows: {history: 14d", "windows: {history: 14", f"6: windows.history is 14; {DURATION}"),
         ("history: 14d", "history: 14 days", f"6: windows.history is '14 days'; {DURATION}"),
         ("history: 14d", "history: 0s", "6: windows.history is '0s'; it must be longer than zero"),
