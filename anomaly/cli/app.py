@@ -15,6 +15,7 @@ from anomaly.cli.history import ack, history, prune, show
 from anomaly.cli.options import Logs, Verbose
 from anomaly.cli.parity import parity
 from anomaly.cli.releases import app as release_app
+from anomaly.cli.rhythm import rhythm
 from anomaly.cli.session import ExitCode, LogFormat, Session
 from anomaly.cli.sinks import sinks
 from anomaly.cli.start import init, schema
@@ -63,7 +64,7 @@ def anomaly(
     return ExitCode.USAGE
 
 
-for command in (demo, init, validate, doctor, check, watch, tick, history, show, ack, prune, explain, backtest, parity, schema):
+for command in (demo, init, validate, doctor, check, watch, tick, rhythm, history, show, ack, prune, explain, backtest, parity, schema):
     app.command()(command)
 app.add_typer(sinks)
 app.add_typer(release_app, name="release")

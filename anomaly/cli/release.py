@@ -60,12 +60,12 @@ def _stage(text: str, now: datetime) -> Stage:
         part = math.nan
     if not when or not 0 < part <= 1:
         raise UsageError(f"--stage is {text!r}; write a time and a share of users up to 100 %, such as 2025-06-03T10:00Z=5%")
-    return _moment("--stage", when, now), part
+    return moment("--stage", when, now), part
 
 
 def _next_release(text: str, now: datetime) -> Release:
     when, _, name = text.partition("=")
-    return Release(_moment("--next-release", when, now), version=name)
+    return Release(moment("--next-release", when, now), version=name)
 
 
 def end_of_watch(release: Release, words: Words, now: datetime) -> datetime | None:
@@ -80,13 +80,14 @@ def end_of_watch(release: Release, words: Words, now: datetime) -> datetime | No
 
 def past(option: str, text: str, now: datetime) -> datetime:
     """The moment that an option names; raises UsageError if it is in the future."""
-    moment = _moment(option, text, now)
-    if moment > now:
+    at = moment(option, text, now)
+    if at > now:
         raise UsageError(f"{option} {text} is in the future; it is {now.isoformat(timespec='seconds')} now")
-    return moment
+    return at
 
 
-def _moment(option: str, text: str, now: datetime) -> datetime:
+def moment(option: str, text: str, now: datetime) -> datetime:
+    """The moment that an option names; raises UsageError."""
     try:
         return parse_moment(text, now=now)
     except UsageError as error:

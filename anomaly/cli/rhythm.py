@@ -1,0 +1,160 @@
+"""`anomaly rhythm`: when to look, as a table, as JSON, or as cron lines for other checks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from math import ceil
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+import typer
+
+from anomaly import rhythm as pace
+from anomaly.checklist import Checklist
+from anomaly.cli.options import ChecklistPath, Environment
+from anomaly.cli.release import moment, opened, right_now
+from anomaly.cli.session import ExitCode, Session
+from anomaly.crontab import escaped
+from anomaly.errors import ChecklistError, UsageError
+from anomaly.model import Window
+from anomaly.rhythm import Rhythm
+from anomaly.times import duration_text
+from anomaly.wording import plain, stamp
+
+MOST_LOOKS = 100_000
+MOST_ROWS = 40
+ROWS = [timedelta(minutes=each) for each in (15, 30, 60, 120, 180, 360, 720, 1440, 10_080)]
+WIDEST_BAR = 30
+YEAR = timedelta(days=365)
+
+
+class Form(StrEnum):
+    """How the plan is written."""
+
+    TABLE = "table"
+    JSON = "json"
+    CRON = "cron"
+
+
+def rhythm(
+    context: typer.Context,
+    checklist: ChecklistPath,
+    *,
+    release_at: Annotated[list[str], typer.Option(metavar="T", help="When the release begins, or began; may be repeated.")],
+    begin: Annotated[str | None, typer.Option("--from", metavar="T", help="Where the plan begins. Default: with the climb.")] = None,
+    end: Annotated[str | None, typer.Option("--to", metavar="T", help="Where it ends. Default: with the fall.")] = None,
+    environment: Environment = None,
+    output: Annotated[Form, typer.Option(help="json and cron are for other checks that keep the same rhythm.")] = Form.TABLE,
+    command: Annotated[str, typer.Option(metavar="COMMAND", help="What the lines of --output cron run.")] = "run-the-checks",
+) -> ExitCode:
+    """Show when to look: most often at the release, less before and after.
+
+    The rhythm is that of the checklist; tick keeps it by itself.
+    """
+    session: Session = context.obj
+    asked = opened(checklist, environment, session)
+    if asked.rhythm is None:
+        raise ChecklistError(f"{checklist} has no rhythm; write one, such as rhythm: {{usual: 1h, peak: 5m, climb: 1d, fall: 6h}}")
+    now = right_now()
+    releases = sorted({moment("--release-at", each, now) for each in release_at})
+    try:
+        window = Window(
+            releases[0] - asked.rhythm.climb if begin is None else moment("--from", begin, now),
+            releases[-1] + asked.rhythm.fall if end is None else moment("--to", end, now),
+        )
+    except UsageError as error:
+        raise UsageError(f"--from, --to: {error}") from None
+    if pace.planned(asked.rhythm, releases, window) > MOST_LOOKS:
+        raise UsageError(f"these are more than {MOST_LOOKS:,} looks; name a shorter span by --from and --to")
+    looks = pace.looks(asked.rhythm, releases, window)
+    match output:
+        case Form.JSON:
+            session.show(json.dumps(_data(asked.rhythm, releases, window, looks), indent=2))
+        case Form.CRON:
+            session.show(_cron(releases, window, looks, command))
+        case Form.TABLE:
+            session.show(_table(asked, asked.rhythm, releases, window, looks))
+    return ExitCode.PASS
+
+
+def _data(rhythm: Rhythm, releases: Sequence[datetime], window: Window, looks: Sequence[datetime]) -> dict[str, Any]:
+    return {
+        "rhythm": {name: duration_text(getattr(rhythm, name)) for name in ("usual", "peak", "climb", "fall")},
+        "releases": [stamp(each) for each in releases],
+        "from": stamp(window.start),
+        "to": stamp(window.end),
+        "looks": [stamp(each) for each in looks],
+    }
+
+
+def _cron(releases: Sequence[datetime], window: Window, looks: Sequence[datetime], command: str) -> str:
+    """A line for each hour in which there are looks; hours of a day with the same minutes share one."""
+    if window.length > YEAR:
+        raise UsageError("a line of cron names no year, so the plan must be shorter than one; use --from and --to")
+    minutes = dict[tuple[int, int, int], list[int]]()  # of month, day and hour
+    for look in looks:
+        of_hour = minutes.setdefault((look.month, look.day, look.hour), [])
+        if look.minute not in of_hour:
+            of_hour.append(look.minute)
+    hours = dict[tuple[int, int, tuple[int, ...]], list[int]]()
+    for (month, day, hour), within in minutes.items():
+        hours.setdefault((month, day, tuple(within)), []).append(hour)
+    fired = sum(len(within) for within in minutes.values())
+    lost = f"; {len(looks) - fired:,} looks fall into the minute of another, and are left out" if fired < len(looks) else ""
+    head = [
+        f"# {fired:,} looks from {stamp(window.start)} to {stamp(window.end)}, for the release at {', '.join(map(stamp, releases))}.",
+        f"# Cron knows whole minutes: the seconds of the plan are cut off{lost}.",
+        "# The hours are UTC. cron of Debian and Ubuntu ignores CRON_TZ: use this on a machine whose clock is UTC.",
+        "# A line of cron names no year: remove these after the release, or they fire again next year.",
+        "CRON_TZ=UTC",
+    ]
+    lines = [f"{_list(within)} {_list(of_day)} {day} {month} * {escaped(command)}" for (month, day, within), of_day in hours.items()]
+    return "\n".join(head + lines)
+
+
+def _list(numbers: Sequence[int]) -> str:
+    return ",".join(map(str, numbers))
+
+
+def _table(checklist: Checklist, rhythm: Rhythm, releases: Sequence[datetime], window: Window, looks: Sequence[datetime]) -> str:
+    zone = ZoneInfo(checklist.calendar.timezone)
+    rows = list(_rows(window, zone))
+    counts = [sum(row.start <= look < row.end for look in looks) for row in rows]
+    scale = min(1.0, WIDEST_BAR / max(1, *counts))
+    out = [
+        f"{plain(checklist.service, 40)}: a look every {duration_text(rhythm.usual)}, at the release every {duration_text(rhythm.peak)};"
+        f" times in {zone.key}",
+    ]
+    day = None
+    for row, count in zip(rows, counts, strict=True):
+        local = row.start.astimezone(zone)
+        if local.date() != day:
+            day = local.date()
+            out += ["", f"{local:%a %Y-%m-%d}" + ("" if len(out) > 1 else "  looks  every")]
+        began = [each.astimezone(zone) for each in releases if row.start <= each < row.end]
+        mark = f"  ◀ release {', '.join(f'{each:%H:%M}' for each in began)}" if began else ""
+        every = duration_text(_rounded(pace.interval(rhythm, releases, row.start + row.length / 2)))
+        out.append(f"{local:%H:%M}{count:>16}  {every:<7}{'█' * ceil(count * scale)}{mark}".rstrip())
+    even = f"every {duration_text(rhythm.peak)} all along would be {window.length // rhythm.peak:,}"
+    out += ["", f"{len(looks):,} looks in {duration_text(window.length)}; {even}"]
+    return "\n".join(out)
+
+
+def _rows(window: Window, zone: ZoneInfo) -> Iterator[Window]:
+    """The window in rows that begin at even times of the day, each cut at its ends."""
+    length = next((each for each in ROWS if window.length <= MOST_ROWS * each), ROWS[-1])
+    local = window.start.astimezone(zone)
+    midnight = local.replace(hour=0, minute=0, second=0, microsecond=0).astimezone(UTC)
+    start = midnight + (window.start - midnight) // length * length
+    while start < window.end:
+        yield Window(max(start, window.start), min(start + length, window.end))
+        start += length
+
+
+def _rounded(length: timedelta) -> timedelta:
+    """To what the eye takes in: seconds below ten minutes, else minutes."""
+    unit = timedelta(seconds=1) if length < timedelta(minutes=10) else timedelta(minutes=1)
+    return round(length / unit) * unit
