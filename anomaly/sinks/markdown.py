@@ -74,7 +74,7 @@ def _answer(message: Message) -> Iterator[str]:
 def _link(url: str) -> str:
     if not url.startswith(("https://", "http://")):
         return ""
-    target = quote(url, safe=SAFE_IN_A_URL).replace("&", "&amp;")
+    target = quote(url, safe=SAFE_IN_A_URL, errors="replace").replace("&", "&amp;")
     return f" [Report]({target})"
 
 
