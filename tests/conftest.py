@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import psycopg
 import pytest
 
-from tests.servers import Samples, Server, alertmanager, prometheus, pushgateway, victoria_metrics
+from tests.servers import Samples, Server, alertmanager, postgresql, prometheus, pushgateway, victoria_metrics
 
 LOOPBACK = ["127.0.0.0/8", "::1"]
 OPENS_SOCKETS = frozenset({"loopback", "httpserver", "make_httpserver"})  # fixtures
@@ -51,6 +53,22 @@ def gateway(loopback: None, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     """A Pushgateway for all tests: each pushes under a job of its own."""
     with pushgateway(tmp_path_factory.mktemp("pushgateway")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def postgresql_server(loopback: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A PostgreSQL for all tests; see `database`."""
+    with postgresql(tmp_path_factory.mktemp("postgresql")) as server:
+        yield server
+
+
+@pytest.fixture
+def database(postgresql_server: Server, request: pytest.FixtureRequest) -> str:
+    """The URL of an empty database of the test's own."""
+    name = f"t{uuid.uuid5(uuid.NAMESPACE_OID, request.node.nodeid).hex}"
+    with psycopg.connect(postgresql_server.url, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+    return postgresql_server.url.rpartition("/")[0] + f"/{name}"
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Unpacks the servers that the tests talk to from Debian's packages into .tools, without installing anything. Needs no root.
 # What is on PATH is not fetched. Exits 0 even when a server cannot be had: its tests say so by name.
-# Beside libc they need libzstd1, which dpkg itself needs.
+# Beside libc they need libzstd1, which dpkg itself needs, and PostgreSQL its usual libraries (libpq5, libicu, libldap).
 set -u
 export LC_ALL=C
 
@@ -14,6 +14,7 @@ wanted='prometheus:prometheus promtool:prometheus victoria-metrics:victoria-metr
 wanted="$wanted prometheus-pushgateway:prometheus-pushgateway"
 wanted="$wanted cron:cron crontab:cron libfaketime.so.1:libfaketime"
 wanted="$wanted prometheus-alertmanager:prometheus-alertmanager"
+wanted="$wanted initdb:postgresql-15 postgres:postgresql-15"
 
 has() {
     command -v "$1" >/dev/null 2>&1 || [ -x "$bin/$1" ]
@@ -40,6 +41,10 @@ unpack() ( # in a subshell, for the folder and the trap
     mkdir -p "$bin" && folder=$(mktemp -d "$tools/package.XXXXXX") && cd "$folder" || exit
     trap 'rm -rf "$folder"' EXIT
     download "$2" && dpkg -x "$2"_*.deb . || exit
+    if [ -d "usr/lib/postgresql" ]; then # its programs look for their share beside them
+        mkdir -p "$tools/usr" && cp -r usr/lib usr/share "$tools/usr/"
+        for program in usr/lib/postgresql/*/bin/"$1"; do ln -sf "../$program" "$bin/$1"; done
+    fi
     if [ -d "usr/share/prometheus" ]; then # the templates of Alertmanager
         mkdir -p "$tools/share" && cp -r usr/share/prometheus "$tools/share/"
     fi

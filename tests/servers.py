@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -20,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
+import psycopg
 import pytest
 
 Samples = Mapping[str, Iterable[tuple[float, float]]]
@@ -69,8 +71,8 @@ def _missing(problem: str) -> NoReturn:
 
 
 @contextmanager
-def prometheus(folder: Path, samples: Samples, *, mutual_tls: bool = False) -> Iterator[Server]:
-    """A Prometheus that has `samples`; it scrapes nothing. Its data and log are in `folder`.
+def prometheus(folder: Path, samples: Samples, *, mutual_tls: bool = False, scrape: str = "") -> Iterator[Server]:
+    """A Prometheus that has `samples`, and asks the address `scrape` each second as the job `shop`. Its data and log are in `folder`.
 
     With `mutual_tls` it is `loopback.pem` of `TLS`, and answers only those who have a certificate by `clients.pem`.
     """
@@ -78,7 +80,8 @@ def prometheus(folder: Path, samples: Samples, *, mutual_tls: bool = False) -> I
     if samples:
         _create_blocks(folder / "history.om", samples, data)
     config = folder / "prometheus.yml"
-    config.write_text("global: {scrape_interval: 1m}\n")
+    job = f"[{{job_name: shop, scrape_interval: 1s, static_configs: [{{targets: ['{scrape}']}}]}}]" if scrape else "[]"
+    config.write_text(f"global: {{scrape_interval: 1m}}\nscrape_configs: {job}\n")
     arguments = [
         f"--config.file={config}",
         f"--storage.tsdb.path={data}",
@@ -173,6 +176,40 @@ def alertmanager(folder: Path, hook: str) -> Iterator[Server]:
         command = ["unshare", "--map-root-user", "--mount", "sh", "-c", 'mount --bind "$0" /usr/share && exec "$@"', SHARE, *command]
     with _running("alertmanager", command, "--web.listen-address=", "/-/ready", folder) as server:
         yield server
+
+
+@contextmanager
+def postgresql(folder: Path) -> Iterator[Server]:
+    """A PostgreSQL whose `url` is that of the database `postgres`, for its owner `anomaly`. Its data and log are in `folder`."""
+    data, port = folder / "data", free_port()
+    # it refuses to be root
+    someone: list[str | Path] = [] if os.geteuid() else ["unshare", "--user", "--map-user=1000", "--map-group=1000"]
+    options = ["-U", "anomaly", "--auth=trust", "--no-sync", "-E", "UTF8", "--locale=C"]
+    subprocess.run([*someone, need("initdb"), "-D", data, *options], check=True, capture_output=True)
+    settings = {"listen_addresses": LOOPBACK, "unix_socket_directories": "", "fsync": "off", "timezone": "UTC"}
+    set_to = [f"--{name}={value}" for name, value in settings.items()]
+    command = [*someone, need("postgres"), "-D", data, "-p", str(port), *set_to]
+    with (folder / "log").open("ab") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+    server = Server("postgresql", f"postgresql://anomaly@{LOOPBACK}:{port}/postgres", process)
+    try:
+        give_up = time.monotonic() + READY_WITHIN_S
+        while not _takes_connections(server.url):
+            if process.poll() is not None or time.monotonic() > give_up:
+                raise RuntimeError(f"postgresql did not start: {(folder / 'log').read_text()[-2000:]}")
+            time.sleep(0.05)
+        yield server
+    finally:
+        process.send_signal(signal.SIGINT)  # its fast shutdown
+        process.wait(STOPPED_WITHIN_S)
+
+
+def _takes_connections(url: str) -> bool:
+    try:
+        psycopg.connect(url).close()
+    except psycopg.OperationalError:
+        return False
+    return True
 
 
 def _create_blocks(history: Path, samples: Samples, data: Path) -> None:

@@ -11,7 +11,7 @@ from anomaly.checklist import Checklist
 from anomaly.cli.release import opened
 from anomaly.cli.session import Session, log
 from anomaly.errors import StoreError
-from anomaly.redaction import is_url, url_secrets
+from anomaly.redaction import url_secrets
 
 if TYPE_CHECKING:
     from anomaly.history.store import Store
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def place(where: str | None, checklist: Checklist | None, session: Session) -> str:
     """The path or URL that is meant: that of the command line, of the checklist (from its folder), or the default. Raises StoreError."""
     written = where or (checklist.store if checklist is not None else "")
-    if is_url(written):
+    if "://" in written:
         session.keep_secret({*(checklist.secrets if checklist is not None else ()), *url_secrets(written)})
         return written
     if not written:

@@ -23,7 +23,7 @@ from anomaly.errors import StoreBusy, StoreError, UsageError
 from anomaly.history.records import Ack, Found, Look, Outgoing, Progress, State, Tracked, finding_id, release_id
 from anomaly.history.tables import ACKS, FINDINGS, LEASES, LOOKS, MESSAGES, METADATA, MIGRATIONS, NEWEST, RELEASES, SCHEMA
 from anomaly.model import LeftOut, Release, ReleaseVerdict, Report, Verdict, Window
-from anomaly.redaction import Redactor, is_url, url_secrets
+from anomaly.redaction import Redactor, url_secrets
 from anomaly.report import headline
 
 IN_MEMORY = ":memory:"
@@ -54,7 +54,7 @@ class Store:
 
     def __init__(self, where: str | Path, *, busy_s: float = BUSY_S) -> None:
         self.where = str(where)
-        self._redactor = Redactor(url_secrets(self.where) if is_url(self.where) else ())
+        self._redactor = Redactor(url_secrets(self.where))
         self._busy_s = busy_s
         self._engine = self._opened()
 
@@ -286,22 +286,27 @@ class Store:
         return StoreError(f"the history at {self._redactor.text(self.where)} can't be used: {text}")
 
     def _opened(self) -> Engine:
-        path = None if self.where == IN_MEMORY or is_url(self.where) else Path(self.where)
+        path = None if self.where == IN_MEMORY or "://" in self.where else Path(self.where)
         try:
-            engine = self._engine_of(path)
             try:
-                _prepare(engine)
+                return self._prepared(path)
             except DBAPIError as error:
-                engine.dispose()
                 if path is None or not any(word in str(error.orig).lower() for word in DAMAGED):
                     raise
                 _move_aside(path)
-                engine = self._engine_of(path)
-                _prepare(engine)
+                return self._prepared(path)
         except ModuleNotFoundError as error:
             raise StoreError(f"{error.name} is not installed; pip install 'release-anomaly[sql]'") from None
         except (SQLAlchemyError, OSError, sqlite3.Error) as error:
             raise self._failure(error) from None
+
+    def _prepared(self, path: Path | None) -> Engine:
+        engine = self._engine_of(path)
+        try:
+            _prepare(engine)
+        except BaseException:
+            engine.dispose()
+            raise
         return engine
 
     def _engine_of(self, path: Path | None) -> Engine:

@@ -21,6 +21,8 @@ LEVEL_LEADS = 0.7  # a level question this near to the strongest names the chang
 LAST_PART, LEAST_LAST = 4, 4  # `recovered` looks at the last quarter, at least four steps
 COMPATIBLE = 2.0  # standard scores
 NEARER = 0.4  # a series is back when its level came this near to expected, as a share of what it was off before
+LASTING = 2.0  # times that far off again before what was clearly back is off anew: noise must not call people twice
+CLEAR = 3.0  # standard scores of the last quarter that a series must have been off before, to be clearly back
 RAMP_STEPS, RAMP_RATIO = 8, 2.0  # steps from the onset, and last third against first, before a change can be a ramp
 
 Answer = tuple[Question, float]  # a question and its one-sided normal score
@@ -57,10 +59,18 @@ def is_ramp(off: Floats, began: int) -> bool:
 
 
 def is_back(off: Floats, usual: Floats) -> bool:
-    """Whether the last quarter of the observation is as expected again.
+    """Whether the last quarter of the observation is as expected again, or clearly was at an earlier look and is not much off anew.
 
     `off` are the standardised deviations of the observation, NaN where missing; `usual` past means over windows about as long.
     """
+    if _back(off, usual):
+        return True
+    lengths = range(2 * LEAST_LAST, len(off))
+    return _back(off, usual, times=LASTING) and any(_back(off[:length], usual, clear=CLEAR) for length in lengths)
+
+
+def _back(off: Floats, usual: Floats, *, times: float = 1.0, clear: float = 0.0) -> bool:
+    """Whether the last quarter is at most so many times as far off as a series that is back, and the rest was clearly off."""
     length = max(LEAST_LAST, len(off) // LAST_PART)
     if len(off) < 2 * LEAST_LAST:
         return False
@@ -68,7 +78,8 @@ def is_back(off: Floats, usual: Floats) -> bool:
     earlier, last = earlier[np.isfinite(earlier)], last[np.isfinite(last)]
     if len(last) < LEAST_LAST or len(earlier) == 0:
         return False
-    now = abs(float(last.clip(-BOUND, BOUND).mean()))
-    nearer = now < NEARER * max(abs(float(earlier.mean())), float(earlier.std()))
-    common = float(np.sqrt(np.mean(usual**2))) if len(usual) else 1.0
-    return nearer and now < COMPATIBLE * max(common, 1 / np.sqrt(len(last))) and float(np.abs(last).mean()) < COMPATIBLE
+    now, before = abs(float(last.clip(-BOUND, BOUND).mean())), abs(float(earlier.mean()))
+    nearer = now < times * NEARER * max(before, float(earlier.std()))
+    common = max(float(np.sqrt(np.mean(usual**2))) if len(usual) else 1.0, 1 / np.sqrt(len(last)))
+    near = now < times * COMPATIBLE * common and float(np.abs(last).mean()) < times * COMPATIBLE
+    return nearer and near and before >= clear * common

@@ -243,7 +243,7 @@ def test_the_next_release_ends_the_watch_and_is_named() -> None:
     assert (only(report).steps, only(report).steps_planned) == (58, 72)
     assert only(report).detectable_effect is not None
     assert report.to_dict()["headline"].endswith("; watch ended at 17:00 by release 1.4.3")
-    assert report.to_dict()["release"]["followed_by"] == {"version": NEXT, "started_at": "2025-03-05T17:00:00Z"}
+    assert report.to_dict()["release"]["followed_by"] == {"service": "", "version": NEXT, "started_at": "2025-03-05T17:00:00Z"}
 
 
 def test_a_watch_that_was_cut_short_does_not_pass_but_may_fail() -> None:

@@ -1,0 +1,398 @@
+"""What the history promises, on SQLite and on a real PostgreSQL alike."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import sqlite3
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sql
+
+from anomaly.contracts import Action
+from anomaly.errors import StoreBusy, StoreError, UsageError
+from anomaly.history.records import Found, Look, Outgoing, Progress, State, Tracked, finding_id
+from anomaly.history.store import IN_MEMORY, Store, default_path, look_id, message_id
+from anomaly.history.tables import METADATA, NEWEST, SCHEMA
+from anomaly.model import Release, ReleaseVerdict
+from anomaly.report import to_dict
+from tests import reports
+from tests.reports import at
+
+REPORT = reports.messy()
+EARLY = replace(reports.early(), release=REPORT.release)
+HOUR = timedelta(hours=1)
+OLD = Path(__file__).parent / "old"
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "memory"])
+def where(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "postgresql":
+        url: str = request.getfixturevalue("database")
+        return url
+    return IN_MEMORY if request.param == "memory" else str(tmp_path / "folder" / "history.db")
+
+
+@pytest.fixture
+def store(loopback: None, where: str) -> Iterator[Store]:
+    with Store(where) as store:
+        yield store
+
+
+def known(store: Store, release: Release = REPORT.release) -> Tracked:
+    return store.track(release, origin="command", checklist="shop.yaml")
+
+
+def message(tracked: Tracked, number: int = 1, sink: str = "slack", **changes: object) -> Outgoing:
+    made = Outgoing(
+        message_id(tracked.id, sink, number), tracked.id, look_id(tracked.id, 1), sink, Action.FIRE, "first", at("11:00"), at("11:00"),
+        {"abc": 0.5},
+    )  # fmt: skip
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+# --- releases ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_release_comes_back_as_it_was_told(store: Store) -> None:
+    staged = replace(reports.staged().release, followed_by=None)
+    tracked = known(store, staged)
+
+    assert store.releases() == [tracked]
+    assert tracked == Tracked(tracked.id, staged, State.WATCHED, "command", "shop.yaml")
+
+
+def test_saying_it_again_is_the_same_release_with_what_is_new(store: Store) -> None:
+    first = known(store)
+    again = known(store, replace(REPORT.release, started_at=at("10:33"), finished_at=at("10:50")))
+
+    assert again.id == first.id
+    assert (again.release.started_at, again.release.finished_at) == (REPORT.release.started_at, at("10:50"))
+    assert store.releases() == [again]
+
+
+@pytest.mark.parametrize("change", [{"version": "1.4.3"}, {"environment": "staging"}, {"service": "search"}])
+def test_another_version_environment_or_service_is_another_release(store: Store, change: dict[str, str]) -> None:
+    first = known(store)
+
+    assert known(store, replace(REPORT.release, started_at=at("12:00"), finished_at=None, **change)).id != first.id  # type: ignore[arg-type]
+
+
+def test_a_version_that_comes_back_after_another_is_a_release_again(store: Store) -> None:
+    first = known(store)
+    known(store, replace(REPORT.release, version="1.4.3", started_at=at("12:00"), finished_at=None))
+    back = known(store, replace(REPORT.release, started_at=at("13:00"), finished_at=None))
+
+    assert back.id != first.id
+    assert len(store.releases()) == 3
+
+
+def test_releases_are_listed_by_what_is_asked_oldest_first(store: Store) -> None:
+    late = known(store, replace(REPORT.release, version="2", started_at=at("12:00"), finished_at=None))
+    early, other = known(store, replace(REPORT.release, version="1")), known(store, replace(REPORT.release, service="search"))
+    store.change(late.id, state=State.ABORTED)
+
+    assert [each.id for each in store.releases(service="shop")] == [early.id, late.id]
+    assert [each.id for each in store.releases(state=State.WATCHED)] == sorted([early.id, other.id])
+    assert store.releases(environment="nowhere") == []
+
+
+# --- looks and messages -----------------------------------------------------------------------------------------------
+
+
+def test_a_look_keeps_its_report_its_findings_and_its_messages(store: Store) -> None:
+    tracked = known(store)
+
+    look = store.record(tracked.id, REPORT, [message(tracked)], at=at("11:00"), after=0)
+
+    assert store.looks(tracked.id) == [look]
+    assert (look.number, look.verdict, look.final) == (1, ReleaseVerdict.FAIL, REPORT.final)
+    assert to_dict(store.report(look.id)) == to_dict(REPORT)
+    found = {each.id: each for each in store.findings(tracked.id)}
+    assert set(found) == {finding_id(REPORT.release, finding) for finding in REPORT.findings}
+    assert sum(each.fails for each in found.values()) == sum(finding.fails for finding in REPORT.findings)
+    assert store.messages(tracked.id) == [message(tracked)]
+
+
+def test_a_final_look_ends_the_watch_and_an_early_one_does_not(store: Store) -> None:
+    tracked = known(store)
+    store.record(tracked.id, EARLY, [], at=at("11:00"), after=0)
+    assert store.releases()[0].state is State.WATCHED
+
+    store.record(tracked.id, REPORT, [], at=at("16:00"), after=1)
+    assert store.releases()[0].state is State.DONE
+
+
+def test_two_that_decide_at_once_are_one_and_nothing_of_the_other_is_kept(store: Store) -> None:
+    tracked = known(store)
+    store.record(tracked.id, EARLY, [], at=at("11:00"), after=0)
+
+    with pytest.raises(StoreBusy):
+        store.record(tracked.id, REPORT, [message(tracked)], at=at("11:00"), after=0)
+
+    assert (len(store.looks(tracked.id)), store.messages(tracked.id), store.releases()[0].state) == (1, [], State.WATCHED)
+
+
+def test_messages_wait_until_they_are_due_and_settled(store: Store) -> None:
+    tracked = known(store)
+    now, later, sent = message(tracked), message(tracked, 2, next_try=at("12:00")), message(tracked, 1, "mail")
+    store.record(tracked.id, REPORT, [now, later, sent], at=at("11:00"), after=0)
+    store.settle(replace(sent, progress=Progress.SENT, attempts=1, detail="fine"))
+
+    assert store.due(at("11:00")) == [now]
+    assert store.due(at("12:00")) == [now, later]
+    assert store.messages(tracked.id, "mail") == [replace(sent, progress=Progress.SENT, attempts=1, detail="fine")]
+
+
+def test_everything_is_found_by_the_beginning_of_its_id(store: Store) -> None:
+    tracked = known(store)
+    look = store.record(tracked.id, REPORT, [], at=at("11:00"), after=0)
+    finding = finding_id(REPORT.release, REPORT.findings[0])
+
+    assert store.find(tracked.id[:6]) == replace(tracked, state=State.DONE)
+    assert store.find(look.id) == look
+    assert isinstance(store.find(finding[:8]), Found)
+    for wrong in ("abc", "xyz12", "%%%%", "0000000000"):
+        with pytest.raises(UsageError):
+            store.find(wrong)
+
+
+# --- what people say, what is learned ---------------------------------------------------------------------------------
+
+
+def test_feedback_is_counted_and_the_last_word_holds(store: Store) -> None:
+    tracked = known(store)
+    store.record(tracked.id, REPORT, [], at=at("11:00"), after=0)
+    assert store.feedback() == (0, 0)
+
+    store.acknowledge(tracked, incident=True, note="", at=at("12:00"))
+    assert store.feedback() == (1, 1)
+    store.acknowledge(tracked, incident=False, note="a holiday", at=at("12:30"))
+    assert store.feedback() == (1, 0)
+    assert [ack.note for ack in store.acks(tracked.id)] == ["a holiday"]
+
+
+def test_transitions_and_incidents_are_left_out_later_and_false_alarms_are_not(store: Store) -> None:
+    tracked = known(store)
+    store.record(tracked.id, REPORT, [], at=at("14:00"), after=0)
+
+    def lessons() -> list[tuple[str, str, str]]:
+        spans = store.lessons("shop", "production", before=at("10:30") + 24 * HOUR, warmup=timedelta(minutes=5))
+        return [(f"{each.window.start:%H:%M}", f"{each.window.end:%H:%M}", each.reason) for each in spans]
+
+    transition = ("10:30", "10:40", "release 1.4.2")
+    assert lessons() == [transition]
+    store.acknowledge(tracked, incident=False, note="", at=at("15:00"))
+    assert lessons() == [transition]
+    store.acknowledge(tracked, incident=True, note="", at=at("15:00"))
+    assert lessons() == [("10:30", "14:00", "incident of release 1.4.2"), transition]
+    assert store.lessons("shop", "production", before=tracked.release.started_at, warmup=HOUR) == []
+
+
+# --- leases, pruning --------------------------------------------------------------------------------------------------
+
+
+def test_a_lease_is_held_by_one_until_it_ends_or_is_let_go(store: Store) -> None:
+    def take(holder: str, hours: float) -> bool:
+        now = at("10:00") + hours * HOUR
+        return store.lease("tick", holder, now=now, until=now + HOUR)
+
+    assert take("a", 0)
+    assert not take("b", 0.5)
+    assert take("a", 0.5)
+    assert not take("b", 1.4)
+    assert take("b", 1.5)
+    store.let_go("tick", "a")
+    assert not take("a", 1.6)
+    store.let_go("tick", "b")
+    assert take("a", 1.6)
+
+
+def test_pruning_forgets_what_is_old_and_over_and_told(store: Store) -> None:
+    done = known(store)
+    store.record(done.id, REPORT, [], at=at("16:00"), after=0)
+    waiting = known(store, replace(REPORT.release, version="2", started_at=at("11:00"), finished_at=None))
+    store.record(waiting.id, replace(REPORT, release=waiting.release), [message(waiting)], at=at("16:00"), after=0)
+    watched = known(store, replace(REPORT.release, version="3", started_at=at("12:00"), finished_at=None))
+
+    assert store.prune(at("10:00")) == 0
+    assert store.prune(at("20:00")) == 1
+    assert [each.id for each in store.releases()] == [waiting.id, watched.id]
+    assert store.findings(done.id) == []
+
+
+# --- several processes ------------------------------------------------------------------------------------------------
+
+
+def in_processes(work: Callable[..., None], *arguments: object, count: int) -> list[int]:
+    context = multiprocessing.get_context("fork")
+    children = [context.Process(target=work, args=(number, *arguments)) for number in range(count)]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join(60)
+    return [child.exitcode or 0 for child in children]
+
+
+def _take(number: int, where: str) -> None:
+    with Store(where) as store:
+        os._exit(7 if store.lease("tick", str(number), now=at("10:00"), until=at("11:00")) else 0)
+
+
+def _write(number: int, where: str) -> None:
+    with Store(where) as store:
+        for hour in range(10):
+            release = replace(
+                REPORT.release, service=f"s{number}", version=str(hour), started_at=at("10:00") + hour * HOUR, finished_at=None
+            )
+            tracked = known(store, release)
+            store.record(tracked.id, replace(EARLY, release=release), [message(tracked)], at=at("11:00"), after=0)
+    os._exit(0)
+
+
+@pytest.mark.parametrize("where", ["sqlite", "postgresql"], indirect=True)
+def test_of_twenty_processes_one_gets_the_lease(loopback: None, where: str) -> None:
+    with Store(where):
+        pass
+
+    assert sorted(in_processes(_take, where, count=20)) == [0] * 19 + [7]
+
+
+@pytest.mark.parametrize("where", ["sqlite", "postgresql"], indirect=True)
+def test_four_processes_write_at_once_without_an_error(loopback: None, where: str) -> None:
+    assert in_processes(_write, where, count=4) == [0] * 4
+
+    with Store(where) as store:
+        assert len(store.releases()) == 40
+        assert len(store.due(at("20:00"))) == 40
+
+
+# --- faults -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "history.db"
+
+
+def test_a_file_is_for_its_user_alone(path: Path) -> None:
+    with Store(path):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("damage", [lambda _: b"no database" * 500, lambda data: data[:4096] + os.urandom(64) * 64 + data[8192:]])
+def test_a_damaged_file_is_moved_aside_and_kept(path: Path, damage: Callable[[bytes], bytes], caplog: pytest.LogCaptureFixture) -> None:
+    with Store(path) as store:
+        known(store)
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    broken = damage(path.read_bytes())
+    path.write_bytes(broken)
+
+    with Store(path) as store:
+        assert store.releases() == []
+        known(store)
+
+    (aside,) = path.parent.glob("history.db.damaged-*")
+    assert aside.read_bytes() == broken
+    assert aside.name in caplog.text
+
+
+@pytest.mark.parametrize("where", ["sqlite", "postgresql"], indirect=True)
+def test_a_later_version_is_refused_and_left_as_it_is(loopback: None, where: str) -> None:
+    with Store(where) as store:
+        known(store)
+        with store._transaction() as connection:
+            connection.execute(sql.update(SCHEMA).values(version=NEWEST + 1))
+
+    with pytest.raises(StoreError, match=rf"is of version {NEWEST + 1}.*use a newer one"):
+        Store(where)
+    if "://" not in where:
+        with closing(sqlite3.connect(where)) as connection:
+            assert connection.execute("SELECT count(*) FROM releases").fetchone() == (1,)
+
+
+@pytest.mark.parametrize("old", sorted(OLD.glob("*.sql")), ids=lambda path: path.stem)
+def test_every_older_history_can_be_read(path: Path, old: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(old.read_text(encoding="utf-8"))
+
+    with Store(path) as store:
+        (tracked,) = store.releases()
+        look = store.find("c8a5ca2b")
+        assert isinstance(look, Look)
+        assert store.report(look.id).release.version == tracked.release.version == "1.4.2"
+        assert store.messages(tracked.id)[0].action is Action.FIRE
+
+
+def test_there_is_an_old_history_for_every_version() -> None:
+    assert len(list(OLD.glob("*.sql"))) == NEWEST
+    assert set(METADATA.tables) == {"schema", "releases", "looks", "findings", "messages", "acks", "leases"}
+
+
+def test_a_locked_file_is_an_error_after_a_while(path: Path) -> None:
+    with Store(path):
+        pass
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StoreError, match="locked"):
+            Store(path, busy_s=0.05)
+
+
+@pytest.mark.parametrize("where", ["/proc/nowhere/history.db", "/dev/null/history.db"])
+def test_a_place_that_cannot_be_written_is_an_error(where: str) -> None:
+    with pytest.raises(StoreError, match="can't be used"):
+        Store(where)
+
+
+def _fill(_number: int, path: str) -> None:
+    with Store(path) as store:
+        tracked = known(store)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (Path(path).stat().st_size, resource.RLIM_INFINITY))
+        import signal
+
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        try:
+            for number in range(200):
+                store.record(tracked.id, EARLY, [message(tracked, number)], at=at("11:00"), after=number)
+        except StoreError:
+            os._exit(3)
+    os._exit(0)
+
+
+def test_a_full_disk_is_an_error_and_what_was_kept_is_whole(path: Path) -> None:
+    with Store(path):
+        pass
+
+    assert in_processes(_fill, str(path), count=1) == [3]
+
+    with Store(path) as store:
+        (tracked,) = store.releases()
+        assert len(store.looks(tracked.id)) == len(store.messages(tracked.id))
+
+
+def test_an_unreachable_server_is_an_error_without_its_password(loopback: None) -> None:
+    with pytest.raises(StoreError, match="refused") as raised:
+        Store("postgresql://anomaly:c4nary-s3cret@127.0.0.1:1/history")
+    assert "c4nary" not in str(raised.value)
+
+
+@pytest.mark.parametrize("where", ["mysql://h/d", "https://h/d", "postgres ql://h"])
+def test_other_urls_are_refused(where: str) -> None:
+    with pytest.raises(StoreError, match=r"postgresql://|can't be used"):
+        Store(where)
+
+
+def test_the_default_place_is_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert default_path() == tmp_path / "anomaly" / "history.db"
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert default_path() == Path("/home/somebody/.local/state/anomaly/history.db")
