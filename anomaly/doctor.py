@@ -35,7 +35,7 @@ from anomaly.redaction import is_url
 from anomaly.registry import COLLECTORS, SINKS, Plugin
 from anomaly.settings import STANDARD_INPUT
 from anomaly.times import duration_text
-from anomaly.web import refuse_link_local
+from anomaly.transport import MetadataAddressError, refuse_metadata
 
 DEADLINE = timedelta(seconds=20)  # of all checks together, for they run at once
 STEPS = 3  # asked of each source
@@ -241,13 +241,15 @@ def _reach_url(url: str) -> str:
 def _reach(host: str, port: int, *, tls: bool) -> str:
     """Resolves, connects, speaks TLS, and hangs up."""
     where = f"{host}:{port}"
-    refuse_link_local(host, port, where)
     began = time.monotonic()
     try:
+        refuse_metadata(host)
         with socket.create_connection((host, port), timeout=DEADLINE.total_seconds() / 2) as connection:
             if tls:
                 with ssl.create_default_context().wrap_socket(connection, server_hostname=host):
                     pass
+    except MetadataAddressError:
+        raise _Bad(f"{where} is a link-local address; such addresses are refused") from None
     except socket.gaierror:
         raise _Bad(f"{where}: the name does not resolve", "is it spelled right, and does this machine know it?") from None
     except ssl.SSLCertVerificationError as error:

@@ -12,9 +12,7 @@ Only http and https, no redirects, no link-local addresses. A URL is often a sec
 
 from __future__ import annotations
 
-import ipaddress
 import re
-import socket
 import ssl
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -29,6 +27,7 @@ from urllib3.exceptions import HTTPError
 from anomaly import wording
 from anomaly.errors import RetryableSinkError, SinkError, UsageError
 from anomaly.redaction import Redactor, url_secrets
+from anomaly.transport import QUIET, DeadlineAdapter, MetadataAddressError, refuse_metadata
 
 RETRYABLE = frozenset({408, 425, 429})  # besides all of 5xx
 FORBIDDEN = 403
@@ -37,7 +36,6 @@ LONGEST_ANSWER = 2048  # bytes of an error's body that are read
 LONGEST_BODY = 1 << 24  # bytes of a good answer
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?")
-METADATA_V6 = ipaddress.IPv6Address("fd00:ec2::254")  # a cloud's metadata service, outside of the link-local range
 USER_AGENT = "anomaly"
 
 
@@ -93,9 +91,10 @@ class Endpoint:
         `hints` say what a status means here, and what to do. Raises SinkError, RetryableSinkError.
         """
         try:
-            _refuse_link_local(self._target, self.where)
+            refuse_metadata(self._target.hostname or "")
             with (
-                requests.Session() as session,
+                QUIET,
+                _session() as session,
                 session.request(
                     method,
                     self._url + path,
@@ -108,6 +107,8 @@ class Endpoint:
                 ) as response,
             ):
                 return self._answer(response, retryable, hints or {}, LONGEST_BODY if read else 0)
+        except MetadataAddressError:
+            raise SinkError(f"{self.where} is a link-local address; such addresses are refused") from None
         except requests.RequestException as error:
             raise self._failure(error) from None  # its text and its causes hold the URL
 
@@ -206,6 +207,13 @@ def checked_headers(headers: Mapping[str, str], own: Iterable[str]) -> dict[str,
     return dict(headers)
 
 
+def _session() -> requests.Session:
+    session = requests.Session()
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, DeadlineAdapter(max_retries=0))
+    return session
+
+
 def _shown(target: SplitResult) -> str:
     """The scheme, host and port; the rest of a hook's URL is often its secret."""
     host = f"[{target.hostname}]" if ":" in (target.hostname or "") else target.hostname
@@ -218,29 +226,6 @@ def _credentials(target: SplitResult) -> Callable[[requests.PreparedRequest], re
     if target.username is None:
         return lambda request: request
     return requests.auth.HTTPBasicAuth(unquote(target.username), unquote(target.password or ""))
-
-
-def _refuse_link_local(target: SplitResult, where: str) -> None:
-    port = target.port or (443 if target.scheme == "https" else 80)
-    refuse_link_local(target.hostname or "", port, where)
-
-
-def refuse_link_local(host: str, port: int, where: str) -> None:
-    """Raises SinkError if the host is, or resolves to, an address at which clouds hand out credentials."""
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        return  # the request itself will say why, or go through a proxy that knows the name
-    for *_, address in found:
-        if is_link_local(str(address[0])):
-            raise SinkError(f"{where} is a link-local address; such addresses are refused")
-
-
-def is_link_local(text: str) -> bool:
-    """Whether an address is link-local, or a cloud's metadata service."""
-    address = ipaddress.ip_address(text.partition("%")[0])
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return (mapped or address).is_link_local or address == METADATA_V6
 
 
 def _redirect(response: requests.Response) -> str:

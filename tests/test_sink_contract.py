@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import socket
 import threading
 import traceback
@@ -110,7 +111,10 @@ FAULTS: dict[str, Callable[[Loopback], Reply]] = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("name", registry.types_of(registry.SINKS))
-def test_whatever_a_receiver_does_no_secret_is_told(name: str, fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whatever_a_receiver_does_no_secret_is_told(
+    name: str, fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)  # of the libraries too
     monkeypatch.setenv("NO_PROXY", "*")
     monkeypatch.setattr("anomaly.web.LONGEST_SAID", 1 << 20)  # all that the receiver says is shown, wherever a secret stands in it
     monkeypatch.setattr("anomaly.web.LONGEST_ANSWER", 1 << 20)
@@ -121,4 +125,5 @@ def test_whatever_a_receiver_does_no_secret_is_told(name: str, fault: str, tmp_p
             said = repr(made.send(Message("k", reports.failing(), Action.FIRE)))
         except SinkError as error:
             said = "".join(traceback.format_exception(error))
+        said += caplog.text
         assert Redactor([SECRET]).text(said) == said  # raw, URL-encoded, in base64

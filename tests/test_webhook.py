@@ -1,25 +1,30 @@
 from __future__ import annotations
 
 import base64
+import ipaddress
 import json
 import logging
 import random
 import re
+import socket
 import traceback
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 
+from anomaly import transport
 from anomaly.contracts import Action, Message, Receipt
 from anomaly.delivery import Patience, Post, deliver
 from anomaly.errors import RetryableSinkError, SinkError, UsageError
 from anomaly.report import to_dict
 from anomaly.sinks.webhook import WebhookSink
-from anomaly.web import is_link_local, retry_after
+from anomaly.transport import is_metadata
+from anomaly.web import retry_after
 from tests import reports
 from tests.loopback import Loopback, Reply, answer, drip_after, hang, reset
 
@@ -173,11 +178,12 @@ def test_a_date_without_a_zone_is_read_as_utc() -> None:
     assert retry_after("Tue, 04 Nov 2025 10:35:20", NOW_S) == 20
 
 
-def test_a_head_that_drips_does_not_outlast_the_deadline() -> None:
-    with Loopback([drip_after(b"HTTP/1.1 200 OK\r\nX-Long: ")]) as server:
-        receipt = tell(server, deadline=timedelta(seconds=1))
-    assert not receipt.delivered
-    assert "it may have been told" in receipt.detail
+def test_a_head_that_drips_does_not_outlast_the_timeout() -> None:
+    with (
+        Loopback([drip_after(b"HTTP/1.1 200 OK\r\nX-Long: ")]) as server,
+        pytest.raises(RetryableSinkError, match="it may have the message"),
+    ):
+        WebhookSink(url=server.origin, timeout=SOON).send(MESSAGE)
 
 
 def test_a_timeout_says_that_the_message_may_have_arrived() -> None:
@@ -227,6 +233,7 @@ def test_a_redirect_to_another_host_is_not_followed() -> None:
         "http://2852039166/",
         "http://0xa9fea9fe/",
         "http://[fd00:ec2::254]/",
+        "http://100.100.100.200/latest/meta-data",
     ],
 )
 def test_link_local_addresses_are_refused(url: str) -> None:
@@ -234,9 +241,25 @@ def test_link_local_addresses_are_refused(url: str) -> None:
         WebhookSink(url=url).send(MESSAGE)
 
 
+def test_a_name_that_resolves_anew_to_such_an_address_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolved = iter(["10.0.0.1", "127.0.0.1"])  # the second is what is connected to
+    monkeypatch.setattr(transport, "METADATA", {ipaddress.ip_address("127.0.0.1")})
+    real = socket.getaddrinfo
+
+    def resolve(host: str, port: int | None, *args: Any, **kwargs: Any) -> list[Any]:
+        return list(real(next(resolved) if host == "hooks.example" else host, port, *args, **kwargs))
+
+    monkeypatch.setattr("socket.getaddrinfo", resolve)
+    with Loopback([answer(200)]) as server:
+        with pytest.raises(SinkError, match="link-local") as caught:
+            WebhookSink(url=server.origin.replace("127.0.0.1", "hooks.example")).send(MESSAGE)
+        assert server.requests == []
+    assert not isinstance(caught.value, RetryableSinkError)
+
+
 @pytest.mark.parametrize("address", ["127.0.0.1", "10.0.0.1", "192.168.1.1", "8.8.8.8", "::1", "fd00::1"])
 def test_private_addresses_are_fine(address: str) -> None:
-    assert not is_link_local(address)
+    assert not is_metadata(address)
 
 
 @pytest.mark.parametrize(
@@ -283,7 +306,7 @@ def secretive(server: Loopback) -> WebhookSink:
     ids=["200", "500", "403", "302", "hangs", "resets"],
 )
 def test_no_secret_is_in_a_receipt_an_error_or_a_log(reply: Reply, caplog: pytest.LogCaptureFixture) -> None:
-    with Loopback([reply]) as server, caplog.at_level(logging.DEBUG, logger="anomaly"):
+    with Loopback([reply]) as server, caplog.at_level(logging.DEBUG):
         sink = secretive(server)
         receipt = deliver([Post("hook", sink, Message("k", REPORT))], patience=Patience(attempts=2), sleep=lambda _: None)[0]
         shown = f"{receipt}{sink!r}{caplog.text}{_traceback(sink)}"

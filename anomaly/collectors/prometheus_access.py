@@ -16,7 +16,7 @@ import requests
 from anomaly.errors import CollectError, UsageError
 from anomaly.redaction import url_secrets
 
-PORTS = {"http": 80, "https": 443}
+SCHEMES = frozenset({"http", "https"})
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?")
 TOKEN = re.compile(r"[\x21-\x7e]+")
@@ -44,7 +44,7 @@ class Access:
         cert_file: Path | None = None,
         key_file: Path | None = None,
     ) -> None:
-        self.url, self.host, self.port, self.shown, found_user, found_password = _taken_apart(url)
+        self.url, self.host, self.shown, found_user, found_password = _taken_apart(url)
         if found_user is not None and username is not None:
             raise UsageError("a user is given both in url and as username; use one")
         self._user = found_user if username is None else username
@@ -134,17 +134,17 @@ def _no_passphrase() -> str:
     return ""
 
 
-def _taken_apart(url: str) -> tuple[str, str, int, str, str | None, str | None]:
-    """The URL without user and final slash, host, port, what may be shown of it (scheme, host, port), user, password."""
+def _taken_apart(url: str) -> tuple[str, str, str, str | None, str | None]:
+    """The URL without user and final slash, host, what may be shown of it (scheme, host, port), user, password."""
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
+        host, port_is_usable = parts.hostname, parts.port != 0
     except ValueError:
         raise UsageError("url can't be read; write one like https://prometheus.example:9090") from None
-    if parts.scheme not in PORTS or not host or not url.isprintable() or " " in url:
+    if parts.scheme not in SCHEMES or not host or not port_is_usable or not url.isprintable() or " " in url:
         raise UsageError("url must be one like https://prometheus.example:9090, with http or https")
     if parts.query or parts.fragment:
         raise UsageError("url must not hold ? or #; give credentials as bearer_token, username and password, or headers")
     shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
     user, password = (None if text is None else unquote(text) for text in (parts.username, parts.password))
-    return shown + parts.path.rstrip("/"), host, port or PORTS[parts.scheme], shown, user, password
+    return shown + parts.path.rstrip("/"), host, shown, user, password

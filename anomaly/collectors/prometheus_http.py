@@ -36,9 +36,9 @@ from urllib3 import Retry, Timeout
 from urllib3.exceptions import ReadTimeoutError
 
 from anomaly.collectors.prometheus_access import Access
-from anomaly.collectors.prometheus_transport import QUIET, DeadlineAdapter, leads_to_metadata
 from anomaly.errors import CollectError, RetryableCollectError
 from anomaly.redaction import Redactor
+from anomaly.transport import QUIET, DeadlineAdapter, MetadataAddressError, refuse_metadata
 
 LOG = logging.getLogger(__name__)
 
@@ -187,13 +187,14 @@ class _Session(requests.Session):
             self.cert = str(access.cert_file) if access.key_file is None else (str(access.cert_file), str(access.key_file))
 
     def request(self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
-        if leads_to_metadata(self._access.host, self._access.port):
-            raise self._error(Fault.UNAVAILABLE, "is a link-local or metadata address, which is never asked")
         try:
+            refuse_metadata(self._access.host)
             with QUIET, super().request(method, url, *args, **{**kwargs, "stream": True, "allow_redirects": False}) as response:
                 date = _date(response.headers.get("Date", ""))
                 self.clock_skew = None if date is None else date - self._now()
                 return self._checked(response, self._body(response))
+        except MetadataAddressError:
+            raise self._error(Fault.UNAVAILABLE, "is a link-local or metadata address, which is never asked") from None
         except requests.RequestException as error:
             raise self._broken(error) from None  # its text and its causes hold the URL
         except OSError:  # from requests, before it connects

@@ -312,7 +312,18 @@ def test_metadata_addresses_are_never_asked(host: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["file:///etc/passwd", "prometheus:9090", "", "http://", "http://host:port", "http://a b/", "http://a/\n", "ftp://a", "http://[::1"],
+    [
+        "file:///etc/passwd",
+        "prometheus:9090",
+        "",
+        "http://",
+        "http://host:port",
+        "http://host:0",
+        "http://a b/",
+        "http://a/\n",
+        "ftp://a",
+        "http://[::1",
+    ],
 )
 def test_urls_that_are_no_web_address_are_refused(url: str) -> None:
     with pytest.raises(UsageError, match="url"):

@@ -1,4 +1,8 @@
-"""Below the session: a deadline on a whole answer, silence in urllib3's log, and the addresses that are never asked."""
+"""What every request over HTTP needs below its session.
+
+A deadline on the whole answer, silence in urllib3's log, and addresses that are never asked: link-local and the like, where clouds tell
+machines their credentials. Those are refused by name, and again by the address connected to, since a name may resolve anew.
+"""
 
 from __future__ import annotations
 
@@ -72,12 +76,29 @@ class _TimedResponse(http.client.HTTPResponse):
         self.fp = io.BufferedReader(_Arriving(sock))
 
 
+class MetadataAddressError(Exception):
+    """An address that is never asked; nothing was sent to it. Neither urllib3 nor requests wraps or retries this error."""
+
+
+def _checked(connection: socket.socket) -> socket.socket:
+    if is_metadata(str(connection.getpeername()[0])):
+        connection.close()
+        raise MetadataAddressError
+    return connection
+
+
 class _Connection(HTTPConnection):
     response_class = _TimedResponse
+
+    def _new_conn(self) -> socket.socket:
+        return _checked(super()._new_conn())
 
 
 class _TlsConnection(HTTPSConnection):
     response_class = _TimedResponse
+
+    def _new_conn(self) -> socket.socket:
+        return _checked(super()._new_conn())
 
 
 class _Pool(HTTPConnectionPool):
@@ -101,16 +122,18 @@ class DeadlineAdapter(HTTPAdapter):
         return manager
 
 
-def leads_to_metadata(host: str, port: int) -> bool:
-    """Whether `host` is or resolves to a link-local address, where clouds tell machines their credentials, or the like."""
+def refuse_metadata(host: str) -> None:
+    """Raises MetadataAddressError if `host` is, or resolves to, an address that is never asked."""
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
-        return False  # the request itself will say what is wrong
-    return any(_is_metadata(str(address[0])) for *_, address in found)
+        return  # the request itself will say what is wrong, or go through a proxy that knows the name
+    if any(is_metadata(str(address[0])) for *_, address in found):
+        raise MetadataAddressError
 
 
-def _is_metadata(text: str) -> bool:
+def is_metadata(text: str) -> bool:
+    """Whether an address is link-local, or a cloud's metadata service."""
     address = ipaddress.ip_address(text.partition("%")[0])
     address = getattr(address, "ipv4_mapped", None) or address
     return address.is_link_local or address in METADATA
