@@ -31,6 +31,7 @@ COMMANDS = (
     "parity", "schema",
     "release start", "release finish", "release abort", "release add", "release list",
     "sinks test",
+    "install cron", "install systemd", "install kubernetes",
 )  # fmt: skip
 NOW = datetime(2025, 6, 3, 16, tzinfo=UTC)
 

@@ -12,6 +12,7 @@ from anomaly.cli.demo import demo
 from anomaly.cli.doctor import doctor
 from anomaly.cli.explain import explain
 from anomaly.cli.history import ack, history, prune, show
+from anomaly.cli.install import app as install_app
 from anomaly.cli.options import Logs, Verbose
 from anomaly.cli.parity import parity
 from anomaly.cli.releases import app as release_app
@@ -68,3 +69,4 @@ for command in (demo, init, validate, doctor, check, watch, tick, rhythm, histor
     app.command()(command)
 app.add_typer(sinks)
 app.add_typer(release_app, name="release")
+app.add_typer(install_app, name="install")
