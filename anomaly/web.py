@@ -194,6 +194,14 @@ def checked_url(url: str, setting: str = "url") -> SplitResult:
     return target
 
 
+def checked_base(url: str, setting: str = "url") -> SplitResult:
+    """The parts of a usable URL to which paths are added. Raises UsageError."""
+    target = checked_url(url, setting)
+    if target.query or target.fragment:
+        raise UsageError(f"{setting} has a query or a fragment; write the address alone, like {target.scheme}://host:port")
+    return target
+
+
 def checked_headers(headers: Mapping[str, str], own: Iterable[str]) -> dict[str, str]:
     """Headers as the checklist writes them, none of them in `own`. Raises UsageError."""
     for name, value in headers.items():

@@ -14,12 +14,14 @@ from anomaly.errors import UsageError
 from anomaly.history.records import SHORT
 from anomaly.model import ReleaseVerdict
 from anomaly.notice import notice
-from anomaly.web import Endpoint, checked_headers
-from anomaly.wording import stamp
+from anomaly.web import Endpoint, checked_base, checked_headers
+from anomaly.wording import plain, stamp
 
 LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
-OWN = ("alertname", "service", "environment", "version", "release")
+OWN = ("alertname", "service", "environment", "version", "release", "trial")
 ALERTNAME = "ReleaseRegression"
+LONGEST_VALUE = 200  # characters of a label
+TRIAL_LASTS = timedelta(minutes=5)  # longer than the group_wait of most routes, so that receivers hear of it
 
 
 class AlertmanagerSink:
@@ -43,12 +45,15 @@ class AlertmanagerSink:
         timeout: timedelta = timedelta(seconds=10),
         clock: Callable[[], float] = time.time,
     ) -> None:
+        checked_base(url)
         self._headers = checked_headers(headers or {}, ())
         self._endpoint = Endpoint(url.rstrip("/"), secrets=self._headers.values(), timeout=timeout, clock=clock)
         self._labels = dict(labels or {})
         self._lasts = lasts
         self._clock = clock
-        for name in self._labels:
+        for name, value in self._labels.items():
+            if not value:
+                raise UsageError(f"labels: {name[:60]!r} is empty; leave it out")
             if not LABEL.fullmatch(name) or name in OWN:
                 problem = "is set by the sink itself" if name in OWN else "is no label's name; use letters, digits and _"
                 raise UsageError(f"labels: {name[:60]!r} {problem}")
@@ -59,25 +64,23 @@ class AlertmanagerSink:
         over = message.action is Action.RESOLVE or (message.action is Action.INFORM and message.report.verdict is ReleaseVerdict.PASS)
         if message.action is Action.INFORM and not over:
             return Receipt("alertmanager", delivered=True, detail="nothing fires")
-        alerts = [self._alert(message, over=over)]
-        if message.action is Action.TRIAL:
-            alerts.append(self._alert(message, over=True))
-        for alert in alerts:
-            body = json.dumps([alert]).encode("ascii")
-            self._endpoint.ask("POST", body, {**self._headers, "Content-Type": "application/json"}, path="/api/v2/alerts")
+        body = json.dumps([self._alert(message, over=over)]).encode("ascii")
+        self._endpoint.ask("POST", body, {**self._headers, "Content-Type": "application/json"}, path="/api/v2/alerts")
         return Receipt("alertmanager", delivered=True, detail=f"{self._endpoint.where} took it as {'resolved' if over else 'firing'}")
 
     def _alert(self, message: Message, *, over: bool) -> dict[str, Any]:
         said, release = notice(message), message.report.release
         now = datetime.fromtimestamp(self._clock(), UTC)
         began = min((finding.onset for finding in message.report.findings if finding.fails and finding.onset), default=release.started_at)
+        trial = message.action is Action.TRIAL
+        lasts = timedelta(0) if over else TRIAL_LASTS if trial else self._lasts
         labels = {
             "alertname": ALERTNAME,
-            "service": release.service,
-            "environment": release.environment,
-            "version": release.version,
+            "service": plain(release.service, LONGEST_VALUE),
+            "environment": plain(release.environment, LONGEST_VALUE),
+            "version": plain(release.version, LONGEST_VALUE),
             "release": message.key[:SHORT],
-            **({"trial": "true"} if message.action is Action.TRIAL else {}),
+            "trial": "true" if trial else "",
             **self._labels,
         }
         annotations = {"summary": said.title, "description": "\n".join(said.facts), "todo": said.todo, "severity": str(said.severity)}
@@ -85,6 +88,6 @@ class AlertmanagerSink:
             "labels": {name: value for name, value in labels.items() if value},
             "annotations": annotations,
             "startsAt": stamp(min(began, now)),
-            "endsAt": stamp(now if over else now + self._lasts),
+            "endsAt": stamp(now + lasts),
             **({"generatorURL": said.link} if said.link else {}),
         }

@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 from anomaly.contracts import Action, Message, Receipt
 from anomaly.errors import UsageError
 from anomaly.model import ReleaseVerdict
-from anomaly.notice import notice
+from anomaly.notice import LONGEST_NAME, notice
 from anomaly.web import Endpoint
-from anomaly.wording import CUT_MARK, stamp
+from anomaly.wording import CUT_MARK, plain, stamp
 
 LONGEST_SUMMARY = 1024  # characters that PagerDuty takes
 PUBLIC = "https://events.pagerduty.com/v2/enqueue"
@@ -60,18 +60,23 @@ class PagerdutySink:
         if event == "resolve":
             return named
         said, release = notice(message), message.report.release
+        service, environment = plain(release.service, LONGEST_NAME), plain(release.environment, LONGEST_NAME)
         summary = ": ".join([said.title, *said.facts[:1]])
         return named | {
             "client": "anomaly",
             **({"client_url": said.link, "links": [{"href": said.link, "text": "report"}]} if said.link else {}),
             "payload": {
                 "summary": summary if len(summary) <= LONGEST_SUMMARY else summary[: LONGEST_SUMMARY - 1] + CUT_MARK,
-                "source": release.service or "anomaly",
+                "source": service or "anomaly",
                 "severity": str(said.severity),
-                "timestamp": stamp(release.started_at),
-                "component": release.service,
-                "group": release.environment,
+                "component": service,
+                "group": environment,
                 "class": "release",
-                "custom_details": {"version": release.version, "facts": list(said.facts), "todo": said.todo},
+                "custom_details": {
+                    "version": plain(release.version, LONGEST_NAME),
+                    "released": stamp(release.started_at),
+                    "facts": list(said.facts),
+                    "todo": said.todo,
+                },
             },
         }

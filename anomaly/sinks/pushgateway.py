@@ -16,7 +16,7 @@ from anomaly import wording
 from anomaly.contracts import Action, Message, Receipt
 from anomaly.errors import UsageError
 from anomaly.sinks.exposition import LONGEST_VALUE, exposition
-from anomaly.web import Endpoint, checked_url
+from anomaly.web import Endpoint, checked_base
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 FOR_A_PATH = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
@@ -46,9 +46,7 @@ class PushgatewaySink:
             raise UsageError("job is empty; leave it out, or name one")
         if (username is None) != (password is None):
             raise UsageError(f"{'password' if password is None else 'username'} is missing; basic authentication needs both")
-        target = checked_url(url)
-        if target.query or target.fragment:
-            raise UsageError("url has a query or a fragment; write the address of the Pushgateway alone")
+        target = checked_base(url)
         if username is not None and target.username is not None:
             raise UsageError("username is set, and url holds one too; use one of them")
         authorization = "" if username is None else f"Basic {b64encode(f'{username}:{password}'.encode()).decode('ascii')}"

@@ -14,7 +14,7 @@ from pytest_httpserver import HTTPServer
 
 from anomaly.contracts import Action, Message, Sink
 from anomaly.errors import RetryableSinkError, SinkError, UsageError
-from anomaly.sinks.alertmanager import AlertmanagerSink
+from anomaly.sinks.alertmanager import LONGEST_VALUE, AlertmanagerSink
 from anomaly.sinks.pagerduty import LONGEST_SUMMARY, PagerdutySink
 from anomaly.sinks.slack import LONGEST_HEADER, LONGEST_TEXT, SlackSink, blocks
 from tests import reports
@@ -58,6 +58,7 @@ def test_golden_payloads(name: str) -> None:
 )
 def test_a_pager_is_paged_and_released_and_left_alone(name: str, words: tuple[str, str]) -> None:
     on, off = words
+    trial = [on, off] if name == "pagerduty" else [on]  # which ends by itself
 
     def act(body: Any) -> str:
         if name == "pagerduty":
@@ -65,7 +66,7 @@ def test_a_pager_is_paged_and_released_and_left_alone(name: str, words: tuple[st
         return "firing" if datetime.fromisoformat(body[0]["endsAt"]) > NOW else "resolved"
 
     assert {kind: [act(body) for _, body in sent(name, message)] for kind, message in MESSAGES.items()} == {
-        "fire": [on], "escalated": [on], "resolve": [off], "passed": [off], "undecided": [], "early": [], "trial": [on, off],
+        "fire": [on], "escalated": [on], "resolve": [off], "passed": [off], "undecided": [], "early": [], "trial": trial,
     }  # fmt: skip
 
 
@@ -102,8 +103,10 @@ def test_hostile_text_stays_text_and_within_the_limits(text: str) -> None:
     assert all(len(each["text"]) <= LONGEST_TEXT for each in texts)
     ((_, event),) = sent("pagerduty", message)
     assert len(event["payload"]["summary"]) <= LONGEST_SUMMARY
+    assert len(json.dumps(event)) < 20_000  # PagerDuty takes 512 KB
     ((_, (alert,)),) = sent("alertmanager", message)
     assert alert["labels"]["alertname"] == "ReleaseRegression"
+    assert all(0 < len(value) <= LONGEST_VALUE and value.isprintable() for value in alert["labels"].values())
 
 
 @pytest.mark.parametrize(
@@ -111,7 +114,9 @@ def test_hostile_text_stays_text_and_within_the_limits(text: str) -> None:
     [
         (lambda: AlertmanagerSink(url="http://h", labels={"a-b": "c"}), "'a-b' is no label's name"),
         (lambda: AlertmanagerSink(url="http://h", labels={"service": "c"}), "'service' is set by the sink itself"),
+        (lambda: AlertmanagerSink(url="http://h", labels={"team": ""}), "'team' is empty"),
         (lambda: AlertmanagerSink(url="http://h", lasts=timedelta(0)), "lasts is 0:00:00"),
+        (lambda: AlertmanagerSink(url="http://h?a=b"), "url has a query or a fragment"),
         (lambda: AlertmanagerSink(url="ftp://h"), "use http or https"),
         (lambda: PagerdutySink(routing_key=" "), "routing_key is empty"),
         (lambda: SlackSink(url="hooks.slack.com/x"), "use http or https"),
@@ -155,3 +160,8 @@ def test_a_real_alertmanager_fires_once_and_resolves_once(start_alertmanager: Ca
     sink.send(MESSAGES["passed"])
     until(lambda: active() == [])
     assert posted() == ["firing", "resolved"]
+
+    sink.send(MESSAGES["trial"])
+    until(lambda: len(posted()) == 3)
+    told = json.loads(httpserver.log[-1][0].get_data())
+    assert [alert["labels"]["trial"] for alert in told["alerts"] if alert["status"] == "firing"] == ["true"]
