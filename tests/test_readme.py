@@ -24,7 +24,7 @@ from tests.test_docs import PAGES, ROOT, blocks, environ, place
 
 README = ROOT / "README.md"
 OUTPUT = re.compile(r"(?P<head><!-- output of: (?P<command>[^\n]+) -->\n```text\n)(?P<shown>.*?)(?P<tail>```\n)", re.DOTALL)
-NAMED_FILE = re.compile(r"`((?:anomaly|tests|benchmarks|sample_data)/[\w./]*)`")
+NAMED_FILE = re.compile(r"`((?:anomaly|tests|benchmarks|sample_data)/(?:[\w./]*(?:/|\.\w+))?)`")  # a folder ends with /
 NAMED_CONSTANT = re.compile(r"`([A-Z][A-Z_]{3,})`")
 MINUTE = timedelta(minutes=1)
 
