@@ -199,6 +199,14 @@ def test_a_checklist_is_checked_where_its_variables_are(
     assert "shop.yaml:3: kpis[0].direction is 'upp'" in capsys.readouterr().err
 
 
+def test_what_is_no_checklist_crashes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "shop.yaml"
+    for text in ("- 5", "sinks: 5\nkpis: ${NOT_SET}", "environments: {a: 5}\nenvironment: a\nstore: [1]"):
+        path.write_text(text)
+        assert run(["install", "systemd", str(path)]) in (ExitCode.USAGE, ExitCode.PASS)
+        assert "anomaly itself failed" not in capsys.readouterr().err
+
+
 def test_systemd_lets_history_and_sinks_write_where_the_checklist_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "shop.yaml"
     path.write_text("service: shop\nsources: {shop: {type: files, path: shop.csv}}\nkpis: [{name: orders, query: orders}]\n")

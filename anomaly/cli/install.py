@@ -121,8 +121,8 @@ def _program() -> tuple[str, ...]:
 def _written(data: Mapping[str, Any], environment: str | None) -> Iterator[str]:
     """The files that history and sinks write to, as far as they stand in the checklist."""
     of_environment = _mapping(_mapping(data, "environments"), environment or str(data.get("environment", "")))
-    sinks = of_environment.get("sinks", data.get("sinks", ()))
-    found = [data.get("store"), *(sink.get("path") for sink in sinks if isinstance(sink, Mapping))]
+    sinks = of_environment.get("sinks", data.get("sinks"))
+    found = [data.get("store"), *(sink.get("path") for sink in (sinks if isinstance(sinks, list) else ()) if isinstance(sink, Mapping))]
     return (each for each in found if isinstance(each, str) and not is_url(each) and not variables.VARIABLE.search(each))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -27,7 +28,7 @@ from anomaly.wording import plain, stamp
 MOST_LOOKS = 100_000
 MOST_ROWS = 40
 ROWS = [timedelta(minutes=each) for each in (15, 30, 60, 120, 180, 360, 720, 1440, 10_080)]
-WIDEST_BAR = 30
+WIDTH, WIDEST_BAR = 80, 30
 YEAR = timedelta(days=365)
 
 
@@ -58,7 +59,7 @@ def rhythm(
     asked = opened(checklist, environment, session)
     if asked.rhythm is None:
         raise ChecklistError(f"{checklist} has no rhythm; write one, such as rhythm: {{usual: 1h, peak: 5m, climb: 1d, fall: 6h}}")
-    now = right_now()
+    now = right_now().replace(microsecond=0)
     releases = sorted({moment("--release-at", each, now) for each in release_at})
     try:
         window = Window(
@@ -124,10 +125,9 @@ def _table(checklist: Checklist, rhythm: Rhythm, releases: Sequence[datetime], w
     rows = list(_rows(window, zone))
     counts = [sum(row.start <= look < row.end for look in looks) for row in rows]
     scale = min(1.0, WIDEST_BAR / max(1, *counts))
-    out = [
-        f"{plain(checklist.service, 40)}: a look every {duration_text(rhythm.usual)}, at the release every {duration_text(rhythm.peak)};"
-        f" times in {zone.key}",
-    ]
+    usual, peak = duration_text(rhythm.usual), duration_text(rhythm.peak)
+    head = f"{plain(checklist.service, 60)}: a look every {usual}, at the release every {peak}; times in {zone.key}"
+    out = [textwrap.fill(head, WIDTH)]
     day = None
     for row, count in zip(rows, counts, strict=True):
         local = row.start.astimezone(zone)
@@ -138,7 +138,7 @@ def _table(checklist: Checklist, rhythm: Rhythm, releases: Sequence[datetime], w
         mark = f"  ◀ release {', '.join(f'{each:%H:%M}' for each in began)}" if began else ""
         every = duration_text(_rounded(pace.interval(rhythm, releases, row.start + row.length / 2)))
         out.append(f"{local:%H:%M}{count:>16}  {every:<7}{'█' * ceil(count * scale)}{mark}".rstrip())
-    even = f"every {duration_text(rhythm.peak)} all along would be {window.length // rhythm.peak:,}"
+    even = f"every {peak} all along would be {window.length // rhythm.peak:,}"
     out += ["", f"{len(looks):,} looks in {duration_text(window.length)}; {even}"]
     return "\n".join(out)
 
