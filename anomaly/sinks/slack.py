@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 from anomaly.contracts import Action, Message, Receipt
+from anomaly.model import ReleaseVerdict
 from anomaly.notice import Severity, notice
 from anomaly.web import Endpoint
 from anomaly.wording import CUT_MARK
@@ -18,7 +19,7 @@ MARKS = {
     Severity.CRITICAL: ":rotating_light:",
     Severity.ERROR: ":red_circle:",
     Severity.WARNING: ":warning:",
-    Severity.INFO: ":white_check_mark:",
+    Severity.INFO: ":hourglass_flowing_sand:",
 }
 
 
@@ -42,14 +43,23 @@ def blocks(message: Message) -> dict[str, Any]:
     All of it is plain text, in which Slack looks for no mentions, links or markup; the notification's text is escaped.
     """
     said = notice(message)
-    mark = ":test_tube:" if message.action is Action.TRIAL else MARKS[said.severity]
-    out: list[dict[str, Any]] = [{"type": "header", "text": _text(f"{mark} {said.title}", LONGEST_HEADER, emoji=True)}]
+    out: list[dict[str, Any]] = [
+        {"type": "header", "text": _text(f"{_mark(message, said.severity)} {said.title}", LONGEST_HEADER, emoji=True)}
+    ]
     if said.facts:
         out.append({"type": "section", "text": _text("\n".join(f"• {fact}" for fact in said.facts), LONGEST_TEXT)})
     out.append({"type": "context", "elements": [_text(said.todo, LONGEST_TEXT)]})
     if said.link:
         out.append({"type": "actions", "elements": [{"type": "button", "text": _text("Report", LONGEST_HEADER), "url": said.link}]})
     return {"text": _cut(said.title, LONGEST_HEADER).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"), "blocks": out}
+
+
+def _mark(message: Message, severity: Severity) -> str:
+    if message.action is Action.TRIAL:
+        return ":test_tube:"
+    if message.action is Action.RESOLVE or message.report.verdict is ReleaseVerdict.PASS:
+        return ":white_check_mark:"
+    return MARKS[severity]
 
 
 def _text(text: str, most: int, *, emoji: bool = False) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import time
 from collections.abc import Callable
@@ -10,13 +11,17 @@ from typing import Any
 
 import pytest
 import requests
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pytest_httpserver import HTTPServer
 
 from anomaly.contracts import Action, Message, Sink
 from anomaly.errors import RetryableSinkError, SinkError, UsageError
+from anomaly.notice import notice
 from anomaly.sinks.alertmanager import LONGEST_VALUE, AlertmanagerSink
 from anomaly.sinks.pagerduty import LONGEST_SUMMARY, PagerdutySink
 from anomaly.sinks.slack import LONGEST_HEADER, LONGEST_TEXT, SlackSink, blocks
+from anomaly.wording import CUT_MARK
 from tests import reports
 from tests.goldens import assert_golden
 from tests.loopback import Loopback, answer
@@ -107,6 +112,23 @@ def test_hostile_text_stays_text_and_within_the_limits(text: str) -> None:
     ((_, (alert,)),) = sent("alertmanager", message)
     assert alert["labels"]["alertname"] == "ReleaseRegression"
     assert all(0 < len(value) <= LONGEST_VALUE and value.isprintable() for value in alert["labels"].values())
+
+
+@pytest.mark.parametrize("kind", MESSAGES)
+def test_only_what_is_known_to_be_fine_gets_the_mark_of_it(kind: str) -> None:
+    header = blocks(MESSAGES[kind])["blocks"][0]["text"]["text"]
+    assert (":white_check_mark:" in header) == (kind in ("resolve", "passed"))
+
+
+@given(text=st.text(max_size=400))
+@settings(max_examples=50)
+def test_the_text_of_a_notification_is_escaped_for_slack(text: str) -> None:
+    message = Message(KEY, reports.hostile(text), Action.FIRE)
+    escaped = blocks(message)["text"]
+    assert not {"<", ">"} & set(escaped)
+    shown = html.unescape(escaped)
+    assert len(shown) <= LONGEST_HEADER
+    assert notice(message).title.startswith(shown.removesuffix(CUT_MARK))
 
 
 @pytest.mark.parametrize(
