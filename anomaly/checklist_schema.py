@@ -18,7 +18,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from anomaly import settings
 from anomaly.errors import UsageError
 from anomaly.model import Calendar, Correction, Direction, Empty, Kpi, KpiKind, NoData, Windows, utc
-from anomaly.registry import COLLECTORS, SINKS, Kind, built_in_settings
+from anomaly.registry import COLLECTORS, RELEASES, SINKS, Kind, built_in_settings
 from anomaly.settings import SettingError, did_you_mean, number, one_of
 from anomaly.strict_yaml import KeyPath, kind_of, shown
 from anomaly.times import DURATION_PATTERN, duration_text, parse_duration
@@ -411,10 +411,11 @@ def _form_at(path: tuple[str | int, ...]) -> type[Form]:
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON Schema of a checklist, with the settings of the built-in sources and sinks."""
+    """The JSON Schema of a checklist, with the settings of the built-in sources, sinks and sources of releases."""
     schema = _untitled(ChecklistForm.model_json_schema())
     schema["$defs"]["SourceForm"] |= _by_type(COLLECTORS)
     schema["$defs"]["SinkForm"] |= _by_type(SINKS)
+    schema["$defs"]["ReleasesForm"] |= _by_type(RELEASES)
     return {"$schema": SCHEMA_DIALECT, "title": "anomaly checklist", **schema}
 
 

@@ -71,7 +71,12 @@ RELEASES = Kind(
     name="source of releases",
     method="discover",
     group="anomaly.releases",
-    built_in={},
+    built_in={
+        "prometheus": "anomaly.releases.prometheus:PrometheusReleases",
+        "git": "anomaly.releases.git:GitReleases",
+        "json": "anomaly.releases.json_list:JsonReleases",
+        "ci": "anomaly.releases.ci:CiReleases",
+    },
 )
 
 

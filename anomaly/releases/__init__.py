@@ -1,0 +1,1 @@
+"""Where releases are learnt of: one module for each kind of source."""

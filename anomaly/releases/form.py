@@ -1,0 +1,110 @@
+"""How releases are written down: a list in JSON, or one after the other in lines of JSON, as `anomaly release list` prints them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from anomaly.errors import UsageError
+from anomaly.model import Release, Stage, utc
+from anomaly.settings import did_you_mean
+from anomaly.strict_yaml import shown
+
+NAMES = ("service", "version", "environment")
+KEYS = (*NAMES, "started_at", "finished_at", "stages", "aborted_at")
+OF_A_LIST = ("id", "state", "origin", "followed_by")  # what `release list` says besides
+STAGE = ("at", "share")
+ABORTED = "aborted"
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A release as it was written; `aborted` says that it was rolled back, and `aborted_at` when, if that is known."""
+
+    release: Release
+    aborted: bool = False
+    aborted_at: datetime | None = None
+
+
+def read(text: str) -> list[Written]:
+    """The releases in order of time. Raises UsageError: which, by its place in the list or its line, what is wrong, what is allowed."""
+    return sorted((_written(item, place) for place, item in _items(text.removeprefix("\ufeff"))), key=lambda each: each.release.started_at)
+
+
+def _items(text: str) -> list[tuple[str, Any]]:
+    if text.lstrip().startswith("["):
+        return [(f"release {number}", item) for number, item in enumerate(_parsed(text, ""), 1)]
+    lines = [(f"line {number}", line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    return [(place, _parsed(line, f"{place}: ")) for place, line in lines]
+
+
+def _parsed(text: str, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        at = where or f"line {error.lineno}: "
+        raise UsageError(f"{at}is not JSON ({error.msg}); write a list of releases, or one in each line") from None
+    except (RecursionError, ValueError):
+        raise UsageError(f"{where}is not JSON that can be read; it is nested too deep, or has too long a number") from None
+
+
+def _written(item: Any, place: str) -> Written:
+    if not isinstance(item, Mapping):
+        raise UsageError(f"{place} is {shown(item)}; it must be an object like {{'version': …, 'started_at': …}}")
+    _refuse_unknown(item, KEYS + OF_A_LIST, KEYS, place)
+    service, version, environment = (_name(item, name, place) for name in NAMES)
+    started = _moment(item, "started_at", place)
+    if started is None:
+        raise UsageError(f"{place}: started_at is missing")
+    finished, aborted = _moment(item, "finished_at", place), _moment(item, "aborted_at", place)
+    stages = item.get("stages") or []
+    if not isinstance(stages, list):
+        raise UsageError(f"{place}: stages is {shown(stages)}; it must be a list")
+    taken = tuple(_stage(stage, f"{place}: stages[{number}]") for number, stage in enumerate(stages))
+    try:
+        release = Release(started, finished, service=service, version=version, environment=environment, stages=taken)
+    except UsageError as error:
+        raise UsageError(f"{place}: {error}") from None
+    if aborted is not None and aborted <= started:
+        raise UsageError(f"{place}: aborted_at is not after started_at")
+    return Written(release, aborted is not None or item.get("state") == ABORTED, aborted)
+
+
+def _stage(item: Any, place: str) -> Stage:
+    if not isinstance(item, Mapping):
+        raise UsageError(f"{place} is {shown(item)}; it must be an object with at and share")
+    _refuse_unknown(item, STAGE, STAGE, place)
+    at, share = _moment(item, "at", place), item.get("share")
+    if at is None or share is None:
+        raise UsageError(f"{place}: {'at' if at is None else 'share'} is missing")
+    if isinstance(share, bool) or not isinstance(share, int | float):
+        raise UsageError(f"{place}: share is {shown(share)}; it must be a number up to 1")
+    return at, share
+
+
+def _refuse_unknown(item: Mapping[str, Any], known: tuple[str, ...], said: tuple[str, ...], place: str) -> None:
+    for key in item:
+        if key not in known:
+            raise UsageError(f"{place}: {shown(key)} is an unknown key; use one of {', '.join(said)}{did_you_mean(key, said)}")
+
+
+def _name(item: Mapping[str, Any], key: str, place: str) -> str:
+    value = item.get(key, "")
+    if not isinstance(value, str):
+        raise UsageError(f"{place}: {key} is {shown(value)}; it must be text, in quotes")
+    return value
+
+
+def _moment(item: Mapping[str, Any], key: str, place: str) -> datetime | None:
+    value = item.get(key)
+    if value is None:
+        return None
+    try:
+        return utc(datetime.fromisoformat(value), key)
+    except UsageError as error:
+        raise UsageError(f"{place}: {error}") from None
+    except (TypeError, ValueError, OverflowError):
+        raise UsageError(f"{place}: {key} is {shown(value)}; write a moment with a zone, like 2025-06-03T10:00:00Z") from None

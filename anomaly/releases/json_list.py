@@ -1,0 +1,90 @@
+"""Releases from a file or an address that lists them in JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+from anomaly.errors import CollectError, RetryableCollectError, RetryableSinkError, SinkError, UsageError
+from anomaly.model import Release, Window
+from anomaly.releases.form import Written, read
+from anomaly.web import Endpoint, checked_headers
+
+MOST_BYTES = 1 << 24
+
+
+class JsonReleases:
+    """Reads the list at `path` or `url` (see `anomaly.releases.form`), which is asked with `headers` and answers within `timeout`.
+
+    What was aborted is followed by a release of the version before. Raises UsageError for settings that can't be used.
+    """
+
+    def __init__(
+        self,
+        *,
+        path: Path | None = None,
+        url: str = "",
+        headers: Mapping[str, str] | None = None,
+        timeout: timedelta = timedelta(seconds=10),
+    ) -> None:
+        if (path is None) == (not url):
+            raise UsageError("give one of path and url")
+        self._headers = checked_headers(headers or {}, ("accept", "accept-encoding"))
+        self._endpoint = Endpoint(url, secrets=self._headers.values(), timeout=timeout) if url else None
+        self._path = path
+
+    def __repr__(self) -> str:
+        return f"JsonReleases({self._where})"
+
+    @property
+    def _where(self) -> str:
+        return self._endpoint.where if self._endpoint is not None else str(self._path)
+
+    def discover(self, window: Window, /) -> Sequence[Release]:
+        """Those of the list that began in the window. Raises CollectError."""
+        try:
+            written = read(self._content().decode("utf-8"))
+        except UnicodeDecodeError:
+            raise CollectError(f"{self._where} is not text in UTF-8") from None
+        except UsageError as error:
+            raise CollectError(f"{self._where}: {error}") from None
+        found = sorted(_told(written), key=lambda each: each.started_at)
+        return [each for each in found if window.start <= each.started_at < window.end]
+
+    def _content(self) -> bytes:
+        if self._endpoint is not None:
+            try:
+                return self._endpoint.ask("GET", headers={"Accept": "application/json", **self._headers}, read=True).body
+            except RetryableSinkError as error:
+                raise RetryableCollectError(str(error), retry_after_s=error.retry_after_s) from None
+            except SinkError as error:
+                raise CollectError(str(error)) from None
+        assert self._path is not None  # noqa: S101  or there is an address
+        try:
+            if not self._path.is_file():
+                raise CollectError(f"{self._path} is not there, or no file")
+            with self._path.open("rb") as file:
+                content = file.read(MOST_BYTES + 1)
+        except OSError as error:
+            raise CollectError(f"{self._path} can't be read: {error.strerror}") from None
+        if len(content) > MOST_BYTES:
+            raise CollectError(f"{self._path} is larger than {MOST_BYTES:,} bytes; leave old releases out")
+        return content
+
+
+def _told(written: Sequence[Written]) -> Iterator[Release]:
+    """The releases, and after one that was aborted what came back; one of which nobody says when it was aborted is left out."""
+    for number, each in enumerate(written):
+        release = each.release
+        if each.aborted_at is not None:
+            yield release
+            alike = [other.release for other in written[:number] if not other.aborted and _of(other.release) == _of(release)]
+            back = alike[-1].version if alike else f"before {release.version}"
+            yield Release(each.aborted_at, service=release.service, version=back, environment=release.environment)
+        elif not each.aborted:
+            yield release
+
+
+def _of(release: Release) -> tuple[str, str]:
+    return release.service, release.environment
