@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -105,11 +106,46 @@ def test_what_is_released_can_be_finished_aborted_staged_and_listed(anomaly: Ano
     assert listed[0]["finished_at"] == "2025-06-12T12:00:00Z"
 
 
+def test_a_list_of_past_releases_is_taken_and_printed_again(anomaly: Anomaly, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "sys.stdin", io.StringIO('{"version": "1.8", "started_at": "2025-06-01T10:00Z", "aborted_at": "2025-06-01T11:00Z"}')
+    )
+    anomaly(0, "release start --release 2.0 --checklist checklist.yaml")
+    code, out, err = anomaly(1, "release add --from - --checklist checklist.yaml")
+    listed = anomaly(1, "release list --output json --checklist checklist.yaml")[1]
+    (shop.folder / "list.json").write_text(listed, encoding="utf-8")
+    again = anomaly(1, "release add --from list.json --checklist checklist.yaml")[1].splitlines()
+
+    assert (code, err, out.startswith("known: ")) == (0, "", True)
+    assert [(each["version"], each["state"]) for each in json.loads(listed)] == [("2.0", "watched"), ("1.8", "aborted")]
+    assert [line.partition(":")[0] for line in again] == ["already known"] * 2
+    assert again[1].endswith("watched (command)")
+    assert anomaly(1, "release list --output json --checklist checklist.yaml")[1] == listed
+
+
+def test_tick_finds_a_release_in_a_list_once(anomaly: Anomaly, shop: Shop) -> None:
+    with (shop.folder / "checklist.yaml").open("a", encoding="utf-8") as file:
+        file.write("releases: [{type: json, path: releases.json}]\n")
+    missing = anomaly(0.5, "tick checklist.yaml")
+    (shop.folder / "releases.json").write_text('[{"version": "2.0", "started_at": "2025-06-12T10:00:00Z"}]', encoding="utf-8")
+    ticks = [anomaly(hours, "tick checklist.yaml") for hours in (0.5, 1, 2.5)]
+    listed = json.loads(anomaly(3, "release list --output json --checklist checklist.yaml")[1])
+
+    assert missing[0] == 4
+    assert "json was not asked for releases: " in missing[2]
+    assert [code for code, _, _ in ticks] == [0, 0, 1]
+    assert [(each["version"], each["origin"], each["state"]) for each in listed] == [("2.0", "json", "watched")]
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
         ("release start --release 2.0", "of which service? name it by --service, or by --checklist FILE"),
         ("release abort --checklist checklist.yaml", "no release of shop in production is known; known are: none"),
+        ("release add --release 2.0 --service shop", "--at is missing"),
+        ("release add --from list.json --at -1d --service shop", "leave out --release, --at"),
+        ("release add --from list.json --service shop", "--from list.json can't be read"),
+        ("release add --from checklist.yaml --service shop --store history.db", "--from checklist.yaml: line 2: is not JSON"),
         ("release start --release 2.0 --at 2030-01-01T00:00Z --service shop", "is in the future"),
         ("show zz", "'zz' is no id"),
         ("show abcd1234", "no release, look or finding has an id like abcd1234"),

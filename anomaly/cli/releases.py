@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +17,7 @@ from anomaly.cli.session import ExitCode, Session
 from anomaly.cli.storing import history, named
 from anomaly.errors import UsageError
 from anomaly.model import Release
+from anomaly.settings import STANDARD_INPUT
 
 if TYPE_CHECKING:
     from anomaly.history.records import Tracked
@@ -121,25 +123,41 @@ def abort(
 def add(
     context: typer.Context,
     *,
-    release: VersionName,
-    at: Annotated[str, typer.Option("--at", metavar="T", help="When it began: ISO-8601 with a zone, or -2d.")],
+    release: VersionName = "",
+    at: Annotated[str | None, typer.Option("--at", metavar="T", help="When it began: ISO-8601 with a zone, or -2d.")] = None,
     finished_at: Annotated[str | None, typer.Option(metavar="T", help="When it had reached all users. Default: at once.")] = None,
     stage: Stages = None,
+    listed: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="FILE", help="All of this list in JSON, as release list prints it; - is standard input."),
+    ] = None,
     service: Service = "",
     environment: Environment = None,
     checklist: OfChecklist = None,
     store: StoreAt = None,
 ) -> ExitCode:
-    """A release of the past, so that nothing is learned from its transition; it is not watched."""
+    """Releases of the past, so that nothing is learned from their transitions; they are not watched."""
     session: Session = context.obj
-    meant = _Meant.of(checklist, service, environment, session)
-    made = _release(meant, Words(at, finished_at, release, None, stage or ()))
+    if listed is not None:
+        if release or at or finished_at or stage:
+            raise UsageError("--from names the releases; leave out --release, --at, --finished-at and --stage")
+        asked = named(checklist, environment, session)
+        found = _listed(listed, service or (asked.service if asked else ""), (asked.environment if asked else environment) or "")
+    else:
+        if at is None:
+            raise UsageError("--at is missing; say when it began, or name a list by --from")
+        meant = _Meant.of(checklist, service, environment, session)
+        asked, found = meant.checklist, [(_release(meant, Words(at, finished_at, release, None, stage or ())), False)]
     from anomaly.history.records import State
 
-    with history(store, meant.checklist, session) as kept:
-        tracked = kept.track(made, origin="command", checklist=str(checklist or ""))
-        kept.change(tracked.id, state=State.DONE)
-        session.show(f"known: {_line(tracked)}")
+    with history(store, asked, session) as kept:
+        known = {each.id for each in kept.releases()}
+        for made, aborted in found:
+            tracked = kept.track(made, origin="command", checklist=str(checklist or ""))
+            if tracked.id not in known:
+                tracked = replace(tracked, state=State.ABORTED if aborted else State.DONE)
+                kept.change(tracked.id, state=tracked.state)
+            session.show(f"{'already known' if tracked.id in known else 'known'}: {_line(tracked)}")
     return ExitCode.PASS
 
 
@@ -172,6 +190,28 @@ def _release(meant: _Meant, words: Words) -> Release:
         raise UsageError("--release is empty; say what is released")
     found = release_of(meant.checklist or _nothing(), words, right_now())
     return replace(found, service=meant.service, environment=meant.environment)
+
+
+def _listed(path: Path, service: str, environment: str) -> list[tuple[Release, bool]]:
+    """The releases of a list, and whether each was aborted. What it does not say of service and environment is as given."""
+    from anomaly.releases.form import read
+
+    try:
+        written = read(sys.stdin.read() if path == STANDARD_INPUT else path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"--from {path} can't be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"--from {path} is not text in UTF-8") from None
+    except UsageError as error:
+        raise UsageError(f"--from {path}: {error}") from None
+    found = []
+    for each in written:
+        release = replace(each.release, service=each.release.service or service, environment=each.release.environment or environment)
+        if not release.service:
+            raise UsageError(f"--from {path}: of which service is {release.version}? write service there, or name it by --service")
+        past("--from", release.started_at.isoformat(), right_now())
+        found.append((release, each.aborted))
+    return found
 
 
 def _nothing() -> Checklist:
