@@ -86,7 +86,7 @@ def _facts(message: Message, failing: list[Finding]) -> tuple[str, ...]:
     elif failing:
         lines = [finding_line(finding, report.release) + _flagged(finding, report.release) for finding in failing]
     else:
-        return (headline(report).partition("  ")[2],)
+        return (headline(report).partition("  ")[2], _released(report.release))
     open_ones = sum(finding.is_open for finding in report.findings)
     parts = [
         *lines[:MOST_FACTS],
@@ -94,6 +94,7 @@ def _facts(message: Message, failing: list[Finding]) -> tuple[str, ...]:
         f"{open_ones} could not be judged" if open_ones and report.final else "",
         cut_words(report) if report.final else f"early look, {progress(report.findings)}",
         _confounders(report),
+        _released(report.release),
     ]
     return tuple(part for part in parts if part)
 
@@ -106,6 +107,11 @@ def _flagged(finding: Finding, release: Release) -> str:
     day = release.started_at.date()
     ends = f"first {wording.clock(seen.first, day)}, worst {wording.clock(seen.worst, day)}"
     return f"; {seen.count} of {finding.steps} steps out of the ordinary, {ends}"
+
+
+def _released(release: Release) -> str:
+    """When, with the day and the time zone of all times that are told."""
+    return f"released {wording.clock(release.started_at, None)} UTC"
 
 
 def _confounders(report: Report) -> str:

@@ -13,7 +13,7 @@ from anomaly.errors import UsageError
 from anomaly.model import ReleaseVerdict
 from anomaly.notice import LONGEST_NAME, notice
 from anomaly.web import Endpoint
-from anomaly.wording import CUT_MARK, plain, stamp
+from anomaly.wording import CUT_MARK, plain
 
 LONGEST_SUMMARY = 1024  # characters that PagerDuty takes
 PUBLIC = "https://events.pagerduty.com/v2/enqueue"
@@ -72,11 +72,6 @@ class PagerdutySink:
                 "component": service,
                 "group": environment,
                 "class": "release",
-                "custom_details": {
-                    "version": plain(release.version, LONGEST_NAME),
-                    "released": stamp(release.started_at),
-                    "facts": list(said.facts),
-                    "todo": said.todo,
-                },
+                "custom_details": {"version": plain(release.version, LONGEST_NAME), "facts": list(said.facts), "todo": said.todo},
             },
         }
