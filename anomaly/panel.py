@@ -157,10 +157,10 @@ def with_totals(panel: pd.DataFrame, kpis: Sequence[Kpi]) -> pd.DataFrame:
     """
     totals = {}
     for kpi in kpis:
-        if kpi.denominator is None or not kpi.by:
+        if not kpi.by:
             continue
         parts = block(panel.loc[:, panel.columns.get_level_values("kpi") == kpi.name])
-        if len(parts.keys) < 2:  # noqa: PLR2004  a single segment is its own total
+        if len(parts.keys) < 2 or not parts.ratio.all():  # noqa: PLR2004  a single segment is its own total
             continue
         there = parts.present
         volume = np.where(there, parts.volume, 0.0)

@@ -47,6 +47,7 @@ COLLECTORS = Kind(
     built_in={
         "prometheus": "anomaly.collectors.prometheus:PrometheusCollector",
         "files": "anomaly.collectors.files:FilesCollector",
+        "sql": "anomaly.collectors.sql:SqlCollector",
     },
 )
 SINKS = Kind(

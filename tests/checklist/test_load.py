@@ -15,7 +15,7 @@ from anomaly.checklist import Checklist, Plugin, load
 from anomaly.checklist_schema import ChecklistForm
 from anomaly.errors import ChecklistError
 from anomaly.model import Calendar, Correction, Direction, Empty, Kpi, LeftOut, NoData, SpecialDay, Window, Windows
-from anomaly.registry import SINKS
+from anomaly.registry import COLLECTORS, SINKS
 from anomaly.rhythm import Rhythm
 from tests.checklist.conftest import Complain, Load, Write
 
@@ -76,7 +76,7 @@ DURATION = "it must be a duration like 30s, 5m, 1h30m or 28d"
 INTERVALS = "both are intervals between looks, and at the release it is shortest"
 ZONE = "it must be an IANA time zone like UTC or Europe/Berlin"
 SHARE = "it must be a percentage like 5% or a number like 0.05"
-TYPES = "use one of prometheus, files"
+TYPES = f"use one of {', '.join(COLLECTORS.built_in)}"
 SINK_TYPES = f"use one of {', '.join(SINKS.built_in)}"
 FILES = "{type: files, path: shop.csv}"
 ONE_LINE = "it must be one line without blanks around it or control characters"

@@ -75,7 +75,7 @@ def refusal(asked: Plugin) -> str:
 
 
 def test_the_built_in_types_are_known() -> None:
-    assert types_of(COLLECTORS) == ("prometheus", "files")
+    assert types_of(COLLECTORS) == ("prometheus", "files", "sql")
     assert types_of(SINKS)[0] == "console"
 
 
@@ -86,7 +86,7 @@ def test_every_built_in_sink_can_be_made(kind: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", COLLECTORS.built_in)
 def test_every_built_in_collector_can_be_made(kind: str, tmp_path: Path) -> None:
-    needed = {"prometheus": {"url": "http://127.0.0.1:9090"}, "files": {"path": "x.csv"}}[kind]
+    needed = {"prometheus": {"url": "http://127.0.0.1:9090"}, "files": {"path": "x.csv"}, "sql": {"path": "x.db"}}[kind]
     assert callable(collector(Plugin(kind, needed, folder=tmp_path)).collect)
 
 
