@@ -106,6 +106,21 @@ def test_what_is_released_can_be_finished_aborted_staged_and_listed(anomaly: Ano
     assert listed[0]["finished_at"] == "2025-06-12T12:00:00Z"
 
 
+def test_a_flag_that_was_aborted_begins_anew(anomaly: Anomaly, shop: Shop) -> None:
+    of = "--release new-basket --checklist checklist.yaml"
+    for hour, share in ((0, "5%"), (1, "25%")):
+        anomaly(hour, f"release start --stage now={share} {of}")
+    anomaly(2, f"release abort {of}")
+    said = anomaly(3, f"release start --stage now=5% {of}")
+
+    listed = json.loads(anomaly(3, "release list --output json --checklist checklist.yaml")[1])
+    assert (said[0], said[1].partition(":")[0]) == (0, "watched from now on")
+    assert [([stage["share"] for stage in each["stages"]], each["state"]) for each in listed] == [
+        ([0.05], "watched"),
+        ([0.05, 0.25], "aborted"),
+    ]
+
+
 def test_a_list_of_past_releases_is_taken_and_printed_again(anomaly: Anomaly, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "sys.stdin", io.StringIO('{"version": "1.8", "started_at": "2025-06-01T10:00Z", "aborted_at": "2025-06-01T11:00Z"}')

@@ -68,7 +68,7 @@ def start(
     made = _release(meant, Words(at, None, release, None, stage or ()))
     with history(store, meant.checklist, session) as kept:
         known = [each.id for each in kept.releases(service=meant.service, environment=meant.environment)]
-        tracked = kept.track(_staged(kept, made), origin="command", checklist=str(checklist or ""))
+        tracked = kept.track(_staged(kept, made), origin="command", checklist=str(checklist or ""), anew=True)
         session.show(f"{'already known' if tracked.id in known else 'watched from now on'}: {_line(tracked)}")
     return ExitCode.PASS
 
@@ -220,14 +220,14 @@ def _nothing() -> Checklist:
 
 def _staged(kept: Store, made: Release) -> Release:
     """The release with the stages that are known of it before its new ones."""
-    for each in kept.releases(service=made.service, environment=made.environment)[::-1]:
-        known = each.release
-        if known.version == made.version and made.stages:
-            new = [stage for stage in made.stages if not known.stages or stage[0] > known.stages[-1][0]]
-            return Release(
-                known.started_at, service=made.service, version=made.version, environment=made.environment, stages=(*known.stages, *new)
-            )
-    return made
+    from anomaly.history.records import State
+
+    newest = next(iter(kept.releases(service=made.service, environment=made.environment)[::-1]), None)
+    if newest is None or newest.state is State.ABORTED or newest.release.version != made.version or not made.stages:
+        return made
+    known = newest.release
+    new = [stage for stage in made.stages if not known.stages or stage[0] > known.stages[-1][0]]
+    return replace(made, started_at=known.started_at, finished_at=None, stages=(*known.stages, *new))
 
 
 def _known(kept: Store, meant: _Meant, version: str) -> Tracked:

@@ -50,7 +50,7 @@ def watch(
     last = None
     not_told = False
     with history_or_none(store, asked, session) as (kept, saved), _screen(session) as screen:
-        tracked = kept.track(meant, origin="watch", checklist=str(asked.path or ""))
+        tracked = kept.track(meant, origin="watch", checklist=str(asked.path or ""), anew=True)
         try:
             for looked, receipts in stay(
                 asked, tracked, kept, told, clock=right_now, sleep=time.sleep, saved=saved, redact=session.redactor.text

@@ -66,17 +66,15 @@ class Store:
 
     # --- releases ---------------------------------------------------------------------------------------------------
 
-    def track(self, release: Release, *, origin: str, checklist: str = "") -> Tracked:
-        """Know of a release. While the newest of its service and environment has its version, it is that one, however often told.
+    def track(self, release: Release, *, origin: str, checklist: str = "", anew: bool = False) -> Tracked:
+        """Know of a release. It is the one of its service, environment and version that is known, if no other version began between.
 
-        Stages and an end that were not known are added to it.
+        So it may be told often, by several who do not agree on the moment. Stages and an end that were not known are added to it.
+        One that was aborted is left as it is, unless it begins `anew`: then it is another one.
         """
         with self._transaction() as connection:
             rows = _of(connection, RELEASES, service=release.service, environment=release.environment)
-            newest = max(rows, key=lambda row: row["started_at"], default=None)
-            known = next((row for row in rows if row["id"] == release_id(release)), None)
-            if known is None and newest is not None and newest["version"] == release.version and newest["state"] != State.ABORTED:
-                known = newest if release.version else None
+            known = next((row for row in rows if row["id"] == release_id(release)), None) or _same(rows, release, anew=anew)
             if known is None:
                 values = {
                     "id": release_id(release), "service": release.service, "environment": release.environment,
@@ -86,7 +84,7 @@ class Store:
                 connection.execute(sql.insert(RELEASES).values(values))
                 return _tracked(values)
             merged = _tracked(known).release
-            if release.stages and len(release.stages) > len(merged.stages):
+            if len(release.stages) > len(merged.stages) and release.stages[0][0] >= merged.started_at:
                 merged = replace(merged, stages=release.stages, finished_at=max(merged.finished, release.stages[-1][0]))
             if release.finished > merged.finished:
                 merged = replace(merged, finished_at=release.finished)
@@ -388,6 +386,19 @@ def _of(connection: Connection, table: sql.Table, **values: Any) -> Sequence[Row
 
 def _update(connection: Connection, table: sql.Table, key: str, **values: Any) -> None:
     connection.execute(sql.update(table).where(table.c.id == key).values(values))
+
+
+def _same(rows: Sequence[Row], release: Release, *, anew: bool) -> Row | None:
+    """The row of the release's version next to it in time, with none of another version between."""
+    before = max((row for row in rows if row["started_at"] <= release.started_at), key=_began, default=None)
+    after = min((row for row in rows if row["started_at"] > release.started_at), key=_began, default=None)
+    beside = [row for row in (before, after) if row is not None and row["version"] == release.version != ""]
+    return next((row for row in beside if not (anew and row["state"] == State.ABORTED)), None)
+
+
+def _began(row: Row) -> datetime:
+    began: datetime = row["started_at"]
+    return began
 
 
 def _extent(release: Release) -> dict[str, Any]:

@@ -94,6 +94,29 @@ def test_a_version_that_comes_back_after_another_is_a_release_again(store: Store
     assert len(store.releases()) == 3
 
 
+def test_what_is_told_again_after_the_next_release_is_still_the_one_before(store: Store) -> None:
+    """Sources tell of the same release at every look, a little earlier or later than the pipeline did."""
+    first = known(store)
+    following = known(store, replace(REPORT.release, version="1.4.3", started_at=at("12:00"), finished_at=None))
+    for moment in ("10:28", "10:33", "11:59"):
+        assert known(store, replace(REPORT.release, started_at=at(moment), finished_at=at(moment))).id == first.id
+    staged = replace(REPORT.release, started_at=at("10:00"), finished_at=None, stages=((at("10:00"), 0.1), (at("10:40"), 1.0)))
+
+    assert known(store, staged).release.stages == ()  # they begin before it
+    assert [each.id for each in store.releases()] == [first.id, following.id]
+
+
+def test_what_was_aborted_is_watched_again_only_if_it_begins_anew(store: Store) -> None:
+    first = known(store)
+    store.change(first.id, state=State.ABORTED)
+    later = replace(REPORT.release, started_at=at("12:00"), finished_at=None)
+
+    assert known(store, later).state is State.ABORTED
+    again = store.track(later, origin="command", anew=True)
+    assert (again.state, again.id != first.id) == (State.WATCHED, True)
+    assert store.track(replace(later, started_at=at("12:05"), finished_at=None), origin="command", anew=True).id == again.id
+
+
 def test_releases_are_listed_by_what_is_asked_oldest_first(store: Store) -> None:
     late = known(store, replace(REPORT.release, version="2", started_at=at("12:00"), finished_at=None))
     early, other = known(store, replace(REPORT.release, version="1")), known(store, replace(REPORT.release, service="search"))
