@@ -55,11 +55,14 @@ class JsonReleases:
     def _content(self) -> bytes:
         if self._endpoint is not None:
             try:
-                return self._endpoint.ask("GET", headers={"Accept": "application/json", **self._headers}, read=True).body
+                body = self._endpoint.ask("GET", headers={"Accept": "application/json", **self._headers}, read=True).body
             except RetryableSinkError as error:
                 raise RetryableCollectError(str(error), retry_after_s=error.retry_after_s) from None
             except SinkError as error:
                 raise CollectError(str(error)) from None
+            if not body.strip():  # or it broke off
+                raise CollectError(f"{self._where} answered nothing; where there is no release, write []")
+            return body
         assert self._path is not None  # noqa: S101  or there is an address
         try:
             if not self._path.is_file():

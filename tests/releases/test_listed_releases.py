@@ -19,7 +19,7 @@ from anomaly.releases.ci import CiReleases
 from anomaly.releases.form import read
 from anomaly.releases.json_list import JsonReleases
 from anomaly.report import release_data
-from tests.loopback import Loopback, answer
+from tests.loopback import Loopback, answer, drip_after
 
 START = datetime(2025, 6, 3, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -150,11 +150,14 @@ def test_an_address_is_asked_with_its_headers(httpserver: HTTPServer) -> None:
         (answer(404, "no s3cret"), CollectError, "answered 404"),
         (answer(503), RetryableCollectError, "answered 503"),
         (answer(200, "<html>"), CollectError, "line 1: is not JSON"),
+        (answer(200, ""), CollectError, r"answered nothing; where there is no release, write \[\]"),
+        (drip_after(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n"), CollectError, "answered nothing"),
+        (drip_after(b"HTTP/1.1 200 OK\r\nX: "), RetryableCollectError, "gave no answer within 0.3 s"),
     ],
 )
 def test_an_address_without_a_list_is_an_error(loopback: None, reply: Any, error: type[CollectError], said: str) -> None:
     with Loopback([reply]) as server, pytest.raises(error, match=said) as caught:
-        JsonReleases(url=f"{server.origin}/s3cret/list", headers={"X-Token": "s3cret"}).discover(WHOLE)
+        JsonReleases(url=f"{server.origin}/s3cret/list", headers={"X-Token": "s3cret"}, timeout=timedelta(seconds=0.3)).discover(WHOLE)
     assert type(caught.value) is error
     assert "s3cret" not in str(caught.value)
 
