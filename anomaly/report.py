@@ -252,13 +252,14 @@ def judged_words(report: Report) -> str:
     release, day = report.release, report.release.started_at.date()
     named = " ".join(part for part in (release.service, release.version) if part) or "release"
     place = f" in {release.environment}" if release.environment else ""
-    days = report.baseline.length.total_seconds() / 86400
+    hours = report.baseline.length.total_seconds() / 3600
+    past = f"{wording.number(hours / 24)} days" if hours >= 48 else f"{wording.number(hours)} hours"  # noqa: PLR2004  two days
     seen = f"{wording.clock(report.observation.start, day)} to {wording.clock(report.observation.end, day)}"
     steps = progress(report.findings)
     stages = f" in stages ({', '.join(wording.percent(share) for _, share in release.stages)})" if release.stages else ""
     return (
         f"{wording.plain(named + place, 120)}, released {wording.clock(release.started_at, None)} UTC{stages}; "
-        f"observed {seen}{f' ({steps})' if steps else ''} against {wording.number(days)} days before"
+        f"observed {seen}{f' ({steps})' if steps else ''} against {past} before"
     )
 
 
