@@ -190,7 +190,9 @@ def _probing(checklist: Checklist) -> str:
 def _releases(plugin: Plugin, now: datetime) -> str:
     source: ReleaseSource = registry.release_source(plugin)
     found = source.discover(Window(now - timedelta(days=1), now))
-    return f"{len(found)} releases in the last day" + (f", the last at {found[-1].started_at:%H:%M} UTC" if found else "")
+    return f"{len(found)} release{'' if len(found) == 1 else 's'} in the last day" + (
+        f", the last at {found[-1].started_at:%H:%M} UTC" if found else ""
+    )
 
 
 # --- sinks ----------------------------------------------------------------------------------------------------------------

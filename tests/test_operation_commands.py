@@ -121,6 +121,14 @@ def test_a_flag_that_was_aborted_begins_anew(anomaly: Anomaly, shop: Shop) -> No
     ]
 
 
+def test_a_history_that_cannot_be_used_ends_with_4(anomaly: Anomaly, shop: Shop) -> None:
+    (shop.folder / "no-folder").write_text("", encoding="utf-8")
+    for line in ("start --release 2.0", "finish", "abort", "add --release 1.9 --at -1d", "list"):
+        code, out, err = anomaly(1, f"release {line} --service shop --store no-folder/history.db")
+        assert (code, out) == (4, "")
+        assert "no-folder" in err
+
+
 def test_a_list_of_past_releases_is_taken_and_printed_again(anomaly: Anomaly, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "sys.stdin", io.StringIO('{"version": "1.8", "started_at": "2025-06-01T10:00Z", "aborted_at": "2025-06-01T11:00Z"}')
@@ -150,6 +158,19 @@ def test_tick_finds_a_release_in_a_list_once(anomaly: Anomaly, shop: Shop) -> No
     assert "json was not asked for releases: " in missing[2]
     assert [code for code, _, _ in ticks] == [0, 0, 1]
     assert [(each["version"], each["origin"], each["state"]) for each in listed] == [("2.0", "json", "watched")]
+
+
+def test_a_hostile_version_does_no_harm_to_the_terminal(anomaly: Anomaly, shop: Shop) -> None:
+    hostile = [{"version": "\x1b[31m\n::error::x\u202e" + "a" * 500, "started_at": "2025-06-01T10:00Z"}]
+    (shop.folder / "list.json").write_text(json.dumps(hostile), encoding="utf-8")
+    lines = ("release add --from list.json", "release list", "release abort --release nix")
+    said = "".join("".join(anomaly(1, f"{line} --checklist checklist.yaml")[1:]) for line in lines)
+
+    assert "\x1b" not in said
+    assert "\u202e" not in said
+    assert "::error" not in said
+    assert len(said.splitlines()) == len(lines)
+    assert max(map(len, said.splitlines())) < 200
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,13 @@ from anomaly.cli.storing import history, named
 from anomaly.errors import UsageError
 from anomaly.model import Release
 from anomaly.settings import STANDARD_INPUT
+from anomaly.wording import plain
 
 if TYPE_CHECKING:
     from anomaly.history.records import Tracked
     from anomaly.history.store import Store
+
+LONGEST_NAME = 60  # characters of a version
 
 app = typer.Typer(help="Say what is released, and read what is known of it.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -235,7 +238,7 @@ def _known(kept: Store, meant: _Meant, version: str) -> Tracked:
     found = [each for each in known if not version or each.release.version == version]
     if not found:
         where = f"{meant.service} in {meant.environment}" if meant.environment else meant.service
-        has = ", ".join(dict.fromkeys(each.release.version for each in known[-5:])) or "none"
+        has = ", ".join(dict.fromkeys(plain(each.release.version, LONGEST_NAME) for each in known[-5:])) or "none"
         raise UsageError(f"no release {version} of {where} is known; known are: {has}".replace("  ", " "))
     return found[-1]
 

@@ -123,9 +123,10 @@ def test_what_holds_no_versions_is_an_error(server: Server, query: str, label: s
 
 
 def test_a_dead_server_is_an_error_in_bounded_time(loopback: None) -> None:
-    source = PrometheusReleases(url="http://127.0.0.1:9", query="build_info", sleep=lambda _: None)
-    with pytest.raises(RetryableCollectError, match="unavailable"):
+    source = PrometheusReleases(url="http://user:s3cret@127.0.0.1:9", query="build_info", sleep=lambda _: None)
+    with pytest.raises(RetryableCollectError, match="unavailable") as caught:
         source.discover(WHOLE)
+    assert "s3cret" not in f"{caught.value}{source!r}"
 
 
 def test_settings_that_cant_be_used() -> None:
