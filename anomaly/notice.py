@@ -8,7 +8,7 @@ from enum import StrEnum
 from anomaly import wording
 from anomaly.contracts import Action, Message
 from anomaly.model import Finding, Release, ReleaseVerdict, Report, Verdict
-from anomaly.report import cut_words, finding_line, headline, ordered, progress
+from anomaly.report import confounder_words, cut_words, finding_line, headline, ordered, progress
 
 MOST_FACTS = 5  # findings that are named; the rest is counted
 LONGEST_NAME = 60  # characters
@@ -115,9 +115,7 @@ def _released(release: Release) -> str:
 
 
 def _confounders(report: Report) -> str:
-    if not report.confounders:
-        return ""
-    return f"also released meanwhile: {', '.join(release_words(each) for each in report.confounders[:MOST_FACTS])}"
+    return f"also released meanwhile: {confounder_words(report)}" if report.confounders else ""
 
 
 def _todo(message: Message) -> str:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 TOTAL = "all"  # what the total of a KPI's segments is called
+MOST_NAMED = 5  # of what is listed in a line
 LONGEST_NAME, LONGEST_REASON = 60, 300  # characters of foreign text in a line
 KIND_WORDS = {
     ChangeKind.SPREAD: "wider spread",
@@ -261,6 +262,25 @@ def judged_words(report: Report) -> str:
         f"{wording.plain(named + place, 120)}, released {wording.clock(release.started_at, None)} UTC{stages}; "
         f"observed {seen}{f' ({steps})' if steps else ''} against {past} before"
     )
+
+
+def context_lines(report: Report) -> list[str]:
+    """What else is to be known: the spans that neither taught nor were judged, and what else was released meanwhile."""
+    out = []
+    if report.left_out:
+        reasons = [wording.plain(reason, LONGEST_NAME) for reason in dict.fromkeys(span.reason for span in report.left_out)]
+        more = len(reasons) - MOST_NAMED
+        out.append(f"left out: {', '.join(reasons[:MOST_NAMED])}" + (f" and {more} more" if more > 0 else ""))
+    if report.confounders:
+        out.append(f"also released meanwhile: {confounder_words(report)}")
+    return out
+
+
+def confounder_words(report: Report) -> str:
+    """The releases that may be behind a change, too: `search 7.0, payments 12`."""
+    named = [" ".join(wording.plain(part, LONGEST_NAME) for part in (each.service, each.version) if part) for each in report.confounders]
+    more = len(named) - MOST_NAMED
+    return ", ".join(name or "a release" for name in named[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def scope(findings: Sequence[Finding]) -> str:

@@ -155,6 +155,8 @@ def _parts(report: Report, canvas: Canvas) -> Iterator[RenderableType]:
             yield Text(f"  … and {len(rows) - MOST_ROWS} more; the JSON holds them all", style="dim")
     yield from _exposures(findings)
     yield from _notes(findings)
+    for number, line in enumerate(say.context_lines(report)):
+        yield Text(f"{'' if number else chr(10)}  {line}")
     if any(say.detectable_words(finding) for finding in findings if finding.verdict is Verdict.OK):
         yield Text("\n  would have seen: a change of that size is found in four of five releases", style="dim")
 

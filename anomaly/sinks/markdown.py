@@ -17,6 +17,7 @@ from anomaly.report import (
     LONGEST_NAME,
     LONGEST_REASON,
     change_words,
+    context_lines,
     judged_words,
     onset_words,
     ordered,
@@ -101,7 +102,7 @@ def _details(report: Report) -> Iterator[str]:
         over = f"\n/ {wording.plain(finding.denominator, LONGEST_QUERY)}" if finding.denominator else ""
         yield f"{escape(wording.plain(finding.kpi, LONGEST_NAME))}\n\n{_fenced(wording.plain(finding.query, LONGEST_QUERY) + over)}"
     notes = dict.fromkeys(wording.plain(note, LONGEST_REASON) for finding in report.findings for note in finding.notes)
-    yield "\n".join(f"- {escape(note)}" for note in [*notes][:MOST_NOTES])
+    yield "\n".join(f"- {escape(note)}" for note in [*[*notes][:MOST_NOTES], *context_lines(report)])
 
 
 def _fenced(text: str) -> str:
