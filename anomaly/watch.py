@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 from anomaly.checklist import Checklist
 from anomaly.contracts import Action, Collected, Message, Receipt, Sink
 from anomaly.delivery import Patience, Post, deliver
+from anomaly.errors import StoreBusy
 from anomaly.history.records import SHORT, Look, Outgoing, Progress, State, Tracked
 from anomaly.history.store import Store, look_id, message_id
 from anomaly.model import Calendar, Release, ReleaseVerdict, Report, Silence
@@ -27,6 +28,8 @@ from anomaly.telling import Decision, Why, decide, last_word, mirrored
 PATIENCE = Patience(attempts=3, deadline=timedelta(seconds=30))  # within one look; what fails then is tried again at a later one
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=1)  # between such tries
 GIVE_UP = timedelta(days=1)  # after that a message is old news
+CLAIM = PATIENCE.deadline + timedelta(minutes=1)  # how long a message is left to the process that sends it
+BUSY_AT_MOST, BUSY_PAUSE_S = 5, 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,15 +124,37 @@ def stay(
     A release that somebody else aborts meanwhile is looked at no more.
     """
     while True:
-        looked = look(checklist, tracked, store, told, now=clock())
+        looked = _looked_by_somebody(checklist, tracked, store, told, clock=clock, sleep=sleep)
         receipts = tell(checklist, store, told, now=clock(), saved=saved, redact=redact, sleep=sleep)
         yield looked, receipts
         if looked.report.final or looked.report.verdict is ReleaseVerdict.FAIL:
             return
         now = clock()
         sleep(max(0.0, (next_look(checklist, now) - now).total_seconds()))
-        if not any(each.id == tracked.id and each.state is State.WATCHED for each in store.releases()):
+        state = next((each.state for each in store.releases() if each.id == tracked.id), State.ABORTED)
+        if state is State.DONE:  # another process made the last look
+            last = store.looks(tracked.id)[-1]
+            yield Looked(tracked, last, store.report(last.id), ()), ()
+        if state is not State.WATCHED:
             return
+
+
+def _looked_by_somebody(
+    checklist: Checklist,
+    tracked: Tracked,
+    store: Store,
+    told: Sequence[Receiver],
+    *,
+    clock: Callable[[], datetime],
+    sleep: Callable[[float], None],
+) -> Looked:
+    """A look; where another process looks at the same moment, the one after it."""
+    for _ in range(BUSY_AT_MOST):
+        try:
+            return look(checklist, tracked, store, told, now=clock())
+        except StoreBusy:
+            sleep(BUSY_PAUSE_S)
+    return look(checklist, tracked, store, told, now=clock())
 
 
 def next_look(checklist: Checklist, now: datetime) -> datetime:
@@ -178,7 +203,8 @@ def tell(
     for name, queue in queues.items():
         if by_name[name].every_look and by_name[name].dedupes:
             queues[name] = [*_superseded(queue, store)]
-    while batch := [queue.pop(0) for queue in queues.values() if queue]:
+    while heads := [queue.pop(0) for queue in queues.values() if queue]:
+        batch = [each for each in heads if store.claim(each, now + CLAIM)]
         posts = [
             Post(each.sink, by_name[each.sink].sink, _message(each, mine[each.release_id], checklist, store, saved=saved)) for each in batch
         ]

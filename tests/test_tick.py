@@ -16,7 +16,7 @@ from anomaly.history.records import Progress, State
 from anomaly.history.store import Store
 from anomaly.model import Release, ReleaseVerdict, Window
 from anomaly.tick import Ticked, tick
-from anomaly.watch import Receiver
+from anomaly.watch import Receiver, stay
 from tests.operation import RELEASED, Mirror, People, Shop
 
 REGRESSES_AND_RECOVERS = {"errors": (1.0, 4.0)}
@@ -109,6 +109,36 @@ def test_two_at_once_are_one_and_the_other_says_busy(tmp_path: Path, store: Stor
     assert people.took == []
     assert not ticked(shop, store, 3.5, people).busy  # the other died, its lease ran out
     assert people.said() == [("fire", "first")]
+
+
+def test_a_watch_and_a_tick_of_one_release_share_their_looks_and_tell_once(tmp_path: Path, store: Store) -> None:
+    shop, people = Shop(tmp_path, {"errors": (6.0, 99.0)}), People()
+    tracked = store.track(shop.release(), origin="watch")
+    told = [Receiver("people", people)]
+
+    def sleep(seconds: float) -> None:  # while the one waits, the other works
+        shop.at((shop.now - RELEASED) / timedelta(hours=1) + max(0.5, seconds / 3600))
+        tick(shop.checklist(), store, told, holder="cron", clock=shop.clock, sleep=lambda _: None)
+
+    shop.at(4)
+    seen = [looked.look for looked, _ in stay(shop.checklist(), tracked, store, told, clock=shop.clock, sleep=sleep)]
+
+    assert seen[-1].verdict is ReleaseVerdict.FAIL
+    assert people.said() == [("fire", "first")]
+
+
+def test_a_watch_ends_with_the_last_look_of_another_process(tmp_path: Path, store: Store) -> None:
+    shop = Shop(tmp_path)
+    tracked = store.track(shop.release(), origin="watch")
+
+    def sleep(_: float) -> None:
+        shop.at(13)
+        tick(shop.checklist(), store, [], holder="cron", clock=shop.clock)
+
+    shop.at(4)
+    *_, (last, _) = stay(shop.checklist(), tracked, store, [], clock=shop.clock, sleep=sleep)
+
+    assert (last.report.final, last.report.verdict) == (True, ReleaseVerdict.PASS)
 
 
 def test_a_later_release_ends_the_watch_and_is_named(tmp_path: Path, store: Store) -> None:

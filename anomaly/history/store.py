@@ -187,6 +187,12 @@ class Store:
             rows = connection.execute(chosen.order_by(MESSAGES.c.at, MESSAGES.c.sink, MESSAGES.c.number)).mappings().all()
         return [_outgoing(row) for row in rows]
 
+    def claim(self, message: Outgoing, until: datetime) -> bool:
+        """Whether this process is to send the message: nobody else took it. It is due again at `until`, should the process die."""
+        same = sql.and_(MESSAGES.c.id == message.id, MESSAGES.c.progress == Progress.PENDING, MESSAGES.c.next_try == message.next_try)
+        with self._transaction() as connection:
+            return bool(connection.execute(sql.update(MESSAGES).where(same).values(next_try=until)).rowcount)
+
     def settle(self, message: Outgoing) -> None:
         """Keep what became of a message."""
         with self._transaction() as connection:

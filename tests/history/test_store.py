@@ -174,6 +174,17 @@ def test_messages_wait_until_they_are_due_and_settled(store: Store) -> None:
     assert store.messages(tracked.id, "mail") == [replace(sent, progress=Progress.SENT, attempts=1, detail="fine")]
 
 
+def test_a_message_is_claimed_by_one_and_due_again_should_that_one_die(store: Store) -> None:
+    tracked = known(store)
+    waiting = message(tracked)
+    store.record(tracked.id, REPORT, [waiting], at=at("11:00"), after=0)
+
+    assert store.claim(waiting, at("11:05"))
+    assert not store.claim(waiting, at("11:06"))
+    assert store.due(at("11:04")) == []
+    assert store.due(at("11:05")) == [replace(waiting, next_try=at("11:05"))]
+
+
 def test_everything_is_found_by_the_beginning_of_its_id(store: Store) -> None:
     tracked = known(store)
     look = store.record(tracked.id, REPORT, [], at=at("11:00"), after=0)
