@@ -1,0 +1,182 @@
+"""What can go wrong around the unattended watch, on the real command as a process."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pytest_httpserver import HTTPServer
+
+from anomaly.history.store import Store
+
+SECRET = "c4nary-s3cret"
+STEP = timedelta(minutes=10)
+CHECKLIST = """
+service: shop
+environment: production
+sources: {{shop: {{type: files, path: shop.csv}}}}
+windows: {{history: 9d, warmup: 0s, watch: {watch}, step: 10m, lag: 0s}}
+store: history.db
+kpis:
+  - {{name: errors, query: errors, direction: up, tolerance: 5%}}
+{more}
+"""
+
+
+def hook(httpserver: HTTPServer) -> str:
+    httpserver.expect_request("/hook", method="POST").respond_with_data("")
+    return f'sinks: [{{type: webhook, url: "{httpserver.url_for("/hook")}"}}]\n'
+
+
+def shop(folder: Path, more: str = "", *, watch: str = "12h") -> datetime:
+    """A shop whose errors are half as many again since a release of five hours ago; that moment."""
+    now = datetime.now(UTC)
+    steps = int(timedelta(days=10) / STEP)
+    start = datetime.fromtimestamp(now.timestamp() // STEP.total_seconds() * STEP.total_seconds(), UTC) - steps * STEP
+    released = start + (steps - 30) * STEP
+    noise = np.random.default_rng(3).normal(0, 3, steps)
+    rows = [
+        f"{(start + number * STEP).isoformat()},{(150 if number >= steps - 30 else 100) + noise[number]:.2f}" for number in range(steps)
+    ]
+    (folder / "shop.csv").write_text("\n".join(["time,errors", *rows]) + "\n", encoding="utf-8")
+    (folder / "checklist.yaml").write_text(CHECKLIST.format(more=more, watch=watch), encoding="utf-8")
+    return released
+
+
+def started(folder: Path, line: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+    environ = {"PATH": os.environ["PATH"], "HOME": str(folder), "NO_PROXY": "*"} if env is None else dict(env)
+    command = [sys.executable, "-m", "anomaly", *line.split()]
+    return subprocess.Popen(command, cwd=folder, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def run(folder: Path, line: str, env: Mapping[str, str] | None = None) -> tuple[int, str, str]:
+    process = started(folder, line, env)
+    out, err = process.communicate(timeout=60)
+    return process.returncode, out, err
+
+
+def watched(folder: Path, released: datetime) -> None:
+    code, _, err = run(folder, f"release start --release 2.0 --at {released.isoformat()} --checklist checklist.yaml")
+    assert code == 0, err
+
+
+def test_of_eight_ticks_at_once_one_works_and_one_alert_is_sent(loopback: None, tmp_path: Path, httpserver: HTTPServer) -> None:
+    watched(tmp_path, shop(tmp_path, hook(httpserver)))
+
+    ticks = [started(tmp_path, "tick checklist.yaml") for _ in range(8)]
+    outcomes = [(tick.communicate(timeout=100)[0].strip(), tick.returncode) for tick in ticks]
+
+    judged = [(out, code) for out, code in outcomes if "look 1: FAIL" in out]
+    assert [code for _, code in judged] == [1]
+    others = {out for out, _ in outcomes} - {judged[0][0]}
+    assert others <= {"busy: another process is at it", "nothing to look at of shop in production"}
+    assert len(httpserver.log) == 1
+
+
+def test_a_heartbeat_is_asked_after_a_step_and_not_after_a_bad_one(loopback: None, tmp_path: Path, httpserver: HTTPServer) -> None:
+    httpserver.expect_request(f"/beat/{SECRET}").respond_with_data("OK")
+    beat = f'heartbeat: "{httpserver.url_for(f"/beat/{SECRET}")}"\n'
+    watched(tmp_path, shop(tmp_path, beat))
+
+    code, out, err = run(tmp_path, "-v tick checklist.yaml")
+    assert (code, len(httpserver.log)) == (1, 1)
+    assert SECRET not in out + err
+    (tmp_path / "checklist.yaml").write_text((tmp_path / "checklist.yaml").read_text() + "releases: [{type: git, path: nowhere}]\n")
+    code, _, err = run(tmp_path, "tick checklist.yaml")
+    assert (code, len(httpserver.log)) == (4, 1)
+    assert "was not asked for releases" in err
+
+
+def test_a_dead_heartbeat_is_said_and_changes_nothing(loopback: None, tmp_path: Path) -> None:
+    watched(tmp_path, shop(tmp_path, f'heartbeat: "http://127.0.0.1:1/{SECRET}"\n'))
+
+    code, out, err = run(tmp_path, "tick checklist.yaml")
+
+    assert (code, out.startswith("shop 2.0 in production, look 1: FAIL")) == (1, True)
+    assert "the heartbeat was not heard" in err
+    assert SECRET not in err
+
+
+@pytest.mark.parametrize("store", ["shop.csv/history.db", "/proc/history.db", "postgresql://anomaly:c4nary-s3cret@127.0.0.1:1/none"])
+def test_without_a_history_watch_still_tells_and_says_so(loopback: None, tmp_path: Path, httpserver: HTTPServer, store: str) -> None:
+    released = shop(tmp_path, hook(httpserver))
+
+    code, out, err = run(tmp_path, f"watch checklist.yaml --released-at {released.isoformat()} --store {store}")
+
+    assert (code, out.startswith("FAIL  errors")) == (1, True)
+    assert "history not saved" in err
+    assert SECRET not in err
+    (request, _), *others = httpserver.log
+    assert others == []
+    assert json.loads(request.get_data())["message"]["look"] == ""
+
+
+def test_a_sink_that_is_down_is_told_at_a_later_step_under_the_same_id(loopback: None, tmp_path: Path, httpserver: HTTPServer) -> None:
+    for _ in range(3):
+        httpserver.expect_ordered_request("/hook", method="POST").respond_with_data("", status=500)
+    httpserver.expect_ordered_request("/hook", method="POST").respond_with_data("")
+    watched(tmp_path, shop(tmp_path, f'sinks: [{{type: webhook, url: "{httpserver.url_for("/hook")}"}}]\n'))
+
+    code, _, err = run(tmp_path, "tick checklist.yaml")
+    assert code == 1
+    assert "sink webhook not told after 3 attempts" in err
+    with Store(tmp_path / "history.db") as store:  # as if a minute had passed
+        (waiting,) = store.due(datetime.now(UTC) + timedelta(hours=1))
+        assert store.claim(waiting, datetime.now(UTC))
+    code, out, err = run(tmp_path, "tick checklist.yaml")
+
+    assert (code, err) == (0, "")
+    assert out.startswith("nothing to look at")
+    assert len({request.headers["Idempotency-Key"] for request, _ in httpserver.log}) == 1
+    assert [response.status_code for _, response in httpserver.log] == [500, 500, 500, 200]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_a_watch_with_what_it_knows(tmp_path: Path, number: signal.Signals) -> None:
+    released = shop(tmp_path, watch="2d")
+    rows = (tmp_path / "shop.csv").read_text(encoding="utf-8").splitlines()
+    calm = [row if index < len(rows) - 30 else row.replace(",15", ",10").replace(",14", ",10") for index, row in enumerate(rows)]
+    (tmp_path / "shop.csv").write_text("\n".join(calm) + "\n", encoding="utf-8")
+    process = started(tmp_path, f"watch checklist.yaml --released-at {released.isoformat()}")
+    assert process.stderr is not None
+    first = process.stderr.readline()
+
+    began = time.monotonic()
+    process.send_signal(number)
+    out, err = process.communicate(timeout=30)
+
+    assert first.startswith("look 1, INCONCLUSIVE")
+    assert process.returncode == 3
+    assert out.startswith("INCONCLUSIVE  nothing so far")
+    assert f"stopped by {number.name}" in err
+    assert time.monotonic() - began < 5
+
+
+def test_cron_has_hardly_an_environment(tmp_path: Path) -> None:
+    watched(tmp_path, shop(tmp_path))
+
+    code, out, err = run(tmp_path, f"tick {tmp_path / 'checklist.yaml'}", env={"PATH": "/usr/bin:/bin"})
+
+    assert (code, err) == (1, "")
+    assert "look 1: FAIL" in out
+
+
+def test_a_clock_that_was_set_back_loses_no_release(tmp_path: Path) -> None:
+    released = shop(tmp_path)
+    watched(tmp_path, released)
+    with Store(tmp_path / "history.db") as store:
+        later = datetime.now(UTC) + timedelta(days=365)
+        assert store.lease("tick shop production", "somebody a year ahead", now=later, until=later + timedelta(minutes=15))
+
+    code, out, _ = run(tmp_path, "tick checklist.yaml")
+
+    assert (code, "look 1: FAIL" in out) == (1, True)
