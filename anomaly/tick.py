@@ -98,7 +98,7 @@ def _is_due(tracked: Tracked, store: Store, checklist: Checklist, now: datetime)
         return False
     looks = store.looks(tracked.id)
     step, lag = checklist.windows.step, checklist.windows.lag
-    if not looks:
+    if not looks or looks[-1].at > now:  # a look of a clock that was set back since is none
         return True
     if _steps(now - lag, step) <= _steps(looks[-1].at - lag, step):
         return False

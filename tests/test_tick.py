@@ -99,6 +99,17 @@ def test_hours_that_were_missed_are_caught_up_by_one_last_look(tmp_path: Path, s
     assert not ticked(shop, store, 31, people).looked
 
 
+def test_a_clock_that_is_set_back_holds_up_no_look(tmp_path: Path, store: Store) -> None:
+    shop, people = Shop(tmp_path, {"errors": (0.0, 99.0)}), People()
+    tracked = store.track(shop.release(), origin="command")
+    ticked(shop, store, 3, people)
+
+    assert [each.look.number for each in ticked(shop, store, 2, people).looked] == [2]
+    assert [each.look.number for each in ticked(shop, store, 3.5, people).looked] == [3]
+    assert people.said() == [("fire", "first")]
+    assert len(store.looks(tracked.id)) == 3
+
+
 def test_two_at_once_are_one_and_the_other_says_busy(tmp_path: Path, store: Store) -> None:
     shop, people = Shop(tmp_path, REGRESSES_AND_RECOVERS), People()
     store.track(shop.release(), origin="command")
