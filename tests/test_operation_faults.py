@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -180,3 +181,23 @@ def test_a_clock_that_was_set_back_loses_no_release(tmp_path: Path) -> None:
     code, out, _ = run(tmp_path, "tick checklist.yaml")
 
     assert (code, "look 1: FAIL" in out) == (1, True)
+
+
+def test_few_file_handles_are_enough(tmp_path: Path) -> None:
+    watched(tmp_path, shop(tmp_path))
+    few = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))"
+    line = "from anomaly.cli.ending import run; raise SystemExit(run(['tick', 'checklist.yaml']))"
+
+    done = subprocess.run([sys.executable, "-c", f"{few}; {line}"], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "look 1: FAIL" in done.stdout
+
+
+def test_the_page_of_faults_names_tests_that_exist() -> None:
+    root = Path(__file__).parents[1]
+    named = re.findall(r"`(test_\w+)`", (root / "docs" / "faults.md").read_text(encoding="utf-8"))
+    code = "\n".join(path.read_text(encoding="utf-8") for path in (root / "tests").rglob("test_*.py"))
+
+    assert len(named) > 40
+    assert [name for name in named if f"def {name}(" not in code] == []
