@@ -64,6 +64,8 @@ SINKS = Kind(
         "textfile": "anomaly.sinks.textfile:TextfileSink",
         "webhook": "anomaly.sinks.webhook:WebhookSink",
         "slack": "anomaly.sinks.slack:SlackSink",
+        "email": "anomaly.sinks.email:EmailSink",
+        "apprise": "anomaly.sinks.apprise:AppriseSink",
         "pagerduty": "anomaly.sinks.pagerduty:PagerdutySink",
         "alertmanager": "anomaly.sinks.alertmanager:AlertmanagerSink",
     },

@@ -21,6 +21,7 @@ from anomaly.redaction import Redactor
 from anomaly.report import to_dict
 from tests import reports
 from tests.loopback import Loopback, Reply, answer, reset
+from tests.sinks.smtp import smtp
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
 
@@ -36,6 +37,15 @@ SETTINGS: dict[str, Callable[[str], dict[str, Any]]] = {
     "slack": lambda origin: {"url": f"{origin}/services/{SECRET}"},
     "pagerduty": lambda origin: {"url": f"{origin}/v2/enqueue", "routing_key": SECRET},
     "alertmanager": lambda origin: {"url": origin, "headers": {"Authorization": f"Bearer {SECRET}"}},
+    "email": lambda origin: {
+        "host": "127.0.0.1",
+        "port": int(origin.rpartition(":")[2]),
+        "security": "none",
+        "sender": "anomaly@example.com",
+        "to": ["ops@example.com"],
+        "timeout": "10s",
+    },
+    "apprise": lambda origin: {"url": f"{origin.replace('http', 'json')}/{SECRET}?token={SECRET}"},
     "webhook": lambda origin: {"url": f"{origin}/{SECRET}?token={SECRET}", "secret": SECRET, "headers": {"X-Key": SECRET}},
 }
 REPORTS = {name: getattr(reports, name) for name in ("failing", "messy", "passing", "early", "dead_source")}
@@ -44,7 +54,7 @@ REPORTS = {name: getattr(reports, name) for name in ("failing", "messy", "passin
 @pytest.fixture(params=registry.types_of(registry.SINKS))
 def sink(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sink]:
     monkeypatch.setenv("NO_PROXY", "*")
-    with Loopback([answer(200)]) as server:
+    with smtp() if request.param == "email" else Loopback([answer(200)]) as server:
         settings = SETTINGS[request.param](server.origin)
         yield registry.sink(registry.Plugin(request.param, settings, folder=tmp_path))
 
@@ -110,7 +120,7 @@ FAULTS: dict[str, Callable[[Loopback], Reply]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("name", registry.types_of(registry.SINKS))
+@pytest.mark.parametrize("name", [name for name in registry.types_of(registry.SINKS) if name != "email"])  # its faults are not HTTP's
 def test_whatever_a_receiver_does_no_secret_is_told(
     name: str, fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -81,7 +81,7 @@ def test_the_built_in_types_are_known() -> None:
 
 @pytest.mark.parametrize("kind", SINKS.built_in)
 def test_every_built_in_sink_can_be_made(kind: str, tmp_path: Path) -> None:
-    assert callable(sink(Plugin(kind, SETTINGS[kind]("http://127.0.0.1"), folder=tmp_path)).send)
+    assert callable(sink(Plugin(kind, SETTINGS[kind]("http://127.0.0.1:9"), folder=tmp_path)).send)
 
 
 @pytest.mark.parametrize("kind", COLLECTORS.built_in)
