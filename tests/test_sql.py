@@ -111,7 +111,7 @@ def test_a_kpi_that_fails_hides_no_other(collect: Collect) -> None:
         ("SELECT time FROM shop", "no column 'value'"),
         ("SELECT time, country AS value FROM shop WHERE country = 'DE'", "'DE' is not a number"),
         ("SELECT time, orders AS value FROM shop", "the same moment as at"),
-        ("SELEKT 1", "syntax"),
+        ("SELECT FROM WHERE", "syntax"),
     ],
 )
 def test_what_cannot_be_answered_is_said_and_nothing_is_written(collect: Collect, statement: str, said: str) -> None:
@@ -186,7 +186,7 @@ def test_a_server_that_is_not_there_is_asked_again_and_its_password_never_said(l
         ({}, "either a url or the path"),
         ({"url": "sqlite://", "path": Path("x")}, "either a url or the path"),
         ({"url": "shop"}, "not a database's"),
-        ({"url": "postgresq://h/d"}, "did you mean postgresql"),
+        ({"url": "postgresqlx://h/d"}, "did you mean postgresql"),
         ({"path": Path("x"), "timeout": timedelta(0)}, "longer than zero"),
         ({"path": Path("x"), "timezone": "Mars"}, "timezone is 'Mars'"),
     ],
