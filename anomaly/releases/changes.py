@@ -43,7 +43,7 @@ def releases(moments: Sequence[datetime], instances: Sequence[Instance], missed:
     """The releases in order of time. The first `missed` + 1 moments only teach what was there before.
 
     Moments with nothing at all are gaps, and count as if they had not been; an instance that is missing for at most `missed` of the others
-    was there. One that is missing at the end may come back, so that nothing is said of it before it can't.
+    was there. One that is missing at the end may come back: nothing is said of it before it can't, and of stages that late neither.
     """
     names = sorted({instance.version for instance in instances})
     matrix = np.array([instance.weight for instance in instances], np.float64).reshape(len(instances), len(moments))
@@ -55,7 +55,13 @@ def releases(moments: Sequence[datetime], instances: Sequence[Instance], missed:
         weight[at] += _bridged(row, missed)
         seen[at] |= row > 0
     changes = list(_changes(weight, missed + 1))
-    return [_release(change, _end(change, changes, len(times)), times, names, weight, seen) for change in changes]
+    found = []
+    for change in changes:
+        end = next((later.row for later in changes if later.row > change.row), len(times))
+        stages = _stages(_share(change, weight[:, change.row : min(end, len(times) - missed)]), times[change.row :])
+        finished = None if stages else _last_of_both(change, seen[:, change.row : end], times[change.row :])
+        found.append(Release(times[change.row], finished, version=names[change.version], stages=stages))
+    return found
 
 
 def _bridged(weight: FloatArray, missed: int) -> FloatArray:
@@ -80,21 +86,17 @@ def _changes(weight: FloatArray, first: int) -> Iterator[_Change]:
             newest = version
 
 
-def _end(change: _Change, changes: Sequence[_Change], rows: int) -> int:
-    """The row of the next change."""
-    return next((later.row for later in changes if later.row > change.row), rows)
+def _share(change: _Change, weight: FloatArray) -> FloatArray:
+    """How much of what there was had the version, against the older ones."""
+    own = weight[change.version]
+    together = own + weight[change.older].sum(axis=0)
+    share: FloatArray = np.divide(own, together, out=np.zeros_like(own), where=together > 0)
+    return share
 
 
-def _release(change: _Change, end: int, times: Sequence[datetime], names: Sequence[str], weight: FloatArray, seen: BoolArray) -> Release:
-    span = slice(change.row, end)
-    own = weight[change.version, span]
-    both_weigh = own + weight[change.older, span].sum(axis=0)
-    stages = _stages(np.divide(own, both_weigh, out=np.zeros_like(own), where=both_weigh > 0), times[span])
-    finished = None
-    if not stages:
-        both = np.flatnonzero(seen[change.version, span] & seen[change.older, span].any(axis=0))
-        finished = times[change.row + int(both[-1])] if len(both) else None
-    return Release(times[change.row], finished, version=names[change.version], stages=stages)
+def _last_of_both(change: _Change, seen: BoolArray, times: Sequence[datetime]) -> datetime | None:
+    rows = np.flatnonzero(seen[change.version] & seen[change.older].any(axis=0))
+    return times[int(rows[-1])] if len(rows) else None
 
 
 def _stages(share: FloatArray, times: Sequence[datetime]) -> tuple[Stage, ...]:
