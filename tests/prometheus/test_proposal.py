@@ -16,7 +16,6 @@ from anomaly.proposal import Proposal, checklist, proposed
 from tests.conftest import StartServer
 from tests.servers import Samples
 
-NOW = datetime.now(UTC).replace(second=0, microsecond=0)
 MINUTES = 14 * 24 * 60
 NASTY = 'o"dd\\job'
 
@@ -24,7 +23,8 @@ NASTY = 'o"dd\\job'
 def history() -> Samples:
     """Two weeks of a shop and of a quieter search; a counter of nobody's requests."""
     rng = np.random.default_rng(1)
-    stamps = [NOW.timestamp() - 60 * (MINUTES - minute) for minute in range(0, MINUTES, 2)]
+    now = datetime.now(UTC).replace(second=0, microsecond=0)  # what is proposed must be alive
+    stamps = [now.timestamp() - 60 * (MINUTES - minute) for minute in range(0, MINUTES, 2)]
 
     def counter(rate: float) -> list[tuple[float, float]]:
         return [(at, float(value)) for at, value in zip(stamps, rng.poisson(rate, len(stamps)).cumsum(), strict=True)]
