@@ -101,6 +101,7 @@ def from_dict(data: Mapping[str, Any], points: pd.DataFrame) -> Report:
         observation=_window(windows["observation"]),
         step=timedelta(seconds=windows["step_s"]),
         false_alarms=data["false_alarms"],
+        verifiable=data.get("verifiable"),
         made=data["made"],
         left_out=tuple(LeftOut(_window(each), each["reason"]) for each in data.get("left_out", ())),
         confounders=tuple(_named(each) for each in data.get("confounders", ())),

@@ -17,7 +17,7 @@ import pandas as pd
 
 from anomaly.baseline.robust import Bools, Floats
 from anomaly.errors import CollectError
-from anomaly.family import levels_of
+from anomaly.family import Among, among
 from anomaly.makeup import Makeup, at_usual_mix, explained, placed
 from anomaly.model import UNJUDGED, ChangeKind, Correction, Direction, Finding, Flagged, Kpi, Release, ReleaseVerdict, Report, Verdict
 from anomaly.panel import segment_labels
@@ -66,11 +66,13 @@ def decide(
     *,
     false_alarms: float,
     correction: Correction,
+    spend: float = 1.0,
     makeups: Mapping[str, Makeup] = MappingProxyType({}),
 ) -> tuple[Finding, ...]:
     """A finding per series, in the order of the KPIs, a KPI's total first and its segments by what they contribute to its change.
 
-    KPIs without a series and failed sources are the caller's. `makeups` say what the change of a KPI's total is made of.
+    KPIs without a series and failed sources are the caller's. Of `false_alarms` the share `spend` may be spent. `makeups` say what
+    the change of a KPI's total is made of.
     """
     by_name = {kpi.name: kpi for kpi in kpis}
     drafts = [
@@ -80,15 +82,20 @@ def decide(
     whole = {draft.kpi for draft in drafts if draft.total and draft.verdict is Verdict.OK}
     makeups = {kpi: makeup for kpi, makeup in makeups.items() if kpi in whole}
     drafts = [placed(draft, segment, makeups.get(kpi)) for draft, (kpi, segment) in zip(drafts, scored.keys, strict=True)]
-    levels = levels_of(drafts, by_name, usage, false_alarms, correction)
+    windows = len(scored.history.value[0]) // look.steps
+    spent = among(drafts, by_name, usage, spend * false_alarms, correction, scored.replayed, windows)
     flags = _flags(scored.points)
     done = [
-        _judge(draft, result, level, look, flags.get(key))
-        for draft, result, level, key in zip(drafts, scored.scores, levels, scored.keys, strict=True)
+        _judge(_with_others(draft, each, spend), result, each.level, look, flags.get(key))
+        for draft, result, each, key in zip(drafts, scored.scores, spent, scored.keys, strict=True)
     ]
     done.sort(key=lambda finding: (not finding.total, -abs(finding.contribution or 0.0)))
     of_each = ([finding for finding in done if finding.kpi == kpi.name] for kpi in kpis)
     return tuple(finding for mine in of_each for finding in explained(mine, makeups.get(mine[0].kpi) if mine else None))
+
+
+def _with_others(draft: Finding, among_all: Among, spend: float) -> Finding:
+    return draft if among_all.p_release is None else replace(draft, p_release=min(1.0, among_all.p_release / spend))
 
 
 def unanswered(kpi: Kpi, weight: float, look: Look, error: CollectError) -> Finding:

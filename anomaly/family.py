@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from anomaly.baseline.robust import Floats
+from anomaly.joint import Joint, joint
 from anomaly.model import Correction, Finding, Kpi, Verdict
 
 LEAST_SHARE = 0.25  # of an equal share of `false_alarms`, for a KPI that nobody uses
@@ -24,20 +27,39 @@ def shares(kpis: Sequence[Kpi], usage: Mapping[str, float]) -> dict[str, float]:
     return {name: share / sum(raw.values()) for name, share in raw.items()}
 
 
-def levels_of(
-    drafts: Sequence[Finding], kpis: Mapping[str, Kpi], usage: Mapping[str, float], false_alarms: float, correction: Correction
-) -> list[float]:
-    """The level that each finding's p-value has to undercut; KPIs without a p-value leave the family."""
+@dataclass(frozen=True, slots=True)
+class Among:
+    """What the family makes of each finding's p-value: the `level` that it has to undercut, and in how many harmless releases any
+    KPI would be as surprising (`p_release`, None outside of the family)."""
+
+    level: float
+    p_release: float | None = None
+
+
+def among(
+    drafts: Sequence[Finding],
+    kpis: Mapping[str, Kpi],
+    usage: Mapping[str, float],
+    false_alarms: float,
+    correction: Correction,
+    replayed: Floats,
+    windows: int,
+) -> list[Among]:
+    """Each finding among the others; KPIs without a p-value leave the family.
+
+    `replayed` `(drafts, placebo releases)` and `windows` are those of `anomaly.joint.joint`.
+    """
     family = [i for i, draft in enumerate(drafts) if draft.verdict is Verdict.OK and draft.counts]
     names = list(dict.fromkeys(drafts[i].kpi for i in family))
     share = shares([kpis[name] for name in names], usage)
     inside = _inside_shares([drafts[i] for i in family])
     weight = np.array([share[drafts[i].kpi] * part for i, part in zip(family, inside, strict=True)])
     p = np.array([drafts[i].p_value for i in family], dtype=float)
-    spent = _holm(p, weight, false_alarms) if correction is Correction.HOLM else _benjamini_hochberg(p, weight, false_alarms)
-    out = [false_alarms / max(len(names), 1)] * len(drafts)  # a dry run is shown at the level that an equal share would give it
-    for i, level in zip(family, spent, strict=True):
-        out[i] = float(level)
+    together = joint(replayed[family], weight, windows)
+    spent = _holm(p, weight, false_alarms, together) if correction is Correction.HOLM else _benjamini_hochberg(p, weight, false_alarms)
+    out = [Among(false_alarms / max(len(names), 1))] * len(drafts)  # a dry run is shown at the level that an equal share would give it
+    for i, level, mine, part in zip(family, spent, p, weight, strict=True):
+        out[i] = Among(float(level), together.any_below(mine / part * weight))
     return out
 
 
@@ -49,21 +71,17 @@ def _inside_shares(family: Sequence[Finding]) -> list[float]:
     return [(for_totals if draft.total else for_segments)[draft.kpi] for draft in family]
 
 
-def _holm(p: np.ndarray, weight: np.ndarray, alpha: float) -> np.ndarray:
-    """Weighted Holm (Holm 1979): in the order of p / weight, each against its weight's part of what is not yet rejected."""
+def _holm(p: np.ndarray, weight: np.ndarray, alpha: float, together: Joint) -> np.ndarray:
+    """Weighted Holm (1979) for p-values that may be dependent (as in Westfall and Young 1993): in the order of p / weight, each
+    against its weight's part of what may be spent on those that are not yet rejected."""
     levels = np.zeros(len(p))
-    left, going = 1.0, True
-    rest = set(range(len(p)))
-    for i in sorted(rest, key=lambda j: p[j] / weight[j]):
-        if not going:
+    rest = np.ones(len(p), bool)
+    for i in np.argsort(p / weight, kind="stable"):
+        left = weight[rest].sum()
+        levels[rest] = together.of(rest).level(weight[rest] / left, alpha) * weight[rest] / left
+        if p[i] >= levels[i]:
             break
-        levels[i] = alpha * weight[i] / left
-        going = bool(p[i] < levels[i])
-        if going:
-            left = max(left - weight[i], 1e-12)
-            rest.discard(i)
-    for i in rest:
-        levels[i] = alpha * weight[i] / left
+        rest[i] = False
     return levels
 
 

@@ -383,7 +383,8 @@ class Finding:
 
     `effect` is relative (observed / expected − 1; None where expected is 0, or within the noise around 0), `effect_absolute` in
     the KPI's unit; the intervals are 95 %. `p_value` is for the bad direction; `level` is the share of `false_alarms` that it had
-    to undercut. `onset` is the likeliest step at which the change began, `onset_interval` from the first to the last that can be,
+    to undercut, `p_release` the share of harmless releases in which any of the KPIs would be as surprising as this one.
+    `onset` is the likeliest step at which the change began, `onset_interval` from the first to the last that can be,
     with 95 %. `detectable_effect` (absolute: in the KPI's unit) would have been found in four of five releases. `total` marks
     the finding about all segments of a KPI together; the `contribution` of each of them and the total's `mix_effect` add up to
     the total's `effect_absolute`. `exposure` says of a level that moved after a staged release whether it did so with the share of
@@ -397,6 +398,7 @@ class Finding:
     kind: ChangeKind | None = None
     p_value: float | None = None
     level: float | None = None
+    p_release: float | None = None
     observed: float | None = None
     expected: float | None = None
     effect: float | None = None
@@ -452,7 +454,9 @@ class Report:
 
     `points` is a long frame of the post-release steps: kpi, segment, time, observed, expected, lower, upper (pointwise
     99 % band), z, flagged. `final` says that the watch is over. `made` says how: version, checklist digest, settings.
-    `left_out` are the spans that neither taught nor were judged, `confounders` other releases that may be behind a change.
+    `verifiable` is the smallest share of false alarms that the history can verify by itself: one in as many watches as fit into it
+    and one more; a smaller one rests on the law of quiet series in general. `left_out` are the spans that neither taught nor were
+    judged, `confounders` other releases that may be behind a change.
     """
 
     release: Release
@@ -464,9 +468,16 @@ class Report:
     observation: Window
     step: timedelta
     false_alarms: float
+    verifiable: float | None = None
     made: Mapping[str, str] = field(default_factory=dict)
     left_out: tuple[LeftOut, ...] = ()
     confounders: tuple[Release, ...] = ()
+
+    @property
+    def p_value(self) -> float | None:
+        """The share of harmless releases that look as bad as this one: the least `p_release` of the findings that count."""
+        known = [finding.p_release for finding in self.findings if finding.counts and finding.p_release is not None]
+        return min(known, default=None)
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain, strictly JSON-able data (`docs/json.md`); the points are not in it."""

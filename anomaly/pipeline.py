@@ -169,8 +169,10 @@ def judge(
     look = Look(release, times(observation), step, max(1, planned), spans.final)
     findings: tuple[Finding, ...] = ()
     points = pd.DataFrame({name: [] for name in POINTS})
+    verifiable = None
     if len(history) >= MIN_HISTORY and len(observation) and panel.shape[1]:
         history = relevant(history, len(observation))
+        verifiable = 1 / (1 + len(history) // look.planned)
         baseline = SeasonalBaseline().fit(history, kpis, settings.calendar)
 
         def gap(part: pd.DataFrame) -> int:
@@ -179,18 +181,19 @@ def judge(
         def scored(part: pd.DataFrame) -> Scored:
             return score_beside_controls(baseline, history, part, kpis, gap(part))
 
-        def decided(result: Scored, part: pd.DataFrame, look: Look, false_alarms: float) -> tuple[Finding, ...]:
+        def decided(result: Scored, part: pd.DataFrame, look: Look, spend: float) -> tuple[Finding, ...]:
             made_of = makeups(result, usual_shares(history, part, kpis, settings.calendar, gap(part)))
-            return decide(result, kpis, usage, look, false_alarms=false_alarms, correction=settings.correction, makeups=made_of)
+            alarms, correction = settings.false_alarms, settings.correction
+            return decide(result, kpis, usage, look, false_alarms=alarms, correction=correction, spend=spend, makeups=made_of)
 
         parts = [(each, panel[inside]) for each, inside in zip(spans.reached, within, strict=True)]
-        findings, points = by_stages(observation, parts, spans, look, settings.false_alarms, scored, decided)
+        findings, points = by_stages(observation, parts, spans, look, scored, decided)
     findings = without_occasions(_complete(findings, panel, kpis, usage, look, collected), left_out, look)
     findings = cut_short(findings, spans, look)
     return Report(
         release=release, verdict=verdict(findings, final=spans.final), final=spans.final, findings=findings, points=points,
         baseline=spans.baseline, observation=spans.observation, step=step,
-        false_alarms=settings.false_alarms, made=dict(made),
+        false_alarms=settings.false_alarms, verifiable=verifiable, made=dict(made),
         left_out=tuple(each for each in settings.calendar.leave_out if each.window.overlaps(spans.span)),
     )  # fmt: skip
 

@@ -265,8 +265,11 @@ def judged_words(report: Report) -> str:
 
 
 def context_lines(report: Report) -> list[str]:
-    """What else is to be known: the spans that neither taught nor were judged, and what else was released meanwhile."""
+    """What else is to be known: what the history is too short to verify, what neither taught nor was judged, what else was released."""
     out = []
+    if report.verifiable is not None and report.false_alarms < report.verifiable and report.p_value is not None:
+        once, promised = (wording.number(1 / share) for share in (report.verifiable, report.false_alarms))
+        out.append(f"this history verifies 1 false alarm in {once}, quiet series in general 1 in {promised}")
     if report.left_out:
         reasons = [wording.plain(reason, LONGEST_NAME) for reason in dict.fromkeys(span.reason for span in report.left_out)]
         more = len(reasons) - MOST_NAMED
@@ -323,6 +326,8 @@ def to_dict(report: Report, *, key: str | None = None, deliveries: Sequence[Rece
             "step_s": report.step.total_seconds(),
         },
         "false_alarms": _finite(report.false_alarms),
+        "p_value": _finite(report.p_value),
+        "verifiable": _finite(report.verifiable),
         "findings": [_finding(finding) for finding in report.findings],
         "left_out": [{**_window(each.window), "reason": each.reason} for each in report.left_out],
         "confounders": [_named(each) for each in report.confounders],
@@ -366,6 +371,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "kind": None if finding.kind is None else str(finding.kind),
         "p_value": _finite(finding.p_value),
         "level": _finite(finding.level),
+        "p_release": _finite(finding.p_release),
         "effect": _finite(finding.effect),
         "effect_interval": _ends(finding.effect_interval),
         "effect_absolute": _finite(finding.effect_absolute),
@@ -451,6 +457,7 @@ COLUMNS: dict[str, Any] = {
     "kind": TEXT,
     "p_value": NUMBER,
     "level": NUMBER,
+    "p_release": NUMBER,
     "effect": NUMBER,
     "effect_low": NUMBER,
     "effect_high": NUMBER,

@@ -39,18 +39,18 @@ def by_stages(
     parts: Sequence[Part],
     spans: Plan,
     look: Look,
-    false_alarms: float,
     score: Callable[[pd.DataFrame], Scored],
     decide: Callable[[Scored, pd.DataFrame, Look, float], tuple[Finding, ...]],
 ) -> tuple[tuple[Finding, ...], pd.DataFrame]:
     """The findings about an observation that may consist of several plateaus, and its scored points.
 
-    `parts` are the plateaus that data reach. `score` and `decide` are the two stages, ready for this history and these KPIs.
+    `parts` are the plateaus that data reach. `score` and `decide` are the two stages, ready for this history and these KPIs;
+    `decide` is told which share of the false alarms it may spend.
     """
     whole = score(observation)
     if len(spans.plateaus) == 1:
-        return decide(whole, observation, look, false_alarms), whole.points
-    findings = decide(whole, observation, look, WHOLE * false_alarms)
+        return decide(whole, observation, look, 1.0), whole.points
+    findings = decide(whole, observation, look, WHOLE)
     parts = [(plateau, part) for plateau, part in parts if len(part)]
     results = [score(part) for _, part in parts]
     plateau, last = parts[-1]
@@ -58,8 +58,8 @@ def by_stages(
         planned = tuple(each for each in spans.plateaus if each.share == plateau.share)
         steps = replace(spans, plateaus=planned).steps(look.starts[0], look.step)
         alone = replace(look, starts=times(last), planned=max(1, steps))
-        level = (1 - WHOLE) * false_alarms / (len(spans.plateaus) - 1)
-        findings = _worse(findings, decide(results[-1], last, alone, level), plateau)
+        part = (1 - WHOLE) / (len(spans.plateaus) - 1)
+        findings = _worse(findings, decide(results[-1], last, alone, part), plateau)
     return tuple(_exposed(finding, [plateau for plateau, _ in parts], results) for finding in findings), whole.points
 
 

@@ -66,6 +66,8 @@ def _happened(finding: Finding, report: Report) -> Iterator[tuple[str, str]]:
 def _sure(finding: Finding, report: Report) -> Iterator[tuple[str, str]]:
     if rare := meaning.rarity(finding):
         yield "p-value", rare
+    if of_all := meaning.rarity_of_all(finding, report):
+        yield "among all", of_all
     if hurdle := meaning.hurdle(finding, report):
         yield "must be", hurdle
     if seen := meaning.seen(finding):

@@ -134,6 +134,14 @@ def rarity(finding: Finding) -> str:
     return f"{wording.p_value(finding.p_value)}: {wording.rarity(finding.p_value)} harmless releases would look as bad"
 
 
+def rarity_of_all(finding: Finding, report: Report) -> str:
+    """How often any of several KPIs would be as surprising."""
+    judged = {other.kpi for other in report.findings if other.p_release is not None}
+    if finding.p_release is None or finding.verdict is Verdict.IMPROVED or len(judged) == 1:
+        return ""
+    return f"{wording.rarity(finding.p_release)} harmless releases have any of the {len(judged)} KPIs so far out, for its share"
+
+
 def hurdle(finding: Finding, report: Report) -> str:
     """What the p-value is held against, and why that."""
     if not finding.level:

@@ -82,11 +82,13 @@ def _foreseen(base: Baseline, index: pd.DatetimeIndex, volume: np.ndarray, learn
 
 def _replaced(alone: Scored, rows: Iterable[int], taught: Scored) -> Scored:
     """The scores and points of `alone`, those of some rows replaced by `taught`."""
+    replayed = alone.replayed.copy()
     scores, steps = list(alone.scores), alone.observation.value.shape[1]
     parts = [alone.points.iloc[i * steps : (i + 1) * steps] for i in range(len(scores))]
     for i, row in enumerate(rows):
+        replayed[row] = taught.replayed[i]
         scores[row], parts[row] = taught.scores[i], taught.points.iloc[i * steps : (i + 1) * steps]
-    return replace(alone, scores=tuple(scores), points=pd.concat(parts, ignore_index=True))
+    return replace(alone, scores=tuple(scores), replayed=replayed, points=pd.concat(parts, ignore_index=True))
 
 
 def _beside(own: Score, taught: Score, controls: Mapping[str, Score], along: float, direction: Direction) -> Score:

@@ -42,6 +42,7 @@ LEAST_LEVEL = 0.05
 LEAST_PLACEBOS = 3
 DAMPED_FROM, DAMPING, LEAST_DAMPED = 1.5, 0.3, 0.4  # scores from which a local claim is held against the level, how strongly, how far
 TINY, ROUNDING = 1e-12, 1e-9
+JOINT, COMPLETE = 100, 0.9  # placebo releases replayed for all series together, and which share of the most answers such a one must have
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,30 @@ def scores(line: Timeline, questions: list[Question]) -> Scores:
     usable = np.isfinite(real) & (size >= LEAST_PLACEBOS)
     up = np.where(usable, up, np.nan)
     return Scores(tuple(questions), damped(questions, up), centre, above, below, freedom)
+
+
+def joint_replay(scores: Scores, directions: Sequence[Direction]) -> Floats:
+    """The combined score of each series' bad answers at the same placebo releases, `(series, up to JOINT)`, as at a release.
+
+    NaN where too little could be asked. Their spreads were learned from the same answers: what they tell is which series are
+    surprising together, by their ranks.
+    """
+    if not scores.questions:
+        return np.empty((len(directions), 0))
+    count = scores.questions[0].answers.shape[1] - 1
+    chosen = np.arange(count)[:: max(1, -(-count // JOINT))]
+    out = np.full((len(directions), len(chosen)), np.nan)
+    for i, direction in enumerate(directions):  # one after the other: all of them at once are too large for a cache, or a memory
+        past = np.stack([question.answers[i, chosen] for question in scores.questions])
+        moved = past - scores.centre[:, i : i + 1]
+        scale = np.where(moved > 0, scores.above[:, i : i + 1], scores.below[:, i : i + 1])
+        with np.errstate(invalid="ignore", divide="ignore"):
+            up = damped(scores.questions, normal_score(moved / scale, scores.freedom[:, i : i + 1]))
+        plus, minus = pointing(scores.questions, direction)
+        asked = np.isfinite(past).sum(axis=0)
+        complete = (asked > 0) & (asked >= COMPLETE * asked.max(initial=0))
+        out[i, complete] = combine(np.concatenate([up[plus], -up[minus]]))[complete]
+    return out
 
 
 def _centres(questions: list[Question], past: Floats, size: np.ndarray, windows: Floats) -> Floats:

@@ -19,7 +19,7 @@ from anomaly.scoring.exceptions import Exceptions, exceptions, share_interval, t
 from anomaly.scoring.onset import Onset, onset, switched
 from anomaly.scoring.power import Power, power
 from anomaly.scoring.questions import LEVELS, Family, ask
-from anomaly.scoring.replay import BESIDES, Scores, combine, pointing, scores
+from anomaly.scoring.replay import BESIDES, Scores, combine, joint_replay, pointing, scores
 from anomaly.scoring.significance import Law, p_value
 from anomaly.scoring.timeline import Timeline, timeline, without_shift
 from anomaly.wording import stamp
@@ -86,10 +86,14 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """Scores in the order of `keys` (None: nothing to judge), the scored points, and the data before and after."""
+    """Scores in the order of `keys` (None: nothing to judge), the scored points, and the data before and after.
+
+    `replayed` `(series, placebo releases)` are the combined scores at the same placebo releases (see `joint_replay`).
+    """
 
     keys: tuple[tuple[str, str], ...]
     scores: tuple[Score | None, ...]
+    replayed: Floats
     points: pd.DataFrame
     history: Block
     observation: Block
@@ -118,6 +122,7 @@ def _scored(base: Baseline, history: pd.DataFrame, observation: pd.DataFrame, kp
     return Scored(
         keys=series.keys,
         scores=tuple(asked.score(i, directions[kpi]) for i, (kpi, _) in enumerate(series.keys)),
+        replayed=joint_replay(asked.answers, [directions[kpi] for kpi, _ in series.keys]),
         points=_points(effects, later, index[n:], kpis),
         history=series.rows(0, n),
         observation=later,

@@ -38,7 +38,7 @@ def decided(ps: Ps, kpis: list[Kpi], correction: Correction = Correction.HOLM, l
     panel = assemble({(*key, VALUE): EMPTY if p is None else FULL for key, p in ps.items()}, INDEX)
     scores = tuple(None if p is None else Score(p_bad=p, kind=ChangeKind.LEVEL, sizes=BIGGER) for p in ps.values())
     points = pd.DataFrame({name: [] for name in POINTS}).astype({"flagged": bool})
-    scored = Scored(tuple(ps), scores, points, block(panel.iloc[:BEFORE]), block(panel.iloc[BEFORE:]))
+    scored = Scored(tuple(ps), scores, np.empty((len(ps), 0)), points, block(panel.iloc[:BEFORE]), block(panel.iloc[BEFORE:]))
     usage = {kpi.name: float(kpi.usage) for kpi in kpis}
     findings = decide(scored, kpis, usage, look, false_alarms=ALPHA, correction=correction)
     keys = sorted(ps, key=lambda key: [kpi.name for kpi in kpis].index(key[0]))
