@@ -54,6 +54,7 @@ PARTS: dict[str, Mapping[str, Any]] = {  # what stands in for a part: a name tha
     "question: typical level": _without(Family.TYPICAL, Family.TYPICAL_BEFORE),
     "question: jump": _without(Family.JUMP, Family.RAMP),
     "question: ramp": _without(Family.RAMP),
+    "question: total": _without(Family.TOTAL),
     "question: spread": _without(Family.SPREAD, Family.SPREAD_BEFORE),
     "question: high and low values": _without(Family.HIGH, Family.LOW),
     "question: missing, zero, repeated": _without(Family.MISSING, Family.ZERO, Family.STUCK),

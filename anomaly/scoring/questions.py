@@ -21,7 +21,7 @@ TIGHT, WIDE, DEEP = 1.5, 4.0, 8.0  # clips, in standard deviations
 MIN_SHARE, MIN_SHARE_BEFORE = 0.4, 0.3  # of a window's steps that must be there
 SHORT_BEFORE = 8
 TAIL = 0.05
-MIN_SPREAD, MIN_TAIL, MIN_TIGHT, MIN_RAMP = 8, 16, 6, 8  # steps in a window before the question makes sense
+MIN_SPREAD, MIN_TAIL, MIN_TIGHT, MIN_RAMP, MIN_TOTAL = 8, 16, 6, 8, 4  # steps in a window before the question makes sense
 LEAST_AHEAD = 4  # steps before the origin that a level is held against, at least
 UNREST = 16  # steps before the origin by which a spread that comes and goes is followed, and steps' worth of belief that it does not
 MOSTLY = 0.5
@@ -36,6 +36,7 @@ class Family(StrEnum):
     TYPICAL_BEFORE = "typical level against just before"
     JUMP = "jump and plateau"
     RAMP = "ramp"
+    TOTAL = "total"
     SPREAD = "spread"
     SPREAD_BEFORE = "spread against before"
     HIGH = "high values"
@@ -53,7 +54,7 @@ class Side(StrEnum):
     COUNT = "count"
 
 
-LEVELS = frozenset({Family.LEVEL, Family.LEVEL_BEFORE, Family.TYPICAL, Family.TYPICAL_BEFORE, Family.JUMP, Family.RAMP})
+LEVELS = frozenset({Family.LEVEL, Family.LEVEL_BEFORE, Family.TYPICAL, Family.TYPICAL_BEFORE, Family.JUMP, Family.RAMP, Family.TOTAL})
 MATCHED = frozenset({Family.JUMP, Family.RAMP})
 LOCAL = frozenset({Family.LEVEL_BEFORE, Family.TYPICAL_BEFORE, Family.JUMP, Family.RAMP})
 
@@ -108,7 +109,7 @@ def ask(line: Timeline) -> list[Question]:
     at = _Windows(line)
     restless = unrest(line)
     levels = [replace(q, answers=q.answers / restless) for q in (*_levels(line, at), *_matched(line, at))]
-    out = [*levels, *_spreads(line, at), *_tails(line, at), *_counts(line, at)]
+    out = [*levels, *_totals(line, at), *_spreads(line, at), *_tails(line, at), *_counts(line, at)]
     return [q for q in out if np.isfinite(q.answers[:, -1]).any()]
 
 
@@ -182,6 +183,21 @@ def _match(line: Timeline, at: _Windows, z: Floats, family: Family, size: int, r
     enough = known[:, stop] - known[:, start] >= max(1, np.ceil(size * MIN_SHARE))
     asked = fits & (at.origin >= 2 * ORDER) & enough & (power > 0)
     return Question(family, Side.BOTH, size, np.where(asked, total / np.sqrt(np.maximum(power, 1e-12)), np.nan))
+
+
+def _totals(line: Timeline, at: _Windows) -> list[Question]:
+    """How much more there was than usual, of series that are often zero, in units of the root of what is usual.
+
+    A mean of transformed values hardly moves with the few steps that hold what there is to count. A count has no clip: how large
+    the bursts of its past are is what the placebo releases tell.
+    """
+    if not line.sparse.any():
+        return []
+    total, usual = at.after(_sums(line.amount)), at.after(_sums(line.usual))
+    _, enough = _means(at, line.present.astype(float), line.present)
+    asked = enough & (usual > 0) & line.sparse[:, None]
+    answers = (total - usual) / np.sqrt(np.where(asked, usual, 1.0))
+    return _rows(Family.TOTAL, Side.BOTH, at, answers, asked, at.sizes >= MIN_TOTAL)
 
 
 def unrest(line: Timeline) -> Floats:

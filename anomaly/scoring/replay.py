@@ -20,6 +20,9 @@ from anomaly.scoring.timeline import Timeline, origins
 PRIOR = 4.0  # windows' worth of belief in the next shorter window's spread
 COUNT_SPREAD = 1.5  # prior spread of counts on the 2 √(count + ½) scale
 MEMORY = 0.3  # weight of the squared score in the average likelihood
+AGAINST_ALL = frozenset(  # what is held against the whole history
+    {Family.LEVEL, Family.TYPICAL, Family.TOTAL, Family.SPREAD, Family.SPREAD_BEFORE, Family.HIGH, Family.LOW}
+)
 ENOUGH_SIDES, ENOUGH_WINDOWS = 8, 12  # placebos on one side, independent windows, before up and down get spreads of their own
 ALWAYS = frozenset({Family.SPREAD, Family.SPREAD_BEFORE, Family.MISSING, Family.STUCK})
 BESIDES = {  # what is bad besides a level that moves the bad way
@@ -124,7 +127,7 @@ def _centres(questions: list[Question], past: Floats, size: np.ndarray, windows:
     for j, question in enumerate(questions):
         if question.side is Side.COUNT:
             centre[j] = np.nansum(past[j], axis=1) / np.maximum(size[j], 1)
-        elif question.family in (Family.LEVEL, Family.TYPICAL):
+        elif question.family in (Family.LEVEL, Family.TYPICAL, Family.TOTAL):
             centre[j] *= np.minimum(1, windows[j] / 10)
         elif question.family in MATCHED:
             centre[j] = 0.0
@@ -177,7 +180,15 @@ def _steady(
                 else LEAST.get(question.family, 1e-3 * question.size**0.5) / question.size**0.5
             )
             factor = 1.0
-            if question.family in (Family.LEVEL, Family.TYPICAL, Family.SPREAD, Family.SPREAD_BEFORE, Family.HIGH, Family.LOW):
+            if question.family in (
+                Family.LEVEL,
+                Family.TYPICAL,
+                Family.TOTAL,
+                Family.SPREAD,
+                Family.SPREAD_BEFORE,
+                Family.HIGH,
+                Family.LOW,
+            ):
                 part = min(0.6, question.size / line.before)
                 factor = np.sqrt((1 + question.size / line.before) / (1 - part))  # the level was learned from the same history
             above[j], below[j] = np.maximum(above[j], least) * factor, np.maximum(below[j], least) * factor

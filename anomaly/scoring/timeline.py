@@ -9,11 +9,13 @@ import pandas as pd
 
 from anomaly.baseline import noise
 from anomaly.baseline.robust import Bools, Floats, Ints
-from anomaly.baseline.seasonal import BOUND, Baseline, by_hour
+from anomaly.baseline.seasonal import BOUND, HOURS, Baseline, by_hour
 from anomaly.baseline.transform import forward
 from anomaly.panel import Block
 
+SPARSE = 0.2  # share of zeros in the history from which amounts are counted as they are
 PLACEBOS = 300  # origins, evenly over the history
+TINY = 1e-300
 LEAST_SMOOTH, SMOOTH_PART = 5, 4  # a shift is followed over a quarter of the observation, at least five steps
 
 
@@ -23,7 +25,9 @@ class Timeline:
 
     `residual` standardised deviations from the baseline (NaN where not `present`), `x` the same (clipped, 0 where not `present`),
     `z` innovations (0 where not `known`), `value` and `sampled` the data as collected; `before` steps are history; `gap` steps were
-    cut out after them.
+    cut out after them. Of a `sparse` series, whose history is often zero and never less, `amount` is the value or the numerator, in
+    units of its mean where it is not zero, and `usual` what it is on average at that hour, by its volume; both 0 where there is no
+    sample, or the series is not sparse.
     """
 
     residual: Floats
@@ -33,6 +37,9 @@ class Timeline:
     known: Bools
     value: Floats
     sampled: Bools
+    amount: Floats
+    usual: Floats
+    sparse: Bools
     phi: Floats
     before: int
     gap: int
@@ -43,7 +50,7 @@ class Timeline:
 
     def rows(self, keep: Ints) -> Timeline:
         """The timeline of some series."""
-        matrices = ("residual", "x", "present", "z", "known", "value", "sampled", "phi")
+        matrices = ("residual", "x", "present", "z", "known", "value", "sampled", "amount", "usual", "sparse", "phi")
         return replace(self, **{name: getattr(self, name)[keep] for name in matrices})
 
 
@@ -64,7 +71,26 @@ def timeline(base: Baseline, series: Block, index: pd.DatetimeIndex, before: int
     z, known = _whitened(base, x, present, index)
     sampled = series.present.copy()
     sampled[:, :before] |= base.left_out  # what was left out is not missing
-    return Timeline(residual, x, present, z, known, series.value, sampled, base.phi, before, gap)
+    counted = _counted(series, base.residual, base.clock(index).hour)
+    return Timeline(residual, x, present, z, known, series.value, sampled, *counted, base.phi, before, gap)
+
+
+def _counted(series: Block, learned: Floats, hour: Floats) -> tuple[Floats, Floats, Bools]:
+    """`amount`, `usual` and `sparse` of a timeline; the steps of the history that have a residual are `learned` from."""
+    before, told = learned.shape[1], np.isfinite(series.value)
+    past = np.isfinite(learned) & told[:, :before]
+    amount = np.where(past, series.amount[:, :before], 0.0)
+    zeros = (past & (amount == 0)).sum(axis=1)
+    sparse = (zeros >= SPARSE * np.maximum(past.sum(axis=1), 1)) & (amount >= 0).all(axis=1) & (amount > 0).any(axis=1)
+    hours = np.arange(HOURS) == np.floor(hour)[:, None]
+    exposed = np.where(past, series.volume[:, :before], 0.0)
+    amounts, volumes = (each @ hours[:before] for each in (amount, exposed))
+    amounts, volumes = (np.roll(each, -1, axis=1) + 2 * each + np.roll(each, 1, axis=1) for each in (amounts, volumes))  # ¼ ½ ¼
+    whole = amount.sum(axis=1) / np.maximum(exposed.sum(axis=1), TINY)
+    rate = np.where(volumes > 0, amounts / np.maximum(volumes, TINY), whole[:, None])
+    unit = np.where(sparse, amount.sum(axis=1) / np.maximum((amount > 0).sum(axis=1), 1), 1.0)[:, None]
+    here = told & sparse[:, None]
+    return np.where(here, series.amount / unit, 0.0), np.where(here, rate @ hours.T * series.volume / unit, 0.0), sparse
 
 
 def without_shift(base: Baseline, line: Timeline, off: Floats, width: Floats, index: pd.DatetimeIndex) -> Timeline:

@@ -90,3 +90,39 @@ def test_a_declared_scale_is_the_one_that_is_used() -> None:
 def test_a_ratio_needs_a_denominator() -> None:
     with pytest.raises(UsageError, match="it has no denominator"):
         Kpi("errors", kind=KpiKind.RATIO)
+
+
+def often_zero(rate_later: float, *, seed: int, count: int = 100) -> Floats:
+    """Hourly counts of four weeks and two days: nothing in three hours of five, else ten on average, with bursts."""
+    generator, rows = rng(seed), 30 * 24
+    rate = 10 * (1 + 0.6 * np.sin(2 * np.pi * np.arange(rows) / 24)) * np.where(np.arange(rows) < 28 * 24, 1, rate_later)
+    bursts = generator.poisson(generator.gamma(1, rate[:, None], (rows, count)))
+    return np.asarray(np.where(generator.random((rows, count)) < 0.4, bursts, 0), dtype=float)
+
+
+def p_values(values: Floats) -> Floats:
+    index = stamps(len(values))
+    return np.array([f.p_value for f in anomaly.check(frame(values, index), released_at=index[28 * 24], kind="counts").findings])
+
+
+def test_counts_that_are_often_zero_show_three_times_as_many() -> None:
+    assert (p_values(often_zero(3.0, seed=6)) < 0.01).mean() >= 0.5
+
+
+def test_counts_that_are_often_zero_raise_no_more_alarms_than_said() -> None:
+    assert (p_values(often_zero(1.0, seed=7, count=300)) < 0.01).mean() <= 0.01 + 2 * np.sqrt(0.01 * 0.99 / 300)
+
+
+def test_the_numerator_of_a_ratio_that_is_often_zero_is_counted_by_its_volume() -> None:
+    """Errors that only grow with the traffic are no news; the same number at the usual traffic is."""
+    index, generator = stamps(30 * 24), rng(8)
+    later = np.arange(len(index)) >= 28 * 24
+    requests = generator.poisson(400, (len(index), 60)) * np.where(later, 4, 1)[:, None]
+    errors = {name: generator.poisson(requests * share / 400).astype(float) for name, share in (("same", 0.7), ("worse", 2.1))}
+
+    def found(count: Floats, volume: Floats) -> float:
+        report = anomaly.check(frame(count, index), denominators=frame(volume, index), released_at=index[28 * 24], direction="up")
+        return float(np.mean([(finding.p_value or 0.0) < 0.01 for finding in report.findings]))
+
+    assert found(errors["same"], requests.astype(float)) <= 0.05
+    assert found(np.where(later[:, None], errors["worse"], errors["same"]), requests.astype(float)) >= 0.9
