@@ -14,6 +14,7 @@ from anomaly.errors import UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
 Interval = tuple[float, float]
 Segment = Mapping[str, str]
@@ -448,12 +449,29 @@ class Finding:
         return self.verdict in UNJUDGED and not self.fails and self.counts and self.no_data is not NoData.IGNORE
 
 
+class Findings(tuple[Finding, ...]):
+    """Findings, which a notebook shows as a table and `to_frame` makes a frame of; otherwise a tuple like any other."""
+
+    __slots__ = ()
+
+    def to_frame(self) -> pd.DataFrame:
+        """The findings as a frame, a row each, that sorts by any column."""
+        from anomaly.report import findings_frame  # noqa: PLC0415  the model knows the form only when it is asked for
+
+        return findings_frame(self)
+
+    def _repr_html_(self) -> str:
+        from anomaly.notebook import findings_html  # noqa: PLC0415
+
+        return findings_html(self)
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """The answer for a release, with everything that led to it.
 
     `points` is a long frame of the post-release steps: kpi, segment, time, observed, expected, lower, upper (pointwise
-    99 % band), z, flagged. `final` says that the watch is over. `made` says how: version, checklist digest, settings.
+    99 % band), z, flagged. `findings` become `Findings`, whatever tuple is given. `final` says that the watch is over. `made` says how: version, checklist digest, settings.
     `verifiable` is the smallest share of false alarms that the history can verify by itself: one in as many watches as fit into it
     and one more; a smaller one rests on the law of quiet series in general. `left_out` are the spans that neither taught nor were
     judged, `confounders` other releases that may be behind a change.
@@ -473,6 +491,33 @@ class Report:
     left_out: tuple[LeftOut, ...] = ()
     confounders: tuple[Release, ...] = ()
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "findings", Findings(self.findings))
+
+    def __getitem__(self, name: str | tuple[str, Segment]) -> Finding:
+        """The finding about a KPI, `report["revenue"]`, or a segment of it, `report["revenue", {"country": "DE"}]`.
+
+        Of a KPI with segments the name alone means its total. Raises KeyError that says which there are.
+        """
+        from anomaly.notebook import finding_of  # noqa: PLC0415
+
+        kpi, segment = (name, None) if isinstance(name, str) else name
+        return finding_of(self, kpi, segment)
+
+    def plot(self, kpi: str | None = None, segment: Segment | None = None, *, timezone: str = "UTC") -> Figure:
+        """The picture of a KPI, or of a segment, named as in `report[…]`; without a name of the series that matter most.
+
+        Raises KeyError, and UsageError without matplotlib.
+        """
+        from anomaly.notebook import finding_of, plot  # noqa: PLC0415
+
+        return plot(self, None if kpi is None else finding_of(self, kpi, segment), timezone)
+
+    def _repr_html_(self) -> str:
+        from anomaly.notebook import report_html  # noqa: PLC0415
+
+        return report_html(self)
+
     @property
     def p_value(self) -> float | None:
         """The share of harmless releases that look as bad as this one: the least `p_release` of the findings that count."""
@@ -487,6 +532,6 @@ class Report:
 
     def to_frame(self) -> pd.DataFrame:
         """The findings as a frame, a row each, in the order of the report."""
-        from anomaly.report import to_frame  # noqa: PLC0415
+        from anomaly.report import findings_frame  # noqa: PLC0415
 
-        return to_frame(self)
+        return findings_frame(self.findings)

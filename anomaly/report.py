@@ -1,4 +1,4 @@
-"""What a report says: as data (`to_dict`, `to_frame`), as one line (`headline`, `finding_line`), and in which order.
+"""What a report says: as data (`to_dict`, `findings_frame`), as one line (`headline`, `finding_line`), and in which order.
 
 Everything that tells people goes through here, so that a fact reads the same on a terminal, in a chat and in JSON.
 """
@@ -498,8 +498,8 @@ COLUMNS: dict[str, Any] = {
 }
 
 
-def to_frame(report: Report) -> pd.DataFrame:
-    """The findings as a frame, a row each, in the order of the report.
+def findings_frame(findings: Sequence[Finding]) -> pd.DataFrame:
+    """The findings as a frame, a row each, in their order.
 
     The columns are the keys of a finding in `docs/json.md`, flat and of one type each, so that any of them sorts:
     `segment` is the text that `report.points` uses; an interval is two columns: `effect_low` and `effect_high`,
@@ -509,7 +509,7 @@ def to_frame(report: Report) -> pd.DataFrame:
     """
     import pandas as pd  # noqa: PLC0415  the text of a report must not need numerics
 
-    rows = [_row(finding) for finding in report.findings]
+    rows = [_row(finding) for finding in findings]
     frame = pd.DataFrame.from_records(rows, columns=[*COLUMNS])
     for name, dtype in COLUMNS.items():
         frame[name] = pd.to_datetime(frame[name], utc=True).dt.as_unit("ns") if dtype == TIME else frame[name].astype(dtype)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from anomaly import picture
+from anomaly import drawing, picture
 from anomaly.contracts import Action
 from anomaly.model import Finding, Report
 from tests import reports
@@ -39,13 +39,13 @@ def size(png: bytes) -> tuple[int, int]:
 def shown(report: Report, finding: Finding, monkeypatch: pytest.MonkeyPatch) -> tuple[set[str], Any]:
     """The words of a picture and its plot."""
     kept: list[Any] = []
-    make = picture._figure
+    make = drawing.figure
 
-    def keep(*arguments: float) -> Any:
-        kept.append(make(*arguments))  # type: ignore[arg-type]
+    def keep(width: float, height: float, dpi: int) -> Any:
+        kept.append(make(width, height, dpi))
         return kept[-1]
 
-    monkeypatch.setattr(picture, "_figure", keep)
+    monkeypatch.setattr(drawing, "figure", keep)
     picture.kpi_png(report, finding)
     (figure,) = kept
     (axes,) = figure.axes
@@ -150,6 +150,6 @@ def test_what_a_message_is_about_is_drawn_and_nothing_else() -> None:
 
 
 def test_a_picture_that_fails_keeps_nobody_from_being_told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr(picture, "_png", lambda *_: 1 / 0)
+    monkeypatch.setattr(picture, "png", lambda *_: 1 / 0)
     assert picture.worst_png(drawn()) is None
     assert "no picture: ZeroDivisionError" in caplog.text

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from anomaly import wording
 from anomaly.contracts import Receipt
 from anomaly.model import ChangeKind, Finding, NoData, ReleaseVerdict, Report, Verdict
-from anomaly.report import COLUMNS, finding_line, headline, ordered, receipt_line, title, to_dict, to_frame
+from anomaly.report import COLUMNS, finding_line, headline, ordered, receipt_line, title, to_dict
 from tests import reports
 from tests.goldens import assert_golden
 from tests.reports import CRASHES, GAPS, IMPROVED, LATENCY, NEW_SEGMENT, RAMP, REFUSED, REGRESSED, SPIKES, at, report
@@ -351,7 +351,7 @@ def test_the_json_survives_hostile_text(text: str) -> None:
 
 def test_the_frame_has_a_typed_row_per_finding_in_the_order_of_the_report() -> None:
     told = reports.messy()
-    frame = to_frame(told)
+    frame = told.to_frame()
     assert list(frame["kpi"]) == [finding.kpi for finding in told.findings]
     assert list(frame.columns) == list(COLUMNS)
     assert frame.loc[3, "segment"] == "country=DE"
@@ -363,7 +363,7 @@ def test_the_frame_has_a_typed_row_per_finding_in_the_order_of_the_report() -> N
 
 @pytest.mark.parametrize("told", [reports.messy(), report(ReleaseVerdict.INCONCLUSIVE)], ids=["findings", "none"])
 def test_every_column_of_the_frame_sorts_and_keeps_its_type(told: Report) -> None:
-    frame = to_frame(told)
+    frame = told.to_frame()
     for name in frame.columns:
         assert len(frame.sort_values(name)) == len(told.findings)
     assert {name: str(dtype) for name, dtype in frame.dtypes.items()} == {

@@ -1,0 +1,141 @@
+"""How a report shows itself in a notebook: small and static HTML, so that a notebook's difference can be read, and figures.
+
+No script, no style sheet, no request: styles are inline, and foreign text is escaped. Colours are those of `anomaly.picture`; they
+repeat what the words say, and can be read on white and on black.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from html import escape
+from typing import TYPE_CHECKING
+
+from anomaly import report as say
+from anomaly import wording
+from anomaly.errors import UsageError
+from anomaly.model import UNJUDGED, Finding, ReleaseVerdict, Report, Segment, Verdict
+from anomaly.settings import did_you_mean
+from anomaly.sparkline import sparkline
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MOST_ROWS = 40  # `to_frame()` holds them all
+BLOCKS = 24  # of a sparkline
+GREY = "#7d8590"
+COLOURS = {
+    ReleaseVerdict.FAIL: "#c4460a",
+    ReleaseVerdict.PASS: "#00825c",
+    ReleaseVerdict.INCONCLUSIVE: "#8a6d00",
+    ReleaseVerdict.ERROR: "#a3478b",
+}
+TABLE = "border-collapse:collapse;margin:.5em 0;font-size:.92em"
+CELL = "text-align:left;vertical-align:top;padding:.2em .9em .2em 0;border:0;border-bottom:1px solid #8884"
+LINE = f"{CELL};font-family:monospace;white-space:pre;line-height:1.2"
+Column = Callable[[Finding], str]
+
+
+def report_html(report: Report) -> str:
+    """The report: the answer, what was judged, a table of the findings."""
+    verdict, _, rest = say.headline(report).partition("  ")
+    badge = f"background:{COLOURS[report.verdict]};color:#fff;border-radius:3px;padding:.1em .5em;font-weight:bold"
+    context = "".join(_line(line) for line in say.context_lines(report))
+    drawn: dict[str, Column] = {} if report.points.empty else {"after the release": lambda finding: _spark(report, finding)}
+    return (
+        f'<div style="max-width:72em"><p style="margin:.4em 0"><span style="{badge}">{escape(verdict)}</span> '
+        f"<b>{escape(rest)}</b></p>{_line(say.judged_words(report))}{context}{_table(report.findings, drawn)}</div>"
+    )
+
+
+def findings_html(findings: Sequence[Finding]) -> str:
+    """A table of the findings, what matters most first."""
+    return _table(findings, {})
+
+
+def _line(text: str) -> str:
+    return f'<p style="margin:.2em 0;color:{GREY}">{escape(text)}</p>'
+
+
+def _table(findings: Sequence[Finding], more: Mapping[str, Column]) -> str:
+    columns: dict[str, Column] = {
+        "KPI": say.title,
+        "verdict": lambda finding: say.verdict_words(finding) + (", critical" if finding.critical and finding.fails else ""),
+        "effect [95 %]": _effect,
+        "since (UTC)": lambda finding: say.onset_words(finding, None),
+        "p": _p,
+        "observed vs expected": say.versus_words,
+        "would have seen": lambda finding: say.detectable_words(finding) if finding.verdict is Verdict.OK else "",
+        **more,
+    }
+    shown = say.ordered(findings)[:MOST_ROWS]
+    head = "".join(f'<th style="{CELL}">{escape(name)}</th>' for name in columns)
+    rows = "".join(f"<tr>{''.join(_cells(finding, columns, more))}</tr>" for finding in shown)
+    left = len(findings) - len(shown)
+    rest = _line(f"… and {left} more; to_frame() holds them all") if left else ""
+    return f'<table style="{TABLE}"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{rest}'
+
+
+def _cells(finding: Finding, columns: Mapping[str, Column], drawn: Mapping[str, Column]) -> Iterable[str]:
+    for name, words in columns.items():
+        style = LINE if name in drawn else CELL
+        if name == "verdict":
+            style += f";color:{_colour(finding)};font-weight:{'bold' if finding.fails else 'normal'}"
+        yield f'<td style="{style}">{escape(words(finding))}</td>'
+
+
+def _effect(finding: Finding) -> str:
+    if finding.verdict in UNJUDGED:
+        return say.reason_words(finding)
+    return say.rest_words(finding) if finding.verdict is Verdict.OK else say.change_words(finding)
+
+
+def _p(finding: Finding) -> str:
+    if finding.p_value is None or finding.verdict is not Verdict.REGRESSED:
+        return ""
+    return wording.p_value(finding.p_value).removeprefix("p ").removeprefix("= ")
+
+
+def _spark(report: Report, finding: Finding) -> str:
+    drawn = sparkline(report, finding, BLOCKS)
+    return "" if drawn is None else drawn.observed
+
+
+def _colour(finding: Finding) -> str:
+    if finding.fails:
+        return COLOURS[ReleaseVerdict.FAIL]
+    if finding.verdict in UNJUDGED:
+        return COLOURS[ReleaseVerdict.INCONCLUSIVE]
+    return COLOURS[ReleaseVerdict.PASS] if finding.verdict in (Verdict.IMPROVED, Verdict.RECOVERED) else GREY
+
+
+def plot(report: Report, finding: Finding | None, timezone: str) -> Figure:
+    """The picture of one series, or of what matters most; raises UsageError without matplotlib."""
+    try:
+        from anomaly import picture  # noqa: PLC0415  drawn when asked for
+
+        return picture.overview(report, timezone=timezone) if finding is None else picture.kpi(report, finding, timezone=timezone)
+    except ModuleNotFoundError as error:
+        raise UsageError(needs_matplotlib(error)) from error
+
+
+def needs_matplotlib(error: ModuleNotFoundError) -> str:
+    return f"pictures need {error.name}: pip install 'release-anomaly[plot]'"
+
+
+def finding_of(report: Report, kpi: str, segment: Segment | None) -> Finding:
+    """The finding about a KPI and its segment; without a segment that of the total, or the only one.
+
+    Raises KeyError that says which there are.
+    """
+    mine = [finding for finding in report.findings if finding.kpi == kpi]
+    if not mine:
+        names = tuple(dict.fromkeys(finding.kpi for finding in report.findings))
+        raise KeyError(f"no KPI {kpi!r}; there are {', '.join(names) or 'none'}{did_you_mean(kpi, names)}")
+    wanted = {} if segment is None else dict(segment)
+    found = [finding for finding in mine if dict(finding.segment) == wanted]
+    if not found and segment is None and len(mine) == 1:
+        found = mine
+    if not found:
+        asked = f"no segment {dict(segment)!r}" if segment is not None else "several segments and no total"
+        raise KeyError(f"{kpi!r} has {asked}; there are {', '.join(repr(dict(finding.segment)) for finding in mine)}")
+    return found[0]
