@@ -4,6 +4,7 @@
     report = anomaly.check_release(checklist, release)            # what `anomaly check` does
     result = anomaly.backtest(series, watch=…)                    # what the past says of the settings
     result = anomaly.parity(staging, production)                  # whether the one can stand for the other
+    baseline = anomaly.fit(anomaly.collect(checklist, window))    # each step alone
 
 Names are loaded when first used, so that `import anomaly` costs nothing.
 """
@@ -27,10 +28,11 @@ if TYPE_CHECKING:
         SinkError,
         UsageError,
     )
+    from anomaly.exploring import FittedBaseline, Replay, collect, fit
     from anomaly.likeness.result import Parity
     from anomaly.likeness.run import Environment, parity, parity_checklist
-    from anomaly.model import Direction, Finding, Kpi, NoData, Release, ReleaseVerdict, Report, Verdict, Window, Windows
-    from anomaly.pipeline import check, check_release, collect
+    from anomaly.model import Direction, Finding, Findings, Kpi, NoData, Release, ReleaseVerdict, Report, Verdict, Window, Windows
+    from anomaly.pipeline import check, check_release
 
     __version__: str
 
@@ -43,6 +45,8 @@ __all__ = [
     "Direction",
     "Environment",
     "Finding",
+    "Findings",
+    "FittedBaseline",
     "Kpi",
     "Label",
     "NoData",
@@ -50,6 +54,7 @@ __all__ = [
     "PastRelease",
     "Release",
     "ReleaseVerdict",
+    "Replay",
     "Report",
     "RetryableCollectError",
     "RetryableSinkError",
@@ -64,6 +69,7 @@ __all__ = [
     "check",
     "check_release",
     "collect",
+    "fit",
     "load_checklist",
     "parity",
     "parity_checklist",
@@ -74,10 +80,11 @@ HOMES = {
     "backtesting.run": ("backtest", "backtest_checklist"),
     "checklist": ("Checklist",),
     "errors": ("AnomalyError", "ChecklistError", "CollectError", "RetryableCollectError", "RetryableSinkError", "SinkError", "UsageError"),
+    "exploring": ("FittedBaseline", "Replay", "collect", "fit"),
     "likeness.result": ("Parity",),
     "likeness.run": ("Environment", "parity", "parity_checklist"),
-    "model": ("Direction", "Finding", "Kpi", "NoData", "Release", "ReleaseVerdict", "Report", "Verdict", "Window", "Windows"),
-    "pipeline": ("check", "check_release", "collect"),
+    "model": ("Direction", "Finding", "Findings", "Kpi", "NoData", "Release", "ReleaseVerdict", "Report", "Verdict", "Window", "Windows"),
+    "pipeline": ("check", "check_release"),
 }
 WHERE = {name: (f"anomaly.{home}", name) for home, names in HOMES.items() for name in names}
 WHERE["load_checklist"] = ("anomaly.checklist", "load")

@@ -67,6 +67,7 @@ def time_axis(axes: Axes, zone: ZoneInfo, ticks: int, *, clock_only: bool) -> No
     places = AutoDateLocator(zone, minticks=3, maxticks=ticks)
     axes.xaxis.set_major_locator(places)
     axes.xaxis.set_major_formatter(DateFormatter("%H:%M", zone) if clock_only else ConciseDateFormatter(places, zone))
+    axes.xaxis.get_offset_text().set(color=GREY, fontsize=8, family=FONT)
 
 
 def day(moment: datetime) -> float:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from anomaly.errors import UsageError
 from anomaly.model import utc
-from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE, assemble
+from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE, assemble, step_of
 
 MOST_ROWS = 2_000_000
 
@@ -30,6 +30,13 @@ def panel_of(series: pd.Series | pd.DataFrame, denominators: pd.Series | pd.Data
         below = below.reindex(values.index)
         columns |= {(str(name), "", DENOMINATOR): below[name if name in below else below.columns[0]].to_numpy() for name in values}
     return assemble(columns, pd.DatetimeIndex(values.index)).reindex(index), step
+
+
+def at_hand(series: pd.Series | pd.DataFrame, denominators: pd.Series | pd.DataFrame | None = None) -> tuple[pd.DataFrame, timedelta]:
+    """A panel as it is, or the one of a column per KPI (see `panel_of`), and its step."""
+    if isinstance(series, pd.DataFrame) and isinstance(series.columns, pd.MultiIndex):
+        return series, step_of(series)
+    return panel_of(series, denominators)
 
 
 def moment(value: datetime | str, what: str) -> datetime:

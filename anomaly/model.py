@@ -471,10 +471,10 @@ class Report:
     """The answer for a release, with everything that led to it.
 
     `points` is a long frame of the post-release steps: kpi, segment, time, observed, expected, lower, upper (pointwise
-    99 % band), z, flagged. `findings` become `Findings`, whatever tuple is given. `final` says that the watch is over. `made` says how: version, checklist digest, settings.
-    `verifiable` is the smallest share of false alarms that the history can verify by itself: one in as many watches as fit into it
-    and one more; a smaller one rests on the law of quiet series in general. `left_out` are the spans that neither taught nor were
-    judged, `confounders` other releases that may be behind a change.
+    99 % band), z, flagged. `findings` become `Findings`, whatever tuple is given. `final` says that the watch is over. `made`
+    says how: version, checklist digest, settings. `verifiable` is the smallest share of false alarms that the history can verify by
+    itself: one in as many watches as fit into it and one more; a smaller one rests on the law of quiet series in general. `left_out`
+    are the spans that neither taught nor were judged, `confounders` other releases that may be behind a change.
     """
 
     release: Release

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from anomaly import report as say
 from anomaly import wording
 from anomaly.errors import UsageError
-from anomaly.model import UNJUDGED, Finding, ReleaseVerdict, Report, Segment, Verdict
+from anomaly.model import UNJUDGED, Finding, Release, ReleaseVerdict, Report, Segment, Verdict
 from anomaly.settings import did_you_mean
 from anomaly.sparkline import sparkline
 
@@ -29,9 +29,10 @@ COLOURS = {
     ReleaseVerdict.INCONCLUSIVE: "#8a6d00",
     ReleaseVerdict.ERROR: "#a3478b",
 }
-TABLE = "border-collapse:collapse;margin:.5em 0;font-size:.92em"
-CELL = "text-align:left;vertical-align:top;padding:.2em .9em .2em 0;border:0;border-bottom:1px solid #8884"
-LINE = f"{CELL};font-family:monospace;white-space:pre;line-height:1.2"
+CELL = "text-align:left;vertical-align:top"  # a notebook's own style puts text on the right
+SHORT = f"{CELL};white-space:nowrap"
+LINE = f"{CELL};font-family:monospace;white-space:pre"
+WRAPPED, DRAWN = frozenset({"KPI", "observed vs expected"}), "after the release"  # columns; the others are short
 Column = Callable[[Finding], str]
 
 
@@ -40,28 +41,28 @@ def report_html(report: Report) -> str:
     verdict, _, rest = say.headline(report).partition("  ")
     badge = f"background:{COLOURS[report.verdict]};color:#fff;border-radius:3px;padding:.1em .5em;font-weight:bold"
     context = "".join(_line(line) for line in say.context_lines(report))
-    drawn: dict[str, Column] = {} if report.points.empty else {"after the release": lambda finding: _spark(report, finding)}
+    drawn: dict[str, Column] = {} if report.points.empty else {DRAWN: lambda finding: _spark(report, finding)}
     return (
         f'<div style="max-width:72em"><p style="margin:.4em 0"><span style="{badge}">{escape(verdict)}</span> '
-        f"<b>{escape(rest)}</b></p>{_line(say.judged_words(report))}{context}{_table(report.findings, drawn)}</div>"
+        f"<b>{escape(rest)}</b></p>{_line(say.judged_words(report))}{context}{_table(report.findings, report.release, drawn)}</div>"
     )
 
 
 def findings_html(findings: Sequence[Finding]) -> str:
     """A table of the findings, what matters most first."""
-    return _table(findings, {})
+    return _table(findings, None, {})
 
 
 def _line(text: str) -> str:
     return f'<p style="margin:.2em 0;color:{GREY}">{escape(text)}</p>'
 
 
-def _table(findings: Sequence[Finding], more: Mapping[str, Column]) -> str:
+def _table(findings: Sequence[Finding], release: Release | None, more: Mapping[str, Column]) -> str:
     columns: dict[str, Column] = {
         "KPI": say.title,
         "verdict": lambda finding: say.verdict_words(finding) + (", critical" if finding.critical and finding.fails else ""),
         "effect [95 %]": _effect,
-        "since (UTC)": lambda finding: say.onset_words(finding, None),
+        "since (UTC)": lambda finding: say.onset_words(finding, release),
         "p": _p,
         "observed vs expected": say.versus_words,
         "would have seen": lambda finding: say.detectable_words(finding) if finding.verdict is Verdict.OK else "",
@@ -69,17 +70,18 @@ def _table(findings: Sequence[Finding], more: Mapping[str, Column]) -> str:
     }
     shown = say.ordered(findings)[:MOST_ROWS]
     head = "".join(f'<th style="{CELL}">{escape(name)}</th>' for name in columns)
-    rows = "".join(f"<tr>{''.join(_cells(finding, columns, more))}</tr>" for finding in shown)
+    rows = "".join(f"<tr>{''.join(_cells(finding, columns))}</tr>" for finding in shown)
     left = len(findings) - len(shown)
     rest = _line(f"… and {left} more; to_frame() holds them all") if left else ""
-    return f'<table style="{TABLE}"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{rest}'
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{rest}"
 
 
-def _cells(finding: Finding, columns: Mapping[str, Column], drawn: Mapping[str, Column]) -> Iterable[str]:
+def _cells(finding: Finding, columns: Mapping[str, Column]) -> Iterable[str]:
     for name, words in columns.items():
-        style = LINE if name in drawn else CELL
+        unjudged = name.startswith("effect") and finding.verdict in UNJUDGED  # a sentence why
+        style = LINE if name == DRAWN else CELL if name in WRAPPED or unjudged else SHORT
         if name == "verdict":
-            style += f";color:{_colour(finding)};font-weight:{'bold' if finding.fails else 'normal'}"
+            style += f";color:{_colour(finding)}" + (";font-weight:bold" if finding.fails else "")
         yield f'<td style="{style}">{escape(words(finding))}</td>'
 
 

@@ -68,7 +68,11 @@ def collect(
 
     A usage or a total given as a query is collected beside its KPI, under the name `usage of <KPI>`, `total of <KPI>`.
     """
-    spans = plan(release, checklist.windows, now=now or datetime.now(UTC), until=until)
+    return collect_window(checklist, plan(release, checklist.windows, now=now or datetime.now(UTC), until=until).span, only, progress)
+
+
+def collect_window(checklist: Checklist, window: Window, only: Sequence[str] = (), progress: Progress | None = None) -> Collected:
+    """Everything that the sources say about the steps of a window; see `collect`."""
     kpis = chosen(checklist.kpis, only)
     step = checklist.windows.step
     beside = [(prefix, kpi, query) for kpi in kpis for prefix, query in ((USAGE, kpi.usage), (TOTAL, kpi.total)) if isinstance(query, str)]
@@ -78,12 +82,12 @@ def collect(
         mine = [kpi for kpi in wanted if kpi.source == source]
         if progress is not None:
             progress(done, len(wanted))
-        parts.append(_from_source(checklist, source, mine, spans.span))
+        parts.append(_from_source(checklist, source, mine, window))
         done += len(mine)
     if progress is not None:
         progress(done, len(wanted))
     return Collected(
-        pd.concat([part.panel.reindex(grid(spans.span, step)) for part in parts], axis=1),
+        pd.concat([part.panel.reindex(grid(window, step)) for part in parts], axis=1),
         {name: each for part in parts for name, each in part.provenance.items()},
         {name: each for part in parts for name, each in part.errors.items()},
     )

@@ -18,7 +18,7 @@ from anomaly.backtesting.result import Alternative, Backtest, PastRelease, Serie
 from anomaly.checklist import Checklist
 from anomaly.contracts import Collected
 from anomaly.errors import UsageError
-from anomaly.frames import panel_of
+from anomaly.frames import at_hand
 from anomaly.model import UNJUDGED, Calendar, Correction, Kpi, ReleaseVerdict, Windows
 from anomaly.panel import block, segment_labels, segment_text, step_of
 from anomaly.pipeline import Progress, judged_panel, word
@@ -111,8 +111,7 @@ def backtest(
     >>> print(result.alarms.hits, result.alarms.of, result.series[0].detectable_effect < 0.05)
     0 20 True
     """
-    panel = series if isinstance(series, pd.DataFrame) and isinstance(series.columns, pd.MultiIndex) else None
-    panel, step = panel_of(series, denominators) if panel is None else (panel, step_of(panel))
+    panel, step = at_hand(series, denominators)
     names = tuple(map(str, panel.columns.get_level_values("kpi").unique()))
     for kpi in kpis:
         if kpi.name not in names:

@@ -18,7 +18,7 @@ from anomaly.baseline.occasions import occasions
 from anomaly.checklist import Checklist
 from anomaly.contracts import Collected
 from anomaly.errors import UsageError
-from anomaly.frames import panel_of
+from anomaly.frames import at_hand
 from anomaly.likeness.compare import compare
 from anomaly.likeness.movements import movements
 from anomaly.likeness.result import Parity
@@ -125,7 +125,7 @@ def parity(
     orders alike
     sign-ups differs in rhythm
     """
-    given = [_at_hand(series) for series in (staging, production)]
+    given = [at_hand(series) for series in (staging, production)]
     (_, step), (_, other) = given
     if step != other:
         raise UsageError(f"the steps differ: {duration_text(step)} in {between[0]}, {duration_text(other)} in {between[1]}; resample one")
@@ -142,12 +142,6 @@ def parity(
 
     first, second = (side(name, panel) for name, (panel, _) in zip(between, given, strict=True))
     return parity_checklist(first, second, detect=watch is not None)
-
-
-def _at_hand(series: pd.Series | pd.DataFrame) -> tuple[pd.DataFrame, timedelta]:
-    if isinstance(series, pd.DataFrame) and isinstance(series.columns, pd.MultiIndex):
-        return series, step_of(series)
-    return panel_of(series, None)
 
 
 def same_source(kpi: Kpi, first: Checklist, second: Checklist) -> bool:

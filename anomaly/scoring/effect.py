@@ -275,11 +275,12 @@ def _band(base: Baseline, line: Timeline, lag: Ints) -> tuple[Floats, Floats]:
             position = fits[:, None] + offset
             anchor = anchors(line.rows(mine), fits, int(each))
             sample = (residual[mine][:, position] - anchor[:, :, None]).reshape(len(mine), -1)
-        low[mine], high[mine] = _quantiles(sample)
+        low[mine], high[mine] = bounds(sample)
     return low, high
 
 
-def _quantiles(sample: Floats) -> tuple[Floats, Floats]:
+def bounds(sample: Floats) -> tuple[Floats, Floats]:
+    """Lower and upper bound of the middle 99 % of each row `(series, steps)`; of few steps wider than what they show."""
     size = np.isfinite(sample).sum(axis=1)
     ranked = np.sort(sample, axis=1)
     rows = np.arange(len(sample))

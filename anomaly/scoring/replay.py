@@ -95,6 +95,14 @@ def scores(line: Timeline, questions: list[Question]) -> Scores:
     return Scores(tuple(questions), damped(questions, up), centre, above, below, freedom)
 
 
+def at_placebos(asked: Scores, i: int, chosen: slice = slice(None, -1)) -> Floats:  # noqa: B008  a slice does not change
+    """The normal scores of series `i` at the placebo origins, `(questions, origins)`, as `Scores.up` has them at the release."""
+    moved = np.stack([question.answers[i, chosen] for question in asked.questions]) - asked.centre[:, i, None]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        spreads = np.where(moved > 0, asked.above[:, i, None], asked.below[:, i, None])
+        return damped(asked.questions, normal_score(moved / spreads, asked.freedom[:, i, None]))
+
+
 def joint_replay(scores: Scores, directions: Sequence[Direction]) -> Floats:
     """The combined score of each series' bad answers at the same placebo releases, `(series, up to JOINT)`, as at a release.
 
@@ -104,16 +112,12 @@ def joint_replay(scores: Scores, directions: Sequence[Direction]) -> Floats:
     if not scores.questions:
         return np.empty((len(directions), 0))
     count = scores.questions[0].answers.shape[1] - 1
-    chosen = np.arange(count)[:: max(1, -(-count // JOINT))]
-    out = np.full((len(directions), len(chosen)), np.nan)
+    chosen = slice(0, count, max(1, -(-count // JOINT)))
+    out = np.full((len(directions), len(range(count)[chosen])), np.nan)
     for i, direction in enumerate(directions):  # one after the other: all of them at once are too large for a cache, or a memory
-        past = np.stack([question.answers[i, chosen] for question in scores.questions])
-        moved = past - scores.centre[:, i : i + 1]
-        scale = np.where(moved > 0, scores.above[:, i : i + 1], scores.below[:, i : i + 1])
-        with np.errstate(invalid="ignore", divide="ignore"):
-            up = damped(scores.questions, normal_score(moved / scale, scores.freedom[:, i : i + 1]))
+        up = at_placebos(scores, i, chosen)
         plus, minus = pointing(scores.questions, direction)
-        asked = np.isfinite(past).sum(axis=0)
+        asked = np.isfinite(up).sum(axis=0)
         complete = (asked > 0) & (asked >= COMPLETE * asked.max(initial=0))
         out[i, complete] = combine(np.concatenate([up[plus], -up[minus]]))[complete]
     return out
