@@ -454,6 +454,10 @@ class Findings(tuple[Finding, ...]):
 
     __slots__ = ()
 
+    def __repr__(self) -> str:
+        counts = [(sum(finding.verdict is verdict for finding in self), verdict.replace("_", " ")) for verdict in Verdict]
+        return f"<{len(self)} findings: {', '.join(f'{count} {word}' for count, word in counts if count) or 'none'}>"
+
     def to_frame(self) -> pd.DataFrame:
         """The findings as a frame, a row each, that sorts by any column."""
         from anomaly.report import findings_frame  # noqa: PLC0415  the model knows the form only when it is asked for
@@ -493,6 +497,11 @@ class Report:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "findings", Findings(self.findings))
+
+    def __repr__(self) -> str:
+        from anomaly.report import headline  # noqa: PLC0415
+
+        return f"<report: {headline(self)}>"
 
     def __getitem__(self, name: str | tuple[str, Segment]) -> Finding:
         """The finding about a KPI, `report["revenue"]`, or a segment of it, `report["revenue", {"country": "DE"}]`.

@@ -7,6 +7,7 @@ repeat what the words say, and can be read on white and on black.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_ROWS = 40  # `to_frame()` holds them all
+SHORT_UNIT = 6  # characters
 BLOCKS = 24  # of a sparkline
 GREY = "#7d8590"
 COLOURS = {
@@ -32,7 +34,7 @@ COLOURS = {
 CELL = "text-align:left;vertical-align:top"  # a notebook's own style puts text on the right
 SHORT = f"{CELL};white-space:nowrap"
 LINE = f"{CELL};font-family:monospace;white-space:pre"
-WRAPPED, DRAWN = frozenset({"KPI", "observed vs expected"}), "after the release"  # columns; the others are short
+WRAPPED, DRAWN = "KPI", "after the release"  # columns
 Column = Callable[[Finding], str]
 
 
@@ -64,11 +66,12 @@ def _table(findings: Sequence[Finding], release: Release | None, more: Mapping[s
         "effect [95 %]": _effect,
         "since (UTC)": lambda finding: say.onset_words(finding, release),
         "p": _p,
-        "observed vs expected": say.versus_words,
+        "observed vs expected": _versus,
         "would have seen": lambda finding: say.detectable_words(finding) if finding.verdict is Verdict.OK else "",
         **more,
     }
     shown = say.ordered(findings)[:MOST_ROWS]
+    columns = {name: words for name, words in columns.items() if any(map(words, shown))}
     head = "".join(f'<th style="{CELL}">{escape(name)}</th>' for name in columns)
     rows = "".join(f"<tr>{''.join(_cells(finding, columns))}</tr>" for finding in shown)
     left = len(findings) - len(shown)
@@ -79,7 +82,7 @@ def _table(findings: Sequence[Finding], release: Release | None, more: Mapping[s
 def _cells(finding: Finding, columns: Mapping[str, Column]) -> Iterable[str]:
     for name, words in columns.items():
         unjudged = name.startswith("effect") and finding.verdict in UNJUDGED  # a sentence why
-        style = LINE if name == DRAWN else CELL if name in WRAPPED or unjudged else SHORT
+        style = LINE if name == DRAWN else CELL if name == WRAPPED or unjudged else SHORT
         if name == "verdict":
             style += f";color:{_colour(finding)}" + (";font-weight:bold" if finding.fails else "")
         yield f'<td style="{style}">{escape(words(finding))}</td>'
@@ -95,6 +98,12 @@ def _p(finding: Finding) -> str:
     if finding.p_value is None or finding.verdict is not Verdict.REGRESSED:
         return ""
     return wording.p_value(finding.p_value).removeprefix("p ").removeprefix("= ")
+
+
+def _versus(finding: Finding) -> str:
+    """Without the unit where that is long: it stands in the headline."""
+    brief = finding if len(finding.unit) <= SHORT_UNIT else replace(finding, unit="")
+    return say.versus_words(brief).replace("vs expected", "vs")
 
 
 def _spark(report: Report, finding: Finding) -> str:
