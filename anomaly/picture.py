@@ -90,11 +90,12 @@ def overview_png(report: Report, *, timezone: str = "UTC", width: int = 900, dpi
 def pictures(report: Report, *, timezone: str = "UTC") -> Iterator[tuple[str, bytes]]:
     """An overview and a picture per series, what matters most first, at most MOST_PICTURES, each with a name for its file."""
     yield "overview.png", overview_png(report, timezone=timezone)
-    names: dict[str, int] = {}
+    taken: set[str] = set()
     for finding in ordered(report.findings)[:MOST_PICTURES]:
         name = _file_name(finding)
-        names[name] = names.get(name, 0) + 1
-        yield f"{name}{f'-{names[name]}' if names[name] > 1 else ''}.png", kpi_png(report, finding, timezone=timezone)
+        free = next(each for each in (name, *(f"{name}-{number}" for number in range(2, MOST_PICTURES + 1))) if each not in taken)
+        taken.add(free)
+        yield f"{free}.png", kpi_png(report, finding, timezone=timezone)
 
 
 def _file_name(finding: Finding) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from anomaly.checklist import Checklist
+from anomaly.cli.forms import Forms, Markdown, Pictures, Points
 from anomaly.cli.judging import Case, gather, known_kpis
 from anomaly.cli.options import (
     ChecklistPath,
@@ -50,6 +51,9 @@ def check(
     only: Annotated[list[str] | None, typer.Option(metavar="KPI", help="Judge this KPI alone; may be repeated.")] = None,
     save: Annotated[Path | None, typer.Option(metavar="FILE", help="Keep the collected data, to judge them again with --from.")] = None,
     kept: From = None,
+    pictures: Pictures = None,
+    markdown: Markdown = None,
+    points: Points = None,
     _verbose: Verbose = False,
     _log_format: Logs = LogFormat.TEXT,
 ) -> int:
@@ -61,6 +65,7 @@ def check(
     session.quiet = output is Output.JSON
     asked = opened(checklist, environment, session)
     known_kpis(asked, only or ())
+    forms = Forms(pictures, markdown, points)
     sinks = [] if kept else _sinks(asked)
     case = gather(asked, Words(released_at, finished_at, release, until, stage or (), next_release), session, only=only or (), kept=kept)
     unsaved = None if save is None else _save(case, save)
@@ -72,6 +77,7 @@ def check(
     finally:  # that nobody reads the answer here is no reason to tell nobody
         receipts = _deliver(report, sinks, session)
     session.known = _exit_code(report, receipts)
+    forms.write(report)
     if unsaved:
         raise unsaved
     return session.known

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from anomaly.cli.check import show as show_report
+from anomaly.cli.forms import Forms, Markdown, Pictures, Points
 from anomaly.cli.options import Environment, OfChecklist, Output, StoreAt
 from anomaly.cli.session import ExitCode, Session
 from anomaly.cli.storing import history as opened_history
@@ -63,15 +64,20 @@ def show(
     checklist: OfChecklist = None,
     store: StoreAt = None,
     output: Annotated[Output, typer.Option(help="json is for machines.")] = Output.TABLE,
+    pictures: Pictures = None,
+    markdown: Markdown = None,
+    points: Points = None,
 ) -> ExitCode:
     """Show a kept report again: that of a look, or the last one of a release or finding."""
     session: Session = context.obj
+    forms = Forms(pictures, markdown, points)
     with opened_history(store, named(checklist, environment, session), session) as kept:
         found = kept.find(name)
         look = _look_of(kept, found)
         report = kept.report(look)
     from anomaly.history.records import Found, finding_id
 
+    forms.write(report)
     if isinstance(found, Found) and output is Output.TABLE:
         from anomaly.cli.explanation import explanation
 

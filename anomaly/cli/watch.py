@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 import typer
 
 from anomaly.cli.check import show
+from anomaly.cli.forms import Forms, Markdown, Pictures, Points
 from anomaly.cli.options import ChecklistPath, Environment, FinishedAt, Logs, Output, Stages, StoreAt, Verbose, Version
 from anomaly.cli.release import Words, opened, release_of, right_now
 from anomaly.cli.session import ExitCode, LogFormat, Session, log
@@ -31,6 +32,9 @@ def watch(
     environment: Environment = None,
     store: StoreAt = None,
     output: Annotated[Output, typer.Option(help="json is for machines, and quiet on stderr.")] = Output.TABLE,
+    pictures: Pictures = None,
+    markdown: Markdown = None,
+    points: Points = None,
     _verbose: Verbose = False,
     _log_format: Logs = LogFormat.TEXT,
 ) -> ExitCode:
@@ -41,6 +45,7 @@ def watch(
     session: Session = context.obj
     session.quiet = output is Output.JSON
     asked = opened(checklist, environment, session)
+    forms = Forms(pictures, markdown, points)
     meant = release_of(asked, Words(released_at, finished_at, release, None, stage or ()), right_now())
     from anomaly.decision import exit_code
     from anomaly.report import receipt_line
@@ -65,6 +70,7 @@ def watch(
             screen.close()
             if last is not None:
                 show(last, output, session)
+                forms.write(last)
     if session.known is ExitCode.PASS and not_told:
         session.known = ExitCode.NOT_TOLD
     return session.known

@@ -17,13 +17,13 @@ def mirror(sink: str, path: Path, message: Message, text: str) -> Receipt:
     return Receipt(sink, delivered=True, detail=f"{path} can be written" if trial else str(path))
 
 
-def replace_file(path: Path, text: str, *, trial: bool = False) -> None:
+def replace_file(path: Path, content: str | bytes, *, trial: bool = False) -> None:
     """Write beside `path`, then rename: on the same file system the change is atomic. A `trial` leaves all as it was.
 
     Raises SinkError.
     """
     try:
-        _replace(path.resolve(), text.encode("utf-8"), trial=trial)
+        _replace(path.resolve(), content.encode("utf-8") if isinstance(content, str) else content, trial=trial)
     except OSError as error:
         raise SinkError(f"{path}: {error.strerror or error}") from error
 

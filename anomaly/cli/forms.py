@@ -1,0 +1,78 @@
+"""The other forms of a report: pictures, Markdown and its points, as files beside the answer on the terminal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from anomaly.errors import SinkError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from anomaly.model import Report
+
+Pictures = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Draw an overview and each KPI into this folder, as PNG; needs the extra plot.")
+]
+Markdown = Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as Markdown, such as a pull-request comment.")]
+Points = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Write every step after the release, as .csv, or as .parquet (needs that extra).")
+]
+ENDINGS = (".csv", ".parquet")
+
+
+@dataclass(frozen=True, slots=True)
+class Forms:
+    """Where the other forms go; None: nowhere. Raises UsageError for what can't be made, before any work is done."""
+
+    pictures: Path | None
+    markdown: Path | None
+    points: Path | None
+
+    def __post_init__(self) -> None:
+        if self.points is not None and self.points.suffix not in ENDINGS:
+            raise UsageError(f"--points {self.points} ends in neither of {', '.join(ENDINGS)}")
+        if self.pictures is not None and self.pictures.exists() and not self.pictures.is_dir():
+            raise UsageError(f"--pictures {self.pictures} is no folder")
+        for wanted, module, extra in (
+            (self.pictures is not None, "matplotlib", "plot"),
+            (self.points is not None and self.points.suffix == ".parquet", "pyarrow", "parquet"),
+        ):
+            if wanted and find_spec(module) is None:
+                option = "--pictures" if extra == "plot" else f"--points {self.points}"
+                raise UsageError(f"{option} needs {module}: pip install 'release-anomaly[{extra}]'")
+
+    def write(self, report: Report) -> None:
+        """Write all that was asked for, each file as a whole or not at all. Raises UsageError for one that can't be written."""
+        from anomaly.sinks.files import replace_file
+
+        for path, content in self._files(report):
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                replace_file(path, content)
+            except OSError as error:
+                raise UsageError(f"{path}: can't be written: {error.strerror or error}") from error
+            except SinkError as error:
+                raise UsageError(str(error)) from error
+
+    def _files(self, report: Report) -> Iterator[tuple[Path, bytes | str]]:
+        if self.points is not None:
+            from anomaly.points_file import csv_bytes, parquet_bytes
+
+            yield self.points, (csv_bytes if self.points.suffix == ".csv" else parquet_bytes)(report.points)
+        if self.markdown is not None:
+            from anomaly.contracts import Action, Message
+            from anomaly.history.records import release_id
+            from anomaly.sinks.markdown import markdown
+
+            yield self.markdown, markdown(Message(release_id(report.release), report, Action.of(report)))
+        if self.pictures is not None:
+            from anomaly.picture import pictures
+
+            for name, png in pictures(report):
+                yield self.pictures / name, png
