@@ -15,17 +15,19 @@ from markdown_it.token import Token
 
 from anomaly import wording
 from anomaly.contracts import Action, Message
-from anomaly.model import ReleaseVerdict
+from anomaly.model import ReleaseVerdict, Verdict
 from anomaly.notice import notice
 from anomaly.report import ordered, title, versus_words
-from anomaly.sinks.markdown import HEAD, LONGEST, MOST_ROWS, escape, markdown
+from anomaly.sinks.markdown import FINE_HEAD, HEAD, LONGEST, MOST_ROWS, escape, markdown
 from tests import reports
 from tests.goldens import assert_golden
 
 PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 NARROW = "\u200b"
 LIVE = re.compile(r"@\w|#\d|GH-\d|://|www\.|:[\w+-]+:", re.IGNORECASE)  # what GitHub turns into something else
-OURS = {"<details>", "<summary>What was judged, and how</summary>", "</details>"}
+OURS = re.compile(
+    "</?details>|<summary>(What was judged, and how|[0-9]+ found to be ok, and the change that would have been seen)</summary>"
+)
 MARKUP = (
     *("@team", "fixes #123", "GH-12", "www.x.y", "https://x.y", ":smile:", "![i](j)", "[a](b)", "<b>", "<!-- x -->", "&copy;", "&#36;"),
     *("a|b", "a\\", "\\|", "`x`", "``` x", "$x$", "*a*", "_a_", "~~a~~", "# a", "- a", "+ a", "1. a", "1) a", "> a", "---", "    a"),
@@ -64,7 +66,7 @@ def assert_only_our_markup(text: str) -> None:
     """No markup but ours, and nothing in the text that GitHub would bring to life."""
     found = [*tokens(text)]
     html = {line for token in found if token.type.startswith("html") for line in token.content.strip().splitlines()}
-    assert html <= OURS
+    assert all(map(OURS.fullmatch, html))
     assert not {"image", "em_open", "code_inline", "s_open", "link_open", "hr", "blockquote_open", "code_block", "ordered_list_open"} & {
         token.type for token in found
     }
@@ -85,8 +87,21 @@ def test_it_says_what_the_notice_says_and_has_a_row_for_each_finding(name: str) 
     said = notice(message)
     assert lines(text)[: 2 + len(said.facts)] == [*(wording.plain(line, 1000) for line in (said.title, *said.facts)), said.todo]
     rows = table(text)
-    assert [row[0] for row in rows[1:]] == [title(finding) for finding in ordered(message.report.findings)]
-    assert {len(row) for row in rows} == {len(HEAD)}
+    found = ordered(message.report.findings)
+    fine = [title(finding) for finding in found if finding.verdict is Verdict.OK]
+    others = [title(finding) for finding in found if finding.verdict is not Verdict.OK]
+    assert [row[0] for row in rows if len(row) == len(HEAD)] == (["KPI", *others] if others else [])
+    assert [row[0] for row in rows if len(row) == len(FINE_HEAD)] == (["KPI", *fine] if fine else [])
+
+
+def test_what_is_ok_is_folded_away_with_what_would_have_been_seen() -> None:
+    found = [replace(reports.LATENCY, kpi=f"kpi {number}", detectable_effect=0.042) for number in range(MOST_ROWS + 2)]
+    text = markdown(Message("k", reports.report(ReleaseVerdict.PASS, *found)))
+    head, _, folded = text.partition("<details>")
+    assert "| kpi " not in head
+    assert f"<summary>{MOST_ROWS + 2} found to be ok" in folded
+    assert table(text)[1][2] == "4.2 %"
+    assert "… and 2 more" in lines(text)
 
 
 def test_the_report_is_linked_and_nothing_else() -> None:

@@ -1,4 +1,6 @@
-"""The report as GitHub-flavoured Markdown: the answer, a table of findings, and what was judged and how, folded away.
+"""The report as GitHub-flavoured Markdown: the answer, and a table of what moved or could not be judged.
+
+What was found to be ok, and how all was judged, is folded away.
 
 Foreign text stays text: no markup, no HTML, no links, no mentions (`@name`), no references (`#123`), no emoji (`:name:`).
 """
@@ -18,7 +20,9 @@ from anomaly.report import (
     LONGEST_REASON,
     change_words,
     context_lines,
+    detectable_words,
     judged_words,
+    mark,
     onset_words,
     ordered,
     reason_words,
@@ -40,6 +44,7 @@ AT_THE_START = re.compile(r"^(?=[-+](?:[-\s]|$))|^\d+(?=[.)](?:\s|$))")  # a lis
 LIVE = re.compile(r"@(?=\w)|(?<!&)#(?=\d)|\bGH-(?=\d)|:(?=//|[\w+\\-]+:)|\bwww(?=\.)", re.IGNORECASE)
 SAFE_IN_A_URL = "/:?#@!$&'*+,;=%~"
 HEAD = ("KPI", "verdict", "effect \\[95 %\\]", "since", "observed vs expected")
+FINE_HEAD = ("KPI", "effect \\[95 %\\]", "would have seen", "observed vs expected")
 
 
 def markdown(message: Message) -> str:
@@ -60,8 +65,13 @@ def escape(text: str) -> str:
 def _parts(message: Message, most: int) -> Iterator[str]:
     yield from _answer(message)
     findings = ordered(message.report.findings)
-    yield _table(findings[:most], message.report)
-    yield f"… and {len(findings) - most} more" if len(findings) > most else ""
+    fine = [finding for finding in findings if finding.verdict is Verdict.OK]
+    others = [finding for finding in findings if finding.verdict is not Verdict.OK]
+    yield _table(HEAD, [_row(finding, message.report) for finding in others[:most]])
+    yield _more(others, most)
+    if fine:
+        rows = _table(FINE_HEAD, [_fine_row(finding) for finding in fine[:most]])
+        yield _folded(f"{len(fine)} found to be ok, and the change that would have been seen", [rows, _more(fine, most)])
     yield _folded("What was judged, and how", [*_details(message.report)])
 
 
@@ -79,11 +89,20 @@ def _link(url: str) -> str:
     return f" [Report]({target})"
 
 
-def _table(findings: Sequence[Finding], report: Report) -> str:
-    if not findings:
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    if not rows:
         return ""
-    lines = [f"| {' | '.join(_row(finding, report))} |" for finding in findings]
-    return "\n".join([f"| {' | '.join(HEAD)} |", "|---" * len(HEAD) + "|", *lines])
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join([f"| {' | '.join(head)} |", "|---" * len(head) + "|", *lines])
+
+
+def _more(findings: Sequence[Finding], most: int) -> str:
+    return f"… and {len(findings) - most} more" if len(findings) > most else ""
+
+
+def _fine_row(finding: Finding) -> tuple[str, ...]:
+    seen = escape(detectable_words(finding)) or "not known"
+    return escape(title(finding)), escape(rest_words(finding)) + mark(finding), seen, escape(versus_words(finding))
 
 
 def _row(finding: Finding, report: Report) -> tuple[str, ...]:
@@ -91,8 +110,13 @@ def _row(finding: Finding, report: Report) -> tuple[str, ...]:
     verdict = f"**{words}**" if finding.fails else words
     if finding.verdict in UNJUDGED:
         return escape(title(finding)), verdict, escape(reason_words(finding)), "", ""
-    effect = rest_words(finding) if finding.verdict is Verdict.OK else change_words(finding)
-    return escape(title(finding)), verdict, escape(effect), onset_words(finding, report.release), escape(versus_words(finding))
+    return (
+        escape(title(finding)),
+        verdict,
+        escape(change_words(finding)),
+        onset_words(finding, report.release),
+        escape(versus_words(finding)),
+    )
 
 
 def _details(report: Report) -> Iterator[str]:
