@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import re
+from collections.abc import Callable
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -11,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TEXTS = ("kpi", "segment")
-FORMULA = r"^(?=[=+\-@＝＋－＠\t\r\n])"  # what a spreadsheet may take a cell for that begins so (OWASP, CSV Injection)  # noqa: RUF001
+FORMULA = re.compile(r"[=+\-@＝＋－＠\t\r\n]")  # noqa: RUF001  what a spreadsheet takes for a formula begins so (OWASP, CSV Injection)
 STAMP = "%Y-%m-%dT%H:%M:%SZ"
 
 
@@ -20,15 +23,24 @@ def csv_bytes(points: pd.DataFrame) -> bytes:
 
     A KPI or segment that a spreadsheet would take for a formula has a `'` before it.
     """
-    safe = points.assign(**{name: points[name].astype(str).str.replace(FORMULA, "'", regex=True) for name in TEXTS})
-    return safe.to_csv(index=False, date_format=STAMP, lineterminator="\n").encode("utf-8")
+    safe = _with_texts(points, lambda text: f"'{text}" if FORMULA.match(text) else text)
+    return safe.to_csv(index=False, date_format=STAMP, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC).encode("utf-8")
 
 
 def parquet_bytes(points: pd.DataFrame) -> bytes:
-    """The same as Parquet, texts as they are; raises UsageError without pyarrow."""
+    """The same as Parquet; raises UsageError without pyarrow."""
     out = BytesIO()
     try:
-        points.to_parquet(out, engine="pyarrow", index=False)
+        _with_texts(points, lambda text: text).to_parquet(out, engine="pyarrow", index=False)
     except ImportError as error:
         raise UsageError("Parquet needs pyarrow: pip install 'release-anomaly[parquet]'") from error
     return out.getvalue()
+
+
+def _with_texts(points: pd.DataFrame, written: Callable[[str], str]) -> pd.DataFrame:
+    """The points with their texts as they are to be written; what UTF-8 has no form for, a lone surrogate, is a `?`."""
+
+    def clean(text: object) -> str:
+        return written(str(text).encode("utf-8", "replace").decode("utf-8"))
+
+    return points.assign(**{name: [clean(text) for text in points[name].astype(object)] for name in TEXTS})

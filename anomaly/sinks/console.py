@@ -23,6 +23,7 @@ from anomaly import wording
 from anomaly.contracts import Message, Receipt
 from anomaly.errors import SinkError
 from anomaly.model import UNJUDGED, Finding, ReleaseVerdict, Report, Verdict
+from anomaly.sparkline import BLOCKS, sparkline
 
 PLAIN_WIDTH = 100  # where the output is no terminal; wide enough for a KPI with its segment
 NARROWEST, WIDEST = 72, 160  # a narrower table can't be read, nor can a wider one
@@ -48,7 +49,9 @@ ANSWERS = {
     ReleaseVerdict.INCONCLUSIVE: "bold yellow",
     ReleaseVerdict.ERROR: "bold magenta",
 }
-ASCII = str.maketrans({"✗": "x", "✓": "+", "…": "~", "─": "-", "–": "-"})
+ASCII = str.maketrans({"✗": "x", "✓": "+", "…": "~", "─": "-", "–": "-", **dict(zip(BLOCKS, "_.:-=+*#", strict=True))})
+MOST_SPARKLINES = 12
+SPARKLINE, ROOM_FOR_NAME = 24, 28  # characters
 
 
 class Look(StrEnum):
@@ -153,6 +156,8 @@ def _parts(report: Report, canvas: Canvas) -> Iterator[RenderableType]:
             yield section(rows[:MOST_ROWS], report, canvas)
         if len(rows) > MOST_ROWS:
             yield Text(f"  … and {len(rows) - MOST_ROWS} more; the JSON holds them all", style="dim")
+        if section is _moved and canvas.look is not Look.BARE:
+            yield from _sparklines(rows[:MOST_SPARKLINES], report, canvas)
     yield from _exposures(findings)
     yield from _notes(findings)
     for number, line in enumerate(say.context_lines(report)):
@@ -271,6 +276,21 @@ def _verdict(finding: Finding) -> Text:
     marks = [mark for mark, holds in states if holds]
     text = Text(f"{sign} {finding.verdict.replace('_', ' ')}", style=colour if finding.counts else "dim")
     return text.append(f"\n  {', '.join(marks)}", style="dim") if marks else text
+
+
+def _sparklines(findings: Sequence[Finding], report: Report, canvas: Canvas) -> Iterator[RenderableType]:
+    """What was observed and what was expected of each KPI that moved, as lines of blocks on one scale, for people at a terminal."""
+    blocks = min(SPARKLINE, (canvas.width - ROOM_FOR_NAME) // 2 - GAP)
+    drawn = [(finding, line) for finding in findings if (line := sparkline(report, finding, blocks))]
+    if not drawn:
+        return
+    columns = {
+        "KPI": [_name(finding) for finding, _ in drawn],
+        "observed": [Text(line.observed, style=SIGNS[finding.verdict][1]) for finding, line in drawn],
+        "expected": [Text(line.expected, style="dim") for _, line in drawn],
+    }
+    yield Text()
+    yield _table(canvas, columns)
 
 
 def _exposures(findings: Iterable[Finding]) -> Iterator[RenderableType]:
