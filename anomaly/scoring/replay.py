@@ -95,7 +95,7 @@ def scores(line: Timeline, questions: list[Question]) -> Scores:
     return Scores(tuple(questions), damped(questions, up), centre, above, below, freedom)
 
 
-def at_placebos(asked: Scores, i: int, chosen: slice = slice(None, -1)) -> Floats:  # noqa: B008  a slice does not change
+def at_placebos(asked: Scores, i: int, chosen: slice = slice(None, -1)) -> Floats:
     """The normal scores of series `i` at the placebo origins, `(questions, origins)`, as `Scores.up` has them at the release."""
     moved = np.stack([question.answers[i, chosen] for question in asked.questions]) - asked.centre[:, i, None]
     with np.errstate(invalid="ignore", divide="ignore"):
