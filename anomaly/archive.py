@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -39,8 +39,7 @@ T = TypeVar("T")
 
 def pack(report: Report) -> bytes:
     """The report, compressed; the same report gives the same bytes."""
-    data = {"report": to_dict(report), "points": points_data(report.points)}
-    return zlib.compress(json.dumps(data, allow_nan=False, separators=(",", ":")).encode("ascii"))
+    return zlib.compress(json.dumps(data_of(report), allow_nan=False, separators=(",", ":")).encode("ascii"))
 
 
 def unpack(packed: bytes) -> Report:
@@ -50,43 +49,89 @@ def unpack(packed: bytes) -> Report:
         text = unpacking.decompress(packed, MOST_BYTES)
         if not unpacking.eof:
             raise UsageError("the kept report is cut off, or too large")
-        data = json.loads(text)
-        return from_dict(data["report"], points_frame(data["points"]))
+        return report_of(json.loads(text))
     except (zlib.error, ValueError, KeyError, TypeError, IndexError) as error:
         raise UsageError(f"this is no report that was kept: {type(error).__name__}") from error
 
 
-def points_data(points: pd.DataFrame) -> dict[str, list[Any]]:
-    """The points as lists by column; times are seconds since 1970, what is not finite is None."""
+def data_of(report: Report) -> dict[str, Any]:
+    """The report as strictly JSON-able data with all of its points: `report` as in `docs/json.md`, and `series`, see `series_data`."""
+    return {"report": to_dict(report), "series": series_data(report)}
+
+
+def report_of(data: Mapping[str, Any]) -> Report:
+    """The report whose `data_of` is `data`. Raises UsageError, KeyError, TypeError or ValueError for what is none."""
+    series = [data["points"]] if "points" in data else data["series"]  # the former: one list for all series, without what is around
+    return from_dict(data["report"], points_frame(series), around_frame(data.get("series", ())))
+
+
+def series_data(report: Report) -> list[dict[str, Any]]:
+    """The points as lists, a dictionary for each series; times are seconds since 1970, what is not finite is None.
+
+    `around` holds the steps beside them that were not judged.
+    """
+    points, around = _by_series(report.points), {} if report.around is None else _by_series(report.around)
+    return [
+        {
+            "kpi": key[0],
+            "segment": key[1],
+            "time": _seconds(points.get(key)),
+            **{name: _numbers(points.get(key), name) for name in NUMBERS},
+            "flagged": [int(flag) for flag in points[key]["flagged"]] if key in points else [],
+            "around": {"time": _seconds(around.get(key)), "observed": _numbers(around.get(key), "observed")},
+        }
+        for key in dict.fromkeys((*points, *around))
+    ]
+
+
+def _by_series(frame: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
+    keys = [frame[name].astype(object).to_numpy() for name in ("kpi", "segment")]
+    return {(str(key[0]), str(key[1])): part for key, part in frame.groupby(keys, sort=False)}
+
+
+def _seconds(part: pd.DataFrame | None) -> list[float]:
+    moments = [] if part is None else [moment.timestamp() for moment in part["time"]]
+    return [int(each) if each == int(each) else each for each in moments]
+
+
+def _numbers(part: pd.DataFrame | None, name: str) -> list[float | None]:
+    return [] if part is None else [value if math.isfinite(value) else None for value in part[name].astype(float).tolist()]
+
+
+def points_frame(series: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """The points that `series_data` made lists of."""
+    frame = _frame(series, NUMBERS)
+    frame["flagged"] = _column([flag for each in series for flag in each["flagged"]], "bool")
+    return frame
+
+
+def around_frame(series: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """The steps that were not judged, as `Report.around`."""
+    return _frame([{**each["around"], "kpi": each["kpi"], "segment": each["segment"]} for each in series], ("observed",))
+
+
+def _frame(series: Sequence[Mapping[str, Any]], numbers: Sequence[str]) -> pd.DataFrame:
     import pandas as pd  # noqa: PLC0415  needed only where points are
 
-    out: dict[str, list[Any]] = {
-        "kpi": [str(name) for name in points["kpi"]],
-        "segment": [str(segment) for segment in points["segment"]],
-        "time": [pd.Timestamp(moment).timestamp() for moment in points["time"]],
-        "flagged": [bool(flag) for flag in points["flagged"]],
+    times = _column([moment for each in series for moment in each["time"]], "float64")
+    named = {
+        name: _column([text for each in series for text in _repeated(each[name], len(each["time"]))], "str") for name in ("kpi", "segment")
     }
-    for name in NUMBERS:
-        out[name] = [float(value) if math.isfinite(value) else None for value in points[name]]
-    return out
+    values = {name: _column([value for each in series for value in each[name]], "float64") for name in numbers}
+    return pd.DataFrame({**named, "time": pd.to_datetime(times, unit="s", utc=True).dt.as_unit("ns"), **values})
 
 
-def points_frame(data: Mapping[str, list[Any]]) -> pd.DataFrame:
-    """The points that `points_data` made lists of."""
+def _repeated(names: str | list[str], count: int) -> list[str]:
+    return [names] * count if isinstance(names, str) else names
+
+
+def _column(values: list[Any], dtype: str) -> pd.Series:
     import pandas as pd  # noqa: PLC0415
 
-    return pd.DataFrame(
-        {
-            "kpi": pd.Series(data["kpi"], dtype="str"),
-            "segment": pd.Series(data["segment"], dtype="str"),
-            "time": pd.to_datetime(pd.Series(data["time"], dtype="float64"), unit="s", utc=True).dt.as_unit("ns"),
-            **{name: pd.Series(data[name], dtype="float64") for name in NUMBERS},
-            "flagged": pd.Series(data["flagged"], dtype="bool"),
-        }
-    )[["kpi", "segment", "time", *NUMBERS, "flagged"]]
+    return pd.Series(values, dtype=dtype)
 
 
-def from_dict(data: Mapping[str, Any], points: pd.DataFrame) -> Report:
+def from_dict(data: Mapping[str, Any], points: pd.DataFrame, around: pd.DataFrame | None = None) -> Report:
     """The report whose `to_dict` is `data`. Raises UsageError for a later schema, KeyError, TypeError or ValueError for what is none."""
     if data["schema"] > SCHEMA:
         raise UsageError(f"the report is of schema {data['schema']}, this version reads up to {SCHEMA}; use a newer anomaly")
@@ -105,6 +150,7 @@ def from_dict(data: Mapping[str, Any], points: pd.DataFrame) -> Report:
         made=data["made"],
         left_out=tuple(LeftOut(_window(each), each["reason"]) for each in data.get("left_out", ())),
         confounders=tuple(_named(each) for each in data.get("confounders", ())),
+        around=around,
     )
 
 

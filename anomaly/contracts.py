@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """How a KPI was asked for (placeholders resolved) and what is worth knowing about the answer."""
+    """How a KPI was asked for (placeholders resolved), where people see that (`link`), and what is worth knowing about the answer."""
 
     query: str
     denominator: str | None = None
     notes: tuple[str, ...] = ()
+    link: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -389,7 +389,8 @@ class Finding:
     with 95 %. `detectable_effect` (absolute: in the KPI's unit) would have been found in four of five releases. `total` marks
     the finding about all segments of a KPI together; the `contribution` of each of them and the total's `mix_effect` add up to
     the total's `effect_absolute`. `exposure` says of a level that moved after a staged release whether it did so with the share of
-    users. `evidence` holds the numbers behind the verdict, in the order of the argument.
+    users. `link` shows `query` in its source, empty if nothing does. `evidence`
+    holds the numbers behind the verdict, in the order of the argument.
     """
 
     kpi: str
@@ -429,6 +430,7 @@ class Finding:
     no_data: NoData = NoData.INCONCLUSIVE
     query: str = ""
     denominator: str | None = None
+    link: str = ""
     notes: tuple[str, ...] = ()
     evidence: Mapping[str, str | float] = field(default_factory=dict)
 
@@ -475,8 +477,9 @@ class Report:
     """The answer for a release, with everything that led to it.
 
     `points` is a long frame of the post-release steps: kpi, segment, time, observed, expected, lower, upper (pointwise
-    99 % band), z, flagged. `findings` become `Findings`, whatever tuple is given. `final` says that the watch is over. `made`
-    says how: version, checklist digest, settings. `verifiable` is the smallest share of false alarms that the history can verify by
+    99 % band), z, flagged; `around` one of the steps beside them that were not judged, shortly before the release and during it: kpi,
+    segment, time, observed. `findings` become `Findings`, whatever tuple is given. `final` says that the watch is over. `made` says
+    how: version, checklist digest, settings. `verifiable` is the smallest share of false alarms that the history can verify by
     itself: one in as many watches as fit into it and one more; a smaller one rests on the law of quiet series in general. `left_out`
     are the spans that neither taught nor were judged, `confounders` other releases that may be behind a change.
     """
@@ -494,6 +497,7 @@ class Report:
     made: Mapping[str, str] = field(default_factory=dict)
     left_out: tuple[LeftOut, ...] = ()
     confounders: tuple[Release, ...] = ()
+    around: pd.DataFrame | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "findings", Findings(self.findings))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 import pandas as pd
 
-from anomaly.baseline.occasions import occasions
+from anomaly.baseline.occasions import left_out_within, occasions
 from anomaly.baseline.relevance import relevant
 from anomaly.baseline.seasonal import SeasonalBaseline
 from anomaly.contracts import Collected
@@ -37,7 +37,7 @@ from anomaly.model import (
     Window,
     control_problem,
 )
-from anomaly.panel import assemble, grid, prepare, times, with_totals
+from anomaly.panel import assemble, block, grid, prepare, times, with_totals
 from anomaly.plan import Plan, ended, plan, plateaus
 from anomaly.redaction import Redactor
 from anomaly.rollout import by_stages, cut_short
@@ -52,6 +52,7 @@ Progress = Callable[[int, int], None]  # how many of how many queries are answer
 W = TypeVar("W", bound=StrEnum)
 log = logging.getLogger(__name__)
 USAGE, TOTAL = "usage of ", "total of "
+STEPS_BEFORE = 72  # that a report shows of the time before a release
 POINTS = ("kpi", "segment", "time", "observed", "expected", "lower", "upper", "z", "flagged")
 
 
@@ -198,8 +199,23 @@ def judge(
         release=release, verdict=verdict(findings, final=spans.final), final=spans.final, findings=findings, points=points,
         baseline=spans.baseline, observation=spans.observation, step=step,
         false_alarms=settings.false_alarms, verifiable=verifiable, made=dict(made),
-        left_out=tuple(each for each in settings.calendar.leave_out if each.window.overlaps(spans.span)),
+        left_out=left_out_within(settings.calendar, spans.span), around=beside(panel, observation, spans, step),
     )  # fmt: skip
+
+
+def beside(panel: pd.DataFrame, observation: pd.DataFrame, spans: Plan, step: timedelta) -> pd.DataFrame:
+    """The steps that were not judged in long form, series after series: the last ones before the release, and those during it."""
+    shown = panel[panel.index >= spans.baseline.end - STEPS_BEFORE * step]
+    series = block(shown.loc[~shown.index.isin(observation.index)])
+    index = pd.DatetimeIndex(shown.index[~shown.index.isin(observation.index)])
+    return pd.DataFrame(
+        {
+            "kpi": np.repeat(np.array([kpi for kpi, _ in series.keys], dtype=object), len(index)),
+            "segment": np.repeat(np.array([segment for _, segment in series.keys], dtype=object), len(index)),
+            "time": index[np.tile(np.arange(len(index)), len(series.keys))],
+            "observed": series.value.ravel(),
+        }
+    )
 
 
 def judged_panel(panel: pd.DataFrame, kpis: Sequence[Kpi], step: timedelta) -> pd.DataFrame:
@@ -266,7 +282,8 @@ def _told(
     about = collected.provenance.get(asked)
     if about is None:
         return findings
-    return [replace(each, query=about.query, denominator=about.denominator, notes=(*about.notes, *each.notes)) for each in findings]
+    asked_for = {"query": about.query, "denominator": about.denominator, "link": about.link}
+    return [replace(each, **asked_for, notes=(*about.notes, *each.notes)) for each in findings]
 
 
 def chosen(kpis: Sequence[Kpi], only: Sequence[str]) -> tuple[Kpi, ...]:

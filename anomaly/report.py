@@ -411,6 +411,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "no_data": str(finding.no_data),
         "query": finding.query,
         "denominator": finding.denominator,
+        "link": finding.link,
     }
 
 
@@ -495,6 +496,7 @@ COLUMNS: dict[str, Any] = {
     "no_data": TEXT,
     "query": TEXT,
     "denominator": TEXT,
+    "link": TEXT,
 }
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
 
-from anomaly.model import Calendar
+from anomaly.model import Calendar, LeftOut, Window
 
 
 def occasions(index: pd.DatetimeIndex, step: timedelta, calendar: Calendar) -> np.ndarray:
@@ -21,3 +22,13 @@ def occasions(index: pd.DatetimeIndex, step: timedelta, calendar: Calendar) -> n
     for span in calendar.leave_out:
         out[(index < pd.Timestamp(span.window.end)) & (index > pd.Timestamp(span.window.start - step))] = span.reason or "left out"
     return out
+
+
+def left_out_within(calendar: Calendar, span: Window) -> tuple[LeftOut, ...]:
+    """The spans to leave out and the special days that have a moment in common with `span`."""
+    zone = ZoneInfo(calendar.timezone)
+    days = [
+        LeftOut(Window(*(datetime.combine(each, time(), zone) for each in (day.date, day.date + timedelta(days=1)))), day.name)
+        for day in calendar.special_days
+    ]
+    return tuple(each for each in (*calendar.leave_out, *days) if each.window.overlaps(span))

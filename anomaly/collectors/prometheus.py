@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import ClassVar
+from urllib.parse import urlencode
 
 import numpy as np
 import pandas as pd
@@ -47,6 +48,7 @@ POINTS = 10_000  # of a series in one request; Prometheus refuses more than 11,0
 POINTS_OF_MANY = 1_000  # of each series where a query returns one per segment
 GRACE_S = 1.0  # for a thread to report that its time is over
 SHORT_HISTORY = 0.02  # share of the window that may be missing at its start without a note
+LINKED_RANGE = "2d"  # before the end of the rows, of the graph that a report links to
 SECOND, DAY = timedelta(seconds=1), timedelta(days=1)
 
 Columns = Mapping[tuple[str, str, str], FloatArray]
@@ -132,6 +134,7 @@ class PrometheusCollector:
         )
         outside = Outside(monotonic=monotonic, now=now, sleep=sleep, chance=chance)
         self._shown, self._budget, self._monotonic = access.shown, budget, monotonic
+        self._page = "" if any(secret in access.url for secret in access.secrets) else access.url
         self._concurrency, self._max_series = concurrency, max_series
         self._api = Api(access, timeout_s=timeout.total_seconds(), max_bytes=max_bytes, connections=concurrency, outside=outside)
 
@@ -200,7 +203,17 @@ class PrometheusCollector:
         notes = [*value.notes, *([] if below is None else (f"denominator: {note}" for note in below.notes)), *_history(columns, task)]
         rows = max((int(np.count_nonzero(~np.isnan(values))) for values in columns.values()), default=0)
         LOG.info("%s: %s: %d columns, up to %d of %d steps", self._shown, kpi.name, len(columns), rows, len(task.index))
-        return _Part(columns, Provenance(value.query, None if below is None else below.query, tuple(dict.fromkeys(notes))))
+        under = None if below is None else below.query
+        return _Part(columns, Provenance(value.query, under, tuple(dict.fromkeys(notes)), self._link((value.query, under), task)))
+
+    def _link(self, queries: Sequence[str | None], task: _Task) -> str:
+        """Where the server shows its own graphs of the queries over the last part of the rows."""
+        if not self._page:
+            return ""
+        end: datetime = task.index[-1].to_pydatetime() + task.step
+        about = {"tab": "0", "range_input": LINKED_RANGE, "end_input": f"{end:%Y-%m-%d %H:%M:%S}"}
+        asked = [{"expr": query, **about} for query in queries if query is not None]
+        return f"{self._page}/graph?{urlencode({f'g{i}.{name}': value for i, each in enumerate(asked) for name, value in each.items()})}"
 
     def _side(self, kpi: Kpi, written: str, task: _Task) -> _Side:
         if not written.strip():
