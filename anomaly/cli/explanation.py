@@ -6,10 +6,9 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from anomaly import meaning, wording
 from anomaly import report as say
-from anomaly import wording
-from anomaly.cli import meaning
-from anomaly.model import Direction, Finding, Report, Window
+from anomaly.model import Finding, Report, Window
 from anomaly.panel import segment_text
 from anomaly.times import duration_text
 
@@ -22,7 +21,6 @@ LONGEST_NAME = 60  # characters of what a number is called
 LONGEST_TEXT = 2000  # characters of a query or a reason
 MOST_ROWS = 24
 NUMBER_WIDTH = 11
-BAD_MOVES = {Direction.UP: "up is bad", Direction.DOWN: "down is bad", Direction.EITHER: "any move is bad"}
 
 
 def explanation(finding: Finding, report: Report) -> str:
@@ -57,7 +55,7 @@ def _happened(finding: Finding, report: Report) -> Iterator[tuple[str, str]]:
     if finding.control_for:
         yield "control for", ", ".join(finding.control_for)
     else:
-        yield "matters if", _matters(finding)
+        yield "matters if", meaning.matters(finding)
     yield "next", meaning.advice(finding, report)
     for note in finding.notes:
         yield "note", note
@@ -93,15 +91,6 @@ def _evidence(finding: Finding) -> Iterator[str]:
         questions += text.endswith("sigma")
     if questions:
         yield from _wrapped("sigma: how far out the answer is among those at the placebo releases. The p-value weighs them all", INDENT)
-
-
-def _matters(finding: Finding) -> str:
-    beyond = [
-        f"{wording.percent(finding.tolerance)} of what is expected" if finding.tolerance else "",
-        wording.quantity(finding.floor, finding.unit) if finding.floor else "",
-    ]
-    limits = " and ".join(part for part in beyond if part)
-    return BAD_MOVES[finding.direction] + (f", beyond {limits}" if limits else ", however small")
 
 
 def _span(window: Window) -> str:

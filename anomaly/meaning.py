@@ -7,7 +7,7 @@ from datetime import datetime
 
 from anomaly import report as say
 from anomaly import wording
-from anomaly.model import ChangeKind, Finding, NoData, Report, Verdict
+from anomaly.model import ChangeKind, Direction, Finding, NoData, Report, Verdict
 
 QUESTION = re.compile(r"(.+) over (\d+) steps?")
 QUESTIONS = {
@@ -41,6 +41,7 @@ SCALES = {
     "logarithm": "values are compared as ratios, for they scatter more the higher they are",
     "square root": "values are compared by their roots, for counts scatter with the root of their height",
 }
+BAD_MOVES = {Direction.UP: "up is bad", Direction.DOWN: "down is bad", Direction.EITHER: "any move is bad"}
 FORGETS, DRIFTS = 0.1, 0.9  # memories
 CHANGES = {
     ChangeKind.SPREAD: "Its steps scatter otherwise than they used to",
@@ -191,3 +192,13 @@ def seen(finding: Finding) -> str:
     if not size:
         return ""
     return f"a change of {size} is found in four of five such releases; a smaller one can be there unseen"
+
+
+def matters(finding: Finding) -> str:
+    """Which move of it counts: its bad direction, tolerance and floor."""
+    beyond = [
+        f"{wording.percent(finding.tolerance)} of what is expected" if finding.tolerance else "",
+        wording.quantity(finding.floor, finding.unit) if finding.floor else "",
+    ]
+    limits = " and ".join(part for part in beyond if part)
+    return BAD_MOVES[finding.direction] + (f", beyond {limits}" if limits else ", however small")
