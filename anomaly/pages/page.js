@@ -1,0 +1,85 @@
+"use strict";
+// What the pages share: the theme, and the zone in which times are shown. What was chosen is remembered where the browser allows it.
+
+const page = (() => {
+  const root = document.documentElement;
+  const listeners = [];
+  const state = { zone: "UTC" };
+
+  const recall = (name) => {
+    try { return localStorage.getItem(`anomaly ${name}`); } catch { return null; }
+  };
+  const remember = (name, value) => {
+    try { localStorage.setItem(`anomaly ${name}`, value); } catch { /* a page from disk may not */ }
+  };
+  const changed = (what) => listeners.forEach((listener) => listener(what));
+
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  let theme = recall("theme");
+  const showTheme = () => {
+    root.dataset.theme = theme ?? (dark.matches ? "dark" : "light");
+    changed("theme");
+  };
+  const probe = document.getElementById("said");
+  const colour = (name) => { // as a canvas takes it, resolved for the theme
+    probe.style.color = `var(--${name})`;
+    return getComputedStyle(probe).color;
+  };
+  dark.addEventListener("change", showTheme);
+  document.getElementById("theme").addEventListener("click", () => {
+    theme = root.dataset.theme === "dark" ? "light" : "dark";
+    remember("theme", theme);
+    showTheme();
+  });
+
+  const formats = {};
+  const stamp = (seconds) => {
+    formats[state.zone] ??= new Intl.DateTimeFormat("sv-SE", {
+      timeZone: state.zone === "UTC" ? "UTC" : undefined, hourCycle: "h23",
+      year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit",
+    });
+    return formats[state.zone].format(new Date(seconds * 1000)).replace(",", "");
+  };
+  const clock = (seconds, from) => {
+    const text = stamp(seconds);
+    return stamp(from).slice(0, 10) === text.slice(0, 10) ? text.slice(11) : text;
+  };
+  const number = (value) => {
+    if (value === null || value === undefined) return "–";
+    const size = Math.abs(value);
+    if (size !== 0 && (size < 1e-4 || size >= 1e9)) return value.toExponential(2);
+    if (size >= 999.5) return Math.round(value).toLocaleString("en-US");
+    return String(Number(value.toPrecision(3)));
+  };
+
+  const from = Date.parse(document.body.querySelector("time")?.dateTime ?? "") / 1000;
+  const showTimes = () => {
+    for (const element of document.querySelectorAll("time")) {
+      const seconds = Date.parse(element.dateTime) / 1000;
+      element.textContent = element.dataset.style === "full" ? stamp(seconds) : clock(seconds, state.released ?? from);
+    }
+    for (const word of document.querySelectorAll(".zone")) word.textContent = state.zone === "UTC" ? "UTC" : "local time";
+  };
+  const zoneButtons = [...document.querySelectorAll("[data-zone]")];
+  const showZone = (zone) => {
+    state.zone = zone;
+    zoneButtons.forEach((button) => button.setAttribute("aria-pressed", String(button.dataset.zone === zone)));
+    showTimes();
+    changed("zone");
+  };
+  zoneButtons.forEach((button) => button.addEventListener("click", () => {
+    remember("zone", button.dataset.zone);
+    showZone(button.dataset.zone);
+  }));
+
+  return {
+    state, stamp, clock, number,
+    onChange: (listener) => listeners.push(listener),
+    colour,
+    say: (text) => { probe.textContent = text; },
+    start: () => {
+      showTheme();
+      if (recall("zone") === "local") showZone("local");
+    },
+  };
+})();
