@@ -2,6 +2,7 @@
 
     report = anomaly.check(series, released_at=…)                 # a pandas Series or DataFrame
     report = anomaly.check_release(checklist, release)            # what `anomaly check` does
+    report = anomaly.load("report.html")                         # one that was kept, by its file or id
     result = anomaly.backtest(series, watch=…)                    # what the past says of the settings
     result = anomaly.parity(staging, production)                  # whether the one can stand for the other
     baseline = anomaly.fit(anomaly.collect(checklist, window))    # each step alone
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from anomaly.exploring import FittedBaseline, Replay, collect, fit
     from anomaly.likeness.result import Parity
     from anomaly.likeness.run import Environment, parity, parity_checklist
+    from anomaly.loading import load
     from anomaly.model import Direction, Finding, Findings, Kpi, NoData, Release, ReleaseVerdict, Report, Verdict, Window, Windows
     from anomaly.pipeline import check, check_release
 
@@ -70,6 +72,7 @@ __all__ = [
     "check_release",
     "collect",
     "fit",
+    "load",
     "load_checklist",
     "parity",
     "parity_checklist",
@@ -83,6 +86,7 @@ HOMES = {
     "exploring": ("FittedBaseline", "Replay", "collect", "fit"),
     "likeness.result": ("Parity",),
     "likeness.run": ("Environment", "parity", "parity_checklist"),
+    "loading": ("load",),
     "model": ("Direction", "Finding", "Findings", "Kpi", "NoData", "Release", "ReleaseVerdict", "Report", "Verdict", "Window", "Windows"),
     "pipeline": ("check", "check_release"),
 }

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import re
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from anomaly.contracts import Receipt
 from anomaly.errors import UsageError
 from anomaly.model import (
     ChangeKind,
@@ -34,6 +38,8 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 1 << 28  # what a kept report may unpack to
 NUMBERS = ("observed", "expected", "lower", "upper", "z")
+SUFFIXES = (".html", ".htm", ".json")
+IN_A_PAGE = re.compile(r'<script type="application/json" id="data">(.*?)</script>', re.DOTALL)
 T = TypeVar("T")
 
 
@@ -52,6 +58,32 @@ def unpack(packed: bytes) -> Report:
         return report_of(json.loads(text))
     except (zlib.error, ValueError, KeyError, TypeError, IndexError) as error:
         raise UsageError(f"this is no report that was kept: {type(error).__name__}") from error
+
+
+def is_file(name: str | os.PathLike[str]) -> bool:
+    """Whether a name is that of a file with a report, and not an id."""
+    return Path(name).suffix.lower() in SUFFIXES
+
+
+def read(path: Path) -> tuple[Report, tuple[Receipt, ...]]:
+    """The report in a page or a JSON file, and what became of its messages. Raises UsageError."""
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise UsageError(f"{path} is too large for a report")
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} can't be read: {getattr(error, 'strerror', None) or 'it is no text'}") from None
+    found = IN_A_PAGE.search(text)
+    try:
+        data = json.loads(found[1] if found else text)
+        whole = data if "report" in data else {"report": data, "series": []}
+        return report_of(whole), tuple(_receipt(each) for each in whole["report"].get("deliveries", ()))
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+        raise UsageError(f"{path} holds no report; name a page of --report, or the JSON of a report") from None
+
+
+def _receipt(data: Mapping[str, Any]) -> Receipt:
+    return Receipt(data["sink"], delivered=data["delivered"], detail=data["detail"], attempts=data["attempts"])
 
 
 def data_of(report: Report) -> dict[str, Any]:

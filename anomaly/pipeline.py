@@ -282,8 +282,10 @@ def _told(
     about = collected.provenance.get(asked)
     if about is None:
         return findings
-    asked_for = {"query": about.query, "denominator": about.denominator, "link": about.link}
-    return [replace(each, **asked_for, notes=(*about.notes, *each.notes)) for each in findings]
+    return [
+        replace(each, query=about.query, denominator=about.denominator, link=about.link, notes=(*about.notes, *each.notes))
+        for each in findings
+    ]
 
 
 def chosen(kpis: Sequence[Kpi], only: Sequence[str]) -> tuple[Kpi, ...]:

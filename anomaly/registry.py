@@ -56,6 +56,7 @@ SINKS = Kind(
     group="anomaly.sinks",
     built_in={
         "console": "anomaly.sinks.console:ConsoleSink",
+        "html": "anomaly.sinks.html:HtmlSink",
         "json": "anomaly.sinks.json_file:JsonSink",
         "jsonl": "anomaly.sinks.jsonl:JsonlSink",
         "github": "anomaly.sinks.github:GithubSink",

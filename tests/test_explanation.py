@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from anomaly import wording
-from anomaly import meaning
+from anomaly import meaning, wording
 from anomaly.cli.explanation import explanation
 from anomaly.model import ChangeKind, Finding, Report, Verdict
 from anomaly.scoring.questions import Family

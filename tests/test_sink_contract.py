@@ -29,6 +29,7 @@ SECRET = "c4nary-s3cret"
 SETTINGS: dict[str, Callable[[str], dict[str, Any]]] = {
     "console": lambda _origin: {},
     "github": lambda origin: {"api": origin, "token": SECRET, "repository": "acme/shop", "sha": "a" * 40, "what": ["status"]},
+    "html": lambda _origin: {"path": "report-{version}.html"},
     "json": lambda _origin: {"path": "report.json"},
     "jsonl": lambda _origin: {"path": "reports.jsonl"},
     "junit": lambda _origin: {"path": "report.xml"},

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from anomaly.checklist import Checklist
-from anomaly.cli.forms import Forms, Markdown, Pictures, Points
+from anomaly.cli.forms import Forms, Markdown, Pictures, Points, written
 from anomaly.cli.judging import Case, gather, known_kpis
 from anomaly.cli.options import (
     ChecklistPath,
@@ -21,6 +21,7 @@ from anomaly.cli.options import (
     NextRelease,
     Output,
     ReleasedAt,
+    ReportTo,
     Stages,
     Until,
     Verbose,
@@ -49,6 +50,7 @@ def check(
     until: Until = None,
     output: Annotated[Output, typer.Option(help="json is for machines, and quiet on stderr.")] = Output.TABLE,
     only: Annotated[list[str] | None, typer.Option(metavar="KPI", help="Judge this KPI alone; may be repeated.")] = None,
+    report: ReportTo = None,
     save: Annotated[Path | None, typer.Option(metavar="FILE", help="Keep the collected data, to judge them again with --from.")] = None,
     kept: From = None,
     pictures: Pictures = None,
@@ -69,15 +71,17 @@ def check(
     sinks = [] if kept else _sinks(asked)
     case = gather(asked, Words(released_at, finished_at, release, until, stage or (), next_release), session, only=only or (), kept=kept)
     unsaved = None if save is None else _save(case, save)
-    report = case.judge()
-    session.known = _exit_code(report, ())
+    judged = case.judge()
+    session.known = _exit_code(judged, ())
     receipts: Sequence[Receipt] = ()
     try:
-        show(report, output, session)
+        show(judged, output, session)
     finally:  # that nobody reads the answer here is no reason to tell nobody
-        receipts = _deliver(report, sinks, session)
-    session.known = _exit_code(report, receipts)
-    forms.write(report)
+        receipts = _deliver(judged, sinks, session)
+        is_written = written(report, judged, _key(judged), receipts) & forms.write(judged)
+    session.known = _exit_code(judged, receipts)
+    if not is_written and session.known is ExitCode.PASS:
+        session.known = ExitCode.NOT_TOLD
     if unsaved:
         raise unsaved
     return session.known
@@ -114,14 +118,19 @@ def show(report: Report, output: Output, session: Session) -> None:
 
 def _deliver(report: Report, sinks: Sequence[tuple[str, Sink]], session: Session) -> tuple[Receipt, ...]:
     from anomaly.delivery import Post, deliver
-    from anomaly.history.records import release_id
     from anomaly.report import receipt_line
 
-    message = Message(release_id(report.release), report, Action.of(report))
+    message = Message(_key(report), report, Action.of(report))
     receipts = deliver([Post(name, sink, message) for name, sink in sinks], redact=session.redactor.text)
     for receipt in receipts:
         (log.info if receipt.delivered else log.error)("sink %s", receipt_line(receipt))
     return receipts
+
+
+def _key(report: Report) -> str:
+    from anomaly.history.records import release_id
+
+    return release_id(report.release)
 
 
 def _exit_code(report: Report, receipts: Sequence[Receipt]) -> ExitCode:

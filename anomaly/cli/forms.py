@@ -1,4 +1,7 @@
-"""The other forms of a report: pictures, Markdown and its points, as files beside the answer on the terminal."""
+"""The other forms of a report, as files beside the answer on the terminal: a page, pictures, Markdown, points.
+
+That one can't be written hides no answer: it is said, and a pass ends with 5.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from anomaly.cli.session import log
 from anomaly.errors import SinkError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    from anomaly.contracts import Receipt
     from anomaly.model import Report
 
 Pictures = Annotated[
@@ -47,18 +52,22 @@ class Forms:
                 option = "--pictures" if extra == "plot" else f"--points {self.points}"
                 raise UsageError(f"{option} needs {module}: pip install 'release-anomaly[{extra}]'")
 
-    def write(self, report: Report) -> None:
-        """Write all that was asked for, each file as a whole or not at all. Raises UsageError for one that can't be written."""
+    def write(self, report: Report) -> bool:
+        """Write all that was asked for, each file as a whole or not at all; whether all are there."""
         from anomaly.sinks.files import replace_file
 
+        complete = True
         for path, content in self._files(report):
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 replace_file(path, content)
             except OSError as error:
-                raise UsageError(f"{path}: can't be written: {error.strerror or error}") from error
+                log.error("%s: can't be written: %s", path, error.strerror or error)
+                complete = False
             except SinkError as error:
-                raise UsageError(str(error)) from error
+                log.error("%s", error)
+                complete = False
+        return complete
 
     def _files(self, report: Report) -> Iterator[tuple[Path, bytes | str]]:
         if self.points is not None:
@@ -76,3 +85,17 @@ class Forms:
 
             for name, png in pictures(report):
                 yield self.pictures / name, png
+
+
+def written(path: Path | None, report: Report, key: str, deliveries: Sequence[Receipt] = ()) -> bool:
+    """Write the HTML page, if one is wanted; whether it is there."""
+    if path is None:
+        return True
+    from anomaly.sinks.html import write
+
+    try:
+        log.info("report written to %s", write(path, report, key, deliveries))
+    except SinkError as error:
+        log.error("report not written: %s", error)
+        return False
+    return True

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from anomaly.cli.check import show as show_report
-from anomaly.cli.forms import Forms, Markdown, Pictures, Points
-from anomaly.cli.options import Environment, OfChecklist, Output, StoreAt
+from anomaly.cli.forms import Forms, Markdown, Pictures, Points, written
+from anomaly.cli.options import Environment, OfChecklist, Output, ReportTo, StoreAt
 from anomaly.cli.session import ExitCode, Session
 from anomaly.cli.storing import history as opened_history
 from anomaly.cli.storing import named
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from anomaly.history.records import Found, Look, Tracked
     from anomaly.history.store import Store
 
-Id = Annotated[str, typer.Argument(metavar="ID", help="Of a release, look or finding, or how it begins.")]
 MOST = 50  # releases that are listed
 
 
@@ -58,33 +58,40 @@ def history(
 
 def show(
     context: typer.Context,
-    name: Id,
+    name: Annotated[str, typer.Argument(metavar="ID|FILE", help="Of a release, look or finding, or how it begins; or a page or JSON.")],
     *,
     environment: Environment = None,
     checklist: OfChecklist = None,
     store: StoreAt = None,
     output: Annotated[Output, typer.Option(help="json is for machines.")] = Output.TABLE,
+    report: ReportTo = None,
     pictures: Pictures = None,
     markdown: Markdown = None,
     points: Points = None,
 ) -> ExitCode:
-    """Show a kept report again: that of a look, or the last one of a release or finding."""
+    """Show a kept report again: that of a look, the last one of a release or finding, or that in a file."""
     session: Session = context.obj
     forms = Forms(pictures, markdown, points)
-    with opened_history(store, named(checklist, environment, session), session) as kept:
-        found = kept.find(name)
-        look = _look_of(kept, found)
-        report = kept.report(look)
-    from anomaly.history.records import Found, finding_id
+    from anomaly import archive
+    from anomaly.history.records import Found, finding_id, release_id, told_of
 
-    forms.write(report)
+    found = None
+    if archive.is_file(name):
+        kept_report, told = archive.read(Path(name))
+    else:
+        with opened_history(store, named(checklist, environment, session), session) as kept:
+            found = kept.find(name)
+            kept_report = kept.report(kept.look_of(found))
+            told = told_of(kept.messages(_release_of(kept, found).id))
+    is_written = written(report, kept_report, release_id(kept_report.release), told) & forms.write(kept_report)
     if isinstance(found, Found) and output is Output.TABLE:
         from anomaly.cli.explanation import explanation
 
-        session.show("\n\n".join(explanation(each, report) for each in report.findings if finding_id(report.release, each) == found.id))
-        return ExitCode.PASS
-    show_report(report, output, session)
-    return ExitCode.PASS
+        about = (each for each in kept_report.findings if finding_id(kept_report.release, each) == found.id)
+        session.show("\n\n".join(explanation(each, kept_report) for each in about))
+    else:
+        show_report(kept_report, output, session)
+    return ExitCode.PASS if is_written else ExitCode.NOT_TOLD
 
 
 def ack(
@@ -146,19 +153,6 @@ def _release_of(kept: Store, found: Tracked | Look | Found) -> Tracked:
     if isinstance(found, Tracked):
         return found
     return next(each for each in kept.releases() if each.id == found.release_id)
-
-
-def _look_of(kept: Store, found: Tracked | Look | Found) -> str:
-    from anomaly.history.records import Found, Look
-
-    if isinstance(found, Look):
-        return found.id
-    if isinstance(found, Found):
-        return found.look_id
-    looks = kept.looks(found.id)
-    if not looks:
-        raise UsageError(f"release {found.id[:8]} was not judged yet")
-    return looks[-1].id
 
 
 def _called(found: Tracked | Found) -> str:

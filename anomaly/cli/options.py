@@ -43,6 +43,10 @@ Until = Annotated[str | None, typer.Option(metavar="T", help="End the watch here
 From = Annotated[Path | None, typer.Option("--from", metavar="FILE", help="Judge the data that --save kept; no source is asked.")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say more on stderr; with a traceback if anomaly fails.")]
 Logs = Annotated[LogFormat, typer.Option("--log-format", callback=_log_format, is_eager=True, help="How log lines on stderr are written.")]
+ReportTo = Annotated[
+    Path | None,
+    typer.Option("--report", metavar="FILE", help="Write the report as one HTML page; {version}, {id} in the name stand for the release."),
+]
 StoreAt = Annotated[
     str | None,
     typer.Option(

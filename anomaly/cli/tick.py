@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from anomaly.checklist import Checklist
-from anomaly.cli.options import ChecklistPath, Environment, Logs, Output, StoreAt, Verbose
+from anomaly.cli.forms import written
+from anomaly.cli.options import ChecklistPath, Environment, Logs, Output, ReportTo, StoreAt, Verbose
 from anomaly.cli.release import opened
 from anomaly.cli.session import ExitCode, LogFormat, Session, log
 from anomaly.cli.storing import history_or_none
@@ -35,6 +36,7 @@ def tick(
         str | None, typer.Option(metavar="URL", help="Ask this URL at the end, for a dead-man's switch. Default: that of the checklist.")
     ] = None,
     output: Annotated[Output, typer.Option(help="json is for machines, and quiet on stderr.")] = Output.TABLE,
+    report: ReportTo = None,
     _verbose: Verbose = False,
     _log_format: Logs = LogFormat.TEXT,
 ) -> ExitCode:
@@ -46,6 +48,7 @@ def tick(
     session.quiet = output is Output.JSON
     asked = opened(checklist, environment, session)
     from anomaly import registry
+    from anomaly.history.records import told_of
     from anomaly.tick import Ticked
     from anomaly.tick import tick as step
     from anomaly.watch import receivers
@@ -71,7 +74,10 @@ def tick(
         except StoreBusy as error:
             log.info("%s", error)
             done = Ticked(busy=True)
+        pages = [written(report, each.report, each.tracked.id, told_of(kept.messages(each.tracked.id))) for each in done.looked]
     session.known = _exit_code(done, saved=saved)
+    if session.known is ExitCode.PASS and not all(pages):
+        session.known = ExitCode.NOT_TOLD
     for problem in done.problems:
         log.error("%s", plain(session.redactor.text(problem), LONGEST_PROBLEM))
     for receipt in done.receipts:

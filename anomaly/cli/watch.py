@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 import typer
 
 from anomaly.cli.check import show
-from anomaly.cli.forms import Forms, Markdown, Pictures, Points
-from anomaly.cli.options import ChecklistPath, Environment, FinishedAt, Logs, Output, Stages, StoreAt, Verbose, Version
+from anomaly.cli.forms import Forms, Markdown, Pictures, Points, written
+from anomaly.cli.options import ChecklistPath, Environment, FinishedAt, Logs, Output, ReportTo, Stages, StoreAt, Verbose, Version
 from anomaly.cli.release import Words, opened, release_of, right_now
 from anomaly.cli.session import ExitCode, LogFormat, Session, log
 from anomaly.cli.storing import history_or_none
@@ -32,6 +32,7 @@ def watch(
     environment: Environment = None,
     store: StoreAt = None,
     output: Annotated[Output, typer.Option(help="json is for machines, and quiet on stderr.")] = Output.TABLE,
+    report: ReportTo = None,
     pictures: Pictures = None,
     markdown: Markdown = None,
     points: Points = None,
@@ -48,6 +49,7 @@ def watch(
     forms = Forms(pictures, markdown, points)
     meant = release_of(asked, Words(released_at, finished_at, release, None, stage or ()), right_now())
     from anomaly.decision import exit_code
+    from anomaly.history.records import told_of
     from anomaly.report import receipt_line
     from anomaly.watch import next_look, receivers, stay
 
@@ -65,12 +67,13 @@ def watch(
                 for receipt in receipts:
                     (log.info if receipt.delivered else log.error)("sink %s", receipt_line(receipt))
                     not_told |= not receipt.delivered
+                not_told |= not written(report, last, tracked.id, told_of(kept.messages(tracked.id)))
                 screen.update(looked, next_look(asked, right_now()))
         finally:  # a signal ends it with what it knows
             screen.close()
             if last is not None:
                 show(last, output, session)
-                forms.write(last)
+                not_told |= not forms.write(last)
     if session.known is ExitCode.PASS and not_told:
         session.known = ExitCode.NOT_TOLD
     return session.known

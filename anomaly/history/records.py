@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
 from anomaly import wording
-from anomaly.contracts import Action
+from anomaly.contracts import Action, Receipt
 from anomaly.model import Finding, Release, ReleaseVerdict, Segment, Verdict
 
 ID_LENGTH = 32  # hexadecimal digits
@@ -105,6 +105,21 @@ class Ack:
     at: datetime
     incident: bool
     note: str = ""
+
+
+def told_of(messages: Sequence[Outgoing]) -> tuple[Receipt, ...]:
+    """What became of messages, as receipts; those that a later one replaced are left out."""
+    return tuple(
+        Receipt(each.sink, delivered=each.progress is Progress.SENT, detail=_told(each), attempts=max(1, each.attempts))
+        for each in messages
+        if each.progress is not Progress.SUPERSEDED
+    )
+
+
+def _told(message: Outgoing) -> str:
+    waits = ", will be tried again" if message.progress is Progress.PENDING else ""
+    said = f": {message.detail}" if message.detail else ""
+    return f"{wording.clock(message.at, None)} UTC {message.action} ({message.why}){waits}{said}"
 
 
 def release_id(release: Release) -> str:

@@ -20,7 +20,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemy
 from anomaly import archive
 from anomaly.contracts import Action
 from anomaly.errors import StoreBusy, StoreError, UsageError
-from anomaly.history.records import Ack, Found, Look, Outgoing, Progress, State, Tracked, finding_id, release_id
+from anomaly.history.records import SHORT, Ack, Found, Look, Outgoing, Progress, State, Tracked, finding_id, release_id
 from anomaly.history.tables import ACKS, FINDINGS, LEASES, LOOKS, MESSAGES, METADATA, MIGRATIONS, NEWEST, RELEASES, SCHEMA
 from anomaly.model import LeftOut, Release, ReleaseVerdict, Report, Verdict, Window
 from anomaly.redaction import Redactor, url_secrets
@@ -235,6 +235,15 @@ class Store:
                 if found.fails and incidents & {found.id, tracked.id} and began < min(before, found.at):
                     out.append(LeftOut(Window(began, min(before, found.at)), f"incident of {name}"))
         return _joined(out)
+
+    def look_of(self, found: Tracked | Look | Found) -> str:
+        """The id of the look that is meant: that one, or the last one at a release or finding. Raises UsageError."""
+        if not isinstance(found, Tracked):
+            return found.id if isinstance(found, Look) else found.look_id
+        looks = self.looks(found.id)
+        if not looks:
+            raise UsageError(f"release {found.id[:SHORT]} was not judged yet")
+        return looks[-1].id
 
     def feedback(self) -> tuple[int, int]:
         """Of how many alarms people said what they were, and how many of these were incidents."""

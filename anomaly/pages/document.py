@@ -23,13 +23,26 @@ def document(template: str, *, styles: Sequence[str], scripts: Sequence[str], da
     `data` stands in it as JSON, in an element that is not run.
     """
     style, script = ("\n".join(_file(name) for name in names) for names in (styles, scripts))
-    policy = f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; img-src data:; base-uri 'none'; form-action 'none'"
-    return _templates().get_template(template).render(
-        policy=policy,
-        style=Markup(style),  # noqa: S704  our own
-        script=Markup(script),  # noqa: S704  our own
-        data=Markup(embedded(data)),  # noqa: S704  made harmless
-        **context,
+    policy = "; ".join(
+        (
+            "default-src 'none'",
+            f"script-src '{_digest(script)}'",
+            f"style-src '{_digest(style)}'",
+            "img-src data:",
+            "base-uri 'none'",
+            "form-action 'none'",
+        )
+    )
+    return (
+        _templates()
+        .get_template(template)
+        .render(
+            policy=policy,
+            style=Markup(style),  # noqa: S704  our own
+            script=Markup(script),  # noqa: S704  our own
+            data=Markup(embedded(data)),  # noqa: S704  made harmless
+            **context,
+        )
     )
 
 

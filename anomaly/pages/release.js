@@ -77,7 +77,8 @@
     const gap = values.length > 1 ? Math.abs(values[1] - values[0]) : 0;
     const largest = Math.max(...values.map(Math.abs));
     if (!gap || largest >= 1e7 || (largest && largest < 1e-4)) return values.map((value) => (value ? value.toExponential(1) : "0"));
-    const decimals = Math.max(0, -Math.floor(Math.log10(gap) + 1e-9));
+    let decimals = Math.max(0, -Math.floor(Math.log10(gap) + 1e-9));
+    if (Math.abs(gap * 10 ** decimals - Math.round(gap * 10 ** decimals)) > 1e-6) decimals += 1;
     return values.map((value) => (value + 0).toLocaleString("en-US", { minimumFractionDigits: decimals, maximumFractionDigits: decimals }));
   };
 
@@ -178,7 +179,7 @@
     entry.plot = new uPlot({
       width: element.clientWidth,
       height: element.clientHeight,
-      padding: [6, 8, 0, 0],
+      padding: [6, 18, 0, 0],
       legend: { show: false },
       tzDate: (at) => (page.state.zone === "UTC" ? uPlot.tzDate(new Date(at * 1000), "Etc/UTC") : new Date(at * 1000)),
       cursor: {
@@ -300,6 +301,8 @@
     }
   });
   charts.forEach((chart) => { seen.observe(chart); sized.observe(chart); });
+
+  addEventListener("beforeprint", () => charts.forEach((chart) => { if (chart.clientWidth) draw(chart); }));
 
   page.onChange((what) => {
     if (what === "theme") readColours();

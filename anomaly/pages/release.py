@@ -104,6 +104,7 @@ def page(report: Report, *, deliveries: Sequence[Receipt] = ()) -> str:
     said = notice(Message("", report, Action.of(report)))
     moments = _moments(report)
     day = report.release.started_at.date()
+    lead, sentence = _led(say.headline(report).partition("  ")[2], cards)
     return document(
         "release.html",
         styles=STYLES,
@@ -114,7 +115,8 @@ def page(report: Report, *, deliveries: Sequence[Receipt] = ()) -> str:
         shape=RELEASE_SHAPES[report.verdict],
         tone=RELEASE_TONES[report.verdict],
         release=release_words(report.release),
-        sentence=timed(say.headline(report).partition("  ")[2], moments, day),
+        lead=lead,
+        sentence=timed(sentence, moments, day),
         todo=said.todo,
         asked=timed(say.judged_words(report), moments, day),
         counts=[*_counts(cards)],
@@ -126,6 +128,15 @@ def page(report: Report, *, deliveries: Sequence[Receipt] = ()) -> str:
         made=[*_made(report)],
         stage_names=[wording.percent(share) for _, share in report.release.stages],
     )
+
+
+def _led(sentence: str, cards: Sequence[Card]) -> tuple[str, str]:
+    """The KPI that the sentence begins with and how it moved, and the rest of the sentence."""
+    for card in cards[:1]:
+        lead = f"{card.label} {say.change_words(card.finding)}"
+        if sentence.startswith(lead):
+            return lead, sentence[len(lead) :].lstrip()
+    return "", sentence
 
 
 def timed(text: str, moments: Iterable[datetime], day: date | None) -> Markup:
@@ -184,7 +195,11 @@ def _cards(report: Report, series: Sequence[tuple[str, str]]) -> Iterator[Card]:
             label=say.title(finding) or "a KPI without a name",
             verdict=say.verdict_words(finding),
             shape=SHAPES[finding.verdict],
-            tone="bad" if finding.fails else "dry" if not finding.counts and finding.verdict is Verdict.REGRESSED else TONES[finding.verdict],
+            tone="bad"
+            if finding.fails
+            else "dry"
+            if not finding.counts and finding.verdict is Verdict.REGRESSED
+            else TONES[finding.verdict],
             size=_size(finding, effect),
             size_interval=f"[{interval}" if interval and finding.verdict not in UNJUDGED else "",
             line=timed(_line(finding, report.release), moments, day),
@@ -239,7 +254,15 @@ def _groups(cards: Sequence[Card]) -> Iterator[tuple[str, int]]:
 
 def _counts(cards: Sequence[Card]) -> Iterator[tuple[str, str, str, int]]:
     """How many findings have each verdict, the worst first: its tone, shape, word and number."""
-    for verdict in (Verdict.REGRESSED, Verdict.NO_DATA, Verdict.ERROR, Verdict.INCONCLUSIVE, Verdict.RECOVERED, Verdict.IMPROVED, Verdict.OK):
+    for verdict in (
+        Verdict.REGRESSED,
+        Verdict.NO_DATA,
+        Verdict.ERROR,
+        Verdict.INCONCLUSIVE,
+        Verdict.RECOVERED,
+        Verdict.IMPROVED,
+        Verdict.OK,
+    ):
         if count := sum(card.finding.verdict is verdict for card in cards):
             yield TONES[verdict], SHAPES[verdict], verdict.replace("_", " "), count
 
@@ -255,14 +278,18 @@ def _facts(finding: Finding, report: Report) -> Iterator[tuple[str, Markup]]:
     if began := meaning.since(finding, report):
         yield "since", timed(began, _of_finding(finding), day)
     if finding.p_value is not None:
-        yield "p-value", escape(wording.p_value(finding.p_value)) + (f", {wording.rarity(finding.p_value)} by chance" if finding.fails else "")
+        yield (
+            "p-value",
+            escape(wording.p_value(finding.p_value)) + (f": {wording.rarity(finding.p_value)} harmless releases" if finding.fails else ""),
+        )
     if finding.flagged is not None and finding.flagged.count:
         seen = finding.flagged
         words = f"{seen.count} of {finding.steps} steps outside the usual range, worst "
         yield "flagged", escape(words) + time_of(seen.worst, day) + f" ({seen.worst_z:+.1f} sigma)"
     if not finding.control_for:
         yield "matters if", escape(meaning.matters(finding))
-    if seen_words := say.detectable_words(finding):
+    seen_words = say.detectable_words(finding)
+    if seen_words and finding.verdict is Verdict.OK:
         yield "would see", escape(f"a change of {seen_words}, in four of five releases")
 
 
