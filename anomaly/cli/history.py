@@ -33,6 +33,9 @@ def history(
     checklist: OfChecklist = None,
     store: StoreAt = None,
     output: Annotated[Output, typer.Option(help="json is for machines.")] = Output.TABLE,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a page over all releases, with links to reports beside it.")
+    ] = None,
 ) -> ExitCode:
     """Releases and how they were judged; of one release its looks, findings, and who was told."""
     session: Session = context.obj
@@ -43,12 +46,20 @@ def history(
 
     with opened_history(store, asked, session) as kept:
         if release is not None:
+            if html is not None:
+                raise UsageError("--html is a page over all releases; leave out the release, or use: anomaly show ID --report FILE")
             story = _story(kept, _release_of(kept, kept.find(release)))
             session.show(json.dumps(story, indent=2) if output is Output.JSON else one(story))
             return ExitCode.PASS
-        stories = [_summary(kept, each) for each in kept.releases(service=wanted or None, environment=place or None)[::-1]]
+        releases = kept.releases(service=wanted or None, environment=place or None)[::-1]
+        stories = [_summary(kept, each) for each in releases]
         judged, incidents = kept.feedback()
-    feedback = {"judged": judged, "incidents": incidents}
+        feedback = {"judged": judged, "incidents": incidents}
+        if html is not None:
+            from anomaly.cli.history_page import write
+
+            about = " in ".join(part for part in (wanted, place) if part)
+            write(html, kept, releases, asked, {"releases": stories, "feedback": feedback}, about)
     if output is Output.JSON:
         session.show(json.dumps({"releases": stories, "feedback": feedback}, indent=2))
     else:

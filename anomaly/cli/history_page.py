@@ -1,0 +1,64 @@
+"""`anomaly history --html`: the history as a page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from anomaly.errors import UsageError
+
+if TYPE_CHECKING:
+    from anomaly.checklist import Checklist
+    from anomaly.history.records import Ack, Look, Tracked
+    from anomaly.history.store import Store
+    from anomaly.pages.history import Entry
+
+
+def write(path: Path, kept: Store, releases: Sequence[Tracked], checklist: Checklist | None, data: Mapping[str, Any], about: str) -> None:
+    """Write the page over `releases`, the newest first. Raises SinkError, UsageError for a path that no file can have."""
+    from anomaly.pages.history import page
+    from anomaly.sinks.files import replace_file
+
+    if not path.name:
+        raise UsageError(f"--html is {str(path)!r}; name a file, like history.html")
+    beside = sorted(each.name for each in path.resolve().parent.glob("*.html"))
+    entries = [_entry(kept, each, _link(each, beside, checklist)) for each in releases]
+    replace_file(path, page(entries, data["feedback"], data, about=about))
+
+
+def _entry(kept: Store, tracked: Tracked, link: str) -> Entry:
+    from anomaly.pages.history import Cell, Entry
+
+    looks: Sequence[Look] = kept.looks(tracked.id)
+    last = looks[-1] if looks else None
+    return Entry(
+        id=tracked.id,
+        release=tracked.release,
+        state=str(tracked.state),
+        verdict=last.verdict if last else None,
+        final=last.final if last else False,
+        headline=last.headline if last else "",
+        looks=len(looks),
+        said=_said(kept.acks(tracked.id)),
+        cells=[Cell(found.kpi, found.verdict, found.fails, found.effect) for found in kept.findings(tracked.id)],
+        link=link,
+    )
+
+
+def _said(acks: Sequence[Ack]) -> str:
+    from anomaly.wording import plain
+
+    words = [("an incident" if ack.incident else "a false alarm") + (f": {plain(ack.note, 200)}" if ack.note else "") for ack in acks]
+    return "; ".join(dict.fromkeys(words))
+
+
+def _link(tracked: Tracked, beside: Sequence[str], checklist: Checklist | None) -> str:
+    """The report of a release: a page beside the history whose name holds the release's id, else where the checklist says."""
+    from anomaly.history.records import SHORT
+    from anomaly.pages.release import web_link
+    from anomaly.watch import link
+
+    near = next((name for name in beside if tracked.id[:SHORT] in name), "")
+    return quote(near) if near else web_link(link(checklist, tracked)) if checklist is not None else ""

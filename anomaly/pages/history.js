@@ -1,0 +1,2 @@
+page.start();
+document.documentElement.dataset.ready = "";
