@@ -135,10 +135,8 @@ class FittedBaseline:
         deviations) and `flagged` (outside of the 99 % band) are known. A ratio's band is as wide as its denominator makes it; of a
         window, as the usual denominator does. Unlike the points of a report this knows nothing of the last steps before.
         """
-        base, panel = self.learned, self._panel(over, denominators)
+        base, panel = self.learned, self._panel("predict", over, denominators)
         index, later = pd.DatetimeIndex(panel.index), block(panel)
-        if later.keys != base.keys:
-            raise UsageError(f"predict is given series {_listed(later.keys)}, the baseline knows {_listed(base.keys)}")
         with np.errstate(all="ignore"):
             location, width = base.location(index), base.width(index, later.volume)
             low, high = bounds(np.where(np.isfinite(block(self.history).value), base.residual, np.nan))
@@ -209,9 +207,9 @@ class FittedBaseline:
     ) -> Replay:
         """Put the same questions to `later`, a panel of what came after, and to hundreds of moments of the history.
 
-        `later` has the columns of the history and begins after it. Raises UsageError if it does not.
+        `later` has the columns of the history and begins after it. Raises UsageError if it does not, or has too little data.
         """
-        base, i, after = self.learned, self._row(kpi, segment), self._panel(later, denominators)
+        base, i, after = self.learned, self._row(kpi, segment), self._panel("replay", later, denominators)
         gap = int((after.index[0] - self.history.index[-1]) // base.step - 1)
         if gap < 0:
             raise UsageError(f"what came after begins {after.index[0]}, within the history, which ends {self.history.index[-1]}")
@@ -219,6 +217,8 @@ class FittedBaseline:
         with np.errstate(all="ignore"):
             line = timeline(base, block(whole), pd.DatetimeIndex(whole.index), len(self.history), gap)
             asked = scores(line, ask(line))
+        if not asked.questions or not np.isfinite(asked.up[:, i]).any():
+            raise UsageError(f"nothing can be asked of {_listed([base.keys[i]])}: too little data before or after")
         direction = next(each.direction for each in self.kpis if each.name == kpi)
         rising, falling = pointing(asked.questions, direction)
         at = np.concatenate([at_placebos(asked, i), asked.up[:, i, None]], axis=1)  # the release itself last
@@ -249,11 +249,17 @@ class FittedBaseline:
         except ModuleNotFoundError as error:
             raise UsageError(needs_matplotlib(error)) from error
 
-    def _panel(self, over: Window | pd.Series | pd.DataFrame, denominators: pd.Series | pd.DataFrame | None) -> pd.DataFrame:
+    def _panel(self, asked: str, over: Window | pd.Series | pd.DataFrame, denominators: pd.Series | pd.DataFrame | None) -> pd.DataFrame:
+        """What `asked` is given, with the columns of the history in their order."""
         if isinstance(over, Window):
             return pd.DataFrame(np.nan, index=grid(over, self.learned.step), columns=self.history.columns)
         panel, _ = at_hand(over, denominators)
-        return panel
+        if set(panel.columns) != set(self.history.columns):
+            keys = block(panel).keys
+            raise UsageError(
+                f"{asked} is given series {_listed(keys)}, the baseline knows {_listed(self.learned.keys)}; give the same columns"
+            )
+        return panel.loc[:, self.history.columns]
 
     def _labels(self, i: int) -> dict[str, str]:
         return segment_labels(self.learned.keys[i][1])

@@ -115,7 +115,8 @@ def _memory(axes: Axes, baseline: FittedBaseline, kpi: str, segment: Segment) ->
 def _spread(axes: Axes, residual: Floats) -> None:
     known = residual[np.isfinite(residual)]
     edges = np.linspace(-5, 5, 51)
-    axes.hist(known.clip(-5, 5), bins=edges.tolist(), density=True, color=GREY, alpha=0.6)
+    if len(known):
+        axes.hist(known.clip(-5, 5), bins=edges.tolist(), density=True, color=GREY, alpha=0.6)
     at = np.linspace(-5, 5, 201)
     axes.plot(at, np.exp(-(at**2) / 2) / math.sqrt(2 * math.pi), color=BLUE, lw=1.2, label="normal")
     axes.set_yticks([])
