@@ -179,8 +179,8 @@ def test_what_does_not_fit_together_is_said() -> None:
 
 
 def test_a_name_that_is_not_there_is_a_key_error_that_says_which_are(baseline: FittedBaseline) -> None:
-    with pytest.raises(KeyError, match=r"no KPI 'requets'; there are .*did you mean requests"):
-        baseline.parts("requets")
+    with pytest.raises(KeyError, match=r"no KPI 'request'; there are .*did you mean requests"):
+        baseline.parts("request")
     with pytest.raises(KeyError, match=r"'requests' has no segment \{\}; there are \{'country': 'DE'\}"):
         baseline.plot("requests")
 

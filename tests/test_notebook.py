@@ -107,7 +107,7 @@ def test_a_finding_is_found_by_its_name_and_labels() -> None:
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ("checkout erors", "no KPI 'checkout erors'; there are checkout errors (did you mean checkout errors?)"),
+        ("checkout error", "no KPI 'checkout error'; there are checkout errors (did you mean checkout errors?)"),
         (("checkout errors", {"country": "IT"}), "no segment {'country': 'IT'}; there are {}, {'country': 'DE'}, {'country': 'FR'}"),
     ],
 )
