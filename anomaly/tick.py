@@ -87,6 +87,10 @@ def _discovered(checklist: Checklist, store: Store, sources: Sequence[tuple[str,
         except CollectError as error:
             yield f"{name} was not asked for releases: {error}"
             continue
+        except Exception as error:  # a plug-in that crashes must not stop the watch of what is known
+            log.exception("the source of releases %s crashed", name)
+            yield f"{name} was not asked for releases: it crashed: {type(error).__name__}"
+            continue
         for release in sorted(found, key=lambda each: each.started_at):
             service, environment = release.service or checklist.service, release.environment or checklist.environment
             store.track(replace(release, service=service, environment=environment), origin=name, checklist=str(checklist.path or ""))

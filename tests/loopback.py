@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 
 Reply = Callable[[socket.socket, threading.Event], None]
@@ -56,15 +58,20 @@ def drip_after(head: bytes) -> Reply:
 
 @dataclass
 class Loopback:
-    """Gives one reply per connection, the last one for ever; keeps what it was asked."""
+    """Gives one reply per connection, the last one for ever; keeps what it was asked. `tls` is the path of certificate and key.
+
+    One that `speaks_first` waits for no request, as in protocols that are not HTTP.
+    """
 
     replies: list[Reply]
+    tls: Path | None = None
+    speaks_first: bool = False
     requests: list[Request] = field(default_factory=list)
 
     def __enter__(self) -> Loopback:
-        self._closed = threading.Event()
+        self._closed, self._here = threading.Event(), threading.local()
         self._listening = socket.create_server(("127.0.0.1", 0))
-        self.origin = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+        self.origin = f"http{'s' if self.tls else ''}://127.0.0.1:{self._listening.getsockname()[1]}"
         self._thread = threading.Thread(target=self._serve)
         self._workers: list[threading.Thread] = []
         self._thread.start()
@@ -78,6 +85,12 @@ class Loopback:
             worker.join()
         self._listening.close()
 
+    @property
+    def answered(self) -> Request:
+        """What the reply that asks is an answer to."""
+        request: Request = self._here.request
+        return request
+
     def _serve(self) -> None:
         with contextlib.suppress(OSError):
             while True:
@@ -88,12 +101,28 @@ class Loopback:
                 worker.start()
 
     def _talk(self, client: socket.socket, reply: Reply) -> None:
-        with client, contextlib.suppress(OSError), client.makefile("rb") as incoming:
-            line = incoming.readline().decode().strip()
-            headers = {}
-            while named := incoming.readline().decode("latin-1").strip():
-                name, _, value = named.partition(":")
-                headers[name.lower()] = value.strip()
-            body = incoming.read(int(headers.get("content-length", "0")))
-            self.requests.append(Request(line, headers, body))
-            reply(client, self._closed)
+        with contextlib.suppress(OSError), self._wrapped(client) as speaking:
+            if not self.speaks_first:
+                self._here.request = _request(speaking)
+                self.requests.append(self._here.request)
+                if not self._here.request.line:  # somebody looked whether we are there
+                    return
+            reply(speaking, self._closed)
+
+    def _wrapped(self, client: socket.socket) -> socket.socket:
+        if self.tls is None:
+            return client
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.tls)
+        with client:  # its handle is the wrapped one's from here on
+            return context.wrap_socket(client, server_side=True)
+
+
+def _request(client: socket.socket) -> Request:
+    with client.makefile("rb") as incoming:
+        line = incoming.readline().decode().strip()
+        headers = {}
+        while named := incoming.readline().decode("latin-1").strip():
+            name, _, value = named.partition(":")
+            headers[name.lower()] = value.strip()
+        return Request(line, headers, incoming.read(int(headers.get("content-length", "0"))))

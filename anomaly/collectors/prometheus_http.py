@@ -199,6 +199,10 @@ class _Session(requests.Session):
             raise self._broken(error) from None  # its text and its causes hold the URL
         except OSError:  # from requests, before it connects
             raise self._error(Fault.UNAVAILABLE, "was not asked: ca_file, cert_file or key_file can't be read any more") from None
+        except CollectError:
+            raise
+        except Exception as error:  # noqa: BLE001  a library's words may hold the token, which nobody else knows: it came from a file
+            raise self._error(Fault.UNREADABLE, f"the exchange failed ({type(error).__name__})") from None
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         """None, or `requests` would read the whole body of a redirect, even of one that it does not follow."""

@@ -16,6 +16,8 @@ from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 
 from tests.servers import TLS
 
+ANYBODY = ("*", "*")  # a login that stands for all
+
 
 @dataclass
 class Mailbox:
@@ -47,8 +49,10 @@ class Mailbox:
 
 
 @contextmanager
-def smtp(box: Mailbox | None = None, *, login: tuple[str, str] | None = None, tls: str = "none") -> Iterator[Mailbox]:
-    """A server for `box`; `tls` as the sink says it, `login` is demanded if given."""
+def smtp(
+    box: Mailbox | None = None, *, login: tuple[str, str] | None = None, tls: str = "none", refusal: str | None = None
+) -> Iterator[Mailbox]:
+    """A server for `box`; `tls` as the sink says it, `login` is demanded if given; `refusal` is said to all, with their login."""
     box = box or Mailbox()
     context = None
     if tls != "none":
@@ -57,7 +61,9 @@ def smtp(box: Mailbox | None = None, *, login: tuple[str, str] | None = None, tl
 
     def allowed(_server: SMTP, _session: Any, _envelope: Any, _mechanism: str, data: Any) -> AuthResult:
         assert isinstance(data, LoginPassword)
-        return AuthResult(success=login == (data.login.decode(), data.password.decode()), handled=False)
+        if refusal is not None:
+            return AuthResult(success=False, handled=False, message=refusal.format(data.login.decode(), data.password.decode()))
+        return AuthResult(success=login in (ANYBODY, (data.login.decode(), data.password.decode())), handled=False)
 
     with socket.create_server(("127.0.0.1", 0)) as free:
         box.port = free.getsockname()[1]
