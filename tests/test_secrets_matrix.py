@@ -411,6 +411,31 @@ def by_itself(kind: Kind, plugin: Plugin) -> str:
         return f"{made!r} {''.join(traceback.format_exception(error))}"
 
 
+def test_no_process_has_a_secret_in_its_command_line(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with ExitStack() as running:
+        scene = staged("none", database, tmp_path, monkeypatch, running)
+        typed(COMMANDS["release start"])
+        process = subprocess.Popen(
+            [sys.executable, "-m", "anomaly", "tick", "checklist.yaml"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        lines: set[str] = set()
+        while process.poll() is None:
+            lines |= {line for path in Path("/proc").glob("[0-9]*/cmdline") if (line := read(path))}
+        out, err = process.communicate()
+
+    assert any("anomaly\0tick\0" in line for line in lines)
+    assert shown(scene.planted.secrets, "\n".join(lines) + out.decode() + err.decode()) == []
+    assert b"shop 2.0 in production, look 1: FAIL" in out
+
+
+def read(path: Path) -> str:
+    """What a file of /proc says; nothing if its process is gone."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
 def test_a_setting_that_is_refused_is_not_shown(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with ExitStack() as running:
         scene = staged("none", database, tmp_path, monkeypatch, running)
