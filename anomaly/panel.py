@@ -82,6 +82,7 @@ def step_of(panel: pd.DataFrame) -> timedelta:
 def prepare(panel: pd.DataFrame, kpis: Sequence[Kpi], step: timedelta) -> pd.DataFrame:
     """The panel as the mathematics wants it: rates declared by `per` as counts per step, `empty: zero` filled.
 
+    What is too near to zero to be computed with at full precision is zero.
     Filling starts at the first sample of any series, so that a short history is not prolonged by invented zeros.
     """
     out = panel.copy()
@@ -101,7 +102,7 @@ def prepare(panel: pd.DataFrame, kpis: Sequence[Kpi], step: timedelta) -> pd.Dat
             block = filled[since:]
             block[np.isnan(block)] = 0.0
             out.loc[:, mine] = filled
-    return out
+    return out.mask(out.abs() < np.finfo(np.float64).tiny, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
