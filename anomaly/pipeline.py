@@ -18,7 +18,7 @@ from anomaly.baseline.relevance import relevant
 from anomaly.baseline.seasonal import SeasonalBaseline
 from anomaly.contracts import Collected
 from anomaly.decision import MIN_HISTORY, Look, decide, unanswered, unjudged, verdict, without_occasions
-from anomaly.errors import CollectError, UsageError
+from anomaly.errors import AnomalyError, CollectError, UsageError
 from anomaly.frames import moment, panel_of
 from anomaly.makeup import makeups, usual_shares
 from anomaly.model import (
@@ -159,7 +159,39 @@ class Settings:
 def judge(
     collected: Collected, kpis: Sequence[Kpi], release: Release, spans: Plan, step: timedelta, settings: Settings, made: Mapping[str, str]
 ) -> Report:
-    """The report about what was collected."""
+    """The report about what was collected. A KPI that makes the judgement crash is an error of its own, and hides no other."""
+
+    def judged(these: Collected) -> Report:
+        return _judged(these, kpis, release, spans, step, settings, made)
+
+    try:
+        return judged(collected)
+    except AnomalyError:
+        raise
+    except Exception:
+        crashed = _crashed(collected, kpis, judged)
+        if not crashed:
+            raise
+        log.exception("the judgement crashed; it is made again without %s", ", ".join(crashed))
+        rest = ~collected.panel.columns.get_level_values("kpi").isin([*crashed, *(TOTAL + name for name in crashed)])
+        return judged(replace(collected, panel=collected.panel.loc[:, rest], errors={**collected.errors, **crashed}))
+
+
+def _crashed(collected: Collected, kpis: Sequence[Kpi], judged: Callable[[Collected], Report]) -> dict[str, CollectError]:
+    """The KPIs whose data make the judgement crash when there are no others, each with what it is told to be wrong with it."""
+    found = {}
+    for kpi in kpis:
+        own = collected.panel.columns.get_level_values("kpi").isin([kpi.name, TOTAL + kpi.name])
+        try:
+            judged(replace(collected, panel=collected.panel.loc[:, own]))
+        except Exception as error:  # noqa: BLE001  whatever it is, it is this KPI's
+            found[kpi.name] = CollectError(f"it made the judgement crash: {type(error).__name__}")
+    return found
+
+
+def _judged(
+    collected: Collected, kpis: Sequence[Kpi], release: Release, spans: Plan, step: timedelta, settings: Settings, made: Mapping[str, str]
+) -> Report:
     usage = _usage(kpis, collected.panel[_between(collected.panel, spans.baseline.start, spans.baseline.end, step)])
     panel = _continued(judged_panel(collected.panel, kpis, step), step, spans.horizon)
     history = panel[_between(panel, spans.baseline.start, spans.baseline.end, step)]

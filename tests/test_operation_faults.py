@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import pkgutil
 import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
 from pytest_httpserver import HTTPServer
 
+from anomaly.cli.ending import run as main
 from anomaly.history.store import Store
 
 SECRET = "c4nary-s3cret"
@@ -201,3 +204,68 @@ def test_the_page_of_faults_names_tests_that_exist() -> None:
 
     assert len(named) > 40
     assert [name for name in named if f"def {name}(" not in code] == []
+
+
+ODD: dict[str, Callable[[int], str]] = {  # what a column of the shop's file holds, by step
+    "constant": lambda _: "7",
+    "two": lambda number: "7" if number in (1400, 1401) else "",
+    "huge": lambda number: "1e308" if number % 2 else "-1e308",
+    "denormal": lambda number: f"{(number % 3) * 5e-324}",
+    "alternating": lambda number: "" if number % 2 else "7",
+    "infinite": lambda number: "inf" if number % 5 == 0 else "7",
+}
+
+
+def with_odd_kpis(folder: Path) -> datetime:
+    """The shop with a KPI of each odd series besides its errors."""
+    released = shop(folder, "".join(f"  - {{name: {name}, query: {name}}}\n" for name in ODD))
+    header, *rows = (folder / "shop.csv").read_text(encoding="utf-8").splitlines()
+    wide = [",".join([row, *(value(number) for value in ODD.values())]) for number, row in enumerate(rows)]
+    (folder / "shop.csv").write_text("\n".join([",".join([header, *ODD]), *wide]) + "\n", encoding="utf-8")
+    return released
+
+
+def strictly(text: str) -> dict[str, Any]:
+    """JSON without NaN and Infinity."""
+
+    def refuse(constant: str) -> NoReturn:
+        raise AssertionError(f"{constant} is no JSON")
+
+    parsed: dict[str, Any] = json.loads(text, parse_constant=refuse)
+    return parsed
+
+
+def test_odd_series_are_judged_by_themselves_and_the_json_is_strict(tmp_path: Path) -> None:
+    released = with_odd_kpis(tmp_path)
+
+    code, out, _ = run(tmp_path, f"check checklist.yaml --released-at {released.isoformat()} --output json")
+
+    report = strictly(out)
+    verdicts = {finding["kpi"]: finding["verdict"] for finding in report["findings"]}
+    assert (code, report["verdict"], verdicts.pop("errors")) == (1, "fail", "regressed")
+    assert set(verdicts) == set(ODD)
+    assert set(verdicts.values()) <= {"error", "inconclusive", "no_data", "ok"}
+    assert verdicts["two"] != "ok", "two points are no evidence of anything"
+    code, out, _ = run(tmp_path, f"check checklist.yaml --released-at {released.isoformat()}")
+    assert (code, out.startswith("FAIL  errors")) == (1, True)
+
+
+@pytest.mark.parametrize("stage", ["anomaly.baseline.seasonal.SeasonalBaseline.fit", "anomaly.pipeline.score_beside_controls"])
+def test_a_kpi_that_makes_the_detector_raise_is_an_error_alone(
+    stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    released = with_odd_kpis(tmp_path)
+    real = pkgutil.resolve_name(stage)
+
+    def raising(first: Any, history: Any, *others: Any) -> Any:
+        if "denormal" in history.columns.get_level_values("kpi"):
+            raise FloatingPointError("underflow")
+        return real(first, history, *others)
+
+    monkeypatch.setattr(stage, raising)
+    code = main(["check", str(tmp_path / "checklist.yaml"), "--released-at", released.isoformat(), "--output", "json"])
+
+    said = {finding["kpi"]: (finding["verdict"], finding["reason"]) for finding in strictly(capsys.readouterr().out)["findings"]}
+    assert (code, said["errors"][0]) == (1, "regressed")
+    assert said["denormal"] == ("error", "it made the judgement crash: FloatingPointError")
+    assert [name for name, (verdict, _) in said.items() if verdict == "error"] == ["denormal"]
