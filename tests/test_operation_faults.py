@@ -73,17 +73,54 @@ def watched(folder: Path, released: datetime) -> None:
     assert code == 0, err
 
 
-def test_of_eight_ticks_at_once_one_works_and_one_alert_is_sent(loopback: None, tmp_path: Path, httpserver: HTTPServer) -> None:
-    watched(tmp_path, shop(tmp_path, hook(httpserver)))
+@pytest.mark.parametrize(("count", "kept"), [(2, "file"), (20, "file"), (8, "database")])
+def test_of_many_ticks_at_once_one_works_and_one_alert_is_sent(
+    count: int, kept: str, tmp_path: Path, httpserver: HTTPServer, request: pytest.FixtureRequest
+) -> None:
+    released = shop(tmp_path, hook(httpserver))
+    store = "history.db" if kept == "file" else request.getfixturevalue("database")
+    code, _, err = run(tmp_path, f"release start --release 2.0 --at {released.isoformat()} --checklist checklist.yaml --store {store}")
+    assert code == 0, err
 
-    ticks = [started(tmp_path, "tick checklist.yaml") for _ in range(8)]
-    outcomes = [(tick.communicate(timeout=100)[0].strip(), tick.returncode) for tick in ticks]
+    outcomes = at_once(tmp_path, f"tick checklist.yaml --store {store}", count)
 
     judged = [(out, code) for out, code in outcomes if "look 1: FAIL" in out]
     assert [code for _, code in judged] == [1]
-    others = {out for out, _ in outcomes} - {judged[0][0]}
-    assert others <= {"busy: another process is at it", "nothing to look at of shop in production"}
+    others = [outcome for outcome in outcomes if outcome not in judged]
+    assert set(others) <= {("busy: another process is at it", 0), ("nothing to look at of shop in production", 0)}
+    assert len(others) == count - 1
     assert len(httpserver.log) == 1
+
+
+TOGETHER = """
+import os, sys
+import anomaly.history.store, anomaly.pipeline, anomaly.tick
+from anomaly.cli.ending import run
+
+count, line = int(sys.argv[1]), sys.argv[2:]
+gate, begin = os.pipe()
+children = []
+for number in range(count):
+    child = os.fork()
+    if not child:
+        os.close(begin)
+        os.read(gate, 1)  # until it is closed for all
+        with open(f"out-{number}", "w") as sys.stdout:
+            code = run(line)
+        os._exit(code)
+    children.append(child)
+os.close(begin)
+for number, child in enumerate(children):
+    with open(f"code-{number}", "w") as file:
+        file.write(str(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])))
+"""
+
+
+def at_once(folder: Path, line: str, count: int) -> list[tuple[str, int]]:
+    """What so many processes print and end with that begin at one moment."""
+    environ = {"PATH": os.environ["PATH"], "HOME": str(folder), "NO_PROXY": "*", "PYTHONPATH": str(Path(__file__).parents[1])}
+    subprocess.run([sys.executable, "-c", TOGETHER, str(count), *line.split()], cwd=folder, env=environ, check=True, timeout=100)
+    return [((folder / f"out-{number}").read_text().strip(), int((folder / f"code-{number}").read_text())) for number in range(count)]
 
 
 def test_a_heartbeat_is_asked_after_a_step_and_not_after_a_bad_one(loopback: None, tmp_path: Path, httpserver: HTTPServer) -> None:
