@@ -7,12 +7,15 @@ import os
 import pkgutil
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import numpy as np
@@ -21,6 +24,7 @@ from pytest_httpserver import HTTPServer
 
 from anomaly.cli.ending import run as main
 from anomaly.history.store import Store
+from tests.operation import RELEASED, Shop
 
 SECRET = "c4nary-s3cret"
 STEP = timedelta(minutes=10)
@@ -56,8 +60,12 @@ def shop(folder: Path, more: str = "", *, watch: str = "12h") -> datetime:
     return released
 
 
+def environ_of(folder: Path) -> dict[str, str]:
+    return {"PATH": os.environ["PATH"], "HOME": str(folder), "NO_PROXY": "*"}
+
+
 def started(folder: Path, line: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
-    environ = {"PATH": os.environ["PATH"], "HOME": str(folder), "NO_PROXY": "*"} if env is None else dict(env)
+    environ = environ_of(folder) if env is None else dict(env)
     command = [sys.executable, "-m", "anomaly", *line.split()]
     return subprocess.Popen(command, cwd=folder, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -118,7 +126,7 @@ for number, child in enumerate(children):
 
 def at_once(folder: Path, line: str, count: int) -> list[tuple[str, int]]:
     """What so many processes print and end with that begin at one moment."""
-    environ = {"PATH": os.environ["PATH"], "HOME": str(folder), "NO_PROXY": "*", "PYTHONPATH": str(Path(__file__).parents[1])}
+    environ = environ_of(folder) | {"PYTHONPATH": str(Path(__file__).parents[1])}
     subprocess.run([sys.executable, "-c", TOGETHER, str(count), *line.split()], cwd=folder, env=environ, check=True, timeout=100)
     return [((folder / f"out-{number}").read_text().strip(), int((folder / f"code-{number}").read_text())) for number in range(count)]
 
@@ -159,6 +167,63 @@ def test_without_a_history_watch_still_tells_and_says_so(loopback: None, tmp_pat
     (request, _), *others = httpserver.log
     assert others == []
     assert json.loads(request.get_data())["message"]["look"] == ""
+
+
+def alerts(httpserver: HTTPServer) -> str:
+    """Two sinks: one that makes one of what has the same key, one that does not."""
+    httpserver.expect_request("/api/v2/alerts", method="POST").respond_with_data("")
+    httpserver.expect_request("/hook", method="POST").respond_with_data("")
+    return f'sinks: [{{type: alertmanager, url: "{httpserver.url_for("")}"}}, {{type: webhook, url: "{httpserver.url_for("/hook")}"}}]\n'
+
+
+def told(httpserver: HTTPServer) -> list[str]:
+    return sorted(request.path for request, _ in httpserver.log)
+
+
+def test_on_a_full_disk_a_step_judges_and_tells_whom_it_can_tell_twice(loopback: None, tmp_path: Path, httpserver: HTTPServer) -> None:
+    watched(tmp_path, shop(tmp_path, alerts(httpserver)))
+    before = rows(tmp_path / "history.db")
+    full = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (33_000, 33_000))"  # shared memory fits, not one page more
+    line = "from anomaly.cli.ending import run; raise SystemExit(run(['tick', 'checklist.yaml']))"
+    command = [sys.executable, "-c", f"{full}; {line}"]
+
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60, env=environ_of(tmp_path))
+
+    assert (done.returncode, "look 1: FAIL" in done.stdout) == (4, True), done.stderr
+    assert "history not saved" in done.stderr
+    assert told(httpserver) == ["/api/v2/alerts"]
+    assert rows(tmp_path / "history.db") == before
+
+
+def test_a_history_that_is_damaged_between_two_looks_of_a_watch_stops_neither_it_nor_the_alert(
+    loopback: None, tmp_path: Path, httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calm = Shop(tmp_path, {"errors": (2.0, 99.0)}, more="store: history.db\n" + alerts(httpserver))
+    calm.at(1)
+
+    def sleep(_: float) -> None:  # meanwhile the disk goes bad, and the release too
+        for path in tmp_path.glob("history.db*"):
+            path.write_bytes(os.urandom(path.stat().st_size))
+        calm.at(6)
+
+    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.setattr("anomaly.cli.watch.right_now", calm.clock)
+    monkeypatch.setattr("anomaly.cli.watch.time", SimpleNamespace(sleep=sleep))
+    code = main(["watch", str(tmp_path / "checklist.yaml"), "--released-at", RELEASED.isoformat(), "--release", "2.0"])
+
+    out, err = capsys.readouterr()
+    assert (code, out.startswith("FAIL  errors")) == (1, True)
+    assert f"history not saved: the history at {tmp_path / 'history.db'} can't be used: file is not a database" in err
+    assert told(httpserver) == ["/api/v2/alerts", "/hook"]
+    assert [json.loads(request.get_data())["message"]["why"] for request, _ in httpserver.log if request.path == "/hook"] == ["first"]
+
+
+def rows(path: Path) -> dict[str, int]:
+    """How many there are in each table; the file is whole."""
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        return {name: connection.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in tables}  # noqa: S608
 
 
 def test_a_sink_that_is_down_is_told_at_a_later_step_under_the_same_id(loopback: None, tmp_path: Path, httpserver: HTTPServer) -> None:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from anomaly.checklist import Checklist
 from anomaly.cli.release import opened
 from anomaly.cli.session import Session, log
-from anomaly.errors import StoreError
+from anomaly.errors import StoreBusy, StoreError
 from anomaly.redaction import url_secrets
 
 if TYPE_CHECKING:
+    from anomaly.history.records import Tracked
     from anomaly.history.store import Store
+
+T = TypeVar("T")
 
 
 def place(where: str | None, checklist: Checklist | None, session: Session) -> str:
@@ -41,20 +44,28 @@ def history(where: str | None, checklist: Checklist | None, session: Session) ->
         yield store
 
 
-@contextmanager
-def history_or_none(where: str | None, checklist: Checklist, session: Session) -> Iterator[tuple[Store, bool]]:
-    """The history, and whether it is kept: what can't be used is replaced by one that lasts as long as the process."""
+def with_history(where: str | None, checklist: Checklist, session: Session, work: Callable[[Store, bool], T]) -> T:
+    """What `work` makes of the history; the second argument says whether that is kept.
+
+    Where it can't be used, from the start or half-way, `work` is done once more with one that lasts as long as the process: in it are
+    the releases under watch, as far as they could be read. Raises StoreBusy.
+    """
+    from anomaly.history.records import State
     from anomaly.history.store import IN_MEMORY, Store
 
+    watched: list[Tracked] = []
     try:
-        store = Store(place(where, checklist, session))
+        with Store(place(where, checklist, session)) as store:
+            watched = store.releases(service=checklist.service, environment=checklist.environment, state=State.WATCHED)
+            return work(store, True)  # noqa: FBT003  its meaning is that of the contract above
+    except StoreBusy:
+        raise
     except StoreError as error:
         log.error("history not saved: %s", error)
-        with Store(IN_MEMORY) as store:
-            yield store, False
-        return
-    with store:
-        yield store, True
+    with Store(IN_MEMORY) as store:
+        for each in watched:
+            store.track(each.release, origin=each.origin, checklist=each.checklist)
+        return work(store, False)  # noqa: FBT003
 
 
 def named(path: Path | None, environment: str | None, session: Session) -> Checklist | None:

@@ -15,11 +15,12 @@ from anomaly.cli.forms import written
 from anomaly.cli.options import ChecklistPath, Environment, Logs, Output, ReportTo, StoreAt, Verbose
 from anomaly.cli.release import opened
 from anomaly.cli.session import ExitCode, LogFormat, Session, log
-from anomaly.cli.storing import history_or_none
+from anomaly.cli.storing import with_history
 from anomaly.errors import SinkError, StoreBusy
 from anomaly.wording import plain
 
 if TYPE_CHECKING:
+    from anomaly.history.store import Store
     from anomaly.tick import Ticked
     from anomaly.watch import Looked
 
@@ -58,23 +59,26 @@ def tick(
     switch = Endpoint(url, setting="heartbeat") if url else None
     told = receivers(asked)
     sources = [(plugin.type, registry.release_source(plugin)) for plugin in asked.releases]
-    with history_or_none(store, asked, session) as (kept, saved):
-        holder = f"{socket.gethostname()}/{os.getpid()}/{datetime.now(UTC).timestamp()}"
-        try:
-            done = step(
-                asked,
-                kept,
-                told if saved else [each for each in told if each.dedupes],
-                holder=holder,
-                clock=lambda: datetime.now(UTC),
-                sources=sources,
-                saved=saved,
-                redact=session.redactor.text,
-            )
-        except StoreBusy as error:
-            log.info("%s", error)
-            done = Ticked(busy=True)
-        pages = [written(report, each.report, each.tracked.id, told_of(kept.messages(each.tracked.id))) for each in done.looked]
+    holder = f"{socket.gethostname()}/{os.getpid()}/{datetime.now(UTC).timestamp()}"
+
+    def work(kept: Store, saved: bool) -> tuple[Ticked, bool, list[bool]]:  # noqa: FBT001  as with_history asks for it
+        done = step(
+            asked,
+            kept,
+            told if saved else [each for each in told if each.dedupes],
+            holder=holder,
+            clock=lambda: datetime.now(UTC),
+            sources=sources,
+            saved=saved,
+            redact=session.redactor.text,
+        )
+        return done, saved, [written(report, each.report, each.tracked.id, told_of(kept.messages(each.tracked.id))) for each in done.looked]
+
+    try:
+        done, saved, pages = with_history(store, asked, session, work)
+    except StoreBusy as error:
+        log.info("%s", error)
+        done, saved, pages = Ticked(busy=True), True, []
     session.known = _exit_code(done, saved=saved)
     if session.known is ExitCode.PASS and not all(pages):
         session.known = ExitCode.NOT_TOLD

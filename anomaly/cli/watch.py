@@ -15,9 +15,11 @@ from anomaly.cli.forms import Forms, Markdown, Pictures, Points, written
 from anomaly.cli.options import ChecklistPath, Environment, FinishedAt, Logs, Output, ReportTo, Stages, StoreAt, Verbose, Version
 from anomaly.cli.release import Words, opened, release_of, right_now
 from anomaly.cli.session import ExitCode, LogFormat, Session, log
-from anomaly.cli.storing import history_or_none
+from anomaly.cli.storing import with_history
 
 if TYPE_CHECKING:
+    from anomaly.history.store import Store
+    from anomaly.model import Report
     from anomaly.watch import Looked
 
 
@@ -54,21 +56,26 @@ def watch(
     from anomaly.watch import next_look, receivers, stay
 
     told = receivers(asked)
-    last = None
+    last: Report | None = None
     not_told = False
-    with history_or_none(store, asked, session) as (kept, saved), _screen(session) as screen:
+
+    def work(kept: Store, saved: bool) -> None:  # noqa: FBT001  as with_history asks for it
+        nonlocal last, not_told
         tracked = kept.track(meant, origin="watch", checklist=str(asked.path or ""), anew=True)
+        for looked, receipts in stay(
+            asked, tracked, kept, told, clock=right_now, sleep=time.sleep, saved=saved, redact=session.redactor.text
+        ):
+            last = looked.report
+            session.known = ExitCode(exit_code(last))
+            for receipt in receipts:
+                (log.info if receipt.delivered else log.error)("sink %s", receipt_line(receipt))
+                not_told |= not receipt.delivered
+            not_told |= not written(report, last, tracked.id, told_of(kept.messages(tracked.id)))
+            screen.update(looked, next_look(asked, right_now()))
+
+    with _screen(session) as screen:
         try:
-            for looked, receipts in stay(
-                asked, tracked, kept, told, clock=right_now, sleep=time.sleep, saved=saved, redact=session.redactor.text
-            ):
-                last = looked.report
-                session.known = ExitCode(exit_code(last))
-                for receipt in receipts:
-                    (log.info if receipt.delivered else log.error)("sink %s", receipt_line(receipt))
-                    not_told |= not receipt.delivered
-                not_told |= not written(report, last, tracked.id, told_of(kept.messages(tracked.id)))
-                screen.update(looked, next_look(asked, right_now()))
+            with_history(store, asked, session, work)
         finally:  # a signal ends it with what it knows
             screen.close()
             if last is not None:

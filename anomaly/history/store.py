@@ -23,7 +23,7 @@ from anomaly.errors import StoreBusy, StoreError, UsageError
 from anomaly.history.records import SHORT, Ack, Found, Look, Outgoing, Progress, State, Tracked, finding_id, release_id
 from anomaly.history.tables import ACKS, FINDINGS, LEASES, LOOKS, MESSAGES, METADATA, MIGRATIONS, NEWEST, RELEASES, SCHEMA
 from anomaly.model import LeftOut, Release, ReleaseVerdict, Report, Verdict, Window
-from anomaly.redaction import Redactor, url_secrets
+from anomaly.redaction import Redactor, is_url, url_secrets
 from anomaly.report import headline
 
 IN_MEMORY = ":memory:"
@@ -54,7 +54,7 @@ class Store:
 
     def __init__(self, where: str | Path, *, busy_s: float = BUSY_S) -> None:
         self.where = str(where)
-        self._redactor = Redactor(url_secrets(self.where))
+        self._redactor = Redactor(url_secrets(self.where) if is_url(self.where) else ())
         self._busy_s = busy_s
         self._engine = self._opened()
 
@@ -380,6 +380,8 @@ def _prepare(engine: Engine) -> None:
         version = connection.execute(sql.select(SCHEMA.c.version)).scalar_one()
         if version > NEWEST:
             raise StoreError(f"the history is of version {version}, this anomaly knows up to {NEWEST}; use a newer one")
+        if version == NEWEST:  # nothing is written, for the disk may be full
+            return
         for migrate in MIGRATIONS[version - 1 :]:
             migrate(connection)
         connection.execute(sql.update(SCHEMA).values(version=NEWEST))
