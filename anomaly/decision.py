@@ -135,6 +135,9 @@ def without_occasions(findings: Sequence[Finding], left_out: Sequence[str], look
     if not len(left_out):
         return tuple(findings)
     of, why = look.steps + len(left_out), ", ".join(dict.fromkeys(left_out))
+    if look.final and not look.steps:
+        none = f"none of the {of} steps of the watch is judged: {why}, nothing in the past compares"
+        return tuple(replace(each, steps_planned=of) for each in opened(findings, none, look))
     note = f"{len(left_out)} of {of} steps are not judged: {why}"
     out = [replace(finding, notes=(*finding.notes, note)) for finding in findings]
     if not look.final or look.steps >= math.ceil(MIN_COVERAGE * of):
