@@ -10,12 +10,13 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from anomaly import registry, strict_yaml, variables
+from anomaly import registry, special_days, strict_yaml, variables
 from anomaly.errors import UsageError
 from anomaly.model import (
     NOT_FOR_CONTROLS,
     Calendar,
     Correction,
+    Holidays,
     Kpi,
     KpiKind,
     LeftOut,
@@ -28,7 +29,7 @@ from anomaly.model import (
 )
 from anomaly.registry import COLLECTORS, RELEASES, SINKS, Kind, Origin, Plugin
 from anomaly.rhythm import Rhythm
-from anomaly.settings import did_you_mean
+from anomaly.settings import did_you_mean, nearest
 from anomaly.strict_yaml import Document, KeyPath, Problem, path_text, shown
 
 if TYPE_CHECKING:
@@ -128,6 +129,7 @@ class _Loader:
         filled = self.filled(data)
         windows, rhythm = self.windows(form), self.rhythm(form)
         self.check_spans(form)
+        self.check_holidays(form)
         self.refuse()
         assert form is not None  # noqa: S101  data that is no checklist has problems, and these were just refused
         return _checklist(
@@ -200,6 +202,25 @@ class _Loader:
             for name in silence.kpis:
                 if name not in known:
                     self.note(("silences", index, "kpis"), f"names {shown(name)}, which is no KPI{did_you_mean(name, known)}")
+
+    def check_holidays(self, form: ChecklistForm | None) -> None:
+        """Notes holidays of a country, or of a kind, that the library does not know, and that it is not there."""
+        if form is None or not form.holidays:
+            return
+        if not special_days.installed():
+            self.note(("holidays",), f"need more to be installed: {special_days.HINT}")
+            return
+        countries = special_days.countries()
+        for index, each in enumerate(form.holidays):
+            if each.country not in countries.values():
+                near = countries.get(nearest(each.country, tuple(countries)))
+                hint = f" (did you mean {near}?)" if near else ""
+                text = "use an ISO 3166 code like DE or US that the holidays library knows"
+                self.note(("holidays", index, "country"), f"is {shown(each.country)}; {text}{hint}")
+                continue
+            for key, word, known in special_days.unknown(Holidays(**dict(each))):
+                wanted = f"use one of {', '.join(known)}" if known else f"{each.country} has none"
+                self.note(("holidays", index, key), f"is {shown(word)}; {wanted}{did_you_mean(word, known)}")
 
     def check_counts(self, places: Mapping[str, Sequence[Place]]) -> None:
         """Refuses more sources or sinks than can be checked in a moment."""
@@ -307,6 +328,7 @@ def _checklist(
             form.timezone,
             tuple(SpecialDay(day.date, day.name) for day in form.special_days),
             tuple(LeftOut(Window(span.start, span.end), span.reason) for span in form.leave_out),
+            tuple(Holidays(**dict(each)) for each in form.holidays),
         ),
         path=path,
         secrets=frozenset(filled.secrets).union(*(plugin.secrets for plugin in (*sources.values(), *sinks, *releases))),

@@ -17,7 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from anomaly import settings
 from anomaly.errors import UsageError
-from anomaly.model import Calendar, Correction, Direction, Empty, Kpi, KpiKind, NoData, Windows, utc
+from anomaly.model import Calendar, Correction, Direction, Empty, Holidays, Kpi, KpiKind, NoData, Windows, utc
 from anomaly.registry import COLLECTORS, RELEASES, SINKS, Kind, built_in_settings
 from anomaly.settings import SettingError, did_you_mean, number, one_of
 from anomaly.strict_yaml import KeyPath, kind_of, shown
@@ -25,7 +25,7 @@ from anomaly.times import DURATION_PATTERN, duration_text, parse_duration
 
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 FALSE_ALARMS = 0.01
-KPI, WINDOWS, CALENDAR = Kpi(name="-"), Windows(), Calendar()  # the defaults
+KPI, WINDOWS, CALENDAR, HOLIDAYS = Kpi(name="-"), Windows(), Calendar(), Holidays("-")  # the defaults
 LONGEST = timedelta(days=3660)  # ten years: beyond it a duration is a slip, and dates would overflow
 LONGEST_NAME = 200
 MOST_ERRORS = 200  # more are not worth explaining
@@ -204,6 +204,7 @@ Usage = Annotated[float | str, *_checked(_usage, USAGE_SCHEMA)]
 Labels = Annotated[tuple[str, ...], *_checked(_names("label", "country"), NAMES_SCHEMA)]
 Ids = Annotated[tuple[str, ...], *_checked(_names("id", "3f2a91c0"), NAMES_SCHEMA)]
 KpiNames = Annotated[tuple[str, ...], *_checked(_names("KPI", "orders"), NAMES_SCHEMA)]
+Words = Annotated[tuple[str, ...], *_checked(_names("category", "public"), NAMES_SCHEMA)]
 Truth = Annotated[bool, *_checked(_truth, {"type": "boolean"})]
 
 
@@ -314,6 +315,15 @@ class SpecialDayForm(Form):
     name: Name = Field(default="special day", description="What is said of it.")
 
 
+class HolidaysForm(Form):
+    """The holidays of a country as special days, from the `holidays` library."""
+
+    country: Name = Field(description="Its ISO 3166 code: DE, US.")
+    subdivision: Name = _optional(HOLIDAYS.subdivision, "The code of a state or province, with its own holidays: BY, CA.")
+    categories: Words = Field(default=HOLIDAYS.categories, description="Which sorts of holidays: public, and what the country has besides.")
+    observed: Truth = Field(default=HOLIDAYS.observed, description="Also the days on which a holiday is kept that falls on a weekend.")
+
+
 class LeaveOutForm(Form):
     """A span that neither teaches nor is judged, like a known incident."""
 
@@ -344,6 +354,7 @@ class ChecklistForm(Form):
     rhythm: RhythmForm = _optional(None, "How often `anomaly tick` looks when. Without it, whenever a step has settled.")
     timezone: Zone = Field(default=CALENDAR.timezone, description="The users' clock, an IANA name; days and weeks follow it.")
     special_days: list[SpecialDayForm] = Field(default=[], description="Days that are like no other.")
+    holidays: list[HolidaysForm] = Field(default=[], description="Countries whose holidays are special days.")
     leave_out: list[LeaveOutForm] = Field(default=[], description="Spans that teach nothing, like known incidents.")
     false_alarms: FalseAlarms = Field(default=FALSE_ALARMS, description="Share of harmless releases that may fail.")
     correction: Annotated[Correction, _word(Correction)] = Field(
@@ -404,6 +415,7 @@ def _form_at(path: tuple[str | int, ...]) -> type[Form]:
         "kpis": KpiForm,
         "environments": EnvironmentForm,
         "special_days": SpecialDayForm,
+        "holidays": HolidaysForm,
         "leave_out": LeaveOutForm,
         "silences": SilenceForm,
     }

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime, time, timedelta
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from anomaly.errors import UsageError
-from anomaly.model import utc
+from anomaly.model import Calendar, LeftOut, SpecialDay, Window, utc
 from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE, assemble, step_of
 
 MOST_ROWS = 2_000_000
+Days = Mapping[date, str] | Iterable[date]  # special days with their names, or without
+Spans = Iterable[tuple[datetime, datetime] | tuple[datetime, datetime, str]]  # start, end and, if given, what was there
 
 
 def panel_of(series: pd.Series | pd.DataFrame, denominators: pd.Series | pd.DataFrame | None) -> tuple[pd.DataFrame, timedelta]:
@@ -48,6 +52,32 @@ def moment(value: datetime | str, what: str) -> datetime:
     if not isinstance(given, datetime) or pd.isna(given):
         raise UsageError(f"{what} is {value!r}; give a datetime with a time zone")
     return utc(pd.Timestamp(given).to_pydatetime(), what)
+
+
+def calendar_of(timezone: str, special_days: Days, leave_out: Spans) -> Calendar:
+    """The calendar that arguments of Python functions describe; raises UsageError for what is no day or no span."""
+    named = special_days.items() if isinstance(special_days, Mapping) else ((day,) for day in special_days)
+    days = tuple(SpecialDay(_day(day), *map(str, name)) for day, *name in named)
+    return Calendar(timezone, days, tuple(_left_out(span) for span in leave_out))
+
+
+def _day(value: date) -> date:
+    """A date; midnight without a time zone, as pandas has days, is one too."""
+    if isinstance(value, datetime) and value.tzinfo is None and value == datetime.combine(value.date(), time()):
+        return value.date()
+    if not isinstance(value, date) or isinstance(value, datetime):
+        raise UsageError(f"special_days has {value!r}; give dates in the time zone of the users, like datetime.date(2025, 12, 25)")
+    return value
+
+
+def _left_out(span: Sequence[Any]) -> LeftOut:
+    try:
+        start, end, *reason = span
+    except (TypeError, ValueError):
+        start, end, reason = None, None, [None]
+    if len(reason) > 1 or not all(isinstance(each, str) for each in reason):
+        raise UsageError(f"leave_out has {span!r}; give (start, end) or (start, end, reason)")
+    return LeftOut(Window(moment(start, "leave_out"), moment(end, "leave_out")), *reason)
 
 
 def frame_of(series: pd.Series | pd.DataFrame, what: str) -> pd.DataFrame:

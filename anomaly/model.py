@@ -282,6 +282,19 @@ class SpecialDay:
 
 
 @dataclass(frozen=True, slots=True)
+class Holidays:
+    """The holidays of a country: `subdivision` adds those of one, `observed` the days on which such are kept that fall on a weekend.
+
+    The words are those of the `holidays` library; `anomaly.special_days` says when they are.
+    """
+
+    country: str
+    subdivision: str = ""
+    categories: tuple[str, ...] = ("public",)
+    observed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class LeftOut:
     """A span that teaches nothing and is not judged: a known incident, an earlier transition."""
 
@@ -293,12 +306,13 @@ class LeftOut:
 class Calendar:
     """The users' clock: `timezone` is an IANA name; raises UsageError for an unknown one.
 
-    Steps on `special_days` (in that time zone) and in spans to `leave_out` neither teach the baseline nor are judged.
+    Steps on `special_days` and `holidays` (in that time zone) and in spans to `leave_out` neither teach the baseline nor are judged.
     """
 
     timezone: str = "UTC"
     special_days: tuple[SpecialDay, ...] = ()
     leave_out: tuple[LeftOut, ...] = ()
+    holidays: tuple[Holidays, ...] = ()
 
     def __post_init__(self) -> None:
         try:

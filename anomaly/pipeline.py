@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from importlib.metadata import version
 from typing import TYPE_CHECKING, TypeVar
@@ -19,7 +19,7 @@ from anomaly.baseline.seasonal import SeasonalBaseline
 from anomaly.contracts import Collected
 from anomaly.decision import MIN_HISTORY, Look, decide, unanswered, unjudged, verdict, without_occasions
 from anomaly.errors import AnomalyError, CollectError, UsageError
-from anomaly.frames import moment, panel_of
+from anomaly.frames import Days, Spans, calendar_of, moment, panel_of
 from anomaly.makeup import makeups, usual_shares
 from anomaly.model import (
     Calendar,
@@ -28,11 +28,9 @@ from anomaly.model import (
     Finding,
     Kpi,
     KpiKind,
-    LeftOut,
     NoData,
     Release,
     Report,
-    SpecialDay,
     Stage,
     Window,
     control_problem,
@@ -43,6 +41,7 @@ from anomaly.redaction import Redactor
 from anomaly.rollout import by_stages, cut_short
 from anomaly.scoring.controlled import score_beside_controls
 from anomaly.scoring.score import Scored
+from anomaly.special_days import library
 from anomaly.wording import stamp
 
 if TYPE_CHECKING:
@@ -137,6 +136,7 @@ def check_release(
     if not release.service:
         release = replace(release, service=checklist.service, environment=release.environment or checklist.environment)
     made = {"anomaly": version("release-anomaly"), "checklist": checklist.digest, "now": now.isoformat()}
+    made |= library(checklist.calendar)
     settings = Settings(checklist.calendar, checklist.false_alarms, checklist.correction)
     report = judge(collected, chosen(checklist.kpis, only), release, spans, checklist.windows.step, settings, made)
     watched = Window(release.started_at, max(spans.watch_end, release.finished + timedelta.resolution))
@@ -359,8 +359,8 @@ def check(
     until: datetime | None = None,
     denominators: pd.Series | pd.DataFrame | None = None,
     timezone: str = "UTC",
-    special_days: Sequence[date] = (),
-    leave_out: Sequence[tuple[datetime, datetime]] = (),
+    special_days: Days = (),
+    leave_out: Spans = (),
     correction: Correction | str = Correction.HOLM,
     controls: Sequence[str] = (),
     stages: Sequence[Stage] = (),
@@ -370,7 +370,8 @@ def check(
 
     The rows before `released_at` are the history; those from `finished_at` (default: at once) plus `warmup` on are watched,
     for `watch` (default: to the last row). A watch that is not over by the last row is an early look. `until` ends the watch
-    there. Steps on `special_days` (in `timezone`) and in spans to `leave_out` neither teach nor are judged.
+    there. Steps on `special_days` (dates in `timezone`, or a mapping of these to names) and in spans to `leave_out`, (start, end) or
+    (start, end, reason), neither teach nor are judged.
     `denominators` (same columns) makes the KPIs ratios; both are then counts. `kind` is their nature, `direction` the bad one; a change
     matters beyond `tolerance` (relative) and `floor` (in the KPI's unit). `controls` names columns that the release cannot have
     touched: they are not judged, but what they share with the others is not the release's. `stages` of a staged release are (time,
@@ -395,9 +396,7 @@ def check(
         stages=tuple((moment(at, "stage"), share) for at, share in stages),
         followed_by=next_release if isinstance(next_release, Release | None) else Release(moment(next_release, "next_release")),
     )
-    days = tuple(SpecialDay(day) for day in special_days)
-    spans_out = tuple(LeftOut(Window(moment(start, "leave_out"), moment(end, "leave_out"))) for start, end in leave_out)
-    settings = Settings(Calendar(timezone, days, spans_out), false_alarms, word(Correction, correction, "correction"))
+    settings = Settings(calendar_of(timezone, special_days, leave_out), false_alarms, word(Correction, correction, "correction"))
     panel, step = panel_of(series, denominators)
     names = [*panel.columns.get_level_values("kpi").unique()]
     for name in controls:

@@ -101,6 +101,12 @@ def one_of(value: Any, words: Sequence[str]) -> str:
 
 def did_you_mean(value: Any, words: Sequence[str]) -> str:
     """` (did you mean …?)` with a word that is near or that `value` begins, or nothing."""
+    near = nearest(value, words)
+    return f" (did you mean {near}?)" if near else ""
+
+
+def nearest(value: Any, words: Sequence[str]) -> str:
+    """The one of `words` that is near or that `value` begins, or nothing."""
     if not isinstance(value, str) or not value.strip():
         return ""
     folded = {word.casefold(): word for word in words}
@@ -108,7 +114,7 @@ def did_you_mean(value: Any, words: Sequence[str]) -> str:
     near = get_close_matches(written, folded, n=1, cutoff=NEAR) or [
         word for word in folded if len(written) >= SHORTEST_BEGINNING and word.startswith(written)
     ]
-    return f" (did you mean {folded[near[0]]}?)" if near else ""
+    return folded[near[0]] if near else ""
 
 
 def number(value: Any) -> float:

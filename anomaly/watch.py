@@ -23,6 +23,7 @@ from anomaly.history.store import Store, look_id, message_id
 from anomaly.model import Calendar, Release, ReleaseVerdict, Report, Silence
 from anomaly.pipeline import Progress as Bar
 from anomaly.pipeline import check_release
+from anomaly.special_days import special_days
 from anomaly.telling import Decision, Why, decide, last_word, mirrored
 
 PATIENCE = Patience(attempts=3, deadline=timedelta(seconds=30))  # within one look; what fails then is tried again at a later one
@@ -290,4 +291,4 @@ def _for_findings(silence: Silence, release: str) -> Silence:
 
 def _is_special(now: datetime, calendar: Calendar) -> bool:
     today = now.astimezone(ZoneInfo(calendar.timezone)).date()
-    return any(day.date == today for day in calendar.special_days)
+    return today in special_days(calendar, today, today)

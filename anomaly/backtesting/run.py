@@ -18,11 +18,12 @@ from anomaly.backtesting.result import Alternative, Backtest, PastRelease, Serie
 from anomaly.checklist import Checklist
 from anomaly.contracts import Collected
 from anomaly.errors import UsageError
-from anomaly.frames import at_hand
-from anomaly.model import UNJUDGED, Calendar, Correction, Kpi, ReleaseVerdict, Windows
+from anomaly.frames import Days, Spans, at_hand, calendar_of
+from anomaly.model import UNJUDGED, Correction, Kpi, ReleaseVerdict, Windows
 from anomaly.panel import block, segment_labels, segment_text, step_of
 from anomaly.pipeline import Progress, judged_panel, word
 from anomaly.settings import did_you_mean
+from anomaly.special_days import library
 from anomaly.times import duration_text
 from anomaly.wording import percent
 
@@ -79,7 +80,7 @@ def backtest_checklist(
         undecided=sum(trial.verdict in (ReleaseVerdict.INCONCLUSIVE, ReleaseVerdict.ERROR) for trial in trials.values()),
         series=results, releases=rejudged,
         suggestions=(*suggestions(results, windows), *_tolerances(bench, tuple(trials.values()), results)),
-        made={"checklist": checklist.digest, "seed": str(seed)},
+        made={"checklist": checklist.digest, "seed": str(seed), **library(checklist.calendar)},
     )  # fmt: skip
 
 
@@ -94,6 +95,8 @@ def backtest(
     false_alarms: float = 0.01,
     correction: Correction | str = Correction.HOLM,
     timezone: str = "UTC",
+    special_days: Days = (),
+    leave_out: Spans = (),
     placebos: int = PLACEBOS,
     seed: int = 0,
     releases: Sequence[PastRelease] = (),
@@ -121,8 +124,8 @@ def backtest(
     learnt, left_out, watched = (pd.Timedelta(span).to_pytimedelta() for span in (before, warmup, watch))
     windows = Windows(learnt, left_out, watched, step, lag=timedelta(0))
     checklist = Checklist(
-        service="", sources={}, kpis=asked, windows=windows, calendar=Calendar(timezone), false_alarms=false_alarms,
-        correction=word(Correction, correction, "correction"),
+        service="", sources={}, kpis=asked, windows=windows, calendar=calendar_of(timezone, special_days, leave_out),
+        false_alarms=false_alarms, correction=word(Correction, correction, "correction"),
     )  # fmt: skip
     return backtest_checklist(checklist, Collected(panel), placebos=placebos, seed=seed, releases=releases)
 

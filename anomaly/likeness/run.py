@@ -18,14 +18,15 @@ from anomaly.baseline.occasions import occasions
 from anomaly.checklist import Checklist
 from anomaly.contracts import Collected
 from anomaly.errors import UsageError
-from anomaly.frames import at_hand
+from anomaly.frames import Days, Spans, at_hand, calendar_of
 from anomaly.likeness.compare import compare
 from anomaly.likeness.movements import movements
 from anomaly.likeness.result import Parity
-from anomaly.model import Calendar, Kpi, Report, Window, Windows
+from anomaly.model import Kpi, Report, Window, Windows
 from anomaly.panel import grid, segment_text, step_of
 from anomaly.pipeline import judged_panel
 from anomaly.settings import did_you_mean
+from anomaly.special_days import library
 from anomaly.times import duration_text
 
 PLACEBOS = 8  # past moments at which is asked what would be seen
@@ -96,7 +97,11 @@ def parity_checklist(first: Environment, second: Environment, *, detect: bool = 
         between=between, service=second.checklist.service, histories=(first.history, second.history),
         watch=windows.watch if detect else None, series=series, reports=reports,
         movements=() if reports is None else movements(reports, between),
-        made={"anomaly": version("release-anomaly"), **{name: side.checklist.digest for name, side in zip(between, sides, strict=True)}},
+        made={
+            "anomaly": version("release-anomaly"),
+            **{name: side.checklist.digest for name, side in zip(between, sides, strict=True)},
+            **library(second.checklist.calendar),
+        },
     )  # fmt: skip
 
 
@@ -107,6 +112,8 @@ def parity(
     kpis: Sequence[Kpi] = (),
     watch: timedelta | None = None,
     timezone: str = "UTC",
+    special_days: Days = (),
+    leave_out: Spans = (),
     between: tuple[str, str] = ("staging", "production"),
 ) -> Parity:
     """How alike series at hand are in two environments: frames with a column per KPI as for `check`, or panels (see `anomaly.panel`).
@@ -134,10 +141,11 @@ def parity(
         if kpi.name not in names:
             raise UsageError(f"{kpi.name!r} is no column; use one of {', '.join(names)}{did_you_mean(kpi.name, names)}")
     asked = tuple(kpis) or tuple(Kpi(name) for name in names)
+    calendar = calendar_of(timezone, special_days, leave_out)
 
     def side(name: str, panel: pd.DataFrame) -> Environment:
         windows = Windows(len(panel) * step, timedelta(0), pd.Timedelta(watch or step).to_pytimedelta(), step, lag=timedelta(0))
-        checklist = Checklist(service="", sources={}, kpis=asked, windows=windows, calendar=Calendar(timezone))
+        checklist = Checklist(service="", sources={}, kpis=asked, windows=windows, calendar=calendar)
         return Environment(name, checklist, Collected(panel), panel.index[-1].to_pydatetime() + step)
 
     first, second = (side(name, panel) for name, (panel, _) in zip(between, given, strict=True))

@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator
 
 from anomaly.checklist import json_schema, load
 from anomaly.errors import ChecklistError
+from anomaly.model import Holidays
 from tests.checklist.conftest import Load
 from tests.checklist.test_load import FULL, SMALL
 from tests.goldens import assert_golden
@@ -57,6 +58,19 @@ def test_the_template_loads_with_the_variables_it_names() -> None:
     checklist = load(TEMPLATE, environ=TEMPLATE_ENVIRON)
     assert {kpi.source for kpi in checklist.kpis} == {"prod"}
     assert all(name in text.partition("service:")[0] for name in TEMPLATE_ENVIRON)
+
+
+def test_the_occasions_that_the_template_shows_load_once_they_are_no_comments(load_text: Load) -> None:
+    text = TEMPLATE.read_text(encoding="utf-8")
+    before, shown, after = text.partition("# holidays:\n")
+    examples, _, rest = after.partition("\n\n")
+    uncommented = "\n".join(line.removeprefix("# ") for line in (shown + examples).splitlines())
+
+    calendar = load_text(f"{before}{uncommented}\n\n{rest}", environ=TEMPLATE_ENVIRON).calendar
+
+    assert calendar.holidays == (Holidays("DE", "BY"),)
+    assert [day.name for day in calendar.special_days] == ["Black Friday"]
+    assert [span.reason for span in calendar.leave_out] == ["incident 4711"]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import random
 import re
+import sys
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from anomaly.checklist import Checklist, Plugin, load
 from anomaly.checklist_schema import ChecklistForm
 from anomaly.errors import ChecklistError
-from anomaly.model import Calendar, Correction, Direction, Empty, Kpi, LeftOut, NoData, SpecialDay, Window, Windows
+from anomaly.model import Calendar, Correction, Direction, Empty, Holidays, Kpi, LeftOut, NoData, SpecialDay, Window, Windows
 from anomaly.registry import COLLECTORS, SINKS
 from anomaly.rhythm import Rhythm
 from tests.checklist.conftest import Complain, Load, Write
@@ -480,6 +481,46 @@ def test_special_days_and_spans_to_leave_out_reach_the_calendar(load_text: Load)
 )
 def test_a_slip_in_an_occasion_is_said(complaints: Complain, old: str, new: str, complaint: str) -> None:
     assert any(complaint in line for line in complaints(SMALL + OCCASIONS.replace(old, new)))
+
+
+def test_holidays_reach_the_calendar(load_text: Load) -> None:
+    assert load_text(SMALL + "holidays: [{country: DE, subdivision: BY}, {country: NO}]\n").calendar.holidays == (
+        Holidays("DE", "BY"),
+        Holidays("NO"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "complaint"),
+    [
+        (
+            "country: Germny",
+            "holidays[0].country is 'Germny'; use an ISO 3166 code like DE or US that the holidays library knows (did you mean DE?)",
+        ),
+        (
+            "country: de",
+            "holidays[0].country is 'de'; use an ISO 3166 code like DE or US that the holidays library knows (did you mean DE?)",
+        ),
+        ("country: XQ", "holidays[0].country is 'XQ'; use an ISO 3166 code like DE or US that the holidays library knows"),
+        ("country: AT, subdivision: X", "holidays[0].subdivision is 'X'; use one of 1, 2, 3, 4, 5, 6, 7, 8, 9"),
+        ("country: SG, subdivision: X", "holidays[0].subdivision is 'X'; SG has none"),
+        (
+            "country: AT, categories: [publik]",
+            "holidays[0].categories is 'publik'; use one of bank, protestant, public, school (did you mean public?)",
+        ),
+        ("land: DE", "holidays[0].land is an unknown key; use one of country, subdivision, categories, observed"),
+    ],
+)
+def test_a_slip_in_holidays_is_said_with_its_line(complaints: Complain, written: str, complaint: str) -> None:
+    assert f"checklist.yaml:7: {complaint}" in complaints(SMALL + f"holidays: [{{{written}}}]\n")
+
+
+def test_holidays_without_their_library_say_what_to_install(complaints: Complain, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "holidays", None)  # what the import of a package that is not there finds
+
+    assert complaints(SMALL + "holidays: [{country: DE}]\n") == [
+        "checklist.yaml:7: holidays need more to be installed: pip install 'release-anomaly[holidays]'"
+    ]
 
 
 def test_a_kind_reaches_the_kpi_and_a_ratio_needs_a_denominator(load_text: Load, complaints: Complain) -> None:
