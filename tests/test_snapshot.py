@@ -175,8 +175,8 @@ def test_a_file_that_was_changed_is_refused_with_the_place(
         b"null",
         b"not json",
         b"\x1f\x8b\x08",
-        gzip.compress(b"{}")[:-9],
-        gzip.compress(b"[1]"),
+        gzip.compress(b"{}", mtime=0)[:-9],
+        gzip.compress(b"[1]", mtime=0),
         b"[" * 100_000,
         b"\xff\xfe\x00",
     ],
@@ -197,7 +197,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_a_compressed_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(snapshot, "LARGEST", 1 << 20)
     path = tmp_path / "kept.json.gz"
-    path.write_bytes(gzip.compress(b" " * (1 << 24)))
+    path.write_bytes(gzip.compress(b" " * (1 << 24), mtime=0))
 
     with pytest.raises(UsageError, match="larger than"):
         snapshot.load(path)
