@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 40  # `to_frame()` holds them all
 SHORT_UNIT = 6  # characters
-BLOCKS = 24  # of a sparkline
+BLOCKS = 16  # of a sparkline
 GREY = "#7d8590"
 COLOURS = {
     ReleaseVerdict.FAIL: "#c4460a",

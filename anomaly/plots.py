@@ -52,8 +52,9 @@ def decomposition(baseline: FittedBaseline, kpi: str, segment: Segment) -> Figur
         whole.set_xlim(times[0], times[-1])
         _legend(whole)
 
-        _day(_axes(figure, (0.075, 0.505, 0.4, 0.165), f"The day, {zone.key}"), baseline, i)
-        _week(_axes(figure, (0.585, 0.505, 0.4, 0.165), "The week"), baseline, i)
+        season = learned.season
+        _day(_axes(figure, (0.075, 0.505, 0.4, 0.165), f"The day, {zone.key}{_used(season.has_day[i])}"), baseline, i)
+        _week(_axes(figure, (0.585, 0.505, 0.4, 0.165), f"The week{_used(season.has_week[i])}"), baseline, i)
 
         left = _axes(figure, (0.075, 0.26, 0.91, 0.165), "What is left, in standard deviations")
         residual = parts["residual"].to_numpy().clip(-FARTHEST_RESIDUAL, FARTHEST_RESIDUAL)
@@ -68,10 +69,13 @@ def decomposition(baseline: FittedBaseline, kpi: str, segment: Segment) -> Figur
         return figure
 
 
+def _used(kept: np.bool_) -> str:
+    return "" if kept else " (not used, for it foresees nothing)"
+
+
 def _day(axes: Axes, baseline: FittedBaseline, i: int) -> None:
     day = baseline.learned.season.day[i]
-    hours = np.arange(len(day)) * 24 / len(day)
-    _profile(axes, baseline, i, hours, day, kept=bool(baseline.learned.season.has_day[i]))
+    axes.plot(np.arange(len(day)) * 24 / len(day), _natural(baseline, i, day), color=BLUE, lw=1.4)
     axes.set_xlim(0, 24)
     axes.set_xticks(range(0, 25, 4), [f"{hour:02}:00" for hour in range(0, 25, 4)])
 
@@ -80,21 +84,12 @@ def _week(axes: Axes, baseline: FittedBaseline, i: int) -> None:
     season = baseline.learned.season
     daily = np.tile(season.day[i], 7)
     days = np.arange(len(daily)) * 7 / len(daily)
-    if season.has_week[i]:
-        axes.plot(days, _natural(baseline, i, daily), color=GREY, lw=0.9, ls=(0, (3, 2)), label="the day alone")
-    _profile(axes, baseline, i, days, daily + season.week[i], kept=bool(season.has_week[i]))
+    axes.plot(days, _natural(baseline, i, daily + season.week[i]), color=BLUE, lw=1.4)
     axes.set_xlim(0, 7)
     axes.set_xticks([each + 0.5 for each in range(7)], WEEKDAYS)
     if season.has_week[i]:
+        axes.plot(days, _natural(baseline, i, daily), color=GREY, lw=0.9, ls=(0, (3, 2)), label="the day alone")
         _legend(axes)
-
-
-def _profile(axes: Axes, baseline: FittedBaseline, i: int, at: Floats, seasonal: Floats, *, kept: bool) -> None:
-    """What is usual over a day or week, in the KPI's unit; where it is not kept, so it is said."""
-    axes.plot(at, _natural(baseline, i, seasonal), color=BLUE, lw=1.4)
-    if not kept:
-        said = glyphs("not used: it foresees nothing")
-        axes.text(0.5, 0.94, said, transform=axes.transAxes, ha="center", va="top", color=GREY, fontsize=8, family=FONT)
 
 
 def _natural(baseline: FittedBaseline, i: int, seasonal: Floats) -> Floats:
