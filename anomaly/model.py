@@ -472,7 +472,8 @@ class Findings(tuple[Finding, ...]):
 
     def __repr__(self) -> str:
         counts = [(sum(finding.verdict is verdict for finding in self), verdict.replace("_", " ")) for verdict in Verdict]
-        return f"<{len(self)} finding{'' if len(self) == 1 else 's'}: {', '.join(f'{count} {word}' for count, word in counts if count) or 'none'}>"
+        said = ", ".join(f"{count} {word}" for count, word in counts if count) or "none"
+        return f"<{len(self)} finding{'' if len(self) == 1 else 's'}: {said}>"
 
     def to_frame(self) -> pd.DataFrame:
         """The findings as a frame, a row each, that sorts by any column."""
