@@ -1,5 +1,6 @@
 #!/bin/sh
 # Unpacks the servers that the tests talk to from Debian's packages into .tools, without installing anything. Needs no root.
+# Chromium alone is more than can be unpacked: it is installed, where root runs this and it is not on PATH.
 # What is on PATH is not fetched. Exits 0 even when a server cannot be had: its tests say so by name.
 # Beside libc they need libzstd1, which dpkg itself needs, and PostgreSQL its usual libraries (libpq5, libicu, libldap).
 set -u
@@ -52,6 +53,17 @@ unpack() ( # in a subshell, for the folder and the trap
         [ -e "$found" ] && install "$found" "$bin/$1.new" && mv "$bin/$1.new" "$bin/$1"
     done
 )
+
+if ! has chromium && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+    echo "installing chromium" >&2
+    apt-get -qq update >&2
+    DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends chromium fonts-dejavu-core >&2
+fi
+if has chromium; then
+    echo "chromium: $(command -v chromium || echo "$bin/chromium")"
+else
+    echo "chromium: missing, its tests cannot run; install it as root"
+fi
 
 for pair in $wanted; do
     command=${pair%%:*} package=${pair#*:}

@@ -17,7 +17,7 @@ from anomaly.pages.release import LONGEST_NAME, LONGEST_TEXT, RELEASE_SHAPES, RE
 
 STYLES, SCRIPTS = ("page.css", "history.css"), ("page.js", "history.js")
 MOST_COLUMNS = 40  # releases in the heat map
-WIDTH, MARGIN = 1000, 24  # of the timeline, in its own unit
+WIDTH, MARGIN, LEAST_APART = 1000, 48, 23  # of the timeline, in its own unit
 WORST_FIRST = (
     Verdict.REGRESSED, Verdict.NO_DATA, Verdict.ERROR, Verdict.INCONCLUSIVE, Verdict.RECOVERED, Verdict.IMPROVED, Verdict.OK,
 )  # fmt: skip
@@ -143,9 +143,10 @@ def _square(name: str, cell: Cell | None, column: Entry) -> Square | None:
 
 def _marks(entries: Sequence[Entry]) -> Iterator[tuple[float, Entry]]:
     """Where on the timeline each release is, from left to right."""
-    moments = [entry.release.started_at for entry in entries]
+    moments, before = [entry.release.started_at for entry in entries], 0.0
     for entry in reversed(entries):
-        yield _place(entry.release.started_at, min(moments), max(moments)), entry
+        before = min(max(_place(entry.release.started_at, min(moments), max(moments)), before + LEAST_APART), WIDTH)
+        yield before, entry
 
 
 def _place(moment: datetime, first: datetime, last: datetime) -> float:

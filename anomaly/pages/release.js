@@ -193,7 +193,7 @@
         y: { range: (plot, low, high) => (low === null ? [0, 1] : uPlot.rangeNum(low, high, element.dataset.onset ? { min: { pad: 0.06 }, max: { pad: 0.16 } } : 0.08, true)) },
       },
       axes: [
-        { ...axis, grid: { show: false }, values: ticks, space: small ? 60 : 70, size: 24, gap: 4 },
+        { ...axis, grid: { show: false }, values: ticks, space: small ? 60 : 70, size: 28, gap: 8 },
         { ...axis, values: sizes, space: small ? 32 : 44, size: (plot, values) => 14 + 6.2 * Math.max(2, ...(values ?? []).map((text) => text.length)) },
       ],
       series: [

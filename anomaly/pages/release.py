@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from urllib.parse import urlsplit
 
@@ -124,7 +124,7 @@ def page(report: Report, *, deliveries: Sequence[Receipt] = ()) -> str:
         open_cards=[card for card in cards if card.finding.verdict in UNJUDGED],
         groups=[*_groups(cards)],
         events=[*_events(report)],
-        deliveries=deliveries,
+        deliveries=[replace(each, sink=_plain(each.sink), detail=_plain(each.detail)) for each in deliveries],
         made=[*_made(report)],
         stage_names=[wording.percent(share) for _, share in report.release.stages],
     )
