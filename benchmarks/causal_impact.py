@@ -36,7 +36,16 @@ data, since = pd.read_csv(sys.stdin), int(sys.argv[1])
 found = CausalImpact(data, [0, since - 1], [since, len(data) - 1]).summary_data["average"]
 print(json.dumps([found[name] for name in ("rel_effect", "rel_effect_lower", "rel_effect_upper")]))
 """
-IN_ITS_OWN = [str(Path(sys.executable).with_name("uv")), "run", "--quiet", "--no-project", "--python", "3.11", "--with", "pycausalimpact==0.1.1"]
+IN_ITS_OWN = [
+    str(Path(sys.executable).with_name("uv")),
+    "run",
+    "--quiet",
+    "--no-project",
+    "--python",
+    "3.11",
+    "--with",
+    "pycausalimpact==0.1.1",
+]
 IN_ITS_OWN += ["--with", "pandas<2.1", "--with", "numpy<2", "--with", "statsmodels<0.15", "--with", "scipy<1.12", "python", "-c", PEER]
 
 

@@ -52,11 +52,11 @@ const page = (() => {
     return String(Number(value.toPrecision(3)));
   };
 
-  const from = Date.parse(document.body.querySelector("time")?.dateTime ?? "") / 1000;
+  const from = Date.parse(document.querySelector("[data-released]")?.dataset.released ?? "") / 1000; // its date is left out
   const showTimes = () => {
     for (const element of document.querySelectorAll("time")) {
       const seconds = Date.parse(element.dateTime) / 1000;
-      element.textContent = element.dataset.style === "full" ? stamp(seconds) : clock(seconds, state.released ?? from);
+      element.textContent = element.dataset.style === "full" ? stamp(seconds) : clock(seconds, from);
     }
     for (const word of document.querySelectorAll(".zone")) word.textContent = state.zone === "UTC" ? "UTC" : "local time";
   };

@@ -115,6 +115,7 @@ def page(report: Report, *, deliveries: Sequence[Receipt] = ()) -> str:
         shape=RELEASE_SHAPES[report.verdict],
         tone=RELEASE_TONES[report.verdict],
         release=release_words(report.release),
+        released=wording.stamp(report.release.started_at),
         lead=lead,
         sentence=timed(sentence, moments, day),
         todo=said.todo,

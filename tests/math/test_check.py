@@ -459,3 +459,13 @@ def test_a_release_within_a_step_leaves_that_step_out() -> None:
 
     assert only(check(MOVED, released_at=moment)).verdict is Verdict.REGRESSED
     assert check(MOVED, released_at=moment).points["time"].iloc[0] == RELEASED
+
+
+def test_a_report_holds_the_steps_beside_those_that_were_judged() -> None:
+    report = check(finished_at=RELEASED + HOUR, warmup=HOUR)
+
+    assert report.around is not None
+    expected = QUIET.iloc[HISTORY - 72 : HISTORY + 24]  # before the release, while it rolled out, and its warm-up
+    assert report.around["observed"].tolist() == expected.tolist()
+    assert [*report.around["time"]] == [*expected.index]
+    assert set(report.around["time"]).isdisjoint(report.points["time"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 from importlib.metadata import version
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import holidays
 import numpy as np
@@ -121,7 +122,7 @@ def test_days_and_spans_bear_the_names_that_they_are_given() -> None:
     )
 
     assert only(report).notes == ("7 of 24 steps are not judged: incident 4711, Carnival",)
-    assert [each.reason for each in report.left_out] == ["incident 4711"]
+    assert [each.reason for each in report.left_out] == ["incident 4711", "Carnival"]
 
 
 def test_days_come_as_pandas_and_the_holidays_library_have_them() -> None:
@@ -210,3 +211,12 @@ def test_a_holiday_in_the_watch_is_not_judged_and_is_named() -> None:
     reason = "none of the 24 steps of the watch is judged: Christmas Day, nothing in the past compares"
     assert {each.reason for each in report.findings} == {reason}
     assert report.verdict is ReleaseVerdict.INCONCLUSIVE
+
+
+def test_a_special_day_within_the_windows_is_listed_as_left_out() -> None:
+    day, later = INDEX[BEFORE - 5 * 48].date(), INDEX[-1].date() + timedelta(days=90)
+
+    report = anomaly.check(frame(usual(1), INDEX), released_at=RELEASED, special_days=[day, later], timezone="Europe/Berlin")
+
+    assert [(span.reason, span.window.length) for span in report.left_out] == [("special day", timedelta(days=1))]
+    assert report.left_out[0].window.start.astimezone(ZoneInfo("Europe/Berlin")).date() == day

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests.servers import need
 
@@ -36,7 +36,7 @@ def chromium() -> Iterator[Browser]:
 @pytest.fixture
 def opened(chromium: Browser, tmp_path: Path) -> Iterator[Open]:
     """Opens HTML from disk, in its own context: `opened(html, width=1280, scheme="light")`."""
-    contexts = []
+    contexts: list[BrowserContext] = []
 
     def show(html: str, *, width: int = 1280, scheme: str = "light", zone: str = "Asia/Tokyo") -> Opened:
         file = tmp_path / f"page-{len(contexts)}.html"

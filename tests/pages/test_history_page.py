@@ -31,7 +31,7 @@ def history(folder: Path, *told: Report) -> list[str]:
             tracked = store.track(report.release, origin="test", checklist="")
             store.record(tracked.id, report, (), at=NOW, after=0)
             ids.append(tracked.id)
-        store.acknowledge(store.find(ids[0]), incident=False, note="a campaign", at=NOW)
+        store.acknowledge(store.releases()[0], incident=False, note="a campaign", at=NOW)
     return ids
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlsplit
 
 import numpy as np
 import pytest
@@ -596,3 +596,19 @@ def test_a_token_that_everyone_can_read_is_warned_of(mode: int, warned: bool, tm
 
     assert ("can be read by everyone" in caplog.text) == warned
     assert "c4nary" not in caplog.text
+
+
+# --- where a query can be looked at -----------------------------------------------------------------------------------
+
+
+def test_a_query_and_its_denominator_are_linked_to_without_credentials() -> None:
+    kpi = Kpi("errors", query='sum(increase(e{a="&b"}[$step]))', denominator="sum(increase(r[$step]))")
+    with scripted(MATRIX) as script:
+        collected = collect(script.url.replace("http://", "http://shop:s3cret@"), kpi)
+
+    parts = urlsplit(collected.provenance["errors"].link)
+    asked = parse_qs(parts.query)
+    assert f"{parts.scheme}://{parts.netloc}{parts.path}" == f"{script.url}/graph"
+    assert asked["g0.expr"] == ['sum(increase(e{a="&b"}[5m]))']
+    assert asked["g1.expr"] == ["sum(increase(r[5m]))"]
+    assert asked["g0.end_input"] == ["2025-03-03 01:00:00"]
