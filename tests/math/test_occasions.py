@@ -216,7 +216,7 @@ def test_a_holiday_in_the_watch_is_not_judged_and_is_named() -> None:
 def test_a_special_day_within_the_windows_is_listed_as_left_out() -> None:
     day, later = INDEX[BEFORE - 5 * 48].date(), INDEX[-1].date() + timedelta(days=90)
 
-    report = anomaly.check(frame(usual(1), INDEX), released_at=RELEASED, special_days=[day, later], timezone="Europe/Berlin")
+    report = anomaly.check(frame(usual(1)[:, None], INDEX), released_at=RELEASED, special_days=[day, later], timezone="Europe/Berlin")
 
     assert [(span.reason, span.window.length) for span in report.left_out] == [("special day", timedelta(days=1))]
     assert report.left_out[0].window.start.astimezone(ZoneInfo("Europe/Berlin")).date() == day
