@@ -413,3 +413,17 @@ def test_the_example_of_the_docstring_runs() -> None:
     from anomaly.backtesting import run
 
     assert doctest.testmod(run) == (0, 6)
+
+
+def test_no_placebo_release_meets_what_is_left_out() -> None:
+    rhythm = pd.DataFrame({"latency": latency(30)}, stamps(ROWS))
+    rhythm.iloc[30 * 24 : 33 * 24] *= 1.5
+    incident = (rhythm.index[30 * 24], rhythm.index[33 * 24], "incident 4711")
+    days = {day.date(): "fair" for day in rhythm.index[30 * 24 : 33 * 24 : 24]}
+
+    met, spared, feast = (
+        anomaly.backtest(rhythm, watch=12 * HOUR, history=28 * DAY, placebos=60, **occasions)
+        for occasions in ({}, {"leave_out": [incident]}, {"special_days": days})
+    )
+
+    assert met.alarms.hits > 0 == spared.alarms.hits == feast.alarms.hits

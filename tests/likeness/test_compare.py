@@ -307,3 +307,19 @@ def test_steps_that_differ_and_unknown_kpis_are_refused() -> None:
         anomaly.parity(frame.iloc[::2], frame)
     with pytest.raises(anomaly.UsageError, match=r"'order' is no column; use one of orders \(did you mean orders\?\)"):
         anomaly.parity(frame, frame, kpis=[Kpi("order")])
+
+
+def test_days_and_spans_that_are_left_out_are_not_compared() -> None:
+    at = index()
+    staging = pd.DataFrame({"orders": counts(5, 0.1, at, rhythm(at))["kpi", "", "value"]}, at)
+    production = pd.DataFrame({"orders": counts(6, 1.0, at, rhythm(at))["kpi", "", "value"]}, at)
+    staging.iloc[5 * 24 : 12 * 24] = 0.5 * staging.iloc[5 * 24 : 12 * 24].mean()
+    days = {day.date(): "load test" for day in at[5 * 24 : 12 * 24 : 24]}
+
+    verdicts = [
+        anomaly.parity(staging, production).verdict,
+        anomaly.parity(staging, production, special_days=days).verdict,
+        anomaly.parity(staging, production, leave_out=[(at[5 * 24], at[12 * 24])]).verdict,
+    ]
+
+    assert verdicts == [Likeness.DIFFERS, Likeness.ALIKE, Likeness.ALIKE]
