@@ -16,6 +16,7 @@ from anomaly.contracts import Receipt
 from anomaly.errors import UsageError
 from anomaly.model import (
     ChangeKind,
+    Coverage,
     Direction,
     Exposure,
     Finding,
@@ -214,6 +215,7 @@ def _finding(data: Mapping[str, Any]) -> Finding:
         "onset_interval": _maybe(data["onset_interval"], lambda ends: (_moment(ends[0]), _moment(ends[1]))),
         "exposure": _maybe(data["exposure"], _exposure),
         "flagged": _maybe(data["flagged"], _flagged),
+        "coverage": _maybe(data.get("coverage"), lambda found: Coverage(found["share"], found["steps"])),  # older reports have none
         "notes": tuple(data["notes"]),
         "control_for": tuple(data["control_for"]),
     }

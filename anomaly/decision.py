@@ -19,17 +19,31 @@ from anomaly.baseline.robust import Bools, Floats
 from anomaly.errors import CollectError
 from anomaly.family import Among, among
 from anomaly.makeup import Makeup, at_usual_mix, explained, placed
-from anomaly.model import UNJUDGED, ChangeKind, Correction, Direction, Finding, Flagged, Kpi, Release, ReleaseVerdict, Report, Verdict
+from anomaly.model import (
+    UNJUDGED,
+    ChangeKind,
+    Correction,
+    Coverage,
+    Direction,
+    Finding,
+    Flagged,
+    Kpi,
+    Release,
+    ReleaseVerdict,
+    Report,
+    Verdict,
+)
 from anomaly.panel import segment_labels
 from anomaly.scoring.controlled import MOVED
 from anomaly.scoring.onset import Onset
 from anomaly.scoring.score import Beside, Score, Scored
-from anomaly.wording import clock, number, onset, p_value, percent, quantity, relative
+from anomaly.wording import clock, number, onset, p_value, percent, quantity, relative, within_band
 
 MIN_HISTORY = 16  # steps with data before the release
 MIN_COVERAGE = 0.5  # of the steps that usually have a sample
 SILENCE = 0.01  # p-value under which no sample at all is no data before the watch is over
 NOTHING = "no samples, neither before nor after the release"
+CLEARLY_OFF = 0.95  # coverage of a band that promises 99 %: five times as many steps are outside
 LEVEL_KINDS = frozenset({ChangeKind.LEVEL, ChangeKind.RAMP})
 
 
@@ -186,7 +200,9 @@ def _draft(kpi: Kpi, result: Score | None, scored: Scored, i: int, look: Look, w
     before, steps = int(np.isfinite(history.value[i]).sum()), int(observation.present[i].sum())
     volume = _total(observation.volume[i] if observation.ratio[i] else observation.amount[i])
     about = _about(kpi, segment_labels(scored.keys[i][1]), weight, look.planned, Verdict.INCONCLUSIVE, "")
-    draft = replace(about, steps=steps, volume=volume, total=bool(kpi.by) and not about.segment)
+    draft = replace(
+        about, steps=steps, volume=volume, total=bool(kpi.by) and not about.segment, coverage=None if result is None else result.coverage
+    )
     p = None if result is None or before < MIN_HISTORY else _over_the_watch(result.p_bad, look)
     if steps == 0:
         return _silent(draft, before, p, look)
@@ -203,8 +219,13 @@ def _draft(kpi: Kpi, result: Score | None, scored: Scored, i: int, look: Look, w
     return replace(
         draft, verdict=Verdict.OK, p_value=p, kind=result.kind, observed=sizes.observed, expected=sizes.expected, effect=sizes.relative,
         effect_interval=sizes.relative_interval, effect_absolute=sizes.absolute, effect_absolute_interval=sizes.absolute_interval,
-        notes=result.notes, evidence=dict(result.evidence),
+        notes=(*result.notes, *_of_band(result.coverage)), evidence=dict(result.evidence),
     )  # fmt: skip
+
+
+def _of_band(coverage: Coverage | None) -> tuple[str, ...]:
+    """A note where the band held clearly fewer past steps than it promises."""
+    return () if coverage is None or coverage.share >= CLEARLY_OFF else (f"the band is too narrow: {within_band(coverage)}",)
 
 
 def _total(amounts: Floats) -> float:

@@ -364,6 +364,14 @@ class Flagged:
     worst_z: float
 
 
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """The `share` of the last `steps` of the history that were inside the pointwise band, judged from before; 99 % are promised."""
+
+    share: float
+    steps: int
+
+
 class Growth(StrEnum):
     """Whether an effect grows with the share of users that have the release."""
 
@@ -403,8 +411,8 @@ class Finding:
     with 95 %. `detectable_effect` (absolute: in the KPI's unit) would have been found in four of five releases. `total` marks
     the finding about all segments of a KPI together; the `contribution` of each of them and the total's `mix_effect` add up to
     the total's `effect_absolute`. `exposure` says of a level that moved after a staged release whether it did so with the share of
-    users. `link` shows `query` in its source, empty if nothing does. `evidence`
-    holds the numbers behind the verdict, in the order of the argument.
+    users, `coverage` how many past steps the band of the points would have held. `link` shows `query` in its source, empty if nothing
+    does. `evidence` holds the numbers behind the verdict, in the order of the argument.
     """
 
     kpi: str
@@ -430,6 +438,7 @@ class Finding:
     onset_interval: tuple[datetime, datetime] | None = None
     exposure: Exposure | None = None
     flagged: Flagged | None = None
+    coverage: Coverage | None = None
     steps: int = 0
     steps_planned: int = 0
     volume: float | None = None

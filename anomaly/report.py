@@ -394,6 +394,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
             "worst": _moment(flagged.worst),
             "worst_z": _finite(flagged.worst_z),
         },
+        "coverage": None if finding.coverage is None else {"share": _finite(finding.coverage.share), "steps": int(finding.coverage.steps)},
         "reason": finding.reason,
         "notes": list(finding.notes),
         "evidence": {name: value if isinstance(value, str) else _finite(value) for name, value in finding.evidence.items()},
@@ -480,6 +481,7 @@ COLUMNS: dict[str, Any] = {
     "flagged_first": TIME,
     "flagged_worst": TIME,
     "flagged_worst_z": NUMBER,
+    "coverage": NUMBER,
     "reason": TEXT,
     "notes": TEXT,
     "steps": COUNT,
@@ -506,8 +508,8 @@ def findings_frame(findings: Sequence[Finding]) -> pd.DataFrame:
     The columns are the keys of a finding in `docs/json.md`, flat and of one type each, so that any of them sorts:
     `segment` is the text that `report.points` uses; an interval is two columns: `effect_low` and `effect_high`,
     `effect_absolute_low` and `effect_absolute_high`, `onset_first` and `onset_last`; these two, `onset`, `flagged_first` and
-    `flagged_worst` are UTC times (NaT if none); `flagged` is a count, `flagged_worst_z` a number; an unknown number is NaN;
-    `notes` is one text; `growth` is that of `exposure`; its plateaus and `evidence` are left out.
+    `flagged_worst` are UTC times (NaT if none); `flagged` is a count, `flagged_worst_z` a number, `coverage` its share; an unknown number
+    is NaN; `notes` is one text; `growth` is that of `exposure`; its plateaus and `evidence` are left out.
     """
     import pandas as pd  # noqa: PLC0415  the text of a report must not need numerics
 
@@ -540,6 +542,7 @@ def _row(finding: Finding) -> dict[str, Any]:
         "flagged_first": None if flagged is None else flagged.first,
         "flagged_worst": None if flagged is None else flagged.worst,
         "flagged_worst_z": None if flagged is None else flagged.worst_z,
+        "coverage": None if finding.coverage is None else finding.coverage.share,
         "notes": "; ".join(finding.notes),
         "control_for": ", ".join(finding.control_for),
         "denominator": finding.denominator or "",

@@ -84,7 +84,9 @@ def _weighs_more(plateau: Sequence[Finding], whole: Sequence[Finding]) -> bool:
 
 
 def _of_plateau(whole: Finding, plateau: Finding, where: Plateau) -> Finding:
-    chosen = replace(plateau, steps=whole.steps, steps_planned=whole.steps_planned, volume=whole.volume, flagged=whole.flagged)
+    chosen = replace(
+        plateau, steps=whole.steps, steps_planned=whole.steps_planned, volume=whole.volume, flagged=whole.flagged, coverage=whole.coverage
+    )
     return replace(chosen, reason=f"at {percent(where.share)} of users: {plateau.reason}")
 
 

@@ -8,7 +8,7 @@ import unicodedata
 from dataclasses import replace
 from datetime import UTC, date, datetime
 
-from anomaly.model import Exposure, Growth, Interval, Plateau, Release
+from anomaly.model import Coverage, Exposure, Growth, Interval, Plateau, Release
 
 CUT_MARK = "…"
 LONGEST_VERSION = 60  # characters
@@ -39,6 +39,14 @@ def quantity(value: float, unit: str) -> str:
 def percent(ratio: float) -> str:
     """A relative size as `4.2 %`."""
     return f"{number(100 * ratio)} %"
+
+
+def within_band(found: Coverage) -> str:
+    """What the band is worth, as the end of a sentence."""
+    return (
+        f"of the last {number(found.steps)} steps before the release, judged from what was before them, {percent(found.share)} were within "
+        "the band that promises 99 %"
+    )
 
 
 def relative(effect: float, interval: Interval | None) -> str:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from anomaly.model import (
     ChangeKind,
+    Coverage,
     Direction,
     Exposure,
     Finding,
@@ -57,6 +58,7 @@ REGRESSED = Finding(
     onset=at("10:40"),
     onset_interval=(at("10:35"), at("10:50")),
     flagged=Flagged(count=61, first=at("10:40"), worst=at("12:05"), worst_z=9.7),
+    coverage=Coverage(share=0.987, steps=2016),
     steps=72,
     steps_planned=72,
     volume=48210,

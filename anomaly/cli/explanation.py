@@ -70,6 +70,8 @@ def _sure(finding: Finding, report: Report) -> Iterator[tuple[str, str]]:
         yield "must be", hurdle
     if seen := meaning.seen(finding):
         yield "would see", seen
+    if finding.coverage is not None:
+        yield "the band", wording.within_band(finding.coverage)
 
 
 def _compared(finding: Finding, report: Report) -> Iterator[tuple[str, str]]:

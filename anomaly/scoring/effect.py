@@ -142,7 +142,7 @@ def estimate(base: Baseline, series: Block, line: Timeline, index: pd.DatetimeIn
     factor = np.where(plain | (best["expected"] <= 0), 1.0, corrected / np.where(best["expected"] > 0, best["expected"], 1.0))[:, None]
     offset = np.where(plain, best["centre"] * unit, 0.0)[:, None]
     shifted = location[:, n:] + (best["anchor"] * base.spread)[:, None]
-    low, high = _band(base, line, best["lag"].astype(int))
+    low, high = band(base, line, best["lag"].astype(int), n)
 
     def natural(y: Floats) -> Floats:
         out = back(y, base.scale) * factor + offset
@@ -259,11 +259,11 @@ def _parametric(base: Baseline, line: Timeline, seen: Bools, link: Floats, unit:
     return np.asarray(np.where(link == Scale.LOG, error, np.where(link == Scale.ROOT, root, error / unit)))
 
 
-def _band(base: Baseline, line: Timeline, lag: Ints) -> tuple[Floats, Floats]:
-    """Lower and upper standardised bound that hold 99 % of the history's steps, foreseen as the release's are."""
-    n, after = line.before, line.after
-    residual = np.where(line.present[:, :n], base.residual, np.nan)
-    origin = origins(n)[:-1]
+def band(base: Baseline, line: Timeline, lag: Ints, n: int) -> tuple[Floats, Floats]:
+    """Lower and upper standardised bound that hold 99 % of the first `n` steps of the history, foreseen as the release's are."""
+    after = line.after
+    residual = np.where(line.present[:, :n], base.residual[:, :n], np.nan)
+    origin = origins(line.before)[:-1]
     offset = np.unique(np.linspace(0, after - 1, SAMPLED_STEPS).astype(int))
     low, high = np.full((2, len(lag)), np.nan)
     for each in np.unique(lag):

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from anomaly.baseline.robust import Bools, Floats
+from anomaly.baseline.robust import ROUNDING, Bools, Floats
 from anomaly.baseline.seasonal import Baseline
 from anomaly.baseline.transform import Scale
-from anomaly.model import ChangeKind, Direction, Interval, Kpi
+from anomaly.model import ChangeKind, Coverage, Direction, Interval, Kpi
 from anomaly.panel import Block, block
 from anomaly.scoring.attribution import KINDS, LAST_PART, LEAST_LAST, LEVEL_LEADS, Answer, is_back, is_ramp, lead, peak
+from anomaly.scoring.coverage import coverage
 from anomaly.scoring.effect import Effect, Effects, estimate
 from anomaly.scoring.exceptions import Exceptions, exceptions, share_interval, tail
 from anomaly.scoring.onset import Onset, onset, switched
@@ -65,7 +66,7 @@ class Score:
     `p_bad` and `p_good` are p-values of a change in the bad and of a level change in the good direction, `p_other` of a bad
     change that is not one of level. `gaps` says that missing steps are what is surprising, `onset` when the change began, `back`
     that the last quarter of the observation is as expected again. `sizes`, `effect` and `power` are None where there is no value.
-    `beside` is there where a control moved.
+    `beside` is there where a control moved, `coverage` where the history is long enough to say what the band is worth.
     """
 
     p_bad: float
@@ -80,6 +81,7 @@ class Score:
     effect: Effect | None = None
     power: Power | None = None
     beside: Beside | None = None
+    coverage: Coverage | None = None
     notes: tuple[str, ...] = ()
     evidence: Mapping[str, str | float] = field(default_factory=dict)
 
@@ -116,7 +118,16 @@ def _scored(base: Baseline, history: pd.DataFrame, observation: pd.DataFrame, kp
     line = timeline(base, series, index, n, gap)
     effects = estimate(base, series, line, index)
     level = without_shift(base, line, effects.z * effects.width, effects.width * _grown(effects), index)
-    asked = _Asked(base, series, line, scores(line, ask(line)), scores(level, ask(level)), effects, exceptions(series.value, n))
+    asked = _Asked(
+        base,
+        series,
+        line,
+        scores(line, ask(line)),
+        scores(level, ask(level)),
+        effects,
+        exceptions(series.value, n),
+        coverage(base, line, effects.lag),
+    )
     directions = {kpi.name: kpi.direction for kpi in kpis}
     later = series.rows(n, len(index))
     return Scored(
@@ -140,6 +151,7 @@ class _Asked:
     rest: Scores
     effects: Effects
     rare: Exceptions
+    coverage: tuple[Coverage | None, ...]
 
     def score(self, i: int, direction: Direction) -> Score | None:
         """The score of series `i`; None without a value on both sides of the release."""
@@ -174,7 +186,7 @@ class _Asked:
             kind = ChangeKind.RAMP
         return Score(
             p_bad=p_bad, p_good=p_good, p_other=p_other, kind=kind, gaps=gaps, onset=began, back=back, over=over if back else None,
-            sizes=sizes_of(effect), effect=effect, power=self._power(i), evidence=self._evidence(i, bad),
+            sizes=sizes_of(effect), effect=effect, power=self._power(i), coverage=self.coverage[i], evidence=self._evidence(i, bad),
         )  # fmt: skip
 
     def _constant(self, i: int, direction: Direction) -> Score:
@@ -198,6 +210,7 @@ class _Asked:
             p_bad=p_bad, p_good=p_good, kind=ChangeKind.LEVEL, onset=switched(marks, n, self.line.gap) if strange.any() else None,
             back=len(later) >= 2 * LEAST_LAST and not strange[-last:].any() and rarely < CHANCE,
             sizes=Sizes(usual + absolute, usual, relative, relative_interval, absolute, interval),
+            coverage=self.coverage[i],
             evidence={"history steps": int(np.isfinite(self.series.value[i, :n]).sum()), "always": usual, "steps that differ": len(away)},
         )  # fmt: skip
 
@@ -296,6 +309,7 @@ def _points(effects: Effects, later: Block, index: pd.DatetimeIndex, kpis: Seque
     limits = {kpi.name: kpi.limits for kpi in kpis}
     least, most = np.array([limits.get(name, (-np.inf, np.inf)) for name, _ in later.keys]).reshape(count, 2).T[:, :, None]
     lower, upper = np.clip(effects.lower, least, most), np.clip(effects.upper, least, most)
+    rounding = ROUNDING * (upper - lower)  # of counts the bound is a value that they have
     return pd.DataFrame(
         {
             "kpi": np.repeat(np.array([kpi for kpi, _ in later.keys], dtype=object), steps),
@@ -306,6 +320,6 @@ def _points(effects: Effects, later: Block, index: pd.DatetimeIndex, kpis: Seque
             "lower": lower.ravel(),
             "upper": upper.ravel(),
             "z": effects.z.ravel(),
-            "flagged": ((later.value < lower) | (later.value > upper)).ravel(),
+            "flagged": ((later.value < lower - rounding) | (later.value > upper + rounding)).ravel(),
         }
     )
