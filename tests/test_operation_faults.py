@@ -23,6 +23,7 @@ import pytest
 from pytest_httpserver import HTTPServer
 
 from anomaly.cli.ending import run as main
+from anomaly.errors import StoreError
 from anomaly.history.store import Store
 from tests.operation import RELEASED, Shop
 
@@ -145,6 +146,17 @@ def test_a_heartbeat_is_asked_after_a_step_and_not_after_a_bad_one(loopback: Non
     assert "was not asked for releases" in err
 
 
+def test_a_heartbeat_of_the_command_line_is_asked_instead_of_that_of_the_checklist(
+    loopback: None, tmp_path: Path, httpserver: HTTPServer
+) -> None:
+    httpserver.expect_request("/mine").respond_with_data("OK")
+    shop(tmp_path, f'heartbeat: "{httpserver.url_for("/other")}"\n')
+
+    assert run(tmp_path, f"tick checklist.yaml --heartbeat {httpserver.url_for('/mine')}")[0] == 0
+
+    assert told(httpserver) == ["/mine"]
+
+
 def test_a_dead_heartbeat_is_said_and_changes_nothing(loopback: None, tmp_path: Path) -> None:
     watched(tmp_path, shop(tmp_path, f'heartbeat: "http://127.0.0.1:1/{SECRET}"\n'))
 
@@ -189,7 +201,7 @@ def test_on_a_full_disk_a_step_judges_and_tells_whom_it_can_tell_twice(loopback:
 
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60, env=environ_of(tmp_path))
 
-    assert (done.returncode, "look 1: FAIL" in done.stdout) == (4, True), done.stderr
+    assert (done.returncode, "look 1: FAIL" in done.stdout) == (1, True), done.stderr
     assert "history not saved" in done.stderr
     assert told(httpserver) == ["/api/v2/alerts"]
     assert rows(tmp_path / "history.db") == before
@@ -216,6 +228,38 @@ def test_a_history_that_is_damaged_between_two_looks_of_a_watch_stops_neither_it
     assert f"history not saved: the history at {tmp_path / 'history.db'} can't be used: file is not a database" in err
     assert told(httpserver) == ["/api/v2/alerts", "/hook"]
     assert [json.loads(request.get_data())["message"]["why"] for request, _ in httpserver.log if request.path == "/hook"] == ["first"]
+
+
+def test_whichever_operation_of_the_history_fails_the_verdict_is_said_and_the_alert_told(
+    loopback: None, tmp_path: Path, httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The n-th and all after it, for n = 1, 2, … until a run is clean."""
+    watched(tmp_path, shop(tmp_path, alerts(httpserver)))
+    kept = (tmp_path / "history.db").read_bytes()
+    monkeypatch.setenv("NO_PROXY", "*")
+    real, count = Store._transaction, 0
+
+    def failing(self: Store) -> Any:
+        nonlocal count
+        count += self.where != ":memory:"
+        if count >= n and self.where != ":memory:":
+            raise StoreError("disk I/O error")
+        return real(self)
+
+    monkeypatch.setattr(Store, "_transaction", failing)
+    err, n = "not yet", 0
+    while err:
+        n, count = n + 1, 0
+        (tmp_path / "history.db").write_bytes(kept)
+        httpserver.clear_log()
+        code = main(["tick", str(tmp_path / "checklist.yaml")])
+        out, err = capsys.readouterr()
+        if n > 1:  # or it is not even known what is under watch
+            assert (code, "look 1: FAIL" in out) == (1, True), err
+            assert 1 <= told(httpserver).count("/api/v2/alerts") <= 2
+            assert told(httpserver).count("/hook") <= 1
+        assert ("history not saved" in err) == bool(err)
+    assert n > 10
 
 
 def rows(path: Path) -> dict[str, int]:
@@ -274,6 +318,43 @@ def test_cron_has_hardly_an_environment(tmp_path: Path) -> None:
 
     assert (code, err) == (1, "")
     assert "look 1: FAIL" in out
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        {"LC_ALL": "xx_YY.nonsense"},
+        {"TZ": "Nowhere/Land"},
+        {"TZ": "Pacific/Kiritimati"},
+        {"TMPDIR": "/nonexistent"},
+        {"HOME": "/nonexistent"},
+        {"TERM": "nonsense", "COLUMNS": "-1"},
+    ],
+    ids=str,
+)
+def test_an_odd_environment_changes_no_verdict(tmp_path: Path, odd: Mapping[str, str]) -> None:
+    released = shop(tmp_path)
+
+    code, out, err = run(tmp_path, f"check checklist.yaml --released-at {released.isoformat()}", env=environ_of(tmp_path) | odd)
+
+    assert (code, err) == (1, "")
+    assert out.startswith("FAIL  errors +")
+
+
+def test_too_little_memory_ends_with_4_and_a_message(tmp_path: Path) -> None:
+    released = shop(tmp_path)
+    least = "import anomaly.pipeline, anomaly.collectors.files, resource; from anomaly.cli.ending import run"
+    used = "int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()"
+    little = f"resource.setrlimit(resource.RLIMIT_AS, ({used} + 2_000_000,) * 2)"
+    line = f"raise SystemExit(run(['check', 'checklist.yaml', '--released-at', '{released.isoformat()}']))"
+
+    command = [sys.executable, "-c", f"{least}; {little}; {line}"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60, env=environ_of(tmp_path))
+
+    assert (done.returncode, done.stdout) == (4, "")
+    assert done.stderr.startswith("error: ")
+    assert "Traceback" not in done.stderr
 
 
 def test_a_clock_that_was_set_back_loses_no_release(tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ def _exit_code(done: Ticked, *, saved: bool) -> ExitCode:
         codes.add(ExitCode.FAILED)
     if not all(receipt.delivered for receipt in done.receipts):
         codes.add(ExitCode.NOT_TOLD)
-    worst = (ExitCode.FAILED, ExitCode.REGRESSED, ExitCode.UNDECIDED, ExitCode.NOT_TOLD)
+    worst = (ExitCode.REGRESSED, ExitCode.FAILED, ExitCode.UNDECIDED, ExitCode.NOT_TOLD)
     return next((code for code in worst if code in codes), ExitCode.PASS)
 
 
