@@ -12,12 +12,14 @@ import pytest
 
 from anomaly.contracts import Action
 from anomaly.errors import CollectError, RetryableSinkError, SinkError
-from anomaly.history.records import Progress, State
+from anomaly.history.records import Progress, State, finding_id, release_id
 from anomaly.history.store import Store
 from anomaly.model import Release, ReleaseVerdict, Window
+from anomaly.notice import notice
 from anomaly.tick import Ticked, tick
 from anomaly.watch import Receiver, stay
-from tests.operation import RELEASED, Mirror, People, Shop
+from tests import reports
+from tests.operation import CHECKLIST, RELEASED, Mirror, People, Shop
 
 REGRESSES_AND_RECOVERS = {"errors": (1.0, 4.0)}
 
@@ -298,3 +300,89 @@ def test_killed_at_any_operation_nothing_is_lost_and_nothing_told_under_two_ids(
         assert len({message.id for message in people.took}) == 1
         assert 1 <= len(people.took) <= 2
     assert n > 10
+
+
+# --- who is told what ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_release_of_which_several_kpis_fail_is_one_message_that_names_them(tmp_path: Path, store: Store) -> None:
+    shop, people = Shop(tmp_path, {"errors": (0.0, 99.0), "latency": (0.0, 99.0)}), People()
+    store.track(shop.release(), origin="command")
+
+    ticked(shop, store, 3, people)
+
+    (message,) = people.took
+    assert {finding.kpi for finding in message.report.findings if finding.fails} == {"errors", "latency"}
+    said = notice(message)
+    assert all(name in " ".join((said.title, *said.facts)) for name in ("errors", "latency"))
+
+
+def test_a_second_kpi_that_fails_later_is_news_about_the_same_release(tmp_path: Path, store: Store) -> None:
+    shop, people = Shop(tmp_path, {"errors": (0.0, 99.0), "latency": (5.0, 99.0)}), People()
+    store.track(shop.release(), origin="command")
+
+    for hours in (3, 4, 8, 9):
+        ticked(shop, store, hours, people)
+
+    assert people.said() == [("fire", "first"), ("fire", "escalated")]
+    assert len({message.key for message in people.took}) == 1
+
+
+@pytest.mark.parametrize("named", ["release", "finding", "another"])
+def test_a_silence_by_id_holds_for_the_release_or_finding_it_names(tmp_path: Path, store: Store, named: str) -> None:
+    shop, people, mirror = Shop(tmp_path, {"errors": (0.0, 99.0)}), People(), Mirror()
+    ids = {
+        "release": release_id(shop.release()),
+        "finding": finding_id(shop.release(), replace(reports.failing().findings[0], kpi="errors", segment={}, total=False)),
+        "another": "0" * 16,
+    }
+    (tmp_path / "checklist.yaml").write_text(f"{CHECKLIST}silences: [{{ids: ['{ids[named][:8]}']}}]\n", encoding="utf-8")
+    store.track(shop.release(), origin="command")
+
+    looked = ticked(shop, store, 3, people, mirror).looked
+
+    assert looked[0].report.verdict is ReleaseVerdict.FAIL
+    assert people.said() == ([("fire", "first")] if named == "another" else [])
+    assert [each.why for each in mirror.took] == (["first"] if named == "another" else ["silenced"])
+
+
+def test_what_a_maintenance_window_held_back_is_told_once_when_it_ends(tmp_path: Path, store: Store) -> None:
+    shop, people = Shop(tmp_path, {"errors": (0.0, 99.0)}), People()
+    start, end = (RELEASED + hours * timedelta(hours=1) for hours in (1, 6))
+    window = f"silences: [{{start: '{start.isoformat()}', end: '{end.isoformat()}', reason: maintenance}}]\n"
+    (tmp_path / "checklist.yaml").write_text(CHECKLIST + window, encoding="utf-8")
+    store.track(shop.release(), origin="command")
+
+    said = [(ticked(shop, store, hours, people), people.said())[1] for hours in (3, 5, 6.5, 7)]
+
+    assert said == [[], [], [("fire", "first")], [("fire", "first")]]
+
+
+def test_a_message_that_nobody_took_for_a_day_is_given_up(tmp_path: Path, store: Store) -> None:
+    people = People(fail=lambda _: RetryableSinkError("busy"))
+    shop = Shop(tmp_path, {"errors": (0.0, 99.0)})
+    tracked = store.track(shop.release(), origin="command")
+
+    hours = [3 + each for each in range(26)]
+    progress = [(ticked(shop, store, each, people, redact=str), store.messages(tracked.id)[0].progress)[1] for each in hours]
+
+    assert progress == [Progress.PENDING] * 25 + [Progress.FAILED]
+    assert store.messages(tracked.id)[0].detail == "busy"
+
+
+def test_a_source_of_releases_that_crashes_hides_neither_the_others_nor_what_is_known(tmp_path: Path, store: Store) -> None:
+    shop, people = Shop(tmp_path, {"errors": (0.0, 99.0)}), People()
+
+    class Broken:
+        def discover(self, window: Window, /) -> list[Release]:
+            raise KeyError(f"no {window.end:%Y}")
+
+    class Known:
+        def discover(self, window: Window, /) -> list[Release]:
+            assert window.start < RELEASED
+            return [Release(RELEASED, version="2.0")]
+
+    done = ticked(shop, store, 3, people, sources=[("stranger", Broken()), ("git", Known())])
+
+    assert done.problems == ("stranger was not asked for releases: it crashed: KeyError",)
+    assert people.said() == [("fire", "first")]

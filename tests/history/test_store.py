@@ -321,6 +321,15 @@ def test_a_file_is_for_its_user_alone(path: Path) -> None:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+def test_who_reads_does_not_hold_up_who_writes(path: Path) -> None:
+    with Store(path) as store, closing(sqlite3.connect(path)) as reading:
+        assert reading.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        reading.execute("BEGIN")
+        assert reading.execute("SELECT count(*) FROM releases").fetchone() == (0,)
+        known(store, REPORT.release)
+        assert reading.execute("SELECT count(*) FROM releases").fetchone() == (0,)
+
+
 @pytest.mark.parametrize("damage", [lambda _: b"no database" * 500, lambda data: data[:4096] + os.urandom(64) * 64 + data[8192:]])
 def test_a_damaged_file_is_moved_aside_and_kept(path: Path, damage: Callable[[bytes], bytes], caplog: pytest.LogCaptureFixture) -> None:
     with Store(path) as store:
