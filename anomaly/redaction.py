@@ -21,6 +21,15 @@ URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://", re.ASCII)
 LOG_RECORD = frozenset(vars(logging.makeLogRecord({})))
 
 
+class Secret(str):
+    """A text that shows itself only where it is used: its repr, and so that of all that holds it, is `***`."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(MASK)
+
+
 class Redactor:
     """Replaces `secrets` in text by `***`. Attach it to log *handlers* with `addFilter`.
 

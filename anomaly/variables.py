@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from anomaly.redaction import is_url, looks_like_token, url_secrets
+from anomaly.redaction import Secret, is_url, looks_like_token, url_secrets
 from anomaly.strict_yaml import KeyPath, shown
 
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -76,8 +76,9 @@ def _filled_text(text: str, path: KeyPath, environ: Mapping[str, str], out: Fill
     if "${" in VARIABLE.sub("", text):
         out.problems.append((path, f"is {shown(text)}; write a variable as ${{NAME}}, with letters, digits and _ only"))
     filled = VARIABLE.sub(lambda match: environ.get(match[1], ""), text)
-    out.secrets |= _secrets(_name(path), filled, {name: environ.get(name, "") for name in names})
-    return filled
+    secrets = _secrets(_name(path), filled, {name: environ.get(name, "") for name in names})
+    out.secrets |= secrets
+    return Secret(filled) if secrets else filled
 
 
 def _secrets(setting: str, filled: str, used: Mapping[str, str]) -> set[str]:

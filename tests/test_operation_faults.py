@@ -333,7 +333,7 @@ def test_cron_has_hardly_an_environment(tmp_path: Path) -> None:
     ],
     ids=str,
 )
-def test_an_odd_environment_changes_no_verdict(tmp_path: Path, odd: Mapping[str, str]) -> None:
+def test_an_odd_environment_changes_no_verdict(tmp_path: Path, odd: dict[str, str]) -> None:
     released = shop(tmp_path)
 
     code, out, err = run(tmp_path, f"check checklist.yaml --released-at {released.isoformat()}", env=environ_of(tmp_path) | odd)

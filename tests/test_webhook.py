@@ -6,13 +6,11 @@ import json
 import random
 import re
 import socket
-import traceback
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import pytest
 
@@ -279,29 +277,3 @@ def test_private_addresses_are_fine(address: str) -> None:
 def test_unusable_settings_are_refused_at_once(settings: Mapping[str, str], complaint: str) -> None:
     with pytest.raises(UsageError, match=re.escape(complaint)):
         WebhookSink(**settings)  # type: ignore[arg-type]  # wrong on purpose
-
-
-# --- secrets ----------------------------------------------------------------------------------------------------------
-
-URL_SECRETS = {"user": "us3r-canary", "password": "p4ssword-canary", "path": "p4th-canary-token", "token": "qu3ry-canary"}
-SIGNING, HEADER = "s1gning-canary", "h34der-canary"
-SECRETS = [*URL_SECRETS.values(), SIGNING, HEADER]
-ECHO = " ".join([*SECRETS, "/{path}/x?token={token}".format_map(URL_SECRETS), *(quote(secret) for secret in SECRETS)])
-
-
-def forms(secret: str) -> list[str]:
-    return [secret, quote(secret, safe=""), base64.b64encode(secret.encode()).decode().rstrip("=")[:-1]]
-
-
-def secretive(server: Loopback) -> WebhookSink:
-    host = server.origin.removeprefix("http://")
-    url = "http://{user}:{password}@{host}/{path}/x?token={token}".format_map(URL_SECRETS | {"host": host})
-    return WebhookSink(url=url, secret=SIGNING, headers={"X-Key": HEADER}, timeout=SOON)
-
-
-def _traceback(sink: WebhookSink) -> str:
-    try:
-        sink.send(MESSAGE)
-    except SinkError as error:
-        return "".join(traceback.format_exception(error))
-    return ""

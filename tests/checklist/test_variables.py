@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -179,3 +180,10 @@ def test_a_sink_that_can_not_be_set_up_does_not_tell_its_secrets(load_text: Load
         sink(load_text(CHECKLIST, environ=environ).sinks[0])
     assert str(caught.value).startswith("checklist.yaml:7: sinks[0] can't be set up: ")
     assert "c4nary" not in str(caught.value)
+
+
+def test_a_setting_that_is_secret_shows_itself_only_where_it_is_used() -> None:
+    settings = fill({"headers": {"X-Key": "${V}"}, "label": "${V}", "path": "${V}"}, {"V": "opensesame1"}).settings
+    assert repr(settings) == "{'headers': {'X-Key': '***'}, 'label': '***', 'path': 'opensesame1'}"
+    assert f"Bearer {settings['label']}" == "Bearer opensesame1"
+    assert json.dumps(settings["headers"]) == '{"X-Key": "opensesame1"}'
