@@ -1,0 +1,49 @@
+"""What the marks of a page stand for: pictures, screenshots, words of the site."""
+
+from __future__ import annotations
+
+import html
+import posixpath
+import re
+from pathlib import Path
+
+from docs.builder import pictures, screenshots
+
+MARK = re.compile(r"^<!-- (?P<kind>picture|screenshot|site): (?P<what>.+?) -->$", re.MULTILINE | re.DOTALL)
+
+
+class Marks:
+    """Fills in marks; what it draws lies in `folder`, beneath the folder of the pages."""
+
+    def __init__(self, folder: Path, root: Path) -> None:
+        self.folder, self.root = folder, root
+        self.shots: dict[str, str] = {}
+        self.drawn: set[str] = set()
+
+    def filled_in(self, text: str, place: str) -> str:
+        """`text` of the page at `place` with its marks filled in."""
+        here = posixpath.relpath(self.folder.name, posixpath.dirname(place) or ".")
+        kinds = {
+            "picture": lambda what: self._picture(what, here),
+            "screenshot": lambda what: self._screenshot(what, here),
+            "site": str,
+        }
+        return MARK.sub(lambda mark: kinds[mark["kind"]](mark["what"]), text)
+
+    def _picture(self, name: str, here: str) -> str:
+        """A picture in the colours of the page, which may be light or dark."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        said = pictures.PICTURES[name].says
+        if name not in self.drawn:
+            pictures.draw(name, self.folder, self.root)
+            self.drawn.add(name)
+        shown = "\n".join(f"![{said}]({here}/{name}-{scheme}.svg#only-{scheme})" for scheme in pictures.SCHEMES)
+        return f'<figure markdown="span">\n{shown}\n<figcaption>{html.escape(said, quote=False)}</figcaption>\n</figure>'
+
+    def _screenshot(self, command: str, here: str) -> str:
+        if command not in self.shots:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.shots[command] = f"terminal-{len(self.shots) + 1}.svg"
+            svg = screenshots.terminal(command, self.root, unique=f"t{len(self.shots)}")
+            (self.folder / self.shots[command]).write_text(svg, encoding="utf-8")
+        return f"![A terminal that shows the output of {command.replace('[', '').replace(']', '')}]({here}/{self.shots[command]}){{ .terminal }}"

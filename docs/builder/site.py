@@ -1,0 +1,122 @@
+"""The way of a page: read, its marks filled in, its links turned, staged, built by Zensical, checked."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from docs.builder import checklist_reference, command_reference, home, markdown, marks, python_reference, report_schema
+from docs.builder.check import problems
+
+ROOT = Path(__file__).parents[2]
+CONFIG = ROOT / "docs" / "zensical.toml"
+STYLE = ROOT / "docs" / "style"
+OUTSIDE = {  # pages of the repository that do not lie in docs/, and where they lie on the site
+    "README.md": "project/readme.md",
+    "CHANGELOG.md": "project/changelog.md",
+    "CONTRIBUTING.md": "project/contributing.md",
+    "sample_data/README.md": "project/sample_data.md",
+}
+FILES = {"LICENSE": "project/LICENSE.txt", "docs/checklist.schema.json": "checklist.schema.json"}
+PICTURES = ("*.png", "*.svg")
+
+
+class SiteError(Exception):
+    """The site can't be made; the text says each reason in a line."""
+
+
+def build(folder: Path) -> int:
+    """Make the site in `folder`, in place of what is there; how many pages it has. Raises SiteError."""
+    with tempfile.TemporaryDirectory() as work:
+        stage = Path(work)
+        pages = staged(stage / "pages")
+        nav = set(nav_pages(read_nav()))
+        wrong = [f"{page}: is in no place of the nav of docs/zensical.toml" for page in sorted(pages - nav)]
+        wrong += [f"docs/zensical.toml: the nav names {page}, which is no page" for page in sorted(nav - pages)]
+        if wrong:
+            raise SiteError("\n".join(wrong))
+        shutil.copy(CONFIG, stage / "zensical.toml")
+        _zensical(stage)
+        if wrong := problems(stage / "site"):
+            raise SiteError("\n".join(wrong))
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(stage / "site", folder)
+    return len(pages)
+
+
+def staged(folder: Path) -> set[str]:
+    """Write all that the generator reads into `folder`; the pages, by their path in it."""
+    places = dict(repository_pages())
+    drawn = marks.Marks(folder / "images", ROOT)
+    for source, place in places.items():
+        text = (ROOT / source).read_text(encoding="utf-8")
+        if source.endswith(".ipynb"):
+            text = markdown.of_notebook(json.loads(text))
+        turned = markdown.turned(text, source, places | FILES | dict(pictures()))
+        _write(folder / place, drawn.filled_in(markdown.for_python_markdown(turned), place))
+    generated = {
+        "reference/commands.md": command_reference.page(),
+        "reference/checklist.md": checklist_reference.page(),
+        "reference/python.md": python_reference.page(ROOT),
+        "reference/report.md": report_schema.page((ROOT / "docs" / "json.md").read_text(encoding="utf-8")),
+        "index.md": home.page((ROOT / "README.md").read_text(encoding="utf-8"), read_nav()),
+    }
+    for place, text in generated.items():
+        _write(folder / place, drawn.filled_in(text, place))
+    schema = report_schema.schema((ROOT / "docs" / "json.md").read_text(encoding="utf-8"))
+    _write(folder / "reference" / "report.schema.json", json.dumps(schema, indent=2, ensure_ascii=False) + "\n")
+    for source, place in [*FILES.items(), *pictures()]:
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / source, folder / place)
+    shutil.copytree(STYLE, folder / "style")
+    return {*places.values(), *generated}
+
+
+def repository_pages() -> Iterator[tuple[str, str]]:
+    """Every page of the repository, and its place on the site."""
+    yield from OUTSIDE.items()
+    for path in sorted((ROOT / "docs").rglob("*.md")):
+        yield str(path.relative_to(ROOT)), str(path.relative_to(ROOT / "docs"))
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        yield str(path.relative_to(ROOT)), f"notebooks/{path.stem}.md"
+
+
+def pictures() -> list[tuple[str, str]]:
+    """The pictures that are kept in the repository, and their places on the site."""
+    found = [path for form in PICTURES for path in sorted((ROOT / "docs").rglob(form))]
+    return [(str(path.relative_to(ROOT)), str(path.relative_to(ROOT / "docs"))) for path in found if STYLE not in path.parents]
+
+
+def read_nav() -> list[Any]:
+    nav: list[Any] = tomllib.loads(CONFIG.read_text(encoding="utf-8"))["project"]["nav"]
+    return nav
+
+
+def nav_pages(nav: list[Any]) -> Iterator[str]:
+    """Every page that a nav names."""
+    for entry in nav:
+        for below in entry.values() if isinstance(entry, dict) else [entry]:
+            if isinstance(below, str):
+                yield below
+            else:
+                yield from nav_pages(below)
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def _zensical(stage: Path) -> None:
+    command = [Path(sys.executable).parent / "zensical", "build", "--strict", "--config-file", stage / "zensical.toml"]
+    done = subprocess.run(command, cwd=stage, capture_output=True, text=True, check=False, env={**os.environ, "NO_COLOR": "1"})
+    if done.returncode != 0:
+        raise SiteError(done.stdout + done.stderr.partition("Traceback")[0])
