@@ -42,7 +42,8 @@ layers: .venv/.dev
 spelling: .venv/.dev
 	@git ls-files -z | xargs -0 $(BIN)/codespell
 
-docs: .venv/.dev ## check that links resolve and that examples run
+docs: .venv/.dev ## build the documentation site into site/, check that links resolve and that examples run
+	@$(BIN)/python -m docs.builder site
 	@$(BIN)/python -m pytest -q tests/test_docs.py
 
 fmt: .venv/.dev ## bring the code into its form
@@ -73,7 +74,7 @@ tools: ## unpack the servers that the tests need
 	@tests/fetch_servers.sh
 
 clean: ## remove what make made
-	rm -rf .venv .tools build dist
+	rm -rf .venv .tools build dist site
 
 $(BIN)/uv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "anomaly needs Python 3.11 or newer; name one with: make PYTHON=python3.12 …")'

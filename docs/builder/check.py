@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 LOADED = {("script", "src"), ("img", "src"), ("link", "href"), ("iframe", "src"), ("source", "src"), ("object", "data")}
 LED_TO = {("a", "href")}
+FOREIGN = re.compile(r"(?:url\(|@import )['\"]?((?:https?:)?//[^'\")]+)")
 MADE_FOR_404 = "404.html"  # its links are absolute, for it is shown in any folder
 
 
@@ -40,6 +42,10 @@ def problems(site: Path) -> list[str]:
         for target in [*page.links, *page.loads]:
             wrong = _wrong(target, path, pages, loaded=target in page.loads)
             found += [f"{path.relative_to(site)}: {target} {wrong}"] if wrong else []
+    for path in sorted(site.rglob("*.css")):
+        found += [
+            f"{path.relative_to(site)}: {target} is loaded from elsewhere" for target in FOREIGN.findall(path.read_text(encoding="utf-8"))
+        ]
     return found
 
 

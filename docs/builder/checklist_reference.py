@@ -16,6 +16,7 @@ Generated from the [JSON Schema](../checklist.schema.json) by which a checklist 
 and what the keys are good for.
 """
 DURATION = "^(?=[0-9])"  # how the pattern of a duration begins
+PAGES = {"SourceForm": "../collectors.md#{}", "SinkForm": "../sinks/{}.md", "ReleasesForm": "../releases.md#{}"}  # what settings mean
 PERCENTAGE = ") ?%$"  # and how that of a percentage ends
 
 
@@ -31,7 +32,9 @@ def page() -> str:
         seen.add(name)
         by_type = form.get("allOf", ())
         parts.append(_table(f"`{path}`", form, schema, form.get("description", "")))
-        parts += [_table(f"`{path}` of type `{each['if']['properties']['type']['const']}`", each["then"], schema) for each in by_type]
+        for each in by_type:
+            kind = each["if"]["properties"]["type"]["const"]
+            parts.append(_table(f"`{path}` of type `{kind}`", each["then"], schema, f"[What they mean]({PAGES[name].format(kind)})."))
         waiting += [(f"{path}.{key}", below) for key, below in _forms(form, schema)]
     return "\n".join(parts)
 
@@ -50,19 +53,29 @@ def _forms(form: Schema, schema: Schema) -> Iterator[tuple[str, str]]:
 def _table(title: str, form: Schema, schema: Schema, said: str = "") -> str:
     required = form.get("required", ())
     keys = {key: value for key, value in form.get("properties", {}).items() if isinstance(value, dict)}
-    rows = "".join(
-        f"| `{key}` | {_kind(value, schema)} | {_default(key, value, required)} | {cell(value.get('description', ''))} |\n"
-        for key, value in keys.items()
-    )
-    head = f"## {title}\n\n" + (f"{said}\n\n" if said else "")
-    return head + (f"| key | holds | default | meaning |\n|---|---|---|---|\n{rows}" if rows else "No settings.\n")
+    meaning = any("description" in value for value in keys.values())
+    columns = ["key", "holds", "default", *(["meaning"] if meaning else [])]
+    rows = []
+    for key, value in keys.items():
+        cells = [f"`{key}`", _kind(value, schema), _default(key, value, required), *([_meaning(value, schema)] if meaning else [])]
+        rows.append(f"| {' | '.join(cells)} |\n")
+    head = f"## {title}\n\n" + (f"{said}\n\n" if said and rows else "")
+    return head + (f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}\n{''.join(rows)}" if rows else "No settings.\n")
+
+
+def _meaning(value: Schema, schema: Schema) -> str:
+    """What a key says, or the form that it holds."""
+    named = schema["$defs"].get(value.get("$ref", "").rpartition("/")[2], {})
+    return cell(value.get("description") or named.get("description", ""))
 
 
 def _default(key: str, value: Schema, required: Any) -> str:
     if key in required:
         return "required"
     default = value.get("default")
-    return "" if default in (None, [], {}) or isinstance(default, dict) else f"`{default if isinstance(default, str) else json.dumps(default)}`"
+    if default in (None, []) or isinstance(default, dict):
+        return ""
+    return f"`{default if isinstance(default, str) else json.dumps(default)}`"
 
 
 def _kind(value: Schema, schema: Schema) -> str:
@@ -75,15 +88,23 @@ def _kind(value: Schema, schema: Schema) -> str:
         return _words(value["enum"])
     if "anyOf" in value:
         return " or ".join(dict.fromkeys(_kind(each, schema) for each in value["anyOf"]))
-    kinds = {
-        "string": _text,
-        "array": lambda each: f"a list of: {_kind(each.get('items', {}), schema)}",
-        "object": lambda _: "a mapping",
-        "number": _number,
-        "integer": _number,
-        "boolean": lambda _: "`true` or `false`",
-    }
-    return kinds[value["type"]](value) if "type" in value else "anything"
+    return _of_type(value, schema)
+
+
+def _of_type(value: Schema, schema: Schema) -> str:
+    match value.get("type"):
+        case "string":
+            return _text(value)
+        case "array":
+            return f"a list of: {_kind(value.get('items', {}), schema)}"
+        case "object":
+            return "a mapping"
+        case "number" | "integer":
+            return _number(value)
+        case "boolean":
+            return "`true` or `false`"
+        case _:
+            return "anything"
 
 
 def _words(words: Any) -> str:

@@ -43,7 +43,7 @@ def _codes() -> str:
 
 def _section(name: str, command: Any) -> str:
     context = type(command).context_class(command, info_name=name)
-    records = [(parameter.param_type_name, parameter.get_help_record(context)) for parameter in command.get_params(context)]
+    records = [(parameter.param_type_name, parameter.get_help_record(context)) for parameter in command.params]
     usage = " ".join(command.collect_usage_pieces(context)).replace("{", "").replace("}", "")
     said = "\n\n".join(" ".join(part.split()) for part in (command.help or "").replace("\b", "").split("\n\n"))
     parts = [f"## `{name}`\n", f"{said}\n", f"```text\n{name} {usage}\n```\n"]

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-FIRST = "anomaly check sample_data/credential/checklist.yaml --released-at 2025-06-03T09:00Z --finished-at 2025-06-03T09:10Z"
+FIRST = (
+    "anomaly check sample_data/credential/checklist.yaml --released-at 2025-06-03T09:00Z --finished-at 2025-06-03T09:10Z"
+    ' --only "request errors" --only engagement'
+)
 SAYS = {  # what a reader finds in a part of the nav
     "Tutorial": "Learn it by doing: judge three releases of a sample shop, offline.",
     "How-to": "You have a task.",

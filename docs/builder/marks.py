@@ -23,12 +23,16 @@ class Marks:
     def filled_in(self, text: str, place: str) -> str:
         """`text` of the page at `place` with its marks filled in."""
         here = posixpath.relpath(self.folder.name, posixpath.dirname(place) or ".")
-        kinds = {
-            "picture": lambda what: self._picture(what, here),
-            "screenshot": lambda what: self._screenshot(what, here),
-            "site": str,
-        }
-        return MARK.sub(lambda mark: kinds[mark["kind"]](mark["what"]), text)
+        return MARK.sub(lambda mark: self._stands_for(mark["kind"], mark["what"], here), text)
+
+    def _stands_for(self, kind: str, what: str, here: str) -> str:
+        match kind:
+            case "picture":
+                return self._picture(what, here)
+            case "screenshot":
+                return self._screenshot(what, here)
+            case _:
+                return what
 
     def _picture(self, name: str, here: str) -> str:
         """A picture in the colours of the page, which may be light or dark."""
@@ -46,4 +50,5 @@ class Marks:
             self.shots[command] = f"terminal-{len(self.shots) + 1}.svg"
             svg = screenshots.terminal(command, self.root, unique=f"t{len(self.shots)}")
             (self.folder / self.shots[command]).write_text(svg, encoding="utf-8")
-        return f"![A terminal that shows the output of {command.replace('[', '').replace(']', '')}]({here}/{self.shots[command]}){{ .terminal }}"
+        said = f"A terminal that shows the output of {command.replace('[', '').replace(']', '')}"
+        return f"![{said}]({here}/{self.shots[command]}){{ .terminal }}"

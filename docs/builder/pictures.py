@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 RELEASE = anomaly.Release(started_at=datetime(2025, 6, 3, 9, tzinfo=UTC), finished_at=datetime(2025, 6, 3, 9, 10, tzinfo=UTC))
 WIDE = 2.576  # standard deviations within which 99 % of normal steps lie
 WIDTH, DPI = 8.0, 100
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans", "font.size": 10, "svg.hashsalt": "anomaly", "svg.fonttype": "path", "axes.spines.top": False,
     "axes.spines.right": False, "axes.titlesize": 11, "axes.titlelocation": "left", "axes.titleweight": "bold", "legend.frameon": False,
 }  # fmt: skip
@@ -101,7 +101,7 @@ def fitted(root: Path, release: str, kpi: str, segment: str = "") -> Fitted:
     panel = panel.loc[:, (panel.columns.get_level_values("kpi") == kpi) & (panel.columns.get_level_values("segment") == segment)]
     history = relevant(panel.loc[: spans.baseline.end - timedelta(seconds=1)], 72)
     observation = panel.loc[spans.observation.start : spans.observation.end - checklist.windows.step]
-    base = SeasonalBaseline().fit(history, kpis, replace(checklist.calendar))
+    base = SeasonalBaseline().fit(history, kpis, checklist.calendar)
     whole = pd.concat([history, observation])
     gap = int((observation.index[0] - history.index[-1]) // checklist.windows.step - 1)
     return Fitted(history, observation, base, timeline(base, block(whole), pd.DatetimeIndex(whole.index), len(history), gap))
@@ -112,7 +112,8 @@ def draw(name: str, folder: Path, root: Path) -> None:
     picture = PICTURES[name]
     for scheme, colours in SCHEMES.items():
         inks = ("text.color", "axes.labelcolor", "xtick.color", "ytick.color")
-        with mpl.rc_context({**STYLE, **dict.fromkeys(inks, colours.ink), "axes.edgecolor": colours.faint}):
+        coloured: dict[Any, Any] = {**dict.fromkeys(inks, colours.ink), "axes.edgecolor": colours.faint}
+        with mpl.rc_context(STYLE | coloured):
             figure = Figure(figsize=(WIDTH, picture.height), dpi=DPI, layout="constrained")
             picture.draw(figure, colours, root)
             figure.savefig(folder / f"{name}-{scheme}.svg", transparent=True, metadata={"Date": None})
@@ -124,7 +125,8 @@ def _baseline(figure: Figure, colours: Colours, root: Path) -> None:
     axes = figure.add_subplot()
     shown = np.asarray(about.index >= pd.Timestamp(RELEASE.started_at - timedelta(days=7)))
     when = about.index[shown]
-    axes.fill_between(when, about.expected(-WIDE)[shown], about.expected(WIDE)[shown], color=colours.faint, alpha=0.3, lw=0, label="99 % band")
+    low, high = about.expected(-WIDE)[shown], about.expected(WIDE)[shown]
+    axes.fill_between(when, low, high, color=colours.faint, alpha=0.3, lw=0, label="99 % band")
     axes.plot(when, about.values()[shown], color=colours.observed, lw=0.6, label="observed")
     axes.plot(when, about.expected()[shown], color=colours.ink, lw=1.2, label="expected")
     _released(axes, colours)
@@ -171,12 +173,12 @@ def _effects(figure: Figure, colours: Colours, root: Path) -> None:
     checklist = anomaly.load_checklist(root / "sample_data" / "credential" / "checklist.yaml")
     report = anomaly.check_release(checklist, RELEASE, now=datetime(2025, 6, 3, 16, tzinfo=UTC))
     axes = figure.add_subplot()
-    shown = [each for each in report.findings if each.effect is not None and each.effect_interval is not None][::-1]
+    shown = [each for each in report.findings if each.effect is not None][::-1]
     for row, finding in enumerate(shown):
         colour = colours.release if finding.fails else colours.observed
-        low, high = finding.effect_interval or (np.nan, np.nan)
-        axes.plot([1 + low, 1 + high], [row, row], color=colour, lw=3, solid_capstyle="butt", alpha=0.55)
-        axes.plot(1 + finding.effect, row, "D" if finding.fails else "o", color=colour, ms=6)
+        ends = np.array(finding.effect_interval, float)
+        axes.plot(1 + ends, [row, row], color=colour, lw=3, solid_capstyle="butt", alpha=0.55)
+        axes.plot(1 + (finding.effect or 0.0), row, "D" if finding.fails else "o", color=colour, ms=6)
         tolerated = {"up": (1, 1 + finding.tolerance), "down": (1 - finding.tolerance, 1)}[str(finding.direction)]
         axes.fill_betweenx([row - 0.35, row + 0.35], *tolerated, color=colours.faint, alpha=0.35, lw=0)
     axes.axvline(1, color=colours.ink, lw=0.8)
@@ -200,15 +202,27 @@ def _days(axes: Axes) -> None:
 
 PICTURES = {
     "baseline": Picture(
-        _baseline, 3.6, "The baseline knows the day and the week: what it expected of each step, foreseen from the other days, and the band that 99 % of steps lie in."
+        _baseline,
+        3.6,
+        "The baseline knows the day and the week: what it expected of each step, foreseen from the other days, and the band that 99 % of "
+        "steps lie in.",
     ),
     "residuals": Picture(
-        _residuals, 4.2, "Season and level taken out, what is left is noise around zero, each step a dot. After the redesign it slides away, though no single step is far out at first."
+        _residuals,
+        4.2,
+        "Season and level taken out, what is left is noise around zero, each step a dot. After the redesign it slides away, though no "
+        "single step is far out at first.",
     ),
     "replay": Picture(
-        _replay, 3.4, "One question, put at hundreds of past moments without a release and at the release. Among harmless moments the redesign's answer is like no other."
+        _replay,
+        3.4,
+        "One question, put at hundreds of past moments without a release and at the release. Among harmless moments the redesign's answer "
+        "is like no other.",
     ),
     "effects": Picture(
-        _effects, 4.6, "Every KPI's effect with its 95 % interval; grey is what its checklist tolerates. What lies wholly beyond that, too clearly to be chance, regressed (diamonds)."
+        _effects,
+        4.6,
+        "Every KPI's effect with its 95 % interval; grey is what its checklist tolerates. What lies wholly beyond that, too clearly to be "
+        "chance, regressed (diamonds).",
     ),
 }

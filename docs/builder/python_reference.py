@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ Generated from the source: what `import anomaly` offers. [Python](../python.md) 
 """
 KINDS = ("Functions", "Values", "Words", "Errors")
 LONGEST_LINE = 100
+CONSTANT = re.compile(r"[A-Z_]+")
+EXAMPLE = re.compile(r"^>>> .*(?:\n.+)*", re.MULTILINE)
 
 
 def page(root: Path) -> str:
@@ -55,16 +59,18 @@ def _section(name: str, found: Any) -> str:
 
 
 def _said(found: Any) -> str:
-    return str(found.docstring.value).strip() if found.docstring else ""
+    """The docstring, its examples as blocks of code."""
+    return EXAMPLE.sub(r"\n```pycon\n\g<0>\n```\n", str(found.docstring.value).strip()) if found.docstring else ""
 
 
 def _fields(found: Any) -> str:
     """What a value holds, or the words of an enum."""
-    fields = [each for each in found.members.values() if each.is_attribute and not each.name.startswith("_") and "property" not in each.labels]
+    fields = [each for each in found.members.values() if each.is_attribute and "property" not in each.labels and each.name[0] != "_"]
     if not fields:
         return ""
     if _kind_of(found) == "Words":
-        return "| word | in Python |\n|---|---|\n" + "".join(f"| `{_plain(each.value)}` | `{found.name}.{each.name}` |\n" for each in fields)
+        rows = [f"| `{_plain(each.value)}` | `{found.name}.{each.name}` |\n" for each in fields]
+        return f"| word | in Python |\n|---|---|\n{''.join(rows)}"
     rows = [f"| `{each.name}` | `{cell(str(each.annotation or ''))}` | {_default(each)} |\n" for each in fields if each.annotation]
     return f"| field | type | default |\n|---|---|---|\n{''.join(rows)}" if rows else ""
 
@@ -88,7 +94,7 @@ def _signature(name: str, found: Any, *, bound: bool = False) -> str:
     """The call as it is written; one parameter a line where it would be long."""
     if "property" in found.labels:
         return f"{name} -> {found.annotation}"
-    parameters = [_parameter(each) for each in found.parameters if not (bound and each.name == "self")]
+    parameters = [_parameter(each, found.module.path) for each in found.parameters if not (bound and each.name == "self")]
     keywords = [each for each in found.parameters if each.kind is griffe.ParameterKind.keyword_only]
     if keywords:
         parameters.insert(len(parameters) - len(keywords), "*")
@@ -97,8 +103,10 @@ def _signature(name: str, found: Any, *, bound: bool = False) -> str:
     return line if len(line) <= LONGEST_LINE or bound else f"{name}(\n    " + ",\n    ".join(parameters) + f",\n){returns}"
 
 
-def _parameter(each: Any) -> str:
+def _parameter(each: Any, module: str) -> str:
     stars = {griffe.ParameterKind.var_positional: "*", griffe.ParameterKind.var_keyword: "**"}.get(each.kind, "")
     kind = f": {each.annotation}" if each.annotation else ""
-    default = f" = {each.default}" if each.default is not None and not stars else ""
+    value = str(each.default)
+    value = str(getattr(import_module(module), value)) if CONSTANT.fullmatch(value) else value  # a constant says nothing to its reader
+    default = f" = {value}" if each.default is not None and not stars else ""
     return f"{stars}{each.name}{kind}{default}"

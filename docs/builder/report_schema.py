@@ -8,7 +8,7 @@ from typing import Any
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 ROW = re.compile(r"^\| `(?P<path>[a-z_.\[\]]+)` \| (?P<kind>[^|]+) \| (?P<said>[^|]*) \|$", re.MULTILINE)
-WORDS = {
+WORDS: dict[str, dict[str, Any]] = {
     "text": {"type": "string"},
     "number": {"type": "number"},
     "boolean": {"type": "boolean"},

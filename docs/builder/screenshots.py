@@ -15,7 +15,7 @@ from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
 COLUMNS = 80
-FONT_FACE = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)  # rich's own would be loaded from another host
+FOREIGN = re.compile(r"@font-face \{.*?\}\s*|<!-- .*?-->\s*", re.DOTALL)  # fonts that rich would load from another host
 MONOSPACE = "font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
 THEME = TerminalTheme(
     (22, 27, 34),
@@ -31,7 +31,7 @@ def terminal(command: str, root: Path, *, unique: str) -> str:
     console.print(Text(f"$ {command}", style="bold"))
     console.print(Text.from_ansi(printed(command, root).rstrip()))
     svg = console.export_svg(title="anomaly", theme=THEME, unique_id=unique)
-    return re.sub(r"font-family: [^;]*", MONOSPACE, FONT_FACE.sub("", svg))
+    return re.sub(r"font-family: [^;]*", MONOSPACE, FOREIGN.sub("", svg))
 
 
 def printed(command: str, root: Path) -> str:

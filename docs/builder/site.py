@@ -38,10 +38,7 @@ def build(folder: Path) -> int:
     with tempfile.TemporaryDirectory() as work:
         stage = Path(work)
         pages = staged(stage / "pages")
-        nav = set(nav_pages(read_nav()))
-        wrong = [f"{page}: is in no place of the nav of docs/zensical.toml" for page in sorted(pages - nav)]
-        wrong += [f"docs/zensical.toml: the nav names {page}, which is no page" for page in sorted(nav - pages)]
-        if wrong:
+        if wrong := misplaced(pages, read_nav()):
             raise SiteError("\n".join(wrong))
         shutil.copy(CONFIG, stage / "zensical.toml")
         _zensical(stage)
@@ -50,6 +47,13 @@ def build(folder: Path) -> int:
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(stage / "site", folder)
     return len(pages)
+
+
+def misplaced(pages: set[str], nav: list[Any]) -> list[str]:
+    """Pages without a line in the nav, and lines without a page."""
+    named = set(nav_pages(nav))
+    lost = [f"{page}: has no line in the nav of docs/zensical.toml" for page in sorted(pages - named)]
+    return lost + [f"docs/zensical.toml: the nav names {page}, which is no page" for page in sorted(named - pages)]
 
 
 def staged(folder: Path) -> set[str]:
@@ -116,7 +120,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _zensical(stage: Path) -> None:
-    command = [Path(sys.executable).parent / "zensical", "build", "--strict", "--config-file", stage / "zensical.toml"]
+    command = [str(Path(sys.executable).parent / "zensical"), "build", "--strict", "--config-file", str(stage / "zensical.toml")]
     done = subprocess.run(command, cwd=stage, capture_output=True, text=True, check=False, env={**os.environ, "NO_COLOR": "1"})
     if done.returncode != 0:
         raise SiteError(done.stdout + done.stderr.partition("Traceback")[0])
