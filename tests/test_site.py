@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from anomaly.checklist_schema import json_schema
 from anomaly.report import to_dict
 from docs.builder import checklist_reference, command_reference, markdown, marks, pictures, python_reference, report_schema, screenshots
 from docs.builder.check import problems
+from docs.builder.errors import SiteError
 from docs.builder.site import build, misplaced, nav_pages, read_nav, repository_pages
 from tests.test_docs import ROOT, commands_and_options
 from tests.test_report import REPORTS
@@ -164,7 +164,7 @@ def test_the_schema_of_the_report_refuses_what_is_none(broken: dict[str, Any]) -
 
 
 def test_a_word_of_the_page_of_the_json_that_says_no_type_is_told_with_its_key() -> None:
-    with pytest.raises(ValueError, match=r"docs/json\.md: verdict is 'colour'; use one of text, number"):
+    with pytest.raises(SiteError, match=r"docs/json\.md: verdict is 'colour'; use one of text, number"):
         report_schema.schema("| `verdict` | colour | of the release |\n")
 
 
@@ -205,6 +205,11 @@ def test_words_for_the_site_alone_are_seen_there(tmp_path: Path) -> None:
     assert filled == "Before.\n\nSee [it](it.md).\n\n<!-- a note -->\n"
 
 
+def test_a_picture_that_nobody_draws_is_told_with_its_page(tmp_path: Path) -> None:
+    with pytest.raises(SiteError, match=r"^page\.md: no picture sunset; use one of baseline, "):
+        marks.Marks(tmp_path / "images", ROOT).filled_in("<!-- picture: sunset -->\n", "page.md")
+
+
 def test_a_screenshot_shows_what_a_terminal_would_and_loads_nothing(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "sample_data" / "healthy", tmp_path / "healthy")
     command = "anomaly check healthy/checklist.yaml --released-at 2025-06-03T09:00Z --only engagement"
@@ -217,7 +222,7 @@ def test_a_screenshot_shows_what_a_terminal_would_and_loads_nothing(tmp_path: Pa
 
 
 def test_a_screenshot_of_a_command_that_failed_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(subprocess.CalledProcessError):
+    with pytest.raises(SiteError, match=r"gone\.yaml --released-at now` ended with 2"):
         screenshots.terminal("anomaly check gone.yaml --released-at now", tmp_path, unique="t")
 
 

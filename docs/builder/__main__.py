@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from docs.builder.site import ROOT, SiteError, build
+from docs.builder.errors import SiteError
+from docs.builder.site import ROOT, build
 
 
 def main(folder: Path) -> int:

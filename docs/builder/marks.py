@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from docs.builder import pictures, screenshots
+from docs.builder.errors import SiteError
 
 MARK = re.compile(r"^<!-- (?P<kind>picture|screenshot|site): (?P<what>.+?) -->$", re.MULTILINE | re.DOTALL)
 
@@ -21,9 +22,12 @@ class Marks:
         self.drawn: set[str] = set()
 
     def filled_in(self, text: str, place: str) -> str:
-        """`text` of the page at `place` with its marks filled in."""
+        """`text` of the page at `place` with its marks filled in. Raises SiteError."""
         here = posixpath.relpath(self.folder.name, posixpath.dirname(place) or ".")
-        return MARK.sub(lambda mark: self._stands_for(mark["kind"], mark["what"], here), text)
+        try:
+            return MARK.sub(lambda mark: self._stands_for(mark["kind"], mark["what"], here), text)
+        except SiteError as error:
+            raise SiteError(f"{place}: {error}") from error
 
     def _stands_for(self, kind: str, what: str, here: str) -> str:
         match kind:
@@ -37,6 +41,8 @@ class Marks:
     def _picture(self, name: str, here: str) -> str:
         """A picture in the colours of the page, which may be light or dark."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        if name not in pictures.PICTURES:
+            raise SiteError(f"no picture {name}; use one of {', '.join(pictures.PICTURES)}")
         said = pictures.PICTURES[name].says
         if name not in self.drawn:
             pictures.draw(name, self.folder, self.root)

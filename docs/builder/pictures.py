@@ -164,8 +164,8 @@ def _replay(figure: Figure, colours: Colours, root: Path) -> None:
         axes.axvline(answer, color=colours.release, lw=2, label="the release")
         axes.set_title("a harmless release" if release == "healthy" else "the redesign")
         axes.set_xlabel("answer: did engagement jump and stay?")
-        axes.legend(loc="upper left")
     panes[0].set_ylabel("moments of the past")
+    figure.legend(*panes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
 
 
 def _effects(figure: Figure, colours: Colours, root: Path) -> None:

@@ -18,7 +18,7 @@ INTRODUCTION = """# Python names at a glance
 Generated from the source: what `import anomaly` offers. [Python](../python.md) shows how it is used.
 """
 KINDS = ("Functions", "Values", "Words", "Errors")
-LONGEST_LINE = 100
+LONGEST_LINE = 80
 CONSTANT = re.compile(r"[A-Z_]+")
 EXAMPLE = re.compile(r"^>>> .*(?:\n.+)*", re.MULTILINE)
 

@@ -6,6 +6,8 @@ import json
 import re
 from typing import Any
 
+from docs.builder.errors import SiteError
+
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 ROW = re.compile(r"^\| `(?P<path>[a-z_.\[\]]+)` \| (?P<kind>[^|]+) \| (?P<said>[^|]*) \|$", re.MULTILINE)
 WORDS: dict[str, dict[str, Any]] = {
@@ -25,7 +27,7 @@ LAST = "## Lines"  # the heading after the tables of a report
 
 
 def schema(document: str) -> dict[str, Any]:
-    """The schema of the report that the page `document` describes. Raises ValueError for words of its tables that are not known."""
+    """The schema of the report that the page `document` describes. Raises SiteError for words of its tables that are not known."""
     whole: dict[str, Any] = {"$schema": DIALECT, "title": "anomaly report", "type": "object", "properties": {}, "required": []}
     for row in ROW.finditer(document.partition(LAST)[0]):
         steps = re.findall(r"[a-z_]+|\[\]", row["path"])
@@ -57,7 +59,7 @@ def _put(place: dict[str, Any], key: str, value: dict[str, Any]) -> None:
 def _kind(words: str, path: str) -> dict[str, Any]:
     bare, _, null = words.strip().partition(" or ")
     if bare not in WORDS or null not in ("", "null"):
-        raise ValueError(f"docs/json.md: {path} is {words!r}; use one of {', '.join(WORDS)}, with ' or null' where it may be unknown")
+        raise SiteError(f"docs/json.md: {path} is {words!r}; use one of {', '.join(WORDS)}, with ' or null' where it may be unknown")
     kind = dict(WORDS[bare])
     return {**kind, "type": [kind["type"], "null"]} if null else kind
 

@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
+from docs.builder.errors import SiteError
+
 COLUMNS = 80
 FOREIGN = re.compile(r"@font-face \{.*?\}\s*|<!-- .*?-->\s*", re.DOTALL)  # fonts that rich would load from another host
 MONOSPACE = "font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
@@ -26,7 +28,7 @@ THEME = TerminalTheme(
 
 
 def terminal(command: str, root: Path, *, unique: str) -> str:
-    """A picture of a terminal of 80 columns after `command`, run in `root`. Raises CalledProcessError if the tool failed."""
+    """A picture of a terminal of 80 columns after `command`, run in `root`. Raises SiteError if the tool failed."""
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
     console.print(Text(f"$ {command}", style="bold"))
     console.print(Text.from_ansi(printed(command, root).rstrip()))
@@ -48,7 +50,7 @@ def printed(command: str, root: Path) -> str:
         written = b"".join(iter(lambda: _read(keeper), b""))
     os.close(keeper)
     if process.returncode not in (0, 1, 3):  # the answers of a judged release
-        raise subprocess.CalledProcessError(process.returncode, command, written)
+        raise SiteError(f"`{command}` ended with {process.returncode}, so there is nothing to show")
     return written.decode().replace("\r\n", "\n")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +15,7 @@ from typing import Any
 
 from docs.builder import checklist_reference, command_reference, home, markdown, marks, python_reference, report_schema
 from docs.builder.check import problems
+from docs.builder.errors import SiteError
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "docs" / "zensical.toml"
@@ -26,11 +27,8 @@ OUTSIDE = {  # pages of the repository that do not lie in docs/, and where they 
     "sample_data/README.md": "project/sample_data.md",
 }
 FILES = {"LICENSE": "project/LICENSE.txt", "docs/checklist.schema.json": "checklist.schema.json"}
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # the generator writes it whoever reads
 PICTURES = ("*.png", "*.svg")
-
-
-class SiteError(Exception):
-    """The site can't be made; the text says each reason in a line."""
 
 
 def build(folder: Path) -> int:
@@ -121,6 +119,6 @@ def _write(path: Path, text: str) -> None:
 
 def _zensical(stage: Path) -> None:
     command = [str(Path(sys.executable).parent / "zensical"), "build", "--strict", "--config-file", str(stage / "zensical.toml")]
-    done = subprocess.run(command, cwd=stage, capture_output=True, text=True, check=False, env={**os.environ, "NO_COLOR": "1"})
+    done = subprocess.run(command, cwd=stage, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise SiteError(done.stdout + done.stderr.partition("Traceback")[0])
+        raise SiteError(COLOUR.sub("", done.stdout + done.stderr.partition("Traceback")[0]))
