@@ -205,6 +205,11 @@ def test_words_for_the_site_alone_are_seen_there(tmp_path: Path) -> None:
     assert filled == "Before.\n\nSee [it](it.md).\n\n<!-- a note -->\n"
 
 
+def test_a_mark_in_a_block_of_code_or_within_a_line_is_text(tmp_path: Path) -> None:
+    text = "```text\n<!-- site: a -->\n```\n\n<!-- site: b --> and so on\n\nc -->\n"
+    assert marks.Marks(tmp_path / "images", ROOT).filled_in(text, "page.md") == text
+
+
 def test_a_picture_that_nobody_draws_is_told_with_its_page(tmp_path: Path) -> None:
     with pytest.raises(SiteError, match=r"^page\.md: no picture sunset; use one of baseline, "):
         marks.Marks(tmp_path / "images", ROOT).filled_in("<!-- picture: sunset -->\n", "page.md")

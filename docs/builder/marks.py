@@ -9,8 +9,9 @@ from pathlib import Path
 
 from docs.builder import pictures, screenshots
 from docs.builder.errors import SiteError
+from docs.builder.markdown import outside_fences
 
-MARK = re.compile(r"^<!-- (?P<kind>picture|screenshot|site): (?P<what>.+?) -->$", re.MULTILINE | re.DOTALL)
+MARK = re.compile(r"^<!-- (?P<kind>picture|screenshot|site): (?P<what>(?:(?!-->).)+?) -->$", re.MULTILINE | re.DOTALL)
 
 
 class Marks:
@@ -25,7 +26,7 @@ class Marks:
         """`text` of the page at `place` with its marks filled in. Raises SiteError."""
         here = posixpath.relpath(self.folder.name, posixpath.dirname(place) or ".")
         try:
-            return MARK.sub(lambda mark: self._stands_for(mark["kind"], mark["what"], here), text)
+            return outside_fences(text, lambda prose: MARK.sub(lambda mark: self._stands_for(mark["kind"], mark["what"], here), prose))
         except SiteError as error:
             raise SiteError(f"{place}: {error}") from error
 
