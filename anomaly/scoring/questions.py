@@ -22,6 +22,7 @@ MIN_SHARE, MIN_SHARE_BEFORE = 0.4, 0.3  # of a window's steps that must be there
 SHORT_BEFORE = 8
 TAIL = 0.05
 MIN_SPREAD, MIN_TAIL, MIN_TIGHT, MIN_RAMP, MIN_TOTAL = 8, 16, 6, 8, 4  # steps in a window before the question makes sense
+LEAST_USUAL = 2.0  # events that make a yardstick
 LEAST_AHEAD = 4  # steps before the origin that a level is held against, at least
 UNREST = 16  # steps before the origin by which a spread that comes and goes is followed, and steps' worth of belief that it does not
 MOSTLY = 0.5
@@ -196,7 +197,7 @@ def _totals(line: Timeline, at: _Windows) -> list[Question]:
     total, usual = at.after(_sums(line.amount)), at.after(_sums(line.usual))
     _, enough = _means(at, line.present.astype(float), line.present)
     asked = enough & (usual > 0) & line.sparse[:, None]
-    answers = (total - usual) / np.sqrt(np.where(asked, usual, 1.0))
+    answers = (total - usual) / np.sqrt(np.maximum(usual, LEAST_USUAL))
     return _rows(Family.TOTAL, Side.BOTH, at, answers, asked, at.sizes >= MIN_TOTAL)
 
 

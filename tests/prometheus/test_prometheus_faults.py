@@ -603,7 +603,7 @@ def test_a_token_that_everyone_can_read_is_warned_of(mode: int, warned: bool, tm
 
 def test_a_query_and_its_denominator_are_linked_to_without_credentials() -> None:
     kpi = Kpi("errors", query='sum(increase(e{a="&b"}[$step]))', denominator="sum(increase(r[$step]))")
-    with scripted(MATRIX) as script:
+    with scripted(http(MATRIX)) as script:
         collected = collect(script.url.replace("http://", "http://shop:s3cret@"), kpi)
 
     parts = urlsplit(collected.provenance["errors"].link)
