@@ -43,6 +43,7 @@ MIN_HISTORY = 16  # steps with data before the release
 MIN_COVERAGE = 0.5  # of the steps that usually have a sample
 SILENCE = 0.01  # p-value under which no sample at all is no data before the watch is over
 NOTHING = "no samples, neither before nor after the release"
+FEW_WATCHES = 10  # in the history: with fewer what they say of each other is half belief (`PRIOR` in `anomaly/scoring/effect.py`)
 CLEARLY_OFF = 0.95  # coverage of a band that promises 99 %: five times as many steps are outside
 LEVEL_KINDS = frozenset({ChangeKind.LEVEL, ChangeKind.RAMP})
 
@@ -219,8 +220,16 @@ def _draft(kpi: Kpi, result: Score | None, scored: Scored, i: int, look: Look, w
     return replace(
         draft, verdict=Verdict.OK, p_value=p, kind=result.kind, observed=sizes.observed, expected=sizes.expected, effect=sizes.relative,
         effect_interval=sizes.relative_interval, effect_absolute=sizes.absolute, effect_absolute_interval=sizes.absolute_interval,
-        notes=(*result.notes, *_of_band(result.coverage)), evidence=dict(result.evidence),
+        notes=(*result.notes, *_of_history(before, look), *_of_band(result.coverage)), evidence=dict(result.evidence),
     )  # fmt: skip
+
+
+def _of_history(before: int, look: Look) -> tuple[str, ...]:
+    """A note where the history holds so few watches that bounds are wider for it."""
+    watches = before // look.planned
+    if watches >= FEW_WATCHES:
+        return ()
+    return (f"short history: {number(before)} steps hold {watches} watches of {look.planned}, so the bounds are wider",)
 
 
 def _of_band(coverage: Coverage | None) -> tuple[str, ...]:

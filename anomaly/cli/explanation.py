@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Iterator
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from anomaly import meaning, wording
 from anomaly import report as say
+from anomaly.baseline.season import MIN_PERIODS
 from anomaly.model import Finding, Report, Window
 from anomaly.panel import segment_text
 from anomaly.times import duration_text
@@ -21,6 +23,7 @@ LONGEST_NAME = 60  # characters of what a number is called
 LONGEST_TEXT = 2000  # characters of a query or a reason
 MOST_ROWS = 24
 NUMBER_WIDTH = 11
+PERIODS = {"day": timedelta(days=1), "week": timedelta(weeks=1)}
 
 
 def explanation(finding: Finding, report: Report) -> str:
@@ -79,7 +82,7 @@ def _compared(finding: Finding, report: Report) -> Iterator[tuple[str, str]]:
     if finding.denominator:
         yield "divided by", finding.denominator
     step = duration_text(report.step)
-    yield "baseline", f"{_span(report.baseline)} ({duration_text(report.baseline.length)}, step {step})"
+    yield "baseline", f"{_span(report.baseline)} ({duration_text(report.baseline.length)}, step {step}){_unknown_rhythms(report.baseline)}"
     yield "observed", f"{_span(report.observation)} ({finding.steps} of {finding.steps_planned} steps)"
 
 
@@ -93,6 +96,12 @@ def _evidence(finding: Finding) -> Iterator[str]:
         questions += text.endswith("sigma")
     if questions:
         yield from _wrapped("sigma: how far out the answer is among those at the placebo releases. The p-value weighs them all", INDENT)
+
+
+def _unknown_rhythms(baseline: Window) -> str:
+    """Which rhythms the history is too short to show."""
+    unknown = [name for name, period in PERIODS.items() if baseline.length < MIN_PERIODS * period]
+    return f"; too short to know a rhythm of the {' or the '.join(unknown)}" if unknown else ""
 
 
 def _span(window: Window) -> str:
