@@ -128,10 +128,12 @@ RAW: dict[str, Reply] = {"hangs": hang, "reset": reset, "cut off": babbles, "red
 @contextmanager
 def servers(fault: str, folder: Path, database: str) -> Iterator[Places]:
     """All of them with the fault; `database` (host, port and name) is a real PostgreSQL, used where there is none."""
+    web: list[Loopback] = []
     with ExitStack() as running:
         http, https, mail, data = (f"127.0.0.1:{free_port()}" for _ in range(4))
         if (made := FAULTS[fault]) is not None:
-            http, https = (running.enter_context(serving(made, tls)).origin.partition("//")[2] for tls in (None, TLS / "loopback.pem"))
+            web = [running.enter_context(serving(made, tls)) for tls in (None, TLS / "loopback.pem")]
+            http, https = (server.origin.partition("//")[2] for server in web)
             data = _origin(running, RAW.get(fault, says_all))
             mail = _origin(running, RAW[fault]) if fault in RAW else ""
         if fault in MAIL:
@@ -139,7 +141,7 @@ def servers(fault: str, folder: Path, database: str) -> Iterator[Places]:
         if MAIL.get(fault, "") is None:
             data = database
         patience = {"timeout": "200ms"} if fault == "hangs" else {}
-        yield Places(f"http://{http}", f"https://{https}", mail, data, folder, patience)
+        yield Places(f"http://{http}", f"https://{https}", mail, data, folder, patience, web)
 
 
 @contextmanager

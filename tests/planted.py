@@ -14,6 +14,7 @@ from anomaly import registry
 from anomaly.errors import ChecklistError
 from anomaly.registry import COLLECTORS, RELEASES, SINKS, Kind, Plugin
 from anomaly.times import parse_duration
+from tests.loopback import Loopback
 from tests.servers import TLS
 from tests.test_sink_contract import SECRET, SETTINGS
 
@@ -44,6 +45,7 @@ class Places:
     database: str
     folder: Path
     patience: dict[str, str] = field(default_factory=dict)  # settings
+    servers: list[Loopback] = field(default_factory=list)  # those of `http` and `https`
 
 
 def _of_prometheus(at: Places) -> list[dict[str, Any]]:
@@ -83,6 +85,7 @@ VARIANTS: dict[tuple[str, str], Callable[[Places], list[dict[str, Any]]]] = {
     ],
     ("source of releases", "ci"): lambda _: [{}],
     ("sink", "email"): _of_mail,
+    ("sink", "alertmanager"): lambda at: [{"url": at.http} | at.patience],
     ("sink", "github"): lambda _: [{"what": ["summary", "annotations"]}],
 }
 FORMS: Mapping[str, Callable[[str], str]] = {  # what more of a URL may be secret
@@ -161,7 +164,9 @@ def with_forms(kind: Kind, name: str, settings: dict[str, Any], folder: Path) ->
     """The settings with a secret in each part of a URL that may hold one, and what they would be with one where it is refused."""
     refused = []
     for key in [key for key, value in settings.items() if isinstance(value, str) and value.startswith(("http", "json"))]:
-        for form in FORMS.values():
+        for name_of_form, form in FORMS.items():
+            if name_of_form == "userinfo" and "Authorization" in settings.get("headers", {}):
+                continue  # of the two only one is sent
             more = settings | {key: form(settings[key])}
             if _is_taken(kind, name, more, folder):
                 settings = more

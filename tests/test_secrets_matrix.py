@@ -147,6 +147,15 @@ SILENT_IF_NOT_ANSWERED = {  # they say why not in the log
     f"stdout of {name}"
     for name in ("init", "release start in PostgreSQL", "tick in PostgreSQL", "history in PostgreSQL", "release list in PostgreSQL")
 }
+NOT_HEARD = (  # by a web server: what signs, what is said to others, and what Apprise does not hand on
+    "sink webhook secret",
+    "sink email",
+    "source sql",
+    "source prometheus 4 key_file",
+    "source of releases prometheus 4 key_file",
+    "sink apprise url #5",
+    "sink apprise url #6",
+)
 FIGURE = re.compile(r"\d+ secrets × \d+ outputs × \d+ faults = [\d,]+ cells")
 WINDOW = Window(RELEASED, RELEASED + 4 * STEP)
 
@@ -385,15 +394,19 @@ def test_no_plug_in_shows_a_secret_by_itself(
         monkeypatch.setattr(f"anomaly.web.{name}", 1 << 20)
     with ExitStack() as running:
         scene = staged(fault, database, tmp_path, monkeypatch, running)
-        asked = load(tmp_path / "checklist.yaml")
+        checklist = load(tmp_path / "checklist.yaml")
         told = {
             f"{kind.name} {number} {plugin.type}": by_itself(kind, plugin)
-            for kind, plugins in zip(KINDS, (asked.sources.values(), asked.releases, asked.sinks), strict=True)
+            for kind, plugins in zip(KINDS, (checklist.sources.values(), checklist.releases, checklist.sinks), strict=True)
             for number, plugin in enumerate(plugins, 1)
         }
     told["log"] = caplog.text
     assert {name: found for name, text in told.items() if (found := shown(scene.planted.secrets, text))} == {}
     assert all(told.values())
+    if fault == "none":  # and all were in use
+        heard = shown(scene.planted.secrets, "\n".join(asked(request) for server in scene.at.servers for request in server.requests))
+        sent = [name for name in scene.planted.secrets if name.startswith(("source", "sink")) and not name.startswith(NOT_HEARD)]
+        assert [name for name in sent if name not in heard] == []
 
 
 def by_itself(kind: Kind, plugin: Plugin) -> str:
