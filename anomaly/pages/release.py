@@ -120,6 +120,7 @@ def page(report: Report, *, deliveries: Sequence[Receipt] = ()) -> str:
         sentence=timed(sentence, moments, day),
         todo=said.todo,
         asked=timed(say.judged_words(report), moments, day),
+        context=say.context_lines(report),
         counts=[*_counts(cards)],
         cards=cards,
         open_cards=[card for card in cards if card.finding.verdict in UNJUDGED],
