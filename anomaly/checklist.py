@@ -76,10 +76,11 @@ class Checklist:
         return tuple(out)
 
 
-def load(path: Path | str, *, environment: str | None = None, environ: Mapping[str, str] = os.environ) -> Checklist:
+def load(path: Path | str, *, environment: str | None = None, environ: Mapping[str, str] | None = os.environ) -> Checklist:
     """The checklist in the YAML file `path`, for `environment` (default: the one it names).
 
-    `${NAME}` in settings of sources and sinks comes from `environ`. Raises ChecklistError with a line per problem.
+    `${NAME}` in settings of sources and sinks comes from `environ`. With None they stay as they are written, unchecked, and no source
+    or sink can be made of them. Raises ChecklistError with a line per problem.
     """
     path = Path(path)
     document = strict_yaml.parse(strict_yaml.read(path))
@@ -105,7 +106,7 @@ class _Loader:
 
     path: Path
     document: Document
-    environ: Mapping[str, str]
+    environ: Mapping[str, str] | None
 
     def checklist(self, asked: str | None) -> Checklist:
         from anomaly import checklist_schema  # noqa: PLC0415  pydantic is loaded when a checklist is, not for --help
@@ -266,10 +267,13 @@ class _Loader:
     def filled(self, data: Mapping[str, Any]) -> variables.Filled:
         """The texts of `FILLED`, variables filled in; notes what is wrong with them."""
         written = {key: data[key] for key in FILLED if isinstance(data.get(key), str)}
-        filled = variables.fill(written, self.environ)
+        filled = self.fill(written)
         for inside, text in (*variables.written_out(written), *filled.problems):
             self.note(inside, text)
         return filled
+
+    def fill(self, written: Mapping[str, Any]) -> variables.Filled:
+        return variables.Filled(dict(written)) if self.environ is None else variables.fill(written, self.environ)
 
     def check_twice(self, places: Sequence[Place]) -> None:
         """Notes entries of a list that are the same as one before."""
@@ -281,7 +285,7 @@ class _Loader:
     def plugin(self, path: KeyPath, raw: Mapping[str, Any], kind: Kind) -> Plugin:
         """The source or sink at `path`, variables filled in; notes what is wrong with it."""
         written = {key: value for key, value in raw.items() if key != "type"}
-        filled = variables.fill(written, self.environ)
+        filled = self.fill(written)
         for inside, text in filled.problems:
             self.note((*path, *inside), text)
         plugin = Plugin(
@@ -292,7 +296,7 @@ class _Loader:
             origins={key: Origin(f"{self.path}:{self.document.line((*path, key))}", value) for key, value in written.items()},
             secrets=frozenset(filled.secrets),
         )
-        if isinstance(raw.get("type"), str) and not filled.problems:
+        if isinstance(raw.get("type"), str) and not filled.problems and self.environ is not None:
             for problem in registry.problems(plugin, kind):
                 self.note((*path, problem.key), problem.text)
         return plugin

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 
@@ -216,7 +216,7 @@ def _without_default(schema: dict[str, Any]) -> None:
     schema.pop("default")
 
 
-def _optional(default: Any, description: str) -> Any:
+def optional(default: Any, description: str) -> Any:
     """A key without a value of its own when it is left out."""
     return Field(default=default, description=description, json_schema_extra=_without_default)
 
@@ -225,6 +225,9 @@ class Form(BaseModel):
     """A mapping with known keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+F = TypeVar("F", bound=Form)
 
 
 class WindowsForm(Form):
@@ -272,8 +275,8 @@ class EnvironmentForm(Form):
     sources: dict[Name, SourceForm] = Field(
         default={}, description="Added to the sources of the checklist; one of the same name is replaced."
     )
-    sinks: list[SinkForm] = _optional([], "Instead of the sinks of the checklist.")
-    releases: list[ReleasesForm] = _optional([], "Instead of the sources of releases of the checklist.")
+    sinks: list[SinkForm] = optional([], "Instead of the sinks of the checklist.")
+    releases: list[ReleasesForm] = optional([], "Instead of the sources of releases of the checklist.")
 
 
 class KpiForm(Form):
@@ -282,11 +285,11 @@ class KpiForm(Form):
     model_config = ConfigDict(json_schema_extra={"dependentSchemas": {"total": {"required": ["by"], "not": {"required": ["denominator"]}}}})
 
     name: Name = Field(description="How the KPI is called in every answer; unique.")
-    source: Name = _optional(KPI.source, "Which source is asked; may be left out if there is one.")
+    source: Name = optional(KPI.source, "Which source is asked; may be left out if there is one.")
     query: Text = Field(description="What the source is asked: PromQL with $step, or a column of a file.")
-    denominator: Text = _optional("", "Makes the KPI a ratio of two counts: query / denominator.")
-    unit: Name = _optional(KPI.unit, "The unit that values are shown with.")
-    kind: Annotated[KpiKind, _word(KpiKind)] = _optional(None, "Its nature: which values it can have, and on which scale it is judged.")
+    denominator: Text = optional("", "Makes the KPI a ratio of two counts: query / denominator.")
+    unit: Name = optional(KPI.unit, "The unit that values are shown with.")
+    kind: Annotated[KpiKind, _word(KpiKind)] = optional(None, "Its nature: which values it can have, and on which scale it is judged.")
     direction: Annotated[Direction, _word(Direction)] = Field(default=KPI.direction, description="The bad direction.")
     tolerance: Share = Field(default=KPI.tolerance, description="Relative change that is accepted: 5% or 0.05.")
     floor: Amount = Field(
@@ -294,16 +297,16 @@ class KpiForm(Form):
     )
     critical: Truth = Field(default=KPI.critical, description="Gets at least an equal share of false_alarms, and its source must answer.")
     usage: Usage = Field(default=KPI.usage, description="Weight: a number, or a query whose total over the baseline is the weight.")
-    by: Labels = _optional(KPI.by, "Labels that split the KPI into segments.")
-    total: Text = _optional("", "What the source is asked for all segments together: one series. A ratio's total is known without.")
+    by: Labels = optional(KPI.by, "Labels that split the KPI into segments.")
+    total: Text = optional("", "What the source is asked for all segments together: one series. A ratio's total is known without.")
     min_volume: Amount = Field(
         default=KPI.min_volume, description="Least total of the denominator over the observation; with less, inconclusive."
     )
     no_data: Annotated[NoData, _word(NoData)] = Field(default=KPI.no_data, description="What missing data means for the release.")
     empty: Annotated[Empty, _word(Empty)] = Field(default=KPI.empty, description="What a step without a sample means.")
-    per: PositiveDuration = _optional(timedelta(0), "Declares a rate: 1s for values per second.")
+    per: PositiveDuration = optional(timedelta(0), "Declares a rate: 1s for values per second.")
     dry_run: Truth = Field(default=KPI.dry_run, description="Judged and shown, but can't fail the release.")
-    control_for: KpiNames = _optional(
+    control_for: KpiNames = optional(
         KPI.control_for, "Makes it a control, a series that the release cannot have touched, for these KPIs; it is not judged."
     )
 
@@ -319,7 +322,7 @@ class HolidaysForm(Form):
     """The holidays of a country as special days, from the `holidays` library."""
 
     country: Name = Field(description="Its ISO 3166 code: DE, US.")
-    subdivision: Name = _optional(HOLIDAYS.subdivision, "The code of a state or province, with its own holidays: BY, CA.")
+    subdivision: Name = optional(HOLIDAYS.subdivision, "The code of a state or province, with its own holidays: BY, CA.")
     categories: Words = Field(default=HOLIDAYS.categories, description="Which sorts of holidays: public, and what the country has besides.")
     observed: Truth = Field(default=HOLIDAYS.observed, description="Also the days on which a holiday is kept that falls on a weekend.")
 
@@ -335,11 +338,11 @@ class LeaveOutForm(Form):
 class SilenceForm(Form):
     """When nobody is told: all that is given must hold."""
 
-    start: Moment = _optional(None, "With a zone.")
-    end: Moment = _optional(None, "With a zone.")
-    special_days: Truth = _optional(False, "On the special days of the checklist.")  # noqa: FBT003  the value of the key
-    kpis: KpiNames = _optional((), "Only about these KPIs.")
-    ids: Ids = _optional((), "Only about these releases and findings, by their ids or how these begin.")
+    start: Moment = optional(None, "With a zone.")
+    end: Moment = optional(None, "With a zone.")
+    special_days: Truth = optional(False, "On the special days of the checklist.")  # noqa: FBT003  the value of the key
+    kpis: KpiNames = optional((), "Only about these KPIs.")
+    ids: Ids = optional((), "Only about these releases and findings, by their ids or how these begin.")
     reason: Name = Field(default="silence", description="What is said of it.")
 
 
@@ -347,11 +350,11 @@ class ChecklistForm(Form):
     """KPIs judged the same way before and after a release, in staging and in production."""
 
     service: Name = Field(description="What is released.")
-    environment: Name = _optional("", "The environment that is meant unless another is asked for.")
+    environment: Name = optional("", "The environment that is meant unless another is asked for.")
     environments: dict[Name, EnvironmentForm] = Field(default={}, description="What differs between environments.")
     sources: dict[Name, SourceForm] = Field(default={}, description="Where KPIs are read, by name.")
     windows: WindowsForm = Field(default=WindowsForm(), description="How much is looked at.")
-    rhythm: RhythmForm = _optional(None, "How often `anomaly tick` looks when. Without it, whenever a step has settled.")
+    rhythm: RhythmForm = optional(None, "How often `anomaly tick` looks when. Without it, whenever a step has settled.")
     timezone: Zone = Field(default=CALENDAR.timezone, description="The users' clock, an IANA name; days and weeks follow it.")
     special_days: list[SpecialDayForm] = Field(default=[], description="Days that are like no other.")
     holidays: list[HolidaysForm] = Field(default=[], description="Countries whose holidays are special days.")
@@ -362,23 +365,28 @@ class ChecklistForm(Form):
     )
     kpis: list[KpiForm] = Field(min_length=1, description="The numbers that matter.")
     sinks: list[SinkForm] = Field(default=[], description="Who is told.")
-    repeat: PositiveDuration = _optional(None, "Tell of what still fails again after this long. Without it, only when it gets worse.")
+    repeat: PositiveDuration = optional(None, "Tell of what still fails again after this long. Without it, only when it gets worse.")
     silences: list[SilenceForm] = Field(default=[], description="When nobody is told.")
     releases: list[ReleasesForm] = Field(default=[], description="Where `anomaly tick` learns of releases.")
-    store: Text = _optional("", "Where history is kept: the path of a SQLite file, or a postgresql:// URL; ${NAME} is filled in.")
-    heartbeat: Text = _optional("", "The URL that `anomaly tick` asks at its end, for a dead-man's switch; ${NAME} is filled in.")
-    report_url: Text = _optional(
+    store: Text = optional("", "Where history is kept: the path of a SQLite file, or a postgresql:// URL; ${NAME} is filled in.")
+    heartbeat: Text = optional("", "The URL that `anomaly tick` asks at its end, for a dead-man's switch; ${NAME} is filled in.")
+    report_url: Text = optional(
         "", "Where people read reports, for the links in messages; {service}, {version}, {environment} and {id} are filled in."
     )
 
 
 def validate(data: Any) -> tuple[ChecklistForm | None, list[tuple[KeyPath, str]]]:
     """The form of `data` (None if it is not one), and what is wrong: key path, and the text that goes on after it."""
+    return validated(ChecklistForm, data, _form_at)
+
+
+def validated(form: type[F], data: Any, form_at: Callable[[KeyPath], type[Form]]) -> tuple[F | None, list[tuple[KeyPath, str]]]:
+    """`data` as `form` (None if it is not one), and what is wrong; `form_at` says of which form the last key of a path is."""
     try:
-        return ChecklistForm.model_validate(data), []
+        return form.model_validate(data), []
     except ValidationError as error:
         found = error.errors(include_url=False)
-        return None, [(_path(one["loc"]), _problem(one)) for one in found[:MOST_ERRORS]]
+        return None, [(_path(one["loc"]), _problem(one, form_at)) for one in found[:MOST_ERRORS]]
 
 
 def _path(loc: tuple[str | int, ...]) -> KeyPath:
@@ -386,12 +394,12 @@ def _path(loc: tuple[str | int, ...]) -> KeyPath:
     return loc[:-1] if loc and loc[-1] == "[key]" else loc
 
 
-def _problem(error: Any) -> str:
+def _problem(error: Any, form_at: Callable[[KeyPath], type[Form]]) -> str:
     kind, path = error["type"], error["loc"]
     found = shown(error["input"]) if path and path[0] not in SECRET_PLACES else kind_of(error["input"])
     match kind:
         case "extra_forbidden":
-            known = tuple(_form_at(path).model_fields)
+            known = tuple(form_at(path).model_fields)
             return f"is an unknown key; use one of {', '.join(known)}{did_you_mean(path[-1], known)}"
         case "missing":
             return "is missing"

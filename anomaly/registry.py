@@ -159,6 +159,14 @@ def problems(plugin: Plugin, kind: Kind) -> list[SettingProblem]:
         return [SettingProblem("type", str(error))]
 
 
+def is_told_every_look(plugin: Plugin) -> bool:
+    """Whether a sink mirrors how a release stands (`Sink`), from its class alone; one that can't be had is told news."""
+    try:
+        return bool(getattr(_load(plugin.type, SINKS), "every_look", False))
+    except _TypeError:
+        return False
+
+
 def settled(plugin: Plugin, kind: Kind) -> dict[str, Any]:
     """The settings of `plugin` as its class gets them, defaults included. Raises ChecklistError."""
     known = settings_of(_checked_class(plugin, kind))

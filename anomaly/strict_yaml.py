@@ -105,7 +105,7 @@ def refuse(name: str, problems: list[Problem]) -> None:
     raise ChecklistError("\n".join(lines))
 
 
-def read(path: Path) -> bytes:
+def read(path: Path, what: str = "checklist") -> bytes:
     """The bytes of the regular file `path`; raises ChecklistError if it is missing, unreadable or over 1 MiB."""
     try:
         if path.exists() and not path.is_file():
@@ -114,9 +114,9 @@ def read(path: Path) -> bytes:
             data = file.read(MOST_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise ChecklistError(f"{path}: the checklist can't be read: {reason}") from None
+        raise ChecklistError(f"{path}: the {what} can't be read: {reason}") from None
     if len(data) > MOST_BYTES:
-        raise ChecklistError(f"{path} is larger than 1 MiB, the most that a checklist may have")
+        raise ChecklistError(f"{path} is larger than 1 MiB, the most that a {what} may have")
     return data
 
 

@@ -90,6 +90,9 @@ COMMANDS = {  # what is run, in this order; {id} is the release's
     "ack": f"ack {{id}} {KNOWN}",
     "doctor": "doctor checklist.yaml",
     "doctor --output json": "doctor checklist.yaml --output json",
+    "check with files": f"check checklist.yaml {RELEASE} --report page.html --markdown comment.md --points points.csv",
+    "history --html": f"history {KNOWN} --html releases.html",
+    "test": "test checklist.yaml cases.yaml",
     "validate": "validate checklist.yaml",
     "validate --probe": "validate --probe checklist.yaml",
     "sinks test": "sinks test checklist.yaml",
@@ -113,7 +116,19 @@ COMMANDS = {  # what is run, in this order; {id} is the release's
     "doctor in PostgreSQL": "doctor shared.yaml",
     "release list in PostgreSQL": "release list --store {store}",
 }
-FILES = ("kept.json.gz", "report.json", "reports.jsonl", "report.xml", "anomaly.prom", "summary.md", "history.db")
+FILES = (
+    "kept.json.gz",
+    "report.json",
+    "reports.jsonl",
+    "report.xml",
+    "anomaly.prom",
+    "summary.md",
+    "history.db",
+    "page.html",
+    "comment.md",
+    "points.csv",
+    "releases.html",
+)
 WITHOUT_SECRETS = {"demo": "its own data", "schema": "the form of a checklist"}
 CRASH = "crash that names the secret"
 RECEIVERS = [name for name, settings in SETTINGS.items() if settings("http://127.0.0.1:1") != settings("http://127.0.0.1:2")]
@@ -192,6 +207,7 @@ class Scene:
         shared = self.planted.settings(f"postgresql://anomaly:{SECRET}@{self.at.database}?sslpassword={SECRET}", "store")
         for name, store in {"checklist.yaml": "history.db", "shared.yaml": shared}.items():
             (self.at.folder / name).write_text(json.dumps(checklist | {"store": store}, indent=1), encoding="utf-8")
+        (self.at.folder / "cases.yaml").write_text("cases: [{name: quiet, expect: {verdict: pass}}]", encoding="utf-8")
         self.variables = {
             "id": "none",
             "prometheus": self.planted.value(f"{self.at.http}/{SECRET}", "init --prometheus"),

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from anomaly.cli.backtest import backtest
+from anomaly.cli.cases import cases
 from anomaly.cli.check import check
 from anomaly.cli.demo import demo
 from anomaly.cli.doctor import doctor
@@ -65,8 +66,26 @@ def anomaly(
     return ExitCode.USAGE
 
 
-for command in (demo, init, validate, doctor, check, watch, tick, rhythm, history, show, ack, prune, explain, backtest, parity, schema):
+for command in (
+    demo,
+    init,
+    validate,
+    doctor,
+    check,
+    watch,
+    tick,
+    rhythm,
+    history,
+    show,
+    ack,
+    prune,
+    explain,
+    backtest,
+    parity,
+    schema,
+):
     app.command()(command)
+app.command("test")(cases)
 app.add_typer(sinks)
 app.add_typer(release_app, name="release")
 app.add_typer(install_app, name="install")
