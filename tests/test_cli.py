@@ -27,8 +27,8 @@ HEALTHY, CREDENTIAL = SAMPLE / "healthy" / "checklist.yaml", SAMPLE / "credentia
 RELEASED = ("--released-at", "2025-06-03T09:00:00Z", "--finished-at", "2025-06-03T09:10:00Z")
 QUICK = (*RELEASED, "--only", "request errors")  # one KPI of seven, where the others add nothing but time
 COMMANDS = (
-    "demo", "init", "validate", "test", "doctor", "check", "watch", "tick", "rhythm", "history", "show", "ack", "prune", "explain", "backtest",
-    "parity", "schema",
+    "demo", "init", "validate", "test", "doctor", "check", "watch", "tick", "rhythm", "history", "show", "ack", "prune", "explain",
+    "backtest", "parity", "schema",
     "release start", "release finish", "release abort", "release add", "release list",
     "sinks test",
     "install cron", "install systemd", "install kubernetes",
