@@ -305,6 +305,14 @@ def test_sinks_are_told_by_a_live_check_and_not_by_one_of_kept_data(tmp_path: Pa
     assert len(reports.read_text().splitlines()) == 1
 
 
+def test_the_json_says_what_became_of_the_messages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = run(["check", str(_with_sink(tmp_path)), *QUICK, "--output", "json"])
+
+    (delivery,) = json.loads(capsys.readouterr().out)["deliveries"]
+    assert code == 0
+    assert (delivery["sink"], delivery["delivered"]) == ("jsonl", True)
+
+
 def test_a_sink_that_can_not_be_told_ends_a_passed_check_with_5(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     checklist = _with_sink(tmp_path)
     (tmp_path / "reports.jsonl").mkdir()

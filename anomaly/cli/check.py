@@ -75,11 +75,14 @@ def check(
     session.known = _exit_code(judged, ())
     receipts: Sequence[Receipt] = ()
     try:
-        show(judged, output, session)
+        if output is Output.TABLE:
+            show(judged, output, session)
     finally:  # that nobody reads the answer here is no reason to tell nobody
         receipts = _deliver(judged, sinks, session)
         is_written = written(report, judged, _key(judged), receipts) & forms.write(judged)
     session.known = _exit_code(judged, receipts)
+    if output is Output.JSON:
+        show(judged, output, session, receipts)
     if not is_written and session.known is ExitCode.PASS:
         session.known = ExitCode.NOT_TOLD
     if unsaved:
@@ -105,10 +108,12 @@ def _save(case: Case, path: Path) -> UsageError | None:
     return None
 
 
-def show(report: Report, output: Output, session: Session) -> None:
-    """Write the answer to stdout. Raises OutputError."""
+def show(report: Report, output: Output, session: Session, deliveries: Sequence[Receipt] = ()) -> None:
+    """Write the answer to stdout, as JSON with what became of the messages. Raises OutputError."""
     if output is Output.JSON:
-        session.show(json.dumps(report.to_dict(), indent=2, allow_nan=False))
+        from anomaly.report import to_dict
+
+        session.show(json.dumps(to_dict(report, deliveries=deliveries), indent=2, allow_nan=False))
         return
     from anomaly.sinks import console
 

@@ -101,7 +101,7 @@ def show(
         about = (each for each in kept_report.findings if finding_id(kept_report.release, each) == found.id)
         session.show("\n\n".join(explanation(each, kept_report) for each in about))
     else:
-        show_report(kept_report, output, session)
+        show_report(kept_report, output, session, told)
     return ExitCode.PASS if is_written else ExitCode.NOT_TOLD
 
 

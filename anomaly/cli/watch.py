@@ -18,6 +18,9 @@ from anomaly.cli.session import ExitCode, LogFormat, Session, log
 from anomaly.cli.storing import with_history
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anomaly.contracts import Receipt
     from anomaly.history.store import Store
     from anomaly.model import Report
     from anomaly.watch import Looked
@@ -57,10 +60,11 @@ def watch(
 
     told = receivers(asked)
     last: Report | None = None
+    delivered: Sequence[Receipt] = ()
     not_told = False
 
     def work(kept: Store, saved: bool) -> None:  # noqa: FBT001  as with_history asks for it
-        nonlocal last, not_told
+        nonlocal last, not_told, delivered
         tracked = kept.track(meant, origin="watch", checklist=str(asked.path or ""), anew=True)
         for looked, receipts in stay(
             asked, tracked, kept, told, clock=right_now, sleep=time.sleep, saved=saved, redact=session.redactor.text
@@ -70,7 +74,8 @@ def watch(
             for receipt in receipts:
                 (log.info if receipt.delivered else log.error)("sink %s", receipt_line(receipt))
                 not_told |= not receipt.delivered
-            not_told |= not written(report, last, tracked.id, told_of(kept.messages(tracked.id)))
+            delivered = told_of(kept.messages(tracked.id))
+            not_told |= not written(report, last, tracked.id, delivered)
             screen.update(looked, next_look(asked, right_now()))
 
     with _screen(session) as screen:
@@ -79,7 +84,7 @@ def watch(
         finally:  # a signal ends it with what it knows
             screen.close()
             if last is not None:
-                show(last, output, session)
+                show(last, output, session, delivered)
                 not_told |= not forms.write(last)
     if session.known is ExitCode.PASS and not_told:
         session.known = ExitCode.NOT_TOLD
