@@ -7,12 +7,10 @@ repeat what the words say, and can be read on white and on black.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING
 
 from anomaly import report as say
-from anomaly import wording
 from anomaly.errors import UsageError
 from anomaly.model import UNJUDGED, Finding, Release, ReleaseVerdict, Report, Segment, Verdict
 from anomaly.settings import did_you_mean
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_ROWS = 40  # `to_frame()` holds them all
-SHORT_UNIT = 6  # characters
 BLOCKS = 16  # of a sparkline
 GREY = "#7d8590"
 COLOURS = {
@@ -65,8 +62,8 @@ def _table(findings: Sequence[Finding], release: Release | None, more: Mapping[s
         "verdict": lambda finding: say.verdict_words(finding) + (", critical" if finding.critical and finding.fails else ""),
         "effect [95 %]": _effect,
         "since (UTC)": lambda finding: say.onset_words(finding, release),
-        "p": _p,
-        "observed vs expected": _versus,
+        "p": say.p_words,
+        "observed vs expected": say.brief_versus_words,
         "would have seen": lambda finding: say.detectable_words(finding) if finding.verdict is Verdict.OK else "",
         **more,
     }
@@ -92,18 +89,6 @@ def _effect(finding: Finding) -> str:
     if finding.verdict in UNJUDGED:
         return say.reason_words(finding)
     return say.rest_words(finding) if finding.verdict is Verdict.OK else say.change_words(finding)
-
-
-def _p(finding: Finding) -> str:
-    if finding.p_value is None or finding.verdict is not Verdict.REGRESSED:
-        return ""
-    return wording.p_value(finding.p_value).removeprefix("p ").removeprefix("= ")
-
-
-def _versus(finding: Finding) -> str:
-    """Without the unit where that is long: it stands in the headline."""
-    brief = finding if len(finding.unit) <= SHORT_UNIT else replace(finding, unit="")
-    return say.versus_words(brief).replace("vs expected", "vs")
 
 
 def _spark(report: Report, finding: Finding) -> str:

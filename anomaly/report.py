@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 TOTAL = "all"  # what the total of a KPI's segments is called
+SHORT_UNIT = 6  # characters; a longer unit stands in the first line and in the JSON, not in every row
 MOST_NAMED = 5  # of what is listed in a line
 LONGEST_NAME, LONGEST_REASON = 60, 300  # characters of foreign text in a line
 KIND_WORDS = {
@@ -108,6 +109,19 @@ def versus_words(finding: Finding) -> str:
     if finding.observed is None or finding.expected is None:
         return ""
     return f"{wording.number(finding.observed)} vs expected {wording.quantity(finding.expected, finding.unit)}"
+
+
+def brief_versus_words(finding: Finding) -> str:
+    """`0.0312 vs 0.01 ms`, for a column."""
+    brief = finding if len(finding.unit) <= SHORT_UNIT else replace(finding, unit="")
+    return versus_words(brief).replace("vs expected", "vs")
+
+
+def p_words(finding: Finding) -> str:
+    """The p-value of a regression, for a column: `< 0.0001`, `0.004`; nothing for any other finding."""
+    if finding.p_value is None or finding.verdict is not Verdict.REGRESSED:
+        return ""
+    return wording.p_value(finding.p_value).removeprefix("p ").removeprefix("= ")
 
 
 def detectable_words(finding: Finding) -> str:

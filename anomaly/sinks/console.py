@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from io import StringIO
 from typing import ClassVar, TextIO
@@ -30,7 +30,6 @@ NARROWEST, WIDEST = 72, 160  # a narrower table can't be read, nor can a wider o
 MOST_ROWS = 40  # of a section; the JSON holds them all
 MOST_QUERIES = 5
 MOST_NAMES = 2  # before a note
-SHORT_UNIT = 6  # characters; a longer unit stands in the first line and in the JSON, not in every row
 LONGEST_QUERY = 600
 NARROWEST_NAME, NARROWEST_NUMBERS, NARROWEST_LAST, GAP = 15, 7, 14, 2  # characters across a column, and between two
 MOVED = frozenset({Verdict.REGRESSED, Verdict.IMPROVED, Verdict.RECOVERED})
@@ -217,8 +216,8 @@ def _moved(findings: list[Finding], report: Report, canvas: Canvas) -> Table:
             "verdict": [_verdict(finding) for finding in findings],
             "effect [95 %]": [say.change_words(finding) for finding in findings],
             "since": [say.onset_words(finding, report.release) for finding in findings],
-            "p": [_p(finding) for finding in findings],
-            "observed vs expected": [_versus(finding) for finding in findings],
+            "p": [say.p_words(finding) for finding in findings],
+            "observed vs expected": [say.brief_versus_words(finding) for finding in findings],
         },
     )
 
@@ -231,7 +230,7 @@ def _fine(findings: list[Finding], _report: Report, canvas: Canvas) -> Table:
             "verdict": [_verdict(finding) for finding in findings],
             "effect [95 %]": [say.rest_words(finding) for finding in findings],
             "would have seen": [say.detectable_words(finding) or "not known" for finding in findings],
-            "observed vs expected": [_versus(finding) for finding in findings],
+            "observed vs expected": [say.brief_versus_words(finding) for finding in findings],
         },
     )
 
@@ -250,17 +249,6 @@ def _not_judged(findings: list[Finding], _report: Report, canvas: Canvas) -> Tab
 def _why(finding: Finding) -> str:
     effect = say.effect_words(finding)
     return say.reason_words(finding) + (f" ({effect} as far as seen)" if effect and not finding.control_for else "")
-
-
-def _p(finding: Finding) -> str:
-    if finding.p_value is None or finding.verdict is not Verdict.REGRESSED:
-        return ""
-    return wording.p_value(finding.p_value).removeprefix("p ").removeprefix("= ")
-
-
-def _versus(finding: Finding) -> str:
-    brief = finding if len(finding.unit) <= SHORT_UNIT else replace(finding, unit="")
-    return say.versus_words(brief).replace("vs expected", "vs")
 
 
 def _name(finding: Finding) -> Text:
