@@ -17,6 +17,7 @@ QUESTIONS = {
     "typical level against just before": "is the middle of the steps another than in as many just before?",
     "jump and plateau": "did it jump and stay, more than it drifts by itself?",
     "ramp": "did it slide evenly away, more than it drifts by itself?",
+    "total": "is there more in all, or less, than usual at that hour? Asked of what is often zero",
     "spread": "do the steps scatter more than ever?",
     "spread against before": "do they scatter more than before?",
     "high values": "do high steps stand out?",

@@ -87,9 +87,9 @@ def test_a_replay_knows_the_placebo_releases_and_what_each_answered(baseline: Fi
     assert list(seen.placebo_scores.index) == list(seen.placebo_p_values.index)
     assert list(seen.placebo_scores.columns) == list(seen.scores.index)
     assert seen.placebo_scores.index.max() < after.index[0]
-    assert seen.p_value < seen.placebo_p_values.min()
+    assert (seen.placebo_p_values <= seen.p_value).mean() < 0.01  # the history holds one burst as rare
     assert (seen.placebo_p_values < 0.05).mean() < 0.1
-    assert seen.scores.idxmax() == "level over 72 steps"
+    assert seen.scores["level over 72 steps"] > 10
 
 
 def test_a_replay_of_any_move_asks_both_ways() -> None:
