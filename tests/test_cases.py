@@ -128,7 +128,7 @@ def test_segments_and_their_labels(attempt: Try) -> None:
     [
         ("cases: []", "cases.yaml:1: cases is empty; list at least one"),
         ("cases: [{name: a, expect: {verdikt: pass}}]", "cases[0].expect.verdikt is an unknown key; use one of verdict, kpis, told"),
-        ("cases: [{name: a, expect: {verdict: passs}}]", "cases[0].expect.verdict is 'passs'; use one of pass, fail, inconclusive, error"),
+        ("cases: [{name: a, expect: {verdict: passing}}]", "cases[0].expect.verdict is 'passing'; use one of pass, fail, inconclusive, error"),
         ("cases: [{name: a, expect: {}}]", "cases[0].expect expects nothing"),
         (
             "cases: [{name: a, expect: {told: {slak: []}}}]",
@@ -153,8 +153,8 @@ def test_segments_and_their_labels(attempt: Try) -> None:
             "needs either a change or missing: true",
         ),
         (
-            'cases: [{name: a, series: {latency: {level: 1, after: {change: "+1%", chnage: 1}}}, expect: {verdict: pass}}]',
-            "after[0].chnage is an unknown key; use one of change, ramp, missing, since, until (did you mean change?)",
+            'cases: [{name: a, series: {latency: {level: 1, after: {change: "+1%", changed: 1}}}, expect: {verdict: pass}}]',
+            "after[0].changed is an unknown key; use one of change, ramp, missing, since, until (did you mean change?)",
         ),
     ],
 )
