@@ -128,7 +128,7 @@ def test_segments_and_their_labels(attempt: Try) -> None:
     [
         ("cases: []", "cases.yaml:1: cases is empty; list at least one"),
         ("cases: [{name: a, expect: {verdikt: pass}}]", "cases[0].expect.verdikt is an unknown key; use one of verdict, kpis, told"),
-        ("cases: [{name: a, expect: {verdict: passing}}]", "cases[0].expect.verdict is 'passing'; use one of pass, fail, inconclusive, error"),
+        ("cases: [{name: a, expect: {verdict: good}}]", "cases[0].expect.verdict is 'good'; use one of pass, fail, inconclusive, error"),
         ("cases: [{name: a, expect: {}}]", "cases[0].expect expects nothing"),
         (
             "cases: [{name: a, expect: {told: {slak: []}}}]",
