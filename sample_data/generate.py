@@ -318,9 +318,47 @@ releases:
       - {{kpi: revenue, segment: {{}}}}
 """
 
+CASES = """\
+# What the checklist of the sample shop is expected to say: anomaly test sample_data/healthy/checklist.yaml sample_data/cases.yaml
+cases:
+  - name: a harmless release passes
+    series:
+      checkout conversion: {level: 0.045, volume: 400, daily: 10%}
+      p95 latency: {level: 180, noise: 5%, daily: 10%}
+    expect: {verdict: pass}
+
+  - name: errors in one country fail the release
+    series:
+      request errors:
+        - segment: {country: FR}
+          level: 0.004
+          volume: 3000
+          after: {change: "+400%", since: 20m}
+        - {segment: {country: DE}, level: 0.004, volume: 5000}
+    expect:
+      verdict: fail
+      kpis: {request errors (country=FR): regressed, request errors (country=DE): ok}
+
+  - name: slower by less than is tolerated
+    series:
+      p95 latency: {level: 180, noise: 2%, after: {change: "+5%"}}
+    expect: {verdict: pass, kpis: {p95 latency: ok}}
+
+  - name: no latency any more
+    series:
+      p95 latency: {level: 180, after: {missing: true}}
+    expect: {verdict: inconclusive, kpis: {p95 latency: no_data}}
+
+  - name: nothing is decided after half an hour
+    series:
+      revenue: {level: 1500, noise: 10%, daily: 50%}
+    looks: [30m]
+    expect: {verdict: inconclusive}
+"""
+
 
 def write(folder: Path) -> None:
-    """All files of the three releases and their answers, below `folder`."""
+    """All files of the three releases, their answers and the cases of their checklist, below `folder`."""
     for name in VERSIONS:
         target = folder / name
         target.mkdir(parents=True, exist_ok=True)
@@ -329,6 +367,7 @@ def write(folder: Path) -> None:
             stamps = frame["time"].dt.strftime("%Y-%m-%dT%H:%MZ")
             (target / f"{file}.csv").write_bytes(frame.assign(time=stamps).to_csv(index=False, lineterminator="\n").encode())
     (folder / "answers.yaml").write_bytes(ANSWERS.encode())
+    (folder / "cases.yaml").write_bytes(CASES.encode())
 
 
 if __name__ == "__main__":
