@@ -71,13 +71,15 @@ def usable(line: Timeline, rows: Ints) -> Ints:
 
 
 def bands(line: Timeline) -> list[tuple[int, Floats]]:
-    """The residuals as a sum of fast and slow moves `(series, time)`, each with the steps that one of its moves takes.
+    """The residuals around their mean in the past as a sum of fast and slow moves `(series, time)`, each with the steps a move takes.
 
     Means over the steps so far tell them apart, so that a step of the past is treated as one after the release is.
     """
     widths = [width for width in WIDTHS if width * LEAST_STRETCHES <= line.before] or [1]
-    smooth = [_mean_so_far(line.x, line.present, width) for width in widths]
-    slower = [*smooth[1:], np.zeros_like(line.x)]
+    x, past = line.x, line.present[:, : line.before]
+    x = x - x[:, : line.before].sum(axis=1, where=past, keepdims=True) / np.maximum(past.sum(axis=1, keepdims=True), 1)
+    smooth = [_mean_so_far(np.where(line.present, x, 0.0), line.present, width) for width in widths]
+    slower = [*smooth[1:], np.zeros_like(x)]
     return [(width, np.where(line.present, fast - slow, 0.0)) for width, fast, slow in zip(widths, smooth, slower, strict=True)]
 
 

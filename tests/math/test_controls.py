@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,9 @@ from anomaly.errors import UsageError
 from anomaly.model import Calendar, Direction, Finding, Kpi, Release, ReleaseVerdict, Report, Verdict
 from anomaly.panel import assemble
 from anomaly.scoring.controlled import score_beside_controls
-from anomaly.scoring.controls import controls_of
+from anomaly.scoring.controls import Learned, bands, controls_of, learn
 from anomaly.scoring.score import Score
+from anomaly.scoring.timeline import Timeline
 from tests.math.simulations import Floats, finding_of, noise, remembering, stamps
 
 BEFORE, AFTER, SEEDS = 14 * 48, 24, 500  # half-hourly steps
@@ -73,24 +75,23 @@ def covered(found: list[Score], effect: float) -> float:
 # --- the statistical promises -----------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def shifted() -> dict[int, list[Score]]:
+@cache
+def shifted(controls: int) -> list[Score]:
     """Scores of 500 series (200 without control) that the release moved, by the number of their controls."""
-    moved = times(KPIS, SHIFT)
-    return {0: scores(moved[:, :200]), 1: scores(moved, CONTROLS[:1]), 2: scores(moved, CONTROLS)}
+    return scores(times(KPIS, SHIFT) if controls else times(KPIS[:, :200], SHIFT), CONTROLS[:controls])
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_the_intervals_hold_beside_controls(shifted: dict[int, list[Score]], count: int) -> None:
-    assert 0.93 <= covered(shifted[count], SHIFT - 1) <= 0.97
+def test_the_intervals_hold_beside_controls(count: int) -> None:
+    assert 0.93 <= covered(shifted(count), SHIFT - 1) <= 0.97
 
 
-def test_controls_find_what_noise_would_hide(shifted: dict[int, list[Score]]) -> None:
-    none, one, two = (alarms(shifted[count]) for count in (0, 1, 2))
+def test_controls_find_what_noise_would_hide() -> None:
+    none, one, two = (alarms(shifted(count)) for count in (0, 1, 2))
 
     assert one >= none + 0.15
     assert two >= 0.85
-    assert np.median(np.diff(intervals(shifted[2]))) < 0.6 * np.median(np.diff(intervals(shifted[0])))
+    assert np.median(np.diff(intervals(shifted(2)))) < 0.6 * np.median(np.diff(intervals(shifted(0))))
 
 
 def test_quiet_releases_stay_quiet_beside_controls() -> None:
@@ -156,6 +157,25 @@ def test_more_controls_than_days_do_no_harm() -> None:
 
     one, crowd = (np.median(np.diff(intervals(scores(kpi, each)))) for each in (many[:1], many))
     assert crowd <= 1.15 * one
+
+
+@given(st.floats(-5, 5), st.floats(-5, 5))
+def test_what_is_shared_does_not_depend_on_where_levels_are_counted_from(kpi: float, control: float) -> None:
+    count = 400
+    shared = remembering(0.8, 11, count, 1)[:, 0]
+    x = np.stack([shared + 0.5 * noise(12, count), shared + 0.5 * noise(13, count)])
+    present = noise(14, 2, count) < 2
+
+    def learned(levels: Floats) -> Learned:
+        off = np.where(present, x + levels[:, None], 0.0)
+        whole = np.ones((2, count), bool)
+        line = Timeline(off, off, present, off, whole, off, whole, off, off, whole[:, 0], np.zeros((2, 1)), before=360, gap=0)
+        found = learn(line, bands(line), 0, np.array([1]))
+        assert found is not None
+        return found
+
+    plain, raised = learned(np.zeros(2)), learned(np.array([kpi, control]))
+    np.testing.assert_allclose(raised.moves, plain.moves, atol=1e-9)
 
 
 # --- how it reads -----------------------------------------------------------------------------------------------------
