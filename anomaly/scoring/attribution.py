@@ -17,6 +17,8 @@ KINDS = {
     Family.ZERO: ChangeKind.OUTAGE,
     Family.STUCK: ChangeKind.SHAPE,
 }
+NOISE = frozenset({Family.SPREAD, Family.SPREAD_BEFORE, Family.HIGH, Family.LOW})  # a series that drifts away shows these too
+CHANCE = 0.05
 LEVEL_LEADS = 0.7  # a level question this near to the strongest names the change: a level can be acted on
 LAST_PART, LEAST_LAST = 4, 4  # `recovered` looks at the last quarter, at least four steps
 COMPATIBLE = 2.0  # standard scores
@@ -35,6 +37,17 @@ def lead(answers: list[Answer]) -> Question | None:
     if top is None or level is None:
         return None if top is None else top[0]
     return level[0] if level[1] >= LEVEL_LEADS * top[1] else top[0]
+
+
+def dates(named: Question, answers: list[Answer], p_other: float) -> Question:
+    """The question that says when the change began: that which `named` it, or a level's, if nothing but the level changed.
+
+    `p_other` is the p-value of what is left once the change of level is taken out.
+    """
+    levels = [answer for answer in answers if answer[0].family in LEVELS and answer[1] > 0]
+    if named.family not in NOISE or p_other < CHANCE or not levels:
+        return named
+    return max(levels, key=lambda answer: answer[1])[0]
 
 
 def peak(off: Floats, sign: float) -> int:

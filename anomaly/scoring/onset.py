@@ -7,7 +7,7 @@ the middle 95 %.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.ndimage import median_filter
@@ -27,7 +27,7 @@ PRIOR = 5.0  # standard deviation of a change's size, in that of the noise
 LINES = 0.1  # how likely a line is beforehand, against a step
 TAIL = 0.025  # on either side of the interval
 JEFFREYS = 0.5
-EARLIER = 4.0  # standard score of a change by the history alone
+EARLIER = 3.0  # standard score of a change by the history alone
 WORSE, WORSE_SHARE = 3.0, 0.5  # standard score of what the release added to an earlier change, and its size as a share of that
 LEVELLED = LEVELS | {Family.HIGH, Family.LOW}  # asked about the level: high values raise it
 MARKS = frozenset({Family.MISSING, Family.ZERO, Family.STUCK})
@@ -95,7 +95,7 @@ def _stretch(line: Timeline, i: int, family: Family, until: int) -> _Stretch:
         if phi[lag - 1]:
             e[lag:] -= phi[lag - 1] * y[:-lag]
             e[:lag] = np.nan
-    reach = min(n // 2, LONGEST, max(2 * line.after, LEAST_REACH))
+    reach = min(n // 2, LONGEST)
     sigma = float(spread(e[None, :n])[0]) or 1.0
     here = slice(n - reach, None)
     y, e = y[here], e[here] / sigma
@@ -169,7 +169,7 @@ def _located(at: _Stretch, evidence: Floats) -> Onset:
     first, last = _interval(evidence)
     if last < at.release:
         began = int(evidence.argmax())
-        if _is_earlier(at, began):
+        if any(_went_on(at, shape) for shape in at.shapes):
             return Onset(began - at.start, first - at.start, last - at.start, earlier=True)
         first, last = (at.release + end for end in _interval(evidence[at.release :]))
     step = at.start + int(evidence[at.start :].argmax())
@@ -182,16 +182,20 @@ def _interval(evidence: Floats) -> tuple[int, int]:
     return int(first), min(int(last), len(evidence) - 1)
 
 
-def _is_earlier(at: _Stretch, began: int) -> bool:
-    """Whether the history alone shows the change that `began` in it, and the release did not add to that."""
-    step, rising = at.shapes
-    is_line = _moved(at, rising)[began] > _moved(at, step)[began]
-    change = _beginning(rising if is_line else step, began)
+def _went_on(at: _Stretch, shape: Floats) -> bool:
+    """Whether the history alone shows a change of this shape, which goes on so that the release added neither a step nor a line."""
+    past = replace(at, e=at.e[: at.release], known=at.known[: at.release])
+    began = int(_moved(past, shape[: at.release]).argmax())
+    change = _beginning(shape, began)
     (_, before), (_, sure) = _fitted(at, (change,), at.release)
-    (_, size, more), (_, _, error) = _fitted(at, (change, _beginning(step, at.start)), len(at.e))
-    grown = size * ((at.release - began) / (len(at.e) - at.start) if is_line else 1.0)
-    worse = more * grown > 0 and abs(more) > max(WORSE * error, WORSE_SHARE * abs(grown))
-    return not worse and abs(before) > EARLIER * sure
+    so_far = (at.release - began) / (len(at.e) - at.start) if shape is at.shapes[1] else 1.0
+    return abs(before) > EARLIER * sure and not any(_added(at, change, so_far, more) for more in at.shapes)
+
+
+def _added(at: _Stretch, change: Floats, so_far: float, shape: Floats) -> bool:
+    """Whether the observation shows a second change of this shape on top of `change`, of which `so_far` had come at the release."""
+    (_, size, more), (_, _, error) = _fitted(at, (change, _beginning(shape, at.start)), len(at.e))
+    return more * size > 0 and abs(more) > max(WORSE * error, WORSE_SHARE * abs(size) * so_far)
 
 
 def _beginning(shape: Floats, at: int) -> Floats:

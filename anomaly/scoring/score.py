@@ -13,7 +13,7 @@ from anomaly.baseline.seasonal import Baseline
 from anomaly.baseline.transform import Scale
 from anomaly.model import ChangeKind, Coverage, Direction, Interval, Kpi
 from anomaly.panel import Block, block
-from anomaly.scoring.attribution import KINDS, LAST_PART, LEAST_LAST, LEVEL_LEADS, Answer, is_back, is_ramp, lead, peak
+from anomaly.scoring.attribution import CHANCE, KINDS, LAST_PART, LEAST_LAST, LEVEL_LEADS, Answer, dates, is_back, is_ramp, lead, peak
 from anomaly.scoring.coverage import coverage
 from anomaly.scoring.effect import Effect, Effects, estimate
 from anomaly.scoring.exceptions import Exceptions, exceptions, share_interval, tail
@@ -26,7 +26,6 @@ from anomaly.scoring.timeline import Timeline, timeline, without_shift
 from anomaly.wording import stamp
 
 MOST_EVIDENCE = 3
-CHANCE = 0.05
 DIGITS = 10  # of a p-value: the last bits of a sum depend on how many series are summed beside it
 BETTER = 0.1  # p-value of a move in the good direction under which a bad one must stand without it
 MOSTLY, STRONG = 0.5, 2.0  # share of steps, and standard score of missing ones
@@ -181,7 +180,7 @@ class _Asked:
         off = np.where(self.line.present[i, self.line.before :], self.effects.z[i], 0.0)
         back = is_back(np.where(self.line.present[i, self.line.before :], self.effects.z[i], np.nan), self._usual(i))
         over = peak(off, -1.0 if effect.move < 0 else 1.0) if back else self.line.after
-        began = None if question is None else onset(self.line, i, question, until=over)
+        began = None if question is None else onset(self.line, i, dates(question, telling, p_other), until=over)
         if kind is ChangeKind.LEVEL and began is not None and is_ramp(off, max(began.step, 0)):
             kind = ChangeKind.RAMP
         return Score(

@@ -104,12 +104,25 @@ def test_an_outage_that_began_before_the_release_is_left_open() -> None:
     assert {finding.onset for finding in findings} == {INDEX[BEFORE - 12].to_pydatetime()}
 
 
-@pytest.mark.parametrize(("memory", "at_most"), [(0.0, 0.15), (0.6, 0.5)])
-def test_a_drift_already_under_way_is_seldom_blamed_on_the_release(memory: float, at_most: float) -> None:
+def drifting(memory: float, steps: int, sigma: float) -> Floats:
+    """Series that drifted by so many standard deviations in the last steps before the release, and drift on."""
     values = remembering(memory, 2, ROWS, COLUMNS)
-    values[BEFORE - 150 :] += np.linspace(0, 6, 150 + GAP + WATCHED)[:, None]
+    values[BEFORE - steps :] += sigma / steps * np.arange(1.0, steps + GAP + WATCHED + 1)[:, None]
+    return values
 
-    assert share(judged(values), Verdict.REGRESSED) <= at_most
+
+@pytest.mark.parametrize("memory", [0.0, 0.6])
+@pytest.mark.parametrize(("steps", "sigma"), [(144, 3), (150, 4), (288, 3), (288, 6), (864, 3), (864, 6)])
+def test_a_drift_already_under_way_is_not_blamed_on_the_release(memory: float, steps: int, sigma: float) -> None:
+    assert share(judged(drifting(memory, steps, sigma)), Verdict.REGRESSED, Verdict.RECOVERED) <= 0.05
+
+
+@pytest.mark.parametrize("memory", [0.0, 0.6])
+def test_a_release_that_adds_a_step_to_a_drift_is_blamed(memory: float) -> None:
+    values = drifting(memory, 288, 3)
+    values[BEFORE:] += 4
+
+    assert share(judged(values), Verdict.REGRESSED) >= 0.95
 
 
 @pytest.mark.parametrize("memory", [0.0, 0.6])
