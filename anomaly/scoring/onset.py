@@ -27,7 +27,7 @@ PRIOR = 5.0  # standard deviation of a change's size, in that of the noise
 LINES = 0.1  # how likely a line is beforehand, against a step
 TAIL = 0.025  # on either side of the interval
 JEFFREYS = 0.5
-EARLIER = 3.0  # standard score of a change by the history alone
+EARLIER = 3.0  # standard score of a change by the history alone, under which it shows none
 WORSE, WORSE_SHARE = 3.0, 0.5  # standard score of what the release added to an earlier change, and its size as a share of that
 LEVELLED = LEVELS | {Family.HIGH, Family.LOW}  # asked about the level: high values raise it
 MARKS = frozenset({Family.MISSING, Family.ZERO, Family.STUCK})
@@ -185,28 +185,29 @@ def _interval(evidence: Floats) -> tuple[int, int]:
 def _went_on(at: _Stretch, shape: Floats) -> bool:
     """Whether the history alone shows a change of this shape, which goes on so that the release added neither a step nor a line."""
     past = replace(at, e=at.e[: at.release], known=at.known[: at.release])
-    began = int(_moved(past, shape[: at.release]).argmax())
-    change = _beginning(shape, began)
-    (_, before), (_, sure) = _fitted(at, (change,), at.release)
+    alone, whole = (int(_moved(each, shape[: len(each.e)])[: at.release].argmax()) for each in (past, at))
+    (_, before), (_, sure), _ = _fitted(at, (_beginning(shape, whole),), at.release)
+    *_, rest = _fitted(at, (_beginning(shape, whole),), len(at.e))
+    return abs(before) > EARLIER * sure and not any(_added(at, shape, began, more, rest) for began in (alone, whole) for more in at.shapes)
+
+
+def _added(at: _Stretch, shape: Floats, began: int, more: Floats, rest: float) -> bool:
+    """Whether a second change, of the shape `more` and with the release, adds to that which `began` before and leaves less than `rest`."""
+    (_, size, added), _, left = _fitted(at, (_beginning(shape, began), _beginning(more, at.start)), len(at.e))
     so_far = (at.release - began) / (len(at.e) - at.start) if shape is at.shapes[1] else 1.0
-    return abs(before) > EARLIER * sure and not any(_added(at, change, so_far, more) for more in at.shapes)
-
-
-def _added(at: _Stretch, change: Floats, so_far: float, shape: Floats) -> bool:
-    """Whether the observation shows a second change of this shape on top of `change`, of which `so_far` had come at the release."""
-    (_, size, more), (_, _, error) = _fitted(at, (change, _beginning(shape, at.start)), len(at.e))
-    return more * size > 0 and abs(more) > max(WORSE * error, WORSE_SHARE * abs(size) * so_far)
+    clear = rest - left > WORSE**2 * max(1.0, left / max(int(at.known.sum()) - 3, 1))
+    return clear and added * size > 0 and abs(added) > WORSE_SHARE * abs(size) * so_far
 
 
 def _beginning(shape: Floats, at: int) -> Floats:
     return np.concatenate([np.zeros(at), shape[: len(shape) - at]])
 
 
-def _fitted(at: _Stretch, changes: tuple[Floats, ...], until: int) -> tuple[list[float], list[float]]:
-    """The level before and the sizes of the changes, by least squares over the first steps, and their standard errors."""
+def _fitted(at: _Stretch, changes: tuple[Floats, ...], until: int) -> tuple[list[float], list[float], float]:
+    """The level before and the sizes of the changes, by least squares over the first steps, their standard errors, and the rest."""
     known = np.flatnonzero(at.known[:until])
     design = np.stack([np.full(len(at.e), at.level), *changes], axis=1)[known]
     sizes, *_ = np.linalg.lstsq(design, at.e[known], rcond=None)
-    left = len(known) - design.shape[1]
-    variance = max(1.0, float(((at.e[known] - design @ sizes) ** 2).sum()) / max(left, 1))
-    return sizes.tolist(), np.sqrt(variance * np.diag(np.linalg.pinv(design.T @ design))).tolist()
+    rest = float(((at.e[known] - design @ sizes) ** 2).sum())
+    variance = max(1.0, rest / max(len(known) - design.shape[1], 1))
+    return sizes.tolist(), np.sqrt(variance * np.diag(np.linalg.pinv(design.T @ design))).tolist(), rest
