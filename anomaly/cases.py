@@ -15,7 +15,7 @@ from anomaly import report as say
 from anomaly.cases_schema import CaseForm, ChangeForm, SeriesForm, validate
 from anomaly.checklist import Checklist
 from anomaly.contracts import Collected, Message, Receipt
-from anomaly.errors import ChecklistError
+from anomaly.errors import ChecklistError, UsageError
 from anomaly.history.store import IN_MEMORY, Store
 from anomaly.model import Kpi, Release, Report
 from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE, assemble, grid, segment_text
@@ -88,19 +88,30 @@ def _strange(at: KeyPath, case: CaseForm, checklist: Checklist) -> Iterator[tupl
                     yield (*where, "after", j, "until"), "is not after its since"
         if len({tuple(sorted(part.segment.items())) for part in parts}) < len(parts):
             yield (*at, "series", name), "has two series with the same labels"
-    sinks = tuple(name for name, _ in checklist.receivers)
+    yield from _wrongly_expected((*at, "expect"), case, checklist)
+    try:
+        _release(case, checklist)
+    except UsageError as error:
+        yield (*at, "stages" if case.stages else "finished_at"), f"can't be: {error}"
+
+
+def _wrongly_expected(at: KeyPath, case: CaseForm, checklist: Checklist) -> Iterator[tuple[KeyPath, str]]:
+    kpis, sinks = tuple(kpi.name for kpi in checklist.kpis), tuple(name for name, _ in checklist.receivers)
+    for name in case.expect.kpis:
+        if name.partition(" (")[0] not in kpis and name not in kpis:
+            yield (*at, "kpis", name), f"is no KPI; use one of {', '.join(kpis)}{did_you_mean(name, kpis)}"
     for name in case.expect.told:
         if name not in sinks:
-            yield (*at, "expect", "told", name), f"is no sink; use one of {', '.join(sinks) or '(none)'}{did_you_mean(name, sinks)}"
+            yield (*at, "told", name), f"is no sink; use one of {', '.join(sinks) or '(none)'}{did_you_mean(name, sinks)}"
     if not case.expect.model_fields_set:
-        yield (*at, "expect"), "expects nothing"
+        yield at, "expects nothing"
 
 
 def run(case: CaseForm, checklist: Checklist) -> Outcome:
     """Judge a case at each of its looks, with a history of its own, and hold it against what is expected."""
-    release = Release(case.released_at, case.finished_at, service=checklist.service, environment=checklist.environment, version=case.name)
-    begins = release.finished + checklist.windows.warmup
-    ends = [begins + after for after in case.looks] or [begins + checklist.windows.watch]
+    release = _release(case, checklist)
+    begins = release.exposed_at + checklist.windows.warmup
+    ends = [begins + after for after in case.looks] or [release.finished + checklist.windows.warmup + checklist.windows.watch]
     collected = made(case, checklist, release, max(ends))
     told = [Receiver(name, _Nobody(registry.is_told_every_look(plugin))) for name, plugin in checklist.receivers]
     actions: dict[str, list[str]] = {receiver.name: [] for receiver in told}
@@ -115,6 +126,18 @@ def run(case: CaseForm, checklist: Checklist) -> Outcome:
                 actions[message.sink].append(str(message.action))
     assert report is not None  # noqa: S101  there is at least one look
     return Outcome(case.name, report, tuple(_misses(case, report, actions)))
+
+
+def _release(case: CaseForm, checklist: Checklist) -> Release:
+    stages = tuple((case.released_at + stage.after, stage.share) for stage in case.stages)
+    return Release(
+        case.released_at,
+        case.finished_at,
+        service=checklist.service,
+        environment=checklist.environment,
+        version=case.name,
+        stages=stages,
+    )
 
 
 def made(case: CaseForm, checklist: Checklist, release: Release, end: datetime) -> Collected:
@@ -185,10 +208,10 @@ def _misses(case: CaseForm, report: Report, actions: dict[str, list[str]]) -> It
     if case.expect.verdict is not None and report.verdict is not case.expect.verdict:
         yield Miss(f"the release to be {case.expect.verdict}", say.headline(report))
     for name, verdict in case.expect.kpis.items():
-        mine = [finding for finding in report.findings if name in (say.title(finding), finding.kpi)]
-        exact = [finding for finding in mine if say.title(finding) == name] or [finding for finding in mine if finding.total] or mine
-        if not any(finding.verdict is verdict for finding in exact):
-            got = "; ".join(f"{say.title(finding)} {finding.verdict}: {finding.reason}" for finding in exact)
+        meant = [finding for finding in report.findings if name in (say.title(finding), finding.kpi)]
+        others = [finding for finding in meant if finding.verdict is not verdict]
+        if others or not meant:
+            got = "; ".join(f"{say.title(finding)} {finding.verdict}: {finding.reason}" for finding in others)
             yield Miss(f"{name} to be {verdict}", got or f"no such KPI or segment; there are {', '.join(map(say.title, report.findings))}")
     for sink, wanted in case.expect.told.items():
         if actions[sink] != [str(action) for action in wanted]:

@@ -68,12 +68,19 @@ class SeriesForm(Form):
     after: Annotated[list[ChangeForm], BeforeValidator(_listed)] = optional([], "What happens after the release.")
 
 
+class StageForm(Form):
+    """A share of users that the release reaches."""
+
+    after: Duration = Field(description="How long after the release began.")
+    share: Share = Field(description="Of the users that have it from then on: 5%.")
+
+
 class ExpectForm(Form):
     """What is expected; what is not named may be anything."""
 
     verdict: Annotated[ReleaseVerdict | None, _word(ReleaseVerdict)] = optional(None, "Of the release, at the last look.")
     kpis: dict[Name, Annotated[Verdict, _word(Verdict)]] = optional(
-        {}, "Of KPIs, by name; of a segment as it is printed: errors (country=FR)."
+        {}, "Of KPIs, by name: of all their segments and the total; of one as it is printed: errors (country=FR), errors (all)."
     )
     told: dict[Name, list[Annotated[Action, _word(Action)]]] = optional({}, "What a sink is told, in order over all looks; [] is nothing.")
 
@@ -84,11 +91,14 @@ class CaseForm(Form):
     name: Name = Field(description="What it is called.")
     released_at: Moment = Field(default=RELEASED, description="When the release begins.")
     finished_at: Moment = optional(None, "When it is finished; without it, at once.")
+    stages: list[StageForm] = optional([], "When it reaches which share of users, in order; without it, all at once.")
     seed: Annotated[int, BeforeValidator(_seed)] = Field(default=1, description="Of the noise.")
     series: dict[Name, Annotated[list[SeriesForm], BeforeValidator(_listed)]] = optional(
         {}, "By KPI: one series, or a list of them, one for each segment. A KPI that is not named is quiet."
     )
-    looks: list[PositiveDuration] = optional([], "How long after the warm-up it is looked at; without it, once, when the watch is over.")
+    looks: list[PositiveDuration] = optional(
+        [], "How long after the first warm-up it is looked at; without it, once, at the end of the watch."
+    )
     expect: ExpectForm = Field(description="What is expected.")
 
 
@@ -98,7 +108,7 @@ class CasesForm(Form):
     cases: list[CaseForm] = Field(min_length=1, description="Releases with known answers.")
 
 
-FORMS: dict[str | int, type[Form]] = {"cases": CaseForm, "after": ChangeForm, "expect": ExpectForm}
+FORMS: dict[str | int, type[Form]] = {"cases": CaseForm, "after": ChangeForm, "expect": ExpectForm, "stages": StageForm}
 
 
 def form_at(path: KeyPath) -> type[Form]:

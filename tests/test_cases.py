@@ -123,6 +123,39 @@ def test_segments_and_their_labels(attempt: Try) -> None:
     assert code == 0, out
 
 
+def test_a_kpi_is_ok_only_if_all_of_its_segments_are(attempt: Try) -> None:
+    code, out, _ = attempt("""
+        cases:
+          - name: one country
+            series:
+              orders:
+                - {segment: {country: DE}, level: 500, after: {change: "-30%"}}
+                - {segment: {country: FR}, level: 300}
+            expect: {kpis: {orders: ok}}
+    """)
+
+    assert code == 1
+    assert "expected orders to be ok\n           got orders (country=DE) regressed: -" in out
+    assert "orders (country=FR) ok" not in out
+
+
+def test_a_release_in_stages_is_looked_at_from_its_first_stage_on(attempt: Try) -> None:
+    code, out, _ = attempt("""
+        cases:
+          - name: five percent of the users are enough to see it
+            stages: [{after: 0m, share: 5%}, {after: 3h, share: 100%}]
+            series: {errors: {level: 0.01, volume: 4000, after: {change: "+300%"}}}
+            looks: [2h, 8h]
+            expect: {verdict: fail, told: {slack: [fire]}}
+          - name: until the first stage nothing is watched
+            stages: [{after: 1h, share: 50%}, {after: 2h, share: 100%}]
+            series: {errors: {level: 0.01, volume: 4000, after: {change: "+300%", until: 1h}}}
+            expect: {verdict: pass}
+    """)
+
+    assert code == 0, out
+
+
 @pytest.mark.parametrize(
     ("cases", "said"),
     [
@@ -137,6 +170,22 @@ def test_segments_and_their_labels(attempt: Try) -> None:
         (
             "cases: [{name: a, series: {latncy: {level: 1}}, expect: {verdict: pass}}]",
             "cases[0].series.latncy is no KPI; use one of errors, orders, latency (did you mean latency?)",
+        ),
+        (
+            "cases: [{name: a, expect: {kpis: {latncy: ok}}}]",
+            "cases[0].expect.kpis.latncy is no KPI; use one of errors, orders, latency (did you mean latency?)",
+        ),
+        (
+            "cases: [{name: a, finished_at: 2025-06-02T09:00Z, expect: {verdict: pass}}]",
+            "cases[0].finished_at can't be: release ends 2025-06-02T09:00:00+00:00 before it starts",
+        ),
+        (
+            "cases: [{name: a, stages: [{after: 1h, share: 50%}, {after: 30m, share: 80%}], expect: {verdict: pass}}]",
+            "cases[0].stages can't be: stage 2 is at",
+        ),
+        (
+            "cases: [{name: a, stages: [{after: 1h}], expect: {verdict: pass}}]",
+            "cases[0].stages[0].share is missing",
         ),
         ("cases: [{name: a, series: {errors: {level: 1}}, expect: {verdict: pass}}]", "volume is missing; the KPI is a ratio"),
         (
