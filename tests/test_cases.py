@@ -67,6 +67,17 @@ def test_the_cases_of_the_sample_shop_come_out_as_expected(capsys: pytest.Captur
     assert capsys.readouterr().out.endswith("5 passed, 0 failed\n")
 
 
+def test_the_example_of_the_page_comes_out_as_expected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = (ROOT / "docs" / "testing.md").read_text(encoding="utf-8")
+    checklist = (ROOT / "sample_data" / "healthy" / "checklist.yaml").read_text(encoding="utf-8")
+    (tmp_path / "checklist.yaml").write_text(checklist.replace("sinks: []", 'sinks: [{type: slack, url: "${HOOK}"}]'), encoding="utf-8")
+    (tmp_path / "cases.yaml").write_text(page.split("```yaml\n")[1].split("```")[0], encoding="utf-8")
+
+    code = main(["test", str(tmp_path / "checklist.yaml"), str(tmp_path / "cases.yaml")])
+
+    assert code == 0, capsys.readouterr().out
+
+
 def test_a_failure_is_fired_once_and_resolved_and_nobody_is_really_told(attempt: Try, folder: Path) -> None:
     code, out, err = attempt("""
         cases:
