@@ -107,6 +107,13 @@ def test_of_500_series_only_the_charts_in_view_are_drawn(opened: Open) -> None:
     assert view.trouble == []
 
 
+def test_a_scan_of_500_series_finds_nothing_serious(opened: Open) -> None:
+    view = opened(page(large()))
+    expect(view.tab.locator(".chart canvas").first).to_be_attached()
+
+    assert scanned(view.tab) == []
+
+
 def test_search_filter_and_sort(opened: Open) -> None:
     tab = opened(page(large())).tab
 
