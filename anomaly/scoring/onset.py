@@ -29,7 +29,7 @@ TAIL = 0.025  # on either side of the interval
 JEFFREYS = 0.5
 EARLIER = 3.0  # standard score of a change by the history alone, under which it shows none
 WORSE, WORSE_SHARE = 3.0, 0.5  # standard score of what the release added to an earlier change, and its size as a share of that
-LEVELLED = LEVELS | {Family.HIGH, Family.LOW}  # asked about the level: high values raise it
+LEVELLED = LEVELS | {Family.HIGH, Family.LOW, Family.HIGHEST, Family.LOWEST}  # asked about the level: high values raise it
 MARKS = frozenset({Family.MISSING, Family.ZERO, Family.STUCK})
 
 
@@ -125,6 +125,8 @@ def _asked(line: Timeline, i: int, family: Family) -> Floats:
     if family is Family.STUCK:
         same = np.concatenate([[0.0], (np.diff(value) == 0) & (value[1:] != 0)])
         return np.where(np.isfinite(value), same, np.nan)
+    if family is Family.RHYTHM:
+        return np.abs(line.residual[i])
     return np.asarray(line.residual[i] if family in LEVELLED else np.where(line.known[i], np.abs(line.z[i]), np.nan))
 
 

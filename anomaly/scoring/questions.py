@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from scipy.ndimage import maximum_filter1d
 
 from anomaly.baseline.noise import ORDER
@@ -22,6 +23,11 @@ MIN_SHARE, MIN_SHARE_BEFORE = 0.4, 0.3  # of a window's steps that must be there
 SHORT_BEFORE = 8
 TAIL = 0.05
 MIN_SPREAD, MIN_TAIL, MIN_TIGHT, MIN_RAMP, MIN_TOTAL = 8, 16, 6, 8, 4  # steps in a window before the question makes sense
+TOP = 0.05  # share of the steps that are the highest, or the lowest
+FARTHEST = 40.0  # standard deviations at which these are bounded
+EVERY = 3  # of so many origins one is asked about them: sorting is what takes long
+RHYTHM_HOURS = 12.0  # of observation that show a rhythm of the day
+LEAST_RHYTHM = 0.05  # variance that it must have there
 LEAST_USUAL = 2.0  # events that make a yardstick
 LEAST_AHEAD = 4  # steps before the origin that a level is held against, at least
 UNREST = 16  # steps before the origin by which a spread that comes and goes is followed, and steps' worth of belief that it does not
@@ -42,6 +48,9 @@ class Family(StrEnum):
     SPREAD_BEFORE = "spread against before"
     HIGH = "high values"
     LOW = "low values"
+    HIGHEST = "highest values"
+    LOWEST = "lowest values"
+    RHYTHM = "flatter rhythm"
     MISSING = "missing steps"
     ZERO = "zeros"
     STUCK = "repeated values"
@@ -110,7 +119,8 @@ def ask(line: Timeline) -> list[Question]:
     at = _Windows(line)
     restless = unrest(line)
     levels = [replace(q, answers=q.answers / restless) for q in (*_levels(line, at), *_matched(line, at))]
-    out = [*levels, *_totals(line, at), *_spreads(line, at), *_tails(line, at), *_counts(line, at)]
+    others = (_totals, _spreads, _tails, _extremes, _rhythms, _counts)
+    out = [*levels, *(question for questions in others for question in questions(line, at))]
     return [q for q in out if np.isfinite(q.answers[:, -1]).any()]
 
 
@@ -246,6 +256,38 @@ def _tails(line: Timeline, at: _Windows) -> list[Question]:
 def beyond(excess: Floats) -> Floats:
     """By how much values are beyond a threshold, so that one far outlier does not count for many."""
     return np.asarray(np.sqrt(np.clip(excess, 0, DEEP)))
+
+
+def _extremes(line: Timeline, at: _Windows) -> list[Question]:
+    """The mean of the highest steps of the observation, and of the lowest, on the scale log(1 + |z|): a few spikes drown in a mean of all."""
+    z = np.where(line.known, np.clip(line.z, -FARTHEST, FARTHEST), 0.0)
+    z = np.sign(z) * np.log1p(np.abs(z))
+    count = max(1, int(np.ceil(TOP * line.after)))
+    chosen = np.flatnonzero(at.fits[-1])[::-1][::EVERY]
+    _, enough = _means(at, z, line.known)
+    answers = np.full((2, len(z), len(at.origin)), np.nan)
+    for i, row in enumerate(z):  # one after the other: the windows of all are too many for a memory
+        windows = sliding_window_view(row, line.after)[at.origin[chosen]]
+        ranked = np.partition(windows, (count - 1, line.after - count), axis=1)
+        answers[0, i, chosen] = ranked[:, line.after - count :].mean(axis=1)
+        answers[1, i, chosen] = -ranked[:, :count].mean(axis=1)
+    answers = np.where(enough[-1], answers, np.nan)
+    return [Question(family, Side.LARGE, line.after, answer) for family, answer in zip((Family.HIGHEST, Family.LOWEST), answers, strict=True)]
+
+
+def _rhythms(line: Timeline, at: _Windows) -> list[Question]:
+    """By how much of itself the season is flatter than it was: the slope of the residuals on it, with the sign turned."""
+    if line.hours < RHYTHM_HOURS or not line.season.any():
+        return []
+    season, whole = np.where(line.present, line.season, 0.0), at.after(_sums(line.present.astype(float)))[-1]
+
+    def mean(values: Floats) -> Floats:
+        return np.asarray(at.after(_sums(values))[-1] / np.maximum(whole, 1))
+
+    together = mean(line.x * season) - mean(line.x) * mean(season)
+    slope = together / np.maximum(mean(season**2) - mean(season) ** 2, LEAST_RHYTHM)
+    asked = at.fits[-1] & (whole >= MIN_SHARE * line.after) & line.season.any(axis=1)[:, None]
+    return [Question(Family.RHYTHM, Side.BOTH, line.after, np.where(asked, -slope, np.nan))]
 
 
 def _counts(line: Timeline, at: _Windows) -> list[Question]:

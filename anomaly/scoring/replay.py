@@ -19,16 +19,16 @@ from anomaly.scoring.timeline import Timeline, origins
 
 PRIOR = 4.0  # windows' worth of belief in the next shorter window's spread
 COUNT_SPREAD = 1.5  # prior spread of counts on the 2 √(count + ½) scale
-MEMORY = 0.3  # weight of the squared score in the average likelihood
+MEMORY = 0.25  # weight of the squared score in the average likelihood
 AGAINST_ALL = frozenset(  # what is held against the whole history
     {Family.LEVEL, Family.TYPICAL, Family.TOTAL, Family.SPREAD, Family.SPREAD_BEFORE, Family.HIGH, Family.LOW}
 )
 ENOUGH_SIDES, ENOUGH_WINDOWS = 8, 12  # placebos on one side, independent windows, before up and down get spreads of their own
-ALWAYS = frozenset({Family.SPREAD, Family.SPREAD_BEFORE, Family.MISSING, Family.STUCK})
+ALWAYS = frozenset({Family.SPREAD, Family.SPREAD_BEFORE, Family.RHYTHM, Family.MISSING, Family.STUCK})
 BESIDES = {  # what is bad besides a level that moves the bad way
-    Direction.UP: ALWAYS | {Family.HIGH},
-    Direction.DOWN: ALWAYS | {Family.LOW, Family.ZERO},
-    Direction.EITHER: ALWAYS | {Family.HIGH, Family.LOW, Family.ZERO},
+    Direction.UP: ALWAYS | {Family.HIGH, Family.HIGHEST},
+    Direction.DOWN: ALWAYS | {Family.LOW, Family.LOWEST, Family.ZERO},
+    Direction.EITHER: ALWAYS | {Family.HIGH, Family.HIGHEST, Family.LOW, Family.LOWEST, Family.ZERO},
 }
 SLOPES = {
     Family.LEVEL: -0.25,
@@ -229,7 +229,7 @@ def pointing(questions: Sequence[Question], direction: Direction) -> tuple[Bools
 
 
 def combine(one_sided: Floats) -> Floats:
-    """G = log of the mean of exp(0.3 max(z, 0)²) over the questions `(questions, series)`; NaN are not asked."""
+    """G = log of the mean of exp(`MEMORY` max(z, 0)²) over the questions `(questions, series)`; NaN are not asked."""
     asked = np.isfinite(one_sided)
     power = MEMORY * np.where(asked, np.maximum(one_sided, 0), 0.0) ** 2
     top = power.max(axis=0, initial=0.0)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 import numpy as np
 import pandas as pd
 
 from anomaly.baseline import noise
-from anomaly.baseline.robust import Bools, Floats, Ints
+from anomaly.baseline.robust import Bools, Floats, Ints, spread
 from anomaly.baseline.seasonal import BOUND, HOURS, Baseline, by_hour
 from anomaly.baseline.transform import forward
 from anomaly.panel import Block
@@ -27,7 +28,8 @@ class Timeline:
     `z` innovations (0 where not `known`), `value` and `sampled` the data as collected; `before` steps are history; `gap` steps were
     cut out after them. Of a `sparse` series, whose history is often zero and never less, `amount` is the value or the numerator, in
     units of its mean where it is not zero, and `usual` what it is on average at that hour, by its volume; both 0 where there is no
-    sample, or the series is not sparse.
+    sample, or the series is not sparse. `season` is the shape of the season, around 0 and of spread 1 (0 throughout where there is
+    none), `hours` how many the observation has.
     """
 
     residual: Floats
@@ -40,9 +42,11 @@ class Timeline:
     amount: Floats
     usual: Floats
     sparse: Bools
+    season: Floats
     phi: Floats
     before: int
     gap: int
+    hours: float
 
     @property
     def after(self) -> int:
@@ -50,7 +54,7 @@ class Timeline:
 
     def rows(self, keep: Ints) -> Timeline:
         """The timeline of some series."""
-        matrices = ("residual", "x", "present", "z", "known", "value", "sampled", "amount", "usual", "sparse", "phi")
+        matrices = ("residual", "x", "present", "z", "known", "value", "sampled", "amount", "usual", "sparse", "season", "phi")
         return replace(self, **{name: getattr(self, name)[keep] for name in matrices})
 
 
@@ -72,7 +76,15 @@ def timeline(base: Baseline, series: Block, index: pd.DatetimeIndex, before: int
     sampled = series.present.copy()
     sampled[:, :before] |= base.left_out  # what was left out is not missing
     counted = _counted(series, base.residual, base.clock(index).hour)
-    return Timeline(residual, x, present, z, known, series.value, sampled, *counted, base.phi, before, gap)
+    season, hours = _shape(base.season.at(base.clock(index))), (len(index) - before) * (base.step / timedelta(hours=1))
+    return Timeline(residual, x, present, z, known, series.value, sampled, *counted, season, base.phi, before, gap, hours)
+
+
+def _shape(season: Floats) -> Floats:
+    """A season without its height, bounded as residuals are when they are learned from."""
+    size = spread(season)[:, None]
+    shape = np.clip(season / np.where(size > 0, size, 1.0), -noise.CLIP, noise.CLIP)
+    return np.asarray(shape - shape.mean(axis=1, keepdims=True))
 
 
 def _counted(series: Block, learned: Floats, hour: Floats) -> tuple[Floats, Floats, Bools]:
