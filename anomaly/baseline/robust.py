@@ -19,25 +19,33 @@ RANGE_TO_SIGMA = 3.29  # 5–95 % range of a normal distribution in standard dev
 
 def median(values: Floats) -> Floats:
     """Median of each row, NaN for an empty one."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        return np.nanmedian(values, axis=-1)
+    if values.shape[-1] == 0:
+        return np.full(values.shape[:-1], np.nan)
+    ranked = np.sort(values, axis=-1)  # NaN last
+    size = (~np.isnan(values)).sum(axis=-1, keepdims=True)
+    low, high = (np.take_along_axis(ranked, middle, axis=-1) for middle in (np.maximum(size - 1, 0) // 2, size // 2))
+    return np.asarray((low + high)[..., 0] / 2)
 
 
 def mostly_tied(values: Floats) -> Bools:
     """Which rows have half of their values at their median, up to rounding: their MAD is 0, or nothing but rounding."""
     away = np.abs(values - median(values)[..., None])
+    return _tied(away, median(away))
+
+
+def _tied(away: Floats, middle: Floats) -> Bools:
     with np.errstate(invalid="ignore"):
         largest = np.where(np.isfinite(away), away, 0.0).max(axis=-1)
-        return np.asarray(~(median(away) > ROUNDING * largest))
+        return np.asarray(~(middle > ROUNDING * largest))
 
 
 def spread(values: Floats) -> Floats:
     """Standard deviation of each row, robustly: MAD; where that is 0 the 5–95 % range; where that is 0 too, the plain one."""
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore", RuntimeWarning)
-        out = MAD_TO_SIGMA * np.nanmedian(np.abs(values - np.nanmedian(values, axis=-1, keepdims=True)), axis=-1)
-        flat = mostly_tied(values)
+        away = np.abs(values - median(values)[..., None])
+        middle = median(away)
+        out, flat = MAD_TO_SIGMA * middle, _tied(away, middle)
         if flat.any():
             low, high = np.nanpercentile(values[flat], [5, 95], axis=-1)
             by_range = (high - low) / RANGE_TO_SIGMA

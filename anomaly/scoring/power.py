@@ -24,7 +24,8 @@ FOUND = 0.85  # share of the placebo releases, above 0.8 because the spreads wer
 POWER = 0.8416  # Φ⁻¹(0.8)
 PLACEBOS, COMPLETE = 40, 0.9  # how many are asked, and which share of the most answers that one has they must have
 SAMPLE = 200  # quantiles of the history that stand for its steps
-LARGEST, SMALLEST, HALVINGS = 100.0, 0.02, 9  # standard deviations, and steps of the search
+LARGEST, SMALLEST = 100.0, 0.02  # standard deviations
+BRANCHES, ROUNDS = 8, 3  # of the search: so many sizes at a time, so many times
 PLAIN = {Family.LEVEL: 0, Family.LEVEL_BEFORE: 0, Family.TYPICAL: 1, Family.TYPICAL_BEFORE: 1}  # columns of `Response.seen`
 WHITENED = {Family.JUMP: 0, Family.RAMP: 0, Family.SPREAD: 1, Family.SPREAD_BEFORE: 1, Family.HIGH: 2, Family.LOW: 3}
 
@@ -67,21 +68,26 @@ class Power:
         """The jump, in standard deviations of a step, that is found at this `level` in four of five; None if none is."""
         sign = -1.0 if direction is Direction.DOWN else 1.0
         enough = needed(level, Law.BOTH_WAYS if direction is Direction.EITHER else Law.ONE_WAY)
-        low, high = SMALLEST, LARGEST
-        if self.past.shape[1] == 0 or self._found(sign * high, enough, direction) < FOUND:
+        sizes = np.geomspace(SMALLEST, LARGEST, BRANCHES**ROUNDS + 1)
+        if self.past.shape[1] == 0 or self._found(sign * sizes[-1:], enough, direction)[0] < FOUND:
             return None
-        for _ in range(HALVINGS):
-            middle = float(np.sqrt(low * high))
-            low, high = (low, middle) if self._found(sign * middle, enough, direction) >= FOUND else (middle, high)
-        return sign * high
+        low, high = 0, BRANCHES**ROUNDS
+        for stride in BRANCHES ** np.arange(ROUNDS - 1, -1, -1):
+            between = np.arange(low + stride, high, stride)
+            found = self._found(sign * sizes[between], enough, direction) >= FOUND
+            high = int(between[found.argmax()]) if found.any() else high
+            low = high - stride
+        return float(sign * sizes[high])
 
-    def _found(self, jump: float, enough: float, direction: Direction) -> float:
-        """Share of the placebo releases at which a jump would have been found."""
-        moved = self.past + self.response.to(jump)[:, None] / self.unrest - self.centre
+    def _found(self, jumps: Floats, enough: float, direction: Direction) -> Floats:
+        """Share of the placebo releases at which each of the jumps would have been found."""
+        count, placebos = self.past.shape
+        shift = np.stack([self.response.to(jump) for jump in jumps], axis=1)
+        moved = (self.past[:, None] + shift[:, :, None] / self.unrest[:, None] - self.centre[:, :, None]).reshape(count, -1)
         scale = np.where(moved > 0, self.above, self.below)
         up = damped(self.questions, normal_score(moved / scale, self.freedom))
         plus, minus = pointing(self.questions, direction)
-        return float((combine(np.concatenate([up[plus], -up[minus]])) > enough).mean())
+        return np.asarray((combine(np.concatenate([up[plus], -up[minus]])) > enough).reshape(-1, placebos).mean(axis=1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +122,7 @@ def power(line: Timeline, scores: Scores, effects: Effects, innovation_spread: F
     complete = np.flatnonzero((asked > 0) & (asked >= COMPLETE * asked.max(initial=0)))
     chosen = complete[np.unique(np.linspace(0, len(complete) - 1, PLACEBOS).astype(int))] if len(complete) else complete
     levels = np.array([[question.family in LEVELS] for question in scores.questions])
-    restless = np.where(levels, unrest(line)[i, chosen], 1.0)
+    restless = np.where(levels, unrest(line.rows(np.array([i])))[0, chosen], 1.0)
     centre, above, below, freedom = (each[:, i : i + 1] for each in (scores.centre, scores.above, scores.below, scores.freedom))
     response = _response(line, scores.questions, float(innovation_spread[i]), i)
     return Power(scores.questions, past[:, chosen], restless, centre, above, below, freedom, response, effects, i)

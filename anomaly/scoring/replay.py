@@ -201,14 +201,13 @@ def _steady(
 
 def damped(questions: Sequence[Question], up: Floats) -> Floats:
     """An incident that ended is not a change: a local claim that the long-run level does not share counts for less."""
+    level = {q.size: j for j, q in enumerate(questions) if q.family is Family.LEVEL}
+    local = np.array([j for j, q in enumerate(questions) if q.family in LOCAL and q.size in level], dtype=int)
+    claim, held = up[local], up[[level[questions[j].size] for j in local]]
+    shared = np.sign(claim) * held
+    factor = np.maximum(LEAST_DAMPED, 1 - DAMPING * (1 - np.clip(shared, -1, 1)))
     out = up.copy()
-    level = {q.size: up[j] for j, q in enumerate(questions) if q.family is Family.LEVEL}
-    for j, question in enumerate(questions):
-        if question.family not in LOCAL or question.size not in level:
-            continue
-        shared = np.sign(up[j]) * level[question.size]
-        factor = np.maximum(LEAST_DAMPED, 1 - DAMPING * (1 - np.clip(shared, -1, 1)))
-        out[j] = np.where((np.abs(up[j]) > DAMPED_FROM) & (shared < 1), up[j] * factor, up[j])
+    out[local] = np.where((np.abs(claim) > DAMPED_FROM) & (shared < 1), claim * factor, claim)
     return out
 
 
