@@ -29,7 +29,7 @@ from benchmarks.tables import options, publish
 
 
 def _without(*families: Family) -> dict[str, Any]:
-    return {"anomaly.scoring.score.ask": lambda line: [each for each in questions.ask(line) if each.family not in families]}
+    return {"anomaly.scoring.score.ask": lambda line, **how: [each for each in questions.ask(line, **how) if each.family not in families]}
 
 
 def _strongest(one_sided: Floats) -> Floats:
@@ -57,6 +57,8 @@ PARTS: dict[str, Mapping[str, Any]] = {  # what stands in for a part: a name tha
     "question: total": _without(Family.TOTAL),
     "question: spread": _without(Family.SPREAD, Family.SPREAD_BEFORE),
     "question: high and low values": _without(Family.HIGH, Family.LOW),
+    "question: highest and lowest values": _without(Family.HIGHEST, Family.LOWEST),
+    "question: rhythm": _without(Family.RHYTHM),
     "question: missing, zero, repeated": _without(Family.MISSING, Family.ZERO, Family.STUCK),
 }
 

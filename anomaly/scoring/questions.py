@@ -114,13 +114,19 @@ def _sums(values: Floats) -> Floats:
     return np.concatenate([np.zeros((len(values), 1)), np.cumsum(values, axis=1)], axis=1)
 
 
-def ask(line: Timeline) -> list[Question]:
-    """Every question that the length of the observation allows, short windows before long ones within a family."""
+def ask(line: Timeline, *, level: bool = True) -> list[Question]:
+    """Every question that the length of the observation allows, short windows before long ones within a family.
+
+    Those about the level are left out if it is not asked about.
+    """
     at = _Windows(line)
-    restless = unrest(line)
-    levels = [replace(q, answers=q.answers / restless) for q in (*_levels(line, at), *_matched(line, at))]
-    others = (_totals, _spreads, _tails, _extremes, _rhythms, _counts)
-    out = [*levels, *(question for questions in others for question in questions(line, at))]
+    out: list[Question] = []
+    if level:
+        restless = unrest(line)
+        out += [replace(q, answers=q.answers / restless) for q in (*_levels(line, at), *_matched(line, at))]
+        out += _totals(line, at)
+    for questions in (_spreads, _tails, _extremes, _rhythms, _counts):
+        out += questions(line, at)
     return [q for q in out if np.isfinite(q.answers[:, -1]).any()]
 
 

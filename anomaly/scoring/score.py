@@ -122,7 +122,7 @@ def _scored(base: Baseline, history: pd.DataFrame, observation: pd.DataFrame, kp
         series,
         line,
         scores(line, ask(line)),
-        scores(level, ask(level)),
+        scores(level, ask(level, level=False)),
         effects,
         exceptions(series.value, n),
         coverage(base, line, effects.lag),
