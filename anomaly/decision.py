@@ -99,7 +99,7 @@ def decide(
     drafts = [placed(draft, segment, makeups.get(kpi)) for draft, (kpi, segment) in zip(drafts, scored.keys, strict=True)]
     windows = len(scored.history.value[0]) // look.steps
     spent = among(drafts, by_name, usage, spend * false_alarms, correction, scored.replayed, windows)
-    flags = _flags(scored.points)
+    flags = _flags(scored)
     done = [
         _judge(_with_others(draft, each, spend), result, each.level, look, flags.get(key))
         for draft, result, each, key in zip(drafts, scored.scores, spent, scored.keys, strict=True)
@@ -467,12 +467,14 @@ def _gap_reason(finding: Finding, look: Look) -> str:
     return f"{look.steps - finding.steps} of {look.steps} steps missing since the release, more than usual, {p_value(finding.p_value or 0)}"
 
 
-def _flags(points: pd.DataFrame) -> dict[tuple[str, str], Flagged]:
+def _flags(scored: Scored) -> dict[tuple[str, str], Flagged]:
     """First and worst of the flagged points per series."""
+    count = len(scored.keys)
+    flagged = scored.points["flagged"].to_numpy().reshape(count, -1)
+    times, z = pd.DatetimeIndex(scored.points["time"]), scored.points["z"].to_numpy().reshape(count, -1)
     out = {}
-    for key, part in points[points["flagged"]].groupby(["kpi", "segment"], sort=False):
-        z = part["z"].to_numpy()
-        times = part["time"].to_list()
-        worst = int(np.abs(z).argmax())
-        out[(str(key[0]), str(key[1]))] = Flagged(len(part), times[0].to_pydatetime(), times[worst].to_pydatetime(), float(z[worst]))
+    for i in np.flatnonzero(flagged.any(axis=1)):
+        at = np.flatnonzero(flagged[i])
+        worst = int(at[np.abs(z[i, at]).argmax()])
+        out[scored.keys[i]] = Flagged(len(at), times[int(at[0])].to_pydatetime(), times[worst].to_pydatetime(), float(z[i, worst]))
     return out

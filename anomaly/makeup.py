@@ -50,6 +50,8 @@ def usual_shares(history: pd.DataFrame, observation: pd.DataFrame, kpis: Sequenc
 
     Shares are themselves ratios, with a rhythm and a drift of their own, so they have the same baseline as every KPI.
     """
+    if not any(kpi.by for kpi in kpis):
+        return {}
     before, after = (_shares(part, kpis) for part in (history, observation))
     if not before.shape[1]:
         return {}

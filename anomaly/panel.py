@@ -89,6 +89,8 @@ def prepare(panel: pd.DataFrame, kpis: Sequence[Kpi], step: timedelta) -> pd.Dat
     present = panel.notna().any(axis=1).to_numpy()
     since = int(present.argmax()) if present.any() else 0
     for kpi in kpis:
+        if kpi.per is None and kpi.empty is not Empty.ZERO:
+            continue
         mine = out.columns.get_level_values("kpi") == kpi.name
         if kpi.per is not None:
             out.loc[:, mine] *= step / kpi.per
@@ -102,7 +104,9 @@ def prepare(panel: pd.DataFrame, kpis: Sequence[Kpi], step: timedelta) -> pd.Dat
             block = filled[since:]
             block[np.isnan(block)] = 0.0
             out.loc[:, mine] = filled
-    return out.mask(out.abs() < np.finfo(np.float64).tiny, 0.0)
+    values = out.to_numpy(copy=True)
+    values[np.abs(values) < np.finfo(np.float64).tiny] = 0.0
+    return pd.DataFrame(values, out.index, out.columns)
 
 
 @dataclass(frozen=True, slots=True)

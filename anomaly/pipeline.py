@@ -197,7 +197,8 @@ def _judged(
     history = panel[_between(panel, spans.baseline.start, spans.baseline.end, step)]
     why = occasions(pd.DatetimeIndex(panel.index), step, settings.calendar)
     ordinary = (why == "")[panel.index.get_indexer(history.index)]
-    history = history.where(np.broadcast_to(ordinary[:, None], history.shape))
+    if not ordinary.all():
+        history = history.where(np.broadcast_to(ordinary[:, None], history.shape))
     within = [_between(panel, each.window.start, each.window.end, step) for each in spans.reached]
     watched = np.logical_or.reduce([np.zeros(len(panel), bool), *within])
     within, left_out = [each & (why == "") for each in within], why[watched & (why != "")]
@@ -237,9 +238,8 @@ def _judged(
 
 def beside(panel: pd.DataFrame, observation: pd.DataFrame, spans: Plan, step: timedelta) -> pd.DataFrame:
     """The steps that were not judged in long form, series after series: the last ones before the release, and those during it."""
-    shown = panel[panel.index >= spans.baseline.end - STEPS_BEFORE * step]
-    series = block(shown.loc[~shown.index.isin(observation.index)])
-    index = pd.DatetimeIndex(shown.index[~shown.index.isin(observation.index)])
+    shown = panel[(panel.index >= spans.baseline.end - STEPS_BEFORE * step) & ~panel.index.isin(observation.index)]
+    series, index = block(shown), pd.DatetimeIndex(shown.index)
     return pd.DataFrame(
         {
             "kpi": np.repeat(np.array([kpi for kpi, _ in series.keys], dtype=object), len(index)),
@@ -253,20 +253,21 @@ def beside(panel: pd.DataFrame, observation: pd.DataFrame, spans: Plan, step: ti
 def judged_panel(panel: pd.DataFrame, kpis: Sequence[Kpi], step: timedelta) -> pd.DataFrame:
     """What was collected of the KPIs as the mathematics wants it, with the totals of their segments."""
     panel = _totals_beside_segments(panel, kpis)
-    panel = panel.loc[:, panel.columns.get_level_values("kpi").isin([kpi.name for kpi in kpis])]
+    asked = panel.columns.get_level_values("kpi").isin([kpi.name for kpi in kpis])
+    panel = panel if asked.all() else panel.loc[:, asked]
     return with_totals(prepare(panel, kpis, step), kpis)
 
 
 def _totals_beside_segments(panel: pd.DataFrame, kpis: Sequence[Kpi]) -> pd.DataFrame:
     """The panel with each total that was asked for as its KPI's empty segment."""
     names = {TOTAL + kpi.name: kpi.name for kpi in kpis if kpi.total is not None}
-    return panel.rename(columns=names, level="kpi")
+    return panel.rename(columns=names, level="kpi") if names else panel
 
 
 def _between(panel: pd.DataFrame, start: datetime, end: datetime, step: timedelta) -> np.ndarray:
     """Which steps lie wholly in `[start, end)`."""
-    stamps = pd.Series(panel.index)
-    return ((stamps >= start) & (stamps + step <= end)).to_numpy()
+    stamps = pd.DatetimeIndex(panel.index)
+    return np.asarray((stamps >= start) & (stamps <= end - step))
 
 
 def _continued(panel: pd.DataFrame, step: timedelta, horizon: datetime) -> pd.DataFrame:

@@ -20,7 +20,7 @@ LEVEL = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Exceptions:
-    """Per series: whether it is nearly or exactly constant, at which value, and how surprising its later exceptions are."""
+    """Per series: whether it is nearly or exactly constant, at which value, and how surprising its later exceptions are (1 if it is not)."""
 
     constant: Bools
     exact: Bools
@@ -41,12 +41,13 @@ def exceptions(value: Floats, before: int) -> Exceptions:
     seen = np.isfinite(value)
     past, later = seen[:, :before].sum(axis=1), seen[:, before:].sum(axis=1)
     differs = [seen & (value != usual[:, None]), seen & (value > usual[:, None]), seen & (value < usual[:, None])]
-    ps = []
-    for kind in differs:
-        old, new = kind[:, :before].sum(axis=1), kind[:, before:].sum(axis=1)
-        ps.append(np.array([tail(int(k), int(m), int(e), int(n)) for k, m, e, n in zip(new, later, old, past, strict=True)]))
     strange = differs[0][:, :before].sum(axis=1)
-    return Exceptions((past > 0) & (strange <= (1 - MOSTLY) * past), (past > 0) & (strange == 0), usual, *ps)
+    constant = (past > 0) & (strange <= (1 - MOSTLY) * past)
+    ps = np.ones((3, len(value)))
+    for kind, p in zip(differs, ps, strict=True):
+        old, new = kind[:, :before].sum(axis=1), kind[:, before:].sum(axis=1)
+        p[constant] = [tail(int(new[i]), int(later[i]), int(old[i]), int(past[i])) for i in np.flatnonzero(constant)]
+    return Exceptions(constant, (past > 0) & (strange == 0), usual, *ps)
 
 
 def tail(k: int, m: int, e: int, n: int) -> float:
