@@ -59,7 +59,9 @@ def grid(window: Window, step: timedelta) -> pd.DatetimeIndex:
 
 def assemble(columns: Mapping[tuple[str, str, str], np.ndarray], index: pd.DatetimeIndex) -> pd.DataFrame:
     """A panel of the given columns (kpi, segment, role), each as long as `index`; infinities become NaN."""
-    keys = pd.MultiIndex.from_tuples(list(columns), names=LEVELS) if columns else pd.MultiIndex.from_arrays([[], [], []], names=LEVELS)
+    levels = [sorted({key[level] for key in columns}) for level in range(len(LEVELS))]
+    codes = [[words.index(key[level]) for key in columns] for level, words in enumerate(levels)]
+    keys = pd.MultiIndex(levels, codes, names=LEVELS)
     values = np.column_stack([*columns.values()]) if columns else np.empty((len(index), 0))
     values = np.where(np.isfinite(values), values, np.nan).astype(np.float64)
     return pd.DataFrame(values, index=index, columns=keys)

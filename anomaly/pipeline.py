@@ -217,7 +217,7 @@ def _judged(
             return int((part.index[0] - history.index[-1]) // step - 1)
 
         def scored(part: pd.DataFrame) -> Scored:
-            return score_beside_controls(baseline, history, part, kpis, gap(part))
+            return score_beside_controls(baseline, history, part, kpis, gap(part), told=settings.false_alarms)
 
         def decided(result: Scored, part: pd.DataFrame, look: Look, spend: float) -> tuple[Finding, ...]:
             made_of = makeups(result, usual_shares(history, part, kpis, settings.calendar, gap(part)))
@@ -232,13 +232,13 @@ def _judged(
         release=release, verdict=verdict(findings, final=spans.final), final=spans.final, findings=findings, points=points,
         baseline=spans.baseline, observation=spans.observation, step=step,
         false_alarms=settings.false_alarms, verifiable=verifiable, made=dict(made),
-        left_out=left_out_within(settings.calendar, spans.span), around=beside(panel, observation, spans, step),
+        left_out=left_out_within(settings.calendar, spans.span), around=beside(panel, watched & (why == ""), spans, step),
     )  # fmt: skip
 
 
-def beside(panel: pd.DataFrame, observation: pd.DataFrame, spans: Plan, step: timedelta) -> pd.DataFrame:
-    """The steps that were not judged in long form, series after series: the last ones before the release, and those during it."""
-    shown = panel[(panel.index >= spans.baseline.end - STEPS_BEFORE * step) & ~panel.index.isin(observation.index)]
+def beside(panel: pd.DataFrame, judged: np.ndarray, spans: Plan, step: timedelta) -> pd.DataFrame:
+    """The steps that were not `judged` in long form, series after series: the last ones before the release, and those during it."""
+    shown = panel[(panel.index >= spans.baseline.end - STEPS_BEFORE * step) & ~judged]
     series, index = block(shown), pd.DatetimeIndex(shown.index)
     return pd.DataFrame(
         {

@@ -31,9 +31,14 @@ LARGE = 1e6  # degrees of freedom of a size without error
 MOST_NAMES = 3
 
 
-def score_beside_controls(base: Baseline, history: pd.DataFrame, observation: pd.DataFrame, kpis: Sequence[Kpi], gap: int) -> Scored:
-    """`score`, with each KPI held against its controls (`Kpi.control_for`); without controls the same."""
-    alone = score(base, history, observation, kpis, gap)
+def score_beside_controls(
+    base: Baseline, history: pd.DataFrame, observation: pd.DataFrame, kpis: Sequence[Kpi], gap: int, *, told: float = 1.0
+) -> Scored:
+    """`score`, with each KPI held against its controls (`Kpi.control_for`); without controls the same.
+
+    With controls every change is `told`, for they may make it another.
+    """
+    alone = score(base, history, observation, kpis, gap, told=1.0 if any(kpi.control_for for kpi in kpis) else told)
     pairs = controls_of(alone.keys, kpis)
     if not pairs:
         return alone

@@ -69,20 +69,21 @@ class Power:
         sign = -1.0 if direction is Direction.DOWN else 1.0
         enough = needed(level, Law.BOTH_WAYS if direction is Direction.EITHER else Law.ONE_WAY)
         sizes = np.geomspace(SMALLEST, LARGEST, BRANCHES**ROUNDS + 1)
-        if self.past.shape[1] == 0 or self._found(sign * sizes[-1:], enough, direction)[0] < FOUND:
+        if self.past.shape[1] == 0:
             return None
-        low, high = 0, BRANCHES**ROUNDS
+        low = 0
         for stride in BRANCHES ** np.arange(ROUNDS - 1, -1, -1):
-            between = np.arange(low + stride, high, stride)
-            found = self._found(sign * sizes[between], enough, direction) >= FOUND
-            high = int(between[found.argmax()]) if found.any() else high
-            low = high - stride
-        return float(sign * sizes[high])
+            above = low + stride * np.arange(1, BRANCHES + 1)
+            found = self._found(sign * sizes[above], enough, direction) >= FOUND
+            if not found.any():  # not even at the largest: of later rounds the last was found before
+                return None
+            low = int(above[found.argmax()]) - stride
+        return float(sign * sizes[low + 1])
 
     def _found(self, jumps: Floats, enough: float, direction: Direction) -> Floats:
         """Share of the placebo releases at which each of the jumps would have been found."""
         count, placebos = self.past.shape
-        shift = np.stack([self.response.to(jump) for jump in jumps], axis=1)
+        shift = self.response.to(jumps)
         moved = (self.past[:, None] + shift[:, :, None] / self.unrest[:, None] - self.centre[:, :, None]).reshape(count, -1)
         scale = np.where(moved > 0, self.above, self.below)
         up = damped(self.questions, normal_score(moved / scale, self.freedom))
@@ -101,18 +102,18 @@ class Response:
     low: float
     high: float
 
-    def to(self, jump: float) -> Floats:
-        """Change of every answer."""
-        return np.asarray(self.weights @ (self._seen(jump) - self._seen(0.0)))
+    def to(self, jumps: Floats) -> Floats:
+        """Change of every answer `(questions, jumps)`."""
+        seen = self._seen(np.concatenate([[0.0], jumps]))
+        return np.asarray(self.weights @ (seen[:, 1:] - seen[:, :1]))
 
-    def _seen(self, jump: float) -> Floats:
+    def _seen(self, jumps: Floats) -> Floats:
         """Mean of the residuals within each bound; of the innovations at each lag, of their size, of what is beyond their tails."""
-        x, z = self.x + jump, self.z + jump * self.reach[:, None]
-        plain = [np.clip(x, -bound, bound).mean() for bound in (BOUND, TIGHT)]
+        x, z = self.x + jumps[:, None], self.z + (self.reach[:, None] * jumps)[:, :, None]
+        plain = np.stack([np.clip(x, -bound, bound).mean(axis=-1) for bound in (BOUND, TIGHT)])
         size = np.minimum(np.abs(z), WIDE)
-        return np.concatenate(
-            [plain, *(each.mean(axis=1) for each in (np.clip(z, -WIDE, WIDE), size, beyond(z - self.high), beyond(self.low - z)))]
-        )
+        whitened = (np.clip(z, -WIDE, WIDE), size, beyond(z - self.high), beyond(self.low - z))
+        return np.concatenate([plain, *(each.mean(axis=-1) for each in whitened)])
 
 
 def power(line: Timeline, scores: Scores, effects: Effects, innovation_spread: Floats, i: int) -> Power:

@@ -174,7 +174,7 @@ def _steady(
                     question.size / length
                 )
                 weight = windows[j] / (windows[j] + 10)
-                slope = np.clip(weight * np.nan_to_num(seen) + (1 - weight) * slope, -0.5, 0.6)
+                slope = np.minimum(np.maximum(weight * np.where(np.isfinite(seen), seen, 0.0) + (1 - weight) * slope, -0.5), 0.6)
             else:
                 slope = np.full(above.shape[1], SLOPES.get(question.family, SLOPE))
             shorter[question.family] = (question.size, above[j].copy(), below[j].copy(), slope)

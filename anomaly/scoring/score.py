@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ from anomaly.scoring.effect import Effect, Effects, estimate
 from anomaly.scoring.exceptions import Exceptions, exceptions, share_interval, tail
 from anomaly.scoring.onset import Onset, onset, switched
 from anomaly.scoring.power import Power, power
-from anomaly.scoring.questions import LEVELS, Family, ask
+from anomaly.scoring.questions import LEVELS, Family, Question, ask
 from anomaly.scoring.replay import BESIDES, Scores, combine, joint_replay, pointing, scores
 from anomaly.scoring.significance import Law, p_value
 from anomaly.scoring.timeline import Timeline, timeline, without_shift
@@ -100,17 +100,21 @@ class Scored:
     observation: Block
 
 
-def score(base: Baseline, history: pd.DataFrame, observation: pd.DataFrame, kpis: Sequence[Kpi], gap: int) -> Scored:
+def score(
+    base: Baseline, history: pd.DataFrame, observation: pd.DataFrame, kpis: Sequence[Kpi], gap: int, *, told: float = 1.0
+) -> Scored:
     """Score every series of two panels with the same columns and `gap` steps of transition between them.
 
     `base` is fitted to `history`. Both panels have at least one row. A series whose numbers are too large to compute with has a
-    score without sizes.
+    score without sizes. Only of changes with a p-value under `told` is it found out when they began, and whether they are over.
     """
     with np.errstate(all="ignore"):
-        return _scored(base, history, observation, kpis, gap)
+        return _scored(base, history, observation, kpis, gap, told)
 
 
-def _scored(base: Baseline, history: pd.DataFrame, observation: pd.DataFrame, kpis: Sequence[Kpi], gap: int) -> Scored:
+def _scored(
+    base: Baseline, history: pd.DataFrame, observation: pd.DataFrame, kpis: Sequence[Kpi], gap: int, told: float
+) -> Scored:
     n = len(history)
     whole = pd.concat([history, observation])
     series, index = block(whole), pd.DatetimeIndex(whole.index)
@@ -126,6 +130,7 @@ def _scored(base: Baseline, history: pd.DataFrame, observation: pd.DataFrame, kp
         effects,
         exceptions(series.value, n),
         coverage(base, line, effects.lag),
+        told,
     )
     directions = {kpi.name: kpi.direction for kpi in kpis}
     later = series.rows(n, len(index))
@@ -151,6 +156,7 @@ class _Asked:
     effects: Effects
     rare: Exceptions
     coverage: tuple[Coverage | None, ...]
+    told: float
 
     def score(self, i: int, direction: Direction) -> Score | None:
         """The score of series `i`; None without a value on both sides of the release."""
@@ -177,16 +183,22 @@ class _Asked:
             p_rare, p_rare_good = self.rare.p_values(i, direction)
             p_bad, p_good, p_other = max(p_bad, p_rare), max(p_good, p_rare_good), max(p_other, p_rare)
         effect = self.effects.of(i)
-        off = np.where(self.line.present[i, self.line.before :], self.effects.z[i], 0.0)
-        back = is_back(np.where(self.line.present[i, self.line.before :], self.effects.z[i], np.nan), self._usual(i))
-        over = peak(off, -1.0 if effect.move < 0 else 1.0) if back else self.line.after
-        began = None if question is None else onset(self.line, i, dates(question, telling, p_other), until=over)
-        if kind is ChangeKind.LEVEL and began is not None and is_ramp(off, max(began.step, 0)):
-            kind = ChangeKind.RAMP
-        return Score(
-            p_bad=p_bad, p_good=p_good, p_other=p_other, kind=kind, gaps=gaps, onset=began, back=back, over=over if back else None,
+        out = Score(
+            p_bad=p_bad, p_good=p_good, p_other=p_other, kind=kind, gaps=gaps,
             sizes=sizes_of(effect), effect=effect, power=self._power(i), coverage=self.coverage[i], evidence=self._evidence(i, bad),
         )  # fmt: skip
+        if question is None or min(p_bad, p_good, p_other) >= self.told:
+            return out
+        return self._told(i, out, dates(question, telling, p_other), falling=effect.move < 0)
+
+    def _told(self, i: int, found: Score, question: Question, *, falling: bool) -> Score:
+        """The score with what there is to tell of its change: when it began, by this question, and whether it is over."""
+        off = np.where(self.line.present[i, self.line.before :], self.effects.z[i], np.nan)
+        back, off = is_back(off, self._usual(i)), np.nan_to_num(off)
+        over = peak(off, -1.0 if falling else 1.0) if back else self.line.after
+        began = onset(self.line, i, question, until=over)
+        ramp = found.kind is ChangeKind.LEVEL and is_ramp(off, max(began.step, 0))
+        return replace(found, kind=ChangeKind.RAMP if ramp else found.kind, onset=began, back=back, over=over if back else None)
 
     def _constant(self, i: int, direction: Direction) -> Score:
         """A series that never left one value: every step that does is what there is to see."""

@@ -94,6 +94,8 @@ def _counted(series: Block, learned: Floats, hour: Floats) -> tuple[Floats, Floa
     amount = np.where(past, series.amount[:, :before], 0.0)
     zeros = (past & (amount == 0)).sum(axis=1)
     sparse = (zeros >= SPARSE * np.maximum(past.sum(axis=1), 1)) & (amount >= 0).all(axis=1) & (amount > 0).any(axis=1)
+    if not sparse.any():
+        return np.zeros_like(series.amount), np.zeros_like(series.amount), sparse
     hours = np.arange(HOURS) == np.floor(hour)[:, None]
     exposed = np.where(past, series.volume[:, :before], 0.0)
     amounts, volumes = (each @ hours[:before] for each in (amount, exposed))
