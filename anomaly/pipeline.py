@@ -206,8 +206,7 @@ def _judged(
     planned = spans.steps(panel.index[0].to_pydatetime(), step) - len(left_out) if len(panel) else 0
     look = Look(release, times(observation), step, max(1, planned), spans.final)
     findings: tuple[Finding, ...] = ()
-    points = pd.DataFrame({name: [] for name in POINTS})
-    verifiable = None
+    points, verifiable = None, None
     if len(history) >= MIN_HISTORY and len(observation) and panel.shape[1]:
         history = relevant(history, len(observation))
         verifiable = 1 / (1 + len(history) // look.planned)
@@ -229,7 +228,8 @@ def _judged(
     findings = without_occasions(_complete(findings, panel, kpis, usage, look, collected), left_out, look)
     findings = cut_short(findings, spans, look)
     return Report(
-        release=release, verdict=verdict(findings, final=spans.final), final=spans.final, findings=findings, points=points,
+        release=release, verdict=verdict(findings, final=spans.final), final=spans.final, findings=findings,
+        points=pd.DataFrame({name: [] for name in POINTS}) if points is None else points,
         baseline=spans.baseline, observation=spans.observation, step=step,
         false_alarms=settings.false_alarms, verifiable=verifiable, made=dict(made),
         left_out=left_out_within(settings.calendar, spans.span), around=beside(panel, watched & (why == ""), spans, step),
@@ -267,7 +267,7 @@ def _totals_beside_segments(panel: pd.DataFrame, kpis: Sequence[Kpi]) -> pd.Data
 def _between(panel: pd.DataFrame, start: datetime, end: datetime, step: timedelta) -> np.ndarray:
     """Which steps lie wholly in `[start, end)`."""
     stamps = pd.DatetimeIndex(panel.index)
-    return np.asarray((stamps >= start) & (stamps <= end - step))
+    return np.asarray((stamps >= pd.Timestamp(start)) & (stamps <= pd.Timestamp(end - step)))
 
 
 def _continued(panel: pd.DataFrame, step: timedelta, horizon: datetime) -> pd.DataFrame:
@@ -285,23 +285,24 @@ def _complete(
 ) -> tuple[Finding, ...]:
     """One finding at least per KPI, and per total that was asked for, in their order, each with its query and notes."""
     out = []
+    names, is_total = panel.columns.get_level_values("kpi"), panel.columns.get_level_values("segment") == ""
     for kpi in kpis:
-        columns = panel.loc[:, panel.columns.get_level_values("kpi") == kpi.name]
+        columns = names == kpi.name
         mine = [finding for finding in findings if finding.kpi == kpi.name]
         if kpi.total is not None:
             whole, mine = ([finding for finding in mine if finding.total is of_all] for of_all in (True, False))
-            is_total = columns.columns.get_level_values("segment") == ""
-            told = _told(TOTAL + kpi.name, whole, columns.loc[:, is_total], kpi, usage, look, collected)
+            told = _told(TOTAL + kpi.name, whole, panel, columns & is_total, kpi, usage, look, collected)
             out += [replace(finding, total=True) for finding in told]
-            columns = columns.loc[:, ~is_total]
-        out += _told(kpi.name, mine, columns, kpi, usage, look, collected)
+            columns = columns & ~is_total
+        out += _told(kpi.name, mine, panel, columns, kpi, usage, look, collected)
     return tuple(out)
 
 
 def _told(
     asked: str,
     findings: Sequence[Finding],
-    columns: pd.DataFrame,
+    panel: pd.DataFrame,
+    columns: np.ndarray,
     kpi: Kpi,
     usage: Mapping[str, float],
     look: Look,
@@ -311,7 +312,7 @@ def _told(
     if asked in collected.errors:
         findings = [unanswered(kpi, usage[kpi.name], look, collected.errors[asked])]
     elif not findings:
-        findings = [unjudged(kpi, usage[kpi.name], look, int(columns.notna().any(axis=1).sum()))]
+        findings = [unjudged(kpi, usage[kpi.name], look, int(panel.loc[:, columns].notna().any(axis=1).sum()))]
     about = collected.provenance.get(asked)
     if about is None:
         return findings

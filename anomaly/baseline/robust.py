@@ -21,10 +21,25 @@ def median(values: Floats) -> Floats:
     """Median of each row, NaN for an empty one."""
     if values.shape[-1] == 0:
         return np.full(values.shape[:-1], np.nan)
+    missing = np.isnan(values)
+    if not missing.any():
+        low, high = (values.shape[-1] - 1) // 2, values.shape[-1] // 2
+        ranked = np.partition(values, (low, high), axis=-1)
+        return np.asarray((ranked[..., low] + ranked[..., high]) / 2)
+    ranked = np.sort(values, axis=-1)  # NaN last
+    size = (~missing).sum(axis=-1, keepdims=True)
+    low, high = (np.take_along_axis(ranked, middle, axis=-1)[..., 0] for middle in (np.maximum(size - 1, 0) // 2, size // 2))
+    return np.asarray((low + high) / 2)
+
+
+def quantiles(values: Floats, shares: Floats) -> Floats:
+    """Quantiles `(..., shares)` of each row, linear between its values, NaN for an empty one."""
     ranked = np.sort(values, axis=-1)  # NaN last
     size = (~np.isnan(values)).sum(axis=-1, keepdims=True)
-    low, high = (np.take_along_axis(ranked, middle, axis=-1) for middle in (np.maximum(size - 1, 0) // 2, size // 2))
-    return np.asarray((low + high)[..., 0] / 2)
+    at = np.maximum(size - 1, 0) * shares
+    low = np.floor(at).astype(int)
+    below, above = (np.take_along_axis(ranked, each, axis=-1) for each in (low, np.minimum(low + 1, np.maximum(size - 1, 0))))
+    return np.asarray(below + (above - below) * (at - low))
 
 
 def mostly_tied(values: Floats) -> Bools:
@@ -53,13 +68,23 @@ def spread(values: Floats) -> Floats:
     return np.where(np.isfinite(out), out, 0.0)
 
 
+def running_sums(values: Floats | Bools) -> Floats:
+    """Sums of the first 0, 1, 2 … values of each row, so that any window's is a difference."""
+    out = np.empty((values.shape[0], values.shape[1] + 1))
+    out[:, 0] = 0.0
+    np.cumsum(values, axis=1, out=out[:, 1:])
+    return out
+
+
 def skewness(values: Floats) -> Floats:
     """Sample skewness of each row, 0 for a constant one."""
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore", RuntimeWarning)
-        centred = values - np.nanmean(values, axis=-1, keepdims=True)
-        second = np.nanmean(centred**2, axis=-1)
-        third = np.nanmean(centred**3, axis=-1)
+    known = ~np.isnan(values)
+    size = known.sum(axis=-1)
+    with np.errstate(all="ignore"):
+        mean = np.where(known, values, 0.0).sum(axis=-1) / size
+        centred = np.where(known, values - mean[..., None], 0.0)
+        square = centred * centred
+        second, third = square.sum(axis=-1) / size, (square * centred).sum(axis=-1) / size
         out = third / second**1.5
     return np.where(np.isfinite(out), out, 0.0)
 

@@ -42,7 +42,7 @@ def clock(index: pd.DatetimeIndex, step_s: float, timezone: str) -> Clock:
     local = index.as_unit("ns").tz_convert(timezone).tz_localize(None).asi8 // 1_000_000_000
     day, second = np.divmod(local, DAY_S)
     phases = int(DAY_S // step_s) if DAY_S % step_s == 0 else 1
-    phase = (second // step_s).astype(int) if phases > 1 else np.zeros(len(local), int)
+    phase = second * phases // DAY_S if phases > 1 else np.zeros(len(local), int)
     monday = day + 3  # 1970-01-01 was a Thursday
     return Clock(day - day[0], phase, monday // 7 - monday[0] // 7, (monday % 7) * phases + phase, second / 3600, phases)
 

@@ -20,7 +20,9 @@ KINDS = {
     Family.STUCK: ChangeKind.SHAPE,
     Family.RHYTHM: ChangeKind.SHAPE,
 }
-NOISE = frozenset({Family.SPREAD, Family.SPREAD_BEFORE, Family.HIGH, Family.LOW, Family.HIGHEST, Family.LOWEST})  # a series that drifts away shows these too
+NOISE = frozenset(
+    {Family.SPREAD, Family.SPREAD_BEFORE, Family.HIGH, Family.LOW, Family.HIGHEST, Family.LOWEST}
+)  # a series that drifts away shows these too
 CHANCE = 0.05
 LEVEL_LEADS = 0.7  # a level question this near to the strongest names the change: a level can be acted on
 LAST_PART, LEAST_LAST = 4, 4  # `recovered` looks at the last quarter, at least four steps

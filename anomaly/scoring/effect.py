@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
-from anomaly.baseline.robust import Bools, Floats, Ints
+from anomaly.baseline.robust import Bools, Floats, Ints, running_sums
 from anomaly.baseline.seasonal import Baseline
 from anomaly.baseline.transform import Scale, back, forward
 from anomaly.panel import Block
@@ -171,10 +171,10 @@ class _Totals:
         self.scale = scale
         linear = np.where((scale == Scale.LOG)[:, None], np.exp(np.minimum(location, LARGEST_LOG)), location)
         square = (scale == Scale.ROOT)[:, None]
-        self.volume = _sums(volume)
-        self.amount = _sums(np.where(seen, series.amount, 0.0))
-        self.first = _sums(volume * linear)
-        self.second = _sums(volume * np.where(square, location, 0.0) ** 2) if square.any() else np.zeros_like(self.first)
+        self.volume = running_sums(volume)
+        self.amount = running_sums(np.where(seen, series.amount, 0.0))
+        self.first = running_sums(volume * linear)
+        self.second = running_sums(volume * np.where(square, location, 0.0) ** 2) if square.any() else np.zeros_like(self.first)
 
     def means(self, origin: Ints, length: int, shift: Floats) -> tuple[Floats, Floats]:
         """Observed and expected mean of the windows at `origin`, expected moved by `shift` `(series, origins)` on the transformed scale."""
@@ -192,10 +192,6 @@ class _Totals:
         return observed, expected
 
 
-def _sums(values: Floats) -> Floats:
-    return np.concatenate([np.zeros((len(values), 1)), np.cumsum(values, axis=1)], axis=1)
-
-
 def anchors(line: Timeline, origin: Ints, lag: int) -> Floats:
     """Mean residual over the `lag` steps before each origin (before the transition at the release), 0 for `lag` 0."""
     if lag == 0:
@@ -204,7 +200,7 @@ def anchors(line: Timeline, origin: Ints, lag: int) -> Floats:
     start = end - lag
     fits = start >= 0
     start, end = np.where(fits, start, 0), np.where(fits, end, 0)
-    sums, count = _sums(line.x), _sums(line.present.astype(float))
+    sums, count = running_sums(line.x), running_sums(line.present.astype(float))
     steps = count[:, end] - count[:, start]
     return np.where(steps > 0.3 * lag, (sums[:, end] - sums[:, start]) / np.maximum(steps, 1), np.nan)
 

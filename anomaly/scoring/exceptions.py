@@ -20,7 +20,7 @@ LEVEL = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Exceptions:
-    """Per series: whether it is nearly or exactly constant, at which value, and how surprising its later exceptions are (1 if it is not)."""
+    """Per series: whether it is nearly or exactly constant, at which value, and how surprising its later exceptions are; 1 if not."""
 
     constant: Bools
     exact: Bools

@@ -126,7 +126,7 @@ def _asked(line: Timeline, i: int, family: Family) -> Floats:
         same = np.concatenate([[0.0], (np.diff(value) == 0) & (value[1:] != 0)])
         return np.where(np.isfinite(value), same, np.nan)
     if family is Family.RHYTHM:
-        return np.abs(line.residual[i])
+        return np.asarray(np.abs(line.residual[i]))
     return np.asarray(line.residual[i] if family in LEVELLED else np.where(line.known[i], np.abs(line.z[i]), np.nan))
 
 

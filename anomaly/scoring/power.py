@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from anomaly.baseline.noise import ORDER
-from anomaly.baseline.robust import Floats
+from anomaly.baseline.robust import Floats, quantiles
 from anomaly.baseline.seasonal import BOUND
 from anomaly.model import Direction
 from anomaly.scoring.effect import Effects
-from anomaly.scoring.questions import LEVELS, MATCHED, TAIL, TIGHT, WIDE, Family, Question, beyond, unrest
+from anomaly.scoring.questions import LEVELS, MATCHED, TAIL, TIGHT, WIDE, Family, Question, beyond
 from anomaly.scoring.replay import Scores, combine, damped, normal_score, pointing
 from anomaly.scoring.significance import Law, needed
 from anomaly.scoring.timeline import Timeline
@@ -72,7 +72,7 @@ class Power:
         if self.past.shape[1] == 0:
             return None
         low = 0
-        for stride in BRANCHES ** np.arange(ROUNDS - 1, -1, -1):
+        for stride in (BRANCHES**left for left in reversed(range(ROUNDS))):
             above = low + stride * np.arange(1, BRANCHES + 1)
             found = self._found(sign * sizes[above], enough, direction) >= FOUND
             if not found.any():  # not even at the largest: of later rounds the last was found before
@@ -116,14 +116,14 @@ class Response:
         return np.concatenate([plain, *(each.mean(axis=-1) for each in whitened)])
 
 
-def power(line: Timeline, scores: Scores, effects: Effects, innovation_spread: Floats, i: int) -> Power:
-    """The power of series `i`."""
+def power(line: Timeline, scores: Scores, restless: Floats, effects: Effects, innovation_spread: Floats, i: int) -> Power:
+    """The power of series `i`; `restless` is the `unrest` of all."""
     past = np.stack([question.answers[i, :-1] for question in scores.questions])
     asked = np.isfinite(past).sum(axis=0)
     complete = np.flatnonzero((asked > 0) & (asked >= COMPLETE * asked.max(initial=0)))
     chosen = complete[np.unique(np.linspace(0, len(complete) - 1, PLACEBOS).astype(int))] if len(complete) else complete
     levels = np.array([[question.family in LEVELS] for question in scores.questions])
-    restless = np.where(levels, unrest(line.rows(np.array([i])))[0, chosen], 1.0)
+    restless = np.where(levels, restless[i, chosen], 1.0)
     centre, above, below, freedom = (each[:, i : i + 1] for each in (scores.centre, scores.above, scores.below, scores.freedom))
     response = _response(line, scores.questions, float(innovation_spread[i]), i)
     return Power(scores.questions, past[:, chosen], restless, centre, above, below, freedom, response, effects, i)
@@ -133,10 +133,10 @@ def _response(line: Timeline, questions: tuple[Question, ...], innovation_spread
     n, phi = line.before, line.phi[i]
     x, z = line.x[i, :n][line.present[i, :n]], line.z[i, :n][line.known[i, :n]]
     at = (np.arange(SAMPLE) + 0.5) / SAMPLE
-    low, high = np.quantile(z, [TAIL, 1 - TAIL]) if len(z) else (0.0, 0.0)
     reach = _whitened(np.ones(ORDER + 1), phi)
     weights = np.stack([_weights(question, phi) for question in questions])
-    x, z = (np.quantile(each, at) if len(each) else np.zeros(1) for each in (x, z))
+    x, z = (quantiles(each, np.concatenate([[TAIL, 1 - TAIL], at])) if len(each) else np.zeros(3) for each in (x, z))
+    (low, high), x, z = z[:2], x[2:], z[2:]
     return Response(weights, x, z, reach / innovation_spread, float(low), float(high))
 
 

@@ -14,7 +14,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from scipy.ndimage import maximum_filter1d
 
 from anomaly.baseline.noise import ORDER
-from anomaly.baseline.robust import Bools, Floats
+from anomaly.baseline.robust import Bools, Floats, quantiles, running_sums
 from anomaly.scoring.timeline import Timeline, origins
 
 LONGEST = 512
@@ -97,6 +97,7 @@ class _Windows:
         self.fits = (self.stop <= line.before) | self.real
         self.stop = np.where(self.fits, self.stop, self.start)
         self.settled = self.start >= min(SHORT_BEFORE, line.before // 4)
+        self.present, self.known = running_sums(line.present), running_sums(line.known)
 
     def after(self, sums: Floats) -> Floats:
         """Sums over the windows, `(sizes, series, origins)`."""
@@ -108,10 +109,6 @@ class _Windows:
         begin = end - lengths[:, None]
         fits = (begin >= 0) & (lengths <= self.before // 2)[:, None]
         return np.moveaxis(sums[:, np.where(fits, end, 0)] - sums[:, np.where(fits, begin, 0)], 1, 0), fits
-
-
-def _sums(values: Floats) -> Floats:
-    return np.concatenate([np.zeros((len(values), 1)), np.cumsum(values, axis=1)], axis=1)
 
 
 def ask(line: Timeline, *, level: bool = True) -> list[Question]:
@@ -130,16 +127,16 @@ def ask(line: Timeline, *, level: bool = True) -> list[Question]:
     return [q for q in out if np.isfinite(q.answers[:, -1]).any()]
 
 
-def _means(at: _Windows, values: Floats, present: Bools) -> tuple[Floats, Bools]:
-    """Mean over the windows, and where enough of their steps are there; both `(sizes, series, origins)`."""
-    count = at.after(_sums(present.astype(float)))
+def _means(at: _Windows, values: Floats, there: Floats) -> tuple[Floats, Bools]:
+    """Mean over the windows, and where enough of their steps are `there`, of which these are the sums; both `(sizes, series, origins)`."""
+    count = at.after(there)
     need = np.maximum(1, np.ceil(at.sizes * MIN_SHARE))[:, None, None]
-    return at.after(_sums(values)) / np.maximum(count, 1), (count >= need) & at.fits[:, None, :]
+    return at.after(running_sums(values)) / np.maximum(count, 1), (count >= need) & at.fits[:, None, :]
 
 
-def _means_ahead(at: _Windows, values: Floats, present: Bools, lengths: np.ndarray) -> tuple[Floats, Bools]:
-    total, fits = at.ahead(_sums(values), lengths)
-    count, _ = at.ahead(_sums(present.astype(float)), lengths)
+def _means_ahead(at: _Windows, values: Floats, there: Floats, lengths: np.ndarray) -> tuple[Floats, Bools]:
+    total, fits = at.ahead(running_sums(values), lengths)
+    count, _ = at.ahead(there, lengths)
     need = np.maximum(1, lengths * MIN_SHARE_BEFORE)[:, None, None]
     return total / np.maximum(count, 1), fits[:, None, :] & (count >= need)
 
@@ -151,15 +148,15 @@ def _rows(family: Family, side: Side, at: _Windows, answers: Floats, asked: Bool
 def _levels(line: Timeline, at: _Windows) -> list[Question]:
     out: list[Question] = []
     every = np.ones(len(at.sizes), bool)
-    mean, enough = _means(at, line.x, line.present)
+    mean, enough = _means(at, line.x, at.present)
     enough &= at.settled[:, None, :]
     out += _rows(Family.LEVEL, Side.BOTH, at, mean, enough, every)
-    ahead, known = _means_ahead(at, line.x, line.present, np.maximum(LEAST_AHEAD, at.sizes // 4))
+    ahead, known = _means_ahead(at, line.x, at.present, np.maximum(LEAST_AHEAD, at.sizes // 4))
     out += _rows(Family.LEVEL_BEFORE, Side.BOTH, at, mean - ahead, enough & known, every)
-    typical, _ = _means(at, np.clip(line.x, -TIGHT, TIGHT), line.present)
+    typical, _ = _means(at, np.clip(line.x, -TIGHT, TIGHT), at.present)
     keep = at.sizes >= MIN_TIGHT
     out += _rows(Family.TYPICAL, Side.BOTH, at, typical, enough, keep)
-    ahead, known = _means_ahead(at, np.clip(line.x, -TIGHT, TIGHT), line.present, at.sizes)
+    ahead, known = _means_ahead(at, np.clip(line.x, -TIGHT, TIGHT), at.present, at.sizes)
     return out + _rows(Family.TYPICAL_BEFORE, Side.BOTH, at, typical - ahead, enough & known, keep)
 
 
@@ -170,18 +167,30 @@ def _matched(line: Timeline, at: _Windows) -> list[Question]:
     answer is Σ wᵢ zᵢ / √(Σ wᵢ²). Beyond the autoregression's order w is a line: `flat` + `slope` (i + 1).
     """
     z = np.clip(line.z, -WIDE, WIDE)
+    heard = z, running_sums(z), running_sums(z * np.arange(z.shape[1]))
     forgets = 1 - line.phi.sum(axis=1)
     lags = np.arange(1, ORDER + 1)
     out = []
     for size in at.sizes:
-        out.append(_match(line, at, z, Family.JUMP, int(size), np.ones(ORDER), forgets, np.zeros_like(forgets)))
+        out.append(_match(line, at, heard, Family.JUMP, int(size), np.ones(ORDER), forgets, np.zeros_like(forgets)))
     if line.after >= MIN_RAMP:
         flat, slope = (line.phi * lags).sum(axis=1) / line.after, forgets / line.after
-        out.append(_match(line, at, z, Family.RAMP, line.after, lags / line.after, flat, slope))
+        out.append(_match(line, at, heard, Family.RAMP, line.after, lags / line.after, flat, slope))
     return out
 
 
-def _match(line: Timeline, at: _Windows, z: Floats, family: Family, size: int, response: Floats, flat: Floats, slope: Floats) -> Question:
+def _match(
+    line: Timeline,
+    at: _Windows,
+    heard: tuple[Floats, Floats, Floats],
+    family: Family,
+    size: int,
+    response: Floats,
+    flat: Floats,
+    slope: Floats,
+) -> Question:
+    """The answer for one response; `heard` are the innovations, their running sums, and those of the innovations times their row."""
+    z, sums, rising = heard
     first = ORDER if line.gap else 0  # after a gap the change itself cannot be seen, only what follows
     fits = at.fits[list(at.sizes).index(size)]
     start, stop = np.where(fits, at.origin, 0), np.where(fits, at.origin + size, 0)
@@ -192,12 +201,10 @@ def _match(line: Timeline, at: _Windows, z: Floats, family: Family, size: int, r
         power += weight**2
     if size > ORDER:
         begin = np.where(fits, start + ORDER, 0)
-        sums, rising = _sums(z), _sums(z * np.arange(z.shape[1]))
         plain = sums[:, stop] - sums[:, begin]
         total += flat[:, None] * plain + slope[:, None] * (rising[:, stop] - rising[:, begin] - (start - 1) * plain)
         power += ((flat[:, None] + slope[:, None] * np.arange(ORDER + 1, size + 1)) ** 2).sum(axis=1, keepdims=True)
-    known = _sums(line.known.astype(float))
-    enough = known[:, stop] - known[:, start] >= max(1, np.ceil(size * MIN_SHARE))
+    enough = at.known[:, stop] - at.known[:, start] >= max(1, np.ceil(size * MIN_SHARE))
     asked = fits & (at.origin >= 2 * ORDER) & enough & (power > 0)
     return Question(family, Side.BOTH, size, np.where(asked, total / np.sqrt(np.maximum(power, 1e-12)), np.nan))
 
@@ -210,8 +217,8 @@ def _totals(line: Timeline, at: _Windows) -> list[Question]:
     """
     if not line.sparse.any():
         return []
-    total, usual = at.after(_sums(line.amount)), at.after(_sums(line.usual))
-    _, enough = _means(at, line.present.astype(float), line.present)
+    total, usual = at.after(running_sums(line.amount)), at.after(running_sums(line.usual))
+    _, enough = _means(at, line.present.astype(float), at.present)
     asked = enough & (usual > 0) & line.sparse[:, None]
     answers = (total - usual) / np.sqrt(np.maximum(usual, LEAST_USUAL))
     return _rows(Family.TOTAL, Side.BOTH, at, answers, asked, at.sizes >= MIN_TOTAL)
@@ -227,7 +234,7 @@ def unrest(line: Timeline) -> Floats:
     origin = origins(line.before)
     end = np.maximum(np.where(origin == line.before, origin, origin - line.gap), 0)
     begin = np.maximum(end - UNREST, 0)
-    count, first, second = (sums[:, end] - sums[:, begin] for sums in (_sums(known), _sums(z), _sums(z**2)))
+    count, first, second = (sums[:, end] - sums[:, begin] for sums in (running_sums(known), running_sums(z), running_sums(z**2)))
     around = np.maximum(second - first**2 / np.maximum(count, 1), 0.0)  # its own mean: a level that changed is not unrest
     out = np.sqrt((around + UNREST * usual) / (count + UNREST) / np.where(usual > 0, usual, 1.0))
     return np.asarray(np.where(usual > 0, out, 1.0))
@@ -236,9 +243,9 @@ def unrest(line: Timeline) -> Floats:
 def _spreads(line: Timeline, at: _Windows) -> list[Question]:
     size = np.where(line.known, np.minimum(np.abs(line.z), WIDE), 0.0)
     keep = (at.sizes >= MIN_SPREAD) | (at.sizes == line.after)
-    mean, enough = _means(at, size, line.known)
+    mean, enough = _means(at, size, at.known)
     enough &= at.settled[:, None, :]
-    ahead, known = _means_ahead(at, size, line.known, np.minimum(4 * at.sizes, line.before // 2))
+    ahead, known = _means_ahead(at, size, at.known, np.minimum(4 * at.sizes, line.before // 2))
     return [
         *_rows(Family.SPREAD, Side.BOTH, at, mean, enough, keep),
         *_rows(Family.SPREAD_BEFORE, Side.BOTH, at, mean - ahead, enough & known, keep),
@@ -247,14 +254,11 @@ def _spreads(line: Timeline, at: _Windows) -> list[Question]:
 
 def _tails(line: Timeline, at: _Windows) -> list[Question]:
     seen = np.where(line.known, line.z, np.nan)[:, : line.before]
-    rows = np.isfinite(seen).any(axis=1)
-    low, high = np.zeros((2, len(seen)))
-    if rows.any():
-        low[rows], high[rows] = np.nanquantile(seen[rows], [TAIL, 1 - TAIL], axis=1)
+    low, high = np.nan_to_num(quantiles(seen, np.array([TAIL, 1 - TAIL]))).T
     keep = (at.sizes >= MIN_TAIL) | (at.sizes == line.after)
     out = []
     for family, excess in ((Family.HIGH, line.z - high[:, None]), (Family.LOW, low[:, None] - line.z)):
-        mean, enough = _means(at, np.where(line.known, beyond(excess), 0.0), line.known)
+        mean, enough = _means(at, np.where(line.known, beyond(excess), 0.0), at.known)
         out += _rows(family, Side.LARGE, at, mean, enough, keep)
     return out
 
@@ -265,12 +269,12 @@ def beyond(excess: Floats) -> Floats:
 
 
 def _extremes(line: Timeline, at: _Windows) -> list[Question]:
-    """The mean of the highest steps of the observation, and of the lowest, on the scale log(1 + |z|): a few spikes drown in a mean of all."""
+    """The mean of the highest steps of the observation, and of the lowest, as log(1 + |z|): a few spikes drown in a mean of all."""
     z = np.where(line.known, np.clip(line.z, -FARTHEST, FARTHEST), 0.0)
     z = np.sign(z) * np.log1p(np.abs(z))
     count = max(1, int(np.ceil(TOP * line.after)))
     chosen = np.flatnonzero(at.fits[-1])[::-1][::EVERY]
-    _, enough = _means(at, z, line.known)
+    _, enough = _means(at, z, at.known)
     answers = np.full((2, len(z), len(at.origin)), np.nan)
     for i, row in enumerate(z):  # one after the other: the windows of all are too many for a memory
         windows = sliding_window_view(row, line.after)[at.origin[chosen]]
@@ -278,21 +282,23 @@ def _extremes(line: Timeline, at: _Windows) -> list[Question]:
         answers[0, i, chosen] = ranked[:, line.after - count :].mean(axis=1)
         answers[1, i, chosen] = -ranked[:, :count].mean(axis=1)
     answers = np.where(enough[-1], answers, np.nan)
-    return [Question(family, Side.LARGE, line.after, answer) for family, answer in zip((Family.HIGHEST, Family.LOWEST), answers, strict=True)]
+    return [
+        Question(family, Side.LARGE, line.after, answer) for family, answer in zip((Family.HIGHEST, Family.LOWEST), answers, strict=True)
+    ]
 
 
 def _rhythms(line: Timeline, at: _Windows) -> list[Question]:
     """By how much of itself the season is flatter than it was: the slope of the residuals on it, with the sign turned."""
     if line.hours < RHYTHM_HOURS or not line.season.any():
         return []
-    season, whole = np.where(line.present, line.season, 0.0), at.after(_sums(line.present.astype(float)))[-1]
+    season, whole = np.where(line.present, line.season, 0.0), at.after(at.present)[-1]
 
     def mean(values: Floats) -> Floats:
-        return np.asarray(at.after(_sums(values))[-1] / np.maximum(whole, 1))
+        return np.asarray(at.after(running_sums(values))[-1] / np.maximum(whole, 1))
 
     together = mean(line.x * season) - mean(line.x) * mean(season)
     slope = together / np.maximum(mean(season**2) - mean(season) ** 2, LEAST_RHYTHM)
-    asked = at.fits[-1] & (whole >= MIN_SHARE * line.after) & line.season.any(axis=1)[:, None]
+    asked = at.fits[-1] & (whole >= MIN_SHARE * line.after) & (line.season != 0).any(axis=1)[:, None]
     return [Question(Family.RHYTHM, Side.BOTH, line.after, np.where(asked, -slope, np.nan))]
 
 
@@ -313,7 +319,7 @@ def _counts(line: Timeline, at: _Windows) -> list[Question]:
         rare = (often <= MOSTLY) & (mark[:, line.before :].sum(axis=1) > 0)
         if not rare.any():
             continue
-        sums = _sums(mark)
+        sums = running_sums(mark)
         for length in sorted({max(4, after // 8), max(4, after // 2) if after >= SHORT_BEFORE else after, after}):
             if length > after:
                 continue

@@ -19,7 +19,7 @@ from anomaly.scoring.effect import Effect, Effects, estimate
 from anomaly.scoring.exceptions import Exceptions, exceptions, share_interval, tail
 from anomaly.scoring.onset import Onset, onset, switched
 from anomaly.scoring.power import Power, power
-from anomaly.scoring.questions import LEVELS, Family, Question, ask
+from anomaly.scoring.questions import LEVELS, Family, Question, ask, unrest
 from anomaly.scoring.replay import BESIDES, Scores, combine, joint_replay, pointing, scores
 from anomaly.scoring.significance import Law, p_value
 from anomaly.scoring.timeline import Timeline, timeline, without_shift
@@ -100,9 +100,7 @@ class Scored:
     observation: Block
 
 
-def score(
-    base: Baseline, history: pd.DataFrame, observation: pd.DataFrame, kpis: Sequence[Kpi], gap: int, *, told: float = 1.0
-) -> Scored:
+def score(base: Baseline, history: pd.DataFrame, observation: pd.DataFrame, kpis: Sequence[Kpi], gap: int, *, told: float = 1.0) -> Scored:
     """Score every series of two panels with the same columns and `gap` steps of transition between them.
 
     `base` is fitted to `history`. Both panels have at least one row. A series whose numbers are too large to compute with has a
@@ -112,9 +110,7 @@ def score(
         return _scored(base, history, observation, kpis, gap, told)
 
 
-def _scored(
-    base: Baseline, history: pd.DataFrame, observation: pd.DataFrame, kpis: Sequence[Kpi], gap: int, told: float
-) -> Scored:
+def _scored(base: Baseline, history: pd.DataFrame, observation: pd.DataFrame, kpis: Sequence[Kpi], gap: int, told: float) -> Scored:
     n = len(history)
     whole = pd.concat([history, observation])
     series, index = block(whole), pd.DatetimeIndex(whole.index)
@@ -127,6 +123,7 @@ def _scored(
         line,
         scores(line, ask(line)),
         scores(level, ask(level, level=False)),
+        unrest(line),
         effects,
         exceptions(series.value, n),
         coverage(base, line, effects.lag),
@@ -153,6 +150,7 @@ class _Asked:
     line: Timeline
     answers: Scores
     rest: Scores
+    unrest: Floats
     effects: Effects
     rare: Exceptions
     coverage: tuple[Coverage | None, ...]
@@ -246,7 +244,7 @@ class _Asked:
         return np.asarray(past[np.isfinite(past)])
 
     def _power(self, i: int) -> Power | None:
-        return power(self.line, self.answers, self.effects, self.base.innovation_spread, i) if self.answers.questions else None
+        return power(self.line, self.answers, self.unrest, self.effects, self.base.innovation_spread, i) if self.answers.questions else None
 
     def _evidence(self, i: int, bad: list[Answer]) -> dict[str, str | float]:
         season, lag = self.base.season, int(self.effects.lag[i])

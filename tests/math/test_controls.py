@@ -169,7 +169,8 @@ def test_what_is_shared_does_not_depend_on_where_levels_are_counted_from(kpi: fl
     def learned(levels: Floats) -> Learned:
         off = np.where(present, x + levels[:, None], 0.0)
         whole = np.ones((2, count), bool)
-        line = Timeline(off, off, present, off, whole, off, whole, off, off, whole[:, 0], off, np.zeros((2, 1)), before=360, gap=0, hours=0.0)
+        sparse, phi = whole[:, 0], np.zeros((2, 1))
+        line = Timeline(off, off, present, off, whole, off, whole, off, off, sparse, off, phi, before=360, gap=0, hours=0.0)
         found = learn(line, bands(line), 0, np.array([1]))
         assert found is not None
         return found
