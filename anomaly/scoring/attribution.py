@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from anomaly.baseline.robust import Floats
+from anomaly.baseline.robust import Floats, quantiles, running_sums
 from anomaly.baseline.seasonal import BOUND
 from anomaly.model import ChangeKind
-from anomaly.scoring.questions import LEVELS, Family, Question
+from anomaly.scoring.questions import LEVELS, TAIL, WIDE, Family, Question, beyond
+from anomaly.scoring.timeline import Timeline
 
 KINDS = {
     Family.HIGH: ChangeKind.SPIKES,
@@ -23,6 +24,7 @@ KINDS = {
 NOISE = frozenset(
     {Family.SPREAD, Family.SPREAD_BEFORE, Family.HIGH, Family.LOW, Family.HIGHEST, Family.LOWEST}
 )  # a series that drifts away shows these too
+WILD = NOISE | {Family.RHYTHM}  # not about the level, which may be as expected while these go on
 CHANCE = 0.05
 LEVEL_LEADS = 0.7  # a level question this near to the strongest names the change: a level can be acted on
 LAST_PART, LEAST_LAST = 4, 4  # `recovered` looks at the last quarter, at least four steps
@@ -55,12 +57,12 @@ def dates(named: Question, answers: list[Answer], p_other: float) -> Question:
     return max(levels, key=lambda answer: answer[1])[0]
 
 
-def peak(off: Floats, sign: float) -> int:
+def peak(off: Floats) -> int:
     """The step at which a change that came back was over: where its cumulative sum is highest.
 
-    `off` is how far each step of the observation is from expected, in standard deviations (0 where missing).
+    `off` is how far each step of the observation is from expected in the direction of the change, in standard deviations (0 where missing).
     """
-    bounded = sign * np.clip(off, -BOUND, BOUND)
+    bounded = np.clip(off, -BOUND, BOUND)
     return int(np.cumsum(bounded - 0.5 * max(float(bounded.mean()), 0.0)).argmax()) + 1
 
 
@@ -76,6 +78,38 @@ def is_ramp(off: Floats, began: int) -> bool:
     return bool(grew and ((rest - slope * ramp) ** 2).sum() < ((rest - rest.mean()) ** 2).sum())
 
 
+def wildness(line: Timeline, i: int, family: Family) -> Floats:
+    """How far each step of series `i` is from what a question of `family` that is not about the level expects, NaN where unknown.
+
+    In standard deviations of the history: the size of the innovations, what is beyond their tails, or the size of the residuals, which
+    follow a rhythm that is not there any more.
+    """
+    n, z = line.before, np.where(line.known[i], line.z[i], np.nan)
+    if family is Family.RHYTHM:
+        size = np.abs(np.where(line.present[i], line.residual[i], np.nan))
+    elif family in (Family.HIGH, Family.HIGHEST, Family.LOW, Family.LOWEST):
+        low, high = quantiles(z[:n], np.array([TAIL, 1 - TAIL]))
+        size = beyond(z - high) if family in (Family.HIGH, Family.HIGHEST) else beyond(low - z)
+    else:
+        size = np.minimum(np.abs(z), WIDE)
+    known = size[:n][np.isfinite(size[:n])]
+    return np.asarray((size - known.mean()) / (known.std() or 1.0)) if len(known) else np.full(len(size), np.nan)
+
+
+def past_means(values: Floats, after: int) -> Floats:
+    """Means over all stretches of the past that are about as long as the last part of the observation."""
+    length = min(last_part(after), len(values))
+    known = np.isfinite(values)
+    total, count = running_sums(np.where(known, values, 0.0)[None])[0], running_sums(known[None])[0]
+    steps = count[length:] - count[:-length]
+    return np.asarray((total[length:] - total[:-length])[steps > 0] / steps[steps > 0])
+
+
+def last_part(after: int) -> int:
+    """Steps of the last quarter of the observation."""
+    return max(LEAST_LAST, after // LAST_PART)
+
+
 def is_back(off: Floats, usual: Floats) -> bool:
     """Whether the last quarter of the observation is as expected again, or clearly was at an earlier look and is not much off anew.
 
@@ -87,9 +121,17 @@ def is_back(off: Floats, usual: Floats) -> bool:
     return _back(off, usual, times=LASTING) and any(_back(off[:length], usual, clear=CLEAR) for length in lengths)
 
 
-def _back(off: Floats, usual: Floats, *, times: float = 1.0, clear: float = 0.0) -> bool:
-    """Whether the last quarter is at most so many times as far off as a series that is back, and the rest was clearly off."""
-    length = max(LEAST_LAST, len(off) // LAST_PART)
+def is_calm(wild: Floats, usual: Floats) -> bool:
+    """Whether the last quarter of the observation is as wild as expected again; see `wildness`."""
+    return _back(wild, usual, swings=False)
+
+
+def _back(off: Floats, usual: Floats, *, swings: bool = True, times: float = 1.0, clear: float = 0.0) -> bool:
+    """Whether the last quarter is at most so many times as far off as a series that is back, and the rest was clearly off.
+
+    What `swings` may have been off on both sides, so that its mean does not say by how much.
+    """
+    length = last_part(len(off))
     if len(off) < 2 * LEAST_LAST:
         return False
     earlier, last = np.clip(off[:-length], -BOUND, BOUND), off[-length:]
@@ -97,7 +139,7 @@ def _back(off: Floats, usual: Floats, *, times: float = 1.0, clear: float = 0.0)
     if len(last) < LEAST_LAST or len(earlier) == 0:
         return False
     now, before = abs(float(last.clip(-BOUND, BOUND).mean())), abs(float(earlier.mean()))
-    nearer = now < times * NEARER * max(before, float(earlier.std()))
+    nearer = now < times * NEARER * (max(before, float(earlier.std())) if swings else before)
     common = max(float(np.sqrt(np.mean(usual**2))) if len(usual) else 1.0, 1 / np.sqrt(len(last)))
     near = now < times * COMPATIBLE * common and float(np.abs(last).mean()) < times * COMPATIBLE
     return nearer and near and before >= clear * common

@@ -25,7 +25,7 @@ TAIL = 0.05
 MIN_SPREAD, MIN_TAIL, MIN_TIGHT, MIN_RAMP, MIN_TOTAL = 8, 16, 6, 8, 4  # steps in a window before the question makes sense
 TOP = 0.05  # share of the steps that are the highest, or the lowest
 FARTHEST = 40.0  # standard deviations at which these are bounded
-EVERY = 3  # of so many origins one is asked about them: sorting is what takes long
+SORTED = 100  # origins at which these are asked for, about: sorting is what takes long
 RHYTHM_HOURS = 12.0  # of observation that show a rhythm of the day
 LEAST_RHYTHM = 0.05  # variance that it must have there
 LEAST_USUAL = 2.0  # events that make a yardstick
@@ -273,7 +273,8 @@ def _extremes(line: Timeline, at: _Windows) -> list[Question]:
     z = np.where(line.known, np.clip(line.z, -FARTHEST, FARTHEST), 0.0)
     z = np.sign(z) * np.log1p(np.abs(z))
     count = max(1, int(np.ceil(TOP * line.after)))
-    chosen = np.flatnonzero(at.fits[-1])[::-1][::EVERY]
+    chosen = np.flatnonzero(at.fits[-1])[::-1]
+    chosen = chosen[:: max(1, len(chosen) // SORTED)]
     _, enough = _means(at, z, at.known)
     answers = np.full((2, len(z), len(at.origin)), np.nan)
     for i, row in enumerate(z):  # one after the other: the windows of all are too many for a memory

@@ -13,7 +13,23 @@ from anomaly.baseline.seasonal import Baseline
 from anomaly.baseline.transform import Scale
 from anomaly.model import ChangeKind, Coverage, Direction, Interval, Kpi
 from anomaly.panel import Block, block
-from anomaly.scoring.attribution import CHANCE, KINDS, LAST_PART, LEAST_LAST, LEVEL_LEADS, Answer, dates, is_back, is_ramp, lead, peak
+from anomaly.scoring.attribution import (
+    CHANCE,
+    KINDS,
+    LEAST_LAST,
+    LEVEL_LEADS,
+    WILD,
+    Answer,
+    dates,
+    is_back,
+    is_calm,
+    is_ramp,
+    last_part,
+    lead,
+    past_means,
+    peak,
+    wildness,
+)
 from anomaly.scoring.coverage import coverage
 from anomaly.scoring.effect import Effect, Effects, estimate
 from anomaly.scoring.exceptions import Exceptions, exceptions, share_interval, tail
@@ -187,15 +203,21 @@ class _Asked:
         )  # fmt: skip
         if question is None or min(p_bad, p_good, p_other) >= self.told:
             return out
-        return self._told(i, out, dates(question, telling, p_other), falling=effect.move < 0)
+        return self._told(i, out, dates(question, telling, p_other))
 
-    def _told(self, i: int, found: Score, question: Question, *, falling: bool) -> Score:
+    def _told(self, i: int, found: Score, question: Question) -> Score:
         """The score with what there is to tell of its change: when it began, by this question, and whether it is over."""
-        off = np.where(self.line.present[i, self.line.before :], self.effects.z[i], np.nan)
-        back, off = is_back(off, self._usual(i)), np.nan_to_num(off)
-        over = peak(off, -1.0 if falling else 1.0) if back else self.line.after
+        n = self.line.before
+        off = np.where(self.line.present[i, n:], self.effects.z[i], np.nan)
+        falls = found.effect is not None and found.effect.move < 0
+        back, gone = is_back(off, self._usual(i)), -off if falls else off
+        if question.family in WILD or found.p_other < CHANCE:
+            wild = wildness(self.line, i, question.family)
+            back &= is_calm(wild[n:], past_means(wild[:n], self.line.after))
+            gone = wild[n:] if question.family in WILD else gone
+        over = peak(np.nan_to_num(gone)) if back else self.line.after
         began = onset(self.line, i, question, until=over)
-        ramp = found.kind is ChangeKind.LEVEL and is_ramp(off, max(began.step, 0))
+        ramp = found.kind is ChangeKind.LEVEL and is_ramp(np.nan_to_num(off), max(began.step, 0))
         return replace(found, kind=ChangeKind.RAMP if ramp else found.kind, onset=began, back=back, over=over if back else None)
 
     def _constant(self, i: int, direction: Direction) -> Score:
@@ -211,7 +233,7 @@ class _Asked:
         interval = (min(share * size for share in shares), max(share * size for share in shares))
         relative = None if usual == 0 else absolute / abs(usual)
         relative_interval = None if usual == 0 else (interval[0] / abs(usual), interval[1] / abs(usual))
-        last = max(LEAST_LAST, len(later) // LAST_PART)
+        last = last_part(len(later))
         earlier = strange[:-last]
         marks = np.isfinite(self.series.value[i]) & (self.series.value[i] != usual)
         rarely = (1 - earlier.mean()) ** last if len(earlier) else 1.0  # chance of none in the last part, had nothing changed back
@@ -239,7 +261,7 @@ class _Asked:
         level = [question for question in self.answers.questions if question.family is Family.LEVEL]
         if not level:
             return np.empty(0)
-        wanted = max(LEAST_LAST, self.line.after // LAST_PART)
+        wanted = last_part(self.line.after)
         past = min(level, key=lambda question: abs(question.size - wanted)).answers[i, :-1]
         return np.asarray(past[np.isfinite(past)])
 

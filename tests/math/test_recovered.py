@@ -10,6 +10,7 @@ import pytest
 
 import anomaly
 from anomaly.model import Verdict
+from tests.math.simulations import noise
 
 HISTORY, WATCH = 480, 24
 INDEX = pd.date_range("2025-01-01", periods=HISTORY + WATCH, freq="5s", tz="UTC")
@@ -52,3 +53,26 @@ def test_a_relapse_is_a_regression_again(seed: int) -> None:
 
     assert Verdict.RECOVERED in seen
     assert seen[-1] is Verdict.REGRESSED
+
+
+@pytest.mark.parametrize("after", [72, 288])
+def test_a_spread_that_stays_wide_is_not_over_though_its_mean_never_moved(after: int) -> None:
+    seen = wide(after, after)
+
+    assert seen.count(Verdict.REGRESSED) >= 0.85 * len(seen)
+
+
+@pytest.mark.parametrize("after", [72, 288])
+def test_a_spread_that_was_wide_for_a_while_is_over(after: int) -> None:
+    seen = wide(after, after // 2)
+
+    assert seen.count(Verdict.RECOVERED) >= 0.7 * len(seen)
+
+
+def wide(after: int, until: int) -> list[Verdict]:
+    """The verdicts on 40 series whose spread is twice as wide in the first steps after the release."""
+    before = 14 * 288
+    index = pd.date_range("2025-03-01", periods=before + after, freq="5min", tz="UTC")
+    values = noise(7, len(index), 40)
+    values[before : before + until] *= 2
+    return [anomaly.check(pd.Series(100 + each, index), released_at=index[before], direction="up").findings[0].verdict for each in values.T]
