@@ -55,7 +55,7 @@ PARTS: dict[str, Mapping[str, Any]] = {  # what stands in for a part: a name tha
     "question: jump": _without(Family.JUMP, Family.RAMP),
     "question: ramp": _without(Family.RAMP),
     "question: total": _without(Family.TOTAL),
-    "question: spread": _without(Family.SPREAD, Family.SPREAD_BEFORE),
+    "question: spread": _without(Family.SPREAD),
     "question: high and low values": _without(Family.HIGH, Family.LOW),
     "question: highest and lowest values": _without(Family.HIGHEST, Family.LOWEST),
     "question: rhythm": _without(Family.RHYTHM),

@@ -440,10 +440,10 @@ def test_a_kpi_that_makes_the_detector_raise_is_an_error_alone(
     released = with_odd_kpis(tmp_path)
     real = pkgutil.resolve_name(stage)
 
-    def raising(first: Any, history: Any, *others: Any) -> Any:
+    def raising(first: Any, history: Any, *others: Any, **how: Any) -> Any:
         if "denormal" in history.columns.get_level_values("kpi"):
             raise FloatingPointError("underflow")
-        return real(first, history, *others)
+        return real(first, history, *others, **how)
 
     monkeypatch.setattr(stage, raising)
     code = main(["check", str(tmp_path / "checklist.yaml"), "--released-at", released.isoformat(), "--output", "json"])

@@ -25,11 +25,11 @@ def median(values: Floats) -> Floats:
     if not missing.any():
         low, high = (values.shape[-1] - 1) // 2, values.shape[-1] // 2
         ranked = np.partition(values, (low, high), axis=-1)
-        return np.asarray((ranked[..., low] + ranked[..., high]) / 2)
+        return np.asarray(ranked[..., low] / 2 + ranked[..., high] / 2)  # their sum may be too large a number
     ranked = np.sort(values, axis=-1)  # NaN last
     size = (~missing).sum(axis=-1, keepdims=True)
     low, high = (np.take_along_axis(ranked, middle, axis=-1)[..., 0] for middle in (np.maximum(size - 1, 0) // 2, size // 2))
-    return np.asarray((low + high) / 2)
+    return np.asarray(low / 2 + high / 2)
 
 
 def quantiles(values: Floats, shares: Floats) -> Floats:

@@ -16,14 +16,11 @@ KINDS = {
     Family.HIGHEST: ChangeKind.SPIKES,
     Family.LOWEST: ChangeKind.SPIKES,
     Family.SPREAD: ChangeKind.SPREAD,
-    Family.SPREAD_BEFORE: ChangeKind.SPREAD,
     Family.ZERO: ChangeKind.OUTAGE,
     Family.STUCK: ChangeKind.SHAPE,
     Family.RHYTHM: ChangeKind.SHAPE,
 }
-NOISE = frozenset(
-    {Family.SPREAD, Family.SPREAD_BEFORE, Family.HIGH, Family.LOW, Family.HIGHEST, Family.LOWEST}
-)  # a series that drifts away shows these too
+NOISE = frozenset({Family.SPREAD, Family.HIGH, Family.LOW, Family.HIGHEST, Family.LOWEST})  # a series that drifts away shows these too
 WILD = NOISE | {Family.RHYTHM}  # not about the level, which may be as expected while these go on
 CHANCE = 0.05
 LEVEL_LEADS = 0.7  # a level question this near to the strongest names the change: a level can be acted on

@@ -27,7 +27,7 @@ SAMPLE = 200  # quantiles of the history that stand for its steps
 LARGEST, SMALLEST = 100.0, 0.02  # standard deviations
 BRANCHES, ROUNDS = 8, 3  # of the search: so many sizes at a time, so many times
 PLAIN = {Family.LEVEL: 0, Family.LEVEL_BEFORE: 0, Family.TYPICAL: 1, Family.TYPICAL_BEFORE: 1}  # columns of `Response.seen`
-WHITENED = {Family.JUMP: 0, Family.RAMP: 0, Family.SPREAD: 1, Family.SPREAD_BEFORE: 1, Family.HIGH: 2, Family.LOW: 3}
+WHITENED = {Family.JUMP: 0, Family.RAMP: 0, Family.SPREAD: 1, Family.HIGH: 2, Family.LOW: 3}
 
 
 @dataclass(frozen=True, slots=True)

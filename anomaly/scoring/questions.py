@@ -29,6 +29,8 @@ SORTED = 100  # origins at which these are asked for, about: sorting is what tak
 RHYTHM_HOURS = 12.0  # of observation that show a rhythm of the day
 LEAST_RHYTHM = 0.05  # variance that it must have there
 LEAST_USUAL = 2.0  # events that make a yardstick
+LASTING = 4  # the level is held against the whole history over at least so large a part of the observation: a fourth
+LONGER = 4  # times as many steps before a window that its spread is held against
 LEAST_AHEAD = 4  # steps before the origin that a level is held against, at least
 UNREST = 16  # steps before the origin by which a spread that comes and goes is followed, and steps' worth of belief that it does not
 MOSTLY = 0.5
@@ -45,7 +47,6 @@ class Family(StrEnum):
     RAMP = "ramp"
     TOTAL = "total"
     SPREAD = "spread"
-    SPREAD_BEFORE = "spread against before"
     HIGH = "high values"
     LOW = "low values"
     HIGHEST = "highest values"
@@ -147,12 +148,11 @@ def _rows(family: Family, side: Side, at: _Windows, answers: Floats, asked: Bool
 
 def _levels(line: Timeline, at: _Windows) -> list[Question]:
     out: list[Question] = []
-    every = np.ones(len(at.sizes), bool)
     mean, enough = _means(at, line.x, at.present)
     enough &= at.settled[:, None, :]
-    out += _rows(Family.LEVEL, Side.BOTH, at, mean, enough, every)
+    out += _rows(Family.LEVEL, Side.BOTH, at, mean, enough, LASTING * at.sizes >= line.after)
     ahead, known = _means_ahead(at, line.x, at.present, np.maximum(LEAST_AHEAD, at.sizes // 4))
-    out += _rows(Family.LEVEL_BEFORE, Side.BOTH, at, mean - ahead, enough & known, every)
+    out += _rows(Family.LEVEL_BEFORE, Side.BOTH, at, mean - ahead, enough & known, np.ones(len(at.sizes), bool))
     typical, _ = _means(at, np.clip(line.x, -TIGHT, TIGHT), at.present)
     keep = at.sizes >= MIN_TIGHT
     out += _rows(Family.TYPICAL, Side.BOTH, at, typical, enough, keep)
@@ -241,15 +241,12 @@ def unrest(line: Timeline) -> Floats:
 
 
 def _spreads(line: Timeline, at: _Windows) -> list[Question]:
+    """How large the innovations are, against those of the steps before: a spread that comes and goes has no usual size."""
     size = np.where(line.known, np.minimum(np.abs(line.z), WIDE), 0.0)
     keep = (at.sizes >= MIN_SPREAD) | (at.sizes == line.after)
     mean, enough = _means(at, size, at.known)
-    enough &= at.settled[:, None, :]
-    ahead, known = _means_ahead(at, size, at.known, np.minimum(4 * at.sizes, line.before // 2))
-    return [
-        *_rows(Family.SPREAD, Side.BOTH, at, mean, enough, keep),
-        *_rows(Family.SPREAD_BEFORE, Side.BOTH, at, mean - ahead, enough & known, keep),
-    ]
+    ahead, known = _means_ahead(at, size, at.known, np.minimum(LONGER * at.sizes, line.before // 2))
+    return _rows(Family.SPREAD, Side.BOTH, at, mean - ahead, enough & at.settled[:, None, :] & known, keep)
 
 
 def _tails(line: Timeline, at: _Windows) -> list[Question]:

@@ -20,11 +20,11 @@ from anomaly.scoring.timeline import Timeline, origins
 PRIOR = 4.0  # windows' worth of belief in the next shorter window's spread
 COUNT_SPREAD = 1.5  # prior spread of counts on the 2 √(count + ½) scale
 MEMORY = 0.25  # weight of the squared score in the average likelihood
-AGAINST_ALL = frozenset(  # what is held against the whole history
-    {Family.LEVEL, Family.TYPICAL, Family.TOTAL, Family.SPREAD, Family.SPREAD_BEFORE, Family.HIGH, Family.LOW}
+AGAINST_PAST = frozenset(  # what is held against the whole history, or much of it
+    {Family.LEVEL, Family.TYPICAL, Family.TOTAL, Family.SPREAD, Family.HIGH, Family.LOW}
 )
 ENOUGH_SIDES, ENOUGH_WINDOWS = 8, 12  # placebos on one side, independent windows, before up and down get spreads of their own
-ALWAYS = frozenset({Family.SPREAD, Family.SPREAD_BEFORE, Family.RHYTHM, Family.MISSING, Family.STUCK})
+ALWAYS = frozenset({Family.SPREAD, Family.RHYTHM, Family.MISSING, Family.STUCK})
 BESIDES = {  # what is bad besides a level that moves the bad way
     Direction.UP: ALWAYS | {Family.HIGH, Family.HIGHEST},
     Direction.DOWN: ALWAYS | {Family.LOW, Family.LOWEST, Family.ZERO},
@@ -35,12 +35,11 @@ SLOPES = {
     Family.JUMP: 0.15,
     Family.TYPICAL: -0.25,
     Family.SPREAD: -0.3,
-    Family.SPREAD_BEFORE: -0.3,
     Family.HIGH: -0.25,
     Family.LOW: -0.25,
 }
 SLOPE = -0.1  # how the spread usually changes with the window, as a power of its size
-LEAST = {Family.SPREAD: 0.35, Family.SPREAD_BEFORE: 0.35, Family.HIGH: 0.35, Family.LOW: 0.35}  # × size ** -1/2
+LEAST = {Family.SPREAD: 0.35, Family.HIGH: 0.35, Family.LOW: 0.35}  # × size ** -1/2
 LEAST_LEVEL = 0.05
 LEAST_PLACEBOS = 3
 DAMPED_FROM, DAMPING, LEAST_DAMPED = 1.5, 0.3, 0.4  # scores from which a local claim is held against the level, how strongly, how far
@@ -184,15 +183,7 @@ def _steady(
                 else LEAST.get(question.family, 1e-3 * question.size**0.5) / question.size**0.5
             )
             factor = 1.0
-            if question.family in (
-                Family.LEVEL,
-                Family.TYPICAL,
-                Family.TOTAL,
-                Family.SPREAD,
-                Family.SPREAD_BEFORE,
-                Family.HIGH,
-                Family.LOW,
-            ):
+            if question.family in AGAINST_PAST:
                 part = min(0.6, question.size / line.before)
                 factor = np.sqrt((1 + question.size / line.before) / (1 - part))  # the level was learned from the same history
             above[j], below[j] = np.maximum(above[j], least) * factor, np.maximum(below[j], least) * factor
@@ -200,11 +191,16 @@ def _steady(
 
 
 def damped(questions: Sequence[Question], up: Floats) -> Floats:
-    """An incident that ended is not a change: a local claim that the long-run level does not share counts for less."""
-    level = {q.size: j for j, q in enumerate(questions) if q.family is Family.LEVEL}
-    local = np.array([j for j, q in enumerate(questions) if q.family in LOCAL and q.size in level], dtype=int)
-    claim, held = up[local], up[[level[questions[j].size] for j in local]]
-    shared = np.sign(claim) * held
+    """An incident that ended is not a change: a local claim that the level does not share counts for less.
+
+    It is held against the level over the shortest window that is at least as long as its own.
+    """
+    levels = [(q.size, j) for j, q in enumerate(questions) if q.family is Family.LEVEL]  # short windows before long ones
+    pairs = [(j, level) for j, q in enumerate(questions) if q.family in LOCAL for size, level in levels if size >= q.size]
+    first = dict(reversed(pairs))
+    local, level = np.array([*first], dtype=int), np.array([*first.values()], dtype=int)
+    claim = up[local]
+    shared = np.sign(claim) * up[level]
     factor = np.maximum(LEAST_DAMPED, 1 - DAMPING * (1 - np.clip(shared, -1, 1)))
     out = up.copy()
     out[local] = np.where((np.abs(claim) > DAMPED_FROM) & (shared < 1), claim * factor, claim)
