@@ -346,7 +346,7 @@ def test_too_little_memory_ends_with_4_and_a_message(tmp_path: Path) -> None:
     released = shop(tmp_path)
     least = "import anomaly.pipeline, anomaly.collectors.files, resource; from anomaly.cli.ending import run"
     used = "int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()"
-    little = f"resource.setrlimit(resource.RLIMIT_AS, ({used} + 2_000_000,) * 2)"
+    little = f"resource.setrlimit(resource.RLIMIT_AS, ({used} + 4_000_000,) * 2)"
     line = f"raise SystemExit(run(['check', 'checklist.yaml', '--released-at', '{released.isoformat()}']))"
 
     command = [sys.executable, "-c", f"{least}; {little}; {line}"]
