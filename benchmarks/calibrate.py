@@ -3,7 +3,8 @@
     python -m benchmarks.calibrate [SERIES]
 
 Half of the series are restless (their spread comes and goes, as that of real KPIs does), half are of all the other kinds. Prints G
-at the probabilities of the table and the exponent of the tail, for every set of questions. Run it when a question changes.
+at the probabilities of the table and the exponent of the tail, for every set of questions: of the interval that so many series leave,
+the end that claims less, so that chance in the calibration raises no alarms. Run it when a question changes.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ SHAPES = (  # step in minutes, steps of history, steps of the watch
     (60, 40 * 24, 24), (60, 60 * 24, 48), (1, 500, 60),
 )  # fmt: skip
 HARDEST = "restless"
+WIDTH = 1.96  # standard errors: an interval of 95 %
 
 
 def main(count: int) -> None:
@@ -41,12 +43,15 @@ def main(count: int) -> None:
         for kind, series in [(HARDEST, count), *((kind, -(-count // len(others))) for kind in others)]:
             for law, combined in _combined(kind, seed, shape, series):
                 found[law].append(combined)
+    series = len(found[Law.BOTH_WAYS])
     for law, answers in found.items():
-        g = np.array(answers)
-        table = [float(np.quantile(g, 1 - p)) for p in P[1:]]
-        exponent = 1 / np.log(g[g > table[-1]] / table[-1]).mean()  # Hill (1975)
+        g, p = np.array(answers), np.array(P[1:])
+        table = np.quantile(g, 1 - p + WIDTH * np.sqrt(p * (1 - p) / series))
+        beyond = g[g > table[-1]]
+        exponent = 1 / np.log(beyond / table[-1]).mean()  # Hill (1975)
+        exponent -= WIDTH * exponent / np.sqrt(len(beyond))
         entries = ", ".join(f"{each:.3f}" for each in table)
-        sys.stdout.write(f"{law.name} = ((1e-6, {entries}), {exponent:.1f})  # {len(answers):,} answers\n")
+        sys.stdout.write(f"{law.name} = ((1e-6, {entries}), {exponent:.1f})  # {series:,} series\n")
 
 
 def _combined(kind: str, seed: int, shape: tuple[int, int, int], count: int) -> Iterator[tuple[Law, float]]:
@@ -67,4 +72,4 @@ def _combined(kind: str, seed: int, shape: tuple[int, int, int], count: int) -> 
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1000)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 2500)

@@ -29,7 +29,7 @@ SORTED = 100  # origins at which these are asked for, about: sorting is what tak
 RHYTHM_HOURS = 12.0  # of observation that show a rhythm of the day
 LEAST_RHYTHM = 0.05  # variance that it must have there
 LEAST_USUAL = 2.0  # events that make a yardstick
-LASTING = 4  # the level is held against the whole history over at least so large a part of the observation: a fourth
+LASTING = 2  # the level is held against the whole history over at least so large a part of the observation: a half
 LONGER = 4  # times as many steps before a window that its spread is held against
 LEAST_AHEAD = 4  # steps before the origin that a level is held against, at least
 UNREST = 16  # steps before the origin by which a spread that comes and goes is followed, and steps' worth of belief that it does not
@@ -148,14 +148,15 @@ def _rows(family: Family, side: Side, at: _Windows, answers: Floats, asked: Bool
 
 def _levels(line: Timeline, at: _Windows) -> list[Question]:
     out: list[Question] = []
+    lasting = LASTING * at.sizes >= line.after
     mean, enough = _means(at, line.x, at.present)
     enough &= at.settled[:, None, :]
-    out += _rows(Family.LEVEL, Side.BOTH, at, mean, enough, LASTING * at.sizes >= line.after)
+    out += _rows(Family.LEVEL, Side.BOTH, at, mean, enough, lasting)
     ahead, known = _means_ahead(at, line.x, at.present, np.maximum(LEAST_AHEAD, at.sizes // 4))
     out += _rows(Family.LEVEL_BEFORE, Side.BOTH, at, mean - ahead, enough & known, np.ones(len(at.sizes), bool))
     typical, _ = _means(at, np.clip(line.x, -TIGHT, TIGHT), at.present)
     keep = at.sizes >= MIN_TIGHT
-    out += _rows(Family.TYPICAL, Side.BOTH, at, typical, enough, keep)
+    out += _rows(Family.TYPICAL, Side.BOTH, at, typical, enough, keep & lasting)
     ahead, known = _means_ahead(at, np.clip(line.x, -TIGHT, TIGHT), at.present, at.sizes)
     return out + _rows(Family.TYPICAL_BEFORE, Side.BOTH, at, typical - ahead, enough & known, keep)
 

@@ -210,7 +210,8 @@ class _Asked:
         n = self.line.before
         off = np.where(self.line.present[i, n:], self.effects.z[i], np.nan)
         falls = found.effect is not None and found.effect.move < 0
-        back, gone = is_back(off, self._usual(i)), -off if falls else off
+        usual = past_means(np.where(self.line.present[i, :n], self.line.x[i, :n], np.nan), self.line.after)
+        back, gone = is_back(off, usual), -off if falls else off
         if question.family in WILD or found.p_other < CHANCE:
             wild = wildness(self.line, i, question.family)
             back &= is_calm(wild[n:], past_means(wild[:n], self.line.after))
@@ -255,15 +256,6 @@ class _Asked:
         """How surprising it is that no step of the observation has a value, given how many had none before."""
         missing, n = ~self.line.sampled[i], self.line.before
         return tail(int(missing[n:].sum()), self.line.after, int(missing[:n].sum()), n)
-
-    def _usual(self, i: int) -> np.ndarray:
-        """Past means over windows about as long as the last part of the observation."""
-        level = [question for question in self.answers.questions if question.family is Family.LEVEL]
-        if not level:
-            return np.empty(0)
-        wanted = last_part(self.line.after)
-        past = min(level, key=lambda question: abs(question.size - wanted)).answers[i, :-1]
-        return np.asarray(past[np.isfinite(past)])
 
     def _power(self, i: int) -> Power | None:
         return power(self.line, self.answers, self.unrest, self.effects, self.base.innovation_spread, i) if self.answers.questions else None
