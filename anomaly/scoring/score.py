@@ -132,13 +132,12 @@ def _scored(base: Baseline, history: pd.DataFrame, observation: pd.DataFrame, kp
     series, index = block(whole), pd.DatetimeIndex(whole.index)
     line = timeline(base, series, index, n, gap)
     effects = estimate(base, series, line, index)
-    level = without_shift(base, line, effects.z * effects.width, effects.width * _grown(effects), index)
     asked = _Asked(
         base,
         series,
+        index,
         line,
         scores(line, ask(line)),
-        scores(level, ask(level, level=False)),
         unrest(line),
         effects,
         exceptions(series.value, n),
@@ -159,13 +158,13 @@ def _scored(base: Baseline, history: pd.DataFrame, observation: pd.DataFrame, kp
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """All that was asked of the series of a panel; `rest` are the answers once the change of level is taken out."""
+    """All that was asked of the series of a panel."""
 
     base: Baseline
     series: Block
+    index: pd.DatetimeIndex
     line: Timeline
     answers: Scores
-    rest: Scores
     unrest: Floats
     effects: Effects
     rare: Exceptions
@@ -184,11 +183,14 @@ class _Asked:
 
     def _varying(self, i: int, direction: Direction) -> Score:
         bad, good = one_sided(self.answers, i, direction)
-        others = [(question, z) for question, z in _upwards(self.rest, i) if question.family in BESIDES[direction]]
         law = Law.BOTH_WAYS if direction is Direction.EITHER else Law.ONE_WAY
-        p_bad, p_good, p_other = _together(bad, law), _together(good, Law.LEVEL), _together(others, law)
-        if p_good < BETTER and _strongest(good) >= LEVEL_LEADS * _strongest(bad):  # only what a move for the better leaves can be bad
-            bad, p_bad = others, max(p_bad, p_other)
+        p_bad, p_good, p_other = _together(bad, law), _together(good, Law.LEVEL), 1.0
+        better = p_good < BETTER and _strongest(good) >= LEVEL_LEADS * _strongest(bad)
+        if better or min(p_bad, p_good) < self.told:
+            others = self._besides_level(i, direction)
+            p_other = _together(others, law)
+            if better:  # only what a move for the better leaves can be bad
+                bad, p_bad = others, max(p_bad, p_other)
         gaps = self._is_silent(i, bad)
         telling = good if p_good < p_bad else bad
         question = lead([answer for answer in telling if (answer[0].family is Family.MISSING) == gaps])
@@ -201,9 +203,18 @@ class _Asked:
             p_bad=p_bad, p_good=p_good, p_other=p_other, kind=kind, gaps=gaps,
             sizes=sizes_of(effect), effect=effect, power=self._power(i), coverage=self.coverage[i], evidence=self._evidence(i, bad),
         )  # fmt: skip
-        if question is None or min(p_bad, p_good, p_other) >= self.told:
+        if question is None or min(p_bad, p_good) >= self.told:
             return out
         return self._told(i, out, dates(question, telling, p_other))
+
+    def _besides_level(self, i: int, direction: Direction) -> list[Answer]:
+        """The answers of series `i` that are bad once the change of its level is taken out."""
+        mine, off = np.array([i]), self.effects.z[[i]] * self.effects.width[[i]]
+        width = self.effects.width[[i]] * _grown(self.effects)[i]
+        level = without_shift(self.base.rows(mine), self.line.rows(mine), off, width, self.index)
+        answers = scores(level, ask(level, level=False))
+        known = [(question, float(z)) for question, z in zip(answers.questions, answers.up[:, 0], strict=True) if np.isfinite(z)]
+        return [(question, z) for question, z in known if question.family in BESIDES[direction]]
 
     def _told(self, i: int, found: Score, question: Question) -> Score:
         """The score with what there is to tell of its change: when it began, by this question, and whether it is over."""
@@ -277,10 +288,6 @@ class _Asked:
         for question, z in sorted(bad, key=lambda answer: -answer[1])[:MOST_EVIDENCE]:
             out[f"{question.family} over {question.size} steps"] = f"{z:+.1f} sigma"
         return out
-
-
-def _upwards(answers: Scores, i: int) -> list[Answer]:
-    return [(question, float(z)) for question, z in zip(answers.questions, answers.up[:, i], strict=True) if np.isfinite(z)]
 
 
 def one_sided(answers: Scores, i: int, direction: Direction) -> tuple[list[Answer], list[Answer]]:
