@@ -13,7 +13,6 @@ from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
-import pandas as pd
 
 from anomaly.baseline.robust import Bools, Floats
 from anomaly.errors import CollectError
@@ -99,7 +98,7 @@ def decide(
     drafts = [placed(draft, segment, makeups.get(kpi)) for draft, (kpi, segment) in zip(drafts, scored.keys, strict=True)]
     windows = len(scored.history.value[0]) // look.steps
     spent = among(drafts, by_name, usage, spend * false_alarms, correction, scored.replayed, windows)
-    flags = _flags(scored)
+    flags = _flags(scored, look)
     done = [
         _judge(_with_others(draft, each, spend), result, each.level, look, flags.get(key))
         for draft, result, each, key in zip(drafts, scored.scores, spent, scored.keys, strict=True)
@@ -467,14 +466,14 @@ def _gap_reason(finding: Finding, look: Look) -> str:
     return f"{look.steps - finding.steps} of {look.steps} steps missing since the release, more than usual, {p_value(finding.p_value or 0)}"
 
 
-def _flags(scored: Scored) -> dict[tuple[str, str], Flagged]:
+def _flags(scored: Scored, look: Look) -> dict[tuple[str, str], Flagged]:
     """First and worst of the flagged points per series."""
     count = len(scored.keys)
     flagged = scored.points["flagged"].to_numpy().reshape(count, -1)
-    times, z = pd.DatetimeIndex(scored.points["time"]), scored.points["z"].to_numpy().reshape(count, -1)
+    z = scored.points["z"].to_numpy().reshape(count, -1)
     out = {}
     for i in np.flatnonzero(flagged.any(axis=1)):
         at = np.flatnonzero(flagged[i])
         worst = int(at[np.abs(z[i, at]).argmax()])
-        out[scored.keys[i]] = Flagged(len(at), times[int(at[0])].to_pydatetime(), times[worst].to_pydatetime(), float(z[i, worst]))
+        out[scored.keys[i]] = Flagged(len(at), look.at(int(at[0])), look.at(worst), float(z[i, worst]))
     return out

@@ -33,7 +33,8 @@ def panel_of(series: pd.Series | pd.DataFrame, denominators: pd.Series | pd.Data
             raise UsageError(f"denominators has columns {list(below)}, series has {list(values)}; name them alike, or give one")
         below = below.reindex(values.index)
         columns |= {(str(name), "", DENOMINATOR): below[name if name in below else below.columns[0]].to_numpy() for name in values}
-    return assemble(columns, pd.DatetimeIndex(values.index)).reindex(index), step
+    whole = values.index.equals(index)
+    return assemble(columns, index) if whole else assemble(columns, pd.DatetimeIndex(values.index)).reindex(index), step
 
 
 def at_hand(series: pd.Series | pd.DataFrame, denominators: pd.Series | pd.DataFrame | None = None) -> tuple[pd.DataFrame, timedelta]:

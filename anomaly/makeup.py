@@ -80,7 +80,10 @@ def _shares(panel: pd.DataFrame, kpis: Sequence[Kpi]) -> pd.DataFrame:
 
 def makeups(scored: Scored, usual: Mapping[Key, float]) -> dict[str, Makeup]:
     """The makeup of every total that has a size, by KPI; none where the segments do not add up to the total (as percentiles)."""
-    expected, out = _expected(scored), {}
+    out: dict[str, Makeup] = {}
+    if not any(segment for _, segment in scored.keys):
+        return out
+    expected = _expected(scored)
     for whole, (kpi, segment) in enumerate(scored.keys):
         result = scored.scores[whole]
         if segment or result is None or result.sizes is None:

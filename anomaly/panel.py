@@ -67,6 +67,22 @@ def assemble(columns: Mapping[tuple[str, str, str], np.ndarray], index: pd.Datet
     return pd.DataFrame(values, index=index, columns=keys)
 
 
+def keys_of(panel: pd.DataFrame) -> list[tuple[str, str, str]]:
+    """The columns of a panel: (kpi, segment, role)."""
+    columns = panel.columns
+    assert isinstance(columns, pd.MultiIndex)  # noqa: S101  that is the shape of a panel
+    kpis, segments, roles = ([str(word) for word in level] for level in columns.levels)
+    return [(kpis[kpi], segments[segment], roles[role]) for kpi, segment, role in zip(*columns.codes, strict=True)]
+
+
+def long_form(keys: Sequence[tuple[str, str]], index: pd.DatetimeIndex, matrices: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    """Matrices `(series, time)` as columns of one frame, series after series, beside `kpi`, `segment` and `time`."""
+    steps = len(index)
+    kpis, segments = (pd.Index([key[level] for key in keys], dtype="str").repeat(steps) for level in range(2))
+    columns = {"kpi": kpis, "segment": segments, "time": index[np.tile(np.arange(steps), len(keys))]}
+    return pd.DataFrame(columns | {name: each.ravel() for name, each in matrices.items()})
+
+
 def times(panel: pd.DataFrame) -> tuple[datetime, ...]:
     """The starts of the steps."""
     return tuple(pd.DatetimeIndex(panel.index).to_pydatetime())
@@ -88,8 +104,6 @@ def prepare(panel: pd.DataFrame, kpis: Sequence[Kpi], step: timedelta) -> pd.Dat
     Filling starts at the first sample of any series, so that a short history is not prolonged by invented zeros.
     """
     out = panel.copy()
-    present = panel.notna().any(axis=1).to_numpy()
-    since = int(present.argmax()) if present.any() else 0
     for kpi in kpis:
         if kpi.per is None and kpi.empty is not Empty.ZERO:
             continue
@@ -102,8 +116,9 @@ def prepare(panel: pd.DataFrame, kpis: Sequence[Kpi], step: timedelta) -> pd.Dat
                 for role in roles:
                     out[(kpi.name, "", role)] = np.nan
                 mine = out.columns.get_level_values("kpi") == kpi.name
+            present = panel.notna().any(axis=1).to_numpy()
             filled = out.loc[:, mine].to_numpy(copy=True)
-            block = filled[since:]
+            block = filled[int(present.argmax()) if present.any() else 0 :]
             block[np.isnan(block)] = 0.0
             out.loc[:, mine] = filled
     values = out.to_numpy(copy=True)
@@ -135,7 +150,7 @@ class Block:
 
 def block(panel: pd.DataFrame) -> Block:
     """The matrices of a panel, series in the order of their first column."""
-    columns = {(str(key[0]), str(key[1]), str(key[2])): i for i, key in enumerate(panel.columns)}
+    columns = {key: i for i, key in enumerate(keys_of(panel))}
     keys = tuple(dict.fromkeys((kpi, segment) for kpi, segment, _ in columns))
     table = np.ascontiguousarray(panel.to_numpy(dtype=np.float64).T)
     amount, volume = np.full((2, len(keys), len(panel)), np.nan)

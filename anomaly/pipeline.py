@@ -35,7 +35,7 @@ from anomaly.model import (
     Window,
     control_problem,
 )
-from anomaly.panel import assemble, block, grid, prepare, times, with_totals
+from anomaly.panel import assemble, block, grid, keys_of, long_form, prepare, times, with_totals
 from anomaly.plan import Plan, ended, plan, plateaus
 from anomaly.redaction import Redactor
 from anomaly.rollout import by_stages, cut_short
@@ -192,17 +192,17 @@ def _crashed(collected: Collected, kpis: Sequence[Kpi], judged: Callable[[Collec
 def _judged(
     collected: Collected, kpis: Sequence[Kpi], release: Release, spans: Plan, step: timedelta, settings: Settings, made: Mapping[str, str]
 ) -> Report:
-    usage = _usage(kpis, collected.panel[_between(collected.panel, spans.baseline.start, spans.baseline.end, step)])
+    usage = _usage(kpis, collected.panel, spans.baseline, step)
     panel = _continued(judged_panel(collected.panel, kpis, step), step, spans.horizon)
-    history = panel[_between(panel, spans.baseline.start, spans.baseline.end, step)]
     why = occasions(pd.DatetimeIndex(panel.index), step, settings.calendar)
-    ordinary = (why == "")[panel.index.get_indexer(history.index)]
-    if not ordinary.all():
-        history = history.where(np.broadcast_to(ordinary[:, None], history.shape))
+    before, ordinary = _between(panel, spans.baseline.start, spans.baseline.end, step), why == ""
+    history = panel[before]
+    if not ordinary[before].all():
+        history = history.where(np.broadcast_to(ordinary[before, None], history.shape))
     within = [_between(panel, each.window.start, each.window.end, step) for each in spans.reached]
     watched = np.logical_or.reduce([np.zeros(len(panel), bool), *within])
-    within, left_out = [each & (why == "") for each in within], why[watched & (why != "")]
-    observation = panel[watched & (why == "")]
+    left_out, judged = why[watched & ~ordinary], watched & ordinary
+    observation = panel[judged]
     planned = spans.steps(panel.index[0].to_pydatetime(), step) - len(left_out) if len(panel) else 0
     look = Look(release, times(observation), step, max(1, planned), spans.final)
     findings: tuple[Finding, ...] = ()
@@ -223,7 +223,7 @@ def _judged(
             alarms, correction = settings.false_alarms, settings.correction
             return decide(result, kpis, usage, look, false_alarms=alarms, correction=correction, spend=spend, makeups=made_of)
 
-        parts = [(each, panel[inside]) for each, inside in zip(spans.reached, within, strict=True)]
+        parts = ((each, panel[inside & ordinary]) for each, inside in zip(spans.reached, within, strict=True))
         findings, points = by_stages(observation, parts, spans, look, scored, decided)
     findings = without_occasions(_complete(findings, panel, kpis, usage, look, collected), left_out, look)
     findings = cut_short(findings, spans, look)
@@ -232,29 +232,23 @@ def _judged(
         points=pd.DataFrame({name: [] for name in POINTS}) if points is None else points,
         baseline=spans.baseline, observation=spans.observation, step=step,
         false_alarms=settings.false_alarms, verifiable=verifiable, made=dict(made),
-        left_out=left_out_within(settings.calendar, spans.span), around=beside(panel, watched & (why == ""), spans, step),
+        left_out=left_out_within(settings.calendar, spans.span), around=beside(panel, judged, spans, step),
     )  # fmt: skip
 
 
 def beside(panel: pd.DataFrame, judged: np.ndarray, spans: Plan, step: timedelta) -> pd.DataFrame:
     """The steps that were not `judged` in long form, series after series: the last ones before the release, and those during it."""
     shown = panel[(panel.index >= spans.baseline.end - STEPS_BEFORE * step) & ~judged]
-    series, index = block(shown), pd.DatetimeIndex(shown.index)
-    return pd.DataFrame(
-        {
-            "kpi": np.repeat(np.array([kpi for kpi, _ in series.keys], dtype=object), len(index)),
-            "segment": np.repeat(np.array([segment for _, segment in series.keys], dtype=object), len(index)),
-            "time": index[np.tile(np.arange(len(index)), len(series.keys))],
-            "observed": series.value.ravel(),
-        }
-    )
+    series = block(shown)
+    return long_form(series.keys, pd.DatetimeIndex(shown.index), {"observed": series.value})
 
 
 def judged_panel(panel: pd.DataFrame, kpis: Sequence[Kpi], step: timedelta) -> pd.DataFrame:
     """What was collected of the KPIs as the mathematics wants it, with the totals of their segments."""
     panel = _totals_beside_segments(panel, kpis)
-    asked = panel.columns.get_level_values("kpi").isin([kpi.name for kpi in kpis])
-    panel = panel if asked.all() else panel.loc[:, asked]
+    names = {kpi.name for kpi in kpis}
+    asked = [name in names for name, _, _ in keys_of(panel)]
+    panel = panel if all(asked) else panel.loc[:, asked]
     return with_totals(prepare(panel, kpis, step), kpis)
 
 
@@ -275,7 +269,9 @@ def _continued(panel: pd.DataFrame, step: timedelta, horizon: datetime) -> pd.Da
     if len(panel) == 0:
         return panel
     last = panel.index[-1].to_pydatetime()
-    missing = max(0, (horizon - last) // step - 1)
+    missing = (horizon - last) // step - 1
+    if missing <= 0:
+        return panel
     more = pd.DatetimeIndex(pd.date_range(last + step, periods=missing, freq=step, unit="ns"))
     return panel.reindex(panel.index.append(more))
 
@@ -285,16 +281,13 @@ def _complete(
 ) -> tuple[Finding, ...]:
     """One finding at least per KPI, and per total that was asked for, in their order, each with its query and notes."""
     out = []
-    names, is_total = panel.columns.get_level_values("kpi"), panel.columns.get_level_values("segment") == ""
     for kpi in kpis:
-        columns = names == kpi.name
         mine = [finding for finding in findings if finding.kpi == kpi.name]
         if kpi.total is not None:
             whole, mine = ([finding for finding in mine if finding.total is of_all] for of_all in (True, False))
-            told = _told(TOTAL + kpi.name, whole, panel, columns & is_total, kpi, usage, look, collected)
+            told = _told(TOTAL + kpi.name, whole, panel, kpi, usage, look, collected)
             out += [replace(finding, total=True) for finding in told]
-            columns = columns & ~is_total
-        out += _told(kpi.name, mine, panel, columns, kpi, usage, look, collected)
+        out += _told(kpi.name, mine, panel, kpi, usage, look, collected)
     return tuple(out)
 
 
@@ -302,7 +295,6 @@ def _told(
     asked: str,
     findings: Sequence[Finding],
     panel: pd.DataFrame,
-    columns: np.ndarray,
     kpi: Kpi,
     usage: Mapping[str, float],
     look: Look,
@@ -312,6 +304,8 @@ def _told(
     if asked in collected.errors:
         findings = [unanswered(kpi, usage[kpi.name], look, collected.errors[asked])]
     elif not findings:
+        of_all = asked != kpi.name
+        columns = [name == kpi.name and (kpi.total is None or (segment == "") is of_all) for name, segment, _ in keys_of(panel)]
         findings = [unjudged(kpi, usage[kpi.name], look, int(panel.loc[:, columns].notna().any(axis=1).sum()))]
     about = collected.provenance.get(asked)
     if about is None:
@@ -336,8 +330,11 @@ def chosen(kpis: Sequence[Kpi], only: Sequence[str]) -> tuple[Kpi, ...]:
     return tuple(kpi for kpi in kpis if not only or kpi.name in only or not set(only).isdisjoint(kpi.control_for))
 
 
-def _usage(kpis: Sequence[Kpi], history: pd.DataFrame) -> dict[str, float]:
+def _usage(kpis: Sequence[Kpi], panel: pd.DataFrame, baseline: Window, step: timedelta) -> dict[str, float]:
     """Weights; a query's is its total over the baseline window, 0 where it has no answer."""
+    if not any(isinstance(kpi.usage, str) for kpi in kpis):
+        return {kpi.name: float(kpi.usage) for kpi in kpis}
+    history = panel[_between(panel, baseline.start, baseline.end, step)]
     names = history.columns.get_level_values("kpi")
     return {
         kpi.name: float(np.nansum(history.loc[:, names == USAGE + kpi.name].to_numpy())) if isinstance(kpi.usage, str) else kpi.usage

@@ -8,7 +8,7 @@ of `false_alarms` is for the whole, the other half for the plateaus after the fi
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -36,7 +36,7 @@ Part = tuple[Plateau, pd.DataFrame]
 
 def by_stages(
     observation: pd.DataFrame,
-    parts: Sequence[Part],
+    parts: Iterable[Part],
     spans: Plan,
     look: Look,
     score: Callable[[pd.DataFrame], Scored],

@@ -12,7 +12,7 @@ from anomaly.baseline.robust import ROUNDING, Bools, Floats
 from anomaly.baseline.seasonal import Baseline
 from anomaly.baseline.transform import Scale
 from anomaly.model import ChangeKind, Coverage, Direction, Interval, Kpi
-from anomaly.panel import Block, block
+from anomaly.panel import Block, block, long_form
 from anomaly.scoring.attribution import (
     CHANCE,
     KINDS,
@@ -335,21 +335,10 @@ def _grown(effects: Effects) -> Floats:
 
 def _points(effects: Effects, later: Block, index: pd.DatetimeIndex, kpis: Sequence[Kpi]) -> pd.DataFrame:
     """The scored steps after the release in long form, series after series; a band ends where the KPI's kind does."""
-    count, steps = later.value.shape
     limits = {kpi.name: kpi.limits for kpi in kpis}
-    least, most = np.array([limits.get(name, (-np.inf, np.inf)) for name, _ in later.keys]).reshape(count, 2).T[:, :, None]
+    least, most = np.array([limits.get(name, (-np.inf, np.inf)) for name, _ in later.keys]).reshape(-1, 2).T[:, :, None]
     lower, upper = np.clip(effects.lower, least, most), np.clip(effects.upper, least, most)
     rounding = ROUNDING * (upper - lower)  # of counts the bound is a value that they have
-    return pd.DataFrame(
-        {
-            "kpi": np.repeat(np.array([kpi for kpi, _ in later.keys], dtype=object), steps),
-            "segment": np.repeat(np.array([segment for _, segment in later.keys], dtype=object), steps),
-            "time": index[np.tile(np.arange(steps), count)],
-            "observed": later.value.ravel(),
-            "expected": effects.at.ravel(),
-            "lower": lower.ravel(),
-            "upper": upper.ravel(),
-            "z": effects.z.ravel(),
-            "flagged": ((later.value < lower - rounding) | (later.value > upper + rounding)).ravel(),
-        }
-    )
+    flagged = (later.value < lower - rounding) | (later.value > upper + rounding)
+    drawn = {"observed": later.value, "expected": effects.at, "lower": lower, "upper": upper, "z": effects.z, "flagged": flagged}
+    return long_form(later.keys, index, drawn)
