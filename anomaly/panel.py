@@ -71,14 +71,14 @@ def keys_of(panel: pd.DataFrame) -> list[tuple[str, str, str]]:
     """The columns of a panel: (kpi, segment, role)."""
     columns = panel.columns
     assert isinstance(columns, pd.MultiIndex)  # noqa: S101  that is the shape of a panel
-    kpis, segments, roles = ([str(word) for word in level] for level in columns.levels)
+    kpis, segments, roles = ([str(word) for word in level.tolist()] for level in columns.levels)
     return [(kpis[kpi], segments[segment], roles[role]) for kpi, segment, role in zip(*columns.codes, strict=True)]
 
 
 def long_form(keys: Sequence[tuple[str, str]], index: pd.DatetimeIndex, matrices: Mapping[str, np.ndarray]) -> pd.DataFrame:
     """Matrices `(series, time)` as columns of one frame, series after series, beside `kpi`, `segment` and `time`."""
     steps = len(index)
-    kpis, segments = (pd.Index([key[level] for key in keys], dtype="str").repeat(steps) for level in range(2))
+    kpis, segments = (np.repeat(np.array([key[level] for key in keys], dtype=object), steps) for level in range(2))
     columns = {"kpi": kpis, "segment": segments, "time": index[np.tile(np.arange(steps), len(keys))]}
     return pd.DataFrame(columns | {name: each.ravel() for name, each in matrices.items()})
 
