@@ -28,6 +28,7 @@ LAST_PART, LEAST_LAST = 4, 4  # `recovered` looks at the last quarter, at least 
 COMPATIBLE = 2.0  # standard scores
 NEARER = 0.4  # a series is back when its level came this near to expected, as a share of what it was off before
 LASTING = 2.0  # times that far off again before what was clearly back is off anew: noise must not call people twice
+LEAST_CALM = 16  # steps of the last quarter from which a spread, or spikes, can be said to be over: fewer may be calm by chance
 CLEAR = 3.0  # standard scores of the last quarter that a series must have been off before, to be clearly back
 RAMP_STEPS, RAMP_RATIO = 8, 2.0  # steps from the onset, and last third against first, before a change can be a ramp
 

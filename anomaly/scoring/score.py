@@ -16,6 +16,7 @@ from anomaly.panel import Block, block, long_form
 from anomaly.scoring.attribution import (
     CHANCE,
     KINDS,
+    LEAST_CALM,
     LEAST_LAST,
     LEVEL_LEADS,
     WILD,
@@ -223,10 +224,13 @@ class _Asked:
         falls = found.effect is not None and found.effect.move < 0
         usual = past_means(np.where(self.line.present[i, :n], self.line.x[i, :n], np.nan), self.line.after)
         back, gone = is_back(off, usual), -off if falls else off
-        if question.family in WILD or found.p_other < CHANCE:
+        named = question.family in WILD
+        if named or found.p_other < CHANCE:
             wild = wildness(self.line, i, question.family)
             back &= is_calm(wild[n:], past_means(wild[:n], self.line.after))
-            gone = wild[n:] if question.family in WILD else gone
+        if named:
+            back &= last_part(self.line.after) >= LEAST_CALM
+            gone = wild[n:]
         over = peak(np.nan_to_num(gone)) if back else self.line.after
         began = onset(self.line, i, question, until=over)
         ramp = found.kind is ChangeKind.LEVEL and is_ramp(np.nan_to_num(off), max(began.step, 0))

@@ -55,7 +55,7 @@ def test_a_relapse_is_a_regression_again(seed: int) -> None:
     assert seen[-1] is Verdict.REGRESSED
 
 
-@pytest.mark.parametrize("after", [72, 288])
+@pytest.mark.parametrize("after", [48, 72, 288])
 def test_a_spread_that_stays_wide_is_not_over_though_its_mean_never_moved(after: int) -> None:
     seen = wide(after, after)
 
