@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime
 from anomaly.model import Coverage, Exposure, Growth, Interval, Plateau, Release
 
 CUT_MARK = "…"
-LONGEST_VERSION = 60  # characters
+LONGEST_VERSION, LONGEST_UNIT = 60, 32  # characters
 SMALLEST_P = 0.0001  # below this the digits of a p-value say nothing
 SMALLEST_PLAIN, LARGEST_PLAIN = 1e-4, 1e9  # outside of these a number is written with an exponent
 MOST_DECIMALS = 6
@@ -33,7 +33,7 @@ def number(value: float) -> str:
 
 def quantity(value: float, unit: str) -> str:
     """`value` with its unit: `412 ms`; without a unit the number alone."""
-    return f"{number(value)} {plain(unit, 20)}".rstrip()
+    return f"{number(value)} {plain(unit, LONGEST_UNIT)}".rstrip()
 
 
 def percent(ratio: float) -> str:
@@ -56,7 +56,7 @@ def relative(effect: float, interval: Interval | None) -> str:
 
 def absolute(effect: float, interval: Interval | None, unit: str) -> str:
     """An absolute effect as `+31 ms [22, 40]`; without an interval `+31 ms`."""
-    return _signed(effect, interval, plain(unit, 20))
+    return _signed(effect, interval, plain(unit, LONGEST_UNIT))
 
 
 def exposure(seen: Exposure, unit: str) -> str:
