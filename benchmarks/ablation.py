@@ -47,7 +47,7 @@ PARTS: dict[str, Mapping[str, Any]] = {  # what stands in for a part: a name tha
     "borrowing from shorter windows": {"anomaly.scoring.replay.PRIOR": 1e-9},
     "Student's t": {"anomaly.scoring.replay.normal_score": lambda t, _freedom: t},
     "average likelihood (else the strongest)": {"anomaly.scoring.score.combine": _strongest},
-    "damping of local claims": {"anomaly.scoring.replay.damped": lambda _questions, up: up},
+    "damping of unshared claims": {"anomaly.scoring.replay.damped": lambda _questions, up: up},
     "guard of nearly constant series": {"anomaly.scoring.exceptions.MOSTLY": 2.0},
     "question: level": _without(Family.LEVEL),
     "question: level before": _without(Family.LEVEL_BEFORE),

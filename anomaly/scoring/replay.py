@@ -42,7 +42,7 @@ SLOPE = -0.1  # how the spread usually changes with the window, as a power of it
 LEAST = {Family.SPREAD: 0.35, Family.HIGH: 0.35, Family.LOW: 0.35}  # × size ** -1/2
 LEAST_LEVEL = 0.05
 LEAST_PLACEBOS = 3
-DAMPED_FROM, DAMPING, LEAST_DAMPED = 1.5, 0.3, 0.4  # scores from which a local claim is held against the level, how strongly, how far
+DAMPED_FROM, DAMPING, LEAST_DAMPED = 1.5, 0.3, 0.4  # scores from which a claim is held against its counterpart, how strongly, how far
 TINY, ROUNDING = 1e-12, 1e-9
 JOINT, COMPLETE = 100, 0.9  # placebo releases replayed for all series together, and which share of the most answers such a one must have
 
@@ -191,19 +191,23 @@ def _steady(
 
 
 def damped(questions: Sequence[Question], up: Floats) -> Floats:
-    """An incident that ended is not a change: a local claim that the level does not share counts for less.
+    """A claim counts for less if its counterpart does not share it.
 
-    It is held against the level over the shortest window that is at least as long as its own.
+    An incident that ended is not a change: a local claim is held against the level over the shortest window that is at least as long
+    as its own. Nor is what was so before: a level against the whole history is held against the same window's against just before.
     """
     levels = [(q.size, j) for j, q in enumerate(questions) if q.family is Family.LEVEL]  # short windows before long ones
-    pairs = [(j, level) for j, q in enumerate(questions) if q.family in LOCAL for size, level in levels if size >= q.size]
-    first = dict(reversed(pairs))
-    local, level = np.array([*first], dtype=int), np.array([*first.values()], dtype=int)
-    claim = up[local]
-    shared = np.sign(claim) * up[level]
+    before = {q.size: j for j, q in enumerate(questions) if q.family is Family.LEVEL_BEFORE}
+    typical = {q.size: j for j, q in enumerate(questions) if q.family is Family.TYPICAL_BEFORE}
+    pairs = [(j, (level, level)) for j, q in enumerate(questions) if q.family in LOCAL for size, level in levels if size >= q.size]
+    whole = [(j, q.size) for j, q in enumerate(questions) if q.family in (Family.LEVEL, Family.TYPICAL) and q.size in before]
+    first = dict(reversed(pairs)) | {j: (before[size], typical.get(size, before[size])) for j, size in whole}
+    made, (one, other) = np.array([*first], dtype=int), np.array([*first.values()], dtype=int).reshape(-1, 2).T
+    claim = up[made]
+    shared = np.sign(claim) * np.where(claim > 0, np.fmax(up[one], up[other]), np.fmin(up[one], up[other]))
     factor = np.maximum(LEAST_DAMPED, 1 - DAMPING * (1 - np.clip(shared, -1, 1)))
     out = up.copy()
-    out[local] = np.where((np.abs(claim) > DAMPED_FROM) & (shared < 1), claim * factor, claim)
+    out[made] = np.where((np.abs(claim) > DAMPED_FROM) & (shared < 1), claim * factor, claim)
     return out
 
 
