@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import bdtr
 
 from anomaly.baseline.robust import Floats, quantiles, running_sums
 from anomaly.baseline.seasonal import BOUND
@@ -28,7 +29,7 @@ LAST_PART, LEAST_LAST = 4, 4  # `recovered` looks at the last quarter, at least 
 COMPATIBLE = 2.0  # standard scores
 NEARER = 0.4  # a series is back when its level came this near to expected, as a share of what it was off before
 LASTING = 2.0  # times that far off again before what was clearly back is off anew: noise must not call people twice
-LEAST_CALM = 16  # steps of the last quarter from which a spread, or spikes, can be said to be over: fewer may be calm by chance
+FAR = 2.0  # standard deviations from which a step counts as far out
 CLEAR = 3.0  # standard scores of the last quarter that a series must have been off before, to be clearly back
 RAMP_STEPS, RAMP_RATIO = 8, 2.0  # steps from the onset, and last third against first, before a change can be a ramp
 
@@ -122,6 +123,13 @@ def is_back(off: Floats, usual: Floats) -> bool:
 def is_calm(wild: Floats, usual: Floats) -> bool:
     """Whether the last quarter of the observation is as wild as expected again; see `wildness`."""
     return _back(wild, usual, swings=False)
+
+
+def surely_calm(wild: Floats) -> bool:
+    """Whether the last quarter has fewer steps far out than chance would leave it, had it gone on as before."""
+    length = last_part(len(wild))
+    earlier, last = (part[np.isfinite(part)] > FAR for part in (wild[:-length], wild[-length:]))
+    return bool(len(earlier) and bdtr(int(last.sum()), len(last), float(earlier.mean())) < CHANCE)
 
 
 def _back(off: Floats, usual: Floats, *, swings: bool = True, times: float = 1.0, clear: float = 0.0) -> bool:

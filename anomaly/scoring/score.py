@@ -16,7 +16,6 @@ from anomaly.panel import Block, block, long_form
 from anomaly.scoring.attribution import (
     CHANCE,
     KINDS,
-    LEAST_CALM,
     LEAST_LAST,
     LEVEL_LEADS,
     WILD,
@@ -29,6 +28,7 @@ from anomaly.scoring.attribution import (
     lead,
     past_means,
     peak,
+    surely_calm,
     wildness,
 )
 from anomaly.scoring.coverage import coverage
@@ -229,7 +229,7 @@ class _Asked:
             wild = wildness(self.line, i, question.family)
             back &= is_calm(wild[n:], past_means(wild[:n], self.line.after))
         if named:
-            back &= last_part(self.line.after) >= LEAST_CALM
+            back &= surely_calm(wild[n:])
             gone = wild[n:]
         over = peak(np.nan_to_num(gone)) if back else self.line.after
         began = onset(self.line, i, question, until=over)
