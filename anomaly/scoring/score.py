@@ -80,9 +80,10 @@ class Score:
     """What the data of one series say, before tolerance, the other KPIs and the policy have their word.
 
     `p_bad` and `p_good` are p-values of a change in the bad and of a level change in the good direction, `p_other` of a bad
-    change that is not one of level (1 where nothing is told). `gaps` says that missing steps are what is surprising, `onset` when the change began, `back`
-    that the last quarter of the observation is as expected again. `sizes`, `effect` and `power` are None where there is no value.
-    `beside` is there where a control moved, `coverage` where the history is long enough to say what the band is worth.
+    change that is not one of level (1 where nothing is told). `gaps` says that missing steps are what is surprising, `onset` when
+    the change began, `back` that the last quarter of the observation is as expected again. `sizes`, `effect` and `power` are None
+    where there is no value. `beside` is there where a control moved, `coverage` where the history is long enough to say what the
+    band is worth.
     """
 
     p_bad: float
