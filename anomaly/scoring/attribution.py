@@ -126,10 +126,12 @@ def is_calm(wild: Floats, usual: Floats) -> bool:
 
 
 def surely_calm(wild: Floats) -> bool:
-    """Whether the last quarter has fewer steps far out than chance would leave it, had it gone on as before."""
+    """Whether the last quarter has fewer steps far out than chance would leave it, had it gone on as while it lasted."""
     length = last_part(len(wild))
-    earlier, last = (part[np.isfinite(part)] > FAR for part in (wild[:-length], wild[-length:]))
-    return bool(len(earlier) and bdtr(int(last.sum()), len(last), float(earlier.mean())) < CHANCE)
+    earlier, later = wild[:-length], wild[-length:]
+    lasted = earlier[: peak(np.nan_to_num(earlier))]
+    before, last = (part[np.isfinite(part)] > FAR for part in (lasted, later))
+    return bool(len(before) and bdtr(int(last.sum()), len(last), float(before.mean())) < CHANCE)
 
 
 def _back(off: Floats, usual: Floats, *, swings: bool = True, times: float = 1.0, clear: float = 0.0) -> bool:

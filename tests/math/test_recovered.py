@@ -55,18 +55,18 @@ def test_a_relapse_is_a_regression_again(seed: int) -> None:
     assert seen[-1] is Verdict.REGRESSED
 
 
-@pytest.mark.parametrize("after", [48, 72, 288])
-def test_a_spread_that_stays_wide_is_not_over_though_its_mean_never_moved(after: int) -> None:
+@pytest.mark.parametrize(("after", "least"), [(48, 0.8), (72, 0.85), (288, 0.85)])
+def test_a_spread_that_stays_wide_is_not_over_though_its_mean_never_moved(after: int, least: float) -> None:
     seen = wide(after, after)
 
-    assert seen.count(Verdict.REGRESSED) >= 0.85 * len(seen)
+    assert seen.count(Verdict.REGRESSED) >= least * len(seen)
 
 
-@pytest.mark.parametrize(("after", "least"), [(72, 0.6), (288, 0.85)])
-def test_a_spread_that_was_wide_for_a_while_is_over_once_it_is_sure(after: int, least: float) -> None:
+@pytest.mark.parametrize("after", [72, 288])
+def test_a_spread_that_was_wide_for_a_while_is_over(after: int) -> None:
     seen = wide(after, after // 2)
 
-    assert seen.count(Verdict.RECOVERED) >= least * len(seen)
+    assert seen.count(Verdict.RECOVERED) >= 0.7 * len(seen)
 
 
 def wide(after: int, until: int) -> list[Verdict]:
