@@ -1,11 +1,12 @@
-"""Did this release move a KPI that matters: which one, since when, by how much, and how sure are we?
+"""Did this release move a KPI that matters: which one, since when, by how much, and how sure are
+we?
 
-    report = anomaly.check(series, released_at=…)                 # a pandas Series or DataFrame
-    report = anomaly.check_release(checklist, release)            # what `anomaly check` does
-    report = anomaly.load("report.html")                         # one that was kept, by its file or id
-    result = anomaly.backtest(series, watch=…)                    # what the past says of the settings
-    result = anomaly.parity(staging, production)                  # whether the one can stand for the other
-    baseline = anomaly.fit(anomaly.collect(checklist, window))    # each step alone
+    report = anomaly.check(series, released_at=…)       # a pandas Series or DataFrame
+    report = anomaly.check_release(checklist, release)  # the same as `anomaly check`
+    report = anomaly.load("report.html")                # a saved report, by file or id
+    result = anomaly.backtest(series, watch=…)          # how the settings did in the past
+    result = anomaly.parity(staging, production)        # does one behave like the other?
+    baseline = anomaly.fit(anomaly.collect(checklist, window))  # each step alone
 
 Names are loaded when first used, so that `import anomaly` costs nothing.
 """
@@ -18,8 +19,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from anomaly.backtesting.result import Backtest, Label, PastRelease
     from anomaly.backtesting.run import backtest, backtest_checklist
-    from anomaly.checklist import Checklist
-    from anomaly.checklist import load as load_checklist
+    from anomaly.checklist.checklist import Checklist
+    from anomaly.checklist.checklist import load as load_checklist
+    from anomaly.equivalence.result import Parity
+    from anomaly.equivalence.run import Environment, parity, parity_checklist
     from anomaly.errors import (
         AnomalyError,
         ChecklistError,
@@ -29,12 +32,22 @@ if TYPE_CHECKING:
         SinkError,
         UsageError,
     )
-    from anomaly.exploring import FittedBaseline, Replay, collect, fit
-    from anomaly.likeness.result import Parity
-    from anomaly.likeness.run import Environment, parity, parity_checklist
-    from anomaly.loading import load
-    from anomaly.model import Direction, Finding, Findings, Kpi, NoData, Release, ReleaseVerdict, Report, Verdict, Window, Windows
-    from anomaly.pipeline import check, check_release
+    from anomaly.history.loading import load
+    from anomaly.model import (
+        Direction,
+        Finding,
+        Kpi,
+        NoData,
+        Release,
+        ReleaseVerdict,
+        Verdict,
+        Window,
+        Windows,
+    )
+    from anomaly.notebook.check import check
+    from anomaly.notebook.exploring import FittedBaseline, Replay, collect, fit
+    from anomaly.pipeline import check_release
+    from anomaly.reporting.report import Findings, Report
 
     __version__: str
 
@@ -81,17 +94,37 @@ __all__ = [
 HOMES = {
     "backtesting.result": ("Backtest", "Label", "PastRelease"),
     "backtesting.run": ("backtest", "backtest_checklist"),
-    "checklist": ("Checklist",),
-    "errors": ("AnomalyError", "ChecklistError", "CollectError", "RetryableCollectError", "RetryableSinkError", "SinkError", "UsageError"),
-    "exploring": ("FittedBaseline", "Replay", "collect", "fit"),
-    "likeness.result": ("Parity",),
-    "likeness.run": ("Environment", "parity", "parity_checklist"),
-    "loading": ("load",),
-    "model": ("Direction", "Finding", "Findings", "Kpi", "NoData", "Release", "ReleaseVerdict", "Report", "Verdict", "Window", "Windows"),
-    "pipeline": ("check", "check_release"),
+    "checklist.checklist": ("Checklist",),
+    "errors": (
+        "AnomalyError",
+        "ChecklistError",
+        "CollectError",
+        "RetryableCollectError",
+        "RetryableSinkError",
+        "SinkError",
+        "UsageError",
+    ),
+    "notebook.exploring": ("FittedBaseline", "Replay", "collect", "fit"),
+    "equivalence.result": ("Parity",),
+    "equivalence.run": ("Environment", "parity", "parity_checklist"),
+    "history.loading": ("load",),
+    "model": (
+        "Direction",
+        "Finding",
+        "Kpi",
+        "NoData",
+        "Release",
+        "ReleaseVerdict",
+        "Verdict",
+        "Window",
+        "Windows",
+    ),
+    "reporting.report": ("Findings", "Report"),
+    "pipeline": ("check_release",),
+    "notebook.check": ("check",),
 }
 WHERE = {name: (f"anomaly.{home}", name) for home, names in HOMES.items() for name in names}
-WHERE["load_checklist"] = ("anomaly.checklist", "load")
+WHERE["load_checklist"] = ("anomaly.checklist.checklist", "load")
 
 if not TYPE_CHECKING:  # a type checker must not take a misspelt name for Any
 

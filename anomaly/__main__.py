@@ -11,12 +11,13 @@ ITSELF_FAILED = 4
 
 
 def main() -> int:
-    """Run the command line and return its exit code. Python's own 1 after a traceback would read as a regression."""
+    """Run the command line and return its exit code. Python's own 1 after a traceback would read as
+    a regression."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # what a locale can't write is a ? and no failure
     try:
-        from anomaly.cli.ending import run  # noqa: PLC0415  what fails to import must end with the right code, too
+        from anomaly.cli.ending import run
 
         code = run(sys.argv[1:])
     except BaseException as error:  # noqa: BLE001  likewise
@@ -29,7 +30,8 @@ def main() -> int:
 
 
 def _let_go(stream: TextIO | None) -> None:
-    """Flush `stream`; where nobody reads it, point it nowhere, so that the interpreter does not fail on it at exit."""
+    """Flush `stream`; where nobody reads it, point it nowhere, so that the interpreter does not
+    fail on it at exit."""
     if stream is None:
         return
     try:

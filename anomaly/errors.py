@@ -23,7 +23,8 @@ class UsageError(AnomalyError):
 
 
 class ChecklistError(UsageError):
-    """The checklist must change; the text names file, line, key, what was found and what is allowed."""
+    """The checklist must change; the text names file, line, key, what was found and what is
+    allowed."""
 
 
 class CollectError(AnomalyError):
@@ -43,7 +44,8 @@ class SinkError(AnomalyError):
 
 
 class RetryableSinkError(SinkError):
-    """A sink did not take a message now, but may later; sending it again under the same key is safe."""
+    """A sink did not take a message now, but may later; sending it again under the same key is
+    safe."""
 
     def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(message)

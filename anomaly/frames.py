@@ -1,10 +1,12 @@
-"""Series at hand: a pandas Series or DataFrame as a panel, or a clear word about what is wrong with it."""
+"""Series at hand: a pandas Series or DataFrame as a panel, or a clear word about what is wrong with
+it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
-from typing import Any
+from enum import StrEnum
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -13,15 +15,21 @@ from anomaly.errors import UsageError
 from anomaly.model import Calendar, LeftOut, SpecialDay, Window, utc
 from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE, assemble, step_of
 
+W = TypeVar("W", bound=StrEnum)
 MOST_ROWS = 2_000_000
 Days = Mapping[date, str] | Iterable[date]  # special days with their names, or without
-Spans = Iterable[tuple[datetime, datetime] | tuple[datetime, datetime, str]]  # start, end and, if given, what was there
+Spans = Iterable[
+    tuple[datetime, datetime] | tuple[datetime, datetime, str]
+]  # start, end and, if given, what was there
 
 
-def panel_of(series: pd.Series | pd.DataFrame, denominators: pd.Series | pd.DataFrame | None) -> tuple[pd.DataFrame, timedelta]:
+def panel_of(
+    series: pd.Series | pd.DataFrame, denominators: pd.Series | pd.DataFrame | None
+) -> tuple[pd.DataFrame, timedelta]:
     """The panel of a column per KPI, ratios where `denominators` are given, and its step.
 
-    Raises UsageError for an index that is naive, irregular or has duplicates, and for values that are not numbers.
+    Raises UsageError for an index that is naive, irregular or has duplicates, and for values that
+    are not numbers.
     """
     values = frame_of(series, "series")
     index, step = regular(pd.DatetimeIndex(values.index))
@@ -30,14 +38,26 @@ def panel_of(series: pd.Series | pd.DataFrame, denominators: pd.Series | pd.Data
     if denominators is not None:
         below = frame_of(denominators, "denominators")
         if list(below) != list(values) and len(below.columns) != 1:
-            raise UsageError(f"denominators has columns {list(below)}, series has {list(values)}; name them alike, or give one")
+            raise UsageError(
+                f"denominators has columns {list(below)}, series has {list(values)}; name them "
+                "alike, or give one"
+            )
         below = below.reindex(values.index)
-        columns |= {(str(name), "", DENOMINATOR): below[name if name in below else below.columns[0]].to_numpy() for name in values}
+        columns |= {
+            (str(name), "", DENOMINATOR): below[
+                name if name in below else below.columns[0]
+            ].to_numpy()
+            for name in values
+        }
     whole = values.index.equals(index)
-    return assemble(columns, index) if whole else assemble(columns, pd.DatetimeIndex(values.index)).reindex(index), step
+    return assemble(columns, index) if whole else assemble(
+        columns, pd.DatetimeIndex(values.index)
+    ).reindex(index), step
 
 
-def at_hand(series: pd.Series | pd.DataFrame, denominators: pd.Series | pd.DataFrame | None = None) -> tuple[pd.DataFrame, timedelta]:
+def at_hand(
+    series: pd.Series | pd.DataFrame, denominators: pd.Series | pd.DataFrame | None = None
+) -> tuple[pd.DataFrame, timedelta]:
     """A panel as it is, or the one of a column per KPI (see `panel_of`), and its step."""
     if isinstance(series, pd.DataFrame) and isinstance(series.columns, pd.MultiIndex):
         return series, step_of(series)
@@ -45,7 +65,8 @@ def at_hand(series: pd.Series | pd.DataFrame, denominators: pd.Series | pd.DataF
 
 
 def moment(value: datetime | str, what: str) -> datetime:
-    """`value` (a pandas Timestamp and ISO-8601 text are fine) in UTC; raises UsageError for anything but a time with a zone."""
+    """`value` (a pandas Timestamp and ISO-8601 text are fine) in UTC; raises UsageError for
+    anything but a time with a zone."""
     try:
         given = pd.to_datetime(value)
     except (TypeError, ValueError):
@@ -56,18 +77,30 @@ def moment(value: datetime | str, what: str) -> datetime:
 
 
 def calendar_of(timezone: str, special_days: Days, leave_out: Spans) -> Calendar:
-    """The calendar that arguments of Python functions describe; raises UsageError for what is no day or no span."""
-    named = special_days.items() if isinstance(special_days, Mapping) else ((day,) for day in special_days)
+    """The calendar that arguments of Python functions describe; raises UsageError for what is no
+    day or no span."""
+    named = (
+        special_days.items()
+        if isinstance(special_days, Mapping)
+        else ((day,) for day in special_days)
+    )
     days = tuple(SpecialDay(_day(day), *map(str, name)) for day, *name in named)
     return Calendar(timezone, days, tuple(_left_out(span) for span in leave_out))
 
 
 def _day(value: date) -> date:
     """A date; midnight without a time zone, as pandas has days, is one too."""
-    if isinstance(value, datetime) and value.tzinfo is None and value == datetime.combine(value.date(), time()):
+    if (
+        isinstance(value, datetime)
+        and value.tzinfo is None
+        and value == datetime.combine(value.date(), time())
+    ):
         return value.date()
     if not isinstance(value, date) or isinstance(value, datetime):
-        raise UsageError(f"special_days has {value!r}; give dates in the time zone of the users, like datetime.date(2025, 12, 25)")
+        raise UsageError(
+            f"special_days has {value!r}; give dates in the time zone of the users, like "
+            "datetime.date(2025, 12, 25)"
+        )
     return value
 
 
@@ -83,16 +116,24 @@ def _left_out(span: Sequence[Any]) -> LeftOut:
 
 def frame_of(series: pd.Series | pd.DataFrame, what: str) -> pd.DataFrame:
     """A frame of floats with text columns, a UTC index, sorted."""
-    frame = series.to_frame("kpi" if series.name is None else series.name) if isinstance(series, pd.Series) else series
+    frame = (
+        series.to_frame("kpi" if series.name is None else series.name)
+        if isinstance(series, pd.Series)
+        else series
+    )
     if not isinstance(frame, pd.DataFrame):
         raise UsageError(f"{what} is a {type(series).__name__}; give a pandas Series or DataFrame")
     if not isinstance(frame.index, pd.DatetimeIndex) or frame.index.tz is None:
-        raise UsageError(f"{what} needs a time-zone-aware DatetimeIndex; for times in UTC use {what}.tz_localize('UTC')")
+        raise UsageError(
+            f"{what} needs a time-zone-aware DatetimeIndex; for times in UTC use "
+            f"{what}.tz_localize('UTC')"
+        )
     if frame.index.hasnans:
         raise UsageError(f"{what} has rows without a time (NaT)")
     if frame.index.has_duplicates:
         raise UsageError(
-            f"{what} has more than one row at {frame.index[frame.index.duplicated()][0].isoformat()}; keep or add them up first"
+            f"{what} has more than one row at "
+            f"{frame.index[frame.index.duplicated()][0].isoformat()}; keep or add them up first"
         )
     names = pd.Index([str(name) for name in frame.columns])
     if names.has_duplicates:
@@ -120,9 +161,23 @@ def regular(index: pd.DatetimeIndex) -> tuple[pd.DatetimeIndex, timedelta]:
     off = (stamps - stamps[0]) % step != 0
     if off.any():
         raise UsageError(
-            f"rows lie on no regular grid: most are {pd.Timedelta(step)} apart, {index[off][0].isoformat()} lies between; resample them"
+            f"rows lie on no regular grid: most are {pd.Timedelta(step)} apart, "
+            f"{index[off][0].isoformat()} lies between; resample them"
         )
     count = int(stamps[-1] - stamps[0]) // step + 1
     if count > MOST_ROWS:
-        raise UsageError(f"the rows span {count:,} steps of {pd.Timedelta(step)}, more than {MOST_ROWS:,}; choose a wider step")
-    return pd.DatetimeIndex(pd.date_range(index[0], periods=count, freq=pd.Timedelta(step), unit="ns")), pd.Timedelta(step).to_pytimedelta()
+        raise UsageError(
+            f"the rows span {count:,} steps of {pd.Timedelta(step)}, more than {MOST_ROWS:,}; "
+            "choose a wider step"
+        )
+    return pd.DatetimeIndex(
+        pd.date_range(index[0], periods=count, freq=pd.Timedelta(step), unit="ns")
+    ), pd.Timedelta(step).to_pytimedelta()
+
+
+def member(words: type[W], text: str, what: str) -> W:
+    """The member of `words` that `text` names; raises UsageError that lists them."""
+    try:
+        return words(text)
+    except ValueError:
+        raise UsageError(f"{what} is {text!r}; use one of {', '.join(words)}") from None

@@ -1,4 +1,5 @@
-"""The nouns: what a release, a KPI, a finding and a report are. Frozen values, UTC-aware times, no numerics."""
+"""The nouns: what a release, a KPI, a finding and a report are. Frozen values, UTC-aware times, no
+numerics."""
 
 from __future__ import annotations
 
@@ -7,14 +8,13 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from anomaly.errors import UsageError
 
 if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
+    pass
 
 Interval = tuple[float, float]
 Segment = Mapping[str, str]
@@ -101,7 +101,10 @@ class ChangeKind(StrEnum):
 def utc(moment: datetime, what: str) -> datetime:
     """`moment` in UTC; raises UsageError if it has no time zone."""
     if moment.tzinfo is None:
-        raise UsageError(f"{what} {moment.isoformat()} has no time zone; write {moment.isoformat()}Z or an offset")
+        raise UsageError(
+            f"{what} {moment.isoformat()} has no time zone; write {moment.isoformat()}Z or an "
+            "offset"
+        )
     return moment.astimezone(UTC)
 
 
@@ -116,7 +119,9 @@ class Window:
         object.__setattr__(self, "start", utc(self.start, "window start"))
         object.__setattr__(self, "end", utc(self.end, "window end"))
         if self.end <= self.start:
-            raise UsageError(f"window is empty or reversed: {self.start.isoformat()} to {self.end.isoformat()}")
+            raise UsageError(
+                f"window is empty or reversed: {self.start.isoformat()} to {self.end.isoformat()}"
+            )
 
     @property
     def length(self) -> timedelta:
@@ -129,11 +134,13 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A version (or a flag step) reaching users, from `started_at` to `finished_at` (default: the last stage, or at once).
+    """A version (or a flag step) reaching users, from `started_at` to `finished_at` (default: the
+    last stage, or at once).
 
-    `stages` are the moments at which the share of users that have it grew, and to what: ((10:00, 0.05), (12:00, 1.0)).
-    `followed_by` is the next release of the same service, which ends the watch. Raises UsageError for times that are naive or out
-    of order, and for shares that do not grow within (0, 1].
+    `stages` are the moments at which the share of users that have it grew, and to what: ((10:00,
+    0.05), (12:00, 1.0)). `followed_by` is the next release of the same service, which ends the
+    watch. Raises UsageError for times that are naive or out of order, and for shares that do not
+    grow within (0, 1].
     """
 
     started_at: datetime
@@ -146,29 +153,48 @@ class Release:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "started_at", utc(self.started_at, "release start"))
-        object.__setattr__(self, "stages", tuple((utc(at, "stage"), float(share)) for at, share in self.stages))
+        object.__setattr__(
+            self, "stages", tuple((utc(at, "stage"), float(share)) for at, share in self.stages)
+        )
         at_once = self.stages[-1][0] if self.stages else self.started_at
         finished = at_once if self.finished_at is None else utc(self.finished_at, "release end")
         object.__setattr__(self, "finished_at", finished)
         if finished < self.started_at:
-            raise UsageError(f"release ends {finished.isoformat()} before it starts {self.started_at.isoformat()}")
+            raise UsageError(
+                f"release ends {finished.isoformat()} before it starts "
+                f"{self.started_at.isoformat()}"
+            )
         self._check_stages()
         if self.followed_by is not None and self.followed_by.started_at <= self.started_at:
             next_start = self.followed_by.started_at.isoformat()
-            raise UsageError(f"the next release starts {next_start}, not after this one, which starts {self.started_at.isoformat()}")
+            raise UsageError(
+                f"the next release starts {next_start}, not after this one, which starts "
+                f"{self.started_at.isoformat()}"
+            )
 
     def _check_stages(self) -> None:
         before, least = self.started_at, 0.0
         for number, (at, share) in enumerate(self.stages, 1):
             if not least < share <= 1:
                 wanted = f"more than the {least:.4g} before it" if least else "more than 0"
-                raise UsageError(f"share of stage {number} is {share:.4g}; it must be {wanted} and at most 1")
+                raise UsageError(
+                    f"share of stage {number} is {share:.4g}; it must be {wanted} and at most 1"
+                )
             if at < before or (number > 1 and at == before):
-                what = f"not after stage {number - 1} at" if number > 1 else "before the release starts at"
-                raise UsageError(f"stage {number} is at {at.isoformat()}, {what} {before.isoformat()}")
+                what = (
+                    f"not after stage {number - 1} at"
+                    if number > 1
+                    else "before the release starts at"
+                )
+                raise UsageError(
+                    f"stage {number} is at {at.isoformat()}, {what} {before.isoformat()}"
+                )
             before, least = at, share
         if before > self.finished:
-            raise UsageError(f"the last stage is at {before.isoformat()}, after the release ends at {self.finished.isoformat()}")
+            raise UsageError(
+                f"the last stage is at {before.isoformat()}, after the release ends at "
+                f"{self.finished.isoformat()}"
+            )
 
     @property
     def finished(self) -> datetime:
@@ -185,14 +211,17 @@ class Release:
 class Kpi:
     """A named number that matters.
 
-    `query` is what its source is asked for, per step of the panel; with `denominator` the KPI is the ratio of the two, and
-    both are counts. `tolerance` is relative to the expected value, `floor` in the KPI's unit: a change must exceed both to
-    matter. `usage` weighs the KPI: a number, or a query whose total over the baseline window is the weight. `by` names the
-    labels that split it into segments, `total` is the query of all segments together (that of a ratio follows from its segments).
-    `min_volume` is the least total of the denominator over the observation window (of the KPI itself without a denominator).
-    A rate is declared by `per` and becomes a count per step. With `control_for` the KPI is a control, a series that the release
-    cannot have touched: it is not judged, but what it shares with the KPIs named there is not the release's. Raises UsageError for
-    a tolerance, floor or volume that is negative or not a number, and for a control with a key that says how it should be judged.
+    `query` is what its source is asked for, per step of the panel; with `denominator` the KPI is
+    the ratio of the two, and both are counts. `tolerance` is relative to the expected value,
+    `floor` in the KPI's unit: a change must exceed both to matter. `usage` weighs the KPI: a
+    number, or a query whose total over the baseline window is the weight. `by` names the labels
+    that split it into segments, `total` is the query of all segments together (that of a ratio
+    follows from its segments). `min_volume` is the least total of the denominator over the
+    observation window (of the KPI itself without a denominator). A rate is declared by `per` and
+    becomes a count per step. With `control_for` the KPI is a control, a series that the release
+    cannot have touched: it is not judged, but what it shares with the KPIs named there is not the
+    release's. Raises UsageError for a tolerance, floor or volume that is negative or not a number,
+    and for a control with a key that says how it should be judged.
     """
 
     name: str
@@ -217,13 +246,21 @@ class Kpi:
 
     def __post_init__(self) -> None:
         if self.kind is KpiKind.RATIO and self.denominator is None:
-            raise UsageError(f"kind of {self.name!r} is ratio, but it has no denominator; name one, or use share")
+            raise UsageError(
+                f"kind of {self.name!r} is ratio, but it has no denominator; name one, or use share"
+            )
         for name in ("tolerance", "floor", "min_volume"):
             if not 0 <= getattr(self, name) < math.inf:
-                raise UsageError(f"{name} of {self.name!r} is {getattr(self, name)}; it must be a number of at least 0")
+                raise UsageError(
+                    f"{name} of {self.name!r} is {getattr(self, name)}; it must be a number of "
+                    "at least 0"
+                )
         for name in NOT_FOR_CONTROLS if self.control_for else ():
             if getattr(self, name) != type(self).__dataclass_fields__[name].default:
-                raise UsageError(f"{name} of {self.name!r} means nothing: a control is not judged; leave out {name}, or control_for")
+                raise UsageError(
+                    f"{name} of {self.name!r} means nothing: a control is not judged; leave out "
+                    f"{name}, or control_for"
+                )
 
     @property
     def limits(self) -> tuple[float, float]:
@@ -237,7 +274,8 @@ NOT_FOR_CONTROLS = ("direction", "tolerance", "floor", "critical", "no_data", "d
 
 
 def control_problem(control: str, name: str, known: Container[str], judged: Container[str]) -> str:
-    """What is wrong with `control` being a control for `name`; empty if nothing. `judged` are those `known` that are no controls."""
+    """What is wrong with `control` being a control for `name`; empty if nothing. `judged` are those
+    `known` that are no controls."""
     if name == control:
         return "is the control itself; name its KPIs"
     if name not in known:
@@ -247,7 +285,8 @@ def control_problem(control: str, name: str, known: Container[str], judged: Cont
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """How much is looked at: `history` before a release, `watch` after it and its `warmup`, in steps of `step`.
+    """How much is looked at: `history` before a release, `watch` after it and its `warmup`, in
+    steps of `step`.
 
     Steps younger than `lag` have not settled in the source and are left out.
     """
@@ -261,16 +300,22 @@ class Windows:
     def __post_init__(self) -> None:
         for name in ("history", "watch", "step"):
             if getattr(self, name) <= timedelta(0):
-                raise UsageError(f"windows.{name} is {getattr(self, name)}; it must be longer than zero")
+                raise UsageError(
+                    f"windows.{name} is {getattr(self, name)}; it must be longer than zero"
+                )
         for name in ("warmup", "lag"):
             if getattr(self, name) < timedelta(0):
-                raise UsageError(f"windows.{name} is {getattr(self, name)}; it must not be negative")
+                raise UsageError(
+                    f"windows.{name} is {getattr(self, name)}; it must not be negative"
+                )
         if self.step % timedelta(seconds=1):
             raise UsageError(f"windows.step is {self.step}; use whole seconds")
         if self.watch < self.step:
             raise UsageError(f"windows.watch is {self.watch}, shorter than one step of {self.step}")
         if self.history < self.step:
-            raise UsageError(f"windows.history is {self.history}, shorter than one step of {self.step}")
+            raise UsageError(
+                f"windows.history is {self.history}, shorter than one step of {self.step}"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,9 +328,10 @@ class SpecialDay:
 
 @dataclass(frozen=True, slots=True)
 class Holidays:
-    """The holidays of a country: `subdivision` adds those of one, `observed` the days on which such are kept that fall on a weekend.
+    """The holidays of a country: `subdivision` adds those of one, `observed` the days on which such
+    are kept that fall on a weekend.
 
-    The words are those of the `holidays` library; `anomaly.special_days` says when they are.
+    The words are those of the `holidays` library; `anomaly.timing.special_days` says when they are.
     """
 
     country: str
@@ -306,7 +352,8 @@ class LeftOut:
 class Calendar:
     """The users' clock: `timezone` is an IANA name; raises UsageError for an unknown one.
 
-    Steps on `special_days` and `holidays` (in that time zone) and in spans to `leave_out` neither teach the baseline nor are judged.
+    Steps on `special_days` and `holidays` (in that time zone) and in spans to `leave_out` neither
+    teach the baseline nor are judged.
     """
 
     timezone: str = "UTC"
@@ -318,12 +365,15 @@ class Calendar:
         try:
             ZoneInfo(self.timezone)
         except (KeyError, ValueError, OSError):  # not found, not a name, not a zone file
-            raise UsageError(f"timezone is {self.timezone!r}; use an IANA name like Europe/Berlin") from None
+            raise UsageError(
+                f"timezone is {self.timezone!r}; use an IANA name like Europe/Berlin"
+            ) from None
 
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """When nobody is told: between `start` and `end`, on `special_days`, of the KPIs or the ids named; all that is given must hold.
+    """When nobody is told: between `start` and `end`, on `special_days`, of the KPIs or the ids
+    named; all that is given must hold.
 
     Ids are those of releases and findings, or their beginnings.
     """
@@ -348,7 +398,8 @@ class Silence:
 
 @dataclass(frozen=True, slots=True)
 class Telling:
-    """How people are told news: again after `repeat` while it lasts (None: never), and not during `silences`."""
+    """How people are told news: again after `repeat` while it lasts (None: never), and not during
+    `silences`."""
 
     repeat: timedelta | None = None
     silences: tuple[Silence, ...] = ()
@@ -356,7 +407,8 @@ class Telling:
 
 @dataclass(frozen=True, slots=True)
 class Flagged:
-    """The post-release steps outside the pointwise band: how many, the first, and the worst with its standardised deviation."""
+    """The post-release steps outside the pointwise band: how many, the first, and the worst with
+    its standardised deviation."""
 
     count: int
     first: datetime
@@ -366,7 +418,8 @@ class Flagged:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """The `share` of the last `steps` of the history that were inside the pointwise band, judged from before; 99 % are promised."""
+    """The `share` of the last `steps` of the history that were inside the pointwise band, judged
+    from before; 99 % are promised."""
 
     share: float
     steps: int
@@ -382,7 +435,8 @@ class Growth(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Plateau:
-    """A part of the watch during which the same share of users has the release, with the effect there, as far as it is known."""
+    """A part of the watch during which the same share of users has the release, with the effect
+    there, as far as it is known."""
 
     share: float
     window: Window
@@ -394,7 +448,8 @@ class Plateau:
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """The effect on each plateau of a staged release, and whether it grows from one to the next as that of a release would."""
+    """The effect on each plateau of a staged release, and whether it grows from one to the next as
+    that of a release would."""
 
     growth: Growth
     plateaus: tuple[Plateau, ...]
@@ -402,17 +457,21 @@ class Exposure:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What is said of one KPI and segment. Effects are observed against expected over the observation window.
+    """What is said of one KPI and segment. Effects are observed against expected over the
+    observation window.
 
-    `effect` is relative (observed / expected − 1; None where expected is 0, or within the noise around 0), `effect_absolute` in
-    the KPI's unit; the intervals are 95 %. `p_value` is for the bad direction; `level` is the share of `false_alarms` that it had
-    to undercut, `p_release` the share of harmless releases in which any of the KPIs would be as surprising as this one.
-    `onset` is the likeliest step at which the change began, `onset_interval` from the first to the last that can be,
-    with 95 %. `detectable_effect` (absolute: in the KPI's unit) would have been found in four of five releases. `total` marks
-    the finding about all segments of a KPI together; the `contribution` of each of them and the total's `mix_effect` add up to
-    the total's `effect_absolute`. `exposure` says of a level that moved after a staged release whether it did so with the share of
-    users, `coverage` how many past steps the band of the points would have held. `link` shows `query` in its source, empty if nothing
-    does. `evidence` holds the numbers behind the verdict, in the order of the argument.
+    `effect` is relative (observed / expected − 1; None where expected is 0, or within the noise
+    around 0), `effect_absolute` in the KPI's unit; the intervals are 95 %. `p_value` is for the bad
+    direction; `level` is the share of `false_alarms` that it had to undercut, `p_release` the share
+    of harmless releases in which any of the KPIs would be as surprising as this one. `onset` is the
+    likeliest step at which the change began, `onset_interval` from the first to the last that can
+    be, with 95 %. `detectable_effect` (absolute: in the KPI's unit) would have been found in four
+    of five releases. `total` marks the finding about all segments of a KPI together; the
+    `contribution` of each of them and the total's `mix_effect` add up to the total's
+    `effect_absolute`. `exposure` says of a level that moved after a staged release whether it did
+    so with the share of users, `coverage` how many past steps the band of the points would have
+    held. `link` shows `query` in its source, empty if nothing does. `evidence` holds the numbers
+    behind the verdict, in the order of the argument.
     """
 
     kpi: str
@@ -459,7 +518,8 @@ class Finding:
 
     @property
     def counts(self) -> bool:
-        """Whether the finding has a say in the verdict about the release: dry runs and controls have none."""
+        """Whether the finding has a say in the verdict about the release: dry runs and controls
+        have none."""
         return not self.dry_run and not self.control_for
 
     @property
@@ -470,105 +530,11 @@ class Finding:
 
     @property
     def is_open(self) -> bool:
-        """Whether the finding leaves the release without an answer about its KPI, where one was wanted."""
-        return self.verdict in UNJUDGED and not self.fails and self.counts and self.no_data is not NoData.IGNORE
-
-
-class Findings(tuple[Finding, ...]):
-    """Findings, which a notebook shows as a table and `to_frame` makes a frame of; otherwise a tuple like any other."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        counts = [(sum(finding.verdict is verdict for finding in self), verdict.replace("_", " ")) for verdict in Verdict]
-        said = ", ".join(f"{count} {word}" for count, word in counts if count) or "none"
-        return f"<{len(self)} finding{'' if len(self) == 1 else 's'}: {said}>"
-
-    def to_frame(self) -> pd.DataFrame:
-        """The findings as a frame, a row each, that sorts by any column."""
-        from anomaly.report import findings_frame  # noqa: PLC0415  the model knows the form only when it is asked for
-
-        return findings_frame(self)
-
-    def _repr_html_(self) -> str:
-        from anomaly.notebook import findings_html  # noqa: PLC0415
-
-        return findings_html(self)
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """The answer for a release, with everything that led to it.
-
-    `points` is a long frame of the post-release steps: kpi, segment, time, observed, expected, lower, upper (pointwise
-    99 % band), z, flagged; `around` one of the steps beside them that were not judged, shortly before the release and during it: kpi,
-    segment, time, observed. `findings` become `Findings`, whatever tuple is given. `final` says that the watch is over. `made` says
-    how: version, checklist digest, settings. `verifiable` is the smallest share of false alarms that the history can verify by
-    itself: one in as many watches as fit into it and one more; a smaller one rests on the law of quiet series in general. `left_out`
-    are the spans that neither taught nor were judged, `confounders` other releases that may be behind a change.
-    """
-
-    release: Release
-    verdict: ReleaseVerdict
-    final: bool
-    findings: tuple[Finding, ...]
-    points: pd.DataFrame
-    baseline: Window
-    observation: Window
-    step: timedelta
-    false_alarms: float
-    verifiable: float | None = None
-    made: Mapping[str, str] = field(default_factory=dict)
-    left_out: tuple[LeftOut, ...] = ()
-    confounders: tuple[Release, ...] = ()
-    around: pd.DataFrame | None = None
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "findings", Findings(self.findings))
-
-    def __repr__(self) -> str:
-        from anomaly.report import headline  # noqa: PLC0415
-
-        return f"<report: {headline(self)}>"
-
-    def __getitem__(self, name: str | tuple[str, Segment]) -> Finding:
-        """The finding about a KPI, `report["revenue"]`, or a segment of it, `report["revenue", {"country": "DE"}]`.
-
-        Of a KPI with segments the name alone means its total. Raises KeyError that says which there are.
-        """
-        from anomaly.notebook import finding_of  # noqa: PLC0415
-
-        kpi, segment = (name, None) if isinstance(name, str) else name
-        return finding_of(self, kpi, segment)
-
-    def plot(self, kpi: str | None = None, segment: Segment | None = None, *, timezone: str = "UTC") -> Figure:
-        """The picture of a KPI, or of a segment, named as in `report[…]`; without a name of the series that matter most.
-
-        Raises KeyError, and UsageError without matplotlib.
-        """
-        from anomaly.notebook import finding_of, plot  # noqa: PLC0415
-
-        return plot(self, None if kpi is None else finding_of(self, kpi, segment), timezone)
-
-    def _repr_html_(self) -> str:
-        from anomaly.notebook import report_html  # noqa: PLC0415
-
-        return report_html(self)
-
-    @property
-    def p_value(self) -> float | None:
-        """The share of harmless releases that look as bad as this one: the least `p_release` of the findings that count."""
-        known = [finding.p_release for finding in self.findings if finding.counts and finding.p_release is not None]
-        return min(known, default=None)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The report as plain, strictly JSON-able data (`docs/json.md`); the points are not in it."""
-        from anomaly.report import to_dict  # noqa: PLC0415  the model knows the form only when it is asked for
-
-        return to_dict(self)
-
-    def to_frame(self) -> pd.DataFrame:
-        """The findings as a frame, a row each, in the order of the report."""
-        from anomaly.report import findings_frame  # noqa: PLC0415
-
-        return findings_frame(self.findings)
+        """Whether the finding leaves the release without an answer about its KPI, where one was
+        wanted."""
+        return (
+            self.verdict in UNJUDGED
+            and not self.fails
+            and self.counts
+            and self.no_data is not NoData.IGNORE
+        )

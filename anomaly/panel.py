@@ -1,8 +1,9 @@
 """The one shape of data: a wide, regular frame of float64 series.
 
-Rows: a UTC DatetimeIndex with one step; a row's stamp is the start of its step `[t, t + step)`. Columns: a MultiIndex
-(kpi, segment, role); role is `value`, or `numerator` and `denominator` of a ratio; a segment is the text of its labels,
-`country=DE,plan=pro`, empty for a KPI without segments. NaN means missing and nothing else.
+Rows: a UTC DatetimeIndex with one step; a row's stamp is the start of its step `[t, t + step)`.
+Columns: a MultiIndex (kpi, segment, role); role is `value`, or `numerator` and `denominator` of a
+ratio; a segment is the text of its labels, `country=DE,plan=pro`, empty for a KPI without segments.
+NaN means missing and nothing else.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ PART = re.compile(r"((?:[^\\,=]|\\.)*)=((?:[^\\,=]|\\.)*)(?:,|$)", re.DOTALL)
 
 
 def segment_text(labels: Segment) -> str:
-    """The labels as one text, sorted by name; `\\`, `,` and `=` inside names and values are escaped by `\\`."""
+    """The labels as one text, sorted by name; `\\`, `,` and `=` inside names and values are escaped
+    by `\\`."""
 
     def escaped(part: str) -> str:
         return SPECIAL.sub(r"\\\1", part)
@@ -57,8 +59,11 @@ def grid(window: Window, step: timedelta) -> pd.DatetimeIndex:
     return pd.DatetimeIndex(pd.date_range(first, periods=count, freq=step, unit="ns"), name="time")
 
 
-def assemble(columns: Mapping[tuple[str, str, str], np.ndarray], index: pd.DatetimeIndex) -> pd.DataFrame:
-    """A panel of the given columns (kpi, segment, role), each as long as `index`; infinities become NaN."""
+def assemble(
+    columns: Mapping[tuple[str, str, str], np.ndarray], index: pd.DatetimeIndex
+) -> pd.DataFrame:
+    """A panel of the given columns (kpi, segment, role), each as long as `index`; infinities become
+    NaN."""
     levels = [sorted({key[level] for key in columns}) for level in range(len(LEVELS))]
     codes = [[words.index(key[level]) for key in columns] for level, words in enumerate(levels)]
     keys = pd.MultiIndex(levels, codes, names=LEVELS)
@@ -72,14 +77,26 @@ def keys_of(panel: pd.DataFrame) -> list[tuple[str, str, str]]:
     columns = panel.columns
     assert isinstance(columns, pd.MultiIndex)  # noqa: S101  that is the shape of a panel
     kpis, segments, roles = ([str(word) for word in level.tolist()] for level in columns.levels)
-    return [(kpis[kpi], segments[segment], roles[role]) for kpi, segment, role in zip(*columns.codes, strict=True)]
+    return [
+        (kpis[kpi], segments[segment], roles[role])
+        for kpi, segment, role in zip(*columns.codes, strict=True)
+    ]
 
 
-def long_form(keys: Sequence[tuple[str, str]], index: pd.DatetimeIndex, matrices: Mapping[str, np.ndarray]) -> pd.DataFrame:
-    """Matrices `(series, time)` as columns of one frame, series after series, beside `kpi`, `segment` and `time`."""
+def long_form(
+    keys: Sequence[tuple[str, str]], index: pd.DatetimeIndex, matrices: Mapping[str, np.ndarray]
+) -> pd.DataFrame:
+    """Matrices `(series, time)` as columns of one frame, series after series, beside `kpi`,
+    `segment` and `time`."""
     steps = len(index)
-    kpis, segments = (np.repeat(np.array([key[level] for key in keys], dtype=object), steps) for level in range(2))
-    columns = {"kpi": kpis, "segment": segments, "time": index[np.tile(np.arange(steps), len(keys))]}
+    kpis, segments = (
+        np.repeat(np.array([key[level] for key in keys], dtype=object), steps) for level in range(2)
+    )
+    columns = {
+        "kpi": kpis,
+        "segment": segments,
+        "time": index[np.tile(np.arange(steps), len(keys))],
+    }
     return pd.DataFrame(columns | {name: each.ravel() for name, each in matrices.items()})
 
 
@@ -93,15 +110,18 @@ def step_of(panel: pd.DataFrame) -> timedelta:
     stamps = pd.DatetimeIndex(panel.index).as_unit("ns").asi8
     gaps = np.diff(stamps)
     if len(gaps) == 0 or (gaps != gaps[0]).any() or gaps[0] <= 0:
-        raise UsageError("a panel needs at least two rows with one regular, increasing step between them")
+        raise UsageError(
+            "a panel needs at least two rows with one regular, increasing step between them"
+        )
     return timedelta(microseconds=int(gaps[0]) // 1000)
 
 
 def prepare(panel: pd.DataFrame, kpis: Sequence[Kpi], step: timedelta) -> pd.DataFrame:
-    """The panel as the mathematics wants it: rates declared by `per` as counts per step, `empty: zero` filled.
+    """The panel as the mathematics wants it: rates declared by `per` as counts per step, `empty:
+    zero` filled.
 
-    What is too near to zero to be computed with at full precision is zero.
-    Filling starts at the first sample of any series, so that a short history is not prolonged by invented zeros.
+    What is too near to zero to be computed with at full precision is zero. Filling starts at the
+    first sample of any series, so that a short history is not prolonged by invented zeros.
     """
     out = panel.copy()
     for kpi in kpis:
@@ -130,9 +150,9 @@ def prepare(panel: pd.DataFrame, kpis: Sequence[Kpi], step: timedelta) -> pd.Dat
 class Block:
     """The series of a panel as matrices `(series, time)`, C-contiguous, NaN for missing.
 
-    `value` is what is judged (numerator / denominator for a ratio), `amount` its numerator and `volume` its denominator;
-    without one `amount` is the value and `volume` is 1 where the value is present. `present` says where a sample exists,
-    even if its denominator is 0.
+    `value` is what is judged (numerator / denominator for a ratio), `amount` its numerator and
+    `volume` its denominator; without one `amount` is the value and `volume` is 1 where the value is
+    present. `present` says where a sample exists, even if its denominator is 0.
     """
 
     keys: tuple[tuple[str, str], ...]
@@ -144,7 +164,9 @@ class Block:
 
     def rows(self, start: int, stop: int) -> Block:
         """The block between two rows."""
-        parts = (part[:, start:stop] for part in (self.value, self.amount, self.volume, self.present))
+        parts = (
+            part[:, start:stop] for part in (self.value, self.amount, self.volume, self.present)
+        )
         return Block(self.keys, self.ratio, *parts)
 
 
@@ -172,24 +194,39 @@ def block(panel: pd.DataFrame) -> Block:
 
 
 def with_totals(panel: pd.DataFrame, kpis: Sequence[Kpi]) -> pd.DataFrame:
-    """The panel, and for each ratio of several segments their total under the empty segment: the sums of their counts.
+    """The panel, and for each ratio of several segments their total under the empty segment: the
+    sums of their counts.
 
-    A segment belongs to the total from its first to its last sample. A step at which segments are missing that usually hold more
-    than NEGLIGIBLE of the volume has no total: who is left is not everyone.
+    A segment belongs to the total from its first to its last sample. A step at which segments are
+    missing that usually hold more than NEGLIGIBLE of the volume has no total: who is left is not
+    everyone.
     """
     totals = {}
     for kpi in kpis:
         if not kpi.by:
             continue
         parts = block(panel.loc[:, panel.columns.get_level_values("kpi") == kpi.name])
-        if len(parts.keys) < 2 or not parts.ratio.all():  # noqa: PLR2004  a single segment is its own total
+        # a single segment is its own total
+        if len(parts.keys) < 2 or not parts.ratio.all():  # noqa: PLR2004
             continue
         there = parts.present
         volume = np.where(there, parts.volume, 0.0)
         usual = volume.sum(axis=1, keepdims=True) / np.maximum(there.sum(axis=1, keepdims=True), 1)
-        begun, going = np.maximum.accumulate(there, axis=1), np.maximum.accumulate(there[:, ::-1], axis=1)[:, ::-1]
+        begun, going = (
+            np.maximum.accumulate(there, axis=1),
+            np.maximum.accumulate(there[:, ::-1], axis=1)[:, ::-1],
+        )
         expected = (usual * (begun & going)).sum(axis=0)
-        known = there.any(axis=0) & ((usual * (begun & going & ~there)).sum(axis=0) <= NEGLIGIBLE * expected)
-        for role, counts in ((NUMERATOR, np.where(there, parts.amount, 0.0)), (DENOMINATOR, volume)):
+        known = there.any(axis=0) & (
+            (usual * (begun & going & ~there)).sum(axis=0) <= NEGLIGIBLE * expected
+        )
+        for role, counts in (
+            (NUMERATOR, np.where(there, parts.amount, 0.0)),
+            (DENOMINATOR, volume),
+        ):
             totals[kpi.name, "", role] = np.where(known, counts.sum(axis=0), np.nan)
-    return pd.concat([panel, assemble(totals, pd.DatetimeIndex(panel.index))], axis=1) if totals else panel
+    return (
+        pd.concat([panel, assemble(totals, pd.DatetimeIndex(panel.index))], axis=1)
+        if totals
+        else panel
+    )

@@ -6,49 +6,49 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from importlib.metadata import version
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from anomaly.baseline.occasions import left_out_within, occasions
+from anomaly.baseline.exclusions import left_out_within, occasions
 from anomaly.baseline.relevance import relevant
 from anomaly.baseline.seasonal import SeasonalBaseline
 from anomaly.contracts import Collected
-from anomaly.decision import MIN_HISTORY, Look, decide, unanswered, unjudged, verdict, without_occasions
+from anomaly.decision.decide import (
+    MIN_HISTORY,
+    Look,
+    decide,
+    unanswered,
+    unjudged,
+    verdict,
+    without_occasions,
+)
+from anomaly.decision.mix import makeups, usual_shares
+from anomaly.decision.stages import by_stages, cut_short
 from anomaly.errors import AnomalyError, CollectError, UsageError
-from anomaly.frames import Days, Spans, calendar_of, moment, panel_of
-from anomaly.makeup import makeups, usual_shares
 from anomaly.model import (
     Calendar,
     Correction,
-    Direction,
     Finding,
     Kpi,
-    KpiKind,
-    NoData,
     Release,
-    Report,
-    Stage,
     Window,
     control_problem,
 )
 from anomaly.panel import assemble, block, grid, keys_of, long_form, prepare, times, with_totals
-from anomaly.plan import Plan, ended, plan, plateaus
 from anomaly.redaction import Redactor
-from anomaly.rollout import by_stages, cut_short
+from anomaly.reporting.report import Report
 from anomaly.scoring.controlled import score_beside_controls
 from anomaly.scoring.score import Scored
-from anomaly.special_days import library
-from anomaly.wording import stamp
+from anomaly.timing.spans import Plan, plan
+from anomaly.timing.special_days import library
 
 if TYPE_CHECKING:
-    from anomaly.checklist import Checklist
+    from anomaly.checklist.checklist import Checklist
 
 Progress = Callable[[int, int], None]  # how many of how many queries are answered
-W = TypeVar("W", bound=StrEnum)
 log = logging.getLogger(__name__)
 USAGE, TOTAL = "usage of ", "total of "
 STEPS_BEFORE = 72  # that a report shows of the time before a release
@@ -64,18 +64,32 @@ def collect(
     only: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Collected:
-    """Everything that a look needs, one source after the other; a KPI that can't be read is in `errors`.
+    """Everything that a look needs, one source after the other; a KPI that can't be read is in
+    `errors`.
 
-    A usage or a total given as a query is collected beside its KPI, under the name `usage of <KPI>`, `total of <KPI>`.
+    A usage or a total given as a query is collected beside its KPI, under the name `usage of
+    <KPI>`, `total of <KPI>`.
     """
-    return collect_window(checklist, plan(release, checklist.windows, now=now or datetime.now(UTC), until=until).span, only, progress)
+    return collect_window(
+        checklist,
+        plan(release, checklist.windows, now=now or datetime.now(UTC), until=until).span,
+        only,
+        progress,
+    )
 
 
-def collect_window(checklist: Checklist, window: Window, only: Sequence[str] = (), progress: Progress | None = None) -> Collected:
+def collect_window(
+    checklist: Checklist, window: Window, only: Sequence[str] = (), progress: Progress | None = None
+) -> Collected:
     """Everything that the sources say about the steps of a window; see `collect`."""
     kpis = chosen(checklist.kpis, only)
     step = checklist.windows.step
-    beside = [(prefix, kpi, query) for kpi in kpis for prefix, query in ((USAGE, kpi.usage), (TOTAL, kpi.total)) if isinstance(query, str)]
+    beside = [
+        (prefix, kpi, query)
+        for kpi in kpis
+        for prefix, query in ((USAGE, kpi.usage), (TOTAL, kpi.total))
+        if isinstance(query, str)
+    ]
     wanted = [*kpis, *(Kpi(prefix + kpi.name, kpi.source, query) for prefix, kpi, query in beside)]
     parts, done = [], 0
     for source in dict.fromkeys(kpi.source for kpi in wanted):
@@ -93,12 +107,16 @@ def collect_window(checklist: Checklist, window: Window, only: Sequence[str] = (
     )
 
 
-def _from_source(checklist: Checklist, source: str, kpis: Sequence[Kpi], window: Window) -> Collected:
+def _from_source(
+    checklist: Checklist, source: str, kpis: Sequence[Kpi], window: Window
+) -> Collected:
     """What one source answers; whatever it does wrong is the error of its KPIs alone."""
-    from anomaly import registry  # noqa: PLC0415  collectors are loaded when something is collected
+    from anomaly.checklist import registry
 
     try:
-        collected = registry.collector(checklist.sources[source]).collect(kpis, window, checklist.windows.step)
+        collected = registry.collector(checklist.sources[source]).collect(
+            kpis, window, checklist.windows.step
+        )
     except CollectError as error:
         failure = error
     except UsageError:
@@ -108,8 +126,17 @@ def _from_source(checklist: Checklist, source: str, kpis: Sequence[Kpi], window:
         failure = CollectError(f"the collector of source {source} crashed: {type(error).__name__}")
     else:
         mask = Redactor(checklist.secrets).text
-        return replace(collected, errors={name: CollectError(mask(str(error))) for name, error in collected.errors.items()})
-    return Collected(assemble({}, grid(window, checklist.windows.step)), {}, dict.fromkeys((kpi.name for kpi in kpis), failure))
+        return replace(
+            collected,
+            errors={
+                name: CollectError(mask(str(error))) for name, error in collected.errors.items()
+            },
+        )
+    return Collected(
+        assemble({}, grid(window, checklist.windows.step)),
+        {},
+        dict.fromkeys((kpi.name for kpi in kpis), failure),
+    )
 
 
 def check_release(
@@ -125,27 +152,52 @@ def check_release(
 ) -> Report:
     """Judge a release by a checklist: what `anomaly check` does.
 
-    `now` (default: the clock) decides how far data reach and whether the watch is over; `until` ends it there. `only` names
-    KPIs to judge alone; `collected` is judged instead of asking the sources. Of `others`, releases known besides this one, those
-    that began within its watch are confounders. Raises UsageError for times that make no sense.
+    `now` (default: the clock) decides how far data reach and whether the watch is over; `until`
+    ends it there. `only` names KPIs to judge alone; `collected` is judged instead of asking the
+    sources. Of `others`, releases known besides this one, those that began within its watch are
+    confounders. Raises UsageError for times that make no sense.
     """
     now = now or datetime.now(UTC)
     spans = plan(release, checklist.windows, now=now, until=until)
     if collected is None:
         collected = collect(checklist, release, now=now, until=until, only=only, progress=progress)
     if not release.service:
-        release = replace(release, service=checklist.service, environment=release.environment or checklist.environment)
-    made = {"anomaly": version("release-anomaly"), "checklist": checklist.digest, "now": now.isoformat()}
+        release = replace(
+            release,
+            service=checklist.service,
+            environment=release.environment or checklist.environment,
+        )
+    made = {
+        "anomaly": version("release-anomaly"),
+        "checklist": checklist.digest,
+        "now": now.isoformat(),
+    }
     made |= library(checklist.calendar)
     settings = Settings(checklist.calendar, checklist.false_alarms, checklist.correction)
-    report = judge(collected, chosen(checklist.kpis, only), release, spans, checklist.windows.step, settings, made)
-    watched = Window(release.started_at, max(spans.watch_end, release.finished + timedelta.resolution))
-    return replace(report, confounders=tuple(each for each in others if watched.start <= each.started_at < watched.end))
+    report = judge(
+        collected,
+        chosen(checklist.kpis, only),
+        release,
+        spans,
+        checklist.windows.step,
+        settings,
+        made,
+    )
+    watched = Window(
+        release.started_at, max(spans.watch_end, release.finished + timedelta.resolution)
+    )
+    return replace(
+        report,
+        confounders=tuple(
+            each for each in others if watched.start <= each.started_at < watched.end
+        ),
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a verdict depends on besides the data and the KPIs; raises UsageError for an impossible share of false alarms."""
+    """What a verdict depends on besides the data and the KPIs; raises UsageError for an impossible
+    share of false alarms."""
 
     calendar: Calendar
     false_alarms: float
@@ -153,13 +205,22 @@ class Settings:
 
     def __post_init__(self) -> None:
         if not 0 < self.false_alarms < 1:
-            raise UsageError(f"false_alarms is {self.false_alarms}; use a share between 0 and 1, such as 0.01")
+            raise UsageError(
+                f"false_alarms is {self.false_alarms}; use a share between 0 and 1, such as 0.01"
+            )
 
 
 def judge(
-    collected: Collected, kpis: Sequence[Kpi], release: Release, spans: Plan, step: timedelta, settings: Settings, made: Mapping[str, str]
+    collected: Collected,
+    kpis: Sequence[Kpi],
+    release: Release,
+    spans: Plan,
+    step: timedelta,
+    settings: Settings,
+    made: Mapping[str, str],
 ) -> Report:
-    """The report about what was collected. A KPI that makes the judgement crash is an error of its own, and hides no other."""
+    """The report about what was collected. A KPI that makes the judgement crash is an error of its
+    own, and hides no other."""
 
     def judged(these: Collected) -> Report:
         return _judged(these, kpis, release, spans, step, settings, made)
@@ -173,12 +234,23 @@ def judge(
         if not crashed:
             raise
         log.exception("the judgement crashed; it is made again without %s", ", ".join(crashed))
-        rest = ~collected.panel.columns.get_level_values("kpi").isin([*crashed, *(TOTAL + name for name in crashed)])
-        return judged(replace(collected, panel=collected.panel.loc[:, rest], errors={**collected.errors, **crashed}))
+        rest = ~collected.panel.columns.get_level_values("kpi").isin(
+            [*crashed, *(TOTAL + name for name in crashed)]
+        )
+        return judged(
+            replace(
+                collected,
+                panel=collected.panel.loc[:, rest],
+                errors={**collected.errors, **crashed},
+            )
+        )
 
 
-def _crashed(collected: Collected, kpis: Sequence[Kpi], judged: Callable[[Collected], Report]) -> dict[str, CollectError]:
-    """The KPIs whose data make the judgement crash when there are no others, each with what it is told to be wrong with it."""
+def _crashed(
+    collected: Collected, kpis: Sequence[Kpi], judged: Callable[[Collected], Report]
+) -> dict[str, CollectError]:
+    """The KPIs whose data make the judgement crash when there are no others, each with what it is
+    told to be wrong with it."""
     found = {}
     for kpi in kpis:
         own = collected.panel.columns.get_level_values("kpi").isin([kpi.name, TOTAL + kpi.name])
@@ -190,7 +262,13 @@ def _crashed(collected: Collected, kpis: Sequence[Kpi], judged: Callable[[Collec
 
 
 def _judged(
-    collected: Collected, kpis: Sequence[Kpi], release: Release, spans: Plan, step: timedelta, settings: Settings, made: Mapping[str, str]
+    collected: Collected,
+    kpis: Sequence[Kpi],
+    release: Release,
+    spans: Plan,
+    step: timedelta,
+    settings: Settings,
+    made: Mapping[str, str],
 ) -> Report:
     usage = _usage(kpis, collected.panel, spans.baseline, step)
     panel = _continued(judged_panel(collected.panel, kpis, step), step, spans.horizon)
@@ -216,35 +294,65 @@ def _judged(
             return int((part.index[0] - history.index[-1]) // step - 1)
 
         def scored(part: pd.DataFrame) -> Scored:
-            return score_beside_controls(baseline, history, part, kpis, gap(part), told=settings.false_alarms)
+            return score_beside_controls(
+                baseline, history, part, kpis, gap(part), told=settings.false_alarms
+            )
 
-        def decided(result: Scored, part: pd.DataFrame, look: Look, spend: float) -> tuple[Finding, ...]:
-            made_of = makeups(result, usual_shares(history, part, kpis, settings.calendar, gap(part)))
+        def decided(
+            result: Scored, part: pd.DataFrame, look: Look, spend: float
+        ) -> tuple[Finding, ...]:
+            made_of = makeups(
+                result, usual_shares(history, part, kpis, settings.calendar, gap(part))
+            )
             alarms, correction = settings.false_alarms, settings.correction
-            return decide(result, kpis, usage, look, false_alarms=alarms, correction=correction, spend=spend, makeups=made_of)
+            return decide(
+                result,
+                kpis,
+                usage,
+                look,
+                false_alarms=alarms,
+                correction=correction,
+                spend=spend,
+                makeups=made_of,
+            )
 
-        parts = ((each, panel[inside & ordinary]) for each, inside in zip(spans.reached, within, strict=True))
+        parts = (
+            (each, panel[inside & ordinary])
+            for each, inside in zip(spans.reached, within, strict=True)
+        )
         findings, points = by_stages(observation, parts, spans, look, scored, decided)
-    findings = without_occasions(_complete(findings, panel, kpis, usage, look, collected), left_out, look)
+    findings = without_occasions(
+        _complete(findings, panel, kpis, usage, look, collected), left_out, look
+    )
     findings = cut_short(findings, spans, look)
     return Report(
-        release=release, verdict=verdict(findings, final=spans.final), final=spans.final, findings=findings,
+        release=release,
+        verdict=verdict(findings, final=spans.final),
+        final=spans.final,
+        findings=findings,
         points=pd.DataFrame({name: [] for name in POINTS}) if points is None else points,
-        baseline=spans.baseline, observation=spans.observation, step=step,
-        false_alarms=settings.false_alarms, verifiable=verifiable, made=dict(made),
-        left_out=left_out_within(settings.calendar, spans.span), around=beside(panel, judged, spans, step),
-    )  # fmt: skip
+        baseline=spans.baseline,
+        observation=spans.observation,
+        step=step,
+        false_alarms=settings.false_alarms,
+        verifiable=verifiable,
+        made=dict(made),
+        left_out=left_out_within(settings.calendar, spans.span),
+        around=beside(panel, judged, spans, step),
+    )
 
 
 def beside(panel: pd.DataFrame, judged: np.ndarray, spans: Plan, step: timedelta) -> pd.DataFrame:
-    """The steps that were not `judged` in long form, series after series: the last ones before the release, and those during it."""
+    """The steps that were not `judged` in long form, series after series: the last ones before the
+    release, and those during it."""
     shown = panel[(panel.index >= spans.baseline.end - STEPS_BEFORE * step) & ~judged]
     series = block(shown)
     return long_form(series.keys, pd.DatetimeIndex(shown.index), {"observed": series.value})
 
 
 def judged_panel(panel: pd.DataFrame, kpis: Sequence[Kpi], step: timedelta) -> pd.DataFrame:
-    """What was collected of the KPIs as the mathematics wants it, with the totals of their segments."""
+    """What was collected of the KPIs as the mathematics wants it, with the totals of their
+    segments."""
     panel = _totals_beside_segments(panel, kpis)
     names = {kpi.name for kpi in kpis}
     asked = [name in names for name, _, _ in keys_of(panel)]
@@ -265,7 +373,8 @@ def _between(panel: pd.DataFrame, start: datetime, end: datetime, step: timedelt
 
 
 def _continued(panel: pd.DataFrame, step: timedelta, horizon: datetime) -> pd.DataFrame:
-    """The panel with a row for every step up to the horizon: a source that died is missing data, not an early look."""
+    """The panel with a row for every step up to the horizon: a source that died is missing data,
+    not an early look."""
     if len(panel) == 0:
         return panel
     last = panel.index[-1].to_pydatetime()
@@ -277,14 +386,22 @@ def _continued(panel: pd.DataFrame, step: timedelta, horizon: datetime) -> pd.Da
 
 
 def _complete(
-    findings: Sequence[Finding], panel: pd.DataFrame, kpis: Sequence[Kpi], usage: Mapping[str, float], look: Look, collected: Collected
+    findings: Sequence[Finding],
+    panel: pd.DataFrame,
+    kpis: Sequence[Kpi],
+    usage: Mapping[str, float],
+    look: Look,
+    collected: Collected,
 ) -> tuple[Finding, ...]:
-    """One finding at least per KPI, and per total that was asked for, in their order, each with its query and notes."""
+    """One finding at least per KPI, and per total that was asked for, in their order, each with its
+    query and notes."""
     out = []
     for kpi in kpis:
         mine = [finding for finding in findings if finding.kpi == kpi.name]
         if kpi.total is not None:
-            whole, mine = ([finding for finding in mine if finding.total is of_all] for of_all in (True, False))
+            whole, mine = (
+                [finding for finding in mine if finding.total is of_all] for of_all in (True, False)
+            )
             told = _told(TOTAL + kpi.name, whole, panel, kpi, usage, look, collected)
             out += [replace(finding, total=True) for finding in told]
         out += _told(kpi.name, mine, panel, kpi, usage, look, collected)
@@ -305,19 +422,33 @@ def _told(
         findings = [unanswered(kpi, usage[kpi.name], look, collected.errors[asked])]
     elif not findings:
         of_all = asked != kpi.name
-        columns = [name == kpi.name and (kpi.total is None or (segment == "") is of_all) for name, segment, _ in keys_of(panel)]
-        findings = [unjudged(kpi, usage[kpi.name], look, int(panel.loc[:, columns].notna().any(axis=1).sum()))]
+        columns = [
+            name == kpi.name and (kpi.total is None or (segment == "") is of_all)
+            for name, segment, _ in keys_of(panel)
+        ]
+        findings = [
+            unjudged(
+                kpi, usage[kpi.name], look, int(panel.loc[:, columns].notna().any(axis=1).sum())
+            )
+        ]
     about = collected.provenance.get(asked)
     if about is None:
         return findings
     return [
-        replace(each, query=about.query, denominator=about.denominator, link=about.link, notes=(*about.notes, *each.notes))
+        replace(
+            each,
+            query=about.query,
+            denominator=about.denominator,
+            link=about.link,
+            notes=(*about.notes, *each.notes),
+        )
         for each in findings
     ]
 
 
 def chosen(kpis: Sequence[Kpi], only: Sequence[str]) -> tuple[Kpi, ...]:
-    """The KPIs named by `only` and their controls, or all; raises UsageError for a name that none has, and for impossible controls."""
+    """The KPIs named by `only` and their controls, or all; raises UsageError for a name that none
+    has, and for impossible controls."""
     known = {kpi.name for kpi in kpis}
     for name in only:
         if name not in known:
@@ -327,114 +458,24 @@ def chosen(kpis: Sequence[Kpi], only: Sequence[str]) -> tuple[Kpi, ...]:
         for name in kpi.control_for:
             if problem := control_problem(kpi.name, name, known, judged):
                 raise UsageError(f"control_for of {kpi.name!r} names {name!r}, which {problem}")
-    return tuple(kpi for kpi in kpis if not only or kpi.name in only or not set(only).isdisjoint(kpi.control_for))
+    return tuple(
+        kpi
+        for kpi in kpis
+        if not only or kpi.name in only or not set(only).isdisjoint(kpi.control_for)
+    )
 
 
-def _usage(kpis: Sequence[Kpi], panel: pd.DataFrame, baseline: Window, step: timedelta) -> dict[str, float]:
+def _usage(
+    kpis: Sequence[Kpi], panel: pd.DataFrame, baseline: Window, step: timedelta
+) -> dict[str, float]:
     """Weights; a query's is its total over the baseline window, 0 where it has no answer."""
     if not any(isinstance(kpi.usage, str) for kpi in kpis):
         return {kpi.name: float(kpi.usage) for kpi in kpis}
     history = panel[_between(panel, baseline.start, baseline.end, step)]
     names = history.columns.get_level_values("kpi")
     return {
-        kpi.name: float(np.nansum(history.loc[:, names == USAGE + kpi.name].to_numpy())) if isinstance(kpi.usage, str) else kpi.usage
+        kpi.name: float(np.nansum(history.loc[:, names == USAGE + kpi.name].to_numpy()))
+        if isinstance(kpi.usage, str)
+        else kpi.usage
         for kpi in kpis
     }
-
-
-def check(
-    series: pd.Series | pd.DataFrame,
-    *,
-    released_at: datetime,
-    finished_at: datetime | None = None,
-    watch: timedelta | None = None,
-    warmup: timedelta = timedelta(0),
-    direction: Direction | str = Direction.EITHER,
-    kind: KpiKind | str | None = None,
-    tolerance: float = 0.0,
-    floor: float = 0.0,
-    no_data: NoData | str = NoData.INCONCLUSIVE,
-    false_alarms: float = 0.01,
-    until: datetime | None = None,
-    denominators: pd.Series | pd.DataFrame | None = None,
-    timezone: str = "UTC",
-    special_days: Days = (),
-    leave_out: Spans = (),
-    correction: Correction | str = Correction.HOLM,
-    controls: Sequence[str] = (),
-    stages: Sequence[Stage] = (),
-    next_release: datetime | Release | None = None,
-) -> Report:
-    """Judge a release by series at hand: a Series, or a DataFrame with a column per KPI, on one regular, time-zone-aware index.
-
-    The rows before `released_at` are the history; those from `finished_at` (default: at once) plus `warmup` on are watched,
-    for `watch` (default: to the last row). A watch that is not over by the last row is an early look. `until` ends the watch
-    there. Steps on `special_days` (dates in `timezone`, or a mapping of these to names) and in spans to `leave_out`, (start, end) or
-    (start, end, reason), neither teach nor are judged.
-    `denominators` (same columns) makes the KPIs ratios; both are then counts. `kind` is their nature, `direction` the bad one; a change
-    matters beyond `tolerance` (relative) and `floor` (in the KPI's unit). `controls` names columns that the release cannot have
-    touched: they are not judged, but what they share with the others is not the release's. `stages` of a staged release are (time,
-    share of users); each is watched from the end of its warm-up on. `next_release` ends the watch when it begins.
-
-    Raises UsageError for an index that is naive, irregular or has duplicates, for values that are not numbers, unknown words
-    and times that make no sense.
-
-    >>> import numpy as np, pandas as pd
-    >>> index = pd.date_range("2025-03-01", periods=1000, freq="5min", tz="UTC")
-    >>> noise = np.random.default_rng(1).normal(200, 5, 1000)
-    >>> latency = pd.Series(noise, index, name="latency")
-    >>> latency.iloc[928:] += 40
-    >>> report = check(latency, released_at=index[928], direction="up")
-    >>> print(report.verdict, report.findings[0].verdict, report.findings[0].onset == index[928])
-    fail regressed True
-    """
-    released = moment(released_at, "released_at")
-    release = Release(
-        released,
-        None if finished_at is None else moment(finished_at, "finished_at"),
-        stages=tuple((moment(at, "stage"), share) for at, share in stages),
-        followed_by=next_release if isinstance(next_release, Release | None) else Release(moment(next_release, "next_release")),
-    )
-    settings = Settings(calendar_of(timezone, special_days, leave_out), false_alarms, word(Correction, correction, "correction"))
-    panel, step = panel_of(series, denominators)
-    names = [*panel.columns.get_level_values("kpi").unique()]
-    for name in controls:
-        if name not in names:
-            raise UsageError(f"controls names {name!r}, which is no column; use some of {', '.join(names)}")
-    judged = tuple(name for name in names if name not in controls)
-    if not judged:
-        raise UsageError("controls names every column; at least one must be a KPI to be judged")
-    below = {name: None if denominators is None else name for name in names}
-    kpis = [
-        Kpi(
-            name, query=name, denominator=below[name], direction=word(Direction, direction, "direction"),
-            tolerance=tolerance, floor=floor, no_data=word(NoData, no_data, "no_data"),
-            kind=None if kind is None else word(KpiKind, kind, "kind"),
-        )
-        for name in judged
-    ]  # fmt: skip
-    kpis += [Kpi(name, query=name, denominator=below[name], control_for=judged) for name in names if name in controls]
-    first, end = panel.index[0].to_pydatetime(), panel.index[-1].to_pydatetime() + step
-    if warmup < timedelta(0):
-        raise UsageError(f"warmup is {warmup}; it must not be negative")
-    over = moment(until, "until") if until is not None else end if watch is None else release.finished + warmup + watch
-    if release.started_at >= end:
-        raise UsageError(
-            f"released_at {stamp(release.started_at)} is not before the end of the series, {stamp(end)}: there is nothing to judge"
-        )
-    parts = plateaus(release, warmup, over)
-    if not parts:
-        begins = release.exposed_at + warmup
-        raise UsageError(f"nothing is left to watch: it would begin at {stamp(begins)} and end at {stamp(over)}")
-    baseline = Window(min(first, release.started_at - step), release.started_at)
-    over = ended(release, over)
-    spans = Plan(baseline, parts, over, over if until is not None else min(end, over), until is not None or end >= over)
-    return judge(Collected(panel), kpis, release, spans, step, settings, {"anomaly": version("release-anomaly")})
-
-
-def word(words: type[W], text: str, what: str) -> W:
-    """The member of `words` that `text` names; raises UsageError that lists them."""
-    try:
-        return words(text)
-    except ValueError:
-        raise UsageError(f"{what} is {text!r}; use one of {', '.join(words)}") from None

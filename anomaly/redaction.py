@@ -22,7 +22,8 @@ LOG_RECORD = frozenset(vars(logging.makeLogRecord({})))
 
 
 class Secret(str):
-    """A text that shows itself only where it is used: its repr, and so that of all that holds it, is `***`."""
+    """A text that shows itself only where it is used: its repr, and so that of all that holds it,
+    is `***`."""
 
     __slots__ = ()
 
@@ -42,8 +43,12 @@ class Redactor:
         self._base64 = frozenset(form for secret in known for form in _base64_forms(secret))
 
     def text(self, text: str) -> str:
-        """`text` with every secret masked; base64 that contains a secret is masked up to its ends."""
-        spans = [*_found(text, self._plain), *(_widened(text, span) for span in _found(text, self._base64))]
+        """`text` with every secret masked; base64 that contains a secret is masked up to its
+        ends."""
+        spans = [
+            *_found(text, self._plain),
+            *(_widened(text, span) for span in _found(text, self._base64)),
+        ]
         parts, done = [], 0
         for start, end in sorted(spans):
             if start >= done:
@@ -52,13 +57,16 @@ class Redactor:
         return "".join([*parts, text[done:]])
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Masks secrets in the record's message, traceback, stack and text fields; always keeps the record."""
+        """Masks secrets in the record's message, traceback, stack and text fields; always keeps the
+        record."""
         record.msg, record.args = self.text(_message(record)), ()
         if record.exc_info and not record.exc_text:
             record.exc_text = "".join(traceback.format_exception(*record.exc_info)).rstrip("\n")
         record.exc_info = None
         for name, value in vars(record).items():
-            if isinstance(value, str) and (name not in LOG_RECORD or name in ("exc_text", "stack_info")):
+            if isinstance(value, str) and (
+                name not in LOG_RECORD or name in ("exc_text", "stack_info")
+            ):
                 setattr(record, name, self.text(value))
         return True
 
@@ -77,7 +85,8 @@ def looks_like_token(value: str) -> bool:
 
 
 def url_secrets(url: str) -> frozenset[str]:
-    """The secret parts of a URL: user, password, query values, fragment, and what in the path looks like a token.
+    """The secret parts of a URL: user, password, query values, fragment, and what in the path looks
+    like a token.
 
     User and password come together too, for basic authentication encodes them so.
     """
@@ -88,20 +97,36 @@ def url_secrets(url: str) -> frozenset[str]:
     userinfo = parts.netloc.rpartition("@")[0]
     query = [pair.partition("=")[2] or pair for pair in re.split("[&;]", parts.query)]
     path = [segment for segment in parts.path.split("/") if looks_like_token(segment)]
-    found = [userinfo, *userinfo.split(":", 1), *query, parts.fragment, *path, parts.path if path else ""]
-    return frozenset(form for part in found for form in (part, unquote(part)) if len(form) >= SHORTEST)
+    found = [
+        userinfo,
+        *userinfo.split(":", 1),
+        *query,
+        parts.fragment,
+        *path,
+        parts.path if path else "",
+    ]
+    return frozenset(
+        form for part in found for form in (part, unquote(part)) if len(form) >= SHORTEST
+    )
 
 
 def _forms(secret: str) -> Iterator[str]:
-    """The secret raw, URL-encoded (both hex cases, `/` and space both ways), and escaped as JSON, repr and HTML."""
+    """The secret raw, URL-encoded (both hex cases, `/` and space both ways), and escaped as JSON,
+    repr and HTML."""
     encoded = [quote(secret, safe=""), quote(secret), quote_plus(secret)]
     yield from (secret, *encoded)
     yield from (re.sub("%..", lambda match: match[0].lower(), form) for form in encoded)
-    yield from (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1], html.escape(secret))
+    yield from (
+        json.dumps(secret)[1:-1],
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+        repr(secret)[1:-1],
+        html.escape(secret),
+    )
 
 
 def _base64_forms(secret: str) -> Iterator[str]:
-    """What any base64 text that contains the secret must contain: one piece for each of the three alignments."""
+    """What any base64 text that contains the secret must contain: one piece for each of the three
+    alignments."""
     raw = secret.encode("utf-8", "surrogateescape")
     for before in range(3):
         bits = (before * 8, (before + len(raw)) * 8)

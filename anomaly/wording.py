@@ -1,26 +1,37 @@
-"""How numbers, times and foreign text are written, in the same words everywhere. No numerics, no colours."""
+"""How numbers, times and foreign text are written, in the same words everywhere. No numerics, no
+colours."""
 
 from __future__ import annotations
 
 import math
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from difflib import get_close_matches
+from typing import Any
 
 from anomaly.model import Coverage, Exposure, Growth, Interval, Plateau, Release
 
+LONGEST_WORD = 100  # characters that are compared
+NEAR = 0.7  # share of characters in common; at 0.6 `on` is near `down`
+SHORTEST_BEGINNING = 3  # characters that suggest a longer word
+ESCAPES = ((2, "x"), (4, "u"), (8, "U"))  # digits and letter of Python's escapes
 CUT_MARK = "…"
 LONGEST_VERSION, LONGEST_UNIT = 60, 32  # characters
 SMALLEST_P = 0.0001  # below this the digits of a p-value say nothing
 SMALLEST_PLAIN, LARGEST_PLAIN = 1e-4, 1e9  # outside of these a number is written with an exponent
 MOST_DECIMALS = 6
-INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})  # controls, marks that reorder, lone surrogates, line ends
+INVISIBLE = frozenset(
+    {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+)  # controls, marks that reorder, lone surrogates, line ends
 CI_COMMAND = re.compile(r"::(?=[A-Za-z_-]+[^\n]*?::)|##(?=\[|vso\[|teamcity\[)")
 
 
 def number(value: float) -> str:
-    """`value` to three significant digits: `0.81`, `12.4`, `1,234`, `3.2e-05`; `n/a` if it is not a number."""
+    """`value` to three significant digits: `0.81`, `12.4`, `1,234`, `3.2e-05`; `n/a` if it is not a
+    number."""
     if math.isnan(value):
         return "n/a"
     size = abs(value)
@@ -44,14 +55,17 @@ def percent(ratio: float) -> str:
 def within_band(found: Coverage) -> str:
     """What the band is worth, as the end of a sentence."""
     return (
-        f"of the last {number(found.steps)} steps before the release, judged from what was before them, {percent(found.share)} were within "
+        f"of the last {number(found.steps)} steps before the release, judged from what was "
+        f"before them, {percent(found.share)} were within "
         "the band that promises 99 %"
     )
 
 
 def relative(effect: float, interval: Interval | None) -> str:
     """A relative effect as `+12.4 % [8.1, 16.9]`; without an interval `+12.4 %`."""
-    return _signed(100 * effect, None if interval is None else (100 * interval[0], 100 * interval[1]), "%")
+    return _signed(
+        100 * effect, None if interval is None else (100 * interval[0], 100 * interval[1]), "%"
+    )
 
 
 def absolute(effect: float, interval: Interval | None, unit: str) -> str:
@@ -60,11 +74,12 @@ def absolute(effect: float, interval: Interval | None, unit: str) -> str:
 
 
 def exposure(seen: Exposure, unit: str) -> str:
-    """What a staged release shows: `grows with exposure: -2 % at 5 %, -9.3 % at 25 %, -31 % at 100 %`."""
-    sizes = ", ".join(
-        f"{plateau(replace(each, effect_interval=None, effect_absolute_interval=None), unit)} at {percent(each.share)}"
-        for each in seen.plateaus
-    )
+    """What a staged release shows: `grows with exposure: -2 % at 5 %, -9.3 % at 25 %, -31 % at 100
+    %`."""
+    bare = [
+        replace(each, effect_interval=None, effect_absolute_interval=None) for each in seen.plateaus
+    ]
+    sizes = ", ".join(f"{plateau(each, unit)} at {percent(each.share)}" for each in bare)
     return {
         Growth.GROWS: f"grows with exposure: {sizes}",
         Growth.DOES_NOT_GROW: f"does not grow with exposure, so perhaps not the release: {sizes}",
@@ -81,7 +96,11 @@ def plateau(seen: Plateau, unit: str) -> str:
 
 def ended_by(following: Release, day: date | None) -> str:
     """What ended a watch: `watch ended at 12:00 by release 2.3.1`; times are UTC."""
-    who = f"release {plain(following.version, LONGEST_VERSION)}" if following.version else "the next release"
+    who = (
+        f"release {plain(following.version, LONGEST_VERSION)}"
+        if following.version
+        else "the next release"
+    )
     return f"watch ended at {clock(following.started_at, day)} by {who}"
 
 
@@ -97,7 +116,8 @@ def _signed(value: float, interval: Interval | None, unit: str) -> str:
 
 
 def _decimals(interval: Interval) -> int | None:
-    """The decimals that an interval's width bears (two digits of it); None if fixed decimals don't suit it."""
+    """The decimals that an interval's width bears (two digits of it); None if fixed decimals don't
+    suit it."""
     width = abs(interval[1] - interval[0])
     if not math.isfinite(width) or width == 0 or max(abs(end) for end in interval) >= LARGEST_PLAIN:
         return None
@@ -131,17 +151,19 @@ def clock(moment: datetime, day: date | None) -> str:
 
 
 def onset(moment: datetime, interval: tuple[datetime, datetime] | None, day: date | None) -> str:
-    """`10:35`, or with what is known of it `10:35 [10:30, 10:50]`: when a change began, in UTC, see `clock`."""
+    """`10:35`, or with what is known of it `10:35 [10:30, 10:50]`: when a change began, in UTC, see
+    `clock`."""
     first, last = (moment, moment) if interval is None else interval
     text = clock(moment, day)
     return text if first == last else f"{text} [{clock(first, day)}, {clock(last, day)}]"
 
 
 def plain(text: str, limit: int) -> str:
-    """Foreign text made harmless for one line of a terminal, a log or a chat, at most `limit` characters long.
+    """Foreign text made harmless for one line of a terminal, a log or a chat, at most `limit`
+    characters long.
 
-    Control characters, line ends, marks that reorder text and commands to CI runners (`::error::`) are written as
-    escapes; what is too long ends in `…`.
+    Control characters, line ends, marks that reorder text and commands to CI runners (`::error::`)
+    are written as escapes; what is too long ends in `…`.
     """
     shown = "".join(_visible(character) for character in text[: limit + 1])
     shown = CI_COMMAND.sub(lambda found: f"{found[0][0]}\\x{ord(found[0][1]):02x}", shown)
@@ -153,4 +175,23 @@ def _visible(character: str) -> str:
     if category not in INVISIBLE:
         return " " if category == "Zs" else character
     code = ord(character)
-    return f"\\x{code:02x}" if code <= 0xFF else f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"  # noqa: PLR2004  widths of Python's escapes
+    width, letter = next(form for form in ESCAPES if code < 16 ** form[0])
+    return f"\\{letter}{code:0{width}x}"
+
+
+def did_you_mean(value: Any, words: Sequence[str]) -> str:
+    """` (did you mean …?)` with a word that is near or that `value` begins, or nothing."""
+    near = nearest(value, words)
+    return f" (did you mean {near}?)" if near else ""
+
+
+def nearest(value: Any, words: Sequence[str]) -> str:
+    """The one of `words` that is near or that `value` begins, or nothing."""
+    if not isinstance(value, str) or not value.strip():
+        return ""
+    folded = {word.casefold(): word for word in words}
+    written = value.casefold()[:LONGEST_WORD]
+    near = get_close_matches(written, folded, n=1, cutoff=NEAR) or [
+        word for word in folded if len(written) >= SHORTEST_BEGINNING and word.startswith(written)
+    ]
+    return folded[near[0]] if near else ""

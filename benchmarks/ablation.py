@@ -1,10 +1,11 @@
-"""What each part of the method is worth: the accuracy without it, on the releases of `benchmarks.accuracy`.
+"""What each part of the method is worth: the accuracy without it, on the releases of
+`benchmarks.accuracy`.
 
 python -m benchmarks.ablation [--cases N] [--seed S] [--write]
 
-Differences are without the part less with it, on the same releases, with 95 % of a bootstrap by series: a part pays where they are
-below 0, or raises false alarms without it. The law of the p-value stays that of the whole method.
-`--write` puts the table into docs/accuracy.md.
+Differences are without the part less with it, on the same releases, with 95 % of a bootstrap by
+series: a part pays where they are below 0, or raises false alarms without it. The law of the
+p-value stays that of the whole method. `--write` puts the table into docs/accuracy.md.
 """
 
 from __future__ import annotations
@@ -29,19 +30,33 @@ from benchmarks.tables import options, publish
 
 
 def _without(*families: Family) -> dict[str, Any]:
-    return {"anomaly.scoring.score.ask": lambda line, **how: [each for each in questions.ask(line, **how) if each.family not in families]}
+    return {
+        "anomaly.scoring.score.ask": lambda line, **how: [
+            each for each in questions.ask(line, **how) if each.family not in families
+        ]
+    }
 
 
 def _strongest(one_sided: Floats) -> Floats:
-    return np.asarray(np.nanmax(np.where(np.isfinite(one_sided), np.maximum(one_sided, 0), 0.0), axis=0, initial=0.0) ** 2 * replay.MEMORY)
+    return np.asarray(
+        np.nanmax(
+            np.where(np.isfinite(one_sided), np.maximum(one_sided, 0), 0.0), axis=0, initial=0.0
+        )
+        ** 2
+        * replay.MEMORY
+    )
 
 
 PARTS: dict[str, Mapping[str, Any]] = {  # what stands in for a part: a name that is gone raises
-    "memory (whitening)": {"anomaly.baseline.noise.autoregression": lambda x, _present: np.zeros((len(x), ORDER))},
+    "memory (whitening)": {
+        "anomaly.baseline.noise.autoregression": lambda x, _present: np.zeros((len(x), ORDER))
+    },
     "season of the day": {"anomaly.baseline.season.DAY_GAIN": 0.0},
     "season of the week": {"anomaly.baseline.season.WEEK_GAIN": 0.0},
     "spread by the hour": {"anomaly.baseline.seasonal._hours": lambda x, *_: np.ones((len(x), 24))},
-    "scale (logarithm, root)": {"anomaly.baseline.transform.choose": lambda history, _kinds: np.zeros((2, len(history)))},
+    "scale (logarithm, root)": {
+        "anomaly.baseline.transform.choose": lambda history, _kinds: np.zeros((2, len(history)))
+    },
     "relevant history": {"anomaly.pipeline.relevant": lambda history, _watch: history},
     "following unrest": {"anomaly.scoring.questions.unrest": lambda _line: 1.0},
     "borrowing from shorter windows": {"anomaly.scoring.replay.PRIOR": 1e-9},
@@ -63,7 +78,11 @@ PARTS: dict[str, Mapping[str, Any]] = {  # what stands in for a part: a name tha
 }
 
 
-MEASURES = {"AUC": auc, "recall at 5 %": lambda of: recall_at(of, 0.05), "false alarms": false_alarms}
+MEASURES = {
+    "AUC": auc,
+    "recall at 5 %": lambda of: recall_at(of, 0.05),
+    "false alarms": false_alarms,
+}
 
 
 def left(count: int, seed: int, part: str | None) -> Answers:
@@ -80,7 +99,11 @@ def main(count: int, seed: int, *, write: bool) -> None:
         whole, *without = pool.map(partial(left, count, seed), [None, *PARTS])
     rows = resampled(whole.entity, seed)
     lines = [
-        f"{len(whole.score)} releases, seed {seed}; with everything AUC {auc(whole):.3f}, recall at 5 % {recall_at(whole, 0.05):.3f}.",
+        (
+            f"{len(whole.score)} releases, seed {seed}; with everything AUC {auc(whole):.3f}, "
+            "recall "
+            f"at 5 % {recall_at(whole, 0.05):.3f}."
+        ),
         "",
         "| without | " + " | ".join(MEASURES) + " |",
         "|---" * (len(MEASURES) + 1) + "|",
@@ -88,7 +111,10 @@ def main(count: int, seed: int, *, write: bool) -> None:
     for name, less in zip(PARTS, without, strict=True):
         cells = []
         for measure in MEASURES.values():
-            low, high = np.nanquantile([measure(less.rows(draw)) - measure(whole.rows(draw)) for draw in rows], [0.025, 0.975])
+            low, high = np.nanquantile(
+                [measure(less.rows(draw)) - measure(whole.rows(draw)) for draw in rows],
+                [0.025, 0.975],
+            )
             cells.append(f"{measure(less) - measure(whole):+.3f} [{low:+.3f}, {high:+.3f}]")
         lines.append(f"| {name} | {' | '.join(cells)} |")
     publish("ablations", lines, write=write)

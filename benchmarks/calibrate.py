@@ -2,9 +2,10 @@
 
     python -m benchmarks.calibrate [SERIES]
 
-Half of the series are restless (their spread comes and goes, as that of real KPIs does), half are of all the other kinds. Prints G
-at the probabilities of the table and the exponent of the tail, for every set of questions: of the interval that so many series leave,
-the end that claims less, so that chance in the calibration raises no alarms. Run it when a question changes.
+Half of the series are restless (their spread comes and goes, as that of real KPIs does), half are
+of all the other kinds. Prints G at the probabilities of the table and the exponent of the tail, for
+every set of questions: of the interval that so many series leave, the end that claims less, so that
+chance in the calibration raises no alarms. Run it when a question changes.
 """
 
 from __future__ import annotations
@@ -28,9 +29,15 @@ from benchmarks.quiet import KINDS
 
 RELEASE = datetime(2025, 6, 7, 10, tzinfo=UTC)  # a Saturday
 SHAPES = (  # step in minutes, steps of history, steps of the watch
-    (5, 7 * 288, 24), (5, 14 * 288, 72), (5, 28 * 288, 72), (5, 28 * 288, 12), (5, 28 * 288, 288),
-    (60, 40 * 24, 24), (60, 60 * 24, 48), (1, 500, 60),
-)  # fmt: skip
+    (5, 7 * 288, 24),
+    (5, 14 * 288, 72),
+    (5, 28 * 288, 72),
+    (5, 28 * 288, 12),
+    (5, 28 * 288, 288),
+    (60, 40 * 24, 24),
+    (60, 60 * 24, 48),
+    (1, 500, 60),
+)
 HARDEST = "restless"
 WIDTH = 1.96  # standard errors: an interval of 95 %
 
@@ -40,7 +47,10 @@ def main(count: int) -> None:
     found: dict[Law, list[float]] = {law: [] for law in Law}
     others = [kind for kind in KINDS if kind != HARDEST]
     for seed, shape in enumerate(SHAPES):
-        for kind, series in [(HARDEST, count), *((kind, -(-count // len(others))) for kind in others)]:
+        for kind, series in [
+            (HARDEST, count),
+            *((kind, -(-count // len(others))) for kind in others),
+        ]:
             for law, combined in _combined(kind, seed, shape, series):
                 found[law].append(combined)
     series = len(found[Law.BOTH_WAYS])
@@ -54,10 +64,14 @@ def main(count: int) -> None:
         sys.stdout.write(f"{law.name} = ((1e-6, {entries}), {exponent:.1f})  # {series:,} series\n")
 
 
-def _combined(kind: str, seed: int, shape: tuple[int, int, int], count: int) -> Iterator[tuple[Law, float]]:
+def _combined(
+    kind: str, seed: int, shape: tuple[int, int, int], count: int
+) -> Iterator[tuple[Law, float]]:
     minutes, before, after = shape
     step = timedelta(minutes=minutes)
-    index = pd.DatetimeIndex(pd.date_range(RELEASE - before * step, periods=before + after, freq=step, unit="ns"))
+    index = pd.DatetimeIndex(
+        pd.date_range(RELEASE - before * step, periods=before + after, freq=step, unit="ns")
+    )
     values = KINDS[kind](np.random.default_rng([seed, *kind.encode()]), index, (len(index), count))
     panel = assemble({(f"k{i}", "", "value"): values[:, i] for i in range(count)}, index)
     base = SeasonalBaseline().fit(panel.iloc[:before], [], Calendar())
@@ -67,7 +81,13 @@ def _combined(kind: str, seed: int, shape: tuple[int, int, int], count: int) -> 
         both, _ = one_sided(answers, i, Direction.EITHER)
         up, falling = one_sided(answers, i, Direction.UP)
         down, rising = one_sided(answers, i, Direction.DOWN)
-        for law, each in ((Law.BOTH_WAYS, both), (Law.ONE_WAY, up), (Law.ONE_WAY, down), (Law.LEVEL, falling), (Law.LEVEL, rising)):
+        for law, each in (
+            (Law.BOTH_WAYS, both),
+            (Law.ONE_WAY, up),
+            (Law.ONE_WAY, down),
+            (Law.LEVEL, falling),
+            (Law.LEVEL, rising),
+        ):
             yield law, float(combine(np.array([[z] for _, z in each]))[0])
 
 

@@ -1,11 +1,13 @@
-"""Effects beside controls against CausalImpact on identical data: prints both relative effects with their 95 % intervals.
+"""Effects beside controls against CausalImpact on identical data: prints both relative effects with
+their 95 % intervals.
 
     python -m benchmarks.causal_impact [FILE.csv DATE ...]
 
-CausalImpact (pycausalimpact 0.1.1, MIT) runs in an environment of its own that `uv` makes. The data are the example of its
-documentation, made by its published recipe (x an AR(1) around 100, y = 1.2 x + noise, 5 added from point 70 of 100 on), a null, and
-the same with three controls of which two say nothing; any CSV file whose first column is a date, whose second is the KPI and whose
-others are controls can follow, with the date of the release.
+CausalImpact (pycausalimpact 0.1.1, MIT) runs in an environment of its own that `uv` makes. The data
+are the example of its documentation, made by its published recipe (x an AR(1) around 100, y = 1.2 x
++ noise, 5 added from point 70 of 100 on), a null, and the same with three controls of which two say
+nothing; any CSV file whose first column is a date, whose second is the KPI and whose others are
+controls can follow, with the date of the release.
 """
 
 from __future__ import annotations
@@ -46,7 +48,19 @@ IN_ITS_OWN = [
     "--with",
     "pycausalimpact==0.1.1",
 ]
-IN_ITS_OWN += ["--with", "pandas<2.1", "--with", "numpy<2", "--with", "statsmodels<0.15", "--with", "scipy<1.12", "python", "-c", PEER]
+IN_ITS_OWN += [
+    "--with",
+    "pandas<2.1",
+    "--with",
+    "numpy<2",
+    "--with",
+    "statsmodels<0.15",
+    "--with",
+    "scipy<1.12",
+    "python",
+    "-c",
+    PEER,
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +87,17 @@ def example(seed: int, added: float, strangers: int) -> pd.DataFrame:
     x = 100 + lfilter([1.0], [1.0, 0.9], rng.normal(size=BURN_IN + POINTS))[BURN_IN:]
     y = 1.2 * x + rng.normal(size=POINTS)
     y[SINCE:] += added
-    columns = {"y": y, "x": x} | {f"stranger {i}": 50 + rng.normal(size=POINTS) for i in range(strangers)}
+    columns = {"y": y, "x": x} | {
+        f"stranger {i}": 50 + rng.normal(size=POINTS) for i in range(strangers)
+    }
     return pd.DataFrame(columns, pd.date_range("2025-01-01", periods=POINTS, freq="1D", tz="UTC"))
 
 
 def ours(case: Case) -> tuple[float, float, float]:
     controls = [*case.data.columns[1:]]
-    finding = anomaly.check(case.data, released_at=case.data.index[case.since], controls=controls).findings[0]
+    finding = anomaly.check(
+        case.data, released_at=case.data.index[case.since], controls=controls
+    ).findings[0]
     assert finding.effect is not None  # noqa: S101  the data are positive
     assert finding.effect_interval is not None  # noqa: S101
     return (finding.effect, *finding.effect_interval)
@@ -88,7 +106,14 @@ def ours(case: Case) -> tuple[float, float, float]:
 def theirs(case: Case) -> tuple[float, float, float]:
     out = StringIO()
     case.data.to_csv(out, index=False)
-    done = subprocess.run([*IN_ITS_OWN, str(case.since)], input=out.getvalue(), capture_output=True, text=True, check=True)  # noqa: S603  our own command
+    # our own command
+    done = subprocess.run(  # noqa: S603
+        [*IN_ITS_OWN, str(case.since)],
+        input=out.getvalue(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     effect, low, high = json.loads(done.stdout)
     return effect, low, high
 

@@ -1,7 +1,8 @@
-"""Releases with known answers, generated: series as hard as real KPIs are, most of them with an effect after the release.
+"""Releases with known answers, generated: series as hard as real KPIs are, most of them with an
+effect after the release.
 
-Every series is judged as it is and with effects added. Sizes are in robust standard deviations of the series without its profile of
-the day, as an eye would measure them.
+Every series is judged as it is and with effects added. Sizes are in robust standard deviations of
+the series without its profile of the day, as an eye would measure them.
 """
 
 from __future__ import annotations
@@ -18,9 +19,15 @@ from benchmarks.quiet import KINDS, remembering
 Floats = NDArray[np.float64]
 START, WEEK = pd.Timestamp("2025-03-03T00:00Z"), 7 * 24  # series begin at any hour of a week
 SHAPES = (  # step in seconds, steps of history, steps of the observation
-    (300, 14 * 288, 288), (300, 21 * 288, 72), (3600, 28 * 24, 24), (3600, 40 * 24, 24),
-    (900, 14 * 96, 96), (60, 500, 180), (300, 430, 144), (15, 130, 48),
-)  # fmt: skip
+    (300, 14 * 288, 288),
+    (300, 21 * 288, 72),
+    (3600, 28 * 24, 24),
+    (3600, 40 * 24, 24),
+    (900, 14 * 96, 96),
+    (60, 500, 180),
+    (300, 430, 144),
+    (15, 130, 48),
+)
 SIZES = (1.0, 2.0, 3.0, 5.0)
 PER_SERIES = 3  # effects added to each series
 BURSTS, BURST = 0.15, 3  # share of the steps in bursts, and their longest
@@ -32,7 +39,8 @@ DAY = 86_400
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A series with `before` steps of history; `effect` is empty for a harmless release, `size` in standard deviations."""
+    """A series with `before` steps of history; `effect` is empty for a harmless release, `size` in
+    standard deviations."""
 
     entity: str
     values: Floats
@@ -56,7 +64,9 @@ def _of_series(number: int, seed: int) -> Iterator[Case]:
     rng = np.random.default_rng([seed, number])
     seconds, before, after = shape
     start = START + pd.Timedelta(hours=int(rng.integers(WEEK)))
-    index = pd.DatetimeIndex(pd.date_range(start, periods=before + after, freq=pd.Timedelta(seconds=seconds), unit="ns"))
+    index = pd.DatetimeIndex(
+        pd.date_range(start, periods=before + after, freq=pd.Timedelta(seconds=seconds), unit="ns")
+    )
     values = SERIES[name](rng, index)
     entity = f"{name} {number}"
     yield Case(entity, values, index, before, "", 0.0)
@@ -92,7 +102,12 @@ def _one(kind: str) -> Callable[[np.random.Generator, pd.DatetimeIndex], Floats]
 
 def _incidents(rng: np.random.Generator, index: pd.DatetimeIndex) -> Floats:
     """A latency that remembers, with incidents of some hours and a spread that comes and goes."""
-    out = np.exp(4 + 0.25 * remembering(rng, 0.6, (len(index), 1))[:, 0] * np.exp(0.6 * remembering(rng, 0.99, (len(index), 1))[:, 0]))
+    out = np.exp(
+        4
+        + 0.25
+        * remembering(rng, 0.6, (len(index), 1))[:, 0]
+        * np.exp(0.6 * remembering(rng, 0.99, (len(index), 1))[:, 0])
+    )
     for start in rng.integers(0, len(index), 4):
         out[start : start + int(rng.integers(2, 20))] *= rng.uniform(1.5, 4)
     return np.asarray(out)
@@ -101,12 +116,17 @@ def _incidents(rng: np.random.Generator, index: pd.DatetimeIndex) -> Floats:
 def _regimes(rng: np.random.Generator, index: pd.DatetimeIndex) -> Floats:
     """A gauge that changes its level now and then, and drifts."""
     jumps = np.where(rng.random(len(index)) < 4 / len(index), rng.normal(0, 12, len(index)), 0.0)
-    return np.asarray(200 + np.cumsum(jumps + 0.05 * rng.standard_normal(len(index))) + 3 * remembering(rng, 0.5, (len(index), 1))[:, 0])
+    return np.asarray(
+        200
+        + np.cumsum(jumps + 0.05 * rng.standard_normal(len(index)))
+        + 3 * remembering(rng, 0.5, (len(index), 1))[:, 0]
+    )
 
 
 def _batches(rng: np.random.Generator, index: pd.DatetimeIndex) -> Floats:
     """Work that comes in bursts, near zero between them."""
-    busy = remembering(rng, 0.9, (len(index), 1))[:, 0] > 1.2  # noqa: PLR2004  an eighth of the steps
+    # an eighth of the steps
+    busy = remembering(rng, 0.9, (len(index), 1))[:, 0] > 1.2  # noqa: PLR2004
     return np.asarray(np.where(busy, rng.gamma(2, 50, len(index)), rng.gamma(1, 2, len(index))))
 
 
@@ -119,7 +139,13 @@ def _purchases(rng: np.random.Generator, index: pd.DatetimeIndex) -> Floats:
 
 def _errors(rng: np.random.Generator, index: pd.DatetimeIndex) -> Floats:
     """A share of requests that fail, with a heavy tail."""
-    return np.asarray(0.01 * np.exp(0.35 * rng.standard_t(3, len(index)).clip(-8, 8) + 0.2 * remembering(rng, 0.9, (len(index), 1))[:, 0]))
+    return np.asarray(
+        0.01
+        * np.exp(
+            0.35 * rng.standard_t(3, len(index)).clip(-8, 8)
+            + 0.2 * remembering(rng, 0.9, (len(index), 1))[:, 0]
+        )
+    )
 
 
 def _moody(rng: np.random.Generator, index: pd.DatetimeIndex) -> Floats:
@@ -127,7 +153,9 @@ def _moody(rng: np.random.Generator, index: pd.DatetimeIndex) -> Floats:
     day = (index.as_unit("s").asi8 // DAY - index.as_unit("s").asi8[0] // DAY).astype(int)
     height = np.exp(0.25 * remembering(rng, 0.5, (int(day.max()) + 1, 1))[:, 0])[day]
     rhythm = 1 + 0.4 * np.sin(2 * np.pi * (index.as_unit("s").asi8 % DAY) / DAY)
-    return np.asarray(500 * rhythm * height * (1 + 0.05 * remembering(rng, 0.7, (len(index), 1))[:, 0]))
+    return np.asarray(
+        500 * rhythm * height * (1 + 0.05 * remembering(rng, 0.7, (len(index), 1))[:, 0])
+    )
 
 
 SERIES: dict[str, Callable[[np.random.Generator, pd.DatetimeIndex], Floats]] = {
@@ -137,7 +165,18 @@ SERIES: dict[str, Callable[[np.random.Generator, pd.DatetimeIndex], Floats]] = {
     "purchases": _purchases,
     "errors": _errors,
     "moody": _moody,
-    **{kind: _one(kind) for kind in ("weekly", "bursty counts", "drifting", "spiky", "restless", "quantised", "gappy")},
+    **{
+        kind: _one(kind)
+        for kind in (
+            "weekly",
+            "bursty counts",
+            "drifting",
+            "spiky",
+            "restless",
+            "quantised",
+            "gappy",
+        )
+    },
 }
 
 
@@ -160,8 +199,12 @@ def _outage(rng: np.random.Generator, values: Floats, _sigma: float, _profile: F
 EFFECTS: dict[str, Callable[[np.random.Generator, Floats, float, Floats], Floats]] = {
     "level up": lambda _rng, values, sigma, _profile: values + sigma,
     "level down": lambda _rng, values, sigma, _profile: values - sigma,
-    "ramp": lambda _rng, values, sigma, _profile: values + sigma * np.arange(1, len(values) + 1) / len(values),
-    "spread": lambda rng, values, sigma, _profile: values + sigma * rng.standard_normal(len(values)),
+    "ramp": lambda _rng, values, sigma, _profile: (
+        values + sigma * np.arange(1, len(values) + 1) / len(values)
+    ),
+    "spread": lambda rng, values, sigma, _profile: (
+        values + sigma * rng.standard_normal(len(values))
+    ),
     "bursts": _bursts,
     "outage": _outage,
     LOST_RHYTHM: lambda _rng, values, _sigma, profile: values - profile,

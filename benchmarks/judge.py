@@ -1,4 +1,5 @@
-"""How long a verdict takes: `anomaly.check` on 28 days at 5 minutes, by the number of series. Prints a table; see `make bench`."""
+"""How long a verdict takes: `anomaly.check` on 28 days at 5 minutes, by the number of series.
+Prints a table; see `make bench`."""
 
 from __future__ import annotations
 
@@ -17,14 +18,19 @@ TIMES = 3
 
 
 def shop(series: int, seed: int) -> pd.DataFrame:
-    """Seeded counts with a day and noise that remembers, a column per KPI; nothing happens at the release."""
+    """Seeded counts with a day and noise that remembers, a column per KPI; nothing happens at the
+    release."""
     rng = np.random.default_rng(seed)
     index = pd.date_range(RELEASED - HISTORY, RELEASED + WATCH, freq=STEP, inclusive="left")
     day = 1 + 0.3 * np.sin(np.arange(len(index)) * 2 * np.pi * (STEP / timedelta(days=1)))
     noise = rng.normal(0, 0.05, (len(index), series))
     for row in range(1, len(index)):
         noise[row] += 0.5 * noise[row - 1]
-    return pd.DataFrame(rng.poisson(500 * day[:, None] * np.exp(noise)).astype(float), index, [f"kpi {n}" for n in range(series)])
+    return pd.DataFrame(
+        rng.poisson(500 * day[:, None] * np.exp(noise)).astype(float),
+        index,
+        [f"kpi {n}" for n in range(series)],
+    )
 
 
 def seconds(frame: pd.DataFrame) -> float:

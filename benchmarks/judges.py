@@ -1,4 +1,5 @@
-"""Judges of a release: `anomaly`, and simple ones that are in use, each with its source and at its known thresholds."""
+"""Judges of a release: `anomaly`, and simple ones that are in use, each with its source and at its
+known thresholds."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ TINY = 1e-12
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A judge's answer: how surprising the release is, whether it raises an alarm, whether it has an answer at all."""
+    """A judge's answer: how surprising the release is, whether it raises an alarm, whether it has
+    an answer at all."""
 
     score: float
     alarm: bool
@@ -44,9 +46,15 @@ def looked(case: Case, upto: int) -> Judged:
     """`anomaly.check` of the first `upto` steps, as a look during the watch."""
     series = pd.Series(case.values[:upto], case.index[:upto], name="kpi")
     watch = (len(case.values) - case.before) * (case.index[1] - case.index[0])
-    finding = anomaly.check(series, released_at=case.index[case.before], watch=watch, no_data=NoData.FAIL).findings[0]
+    finding = anomaly.check(
+        series, released_at=case.index[case.before], watch=watch, no_data=NoData.FAIL
+    ).findings[0]
     score = 0.0 if finding.p_value is None else surprise(finding.p_value)
-    return Judged(score, finding.verdict in ALARMS, finding.verdict not in (Verdict.INCONCLUSIVE, Verdict.ERROR))
+    return Judged(
+        score,
+        finding.verdict in ALARMS,
+        finding.verdict not in (Verdict.INCONCLUSIVE, Verdict.ERROR),
+    )
 
 
 def surprise(p: float) -> float:
@@ -65,13 +73,18 @@ def sides(case: Case) -> tuple[Floats, Floats]:
 
 
 def canary(case: Case) -> Judged:
-    """Mann–Whitney of the window before against the window after, as automated canary analysis does.
+    """Mann–Whitney of the window before against the window after, as automated canary analysis
+    does.
 
-    An alarm as in Kayenta's NetflixACAJudge: the 98 % interval of the shift lies beyond 0.25 of the Hodges–Lehmann estimate. The
-    interval is that of Hollander and Wolfe (1999, 4.3), by order statistics of all differences.
+    An alarm as in Kayenta's NetflixACAJudge: the 98 % interval of the shift lies beyond 0.25 of the
+    Hodges–Lehmann estimate. The interval is that of Hollander and Wolfe (1999, 4.3), by order
+    statistics of all differences.
     """
     length = min(len(case.values) - case.before, case.before)
-    before, after = known(case.values[case.before - length : case.before]), known(case.values[case.before :])
+    before, after = (
+        known(case.values[case.before - length : case.before]),
+        known(case.values[case.before :]),
+    )
     if len(before) == 0 or len(after) == 0:
         return SILENT
     differences = np.sort(np.subtract.outer(after, before), axis=None)
@@ -84,7 +97,8 @@ def canary(case: Case) -> Judged:
 
 
 def three_sigma(case: Case) -> Judged:
-    """Mean after the release against mean and standard deviation of the history: beyond three (Shewhart 1931)."""
+    """Mean after the release against mean and standard deviation of the history: beyond three
+    (Shewhart 1931)."""
     before, after = sides(case)
     if len(after) == 0:
         return SILENT
@@ -93,20 +107,24 @@ def three_sigma(case: Case) -> Judged:
 
 
 def seasonal_naive(case: Case) -> Judged:
-    """Median deviation from the same time a day before, in robust standard deviations of such deviations (Hyndman 2021, 5.2)."""
+    """Median deviation from the same time a day before, in robust standard deviations of such
+    deviations (Hyndman 2021, 5.2)."""
     day = DAY // (case.index[1] - case.index[0])
     lag = day if case.before > 2 * day else 1
     change = case.values[lag:] - case.values[:-lag]
     past, after = known(change[: case.before - lag]), known(change[case.before - lag :])
     if len(after) == 0 or len(past) == 0:
         return SILENT
-    sigma = MAD_TO_SIGMA * float(np.median(np.abs(past - np.median(past)))) or float(past.std()) or TINY
+    sigma = (
+        MAD_TO_SIGMA * float(np.median(np.abs(past - np.median(past)))) or float(past.std()) or TINY
+    )
     z = abs(float(np.median(after) - np.median(past))) / sigma
     return Judged(z, z > 3)  # noqa: PLR2004
 
 
 def cusum(case: Case) -> Judged:
-    """Two-sided CUSUM of the observation, allowance ½ and decision limit 5 standard deviations (Page 1954; Montgomery 2012)."""
+    """Two-sided CUSUM of the observation, allowance ½ and decision limit 5 standard deviations
+    (Page 1954; Montgomery 2012)."""
     before, after = sides(case)
     if len(after) == 0:
         return SILENT
@@ -119,10 +137,12 @@ def cusum(case: Case) -> Judged:
 
 
 def robust_bands(case: Case) -> Judged:
-    """Median of the last hour against bands of two median absolute deviations (Grafana's promql-anomaly-detection, `robust.yml`).
+    """Median of the last hour against bands of two median absolute deviations (Grafana's
+    promql-anomaly-detection, `robust.yml`).
 
-    The bands are those of the last day, of half the median beside it, and of the hour one day and one week ago, whichever is widest;
-    zeros are left out. An alarm stands for 5 minutes. The score is the largest excursion in half-widths of the bands.
+    The bands are those of the last day, of half the median beside it, and of the hour one day and
+    one week ago, whichever is widest; zeros are left out. An alarm stands for 5 minutes. The score
+    is the largest excursion in half-widths of the bands.
     """
     seen = pd.Series(case.values, case.index).where(lambda value: value > 0)
     level, middle = seen.rolling(HOUR).median(), seen.rolling(DAY).median()
@@ -135,7 +155,10 @@ def robust_bands(case: Case) -> Judged:
         ]
         lows.append(then[0] - 2 * then[1])
         highs.append(then[0] + 2 * then[1])
-    low, high = pd.concat(lows, axis=1).min(axis=1).clip(lower=0.0), pd.concat(highs, axis=1).max(axis=1)
+    low, high = (
+        pd.concat(lows, axis=1).min(axis=1).clip(lower=0.0),
+        pd.concat(highs, axis=1).max(axis=1),
+    )
     out = ((level - (low + high) / 2).abs() / ((high - low) / 2).clip(lower=TINY))[case.before :]
     if out.isna().all():
         return SILENT

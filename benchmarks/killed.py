@@ -1,7 +1,9 @@
-"""Kills a step of the unattended watch at random moments, and counts what was lost and what was told twice.
+"""Kills a step of the unattended watch at random moments, and counts what was lost and what was
+told twice.
 
-`python -m benchmarks.killed --runs 500` prints one line. Each run: a release regresses; a process runs a step with two webhooks on
-loopback, and is killed (SIGKILL) after a random time; steps of other processes follow until nothing is left to send.
+`python -m benchmarks.killed --runs 500` prints one line. Each run: a release regresses; a process
+runs a step with two webhooks on loopback, and is killed (SIGKILL) after a random time; steps of
+other processes follow until nothing is left to send.
 """
 
 from __future__ import annotations
@@ -22,14 +24,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Self
 
-from anomaly.checklist import load
+from anomaly.checklist.checklist import load
 from anomaly.history.records import Progress
 from anomaly.history.store import Store
-from anomaly.tick import tick
-from anomaly.watch import receivers
+from anomaly.watch.look import receivers
+from anomaly.watch.tick import tick
 from tests.operation import Shop
 
-SINKS = 'sinks:\n  - {{type: webhook, url: "{origin}/one"}}\n  - {{type: webhook, url: "{origin}/two"}}\n'
+SINKS = (
+    'sinks:\n  - {{type: webhook, url: "{origin}/one"}}\n  - {{type: webhook, url: '
+    '"{origin}/two"}}\n'
+)
 HOURS = 3.0  # after the release: it has regressed
 
 
@@ -67,7 +72,8 @@ class Hook:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Of one run: alerts that reached nobody, alerts that came under more than one id, messages that came more than once."""
+    """Of one run: alerts that reached nobody, alerts that came under more than one id, messages
+    that came more than once."""
 
     lost: int
     ids: int
@@ -79,11 +85,19 @@ def step(folder: Path, at: datetime) -> None:
     """One step, as the command makes it."""
     checklist = load(folder / "checklist.yaml", environ={})
     with Store(folder / "history.db") as store:
-        tick(checklist, store, receivers(checklist), holder=f"{os.getpid()}/{at.timestamp()}", clock=lambda: at, sleep=lambda _: None)
+        tick(
+            checklist,
+            store,
+            receivers(checklist),
+            holder=f"{os.getpid()}/{at.timestamp()}",
+            clock=lambda: at,
+            sleep=lambda _: None,
+        )
 
 
 def run(after_s: float) -> Outcome:
-    """One release, one step killed after so many seconds, then steps until nothing is left to send."""
+    """One release, one step killed after so many seconds, then steps until nothing is left to
+    send."""
     with tempfile.TemporaryDirectory() as name, Hook() as hook:
         folder = Path(name)
         shop = Shop(folder, {"errors": (0.0, 99.0)}, more=SINKS.format(origin=hook.origin))
@@ -101,11 +115,15 @@ def run(after_s: float) -> Outcome:
             other.join()
         with Store(folder / "history.db") as store:
             (tracked,) = store.releases()
-            waiting = [each for each in store.messages(tracked.id) if each.progress is not Progress.SENT]
+            waiting = [
+                each for each in store.messages(tracked.id) if each.progress is not Progress.SENT
+            ]
         paths = Counter(path for path, _ in hook.took)
         lost = len(waiting) + sum(paths[path] == 0 for path in ("/one", "/two"))
         more_ids = sum(count > 1 for count in paths.values())
-        return Outcome(lost, more_ids, tuple(count for count in hook.took.values() if count > 1), was_killed)
+        return Outcome(
+            lost, more_ids, tuple(count for count in hook.took.values() if count > 1), was_killed
+        )
 
 
 def whole_step_s() -> float:
@@ -129,7 +147,9 @@ def _started(folder: Path, at: datetime) -> multiprocessing.context.ForkProcess:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--runs", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)
     asked = parser.parse_args()
@@ -141,10 +161,12 @@ def main() -> int:
     ids = sum(each.ids for each in outcomes)
     twice = [count for each in outcomes for count in each.repeats]
     print(
-        f"{asked.runs} runs, {killed} killed before their end: {lost} alerts lost, {ids} told under more than one id, "
+        f"{asked.runs} runs, {killed} killed before their end: {lost} alerts lost, {ids} told "
+        "under more than one id, "
         f"{len(twice)} told again under the same id, at most {max(twice, default=1)} times"
     )
-    return 0 if lost == ids == 0 and max(twice, default=0) <= 2 else 1  # noqa: PLR2004  once, and once again
+    # once, and once again
+    return 0 if lost == ids == 0 and max(twice, default=0) <= 2 else 1  # noqa: PLR2004
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""What looking often costs: quiet series of many kinds, judged once at the end of the watch and at 24 looks on the way.
+"""What looking often costs: quiet series of many kinds, judged once at the end of the watch and at
+24 looks on the way.
 
 python -m benchmarks.looks [SERIES]
 """
@@ -20,15 +21,28 @@ LEVELS = (0.05, 0.01)
 
 
 def main(count: int) -> None:
-    """Print the share of series with a p-value under each level at the last look, and at any look."""
-    index = pd.DatetimeIndex(pd.date_range(RELEASE - BEFORE * STEP, periods=BEFORE + WATCH, freq=STEP, unit="ns"))
+    """Print the share of series with a p-value under each level at the last look, and at any
+    look."""
+    index = pd.DatetimeIndex(
+        pd.date_range(RELEASE - BEFORE * STEP, periods=BEFORE + WATCH, freq=STEP, unit="ns")
+    )
     sys.stdout.write(f"{count} quiet series of each kind, {LOOKS} looks\n{'kind':16s}")
-    sys.stdout.write("".join(f"{f'last ≤ {level}':>14s}{f'any ≤ {level}':>14s}" for level in LEVELS) + "\n")
+    sys.stdout.write(
+        "".join(f"{f'last ≤ {level}':>14s}{f'any ≤ {level}':>14s}" for level in LEVELS) + "\n"
+    )
     found = []
     for kind, make in KINDS.items():
         values = make(np.random.default_rng([7, *kind.encode()]), index, (len(index), count))
-        p = np.array([_p_values(values, index, look * WATCH // LOOKS) for look in range(1, LOOKS + 1)])
-        found.append([share for level in LEVELS for share in ((p[-1] <= level).mean(), (p.min(axis=0) <= level).mean())])
+        p = np.array(
+            [_p_values(values, index, look * WATCH // LOOKS) for look in range(1, LOOKS + 1)]
+        )
+        found.append(
+            [
+                share
+                for level in LEVELS
+                for share in ((p[-1] <= level).mean(), (p.min(axis=0) <= level).mean())
+            ]
+        )
         _write(kind, found[-1])
     _write("all", np.mean(found, axis=0))
 

@@ -1,9 +1,11 @@
-"""How often the interval of the onset holds the true one, and how wide it is: seeded level shifts in generated series.
+"""How often the interval of the onset holds the true one, and how wide it is: seeded level shifts
+in generated series.
 
     python benchmarks/onset.py [series per kind]
 
-72 steps of 5 minutes are watched after a warm-up of two steps; a shift begins with the release, or 20 steps into the watch. Then how
-often the release is blamed for a drift that had made 3 standard deviations by then, and goes on at the same pace.
+72 steps of 5 minutes are watched after a warm-up of two steps; a shift begins with the release, or
+20 steps into the watch. Then how often the release is blamed for a drift that had made 3 standard
+deviations by then, and goes on at the same pace.
 """
 
 from __future__ import annotations
@@ -34,27 +36,45 @@ Floats = NDArray[np.float64]
 
 def main(count: int) -> None:
     quiet = {phi: series(phi, count) for phi in MEMORIES}
-    sys.stdout.write("memory  sigma  onset     judged moved  interval holds it  median width in steps  left open\n")
+    sys.stdout.write(
+        "memory  sigma  onset     judged moved  interval holds it  median width in steps  left "
+        "open\n"
+    )
     for phi in MEMORIES:
         for sigma in (2, 3, 5):
             for name, first in (("release", BEFORE), ("20 later", BEFORE + GAP + 20)):
                 values = quiet[phi].copy()
                 values[first:] += sigma
                 findings = judged(values)
-                moved = [finding for finding in findings if finding.onset_interval and finding.verdict is not Verdict.INCONCLUSIVE]
+                moved = [
+                    finding
+                    for finding in findings
+                    if finding.onset_interval and finding.verdict is not Verdict.INCONCLUSIVE
+                ]
                 left = sum(finding.verdict is Verdict.INCONCLUSIVE for finding in findings)
                 ends = [finding.onset_interval for finding in moved if finding.onset_interval]
                 holds = sum(low <= INDEX[first] <= high for low, high in ends) / max(len(ends), 1)
                 width = median((high - low) / STEP for low, high in ends) if ends else float("nan")
-                sys.stdout.write(f"{phi:<7} {sigma:<6} {name:<9} {len(moved):>12}  {holds:>17.1%}  {width:>21.0f}  {left:>9}\n")
+                sys.stdout.write(
+                    f"{phi:<7} {sigma:<6} {name:<9} {len(moved):>12}  {holds:>17.1%}  "
+                    f"{width:>21.0f}  {left:>9}\n"
+                )
     sys.stdout.write("\nmemory  drifted by  in steps before  blamed  left open  ok\n")
     for phi in MEMORIES:
         for steps in (12, 36, 72, 144, 288, 864):
             values = quiet[phi].copy()
-            values[BEFORE - steps :] += 3 / steps * np.arange(1.0, steps + GAP + WATCHED + 1)[:, None]
+            values[BEFORE - steps :] += (
+                3 / steps * np.arange(1.0, steps + GAP + WATCHED + 1)[:, None]
+            )
             verdicts = [finding.verdict for finding in judged(values)]
-            shares = [sum(each in kinds for each in verdicts) / count for kinds in (ALARMS, {Verdict.INCONCLUSIVE}, {Verdict.OK})]
-            sys.stdout.write(f"{phi:<7} {3:<11} {steps:<16} {shares[0]:>6.1%}  {shares[1]:>9.1%}  {shares[2]:>5.1%}\n")
+            shares = [
+                sum(each in kinds for each in verdicts) / count
+                for kinds in (ALARMS, {Verdict.INCONCLUSIVE}, {Verdict.OK})
+            ]
+            sys.stdout.write(
+                f"{phi:<7} {3:<11} {steps:<16} {shares[0]:>6.1%}  {shares[1]:>9.1%}  "
+                f"{shares[2]:>5.1%}\n"
+            )
 
 
 def series(phi: float, count: int) -> Floats:
@@ -64,7 +84,9 @@ def series(phi: float, count: int) -> Floats:
 
 def judged(values: Floats) -> Sequence[Finding]:
     frame = pd.DataFrame(values, INDEX).add_prefix("k")
-    return anomaly.check(frame, released_at=INDEX[BEFORE], warmup=GAP * STEP, correction="benjamini-hochberg").findings
+    return anomaly.check(
+        frame, released_at=INDEX[BEFORE], warmup=GAP * STEP, correction="benjamini-hochberg"
+    ).findings
 
 
 if __name__ == "__main__":

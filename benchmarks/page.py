@@ -1,7 +1,8 @@
-"""How soon the page of a report is there and usable in Chromium, by the number of series: `python -m benchmarks.page`.
+"""How soon the page of a report is there and usable in Chromium, by the number of series: `python
+-m benchmarks.page`.
 
-First content is Chromium's first-contentful-paint; usable is when the scripts have run, the first charts are drawn and a search has
-been answered. Needs Chromium on PATH.
+First content is Chromium's first-contentful-paint; usable is when the scripts have run, the first
+charts are drawn and a search has been answered. Needs Chromium on PATH.
 """
 
 from __future__ import annotations
@@ -19,15 +20,19 @@ import pandas as pd
 from playwright.sync_api import Browser, sync_playwright
 
 from anomaly import check
-from anomaly.model import Report
-from anomaly.pages.release import page
+from anomaly.reporting.pages.release import page
+from anomaly.reporting.report import Report
 
 SIZES = (14, 100, 500)
 TIMES = 5
 STEP, WATCH, HISTORY = timedelta(minutes=5), 72, 600
-READY = "() => document.querySelector('html[data-ready]') && document.querySelector('.chart canvas')"
+READY = (
+    "() => document.querySelector('html[data-ready]') && document.querySelector('.chart canvas')"
+)
 FIRST = "() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
-SEARCHED = "() => document.querySelectorAll('.card:not([hidden])').length === 1 && performance.now()"
+SEARCHED = (
+    "() => document.querySelectorAll('.card:not([hidden])').length === 1 && performance.now()"
+)
 
 
 def judged(series: int) -> Report:
@@ -53,16 +58,27 @@ def measured(browser: Browser, file: Path) -> tuple[float, float]:
 
 
 def main() -> None:
-    print(f"{'series':>6}  {'written [s]':>11}  {'size [MB]':>9}  {'first content [ms]':>18}  {'usable [ms]':>11}   median of {TIMES}")
+    print(
+        f"{'series':>6}  {'written [s]':>11}  {'size [MB]':>9}  {'first content [ms]':>18}  "
+        f"{'usable [ms]':>11}   median of {TIMES}"
+    )
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+        )
         for size in SIZES:
             report, file = judged(size), Path(folder) / f"{size}.html"
             began = time.perf_counter()
             file.write_text(page(report), encoding="utf-8")
             took = time.perf_counter() - began
-            first, usable = (statistics.median(each) for each in zip(*(measured(browser, file) for _ in range(TIMES)), strict=True))
-            print(f"{size:>6}  {took:>11.2f}  {file.stat().st_size / 1e6:>9.1f}  {first:>18.0f}  {usable:>11.0f}")
+            first, usable = (
+                statistics.median(each)
+                for each in zip(*(measured(browser, file) for _ in range(TIMES)), strict=True)
+            )
+            print(
+                f"{size:>6}  {took:>11.2f}  {file.stat().st_size / 1e6:>9.1f}  {first:>18.0f}  "
+                f"{usable:>11.0f}"
+            )
         browser.close()
 
 

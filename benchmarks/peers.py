@@ -1,4 +1,5 @@
-"""Judges made of other packages, each at its documented defaults. `make peers` installs what is missing."""
+"""Judges made of other packages, each at its documented defaults. `make peers` installs what is
+missing."""
 
 from __future__ import annotations
 
@@ -19,15 +20,20 @@ ALPHA = 0.05
 
 
 def neighbours(case: Case) -> Judged:
-    """Mean distance of eighths of the observation to their fifth nearest neighbour among windows of the history (pyod's KNN).
+    """Mean distance of eighths of the observation to their fifth nearest neighbour among windows of
+    the history (pyod's KNN).
 
-    An alarm where it is beyond pyod's threshold, at its contamination of 0.1. Windows don't overlap, for those that do are neighbours.
+    An alarm where it is beyond pyod's threshold, at its contamination of 0.1. Windows don't
+    overlap, for those that do are neighbours.
     """
-    from pyod.models.knn import KNN  # noqa: PLC0415  an optional package
+    from pyod.models.knn import KNN
 
     after = len(case.values) - case.before
     length = max(after // EIGHTHS, 2)
-    history, release = (_looks(side, length) for side in (case.values[case.before % length : case.before], case.values[case.before :]))
+    history, release = (
+        _looks(side, length)
+        for side in (case.values[case.before % length : case.before], case.values[case.before :])
+    )
     if len(release) == 0 or len(history) < LEAST:
         return SILENT
     middle, spread = history.mean(axis=0), np.maximum(history.std(axis=0), TINY)
@@ -37,16 +43,22 @@ def neighbours(case: Case) -> Judged:
 
 
 def _looks(values: Floats, length: int) -> Floats:
-    windows = [known(values[start : start + length]) for start in range(0, len(values) - length + 1, length)]
-    return np.array([[w.mean(), w.std(), w.min(), np.median(w), w.max()] for w in windows if len(w)])
+    windows = [
+        known(values[start : start + length])
+        for start in range(0, len(values) - length + 1, length)
+    ]
+    return np.array(
+        [[w.mean(), w.std(), w.min(), np.median(w), w.max()] for w in windows if len(w)]
+    )
 
 
 def adaptive_window(case: Case) -> Judged:
-    """A drift that ADWIN sees after the release (river: delta 0.002; Bifet and Gavaldà 2007), the history scaled to 0 … 1.
+    """A drift that ADWIN sees after the release (river: delta 0.002; Bifet and Gavaldà 2007), the
+    history scaled to 0 … 1.
 
     The score is how small delta may be until nothing is seen.
     """
-    from river.drift import ADWIN  # noqa: PLC0415  an optional package
+    from river.drift import ADWIN
 
     history = known(case.values[: case.before])
     scaled = (case.values - history.min()) / max(float(np.ptp(history)), TINY)
@@ -67,12 +79,13 @@ def adaptive_window(case: Case) -> Judged:
 
 
 def local_level(case: Case) -> Judged:
-    """Mean after the release against the forecast of a local level, at 5 % (statsmodels; CausalImpact's model without covariates).
+    """Mean after the release against the forecast of a local level, at 5 % (statsmodels;
+    CausalImpact's model without covariates).
 
-    The forecast's mean over m steps varies by the level's uncertainty P, by σ²_level (m + 1)(2m + 1)/(6m) and by σ²_noise/m (Durbin and
-    Koopman 2012, 2.2).
+    The forecast's mean over m steps varies by the level's uncertainty P, by σ²_level (m + 1)(2m +
+    1)/(6m) and by σ²_noise/m (Durbin and Koopman 2012, 2.2).
     """
-    from statsmodels.tsa.statespace.structural import UnobservedComponents  # noqa: PLC0415  slow to import
+    from statsmodels.tsa.statespace.structural import UnobservedComponents
 
     history, after = case.values[: case.before], known(case.values[case.before :])
     if len(after) == 0:
@@ -83,8 +96,16 @@ def local_level(case: Case) -> Judged:
         fit = UnobservedComponents((history - middle) / spread, level="llevel").fit(disp=False)
     noise, drift = fit.params
     m = len(case.values) - case.before
-    variance = float(fit.predicted_state_cov[0, 0, -1]) - drift + drift * (m + 1) * (2 * m + 1) / (6 * m) + noise / m
-    z = abs((after.mean() - middle) / spread - float(fit.predicted_state[0, -1])) / max(variance, TINY) ** 0.5
+    variance = (
+        float(fit.predicted_state_cov[0, 0, -1])
+        - drift
+        + drift * (m + 1) * (2 * m + 1) / (6 * m)
+        + noise / m
+    )
+    z = (
+        abs((after.mean() - middle) / spread - float(fit.predicted_state[0, -1]))
+        / max(variance, TINY) ** 0.5
+    )
     return Judged(float(z), bool(2 * norm.sf(z) < ALPHA))
 
 

@@ -1,4 +1,5 @@
-"""Quiet series of many kinds, seeded: what a KPI does when nothing happens. Shapes are `(steps, series)`."""
+"""Quiet series of many kinds, seeded: what a KPI does when nothing happens. Shapes are `(steps,
+series)`."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.signal import lfilter
 
 Floats = NDArray[np.float64]
+SATURDAY = 5
 WARM_UP = 500
 SPIKES, GAPS = 0.003, 0.1  # shares of the steps
 
@@ -23,7 +25,8 @@ def remembering(rng: np.random.Generator, phi: float, shape: tuple[int, int]) ->
 def rhythm(index: pd.DatetimeIndex) -> tuple[Floats, Floats]:
     """A ±30 % day and a week whose weekends are at 60 %, as factors `(steps, 1)`."""
     second = (index.as_unit("s").asi8 % 86_400)[:, None]
-    return 1 + 0.3 * np.sin(2 * np.pi * second / 86_400), np.where(index.day_of_week >= 5, 0.6, 1.0)[:, None]  # noqa: PLR2004  Saturday
+    weekend = (index.day_of_week >= SATURDAY)[:, None]
+    return 1 + 0.3 * np.sin(2 * np.pi * second / 86_400), np.where(weekend, 0.6, 1.0)
 
 
 def _gauge(phi: float) -> Callable[..., Floats]:
@@ -47,8 +50,12 @@ def _counts(mean: float) -> Callable[..., Floats]:
     return make
 
 
-def _bursty_counts(rng: np.random.Generator, index: pd.DatetimeIndex, shape: tuple[int, int]) -> Floats:
-    return rng.poisson(3 * rhythm(index)[0] * np.exp(0.7 * remembering(rng, 0.7, shape))).astype(float)
+def _bursty_counts(
+    rng: np.random.Generator, index: pd.DatetimeIndex, shape: tuple[int, int]
+) -> Floats:
+    return rng.poisson(3 * rhythm(index)[0] * np.exp(0.7 * remembering(rng, 0.7, shape))).astype(
+        float
+    )
 
 
 def _heavy(rng: np.random.Generator, _index: pd.DatetimeIndex, shape: tuple[int, int]) -> Floats:
@@ -60,18 +67,26 @@ def _skewed(rng: np.random.Generator, _index: pd.DatetimeIndex, shape: tuple[int
 
 
 def _drifting(rng: np.random.Generator, _index: pd.DatetimeIndex, shape: tuple[int, int]) -> Floats:
-    return 100 + np.cumsum(rng.standard_normal(shape), axis=0) * 0.3 + 3 * rng.standard_normal(shape)
+    return (
+        100 + np.cumsum(rng.standard_normal(shape), axis=0) * 0.3 + 3 * rng.standard_normal(shape)
+    )
 
 
 def _spiky(rng: np.random.Generator, _index: pd.DatetimeIndex, shape: tuple[int, int]) -> Floats:
-    return 100 + remembering(rng, 0.7, shape) + np.where(rng.random(shape) < SPIKES, rng.exponential(15, shape), 0.0)
+    return (
+        100
+        + remembering(rng, 0.7, shape)
+        + np.where(rng.random(shape) < SPIKES, rng.exponential(15, shape), 0.0)
+    )
 
 
 def _restless(rng: np.random.Generator, _index: pd.DatetimeIndex, shape: tuple[int, int]) -> Floats:
     return 100 + 5 * remembering(rng, 0.3, shape) * np.exp(0.5 * remembering(rng, 0.98, shape))
 
 
-def _quantised(rng: np.random.Generator, _index: pd.DatetimeIndex, shape: tuple[int, int]) -> Floats:
+def _quantised(
+    rng: np.random.Generator, _index: pd.DatetimeIndex, shape: tuple[int, int]
+) -> Floats:
     return np.round(20 + 1.5 * remembering(rng, 0.6, shape))
 
 

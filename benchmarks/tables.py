@@ -12,7 +12,9 @@ PAGE = Path(__file__).parents[1] / "docs" / "accuracy.md"
 
 def options(doc: str | None) -> argparse.Namespace:
     """`cases`, `seed` and `write`, from the command line."""
-    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--cases", type=int, default=600)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--write", action="store_true", help="put the table into docs/accuracy.md")
@@ -28,9 +30,12 @@ def publish(name: str, lines: Sequence[str], *, write: bool) -> None:
 
 
 def placed(page: str, name: str, text: str) -> str:
-    """The page with `text` between `<!-- table: NAME -->` and `<!-- end -->`; ValueError if it has no such place, or several."""
+    """The page with `text` between `<!-- table: NAME -->` and `<!-- end -->`; ValueError if it has
+    no such place, or several."""
     place = re.compile(rf"(<!-- table: {re.escape(name)} -->\n).*?(<!-- end -->)", re.DOTALL)
     out, count = place.subn(lambda found: f"{found[1]}\n{text}\n\n{found[2]}", page)
     if count != 1:
-        raise ValueError(f"the page has {count} places '<!-- table: {name} -->' … '<!-- end -->', needs 1")
+        raise ValueError(
+            f"the page has {count} places '<!-- table: {name} -->' … '<!-- end -->', needs 1"
+        )
     return out

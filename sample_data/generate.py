@@ -1,8 +1,9 @@
 """A small web shop with known answers: four weeks of its KPIs and the hours after a release.
 
-`python sample_data/generate.py` rewrites everything beside it but the README, byte for byte. `history` and `scenario` are
-pure: the same seed gives the same frames. In one seed the three scenarios share every number except those that the fault
-itself moves, so a healthy release that passes shows that the other two fail for their fault.
+`python sample_data/generate.py` rewrites everything beside it but the README, byte for byte.
+`history` and `scenario` are pure: the same seed gives the same frames. In one seed the three
+scenarios share every number except those that the fault itself moves, so a healthy release that
+passes shows that the other two fail for their fault.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ LOSS_TAKES = timedelta(hours=4)
 
 @dataclass(frozen=True)
 class Country:
-    """Requests and sign-ups per step at an average moment, and the hours by which its day runs behind UTC."""
+    """Requests and sign-ups per step at an average moment, and the hours by which its day runs
+    behind UTC."""
 
     name: str
     requests: float
@@ -49,35 +51,60 @@ class Country:
     hours_behind: float
 
 
-COUNTRIES = (Country("DE", 330.0, 1.4, -2.0), Country("FR", 170.0, 0.6, -2.0), Country("US", 110.0, 0.4, 4.0))
+COUNTRIES = (
+    Country("DE", 330.0, 1.4, -2.0),
+    Country("FR", 170.0, 0.6, -2.0),
+    Country("US", 110.0, 0.4, 4.0),
+)
 
 
 def scenario(name: str, seed: int) -> Frames:
-    """The files of one release as frames (`traffic`, `shop`, `signups`), stamps in UTC; `name` is a key of `VERSIONS`."""
+    """The files of one release as frames (`traffic`, `shop`, `signups`), stamps in UTC; `name` is a
+    key of `VERSIONS`."""
     if name not in VERSIONS:
         raise ValueError(f"no scenario {name!r}; use one of {', '.join(VERSIONS)}")
     rng = np.random.default_rng(seed)
     times = pd.date_range(STARTED_AT - HISTORY, NOW, freq=STEP, inclusive="left", unit="ns")
     stress = incidents(rng, len(times))
-    traffic = traffic_frame(rng, times, stress, failing=FAILING_SHARE * after(times) * (name == "credential"))
+    traffic = traffic_frame(
+        rng, times, stress, failing=FAILING_SHARE * after(times) * (name == "credential")
+    )
     loss = lost(times) * (name == "redesign")
     outage = LOST_ORDERS * after(times) * (name == "credential")
-    shop = shop_frame(rng, times, stress, traffic, views_loss=ENGAGEMENT_LOSS * loss, orders_loss=CONVERSION_LOSS * loss + outage)
+    shop = shop_frame(
+        rng,
+        times,
+        stress,
+        traffic,
+        views_loss=ENGAGEMENT_LOSS * loss,
+        orders_loss=CONVERSION_LOSS * loss + outage,
+    )
     signups = signups_frame(rng, times, stress)
     gone = times[missing_steps(rng, len(times))]
     frames = {"traffic": traffic, "shop": shop, "signups": signups}
-    return {file: frame[~frame["time"].isin(gone)].reset_index(drop=True) for file, frame in frames.items()}
+    return {
+        file: frame[~frame["time"].isin(gone)].reset_index(drop=True)
+        for file, frame in frames.items()
+    }
 
 
 def history(seed: int) -> Frames:
     """The part of every scenario before its release."""
     frames = scenario("healthy", seed)
-    return {file: frame[frame["time"] < STARTED_AT].reset_index(drop=True) for file, frame in frames.items()}
+    return {
+        file: frame[frame["time"] < STARTED_AT].reset_index(drop=True)
+        for file, frame in frames.items()
+    }
 
 
 def after(times: pd.DatetimeIndex) -> Array:
-    """The share of users on the new version, per step: 0 before the release, half of them while it goes out, then 1."""
-    return np.where(times >= pd.Timestamp(FINISHED_AT), 1.0, np.where(times >= pd.Timestamp(STARTED_AT), 0.5, 0.0))
+    """The share of users on the new version, per step: 0 before the release, half of them while it
+    goes out, then 1."""
+    return np.where(
+        times >= pd.Timestamp(FINISHED_AT),
+        1.0,
+        np.where(times >= pd.Timestamp(STARTED_AT), 0.5, 0.0),
+    )
 
 
 def lost(times: pd.DatetimeIndex) -> Array:
@@ -86,7 +113,8 @@ def lost(times: pd.DatetimeIndex) -> Array:
 
 
 def incidents(rng: np.random.Generator, steps: int) -> Array:
-    """0 in normal times; near 1 in an outage of 35 minutes in the second week and near 0.3 in two slow hours in the third."""
+    """0 in normal times; near 1 in an outage of 35 minutes in the second week and near 0.3 in two
+    slow hours in the third."""
     stress = np.zeros(steps)
     for days, length, height in ((9, 7, 1.0), (19, 24, 0.3)):
         start = days * STEPS_PER_DAY + int(rng.integers(0, STEPS_PER_DAY))
@@ -101,17 +129,30 @@ def missing_steps(rng: np.random.Generator, steps: int) -> Array:
 
 
 def rhythm(times: pd.DatetimeIndex, hours_behind: float, weekend: float) -> Array:
-    """Day and week around 1: lowest at night, highest in the evening; Saturdays and Sundays at `weekend`."""
+    """Day and week around 1: lowest at night, highest in the evening; Saturdays and Sundays at
+    `weekend`."""
     local = times - timedelta(hours=hours_behind)
     hour = (local.hour + local.minute / 60).to_numpy()
-    day = 1.0 - 0.55 * np.cos(2 * np.pi * (hour - 4.0) / 24) - 0.18 * np.cos(4 * np.pi * (hour - 2.5) / 24)
+    day = (
+        1.0
+        - 0.55 * np.cos(2 * np.pi * (hour - 4.0) / 24)
+        - 0.18 * np.cos(4 * np.pi * (hour - 2.5) / 24)
+    )
     return np.asarray(day) * np.where(local.day_of_week.to_numpy() >= SATURDAY, weekend, 1.0)
 
 
-def wander(rng: np.random.Generator, steps: int, phi: float, spread: float, columns: int = 1) -> Array:
-    """Autocorrelated noise (AR(1), t-distributed innovations) of standard deviation `spread`; steps × columns."""
+def wander(
+    rng: np.random.Generator, steps: int, phi: float, spread: float, columns: int = 1
+) -> Array:
+    """Autocorrelated noise (AR(1), t-distributed innovations) of standard deviation `spread`; steps
+    × columns."""
     freedom = 5
-    shocks = rng.standard_t(freedom, (steps, columns)) * np.sqrt((freedom - 2) / freedom) * spread * np.sqrt(1 - phi**2)
+    shocks = (
+        rng.standard_t(freedom, (steps, columns))
+        * np.sqrt((freedom - 2) / freedom)
+        * spread
+        * np.sqrt(1 - phi**2)
+    )
     out: Array = np.empty_like(shocks)
     state = rng.normal(0.0, spread, columns)
     for step, shock in enumerate(shocks):
@@ -121,18 +162,24 @@ def wander(rng: np.random.Generator, steps: int, phi: float, spread: float, colu
 
 
 def counts(rng: np.random.Generator, mean: Array, dispersion: float) -> Array:
-    """Poisson counts whose mean itself varies by `dispersion` (relative standard deviation) from step to step."""
+    """Poisson counts whose mean itself varies by `dispersion` (relative standard deviation) from
+    step to step."""
     shape = dispersion**-2
     return np.asarray(rng.poisson(mean * rng.gamma(shape, 1 / shape, mean.shape)))
 
 
-def traffic_frame(rng: np.random.Generator, times: pd.DatetimeIndex, stress: Array, *, failing: Array) -> pd.DataFrame:
-    """time, country, requests, errors: a row per step and country; `failing` is the extra error share in the bad country."""
+def traffic_frame(
+    rng: np.random.Generator, times: pd.DatetimeIndex, stress: Array, *, failing: Array
+) -> pd.DataFrame:
+    """time, country, requests, errors: a row per step and country; `failing` is the extra error
+    share in the bad country."""
     steps = len(times)
     common = wander(rng, steps, 0.9, 0.05)
     own = wander(rng, steps, 0.7, 0.04, len(COUNTRIES))
     trouble = wander(rng, steps, 0.8, 0.25, len(COUNTRIES))
-    shape = np.column_stack([c.requests * rhythm(times, c.hours_behind, weekend=0.7) for c in COUNTRIES])
+    shape = np.column_stack(
+        [c.requests * rhythm(times, c.hours_behind, weekend=0.7) for c in COUNTRIES]
+    )
     requests = counts(rng, shape * np.exp(common + own), 0.04)
     share = 0.004 * np.exp(trouble) + 0.06 * stress[:, None]
     errors = counts(rng, requests * share, 0.15)
@@ -150,16 +197,27 @@ def long_by_country(times: pd.DatetimeIndex, values: dict[str, Array]) -> pd.Dat
 
 
 def shop_frame(
-    rng: np.random.Generator, times: pd.DatetimeIndex, stress: Array, traffic: pd.DataFrame, *, views_loss: Array, orders_loss: Array
+    rng: np.random.Generator,
+    times: pd.DatetimeIndex,
+    stress: Array,
+    traffic: pd.DataFrame,
+    *,
+    views_loss: Array,
+    orders_loss: Array,
 ) -> pd.DataFrame:
-    """time, sessions, product_views, orders, revenue_eur, p95_latency_ms: a row per step, all countries together."""
+    """time, sessions, product_views, orders, revenue_eur, p95_latency_ms: a row per step, all
+    countries together."""
     steps = len(times)
     requests = traffic.groupby("time")["requests"].sum().to_numpy()
     sessions = counts(rng, requests / 1.5, 0.02)
     weekend = times.day_of_week.to_numpy() >= SATURDAY
     evening = rhythm(times, -2.0, weekend=1.0) - 1.0
     interest = 4.2 * np.exp(0.04 * evening + 0.05 * weekend + wander(rng, steps, 0.7, 0.02)[:, 0])
-    buying = 0.045 * np.exp(0.10 * evening - 0.08 * weekend + wander(rng, steps, 0.8, 0.05)[:, 0]) * (1 - 0.7 * np.minimum(stress, 1))
+    buying = (
+        0.045
+        * np.exp(0.10 * evening - 0.08 * weekend + wander(rng, steps, 0.8, 0.05)[:, 0])
+        * (1 - 0.7 * np.minimum(stress, 1))
+    )
     views = np.rint(sessions * interest * (1 - views_loss) * np.exp(rng.normal(0, 0.02, steps)))
     orders = thinned(rng, counts(rng, sessions * buying, 0.08), orders_loss)
     return pd.DataFrame(
@@ -180,7 +238,8 @@ def thinned(rng: np.random.Generator, orders: Array, loss: Array) -> Array:
 
 
 def revenue(rng: np.random.Generator, orders: Array) -> Array:
-    """Euros, rounded to cents: baskets of about 60 that differ widely, and now and then a very large one."""
+    """Euros, rounded to cents: baskets of about 60 that differ widely, and now and then a very
+    large one."""
     own = rng.spawn(1)[0]
     baskets = own.gamma(np.maximum(orders, 1e-9) * 1.8, 60 / 1.8)
     large = own.poisson(orders / 400) * own.uniform(400, 1500, len(orders))
@@ -188,7 +247,8 @@ def revenue(rng: np.random.Generator, orders: Array) -> Array:
 
 
 def latency(rng: np.random.Generator, requests: Array, stress: Array) -> Array:
-    """Milliseconds, rounded to tenths: grows with the load, spikes now and then, doubles in an outage."""
+    """Milliseconds, rounded to tenths: grows with the load, spikes now and then, doubles in an
+    outage."""
     steps = len(requests)
     load = requests / requests.mean()
     spikes = np.where(rng.random(steps) < SPIKES, rng.uniform(1.3, 2.5, steps), 1.0)
@@ -198,7 +258,9 @@ def latency(rng: np.random.Generator, requests: Array, stress: Array) -> Array:
 
 def signups_frame(rng: np.random.Generator, times: pd.DatetimeIndex, stress: Array) -> pd.DataFrame:
     """time, kpi, value, country: a row only where somebody signed up."""
-    shape = np.column_stack([c.signups * rhythm(times, c.hours_behind, weekend=0.8) for c in COUNTRIES])
+    shape = np.column_stack(
+        [c.signups * rhythm(times, c.hours_behind, weekend=0.8) for c in COUNTRIES]
+    )
     calm = np.exp(wander(rng, len(times), 0.8, 0.1, len(COUNTRIES)))
     signups = counts(rng, shape * calm * (1 - 0.7 * np.minimum(stress, 1))[:, None], 0.2)
     frame = long_by_country(times, {"value": signups}).assign(kpi="signups")
@@ -206,7 +268,7 @@ def signups_frame(rng: np.random.Generator, times: pd.DatetimeIndex, stress: Arr
 
 
 CHECKLIST = """\
-# The KPIs of a small web shop. Paths are relative to this file; README.md beside it says what the files hold.
+# The KPIs of a small web shop. Paths are relative to this file; see README.md for the files.
 service: shop
 environment: production
 sources:
@@ -289,7 +351,8 @@ sinks: []
 """
 
 ANSWERS = f"""\
-# The right answer for each release. `regressed` must be found, `may_regress` is moved by the fault but too little to demand.
+# The right answer for each release: `regressed` must be found; the fault moves `may_regress` too,
+# but by too little to demand it.
 started_at: {STARTED_AT:%Y-%m-%dT%H:%M:%SZ}
 finished_at: {FINISHED_AT:%Y-%m-%dT%H:%M:%SZ}
 now: {NOW:%Y-%m-%dT%H:%M:%SZ}
@@ -319,7 +382,8 @@ releases:
 """
 
 CASES = """\
-# What the checklist of the sample shop is expected to say: anomaly test sample_data/healthy/checklist.yaml sample_data/cases.yaml
+# Cases for the checklist of the sample shop. Run them with:
+# anomaly test sample_data/healthy/checklist.yaml sample_data/cases.yaml
 cases:
   - name: a harmless release passes
     series:
@@ -358,14 +422,17 @@ cases:
 
 
 def write(folder: Path) -> None:
-    """All files of the three releases, their answers and the cases of their checklist, below `folder`."""
+    """All files of the three releases, their answers and the cases of their checklist, below
+    `folder`."""
     for name in VERSIONS:
         target = folder / name
         target.mkdir(parents=True, exist_ok=True)
         (target / "checklist.yaml").write_bytes(CHECKLIST.encode())
         for file, frame in scenario(name, SEED).items():
             stamps = frame["time"].dt.strftime("%Y-%m-%dT%H:%MZ")
-            (target / f"{file}.csv").write_bytes(frame.assign(time=stamps).to_csv(index=False, lineterminator="\n").encode())
+            (target / f"{file}.csv").write_bytes(
+                frame.assign(time=stamps).to_csv(index=False, lineterminator="\n").encode()
+            )
     (folder / "answers.yaml").write_bytes(ANSWERS.encode())
     (folder / "cases.yaml").write_bytes(CASES.encode())
 

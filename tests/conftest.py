@@ -11,7 +11,15 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.servers import Samples, Server, alertmanager, postgresql, prometheus, pushgateway, victoria_metrics
+from tests.servers import (
+    Samples,
+    Server,
+    alertmanager,
+    postgresql,
+    prometheus,
+    pushgateway,
+    victoria_metrics,
+)
 
 LOOPBACK = ["127.0.0.0/8", "::1"]
 OPENS_SOCKETS = frozenset({"loopback", "httpserver", "make_httpserver"})  # fixtures
@@ -20,12 +28,17 @@ StartServer = Callable[[Samples], Server]
 
 
 def pytest_configure() -> None:
-    os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"  # a proxy does not know this machine's servers
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = (
+        "127.0.0.1,localhost"  # a proxy does not know this machine's servers
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if OPENS_SOCKETS & set(getattr(item, "fixturenames", ())) and item.get_closest_marker("allow_hosts") is None:
+        if (
+            OPENS_SOCKETS & set(getattr(item, "fixturenames", ()))
+            and item.get_closest_marker("allow_hosts") is None
+        ):
             item.add_marker(pytest.mark.allow_hosts(LOOPBACK))
 
 
@@ -38,14 +51,18 @@ def loopback() -> None:
 def start_prometheus(loopback: None, tmp_path: Path) -> Iterator[StartServer]:
     """Starts a Prometheus with the given history; it ends with the test."""
     with ExitStack() as running:
-        yield lambda samples: running.enter_context(prometheus(_folder(tmp_path, "prometheus"), samples))
+        yield lambda samples: running.enter_context(
+            prometheus(_folder(tmp_path, "prometheus"), samples)
+        )
 
 
 @pytest.fixture
 def start_victoria_metrics(loopback: None, tmp_path: Path) -> Iterator[StartServer]:
     """Starts a VictoriaMetrics with the given history; it ends with the test."""
     with ExitStack() as running:
-        yield lambda samples: running.enter_context(victoria_metrics(_folder(tmp_path, "victoria-metrics"), samples))
+        yield lambda samples: running.enter_context(
+            victoria_metrics(_folder(tmp_path, "victoria-metrics"), samples)
+        )
 
 
 @pytest.fixture(scope="session")
@@ -75,7 +92,9 @@ def database(postgresql_server: Server, request: pytest.FixtureRequest) -> str:
 def start_alertmanager(loopback: None, tmp_path: Path) -> Iterator[Callable[[str], Server]]:
     """Starts an Alertmanager that posts to the hook given; it ends with the test."""
     with ExitStack() as running:
-        yield lambda hook: running.enter_context(alertmanager(_folder(tmp_path, "alertmanager"), hook))
+        yield lambda hook: running.enter_context(
+            alertmanager(_folder(tmp_path, "alertmanager"), hook)
+        )
 
 
 def _folder(parent: Path, name: str) -> Path:

@@ -24,7 +24,10 @@ from tests.servers import TLS, free_port
 from tests.sinks.smtp import ANYBODY, smtp
 
 GREETED, ASKED_FOR_PASSWORD = b"N", b"R" + struct.pack("!ii", 8, 3)
-ENCRYPTION = (80877103, 80877104)  # asked for by a client of PostgreSQL before it begins: TLS, GSSAPI
+ENCRYPTION = (
+    80877103,
+    80877104,
+)  # asked for by a client of PostgreSQL before it begins: TLS, GSSAPI
 
 
 def echo(status: int, **headers: str) -> Callable[[Loopback], Reply]:
@@ -47,7 +50,11 @@ def elsewhere(server: Loopback) -> Reply:
     """A redirect to another host, with all that was asked in its address."""
 
     def reply(client: socket.socket, closed: threading.Event) -> None:
-        answer(302, asked(server.answered), Location=f"http://127.0.0.1:1{server.answered.line.split()[1]}")(client, closed)
+        answer(
+            302,
+            asked(server.answered),
+            Location=f"http://127.0.0.1:1{server.answered.line.split()[1]}",
+        )(client, closed)
 
     return reply
 
@@ -57,7 +64,9 @@ def cut_off(server: Loopback) -> Reply:
 
     def reply(client: socket.socket, _: threading.Event) -> None:
         body = asked(server.answered).encode()
-        client.sendall(f"HTTP/1.1 200 Scripted\r\nContent-Length: {2 * len(body)}\r\n\r\n".encode() + body)
+        client.sendall(
+            f"HTTP/1.1 200 Scripted\r\nContent-Length: {2 * len(body)}\r\n\r\n".encode() + body
+        )
 
     return reply
 
@@ -70,7 +79,9 @@ def healthy(server: Loopback) -> Reply:
         body = "[]"
         if "/query_range" in target:
             query = {
-                name: float(values[0]) for name, values in parse_qs(urlsplit(target).query).items() if name in ("start", "end", "step")
+                name: float(values[0])
+                for name, values in parse_qs(urlsplit(target).query).items()
+                if name in ("start", "end", "step")
             }
             moments = range(int(query["start"]), int(query["end"]) + 1, int(query["step"]))
             body = matrix([({"version": "1"}, [(at, "1") for at in moments])])
@@ -122,22 +133,31 @@ def babbles(client: socket.socket, _: threading.Event) -> None:
     client.sendall(b"\xff\x00 what?\r\n" * 3)
 
 
-RAW: dict[str, Reply] = {"hangs": hang, "reset": reset, "cut off": babbles, "redirect to another host": babbles}
+RAW: dict[str, Reply] = {
+    "hangs": hang,
+    "reset": reset,
+    "cut off": babbles,
+    "redirect to another host": babbles,
+}
 
 
 @contextmanager
 def servers(fault: str, folder: Path, database: str) -> Iterator[Places]:
-    """All of them with the fault; `database` (host, port and name) is a real PostgreSQL, used where there is none."""
+    """All of them with the fault; `database` (host, port and name) is a real PostgreSQL, used where
+    there is none."""
     web: list[Loopback] = []
     with ExitStack() as running:
         http, https, mail, data = (f"127.0.0.1:{free_port()}" for _ in range(4))
         if (made := FAULTS[fault]) is not None:
-            web = [running.enter_context(serving(made, tls)) for tls in (None, TLS / "loopback.pem")]
+            web = [
+                running.enter_context(serving(made, tls)) for tls in (None, TLS / "loopback.pem")
+            ]
             http, https = (server.origin.partition("//")[2] for server in web)
             data = _origin(running, RAW.get(fault, says_all))
             mail = _origin(running, RAW[fault]) if fault in RAW else ""
         if fault in MAIL:
-            mail = f"127.0.0.1:{running.enter_context(smtp(login=ANYBODY, tls='starttls', refusal=MAIL[fault])).port}"
+            server = smtp(login=ANYBODY, tls="starttls", refusal=MAIL[fault])
+            mail = f"127.0.0.1:{running.enter_context(server).port}"
         if MAIL.get(fault, "") is None:
             data = database
         patience = {"timeout": "200ms"} if fault == "hangs" else {}

@@ -1,4 +1,5 @@
-"""A GitHub on loopback that keeps statuses and comments, by the documentation of its REST API (version 2022-11-28)."""
+"""A GitHub on loopback that keeps statuses and comments, by the documentation of its REST API
+(version 2022-11-28)."""
 
 from __future__ import annotations
 
@@ -45,8 +46,14 @@ class Github:
         if request.method == "POST" and (found := re.fullmatch(rf"{base}/statuses/(\w+)", path)):
             return self.set_status(found[1], json.loads(request.data))
         if found := re.fullmatch(rf"{base}/issues/(\d+)/comments", path):
-            return self.list_comments(request) if request.method == "GET" else self.comment(json.loads(request.data)["body"])
-        if request.method == "PATCH" and (found := re.fullmatch(rf"{base}/issues/comments/(\d+)", path)):
+            return (
+                self.list_comments(request)
+                if request.method == "GET"
+                else self.comment(json.loads(request.data)["body"])
+            )
+        if request.method == "PATCH" and (
+            found := re.fullmatch(rf"{base}/issues/comments/(\d+)", path)
+        ):
             return self.edit(int(found[1]), json.loads(request.data)["body"])
         return said(404, "Not Found")
 
@@ -54,7 +61,11 @@ class Github:
         if sha != SHA:
             return said(422, f"No commit found for SHA: {sha}")
         assert set(body) <= {"state", "target_url", "description", "context"}
-        if body["state"] not in STATES or len(body["description"]) > 140 or len(body["context"]) > 255:
+        if (
+            body["state"] not in STATES
+            or len(body["description"]) > 140
+            or len(body["context"]) > 255
+        ):
             return said(422, "Validation Failed")
         self.statuses.append(body)
         return Response(json.dumps({"id": len(self.statuses), **body}), 201)
@@ -66,7 +77,14 @@ class Github:
     def comment(self, body: str, user: dict[str, str] = BOT, association: str = "NONE") -> Response:
         if len(body) > LONGEST_COMMENT:
             return said(422, "body is too long (maximum is 65536 characters)")
-        self.comments.append({"id": 100 + len(self.comments), "body": body, "user": user, "author_association": association})
+        self.comments.append(
+            {
+                "id": 100 + len(self.comments),
+                "body": body,
+                "user": user,
+                "author_association": association,
+            }
+        )
         return Response(json.dumps(self.comments[-1]), 201)
 
     def edit(self, number: int, body: str) -> Response:
@@ -77,4 +95,6 @@ class Github:
 def said(status: int, message: str, **headers: str) -> Response:
     """An error as GitHub says it; `Retry_After="5"` is a header."""
     body = json.dumps({"message": message, "documentation_url": "https://docs.github.com/rest"})
-    return Response(body, status, {name.replace("_", "-"): value for name, value in headers.items()})
+    return Response(
+        body, status, {name.replace("_", "-"): value for name, value in headers.items()}
+    )

@@ -1,6 +1,7 @@
 """Golden files: what the output was when somebody last read it.
 
-`ANOMALY_GOLDEN=rewrite pytest -k golden` (`make golden`) writes them anew; read the difference before committing it.
+`ANOMALY_GOLDEN=rewrite pytest -k golden` (`make golden`) writes them anew; read the difference
+before committing it.
 """
 
 from __future__ import annotations

@@ -27,7 +27,10 @@ class Request:
 def answer(status: int, body: str = "", **headers: str) -> Reply:
     """A well-formed response; `Retry_After="5"` is a header."""
     named = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
-    head = f"HTTP/1.1 {status} Scripted\r\nContent-Length: {len(body.encode())}\r\n{named}Connection: close\r\n\r\n"
+    head = (
+        f"HTTP/1.1 {status} Scripted\r\nContent-Length: "
+        f"{len(body.encode())}\r\n{named}Connection: close\r\n\r\n"
+    )
 
     def say(client: socket.socket, _closed: threading.Event) -> None:
         client.sendall(head.encode() + body.encode())
@@ -58,7 +61,8 @@ def drip_after(head: bytes) -> Reply:
 
 @dataclass
 class Loopback:
-    """Gives one reply per connection, the last one for ever; keeps what it was asked. `tls` is the path of certificate and key.
+    """Gives one reply per connection, the last one for ever; keeps what it was asked. `tls` is the
+    path of certificate and key.
 
     One that `speaks_first` waits for no request, as in protocols that are not HTTP.
     """
@@ -71,13 +75,20 @@ class Loopback:
     def __enter__(self) -> Loopback:
         self._closed, self._here = threading.Event(), threading.local()
         self._listening = socket.create_server(("127.0.0.1", 0))
-        self.origin = f"http{'s' if self.tls else ''}://127.0.0.1:{self._listening.getsockname()[1]}"
+        self.origin = (
+            f"http{'s' if self.tls else ''}://127.0.0.1:{self._listening.getsockname()[1]}"
+        )
         self._thread = threading.Thread(target=self._serve)
         self._workers: list[threading.Thread] = []
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._closed.set()
         self._listening.shutdown(socket.SHUT_RDWR)
         self._thread.join()

@@ -1,4 +1,5 @@
-"""A small shop under watch: a checklist over a CSV file that grows with the clock, and sinks that remember."""
+"""A small shop under watch: a checklist over a CSV file that grows with the clock, and sinks that
+remember."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from anomaly.checklist import Checklist, load
+from anomaly.checklist.checklist import Checklist, load
 from anomaly.contracts import Message, Receipt
 from anomaly.errors import SinkError
 from anomaly.model import Release
@@ -68,7 +69,12 @@ class Shop:
         return self.now
 
     def release(self, hours: float = 0, version: str = "2.0") -> Release:
-        return Release(RELEASED + timedelta(hours=hours), service=SERVICE, version=version, environment=ENVIRONMENT)
+        return Release(
+            RELEASED + timedelta(hours=hours),
+            service=SERVICE,
+            version=version,
+            environment=ENVIRONMENT,
+        )
 
 
 @dataclass

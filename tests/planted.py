@@ -1,4 +1,5 @@
-"""Settings with a secret of its own in every place that may hold one, for all plug-ins there are."""
+"""Settings with a secret of its own in every place that may hold one, for all plug-ins there
+are."""
 
 from __future__ import annotations
 
@@ -10,15 +11,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from anomaly import registry
+from anomaly.checklist import registry
+from anomaly.checklist.registry import COLLECTORS, RELEASES, SINKS, Kind, Plugin
 from anomaly.errors import ChecklistError
-from anomaly.registry import COLLECTORS, RELEASES, SINKS, Kind, Plugin
-from anomaly.times import parse_duration
+from anomaly.timing.durations import parse_duration
 from tests.loopback import Loopback
 from tests.servers import TLS
 from tests.test_sink_contract import SECRET, SETTINGS
 
-TOKEN_FILE, KEY_FILE = "a file with a token", "a file with a private key"  # in place of which one is written
+# in place of which one is written
+TOKEN_FILE = "a file with a token"
+KEY_FILE = "a file with a private key"
 MARK = 9  # characters of a secret by which it is known
 KINDS = (COLLECTORS, RELEASES, SINKS)
 MAKE: Mapping[str, Callable[..., Any]] = {
@@ -28,7 +31,16 @@ MAKE: Mapping[str, Callable[..., Any]] = {
 }
 HARMLESS = {  # settings of text that hold no secret: why, and their names
     "a place on disk": {"path", "ca_file", "cert_file"},
-    "a name or form in the data": {"time_column", "kpi_column", "value_column", "timezone", "label", "labels", "query", "tags"},
+    "a name or form in the data": {
+        "time_column",
+        "kpi_column",
+        "value_column",
+        "timezone",
+        "label",
+        "labels",
+        "query",
+        "tags",
+    },
     "public where code is": {"repository", "sha", "pull_request", "context", "what"},
     "where mail goes": {"host", "sender", "to"},
     "shown in Prometheus": {"job"},
@@ -66,10 +78,20 @@ def _of_prometheus(at: Places) -> list[dict[str, Any]]:
 def _of_mail(at: Places) -> list[dict[str, Any]]:
     host, _, port = at.smtp.partition(":")
     who = {"sender": "anomaly@example.com", "to": ["ops@example.com"]}
-    return [{"host": host, "port": int(port), "username": SECRET, "password": SECRET, **who, **at.patience}]
+    return [
+        {
+            "host": host,
+            "port": int(port),
+            "username": SECRET,
+            "password": SECRET,
+            **who,
+            **at.patience,
+        }
+    ]
 
 
-# all settings that may hold a secret, in as many goes as they exclude one another; of sinks besides those in SETTINGS
+# all settings that may hold a secret, in as many goes as they exclude one another; of sinks besides
+# those in SETTINGS
 VARIANTS: dict[tuple[str, str], Callable[[Places], list[dict[str, Any]]]] = {
     ("source", "prometheus"): _of_prometheus,
     ("source", "files"): lambda _: [{"path": "shop.csv"}],
@@ -77,7 +99,9 @@ VARIANTS: dict[tuple[str, str], Callable[[Places], list[dict[str, Any]]]] = {
         {"url": f"postgresql://anomaly:{SECRET}@{at.database}?sslpassword={SECRET}"} | at.patience,
         {"path": "shop.db"},
     ],
-    ("source of releases", "prometheus"): lambda at: [each | {"query": "build_info", "label": "version"} for each in _of_prometheus(at)],
+    ("source of releases", "prometheus"): lambda at: [
+        each | {"query": "build_info", "label": "version"} for each in _of_prometheus(at)
+    ],
     ("source of releases", "git"): lambda _: [{"path": "."}],
     ("source of releases", "json"): lambda at: [
         {"url": f"{at.http}/releases", "headers": {"X-Key": SECRET}} | at.patience,
@@ -122,16 +146,27 @@ class Planted:
             return {key: self.settings(each, f"{name} {key}") for key, each in value.items()}
         if value in (TOKEN_FILE, KEY_FILE):
             return str(self._file(value, name))
-        return self.variable(self.value(value, name)) if isinstance(value, str) and SECRET in value else value
+        return (
+            self.variable(self.value(value, name))
+            if isinstance(value, str) and SECRET in value
+            else value
+        )
 
     def value(self, text: str, name: str) -> str:
         """The text with a new secret at each SECRET."""
         is_url = "://" in text
-        return re.sub(re.escape(SECRET), lambda _: quote(self.secret(name), safe="") if is_url else self.secret(name), text)
+        return re.sub(
+            re.escape(SECRET),
+            lambda _: quote(self.secret(name), safe="") if is_url else self.secret(name),
+            text,
+        )
 
     def as_text(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """The settings with files where some are to be; each SECRET stays."""
-        return {key: str(self._file(value, key)) if value in (TOKEN_FILE, KEY_FILE) else value for key, value in settings.items()}
+        return {
+            key: str(self._file(value, key)) if value in (TOKEN_FILE, KEY_FILE) else value
+            for key, value in settings.items()
+        }
 
     def _file(self, kind: str, name: str) -> Path:
         path = self.folder / f"secret-{len(self.secrets)}"
@@ -160,10 +195,17 @@ def waiting(name: str, settings: dict[str, Any], patience: dict[str, str]) -> di
     return settings | (patience if "timeout" in registry.built_in_settings(SINKS)[name] else {})
 
 
-def with_forms(kind: Kind, name: str, settings: dict[str, Any], folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The settings with a secret in each part of a URL that may hold one, and what they would be with one where it is refused."""
+def with_forms(
+    kind: Kind, name: str, settings: dict[str, Any], folder: Path
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The settings with a secret in each part of a URL that may hold one, and what they would be
+    with one where it is refused."""
     refused = []
-    for key in [key for key, value in settings.items() if isinstance(value, str) and value.startswith(("http", "json"))]:
+    for key in [
+        key
+        for key, value in settings.items()
+        if isinstance(value, str) and value.startswith(("http", "json"))
+    ]:
         for name_of_form, form in FORMS.items():
             if name_of_form == "userinfo" and "Authorization" in settings.get("headers", {}):
                 continue  # of the two only one is sent

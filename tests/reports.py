@@ -20,10 +20,10 @@ from anomaly.model import (
     Plateau,
     Release,
     ReleaseVerdict,
-    Report,
     Verdict,
     Window,
 )
+from anomaly.reporting.report import Report
 
 RELEASED = datetime(2025, 11, 4, 10, 30, tzinfo=UTC)
 OBSERVED_FROM = RELEASED + timedelta(minutes=10)
@@ -35,7 +35,9 @@ POINTS = ("kpi", "segment", "time", "observed", "expected", "lower", "upper", "z
 
 def at(text: str) -> datetime:
     """`10:35` on the day of the release, or an ISO time."""
-    return datetime.fromisoformat(text if len(text) > 5 else f"2025-11-04T{text}").replace(tzinfo=UTC)
+    return datetime.fromisoformat(text if len(text) > 5 else f"2025-11-04T{text}").replace(
+        tzinfo=UTC
+    )
 
 
 SEARCH = Release(at("11:15"), service="search", version="7.0")
@@ -69,7 +71,11 @@ REGRESSED = Finding(
     critical=True,
     query=COUNTRY_ERRORS,
     denominator=COUNTRY_REQUESTS,
-    evidence={"test": "level of the observation against 276 placebo releases", "surprise": 6.4, "placebo releases": 276},
+    evidence={
+        "test": "level of the observation against 276 placebo releases",
+        "surprise": 6.4,
+        "placebo releases": 276,
+    },
 )
 IMPROVED = Finding(
     kpi="sign-ups",
@@ -147,7 +153,10 @@ LATENCY = Finding(
     steps_planned=72,
     unit="ms",
     direction=Direction.UP,
-    query='histogram_quantile(0.95, sum by (le) (rate(http_request_duration_seconds_bucket{service="shop"}[5m])))',
+    query=(
+        "histogram_quantile(0.95, sum by (le) "
+        '(rate(http_request_duration_seconds_bucket{service="shop"}[5m])))'
+    ),
 )
 REVENUE = Finding(
     kpi="revenue",
@@ -231,16 +240,38 @@ def report(verdict: ReleaseVerdict, *findings: Finding, final: bool = True) -> R
 def failing() -> Report:
     """One regression in one country, everything else fine or better."""
     healthy = replace(
-        REGRESSED, segment={"country": "FR"}, verdict=Verdict.OK, reason="nothing found", effect=0.03, observed=0.0103, onset=None
+        REGRESSED,
+        segment={"country": "FR"},
+        verdict=Verdict.OK,
+        reason="nothing found",
+        effect=0.03,
+        observed=0.0103,
+        onset=None,
     )
-    healthy = replace(healthy, onset_interval=None, effect_interval=(-0.11, 0.18), flagged=None, kind=None, p_value=0.4)
+    healthy = replace(
+        healthy,
+        onset_interval=None,
+        effect_interval=(-0.11, 0.18),
+        flagged=None,
+        kind=None,
+        p_value=0.4,
+    )
     return report(ReleaseVerdict.FAIL, LATENCY, healthy, IMPROVED, REGRESSED, REVENUE, CRASHES)
 
 
 def messy() -> Report:
     """Several regressions, and KPIs without an answer for every reason there is."""
     noted = replace(RAMP, notes=(SHORT_HISTORY,))
-    return report(ReleaseVerdict.FAIL, replace(LATENCY, notes=(SHORT_HISTORY,)), noted, NEW_SEGMENT, REGRESSED, GAPS, SPIKES, REFUSED)
+    return report(
+        ReleaseVerdict.FAIL,
+        replace(LATENCY, notes=(SHORT_HISTORY,)),
+        noted,
+        NEW_SEGMENT,
+        REGRESSED,
+        GAPS,
+        SPIKES,
+        REFUSED,
+    )
 
 
 def passing() -> Report:
@@ -253,28 +284,41 @@ def early() -> Report:
     reason = "nothing so far, 12 of 72 steps"
     return report(
         ReleaseVerdict.INCONCLUSIVE,
-        *(replace(finding, verdict=Verdict.INCONCLUSIVE, reason=reason, steps=12) for finding in (LATENCY, REVENUE, CRASHES)),
+        *(
+            replace(finding, verdict=Verdict.INCONCLUSIVE, reason=reason, steps=12)
+            for finding in (LATENCY, REVENUE, CRASHES)
+        ),
         final=False,
     )
 
 
 def staged() -> Report:
-    """A release in three stages whose effect grows with them, and whose watch the next release ended."""
+    """A release in three stages whose effect grows with them, and whose watch the next release
+    ended."""
     stages = ((RELEASED, 0.05), (at("12:30"), 0.25), (at("14:30"), 1.0))
     effects = (0.11, (-0.09, 0.31)), (0.52, (0.33, 0.71)), (2.12, (1.8, 2.4))
     plateaus = tuple(
         Plateau(share, Window(begin + timedelta(minutes=10), end), effect, interval)
-        for (begin, share), end, (effect, interval) in zip(stages, (stages[1][0], stages[2][0], at("16:00")), effects, strict=True)
+        for (begin, share), end, (effect, interval) in zip(
+            stages, (stages[1][0], stages[2][0], at("16:00")), effects, strict=True
+        )
     )
     note = "watch ended at 16:00 by release 1.4.3; what follows may be the work of either"
     moved = replace(REGRESSED, exposure=Exposure(Growth.GROWS, plateaus), steps=61, notes=(note,))
     base = report(ReleaseVerdict.FAIL, moved, replace(LATENCY, steps=61, notes=(note,)))
-    release = replace(base.release, finished_at=stages[-1][0], stages=stages, followed_by=Release(at("16:00"), version="1.4.3"))
+    release = replace(
+        base.release,
+        finished_at=stages[-1][0],
+        stages=stages,
+        followed_by=Release(at("16:00"), version="1.4.3"),
+    )
     return replace(
         base,
         release=release,
         observation=Window(OBSERVED_FROM, at("16:00")),
-        left_out=(LeftOut(Window(at("2025-10-28T10:30"), at("2025-10-28T11:00")), "release 1.4.1"),),
+        left_out=(
+            LeftOut(Window(at("2025-10-28T10:30"), at("2025-10-28T11:00")), "release 1.4.1"),
+        ),
         confounders=(SEARCH,),
     )
 

@@ -1,4 +1,5 @@
-"""The sample shop for tests: its generator, and its frames as panels without a detour through files."""
+"""The sample shop for tests: its generator, and its frames as panels without a detour through
+files."""
 
 from __future__ import annotations
 
@@ -12,12 +13,12 @@ from types import ModuleType
 
 import pandas as pd
 
-from anomaly.checklist import Checklist
+from anomaly.checklist.checklist import Checklist
+from anomaly.checklist.registry import collector
 from anomaly.collectors.files import FilesCollector
 from anomaly.collectors.tables import Chunk
 from anomaly.contracts import Collected, Provenance
 from anomaly.model import Window
-from anomaly.registry import collector
 
 FOLDER = Path(__file__).parents[1] / "sample_data"
 
@@ -54,14 +55,17 @@ class FrameTable:
 
 
 def collected(frames: dict[str, pd.DataFrame], checklist: Checklist, end: datetime) -> Collected:
-    """What collecting the checklist's KPIs gives when its files hold `frames`: everything from the first row to `end`."""
+    """What collecting the checklist's KPIs gives when its files hold `frames`: everything from the
+    first row to `end`."""
     start = min(frame["time"].min() for frame in frames.values())
     panels, provenance = [], dict[str, Provenance]()
     for name, plugin in checklist.sources.items():
         source = collector(plugin)
         assert isinstance(source, FilesCollector)
         kpis = [kpi for kpi in checklist.kpis if kpi.source == name]
-        answer = source.collect_table(FrameTable(name, frames[name]), kpis, Window(start, end), checklist.windows.step)
+        answer = source.collect_table(
+            FrameTable(name, frames[name]), kpis, Window(start, end), checklist.windows.step
+        )
         assert not answer.errors
         panels.append(answer.panel)
         provenance |= answer.provenance

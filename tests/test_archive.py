@@ -9,12 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anomaly import archive
 from anomaly.errors import UsageError
-from anomaly.report import to_dict
+from anomaly.reporting import archive
+from anomaly.reporting.data import to_dict
 from tests import reports
 
-REPORTS = {name: getattr(reports, name) for name in ("failing", "messy", "passing", "early", "dead_source", "staged")}
+REPORTS = {
+    name: getattr(reports, name)
+    for name in ("failing", "messy", "passing", "early", "dead_source", "staged")
+}
 
 
 @pytest.mark.parametrize("name", REPORTS)
@@ -24,11 +27,16 @@ def test_what_was_kept_comes_back(name: str) -> None:
     back = archive.unpack(archive.pack(report))
 
     assert to_dict(back) == to_dict(report)
-    pd.testing.assert_frame_equal(back.points, report.points.reset_index(drop=True), check_dtype=False)
+    pd.testing.assert_frame_equal(
+        back.points, report.points.reset_index(drop=True), check_dtype=False
+    )
     assert archive.pack(back) == archive.pack(report)
 
 
-@given(st.binary(max_size=200) | st.text(max_size=50).map(lambda text: zlib.compress(text.encode("utf-8", "replace"))))
+@given(
+    st.binary(max_size=200)
+    | st.text(max_size=50).map(lambda text: zlib.compress(text.encode("utf-8", "replace")))
+)
 def test_anything_else_is_refused(data: bytes) -> None:
     with pytest.raises(UsageError, match="kept"):
         archive.unpack(data)

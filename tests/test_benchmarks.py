@@ -1,4 +1,5 @@
-"""The benchmark of accuracy: its releases, its judges, and that the parts it takes away still exist."""
+"""The benchmark of accuracy: its releases, its judges, and that the parts it takes away still
+exist."""
 
 from __future__ import annotations
 
@@ -21,7 +22,12 @@ from benchmarks.tables import PAGE, placed
 def test_the_same_seed_makes_the_same_releases() -> None:
     for one, other in zip(cases(20, 3), cases(20, 3), strict=True):
         np.testing.assert_array_equal(one.values, other.values)
-        assert (one.entity, one.effect, one.size, one.before) == (other.entity, other.effect, other.size, other.before)
+        assert (one.entity, one.effect, one.size, one.before) == (
+            other.entity,
+            other.effect,
+            other.size,
+            other.before,
+        )
 
 
 def test_every_kind_of_series_and_of_effect_is_there_and_the_history_is_never_touched() -> None:
@@ -31,7 +37,9 @@ def test_every_kind_of_series_and_of_effect_is_there_and_the_history_is_never_to
     assert {case.effect for case in made} == {"", *EFFECTS}
     quiet = {case.entity: case for case in made if not case.effect}
     for case in made:
-        np.testing.assert_array_equal(case.values[: case.before], quiet[case.entity].values[: case.before])
+        np.testing.assert_array_equal(
+            case.values[: case.before], quiet[case.entity].values[: case.before]
+        )
 
 
 def test_it_ranks_releases_better_than_every_simple_judge_and_keeps_its_promise() -> None:
@@ -53,10 +61,15 @@ def test_a_release_is_judged_without_any_part(part: str) -> None:
 
 
 @pytest.mark.parametrize(("memory", "alarms"), [(0.0, 0.0), (0.5, 0.06), (0.8, 0.26)])
-def test_the_canary_judge_takes_memory_for_a_change_as_often_as_the_one_it_stands_for(memory: float, alarms: float) -> None:
+def test_the_canary_judge_takes_memory_for_a_change_as_often_as_the_one_it_stands_for(
+    memory: float, alarms: float
+) -> None:
     series = remembering(np.random.default_rng(1), memory, (120, 300)).T
 
-    assert abs(np.mean([canary(released(100 + 5 * each, 60)).alarm for each in series]) - alarms) < 0.08
+    assert (
+        abs(np.mean([canary(released(100 + 5 * each, 60)).alarm for each in series]) - alarms)
+        < 0.08
+    )
 
 
 def test_the_canary_judge_alarms_on_a_plain_shift_alone() -> None:
@@ -70,16 +83,23 @@ def test_the_canary_judge_alarms_on_a_plain_shift_alone() -> None:
 def test_the_robust_bands_hold_half_the_median_and_no_more() -> None:
     rng = np.random.default_rng(3)
     quiet = rng.normal(100, 1, 3 * 1440)
-    shifts = [robust_bands(released(np.r_[quiet, by * rng.normal(100, 1, 120)], len(quiet))).alarm for by in (1.0, 1.4, 1.6, 0.4)]
+    shifts = [
+        robust_bands(released(np.r_[quiet, by * rng.normal(100, 1, 120)], len(quiet))).alarm
+        for by in (1.0, 1.4, 1.6, 0.4)
+    ]
 
     assert shifts == [False, False, True, True]
 
 
 def test_the_local_level_keeps_its_level_where_its_model_is_true() -> None:
     rng = np.random.default_rng(4)
-    walks = [np.cumsum(0.3 * rng.standard_normal(180)) + rng.standard_normal(180) for _ in range(60)]
+    walks = [
+        np.cumsum(0.3 * rng.standard_normal(180)) + rng.standard_normal(180) for _ in range(60)
+    ]
 
-    assert np.mean([local_level(released(walk, 150)).alarm for walk in walks]) < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 60)
+    assert np.mean([local_level(released(walk, 150)).alarm for walk in walks]) < 0.05 + 3 * np.sqrt(
+        0.05 * 0.95 / 60
+    )
     assert local_level(released(np.r_[walks[0][:150], walks[0][150:] + 8], 150)).alarm
 
 
@@ -92,7 +112,10 @@ def test_a_peer_that_is_not_installed_is_named_not_skipped() -> None:
 
 
 def test_the_measures_are_those_of_the_books() -> None:
-    perfect, blind = (gathered([Judged(score, alarm=False) for score in scores], cases(4, 1)) for scores in ([0, 1, 2, 3], [1, 1, 1, 1]))
+    perfect, blind = (
+        gathered([Judged(score, alarm=False) for score in scores], cases(4, 1))
+        for scores in ([0, 1, 2, 3], [1, 1, 1, 1])
+    )
 
     assert (auc(perfect), average_precision(perfect)) == (1.0, 1.0)
     assert auc(blind) == 0.5
@@ -110,5 +133,7 @@ def test_the_page_has_a_place_for_each_table(name: str) -> None:
 
 def released(values: Floats, before: int) -> Case:
     """A series by the minute, with `before` steps before the release."""
-    index = pd.DatetimeIndex(pd.date_range("2025-03-03", periods=len(values), freq="1min", tz="UTC", unit="ns"))
+    index = pd.DatetimeIndex(
+        pd.date_range("2025-03-03", periods=len(values), freq="1min", tz="UTC", unit="ns")
+    )
     return Case("series", np.asarray(values, dtype=float), index, before, "", 0.0)

@@ -1,4 +1,5 @@
-"""The examples of docs/ci.md: YAML that CI systems can read, commands and options that exist, sinks that can be made."""
+"""The examples of docs/ci.md: YAML that CI systems can read, commands and options that exist, sinks
+that can be made."""
 
 from __future__ import annotations
 
@@ -13,9 +14,9 @@ import pytest
 import typer.main
 import yaml
 
-from anomaly import checklist
+from anomaly.checklist import checklist
 from anomaly.cli.app import app
-from anomaly.cli.session import ExitCode
+from anomaly.cli.exit_codes import ExitCode
 from tests.test_docs import Block, blocks, place
 
 YAML = [block for block in blocks("yaml") if block.page.name == "ci.md"]
@@ -53,7 +54,9 @@ def parameters_of(words: list[str]) -> Sequence[Any]:
     return list(command.params)
 
 
-LINES = [line for block in YAML for line in scripts(yaml.safe_load(block.body))] + [block.body for block in SHELL]
+LINES = [line for block in YAML for line in scripts(yaml.safe_load(block.body))] + [
+    block.body for block in SHELL
+]
 CALLS = [words for line in LINES for words in of_anomaly(line)]
 
 
@@ -62,8 +65,12 @@ def test_the_examples_call_what_they_are_about() -> None:
 
 
 @pytest.mark.parametrize("words", CALLS, ids=" ".join)
-def test_every_option_of_an_example_exists_and_every_one_that_is_needed_is_given(words: list[str]) -> None:
-    options = [parameter for parameter in parameters_of(words) if parameter.param_type_name == "option"]
+def test_every_option_of_an_example_exists_and_every_one_that_is_needed_is_given(
+    words: list[str],
+) -> None:
+    options = [
+        parameter for parameter in parameters_of(words) if parameter.param_type_name == "option"
+    ]
     given = {word for word in words if word.startswith("--")}
     assert given <= {name for option in options for name in option.opts}
     assert all(given & set(option.opts) for option in options if option.required)
@@ -77,12 +84,20 @@ def test_a_pipeline_has_jobs_with_scripts(block: Block) -> None:
     if "jobs" in pipeline:
         (job,) = pipeline["jobs"].values()
         assert all(EXPRESSION.fullmatch(value) for value in job["env"].values())
-        assert all(set(step) <= {"name", "if", "uses", "with", "run"} and ("run" in step) != ("uses" in step) for step in job["steps"])
+        assert all(
+            set(step) <= {"name", "if", "uses", "with", "run"}
+            and ("run" in step) != ("uses" in step)
+            for step in job["steps"]
+        )
         assert pipeline["permissions"]["statuses"] == "write"
 
 
 def test_what_gitlab_lets_pass_are_our_exit_codes_but_no_regression() -> None:
-    (allowed,) = [job["allow_failure"]["exit_codes"] for job in yaml.safe_load(YAML[2].body).values() if "allow_failure" in job]
+    (allowed,) = [
+        job["allow_failure"]["exit_codes"]
+        for job in yaml.safe_load(YAML[2].body).values()
+        if "allow_failure" in job
+    ]
     assert [ExitCode(code).name for code in allowed] == ["UNDECIDED", "NOT_TOLD"]
 
 
@@ -97,7 +112,9 @@ def test_the_checklist_can_be_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("PROMETHEUS_URL", "http://127.0.0.1:9090")
     monkeypatch.setenv("GITHUB_TOKEN", "ghs_0123456789abcdefghij")
     path = tmp_path / "checklist.yaml"
-    path.write_text(CHECKLIST.body + '  - {type: github, token: "${GITHUB_TOKEN}"}\n', encoding="utf-8")
+    path.write_text(
+        CHECKLIST.body + '  - {type: github, token: "${GITHUB_TOKEN}"}\n', encoding="utf-8"
+    )
     assert [sink.type for sink in checklist.load(path).sinks] == ["junit", "json", "github"]
 
 

@@ -11,12 +11,15 @@ from rich.cells import cell_len
 from anomaly.contracts import Message
 from anomaly.errors import SinkError
 from anomaly.model import ReleaseVerdict, Verdict
-from anomaly.report import headline
+from anomaly.reporting.words import headline
 from anomaly.sinks.console import MOST_ROWS, ConsoleSink, Look, look_of, render, show, width_of
 from tests import reports
 from tests.goldens import assert_golden
 
-REPORTS = {name: getattr(reports, name) for name in ("failing", "messy", "passing", "early", "dead_source", "staged")}
+REPORTS = {
+    name: getattr(reports, name)
+    for name in ("failing", "messy", "passing", "early", "dead_source", "staged")
+}
 ESCAPE = "\x1b"
 
 
@@ -40,11 +43,15 @@ class Stream(io.TextIOWrapper):
 @pytest.mark.parametrize("width", [80, 120])
 @pytest.mark.parametrize("look", [Look.BARE, Look.LINED])
 def test_golden_table(name: str, width: int, look: Look) -> None:
-    assert_golden(f"console/{name}_{look}_{width}.txt", render(REPORTS[name](), width=width, look=look))
+    assert_golden(
+        f"console/{name}_{look}_{width}.txt", render(REPORTS[name](), width=width, look=look)
+    )
 
 
 def test_golden_colours() -> None:
-    assert_golden("console/messy_coloured_80.txt", render(reports.messy(), width=80, look=Look.COLOURED))
+    assert_golden(
+        "console/messy_coloured_80.txt", render(reports.messy(), width=80, look=Look.COLOURED)
+    )
 
 
 @pytest.mark.parametrize("name", REPORTS)
@@ -52,7 +59,9 @@ def test_golden_colours() -> None:
 def test_colours_only_repeat_what_words_say(name: str, look: Look) -> None:
     coloured = render(REPORTS[name](), width=100, look=Look.COLOURED)
     lined = render(REPORTS[name](), width=100, look=Look.LINED)
-    assert [line.rstrip() for line in re.sub(r"\x1b\[[0-9;]*m", "", coloured).splitlines()] == lined.splitlines()
+    assert [
+        line.rstrip() for line in re.sub(r"\x1b\[[0-9;]*m", "", coloured).splitlines()
+    ] == lined.splitlines()
 
 
 @pytest.mark.parametrize("name", REPORTS)
@@ -79,8 +88,12 @@ def test_a_narrow_table_loses_no_character(name: str, width: int) -> None:
 
 def test_the_query_of_each_failing_kpi_stands_under_the_headline_once() -> None:
     other = replace(reports.REGRESSED, segment={"country": "FR"}, effect=0.4)
-    lines = render(reports.report(ReleaseVerdict.FAIL, reports.REGRESSED, other, reports.LATENCY)).splitlines()
-    assert lines[1] == f"      checkout errors = {reports.COUNTRY_ERRORS} / {reports.COUNTRY_REQUESTS}"
+    lines = render(
+        reports.report(ReleaseVerdict.FAIL, reports.REGRESSED, other, reports.LATENCY)
+    ).splitlines()
+    assert (
+        lines[1] == f"      checkout errors = {reports.COUNTRY_ERRORS} / {reports.COUNTRY_REQUESTS}"
+    )
     assert sum("increase(" in line for line in lines) == 1
 
 
@@ -98,7 +111,9 @@ def test_what_could_not_be_judged_is_listed_with_its_reason() -> None:
 
 
 def test_a_note_of_many_kpis_is_printed_once() -> None:
-    noted = [replace(reports.LATENCY, kpi=f"kpi {n}", notes=(reports.SHORT_HISTORY,)) for n in range(4)]
+    noted = [
+        replace(reports.LATENCY, kpi=f"kpi {n}", notes=(reports.SHORT_HISTORY,)) for n in range(4)
+    ]
     text = render(reports.report(ReleaseVerdict.PASS, *noted), width=120)
     assert text.count(reports.SHORT_HISTORY) == 1
     assert f"kpi 0, kpi 1 and 2 more: {reports.SHORT_HISTORY}" in text
@@ -145,11 +160,17 @@ def test_hostile_text_is_escaped_and_cut(text: str, look: Look) -> None:
         (False, {"FORCE_COLOR": "1"}, Look.BARE),
     ],
 )
-def test_lines_and_colours_are_for_terminals(terminal: bool, environ: Mapping[str, str], look: Look) -> None:  # noqa: FBT001  a parameter
+def test_lines_and_colours_are_for_terminals(
+    terminal: bool,
+    environ: Mapping[str, str],
+    look: Look,
+) -> None:
     assert look_of(Stream(terminal=terminal), environ) is look
 
 
-@pytest.mark.parametrize(("columns", "width"), [("90", 90), ("5", 72), ("9" * 5000, 160), ("wide", 100), ("", 100)])
+@pytest.mark.parametrize(
+    ("columns", "width"), [("90", 90), ("5", 72), ("9" * 5000, 160), ("wide", 100), ("", 100)]
+)
 def test_the_width_follows_columns_within_what_can_be_read(columns: str, width: int) -> None:
     assert width_of(Stream(), {"COLUMNS": columns}) == width
 
@@ -170,7 +191,11 @@ def test_no_color_is_honoured_on_a_terminal() -> None:
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 def test_an_encoding_without_signs_gets_plain_ones(encoding: str) -> None:
     stream = Stream(terminal=True, encoding=encoding)
-    show(replace(reports.failing(), findings=(replace(reports.REGRESSED, kpi="注文"),)), stream, environ={})
+    show(
+        replace(reports.failing(), findings=(replace(reports.REGRESSED, kpi="注文"),)),
+        stream,
+        environ={},
+    )
     assert "x regressed" in stream.text
     assert "??" in stream.text
 

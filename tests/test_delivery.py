@@ -10,8 +10,8 @@ from datetime import timedelta
 import pytest
 
 from anomaly.contracts import Message, Receipt
-from anomaly.delivery import LONGEST_DETAIL, Patience, Post, deliver
 from anomaly.errors import RetryableSinkError, SinkError
+from anomaly.notify.delivery import LONGEST_DETAIL, Patience, Post, deliver
 from tests import reports
 
 REPORT = reports.failing()
@@ -51,7 +51,12 @@ class Time:
         return self.now
 
 
-def tell(sink: Scripted, time: Time, patience: Patience | None = None, redact: Callable[[str], str] | None = None) -> Receipt:
+def tell(
+    sink: Scripted,
+    time: Time,
+    patience: Patience | None = None,
+    redact: Callable[[str], str] | None = None,
+) -> Receipt:
     rng = random.Random(7)
     return deliver(
         [Post("hook", sink, MESSAGE)],
@@ -95,13 +100,15 @@ def tell(sink: Scripted, time: Time, patience: Patience | None = None, redact: C
 def test_what_a_sink_does_decides_how_often_it_is_told(
     script: list[Receipt | BaseException],
     attempts: int,
-    delivered: bool,  # noqa: FBT001  a parameter
+    delivered: bool,
     detail: str,
 ) -> None:
     sink, time = Scripted(script), Time()
     receipt = tell(sink, time)
     again = not delivered and detail == "busy"
-    assert receipt == Receipt("hook", delivered=delivered, detail=detail, attempts=attempts, again=again)
+    assert receipt == Receipt(
+        "hook", delivered=delivered, detail=detail, attempts=attempts, again=again
+    )
     assert len(sink.told) == attempts
     assert len(time.slept) == attempts - 1
 
@@ -128,7 +135,10 @@ def test_the_same_randomness_gives_the_same_pauses() -> None:
     assert first.slept == second.slept
 
 
-@pytest.mark.parametrize(("asked", "least", "most"), [(5.0, 5, 5), (99999.0, 60, 60), (0.0, 0.5, 1), (None, 0.5, 1), (-3.0, 0.5, 1)])
+@pytest.mark.parametrize(
+    ("asked", "least", "most"),
+    [(5.0, 5, 5), (99999.0, 60, 60), (0.0, 0.5, 1), (None, 0.5, 1), (-3.0, 0.5, 1)],
+)
 def test_retry_after_is_kept_to_up_to_a_cap(asked: float | None, least: float, most: float) -> None:
     time = Time()
     receipt = tell(Scripted([RetryableSinkError("later", retry_after_s=asked), TOLD]), time)
@@ -170,18 +180,25 @@ def test_a_sink_that_does_not_come_back_is_given_up_at_the_deadline() -> None:
             over.wait()
             return TOLD
 
-    receipts = deliver([Post("hanging", Hanging(), MESSAGE)], patience=Patience(deadline=timedelta(seconds=0.05)))
+    receipts = deliver(
+        [Post("hanging", Hanging(), MESSAGE)], patience=Patience(deadline=timedelta(seconds=0.05))
+    )
     over.set()
     assert not receipts[0].delivered
     assert "it may have been told" in receipts[0].detail
 
 
-def test_without_threads_sinks_are_told_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_threads_sinks_are_told_one_after_the_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def no_thread(_thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", no_thread)
-    assert [receipt.delivered for receipt in deliver([Post(name, Scripted([TOLD]), MESSAGE) for name in "ab"])] == [True, True]
+    assert [
+        receipt.delivered
+        for receipt in deliver([Post(name, Scripted([TOLD]), MESSAGE) for name in "ab"])
+    ] == [True, True]
 
 
 def test_nobody_to_tell_is_no_receipt() -> None:
@@ -208,6 +225,9 @@ def test_what_a_sink_says_is_redacted_wherever_it_goes(caplog: pytest.LogCapture
 
 @pytest.mark.parametrize("text", reports.HOSTILE)
 def test_hostile_details_become_one_short_line(text: str) -> None:
-    for receipt in (tell(Scripted([SinkError(text)]), Time()), tell(Scripted([replace(TOLD, detail=text)]), Time())):
+    for receipt in (
+        tell(Scripted([SinkError(text)]), Time()),
+        tell(Scripted([replace(TOLD, detail=text)]), Time()),
+    ):
         assert receipt.detail.isprintable()
         assert len(receipt.detail) <= LONGEST_DETAIL

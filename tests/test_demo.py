@@ -10,11 +10,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from anomaly import demo
-from anomaly.checklist import Checklist
-from anomaly.demo import Outcome, run
+from anomaly.checklist.checklist import Checklist
 from anomaly.errors import ChecklistError, UsageError
-from anomaly.model import Finding, Release, ReleaseVerdict, Report, Verdict, Window
+from anomaly.model import Finding, Release, ReleaseVerdict, Verdict, Window
+from anomaly.reporting.report import Report
+from anomaly.setup import demo
+from anomaly.setup.demo import Outcome, run
 from tests.shop import FOLDER
 
 FRANCE = Finding("request errors", Verdict.REGRESSED, "", segment={"country": "FR"})
@@ -27,7 +28,11 @@ REVENUE_IMPROVED = Finding("revenue", Verdict.IMPROVED, "")
 class Told:
     """A judge that says what it is told, and remembers what it was asked."""
 
-    def __init__(self, findings: Mapping[str, tuple[Finding, ...]], verdict: Mapping[str, ReleaseVerdict] | None = None) -> None:
+    def __init__(
+        self,
+        findings: Mapping[str, tuple[Finding, ...]],
+        verdict: Mapping[str, ReleaseVerdict] | None = None,
+    ) -> None:
         self.findings = findings
         self.verdicts = verdict or {}
         self.asked: list[tuple[Path | None, Release, datetime]] = []
@@ -68,8 +73,15 @@ def test_every_release_is_judged_at_the_time_of_the_answers() -> None:
     assert verdicts(outcomes) == {"healthy": True, "credential": True, "redesign": True}
     assert {now for _, _, now in judge.asked} == {datetime(2025, 6, 3, 16, tzinfo=UTC)}
     release = judge.asked[1][1]
-    assert (release.service, release.environment, release.version) == ("shop", "production", "2025.22-payments")
-    assert (release.started_at, release.finished_at) == (datetime(2025, 6, 3, 9, tzinfo=UTC), datetime(2025, 6, 3, 9, 10, tzinfo=UTC))
+    assert (release.service, release.environment, release.version) == (
+        "shop",
+        "production",
+        "2025.22-payments",
+    )
+    assert (release.started_at, release.finished_at) == (
+        datetime(2025, 6, 3, 9, tzinfo=UTC),
+        datetime(2025, 6, 3, 9, 10, tzinfo=UTC),
+    )
 
 
 @pytest.mark.parametrize(
@@ -99,16 +111,26 @@ def test_no_verdict_is_a_wrong_answer(name: str, verdict: ReleaseVerdict) -> Non
 
 
 def test_what_the_fault_touches_too_may_be_found() -> None:
-    findings = {"healthy": (REVENUE_IMPROVED,), "credential": (FRANCE, CONVERSION), "redesign": (CONVERSION, ENGAGEMENT)}
+    findings = {
+        "healthy": (REVENUE_IMPROVED,),
+        "credential": (FRANCE, CONVERSION),
+        "redesign": (CONVERSION, ENGAGEMENT),
+    }
 
     assert all(outcome.ok for outcome in run(FOLDER, judge=Told(findings)))
 
 
 def test_the_sample_data_is_found_without_being_told() -> None:
-    assert [outcome.name for outcome in run(judge=Told(RIGHT))] == ["healthy", "credential", "redesign"]
+    assert [outcome.name for outcome in run(judge=Told(RIGHT))] == [
+        "healthy",
+        "credential",
+        "redesign",
+    ]
 
 
-def test_the_sample_data_of_an_installation_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_sample_data_of_an_installation_comes_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shutil.copytree(FOLDER, tmp_path / "installed", ignore=shutil.ignore_patterns("*.csv"))
     monkeypatch.setattr(demo, "PLACES", (tmp_path / "installed", FOLDER))
 

@@ -1,4 +1,5 @@
-"""All of it in real processes: Prometheus with a past and a live present, Alertmanager, a webhook, and cron that fires `anomaly tick`."""
+"""All of it in real processes: Prometheus with a past and a live present, Alertmanager, a webhook,
+and cron that fires `anomaly tick`."""
 
 from __future__ import annotations
 
@@ -45,7 +46,8 @@ sinks:
 
 @dataclass
 class Shop:
-    """A shop whose counters grow with the clock, from 40 minutes ago on: 20 requests a second, a tenth of which fail, or four tenths."""
+    """A shop whose counters grow with the clock, from 40 minutes ago on: 20 requests a second, a
+    tenth of which fail, or four tenths."""
 
     zero_s: int
     released_s: float | None = None
@@ -99,12 +101,17 @@ def until(ready: Callable[[], bool], what: str, log: Path) -> None:
     give_up = time.monotonic() + PATIENCE_S
     while not ready():
         if time.monotonic() > give_up:
-            pytest.fail(f"{what}: did not happen within {PATIENCE_S} s; the log of cron's jobs: {log.read_text() if log.exists() else ''}")
+            pytest.fail(
+                f"{what}: did not happen within {PATIENCE_S} s; the log of cron's jobs: "
+                f"{log.read_text() if log.exists() else ''}"
+            )
         time.sleep(0.5)
 
 
 @pytest.mark.timeout(400)
-def test_a_release_regresses_and_recovers_under_cron(loopback: None, tmp_path: Path, httpserver: HTTPServer) -> None:
+def test_a_release_regresses_and_recovers_under_cron(
+    loopback: None, tmp_path: Path, httpserver: HTTPServer
+) -> None:
     httpserver.expect_request("/from-alertmanager", method="POST").respond_with_data("")
     httpserver.expect_request("/from-anomaly", method="POST").respond_with_data("")
     for name in ("prometheus", "alertmanager", "cron"):
@@ -112,40 +119,67 @@ def test_a_release_regresses_and_recovers_under_cron(loopback: None, tmp_path: P
     shop, log = Shop(int(time.time()) - HISTORY_S), tmp_path / "ticks.log"
 
     def posted(path: str) -> list[Any]:
-        return [json.loads(request.get_data()) for request, _ in httpserver.log if request.path == path]
+        return [
+            json.loads(request.get_data()) for request, _ in httpserver.log if request.path == path
+        ]
 
     def anomaly(*words: str) -> str:
         line = [sys.executable, "-m", "anomaly", *words, "--checklist", "checklist.yaml"]
-        return subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60).stdout
+        return subprocess.run(
+            line, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60
+        ).stdout
 
     with shop.exported() as address:
         past = {
             f'shop_{kind}_total{{instance="{address}",job="shop"}}': [
-                (second, shop.counts(second)[number]) for second in range(shop.zero_s + 1, int(time.time()))
+                (second, shop.counts(second)[number])
+                for second in range(shop.zero_s + 1, int(time.time()))
             ]
             for number, kind in enumerate(("requests", "errors"))
         }
         with (
             prometheus(tmp_path / "prometheus", past, scrape=address) as metrics,
-            alertmanager(tmp_path / "alertmanager", httpserver.url_for("/from-alertmanager")) as alerts,
+            alertmanager(
+                tmp_path / "alertmanager", httpserver.url_for("/from-alertmanager")
+            ) as alerts,
         ):
-            settings = {"prometheus": metrics.url, "alertmanager": alerts.url, "hook": httpserver.url_for("/from-anomaly")}
-            (tmp_path / "checklist.yaml").write_text(CHECKLIST.format(**settings, watch=WATCH_S, step=STEP_S), encoding="utf-8")
-            live = f"count_over_time(shop_requests_total[{2 * STEP_S}s])"  # the gap before the first scrape is to be history
+            settings = {
+                "prometheus": metrics.url,
+                "alertmanager": alerts.url,
+                "hook": httpserver.url_for("/from-anomaly"),
+            }
+            (tmp_path / "checklist.yaml").write_text(
+                CHECKLIST.format(**settings, watch=WATCH_S, step=STEP_S), encoding="utf-8"
+            )
+            # the gap before the first scrape is to be history
+            live = f"count_over_time(shop_requests_total[{2 * STEP_S}s])"
 
             def scraped() -> bool:
-                found = requests.get(f"{metrics.url}/api/v1/query", params={"query": live}, timeout=5).json()["data"]["result"]
+                found = requests.get(
+                    f"{metrics.url}/api/v1/query", params={"query": live}, timeout=5
+                ).json()["data"]["result"]
                 return bool(found) and float(found[0]["value"][1]) >= 2 * STEP_S - 1
 
             until(scraped, "live data", log)
             time.sleep(STEP_S)
             shop.released_s = time.time()
             anomaly("release", "start", "--release", "2.0")
-            job = f"* * * * * {sys.executable} -m anomaly tick {tmp_path / 'checklist.yaml'} >> {log} 2>&1"
+            job = (
+                f"* * * * * {sys.executable} -m anomaly tick {tmp_path / 'checklist.yaml'} >> "
+                f"{log} 2>&1"
+            )
             with cron(tmp_path / "cron", job, speed=SPEED):
-                until(lambda: [each["status"] for each in posted("/from-alertmanager")] == ["firing"], "firing", log)
+                until(
+                    lambda: [each["status"] for each in posted("/from-alertmanager")] == ["firing"],
+                    "firing",
+                    log,
+                )
                 (alert,) = requests.get(f"{alerts.url}/api/v2/alerts", timeout=5).json()
-                until(lambda: "resolved" in [each["status"] for each in posted("/from-alertmanager")], "resolved", log)
+                until(
+                    lambda: "resolved" in [each["status"] for each in posted("/from-alertmanager")],
+                    "resolved",
+                    log,
+                )
                 until(lambda: len(posted("/from-anomaly")) >= 3, "the end of the watch", log)
             story = anomaly("history", alert["labels"]["release"])
             listed = anomaly("history")
@@ -155,7 +189,11 @@ def test_a_release_regresses_and_recovers_under_cron(loopback: None, tmp_path: P
     assert "checkout errors" in alert["annotations"]["description"]
     assert [each["status"] for each in posted("/from-alertmanager")] == ["firing", "resolved"]
     told = [each["message"] for each in posted("/from-anomaly")]
-    assert [(each["action"], each["why"]) for each in told] == [("fire", "first"), ("resolve", "resolved"), ("inform", "ended")]
+    assert [(each["action"], each["why"]) for each in told] == [
+        ("fire", "first"),
+        ("resolve", "resolved"),
+        ("inform", "ended"),
+    ]
     assert len({each["key"] for each in posted("/from-anomaly")}) == 1
     assert "fire (first), sent" in story
     assert "resolve (resolved), sent" in story

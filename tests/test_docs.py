@@ -1,8 +1,9 @@
-"""The documentation holds: links lead somewhere, examples run and print what is shown, every command is named.
+"""The documentation holds: links lead somewhere, examples run and print what is shown, every
+command is named.
 
-A ```python block is run as a program, after those before it on its page. A ```console block holds `$ command` lines, each
-followed by its output, where `...` stands for anything; they run in an empty folder that has `sample_data`. Blocks of other kinds are
-not run.
+A ```python block is run as a program, after those before it on its page. A ```console block holds
+`$ command` lines, each followed by its output, where `...` stands for anything; they run in an
+empty folder that has `sample_data`. Blocks of other kinds are not run.
 """
 
 from __future__ import annotations
@@ -40,13 +41,24 @@ def blocks(kind: str) -> list[Block]:
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
         for fence in FENCE.finditer(text):
-            found.append(Block(page, text.count("\n", 0, fence.start()) + 1, fence["kind"].strip(), fence["body"]))
+            found.append(
+                Block(
+                    page,
+                    text.count("\n", 0, fence.start()) + 1,
+                    fence["kind"].strip(),
+                    fence["body"],
+                )
+            )
     return [block for block in found if block.kind == kind]
 
 
 def place(value: Block | Path) -> str:
     page = value.page if isinstance(value, Block) else value
-    return f"{page.relative_to(ROOT)}:{value.line}" if isinstance(value, Block) else str(page.relative_to(ROOT))
+    return (
+        f"{page.relative_to(ROOT)}:{value.line}"
+        if isinstance(value, Block)
+        else str(page.relative_to(ROOT))
+    )
 
 
 def anchor(heading: str) -> str:
@@ -90,7 +102,13 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_python_examples_run(page: Path, folder: Path) -> None:
     program = "\n".join(block.body for block in blocks("python") if block.page == page)
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=100, cwd=folder, env=environ()
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+        cwd=folder,
+        env=environ(),
     )
     assert done.returncode == 0, done.stderr
 
@@ -102,13 +120,24 @@ def test_commands_print_what_is_shown(block: Block, folder: Path) -> None:
     for part in re.split(r"^\$ ", block.body, flags=re.MULTILINE)[1:]:
         command, _, shown = part.partition("\n")
         line = ["/bin/bash", "-c", f"(exit {status}); {command}"]
-        done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=100, cwd=folder, env=environ())
+        done = subprocess.run(
+            line,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=100,
+            cwd=folder,
+            env=environ(),
+        )
         status = done.returncode
-        assert matches(shown, done.stdout + done.stderr, doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE), done.stdout + done.stderr
+        assert matches(
+            shown, done.stdout + done.stderr, doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+        ), done.stdout + done.stderr
 
 
 def commands_and_options() -> dict[str, set[str]]:
-    """Every command as it is typed, `sinks test` too, with its options; under "" those of `anomaly` alone."""
+    """Every command as it is typed, `sinks test` too, with its options; under "" those of `anomaly`
+    alone."""
     import typer.main
 
     from anomaly.cli.app import app
@@ -119,7 +148,12 @@ def commands_and_options() -> dict[str, set[str]]:
         inside = getattr(command, "commands", {})
         waiting += [(f"{name} {each}".strip(), below) for each, below in inside.items()]
         if not name or not inside:
-            found[name] = {option for parameter in command.params for option in parameter.opts if option.startswith("-")}
+            found[name] = {
+                option
+                for parameter in command.params
+                for option in parameter.opts
+                if option.startswith("-")
+            }
     return found
 
 
@@ -138,7 +172,7 @@ def test_every_option_is_in_the_page_of_the_commands() -> None:
 
 
 def test_every_setting_of_a_source_is_in_its_section() -> None:
-    from anomaly import registry
+    from anomaly.checklist import registry
 
     page = (ROOT / "docs" / "collectors.md").read_text(encoding="utf-8")
     for plugin, settings in registry.built_in_settings(registry.COLLECTORS).items():
@@ -148,7 +182,7 @@ def test_every_setting_of_a_source_is_in_its_section() -> None:
 
 
 def test_every_sink_has_a_page_with_its_settings_and_is_in_the_list() -> None:
-    from anomaly import registry
+    from anomaly.checklist import registry
 
     overview = (ROOT / "docs" / "sinks.md").read_text(encoding="utf-8")
     for plugin, settings in registry.built_in_settings(registry.SINKS).items():

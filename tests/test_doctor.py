@@ -1,4 +1,5 @@
-"""`anomaly doctor`: what is broken is named, the rest is still looked at, and nobody is told, nothing begun, no secret shown."""
+"""`anomaly doctor`: what is broken is named, the rest is still looked at, and nobody is told,
+nothing begun, no secret shown."""
 
 from __future__ import annotations
 
@@ -11,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from anomaly.checklist import load
+from anomaly.checklist.checklist import load
 from anomaly.cli.ending import run
 from anomaly.contracts import Collected
-from anomaly.doctor import Check, State, examine
 from anomaly.model import Kpi, Window
+from anomaly.setup.doctor import Check, State, examine
 from tests.conftest import StartServer
 from tests.loopback import Loopback, answer, hang
 from tests.prometheus.scripted import scripted
@@ -39,16 +40,25 @@ def direct(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "*")
 
 
-def checks(folder: Path, text: str, *, deadline: timedelta = timedelta(seconds=20), store: str = "") -> dict[str, Check]:
-    (folder / "shop.csv").write_text(f"time,orders\n{(NOW - timedelta(minutes=10)).isoformat()},7\n", encoding="utf-8")
+def checks(
+    folder: Path, text: str, *, deadline: timedelta = timedelta(seconds=20), store: str = ""
+) -> dict[str, Check]:
+    (folder / "shop.csv").write_text(
+        f"time,orders\n{(NOW - timedelta(minutes=10)).isoformat()},7\n", encoding="utf-8"
+    )
     path = folder / "checklist.yaml"
     path.write_text(f"service: shop\n{text}", encoding="utf-8")
-    found = examine(load(path), lambda: store or str(folder / "history.db"), now=NOW, deadline=deadline)
+    found = examine(
+        load(path), lambda: store or str(folder / "history.db"), now=NOW, deadline=deadline
+    )
     return {check.name: check for check in found}
 
 
 def prometheus(url: str) -> str:
-    return f"sources: {{prod: {{type: prometheus, url: '{url}'}}}}\nkpis: [{{name: orders, query: 'sum(increase(orders_total[$step]))'}}]\n"
+    return (
+        f"sources: {{prod: {{type: prometheus, url: '{url}'}}}}\nkpis: [{{name: orders, "
+        "query: 'sum(increase(orders_total[$step]))'}}]\n"
+    )
 
 
 FILE = "sources: {shop: {type: files, path: shop.csv}}\nkpis: [{name: orders, query: orders}]\n"
@@ -56,7 +66,9 @@ FILE = "sources: {shop: {type: files, path: shop.csv}}\nkpis: [{name: orders, qu
 
 def test_all_is_well(tmp_path: Path) -> None:
     found = checks(tmp_path, f"{FILE}sinks: [{{type: jsonl, path: told.jsonl}}]\n")
-    assert {name: check.state for name, check in found.items()} == dict.fromkeys(("source shop", "sink jsonl", "store"), State.OK)
+    assert {name: check.state for name, check in found.items()} == dict.fromkeys(
+        ("source shop", "sink jsonl", "store"), State.OK
+    )
     assert found["source shop"].said.startswith("1 of 1 KPIs answered in ")
     assert found["source shop"].said.endswith(", 1 series")
 
@@ -64,8 +76,10 @@ def test_all_is_well(tmp_path: Path) -> None:
 def test_each_broken_thing_is_named_and_hides_no_other(tmp_path: Path) -> None:
     with scripted([b""], tls=str(TLS)) as untrusted:
         text = (
-            "sources: {shop: {type: files, path: shop.csv}, gone: {type: files, path: gone.csv}, idle: {type: files, path: shop.csv}}\n"
-            "kpis: [{name: orders, query: orders, source: shop}, {name: late, query: orders, source: gone}]\n"
+            "sources: {shop: {type: files, path: shop.csv}, gone: {type: files, path: gone.csv}, "
+            "idle: {type: files, path: shop.csv}}\n"
+            "kpis: [{name: orders, query: orders, source: shop}, {name: late, query: orders, "
+            "source: gone}]\n"
             "sinks:\n"
             "  - {type: json, path: nowhere/report.json}\n"
             f"  - {{type: webhook, url: '{untrusted.url}/hook'}}\n"
@@ -100,18 +114,24 @@ def test_each_broken_thing_is_named_and_hides_no_other(tmp_path: Path) -> None:
 
 def test_a_sink_is_connected_to_but_not_told(tmp_path: Path) -> None:
     with Loopback([answer(200)]) as server:
-        check = checks(tmp_path, f"{FILE}sinks: [{{type: webhook, url: '{server.origin}/{SECRET}'}}]\n")["sink webhook"]
+        check = checks(
+            tmp_path, f"{FILE}sinks: [{{type: webhook, url: '{server.origin}/{SECRET}'}}]\n"
+        )["sink webhook"]
     assert check.state is State.OK
     assert SECRET not in repr(check)
     assert [request.line for request in server.requests if request.line] == []
 
 
-def test_behind_a_proxy_that_is_what_is_connected_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_behind_a_proxy_that_is_what_is_connected_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with Loopback([answer(200)]) as proxy:
         monkeypatch.setenv("NO_PROXY", "")
         monkeypatch.setenv("no_proxy", "")
         monkeypatch.setenv("HTTPS_PROXY", proxy.origin)
-        check = checks(tmp_path, f"{FILE}sinks: [{{type: webhook, url: 'https://hooks.example/{SECRET}'}}]\n")["sink webhook"]
+        check = checks(
+            tmp_path, f"{FILE}sinks: [{{type: webhook, url: 'https://hooks.example/{SECRET}'}}]\n"
+        )["sink webhook"]
     assert (check.state, "the proxy for hooks.example" in check.said) == (State.OK, True)
 
 
@@ -120,7 +140,10 @@ def test_what_does_not_answer_is_given_up_and_the_others_do_not_wait(tmp_path: P
         began = time.monotonic()
         found = checks(tmp_path, prometheus(server.origin), deadline=timedelta(milliseconds=200))
         took = time.monotonic() - began
-    assert (found["source prod"].state, found["source prod"].said) == (State.FAILED, "no answer within 200ms")
+    assert (found["source prod"].state, found["source prod"].said) == (
+        State.FAILED,
+        "no answer within 200ms",
+    )
     assert found["store"].state is State.OK
     assert took < 20
 
@@ -156,8 +179,10 @@ class Crashing:
         raise RuntimeError(SECRET)
 
 
-def test_a_plug_in_that_crashes_is_named_without_its_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("anomaly.registry.collector", lambda _plugin: Crashing())
+def test_a_plug_in_that_crashes_is_named_without_its_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("anomaly.checklist.registry.collector", lambda _plugin: Crashing())
     check = checks(tmp_path, FILE)["source shop"]
     assert (check.state, check.said) == (State.FAILED, "it crashed: RuntimeError")
 
@@ -183,12 +208,18 @@ def test_a_history_that_opens_says_what_it_knows(tmp_path: Path) -> None:
 
 
 def test_a_real_server_answers(start_prometheus: StartServer, tmp_path: Path) -> None:
-    server = start_prometheus({"orders_total": [(NOW.timestamp() - 60 * minute, 1000.0 - minute) for minute in reversed(range(30))]})
+    server = start_prometheus(
+        {
+            "orders_total": [
+                (NOW.timestamp() - 60 * minute, 1000.0 - minute) for minute in reversed(range(30))
+            ]
+        }
+    )
     check = checks(tmp_path, prometheus(server.url))["source prod"]
     assert (check.state, check.said.endswith(", 1 series")) == (State.OK, True)
 
 
-# --- the command ------------------------------------------------------------------------------------------------------
+# --- the command --------------------------------------------------------------------------------
 
 
 def test_a_wrong_checklist_ends_with_2_and_what_is_installed_is_still_said(
@@ -205,9 +236,14 @@ def test_a_wrong_checklist_ends_with_2_and_what_is_installed_is_still_said(
     assert err == ""
 
 
-def test_a_sink_that_cannot_be_made_is_the_checklists_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_sink_that_cannot_be_made_is_the_checklists_fault(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "checklist.yaml"
-    path.write_text(f"service: shop\n{FILE}sinks: [{{type: webhook, url: 'ftp://example.com'}}]\n", encoding="utf-8")
+    path.write_text(
+        f"service: shop\n{FILE}sinks: [{{type: webhook, url: 'ftp://example.com'}}]\n",
+        encoding="utf-8",
+    )
     assert run(["doctor", str(path), "--store", str(tmp_path / "history.db")]) == 2
     assert "use http or https" in " ".join(capsys.readouterr().out.split())
 
@@ -218,9 +254,12 @@ def test_what_cannot_be_reached_ends_with_4_and_no_secret_is_shown(
     monkeypatch.setenv("PLACE", SECRET)
     path = tmp_path / "checklist.yaml"
     path.write_text(
-        f"service: shop\n{FILE}sinks: [{{type: json, path: '${{PLACE}}/report.json'}}, {{type: webhook, url: 'http://127.0.0.1:1/${{PLACE}}'}}]\n"
+        f"service: shop\n{FILE}sinks: [{{type: json, path: '${{PLACE}}/report.json'}}, {{type: "
+        f"webhook, url: 'http://127.0.0.1:1/${{PLACE}}'}}]\n"
     )
-    assert run(["doctor", str(path), "--output", "json", "--store", str(tmp_path / "history.db")]) == 4
+    assert (
+        run(["doctor", str(path), "--output", "json", "--store", str(tmp_path / "history.db")]) == 4
+    )
     out, err = capsys.readouterr()
     states = {check["name"]: check["state"] for check in json.loads(out)["checks"]}
     assert states["sink json"] == states["sink webhook"] == "failed"

@@ -1,4 +1,5 @@
-"""The main job on real servers: backfilled history, a release, the process's exit code and its first line."""
+"""The main job on real servers: backfilled history, a release, the process's exit code and its
+first line."""
 
 from __future__ import annotations
 
@@ -35,7 +36,8 @@ kpis:
 
 
 def history() -> Samples:
-    """Three counters of errors over one of requests: 1 % as ever, 1 % and 4 % since the release, none before the release."""
+    """Three counters of errors over one of requests: 1 % as ever, 1 % and 4 % since the release,
+    none before the release."""
     rng = np.random.default_rng(7)
     minutes = int((HISTORY + WATCH) / MINUTE)
     released = int(HISTORY / MINUTE)
@@ -46,18 +48,27 @@ def history() -> Samples:
     stamps = [START.timestamp() + 60 * minute + 30 for minute in range(minutes)]
 
     def counter(per_minute: np.ndarray, first: int = 0) -> list[tuple[float, float]]:
-        return [(at, float(value)) for at, value in zip(stamps[first:], per_minute.cumsum()[first:], strict=True)]
+        return [
+            (at, float(value))
+            for at, value in zip(stamps[first:], per_minute.cumsum()[first:], strict=True)
+        ]
 
     return {
         'http_requests_total{job="shop"}': counter(requests),
         'healthy_errors_total{job="shop"}': counter(rng.binomial(requests, share)),
         'broken_errors_total{job="shop"}': counter(rng.binomial(requests, stepped)),
-        'first_errors_total{job="shop"}': counter(np.where(np.arange(minutes) < released, 0, rng.binomial(requests, share)), released),
+        'first_errors_total{job="shop"}': counter(
+            np.where(np.arange(minutes) < released, 0, rng.binomial(requests, share)), released
+        ),
     }
 
 
-@pytest.fixture(scope="module", params=[prometheus, victoria_metrics], ids=["prometheus", "victoria-metrics"])
-def server(request: pytest.FixtureRequest, loopback: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+@pytest.fixture(
+    scope="module", params=[prometheus, victoria_metrics], ids=["prometheus", "victoria-metrics"]
+)
+def server(
+    request: pytest.FixtureRequest, loopback: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
     start: Callable[[Path, Samples], AbstractContextManager[Server]] = request.param
     with start(tmp_path_factory.mktemp("server"), history()) as running:
         yield running
@@ -66,15 +77,30 @@ def server(request: pytest.FixtureRequest, loopback: None, tmp_path_factory: pyt
 PER_REQUEST = "denominator: sum(increase(http_requests_total[$step]))"
 
 
-def check(url: str, query: str, folder: Path, *words: str, denominator: str = PER_REQUEST) -> subprocess.CompletedProcess[str]:
+def check(
+    url: str, query: str, folder: Path, *words: str, denominator: str = PER_REQUEST
+) -> subprocess.CompletedProcess[str]:
     checklist = folder / "checklist.yaml"
     checklist.write_text(CHECKLIST.format(query=query, denominator=denominator))
-    line = [sys.executable, "-m", "anomaly", "check", str(checklist), "--released-at", RELEASED.isoformat(), *words]
+    line = [
+        sys.executable,
+        "-m",
+        "anomaly",
+        "check",
+        str(checklist),
+        "--released-at",
+        RELEASED.isoformat(),
+        *words,
+    ]
     environ = os.environ | {"PYTHONPATH": str(ROOT), "PROMETHEUS_URL": url}
-    return subprocess.run(line, capture_output=True, text=True, check=False, timeout=100, env=environ)
+    return subprocess.run(
+        line, capture_output=True, text=True, check=False, timeout=100, env=environ
+    )
 
 
-def test_a_step_in_a_kpi_fails_the_release_and_names_the_kpi(server: Server, tmp_path: Path) -> None:
+def test_a_step_in_a_kpi_fails_the_release_and_names_the_kpi(
+    server: Server, tmp_path: Path
+) -> None:
     done = check(server.url, "sum(increase(broken_errors_total[$step]))", tmp_path)
     assert done.returncode == 1, done.stderr
     assert done.stdout.startswith("FAIL  checkout errors +")

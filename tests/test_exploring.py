@@ -13,9 +13,10 @@ import pytest
 
 import anomaly
 from anomaly.baseline.transform import forward
-from anomaly.checklist import Checklist
-from anomaly.exploring import FittedBaseline
-from anomaly.model import Release, Report, Window
+from anomaly.checklist.checklist import Checklist
+from anomaly.model import Release, Window
+from anomaly.notebook.exploring import FittedBaseline
+from anomaly.reporting.report import Report
 
 ROOT = Path(__file__).parents[1]
 RELEASE = Release(datetime(2025, 6, 3, 9, tzinfo=UTC), datetime(2025, 6, 3, 9, 10, tzinfo=UTC))
@@ -51,10 +52,14 @@ def baseline(checklist: Checklist, history: pd.DataFrame) -> FittedBaseline:
 def waves(seed: int = 1) -> pd.Series:
     """Three weeks of a day that is known: a sine of 100 around 500, with noise of 10."""
     noise = np.random.default_rng(seed).normal(0, 10, len(INDEX))
-    return pd.Series(500 + 100 * np.sin(np.arange(len(INDEX)) * 2 * np.pi / 96) + noise, INDEX, name="waves")
+    return pd.Series(
+        500 + 100 * np.sin(np.arange(len(INDEX)) * 2 * np.pi / 96) + noise, INDEX, name="waves"
+    )
 
 
-def test_a_window_gives_the_panel_of_its_steps(checklist: Checklist, history: pd.DataFrame, report: Report) -> None:
+def test_a_window_gives_the_panel_of_its_steps(
+    checklist: Checklist, history: pd.DataFrame, report: Report
+) -> None:
     assert history.index[0] == report.baseline.start
     assert history.index[-1] == report.baseline.end - timedelta(minutes=5)
     assert ("request errors", "", "numerator") in history.columns  # the total of its segments
@@ -65,7 +70,9 @@ def test_a_window_gives_the_panel_of_its_steps(checklist: Checklist, history: pd
 
 def test_a_kpi_that_can_not_be_read_is_warned_of_and_left_out(checklist: Checklist) -> None:
     window = Window(RELEASE.started_at, RELEASE.started_at + timedelta(hours=1))
-    lost = tuple(replace(kpi, query="nowhere") if kpi.name == "revenue" else kpi for kpi in checklist.kpis)
+    lost = tuple(
+        replace(kpi, query="nowhere") if kpi.name == "revenue" else kpi for kpi in checklist.kpis
+    )
     with pytest.warns(UserWarning, match="revenue is not in the panel: .*nowhere"):
         panel = anomaly.collect(replace(checklist, kpis=lost), window)
     assert "revenue" not in panel.columns.get_level_values("kpi")
@@ -74,20 +81,31 @@ def test_a_kpi_that_can_not_be_read_is_warned_of_and_left_out(checklist: Checkli
         anomaly.collect(replace(checklist, kpis=lost), window, only=["revenue"])
 
 
-def test_the_replay_has_the_p_value_of_the_report(baseline: FittedBaseline, after: pd.DataFrame, report: Report) -> None:
-    for kpi, segment in (("request errors", FRANCE), ("requests", {"country": "DE"}), ("engagement", {}), ("p95 latency", {})):
+def test_the_replay_has_the_p_value_of_the_report(
+    baseline: FittedBaseline, after: pd.DataFrame, report: Report
+) -> None:
+    for kpi, segment in (
+        ("request errors", FRANCE),
+        ("requests", {"country": "DE"}),
+        ("engagement", {}),
+        ("p95 latency", {}),
+    ):
         p = report[kpi, segment].p_value
         assert p is not None
         assert math.isclose(baseline.replay(after, kpi, segment).p_value, p, rel_tol=1e-6)
 
 
-def test_a_replay_knows_the_placebo_releases_and_what_each_answered(baseline: FittedBaseline, after: pd.DataFrame) -> None:
+def test_a_replay_knows_the_placebo_releases_and_what_each_answered(
+    baseline: FittedBaseline, after: pd.DataFrame
+) -> None:
     seen = baseline.replay(after, "request errors", FRANCE)
     assert seen.at == after.index[0]
     assert list(seen.placebo_scores.index) == list(seen.placebo_p_values.index)
     assert list(seen.placebo_scores.columns) == list(seen.scores.index)
     assert seen.placebo_scores.index.max() < after.index[0]
-    assert (seen.placebo_p_values <= seen.p_value).mean() < 0.01  # the history holds one burst as rare
+    assert (
+        seen.placebo_p_values <= seen.p_value
+    ).mean() < 0.01  # the history holds one burst as rare
     assert (seen.placebo_p_values < 0.05).mean() < 0.1
     assert seen.scores["level over 72 steps"] > 10
 
@@ -115,7 +133,11 @@ def test_the_parts_of_a_known_series_are_found() -> None:
 def test_the_parts_are_those_of_the_learned_numbers(baseline: FittedBaseline) -> None:
     parts = baseline.parts("request errors", FRANCE)
     i = baseline.learned.keys.index(("request errors", "country=FR"))
-    y = forward(parts["observed"].to_numpy()[None], baseline.learned.scale[i : i + 1], baseline.learned.floor[i : i + 1])[0]
+    y = forward(
+        parts["observed"].to_numpy()[None],
+        baseline.learned.scale[i : i + 1],
+        baseline.learned.floor[i : i + 1],
+    )[0]
     assert np.nanmax(np.abs(y - parts["observed"])) == 0  # judged as it is
     assert parts["observed"].notna().equals(parts["residual"].notna())
     off = (parts["observed"] - parts["expected"]).dropna()
@@ -126,7 +148,9 @@ def test_memory_that_is_there_is_shown_and_taken_away() -> None:
     rng, values = np.random.default_rng(2), np.zeros(len(INDEX))
     for step in range(1, len(values)):
         values[step] = 0.8 * values[step - 1] + rng.normal(0, 6)
-    found = anomaly.fit(pd.Series(500 + values, INDEX, name="slow")).autocorrelation("slow", lags=20)
+    found = anomaly.fit(pd.Series(500 + values, INDEX, name="slow")).autocorrelation(
+        "slow", lags=20
+    )
     assert list(found.index) == list(range(1, 21))
     assert 0.7 < found["residual"].iloc[0] < 0.9
     assert found["surprise"].abs().max() < 0.1
@@ -136,7 +160,17 @@ def test_a_prediction_holds_what_comes_and_marks_what_does_not_fit() -> None:
     series = waves()
     fitted = anomaly.fit(series.iloc[:1800])
     calm = fitted.predict(series.iloc[1800:])
-    assert list(calm.columns) == ["kpi", "segment", "time", "observed", "expected", "lower", "upper", "z", "flagged"]
+    assert list(calm.columns) == [
+        "kpi",
+        "segment",
+        "time",
+        "observed",
+        "expected",
+        "lower",
+        "upper",
+        "z",
+        "flagged",
+    ]
     assert calm["flagged"].mean() < 0.05
     assert fitted.predict(series.iloc[1800:] + 80)["flagged"].mean() > 0.95
 
@@ -158,44 +192,72 @@ def test_a_ratio_at_hand_is_foreseen_with_its_denominators() -> None:
     fitted = anomaly.fit(orders.iloc[:1800], denominators=visits.iloc[:1800])
     later = fitted.predict(orders.iloc[1800:], denominators=visits.iloc[1800:])
     assert abs(later["expected"].mean() - 0.1) < 0.01
-    assert fitted.replay(orders.iloc[1800:1900], "orders", denominators=visits.iloc[1800:1900]).p_value > 0.01
+    assert (
+        fitted.replay(orders.iloc[1800:1900], "orders", denominators=visits.iloc[1800:1900]).p_value
+        > 0.01
+    )
 
 
-def test_the_order_of_columns_does_not_matter(baseline: FittedBaseline, after: pd.DataFrame) -> None:
+def test_the_order_of_columns_does_not_matter(
+    baseline: FittedBaseline, after: pd.DataFrame
+) -> None:
     turned = after.iloc[:, ::-1]
     pd.testing.assert_frame_equal(baseline.predict(turned), baseline.predict(after))
-    assert baseline.replay(turned, "engagement").p_value == baseline.replay(after, "engagement").p_value
+    assert (
+        baseline.replay(turned, "engagement").p_value
+        == baseline.replay(after, "engagement").p_value
+    )
 
 
 def test_what_does_not_fit_together_is_said() -> None:
     series = waves()
     fitted = anomaly.fit(series.iloc[:1800])
-    with pytest.raises(anomaly.UsageError, match="predict is given series other, the baseline knows waves"):
+    with pytest.raises(
+        anomaly.UsageError, match="predict is given series other, the baseline knows waves"
+    ):
         fitted.predict(series.iloc[1800:].rename("other"))
-    with pytest.raises(anomaly.UsageError, match="replay is given series other, the baseline knows waves"):
+    with pytest.raises(
+        anomaly.UsageError, match="replay is given series other, the baseline knows waves"
+    ):
         fitted.replay(series.iloc[1800:].rename("other"), "waves")
     with pytest.raises(anomaly.UsageError, match="within the history, which ends"):
         fitted.replay(series.iloc[1700:], "waves")
 
 
-def test_a_name_that_is_not_there_is_a_key_error_that_says_which_are(baseline: FittedBaseline) -> None:
+def test_a_name_that_is_not_there_is_a_key_error_that_says_which_are(
+    baseline: FittedBaseline,
+) -> None:
     with pytest.raises(KeyError, match=r"no KPI 'request'; there are .*did you mean requests"):
         baseline.parts("request")
-    with pytest.raises(KeyError, match=r"'requests' has no segment \{\}; there are \{'country': 'DE'\}"):
+    with pytest.raises(
+        KeyError, match=r"'requests' has no segment \{\}; there are \{'country': 'DE'\}"
+    ):
         baseline.plot("requests")
 
 
-def test_special_days_of_a_checklist_teach_nothing(checklist: Checklist, history: pd.DataFrame) -> None:
+def test_special_days_of_a_checklist_teach_nothing(
+    checklist: Checklist, history: pd.DataFrame
+) -> None:
     from anomaly.model import SpecialDay
 
     day = datetime(2025, 5, 20, tzinfo=UTC).date()
     calendar = replace(checklist.calendar, special_days=(SpecialDay(day),))
-    residual = anomaly.fit(history, checklist=replace(checklist, calendar=calendar)).parts("engagement")["residual"]
-    assert residual[pd.Timestamp("2025-05-20T12:00Z") : pd.Timestamp("2025-05-20T13:00Z")].isna().all()
-    assert residual[pd.Timestamp("2025-05-21T12:00Z") : pd.Timestamp("2025-05-21T13:00Z")].notna().all()
+    residual = anomaly.fit(history, checklist=replace(checklist, calendar=calendar)).parts(
+        "engagement"
+    )["residual"]
+    assert (
+        residual[pd.Timestamp("2025-05-20T12:00Z") : pd.Timestamp("2025-05-20T13:00Z")].isna().all()
+    )
+    assert (
+        residual[pd.Timestamp("2025-05-21T12:00Z") : pd.Timestamp("2025-05-21T13:00Z")]
+        .notna()
+        .all()
+    )
 
 
-def test_every_series_of_the_shop_can_be_looked_at(baseline: FittedBaseline, after: pd.DataFrame) -> None:
+def test_every_series_of_the_shop_can_be_looked_at(
+    baseline: FittedBaseline, after: pd.DataFrame
+) -> None:
     for kpi, segment in (("request errors", {}), ("sign-ups", FRANCE), ("p95 latency", {})):
         whole = baseline.plot(kpi, segment)
         assert len(whole.axes) == 6
@@ -215,7 +277,9 @@ def test_any_series_can_be_looked_at(values: str) -> None:
     fitted = anomaly.fit(series.iloc[:1800])
     fitted.plot()._repr_png_()  # type: ignore[attr-defined]
     if values == "missing":
-        with pytest.raises(anomaly.UsageError, match="nothing can be asked of waves: too little data"):
+        with pytest.raises(
+            anomaly.UsageError, match="nothing can be asked of waves: too little data"
+        ):
             fitted.replay(series.iloc[1800:], "waves")
     else:
         fitted.replay(series.iloc[1800:], "waves").plot()._repr_png_()  # type: ignore[attr-defined]

@@ -36,7 +36,9 @@ def test_without_a_path_the_json_goes_to_standard_output(path: Path | None) -> N
     assert json.loads(stream.getvalue())["verdict"] == "fail"
 
 
-def test_a_failed_write_leaves_the_former_report_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_leaves_the_former_report_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "report.json"
     JsonSink(path=path).send(PASSING)
     former = path.read_bytes()
@@ -117,7 +119,9 @@ for _ in range(50):
 
 def test_lines_of_processes_that_append_at_once_do_not_mix(tmp_path: Path) -> None:
     path = tmp_path / "reports.jsonl"
-    writers = [subprocess.Popen([sys.executable, "-c", APPEND, str(path), letter]) for letter in "abcd"]
+    writers = [
+        subprocess.Popen([sys.executable, "-c", APPEND, str(path), letter]) for letter in "abcd"
+    ]
     assert [writer.wait() for writer in writers] == [0, 0, 0, 0]
     lines = path.read_text().splitlines()
     assert sorted(lines) == [letter * 20_000 for letter in "abcd" for _ in range(50)]
@@ -132,7 +136,9 @@ def test_a_torn_line_of_another_writer_is_closed_first(tmp_path: Path) -> None:
     assert json.loads(whole)["key"] == "k1"
 
 
-def test_a_line_that_could_not_be_written_whole_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_that_could_not_be_written_whole_is_taken_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "reports.jsonl"
     JsonlSink(path=path).send(FAILING)
     former, write = path.read_bytes(), os.write

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from anomaly.checklist.registry import Plugin, collector
 from anomaly.collectors import tables
 from anomaly.collectors.files import FilesCollector, Layout
 from anomaly.collectors.steps import Resample
@@ -25,7 +26,6 @@ from anomaly.contracts import Collected
 from anomaly.errors import ChecklistError, CollectError, UsageError
 from anomaly.model import Kpi, Window
 from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE
-from anomaly.registry import Plugin, collector
 
 START = datetime(2025, 6, 3, 9, 0, tzinfo=UTC)
 STEP = timedelta(minutes=5)
@@ -54,7 +54,9 @@ def read(path: Path, *kpis: Kpi, window: Window = WINDOW, **how: Any) -> Collect
     return FilesCollector(path=path, **how).collect(kpis, window, STEP)
 
 
-def values(collected: Collected, kpi: str = "orders", segment: str = "", role: str = VALUE) -> list[float]:
+def values(
+    collected: Collected, kpi: str = "orders", segment: str = "", role: str = VALUE
+) -> list[float]:
     assert not collected.errors, collected.errors
     return [float(value) for value in collected.panel[(kpi, segment, role)]]
 
@@ -77,7 +79,9 @@ def notes(collected: Collected, kpi: str = "orders") -> str:
 
 
 def test_a_wide_file_has_a_column_per_kpi(write: Write) -> None:
-    path = write("time,orders,sessions\n2025-06-03T09:00Z,1,10\n2025-06-03T09:05Z,2,20\n2025-06-03T09:10Z,3,30\n2025-06-03T09:15Z,4,40\n")
+    path = write(
+        "time,orders,sessions\n2025-06-03T09:00Z,1,10\n2025-06-03T09:05Z,2,20\n2025-06-03T09:10Z,3,30\n2025-06-03T09:15Z,4,40\n"
+    )
 
     collected = read(path, ORDERS, RATIO)
 
@@ -90,7 +94,9 @@ def test_a_wide_file_has_a_column_per_kpi(write: Write) -> None:
 
 
 def test_a_wide_file_may_hold_columns_of_labels(write: Write) -> None:
-    path = write("time,country,requests,errors\n2025-06-03T09:00Z,DE,10,1\n2025-06-03T09:00Z,FR,20,2\n2025-06-03T09:05Z,FR,30,3\n")
+    path = write(
+        "time,country,requests,errors\n2025-06-03T09:00Z,DE,10,1\n2025-06-03T09:00Z,FR,20,2\n2025-06-03T09:05Z,FR,30,3\n"
+    )
 
     collected = read(path, BY_COUNTRY)
 
@@ -115,7 +121,9 @@ def test_a_long_file_has_a_row_per_kpi_and_segment(write: Write) -> None:
     assert same(values(collected, "errors", "country=FR", DENOMINATOR), [30, NAN, NAN, NAN])
 
 
-def test_in_a_long_file_a_numerator_without_a_row_is_zero_where_the_denominator_has_one(write: Write) -> None:
+def test_in_a_long_file_a_numerator_without_a_row_is_zero_where_the_denominator_has_one(
+    write: Write,
+) -> None:
     collected = read(write(LONG), BY_COUNTRY, layout=Layout.LONG)
 
     assert same(values(collected, "errors", "country=DE", NUMERATOR), [0, 2, NAN, NAN])
@@ -131,7 +139,9 @@ def test_in_a_long_file_a_numerator_with_an_empty_cell_is_missing(write: Write) 
 def test_a_numerator_that_never_has_a_row_is_zero_and_said_so(write: Write) -> None:
     path = write("time,kpi,value\n2025-06-03T09:00Z,requests,10\n2025-06-03T09:05Z,requests,20\n")
 
-    collected = read(path, Kpi("errors", query="errors", denominator="requests"), layout=Layout.LONG)
+    collected = read(
+        path, Kpi("errors", query="errors", denominator="requests"), layout=Layout.LONG
+    )
 
     assert same(values(collected, "errors", role=NUMERATOR), [0, 0, NAN, NAN])
     assert "'errors' counts as 0 wherever 'requests' has a row" in notes(collected, "errors")
@@ -144,13 +154,17 @@ def test_in_a_wide_file_an_empty_numerator_is_missing(write: Write) -> None:
 
 
 def test_rows_in_any_order_are_sorted(write: Write) -> None:
-    path = write("time,orders\n2025-06-03T09:10Z,3\n2025-06-03T09:00Z,1\n2025-06-03T09:15Z,4\n2025-06-03T09:05Z,2\n")
+    path = write(
+        "time,orders\n2025-06-03T09:10Z,3\n2025-06-03T09:00Z,1\n2025-06-03T09:15Z,4\n2025-06-03T09:05Z,2\n"
+    )
 
     assert values(read(path, ORDERS)) == [1, 2, 3, 4]
 
 
 def test_a_stamp_belongs_to_the_step_that_it_lies_in(write: Write) -> None:
-    path = write("time,orders\n2025-06-03T09:04:59.999Z,1\n2025-06-03T09:05:00Z,2\n2025-06-03T09:12Z,3\n")
+    path = write(
+        "time,orders\n2025-06-03T09:04:59.999Z,1\n2025-06-03T09:05:00Z,2\n2025-06-03T09:12Z,3\n"
+    )
 
     assert same(values(read(path, ORDERS)), [1, 2, 3, NAN])
 
@@ -162,12 +176,20 @@ def test_only_the_asked_window_is_kept(write: Write) -> None:
 
 
 def test_a_number_outside_the_window_need_not_be_one(write: Write) -> None:
-    assert same(values(read(write("time,orders\n2025-06-03T08:00Z,=1\n2025-06-03T09:00Z,1\n"), ORDERS)), [1, NAN, NAN, NAN])
+    assert same(
+        values(read(write("time,orders\n2025-06-03T08:00Z,=1\n2025-06-03T09:00Z,1\n"), ORDERS)),
+        [1, NAN, NAN, NAN],
+    )
 
 
 @pytest.mark.parametrize("cell", ["", "nan", "NaN", "null", "NULL", "NA", "n/a", "  ", "None"])
 def test_an_empty_cell_is_missing(write: Write, cell: str) -> None:
-    assert same(values(read(write(f"time,orders\n2025-06-03T09:00Z,{cell}\n2025-06-03T09:05Z,0\n"), ORDERS)), [NAN, 0, NAN, NAN])
+    assert same(
+        values(
+            read(write(f"time,orders\n2025-06-03T09:00Z,{cell}\n2025-06-03T09:05Z,0\n"), ORDERS)
+        ),
+        [NAN, 0, NAN, NAN],
+    )
 
 
 @pytest.mark.parametrize("cell", ["inf", "-inf", "Infinity", "1e999"])
@@ -184,30 +206,45 @@ def test_a_number_may_be_written_in_many_ways(write: Write, cell: str) -> None:
 
 
 def test_a_byte_order_mark_and_windows_line_ends_do_not_matter(write: Write) -> None:
-    assert values(read(write(b"\xef\xbb\xbftime,orders\r\n2025-06-03T09:00Z,1\r\n"), ORDERS))[0] == 1
+    assert (
+        values(read(write(b"\xef\xbb\xbftime,orders\r\n2025-06-03T09:00Z,1\r\n"), ORDERS))[0] == 1
+    )
 
 
 def test_blank_lines_do_not_matter(write: Write) -> None:
-    assert same(values(read(write("time,orders\n\n2025-06-03T09:00Z,1\n\n,\n2025-06-03T09:05Z,2\n\n"), ORDERS)), [1, 2, NAN, NAN])
+    assert same(
+        values(
+            read(write("time,orders\n\n2025-06-03T09:00Z,1\n\n,\n2025-06-03T09:05Z,2\n\n"), ORDERS)
+        ),
+        [1, 2, NAN, NAN],
+    )
 
 
 def test_names_of_columns_may_be_told(write: Write) -> None:
     path = write("at,name,count\n2025-06-03T09:00Z,orders,1\n")
 
-    collected = read(path, ORDERS, layout=Layout.LONG, time_column="at", kpi_column="name", value_column="count")
+    collected = read(
+        path, ORDERS, layout=Layout.LONG, time_column="at", kpi_column="name", value_column="count"
+    )
 
     assert values(collected)[0] == 1
 
 
 def test_labels_with_any_text_become_segments(write: Write) -> None:
-    path = write('time,kpi,value,plan\n2025-06-03T09:00Z,orders,1,"a,b=c"\n2025-06-03T09:00Z,orders,2,NA\n2025-06-03T09:00Z,orders,3,\n')
+    path = write(
+        'time,kpi,value,plan\n2025-06-03T09:00Z,orders,1,"a,b=c"\n2025-06-03T09:00Z,orders,2,NA\n2025-06-03T09:00Z,orders,3,\n'
+    )
 
     collected = read(path, Kpi("orders", query="orders", by=("plan",)), layout=Layout.LONG)
 
-    assert [values(collected, segment=segment)[0] for segment in ("plan=a\\,b\\=c", "plan=NA", "plan=")] == [1, 2, 3]
+    assert [
+        values(collected, segment=segment)[0] for segment in ("plan=a\\,b\\=c", "plan=NA", "plan=")
+    ] == [1, 2, 3]
 
 
-def test_a_file_is_read_once_for_all_its_kpis(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_read_once_for_all_its_kpis(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = write("time,orders,sessions\n2025-06-03T09:00Z,1,10\n")
     opened: list[Any] = []
     real = os.open
@@ -247,7 +284,9 @@ def test_a_stamp_says_which_moment_it_is(write: Write, stamp: str, how: dict[str
 
 
 def test_zones_may_be_mixed_when_every_stamp_has_one(write: Write) -> None:
-    path = write("time,orders\n2025-06-03T09:00Z,1\n2025-06-03T11:05+02:00,2\n2025-06-03T05:10-04:00,3\n")
+    path = write(
+        "time,orders\n2025-06-03T09:00Z,1\n2025-06-03T11:05+02:00,2\n2025-06-03T05:10-04:00,3\n"
+    )
 
     assert same(values(read(path, ORDERS)), [1, 2, 3, NAN])
 
@@ -261,8 +300,16 @@ def test_zones_may_be_mixed_when_every_stamp_has_one(write: Write) -> None:
         ("1748941200", {"timezone": "UTC"}, "is a number; set time_unit"),
         ("1748941200000", {"time_unit": "s"}, "is not between 1970 and 2200 as time_unit s"),
         ("-5", {"time_unit": "s"}, "is not between 1970 and 2200 as time_unit s"),
-        ("2025-10-26 02:30", {"timezone": "Europe/Berlin"}, "happens twice or never in Europe/Berlin"),
-        ("2025-03-30 02:30", {"timezone": "Europe/Berlin"}, "happens twice or never in Europe/Berlin"),
+        (
+            "2025-10-26 02:30",
+            {"timezone": "Europe/Berlin"},
+            "happens twice or never in Europe/Berlin",
+        ),
+        (
+            "2025-03-30 02:30",
+            {"timezone": "Europe/Berlin"},
+            "happens twice or never in Europe/Berlin",
+        ),
         ("0001-01-01T00:00Z", {}, "is not between 1970 and 2200"),
         ("9999-12-31T00:00Z", {}, "is not between 1970 and 2200"),
         ("9999-12-31T00:00", {"timezone": "UTC"}, "is not between 1970 and 2200"),
@@ -275,7 +322,9 @@ def test_zones_may_be_mixed_when_every_stamp_has_one(write: Write) -> None:
         ("NaT", {}, "is not a time"),
     ],
 )
-def test_a_stamp_that_names_no_moment_is_an_error_with_its_line(write: Write, stamp: str, how: dict[str, Any], said: str) -> None:
+def test_a_stamp_that_names_no_moment_is_an_error_with_its_line(
+    write: Write, stamp: str, how: dict[str, Any], said: str
+) -> None:
     first = "1748941200" if how.get("time_unit") == "s" else "2025-06-03T09:00Z"
     path = write(f"time,orders\n{first},1\n{stamp},2\n")
 
@@ -289,7 +338,12 @@ def test_an_ambiguous_moment_with_an_offset_is_fine(write: Write) -> None:
     path = write("time,orders\n2025-10-26T02:30+02:00,1\n2025-10-26T02:30+01:00,2\n")
     start = datetime(2025, 10, 26, 0, 30, tzinfo=UTC)
 
-    collected = read(path, ORDERS, window=Window(start, start + timedelta(hours=1, minutes=5)), timezone="Europe/Berlin")
+    collected = read(
+        path,
+        ORDERS,
+        window=Window(start, start + timedelta(hours=1, minutes=5)),
+        timezone="Europe/Berlin",
+    )
 
     assert (values(collected)[0], values(collected)[12]) == (1, 2)
 
@@ -301,15 +355,22 @@ def test_two_moments_in_one_step_need_a_rule(write: Write) -> None:
     path = write("time,orders\n2025-06-03T09:00Z,1\n2025-06-03T09:02Z,3\n")
 
     assert wrong(read(path, ORDERS)) == (
-        f"{path}:3: a second moment in the step of {path}:2; set resample to sum (counts) or mean (gauges)"
+        f"{path}:3: a second moment in the step of {path}:2; set resample to sum (counts) or "
+        "mean (gauges)"
     )
 
 
-MINUTES = "time,orders\n" + "".join(f"2025-06-03T09:{minute:02}Z,{minute}\n" for minute in range(20))
+MINUTES = "time,orders\n" + "".join(
+    f"2025-06-03T09:{minute:02}Z,{minute}\n" for minute in range(20)
+)
 
 
-@pytest.mark.parametrize(("rule", "expected"), [(Resample.SUM, [10, 35, 60, 85]), (Resample.MEAN, [2, 7, 12, 17])])
-def test_counts_are_summed_and_gauges_averaged(write: Write, rule: Resample, expected: list[float]) -> None:
+@pytest.mark.parametrize(
+    ("rule", "expected"), [(Resample.SUM, [10, 35, 60, 85]), (Resample.MEAN, [2, 7, 12, 17])]
+)
+def test_counts_are_summed_and_gauges_averaged(
+    write: Write, rule: Resample, expected: list[float]
+) -> None:
     assert values(read(write(MINUTES), ORDERS, resample=rule)) == expected
 
 
@@ -344,7 +405,9 @@ def test_samples_rarer_than_the_step_are_said(write: Write) -> None:
 
 
 def test_a_repeated_row_counts_once_and_is_said(write: Write) -> None:
-    path = write("time,orders\n2025-06-03T09:00Z,1\n2025-06-03T09:05Z,2\n2025-06-03T11:00+02:00,1\n")
+    path = write(
+        "time,orders\n2025-06-03T09:00Z,1\n2025-06-03T09:05Z,2\n2025-06-03T11:00+02:00,1\n"
+    )
 
     collected = read(path, ORDERS, resample=Resample.MEAN)
 
@@ -353,7 +416,9 @@ def test_a_repeated_row_counts_once_and_is_said(write: Write) -> None:
 
 
 @pytest.mark.parametrize("resample", [None, Resample.SUM, Resample.MEAN])
-def test_two_values_for_one_moment_are_an_error_with_both_lines(write: Write, resample: Resample | None) -> None:
+def test_two_values_for_one_moment_are_an_error_with_both_lines(
+    write: Write, resample: Resample | None
+) -> None:
     path = write("time,orders\n2025-06-03T09:00Z,1\n2025-06-03T09:05Z,2\n2025-06-03T09:00Z,3\n")
 
     text = wrong(read(path, ORDERS, resample=resample))
@@ -362,20 +427,28 @@ def test_two_values_for_one_moment_are_an_error_with_both_lines(write: Write, re
 
 
 def test_a_value_and_an_empty_cell_for_one_moment_differ(write: Write) -> None:
-    assert "(1 and nothing)" in wrong(read(write("time,orders\n2025-06-03T09:00Z,1\n2025-06-03T09:00Z,\n"), ORDERS))
+    assert "(1 and nothing)" in wrong(
+        read(write("time,orders\n2025-06-03T09:00Z,1\n2025-06-03T09:00Z,\n"), ORDERS)
+    )
 
 
 # Segments
 
 
 def test_several_series_without_by_are_an_error_that_names_the_labels(write: Write) -> None:
-    text = wrong(read(write(LONG), Kpi("requests", query="requests"), layout=Layout.LONG), "requests")
+    text = wrong(
+        read(write(LONG), Kpi("requests", query="requests"), layout=Layout.LONG), "requests"
+    )
 
-    assert "'requests' holds several series (country=DE and country=FR); write by: [country]" in text
+    assert (
+        "'requests' holds several series (country=DE and country=FR); write by: [country]" in text
+    )
 
 
 def test_several_series_under_by_name_the_labels_that_are_left(write: Write) -> None:
-    path = write("time,kpi,value,country,plan\n2025-06-03T09:00Z,orders,1,DE,free\n2025-06-03T09:05Z,orders,1,DE,pro\n")
+    path = write(
+        "time,kpi,value,country,plan\n2025-06-03T09:00Z,orders,1,DE,free\n2025-06-03T09:05Z,orders,1,DE,pro\n"
+    )
 
     text = wrong(read(path, Kpi("orders", query="orders", by=("country",)), layout=Layout.LONG))
 
@@ -383,7 +456,9 @@ def test_several_series_under_by_name_the_labels_that_are_left(write: Write) -> 
 
 
 def test_labels_that_one_kpi_splits_by_are_labels_for_all(write: Write) -> None:
-    path = write("time,country,requests,errors\n2025-06-03T09:00Z,DE,10,0\n2025-06-03T09:00Z,FR,20,0\n")
+    path = write(
+        "time,country,requests,errors\n2025-06-03T09:00Z,DE,10,0\n2025-06-03T09:00Z,FR,20,0\n"
+    )
 
     collected = read(path, BY_COUNTRY, Kpi("all errors", query="errors"))
 
@@ -392,7 +467,9 @@ def test_labels_that_one_kpi_splits_by_are_labels_for_all(write: Write) -> None:
 
 
 @pytest.mark.parametrize("layout", list(Layout))
-def test_a_missing_label_column_is_an_error_that_lists_the_columns(write: Write, layout: Layout) -> None:
+def test_a_missing_label_column_is_an_error_that_lists_the_columns(
+    write: Write, layout: Layout
+) -> None:
     path = write("time,kpi,value,orders\n2025-06-03T09:00Z,orders,1,1\n")
 
     text = wrong(read(path, Kpi("orders", query="orders", by=("country",)), layout=layout))
@@ -401,7 +478,9 @@ def test_a_missing_label_column_is_an_error_that_lists_the_columns(write: Write,
 
 
 def test_a_segment_of_the_numerator_alone_has_no_denominator(write: Write) -> None:
-    collected = read(write(LONG + "2025-06-03T09:00Z,errors,5,US\n"), BY_COUNTRY, layout=Layout.LONG)
+    collected = read(
+        write(LONG + "2025-06-03T09:00Z,errors,5,US\n"), BY_COUNTRY, layout=Layout.LONG
+    )
 
     assert same(values(collected, "errors", "country=US", NUMERATOR), [5, NAN, NAN, NAN])
     assert same(values(collected, "errors", "country=US", DENOMINATOR), [NAN] * 4)
@@ -423,7 +502,10 @@ def test_a_missing_column_is_an_error_that_lists_the_columns(write: Write) -> No
 
     collected = read(path, ORDERS, Kpi("views", query="views"))
 
-    assert wrong(collected, "views") == f"{path}: no column 'views'; the columns are time, orders, sessions"
+    assert (
+        wrong(collected, "views")
+        == f"{path}: no column 'views'; the columns are time, orders, sessions"
+    )
     assert collected.panel[("orders", "", VALUE)].iloc[0] == 1
 
 
@@ -435,24 +517,34 @@ def test_a_list_of_columns_is_cut(write: Write) -> None:
 
 @pytest.mark.parametrize("header", ["when,kpi,value", "time,name,value", "time,kpi,amount"])
 def test_a_long_file_needs_its_three_columns(write: Write, header: str) -> None:
-    assert f"the columns are {header.replace(',', ', ')}" in wrong(read(write(header + "\n"), ORDERS, layout=Layout.LONG))
+    assert f"the columns are {header.replace(',', ', ')}" in wrong(
+        read(write(header + "\n"), ORDERS, layout=Layout.LONG)
+    )
 
 
 def test_a_column_that_is_there_twice_is_an_error(write: Write) -> None:
-    assert "column 'orders' is there 2 times" in wrong(read(write("time,orders,orders\n2025-06-03T09:00Z,1,2\n"), ORDERS))
+    assert "column 'orders' is there 2 times" in wrong(
+        read(write("time,orders,orders\n2025-06-03T09:00Z,1,2\n"), ORDERS)
+    )
 
 
-def test_a_long_file_without_rows_of_a_kpi_gives_no_series_and_says_what_it_holds(write: Write) -> None:
+def test_a_long_file_without_rows_of_a_kpi_gives_no_series_and_says_what_it_holds(
+    write: Write,
+) -> None:
     collected = read(write(LONG), ORDERS, layout=Layout.LONG)
 
     assert collected.panel.shape == (4, 0)
     assert collected.errors == {}
-    assert "no series matched: no row of 'orders'; the file holds requests, errors" in notes(collected)
+    assert "no series matched: no row of 'orders'; the file holds requests, errors" in notes(
+        collected
+    )
 
 
 @pytest.mark.parametrize("layout", list(Layout))
 def test_a_file_without_rows_in_the_window_says_what_it_holds(write: Write, layout: Layout) -> None:
-    path = write("time,kpi,value,orders\n2024-01-01T00:00Z,orders,1,1\n2024-01-02T00:00Z,orders,1,1\n")
+    path = write(
+        "time,kpi,value,orders\n2024-01-01T00:00Z,orders,1,1\n2024-01-02T00:00Z,orders,1,1\n"
+    )
 
     collected = read(path, ORDERS, layout=layout)
 
@@ -473,11 +565,17 @@ def test_a_short_history_is_used_and_said(write: Write) -> None:
     collected = read(path, ORDERS)
 
     assert same(values(collected), [NAN, NAN, 3, 4])
-    assert "history begins 2025-06-03T09:10:00Z, asked from 2025-06-03T09:00:00Z" in notes(collected)
+    assert "history begins 2025-06-03T09:10:00Z, asked from 2025-06-03T09:00:00Z" in notes(
+        collected
+    )
 
 
 def test_a_window_shorter_than_a_step_gives_no_rows(write: Write) -> None:
-    collected = read(write("time,orders\n2025-06-03T09:00Z,1\n"), ORDERS, window=Window(START, START + timedelta(minutes=1)))
+    collected = read(
+        write("time,orders\n2025-06-03T09:00Z,1\n"),
+        ORDERS,
+        window=Window(START, START + timedelta(minutes=1)),
+    )
 
     assert len(collected.panel) == 0
     assert collected.errors == {}
@@ -503,7 +601,9 @@ def test_a_window_shorter_than_a_step_gives_no_rows(write: Write) -> None:
         ("9" * 50 + "x", "…' is not a number"),
     ],
 )
-def test_a_cell_that_is_no_number_is_an_error_with_its_line(write: Write, cell: str, said: str) -> None:
+def test_a_cell_that_is_no_number_is_an_error_with_its_line(
+    write: Write, cell: str, said: str
+) -> None:
     path = write(f"time,orders\n2025-06-03T09:00Z,1\n2025-06-03T09:05Z,{cell}\n")
 
     text = wrong(read(path, ORDERS))
@@ -516,9 +616,17 @@ def test_a_cell_that_is_no_number_is_an_error_with_its_line(write: Write, cell: 
 @pytest.mark.parametrize("layout", list(Layout))
 def test_a_bad_cell_of_one_kpi_does_not_hide_the_others(write: Write, layout: Layout) -> None:
     wide = "time,orders,sessions\n2025-06-03T09:00Z,1,x\n2025-06-03T09:05Z,2,3\n"
-    long = "time,kpi,value\n2025-06-03T09:00Z,orders,1\n2025-06-03T09:00Z,sessions,x\n2025-06-03T09:05Z,orders,2\nsoon,sessions,2\n"
+    long = (
+        "time,kpi,value\n2025-06-03T09:00Z,orders,1\n2025-06-03T09:00Z,sessions,x\n"
+        "2025-06-03T09:05Z,orders,2\nsoon,sessions,2\n"
+    )
 
-    collected = read(write(wide if layout is Layout.WIDE else long), ORDERS, Kpi("sessions", query="sessions"), layout=layout)
+    collected = read(
+        write(wide if layout is Layout.WIDE else long),
+        ORDERS,
+        Kpi("sessions", query="sessions"),
+        layout=layout,
+    )
 
     assert list(collected.errors) == ["sessions"]
     assert collected.panel[("orders", "", VALUE)].tolist()[:2] == [1, 2]
@@ -538,7 +646,9 @@ def test_the_line_is_right_far_down_the_file(write: Write, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("cells", [3, 7, 10, 1_000])
-def test_the_size_of_chunks_does_not_matter(write: Write, monkeypatch: pytest.MonkeyPatch, cells: int) -> None:
+def test_the_size_of_chunks_does_not_matter(
+    write: Write, monkeypatch: pytest.MonkeyPatch, cells: int
+) -> None:
     monkeypatch.setattr(tables, "CELLS_PER_CHUNK", cells)
 
     assert values(read(write(MINUTES), ORDERS, resample=Resample.SUM)) == [10, 35, 60, 85]
@@ -555,7 +665,10 @@ def test_the_size_of_chunks_does_not_matter(write: Write, monkeypatch: pytest.Mo
         (b"time,orders\n2025-06-03T09:00Z,\xe9\n", ":2: is not UTF-8"),
         (b"time,orders\n2025-06-03T09:00Z,1\xe2", ":2: is not UTF-8"),
         ("time,orders\n".encode("utf-16"), ":1: is UTF-16"),
-        (b'time,orders\n2025-06-03T09:00Z,1\n2025-06-03T09:05Z,"1\n', ":3: a quotation mark is never closed"),
+        (
+            b'time,orders\n2025-06-03T09:00Z,1\n2025-06-03T09:05Z,"1\n',
+            ":3: a quotation mark is never closed",
+        ),
         (gzip.compress(b"time,orders\n", mtime=0), ": is compressed (gzip)"),
         (b"PK\x03\x04rest", ": is compressed (a zip archive or a spreadsheet)"),
         (b"PAR1rest", ": is not a readable Parquet file"),
@@ -563,7 +676,9 @@ def test_the_size_of_chunks_does_not_matter(write: Write, monkeypatch: pytest.Mo
         (b"a," * 20_000 + b"\n", ":1: 20,001 columns"),
     ],
 )
-def test_a_file_that_is_no_table_is_an_error_of_every_kpi(write: Write, content: bytes, said: str) -> None:
+def test_a_file_that_is_no_table_is_an_error_of_every_kpi(
+    write: Write, content: bytes, said: str
+) -> None:
     path = write(content)
 
     collected = read(path, ORDERS, RATIO)
@@ -577,10 +692,14 @@ def test_a_compressed_bomb_is_not_unpacked(write: Write) -> None:
 
 
 def test_a_file_larger_than_the_cap_is_refused(write: Write) -> None:
-    assert wrong(read(write(MINUTES), ORDERS, max_bytes=100)).endswith("larger than 100 bytes; cut it to the asked time or raise max_bytes")
+    assert wrong(read(write(MINUTES), ORDERS, max_bytes=100)).endswith(
+        "larger than 100 bytes; cut it to the asked time or raise max_bytes"
+    )
 
 
-def test_a_table_with_too_many_rows_is_refused(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_with_too_many_rows_is_refused(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(tables, "ROWS_AT_MOST", 10)
 
     assert "more than 10 rows" in wrong(read(write(MINUTES), ORDERS))
@@ -645,7 +764,9 @@ def test_a_dash_is_the_standard_input() -> None:
 def test_the_standard_input_may_come_drop_by_drop() -> None:
     reader, writer = os.pipe()
     with os.fdopen(reader, "rb") as stdin:
-        thread = threading.Thread(target=drip, args=(writer, b"time,orders\n2025-06-03T09:00Z,1\n2025-06-03T09:05Z,2\n"))
+        thread = threading.Thread(
+            target=drip, args=(writer, b"time,orders\n2025-06-03T09:00Z,1\n2025-06-03T09:05Z,2\n")
+        )
         thread.start()
         collected = read(Path("-"), ORDERS, stdin=stdin)
         thread.join()
@@ -664,7 +785,9 @@ def test_an_endless_standard_input_is_cut_off() -> None:
         def read(self, size: int = -1) -> bytes:
             return b"0" * size
 
-    assert wrong(read(Path("-"), ORDERS, stdin=Endless(), max_bytes=1 << 22)).startswith("standard input: larger than")
+    assert wrong(read(Path("-"), ORDERS, stdin=Endless(), max_bytes=1 << 22)).startswith(
+        "standard input: larger than"
+    )
 
 
 def test_the_standard_input_can_be_read_once() -> None:
@@ -699,7 +822,10 @@ MOMENTS = pd.date_range(START, periods=4, freq="5min")
     ],
 )
 def test_parquet_is_read_like_csv(tmp_path: Path, times: Any, how: dict[str, Any]) -> None:
-    path = parquet(tmp_path / "kpis.parquet", pd.DataFrame({"time": times, "orders": [1, 2, None, 4], "sessions": [10, 20, 30, 40]}))
+    path = parquet(
+        tmp_path / "kpis.parquet",
+        pd.DataFrame({"time": times, "orders": [1, 2, None, 4], "sessions": [10, 20, 30, 40]}),
+    )
 
     collected = read(path, ORDERS, RATIO, **how)
 
@@ -708,9 +834,20 @@ def test_parquet_is_read_like_csv(tmp_path: Path, times: Any, how: dict[str, Any
 
 
 def test_long_parquet_with_categories_is_read(tmp_path: Path) -> None:
-    frame = pd.DataFrame({"time": MOMENTS, "kpi": "orders", "value": [1, 2, 3, 4], "country": pd.Categorical(["DE", "DE", "FR", "FR"])})
+    frame = pd.DataFrame(
+        {
+            "time": MOMENTS,
+            "kpi": "orders",
+            "value": [1, 2, 3, 4],
+            "country": pd.Categorical(["DE", "DE", "FR", "FR"]),
+        }
+    )
 
-    collected = read(parquet(tmp_path / "k.parquet", frame), Kpi("orders", query="orders", by=("country",)), layout=Layout.LONG)
+    collected = read(
+        parquet(tmp_path / "k.parquet", frame),
+        Kpi("orders", query="orders", by=("country",)),
+        layout=Layout.LONG,
+    )
 
     assert same(values(collected, segment="country=FR"), [NAN, NAN, 3, 4])
 
@@ -718,12 +855,18 @@ def test_long_parquet_with_categories_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("times", "orders", "said"),
     [
-        (MOMENTS.tz_localize(None), [1, 2, 3, 4], "row 1: the time '2025-06-03 09:00:00' has no time zone"),
+        (
+            MOMENTS.tz_localize(None),
+            [1, 2, 3, 4],
+            "row 1: the time '2025-06-03 09:00:00' has no time zone",
+        ),
         (MOMENTS.where(MOMENTS[2] != MOMENTS), [1, 2, 3, 4], "row 3: the time is empty"),
         (MOMENTS, ["1", "2", "x", "4"], "row 3: 'x' is not a number"),
     ],
 )
-def test_a_bad_value_in_parquet_is_an_error_with_its_row(tmp_path: Path, times: Any, orders: list[Any], said: str) -> None:
+def test_a_bad_value_in_parquet_is_an_error_with_its_row(
+    tmp_path: Path, times: Any, orders: list[Any], said: str
+) -> None:
     path = parquet(tmp_path / "kpis.parquet", pd.DataFrame({"time": times, "orders": orders}))
 
     assert wrong(read(path, ORDERS)).startswith(f"{path}:{said}")
@@ -731,14 +874,22 @@ def test_a_bad_value_in_parquet_is_an_error_with_its_row(tmp_path: Path, times: 
 
 def test_parquet_that_unpacks_to_more_than_the_cap_is_refused(tmp_path: Path) -> None:
     path = parquet(
-        tmp_path / "bomb.parquet", pd.DataFrame({"time": "2025-06-03T09:00Z", "orders": np.random.default_rng(1).random(200_000)})
+        tmp_path / "bomb.parquet",
+        pd.DataFrame(
+            {"time": "2025-06-03T09:00Z", "orders": np.random.default_rng(1).random(200_000)}
+        ),
     )
 
     assert "larger than 100,000 bytes" in wrong(read(path, ORDERS, max_bytes=100_000))
 
 
-def test_parquet_that_claims_many_rows_in_few_bytes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = parquet(tmp_path / "bomb.parquet", pd.DataFrame({"time": ["2025-06-03T09:00Z"] * 1_000_000, "orders": 0}))
+def test_parquet_that_claims_many_rows_in_few_bytes_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = parquet(
+        tmp_path / "bomb.parquet",
+        pd.DataFrame({"time": ["2025-06-03T09:00Z"] * 1_000_000, "orders": 0}),
+    )
     monkeypatch.setattr(tables, "ROWS_AT_MOST", 999_999)
 
     assert path.stat().st_size < 100_000
@@ -747,7 +898,9 @@ def test_parquet_that_claims_many_rows_in_few_bytes_is_refused(tmp_path: Path, m
 
 @pytest.mark.parametrize("damage", [slice(4, 40), slice(-60, -20), slice(-8, -4)])
 def test_damaged_parquet_is_an_error(tmp_path: Path, damage: slice) -> None:
-    path = parquet(tmp_path / "kpis.parquet", pd.DataFrame({"time": MOMENTS, "orders": [1.0, 2, 3, 4]}))
+    path = parquet(
+        tmp_path / "kpis.parquet", pd.DataFrame({"time": MOMENTS, "orders": [1.0, 2, 3, 4]})
+    )
     data = bytearray(path.read_bytes())
     data[damage] = b"\xff" * len(data[damage])
     path.write_bytes(data)
@@ -755,8 +908,12 @@ def test_damaged_parquet_is_an_error(tmp_path: Path, damage: slice) -> None:
     assert wrong(read(path, ORDERS)).startswith(str(path))
 
 
-def test_without_pyarrow_parquet_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = parquet(tmp_path / "kpis.parquet", pd.DataFrame({"time": MOMENTS, "orders": [1.0, 2, 3, 4]}))
+def test_without_pyarrow_parquet_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = parquet(
+        tmp_path / "kpis.parquet", pd.DataFrame({"time": MOMENTS, "orders": [1.0, 2, 3, 4]})
+    )
     for module in [name for name in sys.modules if name.partition(".")[0] == "pyarrow"]:
         monkeypatch.setitem(sys.modules, module, None)
 
@@ -769,15 +926,22 @@ SAMPLES = st.dictionaries(st.integers(0, 19), st.floats(-1e9, 1e9) | st.none(), 
 
 
 @given(SAMPLES, st.randoms(use_true_random=False), st.sampled_from(list(Resample)))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60
+)
 def test_both_layouts_and_any_order_give_the_same_panel(
     tmp_path: Path, samples: dict[int, float | None], random: Any, resample: Resample
 ) -> None:
-    cells = [(f"2025-06-03T09:{minute:02}Z", "" if value is None else repr(value)) for minute, value in samples.items()]
+    cells = [
+        (f"2025-06-03T09:{minute:02}Z", "" if value is None else repr(value))
+        for minute, value in samples.items()
+    ]
     random.shuffle(cells)
     wide, long = tmp_path / "wide.csv", tmp_path / "long.csv"
     wide.write_text("time,orders\n" + "".join(f"{time},{value}\n" for time, value in sorted(cells)))
-    long.write_text("time,kpi,value\n" + "".join(f"{time},orders,{value}\n" for time, value in cells))
+    long.write_text(
+        "time,kpi,value\n" + "".join(f"{time},orders,{value}\n" for time, value in cells)
+    )
 
     left = read(wide, ORDERS, resample=resample)
     right = read(long, ORDERS, resample=resample, layout=Layout.LONG)
@@ -786,11 +950,18 @@ def test_both_layouts_and_any_order_give_the_same_panel(
     pd.testing.assert_frame_equal(left.panel, right.panel)
 
 
-@given(st.dictionaries(st.integers(0, 3), st.floats(allow_nan=False, allow_infinity=False), min_size=1))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@given(
+    st.dictionaries(st.integers(0, 3), st.floats(allow_nan=False, allow_infinity=False), min_size=1)
+)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60
+)
 def test_numbers_are_read_to_the_last_bit(tmp_path: Path, samples: dict[int, float]) -> None:
     path = tmp_path / "kpis.csv"
-    path.write_text("time,orders\n" + "".join(f"{MOMENTS[at].isoformat()},{value!r}\n" for at, value in samples.items()))
+    path.write_text(
+        "time,orders\n"
+        + "".join(f"{MOMENTS[at].isoformat()},{value!r}\n" for at, value in samples.items())
+    )
 
     found = values(read(path, ORDERS))
 
@@ -798,13 +969,19 @@ def test_numbers_are_read_to_the_last_bit(tmp_path: Path, samples: dict[int, flo
 
 
 @given(st.binary(max_size=200), st.sampled_from(list(Layout)))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200)
-def test_any_bytes_give_an_answer_or_a_collect_error(tmp_path: Path, data: bytes, layout: Layout) -> None:
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200
+)
+def test_any_bytes_give_an_answer_or_a_collect_error(
+    tmp_path: Path, data: bytes, layout: Layout
+) -> None:
     path = tmp_path / "kpis.csv"
     for content in (data, b"time,kpi,value,orders\n" + data):
         path.write_bytes(content)
 
-        collected = read(path, ORDERS, RATIO, layout=layout, timezone="UTC", time_unit="s", resample=Resample.SUM)
+        collected = read(
+            path, ORDERS, RATIO, layout=layout, timezone="UTC", time_unit="s", resample=Resample.SUM
+        )
 
         assert all(isinstance(error, CollectError) for error in collected.errors.values())
         assert len(collected.panel) == 4

@@ -12,7 +12,7 @@ import pytest
 from anomaly.cli.forms import Forms
 from anomaly.errors import UsageError
 from anomaly.history.store import Store
-from anomaly.model import Report
+from anomaly.reporting.report import Report
 from tests import reports
 from tests.operation import RELEASED, Shop
 from tests.sinks.pictures import drawable
@@ -25,7 +25,11 @@ PNG = b"\x89PNG"
 
 
 def assert_all_there(folder: Path) -> None:
-    assert {path.name for path in (folder / "drawn").iterdir()} == {"overview.png", "kpi-errors.png", "kpi-latency.png"}
+    assert {path.name for path in (folder / "drawn").iterdir()} == {
+        "overview.png",
+        "kpi-errors.png",
+        "kpi-latency.png",
+    }
     assert all(path.read_bytes().startswith(PNG) for path in (folder / "drawn").iterdir())
     assert (folder / "comment.md").read_text(encoding="utf-8").startswith("### FAIL")
     assert set(pd.read_csv(folder / "points.csv")["kpi"]) == {"errors", "latency"}
@@ -74,12 +78,23 @@ def test_what_can_not_be_made_is_said_before_any_work(anomaly: Anomaly, shop: Sh
 @pytest.mark.parametrize(
     ("forms", "module", "said"),
     [
-        ((Path("drawn"), None, None), "matplotlib", r"--pictures needs matplotlib: pip install 'release-anomaly\[plot\]'"),
-        ((None, None, Path("p.parquet")), "pyarrow", r"--points p.parquet needs pyarrow: pip install 'release-anomaly\[parquet\]'"),
+        (
+            (Path("drawn"), None, None),
+            "matplotlib",
+            r"--pictures needs matplotlib: pip install 'release-anomaly\[plot\]'",
+        ),
+        (
+            (None, None, Path("p.parquet")),
+            "pyarrow",
+            r"--points p.parquet needs pyarrow: pip install 'release-anomaly\[parquet\]'",
+        ),
     ],
 )
 def test_a_missing_extra_is_named_with_its_install(
-    forms: tuple[Path | None, Path | None, Path | None], module: str, said: str, monkeypatch: pytest.MonkeyPatch
+    forms: tuple[Path | None, Path | None, Path | None],
+    module: str,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("anomaly.cli.forms.find_spec", lambda name: None if name == module else sys)
     with pytest.raises(UsageError, match=said):
@@ -87,16 +102,20 @@ def test_a_missing_extra_is_named_with_its_install(
     Forms(None, Path("comment.md"), Path("points.csv"))
 
 
-def test_a_file_that_can_not_be_written_is_said_after_the_answer(anomaly: Anomaly, shop: Shop) -> None:
+def test_a_file_that_can_not_be_written_is_said_after_the_answer(
+    anomaly: Anomaly, shop: Shop
+) -> None:
     (shop.folder / "made").touch()
-    code, out, err = anomaly(3, f"check checklist.yaml --released-at {shop_time()} --markdown made/comment.md")
+    code, out, err = anomaly(
+        3, f"check checklist.yaml --released-at {shop_time()} --markdown made/comment.md"
+    )
     assert out.startswith("FAIL  errors")
     assert code == 1
     assert "made/comment.md: can't be written: " in err
 
 
 def names(report: Report) -> list[str]:
-    from anomaly.picture import pictures
+    from anomaly.reporting.figures import pictures
 
     return [name for name, _ in pictures(report)]
 

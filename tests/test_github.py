@@ -17,11 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytest_httpserver import HTTPServer
 
-from anomaly import registry
+from anomaly.checklist import registry
 from anomaly.contracts import Action, Message
 from anomaly.errors import RetryableSinkError, SinkError, UsageError
-from anomaly.model import Release, ReleaseVerdict, Report
-from anomaly.report import finding_line
+from anomaly.model import Release, ReleaseVerdict
+from anomaly.reporting.report import Report
+from anomaly.reporting.words import finding_line
 from anomaly.sinks.github import GithubSink
 from anomaly.sinks.github_job import commands, replace_section
 from tests import reports
@@ -30,10 +31,26 @@ from tests.goldens import assert_golden
 
 ROOT = Path(__file__).parents[1]
 KEY = "3f2a91c0d4e5"
-FIRST = Message(KEY, reports.messy(), Action.FIRE, why="first", look="3f2a91c0", link="https://ci.example/3f2a91c0")
-RESOLVED = Message(KEY, reports.passing(), Action.RESOLVE, why="resolved", look="77aa00ff", link="https://ci.example/3f2a91c0")
+FIRST = Message(
+    KEY,
+    reports.messy(),
+    Action.FIRE,
+    why="first",
+    look="3f2a91c0",
+    link="https://ci.example/3f2a91c0",
+)
+RESOLVED = Message(
+    KEY,
+    reports.passing(),
+    Action.RESOLVE,
+    why="resolved",
+    look="77aa00ff",
+    link="https://ci.example/3f2a91c0",
+)
 NOW_S = 1_762_252_500.0
-COMMAND = re.compile(r"::(?P<level>error|warning|notice) title=(?P<title>[^:,\r\n]*)::(?P<text>[^\r\n]*)")
+COMMAND = re.compile(
+    r"::(?P<level>error|warning|notice) title=(?P<title>[^:,\r\n]*)::(?P<text>[^\r\n]*)"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +70,13 @@ def api(httpserver: HTTPServer, github: Github) -> str:
 
 def sink(api: str = "https://api.github.com", **changed: Any) -> GithubSink:
     """A sink that knows a commit and a pull request, and runs outside of GitHub Actions."""
-    known: dict[str, Any] = {"token": TOKEN, "repository": REPOSITORY, "sha": SHA, "pull_request": 7, "api": api}
+    known: dict[str, Any] = {
+        "token": TOKEN,
+        "repository": REPOSITORY,
+        "sha": SHA,
+        "pull_request": 7,
+        "api": api,
+    }
     known |= {"environ": {}, "stream": io.StringIO(), "clock": lambda: NOW_S} | changed
     return GithubSink(**{name: value for name, value in known.items() if value is not None})
 
@@ -62,12 +85,15 @@ def told(report: Report, **changed: Any) -> Message:
     return Message(KEY, report, Action.of(report), **changed)
 
 
-# --- the commit status ------------------------------------------------------------------------------------------------
+# --- the commit status --------------------------------------------------------------------------
 
 
 def test_golden_status_and_comment(api: str, github: Github) -> None:
     sink(api).send(FIRST)
-    assert_golden("sinks/github.json", json.dumps({"statuses": github.statuses, "comments": github.comments}, indent=2) + "\n")
+    assert_golden(
+        "sinks/github.json",
+        json.dumps({"statuses": github.statuses, "comments": github.comments}, indent=2) + "\n",
+    )
 
 
 @pytest.mark.parametrize(
@@ -87,11 +113,19 @@ def test_the_state_is_the_verdict(api: str, github: Github, report: Report, stat
     assert [status["state"] for status in github.statuses] == [state]
 
 
-def test_the_status_is_named_after_the_environment_unless_it_has_a_name(api: str, github: Github) -> None:
+def test_the_status_is_named_after_the_environment_unless_it_has_a_name(
+    api: str, github: Github
+) -> None:
     sink(api, what=("status",)).send(FIRST)
     sink(api, what=("status",), context="shop in production").send(FIRST)
-    sink(api, what=("status",)).send(told(replace(reports.passing(), release=Release(reports.RELEASED))))
-    assert [status["context"] for status in github.statuses] == ["anomaly/production", "shop in production", "anomaly"]
+    sink(api, what=("status",)).send(
+        told(replace(reports.passing(), release=Release(reports.RELEASED)))
+    )
+    assert [status["context"] for status in github.statuses] == [
+        "anomaly/production",
+        "shop in production",
+        "anomaly",
+    ]
 
 
 def test_the_status_links_the_report_if_there_is_one(api: str, github: Github) -> None:
@@ -102,10 +136,12 @@ def test_the_status_links_the_report_if_there_is_one(api: str, github: Github) -
 
 def test_a_trial_leaves_the_status_that_counts_alone(api: str, github: Github) -> None:
     sink(api, what=("status",)).send(replace(FIRST, action=Action.TRIAL))
-    assert [(status["context"], status["state"]) for status in github.statuses] == [("anomaly/trial", "success")]
+    assert [(status["context"], status["state"]) for status in github.statuses] == [
+        ("anomaly/trial", "success")
+    ]
 
 
-# --- the comment ------------------------------------------------------------------------------------------------------
+# --- the comment --------------------------------------------------------------------------------
 
 
 def test_a_pull_request_has_one_comment_that_later_looks_edit(api: str, github: Github) -> None:
@@ -114,7 +150,9 @@ def test_a_pull_request_has_one_comment_that_later_looks_edit(api: str, github: 
     sink(api).send(RESOLVED)
     assert len(github.comments) == 2
     assert github.comments[0]["body"] == "looks good to me"
-    assert github.comments[1]["body"].startswith(f"<!-- anomaly:{KEY} -->\n### RESOLVED  shop 1.4.2 in production\n")
+    assert github.comments[1]["body"].startswith(
+        f"<!-- anomaly:{KEY} -->\n### RESOLVED  shop 1.4.2 in production\n"
+    )
 
 
 def test_another_release_has_a_comment_of_its_own(api: str, github: Github) -> None:
@@ -134,9 +172,15 @@ def test_our_comment_is_found_on_a_later_page(api: str, github: Github) -> None:
 
 @pytest.mark.parametrize(
     ("body", "association"),
-    [(f"<!-- anomaly:{KEY} -->\nPASS, really", "NONE"), (f"> <!-- anomaly:{KEY} -->\n> FAIL", "MEMBER"), ("", "MEMBER")],
+    [
+        (f"<!-- anomaly:{KEY} -->\nPASS, really", "NONE"),
+        (f"> <!-- anomaly:{KEY} -->\n> FAIL", "MEMBER"),
+        ("", "MEMBER"),
+    ],
 )
-def test_what_a_stranger_writes_or_a_colleague_quotes_is_not_our_comment(api: str, github: Github, body: str, association: str) -> None:
+def test_what_a_stranger_writes_or_a_colleague_quotes_is_not_our_comment(
+    api: str, github: Github, body: str, association: str
+) -> None:
     github.comment(body, {"login": "eve", "type": "User"}, association)
     sink(api).send(FIRST)
     assert [comment["body"] == body for comment in github.comments] == [True, False]
@@ -151,7 +195,7 @@ def test_github_takes_hostile_text(api: str, github: Github, text: str) -> None:
     assert github.comments[0]["body"].count("<!--") == 1
 
 
-# --- what is refused --------------------------------------------------------------------------------------------------
+# --- what is refused ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -164,9 +208,13 @@ def test_github_takes_hostile_text(api: str, github: Github, text: str) -> None:
         (410, "This issue was deleted", "the pull request is gone"),
     ],
 )
-def test_a_refusal_says_what_to_change(api: str, github: Github, status: int, message: str, hint: str) -> None:
+def test_a_refusal_says_what_to_change(
+    api: str, github: Github, status: int, message: str, hint: str
+) -> None:
     github.refusal = said(status, message)
-    with pytest.raises(SinkError, match=f"status: http.* answered {status}.*{hint}.*; comment: ") as caught:
+    with pytest.raises(
+        SinkError, match=f"status: http.* answered {status}.*{hint}.*; comment: "
+    ) as caught:
         sink(api).send(FIRST)
     assert not isinstance(caught.value, RetryableSinkError)
     assert TOKEN not in str(caught.value)
@@ -178,18 +226,30 @@ def test_a_refusal_says_what_to_change(api: str, github: Github, status: int, me
         (said(429, "API rate limit exceeded", Retry_After="30"), 30),
         (said(403, "You have exceeded a secondary rate limit", Retry_After="42"), 42),
         (said(403, "You have exceeded a secondary rate limit. Please wait"), 60),
-        (said(403, "API rate limit exceeded", X_RateLimit_Remaining="0", X_RateLimit_Reset=f"{NOW_S + 90:.0f}"), 90),
+        (
+            said(
+                403,
+                "API rate limit exceeded",
+                X_RateLimit_Remaining="0",
+                X_RateLimit_Reset=f"{NOW_S + 90:.0f}",
+            ),
+            90,
+        ),
         (said(502, "Server Error"), None),
     ],
 )
-def test_a_rate_limit_is_waited_for(api: str, github: Github, refusal: Any, wait_s: float | None) -> None:
+def test_a_rate_limit_is_waited_for(
+    api: str, github: Github, refusal: Any, wait_s: float | None
+) -> None:
     github.refusal = refusal
     with pytest.raises(RetryableSinkError) as caught:
         sink(api).send(FIRST)
     assert caught.value.retry_after_s == wait_s
 
 
-def test_one_part_that_fails_does_not_hide_the_others(api: str, github: Github, tmp_path: Path) -> None:
+def test_one_part_that_fails_does_not_hide_the_others(
+    api: str, github: Github, tmp_path: Path
+) -> None:
     stream, summary = io.StringIO(), tmp_path / "summary.md"
     environ = {"GITHUB_STEP_SUMMARY": str(summary), "GITHUB_ACTIONS": "true"}
     github.refusal = said(404, "Not Found")
@@ -199,17 +259,21 @@ def test_one_part_that_fails_does_not_hide_the_others(api: str, github: Github, 
     assert "::error" in stream.getvalue()
 
 
-def test_an_answer_that_is_no_list_of_comments_is_an_error(api: str, httpserver: HTTPServer, github: Github) -> None:
+def test_an_answer_that_is_no_list_of_comments_is_an_error(
+    api: str, httpserver: HTTPServer, github: Github
+) -> None:
     for body in ("<html>", '{"id": 1}', '[{"body": "x"}]', "[1]"):
         github.refusal = type(said(200, ""))(body, 200)
         with pytest.raises(SinkError, match="no list of comments"):
             sink(api, what=("comment",)).send(FIRST)
 
 
-# --- the job ----------------------------------------------------------------------------------------------------------
+# --- the job ------------------------------------------------------------------------------------
 
 
-def test_in_a_job_everything_is_known_but_the_token(api: str, github: Github, tmp_path: Path) -> None:
+def test_in_a_job_everything_is_known_but_the_token(
+    api: str, github: Github, tmp_path: Path
+) -> None:
     event = tmp_path / "event.json"
     event.write_text(json.dumps({"pull_request": {"number": 7, "head": {"sha": SHA}}}))
     environ = {
@@ -227,7 +291,9 @@ def test_in_a_job_everything_is_known_but_the_token(api: str, github: Github, tm
     assert f"POST /api/v3/repos/{REPOSITORY}/issues/7/comments" in github.asked
 
 
-def test_a_check_in_a_job_tells_github_what_it_prints(api: str, github: Github, tmp_path: Path) -> None:
+def test_a_check_in_a_job_tells_github_what_it_prints(
+    api: str, github: Github, tmp_path: Path
+) -> None:
     sample = (ROOT / "sample_data" / "credential" / "checklist.yaml").read_text(encoding="utf-8")
     told = re.sub(r"path: (\w+\.csv)", rf"path: {ROOT}/sample_data/credential/\1", sample)
     told = told.replace("sinks: []", 'sinks:\n  - {type: github, token: "${GITHUB_TOKEN}"}')
@@ -253,14 +319,19 @@ def test_a_check_in_a_job_tells_github_what_it_prints(api: str, github: Github, 
         "2025-06-03T09:10Z",
     ]
 
-    done = subprocess.run(line, capture_output=True, text=True, check=False, cwd=tmp_path, env={**os.environ, **job})
+    done = subprocess.run(
+        line, capture_output=True, text=True, check=False, cwd=tmp_path, env={**os.environ, **job}
+    )
 
     assert done.returncode == 1, done.stderr
     answer = done.stdout.splitlines()[0].removeprefix("FAIL  ").partition(";")[0]
     first = next(line for line in done.stdout.splitlines() if line.startswith("::error"))
     assert read(first)[2] == answer
     assert [status["state"] for status in github.statuses] == ["failure"]
-    assert github.comments[0]["body"] == (tmp_path / "summary.md").read_text(encoding="utf-8").partition("<!-- anomaly:/")[0]
+    assert (
+        github.comments[0]["body"]
+        == (tmp_path / "summary.md").read_text(encoding="utf-8").partition("<!-- anomaly:/")[0]
+    )
     assert TOKEN not in done.stdout + done.stderr + github.comments[0]["body"]
 
 
@@ -309,7 +380,7 @@ def test_a_summary_that_can_not_be_written_is_an_error(tmp_path: Path) -> None:
         sink(environ={"GITHUB_STEP_SUMMARY": str(tmp_path)}, what=("summary",)).send(FIRST)
 
 
-# --- annotations ------------------------------------------------------------------------------------------------------
+# --- annotations --------------------------------------------------------------------------------
 
 
 def read(line: str) -> tuple[str, str, str]:
@@ -317,7 +388,9 @@ def read(line: str) -> tuple[str, str, str]:
     found = COMMAND.fullmatch(line)
     assert found is not None, line
     texts = (found["title"].replace("%3A", ":").replace("%2C", ","), found["text"])
-    return found["level"], *(text.replace("%0D", "\r").replace("%0A", "\n").replace("%25", "%") for text in texts)  # type: ignore[return-value]
+    return found["level"], *(
+        text.replace("%0D", "\r").replace("%0A", "\n").replace("%25", "%") for text in texts
+    )  # type: ignore[return-value]
 
 
 def test_every_kpi_that_fails_is_an_error() -> None:
@@ -344,7 +417,9 @@ def test_github_shows_ten_annotations_of_a_step() -> None:
         (replace(FIRST, action=Action.TRIAL), "notice", "TRIAL  shop 1.4.2 in production"),
     ],
 )
-def test_anything_else_is_one_line_that_says_how_it_stands(message: Message, level: str, headline: str) -> None:
+def test_anything_else_is_one_line_that_says_how_it_stands(
+    message: Message, level: str, headline: str
+) -> None:
     assert [read(line)[:2] for line in commands(message)] == [(level, headline)]
 
 
@@ -376,7 +451,7 @@ def test_what_a_command_says_is_what_was_meant() -> None:
     assert "%2525" not in line
 
 
-# --- settings ---------------------------------------------------------------------------------------------------------
+# --- settings -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -391,9 +466,15 @@ def test_what_a_command_says_is_what_was_meant() -> None:
         ({"token": "a b"}, "token holds a blank"),
         ({"api": "ftp://x"}, "api starts with ftp; use http or https"),
         ({"api": "https://u@x/"}, "api has more than an address"),
-        ({"what": ("state",)}, r"what has 'state'; use one of status, .* \(did you mean status\?\)"),
+        (
+            {"what": ("state",)},
+            r"what has 'state'; use one of status, .* \(did you mean status\?\)",
+        ),
         ({"what": ("status",), "token": None}, "what has status, which needs token"),
-        ({"what": ("comment",), "pull_request": None}, "what has comment, which needs pull_request"),
+        (
+            {"what": ("comment",), "pull_request": None},
+            "what has comment, which needs pull_request",
+        ),
         ({"what": ("summary",)}, "which needs the variable GITHUB_STEP_SUMMARY"),
     ],
 )
@@ -404,5 +485,11 @@ def test_settings_that_can_not_be_used_are_refused(wrong: dict[str, Any], proble
 
 def test_a_checklist_may_name_the_pull_request_as_a_number_or_by_a_variable() -> None:
     for number in (7, "7"):
-        settings = {"token": TOKEN, "repository": REPOSITORY, "sha": SHA, "pull_request": number, "what": ["status", "comment"]}
+        settings = {
+            "token": TOKEN,
+            "repository": REPOSITORY,
+            "sha": SHA,
+            "pull_request": number,
+            "what": ["status", "comment"],
+        }
         assert registry.problems(registry.Plugin("github", settings), registry.SINKS) == []

@@ -1,4 +1,5 @@
-"""Markdown of a report: what it says, and that no text of a stranger becomes markup. Read by a CommonMark parser with tables."""
+"""Markdown of a report: what it says, and that no text of a stranger becomes markup. Read by a
+CommonMark parser with tables."""
 
 from __future__ import annotations
 
@@ -16,23 +17,64 @@ from markdown_it.token import Token
 from anomaly import wording
 from anomaly.contracts import Action, Message
 from anomaly.model import ReleaseVerdict, Verdict
-from anomaly.notice import notice
-from anomaly.report import ordered, title, versus_words
+from anomaly.reporting.notice import notice
+from anomaly.reporting.words import ordered, title, versus_words
 from anomaly.sinks.markdown import FINE_HEAD, HEAD, LONGEST, MOST_ROWS, escape, markdown
 from tests import reports
 from tests.goldens import assert_golden
 
 PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 NARROW = "\u200b"
-LIVE = re.compile(r"@\w|#\d|GH-\d|://|www\.|:[\w+-]+:", re.IGNORECASE)  # what GitHub turns into something else
+LIVE = re.compile(
+    r"@\w|#\d|GH-\d|://|www\.|:[\w+-]+:", re.IGNORECASE
+)  # what GitHub turns into something else
 OURS = re.compile(
-    "</?details>|<summary>(What was judged, and how|[0-9]+ found to be ok, and the change that would have been seen)</summary>"
+    "</?details>|<summary>(What was judged, and how|[0-9]+ found to be ok, and the change that "
+    "would have been seen)</summary>"
 )
 MARKUP = (
-    *("@team", "fixes #123", "GH-12", "www.x.y", "https://x.y", ":smile:", "![i](j)", "[a](b)", "<b>", "<!-- x -->", "&copy;", "&#36;"),
-    *("a|b", "a\\", "\\|", "`x`", "``` x", "$x$", "*a*", "_a_", "~~a~~", "# a", "- a", "+ a", "1. a", "1) a", "> a", "---", "    a"),
+    *(
+        "@team",
+        "fixes #123",
+        "GH-12",
+        "www.x.y",
+        "https://x.y",
+        ":smile:",
+        "![i](j)",
+        "[a](b)",
+        "<b>",
+        "<!-- x -->",
+        "&copy;",
+        "&#36;",
+    ),
+    *(
+        "a|b",
+        "a\\",
+        "\\|",
+        "`x`",
+        "``` x",
+        "$x$",
+        "*a*",
+        "_a_",
+        "~~a~~",
+        "# a",
+        "- a",
+        "+ a",
+        "1. a",
+        "1) a",
+        "> a",
+        "---",
+        "    a",
+    ),
 )
-MESSY = Message("3f2a91c0", reports.messy(), Action.FIRE, why="first", look="3f2a91c0", link="https://ci.example/a(b)?x=1&copy=2")
+MESSY = Message(
+    "3f2a91c0",
+    reports.messy(),
+    Action.FIRE,
+    why="first",
+    look="3f2a91c0",
+    link="https://ci.example/a(b)?x=1&copy=2",
+)
 
 
 def tokens(text: str) -> Iterator[Token]:
@@ -65,11 +107,24 @@ def table(text: str) -> list[list[str]]:
 def assert_only_our_markup(text: str) -> None:
     """No markup but ours, and nothing in the text that GitHub would bring to life."""
     found = [*tokens(text)]
-    html = {line for token in found if token.type.startswith("html") for line in token.content.strip().splitlines()}
-    assert all(map(OURS.fullmatch, html))
-    assert not {"image", "em_open", "code_inline", "s_open", "link_open", "hr", "blockquote_open", "code_block", "ordered_list_open"} & {
-        token.type for token in found
+    html = {
+        line
+        for token in found
+        if token.type.startswith("html")
+        for line in token.content.strip().splitlines()
     }
+    assert all(map(OURS.fullmatch, html))
+    assert not {
+        "image",
+        "em_open",
+        "code_inline",
+        "s_open",
+        "link_open",
+        "hr",
+        "blockquote_open",
+        "code_block",
+        "ordered_list_open",
+    } & {token.type for token in found}
     assert sum(token.type == "heading_open" for token in found) == 1
     for token in found:
         if token.type == "text":
@@ -85,17 +140,25 @@ def test_it_says_what_the_notice_says_and_has_a_row_for_each_finding(name: str) 
     message = Message("k", getattr(reports, name)())
     text = markdown(message)
     said = notice(message)
-    assert lines(text)[: 2 + len(said.facts)] == [*(wording.plain(line, 1000) for line in (said.title, *said.facts)), said.todo]
+    assert lines(text)[: 2 + len(said.facts)] == [
+        *(wording.plain(line, 1000) for line in (said.title, *said.facts)),
+        said.todo,
+    ]
     rows = table(text)
     found = ordered(message.report.findings)
     fine = [title(finding) for finding in found if finding.verdict is Verdict.OK]
     others = [title(finding) for finding in found if finding.verdict is not Verdict.OK]
     assert [row[0] for row in rows if len(row) == len(HEAD)] == (["KPI", *others] if others else [])
-    assert [row[0] for row in rows if len(row) == len(FINE_HEAD)] == (["KPI", *fine] if fine else [])
+    assert [row[0] for row in rows if len(row) == len(FINE_HEAD)] == (
+        ["KPI", *fine] if fine else []
+    )
 
 
 def test_what_is_ok_is_folded_away_with_what_would_have_been_seen() -> None:
-    found = [replace(reports.LATENCY, kpi=f"kpi {number}", detectable_effect=0.042) for number in range(MOST_ROWS + 2)]
+    found = [
+        replace(reports.LATENCY, kpi=f"kpi {number}", detectable_effect=0.042)
+        for number in range(MOST_ROWS + 2)
+    ]
     text = markdown(Message("k", reports.report(ReleaseVerdict.PASS, *found)))
     head, _, folded = text.partition("<details>")
     assert "| kpi " not in head
@@ -129,7 +192,10 @@ def test_many_findings_are_cut_and_counted() -> None:
 
 
 def test_it_is_never_longer_than_github_takes() -> None:
-    many = [replace(reports.REFUSED, kpi=f"{number}" + "|" * 60, reason="|" * 300) for number in range(MOST_ROWS)]
+    many = [
+        replace(reports.REFUSED, kpi=f"{number}" + "|" * 60, reason="|" * 300)
+        for number in range(MOST_ROWS)
+    ]
     report = reports.report(ReleaseVerdict.ERROR, *many)
     text = markdown(Message("k", report))
     assert len(text) <= LONGEST
@@ -144,7 +210,11 @@ def test_hostile_text_stays_text(text: str) -> None:
 
 
 @settings(max_examples=150, derandomize=True, deadline=None)
-@given(st.text(st.sampled_from("\\`*_[](){}#+-.!|~<>&;:@/$= \"'aw1GH39\n") | st.characters(), max_size=30))
+@given(
+    st.text(
+        st.sampled_from("\\`*_[](){}#+-.!|~<>&;:@/$= \"'aw1GH39\n") | st.characters(), max_size=30
+    )
+)
 def test_any_text_is_shown_as_it_is(text: str) -> None:
     plain = wording.plain(text, 1000).strip()
     assert lines(f"- {escape(plain)}") == ([plain] if plain else [])

@@ -9,8 +9,9 @@ from html.parser import HTMLParser
 import pytest
 
 from anomaly.errors import UsageError
-from anomaly.model import Finding, Findings, Report
-from anomaly.notebook import MOST_ROWS
+from anomaly.model import Finding
+from anomaly.reporting.display import MOST_ROWS
+from anomaly.reporting.report import Findings, Report
 from tests import reports
 from tests.sinks.pictures import drawable
 
@@ -40,7 +41,12 @@ class Page(HTMLParser):
 
 def segmented() -> Report:
     total = replace(reports.REGRESSED, segment={}, total=True)
-    return reports.report(reports.failing().verdict, total, reports.REGRESSED, replace(reports.REGRESSED, segment={"country": "FR"}))
+    return reports.report(
+        reports.failing().verdict,
+        total,
+        reports.REGRESSED,
+        replace(reports.REGRESSED, segment={"country": "FR"}),
+    )
 
 
 def test_a_report_shows_the_answer_and_a_row_for_each_finding() -> None:
@@ -62,7 +68,9 @@ def test_a_shown_report_is_static_and_small() -> None:
     assert len(html) < 10_000
 
 
-@pytest.mark.parametrize("text", [*reports.HOSTILE, "<script>alert(1)</script>", '"><img src=x onerror=alert(1)>'])
+@pytest.mark.parametrize(
+    "text", [*reports.HOSTILE, "<script>alert(1)</script>", '"><img src=x onerror=alert(1)>']
+)
 def test_no_text_of_a_stranger_becomes_markup(text: str) -> None:
     report = drawable(reports.hostile(text))
     for html in (report._repr_html_(), report.findings._repr_html_()):  # type: ignore[attr-defined]
@@ -91,7 +99,9 @@ def test_findings_are_a_tuple_that_makes_a_sortable_frame() -> None:
     assert report.findings == tuple(report.findings)
     assert isinstance(report.findings, Findings)
     frame = report.findings.to_frame().sort_values("effect", ascending=False)
-    assert frame["kpi"].iloc[0] == max(report.findings, key=lambda finding: finding.effect or -1).kpi
+    assert (
+        frame["kpi"].iloc[0] == max(report.findings, key=lambda finding: finding.effect or -1).kpi
+    )
     assert list(report.findings.to_frame()["kpi"]) == [finding.kpi for finding in report.findings]
 
 
@@ -107,8 +117,14 @@ def test_a_finding_is_found_by_its_name_and_labels() -> None:
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ("checkout error", "no KPI 'checkout error'; there are checkout errors (did you mean checkout errors?)"),
-        (("checkout errors", {"country": "IT"}), "no segment {'country': 'IT'}; there are {}, {'country': 'DE'}, {'country': 'FR'}"),
+        (
+            "checkout error",
+            "no KPI 'checkout error'; there are checkout errors (did you mean checkout errors?)",
+        ),
+        (
+            ("checkout errors", {"country": "IT"}),
+            "no segment {'country': 'IT'}; there are {}, {'country': 'DE'}, {'country': 'FR'}",
+        ),
     ],
 )
 def test_a_name_that_is_not_there_is_a_key_error_that_says_which_are(asked: str, said: str) -> None:
@@ -119,7 +135,9 @@ def test_a_name_that_is_not_there_is_a_key_error_that_says_which_are(asked: str,
 
 def test_several_segments_without_a_total_are_told_apart_by_labels_only() -> None:
     parts = [replace(reports.REGRESSED, segment={"country": name}) for name in ("DE", "FR")]
-    with pytest.raises(KeyError, match=r"several segments and no total; there are \{'country': 'DE'\}"):
+    with pytest.raises(
+        KeyError, match=r"several segments and no total; there are \{'country': 'DE'\}"
+    ):
         reports.report(reports.failing().verdict, *parts)["checkout errors"]
 
 
@@ -137,6 +155,6 @@ def test_without_matplotlib_a_plot_says_what_to_install(monkeypatch: pytest.Monk
     def missing(*_: object, **__: object) -> Finding:
         raise ModuleNotFoundError("No module named 'matplotlib'", name="matplotlib")
 
-    monkeypatch.setattr("anomaly.picture.overview", missing)
+    monkeypatch.setattr("anomaly.reporting.figures.overview", missing)
     with pytest.raises(UsageError, match=r"pip install 'release-anomaly\[plot\]'"):
         drawable().plot()

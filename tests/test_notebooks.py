@@ -1,4 +1,5 @@
-"""The notebooks: read as documents, stored without outputs, and run from top to bottom as they are read."""
+"""The notebooks: read as documents, stored without outputs, and run from top to bottom as they are
+read."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ from nbclient import NotebookClient
 
 source, target, folder = sys.argv[1:]
 book = nbformat.read(source, as_version=4)
-NotebookClient(book, timeout=100, kernel_name="python3", resources={"metadata": {"path": folder}}).execute()
+resources = {"metadata": {"path": folder}}
+NotebookClient(book, timeout=100, kernel_name="python3", resources=resources).execute()
 nbformat.write(book, target)
 """
 SHOWN = {  # pictures that are made, and what people must have been told
@@ -47,10 +49,14 @@ def outputs(book: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def run(path: Path, folder: Path) -> list[dict[str, Any]]:
-    """The cells with their outputs, run in a copy of the repository that holds the sample data alone, without a home."""
+    """The cells with their outputs, run in a copy of the repository that holds the sample data
+    alone, without a home."""
     (folder / "sample_data").symlink_to(ROOT / "sample_data")
     (folder / "notebooks").mkdir()
-    own = {name: str(folder / name.lower()) for name in ("JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR", "IPYTHONDIR")}
+    own = {
+        name: str(folder / name.lower())
+        for name in ("JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR", "IPYTHONDIR")
+    }
     environ = {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
@@ -60,16 +66,32 @@ def run(path: Path, folder: Path) -> list[dict[str, Any]]:
         **own,
     }
     done = subprocess.run(
-        [sys.executable, "-c", RUN, str(path), str(folder / "done.ipynb"), str(folder / "notebooks")],
-        capture_output=True, text=True, check=False, timeout=115, cwd=folder, env=environ,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-c",
+            RUN,
+            str(path),
+            str(folder / "done.ipynb"),
+            str(folder / "notebooks"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=115,
+        cwd=folder,
+        env=environ,
+    )
     assert done.returncode == 0, done.stderr
     return cells(folder / "done.ipynb")
 
 
 def text(output: dict[str, Any]) -> str:
     data = output.get("data", {})
-    return "".join(output.get("text", "")) + "".join(data.get("text/plain", "")) + "".join(data.get("text/html", ""))
+    return (
+        "".join(output.get("text", ""))
+        + "".join(data.get("text/plain", ""))
+        + "".join(data.get("text/html", ""))
+    )
 
 
 def size(png: str) -> tuple[int, int]:
@@ -94,7 +116,9 @@ def test_a_notebook_is_stored_without_outputs(path: Path) -> None:
 def test_a_notebook_is_readable_as_a_document_and_uses_public_names_alone(path: Path) -> None:
     book = cells(path)
     assert "".join(book[0]["source"]).startswith("# ")
-    prose = sum(len("".join(cell["source"]).split()) for cell in book if cell["cell_type"] == "markdown")
+    prose = sum(
+        len("".join(cell["source"]).split()) for cell in book if cell["cell_type"] == "markdown"
+    )
     assert prose > 200
     code = "\n".join("".join(cell["source"]) for cell in book if cell["cell_type"] == "code")
     assert not re.search(r"from anomaly|import anomaly\.|\._", code)
@@ -103,19 +127,25 @@ def test_a_notebook_is_readable_as_a_document_and_uses_public_names_alone(path: 
 
 @pytest.mark.parametrize("path", BOOKS, ids=lambda path: path.stem)
 def test_the_links_of_a_notebook_lead_somewhere(path: Path) -> None:
-    prose = "\n".join("".join(cell["source"]) for cell in cells(path) if cell["cell_type"] == "markdown")
+    prose = "\n".join(
+        "".join(cell["source"]) for cell in cells(path) if cell["cell_type"] == "markdown"
+    )
     targets = re.findall(r"\]\(([^)#\s]+)", prose)
     assert targets
     assert [target for target in targets if not (path.parent / target).exists()] == []
 
 
 @pytest.mark.parametrize("path", BOOKS, ids=lambda path: path.stem)
-def test_a_notebook_runs_from_top_to_bottom_and_shows_what_it_promises(path: Path, tmp_path: Path, loopback: None) -> None:
+def test_a_notebook_runs_from_top_to_bottom_and_shows_what_it_promises(
+    path: Path, tmp_path: Path, loopback: None
+) -> None:
     pictures, told = SHOWN[path.stem]
     book = run(path, tmp_path)
     made = [*outputs(book)]
     assert not [output for output in made if output.get("name") == "stderr"]
-    drawn = [output["data"]["image/png"] for output in made if "image/png" in output.get("data", {})]
+    drawn = [
+        output["data"]["image/png"] for output in made if "image/png" in output.get("data", {})
+    ]
     assert len(drawn) == pictures
     assert all(min(size(png)) >= LEAST_PIXELS for png in drawn)
     assert re.search(told, "\n".join(map(text, made)), re.DOTALL)

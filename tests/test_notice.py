@@ -8,16 +8,27 @@ import pytest
 
 from anomaly.contracts import Action, Message
 from anomaly.model import ReleaseVerdict, Verdict
-from anomaly.notice import MOST_FACTS, Severity, notice
+from anomaly.reporting.notice import MOST_FACTS, Severity, notice
 from tests import reports
 from tests.goldens import assert_golden
 
-RECOVERED = replace(reports.REGRESSED, verdict=Verdict.RECOVERED, reason="was over the line from 10:40 to 12:00")
+RECOVERED = replace(
+    reports.REGRESSED, verdict=Verdict.RECOVERED, reason="was over the line from 10:40 to 12:00"
+)
 MESSAGES = {
-    "first": Message("k", reports.messy(), Action.FIRE, why="first", look="3f2a91c0", link="https://ci.example/3f2a91c0"),
+    "first": Message(
+        "k",
+        reports.messy(),
+        Action.FIRE,
+        why="first",
+        look="3f2a91c0",
+        link="https://ci.example/3f2a91c0",
+    ),
     "escalated": Message("k", reports.staged(), Action.FIRE, why="escalated", look="3f2a91c0"),
     "repeated": Message("k", reports.failing(), Action.FIRE, why="repeated"),
-    "resolved": Message("k", reports.report(ReleaseVerdict.PASS, RECOVERED), Action.RESOLVE, look="3f2a91c0"),
+    "resolved": Message(
+        "k", reports.report(ReleaseVerdict.PASS, RECOVERED), Action.RESOLVE, look="3f2a91c0"
+    ),
     "passed": Message("k", reports.passing()),
     "early": Message("k", reports.early()),
     "error": Message("k", reports.dead_source(), look="3f2a91c0"),
@@ -26,7 +37,10 @@ MESSAGES = {
 
 
 def test_golden_notices() -> None:
-    told = [f"--- {name}, {notice(message).severity}\n" + "\n".join(notice(message).lines) for name, message in MESSAGES.items()]
+    told = [
+        f"--- {name}, {notice(message).severity}\n" + "\n".join(notice(message).lines)
+        for name, message in MESSAGES.items()
+    ]
     assert_golden("notices.txt", "\n\n".join(told) + "\n")
 
 
@@ -46,7 +60,9 @@ def test_only_what_matters_most_is_named_and_the_rest_counted() -> None:
 
 
 def test_a_failing_critical_kpi_is_critical_and_missing_evidence_a_warning() -> None:
-    def severity(verdict: ReleaseVerdict, *, critical: bool = False, final: bool = True) -> Severity:
+    def severity(
+        verdict: ReleaseVerdict, *, critical: bool = False, final: bool = True
+    ) -> Severity:
         report = reports.report(verdict, replace(reports.REGRESSED, critical=critical))
         return notice(Message("k", replace(report, final=final))).severity
 

@@ -27,7 +27,9 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.delenv("ANOMALY_STORE", raising=False)
-    return Shop(tmp_path, RUNS, more="sinks: [{type: jsonl, path: told.jsonl}]\nstore: history.db\n")
+    return Shop(
+        tmp_path, RUNS, more="sinks: [{type: jsonl, path: told.jsonl}]\nstore: history.db\n"
+    )
 
 
 @pytest.fixture
@@ -77,7 +79,12 @@ def test_golden_story_of_a_release(anomaly: Anomaly, shop: Shop) -> None:
 def test_exit_codes_of_tick(anomaly: Anomaly, shop: Shop) -> None:
     anomaly(0, "release start --release 2.0 --checklist checklist.yaml")
 
-    assert [anomaly(hours, "tick checklist.yaml")[0] for hours in (0.5, 2.5, 6, 12.5)] == [0, 1, 0, 0]
+    assert [anomaly(hours, "tick checklist.yaml")[0] for hours in (0.5, 2.5, 6, 12.5)] == [
+        0,
+        1,
+        0,
+        0,
+    ]
 
 
 def test_tick_in_json(anomaly: Anomaly, shop: Shop) -> None:
@@ -87,11 +94,15 @@ def test_tick_in_json(anomaly: Anomaly, shop: Shop) -> None:
     data = json.loads(out)
     assert (code, err, data["busy"], data["problems"]) == (1, "", False, [])
     assert [look["verdict"] for look in data["looks"]] == ["fail"]
-    assert [(message["sink"], message["why"]) for message in data["looks"][0]["messages"]] == [("jsonl", "first")]
+    assert [(message["sink"], message["why"]) for message in data["looks"][0]["messages"]] == [
+        ("jsonl", "first")
+    ]
     assert [delivery["delivered"] for delivery in data["deliveries"]] == [True]
 
 
-def test_what_is_released_can_be_finished_aborted_staged_and_listed(anomaly: Anomaly, shop: Shop) -> None:
+def test_what_is_released_can_be_finished_aborted_staged_and_listed(
+    anomaly: Anomaly, shop: Shop
+) -> None:
     of = "--checklist checklist.yaml"
     anomaly(0, f"release add --release 1.9 --at -3d --finished-at -2d {of}")
     anomaly(0, f"release start --release 2.0 --stage 2025-06-12T10:00Z=5% {of}")
@@ -101,7 +112,10 @@ def test_what_is_released_can_be_finished_aborted_staged_and_listed(anomaly: Ano
 
     listed = json.loads(anomaly(3, f"release list --output json {of}")[1])
 
-    assert [(each["version"], each["state"]) for each in listed] == [("2.0", "aborted"), ("1.9", "done")]
+    assert [(each["version"], each["state"]) for each in listed] == [
+        ("2.0", "aborted"),
+        ("1.9", "done"),
+    ]
     assert [stage["share"] for stage in listed[0]["stages"]] == [0.05, 0.5]
     assert listed[0]["finished_at"] == "2025-06-12T12:00:00Z"
 
@@ -129,9 +143,15 @@ def test_a_history_that_cannot_be_used_ends_with_4(anomaly: Anomaly, shop: Shop)
         assert "no-folder" in err
 
 
-def test_a_list_of_past_releases_is_taken_and_printed_again(anomaly: Anomaly, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_list_of_past_releases_is_taken_and_printed_again(
+    anomaly: Anomaly, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(
-        "sys.stdin", io.StringIO('{"version": "1.8", "started_at": "2025-06-01T10:00Z", "aborted_at": "2025-06-01T11:00Z"}')
+        "sys.stdin",
+        io.StringIO(
+            '{"version": "1.8", "started_at": "2025-06-01T10:00Z", "aborted_at": '
+            '"2025-06-01T11:00Z"}'
+        ),
     )
     anomaly(0, "release start --release 2.0 --checklist checklist.yaml")
     code, out, err = anomaly(1, "release add --from - --checklist checklist.yaml")
@@ -140,7 +160,10 @@ def test_a_list_of_past_releases_is_taken_and_printed_again(anomaly: Anomaly, sh
     again = anomaly(1, "release add --from list.json --checklist checklist.yaml")[1].splitlines()
 
     assert (code, err, out.startswith("known: ")) == (0, "", True)
-    assert [(each["version"], each["state"]) for each in json.loads(listed)] == [("2.0", "watched"), ("1.8", "aborted")]
+    assert [(each["version"], each["state"]) for each in json.loads(listed)] == [
+        ("2.0", "watched"),
+        ("1.8", "aborted"),
+    ]
     assert [line.partition(":")[0] for line in again] == ["already known"] * 2
     assert again[1].endswith("watched (command)")
     assert anomaly(1, "release list --output json --checklist checklist.yaml")[1] == listed
@@ -150,18 +173,24 @@ def test_tick_finds_a_release_in_a_list_once(anomaly: Anomaly, shop: Shop) -> No
     with (shop.folder / "checklist.yaml").open("a", encoding="utf-8") as file:
         file.write("releases: [{type: json, path: releases.json}]\n")
     missing = anomaly(0.5, "tick checklist.yaml")
-    (shop.folder / "releases.json").write_text('[{"version": "2.0", "started_at": "2025-06-12T10:00:00Z"}]', encoding="utf-8")
+    (shop.folder / "releases.json").write_text(
+        '[{"version": "2.0", "started_at": "2025-06-12T10:00:00Z"}]', encoding="utf-8"
+    )
     ticks = [anomaly(hours, "tick checklist.yaml") for hours in (0.5, 1, 2.5)]
     listed = json.loads(anomaly(3, "release list --output json --checklist checklist.yaml")[1])
 
     assert missing[0] == 4
     assert "json was not asked for releases: " in missing[2]
     assert [code for code, _, _ in ticks] == [0, 0, 1]
-    assert [(each["version"], each["origin"], each["state"]) for each in listed] == [("2.0", "json", "watched")]
+    assert [(each["version"], each["origin"], each["state"]) for each in listed] == [
+        ("2.0", "json", "watched")
+    ]
 
 
 def test_a_hostile_version_does_no_harm_to_the_terminal(anomaly: Anomaly, shop: Shop) -> None:
-    hostile = [{"version": "\x1b[31m\n::error::x\u202e" + "a" * 500, "started_at": "2025-06-01T10:00Z"}]
+    hostile = [
+        {"version": "\x1b[31m\n::error::x\u202e" + "a" * 500, "started_at": "2025-06-01T10:00Z"}
+    ]
     (shop.folder / "list.json").write_text(json.dumps(hostile), encoding="utf-8")
     lines = ("release add --from list.json", "release list", "release abort --release nix")
     said = "".join("".join(anomaly(1, f"{line} --checklist checklist.yaml")[1:]) for line in lines)
@@ -176,12 +205,21 @@ def test_a_hostile_version_does_no_harm_to_the_terminal(anomaly: Anomaly, shop: 
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("release start --release 2.0", "of which service? name it by --service, or by --checklist FILE"),
-        ("release abort --checklist checklist.yaml", "no release of shop in production is known; known are: none"),
+        (
+            "release start --release 2.0",
+            "of which service? name it by --service, or by --checklist FILE",
+        ),
+        (
+            "release abort --checklist checklist.yaml",
+            "no release of shop in production is known; known are: none",
+        ),
         ("release add --release 2.0 --service shop", "--at is missing"),
         ("release add --from list.json --at -1d --service shop", "leave out --release, --at"),
         ("release add --from list.json --service shop", "--from list.json can't be read"),
-        ("release add --from checklist.yaml --service shop --store history.db", "--from checklist.yaml: line 2: is not JSON"),
+        (
+            "release add --from checklist.yaml --service shop --store history.db",
+            "--from checklist.yaml: line 2: is not JSON",
+        ),
         ("release start --release 2.0 --at 2030-01-01T00:00Z --service shop", "is in the future"),
         ("show zz", "'zz' is no id"),
         ("show abcd1234", "no release, look or finding has an id like abcd1234"),
@@ -190,16 +228,25 @@ def test_a_hostile_version_does_no_harm_to_the_terminal(anomaly: Anomaly, shop: 
         ("tick checklist.yaml --heartbeat ftp://h", "heartbeat starts with ftp; use http or https"),
     ],
 )
-def test_wrong_lines_end_with_2_and_say_what_to_change(anomaly: Anomaly, shop: Shop, line: str, said: str) -> None:
-    code, out, err = anomaly(1, line + ("" if "checklist" in line else f" --store {shop.folder / 'history.db'}"))
+def test_wrong_lines_end_with_2_and_say_what_to_change(
+    anomaly: Anomaly, shop: Shop, line: str, said: str
+) -> None:
+    code, out, err = anomaly(
+        1, line + ("" if "checklist" in line else f" --store {shop.folder / 'history.db'}")
+    )
 
     assert (code, out) == (2, "")
     assert said in err
 
 
-def test_a_history_that_cannot_be_used_is_said_and_the_verdict_still_told(anomaly: Anomaly, shop: Shop) -> None:
+def test_a_history_that_cannot_be_used_is_said_and_the_verdict_still_told(
+    anomaly: Anomaly, shop: Shop
+) -> None:
     shop.folder.joinpath("not-a-folder").write_text("", encoding="utf-8")
-    line = "watch checklist.yaml --released-at 2025-06-12T10:00Z --release 2.0 --store not-a-folder/history.db"
+    line = (
+        "watch checklist.yaml --released-at 2025-06-12T10:00Z --release 2.0 --store "
+        "not-a-folder/history.db"
+    )
 
     code, out, err = anomaly(2.5, line)
 
@@ -210,7 +257,9 @@ def test_a_history_that_cannot_be_used_is_said_and_the_verdict_still_told(anomal
     assert json.loads(told)["verdict"] == "fail"
 
 
-def test_watch_stays_until_a_kpi_fails(anomaly: Anomaly, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_watch_stays_until_a_kpi_fails(
+    anomaly: Anomaly, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with time_machine.travel(shop.at(0.5), tick=False) as clock:
         waited = []
 
@@ -220,14 +269,18 @@ def test_watch_stays_until_a_kpi_fails(anomaly: Anomaly, shop: Shop, monkeypatch
             clock.move_to(shop.now)
 
         monkeypatch.setattr("time.sleep", sleep)
-        code = run(["watch", "checklist.yaml", "--released-at", "2025-06-12T10:00Z", "--release", "2.0"])
+        code = run(
+            ["watch", "checklist.yaml", "--released-at", "2025-06-12T10:00Z", "--release", "2.0"]
+        )
 
     assert code == 1
     assert waited == [1800.0] * len(waited)
     assert 2 <= len(waited) <= 8
 
 
-def test_watch_passes_when_the_watch_is_over(shop: Shop, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_watch_passes_when_the_watch_is_over(
+    shop: Shop, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     shop.bad.clear()
     with time_machine.travel(shop.at(10.5), tick=False) as clock:
 
@@ -236,11 +289,18 @@ def test_watch_passes_when_the_watch_is_over(shop: Shop, capsys: pytest.CaptureF
             clock.move_to(shop.now)
 
         monkeypatch.setattr("time.sleep", sleep)
-        code = run(["watch", "checklist.yaml", "--released-at", "2025-06-12T10:00Z", "--release", "2.0"])
+        code = run(
+            ["watch", "checklist.yaml", "--released-at", "2025-06-12T10:00Z", "--release", "2.0"]
+        )
 
     out, err = capsys.readouterr()
     assert code == 0
     assert out.startswith("PASS  2 KPIs, nothing found")
     lines = err.splitlines()
-    assert [re.match(r"look \d", line)[0] for line in lines] == ["look 1", "look 2", "look 3", "look 4"]  # type: ignore[index]
+    assert [re.match(r"look \d", line)[0] for line in lines] == [  # type: ignore[index]
+        "look 1",
+        "look 2",
+        "look 3",
+        "look 4",
+    ]
     assert lines[0].endswith("; next 21:00")

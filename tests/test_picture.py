@@ -12,9 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from anomaly import drawing, picture
 from anomaly.contracts import Action
-from anomaly.model import Finding, Report
+from anomaly.model import Finding
+from anomaly.reporting import figure_style as drawing
+from anomaly.reporting import figures as picture
+from anomaly.reporting.report import Report
 from tests import reports
 from tests.sinks.messages import MESSAGES
 from tests.sinks.pictures import drawable, drawn, points
@@ -36,7 +38,9 @@ def size(png: bytes) -> tuple[int, int]:
     return struct.unpack(">II", png[16:24])
 
 
-def shown(report: Report, finding: Finding, monkeypatch: pytest.MonkeyPatch) -> tuple[set[str], Any]:
+def shown(
+    report: Report, finding: Finding, monkeypatch: pytest.MonkeyPatch
+) -> tuple[set[str], Any]:
     """The words of a picture and its plot."""
     kept: list[Any] = []
     make = drawing.figure
@@ -49,7 +53,9 @@ def shown(report: Report, finding: Finding, monkeypatch: pytest.MonkeyPatch) -> 
     picture.kpi_png(report, finding)
     (figure,) = kept
     (axes,) = figure.axes
-    return {text.get_text() for text in [*figure.texts, *axes.texts, axes.xaxis.label, axes.yaxis.label]}, axes
+    return {
+        text.get_text() for text in [*figure.texts, *axes.texts, axes.xaxis.label, axes.yaxis.label]
+    }, axes
 
 
 def test_the_same_report_gives_the_same_bytes_and_nothing_says_when_or_by_what() -> None:
@@ -69,7 +75,11 @@ def test_twice_the_dots_are_the_same_picture_sharper() -> None:
 def test_a_picture_says_what_when_and_how_much(monkeypatch: pytest.MonkeyPatch) -> None:
     report = drawable()
     words, axes = shown(report, replace(failing(report), unit="errors per visit"), monkeypatch)
-    assert {"checkout errors (country=DE)", "+212 % [180, 240], 0.0312 vs expected 0.01 errors per visit", "since 10:40"} <= words
+    assert {
+        "checkout errors (country=DE)",
+        "+212 % [180, 240], 0.0312 vs expected 0.01 errors per visit",
+        "since 10:40",
+    } <= words
     assert {"shop 1.4.2 in production", "errors per visit", "2025-11-04, UTC"} <= words
     lines = {line.get_label(): line for line in axes.lines}
     frame = report.points
@@ -96,7 +106,9 @@ def test_nothing_observed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_sample_between_gaps_can_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     report = drawable()
     alone = report.points["observed"].where(report.points.index == 30)
-    _, axes = shown(replace(report, points=report.points.assign(observed=alone)), failing(report), monkeypatch)
+    _, axes = shown(
+        replace(report, points=report.points.assign(observed=alone)), failing(report), monkeypatch
+    )
     (line,) = [line for line in axes.lines if line.get_label() == "observed"]
     assert line.get_marker() == "o"
     assert np.isfinite(line.get_ydata()).sum() == 1
@@ -108,12 +120,16 @@ SERIES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "gaps": lambda frame: frame.assign(observed=frame["observed"].where(frame.index % 3 == 0)),
     "all missing": lambda frame: frame.assign(observed=np.nan),
     "no band": lambda frame: frame.assign(expected=np.nan, lower=np.nan, upper=np.nan),
-    "constant": lambda frame: frame.assign(observed=5.0, expected=5.0, lower=5.0, upper=5.0, flagged=False),
+    "constant": lambda frame: frame.assign(
+        observed=5.0, expected=5.0, lower=5.0, upper=5.0, flagged=False
+    ),
     "zero": lambda frame: frame.assign(observed=0.0, expected=0.0, lower=0.0, upper=0.0),
     "huge": lambda frame: frame.assign(observed=np.where(frame.index == 5, 1.7e308, -1.7e308)),
     "infinite": lambda frame: frame.assign(upper=np.inf, lower=-np.inf),
     "tiny": lambda frame: frame.assign(observed=frame["observed"] * 1e-300),
-    "far from zero": lambda frame: frame.assign(observed=frame["observed"] + 1e7, expected=1e7, lower=1e7, upper=1e7),
+    "far from zero": lambda frame: frame.assign(
+        observed=frame["observed"] + 1e7, expected=1e7, lower=1e7, upper=1e7
+    ),
 }
 
 
@@ -130,11 +146,15 @@ def test_any_name_is_drawn_as_plain_text(text: str, monkeypatch: pytest.MonkeyPa
     report = drawable(reports.hostile(text))
     words, axes = shown(report, failing(report), monkeypatch)
     assert all(word.isprintable() and len(word) <= picture.LONGEST_WORDS for word in words)
-    assert not any(each.get_parse_math() for each in [*axes.figure.texts, *axes.texts, axes.yaxis.label])
+    assert not any(
+        each.get_parse_math() for each in [*axes.figure.texts, *axes.texts, axes.yaxis.label]
+    )
 
 
 def test_an_overview_shows_at_most_twelve_and_says_of_how_many() -> None:
-    few = reports.report(reports.failing().verdict, *[replace(reports.LATENCY, kpi=f"kpi {i}") for i in range(3)])
+    few = reports.report(
+        reports.failing().verdict, *[replace(reports.LATENCY, kpi=f"kpi {i}") for i in range(3)]
+    )
     many = replace(few, findings=tuple(replace(reports.LATENCY, kpi=f"kpi {i}") for i in range(40)))
     assert size(picture.overview_png(few)) == (900, 235)
     assert size(picture.overview_png(many)) == (900, 760)
@@ -145,11 +165,18 @@ def test_what_a_message_is_about_is_drawn_and_nothing_else() -> None:
     assert picture.worst_png(drawn(Action.TRIAL)) is None
     assert picture.worst_png(drawn(Action.RESOLVE)) is None  # nothing in it recovered
     assert picture.worst_png(MESSAGES["fire"]) is None  # no points
-    over = replace(MESSAGES["resolve"], report=replace(MESSAGES["resolve"].report, points=points(MESSAGES["resolve"].report.findings[0])))
+    over = replace(
+        MESSAGES["resolve"],
+        report=replace(
+            MESSAGES["resolve"].report, points=points(MESSAGES["resolve"].report.findings[0])
+        ),
+    )
     assert picture.worst_png(over) is not None
 
 
-def test_a_picture_that_fails_keeps_nobody_from_being_told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_picture_that_fails_keeps_nobody_from_being_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(picture, "png", lambda *_: 1 / 0)
     assert picture.worst_png(drawn()) is None
     assert "no picture: ZeroDivisionError" in caplog.text

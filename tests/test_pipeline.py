@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 import anomaly
-from anomaly.model import Release, ReleaseVerdict, Report, Verdict
+from anomaly.model import Release, ReleaseVerdict, Verdict
+from anomaly.reporting.report import Report
 
 RELEASED = datetime(2025, 6, 3, 9, tzinfo=UTC)
 HISTORY, WATCHED = 7 * 24, 12  # hours
@@ -27,8 +28,12 @@ kpis:
 
 
 def write(folder: Path, name: str, **columns: np.ndarray) -> None:
-    index = pd.date_range(RELEASED - timedelta(hours=HISTORY), periods=HISTORY + WATCHED, freq="1h", tz="UTC")
-    pd.DataFrame(columns, index=index.strftime("%Y-%m-%dT%H:%M:%SZ")).to_csv(folder / name, index_label="time")
+    index = pd.date_range(
+        RELEASED - timedelta(hours=HISTORY), periods=HISTORY + WATCHED, freq="1h", tz="UTC"
+    )
+    pd.DataFrame(columns, index=index.strftime("%Y-%m-%dT%H:%M:%SZ")).to_csv(
+        folder / name, index_label="time"
+    )
 
 
 @pytest.fixture

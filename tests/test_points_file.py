@@ -9,14 +9,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from anomaly.points_file import csv_bytes, parquet_bytes
+from anomaly.reporting.points_file import csv_bytes, parquet_bytes
 from tests import reports
 from tests.sinks.pictures import drawable
 
 
 def named(kpi: str, segment: str = "country=DE") -> pd.DataFrame:
     points = drawable().points
-    return points.assign(**{name: pd.Series([text] * len(points), dtype=object) for name, text in (("kpi", kpi), ("segment", segment))})
+    return points.assign(
+        **{
+            name: pd.Series([text] * len(points), dtype=object)
+            for name, text in (("kpi", kpi), ("segment", segment))
+        }
+    )
 
 
 def rows(content: bytes) -> list[dict[str, str]]:
@@ -33,7 +38,8 @@ def test_csv_holds_every_step_as_it_is() -> None:
     assert rows(csv_bytes(points))[3]["observed"] == ""
 
 
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "＝"])  # noqa: RUF001  a full-width one counts, too
+# a full-width one counts, too
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "＝"])  # noqa: RUF001
 def test_no_cell_begins_as_a_formula_does(start: str) -> None:
     text = f"{start}HYPERLINK(1)"
     for row in rows(csv_bytes(named(text, text))):
@@ -45,7 +51,9 @@ def test_negative_numbers_stay_numbers() -> None:
     assert {row["observed"] for row in rows(csv_bytes(points))} == {"-1.5"}
 
 
-@pytest.mark.parametrize("text", [*reports.HOSTILE, 'quote " and, comma', "line\nbreak", "return\rhere"])
+@pytest.mark.parametrize(
+    "text", [*reports.HOSTILE, 'quote " and, comma', "line\nbreak", "return\rhere"]
+)
 def test_any_name_stays_in_its_cell(text: str) -> None:
     clean = text.encode("utf-8", "replace").decode("utf-8")
     found = rows(csv_bytes(named(text)))

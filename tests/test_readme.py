@@ -1,7 +1,8 @@
-"""The README keeps its word: shown output is the tool's own, its five minutes and its pipeline run, the tests it names exist.
+"""The README keeps its word: shown output is the tool's own, its five minutes and its pipeline run,
+the tests it names exist.
 
-Output under `<!-- output of: COMMAND -->` is made by the command at 80 columns. `ANOMALY_GOLDEN=rewrite pytest -k golden`
-(`make golden`) writes it anew on every page.
+Output under `<!-- output of: COMMAND -->` is made by the command at 80 columns.
+`ANOMALY_GOLDEN=rewrite pytest -k golden` (`make golden`) writes it anew on every page.
 """
 
 from __future__ import annotations
@@ -18,13 +19,18 @@ import numpy as np
 import pytest
 import yaml
 
-from anomaly.checklist import load
+from anomaly.checklist.checklist import load
 from tests.servers import Samples, Server, prometheus
 from tests.test_docs import PAGES, ROOT, blocks, environ, place
 
 README = ROOT / "README.md"
-OUTPUT = re.compile(r"(?P<head><!-- output of: (?P<command>[^\n]+) -->\n```text\n)(?P<shown>.*?)(?P<tail>```\n)", re.DOTALL)
-NAMED_FILE = re.compile(r"`((?:anomaly|tests|benchmarks|sample_data)/(?:[\w./]*(?:/|\.\w+))?)`")  # a folder ends with /
+OUTPUT = re.compile(
+    r"(?P<head><!-- output of: (?P<command>[^\n]+) -->\n```text\n)(?P<shown>.*?)(?P<tail>```\n)",
+    re.DOTALL,
+)
+NAMED_FILE = re.compile(
+    r"`((?:anomaly|tests|benchmarks|sample_data)/(?:[\w./]*(?:/|\.\w+))?)`"
+)  # a folder ends with /
 NAMED_CONSTANT = re.compile(r"`([A-Z][A-Z_]{3,})`")
 MINUTE = timedelta(minutes=1)
 
@@ -48,7 +54,13 @@ def shown() -> Iterator[Shown]:
 def run(command: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     line = ["/bin/bash", "-c", command]
     return subprocess.run(
-        line, capture_output=True, text=True, check=False, timeout=100, cwd=folder, env=environ() | {"COLUMNS": "80"} | variables
+        line,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+        cwd=folder,
+        env=environ() | {"COLUMNS": "80"} | variables,
     )
 
 
@@ -60,7 +72,9 @@ def block(mark: str, kind: str) -> str:
     return found[1]
 
 
-@pytest.mark.parametrize("output", [pytest.param(each, id=f"{place(each.page)}:{each.line}") for each in shown()])
+@pytest.mark.parametrize(
+    "output", [pytest.param(each, id=f"{place(each.page)}:{each.line}") for each in shown()]
+)
 def test_golden_output_on_the_pages(output: Shown, tmp_path: Path) -> None:
     (tmp_path / "sample_data").symlink_to(ROOT / "sample_data")
     done = run(output.command, tmp_path)
@@ -77,7 +91,9 @@ def test_golden_output_on_the_pages(output: Shown, tmp_path: Path) -> None:
 
 
 def test_the_files_that_are_named_exist() -> None:
-    named = {name for page in PAGES for name in NAMED_FILE.findall(page.read_text(encoding="utf-8"))}
+    named = {
+        name for page in PAGES for name in NAMED_FILE.findall(page.read_text(encoding="utf-8"))
+    }
 
     assert "tests/test_sample_promise.py" in named
     assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
@@ -89,7 +105,11 @@ def test_the_constants_that_are_named_exist(page: str) -> None:
     named = set(NAMED_CONSTANT.findall((ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")))
 
     assert named
-    assert [name for name in sorted(named) if not re.search(rf"^(?:\w+, )*{name}(?:, \w+)* =", code, re.MULTILINE)] == []
+    assert [
+        name
+        for name in sorted(named)
+        if not re.search(rf"^(?:\w+, )*{name}(?:, \w+)* =", code, re.MULTILINE)
+    ] == []
 
 
 def history(now: datetime) -> Samples:
@@ -102,7 +122,9 @@ def history(now: datetime) -> Samples:
     errors = rng.binomial(requests, np.where(np.arange(minutes) < released, 0.01, 0.04))
     stamps = [begin.timestamp() + 60 * minute for minute in range(minutes)]
     return {
-        "my_requests_total": list(zip(stamps, requests.cumsum().astype(float).tolist(), strict=True)),
+        "my_requests_total": list(
+            zip(stamps, requests.cumsum().astype(float).tolist(), strict=True)
+        ),
         "my_errors_total": list(zip(stamps, errors.cumsum().astype(float).tolist(), strict=True)),
     }
 
@@ -155,16 +177,31 @@ def test_the_pipeline_acts_on_every_exit_code(status: int, job: int, tmp_path: P
         (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
         (tmp_path / name).chmod(0o755)
 
-    done = run(f"set -e\n{step['run']}", tmp_path, PATH=f"{tmp_path}:{os.environ['PATH']}", GITHUB_SHA="4f2a")
+    done = run(
+        f"set -e\n{step['run']}",
+        tmp_path,
+        PATH=f"{tmp_path}:{os.environ['PATH']}",
+        GITHUB_SHA="4f2a",
+    )
 
     assert done.returncode == job, done.stderr
-    assert re.fullmatch(r"check checklist\.yaml --released-at 20\S+Z --release 4f2a --until now\n", (tmp_path / "asked").read_text())
+    assert re.fullmatch(
+        r"check checklist\.yaml --released-at 20\S+Z --release 4f2a --until now\n",
+        (tmp_path / "asked").read_text(),
+    )
 
 
 def plug_in_examples() -> list[tuple[str, str]]:
     pages = {"collectors": "collectors", "sinks": "sinks"}
-    found = [(pages.get(each.page.parent.name) or pages.get(each.page.stem), each.body) for each in blocks("yaml")]
-    return [(page, body) for page, body in found if page is not None and {"sources", "sinks"} & set(yaml.safe_load(body))]
+    found = [
+        (pages.get(each.page.parent.name) or pages.get(each.page.stem), each.body)
+        for each in blocks("yaml")
+    ]
+    return [
+        (page, body)
+        for page, body in found
+        if page is not None and {"sources", "sinks"} & set(yaml.safe_load(body))
+    ]
 
 
 @pytest.mark.parametrize(("page", "example"), plug_in_examples())
@@ -172,8 +209,16 @@ def test_the_examples_of_sources_and_sinks_load(page: str, example: str, tmp_pat
     source = next(iter(yaml.safe_load(example).get("sources", {"shop": {}})))
     needed = {"collectors": "", "sinks": "sources: {shop: {type: files, path: shop.csv}}\n"}[page]
     path = tmp_path / "checklist.yaml"
-    path.write_text(f"service: shop\n{needed}{example}kpis: [{{name: orders, query: orders, source: {source}}}]\n", encoding="utf-8")
+    path.write_text(
+        (
+            f"service: shop\n{needed}{example}kpis: [{{name: orders, query: orders, source: "
+            f"{source}}}]\n"
+        ),
+        encoding="utf-8",
+    )
 
-    checklist = load(path, environ=dict.fromkeys(re.findall(r"\$\{(\w+)\}", example), "https://example.com/hook"))
+    checklist = load(
+        path, environ=dict.fromkeys(re.findall(r"\$\{(\w+)\}", example), "https://example.com/hook")
+    )
 
     assert len(checklist.sinks) == len(yaml.safe_load(example).get("sinks", ()))

@@ -19,24 +19,44 @@ from hypothesis import strategies as st
 
 from anomaly import wording
 from anomaly.contracts import Receipt
-from anomaly.model import ChangeKind, Finding, NoData, ReleaseVerdict, Report, Verdict
-from anomaly.report import COLUMNS, finding_line, headline, ordered, receipt_line, title, to_dict
+from anomaly.model import ChangeKind, Finding, NoData, ReleaseVerdict, Verdict
+from anomaly.reporting.data import COLUMNS, to_dict
+from anomaly.reporting.report import Report
+from anomaly.reporting.words import finding_line, headline, ordered, receipt_line, title
 from tests import reports
 from tests.goldens import assert_golden
-from tests.reports import CRASHES, GAPS, IMPROVED, LATENCY, NEW_SEGMENT, RAMP, REFUSED, REGRESSED, SPIKES, at, report
+from tests.reports import (
+    CRASHES,
+    GAPS,
+    IMPROVED,
+    LATENCY,
+    NEW_SEGMENT,
+    RAMP,
+    REFUSED,
+    REGRESSED,
+    SPIKES,
+    at,
+    report,
+)
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "json.md"
-REPORTS = {name: getattr(reports, name) for name in ("failing", "messy", "passing", "early", "dead_source", "staged")}
+REPORTS = {
+    name: getattr(reports, name)
+    for name in ("failing", "messy", "passing", "early", "dead_source", "staged")
+}
 OPEN_MAPPINGS = {"made", "findings[].segment", "findings[].evidence"}
 ALIKE = {"kpi": "requests", "reason": "", "effect": None}
 
 
-# --- the first line ---------------------------------------------------------------------------------------------------
+# --- the first line -----------------------------------------------------------------------------
 
 
 def test_a_failure_says_what_moved_since_when_by_how_much_and_how_sure() -> None:
     line = headline(reports.failing())
-    assert line == "FAIL  checkout errors (country=DE) +212 % [180, 240] since 10:40, p < 0.0001, 0.0312 vs expected 0.01"
+    assert line == (
+        "FAIL  checkout errors (country=DE) +212 % [180, 240] since 10:40, p < 0.0001, 0.0312 "
+        "vs expected 0.01"
+    )
 
 
 def test_of_several_failures_the_worst_is_named_and_the_others_are_counted() -> None:
@@ -57,7 +77,10 @@ def test_missing_data_that_fails_the_release_is_its_headline() -> None:
 
 def test_a_pass_says_what_it_could_have_seen() -> None:
     line = headline(reports.passing())
-    assert line == "PASS  3 KPIs, nothing found; would have seen a change of 3.2 % (p95 latency) to 9 % (revenue)"
+    assert line == (
+        "PASS  3 KPIs, nothing found; would have seen a change of 3.2 % (p95 latency) to 9 % "
+        "(revenue)"
+    )
 
 
 def test_a_pass_counts_what_moved_without_failing_it() -> None:
@@ -72,7 +95,9 @@ def test_a_pass_does_not_count_what_was_not_judged() -> None:
 
 
 def test_segments_are_counted_beside_kpis() -> None:
-    line = headline(report(ReleaseVerdict.PASS, IMPROVED, replace(IMPROVED, segment={"country": "AT"}), CRASHES))
+    line = headline(
+        report(ReleaseVerdict.PASS, IMPROVED, replace(IMPROVED, segment={"country": "AT"}), CRASHES)
+    )
     assert line.startswith("PASS  2 KPIs in 3 series, ")
 
 
@@ -83,11 +108,16 @@ def test_an_early_look_says_how_far_it_went() -> None:
 def test_an_early_look_names_a_source_that_died() -> None:
     early = reports.early()
     line = headline(replace(early, findings=(*early.findings, REFUSED)))
-    assert line.startswith("INCONCLUSIVE  nothing so far, 12 of 72 steps (4 KPIs); search latency error: prometheus answered 400")
+    assert line.startswith(
+        "INCONCLUSIVE  nothing so far, 12 of 72 steps (4 KPIs); search latency error: prometheus "
+        "answered 400"
+    )
 
 
 def test_a_dry_run_that_could_not_be_judged_is_no_good_news() -> None:
-    line = headline(report(ReleaseVerdict.ERROR, REFUSED, replace(REFUSED, kpi="orders", dry_run=True)))
+    line = headline(
+        report(ReleaseVerdict.ERROR, REFUSED, replace(REFUSED, kpi="orders", dry_run=True))
+    )
     assert line.startswith("ERROR  search latency error: ")
     assert "nothing bad found" not in line
 
@@ -95,18 +125,26 @@ def test_a_dry_run_that_could_not_be_judged_is_no_good_news() -> None:
 def test_an_inconclusive_release_says_what_could_not_be_judged_and_why() -> None:
     line = headline(report(ReleaseVerdict.INCONCLUSIVE, LATENCY, NEW_SEGMENT))
     assert line == (
-        "INCONCLUSIVE  sign-ups (country=AT) inconclusive: no baseline: seen only after the release; nothing bad found in the other 1"
+        "INCONCLUSIVE  sign-ups (country=AT) inconclusive: no baseline: seen only after the "
+        "release; nothing bad found in the other 1"
     )
 
 
 def test_an_error_gives_the_source_s_reason() -> None:
     line = headline(reports.dead_source())
-    assert line.startswith('ERROR  search latency error: prometheus answered 400: parse error: unexpected identifier "x"')
+    assert line.startswith(
+        "ERROR  search latency error: prometheus answered 400: parse error: unexpected "
+        'identifier "x"'
+    )
 
 
 @pytest.mark.parametrize("verdict", list(ReleaseVerdict))
 @pytest.mark.parametrize("final", [True, False])
-def test_a_report_without_findings_still_has_a_headline(verdict: ReleaseVerdict, final: bool) -> None:  # noqa: FBT001  a parameter
+def test_a_report_without_findings_still_has_a_headline(
+    # a parameter
+    verdict: ReleaseVerdict,
+    final: bool,
+) -> None:
     assert headline(report(verdict, final=final)).startswith(verdict.upper())
 
 
@@ -133,10 +171,12 @@ def test_an_improvement_shows_no_p_value_of_the_other_direction() -> None:
 
 
 def test_a_change_from_zero_is_told_in_the_kpi_s_unit() -> None:
-    assert finding_line(SPIKES).startswith("payment timeouts (dry run) spikes +0.40 per step [0.20, 0.70] since ")
+    assert finding_line(SPIKES).startswith(
+        "payment timeouts (dry run) spikes +0.40 per step [0.20, 0.70] since "
+    )
 
 
-# --- the order --------------------------------------------------------------------------------------------------------
+# --- the order ----------------------------------------------------------------------------------
 
 
 def test_failures_come_first_then_what_could_not_be_judged_then_the_rest() -> None:
@@ -156,7 +196,9 @@ def test_failures_come_first_then_what_could_not_be_judged_then_the_rest() -> No
     ],
     ids=["critical", "weight", "size", "from zero", "name", "segment"],
 )
-def test_equally_severe_findings_are_ordered_by(first: dict[str, Any], second: dict[str, Any]) -> None:
+def test_equally_severe_findings_are_ordered_by(
+    first: dict[str, Any], second: dict[str, Any]
+) -> None:
     base = Finding(kpi="x", verdict=Verdict.REGRESSED, reason="", effect=0.3)
     one, two = replace(base, **first), replace(base, **second)
     assert ordered([two, one]) == ordered([one, two]) == [one, two]
@@ -164,11 +206,17 @@ def test_equally_severe_findings_are_ordered_by(first: dict[str, Any], second: d
 
 def test_a_total_leads_its_segments_unless_one_of_them_is_most_of_it() -> None:
     total = replace(REGRESSED, segment={}, total=True, effect_absolute=0.02, effect=1.0)
-    most, least = (replace(REGRESSED, segment={"country": name}, contribution=part) for name, part in (("DE", 0.015), ("FR", 0.005)))
+    most, least = (
+        replace(REGRESSED, segment={"country": name}, contribution=part)
+        for name, part in (("DE", 0.015), ("FR", 0.005))
+    )
     better = replace(most, segment={"country": "US"}, contribution=-0.006)
 
     assert ordered([least, better, most, total]) == [most, total, better, least]
-    assert [title(finding) for finding in (total, most)] == ["checkout errors (all)", "checkout errors (country=DE)"]
+    assert [title(finding) for finding in (total, most)] == [
+        "checkout errors (all)",
+        "checkout errors (country=DE)",
+    ]
 
 
 def test_a_kpi_and_its_segments_stay_together() -> None:
@@ -182,12 +230,18 @@ def test_a_kpi_and_its_segments_stay_together() -> None:
 def test_what_the_mix_alone_moved_is_said_of_a_pass() -> None:
     moved = replace(LATENCY, kind=ChangeKind.MIX, total=True, mix_effect=2.0)
 
-    assert headline(report(ReleaseVerdict.PASS, moved)).startswith("PASS  1 KPI, nothing bad found, 1 moved by mix alone; ")
-    assert finding_line(moved).startswith("p95 latency (all) ok, mix +0.4 % [-1.1, 1.9], would have seen")
+    assert headline(report(ReleaseVerdict.PASS, moved)).startswith(
+        "PASS  1 KPI, nothing bad found, 1 moved by mix alone; "
+    )
+    assert finding_line(moved).startswith(
+        "p95 latency (all) ok, mix +0.4 % [-1.1, 1.9], would have seen"
+    )
 
 
 def test_a_dry_run_and_a_dead_source_do_not_fail_a_release() -> None:
-    assert [finding.fails for finding in (REGRESSED, GAPS, SPIKES, REFUSED, replace(GAPS, dry_run=True))] == [
+    assert [
+        finding.fails for finding in (REGRESSED, GAPS, SPIKES, REFUSED, replace(GAPS, dry_run=True))
+    ] == [
         True,
         True,
         False,
@@ -196,7 +250,7 @@ def test_a_dry_run_and_a_dead_source_do_not_fail_a_release() -> None:
     ]
 
 
-# --- numbers and foreign text -----------------------------------------------------------------------------------------
+# --- numbers and foreign text -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -234,12 +288,21 @@ def test_a_number_has_three_digits(value: float, text: str) -> None:
         (math.nan, None, "n/a %"),
     ],
 )
-def test_an_effect_has_the_digits_that_its_interval_bears(effect: float, interval: tuple[float, float] | None, text: str) -> None:
+def test_an_effect_has_the_digits_that_its_interval_bears(
+    effect: float, interval: tuple[float, float] | None, text: str
+) -> None:
     assert wording.relative(effect, interval) == text
 
 
 @pytest.mark.parametrize(
-    ("p", "text"), [(0.00042, "p = 0.00042"), (0.034, "p = 0.034"), (1.0, "p = 1"), (1e-5, "p < 0.0001"), (0.0, "p < 0.0001")]
+    ("p", "text"),
+    [
+        (0.00042, "p = 0.00042"),
+        (0.034, "p = 0.034"),
+        (1.0, "p = 1"),
+        (1e-5, "p < 0.0001"),
+        (0.0, "p < 0.0001"),
+    ],
 )
 def test_a_p_value_has_two_digits_as_far_as_they_mean_something(p: float, text: str) -> None:
     assert wording.p_value(p) == text
@@ -263,7 +326,10 @@ def test_foreign_text_becomes_one_harmless_line(text: str, limit: int) -> None:
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ("checkout é 漢字 😀 std::vector job:errors:rate5m", "checkout é 漢字 😀 std::vector job:errors:rate5m"),
+        (
+            "checkout é 漢字 😀 std::vector job:errors:rate5m",
+            "checkout é 漢字 😀 std::vector job:errors:rate5m",
+        ),
         ("\x1b[31mred\n", "\\x1b[31mred\\x0a"),
         ("\u202egnp.exe\u2028", "\\u202egnp.exe\\u2028"),
         ("\U000e0041", "\\U000e0041"),
@@ -281,11 +347,14 @@ def test_long_text_is_cut_with_a_mark() -> None:
 
 
 def test_a_receipt_says_what_became_of_the_message() -> None:
-    assert receipt_line(Receipt("webhook", delivered=False, detail="503", attempts=5)) == "webhook not told after 5 attempts: 503"
+    assert (
+        receipt_line(Receipt("webhook", delivered=False, detail="503", attempts=5))
+        == "webhook not told after 5 attempts: 503"
+    )
     assert receipt_line(Receipt("console", delivered=True)) == "console told"
 
 
-# --- data -------------------------------------------------------------------------------------------------------------
+# --- data ---------------------------------------------------------------------------------------
 
 
 def paths(value: Any, path: str = "") -> Iterator[str]:
@@ -309,7 +378,11 @@ def test_every_key_is_documented_and_every_documented_key_exists() -> None:
 
 @pytest.mark.parametrize("name", REPORTS)
 def test_golden_json(name: str) -> None:
-    data = to_dict(REPORTS[name](), key="4f1c", deliveries=[Receipt("webhook", delivered=False, detail="503", attempts=5)])
+    data = to_dict(
+        REPORTS[name](),
+        key="4f1c",
+        deliveries=[Receipt("webhook", delivered=False, detail="503", attempts=5)],
+    )
     assert_golden(f"json/{name}.json", json.dumps(data, indent=2, allow_nan=False) + "\n")
 
 
@@ -326,13 +399,27 @@ def test_what_is_not_finite_becomes_null_in_strict_json() -> None:
         weight=-math.inf,
         evidence={"a": math.nan, "b": np.float64(1.5), "c": "text", "d": 3},
     )
-    data = json.loads(json.dumps(to_dict(report(ReleaseVerdict.FAIL, wild)), allow_nan=False))["findings"][0]
-    assert (data["p_value"], data["effect"], data["effect_interval"], data["weight"]) == (None, None, [0.1, None], None)
+    data = json.loads(json.dumps(to_dict(report(ReleaseVerdict.FAIL, wild)), allow_nan=False))[
+        "findings"
+    ][0]
+    assert (data["p_value"], data["effect"], data["effect_interval"], data["weight"]) == (
+        None,
+        None,
+        [0.1, None],
+        None,
+    )
     assert data["evidence"] == {"a": None, "b": 1.5, "c": "text", "d": 3.0}
 
 
 @given(
-    st.builds(Finding, kpi=st.text(), verdict=st.sampled_from(Verdict), reason=st.text(), effect=st.none() | st.floats(), onset=st.none())
+    st.builds(
+        Finding,
+        kpi=st.text(),
+        verdict=st.sampled_from(Verdict),
+        reason=st.text(),
+        effect=st.none() | st.floats(),
+        onset=st.none(),
+    )
 )
 def test_any_finding_can_be_told(finding: Finding) -> None:
     for verdict in ReleaseVerdict:
@@ -361,7 +448,9 @@ def test_the_frame_has_a_typed_row_per_finding_in_the_order_of_the_report() -> N
     assert frame["effect"].isna().tolist() == [False, False, True, False, True, True, True]
 
 
-@pytest.mark.parametrize("told", [reports.messy(), report(ReleaseVerdict.INCONCLUSIVE)], ids=["findings", "none"])
+@pytest.mark.parametrize(
+    "told", [reports.messy(), report(ReleaseVerdict.INCONCLUSIVE)], ids=["findings", "none"]
+)
 def test_every_column_of_the_frame_sorts_and_keeps_its_type(told: Report) -> None:
     frame = told.to_frame()
     for name in frame.columns:
@@ -372,9 +461,15 @@ def test_every_column_of_the_frame_sorts_and_keeps_its_type(told: Report) -> Non
 
 
 def test_a_report_can_be_told_without_numerics() -> None:
-    sinks = "anomaly.sinks.console, anomaly.sinks.json_file, anomaly.sinks.jsonl, anomaly.sinks.junit, anomaly.sinks.webhook"
+    sinks = (
+        "anomaly.sinks.console, anomaly.sinks.json_file, anomaly.sinks.jsonl, "
+        "anomaly.sinks.junit, anomaly.sinks.webhook"
+    )
     found = "{'numpy', 'pandas', 'scipy'} & set(sys.modules)"
-    code = f"import sys, anomaly.report, anomaly.delivery, {sinks}; sys.exit(', '.join({found}) or 0)"
+    code = (
+        f"import sys, anomaly.reporting.report, anomaly.notify.delivery, {sinks}; sys.exit(', "
+        f"'.join({found}) or 0)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr.strip()) == (0, "")
 

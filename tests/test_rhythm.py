@@ -1,4 +1,5 @@
-"""The testing rhythm holds its promises for every rhythm and all releases: bounds, shape, count, and no difference by how it is asked."""
+"""The testing rhythm holds its promises for every rhythm and all releases: bounds, shape, count,
+and no difference by how it is asked."""
 
 from __future__ import annotations
 
@@ -12,17 +13,21 @@ from hypothesis import strategies as st
 
 from anomaly.errors import UsageError
 from anomaly.model import Window
-from anomaly.rhythm import Rhythm, due, interval, looks, planned
+from anomaly.timing.schedule import Rhythm, due, interval, looks, planned
 
 T = datetime(2025, 6, 3, 10, tzinfo=UTC)
 HOUR, MINUTE, SECOND = timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1)
 DAILY = Rhythm(usual=HOUR, peak=5 * MINUTE, climb=24 * HOUR, fall=6 * HOUR)
 
 lengths = st.integers(60, 2 * 86_400).map(lambda seconds: timedelta(seconds=seconds))
-rhythms = st.tuples(lengths, lengths, lengths, lengths).map(lambda four: Rhythm(max(four[:2]), min(four[:2]), four[2], four[3]))
+rhythms = st.tuples(lengths, lengths, lengths, lengths).map(
+    lambda four: Rhythm(max(four[:2]), min(four[:2]), four[2], four[3])
+)
 moments = st.integers(-3 * 86_400, 3 * 86_400).map(lambda seconds: T + timedelta(seconds=seconds))
 releases = st.lists(moments, max_size=4)
-windows = st.tuples(moments, st.integers(1, 86_400)).map(lambda pair: Window(pair[0], pair[0] + timedelta(seconds=pair[1])))
+windows = st.tuples(moments, st.integers(1, 86_400)).map(
+    lambda pair: Window(pair[0], pair[0] + timedelta(seconds=pair[1]))
+)
 
 
 def test_looks_climb_to_the_release_and_fall_after_it() -> None:
@@ -47,16 +52,22 @@ def test_the_frequency_is_linear_and_of_two_releases_the_higher_holds() -> None:
     later = T + 10 * HOUR
     for hours in range(-30, 30):
         at = T + timedelta(hours=hours)
-        assert per_hour(T, later, at=at) == pytest.approx(max(per_hour(T, at=at), per_hour(later, at=at)))
+        assert per_hour(T, later, at=at) == pytest.approx(
+            max(per_hour(T, at=at), per_hour(later, at=at))
+        )
 
 
 @given(rhythms, releases, moments)
-def test_the_frequency_stays_between_usual_and_peak(rhythm: Rhythm, starts: list[datetime], at: datetime) -> None:
+def test_the_frequency_stays_between_usual_and_peak(
+    rhythm: Rhythm, starts: list[datetime], at: datetime
+) -> None:
     assert rhythm.peak - SECOND <= interval(rhythm, starts, at) <= rhythm.usual + SECOND
 
 
 @given(rhythms, moments, st.lists(moments, min_size=2, max_size=8))
-def test_the_frequency_rises_up_to_a_release_and_falls_from_there(rhythm: Rhythm, start: datetime, at: list[datetime]) -> None:
+def test_the_frequency_rises_up_to_a_release_and_falls_from_there(
+    rhythm: Rhythm, start: datetime, at: list[datetime]
+) -> None:
     for before, after in pairwise(sorted(at)):
         if after <= start:
             assert interval(rhythm, [start], before) >= interval(rhythm, [start], after)
@@ -65,20 +76,31 @@ def test_the_frequency_rises_up_to_a_release_and_falls_from_there(rhythm: Rhythm
 
 
 @given(rhythms, releases, windows)
-def test_there_are_as_many_looks_as_the_integral_of_the_frequency(rhythm: Rhythm, starts: list[datetime], window: Window) -> None:
+def test_there_are_as_many_looks_as_the_integral_of_the_frequency(
+    rhythm: Rhythm, starts: list[datetime], window: Window
+) -> None:
     steps = 2000
     width = window.length / steps
-    integral = math.fsum(width / interval(rhythm, starts, window.start + (number + 0.5) * width) for number in range(steps))
+    integral = math.fsum(
+        width / interval(rhythm, starts, window.start + (number + 0.5) * width)
+        for number in range(steps)
+    )
 
     assert planned(rhythm, starts, window) == pytest.approx(integral, abs=0.01, rel=1e-3)
     assert abs(len(looks(rhythm, starts, window)) - integral) <= 1.02
 
 
 @given(rhythms, releases, st.lists(moments, min_size=3, max_size=5, unique=True))
-def test_looks_are_the_same_however_the_window_is_cut(rhythm: Rhythm, starts: list[datetime], cuts: list[datetime]) -> None:
+def test_looks_are_the_same_however_the_window_is_cut(
+    rhythm: Rhythm, starts: list[datetime], cuts: list[datetime]
+) -> None:
     cuts = sorted(cuts)
     whole = looks(rhythm, starts, Window(cuts[0], cuts[-1]))
-    parts = [moment for begin, end in pairwise(cuts) for moment in looks(rhythm, starts, Window(begin, end))]
+    parts = [
+        moment
+        for begin, end in pairwise(cuts)
+        for moment in looks(rhythm, starts, Window(begin, end))
+    ]
 
     assert parts == whole
     assert len(set(whole)) == len(whole)
@@ -86,16 +108,22 @@ def test_looks_are_the_same_however_the_window_is_cut(rhythm: Rhythm, starts: li
 
 
 @given(rhythms, releases, windows)
-def test_a_look_is_due_if_one_was_planned_since_the_last(rhythm: Rhythm, starts: list[datetime], window: Window) -> None:
+def test_a_look_is_due_if_one_was_planned_since_the_last(
+    rhythm: Rhythm, starts: list[datetime], window: Window
+) -> None:
     since = Window(window.start + timedelta.resolution, window.end + timedelta.resolution)
-    assert due(rhythm, starts, last=window.start, now=window.end) == bool(looks(rhythm, starts, since))
+    assert due(rhythm, starts, last=window.start, now=window.end) == bool(
+        looks(rhythm, starts, since)
+    )
 
 
 def test_a_tick_every_five_minutes_makes_each_look_of_a_rhythm_that_is_no_faster_once() -> None:
     window = Window(T, T + 8 * HOUR)
     last, made = None, 0
     for number in range(8 * 12):
-        now = T + number * 5 * MINUTE + (number * 7 % 11) * SECOND  # cron is a little late, now more, now less
+        now = (
+            T + number * 5 * MINUTE + (number * 7 % 11) * SECOND
+        )  # cron is a little late, now more, now less
         if due(DAILY, [T], last=last, now=now):
             last, made = now, made + 1
     assert made == pytest.approx(planned(DAILY, [T], window), abs=1)

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from anomaly.cli.ending import run
-from anomaly.cli.session import ExitCode
+from anomaly.cli.exit_codes import ExitCode
 from anomaly.model import Window
-from anomaly.rhythm import looks
+from anomaly.timing.schedule import looks
 from tests import servers
 from tests.test_rhythm import DAILY, T
 
@@ -52,11 +52,16 @@ def fired(crontab: str, year: int) -> list[datetime]:
             minutes, hours, day, month, weekdays, _ = line.split(" ", 5)
             assert weekdays == "*"
             pairs = product(hours.split(","), minutes.split(","))
-            out += [datetime(year, int(month), int(day), int(hour), int(minute), tzinfo=UTC) for hour, minute in pairs]
+            out += [
+                datetime(year, int(month), int(day), int(hour), int(minute), tzinfo=UTC)
+                for hour, minute in pairs
+            ]
     return sorted(out)
 
 
-def test_the_table_counts_every_look_once_in_the_zone_of_the_checklist(checklist: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_counts_every_look_once_in_the_zone_of_the_checklist(
+    checklist: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     table = shown(checklist, capsys, AT, "--release-at=2025-06-02T21:10Z")
     counts = [int(line.split()[1]) for line in table.splitlines() if line[2:3] == ":"]
     releases = [line for line in table.splitlines() if "release" in line and "◀" in line]
@@ -68,21 +73,37 @@ def test_the_table_counts_every_look_once_in_the_zone_of_the_checklist(checklist
 
 
 def test_json_has_every_look_in_utc(checklist: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    told = json.loads(shown(checklist, capsys, AT, "--from=2025-06-03T09:00+02:00", "--to=2025-06-03T12:00Z", "--output=json"))
+    told = json.loads(
+        shown(
+            checklist,
+            capsys,
+            AT,
+            "--from=2025-06-03T09:00+02:00",
+            "--to=2025-06-03T12:00Z",
+            "--output=json",
+        )
+    )
     window = Window(T - timedelta(hours=3), T + timedelta(hours=2))
     assert [datetime.fromisoformat(each) for each in told["looks"]] == looks(DAILY, [T], window)
     assert told["from"], told["to"] == ("2025-06-03T07:00:00Z", "2025-06-03T12:00:00Z")
     assert told["rhythm"] == {"usual": "1h", "peak": "5m", "climb": "1d", "fall": "6h"}
 
 
-def test_the_lines_of_cron_fire_at_every_look_to_the_minute(checklist: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_lines_of_cron_fire_at_every_look_to_the_minute(
+    checklist: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     crontab = shown(checklist, capsys, AT, "--output=cron", "--command=npm test")
-    expected = [each.replace(second=0) for each in looks(DAILY, [T], Window(T - timedelta(days=1), T + timedelta(hours=6)))]
+    expected = [
+        each.replace(second=0)
+        for each in looks(DAILY, [T], Window(T - timedelta(days=1), T + timedelta(hours=6)))
+    ]
     assert fired(crontab, 2025) == expected
     assert f"# {len(expected)} looks" in crontab
 
 
-def test_looks_within_one_minute_are_one_for_cron_which_says_so(checklist: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_looks_within_one_minute_are_one_for_cron_which_says_so(
+    checklist: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     checklist.write_text(CHECKLIST + "rhythm: {usual: 30s, peak: 20s, climb: 5m, fall: 5m}\n")
     crontab = shown(checklist, capsys, AT, "--output=cron")
     assert fired(crontab, 2025) == [T + timedelta(minutes=number) for number in range(-5, 5)]
@@ -90,7 +111,9 @@ def test_looks_within_one_minute_are_one_for_cron_which_says_so(checklist: Path,
     assert "15 looks fall into the minute of another" in crontab
 
 
-def test_cron_takes_the_lines(checklist: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_cron_takes_the_lines(
+    checklist: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     table = tmp_path / "table"
     table.write_text(shown(checklist, capsys, AT, "--output=cron", "--command=date +%H"))
     assert "date +\\%H" in table.read_text()
@@ -105,18 +128,30 @@ def test_cron_takes_the_lines(checklist: Path, capsys: pytest.CaptureFixture[str
     ("options", "problem"),
     [
         (["--release-at=yesterday"], "--release-at: 'yesterday' is not a time"),
-        ([AT, "--from=2025-06-03T10:00Z", "--to=2025-06-03T10:00Z"], "--from, --to: window is empty or reversed"),
+        (
+            [AT, "--from=2025-06-03T10:00Z", "--to=2025-06-03T10:00Z"],
+            "--from, --to: window is empty or reversed",
+        ),
         ([AT, "--to=2090-01-01T00:00Z"], "more than 100,000 looks; name a shorter span"),
         ([AT, "--to=2026-06-03T10:00Z", "--output=cron"], "a line of cron names no year"),
         ([AT, "--output=cron", "--command=a\nb"], "has line ends or control characters"),
-        ([AT, "--output=cron", f"--command={'x' * 1000}"], "has 1,000 characters; cron takes at most 998"),
+        (
+            [AT, "--output=cron", f"--command={'x' * 1000}"],
+            "has 1,000 characters; cron takes at most 998",
+        ),
         ([], "Missing option '--release-at'"),
     ],
 )
-def test_what_cannot_be_planned_is_refused(checklist: Path, capsys: pytest.CaptureFixture[str], options: list[str], problem: str) -> None:
+def test_what_cannot_be_planned_is_refused(
+    checklist: Path, capsys: pytest.CaptureFixture[str], options: list[str], problem: str
+) -> None:
     assert problem in complaint(checklist, capsys, *options)
 
 
-def test_a_checklist_without_a_rhythm_says_what_to_write(checklist: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_checklist_without_a_rhythm_says_what_to_write(
+    checklist: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     checklist.write_text(CHECKLIST)
-    assert "checklist.yaml has no rhythm; write one, such as rhythm: {usual: 1h, peak" in complaint(checklist, capsys, AT)
+    assert "checklist.yaml has no rhythm; write one, such as rhythm: {usual: 1h, peak" in complaint(
+        checklist, capsys, AT
+    )

@@ -1,4 +1,5 @@
-"""The sample data is what its README says: reproducible, readable, with faults of the stated size and nothing else."""
+"""The sample data is what its README says: reproducible, readable, with faults of the stated size
+and nothing else."""
 
 from __future__ import annotations
 
@@ -9,13 +10,16 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from anomaly import checklist
+from anomaly.checklist import checklist
 from tests.shop import FOLDER, collected, generate
 
 RELEASES = ("healthy", "credential", "redesign")
 FILES = ("traffic", "shop", "signups")
 LARGEST_FILE = 700_000
-OBSERVED = (pd.Timestamp(generate.FINISHED_AT) + timedelta(minutes=5), pd.Timestamp(generate.FINISHED_AT) + timedelta(hours=6, minutes=5))
+OBSERVED = (
+    pd.Timestamp(generate.FINISHED_AT) + timedelta(minutes=5),
+    pd.Timestamp(generate.FINISHED_AT) + timedelta(hours=6, minutes=5),
+)
 
 Frames = dict[str, pd.DataFrame]
 
@@ -38,8 +42,16 @@ def per_session(frames: Frames, column: str, days_before: int = 0) -> float:
 def test_the_script_writes_the_committed_files_byte_for_byte(tmp_path: Path) -> None:
     generate.write(tmp_path)
 
-    written = {path.relative_to(tmp_path): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    kept = {path.relative_to(FOLDER): path.read_bytes() for path in FOLDER.rglob("*") if path.suffix in {".csv", ".yaml"}}
+    written = {
+        path.relative_to(tmp_path): path.read_bytes()
+        for path in tmp_path.rglob("*")
+        if path.is_file()
+    }
+    kept = {
+        path.relative_to(FOLDER): path.read_bytes()
+        for path in FOLDER.rglob("*")
+        if path.suffix in {".csv", ".yaml"}
+    }
     assert sorted(written) == sorted(kept)
     assert [path for path in kept if written[path] != kept[path]] == []
 
@@ -52,7 +64,9 @@ def test_every_release_has_the_same_checklist() -> None:
 
 
 def test_no_file_is_large() -> None:
-    assert [path for path in FOLDER.rglob("*") if path.is_file() and path.stat().st_size > LARGEST_FILE] == []
+    assert [
+        path for path in FOLDER.rglob("*") if path.is_file() and path.stat().st_size > LARGEST_FILE
+    ] == []
 
 
 def test_the_readme_names_every_file_and_every_known_answer() -> None:
@@ -60,7 +74,11 @@ def test_the_readme_names_every_file_and_every_known_answer() -> None:
 
     for file in FILES:
         assert f"`{file}.csv`" in readme
-    for outcome in ("pass, no KPI regressed", "`request errors` in `country=FR`", "fail: `engagement`"):
+    for outcome in (
+        "pass, no KPI regressed",
+        "`request errors` in `country=FR`",
+        "fail: `engagement`",
+    ):
         assert outcome in readme
 
 
@@ -70,7 +88,9 @@ def test_every_kpi_is_read_from_the_files_without_an_error(release: str) -> None
 
     from_frames = collected(generate.scenario(release, generate.SEED), loaded, generate.NOW)
 
-    assert set(from_frames.panel.columns.get_level_values("kpi")) == {kpi.name for kpi in loaded.kpis}
+    assert set(from_frames.panel.columns.get_level_values("kpi")) == {
+        kpi.name for kpi in loaded.kpis
+    }
     assert from_frames.panel.notna().any().all()
     assert all(not about.notes for about in from_frames.provenance.values())
 
@@ -90,7 +110,10 @@ def test_the_history_is_the_same_before_every_release(release: str) -> None:
     frames = generate.scenario(release, 3)
 
     for file in FILES:
-        pd.testing.assert_frame_equal(before[file], frames[file][frames[file]["time"] < generate.STARTED_AT].reset_index(drop=True))
+        pd.testing.assert_frame_equal(
+            before[file],
+            frames[file][frames[file]["time"] < generate.STARTED_AT].reset_index(drop=True),
+        )
 
 
 @pytest.mark.parametrize(
@@ -100,10 +123,17 @@ def test_the_history_is_the_same_before_every_release(release: str) -> None:
         ("redesign", {("shop", "product_views"), ("shop", "orders"), ("shop", "revenue_eur")}),
     ],
 )
-def test_a_fault_moves_nothing_but_what_it_touches(release: str, moved: set[tuple[str, str]]) -> None:
+def test_a_fault_moves_nothing_but_what_it_touches(
+    release: str, moved: set[tuple[str, str]]
+) -> None:
     healthy, bad = generate.scenario("healthy", 5), generate.scenario(release, 5)
 
-    differing = {(file, column) for file in FILES for column in healthy[file] if not healthy[file][column].equals(bad[file][column])}
+    differing = {
+        (file, column)
+        for file in FILES
+        for column in healthy[file]
+        if not healthy[file][column].equals(bad[file][column])
+    }
     assert differing == moved
 
 
@@ -129,8 +159,15 @@ def test_the_redesign_loses_an_eighth_of_the_views_slowly_and_raises_no_error(se
     time = bad["shop"]["time"]
 
     assert (ratio[time < generate.STARTED_AT] == 1).all()
-    assert ratio[time >= generate.STARTED_AT + timedelta(hours=4)].mean() == pytest.approx(0.88, abs=0.002)
-    assert ratio[(time >= generate.STARTED_AT) & (time < generate.STARTED_AT + timedelta(hours=1))].mean() > 0.97
+    assert ratio[time >= generate.STARTED_AT + timedelta(hours=4)].mean() == pytest.approx(
+        0.88, abs=0.002
+    )
+    assert (
+        ratio[
+            (time >= generate.STARTED_AT) & (time < generate.STARTED_AT + timedelta(hours=1))
+        ].mean()
+        > 0.97
+    )
     assert bad["traffic"].equals(healthy["traffic"])
 
 
@@ -152,7 +189,9 @@ def test_weekends_and_nights_are_quiet() -> None:
 
 def test_the_history_holds_an_outage_and_gaps() -> None:
     before = generate.history(1)
-    share = before["traffic"].groupby("time")[["errors", "requests"]].sum().eval("errors / requests")
+    share = (
+        before["traffic"].groupby("time")[["errors", "requests"]].sum().eval("errors / requests")
+    )
     gaps = before["shop"]["time"].diff().dropna()
 
     assert 5 <= (share > 0.03).sum() <= 12
@@ -163,7 +202,9 @@ def test_the_history_holds_an_outage_and_gaps() -> None:
 def test_counts_scatter_more_than_by_chance_and_neighbours_resemble_each_other() -> None:
     traffic = generate.history(2)["traffic"].query("country == 'DE'")
     requests = traffic.set_index("time")["requests"].resample("5min").mean()
-    usual = requests.groupby([requests.index.day_of_week >= 5, requests.index.time]).transform("median")
+    usual = requests.groupby([requests.index.day_of_week >= 5, requests.index.time]).transform(
+        "median"
+    )
     noise = (requests / usual - 1).dropna()
 
     assert noise.var() > 2 / requests.mean()

@@ -1,7 +1,9 @@
-"""Every secret × every output × every fault: no secret is shown, raw, URL-encoded or in base64, and no output is empty.
+"""Every secret × every output × every fault: no secret is shown, raw, URL-encoded or in base64, and
+no output is empty.
 
-What may hold a secret is read from the registry (see `tests/planted.py`), what there are for commands from the command line: a new one
-takes part, or a test here fails and says what is missing. A new output is a line in `COMMANDS`, and one in `FILES` if it is a file.
+What may hold a secret is read from the registry (see `tests/planted.py`), what there are for
+commands from the command line: a new one takes part, or a test here fails and says what is missing.
+A new output is a line in `COMMANDS`, and one in `FILES` if it is a file.
 """
 
 from __future__ import annotations
@@ -35,19 +37,19 @@ import pytest
 import sqlalchemy
 import typer.main
 
-from anomaly import registry
-from anomaly.checklist import load
+from anomaly.checklist import registry
+from anomaly.checklist.checklist import load
+from anomaly.checklist.registry import COLLECTORS, RELEASES, SINKS, Kind, Plugin
 from anomaly.cli.app import app
 from anomaly.cli.ending import run
 from anomaly.contracts import Action, Message
-from anomaly.delivery import deliver
 from anomaly.errors import AnomalyError
 from anomaly.history.store import Store
+from anomaly.http.endpoint import Endpoint
 from anomaly.model import Kpi, Window
-from anomaly.registry import COLLECTORS, RELEASES, SINKS, Kind, Plugin
-from anomaly.tick import tick
-from anomaly.watch import tell
-from anomaly.web import Endpoint
+from anomaly.notify.delivery import deliver
+from anomaly.watch.look import tell
+from anomaly.watch.tick import tick
 from tests import reports
 from tests.faulty import FAULTS, asked, crash, healthy, servers, serving
 from tests.loopback import Loopback
@@ -70,7 +72,10 @@ from tests.servers import TLS
 from tests.sinks.smtp import Mailbox, smtp
 from tests.test_sink_contract import SECRET, SETTINGS
 
-pytestmark = [pytest.mark.allow_hosts(["127.0.0.1"]), pytest.mark.timeout(300)]  # many commands, also where others share the machine
+pytestmark = [
+    pytest.mark.allow_hosts(["127.0.0.1"]),
+    pytest.mark.timeout(300),
+]  # many commands, also where others share the machine
 
 RELEASE = f"--released-at {RELEASED.isoformat()} --release 2.0"
 KNOWN = "--checklist checklist.yaml"
@@ -90,7 +95,10 @@ COMMANDS = {  # what is run, in this order; {id} is the release's
     "ack": f"ack {{id}} {KNOWN}",
     "doctor": "doctor checklist.yaml",
     "doctor --output json": "doctor checklist.yaml --output json",
-    "check with files": f"check checklist.yaml {RELEASE} --report page.html --markdown comment.md --points points.csv",
+    "check with files": (
+        f"check checklist.yaml {RELEASE} --report page.html --markdown "
+        "comment.md --points points.csv"
+    ),
     "history --html": f"history {KNOWN} --html releases.html",
     "test": "test checklist.yaml cases.yaml",
     "validate": "validate checklist.yaml",
@@ -110,7 +118,9 @@ COMMANDS = {  # what is run, in this order; {id} is the release's
     "release finish": f"release finish --release 2.0 {KNOWN}",
     "release abort": f"release abort --release 2.0 {KNOWN}",
     "prune": f"prune --older-than 9000d {KNOWN}",
-    "release start in PostgreSQL": f"release start --release 2.0 --at {RELEASED.isoformat()} --checklist shared.yaml",
+    (
+        "release start in PostgreSQL"
+    ): f"release start --release 2.0 --at {RELEASED.isoformat()} --checklist shared.yaml",
     "tick in PostgreSQL": "tick shared.yaml",
     "history in PostgreSQL": "history --checklist shared.yaml",
     "doctor in PostgreSQL": "doctor shared.yaml",
@@ -131,7 +141,11 @@ FILES = (
 )
 WITHOUT_SECRETS = {"demo": "its own data", "schema": "the form of a checklist"}
 CRASH = "crash that names the secret"
-RECEIVERS = [name for name, settings in SETTINGS.items() if settings("http://127.0.0.1:1") != settings("http://127.0.0.1:2")]
+RECEIVERS = [
+    name
+    for name, settings in SETTINGS.items()
+    if settings("http://127.0.0.1:1") != settings("http://127.0.0.1:2")
+]
 CHECKLIST = {
     "service": "shop",
     "environment": "production",
@@ -139,7 +153,14 @@ CHECKLIST = {
     "rhythm": {"usual": "3h", "peak": "30m", "climb": "1h", "fall": "4h"},
     "report_url": "https://reports.example.com/{id}",
 }
-ERRORS = {"name": "errors", "source": "shop", "query": "errors", "direction": "up", "tolerance": "5%", "critical": True}
+ERRORS = {
+    "name": "errors",
+    "source": "shop",
+    "query": "errors",
+    "direction": "up",
+    "tolerance": "5%",
+    "critical": True,
+}
 PLACES = {"production": "shop.csv", "staging": "staging.csv"}
 ENVIRONMENT = {
     "GITHUB_ACTIONS": "true",
@@ -160,9 +181,16 @@ OUTPUTS = [
 SILENT = {"log of release list in PostgreSQL"}  # it reads no checklist
 SILENT_IF_NOT_ANSWERED = {  # they say why not in the log
     f"stdout of {name}"
-    for name in ("init", "release start in PostgreSQL", "tick in PostgreSQL", "history in PostgreSQL", "release list in PostgreSQL")
+    for name in (
+        "init",
+        "release start in PostgreSQL",
+        "tick in PostgreSQL",
+        "history in PostgreSQL",
+        "release list in PostgreSQL",
+    )
 }
-NOT_HEARD = (  # by a web server: what signs, what is said to others, and what Apprise does not hand on
+# by a web server: what signs, what is said to others, and what Apprise does not hand on
+NOT_HEARD = (
     "sink webhook secret",
     "sink email",
     "source sql",
@@ -175,18 +203,21 @@ FIGURE = re.compile(r"\d+ secrets × \d+ outputs × \d+ faults = [\d,]+ cells")
 WINDOW = Window(RELEASED, RELEASED + 4 * STEP)
 
 
-# --- what a run has -----------------------------------------------------------------------------------------------------------
+# --- what a run has -----------------------------------------------------------------------------
 
 
 @dataclass
 class Scene:
-    """A checklist of all plug-ins, each at a server with the fault, and each sink once more at one that takes what it is told."""
+    """A checklist of all plug-ins, each at a server with the fault, and each sink once more at one
+    that takes what it is told."""
 
     at: Places
     planted: Planted
     receivers: dict[str, Loopback] = field(default_factory=dict)
     box: Mailbox = field(default_factory=Mailbox)
-    own: dict[str, set[str]] = field(default_factory=dict)  # the secrets that a receiver is sent, by sink
+    own: dict[str, set[str]] = field(
+        default_factory=dict
+    )  # the secrets that a receiver is sent, by sink
     refused: list[tuple[Kind, str, dict[str, Any]]] = field(default_factory=list)
     variables: dict[str, str] = field(default_factory=dict)  # of command lines
 
@@ -195,26 +226,52 @@ class Scene:
         Shop(self.at.folder, {"errors": (0.0, 99.0)}).at(12)
         _write_more(self.at.folder)
         shop = {"type": "files", "path": "shop.csv"}
-        sources = {f"{each['type']} {number}": each for number, each in enumerate(self.faulty(COLLECTORS), 1)}
-        both = {place: {"sources": {"shop": shop | {"path": path}, **sources}} for place, path in PLACES.items()}
+        sources = {
+            f"{each['type']} {number}": each
+            for number, each in enumerate(self.faulty(COLLECTORS), 1)
+        }
+        both = {
+            place: {"sources": {"shop": shop | {"path": path}, **sources}}
+            for place, path in PLACES.items()
+        }
         checklist = CHECKLIST | {
             "environments": both,
-            "kpis": [ERRORS, *({"name": name, "source": name, "query": _query(each)} for name, each in sources.items())],
+            "kpis": [
+                ERRORS,
+                *(
+                    {"name": name, "source": name, "query": _query(each)}
+                    for name, each in sources.items()
+                ),
+            ],
             "sinks": [*self.faulty(SINKS), *self.healthy(running)],
             "releases": self.faulty(RELEASES),
-            "heartbeat": self.planted.settings(f"{self.at.http}/beat/{SECRET}?key={SECRET}", "heartbeat"),
+            "heartbeat": self.planted.settings(
+                f"{self.at.http}/beat/{SECRET}?key={SECRET}", "heartbeat"
+            ),
         }
-        shared = self.planted.settings(f"postgresql://anomaly:{SECRET}@{self.at.database}?sslpassword={SECRET}", "store")
+        shared = self.planted.settings(
+            f"postgresql://anomaly:{SECRET}@{self.at.database}?sslpassword={SECRET}", "store"
+        )
         for name, store in {"checklist.yaml": "history.db", "shared.yaml": shared}.items():
-            (self.at.folder / name).write_text(json.dumps(checklist | {"store": store}, indent=1), encoding="utf-8")
-        (self.at.folder / "cases.yaml").write_text("cases: [{name: quiet, expect: {verdict: pass}}]", encoding="utf-8")
+            (self.at.folder / name).write_text(
+                json.dumps(checklist | {"store": store}, indent=1), encoding="utf-8"
+            )
+        (self.at.folder / "cases.yaml").write_text(
+            "cases: [{name: quiet, expect: {verdict: pass}}]", encoding="utf-8"
+        )
         self.variables = {
             "id": "none",
             "prometheus": self.planted.value(f"{self.at.http}/{SECRET}", "init --prometheus"),
-            "heartbeat": self.planted.value(f"{self.at.http}/beat/{SECRET}?key={SECRET}", "tick --heartbeat"),
-            "store": self.planted.value(f"postgresql://anomaly:{SECRET}@{self.at.database}?sslpassword={SECRET}", "--store"),
+            "heartbeat": self.planted.value(
+                f"{self.at.http}/beat/{SECRET}?key={SECRET}", "tick --heartbeat"
+            ),
+            "store": self.planted.value(
+                f"postgresql://anomaly:{SECRET}@{self.at.database}?sslpassword={SECRET}", "--store"
+            ),
         }
-        self.planted.environ |= ENVIRONMENT | {name: self.planted.secret(f"variable {name}") for name in VARIABLES}
+        self.planted.environ |= ENVIRONMENT | {
+            name: self.planted.secret(f"variable {name}") for name in VARIABLES
+        }
 
     def faulty(self, kind: Kind) -> list[dict[str, Any]]:
         made = []
@@ -233,15 +290,23 @@ class Scene:
             server = running.enter_context(serving(healthy))
             self.receivers[name] = server
             before = set(self.planted.secrets)
-            settings = waiting(name, SETTINGS[name](self.box.origin if name == "email" else server.origin), {"timeout": "20s"})
+            settings = waiting(
+                name,
+                SETTINGS[name](self.box.origin if name == "email" else server.origin),
+                {"timeout": "20s"},
+            )
             made.append({"type": name, **self.planted.settings(settings, f"healthy {name}")})
             self.own[name] = set(self.planted.secrets) - before
         return made
 
     def payloads(self) -> dict[str, str]:
         """What the healthy receivers were told, as text."""
-        told = {name: "\n".join(map(asked, server.requests)) for name, server in self.receivers.items()}
-        return told | {"email": "\n".join("\n".join([str(mail), *_parts(mail)]) for mail in self.box.mails)}
+        told = {
+            name: "\n".join(map(asked, server.requests)) for name, server in self.receivers.items()
+        }
+        return told | {
+            "email": "\n".join("\n".join([str(mail), *_parts(mail)]) for mail in self.box.mails)
+        }
 
 
 def _query(source: Mapping[str, Any]) -> str:
@@ -249,7 +314,10 @@ def _query(source: Mapping[str, Any]) -> str:
         return "errors"
     if "path" in source:
         return "SELECT time, value FROM shop"
-    return "SELECT t AS time, 1.0 AS value FROM generate_series(CAST(:start AS timestamptz), CAST(:end AS timestamptz), '30 min') AS t"
+    return (
+        "SELECT t AS time, 1.0 AS value FROM generate_series(CAST(:start AS timestamptz), "
+        "CAST(:end AS timestamptz), '30 min') AS t"
+    )
 
 
 def _write_more(folder: Path) -> None:
@@ -257,7 +325,11 @@ def _write_more(folder: Path) -> None:
     (folder / "releases.json").write_text("[]", encoding="utf-8")
     with closing(sqlite3.connect(folder / "shop.db")) as connection:
         connection.execute("CREATE TABLE shop (time TEXT, value REAL)")
-    for line in ("init --quiet", "-c user.name=a -c user.email=a@example.com commit --quiet --allow-empty -m first", "tag v1"):
+    for line in (
+        "init --quiet",
+        "-c user.name=a -c user.email=a@example.com commit --quiet --allow-empty -m first",
+        "tag v1",
+    ):
         subprocess.run(["git", "-C", str(folder), *line.split()], check=True)
 
 
@@ -279,16 +351,20 @@ def hurry(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if fault != "hangs":
         return
     _by_default(Endpoint.__init__, "timeout", timedelta(milliseconds=200), monkeypatch)
-    monkeypatch.setattr("anomaly.proposal.TIMEOUT_S", 0.2)
-    monkeypatch.setattr("psycopg.connection.timeout_from_conninfo", lambda _: 1)  # its own least is 2 s
+    monkeypatch.setattr("anomaly.setup.proposal.TIMEOUT_S", 0.2)
+    monkeypatch.setattr(
+        "psycopg.connection.timeout_from_conninfo", lambda _: 1
+    )  # its own least is 2 s
     _by_default(Store.__init__, "busy_s", 2.0, monkeypatch)
 
 
-def _by_default(function: Any, argument: str, value: object, monkeypatch: pytest.MonkeyPatch) -> None:
+def _by_default(
+    function: Any, argument: str, value: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(function.__kwdefaults__, argument, value)
 
 
-# --- what a run says ----------------------------------------------------------------------------------------------------------
+# --- what a run says ----------------------------------------------------------------------------
 
 
 def said(scene: Scene) -> dict[str, str]:
@@ -332,10 +408,17 @@ def rows_of(url: str) -> bytes:
     try:
         with engine.connect() as connection:
             tables = sqlalchemy.inspect(connection).get_table_names()
-            cells = [cell for table in tables for row in connection.execute(sqlalchemy.text(f'SELECT * FROM "{table}"')) for cell in row]  # noqa: S608
+            cells = [
+                cell
+                for table in tables
+                for row in connection.execute(sqlalchemy.text(f'SELECT * FROM "{table}"'))  # noqa: S608
+                for cell in row
+            ]
     finally:
         engine.dispose()
-    return b"\n".join(zlib.decompress(cell) if isinstance(cell, bytes) else str(cell).encode() for cell in cells)
+    return b"\n".join(
+        zlib.decompress(cell) if isinstance(cell, bytes) else str(cell).encode() for cell in cells
+    )
 
 
 _processes: list[list[str]] = []  # to whom processes that are started are told
@@ -362,7 +445,8 @@ def processes() -> Iterator[list[str]]:
 
 
 def shown(secrets: Mapping[str, str], text: str) -> list[str]:
-    """The names of the secrets that a text shows: their first characters are looked for, for a text may be cut off."""
+    """The names of the secrets that a text shows: their first characters are looked for, for a text
+    may be cut off."""
     plain = f"{text}\n{html.unescape(text)}\n{unquote(text)}\n{_decoded(text)}"
     return [name for name, secret in secrets.items() if secret[:MARK] in plain]
 
@@ -378,16 +462,22 @@ def _decoded(text: str) -> str:
     return "\n".join(out)
 
 
-# --- the promises -------------------------------------------------------------------------------------------------------------
+# --- the promises -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_no_output_of_a_command_shows_a_secret(fault: str, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_output_of_a_command_shows_a_secret(
+    fault: str, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with ExitStack() as running:
         scene = staged(fault, database, tmp_path, monkeypatch, running)
         outputs = said(scene)
 
-    leaks = {output: found for output, text in outputs.items() if (found := shown(_others(scene, output), text))}
+    leaks = {
+        output: found
+        for output, text in outputs.items()
+        if (found := shown(_others(scene, output), text))
+    }
     assert leaks == {}
     assert set(outputs) == set(OUTPUTS)
     silent = {output for output, text in outputs.items() if not text.strip()}
@@ -400,28 +490,48 @@ def _others(scene: Scene, output: str) -> dict[str, str]:
     return {name: secret for name, secret in scene.planted.secrets.items() if name not in own}
 
 
-@pytest.mark.parametrize("fault", [each for each in FAULTS if each != CRASH])  # which names the secret to whoever catches it
+@pytest.mark.parametrize(
+    "fault", [each for each in FAULTS if each != CRASH]
+)  # which names the secret to whoever catches it
 def test_no_plug_in_shows_a_secret_by_itself(
-    fault: str, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    fault: str,
+    database: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Called from Python, where no command masks what is known of a checklist, and all that a server says is shown."""
+    """Called from Python, where no command masks what is known of a checklist, and all that a
+    server says is shown."""
     caplog.set_level(logging.DEBUG)
     for name in ("LONGEST_SAID", "LONGEST_ANSWER"):
-        monkeypatch.setattr(f"anomaly.web.{name}", 1 << 20)
+        monkeypatch.setattr(f"anomaly.http.endpoint.{name}", 1 << 20)
     with ExitStack() as running:
         scene = staged(fault, database, tmp_path, monkeypatch, running)
         checklist = load(tmp_path / "checklist.yaml")
         told = {
             f"{kind.name} {number} {plugin.type}": by_itself(kind, plugin)
-            for kind, plugins in zip(KINDS, (checklist.sources.values(), checklist.releases, checklist.sinks), strict=True)
+            for kind, plugins in zip(
+                KINDS,
+                (checklist.sources.values(), checklist.releases, checklist.sinks),
+                strict=True,
+            )
             for number, plugin in enumerate(plugins, 1)
         }
     told["log"] = caplog.text
-    assert {name: found for name, text in told.items() if (found := shown(scene.planted.secrets, text))} == {}
+    assert {
+        name: found for name, text in told.items() if (found := shown(scene.planted.secrets, text))
+    } == {}
     assert all(told.values())
     if fault == "none":  # and all were in use
-        heard = shown(scene.planted.secrets, "\n".join(asked(request) for server in scene.at.servers for request in server.requests))
-        sent = [name for name in scene.planted.secrets if name.startswith(("source", "sink")) and not name.startswith(NOT_HEARD)]
+        heard = shown(
+            scene.planted.secrets,
+            "\n".join(asked(request) for server in scene.at.servers for request in server.requests),
+        )
+        sent = [
+            name
+            for name in scene.planted.secrets
+            if name.startswith(("source", "sink")) and not name.startswith(NOT_HEARD)
+        ]
         assert [name for name in sent if name not in heard] == []
 
 
@@ -429,7 +539,12 @@ def by_itself(kind: Kind, plugin: Plugin) -> str:
     """What it is, and what it gives or raises."""
     made: Any = MAKE[kind.name](plugin)
     if kind is COLLECTORS:
-        call = partial(made.collect, [Kpi("errors", query=_query({"type": plugin.type, **plugin.settings}))], WINDOW, STEP)
+        call = partial(
+            made.collect,
+            [Kpi("errors", query=_query({"type": plugin.type, **plugin.settings}))],
+            WINDOW,
+            STEP,
+        )
     elif kind is RELEASES:
         call = partial(made.discover, WINDOW)
     else:
@@ -440,12 +555,16 @@ def by_itself(kind: Kind, plugin: Plugin) -> str:
         return f"{made!r} {''.join(traceback.format_exception(error))}"
 
 
-def test_no_process_has_a_secret_in_its_command_line(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_process_has_a_secret_in_its_command_line(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with ExitStack() as running:
         scene = staged("none", database, tmp_path, monkeypatch, running)
         typed(COMMANDS["release start"])
         process = subprocess.Popen(
-            [sys.executable, "-m", "anomaly", "tick", "checklist.yaml"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            [sys.executable, "-m", "anomaly", "tick", "checklist.yaml"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
         lines: set[str] = set()
         while process.poll() is None:
@@ -465,20 +584,32 @@ def read(path: Path) -> str:
         return ""
 
 
-def test_a_setting_that_is_refused_is_not_shown(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_setting_that_is_refused_is_not_shown(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with ExitStack() as running:
         scene = staged("none", database, tmp_path, monkeypatch, running)
     assert len(scene.refused) > 5
     for kind, name, settings in scene.refused:
         planted = Planted(tmp_path)
-        key = {COLLECTORS.name: "sources", RELEASES.name: "releases", SINKS.name: "sinks"}[kind.name]
+        key = {COLLECTORS.name: "sources", RELEASES.name: "releases", SINKS.name: "sinks"}[
+            kind.name
+        ]
         entry = {"type": name, **planted.settings(settings, name)}
         for variable, value in planted.environ.items():
             monkeypatch.setenv(variable, value)
         shop = {"shop": {"type": "files", "path": "shop.csv"}}
-        written = CHECKLIST | {"kpis": [ERRORS], "sources": shop} | {key: shop | {"more": entry} if kind is COLLECTORS else [entry]}
+        written = (
+            CHECKLIST
+            | {"kpis": [ERRORS], "sources": shop}
+            | {key: shop | {"more": entry} if kind is COLLECTORS else [entry]}
+        )
         (tmp_path / "refused.yaml").write_text(json.dumps(written), encoding="utf-8")
-        for line in ("doctor refused.yaml", f"check refused.yaml {RELEASE}", "tick refused.yaml --store refused.db"):
+        for line in (
+            "doctor refused.yaml",
+            f"check refused.yaml {RELEASE}",
+            "tick refused.yaml --store refused.db",
+        ):
             text = "".join(typed(line))
             assert text, line
             assert shown(planted.secrets, text) == [], f"{line} with {kind.name} {name}"
@@ -488,25 +619,49 @@ def test_a_setting_that_is_refused_is_not_shown(database: str, tmp_path: Path, m
 def test_every_setting_takes_part(kind: Kind, tmp_path: Path) -> None:
     """A new setting that may hold text is either tried with a secret, or said to hold none."""
     harmless = set().union(*HARMLESS.values())
-    at = Places("http://127.0.0.1:1", "https://127.0.0.1:1", "127.0.0.1:1", "127.0.0.1:1/none", tmp_path)
+    at = Places(
+        "http://127.0.0.1:1", "https://127.0.0.1:1", "127.0.0.1:1", "127.0.0.1:1/none", tmp_path
+    )
     for name, settings in registry.built_in_settings(kind).items():
-        assert kind is not SINKS or name in SETTINGS, f"give {kind.name} {name} a line in SETTINGS of tests/test_sink_contract.py"
-        assert kind is SINKS or (kind.name, name) in VARIANTS, f"give {kind.name} {name} a line in VARIANTS of tests/planted.py"
+        assert kind is not SINKS or name in SETTINGS, (
+            f"give {kind.name} {name} a line in SETTINGS of tests/test_sink_contract.py"
+        )
+        assert kind is SINKS or (kind.name, name) in VARIANTS, (
+            f"give {kind.name} {name} a line in VARIANTS of tests/planted.py"
+        )
         everything = [with_forms(kind, name, each, tmp_path) for each in variants(kind, name, at)]
-        tried = {key for taken, refused in everything for each in (taken, *refused) for key, value in each.items() if holds_secret(value)}
+        tried = {
+            key
+            for taken, refused in everything
+            for each in (taken, *refused)
+            for key, value in each.items()
+            if holds_secret(value)
+        }
         for key, setting in settings.items():
             if holds_text(setting.annotation) and key not in tried:
-                assert key in harmless, f"{kind.name} {name}: write {key} with SECRET into a line of tests/planted.py, or into HARMLESS"
+                assert key in harmless, (
+                    f"{kind.name} {name}: write {key} with SECRET into a line of "
+                    "tests/planted.py, or into HARMLESS"
+                )
 
 
 def test_every_command_takes_part() -> None:
     tried = {" ".join(_words(line)) for line in COMMANDS.values()}
-    assert {name for name in command_names() if name not in tried} == set(WITHOUT_SECRETS), "give each new command a line in COMMANDS"
+    assert {name for name in command_names() if name not in tried} == set(WITHOUT_SECRETS), (
+        "give each new command a line in COMMANDS"
+    )
 
 
 def test_a_secret_is_found_however_it_is_written() -> None:
     secret = Planted(Path()).secret("one")
-    for text in (secret, quote(secret, safe=""), quote(secret), html.escape(secret), secret[:MARK], json.dumps({"a": f"x{secret}"})):
+    for text in (
+        secret,
+        quote(secret, safe=""),
+        quote(secret),
+        html.escape(secret),
+        secret[:MARK],
+        json.dumps({"a": f"x{secret}"}),
+    ):
         assert shown({"one": secret}, f"before {text} after") == ["one"]
     for number in range(4):
         raw = b"user:"[:number] + secret.encode()
@@ -517,9 +672,15 @@ def test_a_secret_is_found_however_it_is_written() -> None:
 
 def test_golden_how_many_cells_there_are(tmp_path: Path) -> None:
     with ExitStack() as running:
-        scene = Scene(running.enter_context(servers("not there", tmp_path, "127.0.0.1:1/none")), Planted(tmp_path))
+        scene = Scene(
+            running.enter_context(servers("not there", tmp_path, "127.0.0.1:1/none")),
+            Planted(tmp_path),
+        )
         scene.write(running)
-    secrets, cells = len(scene.planted.secrets), len(scene.planted.secrets) * len(OUTPUTS) * len(FAULTS)
+    secrets, cells = (
+        len(scene.planted.secrets),
+        len(scene.planted.secrets) * len(OUTPUTS) * len(FAULTS),
+    )
     figure = f"{secrets} secrets × {len(OUTPUTS)} outputs × {len(FAULTS)} faults = {cells:,} cells"
     sys.stdout.write(figure)
     page = Path(__file__).parents[1] / "docs" / "faults.md"
@@ -533,7 +694,8 @@ def holds_secret(value: object) -> bool:
 
 
 def holds_text(annotation: Any) -> bool:
-    """Whether a setting of this type may hold any text: text itself, a path, or a union or collection of these."""
+    """Whether a setting of this type may hold any text: text itself, a path, or a union or
+    collection of these."""
     if get_origin(annotation) is Literal:
         return False
     inside = get_args(annotation)
@@ -542,7 +704,8 @@ def holds_text(annotation: Any) -> bool:
 
 def command_names() -> list[str]:
     found = []
-    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]  # it is a group
+    # # it is a group
+    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
         found += [f"{name} {each}" for each in getattr(command, "commands", ())] or [name]
     return found
 
@@ -554,10 +717,14 @@ def _words(line: str) -> list[str]:
     return words[: 2 if words[0] in ("sinks", "release", "install") else 1]
 
 
-def staged(fault: str, database: str, folder: Path, monkeypatch: pytest.MonkeyPatch, running: ExitStack) -> Scene:
+def staged(
+    fault: str, database: str, folder: Path, monkeypatch: pytest.MonkeyPatch, running: ExitStack
+) -> Scene:
     """All that a run with the fault needs, and the folder and environment that it runs in."""
     planted = Planted(folder)
-    scene = Scene(running.enter_context(servers(fault, folder, database.partition("@")[2])), planted)
+    scene = Scene(
+        running.enter_context(servers(fault, folder, database.partition("@")[2])), planted
+    )
     scene.write(running)
     for name, value in planted.environ.items():
         monkeypatch.setenv(name, value)

@@ -29,7 +29,11 @@ def test_tests_without_a_server_open_no_socket() -> None:
 
 @pytest.mark.usefixtures("loopback")
 def test_tests_with_a_server_reach_only_this_machine() -> None:
-    with socket.socket() as outward, pytest.warns(UserWarning, match="192.0.2.1"), pytest.raises(RuntimeError):
+    with (
+        socket.socket() as outward,
+        pytest.warns(UserWarning, match="192.0.2.1"),
+        pytest.raises(RuntimeError),
+    ):
         outward.connect(("192.0.2.1", 80))
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from anomaly import registry
+from anomaly.checklist import registry
 from anomaly.contracts import Message, Receipt, Sink
-from anomaly.report import to_dict
+from anomaly.reporting.data import to_dict
 from tests import reports
 from tests.loopback import Loopback, answer
 from tests.sinks.smtp import smtp
@@ -22,7 +22,13 @@ pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
 SECRET = "c4nary-s3cret"
 SETTINGS: dict[str, Callable[[str], dict[str, Any]]] = {
     "console": lambda _origin: {},
-    "github": lambda origin: {"api": origin, "token": SECRET, "repository": "acme/shop", "sha": "a" * 40, "what": ["status"]},
+    "github": lambda origin: {
+        "api": origin,
+        "token": SECRET,
+        "repository": "acme/shop",
+        "sha": "a" * 40,
+        "what": ["status"],
+    },
     "html": lambda _origin: {"path": "report-{version}.html"},
     "json": lambda _origin: {"path": "report.json"},
     "jsonl": lambda _origin: {"path": "reports.jsonl"},
@@ -31,7 +37,10 @@ SETTINGS: dict[str, Callable[[str], dict[str, Any]]] = {
     "textfile": lambda _origin: {"path": "anomaly.prom"},
     "slack": lambda origin: {"url": f"{origin}/services/{SECRET}"},
     "pagerduty": lambda origin: {"url": f"{origin}/v2/enqueue", "routing_key": SECRET},
-    "alertmanager": lambda origin: {"url": origin, "headers": {"Authorization": f"Bearer {SECRET}"}},
+    "alertmanager": lambda origin: {
+        "url": origin,
+        "headers": {"Authorization": f"Bearer {SECRET}"},
+    },
     "email": lambda origin: {
         "host": "127.0.0.1",
         "port": int(origin.rpartition(":")[2]),
@@ -41,13 +50,21 @@ SETTINGS: dict[str, Callable[[str], dict[str, Any]]] = {
         "timeout": "10s",
     },
     "apprise": lambda origin: {"url": f"{origin.replace('http', 'json')}/{SECRET}?token={SECRET}"},
-    "webhook": lambda origin: {"url": f"{origin}/{SECRET}?token={SECRET}", "secret": SECRET, "headers": {"X-Key": SECRET}},
+    "webhook": lambda origin: {
+        "url": f"{origin}/{SECRET}?token={SECRET}",
+        "secret": SECRET,
+        "headers": {"X-Key": SECRET},
+    },
 }
-REPORTS = {name: getattr(reports, name) for name in ("failing", "messy", "passing", "early", "dead_source")}
+REPORTS = {
+    name: getattr(reports, name) for name in ("failing", "messy", "passing", "early", "dead_source")
+}
 
 
 @pytest.fixture(params=registry.types_of(registry.SINKS))
-def sink(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sink]:
+def sink(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Sink]:
     monkeypatch.setenv("NO_PROXY", "*")
     with smtp() if request.param == "email" else Loopback([answer(200)]) as server:
         settings = SETTINGS[request.param](server.origin)

@@ -11,15 +11,19 @@ from typing import Any
 import pytest
 import yaml
 
-from anomaly import registry
-from anomaly.registry import SINKS, Plugin
+from anomaly.checklist import registry
+from anomaly.checklist.registry import SINKS, Plugin
 from anomaly.sinks.exposition import OF_KPI, OF_RELEASE
 from tests.servers import need
 from tests.test_docs import Block, blocks, place
 
 ON_PAGES = [block for block in blocks("yaml") if block.page.parent.name == "sinks"]
 EXAMPLES = [block for block in ON_PAGES if "\nsinks:\n" in f"\n{block.body}"]
-FOR_PROMETHEUS = [block for block in ON_PAGES if block.page.stem in ("textfile", "pushgateway") and block not in EXAMPLES]
+FOR_PROMETHEUS = [
+    block
+    for block in ON_PAGES
+    if block.page.stem in ("textfile", "pushgateway") and block not in EXAMPLES
+]
 METRIC = re.compile(r"anomaly_\w+")
 
 
@@ -30,7 +34,12 @@ def written(block: Block) -> Any:
 def promtool(folder: Path, kind: str, content: Any) -> str:
     path = folder / "file.yaml"
     path.write_text(yaml.safe_dump(content))
-    done = subprocess.run([need("promtool"), "check", kind, "--lint=all", str(path)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [need("promtool"), "check", kind, "--lint=all", str(path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     return "" if done.returncode == 0 else done.stdout + done.stderr
 
 
@@ -47,15 +56,25 @@ def test_what_is_for_prometheus_is_taken_by_it(block: Block, tmp_path: Path) -> 
 
 
 def test_the_panel_for_grafana_draws_metrics_that_exist() -> None:
-    (panel,) = [json.loads(block.body) for block in blocks("json") if block.page.name == "textfile.md"]
+    (panel,) = [
+        json.loads(block.body) for block in blocks("json") if block.page.name == "textfile.md"
+    ]
     assert panel["type"] == "timeseries"
-    drawn = {target["legendFormat"]: METRIC.findall(target["expr"])[0] for target in panel["targets"]}
+    drawn = {
+        target["legendFormat"]: METRIC.findall(target["expr"])[0] for target in panel["targets"]
+    }
     assert set(drawn.values()) <= set(OF_KPI)
-    (band,) = [override for override in panel["fieldConfig"]["overrides"] if override["matcher"]["options"] == "upper"]
+    (band,) = [
+        override
+        for override in panel["fieldConfig"]["overrides"]
+        if override["matcher"]["options"] == "upper"
+    ]
     assert {"id": "custom.fillBelowTo", "value": "lower"} in band["properties"]
     assert {"upper", "lower"} <= set(drawn)
 
 
 def test_every_metric_is_on_the_page_and_no_other() -> None:
-    page = (Path(__file__).parents[1] / "docs" / "sinks" / "textfile.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[1] / "docs" / "sinks" / "textfile.md").read_text(
+        encoding="utf-8"
+    )
     assert set(METRIC.findall(page)) == set(OF_RELEASE | OF_KPI)

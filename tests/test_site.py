@@ -1,4 +1,5 @@
-"""The documentation site: it is whole, asks no other host for anything, and what is generated misses nothing of the code."""
+"""The documentation site: it is whole, asks no other host for anything, and what is generated
+misses nothing of the code."""
 
 from __future__ import annotations
 
@@ -12,9 +13,18 @@ import jsonschema
 import pytest
 
 import anomaly
-from anomaly.checklist_schema import json_schema
-from anomaly.report import to_dict
-from docs.builder import checklist_reference, command_reference, markdown, marks, pictures, python_reference, report_schema, screenshots
+from anomaly.checklist.form import json_schema
+from anomaly.reporting.data import to_dict
+from docs.builder import (
+    checklist_reference,
+    command_reference,
+    markdown,
+    marks,
+    pictures,
+    python_reference,
+    report_schema,
+    screenshots,
+)
 from docs.builder.check import problems
 from docs.builder.errors import SiteError
 from docs.builder.site import build, misplaced, nav_pages, read_nav, repository_pages
@@ -40,12 +50,18 @@ def section(page: str, heading: str) -> str:
     return re.split(r"^#{2,3} ", found, maxsplit=1, flags=re.MULTILINE)[0]
 
 
-# --- the site as a whole ----------------------------------------------------------------------------------------------
+# --- the site as a whole ------------------------------------------------------------------------
 
 
 def test_the_site_has_every_page_and_no_link_leads_nowhere(site: Path) -> None:
     pages = {path.parent.relative_to(site) for path in site.rglob("index.html")}
-    assert {Path(), Path("tutorial"), Path("sinks/slack"), Path("reference/commands"), Path("project/readme")} <= pages
+    assert {
+        Path(),
+        Path("tutorial"),
+        Path("sinks/slack"),
+        Path("reference/commands"),
+        Path("project/readme"),
+    } <= pages
     assert len(pages) == len([*nav_pages(read_nav())])
     assert problems(site) == []
 
@@ -70,11 +86,19 @@ def test_a_page_without_a_line_in_the_nav_and_a_line_without_a_page_are_named() 
         ('<a href="#gone">', "#gone has no such anchor"),
         ('<a href="other/#gone">', "other/#gone has no such anchor"),
         ('<img src="gone.svg">', "gone.svg leads nowhere"),
-        ('<script src="https://cdn.example.com/a.js">', "https://cdn.example.com/a.js is loaded from elsewhere"),
-        ('<link href="//fonts.example.com/a.css" rel="stylesheet">', "//fonts.example.com/a.css is loaded from elsewhere"),
+        (
+            '<script src="https://cdn.example.com/a.js">',
+            "https://cdn.example.com/a.js is loaded from elsewhere",
+        ),
+        (
+            '<link href="//fonts.example.com/a.css" rel="stylesheet">',
+            "//fonts.example.com/a.css is loaded from elsewhere",
+        ),
     ],
 )
-def test_what_leads_nowhere_or_is_loaded_from_elsewhere_is_found(planted: str, told: str, tmp_path: Path) -> None:
+def test_what_leads_nowhere_or_is_loaded_from_elsewhere_is_found(
+    planted: str, told: str, tmp_path: Path
+) -> None:
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "index.html").write_text('<h1 id="here">Other</h1>')
     fine = '<a href="other/#here"> <a href="https://example.com/">'
@@ -83,7 +107,10 @@ def test_what_leads_nowhere_or_is_loaded_from_elsewhere_is_found(planted: str, t
 
 
 def test_a_font_that_a_style_would_load_from_elsewhere_is_found(tmp_path: Path) -> None:
-    (tmp_path / "a.css").write_text("@import url(https://fonts.example.com/a.css); b {background: url(data:image/svg+xml;utf8,<svg/>)}")
+    (tmp_path / "a.css").write_text(
+        "@import url(https://fonts.example.com/a.css); b {background: "
+        "url(data:image/svg+xml;utf8,<svg/>)}"
+    )
     assert problems(tmp_path) == ["a.css: https://fonts.example.com/a.css is loaded from elsewhere"]
 
 
@@ -93,7 +120,7 @@ def test_the_words_of_a_page_can_be_searched_for(site: Path) -> None:
     assert "--released-at" in index
 
 
-# --- the generated reference ------------------------------------------------------------------------------------------
+# --- the generated reference --------------------------------------------------------------------
 
 
 def test_every_command_has_its_section_with_every_option() -> None:
@@ -109,8 +136,13 @@ def test_every_command_has_its_section_with_every_option() -> None:
 
 def test_a_default_and_a_variable_of_the_environment_stand_beside_the_option() -> None:
     watch = section(command_reference.page(), "## `anomaly watch`")
-    assert "| `--released-at T` | When the release began: ISO-8601 with a zone, -2h, or now. | default: now |" in watch
-    assert re.search(r"^\| `--store WHERE` \| .+ \| env var: ANOMALY_STORE \|$", watch, re.MULTILINE)
+    assert (
+        "| `--released-at T` | When the release began: ISO-8601 with a zone, -2h, or now. | "
+        "default: now |"
+    ) in watch
+    assert re.search(
+        r"^\| `--store WHERE` \| .+ \| env var: ANOMALY_STORE \|$", watch, re.MULTILINE
+    )
 
 
 def keys_of(form: dict[str, Any]) -> set[str]:
@@ -131,8 +163,12 @@ def test_every_key_of_a_checklist_and_every_setting_is_in_the_reference() -> Non
         if "properties" not in form:
             continue
         path = places.get(name)
-        headings = [f"## `{path}`"] if path else re.findall(r"^## `[\w.\[\]]+`$", page, re.MULTILINE)
-        assert any(set(CELL.findall(section(page, heading))) == keys_of(form) for heading in headings), name
+        headings = (
+            [f"## `{path}`"] if path else re.findall(r"^## `[\w.\[\]]+`$", page, re.MULTILINE)
+        )
+        assert any(
+            set(CELL.findall(section(page, heading))) == keys_of(form) for heading in headings
+        ), name
         for each in form.get("allOf", ()):
             kind = each["if"]["properties"]["type"]["const"]
             settings = section(page, f"## `{path}` of type `{kind}`")
@@ -155,7 +191,9 @@ def test_the_schema_of_the_report_holds_for_every_kind_of_report(name: str) -> N
     jsonschema.validate(to_dict(REPORTS[name]()), schema)
 
 
-@pytest.mark.parametrize("broken", [{"verdict": 7}, {"findings": [{"kpi": "orders"}]}, {"release": {"service": None}}])
+@pytest.mark.parametrize(
+    "broken", [{"verdict": 7}, {"findings": [{"kpi": "orders"}]}, {"release": {"service": None}}]
+)
 def test_the_schema_of_the_report_refuses_what_is_none(broken: dict[str, Any]) -> None:
     schema = report_schema.schema((ROOT / "docs" / "json.md").read_text(encoding="utf-8"))
     data = json.loads(json.dumps(to_dict(REPORTS["failing"]()))) | broken
@@ -164,25 +202,32 @@ def test_the_schema_of_the_report_refuses_what_is_none(broken: dict[str, Any]) -
 
 
 def test_a_word_of_the_page_of_the_json_that_says_no_type_is_told_with_its_key() -> None:
-    with pytest.raises(SiteError, match=r"docs/json\.md: verdict is 'colour'; use one of text, number"):
+    with pytest.raises(
+        SiteError, match=r"docs/json\.md: verdict is 'colour'; use one of text, number"
+    ):
         report_schema.schema("| `verdict` | colour | of the release |\n")
 
 
-# --- what is made of a page -------------------------------------------------------------------------------------------
+# --- what is made of a page ---------------------------------------------------------------------
 
 
 def test_links_of_the_repository_lead_to_the_same_page_of_the_site() -> None:
-    text = "[a](docs/ci.md#gitlab-ci) [b](https://example.com/x.md) [c](#here) [d](sample_data/healthy)\n```text\n[e](docs/ci.md)\n```\n"
+    text = (
+        "[a](docs/ci.md#gitlab-ci) [b](https://example.com/x.md) [c](#here) "
+        "[d](sample_data/healthy)\n```text\n[e](docs/ci.md)\n```\n"
+    )
     places = {"README.md": "project/readme.md", "docs/ci.md": "ci.md"}
     assert markdown.turned(text, "README.md", places) == (
-        "[a](../ci.md#gitlab-ci) [b](https://example.com/x.md) [c](#here) d\n```text\n[e](docs/ci.md)\n```\n"
+        "[a](../ci.md#gitlab-ci) [b](https://example.com/x.md) [c](#here) "
+        "d\n```text\n[e](docs/ci.md)\n```\n"
     )
 
 
 def test_what_belongs_to_an_item_is_indented_as_the_generator_wants_it() -> None:
     text = "Do:\n1. this\n\n   ```text\n   a\n     b\n   ```\n\n2. that,\n   and more\n\nAfter.\n"
     assert markdown.for_python_markdown(text) == (
-        "Do:\n\n1. this\n\n    ```text\n    a\n      b\n    ```\n\n2. that,\n    and more\n\nAfter.\n"
+        "Do:\n\n1. this\n\n    ```text\n    a\n      b\n    ```\n\n2. that,\n    and "
+        "more\n\nAfter.\n"
     )
 
 
@@ -194,14 +239,23 @@ def test_a_block_of_code_stays_as_it_is() -> None:
 def test_a_notebook_is_shown_as_text_and_code_without_outputs() -> None:
     cells = [
         {"cell_type": "markdown", "source": ["# A release\n", "judged"]},
-        {"cell_type": "code", "source": ["report = 1\n", "report"], "outputs": [{"data": {"text/plain": "<b>1</b>"}}]},
+        {
+            "cell_type": "code",
+            "source": ["report = 1\n", "report"],
+            "outputs": [{"data": {"text/plain": "<b>1</b>"}}],
+        },
         {"cell_type": "code", "source": [], "outputs": []},
     ]
-    assert markdown.of_notebook({"cells": cells}) == "# A release\njudged\n\n```python\nreport = 1\nreport\n```\n"
+    assert (
+        markdown.of_notebook({"cells": cells})
+        == "# A release\njudged\n\n```python\nreport = 1\nreport\n```\n"
+    )
 
 
 def test_words_for_the_site_alone_are_seen_there(tmp_path: Path) -> None:
-    filled = marks.Marks(tmp_path / "images", ROOT).filled_in("Before.\n\n<!-- site: See [it](it.md). -->\n\n<!-- a note -->\n", "page.md")
+    filled = marks.Marks(tmp_path / "images", ROOT).filled_in(
+        "Before.\n\n<!-- site: See [it](it.md). -->\n\n<!-- a note -->\n", "page.md"
+    )
     assert filled == "Before.\n\nSee [it](it.md).\n\n<!-- a note -->\n"
 
 
@@ -217,7 +271,9 @@ def test_a_picture_that_nobody_draws_is_told_with_its_page(tmp_path: Path) -> No
 
 def test_a_screenshot_shows_what_a_terminal_would_and_loads_nothing(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "sample_data" / "healthy", tmp_path / "healthy")
-    command = "anomaly check healthy/checklist.yaml --released-at 2025-06-03T09:00Z --only engagement"
+    command = (
+        "anomaly check healthy/checklist.yaml --released-at 2025-06-03T09:00Z --only engagement"
+    )
     printed = screenshots.printed(command, tmp_path)
     svg = screenshots.terminal(command, tmp_path, unique="t")
     assert printed.startswith("\x1b[")  # colours, for it is a terminal

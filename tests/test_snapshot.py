@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from anomaly import snapshot
+from anomaly.collectors import snapshot
 from anomaly.contracts import Collected, Provenance
 from anomaly.errors import CollectError, RetryableCollectError, UsageError
 from anomaly.model import Window
@@ -32,13 +32,28 @@ def collections(draw: st.DrawFn) -> Collected:
     start = datetime.fromtimestamp(draw(st.integers(0, 4_000_000_000)), tz=UTC)
     index = pd.DatetimeIndex(pd.date_range(start, periods=rows, freq=step, unit="ns"), name="time")
     labels = st.dictionaries(TEXT, TEXT, max_size=2).map(segment_text)
-    keys = draw(st.lists(st.tuples(TEXT, labels, st.sampled_from([VALUE, NUMERATOR, DENOMINATOR])), unique=True, max_size=4))
-    columns = {key: np.array(draw(st.lists(FLOATS, min_size=rows, max_size=rows)), dtype=np.float64) for key in keys}
-    provenance = st.builds(Provenance, TEXT, st.none() | TEXT, st.lists(TEXT, max_size=2).map(tuple))
+    keys = draw(
+        st.lists(
+            st.tuples(TEXT, labels, st.sampled_from([VALUE, NUMERATOR, DENOMINATOR])),
+            unique=True,
+            max_size=4,
+        )
+    )
+    columns = {
+        key: np.array(draw(st.lists(FLOATS, min_size=rows, max_size=rows)), dtype=np.float64)
+        for key in keys
+    }
+    provenance = st.builds(
+        Provenance, TEXT, st.none() | TEXT, st.lists(TEXT, max_size=2).map(tuple)
+    )
     delays = st.none() | st.floats(0, 1e6)
-    errors = st.builds(CollectError, TEXT) | st.builds(RetryableCollectError, TEXT, retry_after_s=delays)
+    errors = st.builds(CollectError, TEXT) | st.builds(
+        RetryableCollectError, TEXT, retry_after_s=delays
+    )
     return Collected(
-        assemble(columns, index), draw(st.dictionaries(TEXT, provenance, max_size=2)), draw(st.dictionaries(TEXT, errors, max_size=2))
+        assemble(columns, index),
+        draw(st.dictionaries(TEXT, provenance, max_size=2)),
+        draw(st.dictionaries(TEXT, errors, max_size=2)),
     )
 
 
@@ -49,12 +64,17 @@ def bits(panel: pd.DataFrame) -> bytes:
 
 
 def said(errors: dict[str, CollectError]) -> dict[str, tuple[Any, ...]]:
-    return {kpi: (type(error), str(error), getattr(error, "retry_after_s", None)) for kpi, error in errors.items()}
+    return {
+        kpi: (type(error), str(error), getattr(error, "retry_after_s", None))
+        for kpi, error in errors.items()
+    }
 
 
 @given(collections(), st.sampled_from(["kept.json", "kept.json.gz"]))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-def test_what_was_saved_is_loaded_to_the_last_bit(tmp_path: Path, collected: Collected, name: str) -> None:
+def test_what_was_saved_is_loaded_to_the_last_bit(
+    tmp_path: Path, collected: Collected, name: str
+) -> None:
     snapshot.save(collected, tmp_path / name)
 
     loaded = snapshot.load(tmp_path / name)
@@ -74,7 +94,11 @@ def test_what_was_saved_is_loaded_to_the_last_bit(tmp_path: Path, collected: Col
 def collected() -> Collected:
     index = grid(Window(START, START + timedelta(hours=1)), timedelta(minutes=5))
     panel = assemble({("orders", "country=DE", VALUE): np.linspace(0, 1, len(index))}, index)
-    return Collected(panel, {"orders": Provenance("orders", notes=("a note",))}, {"views": CollectError("no answer")})
+    return Collected(
+        panel,
+        {"orders": Provenance("orders", notes=("a note",))},
+        {"views": CollectError("no answer")},
+    )
 
 
 def test_the_same_collection_gives_the_same_bytes(collected: Collected, tmp_path: Path) -> None:
@@ -85,7 +109,9 @@ def test_the_same_collection_gives_the_same_bytes(collected: Collected, tmp_path
     assert (tmp_path / "a.json.gz").read_bytes().startswith(b"\x1f\x8b")
 
 
-def test_an_infinity_that_reached_the_panel_is_saved_as_missing(collected: Collected, tmp_path: Path) -> None:
+def test_an_infinity_that_reached_the_panel_is_saved_as_missing(
+    collected: Collected, tmp_path: Path
+) -> None:
     collected.panel.iloc[0, 0] = np.inf
 
     snapshot.save(collected, tmp_path / "kept.json")
@@ -93,7 +119,9 @@ def test_an_infinity_that_reached_the_panel_is_saved_as_missing(collected: Colle
     assert snapshot.load(tmp_path / "kept.json").panel.isna().iloc[0, 0]
 
 
-def test_saving_again_replaces_the_file_and_leaves_nothing_else(collected: Collected, tmp_path: Path) -> None:
+def test_saving_again_replaces_the_file_and_leaves_nothing_else(
+    collected: Collected, tmp_path: Path
+) -> None:
     path = tmp_path / "kept.json"
     path.write_text("old")
 
@@ -113,7 +141,9 @@ def test_a_link_to_a_snapshot_stays_a_link(collected: Collected, tmp_path: Path)
 
 
 @pytest.mark.parametrize("where", ["missing/kept.json", "folder"])
-def test_a_place_that_cannot_be_written_is_named(collected: Collected, tmp_path: Path, where: str) -> None:
+def test_a_place_that_cannot_be_written_is_named(
+    collected: Collected, tmp_path: Path, where: str
+) -> None:
     (tmp_path / "folder").mkdir()
 
     with pytest.raises(UsageError, match=f"{where}: can't be written"):
@@ -152,7 +182,10 @@ COLUMN = {"kpi": "orders", "segment": "", "role": "value", "values": [None] * 12
         ({"columns": [COLUMN | {"values": [float("nan")] * 12}]}, "values"),
         ({"columns": [COLUMN | {"values": [float("inf")] * 12}]}, "values"),
         ({"errors": {"views": {"text": "x"}}}, "errors.views.retryable"),
-        ({"provenance": {"orders": {"query": 1, "denominator": None, "notes": []}}}, "provenance.orders.query"),
+        (
+            {"provenance": {"orders": {"query": 1, "denominator": None, "notes": []}}},
+            "provenance.orders.query",
+        ),
     ],
 )
 def test_a_file_that_was_changed_is_refused_with_the_place(
@@ -194,7 +227,9 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         snapshot.load(tmp_path / "nowhere.json")
 
 
-def test_a_compressed_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_compressed_bomb_is_refused_before_it_is_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(snapshot, "LARGEST", 1 << 20)
     path = tmp_path / "kept.json.gz"
     path.write_bytes(gzip.compress(b" " * (1 << 24), mtime=0))

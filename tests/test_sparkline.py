@@ -1,4 +1,5 @@
-"""Lines of blocks: what was observed beside what was expected, in a terminal of 80 columns, whatever the encoding."""
+"""Lines of blocks: what was observed beside what was expected, in a terminal of 80 columns,
+whatever the encoding."""
 
 from __future__ import annotations
 
@@ -12,9 +13,10 @@ import pandas as pd
 import pytest
 from rich.cells import cell_len
 
-from anomaly.model import Finding, Report
+from anomaly.model import Finding
+from anomaly.reporting.report import Report
+from anomaly.reporting.sparkline import BLOCKS, GAP, sparkline
 from anomaly.sinks.console import Look, render, show
-from anomaly.sparkline import BLOCKS, GAP, sparkline
 from tests import reports
 from tests.sinks.pictures import drawable
 
@@ -45,7 +47,9 @@ def test_a_line_rises_where_the_series_does_and_the_other_stays() -> None:
 
 def test_noise_within_the_band_looks_small() -> None:
     report = drawable()
-    calm = changed(report, observed=report.points["expected"] + 0.0002 * np.sin(report.points.index))
+    calm = changed(
+        report, observed=report.points["expected"] + 0.0002 * np.sin(report.points.index)
+    )
     line = sparkline(calm, failing(calm), 24)
     assert line is not None
     assert set(line.observed) <= {BLOCKS[3], BLOCKS[4]}
@@ -85,7 +89,9 @@ def test_too_little_for_a_line_is_none(points: slice) -> None:
 
 
 @pytest.mark.parametrize("width", [72, 80, 160])
-@pytest.mark.parametrize("name", ["x", "a KPI whose name is quite long, longer than any column has room for"])
+@pytest.mark.parametrize(
+    "name", ["x", "a KPI whose name is quite long, longer than any column has room for"]
+)
 def test_a_terminal_shows_lines_within_its_width(width: int, name: str) -> None:
     report = reports.report(reports.failing().verdict, replace(reports.REGRESSED, kpi=name))
     text = render(drawable(report), width=width, look=Look.LINED)

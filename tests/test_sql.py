@@ -26,11 +26,23 @@ STEP = timedelta(minutes=5)
 WINDOW = Window(START, START + 4 * STEP)
 SECRET = "c4nary-s3cret"
 ROWS: list[tuple[int, str, int, int | None]] = [  # number of the step, country, sessions, orders
-    (0, "DE", 100, 7), (1, "DE", 110, 8), (2, "DE", 90, 5), (3, "DE", 95, None),
-    (0, "FR", 40, 2), (2, "FR", 44, 3), (3, "FR", 41, 1), (-1, "FR", 9, 9), (4, "DE", 9, 9),
-]  # fmt: skip
-ORDERS = "SELECT time, SUM(orders) AS value FROM shop WHERE time >= :start AND time < :end GROUP BY time"
-CONVERSION = "SELECT time, country, orders AS numerator, sessions AS denominator FROM shop WHERE time >= :start AND time < :end"
+    (0, "DE", 100, 7),
+    (1, "DE", 110, 8),
+    (2, "DE", 90, 5),
+    (3, "DE", 95, None),
+    (0, "FR", 40, 2),
+    (2, "FR", 44, 3),
+    (3, "FR", 41, 1),
+    (-1, "FR", 9, 9),
+    (4, "DE", 9, 9),
+]
+ORDERS = (
+    "SELECT time, SUM(orders) AS value FROM shop WHERE time >= :start AND time < :end GROUP BY time"
+)
+CONVERSION = (
+    "SELECT time, country, orders AS numerator, sessions AS denominator FROM shop WHERE "
+    "time >= :start AND time < :end"
+)
 NAN = float("nan")
 
 Collect = Callable[..., Collected]
@@ -39,18 +51,28 @@ Collect = Callable[..., Collected]
 @pytest.fixture(params=["sqlite", "postgresql"])
 def how(request: pytest.FixtureRequest, loopback: None, tmp_path: Path) -> dict[str, Any]:
     """The settings of a collector of a small shop's database."""
-    rows = [(START + number * STEP, country, sessions, orders) for number, country, sessions, orders in ROWS]
+    rows = [
+        (START + number * STEP, country, sessions, orders)
+        for number, country, sessions, orders in ROWS
+    ]
     if request.param == "sqlite":
         path = tmp_path / "shop.db"
         with closing(sqlite3.connect(path)) as connection:
-            connection.execute("CREATE TABLE shop (time TEXT, country TEXT, sessions INTEGER, orders INTEGER)")
-            texts = [(f"{at:%Y-%m-%d %H:%M:%S}", country, sessions, orders) for at, country, sessions, orders in rows]
+            connection.execute(
+                "CREATE TABLE shop (time TEXT, country TEXT, sessions INTEGER, orders INTEGER)"
+            )
+            texts = [
+                (f"{at:%Y-%m-%d %H:%M:%S}", country, sessions, orders)
+                for at, country, sessions, orders in rows
+            ]
             connection.executemany("INSERT INTO shop VALUES (?, ?, ?, ?)", texts)
             connection.commit()
         return {"path": path, "timezone": "UTC"}
     url = request.getfixturevalue("database")
     with psycopg.connect(url) as database:
-        database.execute("CREATE TABLE shop (time timestamptz, country text, sessions int, orders numeric)")
+        database.execute(
+            "CREATE TABLE shop (time timestamptz, country text, sessions int, orders numeric)"
+        )
         with database.cursor() as cursor:
             cursor.executemany("INSERT INTO shop VALUES (%s, %s, %s, %s)", rows)
     return {"url": url}
@@ -80,10 +102,14 @@ def test_a_ratio_of_one_statement_by_segment(collect: Collect) -> None:
     found = collect(Kpi("conversion", query=CONVERSION, by=("country",)))
 
     np.testing.assert_equal(values(found, "conversion", "country=FR", NUMERATOR), [2, NAN, 3, 1])
-    np.testing.assert_equal(values(found, "conversion", "country=DE", DENOMINATOR), [100, 110, 90, 95])
+    np.testing.assert_equal(
+        values(found, "conversion", "country=DE", DENOMINATOR), [100, 110, 90, 95]
+    )
 
 
-def test_a_ratio_of_two_statements_is_0_where_only_the_denominator_has_a_row(collect: Collect) -> None:
+def test_a_ratio_of_two_statements_is_0_where_only_the_denominator_has_a_row(
+    collect: Collect,
+) -> None:
     some = ORDERS.replace("GROUP BY", "AND orders > 6 GROUP BY")
     found = collect(Kpi("conversion", query=some, denominator=ORDERS.replace("orders", "sessions")))
 
@@ -92,7 +118,9 @@ def test_a_ratio_of_two_statements_is_0_where_only_the_denominator_has_a_row(col
 
 
 def test_a_kpi_that_fails_hides_no_other(collect: Collect) -> None:
-    found = collect(Kpi("orders", query=ORDERS), Kpi("gone", query="SELECT time, value FROM nowhere"))
+    found = collect(
+        Kpi("orders", query=ORDERS), Kpi("gone", query="SELECT time, value FROM nowhere")
+    )
 
     assert "nowhere" in str(found.errors["gone"])
     assert set(found.panel.columns.get_level_values("kpi")) == {"orders"}
@@ -105,8 +133,14 @@ def test_a_kpi_that_fails_hides_no_other(collect: Collect) -> None:
         ("DELETE FROM shop", "read-?only|no rows|near .(DELETE|INSERT|DROP)"),
         ("INSERT INTO shop (orders) VALUES (1)", "read-?only|no rows|near .(DELETE|INSERT|DROP)"),
         ("DROP TABLE shop", "read-?only|no rows|near .(DELETE|INSERT|DROP)"),
-        ("SELECT time, orders AS value FROM shop WHERE time > :begin", "binds :begin; use :start, :end, :step"),
-        ("SELECT time, country, orders AS value FROM shop", "has the column country; list labels under by"),
+        (
+            "SELECT time, orders AS value FROM shop WHERE time > :begin",
+            "binds :begin; use :start, :end, :step",
+        ),
+        (
+            "SELECT time, country, orders AS value FROM shop",
+            "has the column country; list labels under by",
+        ),
         ("SELECT orders AS value FROM shop", "no column 'time'"),
         ("SELECT time FROM shop", "no column 'value'"),
         ("SELECT time, country AS value FROM shop WHERE country = 'DE'", "'DE' is not a number"),
@@ -114,7 +148,9 @@ def test_a_kpi_that_fails_hides_no_other(collect: Collect) -> None:
         ("SELECT FROM WHERE", "syntax"),
     ],
 )
-def test_what_cannot_be_answered_is_said_and_nothing_is_written(collect: Collect, statement: str, said: str) -> None:
+def test_what_cannot_be_answered_is_said_and_nothing_is_written(
+    collect: Collect, statement: str, said: str
+) -> None:
     found = collect(Kpi("bad", query=statement))
 
     assert list(found.errors) == ["bad"]
@@ -125,7 +161,12 @@ def test_what_cannot_be_answered_is_said_and_nothing_is_written(collect: Collect
 
 @pytest.mark.parametrize(
     "statement",
-    [ORDERS + ";", ORDERS + " ; -- the end; of it", "/* a; b */ " + ORDERS, ORDERS.replace("WHERE", "WHERE country <> ';' AND")],
+    [
+        ORDERS + ";",
+        ORDERS + " ; -- the end; of it",
+        "/* a; b */ " + ORDERS,
+        ORDERS.replace("WHERE", "WHERE country <> ';' AND"),
+    ],
 )
 def test_a_semicolon_is_not_always_a_second_statement(collect: Collect, statement: str) -> None:
     assert values(collect(Kpi("orders", query=statement)), "orders") == [9, 8, 8, 1]
@@ -140,14 +181,25 @@ def test_more_rows_than_allowed_are_refused(collect: Collect) -> None:
 def test_postgresql_writes_nothing_even_inside_a_select(loopback: None, database: str) -> None:
     with psycopg.connect(database) as connection:
         connection.execute("CREATE TABLE shop (time timestamptz, value int)")
-        connection.execute("CREATE FUNCTION sell() RETURNS int LANGUAGE sql AS $$ INSERT INTO shop VALUES (now(), 1) RETURNING value $$")
+        connection.execute(
+            "CREATE FUNCTION sell() RETURNS int LANGUAGE sql AS $$ INSERT INTO shop VALUES "
+            "(now(), 1) RETURNING value $$"
+        )
     kpis = [
         Kpi("function", query="SELECT :start AS time, sell() AS value"),
-        Kpi("with", query="WITH gone AS (DELETE FROM shop RETURNING value) SELECT :start AS time, value FROM gone"),
+        Kpi(
+            "with",
+            query=(
+                "WITH gone AS (DELETE FROM shop RETURNING value) SELECT :start AS time, value "
+                "FROM gone"
+            ),
+        ),
         Kpi("slow", query="SELECT :start AS time, 1 AS value FROM pg_sleep(60)"),
     ]
 
-    found = SqlCollector(url=database, timeout=timedelta(milliseconds=200)).collect(kpis, WINDOW, STEP)
+    found = SqlCollector(url=database, timeout=timedelta(milliseconds=200)).collect(
+        kpis, WINDOW, STEP
+    )
 
     assert "read-only transaction" in str(found.errors["function"])
     assert "with" in found.errors
@@ -157,7 +209,10 @@ def test_postgresql_writes_nothing_even_inside_a_select(loopback: None, database
 
 
 def test_sqlite_is_stopped_in_time_and_never_made(tmp_path: Path) -> None:
-    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) AS value, 1 AS time FROM n"
+    endless = (
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) AS "
+        "value, 1 AS time FROM n"
+    )
     path = tmp_path / "shop.db"
     found = SqlCollector(path=path).collect([Kpi("orders", query=ORDERS)], WINDOW, STEP)
     assert "no such file" in str(found.errors["orders"])
@@ -165,11 +220,15 @@ def test_sqlite_is_stopped_in_time_and_never_made(tmp_path: Path) -> None:
 
     sqlite3.connect(path).close()
     path.write_bytes(b"")
-    found = SqlCollector(path=path, timeout=timedelta(milliseconds=50)).collect([Kpi("endless", query=endless)], WINDOW, STEP)
+    found = SqlCollector(path=path, timeout=timedelta(milliseconds=50)).collect(
+        [Kpi("endless", query=endless)], WINDOW, STEP
+    )
     assert "no answer within 0.05 s" in str(found.errors["endless"])
 
 
-def test_a_server_that_is_not_there_is_asked_again_and_its_password_never_said(loopback: None) -> None:
+def test_a_server_that_is_not_there_is_asked_again_and_its_password_never_said(
+    loopback: None,
+) -> None:
     waited: list[float] = []
     made = SqlCollector(url=f"postgresql://anomaly:{SECRET}@127.0.0.1:1/shop", sleep=waited.append)
 
@@ -196,18 +255,31 @@ def test_settings_that_cannot_work_are_refused(settings_: dict[str, Any], said: 
         SqlCollector(**settings_)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.none() | st.integers(-(10**9), 10**9) | st.floats(-1e9, 1e9), min_size=1, max_size=30))
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    st.lists(
+        st.none() | st.integers(-(10**9), 10**9) | st.floats(-1e9, 1e9), min_size=1, max_size=30
+    )
+)
 def test_what_a_table_holds_is_what_is_read(tmp_path: Path, numbers: list[float | None]) -> None:
     path = tmp_path / "any.db"
     path.unlink(missing_ok=True)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE kpi (time INTEGER, value)")
-        rows = [(int((START + number * STEP).timestamp()), value) for number, value in enumerate(numbers)]
+        rows = [
+            (int((START + number * STEP).timestamp()), value)
+            for number, value in enumerate(numbers)
+        ]
         connection.executemany("INSERT INTO kpi VALUES (?, ?)", rows)
         connection.commit()
     window = Window(START, START + len(numbers) * STEP)
 
-    found = SqlCollector(path=path, time_unit="s").collect([Kpi("any", query="SELECT time, value FROM kpi")], window, STEP)  # type: ignore[arg-type]
+    found = SqlCollector(path=path, time_unit="s").collect(  # type: ignore[arg-type]
+        [Kpi("any", query="SELECT time, value FROM kpi")], window, STEP
+    )
 
-    np.testing.assert_allclose(found.panel[("any", "", VALUE)], [NAN if value is None else value for value in numbers])
+    np.testing.assert_allclose(
+        found.panel[("any", "", VALUE)], [NAN if value is None else value for value in numbers]
+    )

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from anomaly.contracts import Action
 from anomaly.history.records import Outgoing, Progress, finding_id, release_id
-from anomaly.model import Finding, ReleaseVerdict, Report, Silence, Telling, Verdict
-from anomaly.telling import Decision, Why, decide, mirrored
+from anomaly.model import Finding, ReleaseVerdict, Silence, Telling, Verdict
+from anomaly.notify.policy import Decision, Why, decide, mirrored
+from anomaly.reporting.report import Report
 from tests import reports
 from tests.reports import at
 
@@ -34,7 +35,13 @@ REPORTED = {
 
 def judged(*findings: Finding, final: bool = False) -> Report:
     failing = any(finding.fails for finding in findings)
-    verdict = ReleaseVerdict.FAIL if failing else ReleaseVerdict.PASS if final else ReleaseVerdict.INCONCLUSIVE
+    verdict = (
+        ReleaseVerdict.FAIL
+        if failing
+        else ReleaseVerdict.PASS
+        if final
+        else ReleaseVerdict.INCONCLUSIVE
+    )
     return replace(reports.report(verdict, *findings), final=final)
 
 
@@ -42,7 +49,16 @@ def message(decision: Decision, *, number: int = 1, progress: Progress = Progres
     assert decision.action is not None
     key = release_id(reports.failing().release)
     return Outgoing(
-        f"{key}-{number}", key, "look", "slack", decision.action, decision.why, NOW, decision.held_until or NOW, decision.told, progress
+        f"{key}-{number}",
+        key,
+        "look",
+        "slack",
+        decision.action,
+        decision.why,
+        NOW,
+        decision.held_until or NOW,
+        decision.told,
+        progress,
     )
 
 
@@ -77,8 +93,13 @@ def test_what_is_told_after_a_failure_was_told(look: str, why: Why, action: Acti
 
 
 def test_a_message_that_could_not_be_delivered_was_not_told() -> None:
-    assert decide(judged(ERRORS), [replace(FIRED, progress=Progress.FAILED)], now=NOW).why is Why.FIRST
-    assert decide(judged(ERRORS), [replace(FIRED, progress=Progress.PENDING)], now=NOW).why is Why.ALREADY_TOLD
+    assert (
+        decide(judged(ERRORS), [replace(FIRED, progress=Progress.FAILED)], now=NOW).why is Why.FIRST
+    )
+    assert (
+        decide(judged(ERRORS), [replace(FIRED, progress=Progress.PENDING)], now=NOW).why
+        is Why.ALREADY_TOLD
+    )
 
 
 def test_what_comes_back_after_it_was_resolved_fires_again() -> None:
@@ -89,7 +110,9 @@ def test_what_comes_back_after_it_was_resolved_fires_again() -> None:
 
 def test_what_lasts_is_told_again_only_where_that_was_asked_for_and_when_it_is_due() -> None:
     def why(repeat: timedelta | None, minutes: int) -> Why:
-        return decide(judged(ERRORS), [FIRED], now=NOW + timedelta(minutes=minutes), telling=Telling(repeat)).why
+        return decide(
+            judged(ERRORS), [FIRED], now=NOW + timedelta(minutes=minutes), telling=Telling(repeat)
+        ).why
 
     assert why(timedelta(hours=1), 59) is Why.ALREADY_TOLD
     assert why(timedelta(hours=1), 60) is Why.REPEATED
@@ -102,8 +125,13 @@ def test_what_somebody_acknowledged_is_news_only_when_it_grows() -> None:
     assert decide(judged(ERRORS), (), now=NOW, acknowledged=known).why is Why.ACKNOWLEDGED
     assert decide(judged(ERRORS), [FIRED], now=NOW, acknowledged=known).why is Why.ALREADY_TOLD
     assert decide(REPORTED["worse"](), [FIRED], now=NOW, acknowledged=known).why is Why.ESCALATED
-    assert decide(judged(ERRORS, LATENCY), [FIRED], now=NOW, acknowledged=known).why is Why.ESCALATED
-    assert decide(REPORTED["recovered"](), [FIRED], now=NOW, acknowledged=known).action is Action.RESOLVE
+    assert (
+        decide(judged(ERRORS, LATENCY), [FIRED], now=NOW, acknowledged=known).why is Why.ESCALATED
+    )
+    assert (
+        decide(REPORTED["recovered"](), [FIRED], now=NOW, acknowledged=known).action
+        is Action.RESOLVE
+    )
 
 
 @pytest.mark.parametrize(
@@ -119,7 +147,8 @@ def test_what_somebody_acknowledged_is_news_only_when_it_grows() -> None:
         (Silence(ids=("00000000",)), False),
     ],
 )
-def test_a_silence_holds_for_what_it_names(silence: Silence, silent: bool) -> None:  # noqa: FBT001  a parameter of the test
+# a parameter of the test
+def test_a_silence_holds_for_what_it_names(silence: Silence, silent: bool) -> None:
     decision = decide(judged(ERRORS), (), now=NOW, telling=Telling(silences=(silence,)))
 
     assert (decision.why is Why.SILENCED) == silent
@@ -129,7 +158,9 @@ def test_a_silence_holds_for_what_it_names(silence: Silence, silent: bool) -> No
 def test_special_days_are_silent_where_that_was_asked_for() -> None:
     holiday = Telling(silences=(Silence(special_days=True),))
 
-    assert decide(judged(ERRORS), (), now=NOW, telling=holiday, special_day=True).why is Why.SILENCED
+    assert (
+        decide(judged(ERRORS), (), now=NOW, telling=holiday, special_day=True).why is Why.SILENCED
+    )
 
 
 def test_a_silence_about_one_kpi_does_not_hide_another() -> None:
@@ -147,7 +178,9 @@ def test_what_a_silence_held_back_is_told_after_it() -> None:
     assert (last_look.action, last_look.held_until) == (Action.FIRE, at("13:00"))
 
 
-@pytest.mark.parametrize("verdict", [ReleaseVerdict.PASS, ReleaseVerdict.INCONCLUSIVE, ReleaseVerdict.ERROR])
+@pytest.mark.parametrize(
+    "verdict", [ReleaseVerdict.PASS, ReleaseVerdict.INCONCLUSIVE, ReleaseVerdict.ERROR]
+)
 def test_how_the_watch_ended_is_told_once(verdict: ReleaseVerdict) -> None:
     over = replace(judged(replace(ERRORS, verdict=Verdict.OK), final=True), verdict=verdict)
     decision = decide(over, (), now=NOW)
@@ -170,7 +203,9 @@ def test_a_mirror_is_told_every_look_and_keeps_firing_until_it_is_known_to_be_ov
 
 
 @given(st.lists(st.sampled_from(sorted(REPORTED)), max_size=12))
-def test_nothing_is_resolved_that_was_not_fired_and_nothing_fired_twice_without_being_worse(looks: Sequence[str]) -> None:
+def test_nothing_is_resolved_that_was_not_fired_and_nothing_fired_twice_without_being_worse(
+    looks: Sequence[str],
+) -> None:
     before: list[Outgoing] = []
     for number, look in enumerate(looks):
         report = REPORTED[look]()
@@ -185,5 +220,7 @@ def test_nothing_is_resolved_that_was_not_fired_and_nothing_fired_twice_without_
         else:
             assert (firing is None) == (each.why == Why.FIRST)
             if firing is not None:
-                assert set(each.told) > set(firing) or any(each.told[name] > firing[name] for name in firing if name in each.told)
+                assert set(each.told) > set(firing) or any(
+                    each.told[name] > firing[name] for name in firing if name in each.told
+                )
             firing = each.told

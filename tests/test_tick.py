@@ -15,9 +15,9 @@ from anomaly.errors import CollectError, RetryableSinkError, SinkError
 from anomaly.history.records import Progress, State, finding_id, release_id
 from anomaly.history.store import Store
 from anomaly.model import Release, ReleaseVerdict, Window
-from anomaly.notice import notice
-from anomaly.tick import Ticked, tick
-from anomaly.watch import Receiver, stay
+from anomaly.reporting.notice import notice
+from anomaly.watch.look import Receiver, stay
+from anomaly.watch.tick import Ticked, tick
 from tests import reports
 from tests.operation import CHECKLIST, RELEASED, Mirror, People, Shop
 
@@ -32,11 +32,24 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 def ticked(shop: Shop, store: Store, hours: float, *sinks: People, **more: object) -> Ticked:
     shop.at(hours)
-    told = [Receiver("people" if number == 0 else f"people {number + 1}", sink) for number, sink in enumerate(sinks)]
-    return tick(shop.checklist(), store, told, holder="me", clock=shop.clock, sleep=lambda _: None, **more)  # type: ignore[arg-type]
+    told = [
+        Receiver("people" if number == 0 else f"people {number + 1}", sink)
+        for number, sink in enumerate(sinks)
+    ]
+    return tick(
+        shop.checklist(),
+        store,
+        told,
+        holder="me",
+        clock=shop.clock,
+        sleep=lambda _: None,
+        **more,  # type: ignore[arg-type]
+    )
 
 
-def test_a_regression_that_goes_away_is_told_once_and_resolved_once_and_the_end_told(tmp_path: Path, store: Store) -> None:
+def test_a_regression_that_goes_away_is_told_once_and_resolved_once_and_the_end_told(
+    tmp_path: Path, store: Store
+) -> None:
     shop, people, mirror = Shop(tmp_path, REGRESSES_AND_RECOVERS), People(), Mirror()
     store.track(shop.release(), origin="command")
 
@@ -66,7 +79,10 @@ def test_a_step_is_looked_at_once_however_often_cron_fires(tmp_path: Path, store
 
 
 def test_by_a_rhythm_looks_get_rarer_and_the_last_one_is_made(tmp_path: Path, store: Store) -> None:
-    shop, people = Shop(tmp_path, more="rhythm: {usual: 3h, peak: 30m, climb: 1h, fall: 4h}"), People()
+    shop, people = (
+        Shop(tmp_path, more="rhythm: {usual: 3h, peak: 30m, climb: 1h, fall: 4h}"),
+        People(),
+    )
     store.track(shop.release(), origin="command")
 
     made = [half / 2 for half in range(1, 26) if ticked(shop, store, half / 2, people).looked]
@@ -80,8 +96,13 @@ def test_by_a_rhythm_looks_get_rarer_and_the_last_one_is_made(tmp_path: Path, st
     assert people.said() == [("inform", "ended")]
 
 
-def test_by_a_rhythm_hours_that_were_missed_are_caught_up_by_one_look(tmp_path: Path, store: Store) -> None:
-    shop, people = Shop(tmp_path, more="rhythm: {usual: 4h, peak: 30m, climb: 1h, fall: 1h}"), People()
+def test_by_a_rhythm_hours_that_were_missed_are_caught_up_by_one_look(
+    tmp_path: Path, store: Store
+) -> None:
+    shop, people = (
+        Shop(tmp_path, more="rhythm: {usual: 4h, peak: 30m, climb: 1h, fall: 1h}"),
+        People(),
+    )
     store.track(shop.release(), origin="command")
 
     looks = [len(ticked(shop, store, hours, people).looked) for hours in (0.5, 6, 6.5, 7)]
@@ -89,7 +110,9 @@ def test_by_a_rhythm_hours_that_were_missed_are_caught_up_by_one_look(tmp_path: 
     assert looks == [1, 1, 0, 0]
 
 
-def test_hours_that_were_missed_are_caught_up_by_one_last_look(tmp_path: Path, store: Store) -> None:
+def test_hours_that_were_missed_are_caught_up_by_one_last_look(
+    tmp_path: Path, store: Store
+) -> None:
     shop, people = Shop(tmp_path), People()
     store.track(shop.release(), origin="command")
 
@@ -116,7 +139,9 @@ def test_two_at_once_are_one_and_the_other_says_busy(tmp_path: Path, store: Stor
     shop, people = Shop(tmp_path, REGRESSES_AND_RECOVERS), People()
     store.track(shop.release(), origin="command")
     now = shop.at(3)
-    assert store.lease("tick shop production", "somebody", now=now, until=now + timedelta(minutes=5))
+    assert store.lease(
+        "tick shop production", "somebody", now=now, until=now + timedelta(minutes=5)
+    )
 
     assert ticked(shop, store, 3, people).busy
     assert people.took == []
@@ -124,7 +149,9 @@ def test_two_at_once_are_one_and_the_other_says_busy(tmp_path: Path, store: Stor
     assert people.said() == [("fire", "first")]
 
 
-def test_a_watch_and_a_tick_of_one_release_share_their_looks_and_tell_once(tmp_path: Path, store: Store) -> None:
+def test_a_watch_and_a_tick_of_one_release_share_their_looks_and_tell_once(
+    tmp_path: Path, store: Store
+) -> None:
     shop, people = Shop(tmp_path, {"errors": (6.0, 99.0)}), People()
     tracked = store.track(shop.release(), origin="watch")
     told = [Receiver("people", people)]
@@ -134,7 +161,10 @@ def test_a_watch_and_a_tick_of_one_release_share_their_looks_and_tell_once(tmp_p
         tick(shop.checklist(), store, told, holder="cron", clock=shop.clock, sleep=lambda _: None)
 
     shop.at(4)
-    seen = [looked.look for looked, _ in stay(shop.checklist(), tracked, store, told, clock=shop.clock, sleep=sleep)]
+    seen = [
+        looked.look
+        for looked, _ in stay(shop.checklist(), tracked, store, told, clock=shop.clock, sleep=sleep)
+    ]
 
     assert seen[-1].verdict is ReleaseVerdict.FAIL
     assert people.said() == [("fire", "first")]
@@ -165,13 +195,23 @@ def test_a_later_release_ends_the_watch_and_is_named(tmp_path: Path, store: Stor
     assert looked[first.id].final
     assert looked[first.id].release.followed_by == replace(shop.release(5, "2.1"))
     assert not looked[second.id].final
-    assert [span.reason for span in looked[second.id].left_out] == []  # a release at once has no transition to leave out
-    assert {each.id: each.state for each in store.releases()} == {first.id: State.DONE, second.id: State.WATCHED}
+    assert [
+        span.reason for span in looked[second.id].left_out
+    ] == []  # a release at once has no transition to leave out
+    assert {each.id: each.state for each in store.releases()} == {
+        first.id: State.DONE,
+        second.id: State.WATCHED,
+    }
 
 
-def test_the_transition_of_an_earlier_release_and_an_incident_teach_nothing(tmp_path: Path, store: Store) -> None:
+def test_the_transition_of_an_earlier_release_and_an_incident_teach_nothing(
+    tmp_path: Path, store: Store
+) -> None:
     shop, people = Shop(tmp_path, {"errors": (-47.0, -40.0)}), People()
-    earlier = store.track(replace(shop.release(-48, "1.9"), finished_at=RELEASED - timedelta(hours=47)), origin="command")
+    earlier = store.track(
+        replace(shop.release(-48, "1.9"), finished_at=RELEASED - timedelta(hours=47)),
+        origin="command",
+    )
     for hours in (-44.0, -40.0, -34.5):
         ticked(shop, store, hours, people)
     assert people.said()[0] == ("fire", "first")
@@ -184,7 +224,9 @@ def test_the_transition_of_an_earlier_release_and_an_incident_teach_nothing(tmp_
     assert reasons == ["release 1.9", "incident of release 1.9"]
 
 
-def test_a_release_of_another_service_meanwhile_is_a_confounder(tmp_path: Path, store: Store) -> None:
+def test_a_release_of_another_service_meanwhile_is_a_confounder(
+    tmp_path: Path, store: Store
+) -> None:
     shop = Shop(tmp_path)
     store.track(shop.release(), origin="command")
     other = replace(shop.release(0.25, "7"), service="search")
@@ -195,7 +237,9 @@ def test_a_release_of_another_service_meanwhile_is_a_confounder(tmp_path: Path, 
     assert looked.report.confounders == (other,)
 
 
-def test_an_abort_ends_the_watch_and_takes_back_what_was_fired(tmp_path: Path, store: Store) -> None:
+def test_an_abort_ends_the_watch_and_takes_back_what_was_fired(
+    tmp_path: Path, store: Store
+) -> None:
     shop, people = Shop(tmp_path, {"errors": (0.0, 99.0)}), People()
     tracked = store.track(shop.release(), origin="command")
     ticked(shop, store, 3, people)
@@ -207,7 +251,9 @@ def test_an_abort_ends_the_watch_and_takes_back_what_was_fired(tmp_path: Path, s
     assert not any(each.looked for each in again)
 
 
-def test_sinks_that_are_down_are_told_later_under_the_same_id_and_do_not_hold_up_others(tmp_path: Path, store: Store) -> None:
+def test_sinks_that_are_down_are_told_later_under_the_same_id_and_do_not_hold_up_others(
+    tmp_path: Path, store: Store
+) -> None:
     down, fine = People(fail=lambda _: RetryableSinkError("busy")), People()
     shop = Shop(tmp_path, {"errors": (0.0, 99.0)})
     tracked = store.track(shop.release(), origin="command")
@@ -223,7 +269,9 @@ def test_sinks_that_are_down_are_told_later_under_the_same_id_and_do_not_hold_up
     assert len(fine.took) == 1
 
 
-def test_what_a_sink_refuses_is_not_sent_again_and_counts_as_not_told(tmp_path: Path, store: Store) -> None:
+def test_what_a_sink_refuses_is_not_sent_again_and_counts_as_not_told(
+    tmp_path: Path, store: Store
+) -> None:
     people = People(fail=lambda _: SinkError("400"))
     shop = Shop(tmp_path, {"errors": (0.0, 99.0)})
     tracked = store.track(shop.release(), origin="command")
@@ -235,7 +283,9 @@ def test_what_a_sink_refuses_is_not_sent_again_and_counts_as_not_told(tmp_path: 
     assert people.said() == [("fire", "first")]
 
 
-def test_releases_are_learnt_from_sources_and_a_dead_one_is_said(tmp_path: Path, store: Store) -> None:
+def test_releases_are_learnt_from_sources_and_a_dead_one_is_said(
+    tmp_path: Path, store: Store
+) -> None:
     shop = Shop(tmp_path)
 
     class Known:
@@ -271,8 +321,11 @@ class Mortal(Store):
         return super()._transaction()
 
 
-def test_killed_at_any_operation_nothing_is_lost_and_nothing_told_under_two_ids(tmp_path: Path) -> None:
-    """The n-th operation kills, for n = 1, 2, … until a run is clean; then another process goes on."""
+def test_killed_at_any_operation_nothing_is_lost_and_nothing_told_under_two_ids(
+    tmp_path: Path,
+) -> None:
+    """The n-th operation kills, for n = 1, 2, … until a run is clean; then another process goes
+    on."""
     survived, n = False, 0
     while not survived:
         n += 1
@@ -293,8 +346,20 @@ def test_killed_at_any_operation_nothing_is_lost_and_nothing_told_under_two_ids(
             told = [Receiver("people", people), Receiver("people 2", mirror)]
             for minutes in (20, 40):
                 shop.now += timedelta(minutes=minutes)
-                tick(shop.checklist(), store, told, holder="another", clock=shop.clock, sleep=lambda _: None)
-            waiting = [message for each in store.releases() for message in store.messages(each.id) if message.progress is Progress.PENDING]
+                tick(
+                    shop.checklist(),
+                    store,
+                    told,
+                    holder="another",
+                    clock=shop.clock,
+                    sleep=lambda _: None,
+                )
+            waiting = [
+                message
+                for each in store.releases()
+                for message in store.messages(each.id)
+                if message.progress is Progress.PENDING
+            ]
         assert waiting == []
         assert {message.why for message in people.took} == {"first"}
         assert len({message.id for message in people.took}) == 1
@@ -302,22 +367,29 @@ def test_killed_at_any_operation_nothing_is_lost_and_nothing_told_under_two_ids(
     assert n > 10
 
 
-# --- who is told what ---------------------------------------------------------------------------------------------------------
+# --- who is told what ---------------------------------------------------------------------------
 
 
-def test_a_release_of_which_several_kpis_fail_is_one_message_that_names_them(tmp_path: Path, store: Store) -> None:
+def test_a_release_of_which_several_kpis_fail_is_one_message_that_names_them(
+    tmp_path: Path, store: Store
+) -> None:
     shop, people = Shop(tmp_path, {"errors": (0.0, 99.0), "latency": (0.0, 99.0)}), People()
     store.track(shop.release(), origin="command")
 
     ticked(shop, store, 3, people)
 
     (message,) = people.took
-    assert {finding.kpi for finding in message.report.findings if finding.fails} == {"errors", "latency"}
+    assert {finding.kpi for finding in message.report.findings if finding.fails} == {
+        "errors",
+        "latency",
+    }
     said = notice(message)
     assert all(name in " ".join((said.title, *said.facts)) for name in ("errors", "latency"))
 
 
-def test_a_second_kpi_that_fails_later_is_news_about_the_same_release(tmp_path: Path, store: Store) -> None:
+def test_a_second_kpi_that_fails_later_is_news_about_the_same_release(
+    tmp_path: Path, store: Store
+) -> None:
     shop, people = Shop(tmp_path, {"errors": (0.0, 99.0), "latency": (5.0, 99.0)}), People()
     store.track(shop.release(), origin="command")
 
@@ -329,14 +401,21 @@ def test_a_second_kpi_that_fails_later_is_news_about_the_same_release(tmp_path: 
 
 
 @pytest.mark.parametrize("named", ["release", "finding", "another"])
-def test_a_silence_by_id_holds_for_the_release_or_finding_it_names(tmp_path: Path, store: Store, named: str) -> None:
+def test_a_silence_by_id_holds_for_the_release_or_finding_it_names(
+    tmp_path: Path, store: Store, named: str
+) -> None:
     shop, people, mirror = Shop(tmp_path, {"errors": (0.0, 99.0)}), People(), Mirror()
     ids = {
         "release": release_id(shop.release()),
-        "finding": finding_id(shop.release(), replace(reports.failing().findings[0], kpi="errors", segment={}, total=False)),
+        "finding": finding_id(
+            shop.release(),
+            replace(reports.failing().findings[0], kpi="errors", segment={}, total=False),
+        ),
         "another": "0" * 16,
     }
-    (tmp_path / "checklist.yaml").write_text(f"{CHECKLIST}silences: [{{ids: ['{ids[named][:8]}']}}]\n", encoding="utf-8")
+    (tmp_path / "checklist.yaml").write_text(
+        f"{CHECKLIST}silences: [{{ids: ['{ids[named][:8]}']}}]\n", encoding="utf-8"
+    )
     store.track(shop.release(), origin="command")
 
     looked = ticked(shop, store, 3, people, mirror).looked
@@ -346,10 +425,15 @@ def test_a_silence_by_id_holds_for_the_release_or_finding_it_names(tmp_path: Pat
     assert [each.why for each in mirror.took] == (["first"] if named == "another" else ["silenced"])
 
 
-def test_what_a_maintenance_window_held_back_is_told_once_when_it_ends(tmp_path: Path, store: Store) -> None:
+def test_what_a_maintenance_window_held_back_is_told_once_when_it_ends(
+    tmp_path: Path, store: Store
+) -> None:
     shop, people = Shop(tmp_path, {"errors": (0.0, 99.0)}), People()
     start, end = (RELEASED + hours * timedelta(hours=1) for hours in (1, 6))
-    window = f"silences: [{{start: '{start.isoformat()}', end: '{end.isoformat()}', reason: maintenance}}]\n"
+    window = (
+        f"silences: [{{start: '{start.isoformat()}', end: '{end.isoformat()}', reason: "
+        "maintenance}}]\n"
+    )
     (tmp_path / "checklist.yaml").write_text(CHECKLIST + window, encoding="utf-8")
     store.track(shop.release(), origin="command")
 
@@ -364,13 +448,18 @@ def test_a_message_that_nobody_took_for_a_day_is_given_up(tmp_path: Path, store:
     tracked = store.track(shop.release(), origin="command")
 
     hours = [3 + each for each in range(26)]
-    progress = [(ticked(shop, store, each, people, redact=str), store.messages(tracked.id)[0].progress)[1] for each in hours]
+    progress = [
+        (ticked(shop, store, each, people, redact=str), store.messages(tracked.id)[0].progress)[1]
+        for each in hours
+    ]
 
     assert progress == [Progress.PENDING] * 25 + [Progress.FAILED]
     assert store.messages(tracked.id)[0].detail == "busy"
 
 
-def test_a_source_of_releases_that_crashes_hides_neither_the_others_nor_what_is_known(tmp_path: Path, store: Store) -> None:
+def test_a_source_of_releases_that_crashes_hides_neither_the_others_nor_what_is_known(
+    tmp_path: Path, store: Store
+) -> None:
     shop, people = Shop(tmp_path, {"errors": (0.0, 99.0)}), People()
 
     class Broken:

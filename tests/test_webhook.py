@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 
-from anomaly import transport
 from anomaly.contracts import Action, Message, Receipt
-from anomaly.delivery import Patience, Post, deliver
 from anomaly.errors import RetryableSinkError, SinkError, UsageError
-from anomaly.report import to_dict
+from anomaly.http import transport
+from anomaly.http.endpoint import retry_after
+from anomaly.http.transport import is_metadata
+from anomaly.notify.delivery import Patience, Post, deliver
+from anomaly.reporting.data import to_dict
 from anomaly.sinks.webhook import WebhookSink
-from anomaly.transport import is_metadata
-from anomaly.web import retry_after
 from tests import reports
 from tests.loopback import Loopback, Reply, answer, drip_after, hang, reset
 
@@ -39,19 +39,28 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "*")
 
 
-def tell(server: Loopback, slept: list[float] | None = None, *, deadline: timedelta = timedelta(minutes=2)) -> Receipt:
+def tell(
+    server: Loopback,
+    slept: list[float] | None = None,
+    *,
+    deadline: timedelta = timedelta(minutes=2),
+) -> Receipt:
     sink = WebhookSink(url=f"{server.origin}/hook", timeout=SOON, clock=lambda: NOW_S)
     sleep = (slept if slept is not None else []).append
     post = Post("hook", sink, Message("4f1c", REPORT))
-    return deliver([post], patience=Patience(deadline=deadline), sleep=sleep, rng=random.Random(1))[0]
+    return deliver([post], patience=Patience(deadline=deadline), sleep=sleep, rng=random.Random(1))[
+        0
+    ]
 
 
-# --- what is sent -----------------------------------------------------------------------------------------------------
+# --- what is sent -------------------------------------------------------------------------------
 
 
 def test_the_report_is_posted_as_json() -> None:
     with Loopback([answer(200)]) as server:
-        receipt = WebhookSink(url=f"{server.origin}/hook?a=b", headers={"X-Tenant": "shop"}).send(MESSAGE)
+        receipt = WebhookSink(url=f"{server.origin}/hook?a=b", headers={"X-Tenant": "shop"}).send(
+            MESSAGE
+        )
         sent = server.requests[0]
     assert sent.line == "POST /hook?a=b HTTP/1.1"
     about = {"action": "inform", "why": "", "look": "", "link": ""}
@@ -62,16 +71,26 @@ def test_the_report_is_posted_as_json() -> None:
 
 def test_news_is_posted_with_its_action_and_under_an_id_of_its_own() -> None:
     with Loopback([answer(200)]) as server:
-        WebhookSink(url=server.origin).send(replace(MESSAGE, action=Action.FIRE, id="77ab", why="first", look="3f2a", link="https://r"))
+        WebhookSink(url=server.origin).send(
+            replace(
+                MESSAGE, action=Action.FIRE, id="77ab", why="first", look="3f2a", link="https://r"
+            )
+        )
         sent = server.requests[0]
-    assert json.loads(sent.body)["message"] == {"action": "fire", "why": "first", "look": "3f2a", "link": "https://r"}
+    assert json.loads(sent.body)["message"] == {
+        "action": "fire",
+        "why": "first",
+        "look": "3f2a",
+        "link": "https://r",
+    }
     assert (sent.headers["x-anomaly-action"], sent.headers["idempotency-key"]) == ("fire", "77ab")
 
 
 def test_the_documented_verification_accepts_what_is_sent_and_nothing_else() -> None:
     document = (Path(__file__).parents[1] / "docs" / "json.md").read_text(encoding="utf-8")
     example: dict[str, object] = {}
-    exec(re.findall(r"```python\n(.*?)```", document, re.DOTALL)[0], example)  # noqa: S102  the example in the documentation
+    # the example in the documentation
+    exec(re.findall(r"```python\n(.*?)```", document, re.DOTALL)[0], example)  # noqa: S102
     is_genuine = example["is_genuine"]
     assert callable(is_genuine)
     with Loopback([answer(200)]) as server:
@@ -81,7 +100,9 @@ def test_the_documented_verification_accepts_what_is_sent_and_nothing_else() -> 
     assert is_genuine("s3cret", signature, sent.body, NOW_S + 5)
     assert not is_genuine("other", signature, sent.body, NOW_S + 5)
     assert not is_genuine("s3cret", signature, sent.body + b" ", NOW_S + 5)
-    assert not is_genuine("s3cret", signature.replace("t=1762252500", "t=1762252501"), sent.body, NOW_S + 5)
+    assert not is_genuine(
+        "s3cret", signature.replace("t=1762252500", "t=1762252501"), sent.body, NOW_S + 5
+    )
     assert not is_genuine("s3cret", signature, sent.body, NOW_S + 3600)
 
 
@@ -101,13 +122,20 @@ def test_the_idempotency_key_is_that_of_the_content() -> None:
     assert first == again != other
 
 
-def test_the_user_and_password_of_the_url_are_sent_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_user_and_password_of_the_url_are_sent_as_such(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with Loopback([answer(200)]) as server:
         WebhookSink(url=server.origin.replace("://", "://me:p%40ss@")).send(MESSAGE)
-        assert server.requests[0].headers["authorization"] == f"Basic {base64.b64encode(b'me:p@ss').decode()}"
+        assert (
+            server.requests[0].headers["authorization"]
+            == f"Basic {base64.b64encode(b'me:p@ss').decode()}"
+        )
 
 
-def test_credentials_of_a_netrc_are_not_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_credentials_of_a_netrc_are_not_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password secret\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     with Loopback([answer(200)]) as server:
@@ -115,7 +143,7 @@ def test_credentials_of_a_netrc_are_not_sent(tmp_path: Path, monkeypatch: pytest
         assert "authorization" not in server.requests[0].headers
 
 
-# --- what is retried --------------------------------------------------------------------------------------------------
+# --- what is retried ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -140,16 +168,40 @@ def test_credentials_of_a_netrc_are_not_sent(tmp_path: Path, monkeypatch: pytest
         ([drip_after(b"HTTP/1.1 200 OK\r\n\r\n")], 1, True),
     ],
     ids=[
-        *("200", "204", "500 three times", "always 503", "408", "425", "429", "400", "401", "404", "413", "301", "307"),
+        *(
+            "200",
+            "204",
+            "500 three times",
+            "always 503",
+            "408",
+            "425",
+            "429",
+            "400",
+            "401",
+            "404",
+            "413",
+            "301",
+            "307",
+        ),
         *("hangs", "resets", "drips a 500", "drips a 200"),
     ],
 )
-def test_the_answer_decides_what_is_retried(replies: list[Reply], attempts: int, delivered: bool) -> None:  # noqa: FBT001  a parameter
+def test_the_answer_decides_what_is_retried(
+    # a parameter
+    replies: list[Reply],
+    attempts: int,
+    delivered: bool,
+) -> None:
     with Loopback(list(replies)) as server:
         receipt = tell(server)
         asked = len(server.requests)
         keys = {request.headers["idempotency-key"] for request in server.requests}
-    assert (receipt.attempts, receipt.delivered, asked, len(keys)) == (attempts, delivered, attempts, 1)
+    assert (receipt.attempts, receipt.delivered, asked, len(keys)) == (
+        attempts,
+        delivered,
+        attempts,
+        1,
+    )
 
 
 @pytest.mark.parametrize(
@@ -184,7 +236,10 @@ def test_a_head_that_drips_does_not_outlast_the_timeout() -> None:
 
 
 def test_a_timeout_says_that_the_message_may_have_arrived() -> None:
-    with Loopback([hang]) as server, pytest.raises(RetryableSinkError, match=r"no answer within 0.5 s; it may have the message"):
+    with (
+        Loopback([hang]) as server,
+        pytest.raises(RetryableSinkError, match=r"no answer within 0.5 s; it may have the message"),
+    ):
         WebhookSink(url=server.origin, timeout=SOON).send(MESSAGE)
 
 
@@ -210,12 +265,17 @@ def test_a_hostile_answer_is_escaped(text: str) -> None:
     assert str(caught.value).isprintable()
 
 
-# --- where it is not sent ---------------------------------------------------------------------------------------------
+# --- where it is not sent -----------------------------------------------------------------------
 
 
 def test_a_redirect_to_another_host_is_not_followed() -> None:
-    with Loopback([answer(200)]) as other, Loopback([answer(308, Location=f"{other.origin}/{TOKEN}")]) as server:
-        with pytest.raises(SinkError, match=r"308, a redirect to 127\.0\.0\.1; write the URL") as caught:
+    with (
+        Loopback([answer(200)]) as other,
+        Loopback([answer(308, Location=f"{other.origin}/{TOKEN}")]) as server,
+    ):
+        with pytest.raises(
+            SinkError, match=r"308, a redirect to 127\.0\.0\.1; write the URL"
+        ) as caught:
             WebhookSink(url=server.origin).send(MESSAGE)
         assert other.requests == []
     assert TOKEN not in str(caught.value)
@@ -238,23 +298,31 @@ def test_link_local_addresses_are_refused(url: str) -> None:
         WebhookSink(url=url).send(MESSAGE)
 
 
-def test_a_name_that_resolves_anew_to_such_an_address_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_that_resolves_anew_to_such_an_address_is_not_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     resolved = iter(["10.0.0.1", "127.0.0.1"])  # the second is what is connected to
     monkeypatch.setattr(transport, "METADATA", {ipaddress.ip_address("127.0.0.1")})
     real = socket.getaddrinfo
 
     def resolve(host: str, port: int | None, *args: Any, **kwargs: Any) -> list[Any]:
-        return list(real(next(resolved) if host == "hooks.example" else host, port, *args, **kwargs))
+        return list(
+            real(next(resolved) if host == "hooks.example" else host, port, *args, **kwargs)
+        )
 
     monkeypatch.setattr("socket.getaddrinfo", resolve)
     with Loopback([answer(200)]) as server:
         with pytest.raises(SinkError, match="link-local") as caught:
             WebhookSink(url=server.origin.replace("127.0.0.1", "hooks.example")).send(MESSAGE)
-        assert [request.line for request in server.requests if request.line] == []  # a connection that says nothing
+        assert [
+            request.line for request in server.requests if request.line
+        ] == []  # a connection that says nothing
     assert not isinstance(caught.value, RetryableSinkError)
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1", "10.0.0.1", "192.168.1.1", "8.8.8.8", "::1", "fd00::1"])
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1", "10.0.0.1", "192.168.1.1", "8.8.8.8", "::1", "fd00::1"]
+)
 def test_private_addresses_are_fine(address: str) -> None:
     assert not is_metadata(address)
 
@@ -268,8 +336,14 @@ def test_private_addresses_are_fine(address: str) -> None:
         ({"url": "https://[x/"}, "url is not a URL"),
         ({"url": "https://x:99999/"}, "url is not a URL"),
         ({"url": "https://x", "headers": {"a b": "c"}}, "'a b' is not a header's name"),
-        ({"url": "https://x", "headers": {"A": "b\r\nc"}}, "the value of A is empty, or holds a line end"),
-        ({"url": "https://x", "headers": {"content-type": "b"}}, "content-type is set by the sink itself"),
+        (
+            {"url": "https://x", "headers": {"A": "b\r\nc"}},
+            "the value of A is empty, or holds a line end",
+        ),
+        (
+            {"url": "https://x", "headers": {"content-type": "b"}},
+            "content-type is set by the sink itself",
+        ),
         ({"url": "https://x", "timeout": timedelta(0)}, "timeout is 0:00:00"),
         ({"url": "https://x", "secret": ""}, "secret is empty"),
     ],

@@ -1,4 +1,5 @@
-"""What placebo releases advise: which series can't carry a verdict, and which settings would do better."""
+"""What placebo releases advise: which series can't carry a verdict, and which settings would do
+better."""
 
 from __future__ import annotations
 
@@ -12,14 +13,16 @@ import numpy as np
 from anomaly.backtesting.result import Alternative, SeriesResult, Setting
 from anomaly.model import ChangeKind, Direction, Finding, Kpi, Windows
 from anomaly.panel import Block
-from anomaly.times import duration_text
+from anomaly.timing.durations import duration_text
 from anomaly.wording import number, percent
 
 NOISY = 0.5  # a detectable effect beyond this
 NEARLY_ALL = 0.95  # of a KPI whose fall is bad
 SEEN = 0.7  # of injected detectable effects, at least; 0.8 is what the effect is computed for
 MANY = 5.0  # a detectable effect beyond so many tolerances
-FEW_EVENTS = 30  # in a watch: their number alone scatters by 18 %, which hides every change below some 75 %
+FEW_EVENTS = (
+    30  # in a watch: their number alone scatters by 18 %, which hides every change below some 75 %
+)
 MOSTLY_MISSING = 0.5  # of the steps since the first value
 SHORT = 0.5  # of the configured history
 BETTER = 0.9  # times the detectable effect of now
@@ -30,7 +33,8 @@ LEVEL_KINDS = frozenset({ChangeKind.LEVEL, ChangeKind.RAMP})
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What there is of a series: values `since`, the share of steps `missing` from then on, `events` in a watch (None: no count)."""
+    """What there is of a series: values `since`, the share of steps `missing` from then on,
+    `events` in a watch (None: no count)."""
 
     since: datetime | None
     missing: float
@@ -45,39 +49,66 @@ def record(data: Block, i: int, stamps: Sequence[datetime], planned: int) -> Rec
     first = int(present.argmax())
     amounts = data.amount[i][present]
     counts = bool((amounts >= 0).all() and (amounts == np.rint(amounts)).all())
-    return Record(stamps[first], float(1 - present[first:].mean()), float(amounts.mean() * planned) if counts else None)
+    return Record(
+        stamps[first],
+        float(1 - present[first:].mean()),
+        float(amounts.mean() * planned) if counts else None,
+    )
 
 
-def warnings(result: SeriesResult, kpi: Kpi, known: Record, windows: Windows, end: datetime, false_alarms: float) -> tuple[str, ...]:
+def warnings(
+    result: SeriesResult,
+    kpi: Kpi,
+    known: Record,
+    windows: Windows,
+    end: datetime,
+    false_alarms: float,
+) -> tuple[str, ...]:
     """Why the series can't carry a verdict, as far as the numbers say so."""
     out = []
     interval = result.alarms.interval
     if interval is not None and interval[0] > false_alarms:
         out.append(
-            f"false alarms at {result.alarms.hits} of {result.alarms.of} placebo releases, clearly more than {percent(false_alarms)}"
+            f"false alarms at {result.alarms.hits} of {result.alarms.of} placebo releases, "
+            f"clearly more than {percent(false_alarms)}"
         )
     if known.since is None:
         return (*out, f"no values at all: {result.why}")
     span = end - known.since
     if span < SHORT * windows.history:
-        out.append(f"short: values for {_days(span)}, since {known.since:%Y-%m-%d %H:%M} UTC; history is {duration_text(windows.history)}")
+        out.append(
+            f"short: values for {_days(span)}, since {known.since:%Y-%m-%d %H:%M} UTC; history "
+            f"is {duration_text(windows.history)}"
+        )
     if known.missing > MOSTLY_MISSING:
-        out.append(f"mostly missing: {percent(known.missing)} of the steps since its first value have none")
+        out.append(
+            f"mostly missing: {percent(known.missing)} of the steps since its first value have none"
+        )
     if known.events is not None and known.events < FEW_EVENTS:
-        out.append(f"sparse: about {number(known.events)} events in a watch of {duration_text(windows.watch)}")
+        out.append(
+            f"sparse: about {number(known.events)} events in a watch of "
+            f"{duration_text(windows.watch)}"
+        )
     size = result.detectable_effect
     if size is not None and size > NEARLY_ALL and kpi.direction is Direction.DOWN:
         out.append("too noisy: hardly even a total loss would be seen")
     elif size is not None and size > NOISY:
         out.append(f"too noisy: only a change of {percent(size)} would be seen")
     elif size is not None and 0 < kpi.tolerance * MANY < size:
-        out.append(f"too noisy for its tolerance: a change of {percent(size)} would be seen, tolerated are {percent(kpi.tolerance)}")
+        out.append(
+            f"too noisy for its tolerance: a change of {percent(size)} would be seen, tolerated "
+            f"are {percent(kpi.tolerance)}"
+        )
     if result.found.interval is not None and result.found.interval[1] < SEEN:
         out.append(
-            f"sees less than it says: its detectable effect was found at {result.found.hits} of {result.found.of}, not at four of five"
+            f"sees less than it says: its detectable effect was found at {result.found.hits} of "
+            f"{result.found.of}, not at four of five"
         )
     if result.unanswered:
-        out.append(f"no answer at {result.unanswered} of {result.unanswered + result.alarms.of} placebo releases, last: {result.why}")
+        out.append(
+            f"no answer at {result.unanswered} of {result.unanswered + result.alarms.of} placebo "
+            f"releases, last: {result.why}"
+        )
     return tuple(out)
 
 
@@ -100,14 +131,20 @@ def suggestions(results: Sequence[SeriesResult], windows: Windows) -> tuple[str,
             out.append(f"{text} would do: {_examples(sorted(pairs, key=_ratio, reverse=True))}")
         elif setting is Setting.HISTORY:
             kept = duration_text(windows.history)
-            out.append(f"history {kept} is worth it: with {duration_text(length)} {_examples(sorted(worse, key=_ratio, reverse=True))}")
+            out.append(
+                f"history {kept} is worth it: with {duration_text(length)} "
+                f"{_examples(sorted(worse, key=_ratio, reverse=True))}"
+            )
     return tuple(out)
 
 
 def _examples(pairs: Sequence[tuple[SeriesResult, Alternative]]) -> str:
     """The first few in words."""
     words = [
-        f"{result.name} would see {percent(each.detectable_effect)} instead of {percent(each.instead_of)}"
+        (
+            f"{result.name} would see {percent(each.detectable_effect)} instead of "
+            f"{percent(each.instead_of)}"
+        )
         for result, each in pairs[:MOST_NAMES]
     ]
     more = len(pairs) - len(words)
@@ -119,7 +156,8 @@ def _ratio(pair: tuple[SeriesResult, Alternative]) -> float:
 
 
 def needed_tolerance(alarms: Sequence[Finding]) -> float | None:
-    """The least whole percent of tolerance that covers the near ends of the alarms' effects; None if none is a change of level."""
+    """The least whole percent of tolerance that covers the near ends of the alarms' effects; None
+    if none is a change of level."""
     near = [
         min(abs(end) for end in finding.effect_interval)
         for finding in alarms

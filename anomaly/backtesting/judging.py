@@ -1,4 +1,5 @@
-"""Past moments, judged as if each had been the present, by exactly the code that judges releases."""
+"""Past moments, judged as if each had been the present, by exactly the code that judges
+releases."""
 
 from __future__ import annotations
 
@@ -12,11 +13,12 @@ import numpy as np
 from anomaly.backtesting.injection import Key, inject
 from anomaly.backtesting.placebos import evenly
 from anomaly.backtesting.result import PastRelease, Rejudged, Setting
-from anomaly.checklist import Checklist
+from anomaly.checklist.checklist import Checklist
 from anomaly.contracts import Collected
-from anomaly.model import Direction, Finding, NoData, Release, ReleaseVerdict, Report, Verdict
+from anomaly.model import Direction, Finding, NoData, Release, ReleaseVerdict, Verdict
 from anomaly.panel import segment_text
 from anomaly.pipeline import TOTAL, check_release
+from anomaly.reporting.report import Report
 
 LOOKS = 8  # at an injected shift, each at twice the share of the watch of the one before
 TRIED = 8  # placebo releases at which another watch or history is tried
@@ -28,8 +30,9 @@ Findings = Mapping[Key, Finding]
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A placebo release: its verdict and findings; of each series whether its detectable effect was `found` when injected, and
-    after what time a large shift was (`timedelta.max`: not within the watch; empty where that was not tried)."""
+    """A placebo release: its verdict and findings; of each series whether its detectable effect was
+    `found` when injected, and after what time a large shift was (`timedelta.max`: not within the
+    watch; empty where that was not tried)."""
 
     at: datetime
     verdict: ReleaseVerdict
@@ -44,17 +47,22 @@ def by_key(report: Report) -> dict[Key, Finding]:
 
 def alarmed(finding: Finding) -> bool:
     """Whether the finding is an alarm, were it a dry run or not."""
-    return finding.verdict is Verdict.REGRESSED or (finding.verdict is Verdict.NO_DATA and finding.no_data is NoData.FAIL)
+    return finding.verdict is Verdict.REGRESSED or (
+        finding.verdict is Verdict.NO_DATA and finding.no_data is NoData.FAIL
+    )
 
 
 def detectable(finding: Finding | None) -> float | None:
     """The relative change that would have been found; None unless the series was `ok`."""
-    return None if finding is None or finding.verdict is not Verdict.OK else finding.detectable_effect
+    return (
+        None if finding is None or finding.verdict is not Verdict.OK else finding.detectable_effect
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """A checklist and data that reach to `end`; judges as if each asked moment had been the present. `seed` is that of injected counts."""
+    """A checklist and data that reach to `end`; judges as if each asked moment had been the
+    present. `seed` is that of injected counts."""
 
     checklist: Checklist
     collected: Collected
@@ -62,10 +70,13 @@ class Bench:
     seed: int = 0
 
     def trial(self, at: datetime, *, timed: bool) -> Trial:
-        """Judge a placebo release, as it is and with effects in it; the times to detect only where `timed`."""
+        """Judge a placebo release, as it is and with effects in it; the times to detect only where
+        `timed`."""
         data, quiet = self.placebo(at)
         found = self._found(data, quiet)
-        return Trial(at, quiet.verdict, by_key(quiet), found, self._times(data, quiet) if timed else {})
+        return Trial(
+            at, quiet.verdict, by_key(quiet), found, self._times(data, quiet) if timed else {}
+        )
 
     def placebo(self, at: datetime, checklist: Checklist | None = None) -> tuple[Collected, Report]:
         """What would have been collected at the end of the watch, and the report on it."""
@@ -79,10 +90,19 @@ class Bench:
         first, last = stamps.searchsorted([started_at - checklist.windows.history, horizon])
         panel = self.collected.panel.iloc[first:last]
         series = [tuple(column[:2]) for column in panel.columns]
-        seen = {key for key, present in zip(series, panel.notna().any(axis=0), strict=True) if present}
+        seen = {
+            key for key, present in zip(series, panel.notna().any(axis=0), strict=True) if present
+        }
         return replace(self.collected, panel=panel.loc[:, [key in seen for key in series]])
 
-    def _judge(self, release: Release, data: Collected, *, horizon: datetime | None = None, checklist: Checklist | None = None) -> Report:
+    def _judge(
+        self,
+        release: Release,
+        data: Collected,
+        *,
+        horizon: datetime | None = None,
+        checklist: Checklist | None = None,
+    ) -> Report:
         checklist = checklist or self.checklist
         windows = checklist.windows
         over = min(horizon or self.end, release.finished + windows.warmup + windows.watch)
@@ -90,7 +110,12 @@ class Bench:
 
     def injected(self, data: Collected, quiet: Report, effects: Mapping[Key, float]) -> Collected:
         """The data with the effects in it, which depend on the seed and the moment alone."""
-        rates = {name for kpi in self.checklist.kpis if kpi.per is not None for name in (kpi.name, TOTAL + kpi.name)}
+        rates = {
+            name
+            for kpi in self.checklist.kpis
+            if kpi.per is not None
+            for name in (kpi.name, TOTAL + kpi.name)
+        }
         rng = np.random.default_rng([self.seed, int(quiet.release.started_at.timestamp())])
         return inject(data, effects, quiet, rng, rates=rates)
 
@@ -108,8 +133,11 @@ class Bench:
             times |= {key: seen.get(key, timedelta.max) for key in asked}
         return times
 
-    def _first_alarms(self, data: Collected, quiet: Report, asked: set[Key]) -> dict[Key, timedelta]:
-        """After what time the first of some looks alarms; the looks end when all asked series have."""
+    def _first_alarms(
+        self, data: Collected, quiet: Report, asked: set[Key]
+    ) -> dict[Key, timedelta]:
+        """After what time the first of some looks alarms; the looks end when all asked series
+        have."""
         windows, at = self.checklist.windows, quiet.release.started_at
         planned = max(1, windows.watch // windows.step)
         times: dict[Key, timedelta] = {}
@@ -122,38 +150,61 @@ class Bench:
                 times.setdefault(key, horizon - at)
         return times
 
-    def variants(self, moments: Sequence[datetime]) -> list[tuple[Setting, Checklist, tuple[datetime, ...]]]:
-        """The checklist with half and twice the watch, and with half the history, and where that can be tried."""
+    def variants(
+        self, moments: Sequence[datetime]
+    ) -> list[tuple[Setting, Checklist, tuple[datetime, ...]]]:
+        """The checklist with half and twice the watch, and with half the history, and where that
+        can be tried."""
         windows = self.checklist.windows
         half = windows.watch / 2 // windows.step * windows.step
         out = []
         if half >= windows.step:
             out.append((Setting.WATCH, replace(windows, watch=half), moments))
         longer = replace(windows, watch=2 * windows.watch)
-        out.append((Setting.WATCH, longer, [at for at in moments if at + longer.warmup + longer.watch <= self.end]))
+        out.append(
+            (
+                Setting.WATCH,
+                longer,
+                [at for at in moments if at + longer.warmup + longer.watch <= self.end],
+            )
+        )
         shorter = replace(windows, history=max(windows.step, windows.history / 2))
         out.append((Setting.HISTORY, shorter, moments[-TRIED:]))
-        return [(setting, replace(self.checklist, windows=changed), evenly(at, TRIED)) for setting, changed, at in out]
+        return [
+            (setting, replace(self.checklist, windows=changed), evenly(at, TRIED))
+            for setting, changed, at in out
+        ]
 
     def rejudged(self, past: PastRelease) -> Rejudged:
-        """A past release as it would be judged by all data that there are, up to the end of its watch."""
+        """A past release as it would be judged by all data that there are, up to the end of its
+        watch."""
         release, windows = past.release, self.checklist.windows
         began = release.finished + windows.warmup
         data = self._until(release.started_at, min(self.end, began + windows.watch), self.checklist)
         if began >= self.end or not len(data.panel) or data.panel.index[0] >= release.started_at:
             return Rejudged(past, ReleaseVerdict.INCONCLUSIVE, why="the data do not hold it")
         report = self._judge(release, data)
-        undecided = [f"{finding.kpi}: {finding.reason}" for finding in report.findings if finding.is_open]
+        undecided = [
+            f"{finding.kpi}: {finding.reason}" for finding in report.findings if finding.is_open
+        ]
         moved = tuple(finding for finding in report.findings if alarmed(finding))
         answered = report.verdict in (ReleaseVerdict.PASS, ReleaseVerdict.FAIL)
-        return Rejudged(past, report.verdict, moved, "" if answered or not undecided else undecided[0])
+        return Rejudged(
+            past, report.verdict, moved, "" if answered or not undecided else undecided[0]
+        )
 
 
-def _rounds(data: Collected, quiet: Report, times: float) -> Iterator[tuple[set[Key], dict[Key, float]]]:
-    """Which series are to be found by which effects, their detectable ones so many times: first each series by its own; then the
-    totals, each by its own in all of its segments.
+def _rounds(
+    data: Collected, quiet: Report, times: float
+) -> Iterator[tuple[set[Key], dict[Key, float]]]:
+    """Which series are to be found by which effects, their detectable ones so many times: first
+    each series by its own; then the totals, each by its own in all of its segments.
     """
-    sizes = {key: size for key, finding in by_key(quiet).items() if (size := _shift(finding, times)) is not None}
+    sizes = {
+        key: size
+        for key, finding in by_key(quiet).items()
+        if (size := _shift(finding, times)) is not None
+    }
     totals = {(finding.kpi, "") for finding in quiet.findings if finding.total}
     alone = {key: size for key, size in sizes.items() if key not in totals}
     if alone:
@@ -161,12 +212,19 @@ def _rounds(data: Collected, quiet: Report, times: float) -> Iterator[tuple[set[
     together = {key: size for key, size in sizes.items() if key in totals}
     if together:
         series = {(str(column[0]), str(column[1])) for column in data.panel.columns}
-        yield set(together), {key: together[whole] for key in series if (whole := (key[0].removeprefix(TOTAL), "")) in together}
+        yield (
+            set(together),
+            {
+                key: together[whole]
+                for key in series
+                if (whole := (key[0].removeprefix(TOTAL), "")) in together
+            },
+        )
 
 
 def _shift(finding: Finding, times: float) -> float | None:
-    """The detectable effect in the bad direction, so many times; a fall ends at a total loss. None if there is none, or beyond that,
-    and for a control, which no release moves.
+    """The detectable effect in the bad direction, so many times; a fall ends at a total loss. None
+    if there is none, or beyond that, and for a control, which no release moves.
     """
     size = None if finding.control_for else detectable(finding)
     if size is None or finding.direction is not Direction.DOWN:
@@ -175,10 +233,12 @@ def _shift(finding: Finding, times: float) -> float | None:
 
 
 def _alarms(report: Report, quiet: Report) -> set[Key]:
-    """The series that the report on changed data calls regressed, each at the level that it had by itself."""
+    """The series that the report on changed data calls regressed, each at the level that it had by
+    itself."""
     before = by_key(quiet)
     return {
         key
         for key, finding in by_key(report).items()
-        if finding.verdict is Verdict.REGRESSED and (finding.p_value or 0.0) < (before[key].level or 0.0)
+        if finding.verdict is Verdict.REGRESSED
+        and (finding.p_value or 0.0) < (before[key].level or 0.0)
     }

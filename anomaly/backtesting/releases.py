@@ -1,4 +1,5 @@
-"""A file of past releases: `started_at`, `finished_at`, `version` and `label`, as CSV, or as a list in YAML or JSON."""
+"""A file of past releases: `started_at`, `finished_at`, `version` and `label`, as CSV, or as a list
+in YAML or JSON."""
 
 from __future__ import annotations
 
@@ -9,13 +10,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from anomaly import strict_yaml
 from anomaly.backtesting.result import Label, PastRelease
+from anomaly.checklist import strict_yaml
+from anomaly.checklist.strict_yaml import Problem, shown
 from anomaly.errors import ChecklistError, UsageError
 from anomaly.model import Release
-from anomaly.settings import did_you_mean
-from anomaly.strict_yaml import Problem, shown
-from anomaly.times import parse_moment
+from anomaly.timing.durations import parse_moment
+from anomaly.wording import did_you_mean
 
 FIELDS = ("started_at", "finished_at", "version", "label")
 MOST_BYTES = 1 << 20
@@ -53,19 +54,28 @@ def _csv(data: bytes, problems: list[Problem]) -> Iterator[Row]:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        problems.append(Problem(data.count(b"\n", 0, error.start) + 1, "not UTF-8; save the file as UTF-8"))
+        problems.append(
+            Problem(data.count(b"\n", 0, error.start) + 1, "not UTF-8; save the file as UTF-8")
+        )
         return
     reader = csv.DictReader(io.StringIO(text), strict=True)
     try:
         if reader.fieldnames is None or "started_at" not in reader.fieldnames:
-            problems.append(Problem(1, f"the first line must name the columns: {', '.join(FIELDS)}"))
+            problems.append(
+                Problem(1, f"the first line must name the columns: {', '.join(FIELDS)}")
+            )
             return
         if unknown := _unknown(reader.fieldnames, 1):
             problems += unknown
             return
         for row in reader:
             if None in row or None in row.values():
-                problems.append(Problem(reader.line_num, f"has not the {len(reader.fieldnames)} cells of the first line"))
+                problems.append(
+                    Problem(
+                        reader.line_num,
+                        f"has not the {len(reader.fieldnames)} cells of the first line",
+                    )
+                )
                 continue
             yield reader.line_num, {name: cell for name, cell in row.items() if cell.strip()}
     except csv.Error as error:
@@ -79,26 +89,37 @@ def _yaml(data: bytes, problems: list[Problem]) -> Iterator[Row]:
     if problems:
         return
     if not isinstance(document.data, list):
-        problems.append(Problem(1, f"is {strict_yaml.kind_of(document.data)}; write a list of releases"))
+        problems.append(
+            Problem(1, f"is {strict_yaml.kind_of(document.data)}; write a list of releases")
+        )
         return
     for number, entry in enumerate(document.data):
         line = document.line((number,))
         if isinstance(entry, Mapping):
             yield line, entry
         else:
-            problems.append(Problem(line, f"a release is {shown(entry)}; write a mapping of {', '.join(FIELDS)}"))
+            problems.append(
+                Problem(
+                    line, f"a release is {shown(entry)}; write a mapping of {', '.join(FIELDS)}"
+                )
+            )
 
 
 def _unknown(names: Iterable[str], line: int) -> list[Problem]:
     """What is said of names that mean nothing here."""
     return [
-        Problem(line, f"{shown(name)} means nothing; use {', '.join(FIELDS)}{did_you_mean(name, FIELDS)}")
+        Problem(
+            line,
+            f"{shown(name)} means nothing; use {', '.join(FIELDS)}{did_you_mean(name, FIELDS)}",
+        )
         for name in names
         if name not in FIELDS
     ]
 
 
-def _past(line: int, row: Mapping[str, Any], now: datetime, problems: list[Problem]) -> PastRelease | None:
+def _past(
+    line: int, row: Mapping[str, Any], now: datetime, problems: list[Problem]
+) -> PastRelease | None:
     """The release of a row; None if something is wrong with it, which is then in `problems`."""
     before = len(problems)
     problems += _unknown(row, line)
@@ -113,11 +134,21 @@ def _past(line: int, row: Mapping[str, Any], now: datetime, problems: list[Probl
                 problems.append(Problem(line, f"{name}: {error}"))
     label = str(row.get("label", Label.UNKNOWN)).strip()
     if label not in set(Label):
-        problems.append(Problem(line, f"label is {shown(label)}; use one of {', '.join(Label)}{did_you_mean(label, tuple(Label))}"))
+        problems.append(
+            Problem(
+                line,
+                (
+                    f"label is {shown(label)}; use one of "
+                    f"{', '.join(Label)}{did_you_mean(label, tuple(Label))}"
+                ),
+            )
+        )
     if len(problems) > before:
         return None
     try:
-        release = Release(moments["started_at"], moments.get("finished_at"), version=str(row.get("version", "")))
+        release = Release(
+            moments["started_at"], moments.get("finished_at"), version=str(row.get("version", ""))
+        )
     except UsageError as error:
         problems.append(Problem(line, str(error)))
         return None

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from anomaly.model import Finding, Interval, Release, ReleaseVerdict, Segment
-from anomaly.report import TOTAL, segment_words
+from anomaly.reporting.words import TOTAL, segment_words
 from anomaly.wording import plain, stamp
 
 SCHEMA = 1
@@ -57,12 +57,18 @@ class Share:
 
     def to_dict(self) -> dict[str, Any]:
         interval = self.interval
-        return {"hits": self.hits, "of": self.of, "share": self.value, "interval": None if interval is None else list(interval)}
+        return {
+            "hits": self.hits,
+            "of": self.of,
+            "share": self.value,
+            "interval": None if interval is None else list(interval),
+        }
 
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """The median detectable effect with another `watch` or `history`, and that of the checklist at the same placebo releases."""
+    """The median detectable effect with another `watch` or `history`, and that of the checklist at
+    the same placebo releases."""
 
     setting: Setting
     length: timedelta
@@ -71,19 +77,22 @@ class Alternative:
 
     def to_dict(self) -> dict[str, Any]:
         return {
-            "setting": str(self.setting), "length_s": self.length.total_seconds(), "detectable_effect": self.detectable_effect,
+            "setting": str(self.setting),
+            "length_s": self.length.total_seconds(),
+            "detectable_effect": self.detectable_effect,
             "instead_of": self.instead_of,
-        }  # fmt: skip
+        }
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesResult:
     """What the placebo releases say of one KPI and segment.
 
-    `alarms`: those that it would have failed; `unanswered` gave no verdict, the last for the reason `why`. `detectable_effect` is
-    the median over the placebo releases with verdict `ok`, and `found` says at how many it was, when a shift of exactly that
-    size was injected. `detected` says the same of shifts twice as large, with `time_to_detect`, the median time from the
-    release to the first look that alarms (None: not within the watch at half of them).
+    `alarms`: those that it would have failed; `unanswered` gave no verdict, the last for the reason
+    `why`. `detectable_effect` is the median over the placebo releases with verdict `ok`, and
+    `found` says at how many it was, when a shift of exactly that size was injected. `detected` says
+    the same of shifts twice as large, with `time_to_detect`, the median time from the release to
+    the first look that alarms (None: not within the watch at half of them).
     """
 
     kpi: str
@@ -118,7 +127,9 @@ class SeriesResult:
             "detectable_effect": self.detectable_effect,
             "found": self.found.to_dict(),
             "detected": self.detected.to_dict(),
-            "time_to_detect_s": None if self.time_to_detect is None else self.time_to_detect.total_seconds(),
+            "time_to_detect_s": None
+            if self.time_to_detect is None
+            else self.time_to_detect.total_seconds(),
             "alternatives": [each.to_dict() for each in self.alternatives],
             "warnings": list(self.warnings),
         }
@@ -134,7 +145,8 @@ class PastRelease:
 
 @dataclass(frozen=True, slots=True)
 class Rejudged:
-    """A past release with the verdict that the checklist gives it, and the findings that moved; `why` it has no answer, if so."""
+    """A past release with the verdict that the checklist gives it, and the findings that moved;
+    `why` it has no answer, if so."""
 
     past: PastRelease
     verdict: ReleaseVerdict
@@ -150,7 +162,12 @@ class Rejudged:
             "label": str(self.past.label),
             "verdict": str(self.verdict),
             "moved": [
-                {"kpi": finding.kpi, "segment": dict(finding.segment), "effect": finding.effect, "reason": finding.reason}
+                {
+                    "kpi": finding.kpi,
+                    "segment": dict(finding.segment),
+                    "effect": finding.effect,
+                    "reason": finding.reason,
+                }
                 for finding in self.moved
             ],
             "why": self.why,
@@ -159,7 +176,11 @@ class Rejudged:
 
 def precision(releases: Sequence[Rejudged]) -> Share:
     """Of the labelled releases that failed, those that were bad."""
-    failed = [each for each in releases if each.verdict is ReleaseVerdict.FAIL and each.past.label is not Label.UNKNOWN]
+    failed = [
+        each
+        for each in releases
+        if each.verdict is ReleaseVerdict.FAIL and each.past.label is not Label.UNKNOWN
+    ]
     return Share(sum(each.past.label is Label.BAD for each in failed), len(failed))
 
 
@@ -173,8 +194,9 @@ def recall(releases: Sequence[Rejudged]) -> Share:
 class Backtest:
     """What placebo releases and past releases say of a checklist.
 
-    `alarms` are the placebo releases that failed, `undecided` those without an answer. No two placebo releases share a step of
-    their watches, so each counts as one. Before the first of them lies `least_history`, before the last `most_history`.
+    `alarms` are the placebo releases that failed, `undecided` those without an answer. No two
+    placebo releases share a step of their watches, so each counts as one. Before the first of them
+    lies `least_history`, before the last `most_history`.
     """
 
     placebos: tuple[datetime, ...]
@@ -197,7 +219,9 @@ class Backtest:
     def answered(self) -> bool:
         """Whether any placebo or past release could be judged."""
         judged = any(series.alarms.of for series in self.series)
-        return judged or any(each.verdict in (ReleaseVerdict.PASS, ReleaseVerdict.FAIL) for each in self.releases)
+        return judged or any(
+            each.verdict in (ReleaseVerdict.PASS, ReleaseVerdict.FAIL) for each in self.releases
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain, strictly JSON-able data."""

@@ -14,24 +14,32 @@ from anomaly.backtesting.advice import Record, needed_tolerance, record, suggest
 from anomaly.backtesting.injection import Key
 from anomaly.backtesting.judging import Bench, Findings, Trial, alarmed, by_key, detectable
 from anomaly.backtesting.placebos import evenly, origins
-from anomaly.backtesting.result import Alternative, Backtest, PastRelease, SeriesResult, Setting, Share
-from anomaly.checklist import Checklist
+from anomaly.backtesting.result import (
+    Alternative,
+    Backtest,
+    PastRelease,
+    SeriesResult,
+    Setting,
+    Share,
+)
+from anomaly.checklist.checklist import Checklist
 from anomaly.contracts import Collected
 from anomaly.errors import UsageError
-from anomaly.frames import Days, Spans, at_hand, calendar_of
+from anomaly.frames import Days, Spans, at_hand, calendar_of, member
 from anomaly.model import UNJUDGED, Correction, Kpi, ReleaseVerdict, Windows
 from anomaly.panel import block, segment_labels, segment_text, step_of
-from anomaly.pipeline import Progress, judged_panel, word
-from anomaly.settings import did_you_mean
-from anomaly.special_days import library
-from anomaly.times import duration_text
-from anomaly.wording import percent
+from anomaly.pipeline import Progress, judged_panel
+from anomaly.timing.durations import duration_text
+from anomaly.timing.special_days import library
+from anomaly.wording import did_you_mean, percent
 
 PLACEBOS = 50
 TIMED = 8  # placebo releases at which early looks are taken at a large shift
 FALSE_ALARMS = 2  # of a series, before another tolerance is tried
 T = TypeVar("T")
-Tried = tuple[Setting, Windows, list[tuple[Findings, Findings]]]  # at each placebo release as it is, and tried
+Tried = tuple[
+    Setting, Windows, list[tuple[Findings, Findings]]
+]  # at each placebo release as it is, and tried
 
 
 def backtest_checklist(
@@ -43,10 +51,12 @@ def backtest_checklist(
     releases: Sequence[PastRelease] = (),
     progress: Progress | None = None,
 ) -> Backtest:
-    """Judge placebo releases, injected effects and past `releases` by what was `collected`, as `check_release` would have then.
+    """Judge placebo releases, injected effects and past `releases` by what was `collected`, as
+    `check_release` would have then.
 
-    The same input gives the same answer. `progress` is told how many of how many parts are done. Raises UsageError for fewer than
-    one placebo release, and for data without values or of another step than the checklist's.
+    The same input gives the same answer. `progress` is told how many of how many parts are done.
+    Raises UsageError for fewer than one placebo release, and for data without values or of another
+    step than the checklist's.
     """
     if placebos < 1:
         raise UsageError(f"placebos is {placebos}; it must be at least 1")
@@ -56,7 +66,8 @@ def backtest_checklist(
     windows = checklist.windows
     if step_of(collected.panel) != windows.step:
         raise UsageError(
-            f"the data have a step of {duration_text(step_of(collected.panel))}, windows.step is {duration_text(windows.step)}"
+            f"the data have a step of {duration_text(step_of(collected.panel))}, windows.step is "
+            f"{duration_text(windows.step)}"
         )
     start = collected.panel.index[int(known.argmax())].to_pydatetime()
     end = collected.panel.index[-1].to_pydatetime() + windows.step
@@ -66,22 +77,43 @@ def backtest_checklist(
     count = _Counter(progress, len(moments) + sum(len(at) for _, _, at in variants) + len(releases))
     trials = {at: bench.trial(at, timed=at in timed) for at in count.each(moments)}
     tried: list[Tried] = [
-        (setting, changed.windows, [(trials[at].findings, by_key(bench.placebo(at, changed)[1])) for at in count.each(ats)])
+        (
+            setting,
+            changed.windows,
+            [
+                (trials[at].findings, by_key(bench.placebo(at, changed)[1]))
+                for at in count.each(ats)
+            ],
+        )
         for setting, changed, ats in variants
     ]
     rejudged = tuple(bench.rejudged(past) for past in count.each(releases))
     results = _results(bench, tuple(trials.values()), tried)
     return Backtest(
-        placebos=moments, asked=placebos, data=(start, end), history=windows.history, watch=windows.watch, step=windows.step,
+        placebos=moments,
+        asked=placebos,
+        data=(start, end),
+        history=windows.history,
+        watch=windows.watch,
+        step=windows.step,
         least_history=min(windows.history, moments[0] - start) if moments else timedelta(0),
         most_history=min(windows.history, moments[-1] - start) if moments else timedelta(0),
         false_alarms=checklist.false_alarms,
-        alarms=Share(sum(trial.verdict is ReleaseVerdict.FAIL for trial in trials.values()), len(moments)),
-        undecided=sum(trial.verdict in (ReleaseVerdict.INCONCLUSIVE, ReleaseVerdict.ERROR) for trial in trials.values()),
-        series=results, releases=rejudged,
-        suggestions=(*suggestions(results, windows), *_tolerances(bench, tuple(trials.values()), results)),
+        alarms=Share(
+            sum(trial.verdict is ReleaseVerdict.FAIL for trial in trials.values()), len(moments)
+        ),
+        undecided=sum(
+            trial.verdict in (ReleaseVerdict.INCONCLUSIVE, ReleaseVerdict.ERROR)
+            for trial in trials.values()
+        ),
+        series=results,
+        releases=rejudged,
+        suggestions=(
+            *suggestions(results, windows),
+            *_tolerances(bench, tuple(trials.values()), results),
+        ),
         made={"checklist": checklist.digest, "seed": str(seed), **library(checklist.calendar)},
-    )  # fmt: skip
+    )
 
 
 def backtest(
@@ -101,10 +133,12 @@ def backtest(
     seed: int = 0,
     releases: Sequence[PastRelease] = (),
 ) -> Backtest:
-    """Judge placebo releases by series at hand, given as to `check`, or by a panel (see `anomaly.panel`).
+    """Judge placebo releases by series at hand, given as to `check`, or by a panel (see
+    `anomaly.panel`).
 
-    `kpis` says of columns, by name, what is bad and what is tolerated; without it every column is a KPI of which any move is bad.
-    `history` (default: half of the rows) is what a release is judged by. Raises UsageError as `check` does.
+    `kpis` says of columns, by name, what is bad and what is tolerated; without it every column is a
+    KPI of which any move is bad. `history` (default: half of the rows) is what a release is judged
+    by. Raises UsageError as `check` does.
 
     >>> import numpy as np, pandas as pd
     >>> from datetime import timedelta
@@ -118,16 +152,28 @@ def backtest(
     names = tuple(map(str, panel.columns.get_level_values("kpi").unique()))
     for kpi in kpis:
         if kpi.name not in names:
-            raise UsageError(f"{kpi.name!r} is no column; use one of {', '.join(names)}{did_you_mean(kpi.name, names)}")
+            raise UsageError(
+                f"{kpi.name!r} is no column; use one of "
+                f"{', '.join(names)}{did_you_mean(kpi.name, names)}"
+            )
     asked = tuple(kpis) or tuple(Kpi(name) for name in names)
     before = len(panel) // 2 * step if history is None else history
-    learnt, left_out, watched = (pd.Timedelta(span).to_pytimedelta() for span in (before, warmup, watch))
+    learnt, left_out, watched = (
+        pd.Timedelta(span).to_pytimedelta() for span in (before, warmup, watch)
+    )
     windows = Windows(learnt, left_out, watched, step, lag=timedelta(0))
     checklist = Checklist(
-        service="", sources={}, kpis=asked, windows=windows, calendar=calendar_of(timezone, special_days, leave_out),
-        false_alarms=false_alarms, correction=word(Correction, correction, "correction"),
-    )  # fmt: skip
-    return backtest_checklist(checklist, Collected(panel), placebos=placebos, seed=seed, releases=releases)
+        service="",
+        sources={},
+        kpis=asked,
+        windows=windows,
+        calendar=calendar_of(timezone, special_days, leave_out),
+        false_alarms=false_alarms,
+        correction=member(Correction, correction, "correction"),
+    )
+    return backtest_checklist(
+        checklist, Collected(panel), placebos=placebos, seed=seed, releases=releases
+    )
 
 
 class _Counter:
@@ -144,7 +190,9 @@ class _Counter:
                 self.progress(self.done, self.total)
 
 
-def _results(bench: Bench, trials: Sequence[Trial], tried: Sequence[Tried]) -> tuple[SeriesResult, ...]:
+def _results(
+    bench: Bench, trials: Sequence[Trial], tried: Sequence[Tried]
+) -> tuple[SeriesResult, ...]:
     """A result per series that any placebo release met, in the order of the checklist."""
     kpis = {kpi.name: kpi for kpi in bench.checklist.kpis}
     order = {name: number for number, name in enumerate(kpis)}
@@ -153,17 +201,38 @@ def _results(bench: Bench, trials: Sequence[Trial], tried: Sequence[Tried]) -> t
     for key in sorted(_keys(trials), key=lambda key: (order[key[0]], key[1])):
         result = _result(kpis[key[0]], key, trials, tried)
         known = records.get(key, Record(None, 1.0, None))
-        said = warnings(result, kpis[key[0]], known, bench.checklist.windows, bench.end, bench.checklist.false_alarms)
+        said = warnings(
+            result,
+            kpis[key[0]],
+            known,
+            bench.checklist.windows,
+            bench.end,
+            bench.checklist.false_alarms,
+        )
         out.append(replace(result, warnings=said))
     return tuple(out)
 
 
 def _keys(trials: Sequence[Trial]) -> set[Key]:
     """All judged series, but what stood for a KPI before it had any segment."""
-    judged = {key for trial in trials for key, finding in trial.findings.items() if finding.verdict not in UNJUDGED}
-    every = {key for trial in trials for key, finding in trial.findings.items() if not finding.control_for}
+    judged = {
+        key
+        for trial in trials
+        for key, finding in trial.findings.items()
+        if finding.verdict not in UNJUDGED
+    }
+    every = {
+        key
+        for trial in trials
+        for key, finding in trial.findings.items()
+        if not finding.control_for
+    }
     segmented = {name for name, segment in every if segment}
-    return {(name, segment) for name, segment in every if segment or name not in segmented or (name, segment) in judged}
+    return {
+        (name, segment)
+        for name, segment in every
+        if segment or name not in segmented or (name, segment) in judged
+    }
 
 
 def _result(kpi: Kpi, key: Key, trials: Sequence[Trial], tried: Sequence[Tried]) -> SeriesResult:
@@ -184,7 +253,9 @@ def _result(kpi: Kpi, key: Key, trials: Sequence[Trial], tried: Sequence[Tried])
         found=Share(sum(found), len(found)),
         detected=Share(sum(time < timedelta.max for time in times), len(times)),
         time_to_detect=None if middle == timedelta.max else middle,
-        alternatives=tuple(each for setting in tried if (each := _alternative(key, setting)) is not None),
+        alternatives=tuple(
+            each for setting in tried if (each := _alternative(key, setting)) is not None
+        ),
         total=any(finding.total for finding in mine),
     )
 
@@ -197,7 +268,9 @@ def _alternative(key: Key, tried: Tried) -> Alternative | None:
     if not both:
         return None
     length = windows.watch if setting is Setting.WATCH else windows.history
-    return Alternative(setting, length, median(then for _, then in both), median(now for now, _ in both))
+    return Alternative(
+        setting, length, median(then for _, then in both), median(now for now, _ in both)
+    )
 
 
 def _records(bench: Bench) -> dict[Key, Record]:
@@ -209,19 +282,30 @@ def _records(bench: Bench) -> dict[Key, Record]:
     return {key: record(data, i, stamps, planned) for i, key in enumerate(data.keys)}
 
 
-def _tolerances(bench: Bench, trials: Sequence[Trial], results: Sequence[SeriesResult]) -> Iterator[str]:
-    """For series with false alarms, the tolerance that would have kept them silent, judged again with it."""
+def _tolerances(
+    bench: Bench, trials: Sequence[Trial], results: Sequence[SeriesResult]
+) -> Iterator[str]:
+    """For series with false alarms, the tolerance that would have kept them silent, judged again
+    with it."""
     for result in results:
         key = (result.kpi, segment_text(result.segment))
-        alarms = [trial for trial in trials if key in trial.findings and alarmed(trial.findings[key])]
+        alarms = [
+            trial for trial in trials if key in trial.findings and alarmed(trial.findings[key])
+        ]
         tolerance = needed_tolerance([trial.findings[key] for trial in alarms])
         if len(alarms) < FALSE_ALARMS or tolerance is None:
             continue
-        kpis = tuple(replace(kpi, tolerance=tolerance) if kpi.name == result.kpi else kpi for kpi in bench.checklist.kpis)
+        kpis = tuple(
+            replace(kpi, tolerance=tolerance) if kpi.name == result.kpi else kpi
+            for kpi in bench.checklist.kpis
+        )
         changed = replace(bench.checklist, kpis=kpis)
-        silent = sum(not alarmed(by_key(bench.placebo(trial.at, changed)[1])[key]) for trial in alarms)
+        silent = sum(
+            not alarmed(by_key(bench.placebo(trial.at, changed)[1])[key]) for trial in alarms
+        )
         if silent:
             yield (
-                f"tolerance {percent(tolerance)} instead of {percent(result.tolerance)} for {result.name}: "
+                f"tolerance {percent(tolerance)} instead of {percent(result.tolerance)} for "
+                f"{result.name}: "
                 f"{silent} of {len(alarms)} false alarms would have stayed silent"
             )

@@ -1,6 +1,7 @@
 """What is left after the season still remembers itself: an autoregression whitens it.
 
-Without this step every test on a mean believes that neighbouring steps are independent and cries wolf.
+Without this step every test on a mean believes that neighbouring steps are independent and cries
+wolf.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ MIN_FOR_ANY, MIN_FOR_ALL = 20, 40  # finite steps
 
 
 def autoregression(x: Floats, present: Bools) -> Floats:
-    """Coefficients `(series, ORDER)` of an AR(p ≤ 4), zero beyond p, by Yule–Walker on clipped residuals `(series, time)`.
+    """Coefficients `(series, ORDER)` of an AR(p ≤ 4), zero beyond p, by Yule–Walker on clipped
+    residuals `(series, time)`.
 
     Durbin–Levinson recursion, order by BIC (Schwarz 1978) with a threefold penalty.
     """
@@ -27,8 +29,14 @@ def autoregression(x: Floats, present: Bools) -> Floats:
     clipped = np.where(present, np.clip(x, -CLIP, CLIP), 0.0)
     clipped -= weight * (clipped.sum(axis=1) / np.maximum(size, 1))[:, None]
     lags = range(min(ORDER, n - 1) + 1)
-    pairs = np.stack([np.maximum((weight[:, lag:] * weight[:, : n - lag]).sum(axis=1), 1) for lag in lags], axis=1)
-    moments = np.stack([(clipped[:, lag:] * clipped[:, : n - lag]).sum(axis=1) for lag in lags], axis=1) / pairs
+    pairs = np.stack(
+        [np.maximum((weight[:, lag:] * weight[:, : n - lag]).sum(axis=1), 1) for lag in lags],
+        axis=1,
+    )
+    moments = (
+        np.stack([(clipped[:, lag:] * clipped[:, : n - lag]).sum(axis=1) for lag in lags], axis=1)
+        / pairs
+    )
     usable = (moments[:, 0] > 0) & (size >= MIN_FOR_ANY)
     rho = moments / np.where(usable, moments[:, 0], 1.0)[:, None] * (1 - 1e-4)
     rho[:, 0] = 1.0
@@ -36,7 +44,11 @@ def autoregression(x: Floats, present: Bools) -> Floats:
     best, best_cost = np.zeros_like(phi), np.zeros(len(x))
     error = np.ones(len(x))
     for p in range(1, len(lags)):
-        reflection = np.clip((rho[:, p] - (phi[:, : p - 1] * rho[:, p - 1 : 0 : -1]).sum(axis=1)) / error, -0.99, 0.99)
+        reflection = np.clip(
+            (rho[:, p] - (phi[:, : p - 1] * rho[:, p - 1 : 0 : -1]).sum(axis=1)) / error,
+            -0.99,
+            0.99,
+        )
         phi[:, : p - 1] = phi[:, : p - 1] - reflection[:, None] * phi[:, : p - 1][:, ::-1]
         phi[:, p - 1] = reflection
         error = error * np.maximum(1 - reflection**2, 1e-6)
@@ -48,7 +60,8 @@ def autoregression(x: Floats, present: Bools) -> Floats:
 
 
 def innovations(x: Floats, present: Bools, phi: Floats) -> tuple[Floats, Bools]:
-    """What the autoregression could not foresee, and where it is known: `ORDER` present steps before count."""
+    """What the autoregression could not foresee, and where it is known: `ORDER` present steps
+    before count."""
     out, known = x.copy(), present.copy()
     for lag in range(1, ORDER + 1):
         used = phi[:, lag - 1] != 0

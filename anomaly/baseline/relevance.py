@@ -1,4 +1,5 @@
-"""Where the history begins to be relevant: a series that was switched on, or re-scaled, is another one since."""
+"""Where the history begins to be relevant: a series that was switched on, or re-scaled, is another
+one since."""
 
 from __future__ import annotations
 
@@ -10,12 +11,14 @@ from anomaly.panel import block
 
 BLOCKS = 48  # medians that stand for the history
 LEAST_STEPS, LEAST_WATCHES = 64, 2  # steps, and watches, that must be left
-APART = 2.0  # the levels on both sides lie so many of their ranges apart; as logarithms, where all are positive
+# the levels on both sides lie so many of their ranges apart; as logarithms, where all are positive
+APART = 2.0
 SCALED = float(np.log(3.0))  # and then at least so far: lesser moves are part of what a series does
 
 
 def relevant(history: pd.DataFrame, watch: int) -> pd.DataFrame:
-    """The history with what is not relevant missing; `watch` is the number of steps that are judged."""
+    """The history with what is not relevant missing; `watch` is the number of steps that are
+    judged."""
     series = block(history)
     begin = begins(series.value, max(LEAST_STEPS, LEAST_WATCHES * watch))
     if not begin.any():
@@ -26,7 +29,8 @@ def relevant(history: pd.DataFrame, watch: int) -> pd.DataFrame:
 
 
 def begins(values: Floats, least: int) -> Ints:
-    """The first relevant row of each series `(series, time)`, at least `least` before the end; 0 where all is."""
+    """The first relevant row of each series `(series, time)`, at least `least` before the end; 0
+    where all is."""
     count, n = values.shape
     length = max(4, n // BLOCKS)
     blocks = n // length
@@ -35,14 +39,25 @@ def begins(values: Floats, least: int) -> Ints:
     with np.errstate(all="ignore"):
         positive = np.fmin.reduce(level, axis=1) > 0
         level[positive] = np.log(level[positive])
-        cuts = np.array([cut for cut in range(1, blocks) if (blocks - cut - 1) * length >= least], dtype=int)
+        cuts = np.array(
+            [cut for cut in range(1, blocks) if (blocks - cut - 1) * length >= least], dtype=int
+        )
         if len(cuts) == 0:
             return np.zeros(count, dtype=int)
-        low_before, high_before = (each.accumulate(level, axis=1)[:, cuts - 1] for each in (np.fmin, np.fmax))
-        low_after, high_after = (each.accumulate(level[:, ::-1], axis=1)[:, ::-1][:, cuts] for each in (np.fmin, np.fmax))
+        low_before, high_before = (
+            each.accumulate(level, axis=1)[:, cuts - 1] for each in (np.fmin, np.fmax)
+        )
+        low_after, high_after = (
+            each.accumulate(level[:, ::-1], axis=1)[:, ::-1][:, cuts] for each in (np.fmin, np.fmax)
+        )
         gap = np.fmax(low_after - high_before, low_before - high_after)
         wide = np.fmax(high_before - low_before, high_after - low_after)
         was_off = (low_before == 0) & (high_before == 0)
-        found = (gap > 0) & ((gap > np.maximum(APART * wide, np.where(positive, SCALED, 0.0)[:, None])) | (was_off & ~positive[:, None]))
+        found = (gap > 0) & (
+            (gap > np.maximum(APART * wide, np.where(positive, SCALED, 0.0)[:, None]))
+            | (was_off & ~positive[:, None])
+        )
     last = found.shape[1] - 1 - found[:, ::-1].argmax(axis=1)
-    return np.where(found.any(axis=1), rest + (cuts[last] + 1) * length, 0)  # the first block may hold some of both
+    return np.where(
+        found.any(axis=1), rest + (cuts[last] + 1) * length, 0
+    )  # the first block may hold some of both

@@ -25,10 +25,15 @@ def median(values: Floats) -> Floats:
     if not missing.any():
         low, high = (values.shape[-1] - 1) // 2, values.shape[-1] // 2
         ranked = np.partition(values, (low, high), axis=-1)
-        return np.asarray(ranked[..., low] / 2 + ranked[..., high] / 2)  # their sum may be too large a number
+        return np.asarray(
+            ranked[..., low] / 2 + ranked[..., high] / 2
+        )  # their sum may be too large a number
     ranked = np.sort(values, axis=-1)  # NaN last
     size = (~missing).sum(axis=-1, keepdims=True)
-    low, high = (np.take_along_axis(ranked, middle, axis=-1)[..., 0] for middle in (np.maximum(size - 1, 0) // 2, size // 2))
+    low, high = (
+        np.take_along_axis(ranked, middle, axis=-1)[..., 0]
+        for middle in (np.maximum(size - 1, 0) // 2, size // 2)
+    )
     return np.asarray(low / 2 + high / 2)
 
 
@@ -38,12 +43,16 @@ def quantiles(values: Floats, shares: Floats) -> Floats:
     size = (~np.isnan(values)).sum(axis=-1, keepdims=True)
     at = np.maximum(size - 1, 0) * shares
     low = np.floor(at).astype(int)
-    below, above = (np.take_along_axis(ranked, each, axis=-1) for each in (low, np.minimum(low + 1, np.maximum(size - 1, 0))))
+    below, above = (
+        np.take_along_axis(ranked, each, axis=-1)
+        for each in (low, np.minimum(low + 1, np.maximum(size - 1, 0)))
+    )
     return np.asarray(below + (above - below) * (at - low))
 
 
 def mostly_tied(values: Floats) -> Bools:
-    """Which rows have half of their values at their median, up to rounding: their MAD is 0, or nothing but rounding."""
+    """Which rows have half of their values at their median, up to rounding: their MAD is 0, or
+    nothing but rounding."""
     away = np.abs(values - median(values)[..., None])
     return _tied(away, median(away))
 
@@ -55,7 +64,8 @@ def _tied(away: Floats, middle: Floats) -> Bools:
 
 
 def spread(values: Floats) -> Floats:
-    """Standard deviation of each row, robustly: MAD; where that is 0 the 5–95 % range; where that is 0 too, the plain one."""
+    """Standard deviation of each row, robustly: MAD; where that is 0 the 5–95 % range; where that
+    is 0 too, the plain one."""
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore", RuntimeWarning)
         away = np.abs(values - median(values)[..., None])

@@ -1,7 +1,8 @@
 """The day and the week of users' lives, learned so that the past is predicted without itself.
 
-Each past day (week) is predicted from the *other* days (weeks): the residuals of the history are out of sample like those
-that come after the release, so placebo releases are judged as the real one is, and a profile is kept only where it predicts.
+Each past day (week) is predicted from the *other* days (weeks): the residuals of the history are
+out of sample like those that come after the release, so placebo releases are judged as the real one
+is, and a profile is kept only where it predicts.
 """
 
 from __future__ import annotations
@@ -16,18 +17,25 @@ from anomaly.baseline.robust import Floats, median, smooth_cyclic
 DAY_S = 86_400
 MIN_PHASES = 4  # steps a day
 MIN_PERIODS = 2.2  # days or weeks of history before a profile can be tested on itself
-DAY_SMOOTH, WEEK_SMOOTH = 72, 112  # half-widths: a 72nd of a day (20 min), a 112th of a week (90 min)
+# half-widths: a 72nd of a day (20 min), a 112th of a week (90 min)
+DAY_SMOOTH = 72
+WEEK_SMOOTH = 112
 MIN_FOR_SMOOTH = 48  # steps a day
-DAY_GAIN, WEEK_GAIN = 0.97, 0.94  # a profile must take away this share of the error of predicting without it
+# a profile must take away this share of the error of predicting without it
+DAY_GAIN = 0.97
+WEEK_GAIN = 0.94
 MIN_SHRINK = 0.1
-DAY_FULL, WEEK_FULL = 0.9, 0.5  # from this shrink on a profile is taken as it is: part of a weekend would be missing else
+# from this shrink on a profile is taken as it is: part of a weekend would be missing else
+DAY_FULL = 0.9
+WEEK_FULL = 0.5
 DAY_BLOCKS, WEEK_BLOCKS = 24, 8  # blocks of a day over whose means a profile is judged
 EVENTS = 10.0  # events that a smoothing window should hold before a median of it means something
 
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Where each row lies in the users' day and week: `day` counts days, `phase` steps in it, `week` and `slot` alike."""
+    """Where each row lies in the users' day and week: `day` counts days, `phase` steps in it,
+    `week` and `slot` alike."""
 
     day: np.ndarray
     phase: np.ndarray
@@ -38,18 +46,27 @@ class Clock:
 
 
 def clock(index: pd.DatetimeIndex, step_s: float, timezone: str) -> Clock:
-    """The local clock of the rows; a step that does not divide the day leaves one phase, so that no profile can be learned."""
+    """The local clock of the rows; a step that does not divide the day leaves one phase, so that no
+    profile can be learned."""
     local = index.as_unit("ns").tz_convert(timezone).tz_localize(None).asi8 // 1_000_000_000
     day, second = np.divmod(local, DAY_S)
     phases = int(DAY_S // step_s) if DAY_S % step_s == 0 else 1
     phase = second * phases // DAY_S if phases > 1 else np.zeros(len(local), int)
     monday = day + 3  # 1970-01-01 was a Thursday
-    return Clock(day - day[0], phase, monday // 7 - monday[0] // 7, (monday % 7) * phases + phase, second / 3600, phases)
+    return Clock(
+        day - day[0],
+        phase,
+        monday // 7 - monday[0] // 7,
+        (monday % 7) * phases + phase,
+        second / 3600,
+        phases,
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Season:
-    """Profiles per series, shrunk: `day` `(series, phases)` and, added to it, `week` `(series, 7 × phases)`; zero where not kept."""
+    """Profiles per series, shrunk: `day` `(series, phases)` and, added to it, `week` `(series, 7 ×
+    phases)`; zero where not kept."""
 
     day: Floats
     week: Floats
@@ -70,8 +87,9 @@ class Season:
 def learn(y: Floats, weight: Floats, events: Floats, when: Clock) -> tuple[Season, Floats]:
     """The season of `y` `(series, time)` and its out-of-sample value at each row of the history.
 
-    `weight` `(series, time)` is what a mean is weighted by (a ratio's denominator, else 1 where present); `events`
-    `(series,)` is how many events a step holds on average (inf where the values are not counts of few events).
+    `weight` `(series, time)` is what a mean is weighted by (a ratio's denominator, else 1 where
+    present); `events` `(series,)` is how many events a step holds on average (inf where the values
+    are not counts of few events).
     """
     count, n = y.shape
     day = np.zeros((count, when.phases))
@@ -88,22 +106,32 @@ def learn(y: Floats, weight: Floats, events: Floats, when: Clock) -> tuple[Seaso
         half = max(1, 7 * when.phases // WEEK_SMOOTH)
         widths = _half_widths(events, half, when.phases)
         rule = (WEEK_GAIN, WEEK_FULL, max(1, when.phases // WEEK_BLOCKS))
-        week, more = _profile(y - seasonal, weight, widths, when.week, when.slot, 7 * when.phases, rule)
+        week, more = _profile(
+            y - seasonal, weight, widths, when.week, when.slot, 7 * when.phases, rule
+        )
         seasonal = seasonal + more
     return Season(day, week), seasonal
 
 
 def _half_widths(events: Floats, half: int, phases: int) -> Floats:
-    """Smoothing half-width per series; negative where few events ask for smoothing before the median instead of after."""
+    """Smoothing half-width per series; negative where few events ask for smoothing before the
+    median instead of after."""
     sparse = events < EVENTS
     wide = 2.0 ** np.ceil(np.log2(np.maximum(EVENTS / 2 / np.maximum(events, 1e-9), max(half, 1))))
     return np.where(sparse, -np.where(wide <= phases / 4, wide, np.inf), half)
 
 
 def _profile(
-    y: Floats, weight: Floats, widths: Floats, row: np.ndarray, column: np.ndarray, period: int, rule: tuple[float, float, int]
+    y: Floats,
+    weight: Floats,
+    widths: Floats,
+    row: np.ndarray,
+    column: np.ndarray,
+    period: int,
+    rule: tuple[float, float, int],
 ) -> tuple[Floats, Floats]:
-    """Shrunk profile `(series, period)` and its out-of-sample value at each step, zero where it does not predict."""
+    """Shrunk profile `(series, period)` and its out-of-sample value at each step, zero where it
+    does not predict."""
     count, n = y.shape
     profile, seasonal = np.zeros((count, period)), np.zeros((count, n))
     for width in np.unique(widths[np.isfinite(widths)]):
@@ -116,7 +144,9 @@ def _profile(
     return profile, seasonal
 
 
-def _fold(y: Floats, weight: Floats, width: int, row: np.ndarray, column: np.ndarray, period: int) -> tuple[Floats, Floats]:
+def _fold(
+    y: Floats, weight: Floats, width: int, row: np.ndarray, column: np.ndarray, period: int
+) -> tuple[Floats, Floats]:
     """Median over the periods, centred, and for each step the same without its own period."""
     folded = np.full((len(y), int(row.max()) + 1, period), np.nan)
     folded[:, row, column] = y
@@ -125,7 +155,9 @@ def _fold(y: Floats, weight: Floats, width: int, row: np.ndarray, column: np.nda
         mass[:, row, column] = np.where(np.isfinite(y), weight, 0.0)
         pooled = smooth_cyclic(mass, -width)
         with np.errstate(invalid="ignore", divide="ignore"):
-            folded = np.where(pooled > 0, smooth_cyclic(np.nan_to_num(folded) * mass, -width) / pooled, np.nan)
+            folded = np.where(
+                pooled > 0, smooth_cyclic(np.nan_to_num(folded) * mass, -width) / pooled, np.nan
+            )
     full, others = _medians(folded)
     full, others = _whole(full[:, None, :], max(width, 0))[:, 0], _whole(others, max(width, 0))
     middle = median(full)[:, None]
@@ -152,7 +184,8 @@ def _medians(folded: Floats) -> tuple[Floats, Floats]:
 
 
 def _whole(profiles: Floats, half: int) -> Floats:
-    """Profiles smoothed around the clock, holes filled from their neighbours, and from 0 where there are none."""
+    """Profiles smoothed around the clock, holes filled from their neighbours, and from 0 where
+    there are none."""
     out = smooth_cyclic(profiles, half)
     known = np.isfinite(profiles)
     holey = ~known.reshape(len(profiles), -1).all(axis=1)
@@ -160,27 +193,38 @@ def _whole(profiles: Floats, half: int) -> Floats:
         known, some = known[holey], max(half, 1)
         share = smooth_cyclic(known.astype(float), some)
         with np.errstate(invalid="ignore", divide="ignore"):
-            smooth = np.where(share > 0, smooth_cyclic(np.where(known, profiles[holey], 0.0), some) / share, np.nan)
+            smooth = np.where(
+                share > 0,
+                smooth_cyclic(np.where(known, profiles[holey], 0.0), some) / share,
+                np.nan,
+            )
         out = out.copy()
         out[holey] = np.where(np.isfinite(smooth), smooth, np.nan_to_num(median(smooth))[..., None])
     return out
 
 
 def _blocks(values: Floats, length: int) -> Floats:
-    """Means over blocks of `length` steps, NaN where none is there; a rest at the end is left out."""
+    """Means over blocks of `length` steps, NaN where none is there; a rest at the end is left
+    out."""
     whole = values[:, : values.shape[1] // length * length].reshape(len(values), -1, length)
     known = np.isfinite(whole)
     size = known.sum(axis=2)
-    return np.asarray(np.where(size > 0, np.where(known, whole, 0.0).sum(axis=2) / np.maximum(size, 1), np.nan))
+    return np.asarray(
+        np.where(size > 0, np.where(known, whole, 0.0).sum(axis=2) / np.maximum(size, 1), np.nan)
+    )
 
 
 def _worth(y: Floats, predicted: Floats, gain: float, full: float, block: int) -> Floats:
-    """By how much the profile should be shrunk, 0 where it does not predict `y` well enough (per series).
+    """By how much the profile should be shrunk, 0 where it does not predict `y` well enough (per
+    series).
 
     Judged on means over `block` steps: in single steps of a noisy series a weekend would drown.
     """
     if block > 1:
-        y, predicted = _blocks(y, block), _blocks(np.where(np.isfinite(y), predicted, np.nan), block)
+        y, predicted = (
+            _blocks(y, block),
+            _blocks(np.where(np.isfinite(y), predicted, np.nan), block),
+        )
     rest = y - median(y)[:, None]
     known = np.isfinite(rest)
     rest, predicted = np.where(known, rest, 0.0), np.where(known, predicted, 0.0)
@@ -191,7 +235,12 @@ def _worth(y: Floats, predicted: Floats, gain: float, full: float, block: int) -
     shrink = np.where(shrink > full, 1.0, shrink)
     left = rest - shrink[:, None] * predicted
     ratios = []
-    for size in (lambda v: np.abs(v).sum(axis=1), lambda v: median(np.where(known, np.abs(v), np.nan))):
+    for size in (
+        lambda v: np.abs(v).sum(axis=1),
+        lambda v: median(np.where(known, np.abs(v), np.nan)),
+    ):
         before = size(rest)
         ratios.append(np.where(before > 0, size(left) / np.where(before > 0, before, 1.0), 1.0))
-    return np.where((np.mean(ratios, axis=0) < gain) & (shrink > MIN_SHRINK) & (power > 0), shrink, 0.0)
+    return np.where(
+        (np.mean(ratios, axis=0) < gain) & (shrink > MIN_SHRINK) & (power > 0), shrink, 0.0
+    )

@@ -1,4 +1,5 @@
-"""The default baseline: a robust season, the level under it, a spread that knows the hour, and the memory of what is left."""
+"""The default baseline: a robust season, the level under it, a spread that knows the hour, and the
+memory of what is left."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from anomaly.baseline import noise, season, transform
-from anomaly.baseline.occasions import occasions
+from anomaly.baseline.exclusions import occasions
 from anomaly.baseline.robust import Bools, Floats, Ints, median, mostly_tied, smooth_cyclic, spread
 from anomaly.baseline.season import Clock, Season
 from anomaly.baseline.transform import forward
@@ -21,7 +22,9 @@ from anomaly.panel import Block, block, step_of
 BOUND = 6.0  # standard deviations at which residuals are clipped before they are averaged
 WINSOR = 8.0  # MADs around the median within which the season is learned
 HOURS = 24
-DAYS_RESIDUAL, DAYS_INNOVATION = 10.0, 1.5  # days of history at which half of an hour's own spread is believed
+# days of history at which half of an hour's own spread is believed
+DAYS_RESIDUAL = 10.0
+DAYS_INNOVATION = 1.5
 SPREAD_LOW, SPREAD_HIGH = 0.35, 3.5
 FEW_ZEROS = 0.05  # share of zeros above which a series is taken as a count of few events
 TINY = 1e-12
@@ -29,9 +32,11 @@ TINY = 1e-12
 
 @dataclass(frozen=True, slots=True)
 class Foreseen:
-    """What other series say about these, over the rows of `index`, history and later: matrices `(series, time)`.
+    """What other series say about these, over the rows of `index`, history and later: matrices
+    `(series, time)`.
 
-    `shift` moves the expected value on the transformed scale, `wider` is how much wider than usual the spread is, where they say less.
+    `shift` moves the expected value on the transformed scale, `wider` is how much wider than usual
+    the spread is, where they say less.
     """
 
     index: pd.DatetimeIndex
@@ -46,12 +51,15 @@ class Foreseen:
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """What the history says about any later step; matrices have a row per series in the order of `keys`.
+    """What the history says about any later step; matrices have a row per series in the order of
+    `keys`.
 
-    A value is transformed, freed of `season` and `level`, and divided by `spread` × the hour's own share of it (× the noise of
-    its denominator): the residual, about standard normal. `few` marks series of few events, whose level is a mean. `phi` whitens
-    the residual. `seasonal` and `residual` are those of the `history` itself, each step predicted without its own day. Where other
-    series are taken into account (`moved_by`), `foreseen` holds what they say, and `seasonal` has it in it.
+    A value is transformed, freed of `season` and `level`, and divided by `spread` × the hour's own
+    share of it (× the noise of its denominator): the residual, about standard normal. `few` marks
+    series of few events, whose level is a mean. `phi` whitens the residual. `seasonal` and
+    `residual` are those of the `history` itself, each step predicted without its own day. Where
+    other series are taken into account (`moved_by`), `foreseen` holds what they say, and `seasonal`
+    has it in it.
     """
 
     keys: tuple[tuple[str, str], ...]
@@ -85,9 +93,14 @@ class Baseline:
         return np.asarray(usual if self.foreseen is None else usual + self.foreseen.at(index)[0])
 
     def width(self, index: pd.DatetimeIndex, volume: Floats) -> Floats:
-        """One standard deviation on the transformed scale, `(series, time)`; `volume` is the denominator of ratios."""
+        """One standard deviation on the transformed scale, `(series, time)`; `volume` is the
+        denominator of ratios."""
         when = self.clock(index)
-        usual = self.spread[:, None] * by_hour(self.hours, when.hour) * volume_factor(self.volume_noise, volume)
+        usual = (
+            self.spread[:, None]
+            * by_hour(self.hours, when.hour)
+            * volume_factor(self.volume_noise, volume)
+        )
         return np.asarray(usual if self.foreseen is None else usual * self.foreseen.at(index)[1])
 
     def rows(self, keep: Ints) -> Baseline:
@@ -97,7 +110,8 @@ class Baseline:
         return replace(self, keys=tuple(self.keys[i] for i in keep), season=kept, **mine)
 
     def moved_by(self, foreseen: Foreseen, series: Block) -> Baseline:
-        """The baseline with what others foresee taken into account: level, spread and memory are those of what that leaves unexplained.
+        """The baseline with what others foresee taken into account: level, spread and memory are
+        those of what that leaves unexplained.
 
         `series` is the history that this was fitted to.
         """
@@ -105,7 +119,9 @@ class Baseline:
         seasonal = self.seasonal + shift
         y = forward(series.value, self.scale, self.floor)
         with np.errstate(all="ignore"):
-            left = _unexplained(series, y - seasonal, self.few, self.clock(self.history), self.step, wider)
+            left = _unexplained(
+                series, y - seasonal, self.few, self.clock(self.history), self.step, wider
+            )
         return replace(self, seasonal=seasonal, foreseen=foreseen, **left)
 
 
@@ -117,7 +133,8 @@ class SeasonalBaseline:
     """Fits a `Baseline` to a panel of the history; pure and deterministic."""
 
     def fit(self, history: pd.DataFrame, kpis: Sequence[Kpi], calendar: Calendar, /) -> Baseline:
-        """The baseline of every series of `history` (at least two rows); series without any sample get NaN throughout."""
+        """The baseline of every series of `history` (at least two rows); series without any sample
+        get NaN throughout."""
         with np.errstate(all="ignore"):
             return self._fitted(history, kpis, calendar)
 
@@ -140,13 +157,25 @@ class SeasonalBaseline:
         learned, seasonal = season.learn(clipped, np.where(known, series.volume, 0.0), events, when)
         left = _unexplained(series, y - seasonal, few, when, step, np.ones_like(y))
         return Baseline(
-            keys=series.keys, step=step, timezone=calendar.timezone, history=index, scale=scale, floor=floor, few=few, season=learned,
-            seasonal=seasonal, left_out=occasions(index, step, calendar) != "", **left,
-        )  # fmt: skip
+            keys=series.keys,
+            step=step,
+            timezone=calendar.timezone,
+            history=index,
+            scale=scale,
+            floor=floor,
+            few=few,
+            season=learned,
+            seasonal=seasonal,
+            left_out=occasions(index, step, calendar) != "",
+            **left,
+        )
 
 
-def _unexplained(series: Block, rest: Floats, few: Bools, when: Clock, step: timedelta, wider: Floats) -> dict[str, Any]:
-    """Level, spread and memory of the `rest` `(series, time)` that the season leaves: the fields of a `Baseline` named so."""
+def _unexplained(
+    series: Block, rest: Floats, few: Bools, when: Clock, step: timedelta, wider: Floats
+) -> dict[str, Any]:
+    """Level, spread and memory of the `rest` `(series, time)` that the season leaves: the fields of
+    a `Baseline` named so."""
     known = np.isfinite(rest)
     level = np.where(few, _mean_level(series, rest), median(rest))
     rest = rest - level[:, None]
@@ -171,13 +200,21 @@ def _unexplained(series: Block, rest: Floats, few: Bools, when: Clock, step: tim
     z = np.where(whole, raw / sigma_z[:, None] - centre[:, None], 0.0)
     z_hours = _hours(z, whole, when, days, step, DAYS_INNOVATION)
     return {
-        "level": level, "spread": safe * again, "hours": hours, "volume_noise": noise_of_volume, "phi": phi, "innovation_centre": centre,
-        "innovation_spread": sigma_z, "innovation_hours": z_hours, "residual": x,
-    }  # fmt: skip
+        "level": level,
+        "spread": safe * again,
+        "hours": hours,
+        "volume_noise": noise_of_volume,
+        "phi": phi,
+        "innovation_centre": centre,
+        "innovation_spread": sigma_z,
+        "innovation_hours": z_hours,
+        "residual": x,
+    }
 
 
 def by_hour(shares: Floats, hour: Floats) -> Floats:
-    """A row per series of `shares` `(series, 24)`, interpolated between the middles of the hours."""
+    """A row per series of `shares` `(series, 24)`, interpolated between the middles of the
+    hours."""
     if (shares == 1.0).all():
         return np.ones((len(shares), len(hour)))
     position = hour - 0.5
@@ -187,7 +224,8 @@ def by_hour(shares: Floats, hour: Floats) -> Floats:
 
 
 def volume_factor(noise_of_volume: Floats, volume: Floats) -> Floats:
-    """How much noisier than usual a ratio is at this denominator: √(a / volume + b); 1 for everything else."""
+    """How much noisier than usual a ratio is at this denominator: √(a / volume + b); 1 for
+    everything else."""
     a, b = noise_of_volume[:, :1], noise_of_volume[:, 1:]
     plain = (a == 0).ravel()
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -204,7 +242,11 @@ def _events(series: Block) -> tuple[Floats, Bools]:
         zeros = (finite == 0).sum(axis=1) / np.maximum(series.present.sum(axis=1), 1)
         unit = np.where(series.ratio, 1.0, _least(positive))
         events = np.nan_to_num(_mean(finite) / unit)
-        few = (_least(np.where(np.isfinite(finite), finite, np.nan)) >= 0) & (zeros > FEW_ZEROS) & (events < season.EVENTS)
+        few = (
+            (_least(np.where(np.isfinite(finite), finite, np.nan)) >= 0)
+            & (zeros > FEW_ZEROS)
+            & (events < season.EVENTS)
+        )
     return np.where(few, events, np.inf), few
 
 
@@ -221,11 +263,14 @@ def _least(values: Floats) -> Floats:
 def _mean_level(series: Block, rest: Floats) -> Floats:
     """Mean of the rest weighted by volume."""
     weight = np.where(np.isfinite(rest), series.volume, 0.0)
-    return np.asarray((np.nan_to_num(rest) * weight).sum(axis=1) / np.maximum(weight.sum(axis=1), TINY))
+    return np.asarray(
+        (np.nan_to_num(rest) * weight).sum(axis=1) / np.maximum(weight.sum(axis=1), TINY)
+    )
 
 
 def _volume_noise(rest: Floats, series: Block) -> Floats:
-    """`a` and `b` of the variance a / volume + b of ratios, by the squared residuals under and over the median volume."""
+    """`a` and `b` of the variance a / volume + b of ratios, by the squared residuals under and over
+    the median volume."""
     out = np.tile([0.0, 1.0], (len(rest), 1))
     for i in np.flatnonzero(series.ratio):
         known = np.isfinite(rest[i])
@@ -236,7 +281,9 @@ def _volume_noise(rest: Floats, series: Block) -> Floats:
         thin = inverse > np.median(inverse)
         if not thin.any() or thin.all():
             continue
-        slope = (squares[thin].mean() - squares[~thin].mean()) / (inverse[thin].mean() - inverse[~thin].mean())
+        slope = (squares[thin].mean() - squares[~thin].mean()) / (
+            inverse[thin].mean() - inverse[~thin].mean()
+        )
         a = np.clip(slope, 0.0, squares.mean() / inverse.mean())
         b = max(squares.mean() - a * inverse.mean(), 0.0)
         total = a * inverse.mean() + b
@@ -244,18 +291,25 @@ def _volume_noise(rest: Floats, series: Block) -> Floats:
     return out
 
 
-def _hours(x: Floats, known: Bools, when: Clock, days: float, step: timedelta, half_days: float) -> Floats:
-    """Spread of each hour of the day as a share of the whole, shrunk towards 1 while the days are few; `(series, 24)`."""
+def _hours(
+    x: Floats, known: Bools, when: Clock, days: float, step: timedelta, half_days: float
+) -> Floats:
+    """Spread of each hour of the day as a share of the whole, shrunk towards 1 while the days are
+    few; `(series, 24)`."""
     if step > timedelta(hours=3) or days < season.MIN_PERIODS or when.phases < season.MIN_PHASES:
         return np.ones((len(x), HOURS))
     bins = HOURS if step <= timedelta(hours=1) else 8
     slot = (when.hour * bins / HOURS).astype(int)
     size = np.where(known, np.minimum(np.abs(x), 4.0), 0.0)
-    count, total = (np.stack([np.bincount(slot, row, bins) for row in each]) for each in (known, size))
+    count, total = (
+        np.stack([np.bincount(slot, row, bins) for row in each]) for each in (known, size)
+    )
     overall = size.sum(axis=1, keepdims=True) / np.maximum(known.sum(axis=1, keepdims=True), 1)
     mean = smooth_cyclic(np.where(count > 0, total / np.maximum(count, 1), overall), 1)
     share = np.clip(mean / np.maximum(overall, TINY), 0.2, 5.0) ** (days / (days + half_days))
-    varies = (overall > 0) & ~mostly_tied(np.where(known, x, np.nan))[:, None]  # where most steps are alike the hours say nothing
+    varies = (overall > 0) & ~mostly_tied(np.where(known, x, np.nan))[
+        :, None
+    ]  # where most steps are alike the hours say nothing
     share = np.where(varies, np.clip(share, SPREAD_LOW, SPREAD_HIGH), 1.0)
     if bins < HOURS:
         return np.asarray(np.repeat(share, HOURS // bins, axis=1))

@@ -1,6 +1,7 @@
 """The scale on which a series is judged: as it is, its logarithm, or its square root.
 
-By the KPI's kind, or from the shape of the history alone (skewness and the ratio of its ends): a change of unit changes nothing.
+By the KPI's kind, or from the shape of the history alone (skewness and the ratio of its ends): a
+change of unit changes nothing.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ import numpy as np
 from anomaly.baseline.robust import Floats, skewness
 from anomaly.model import KpiKind
 
-MIN_RATIO = 1.5  # a series whose largest value is below 1.5 times its smallest is nearly linear on every scale
+# a series whose largest value is below 1.5 times its smallest is nearly linear on every scale
+MIN_RATIO = 1.5
 MIN_SKEW_LOG, MIN_SKEW_ROOT = 0.3, 1.0
 MIN_GAIN = 0.8  # the logarithm must take away at least a fifth of the skewness
-BELOW_MIN = 4.0  # later values under a quarter of the smallest past value count as that quarter: log has no zero
+# later values under a quarter of the smallest past value count as that quarter: log has no zero
+BELOW_MIN = 4.0
 
 
 class Scale(IntEnum):
@@ -28,7 +31,8 @@ class Scale(IntEnum):
 
 
 def choose(history: Floats, kinds: Sequence[KpiKind | None]) -> tuple[Floats, Floats]:
-    """Scale and log floor per series, both `(series,)`, from `history` `(series, time)` with NaN for missing.
+    """Scale and log floor per series, both `(series,)`, from `history` `(series, time)` with NaN
+    for missing.
 
     A declared kind decides, where its values allow it: a latency of 0 has no logarithm, but a root.
     """
@@ -39,11 +43,18 @@ def choose(history: Floats, kinds: Sequence[KpiKind | None]) -> tuple[Floats, Fl
         skew_log = np.full_like(skew, np.inf)
         if positive.any():
             skew_log[positive] = skewness(np.log(history[positive]))
-        log = positive & (high / low > MIN_RATIO) & (skew > MIN_SKEW_LOG) & (np.abs(skew_log) < MIN_GAIN * np.abs(skew))
+        log = (
+            positive
+            & (high / low > MIN_RATIO)
+            & (skew > MIN_SKEW_LOG)
+            & (np.abs(skew_log) < MIN_GAIN * np.abs(skew))
+        )
         root = ~log & (low >= 0) & (high > low) & (skew > MIN_SKEW_ROOT)
         declared = np.array([kind is not None for kind in kinds])
         ratios = np.array([kind is KpiKind.LATENCY for kind in kinds])
-        counts = np.array([kind in (KpiKind.COUNTS, KpiKind.RATE, KpiKind.LATENCY) for kind in kinds])
+        counts = np.array(
+            [kind in (KpiKind.COUNTS, KpiKind.RATE, KpiKind.LATENCY) for kind in kinds]
+        )
         log = np.where(declared, ratios & positive, log)
         root = np.where(declared, ~log & counts & (low >= 0), root)
     scale = np.where(log, Scale.LOG, np.where(root, Scale.ROOT, Scale.IDENTITY)).astype(float)

@@ -1,4 +1,5 @@
-"""The commands of `anomaly`, put together. Here and in the modules of the commands nothing numerical is imported at the top."""
+"""The commands of `anomaly`, put together. Here and in the modules of the commands nothing
+numerical is imported at the top."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from anomaly.cli.cases import cases
 from anomaly.cli.check import check
 from anomaly.cli.demo import demo
 from anomaly.cli.doctor import doctor
+from anomaly.cli.exit_codes import ExitCode
 from anomaly.cli.explain import explain
 from anomaly.cli.history import ack, history, prune, show
 from anomaly.cli.install import app as install_app
@@ -18,7 +20,7 @@ from anomaly.cli.options import Logs, Verbose
 from anomaly.cli.parity import parity
 from anomaly.cli.releases import app as release_app
 from anomaly.cli.rhythm import rhythm
-from anomaly.cli.session import ExitCode, LogFormat, Session
+from anomaly.cli.session import LogFormat, Session
 from anomaly.cli.sinks import sinks
 from anomaly.cli.start import init, schema
 from anomaly.cli.tick import tick
@@ -56,11 +58,14 @@ def _version(context: typer.Context, *, asked: bool) -> None:
 def anomaly(
     context: typer.Context,
     *,
-    _version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
     _verbose: Verbose = False,
     _log_format: Logs = LogFormat.TEXT,
 ) -> ExitCode:
-    """Did this release move a KPI that matters: which one, since when, by how much, and how sure are we?"""
+    """Did this release move a KPI that matters: which one, since when, by how much, and how sure
+    are we?"""
     if context.invoked_subcommand is None:
         typer.echo(context.get_help(), err=True)
     return ExitCode.USAGE

@@ -10,18 +10,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from anomaly.checklist import Checklist
+from anomaly.checklist.checklist import Checklist
+from anomaly.cli.exit_codes import ExitCode, of_backtest
 from anomaly.cli.judging import known_kpis, progress_bar
 from anomaly.cli.options import ChecklistPath, Environment, Logs, Output, Verbose
 from anomaly.cli.release import opened, past, right_now
-from anomaly.cli.session import ExitCode, LogFormat, Session, log
+from anomaly.cli.session import LogFormat, Session, log
 from anomaly.model import Release
 
 if TYPE_CHECKING:
     from anomaly.backtesting.result import Backtest, PastRelease
     from anomaly.contracts import Collected
 
-SPAN = 1.5  # histories that are collected, so that most placebo releases have a whole one before them
+SPAN = (
+    1.5  # histories that are collected, so that most placebo releases have a whole one before them
+)
 
 
 def backtest(
@@ -29,18 +32,39 @@ def backtest(
     checklist: ChecklistPath,
     *,
     releases: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Past releases with labels, as CSV, YAML or JSON: how many are found?")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Past releases with labels, as CSV, YAML or JSON: how many are found?",
+        ),
     ] = None,
     placebos: Annotated[
-        int, typer.Option(metavar="N", min=1, help="At most so many placebo releases; fewer where they would overlap.")
+        int,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="At most so many placebo releases; fewer where they would overlap.",
+        ),
     ] = 50,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Of the injected counts.")] = 0,
     environment: Environment = None,
-    until: Annotated[str | None, typer.Option(metavar="T", help="Use the past up to here. Default: now.")] = None,
-    output: Annotated[Output, typer.Option(help="json is for machines, and quiet on stderr.")] = Output.TABLE,
-    only: Annotated[list[str] | None, typer.Option(metavar="KPI", help="Replay this KPI alone; may be repeated.")] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="T", help="Use the past up to here. Default: now.")
+    ] = None,
+    output: Annotated[
+        Output, typer.Option(help="json is for machines, and quiet on stderr.")
+    ] = Output.TABLE,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KPI", help="Replay this KPI alone; may be repeated."),
+    ] = None,
     kept: Annotated[
-        Path | None, typer.Option("--from", metavar="FILE", help="Use the data that check --save kept; no source is asked.")
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="FILE",
+            help="Use the data that check --save kept; no source is asked.",
+        ),
     ] = None,
     _verbose: Verbose = False,
     _log_format: Logs = LogFormat.TEXT,
@@ -66,9 +90,11 @@ def backtest(
     _refuse_failure(asked, collected)
 
     with progress_bar(session, "replaying the past") as progress:
-        result = backtest_checklist(asked, collected, placebos=placebos, seed=seed, releases=known, progress=progress)
+        result = backtest_checklist(
+            asked, collected, placebos=placebos, seed=seed, releases=known, progress=progress
+        )
     _show(result, output, session)
-    return _exit_code(asked, collected, result)
+    return of_backtest(asked, collected.errors, result)
 
 
 def _refuse_failure(checklist: Checklist, collected: Collected) -> None:
@@ -87,25 +113,45 @@ def _releases(path: Path | None, now: datetime) -> tuple[PastRelease, ...]:
 
 
 def _collected(
-    checklist: Checklist, until: datetime | None, releases: tuple[PastRelease, ...], session: Session, *, now: datetime, kept: Path | None
+    checklist: Checklist,
+    until: datetime | None,
+    releases: tuple[PastRelease, ...],
+    session: Session,
+    *,
+    now: datetime,
+    kept: Path | None,
 ) -> Collected:
-    """All data up to `until` (default: all that were kept, or now) that the placebo releases and the past ones need."""
+    """All data up to `until` (default: all that were kept, or now) that the placebo releases and
+    the past ones need."""
     if kept is not None:
-        from anomaly import snapshot
+        from anomaly.collectors import snapshot
 
         collected = snapshot.load(kept)
-        return collected if until is None else replace(collected, panel=collected.panel[collected.panel.index < until])
+        return (
+            collected
+            if until is None
+            else replace(collected, panel=collected.panel[collected.panel.index < until])
+        )
     from anomaly.pipeline import collect
 
     windows = checklist.windows
     end = min(until or now, now - windows.lag)
     reach = max(
-        [SPAN * windows.history, *(end - each.release.started_at + windows.history for each in releases)], key=timedelta.total_seconds
+        [
+            SPAN * windows.history,
+            *(end - each.release.started_at + windows.history for each in releases),
+        ],
+        key=timedelta.total_seconds,
     )
     longer = replace(checklist, windows=replace(windows, history=reach))
     with progress_bar(session) as progress:
         collected = collect(longer, Release(end), now=now, progress=progress)
-    log.info("collected %d series of %d steps, %d KPIs without", collected.panel.shape[1], len(collected.panel), len(collected.errors))
+    log.info(
+        "collected %d series of %d steps, %d KPIs without",
+        collected.panel.shape[1],
+        len(collected.panel),
+        len(collected.errors),
+    )
     return replace(collected, panel=collected.panel[collected.panel.index < end])
 
 
@@ -116,10 +162,3 @@ def _show(result: Backtest, output: Output, session: Session) -> None:
     from anomaly.cli.backtest_table import table
 
     session.show(session.redactor.text(table(result)))
-
-
-def _exit_code(checklist: Checklist, collected: Collected, result: Backtest) -> ExitCode:
-    """4 if a critical KPI's source failed; 3 if nothing could be judged."""
-    if any(kpi.critical and kpi.name in collected.errors for kpi in checklist.kpis):
-        return ExitCode.FAILED
-    return ExitCode.PASS if result.answered else ExitCode.UNDECIDED

@@ -6,10 +6,18 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 
-from anomaly import report as say
 from anomaly import wording
-from anomaly.backtesting.result import Backtest, Label, Rejudged, SeriesResult, Share, precision, recall
-from anomaly.times import duration_text
+from anomaly.backtesting.result import (
+    Backtest,
+    Label,
+    Rejudged,
+    SeriesResult,
+    Share,
+    precision,
+    recall,
+)
+from anomaly.reporting import words as say
+from anomaly.timing.durations import duration_text
 
 WIDTH = 80
 NAME = 32  # columns of a KPI's name
@@ -25,7 +33,12 @@ def table(result: Backtest) -> str:
         [*_summary(result)],
         [*_series(result)],
         [*_releases(result.releases)],
-        [*_listed("Warnings", ((each.name, "; ".join(each.warnings)) for each in result.series if each.warnings))],
+        [
+            *_listed(
+                "Warnings",
+                ((each.name, "; ".join(each.warnings)) for each in result.series if each.warnings),
+            )
+        ],
         [*_listed("Suggestions", (("", text) for text in result.suggestions))],
     ]
     return "\n\n".join("\n".join(lines) for lines in parts if lines)
@@ -36,19 +49,25 @@ def _summary(result: Backtest) -> Iterator[str]:
     if not result.placebos:
         half = duration_text(result.history / 2)
         yield from _wrapped(
-            f"No placebo release can be judged: the data reach from {start} to {end} UTC; one needs {half} of history "
-            f"(half of windows.history) before it and the warm-up and watch after it, without another release."
+            f"No placebo release can be judged: the data reach from {start} to {end} UTC; one "
+            f"needs {half} of history "
+            "(half of windows.history) before it and the warm-up and watch after it, without "
+            "another release."
         )
         return
     count = len(result.placebos)
     low, high = result.alarms.interval or (0.0, 1.0)
-    said = f"False alarms: {_counted(result.alarms, 'placebo releases failed')}; {wording.percent(result.false_alarms)} is promised"
+    said = (
+        f"False alarms: {_counted(result.alarms, 'placebo releases failed')}; "
+        f"{wording.percent(result.false_alarms)} is promised"
+    )
     too_few = f", which {count} are too few to confirm" if low <= result.false_alarms < high else ""
     open_end = f". {result.undecided} got no answer, see the warnings" if result.undecided else ""
     yield from _wrapped(said + too_few + open_end)
     fewer = f" ({result.asked} asked; more would overlap)" if count < result.asked else ""
     yield from _wrapped(
-        f"{count} placebo release{'' if count == 1 else 's'}{fewer} from {wording.clock(result.placebos[0], None)} to "
+        f"{count} placebo release{'' if count == 1 else 's'}{fewer} from "
+        f"{wording.clock(result.placebos[0], None)} to "
         f"{wording.clock(result.placebos[-1], None)} UTC, none overlapping, each with a watch of "
         f"{duration_text(result.watch)} and {_history(result)}"
     )
@@ -59,7 +78,10 @@ def _history(result: Backtest) -> str:
     whole = duration_text(result.history)
     if result.least_history >= result.history:
         return f"{whole} of history"
-    least, most = (duration_text(timedelta(hours=span // timedelta(hours=1))) for span in (result.least_history, result.most_history))
+    least, most = (
+        duration_text(timedelta(hours=span // timedelta(hours=1)))
+        for span in (result.least_history, result.most_history)
+    )
     return f"{least} to {most} of history (windows.history is {whole})"
 
 
@@ -76,37 +98,67 @@ def _series(result: Backtest) -> Iterator[str]:
         yield f"… and {len(result.series) - MOST_ROWS} more; --output json has them all"
     yield ""
     yield from _wrapped(
-        "detectable effect: seen in four of five releases, median; of these found: that change, put into each placebo release", "  ", "  "
+        (
+            "detectable effect: seen in four of five releases, median; of these found: that "
+            "change, "
+            "put into each placebo release"
+        ),
+        "  ",
+        "  ",
     )
-    yield from _wrapped("large shift: twice that; median time to the first of 8 looks that alarms", "  ", "  ")
+    yield from _wrapped(
+        "large shift: twice that; median time to the first of 8 looks that alarms", "  ", "  "
+    )
 
 
 def _numbers(each: SeriesResult) -> Sequence[str]:
     size = each.detectable_effect
-    after = "-" if not each.detected.of else "not found" if each.time_to_detect is None else duration_text(each.time_to_detect)
-    return (_of(each.alarms), "-" if size is None else wording.percent(size), _of(each.found), after)
+    after = (
+        "-"
+        if not each.detected.of
+        else "not found"
+        if each.time_to_detect is None
+        else duration_text(each.time_to_detect)
+    )
+    return (
+        _of(each.alarms),
+        "-" if size is None else wording.percent(size),
+        _of(each.found),
+        after,
+    )
 
 
 def _row(name: str, cells: Sequence[str]) -> str:
-    return (f"{name:<{NAME}}" + "".join(f"{cell:>{width}}" for cell, width in zip(cells, NUMBERS, strict=True))).rstrip()
+    return (
+        f"{name:<{NAME}}"
+        + "".join(f"{cell:>{width}}" for cell, width in zip(cells, NUMBERS, strict=True))
+    ).rstrip()
 
 
 def _releases(releases: Sequence[Rejudged]) -> Iterator[str]:
     if not releases:
         return
-    yield f"{'released, UTC':<18}{'version':<{VERSION}}{'label':<{LABEL}}{'verdict':<{VERDICT}}moved"
+    head = f"{'released, UTC':<18}{'version':<{VERSION}}{'label':<{LABEL}}"
+    yield f"{head}{'verdict':<{VERDICT}}moved"
     indent = " " * (18 + VERSION + LABEL + VERDICT)
     for each in releases:
         release = each.past.release
         row = (
-            f"{wording.clock(release.started_at, None):<18}{wording.plain(release.version, VERSION - 2):<{VERSION}}"
+            f"{wording.clock(release.started_at, None):<18}"
+            f"{wording.plain(release.version, VERSION - 2):<{VERSION}}"
             f"{each.past.label:<{LABEL}}{each.verdict:<{VERDICT}}"
         )
-        text = ", ".join(say.title(finding) for finding in each.moved) or wording.plain(each.why, LONGEST)
+        text = ", ".join(say.title(finding) for finding in each.moved) or wording.plain(
+            each.why, LONGEST
+        )
         yield from _wrapped(text, row, indent) or [row.rstrip()]
     yield ""
     unknown = sum(each.past.label is Label.UNKNOWN for each in releases)
-    yield from _wrapped(f"precision: {_counted(precision(releases), 'labelled releases that failed were bad')}", "  ", "  ")
+    yield from _wrapped(
+        f"precision: {_counted(precision(releases), 'labelled releases that failed were bad')}",
+        "  ",
+        "  ",
+    )
     yield from _wrapped(f"recall: {_counted(recall(releases), 'bad releases failed')}", "  ", "  ")
     if unknown:
         yield f"  {unknown} without a label count for neither"
@@ -125,14 +177,20 @@ def _of(share: Share) -> str:
 
 
 def _counted(share: Share, what: str) -> str:
-    """`3 of 4 releases failed (75 % [30, 95])`, with the ends of the 95 % interval; `none` of nothing."""
+    """`3 of 4 releases failed (75 % [30, 95])`, with the ends of the 95 % interval; `none` of
+    nothing."""
     if share.value is None or share.interval is None:
         return "none"
     low, high = share.interval
-    return f"{_of(share)} {what} ({wording.percent(share.value)} [{100 * low:.0f}, {100 * high:.0f}])"
+    return (
+        f"{_of(share)} {what} ({wording.percent(share.value)} [{100 * low:.0f}, {100 * high:.0f}])"
+    )
 
 
 def _wrapped(text: str, first: str = "", more: str = "") -> list[str]:
     """Lines of at most WIDTH columns with these indents; a number and its % stay together."""
     glued = text.replace(" %", "\xa0%")
-    return [line.replace("\xa0%", " %") for line in textwrap.wrap(glued, WIDTH, initial_indent=first, subsequent_indent=more)]
+    return [
+        line.replace("\xa0%", " %")
+        for line in textwrap.wrap(glued, WIDTH, initial_indent=first, subsequent_indent=more)
+    ]

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from anomaly.cli.exit_codes import ExitCode
 from anomaly.cli.options import ChecklistPath, Environment, Logs, Verbose
-from anomaly.cli.session import ExitCode, LogFormat, Session, log
+from anomaly.cli.session import LogFormat, Session, log
 from anomaly.wording import plain
 
 if TYPE_CHECKING:
-    from anomaly.cases import Outcome
+    from anomaly.testing.cases import Outcome
 
 LONGEST = 300  # characters of a line
 
@@ -21,10 +22,14 @@ LONGEST = 300  # characters of a line
 def cases(
     context: typer.Context,
     checklist: ChecklistPath,
-    file: Annotated[Path, typer.Argument(metavar="CASES", help="A YAML file of series and of what is expected.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="CASES", help="A YAML file of series and of what is expected.")
+    ],
     *,
     environment: Environment = None,
-    case: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Run this case alone; may be repeated.")] = None,
+    case: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Run this case alone; may be repeated.")
+    ] = None,
     _verbose: Verbose = False,
     _log_format: Logs = LogFormat.TEXT,
 ) -> ExitCode:
@@ -32,8 +37,8 @@ def cases(
 
     Nobody is asked and nobody is told; variables need not be set. Ends with 1 if a case fails.
     """
-    from anomaly import cases as known
-    from anomaly.checklist import load
+    from anomaly.checklist.checklist import load
+    from anomaly.testing import cases as known
 
     session: Session = context.obj
     asked = load(checklist, environment=environment, environ=None)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from anomaly.checklist import Checklist
+from anomaly.checklist.checklist import Checklist
+from anomaly.cli.exit_codes import ExitCode, of_report
 from anomaly.cli.forms import Forms, Markdown, Pictures, Points, written
 from anomaly.cli.judging import Case, gather, known_kpis
 from anomaly.cli.options import (
@@ -28,13 +29,13 @@ from anomaly.cli.options import (
     Version,
 )
 from anomaly.cli.release import Words, opened
-from anomaly.cli.session import ExitCode, LogFormat, Session, log
+from anomaly.cli.session import LogFormat, Session, log
 from anomaly.contracts import Action, Message
 from anomaly.errors import UsageError
 
 if TYPE_CHECKING:
     from anomaly.contracts import Receipt, Sink
-    from anomaly.model import Report
+    from anomaly.reporting.report import Report
 
 
 def check(
@@ -48,10 +49,19 @@ def check(
     release: Version = "",
     environment: Environment = None,
     until: Until = None,
-    output: Annotated[Output, typer.Option(help="json is for machines, and quiet on stderr.")] = Output.TABLE,
-    only: Annotated[list[str] | None, typer.Option(metavar="KPI", help="Judge this KPI alone; may be repeated.")] = None,
+    output: Annotated[
+        Output, typer.Option(help="json is for machines, and quiet on stderr.")
+    ] = Output.TABLE,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="KPI", help="Judge this KPI alone; may be repeated.")
+    ] = None,
     report: ReportTo = None,
-    save: Annotated[Path | None, typer.Option(metavar="FILE", help="Keep the collected data, to judge them again with --from.")] = None,
+    save: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Keep the collected data, to judge them again with --from."
+        ),
+    ] = None,
     kept: From = None,
     pictures: Pictures = None,
     markdown: Markdown = None,
@@ -69,10 +79,16 @@ def check(
     known_kpis(asked, only or ())
     forms = Forms(pictures, markdown, points)
     sinks = [] if kept else _sinks(asked)
-    case = gather(asked, Words(released_at, finished_at, release, until, stage or (), next_release), session, only=only or (), kept=kept)
+    case = gather(
+        asked,
+        Words(released_at, finished_at, release, until, stage or (), next_release),
+        session,
+        only=only or (),
+        kept=kept,
+    )
     unsaved = None if save is None else _save(case, save)
     judged = case.judge()
-    session.known = _exit_code(judged, ())
+    session.known = of_report(judged, ())
     receipts: Sequence[Receipt] = ()
     try:
         if output is Output.TABLE:
@@ -80,7 +96,7 @@ def check(
     finally:  # that nobody reads the answer here is no reason to tell nobody
         receipts = _deliver(judged, sinks, session)
         is_written = written(report, judged, _key(judged), receipts) & forms.write(judged)
-    session.known = _exit_code(judged, receipts)
+    session.known = of_report(judged, receipts)
     if output is Output.JSON:
         show(judged, output, session, receipts)
     if not is_written and session.known is ExitCode.PASS:
@@ -91,15 +107,20 @@ def check(
 
 
 def _sinks(checklist: Checklist) -> list[tuple[str, Sink]]:
-    """The sinks to tell besides the terminal, made before anything is asked, so that a wrong one is known at once."""
-    from anomaly import registry
+    """The sinks to tell besides the terminal, made before anything is asked, so that a wrong one is
+    known at once."""
+    from anomaly.checklist import registry
 
-    return [(plugin.type, registry.sink(plugin)) for plugin in checklist.sinks if plugin.type != "console"]
+    return [
+        (plugin.type, registry.sink(plugin))
+        for plugin in checklist.sinks
+        if plugin.type != "console"
+    ]
 
 
 def _save(case: Case, path: Path) -> UsageError | None:
     """Keep the data; that they can't be kept is told at the end, for the answer matters more."""
-    from anomaly import snapshot
+    from anomaly.collectors import snapshot
 
     try:
         snapshot.save(case.collected, path)
@@ -108,10 +129,12 @@ def _save(case: Case, path: Path) -> UsageError | None:
     return None
 
 
-def show(report: Report, output: Output, session: Session, deliveries: Sequence[Receipt] = ()) -> None:
+def show(
+    report: Report, output: Output, session: Session, deliveries: Sequence[Receipt] = ()
+) -> None:
     """Write the answer to stdout, as JSON with what became of the messages. Raises OutputError."""
     if output is Output.JSON:
-        from anomaly.report import to_dict
+        from anomaly.reporting.data import to_dict
 
         session.show(json.dumps(to_dict(report, deliveries=deliveries), indent=2, allow_nan=False))
         return
@@ -121,12 +144,16 @@ def show(report: Report, output: Output, session: Session, deliveries: Sequence[
         console.show(report, stream)
 
 
-def _deliver(report: Report, sinks: Sequence[tuple[str, Sink]], session: Session) -> tuple[Receipt, ...]:
-    from anomaly.delivery import Post, deliver
-    from anomaly.report import receipt_line
+def _deliver(
+    report: Report, sinks: Sequence[tuple[str, Sink]], session: Session
+) -> tuple[Receipt, ...]:
+    from anomaly.notify.delivery import Post, deliver
+    from anomaly.reporting.words import receipt_line
 
     message = Message(_key(report), report, Action.of(report))
-    receipts = deliver([Post(name, sink, message) for name, sink in sinks], redact=session.redactor.text)
+    receipts = deliver(
+        [Post(name, sink, message) for name, sink in sinks], redact=session.redactor.text
+    )
     for receipt in receipts:
         (log.info if receipt.delivered else log.error)("sink %s", receipt_line(receipt))
     return receipts
@@ -136,9 +163,3 @@ def _key(report: Report) -> str:
     from anomaly.history.records import release_id
 
     return release_id(report.release)
-
-
-def _exit_code(report: Report, receipts: Sequence[Receipt]) -> ExitCode:
-    from anomaly.decision import exit_code
-
-    return ExitCode(exit_code(report, receipts))

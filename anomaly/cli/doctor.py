@@ -13,16 +13,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from anomaly.cli.exit_codes import ExitCode
 from anomaly.cli.options import ChecklistPath, Environment, Logs, Output, StoreAt, Verbose
 from anomaly.cli.release import opened, right_now
-from anomaly.cli.session import ExitCode, LogFormat, Session
+from anomaly.cli.session import LogFormat, Session
 from anomaly.cli.storing import place
 from anomaly.cli.validate import summary
 from anomaly.errors import ChecklistError
 from anomaly.wording import plain
 
 if TYPE_CHECKING:
-    from anomaly.doctor import Check
+    from anomaly.setup.doctor import Check
 
 LONGEST_NAME, LONGEST_TEXT = 24, 600  # characters
 
@@ -33,15 +34,18 @@ def doctor(
     *,
     environment: Environment = None,
     store: StoreAt = None,
-    output: Annotated[Output, typer.Option(help="json is for machines, and quiet on stderr.")] = Output.TABLE,
+    output: Annotated[
+        Output, typer.Option(help="json is for machines, and quiet on stderr.")
+    ] = Output.TABLE,
     _verbose: Verbose = False,
     _log_format: Logs = LogFormat.TEXT,
 ) -> ExitCode:
     """Say what is installed, what answers, and what to change.
 
-    Sources are asked for their last steps, sinks are only connected to: nobody is told. Ends with 4 if something can't be reached.
+    Sources are asked for their last steps, sinks are only connected to: nobody is told. Ends with 4
+    if something can't be reached.
     """
-    from anomaly.doctor import State
+    from anomaly.setup.doctor import State
 
     session: Session = context.obj
     session.quiet = output is Output.JSON
@@ -51,17 +55,24 @@ def doctor(
     session.show(_json(checks) if output is Output.JSON else _lines(checks))
     if any(check.wrong for check in checks):
         return ExitCode.USAGE
-    return ExitCode.FAILED if any(check.state is State.FAILED for check in checks) else ExitCode.PASS
+    return (
+        ExitCode.FAILED if any(check.state is State.FAILED for check in checks) else ExitCode.PASS
+    )
 
 
-def _checks(path: Path, environment: str | None, store: str | None, session: Session) -> list[Check]:
-    from anomaly.doctor import Check, State, examine, installed
+def _checks(
+    path: Path, environment: str | None, store: str | None, session: Session
+) -> list[Check]:
+    from anomaly.setup.doctor import Check, State, examine, installed
 
     checks = list(installed())
     try:
         asked = opened(path, environment, session)
     except ChecklistError as error:
-        return [*checks, Check("checklist", State.FAILED, str(error), f"anomaly validate {path}", wrong=True)]
+        return [
+            *checks,
+            Check("checklist", State.FAILED, str(error), f"anomaly validate {path}", wrong=True),
+        ]
     checks.append(Check("checklist", State.OK, summary(path, asked)))
     return [*checks, *examine(asked, partial(place, store, asked, session), now=right_now())]
 
@@ -80,13 +91,21 @@ def _lines(checks: Sequence[Check]) -> str:
             *((line, indent) for line in said[1:]),
             *([(f"→ {check.todo}", indent)] if check.todo else []),
         ]:
-            lines += textwrap.wrap(text, width, initial_indent=first, subsequent_indent=indent, break_on_hyphens=False) or [first]
+            lines += textwrap.wrap(
+                text, width, initial_indent=first, subsequent_indent=indent, break_on_hyphens=False
+            ) or [first]
     return "\n".join(lines)
 
 
 def _json(checks: Sequence[Check]) -> str:
     entries = [
-        {"name": each.name, "state": str(each.state), "said": each.said, "todo": each.todo, "took_s": round(each.took_s, 3)}
+        {
+            "name": each.name,
+            "state": str(each.state),
+            "said": each.said,
+            "todo": each.todo,
+            "took_s": round(each.took_s, 3),
+        }
         for each in checks
     ]
     return json.dumps({"checks": entries}, indent=2)

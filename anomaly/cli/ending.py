@@ -12,21 +12,23 @@ from types import FrameType
 
 import typer
 
-from anomaly.cli.session import ExitCode, OutputError, Session, log
-from anomaly.errors import CollectError, SinkError, UsageError
+from anomaly.cli.exit_codes import ExitCode, of_error
+from anomaly.cli.session import Session, log
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PATIENCE_S = 3.0  # after a signal, whatever a thread still waits for
-EXIT_CODES = {UsageError: ExitCode.USAGE, OutputError: ExitCode.FAILED, CollectError: ExitCode.FAILED, SinkError: ExitCode.NOT_TOLD}
 
 
 class Stopped(BaseException):
-    """A signal asked the run to end. Not an Exception: no stage may take it for a failure of its own."""
+    """A signal asked the run to end. Not an Exception: no stage may take it for a failure of its
+    own."""
 
 
 def run(argv: Sequence[str]) -> int:
     """Run one command; returns its exit code, whatever happens."""
-    session = Session(verbose=not {"-v", "--verbose"}.isdisjoint(argv))  # known even of a line that can't be understood
+    session = Session(
+        verbose=not {"-v", "--verbose"}.isdisjoint(argv)
+    )  # known even of a line that can't be understood
     with session.logging():
         try:
             with _listening(session):
@@ -46,19 +48,25 @@ def _command(argv: Sequence[str], session: Session) -> int:
 
 def _told(error: BaseException, session: Session) -> ExitCode:
     """Say how the run ended; the exit code for it."""
-    if isinstance(error, SystemExit) and isinstance(error.__context__, OSError):  # so typer ends where nobody reads
+    if isinstance(error, SystemExit) and isinstance(
+        error.__context__, OSError
+    ):  # so typer ends where nobody reads
         error = error.__context__
     if isinstance(error, Stopped):
         log.error("stopped by %s", error)
         return session.known
     if isinstance(error, typer.TyperException):
         context = getattr(error, "ctx", None)
-        log.error("%s\ntry: %s --help", error.format_message(), context.command_path if context else "anomaly")
+        log.error(
+            "%s\ntry: %s --help",
+            error.format_message(),
+            context.command_path if context else "anomaly",
+        )
         return ExitCode.USAGE
-    for kind, code in EXIT_CODES.items():
-        if isinstance(error, kind):
-            log.error("%s", error, exc_info=error)
-            return code
+    code = of_error(error)
+    if code is not None:
+        log.error("%s", error, exc_info=error)
+        return code
     hint = "" if session.verbose else "; -v shows the traceback"
     what = f"{type(error).__name__}: {error}".removesuffix(": ")
     log.error("anomaly itself failed: %s%s", what, hint, exc_info=error)
@@ -67,9 +75,11 @@ def _told(error: BaseException, session: Session) -> ExitCode:
 
 @contextmanager
 def _listening(session: Session) -> Iterator[None]:
-    """Turn signals into Stopped; if that is not heard in time, end the process with what is known."""
+    """Turn signals into Stopped; if that is not heard in time, end the process with what is
+    known."""
 
-    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  the signature is the interpreter's
+    # the signature is the interpreter's
+    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
         for each in before:
             signal.signal(each, signal.SIG_IGN)
         timer = threading.Timer(PATIENCE_S, os._exit, (session.known,))
@@ -77,7 +87,9 @@ def _listening(session: Session) -> Iterator[None]:
         timer.start()
         raise Stopped(signal.Signals(number).name)
 
-    heard = [each for each in ENDING if signal.getsignal(each) is not signal.SIG_IGN]  # nohup stays nohup
+    heard = [
+        each for each in ENDING if signal.getsignal(each) is not signal.SIG_IGN
+    ]  # nohup stays nohup
     before = {each: signal.signal(each, stop) for each in heard}
     try:
         yield

@@ -6,10 +6,23 @@ from typing import Annotated
 
 import typer
 
+from anomaly.cli.exit_codes import ExitCode
 from anomaly.cli.judging import gather, known_kpis
-from anomaly.cli.options import ChecklistPath, Environment, FinishedAt, From, Logs, NextRelease, ReleasedAt, Stages, Until, Verbose, Version
+from anomaly.cli.options import (
+    ChecklistPath,
+    Environment,
+    FinishedAt,
+    From,
+    Logs,
+    NextRelease,
+    ReleasedAt,
+    Stages,
+    Until,
+    Verbose,
+    Version,
+)
 from anomaly.cli.release import Words, opened
-from anomaly.cli.session import ExitCode, LogFormat, Session
+from anomaly.cli.session import LogFormat, Session
 
 
 def explain(
@@ -36,7 +49,12 @@ def explain(
     session: Session = context.obj
     asked = opened(checklist, environment, session)
     known_kpis(asked, kpis)
-    report = gather(asked, Words(released_at, finished_at, release, until, stage or (), next_release), session, kept=kept).judge()
+    report = gather(
+        asked,
+        Words(released_at, finished_at, release, until, stage or (), next_release),
+        session,
+        kept=kept,
+    ).judge()
 
     from anomaly.cli.explanation import explanation
 

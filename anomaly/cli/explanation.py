@@ -7,12 +7,14 @@ from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from anomaly import meaning, wording
-from anomaly import report as say
+from anomaly import wording
 from anomaly.baseline.season import MIN_PERIODS
-from anomaly.model import Finding, Report, Window
+from anomaly.model import Finding, Window
 from anomaly.panel import segment_text
-from anomaly.times import duration_text
+from anomaly.reporting import explanations as meaning
+from anomaly.reporting import words as say
+from anomaly.reporting.report import Report
+from anomaly.timing.durations import duration_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,8 +29,12 @@ PERIODS = {"day": timedelta(days=1), "week": timedelta(weeks=1)}
 
 
 def explanation(finding: Finding, report: Report) -> str:
-    """What happened, how sure that is, against what it was compared, the numbers behind the verdict, and the steps after the release."""
-    head = [f"{say.title(finding)}: {say.verdict_words(finding)}", *_wrapped(meaning.answer(finding), INDENT)]
+    """What happened, how sure that is, against what it was compared, the numbers behind the
+    verdict, and the steps after the release."""
+    head = [
+        f"{say.title(finding)}: {say.verdict_words(finding)}",
+        *_wrapped(meaning.answer(finding), INDENT),
+    ]
     parts = [
         [*head, *_listed(_happened(finding, report))],
         _titled("how sure", _listed(_sure(finding, report))),
@@ -49,12 +55,24 @@ def _happened(finding: Finding, report: Report) -> Iterator[tuple[str, str]]:
     if finding.exposure is not None:
         day = report.release.started_at.date()
         for each in finding.exposure.plateaus:
-            span = f"{wording.clock(each.window.start, day)} to {wording.clock(each.window.end, day)}"
-            yield f"at {wording.percent(each.share)}", f"{wording.plateau(each, finding.unit)}, from {span}"
+            span = (
+                f"{wording.clock(each.window.start, day)} to {wording.clock(each.window.end, day)}"
+            )
+            yield (
+                f"at {wording.percent(each.share)}",
+                f"{wording.plateau(each, finding.unit)}, from {span}",
+            )
     if finding.mix_effect is not None:
         yield "by mix", f"{wording.absolute(finding.mix_effect, None, finding.unit)} of the change"
     if finding.contribution is not None:
-        yield "adds", f"{wording.absolute(finding.contribution, None, finding.unit)} to the change of the total"
+        yield (
+            "adds",
+            (
+                f"{wording.absolute(finding.contribution, None, finding.unit)} to the change of "
+                "the "
+                "total"
+            ),
+        )
     if finding.control_for:
         yield "control for", ", ".join(finding.control_for)
     else:
@@ -82,8 +100,17 @@ def _compared(finding: Finding, report: Report) -> Iterator[tuple[str, str]]:
     if finding.denominator:
         yield "divided by", finding.denominator
     step = duration_text(report.step)
-    yield "baseline", f"{_span(report.baseline)} ({duration_text(report.baseline.length)}, step {step}){_unknown_rhythms(report.baseline)}"
-    yield "observed", f"{_span(report.observation)} ({finding.steps} of {finding.steps_planned} steps)"
+    yield (
+        "baseline",
+        (
+            f"{_span(report.baseline)} ({duration_text(report.baseline.length)}, step "
+            f"{step}){_unknown_rhythms(report.baseline)}"
+        ),
+    )
+    yield (
+        "observed",
+        f"{_span(report.observation)} ({finding.steps} of {finding.steps_planned} steps)",
+    )
 
 
 def _evidence(finding: Finding) -> Iterator[str]:
@@ -91,11 +118,19 @@ def _evidence(finding: Finding) -> Iterator[str]:
     questions = 0
     for name, value in finding.evidence.items():
         text = value if isinstance(value, str) else wording.number(value)
-        yield from _wrapped(f"{wording.plain(name, LONGEST_NAME)}: {wording.plain(text, LONGEST_TEXT)}", INDENT)
+        yield from _wrapped(
+            f"{wording.plain(name, LONGEST_NAME)}: {wording.plain(text, LONGEST_TEXT)}", INDENT
+        )
         yield from _wrapped(meaning.meaning(name, value), INDENT + DEEPER)
         questions += text.endswith("sigma")
     if questions:
-        yield from _wrapped("sigma: how far out the answer is among those at the placebo releases. The p-value weighs them all", INDENT)
+        yield from _wrapped(
+            (
+                "sigma: how far out the answer is among those at the placebo releases. The p-value "
+                "weighs them all"
+            ),
+            INDENT,
+        )
 
 
 def _unknown_rhythms(baseline: Window) -> str:
@@ -105,7 +140,10 @@ def _unknown_rhythms(baseline: Window) -> str:
 
 
 def _span(window: Window) -> str:
-    return f"{wording.clock(window.start, None)} to {wording.clock(window.end, window.start.date())} UTC"
+    return (
+        f"{wording.clock(window.start, None)} to "
+        f"{wording.clock(window.end, window.start.date())} UTC"
+    )
 
 
 def _wrapped(text: str, indent: str) -> list[str]:
@@ -123,15 +161,20 @@ def _listed(facts: Iterable[tuple[str, str]]) -> list[str]:
     lines = []
     for name, text in known:
         first = f"{INDENT}{name:<{indent}}"
-        lines += textwrap.wrap(wording.plain(text, LONGEST_TEXT), WIDTH, initial_indent=first, subsequent_indent=" " * len(first)) or [
-            first.rstrip()
-        ]
+        lines += textwrap.wrap(
+            wording.plain(text, LONGEST_TEXT),
+            WIDTH,
+            initial_indent=first,
+            subsequent_indent=" " * len(first),
+        ) or [first.rstrip()]
     return lines
 
 
 def _points(finding: Finding, report: Report) -> pd.DataFrame:
     points = report.points
-    return points[(points["kpi"] == finding.kpi) & (points["segment"] == segment_text(finding.segment))]
+    return points[
+        (points["kpi"] == finding.kpi) & (points["segment"] == segment_text(finding.segment))
+    ]
 
 
 def _table(points: pd.DataFrame) -> Iterator[str]:
@@ -144,8 +187,11 @@ def _table(points: pd.DataFrame) -> Iterator[str]:
     yield f"{INDENT}{'UTC':<16}" + "".join(f"{name:>{NUMBER_WIDTH}}" for name in columns)
     for group in groups:
         worst = group.iloc[int(group["z"].abs().fillna(-1.0).to_numpy().argmax())]
-        numbers = "".join(f"{wording.number(float(worst[name])):>{NUMBER_WIDTH}}" for name in columns)
-        yield f"{INDENT}{worst['time']:%Y-%m-%d %H:%M}{numbers}{'  outside' if worst['flagged'] else ''}".rstrip()
+        numbers = "".join(
+            f"{wording.number(float(worst[name])):>{NUMBER_WIDTH}}" for name in columns
+        )
+        outside = "  outside" if worst["flagged"] else ""
+        yield f"{INDENT}{worst['time']:%Y-%m-%d %H:%M}{numbers}{outside}".rstrip()
     if together > 1:
         yield f"{INDENT}of every {together} steps the one furthest from expected"
     yield f"{INDENT}lower to upper: 99 % of normal steps"

@@ -1,4 +1,5 @@
-"""The other forms of a report, as files beside the answer on the terminal: a page, pictures, Markdown, points.
+"""The other forms of a report, as files beside the answer on the terminal: a page, pictures,
+Markdown, points.
 
 That one can't be written hides no answer: it is said, and a pass ends with 5.
 """
@@ -19,21 +20,35 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from anomaly.contracts import Receipt
-    from anomaly.model import Report
+    from anomaly.reporting.report import Report
 
 Pictures = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="Draw an overview and each KPI into this folder, as PNG; needs the extra plot.")
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Draw an overview and each KPI into this folder, as PNG; needs the extra plot.",
+    ),
 ]
-Markdown = Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as Markdown, such as a pull-request comment.")]
+Markdown = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Write the report as Markdown, such as a pull-request comment."
+    ),
+]
 Points = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Write every step after the release, as .csv, or as .parquet (needs that extra).")
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Write every step after the release, as .csv, or as .parquet (needs that extra).",
+    ),
 ]
 ENDINGS = (".csv", ".parquet")
 
 
 @dataclass(frozen=True, slots=True)
 class Forms:
-    """Where the other forms go; None: nowhere. Raises UsageError for what can't be made, before any work is done."""
+    """Where the other forms go; None: nowhere. Raises UsageError for what can't be made, before any
+    work is done."""
 
     pictures: Path | None
     markdown: Path | None
@@ -53,7 +68,8 @@ class Forms:
                 raise UsageError(f"{option} needs {module}: pip install 'release-anomaly[{extra}]'")
 
     def write(self, report: Report) -> bool:
-        """Write all that was asked for, each file as a whole or not at all; whether all are there."""
+        """Write all that was asked for, each file as a whole or not at all; whether all are
+        there."""
         from anomaly.sinks.files import replace_file
 
         complete = True
@@ -71,23 +87,31 @@ class Forms:
 
     def _files(self, report: Report) -> Iterator[tuple[Path, bytes | str]]:
         if self.points is not None:
-            from anomaly.points_file import csv_bytes, parquet_bytes
+            from anomaly.reporting.points_file import csv_bytes, parquet_bytes
 
-            yield self.points, (csv_bytes if self.points.suffix == ".csv" else parquet_bytes)(report.points)
+            yield (
+                self.points,
+                (csv_bytes if self.points.suffix == ".csv" else parquet_bytes)(report.points),
+            )
         if self.markdown is not None:
             from anomaly.contracts import Action, Message
             from anomaly.history.records import release_id
             from anomaly.sinks.markdown import markdown
 
-            yield self.markdown, markdown(Message(release_id(report.release), report, Action.of(report)))
+            yield (
+                self.markdown,
+                markdown(Message(release_id(report.release), report, Action.of(report))),
+            )
         if self.pictures is not None:
-            from anomaly.picture import pictures
+            from anomaly.reporting.figures import pictures
 
             for name, png in pictures(report):
                 yield self.pictures / name, png
 
 
-def written(path: Path | None, report: Report, key: str, deliveries: Sequence[Receipt] = ()) -> bool:
+def written(
+    path: Path | None, report: Report, key: str, deliveries: Sequence[Receipt] = ()
+) -> bool:
     """Write the HTML page, if one is wanted; whether it is there."""
     if path is None:
         return True

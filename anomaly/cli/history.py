@@ -1,4 +1,5 @@
-"""`anomaly history`, `show`, `ack` and `prune`: what is known of the past, and what people say of it."""
+"""`anomaly history`, `show`, `ack` and `prune`: what is known of the past, and what people say of
+it."""
 
 from __future__ import annotations
 
@@ -10,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from anomaly.cli.check import show as show_report
+from anomaly.cli.exit_codes import ExitCode
 from anomaly.cli.forms import Forms, Markdown, Pictures, Points, written
 from anomaly.cli.options import Environment, OfChecklist, Output, ReportTo, StoreAt
-from anomaly.cli.session import ExitCode, Session
+from anomaly.cli.session import Session
 from anomaly.cli.storing import history as opened_history
 from anomaly.cli.storing import named
 from anomaly.errors import UsageError
@@ -26,7 +28,10 @@ MOST = 50  # releases that are listed
 
 def history(
     context: typer.Context,
-    release: Annotated[str | None, typer.Argument(metavar="[RELEASE]", help="The id of one release, or how it begins.")] = None,
+    release: Annotated[
+        str | None,
+        typer.Argument(metavar="[RELEASE]", help="The id of one release, or how it begins."),
+    ] = None,
     *,
     service: Annotated[str, typer.Option(metavar="NAME", help="Only of this service.")] = "",
     environment: Environment = None,
@@ -34,7 +39,10 @@ def history(
     store: StoreAt = None,
     output: Annotated[Output, typer.Option(help="json is for machines.")] = Output.TABLE,
     html: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a page over all releases, with links to reports beside it.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write a page over all releases, with links to reports beside it."
+        ),
     ] = None,
 ) -> ExitCode:
     """Releases and how they were judged; of one release its looks, findings, and who was told."""
@@ -47,7 +55,10 @@ def history(
     with opened_history(store, asked, session) as kept:
         if release is not None:
             if html is not None:
-                raise UsageError("--html is a page over all releases; leave out the release, or use: anomaly show ID --report FILE")
+                raise UsageError(
+                    "--html is a page over all releases; leave out the release, or use: anomaly "
+                    "show ID --report FILE"
+                )
             story = _story(kept, _release_of(kept, kept.find(release)))
             session.show(json.dumps(story, indent=2) if output is Output.JSON else one(story))
             return ExitCode.PASS
@@ -69,7 +80,13 @@ def history(
 
 def show(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="ID|FILE", help="Of a release, look or finding, or how it begins; or a page or JSON.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="ID|FILE",
+            help="Of a release, look or finding, or how it begins; or a page or JSON.",
+        ),
+    ],
     *,
     environment: Environment = None,
     checklist: OfChecklist = None,
@@ -80,11 +97,12 @@ def show(
     markdown: Markdown = None,
     points: Points = None,
 ) -> ExitCode:
-    """Show a kept report again: that of a look, the last one of a release or finding, or that in a file."""
+    """Show a kept report again: that of a look, the last one of a release or finding, or that in a
+    file."""
     session: Session = context.obj
     forms = Forms(pictures, markdown, points)
-    from anomaly import archive
     from anomaly.history.records import Found, finding_id, release_id, told_of
+    from anomaly.reporting import archive
 
     found = None
     if archive.is_file(name):
@@ -94,11 +112,17 @@ def show(
             found = kept.find(name)
             kept_report = kept.report(kept.look_of(found))
             told = told_of(kept.messages(_release_of(kept, found).id))
-    is_written = written(report, kept_report, release_id(kept_report.release), told) & forms.write(kept_report)
+    is_written = written(report, kept_report, release_id(kept_report.release), told) & forms.write(
+        kept_report
+    )
     if isinstance(found, Found) and output is Output.TABLE:
         from anomaly.cli.explanation import explanation
 
-        about = (each for each in kept_report.findings if finding_id(kept_report.release, each) == found.id)
+        about = (
+            each
+            for each in kept_report.findings
+            if finding_id(kept_report.release, each) == found.id
+        )
         session.show("\n\n".join(explanation(each, kept_report) for each in about))
     else:
         show_report(kept_report, output, session, told)
@@ -107,9 +131,13 @@ def show(
 
 def ack(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="ID", help="Of a release or finding, or how it begins.")],
+    name: Annotated[
+        str, typer.Argument(metavar="ID", help="Of a release or finding, or how it begins.")
+    ],
     *,
-    not_an_incident: Annotated[bool, typer.Option("--not-an-incident", help="It was a false alarm.")] = False,
+    not_an_incident: Annotated[
+        bool, typer.Option("--not-an-incident", help="It was a false alarm.")
+    ] = False,
     note: Annotated[str, typer.Option(metavar="TEXT", help="What is to be remembered.")] = "",
     environment: Environment = None,
     checklist: OfChecklist = None,
@@ -125,7 +153,10 @@ def ack(
     with opened_history(store, named(checklist, environment, session), session) as kept:
         found = kept.find(name)
         if isinstance(found, Look):
-            raise UsageError(f"{name} is a look; acknowledge its release {found.release_id[:8]}, or one of its findings")
+            raise UsageError(
+                f"{name} is a look; acknowledge its release {found.release_id[:8]}, or one of "
+                "its findings"
+            )
         kept.acknowledge(found, incident=not not_an_incident, note=note, at=datetime.now(UTC))
         judged, incidents = kept.feedback()
     what = "a false alarm" if not_an_incident else "an incident"
@@ -146,7 +177,7 @@ def prune(
 ) -> ExitCode:
     """Forget releases that began longer ago. What is under watch, or still to be told, stays."""
     session: Session = context.obj
-    from anomaly.times import parse_duration
+    from anomaly.timing.durations import parse_duration
 
     try:
         age = parse_duration(older_than)
@@ -168,8 +199,8 @@ def _release_of(kept: Store, found: Tracked | Look | Found) -> Tracked:
 
 def _called(found: Tracked | Found) -> str:
     from anomaly.history.records import Found
-    from anomaly.notice import release_words
-    from anomaly.report import TOTAL, segment_words
+    from anomaly.reporting.notice import release_words
+    from anomaly.reporting.words import TOTAL, segment_words
     from anomaly.wording import plain
 
     if isinstance(found, Found):
@@ -180,7 +211,7 @@ def _called(found: Tracked | Found) -> str:
 
 def _summary(kept: Store, tracked: Tracked) -> dict[str, Any]:
     """A release in short, as JSON-able data."""
-    from anomaly.report import release_data
+    from anomaly.reporting.data import release_data
 
     looks = kept.looks(tracked.id)
     return {
@@ -192,7 +223,10 @@ def _summary(kept: Store, tracked: Tracked) -> dict[str, Any]:
         "verdict": str(looks[-1].verdict) if looks else None,
         "final": looks[-1].final if looks else False,
         "headline": looks[-1].headline if looks else "",
-        "acknowledged": [{"target": ack.target, "incident": ack.incident, "note": ack.note} for ack in kept.acks(tracked.id)],
+        "acknowledged": [
+            {"target": ack.target, "incident": ack.incident, "note": ack.note}
+            for ack in kept.acks(tracked.id)
+        ],
     }
 
 
@@ -204,18 +238,35 @@ def _story(kept: Store, tracked: Tracked) -> dict[str, Any]:
     last = {found.id: found for found in kept.findings(tracked.id)}
     return _summary(kept, tracked) | {
         "looked": [
-            {"id": look.id, "at": stamp(look.at), "verdict": str(look.verdict), "final": look.final, "headline": look.headline}
+            {
+                "id": look.id,
+                "at": stamp(look.at),
+                "verdict": str(look.verdict),
+                "final": look.final,
+                "headline": look.headline,
+            }
             for look in looks
         ],
         "findings": [
-            {"id": found.id, "name": _called(found), "verdict": str(found.verdict), "fails": found.fails, "effect": found.effect}
+            {
+                "id": found.id,
+                "name": _called(found),
+                "verdict": str(found.verdict),
+                "fails": found.fails,
+                "effect": found.effect,
+            }
             for found in last.values()
         ],
         "messages": [
             {
-                "at": stamp(each.at), "sink": each.sink, "action": str(each.action), "why": each.why, "progress": str(each.progress),
-                "attempts": each.attempts, "detail": each.detail,
+                "at": stamp(each.at),
+                "sink": each.sink,
+                "action": str(each.action),
+                "why": each.why,
+                "progress": str(each.progress),
+                "attempts": each.attempts,
+                "detail": each.detail,
             }
             for each in kept.messages(tracked.id)
         ],
-    }  # fmt: skip
+    }

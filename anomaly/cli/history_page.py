@@ -10,15 +10,23 @@ from urllib.parse import quote
 from anomaly.errors import UsageError
 
 if TYPE_CHECKING:
-    from anomaly.checklist import Checklist
+    from anomaly.checklist.checklist import Checklist
     from anomaly.history.records import Ack, Look, Tracked
     from anomaly.history.store import Store
-    from anomaly.pages.history import Entry
+    from anomaly.reporting.pages.history import Entry
 
 
-def write(path: Path, kept: Store, releases: Sequence[Tracked], checklist: Checklist | None, data: Mapping[str, Any], about: str) -> None:
-    """Write the page over `releases`, the newest first. Raises SinkError, UsageError for a path that no file can have."""
-    from anomaly.pages.history import page
+def write(
+    path: Path,
+    kept: Store,
+    releases: Sequence[Tracked],
+    checklist: Checklist | None,
+    data: Mapping[str, Any],
+    about: str,
+) -> None:
+    """Write the page over `releases`, the newest first. Raises SinkError, UsageError for a path
+    that no file can have."""
+    from anomaly.reporting.pages.history import page
     from anomaly.sinks.files import replace_file
 
     if not path.name:
@@ -29,7 +37,7 @@ def write(path: Path, kept: Store, releases: Sequence[Tracked], checklist: Check
 
 
 def _entry(kept: Store, tracked: Tracked, link: str) -> Entry:
-    from anomaly.pages.history import Cell, Entry
+    from anomaly.reporting.pages.history import Cell, Entry
 
     looks: Sequence[Look] = kept.looks(tracked.id)
     last = looks[-1] if looks else None
@@ -42,7 +50,10 @@ def _entry(kept: Store, tracked: Tracked, link: str) -> Entry:
         headline=last.headline if last else "",
         looks=len(looks),
         said=_said(kept.acks(tracked.id)),
-        cells=[Cell(found.kpi, found.verdict, found.fails, found.effect) for found in kept.findings(tracked.id)],
+        cells=[
+            Cell(found.kpi, found.verdict, found.fails, found.effect)
+            for found in kept.findings(tracked.id)
+        ],
         link=link,
     )
 
@@ -50,15 +61,22 @@ def _entry(kept: Store, tracked: Tracked, link: str) -> Entry:
 def _said(acks: Sequence[Ack]) -> str:
     from anomaly.wording import plain
 
-    words = [("an incident" if ack.incident else "a false alarm") + (f": {plain(ack.note, 200)}" if ack.note else "") for ack in acks]
+    words = [
+        ("an incident" if ack.incident else "a false alarm")
+        + (f": {plain(ack.note, 200)}" if ack.note else "")
+        for ack in acks
+    ]
     return "; ".join(dict.fromkeys(words))
 
 
 def _link(tracked: Tracked, beside: Sequence[str], checklist: Checklist | None) -> str:
-    """The report of a release: a page beside the history whose name holds the release's id, else where the checklist says."""
+    """The report of a release: a page beside the history whose name holds the release's id, else
+    where the checklist says."""
     from anomaly.history.records import SHORT
-    from anomaly.pages.release import web_link
-    from anomaly.watch import link
+    from anomaly.reporting.pages.release import web_link
+    from anomaly.watch.look import link
 
     near = next((name for name in beside if tracked.id[:SHORT] in name), "")
-    return quote(near) if near else web_link(link(checklist, tracked)) if checklist is not None else ""
+    return (
+        quote(near) if near else web_link(link(checklist, tracked)) if checklist is not None else ""
+    )

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from anomaly.telling import NEWS
+from anomaly.notify.policy import NEWS
 from anomaly.wording import clock, percent, plain
 
 WIDTH = 80
@@ -30,7 +30,8 @@ def several(stories: Sequence[Mapping[str, Any]], feedback: Mapping[str, int], *
 
 
 def one(story: Mapping[str, Any]) -> str:
-    """The story of one release: looks, the findings of the last one, who was told. Times are UTC."""
+    """The story of one release: looks, the findings of the last one, who was told. Times are
+    UTC."""
     began = _moment(story["started_at"])
     day = began.date()
     out = [f"{_name(story)}, began {clock(began, None)}Z, {_state(story)}{_said(story)}"]
@@ -40,19 +41,36 @@ def one(story: Mapping[str, Any]) -> str:
     for look in story["looked"]:
         same = look["headline"] == before
         before = look["headline"]
-        out.append(f"  {look['id'][:8]}  {clock(_moment(look['at']), day)}  {'as before' if same else plain(look['headline'], 400)}")
+        out.append(
+            f"  {look['id'][:8]}  {clock(_moment(look['at']), day)}  "
+            f"{'as before' if same else plain(look['headline'], 400)}"
+        )
     if story["findings"]:
         out += ["", "Findings of the last look"]
     for found in story["findings"]:
-        effect = "" if found["effect"] is None else f"  {'+' if found['effect'] >= 0 else ''}{percent(found['effect'])}"
-        out.append(f"  {found['id'][:8]}  {found['verdict'].replace('_', ' '):<12}  {found['name']}{effect}")
+        effect = (
+            ""
+            if found["effect"] is None
+            else f"  {'+' if found['effect'] >= 0 else ''}{percent(found['effect'])}"
+        )
+        out.append(
+            f"  {found['id'][:8]}  {found['verdict'].replace('_', ' '):<12}  "
+            f"{found['name']}{effect}"
+        )
     news = [each for each in story["messages"] if each["why"] in NEWS]
     if news:
         out += ["", "Told"]
     for each in news:
         tries = f" after {each['attempts']} attempts" if each["attempts"] > 1 else ""
-        detail = f": {plain(each['detail'], 200)}" if each["detail"] and each["progress"] != "sent" else ""
-        line = f"{clock(_moment(each['at']), day)}  {plain(each['sink'], 40)}  {each['action']} ({each['why']}), {each['progress']}"
+        detail = (
+            f": {plain(each['detail'], 200)}"
+            if each["detail"] and each["progress"] != "sent"
+            else ""
+        )
+        line = (
+            f"{clock(_moment(each['at']), day)}  {plain(each['sink'], 40)}  {each['action']} "
+            f"({each['why']}), {each['progress']}"
+        )
         out.append(f"  {line}{tries}{detail}")
     return "\n".join(line if len(line) <= WIDTH else _folded(line) for line in out)
 
@@ -63,7 +81,9 @@ def feedback_line(feedback: Mapping[str, int]) -> str:
     if not judged:
         return ""
     were = "was an incident" if incidents == 1 else "were incidents"
-    return f"of {judged} alarm{'' if judged == 1 else 's'} with feedback {incidents or 'none'} {were}"
+    return (
+        f"of {judged} alarm{'' if judged == 1 else 's'} with feedback {incidents or 'none'} {were}"
+    )
 
 
 def _name(story: Mapping[str, Any]) -> str:
@@ -75,7 +95,11 @@ def _state(story: Mapping[str, Any]) -> str:
     if story["verdict"] is None:
         return f"{story['state']}, not judged yet"
     looks = f"{story['looks']} look{'' if story['looks'] == 1 else 's'}"
-    return f"{story['verdict']} after {looks}" if story["final"] else f"{story['state']}, {story['verdict']} after {looks}"
+    return (
+        f"{story['verdict']} after {looks}"
+        if story["final"]
+        else f"{story['state']}, {story['verdict']} after {looks}"
+    )
 
 
 def _said(story: Mapping[str, Any]) -> str:
@@ -87,12 +111,18 @@ def _said(story: Mapping[str, Any]) -> str:
 
 
 def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(plain(text, 400), WIDTH, initial_indent=" " * 10, subsequent_indent=" " * 10) if text else []
+    return (
+        textwrap.wrap(plain(text, 400), WIDTH, initial_indent=" " * 10, subsequent_indent=" " * 10)
+        if text
+        else []
+    )
 
 
 def _folded(line: str) -> str:
     indent = " " * (len(line) - len(line.lstrip()) + 10)
-    return textwrap.fill(line, WIDTH, subsequent_indent=indent, drop_whitespace=True, break_long_words=False)
+    return textwrap.fill(
+        line, WIDTH, subsequent_indent=indent, drop_whitespace=True, break_long_words=False
+    )
 
 
 def _moment(text: str) -> datetime:

@@ -10,19 +10,26 @@ from typing import Annotated, Any
 
 import typer
 
-from anomaly import install as files
-from anomaly import strict_yaml, variables
+from anomaly.checklist import strict_yaml, variables
+from anomaly.cli.exit_codes import ExitCode
 from anomaly.cli.options import ChecklistPath, Environment
 from anomaly.cli.release import opened
-from anomaly.cli.session import ExitCode, Session, log
+from anomaly.cli.session import Session, log
 from anomaly.errors import UsageError
-from anomaly.install import Job
 from anomaly.redaction import is_url
-from anomaly.times import parse_duration
+from anomaly.setup import install as files
+from anomaly.setup.install import Job
+from anomaly.timing.durations import parse_duration
 
-app = typer.Typer(help="Print ready files that run tick: for cron, systemd or Kubernetes.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="Print ready files that run tick: for cron, systemd or Kubernetes.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 
-Every = Annotated[str, typer.Option(metavar="DURATION", help="How often: what divides an hour or a day evenly.")]
+Every = Annotated[
+    str, typer.Option(metavar="DURATION", help="How often: what divides an hour or a day evenly.")
+]
 
 
 @app.command()
@@ -32,7 +39,9 @@ def cron(
     *,
     environment: Environment = None,
     every: Every = "5m",
-    user: Annotated[str, typer.Option(metavar="NAME", help="Print a file of /etc/cron.d, run by this user.")] = "",
+    user: Annotated[
+        str, typer.Option(metavar="NAME", help="Print a file of /etc/cron.d, run by this user.")
+    ] = "",
 ) -> ExitCode:
     """Print a line for crontab."""
     session: Session = context.obj
@@ -47,14 +56,21 @@ def systemd(
     *,
     environment: Environment = None,
     every: Every = "5m",
-    user: Annotated[str, typer.Option(metavar="NAME", help="Who runs it, and owns the history.")] = "anomaly",
-    into: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Write the files there, such as /etc/systemd/system.")] = None,
+    user: Annotated[
+        str, typer.Option(metavar="NAME", help="Who runs it, and owns the history.")
+    ] = "anomaly",
+    into: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Write the files there, such as /etc/systemd/system."),
+    ] = None,
 ) -> ExitCode:
     """Print a service and its timer, or write them."""
     session: Session = context.obj
     units = files.systemd(_job(checklist, environment, every, session), user)
     if into is None:
-        session.show("\n\n".join(f"# /etc/systemd/system/{name}\n{text}" for name, text in units.items()))
+        session.show(
+            "\n\n".join(f"# /etc/systemd/system/{name}\n{text}" for name, text in units.items())
+        )
         return ExitCode.PASS
     for name, text in units.items():
         try:
@@ -71,7 +87,9 @@ def kubernetes(
     context: typer.Context,
     checklist: ChecklistPath,
     *,
-    image: Annotated[str, typer.Option(metavar="IMAGE", help="A container image in which anomaly is installed.")],
+    image: Annotated[
+        str, typer.Option(metavar="IMAGE", help="A container image in which anomaly is installed.")
+    ],
     environment: Environment = None,
     every: Every = "5m",
 ) -> ExitCode:
@@ -82,18 +100,26 @@ def kubernetes(
 
 
 def _job(path: Path, environment: str | None, every: str, session: Session) -> Job:
-    """What is to be run. The checklist is read, and checked if the variables that it fills in are here."""
+    """What is to be run. The checklist is read, and checked if the variables that it fills in are
+    here."""
     written = strict_yaml.read(path)
     document = strict_yaml.parse(written)
     strict_yaml.refuse(str(path), document.problems)
     data: Mapping[str, Any] = document.data if isinstance(document.data, Mapping) else {}
-    names = tuple(sorted({name for text in _texts(data) for name in variables.VARIABLE.findall(text)}))
+    names = tuple(
+        sorted({name for text in _texts(data) for name in variables.VARIABLE.findall(text)})
+    )
     missing = [name for name in names if not os.environ.get(name)]
     if missing:
-        log.warning("not checked, because %s is not set here; later: anomaly validate %s", ", ".join(missing), path)
+        log.warning(
+            "not checked, because %s is not set here; later: anomaly validate %s",
+            ", ".join(missing),
+            path,
+        )
     else:
         opened(path, environment, session)
-    absolute = Path(os.path.abspath(path))  # noqa: PTH100  resolve() would follow a link that is there to be changed
+    # resolve() would follow a link that is there to be changed
+    absolute = Path(os.path.abspath(path))  # noqa: PTH100
     try:
         period = parse_duration(every)
     except UsageError as error:
@@ -108,7 +134,9 @@ def _job(path: Path, environment: str | None, every: str, session: Session) -> J
         every=period,
         variables=names,
         store=str(store),
-        writes=tuple(sorted({(absolute.parent / each).parent for each in _written(data, environment)})),
+        writes=tuple(
+            sorted({(absolute.parent / each).parent for each in _written(data, environment)})
+        ),
     )
 
 
@@ -120,10 +148,23 @@ def _program() -> tuple[str, ...]:
 
 def _written(data: Mapping[str, Any], environment: str | None) -> Iterator[str]:
     """The files that history and sinks write to, as far as they stand in the checklist."""
-    of_environment = _mapping(_mapping(data, "environments"), environment or str(data.get("environment", "")))
+    of_environment = _mapping(
+        _mapping(data, "environments"), environment or str(data.get("environment", ""))
+    )
     sinks = of_environment.get("sinks", data.get("sinks"))
-    found = [data.get("store"), *(sink.get("path") for sink in (sinks if isinstance(sinks, list) else ()) if isinstance(sink, Mapping))]
-    return (each for each in found if isinstance(each, str) and not is_url(each) and not variables.VARIABLE.search(each))
+    found = [
+        data.get("store"),
+        *(
+            sink.get("path")
+            for sink in (sinks if isinstance(sinks, list) else ())
+            if isinstance(sink, Mapping)
+        ),
+    ]
+    return (
+        each
+        for each in found
+        if isinstance(each, str) and not is_url(each) and not variables.VARIABLE.search(each)
+    )
 
 
 def _mapping(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -9,17 +9,17 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from anomaly.checklist import Checklist
+from anomaly.checklist.checklist import Checklist
 from anomaly.cli.release import Words, end_of_watch, release_of, right_now
 from anomaly.cli.session import Session, log
 from anomaly.errors import UsageError
 from anomaly.model import Release
-from anomaly.settings import did_you_mean
+from anomaly.wording import did_you_mean
 
 if TYPE_CHECKING:
     from anomaly.contracts import Collected
-    from anomaly.model import Report
     from anomaly.pipeline import Progress
+    from anomaly.reporting.report import Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +36,26 @@ class Case:
     def judge(self) -> Report:
         from anomaly.pipeline import check_release
 
-        return check_release(self.checklist, self.release, now=self.now, until=self.until, only=self.only, collected=self.collected)
+        return check_release(
+            self.checklist,
+            self.release,
+            now=self.now,
+            until=self.until,
+            only=self.only,
+            collected=self.collected,
+        )
 
 
-def gather(checklist: Checklist, words: Words, session: Session, *, only: Sequence[str] = (), kept: Path | None = None) -> Case:
-    """The release that `words` mean, with what the sources say, or what was `kept`. Raises UsageError."""
+def gather(
+    checklist: Checklist,
+    words: Words,
+    session: Session,
+    *,
+    only: Sequence[str] = (),
+    kept: Path | None = None,
+) -> Case:
+    """The release that `words` mean, with what the sources say, or what was `kept`. Raises
+    UsageError."""
     now = right_now()
     release = release_of(checklist, words, now)
     until = end_of_watch(release, words, now)
@@ -48,19 +63,34 @@ def gather(checklist: Checklist, words: Words, session: Session, *, only: Sequen
         from anomaly.pipeline import collect
 
         with progress_bar(session) as progress:
-            collected = collect(checklist, release, now=now, until=until, only=only, progress=progress)
-        log.info("collected %d series of %d steps, %d KPIs without", collected.panel.shape[1], len(collected.panel), len(collected.errors))
+            collected = collect(
+                checklist, release, now=now, until=until, only=only, progress=progress
+            )
+        log.info(
+            "collected %d series of %d steps, %d KPIs without",
+            collected.panel.shape[1],
+            len(collected.panel),
+            len(collected.errors),
+        )
         return Case(checklist, release, collected, now, until, only)
 
-    from anomaly import snapshot
+    from anomaly.collectors import snapshot
 
     collected = snapshot.load(kept)
     reached = _reach(collected, checklist.windows.step) + checklist.windows.lag
-    return Case(checklist, release, collected, min(now, max(reached, until or reached, release.exposed_at)), until, only)
+    return Case(
+        checklist,
+        release,
+        collected,
+        min(now, max(reached, until or reached, release.exposed_at)),
+        until,
+        only,
+    )
 
 
 def _reach(collected: Collected, step: timedelta) -> datetime:
-    """How far kept data reach: what was an early look is one still, however late it is judged again."""
+    """How far kept data reach: what was an early look is one still, however late it is judged
+    again."""
     index = collected.panel.index
     if len(index) == 0:
         raise UsageError("the kept data hold no steps")
@@ -73,7 +103,10 @@ def known_kpis(checklist: Checklist, names: Sequence[str]) -> None:
     known = tuple(kpi.name for kpi in checklist.kpis)
     for name in names:
         if name not in known:
-            raise UsageError(f"{name!r} is no KPI of the checklist; use one of {', '.join(known)}{did_you_mean(name, known)}")
+            raise UsageError(
+                f"{name!r} is no KPI of the checklist; use one of "
+                f"{', '.join(known)}{did_you_mean(name, known)}"
+            )
 
 
 @contextmanager

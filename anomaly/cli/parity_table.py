@@ -6,23 +6,29 @@ import math
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from anomaly import report as say
 from anomaly import wording
-from anomaly.likeness.result import Aspect, Likeness, Movement, Parity, SeriesParity
+from anomaly.equivalence.result import Aspect, Likeness, Movement, Parity, SeriesParity
 from anomaly.model import Interval
-from anomaly.times import duration_text
+from anomaly.reporting import words as say
+from anomaly.timing.durations import duration_text
 
 WIDTH = 80
 NAME = 26  # columns of a KPI's name
 NUMBERS = (8, 7, 9, 9, 10, 11)
 MOST_ROWS = 40  # the JSON holds them all
 LONGEST = 600  # characters of a reason
-SECTIONS = {Likeness.DIFFERS: "Different", Likeness.MISSING: "Missing", Likeness.UNCLEAR: "Not clear", Likeness.ALIKE: "Alike"}
+SECTIONS = {
+    Likeness.DIFFERS: "Different",
+    Likeness.MISSING: "Missing",
+    Likeness.UNCLEAR: "Not clear",
+    Likeness.ALIKE: "Alike",
+}
 MARKS = {Likeness.DIFFERS: "!", Likeness.UNCLEAR: "?"}
 
 
 def table(result: Parity) -> str:
-    """Whether the environments are alike, where not, what each would see; first of all what a release moved."""
+    """Whether the environments are alike, where not, what each would see; first of all what a
+    release moved."""
     parts = [[*_release(result)], [*_summary(result)], [*_series(result)]]
     return "\n\n".join("\n".join(lines) for lines in parts if lines)
 
@@ -52,28 +58,52 @@ def _summary(result: Parity) -> Iterator[str]:
     alike = sum(each.verdict is Likeness.ALIKE for each in result.series if each.counts)
     count = sum(each.counts for each in result.series)
     first, second = (wording.plain(name, NAME) for name in result.between)
-    other = [each for each in result.series if each.counts and each.verdict in (Likeness.DIFFERS, Likeness.MISSING)]
+    other = [
+        each
+        for each in result.series
+        if each.counts and each.verdict in (Likeness.DIFFERS, Likeness.MISSING)
+    ]
     if result.verdict is Likeness.ALIKE:
         text = f"ALIKE  {count} of {count} series: {first} can stand for {second}"
     elif result.verdict is Likeness.DIFFERS:
         more = f"; and {len(other) - 1} more" if len(other) > 1 else ""
-        text = f"DIFFERS  {alike} of {count} series in {first} are like {second}; {other[0].name} {_brief(other[0])}{more}"
+        text = (
+            f"DIFFERS  {alike} of {count} series in {first} are like {second}; "
+            f"{other[0].name} {_brief(other[0])}{more}"
+        )
     else:
-        text = f"UNCLEAR  {alike} of {count} series in {first} are known to be like {second}, none is known not to be"
+        text = (
+            f"UNCLEAR  {alike} of {count} series in {first} are known to be like {second}, "
+            "none is known not to be"
+        )
     yield from _wrapped(text)
-    spans = [f"{wording.clock(each.start, None)} to {wording.clock(each.end, None)}" for each in dict.fromkeys(result.histories)]
-    yield from _wrapped(f"{wording.plain(result.service, NAME)}, {' and '.join(spans)} UTC".removeprefix(", "))
+    spans = [
+        f"{wording.clock(each.start, None)} to {wording.clock(each.end, None)}"
+        for each in dict.fromkeys(result.histories)
+    ]
+    yield from _wrapped(
+        f"{wording.plain(result.service, NAME)}, {' and '.join(spans)} UTC".removeprefix(", ")
+    )
 
 
 def _brief(each: SeriesParity) -> str:
-    return "is missing" + each.reason.removeprefix("missing") if each.reason.startswith("missing") else each.reason
+    return (
+        "is missing" + each.reason.removeprefix("missing")
+        if each.reason.startswith("missing")
+        else each.reason
+    )
 
 
 def _series(result: Parity) -> Iterator[str]:
-    first, second = (wording.plain(name, width - 1) for name, width in zip(result.between, NUMBERS[-2:], strict=True))
+    first, second = (
+        wording.plain(name, width - 1)
+        for name, width in zip(result.between, NUMBERS[-2:], strict=True)
+    )
     within = "" if result.watch is None else f"sees in {duration_text(result.watch)}"
     yield " " * (WIDTH - sum(NUMBERS[-2:])) + within.rjust(sum(NUMBERS[-2:])) if within else ""
-    yield _row("KPI", ("traffic", "rhythm", "spread", "level", *((first, second) if within else ("", ""))))
+    yield _row(
+        "KPI", ("traffic", "rhythm", "spread", "level", *((first, second) if within else ("", "")))
+    )
     for verdict, title in SECTIONS.items():
         mine = [each for each in result.series if each.verdict is verdict]
         if mine:
@@ -83,23 +113,34 @@ def _series(result: Parity) -> Iterator[str]:
         yield from _more(mine)
     yield ""
     yield from _wrapped(
-        f"traffic, spread, level: {wording.plain(' / '.join(result.between), 2 * NAME)}; ! differs, ? not clear", "  ", "  "
+        (
+            f"traffic, spread, level: {wording.plain(' / '.join(result.between), 2 * NAME)}; ! "
+            "differs, ? not clear"
+        ),
+        "  ",
+        "  ",
     )
-    yield from _wrapped("rhythm: 1 if the same, 0 if nothing in common, none if neither side has one", "  ", "  ")
+    yield from _wrapped(
+        "rhythm: 1 if the same, 0 if nothing in common, none if neither side has one", "  ", "  "
+    )
     if within:
         yield from _wrapped("sees: the change that four of five releases would show", "  ", "  ")
 
 
 def _lines(each: SeriesParity) -> Iterator[str]:
     """The numbers of a series, and why it is not alike."""
-    name, *more = textwrap.wrap(each.name if each.counts else f"{each.name} (not counted)", NAME - 3) or [""]
+    name, *more = textwrap.wrap(
+        each.name if each.counts else f"{each.name} (not counted)", NAME - 3
+    ) or [""]
     yield _row(f"  {name}", _numbers(each))
     yield from (f"    {line}" for line in more)
     if each.verdict is Likeness.ALIKE:
         return
     found = {aspect: held for aspect, held in each.aspects.items() if held.verdict in MARKS}
     for aspect, held in found.items():
-        yield from _wrapped(wording.plain(f"{aspect}: {_why(aspect, held, each)}", LONGEST), "    ", "      ")
+        yield from _wrapped(
+            wording.plain(f"{aspect}: {_why(aspect, held, each)}", LONGEST), "    ", "      "
+        )
     if not found:
         yield from _wrapped(wording.plain(each.reason, LONGEST), "    ", "      ")
 
@@ -107,7 +148,11 @@ def _lines(each: SeriesParity) -> Iterator[str]:
 def _numbers(each: SeriesParity) -> Sequence[str]:
     traffic = "-" if each.traffic is None else wording.percent(each.traffic)
     sees = ("-" if size is None else wording.percent(size) for size in each.detectable)
-    return (traffic, *(_cell(name, each.aspects.get(name)) for name in ("rhythm", "spread", "level")), *sees)
+    return (
+        traffic,
+        *(_cell(name, each.aspects.get(name)) for name in ("rhythm", "spread", "level")),
+        *sees,
+    )
 
 
 def _cell(name: str, aspect: Aspect | None) -> str:
@@ -125,10 +170,13 @@ def _why(name: str, aspect: Aspect, each: SeriesParity) -> str:
         return aspect.reason
     reason = aspect.reason
     if name == "level" and None not in each.levels:
-        sizes = f"{' and '.join(wording.number(level) for level in each.levels if level is not None)} {each.unit}".rstrip()
+        levels = " and ".join(wording.number(level) for level in each.levels if level is not None)
+        sizes = f"{levels} {each.unit}".rstrip()
         reason = "; ".join(part for part in (sizes, aspect.reason) if part)
     size = f"{aspect.value:.2f}" if name == "rhythm" else _fold(aspect.value)
-    return f"{size} {_ends(aspect.interval)}, alike is {_margin(name, aspect.margin)}" + (f"; {reason}" if reason else "")
+    return f"{size} {_ends(aspect.interval)}, alike is {_margin(name, aspect.margin)}" + (
+        f"; {reason}" if reason else ""
+    )
 
 
 def _margin(name: str, margin: Interval) -> str:
@@ -148,7 +196,10 @@ def _fold(value: float) -> str:
 
 
 def _row(name: str, cells: Sequence[str]) -> str:
-    return (f"{name:<{NAME}}" + "".join(f"{cell:>{width}}" for cell, width in zip(cells, NUMBERS, strict=True))).rstrip()
+    return (
+        f"{name:<{NAME}}"
+        + "".join(f"{cell:>{width}}" for cell, width in zip(cells, NUMBERS, strict=True))
+    ).rstrip()
 
 
 def _more(rows: Sequence[object]) -> Iterator[str]:
@@ -159,4 +210,7 @@ def _more(rows: Sequence[object]) -> Iterator[str]:
 def _wrapped(text: str, first: str = "", more: str = "") -> list[str]:
     """Lines of at most WIDTH columns with these indents; a number and its % stay together."""
     glued = text.replace(" %", "\xa0%")
-    return [line.replace("\xa0%", " %") for line in textwrap.wrap(glued, WIDTH, initial_indent=first, subsequent_indent=more)]
+    return [
+        line.replace("\xa0%", " %")
+        for line in textwrap.wrap(glued, WIDTH, initial_indent=first, subsequent_indent=more)
+    ]

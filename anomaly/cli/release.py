@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from anomaly.checklist import Checklist, load
+from anomaly.checklist.checklist import Checklist, load
 from anomaly.cli.session import Session, log
 from anomaly.errors import UsageError
 from anomaly.model import Release, Stage
-from anomaly.times import parse_moment
+from anomaly.timing.durations import parse_moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +40,13 @@ def right_now() -> datetime:
 
 
 def release_of(checklist: Checklist, words: Words, now: datetime) -> Release:
-    """The release that is meant; raises UsageError, for a moment in the future, too, but stages and the next release may be planned."""
+    """The release that is meant; raises UsageError, for a moment in the future, too, but stages and
+    the next release may be planned."""
     return Release(
         started_at=past("--released-at", words.released_at, now),
-        finished_at=None if words.finished_at is None else past("--finished-at", words.finished_at, now),
+        finished_at=None
+        if words.finished_at is None
+        else past("--finished-at", words.finished_at, now),
         service=checklist.service,
         version=words.version,
         environment=checklist.environment,
@@ -59,7 +62,10 @@ def _stage(text: str, now: datetime) -> Stage:
     except ValueError:
         part = math.nan
     if not when or not 0 < part <= 1:
-        raise UsageError(f"--stage is {text!r}; write a time and a share of users up to 100 %, such as 2025-06-03T10:00Z=5%")
+        raise UsageError(
+            f"--stage is {text!r}; write a time and a share of users up to 100 %, such as "
+            "2025-06-03T10:00Z=5%"
+        )
     return moment("--stage", when, now), part
 
 
@@ -69,12 +75,16 @@ def _next_release(text: str, now: datetime) -> Release:
 
 
 def end_of_watch(release: Release, words: Words, now: datetime) -> datetime | None:
-    """The moment that `--until` names; raises UsageError if it is in the future or not after the release."""
+    """The moment that `--until` names; raises UsageError if it is in the future or not after the
+    release."""
     if words.until is None:
         return None
     until = past("--until", words.until, now)
     if until <= release.exposed_at:
-        raise UsageError(f"--until {words.until} is not after the release, which ended at {release.exposed_at.isoformat()}")
+        raise UsageError(
+            f"--until {words.until} is not after the release, which ended at "
+            f"{release.exposed_at.isoformat()}"
+        )
     return until
 
 
@@ -82,7 +92,9 @@ def past(option: str, text: str, now: datetime) -> datetime:
     """The moment that an option names; raises UsageError if it is in the future."""
     at = moment(option, text, now)
     if at > now:
-        raise UsageError(f"{option} {text} is in the future; it is {now.isoformat(timespec='seconds')} now")
+        raise UsageError(
+            f"{option} {text} is in the future; it is {now.isoformat(timespec='seconds')} now"
+        )
     return at
 
 

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from anomaly.checklist import Checklist
+from anomaly.checklist.checklist import Checklist
+from anomaly.checklist.settings import STANDARD_INPUT
+from anomaly.cli.exit_codes import ExitCode
 from anomaly.cli.options import Environment, OfChecklist, Output, Stages, StoreAt
 from anomaly.cli.release import Words, past, release_of, right_now
-from anomaly.cli.session import ExitCode, Session
+from anomaly.cli.session import Session
 from anomaly.cli.storing import history, named
 from anomaly.errors import UsageError
 from anomaly.model import Release
-from anomaly.settings import STANDARD_INPUT
 from anomaly.wording import plain
 
 if TYPE_CHECKING:
@@ -26,11 +27,21 @@ if TYPE_CHECKING:
 
 LONGEST_NAME = 60  # characters of a version
 
-app = typer.Typer(help="Say what is released, and read what is known of it.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="Say what is released, and read what is known of it.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 
-At = Annotated[str, typer.Option("--at", metavar="T", help="When: ISO-8601 with a zone, -2h, or now.")]
-Service = Annotated[str, typer.Option(metavar="NAME", help="What is released. Default: the checklist's service.")]
-VersionName = Annotated[str, typer.Option("--release", metavar="VERSION", help="What it is called.")]
+At = Annotated[
+    str, typer.Option("--at", metavar="T", help="When: ISO-8601 with a zone, -2h, or now.")
+]
+Service = Annotated[
+    str, typer.Option(metavar="NAME", help="What is released. Default: the checklist's service.")
+]
+VersionName = Annotated[
+    str, typer.Option("--release", metavar="VERSION", help="What it is called.")
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +53,9 @@ class _Meant:
     environment: str
 
     @classmethod
-    def of(cls, checklist: Path | None, service: str, environment: str | None, session: Session) -> _Meant:
+    def of(
+        cls, checklist: Path | None, service: str, environment: str | None, session: Session
+    ) -> _Meant:
         asked = named(checklist, environment, session)
         meant = service or (asked.service if asked is not None else "")
         if not meant:
@@ -70,9 +83,15 @@ def start(
     meant = _Meant.of(checklist, service, environment, session)
     made = _release(meant, Words(at, None, release, None, stage or ()))
     with history(store, meant.checklist, session) as kept:
-        known = [each.id for each in kept.releases(service=meant.service, environment=meant.environment)]
-        tracked = kept.track(_staged(kept, made), origin="command", checklist=str(checklist or ""), anew=True)
-        session.show(f"{'already known' if tracked.id in known else 'watched from now on'}: {_line(tracked)}")
+        known = [
+            each.id for each in kept.releases(service=meant.service, environment=meant.environment)
+        ]
+        tracked = kept.track(
+            _staged(kept, made), origin="command", checklist=str(checklist or ""), anew=True
+        )
+        session.show(
+            f"{'already known' if tracked.id in known else 'watched from now on'}: {_line(tracked)}"
+        )
     return ExitCode.PASS
 
 
@@ -94,9 +113,14 @@ def finish(
     with history(store, meant.checklist, session) as kept:
         tracked = _known(kept, meant, release)
         if end < tracked.release.started_at:
-            raise UsageError(f"--at {at} is before the release began at {tracked.release.started_at.isoformat()}")
+            raise UsageError(
+                f"--at {at} is before the release began at {tracked.release.started_at.isoformat()}"
+            )
         kept.change(tracked.id, finished_at=end)
-        session.show(f"finished: {_line(replace(tracked, release=replace(tracked.release, finished_at=end)))}")
+        session.show(
+            "finished: "
+            f"{_line(replace(tracked, release=replace(tracked.release, finished_at=end)))}"
+        )
     return ExitCode.PASS
 
 
@@ -127,30 +151,50 @@ def add(
     context: typer.Context,
     *,
     release: VersionName = "",
-    at: Annotated[str | None, typer.Option("--at", metavar="T", help="When it began: ISO-8601 with a zone, or -2d.")] = None,
-    finished_at: Annotated[str | None, typer.Option(metavar="T", help="When it had reached all users. Default: at once.")] = None,
+    at: Annotated[
+        str | None,
+        typer.Option("--at", metavar="T", help="When it began: ISO-8601 with a zone, or -2d."),
+    ] = None,
+    finished_at: Annotated[
+        str | None,
+        typer.Option(metavar="T", help="When it had reached all users. Default: at once."),
+    ] = None,
     stage: Stages = None,
     listed: Annotated[
         Path | None,
-        typer.Option("--from", metavar="FILE", help="All of this list in JSON, as release list prints it; - is standard input."),
+        typer.Option(
+            "--from",
+            metavar="FILE",
+            help="All of this list in JSON, as release list prints it; - is standard input.",
+        ),
     ] = None,
     service: Service = "",
     environment: Environment = None,
     checklist: OfChecklist = None,
     store: StoreAt = None,
 ) -> ExitCode:
-    """Releases of the past, so that nothing is learned from their transitions; they are not watched."""
+    """Releases of the past, so that nothing is learned from their transitions; they are not
+    watched."""
     session: Session = context.obj
     if listed is not None:
         if release or at or finished_at or stage:
-            raise UsageError("--from names the releases; leave out --release, --at, --finished-at and --stage")
+            raise UsageError(
+                "--from names the releases; leave out --release, --at, --finished-at and --stage"
+            )
         asked = named(checklist, environment, session)
-        found = _listed(listed, service or (asked.service if asked else ""), (asked.environment if asked else environment) or "")
+        found = _listed(
+            listed,
+            service or (asked.service if asked else ""),
+            (asked.environment if asked else environment) or "",
+        )
     else:
         if at is None:
             raise UsageError("--at is missing; say when it began, or name a list by --from")
         meant = _Meant.of(checklist, service, environment, session)
-        asked, found = meant.checklist, [(_release(meant, Words(at, finished_at, release, None, stage or ())), False)]
+        asked, found = (
+            meant.checklist,
+            [(_release(meant, Words(at, finished_at, release, None, stage or ())), False)],
+        )
     from anomaly.history.records import State
 
     with history(store, asked, session) as kept:
@@ -196,11 +240,14 @@ def _release(meant: _Meant, words: Words) -> Release:
 
 
 def _listed(path: Path, service: str, environment: str) -> list[tuple[Release, bool]]:
-    """The releases of a list, and whether each was aborted. What it does not say of service and environment is as given."""
+    """The releases of a list, and whether each was aborted. What it does not say of service and
+    environment is as given."""
     from anomaly.releases.form import read
 
     try:
-        written = read(sys.stdin.read() if path == STANDARD_INPUT else path.read_text(encoding="utf-8"))
+        written = read(
+            sys.stdin.read() if path == STANDARD_INPUT else path.read_text(encoding="utf-8")
+        )
     except OSError as error:
         raise UsageError(f"--from {path} can't be read: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -209,9 +256,16 @@ def _listed(path: Path, service: str, environment: str) -> list[tuple[Release, b
         raise UsageError(f"--from {path}: {error}") from None
     found = []
     for each in written:
-        release = replace(each.release, service=each.release.service or service, environment=each.release.environment or environment)
+        release = replace(
+            each.release,
+            service=each.release.service or service,
+            environment=each.release.environment or environment,
+        )
         if not release.service:
-            raise UsageError(f"--from {path}: of which service is {release.version}? write service there, or name it by --service")
+            raise UsageError(
+                f"--from {path}: of which service is {release.version}? write service there, or "
+                "name it by --service"
+            )
         past("--from", release.started_at.isoformat(), right_now())
         found.append((release, each.aborted))
     return found
@@ -225,12 +279,21 @@ def _staged(kept: Store, made: Release) -> Release:
     """The release with the stages that are known of it before its new ones."""
     from anomaly.history.records import State
 
-    newest = next(iter(kept.releases(service=made.service, environment=made.environment)[::-1]), None)
-    if newest is None or newest.state is State.ABORTED or newest.release.version != made.version or not made.stages:
+    newest = next(
+        iter(kept.releases(service=made.service, environment=made.environment)[::-1]), None
+    )
+    if (
+        newest is None
+        or newest.state is State.ABORTED
+        or newest.release.version != made.version
+        or not made.stages
+    ):
         return made
     known = newest.release
     new = [stage for stage in made.stages if not known.stages or stage[0] > known.stages[-1][0]]
-    return replace(made, started_at=known.started_at, finished_at=None, stages=(*known.stages, *new))
+    return replace(
+        made, started_at=known.started_at, finished_at=None, stages=(*known.stages, *new)
+    )
 
 
 def _known(kept: Store, meant: _Meant, version: str) -> Tracked:
@@ -238,26 +301,44 @@ def _known(kept: Store, meant: _Meant, version: str) -> Tracked:
     found = [each for each in known if not version or each.release.version == version]
     if not found:
         where = f"{meant.service} in {meant.environment}" if meant.environment else meant.service
-        has = ", ".join(dict.fromkeys(plain(each.release.version, LONGEST_NAME) for each in known[-5:])) or "none"
-        raise UsageError(f"no release {version} of {where} is known; known are: {has}".replace("  ", " "))
+        has = (
+            ", ".join(
+                dict.fromkeys(plain(each.release.version, LONGEST_NAME) for each in known[-5:])
+            )
+            or "none"
+        )
+        raise UsageError(
+            f"no release {version} of {where} is known; known are: {has}".replace("  ", " ")
+        )
     return found[-1]
 
 
 def _line(tracked: Tracked) -> str:
     """`3f2a91c0  shop 2.3.1 in production, began 2025-06-03 10:00Z, watched (command)`."""
-    from anomaly.notice import release_words
+    from anomaly.reporting.notice import release_words
     from anomaly.wording import clock, percent
 
     release = tracked.release
     parts = [f"began {clock(release.started_at, None)}Z"]
     if release.stages:
-        parts.append(f"at {percent(release.stages[-1][1])} of users since {clock(release.stages[-1][0], release.started_at.date())}Z")
+        parts.append(
+            f"at {percent(release.stages[-1][1])} of users since "
+            f"{clock(release.stages[-1][0], release.started_at.date())}Z"
+        )
     elif release.finished > release.started_at:
         parts.append(f"finished {clock(release.finished, release.started_at.date())}Z")
-    return f"{tracked.id[:8]}  {release_words(release)}, {', '.join(parts)}, {tracked.state} ({tracked.origin})"
+    return (
+        f"{tracked.id[:8]}  {release_words(release)}, {', '.join(parts)}, {tracked.state} "
+        f"({tracked.origin})"
+    )
 
 
 def _data(tracked: Tracked) -> dict[str, Any]:
-    from anomaly.report import release_data
+    from anomaly.reporting.data import release_data
 
-    return {"id": tracked.id, "state": str(tracked.state), "origin": tracked.origin, **release_data(tracked.release)}
+    return {
+        "id": tracked.id,
+        "state": str(tracked.state),
+        "origin": tracked.origin,
+        **release_data(tracked.release),
+    }

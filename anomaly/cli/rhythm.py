@@ -13,16 +13,17 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from anomaly import rhythm as pace
-from anomaly.checklist import Checklist
+from anomaly.checklist.checklist import Checklist
+from anomaly.cli.exit_codes import ExitCode
 from anomaly.cli.options import ChecklistPath, Environment
 from anomaly.cli.release import moment, opened, right_now
-from anomaly.cli.session import ExitCode, Session
-from anomaly.crontab import escaped
+from anomaly.cli.session import Session
 from anomaly.errors import ChecklistError, UsageError
 from anomaly.model import Window
-from anomaly.rhythm import Rhythm
-from anomaly.times import duration_text
+from anomaly.setup.crontab import escaped
+from anomaly.timing import schedule as pace
+from anomaly.timing.durations import duration_text
+from anomaly.timing.schedule import Rhythm
 from anomaly.wording import plain, stamp
 
 MOST_LOOKS = 100_000
@@ -44,12 +45,24 @@ def rhythm(
     context: typer.Context,
     checklist: ChecklistPath,
     *,
-    release_at: Annotated[list[str], typer.Option(metavar="T", help="When the release begins, or began; may be repeated.")],
-    begin: Annotated[str | None, typer.Option("--from", metavar="T", help="Where the plan begins. Default: with the climb.")] = None,
-    end: Annotated[str | None, typer.Option("--to", metavar="T", help="Where it ends. Default: with the fall.")] = None,
+    release_at: Annotated[
+        list[str],
+        typer.Option(metavar="T", help="When the release begins, or began; may be repeated."),
+    ],
+    begin: Annotated[
+        str | None,
+        typer.Option("--from", metavar="T", help="Where the plan begins. Default: with the climb."),
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option("--to", metavar="T", help="Where it ends. Default: with the fall.")
+    ] = None,
     environment: Environment = None,
-    output: Annotated[Form, typer.Option(help="json and cron are for other checks that keep the same rhythm.")] = Form.TABLE,
-    command: Annotated[str, typer.Option(metavar="COMMAND", help="What the lines of --output cron run.")] = "run-the-checks",
+    output: Annotated[
+        Form, typer.Option(help="json and cron are for other checks that keep the same rhythm.")
+    ] = Form.TABLE,
+    command: Annotated[
+        str, typer.Option(metavar="COMMAND", help="What the lines of --output cron run.")
+    ] = "run-the-checks",
 ) -> ExitCode:
     """Show when to look: most often at the release, less before and after.
 
@@ -58,7 +71,10 @@ def rhythm(
     session: Session = context.obj
     asked = opened(checklist, environment, session)
     if asked.rhythm is None:
-        raise ChecklistError(f"{checklist} has no rhythm; write one, such as rhythm: {{usual: 1h, peak: 5m, climb: 1d, fall: 6h}}")
+        raise ChecklistError(
+            f"{checklist} has no rhythm; write one, such as rhythm: {{usual: 1h, peak: 5m, "
+            "climb: 1d, fall: 6h}}"
+        )
     now = right_now().replace(microsecond=0)
     releases = sorted({moment("--release-at", each, now) for each in release_at})
     try:
@@ -69,7 +85,9 @@ def rhythm(
     except UsageError as error:
         raise UsageError(f"--from, --to: {error}") from None
     if pace.planned(asked.rhythm, releases, window) > MOST_LOOKS:
-        raise UsageError(f"these are more than {MOST_LOOKS:,} looks; name a shorter span by --from and --to")
+        raise UsageError(
+            f"these are more than {MOST_LOOKS:,} looks; name a shorter span by --from and --to"
+        )
     looks = pace.looks(asked.rhythm, releases, window)
     match output:
         case Form.JSON:
@@ -81,9 +99,14 @@ def rhythm(
     return ExitCode.PASS
 
 
-def _data(rhythm: Rhythm, releases: Sequence[datetime], window: Window, looks: Sequence[datetime]) -> dict[str, Any]:
+def _data(
+    rhythm: Rhythm, releases: Sequence[datetime], window: Window, looks: Sequence[datetime]
+) -> dict[str, Any]:
     return {
-        "rhythm": {name: duration_text(getattr(rhythm, name)) for name in ("usual", "peak", "climb", "fall")},
+        "rhythm": {
+            name: duration_text(getattr(rhythm, name))
+            for name in ("usual", "peak", "climb", "fall")
+        },
         "releases": [stamp(each) for each in releases],
         "from": stamp(window.start),
         "to": stamp(window.end),
@@ -91,10 +114,16 @@ def _data(rhythm: Rhythm, releases: Sequence[datetime], window: Window, looks: S
     }
 
 
-def _cron(releases: Sequence[datetime], window: Window, looks: Sequence[datetime], command: str) -> str:
-    """A line for each hour in which there are looks; hours of a day with the same minutes share one."""
+def _cron(
+    releases: Sequence[datetime], window: Window, looks: Sequence[datetime], command: str
+) -> str:
+    """A line for each hour in which there are looks; hours of a day with the same minutes share
+    one."""
     if window.length > YEAR:
-        raise UsageError("a line of cron names no year, so the plan must be shorter than one; use --from and --to")
+        raise UsageError(
+            "a line of cron names no year, so the plan must be shorter than one; use --from and "
+            "--to"
+        )
     minutes = dict[tuple[int, int, int], list[int]]()  # of month, day and hour
     for look in looks:
         of_hour = minutes.setdefault((look.month, look.day, look.hour), [])
@@ -104,15 +133,32 @@ def _cron(releases: Sequence[datetime], window: Window, looks: Sequence[datetime
     for (month, day, hour), within in minutes.items():
         hours.setdefault((month, day, tuple(within)), []).append(hour)
     fired = sum(len(within) for within in minutes.values())
-    lost = f"; {len(looks) - fired:,} looks fall into the minute of another, and are left out" if fired < len(looks) else ""
+    lost = (
+        f"; {len(looks) - fired:,} looks fall into the minute of another, and are left out"
+        if fired < len(looks)
+        else ""
+    )
     head = [
-        f"# {fired:,} looks from {stamp(window.start)} to {stamp(window.end)}, for the release at {', '.join(map(stamp, releases))}.",
+        (
+            f"# {fired:,} looks from {stamp(window.start)} to {stamp(window.end)}, for the release "
+            f"at {', '.join(map(stamp, releases))}."
+        ),
         f"# Cron knows whole minutes: the seconds of the plan are cut off{lost}.",
-        "# The hours are UTC. cron of Debian and Ubuntu ignores CRON_TZ: use this on a machine whose clock is UTC.",
-        "# A line of cron names no year: remove these after the release, or they fire again next year.",
+        (
+            "# The hours are UTC. cron of Debian and Ubuntu ignores CRON_TZ: use this on a machine "
+            "whose clock is UTC."
+        ),
+        (
+            "# A line of cron names no year: remove these after the release, or they fire again "
+            "next "
+            "year."
+        ),
         "CRON_TZ=UTC",
     ]
-    lines = [f"{_list(within)} {_list(of_day)} {day} {month} * {escaped(command)}" for (month, day, within), of_day in hours.items()]
+    lines = [
+        f"{_list(within)} {_list(of_day)} {day} {month} * {escaped(command)}"
+        for (month, day, within), of_day in hours.items()
+    ]
     return "\n".join(head + lines)
 
 
@@ -120,13 +166,22 @@ def _list(numbers: Sequence[int]) -> str:
     return ",".join(map(str, numbers))
 
 
-def _table(checklist: Checklist, rhythm: Rhythm, releases: Sequence[datetime], window: Window, looks: Sequence[datetime]) -> str:
+def _table(
+    checklist: Checklist,
+    rhythm: Rhythm,
+    releases: Sequence[datetime],
+    window: Window,
+    looks: Sequence[datetime],
+) -> str:
     zone = ZoneInfo(checklist.calendar.timezone)
     rows = list(_rows(window, zone))
     counts = [sum(row.start <= look < row.end for look in looks) for row in rows]
     scale = min(1.0, WIDEST_BAR / max(1, *counts))
     usual, peak = duration_text(rhythm.usual), duration_text(rhythm.peak)
-    head = f"{plain(checklist.service, 60)}: a look every {usual}, at the release every {peak}; times in {zone.key}"
+    head = (
+        f"{plain(checklist.service, 60)}: a look every {usual}, at the release every {peak}; "
+        f"times in {zone.key}"
+    )
     out = [textwrap.fill(head, WIDTH)]
     day = None
     for row, count in zip(rows, counts, strict=True):
@@ -137,7 +192,9 @@ def _table(checklist: Checklist, rhythm: Rhythm, releases: Sequence[datetime], w
         began = [each.astimezone(zone) for each in releases if row.start <= each < row.end]
         mark = f"  ◀ release {', '.join(f'{each:%H:%M}' for each in began)}" if began else ""
         every = duration_text(_rounded(pace.interval(rhythm, releases, row.start + row.length / 2)))
-        out.append(f"{local:%H:%M}{count:>16}  {every:<7}{'█' * ceil(count * scale)}{mark}".rstrip())
+        out.append(
+            f"{local:%H:%M}{count:>16}  {every:<7}{'█' * ceil(count * scale)}{mark}".rstrip()
+        )
     even = f"every {peak} all along would be {window.length // rhythm.peak:,}"
     out += ["", f"{len(looks):,} looks in {duration_text(window.length)}; {even}"]
     return "\n".join(out)

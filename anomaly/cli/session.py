@@ -1,4 +1,5 @@
-"""What one run of the command line knows: what was asked of its logs, what to mask, and how it would end now."""
+"""What one run of the command line knows: what was asked of its logs, what to mask, and how it
+would end now."""
 
 from __future__ import annotations
 
@@ -8,27 +9,16 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 from typing import TextIO
 
-from anomaly.errors import AnomalyError
+from anomaly.cli.exit_codes import ExitCode, OutputError
 from anomaly.redaction import Redactor
 from anomaly.wording import plain
 
 LONGEST_LINE = 2000  # characters of foreign text in a line on stderr
 
 log = logging.getLogger("anomaly.cli")
-
-
-class ExitCode(IntEnum):
-    """What the caller is told by a number."""
-
-    PASS = 0
-    REGRESSED = 1
-    USAGE = 2
-    UNDECIDED = 3
-    FAILED = 4
-    NOT_TOLD = 5
 
 
 class LogFormat(StrEnum):
@@ -38,12 +28,9 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
-class OutputError(AnomalyError):
-    """The result reached nobody."""
-
-
 class Session:
-    """Mutable on purpose: here the commands leave what the end of the run, expected or not, has to know."""
+    """Mutable on purpose: here the commands leave what the end of the run, expected or not, has to
+    know."""
 
     def __init__(self, *, verbose: bool) -> None:
         self.verbose = verbose
@@ -77,7 +64,8 @@ class Session:
         return not self.quiet and sys.stderr is not None and sys.stderr.isatty()
 
     def wants(self, record: logging.LogRecord) -> bool:
-        """Whether the record was asked for; what is secret in it is masked, and a traceback left out."""
+        """Whether the record was asked for; what is secret in it is masked, and a traceback left
+        out."""
         least = logging.DEBUG if self.verbose else logging.ERROR if self.quiet else logging.WARNING
         if record.levelno < least:
             return False
@@ -123,7 +111,10 @@ class StderrHandler(logging.Handler):
 def text_lines(record: logging.LogRecord) -> str:
     """`warning: text`, harmless to a terminal, and the traceback under it where there was one."""
     message = f"{record.levelname.lower()}: {record.getMessage()}"
-    return "\n".join(plain(line, LONGEST_LINE) for line in (message + "\n" + (record.exc_text or "")).splitlines())
+    return "\n".join(
+        plain(line, LONGEST_LINE)
+        for line in (message + "\n" + (record.exc_text or "")).splitlines()
+    )
 
 
 def json_line(record: logging.LogRecord) -> str:

@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from anomaly.checklist import Checklist
+from anomaly.checklist.checklist import Checklist
+from anomaly.cli.exit_codes import ExitCode
 from anomaly.cli.options import ChecklistPath, Environment, Logs, Verbose
 from anomaly.cli.release import opened, right_now
-from anomaly.cli.session import ExitCode, LogFormat, Session
+from anomaly.cli.session import LogFormat, Session
 from anomaly.contracts import Action, Message
 from anomaly.errors import UsageError
-from anomaly.settings import did_you_mean
+from anomaly.wording import did_you_mean
 
 if TYPE_CHECKING:
-    from anomaly.model import Report
+    from anomaly.reporting.report import Report
 
 TRIAL = "trial"
 
@@ -29,31 +30,44 @@ def try_sinks(
     checklist: ChecklistPath,
     *,
     environment: Environment = None,
-    only: Annotated[list[str] | None, typer.Option(metavar="TYPE", help="Tell the sinks of this type alone; may be repeated.")] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TYPE", help="Tell the sinks of this type alone; may be repeated."),
+    ] = None,
     _verbose: Verbose = False,
     _log_format: Logs = LogFormat.TEXT,
 ) -> ExitCode:
     """Send a trial message to each sink, and say whether it took it.
 
-    The message is marked as a trial, and says nothing about any release. Ends with 5 if a sink could not be told.
+    The message is marked as a trial, and says nothing about any release. Ends with 5 if a sink
+    could not be told.
     """
-    from anomaly.delivery import Post, deliver
     from anomaly.history.records import release_id
-    from anomaly.report import receipt_line
-    from anomaly.watch import PATIENCE, receivers
+    from anomaly.notify.delivery import Post, deliver
+    from anomaly.reporting.words import receipt_line
+    from anomaly.watch.look import PATIENCE, receivers
 
     session: Session = context.obj
     asked = opened(checklist, environment, session)
     types = [plugin.type for _, plugin in asked.receivers]
     for name in only or ():
         if name not in types:
-            raise UsageError(f"--only {name}: the checklist has no such sink{_known(types)}{did_you_mean(name, types)}")
+            raise UsageError(
+                f"--only {name}: the checklist has no such "
+                f"sink{_known(types)}{did_you_mean(name, types)}"
+            )
     if not types:
         raise UsageError("the checklist has no sink besides the terminal; list some under sinks")
     report = made_up(asked, right_now())
     told = [each for each in receivers(asked) if not only or each.name.partition(" ")[0] in only]
-    message = Message(release_id(report.release), report, Action.TRIAL, id=release_id(report.release))
-    receipts = deliver([Post(each.name, each.sink, message) for each in told], patience=PATIENCE, redact=session.redactor.text)
+    message = Message(
+        release_id(report.release), report, Action.TRIAL, id=release_id(report.release)
+    )
+    receipts = deliver(
+        [Post(each.name, each.sink, message) for each in told],
+        patience=PATIENCE,
+        redact=session.redactor.text,
+    )
     session.show("\n".join(receipt_line(receipt) for receipt in receipts))
     return ExitCode.PASS if all(receipt.delivered for receipt in receipts) else ExitCode.NOT_TOLD
 
@@ -62,9 +76,12 @@ def made_up(checklist: Checklist, now: datetime) -> Report:
     """A report that judges nothing, about a release that never was."""
     import pandas as pd
 
-    from anomaly.model import Release, ReleaseVerdict, Report, Window
+    from anomaly.model import Release, ReleaseVerdict, Window
+    from anomaly.reporting.report import Report
 
-    release = Release(now, service=checklist.service, version=TRIAL, environment=checklist.environment)
+    release = Release(
+        now, service=checklist.service, version=TRIAL, environment=checklist.environment
+    )
     step = checklist.windows.step
     return Report(
         release=release,

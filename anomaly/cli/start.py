@@ -9,20 +9,28 @@ from typing import Annotated
 
 import typer
 
-from anomaly.cli.session import ExitCode, Session
+from anomaly.cli.exit_codes import ExitCode
+from anomaly.cli.session import Session
 from anomaly.errors import UsageError
 
-TEMPLATE = Path(__file__).parent.parent / "templates" / "checklist.yaml"
+TEMPLATE = Path(__file__).parents[1] / "setup" / "checklist.yaml"
 
 
 def init(
     context: typer.Context,
-    path: Annotated[Path, typer.Argument(metavar="[PATH]", help="Where to; nothing is overwritten.", show_default=True)] = Path(
-        "checklist.yaml"
-    ),
+    path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="[PATH]", help="Where to; nothing is overwritten.", show_default=True
+        ),
+    ] = Path("checklist.yaml"),
     *,
-    prometheus: Annotated[str, typer.Option(metavar="URL", help="Propose KPIs that this Prometheus holds.")] = "",
-    service: Annotated[str, typer.Option(metavar="NAME", help="Of this service. Default: the busiest one.")] = "",
+    prometheus: Annotated[
+        str, typer.Option(metavar="URL", help="Propose KPIs that this Prometheus holds.")
+    ] = "",
+    service: Annotated[
+        str, typer.Option(metavar="NAME", help="Of this service. Default: the busiest one.")
+    ] = "",
 ) -> ExitCode:
     """Write a commented checklist to start from."""
     session: Session = context.obj
@@ -41,25 +49,37 @@ def init(
 
 
 def _proposed(url: str, service: str, session: Session) -> tuple[str | None, str]:
-    """The text of a checklist, None where nothing was found; and what to say of it. Raises UsageError, CollectError."""
+    """The text of a checklist, None where nothing was found; and what to say of it. Raises
+    UsageError, CollectError."""
     from anomaly.collectors.prometheus_access import Access
-    from anomaly.proposal import checklist, proposed
     from anomaly.redaction import url_secrets
+    from anomaly.setup.proposal import checklist, proposed
     from anomaly.wording import plain
 
     session.keep_secret(url_secrets(url))
     token = os.environ.get("PROMETHEUS_TOKEN")
-    access = Access(url=url, bearer_token=token, bearer_token_file=None, username=None, password=None, ca_file=None, headers={})
+    access = Access(
+        url=url,
+        bearer_token=token,
+        bearer_token_file=None,
+        username=None,
+        password=None,
+        ca_file=None,
+        headers={},
+    )
     session.keep_secret(access.secrets)
     found = proposed(access, service)
     if found is None:
-        return None, f"{access.shown} counts no requests under a usual name, so this is the template\n"
+        return (
+            None,
+            f"{access.shown} counts no requests under a usual name, so this is the template\n",
+        )
     return checklist(found), f"found {plain(found.service, 60)} by {plain(found.counter, 100)}\n"
 
 
 def schema(context: typer.Context) -> ExitCode:
     """Print the JSON Schema of a checklist, for editors."""
-    from anomaly.checklist import json_schema
+    from anomaly.checklist.checklist import json_schema
 
     session: Session = context.obj
     session.show(json.dumps(json_schema(), indent=2))

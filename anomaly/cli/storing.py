@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from anomaly.checklist import Checklist
+from anomaly.checklist.checklist import Checklist
 from anomaly.cli.release import opened
 from anomaly.cli.session import Session, log
 from anomaly.errors import StoreBusy, StoreError
@@ -21,10 +21,13 @@ T = TypeVar("T")
 
 
 def place(where: str | None, checklist: Checklist | None, session: Session) -> str:
-    """The path or URL that is meant: that of the command line, of the checklist (from its folder), or the default. Raises StoreError."""
+    """The path or URL that is meant: that of the command line, of the checklist (from its folder),
+    or the default. Raises StoreError."""
     written = where or (checklist.store if checklist is not None else "")
     if "://" in written:
-        session.keep_secret({*(checklist.secrets if checklist is not None else ()), *url_secrets(written)})
+        session.keep_secret(
+            {*(checklist.secrets if checklist is not None else ()), *url_secrets(written)}
+        )
         return written
     if not written:
         from anomaly.history.store import default_path
@@ -44,11 +47,14 @@ def history(where: str | None, checklist: Checklist | None, session: Session) ->
         yield store
 
 
-def with_history(where: str | None, checklist: Checklist, session: Session, work: Callable[[Store, bool], T]) -> T:
+def with_history(
+    where: str | None, checklist: Checklist, session: Session, work: Callable[[Store, bool], T]
+) -> T:
     """What `work` makes of the history; the second argument says whether that is kept.
 
-    Where it can't be used, from the start or half-way, `work` is done once more with one that lasts as long as the process: in it are
-    the releases under watch, as far as they could be read. Raises StoreBusy.
+    Where it can't be used, from the start or half-way, `work` is done once more with one that lasts
+    as long as the process: in it are the releases under watch, as far as they could be read. Raises
+    StoreBusy.
     """
     from anomaly.history.records import State
     from anomaly.history.store import IN_MEMORY, Store
@@ -56,7 +62,9 @@ def with_history(where: str | None, checklist: Checklist, session: Session, work
     watched: list[Tracked] = []
     try:
         with Store(place(where, checklist, session)) as store:
-            watched = store.releases(service=checklist.service, environment=checklist.environment, state=State.WATCHED)
+            watched = store.releases(
+                service=checklist.service, environment=checklist.environment, state=State.WATCHED
+            )
             return work(store, True)  # noqa: FBT003  its meaning is that of the contract above
     except StoreBusy:
         raise

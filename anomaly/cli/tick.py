@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from anomaly.checklist import Checklist
+from anomaly.checklist.checklist import Checklist
+from anomaly.cli.exit_codes import ExitCode, of_tick
 from anomaly.cli.forms import written
 from anomaly.cli.options import ChecklistPath, Environment, Logs, Output, ReportTo, StoreAt, Verbose
 from anomaly.cli.release import opened
-from anomaly.cli.session import ExitCode, LogFormat, Session, log
+from anomaly.cli.session import LogFormat, Session, log
 from anomaly.cli.storing import with_history
 from anomaly.errors import SinkError, StoreBusy
 from anomaly.wording import plain
 
 if TYPE_CHECKING:
     from anomaly.history.store import Store
-    from anomaly.tick import Ticked
-    from anomaly.watch import Looked
+    from anomaly.watch.look import Looked
+    from anomaly.watch.tick import Ticked
 
 LONGEST_PROBLEM = 500  # characters
 
@@ -34,9 +35,17 @@ def tick(
     environment: Environment = None,
     store: StoreAt = None,
     heartbeat: Annotated[
-        str | None, typer.Option(metavar="URL", help="Ask this URL at the end, for a dead-man's switch. Default: that of the checklist.")
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help=(
+                "Ask this URL at the end, for a dead-man's switch. Default: that of the checklist."
+            ),
+        ),
     ] = None,
-    output: Annotated[Output, typer.Option(help="json is for machines, and quiet on stderr.")] = Output.TABLE,
+    output: Annotated[
+        Output, typer.Option(help="json is for machines, and quiet on stderr.")
+    ] = Output.TABLE,
     report: ReportTo = None,
     _verbose: Verbose = False,
     _log_format: Logs = LogFormat.TEXT,
@@ -48,12 +57,12 @@ def tick(
     session: Session = context.obj
     session.quiet = output is Output.JSON
     asked = opened(checklist, environment, session)
-    from anomaly import registry
+    from anomaly.checklist import registry
     from anomaly.history.records import told_of
-    from anomaly.tick import Ticked
-    from anomaly.tick import tick as step
-    from anomaly.watch import receivers
-    from anomaly.web import Endpoint
+    from anomaly.http.endpoint import Endpoint
+    from anomaly.watch.look import receivers
+    from anomaly.watch.tick import Ticked
+    from anomaly.watch.tick import tick as step
 
     url = heartbeat or asked.heartbeat
     switch = Endpoint(url, setting="heartbeat") if url else None
@@ -61,7 +70,8 @@ def tick(
     sources = [(plugin.type, registry.release_source(plugin)) for plugin in asked.releases]
     holder = f"{socket.gethostname()}/{os.getpid()}/{datetime.now(UTC).timestamp()}"
 
-    def work(kept: Store, saved: bool) -> tuple[Ticked, bool, list[bool]]:  # noqa: FBT001  as with_history asks for it
+    # as with_history asks for it
+    def work(kept: Store, saved: bool) -> tuple[Ticked, bool, list[bool]]:  # noqa: FBT001
         done = step(
             asked,
             kept,
@@ -72,23 +82,34 @@ def tick(
             saved=saved,
             redact=session.redactor.text,
         )
-        return done, saved, [written(report, each.report, each.tracked.id, told_of(kept.messages(each.tracked.id))) for each in done.looked]
+        return (
+            done,
+            saved,
+            [
+                written(
+                    report, each.report, each.tracked.id, told_of(kept.messages(each.tracked.id))
+                )
+                for each in done.looked
+            ],
+        )
 
     try:
         done, saved, pages = with_history(store, asked, session, work)
     except StoreBusy as error:
         log.info("%s", error)
         done, saved, pages = Ticked(busy=True), True, []
-    session.known = _exit_code(done, saved=saved)
+    session.known = of_tick(done, saved=saved)
     if session.known is ExitCode.PASS and not all(pages):
         session.known = ExitCode.NOT_TOLD
     for problem in done.problems:
         log.error("%s", plain(session.redactor.text(problem), LONGEST_PROBLEM))
     for receipt in done.receipts:
-        from anomaly.report import receipt_line
+        from anomaly.reporting.words import receipt_line
 
         (log.info if receipt.delivered else log.error)("sink %s", receipt_line(receipt))
-    session.show(json.dumps(_data(done), indent=2) if output is Output.JSON else _lines(done, asked))
+    session.show(
+        json.dumps(_data(done), indent=2) if output is Output.JSON else _lines(done, asked)
+    )
     if switch and not done.problems:
         try:
             switch.ask("GET")
@@ -101,22 +122,26 @@ def _lines(done: Ticked, checklist: Checklist) -> str:
     if done.busy:
         return "busy: another process is at it"
     if not done.looked:
-        return f"nothing to look at of {checklist.service}" + (f" in {checklist.environment}" if checklist.environment else "")
+        return f"nothing to look at of {checklist.service}" + (
+            f" in {checklist.environment}" if checklist.environment else ""
+        )
     return "\n".join(_line(each) for each in done.looked)
 
 
 def _line(looked: Looked) -> str:
     """`shop 2.3.1 in production, look 4: FAIL  errors +50 % …; told slack (first)`."""
-    from anomaly.notice import release_words
-    from anomaly.telling import NEWS
+    from anomaly.notify.policy import NEWS
+    from anomaly.reporting.notice import release_words
 
     news = ", ".join(f"{each.sink} ({each.why})" for each in looked.outgoing if each.why in NEWS)
-    line = f"{release_words(looked.report.release)}, look {looked.look.number}: {looked.look.headline}"
+    line = (
+        f"{release_words(looked.report.release)}, look {looked.look.number}: {looked.look.headline}"
+    )
     return line + (f"; to tell: {news}" if news else "")
 
 
 def _data(done: Ticked) -> dict[str, Any]:
-    from anomaly.report import receipt_data
+    from anomaly.reporting.data import receipt_data
 
     return {
         "busy": done.busy,
@@ -130,31 +155,16 @@ def _data(done: Ticked) -> dict[str, Any]:
                 "final": each.look.final,
                 "headline": each.look.headline,
                 "messages": [
-                    {"id": message.id, "sink": message.sink, "action": str(message.action), "why": message.why} for message in each.outgoing
+                    {
+                        "id": message.id,
+                        "sink": message.sink,
+                        "action": str(message.action),
+                        "why": message.why,
+                    }
+                    for message in each.outgoing
                 ],
             }
             for each in done.looked
         ],
         "deliveries": [receipt_data(receipt) for receipt in done.receipts],
     }
-
-
-def _exit_code(done: Ticked, *, saved: bool) -> ExitCode:
-    """The worst of the looks; one that only came too early to say anything is no trouble."""
-    from anomaly.decision import exit_code
-
-    codes = {ExitCode(exit_code(each.report)) for each in done.looked if each.report.final or _is_trouble(each)}
-    if done.problems or not saved:
-        codes.add(ExitCode.FAILED)
-    if not all(receipt.delivered for receipt in done.receipts):
-        codes.add(ExitCode.NOT_TOLD)
-    worst = (ExitCode.REGRESSED, ExitCode.FAILED, ExitCode.UNDECIDED, ExitCode.NOT_TOLD)
-    return next((code for code in worst if code in codes), ExitCode.PASS)
-
-
-def _is_trouble(looked: Looked) -> bool:
-    """Whether an early look says more than that it is early."""
-    from anomaly.model import ReleaseVerdict, Verdict
-
-    missing = any(finding.is_open and finding.verdict in (Verdict.ERROR, Verdict.NO_DATA) for finding in looked.report.findings)
-    return looked.report.verdict is ReleaseVerdict.FAIL or missing

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from anomaly.checklist import Checklist
+from anomaly.checklist.checklist import Checklist
+from anomaly.cli.exit_codes import ExitCode
 from anomaly.cli.judging import progress_bar
 from anomaly.cli.options import ChecklistPath, Environment, Logs, Verbose
 from anomaly.cli.release import opened, right_now
-from anomaly.cli.session import ExitCode, LogFormat, Session
+from anomaly.cli.session import LogFormat, Session
 from anomaly.model import Release
 from anomaly.wording import plain, stamp
 
@@ -29,7 +30,9 @@ def validate(
     checklist: ChecklistPath,
     *,
     environment: Environment = None,
-    probe: Annotated[bool, typer.Option("--probe", help="Run each query, too, over the history before now.")] = False,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Run each query, too, over the history before now.")
+    ] = False,
     _verbose: Verbose = False,
     _log_format: Logs = LogFormat.TEXT,
 ) -> ExitCode:
@@ -72,7 +75,11 @@ def summary(path: Path, checklist: Checklist) -> str:
     def counted(number: int, word: str) -> str:
         return f"{number} {word}{'' if number == 1 else 's'}"
 
-    parts = [counted(len(checklist.kpis), "KPI"), counted(len(checklist.sources), "source"), counted(len(checklist.sinks), "sink")]
+    parts = [
+        counted(len(checklist.kpis), "KPI"),
+        counted(len(checklist.sources), "source"),
+        counted(len(checklist.sinks), "sink"),
+    ]
     place = f" in {checklist.environment}" if checklist.environment else ""
     return f"{path}: {plain(checklist.service + place, LONGEST_NAME)}, {', '.join(parts)}"
 
@@ -84,12 +91,17 @@ def _verdict(matches: Sequence[Match]) -> ExitCode:
 
 
 def _matches(checklist: Checklist, session: Session, now: datetime) -> list[Match]:
-    """What each query matches in the history before `now`: what a release at this moment would be compared with."""
+    """What each query matches in the history before `now`: what a release at this moment would be
+    compared with."""
     from anomaly.pipeline import TOTAL, collect
 
     with progress_bar(session) as progress:
         collected = collect(checklist, Release(now), now=now, progress=progress)
-    asked = [name for kpi in checklist.kpis for name in (kpi.name, *([] if kpi.total is None else [TOTAL + kpi.name]))]
+    asked = [
+        name
+        for kpi in checklist.kpis
+        for name in (kpi.name, *([] if kpi.total is None else [TOTAL + kpi.name]))
+    ]
     return [_match(name, collected) for name in asked]
 
 
@@ -103,4 +115,10 @@ def _match(name: str, collected: Collected) -> Match:
         return Match(name, notes=notes)
     segments = mine.columns.get_level_values("segment").nunique()
     since = mine.index[int(present.any(axis=1).to_numpy().argmax())]
-    return Match(name, series=segments, points=int(present.to_numpy().sum()), since=since.to_pydatetime(), notes=notes)
+    return Match(
+        name,
+        series=segments,
+        points=int(present.to_numpy().sum()),
+        since=since.to_pydatetime(),
+        notes=notes,
+    )

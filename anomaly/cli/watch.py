@@ -11,10 +11,22 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 import typer
 
 from anomaly.cli.check import show
+from anomaly.cli.exit_codes import ExitCode, of_report
 from anomaly.cli.forms import Forms, Markdown, Pictures, Points, written
-from anomaly.cli.options import ChecklistPath, Environment, FinishedAt, Logs, Output, ReportTo, Stages, StoreAt, Verbose, Version
+from anomaly.cli.options import (
+    ChecklistPath,
+    Environment,
+    FinishedAt,
+    Logs,
+    Output,
+    ReportTo,
+    Stages,
+    StoreAt,
+    Verbose,
+    Version,
+)
 from anomaly.cli.release import Words, opened, release_of, right_now
-from anomaly.cli.session import ExitCode, LogFormat, Session, log
+from anomaly.cli.session import LogFormat, Session, log
 from anomaly.cli.storing import with_history
 
 if TYPE_CHECKING:
@@ -22,21 +34,28 @@ if TYPE_CHECKING:
 
     from anomaly.contracts import Receipt
     from anomaly.history.store import Store
-    from anomaly.model import Report
-    from anomaly.watch import Looked
+    from anomaly.reporting.report import Report
+    from anomaly.watch.look import Looked
 
 
 def watch(
     context: typer.Context,
     checklist: ChecklistPath,
     *,
-    released_at: Annotated[str, typer.Option(metavar="T", help="When the release began: ISO-8601 with a zone, -2h, or now.")] = "now",
+    released_at: Annotated[
+        str,
+        typer.Option(
+            metavar="T", help="When the release began: ISO-8601 with a zone, -2h, or now."
+        ),
+    ] = "now",
     finished_at: FinishedAt = None,
     stage: Stages = None,
     release: Version = "",
     environment: Environment = None,
     store: StoreAt = None,
-    output: Annotated[Output, typer.Option(help="json is for machines, and quiet on stderr.")] = Output.TABLE,
+    output: Annotated[
+        Output, typer.Option(help="json is for machines, and quiet on stderr.")
+    ] = Output.TABLE,
     report: ReportTo = None,
     pictures: Pictures = None,
     markdown: Markdown = None,
@@ -52,11 +71,12 @@ def watch(
     session.quiet = output is Output.JSON
     asked = opened(checklist, environment, session)
     forms = Forms(pictures, markdown, points)
-    meant = release_of(asked, Words(released_at, finished_at, release, None, stage or ()), right_now())
-    from anomaly.decision import exit_code
+    meant = release_of(
+        asked, Words(released_at, finished_at, release, None, stage or ()), right_now()
+    )
     from anomaly.history.records import told_of
-    from anomaly.report import receipt_line
-    from anomaly.watch import next_look, receivers, stay
+    from anomaly.reporting.words import receipt_line
+    from anomaly.watch.look import next_look, receivers, stay
 
     told = receivers(asked)
     last: Report | None = None
@@ -67,10 +87,17 @@ def watch(
         nonlocal last, not_told, delivered
         tracked = kept.track(meant, origin="watch", checklist=str(asked.path or ""), anew=True)
         for looked, receipts in stay(
-            asked, tracked, kept, told, clock=right_now, sleep=time.sleep, saved=saved, redact=session.redactor.text
+            asked,
+            tracked,
+            kept,
+            told,
+            clock=right_now,
+            sleep=time.sleep,
+            saved=saved,
+            redact=session.redactor.text,
         ):
             last = looked.report
-            session.known = ExitCode(exit_code(last))
+            session.known = of_report(last)
             for receipt in receipts:
                 (log.info if receipt.delivered else log.error)("sink %s", receipt_line(receipt))
                 not_told |= not receipt.delivered
@@ -110,7 +137,10 @@ class _Lines:
 
         if not self._session.quiet:
             said = f"look {looked.look.number}, {looked.look.headline}"
-            typer.echo(said if looked.report.final else f"{said}; next {clock(coming, coming.date())}", err=True)
+            typer.echo(
+                said if looked.report.final else f"{said}; next {clock(coming, coming.date())}",
+                err=True,
+            )
 
     def close(self) -> None:
         """Lines need no end."""
@@ -137,8 +167,15 @@ class _Table:
         from anomaly.sinks.console import look_of, render, width_of
         from anomaly.wording import clock
 
-        text = render(looked.report, width=width_of(self._stream, os.environ), look=look_of(self._stream, os.environ))
-        text += f"\nlook {looked.look.number}; the next at {clock(coming, coming.date())} UTC, Ctrl-C ends with what is known"
+        text = render(
+            looked.report,
+            width=width_of(self._stream, os.environ),
+            look=look_of(self._stream, os.environ),
+        )
+        text += (
+            f"\nlook {looked.look.number}; the next at {clock(coming, coming.date())} UTC, "
+            "Ctrl-C ends with what is known"
+        )
         self._live.update(Text.from_ansi(text), refresh=True)
 
     def close(self) -> None:

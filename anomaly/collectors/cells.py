@@ -22,7 +22,13 @@ NO_STAMP = np.iinfo(np.int64).min  # what NaT is inside
 EARLIEST = int(datetime(1970, 1, 1, tzinfo=UTC).timestamp()) * 10**9
 LATEST = int(datetime(2200, 1, 1, tzinfo=UTC).timestamp()) * 10**9
 NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?", re.ASCII)
-MOMENT = re.compile(r"(\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?)?)\s*(Z|z|UTC|[+-]\d\d(?::?\d\d)?)?", re.ASCII)
+MOMENT = re.compile(
+    (
+        r"(\d{4}-\d\d-\d\d(?:[T "
+        r"]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?)?)\s*(Z|z|UTC|[+-]\d\d(?::?\d\d)?)?"
+    ),
+    re.ASCII,
+)
 PLAIN_MOMENT = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d(:?\d\d)?)"
 WITH_SEPARATORS = re.compile(r"[+-]?\d[\d.,'’\s]*")
 MISSING = frozenset({"", "nan", "null", "none", "na", "n/a", "<na>"})
@@ -49,7 +55,8 @@ class Bad:
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """How stamps are read: naive ones in `timezone` (None: refused), numbers as `unit` (s, ms) since 1970 (None: refused)."""
+    """How stamps are read: naive ones in `timezone` (None: refused), numbers as `unit` (s, ms)
+    since 1970 (None: refused)."""
 
     timezone: ZoneInfo | None = None
     unit: TimeUnit | None = None
@@ -70,12 +77,17 @@ def empty(cells: pd.Series) -> npt.NDArray[np.bool_]:
 
 
 def stamps(cells: pd.Series, clock: Clock) -> tuple[Integers, Bad | None]:
-    """Nanoseconds since 1970 per cell, `NO_STAMP` where it is no moment between 1970 and 2200; and the first of those."""
+    """Nanoseconds since 1970 per cell, `NO_STAMP` where it is no moment between 1970 and 2200; and
+    the first of those."""
     if pd.api.types.is_datetime64_any_dtype(cells.dtype):
         out = _of_datetimes(pd.DatetimeIndex(cells), clock)
     else:
         codes, distinct = pd.factorize(texts(cells))
-        out = (_of_plain_texts(distinct) if _all_plain(distinct) else _of_texts(distinct.tolist(), clock))[codes]
+        out = (
+            _of_plain_texts(distinct)
+            if _all_plain(distinct)
+            else _of_texts(distinct.tolist(), clock)
+        )[codes]
     out = np.where((out >= EARLIEST) & (out < LATEST), out, NO_STAMP)
     at = int((out == NO_STAMP).argmax()) if len(out) else 0
     if len(out) == 0 or out[at] != NO_STAMP:
@@ -98,7 +110,9 @@ def _all_plain(distinct: pd.Index) -> bool:
 
 
 def _of_plain_texts(distinct: pd.Index) -> Integers:
-    return _nanoseconds(pd.DatetimeIndex(pd.to_datetime(distinct, format="ISO8601", errors="coerce", utc=True)))
+    return _nanoseconds(
+        pd.DatetimeIndex(pd.to_datetime(distinct, format="ISO8601", errors="coerce", utc=True))
+    )
 
 
 def _of_texts(distinct: list[str], clock: Clock) -> Integers:
@@ -125,7 +139,9 @@ def _of_texts(distinct: list[str], clock: Clock) -> Integers:
 
 def _parsed(moments: list[str], timezone: ZoneInfo | None) -> Integers:
     """ISO-8601 as nanoseconds; without an offset they are local times of `timezone`."""
-    read = pd.DatetimeIndex(pd.to_datetime(moments, format="ISO8601", errors="coerce", utc=timezone is None))
+    read = pd.DatetimeIndex(
+        pd.to_datetime(moments, format="ISO8601", errors="coerce", utc=timezone is None)
+    )
     if timezone is not None:
         read = read.tz_localize(timezone, ambiguous="NaT", nonexistent="NaT")
     return _nanoseconds(read)
@@ -133,7 +149,9 @@ def _parsed(moments: list[str], timezone: ZoneInfo | None) -> Integers:
 
 def _nanoseconds(moments: pd.DatetimeIndex) -> Integers:
     """Zoned moments since 1970; NO_STAMP for those that nanoseconds can't hold."""
-    within = (moments >= pd.Timestamp(EARLIEST, tz="UTC")) & (moments < pd.Timestamp(LATEST, tz="UTC"))
+    within = (moments >= pd.Timestamp(EARLIEST, tz="UTC")) & (
+        moments < pd.Timestamp(LATEST, tz="UTC")
+    )
     return np.asarray(pd.DatetimeIndex(moments.where(within)).as_unit("ns").asi8)
 
 
@@ -143,10 +161,15 @@ def _why_no_moment(text: str, clock: Clock) -> str:
         return "the time is empty"
     if NUMBER.fullmatch(text):
         if clock.unit is None:
-            return f"the time {shown} is a number; set time_unit to s or ms if it counts from 1970, or write 2025-06-03T10:00Z"
+            return (
+                f"the time {shown} is a number; set time_unit to s or ms if it counts from "
+                "1970, or write 2025-06-03T10:00Z"
+            )
         return f"the time {shown} is not between 1970 and 2200 as time_unit {clock.unit}"
     match = MOMENT.fullmatch(text)
-    if match is None or pd.isna(pd.to_datetime(match[1].replace(",", "."), format="ISO8601", errors="coerce")):
+    if match is None or pd.isna(
+        pd.to_datetime(match[1].replace(",", "."), format="ISO8601", errors="coerce")
+    ):
         return f"{shown} is not a time; write 2025-06-03T10:00Z"
     return f"the time {shown} {_why_not_here(match[1], match[2], clock)}"
 
@@ -156,12 +179,16 @@ def _why_not_here(moment: str, zone: str | None, clock: Clock) -> str:
     if zone is None and clock.timezone is None:
         return "has no time zone; set timezone (UTC, Europe/Berlin) or write an offset"
     if zone is None and "1970" < moment < "2200":
-        return f"happens twice or never in {clock.timezone}, where clocks change; write it with an offset"
+        return (
+            f"happens twice or never in {clock.timezone}, where clocks change; write it with "
+            "an offset"
+        )
     return "is not between 1970 and 2200"
 
 
 def numbers(cells: pd.Series) -> tuple[Floats, Bad | None]:
-    """The cells as numbers, NaN where there is nothing, infinities as they are; and the first cell that is something else."""
+    """The cells as numbers, NaN where there is nothing, infinities as they are; and the first cell
+    that is something else."""
     if pd.api.types.is_numeric_dtype(cells.dtype):
         return cells.to_numpy(dtype=np.float64, na_value=np.nan), None
     out = np.asarray(pd.to_numeric(cells, errors="coerce"), dtype=np.float64)
@@ -179,5 +206,8 @@ def _why_no_number(text: str) -> str:
     if text.startswith("="):
         return f"{shown} is a formula, not a number; export the values"
     if WITH_SEPARATORS.fullmatch(text):
-        return f"{shown} is not a number; write it with a decimal point and without thousands separators"
+        return (
+            f"{shown} is not a number; write it with a decimal point and without thousands "
+            "separators"
+        )
     return f"{shown} is not a number"

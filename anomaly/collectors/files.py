@@ -1,8 +1,9 @@
 """Series from a CSV or Parquet file, or from the standard input.
 
-Two layouts. Wide: a row per moment and a column per KPI (`time, orders, sessions`), with columns of labels where a KPI has
-segments (`time, country, requests, errors`). Long: a row per KPI, moment and segment (`time, kpi, value, country`); every
-column beside those three is a label. A KPI's `query` and `denominator` are names of columns, or values of the kpi column.
+Two layouts. Wide: a row per moment and a column per KPI (`time, orders, sessions`), with columns of
+labels where a KPI has segments (`time, country, requests, errors`). Long: a row per KPI, moment and
+segment (`time, kpi, value, country`); every column beside those three is a label. A KPI's `query`
+and `denominator` are names of columns, or values of the kpi column.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from anomaly.contracts import Collected, Provenance
 from anomaly.errors import CollectError, UsageError
 from anomaly.model import Kpi, Window
 from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE, assemble, grid, segment_text
-from anomaly.times import duration_text
+from anomaly.timing.durations import duration_text
 from anomaly.wording import plain, stamp
 
 NAMES_SHOWN = 12
@@ -45,10 +46,11 @@ class Layout(StrEnum):
 class FilesCollector:
     """Reads KPIs from one file, once per `collect`; only the asked window is kept.
 
-    `path` is the file, or `-` for the standard input. A stamp without a zone needs `timezone` (an IANA name), a number
-    needs `time_unit` (s, ms). Several samples in one step need `resample`: sum for counts, mean for gauges. Empty cells,
-    `nan`, `null` and infinities are missing; any other text that is no number is an error with its line. A step without a
-    row is missing too, but in a long file a numerator without a row is 0 where its denominator has one.
+    `path` is the file, or `-` for the standard input. A stamp without a zone needs `timezone` (an
+    IANA name), a number needs `time_unit` (s, ms). Several samples in one step need `resample`: sum
+    for counts, mean for gauges. Empty cells, `nan`, `null` and infinities are missing; any other
+    text that is no number is an error with its line. A step without a row is missing too, but in a
+    long file a numerator without a row is 0 where its denominator has one.
     """
 
     outside: ClassVar[frozenset[str]] = frozenset({"stdin"})
@@ -71,22 +73,34 @@ class FilesCollector:
         self._layout = Layout(layout)
         self._names = (time_column, kpi_column, value_column)
         self._resample = None if resample is None else Resample(resample)
-        self._clock = Clock(None if timezone is None else _zone(timezone), None if time_unit is None else TimeUnit(time_unit))
+        self._clock = Clock(
+            None if timezone is None else _zone(timezone),
+            None if time_unit is None else TimeUnit(time_unit),
+        )
         self._max_bytes = max_bytes
         self._stdin = stdin
 
     def collect(self, kpis: Sequence[Kpi], window: Window, step: timedelta, /) -> Collected:
-        """The panel of `kpis` over the whole steps of `window`; what can't be read is an error of the KPIs concerned."""
+        """The panel of `kpis` over the whole steps of `window`; what can't be read is an error of
+        the KPIs concerned."""
         try:
             with opened(self._path, self._stdin, self._max_bytes) as table:
                 return self.collect_table(table, kpis, window, step)
         except CollectError as error:
-            return Collected(assemble({}, grid(window, step)), _provenance(kpis, {}), {kpi.name: error for kpi in kpis})
+            return Collected(
+                assemble({}, grid(window, step)),
+                _provenance(kpis, {}),
+                {kpi.name: error for kpi in kpis},
+            )
 
-    def collect_table(self, table: Table, kpis: Sequence[Kpi], window: Window, step: timedelta) -> Collected:
+    def collect_table(
+        self, table: Table, kpis: Sequence[Kpi], window: Window, step: timedelta
+    ) -> Collected:
         """As `collect`, from an open table; raises CollectError when no KPI can be read from it."""
         index = grid(window, step)
-        source = _Source(self._read(table, kpis, index, step), self._layout, index, step, self._resample)
+        source = _Source(
+            self._read(table, kpis, index, step), self._layout, index, step, self._resample
+        )
         columns: dict[tuple[str, str, str], Floats] = {}
         notes: dict[str, tuple[str, ...]] = {}
         errors: dict[str, CollectError] = {}
@@ -99,28 +113,44 @@ class FilesCollector:
                 columns |= mine
         return Collected(assemble(columns, index), _provenance(kpis, notes), errors)
 
-    def _read(self, table: Table, kpis: Sequence[Kpi], index: pd.DatetimeIndex, step: timedelta) -> Reading:
+    def _read(
+        self, table: Table, kpis: Sequence[Kpi], index: pd.DatetimeIndex, step: timedelta
+    ) -> Reading:
         """Everything that the KPIs need of the table, in one pass."""
         time, kpi_column, value_column = self._names
-        names = [*dict.fromkeys(name for kpi in kpis for name in (kpi.query, kpi.denominator) if name is not None)]
+        names = [
+            *dict.fromkeys(
+                name for kpi in kpis for name in (kpi.query, kpi.denominator) if name is not None
+            )
+        ]
         by = [*dict.fromkeys(label for kpi in kpis for label in kpi.by)]
         start = int(index.as_unit("ns").asi8[0]) if len(index) else 0
         end = start + len(index) * (step // timedelta(microseconds=1)) * 1000
         if self._layout is Layout.LONG:
             _require(table, (time, kpi_column, value_column))
-            labels = [column for column in table.header if column not in {time, kpi_column, value_column, ""}]
+            labels = [
+                column
+                for column in table.header
+                if column not in {time, kpi_column, value_column, ""}
+            ]
             reading = Reading(table, tuple(labels), start, end)
             read_long(reading, names, self._clock, time=time, kpi=kpi_column, value=value_column)
             return reading
         _require(table, (time,))
         reading = Reading(table, tuple(label for label in by if label in table.header), start, end)
-        read_wide(reading, [name for name in names if table.header.count(name) == 1], self._clock, time=time)
+        read_wide(
+            reading,
+            [name for name in names if table.header.count(name) == 1],
+            self._clock,
+            time=time,
+        )
         return reading
 
 
 @dataclass(frozen=True, slots=True)
 class _Side:
-    """One role of a KPI: per segment its values by step and whether the file says anything of that step."""
+    """One role of a KPI: per segment its values by step and whether the file says anything of that
+    step."""
 
     values: Mapping[str, Floats]
     present: Mapping[str, npt.NDArray[np.bool_]]
@@ -138,7 +168,8 @@ class _Source:
     resample: Resample | None
 
     def columns(self, kpi: Kpi) -> tuple[dict[tuple[str, str, str], Floats], tuple[str, ...]]:
-        """The panel columns of one KPI and what is worth knowing; raises CollectError when it can't be read."""
+        """The panel columns of one KPI and what is worth knowing; raises CollectError when it can't
+        be read."""
         _require(self.reading.table, kpi.by)
         value = self._side(kpi.query, kpi.by)
         if kpi.denominator is None:
@@ -148,7 +179,11 @@ class _Source:
             sides = {NUMERATOR: self._joined(value, denominator, kpi), DENOMINATOR: denominator}
         segments = [*dict.fromkeys(segment for side in sides.values() for segment in side.values)]
         nothing = np.full(len(self.index), np.nan)
-        columns = {(kpi.name, segment, role): side.values.get(segment, nothing) for segment in segments for role, side in sides.items()}
+        columns = {
+            (kpi.name, segment, role): side.values.get(segment, nothing)
+            for segment in segments
+            for role, side in sides.items()
+        }
         notes = [note for side in sides.values() for note in side.notes]
         return columns, tuple(dict.fromkeys([*notes, *self._begins_late([*columns.values()])]))
 
@@ -161,15 +196,24 @@ class _Source:
         samples = self._by_segment(samples, name, by)
         on_grid = stepped(samples, self.index, self.step, self.resample, self.reading.table.place)
         spacing = _spacing(samples)
-        cut = self._incomplete(spacing) if self.resample is Resample.SUM else np.zeros(len(self.index), dtype=bool)
+        cut = (
+            self._incomplete(spacing)
+            if self.resample is Resample.SUM
+            else np.zeros(len(self.index), dtype=bool)
+        )
         values = np.where(cut, np.nan, on_grid.values)
         present = on_grid.present & ~cut
         segments = [segment_text(dict(zip(by, labels, strict=True))) for labels in samples.labels]
         notes = [*on_grid.notes, *self._notes(name, spacing, cut)]
-        return _Side(dict(zip(segments, values, strict=True)), dict(zip(segments, present, strict=True)), tuple(notes))
+        return _Side(
+            dict(zip(segments, values, strict=True)),
+            dict(zip(segments, present, strict=True)),
+            tuple(notes),
+        )
 
     def _by_segment(self, samples: Samples, name: str, by: tuple[str, ...]) -> Samples:
-        """The samples numbered by segment, with the values of `by` as labels; raises CollectError where a segment holds two series."""
+        """The samples numbered by segment, with the values of `by` as labels; raises CollectError
+        where a segment holds two series."""
         columns = self.reading.label_columns
         at = [columns.index(label) for label in by]
         used, numbers = np.unique(samples.numbers, return_inverse=True)
@@ -177,18 +221,25 @@ class _Source:
         short = [tuple(labels[position] for position in at) for labels in full]
         for position, labels in enumerate(short):
             if (first := short.index(labels)) < position:
-                differing = [c for c, one, other in zip(columns, full[first], full[position], strict=True) if one != other]
+                differing = [
+                    c
+                    for c, one, other in zip(columns, full[first], full[position], strict=True)
+                    if one != other
+                ]
                 examples = " and ".join(
-                    segment_text({c: part[columns.index(c)] for c in differing}) for part in (full[first], full[position])
+                    segment_text({c: part[columns.index(c)] for c in differing})
+                    for part in (full[first], full[position])
                 )
                 raise CollectError(
-                    f"{self.reading.table.name}: {name!r} holds several series ({plain(examples, 80)}); "
+                    f"{self.reading.table.name}: {name!r} holds several series "
+                    f"({plain(examples, 80)}); "
                     f"write by: [{', '.join([*by, *differing])}], or sum them in the file"
                 )
         return replace(samples, numbers=numbers.astype(np.int32), labels=short)
 
     def _joined(self, numerator: _Side, denominator: _Side, kpi: Kpi) -> _Side:
-        """The numerator with 0 where a long file has a row of the denominator alone: nothing happened there."""
+        """The numerator with 0 where a long file has a row of the denominator alone: nothing
+        happened there."""
         if self.layout is Layout.WIDE:
             return numerator
         nothing, never = np.full(len(self.index), np.nan), np.zeros(len(self.index), dtype=bool)
@@ -202,12 +253,17 @@ class _Source:
         return replace(numerator, values=values, notes=notes)
 
     def _incomplete(self, spacing: timedelta | None) -> npt.NDArray[np.bool_]:
-        """The steps at the ends of the file that it covers only in part: their sums would be too small."""
+        """The steps at the ends of the file that it covers only in part: their sums would be too
+        small."""
         cut = np.zeros(len(self.index), dtype=bool)
         first, last = self.reading.first, self.reading.last
         if spacing is None or first is None or last is None or spacing >= self.step:
             return cut
-        begins, gap, length = self.index.as_unit("ns").asi8, _nanoseconds(spacing), _nanoseconds(self.step)
+        begins, gap, length = (
+            self.index.as_unit("ns").asi8,
+            _nanoseconds(spacing),
+            _nanoseconds(self.step),
+        )
         cut |= (begins <= first - gap) & (first < begins + length)
         cut |= (begins <= last) & (last < begins + length - gap)
         return cut
@@ -217,8 +273,14 @@ class _Source:
         if endless := self.reading.infinite.get(name):
             notes.append(f"{endless:,} infinite values of {name!r} count as missing")
         if spacing is not None and spacing > self.step:
-            notes.append(f"samples of {name!r} come every {duration_text(spacing)}, the step is {duration_text(self.step)}")
-        notes += [f"the step of {stamp(moment)} is covered in part and left out" for moment in self.index[cut]]
+            notes.append(
+                f"samples of {name!r} come every {duration_text(spacing)}, the step is "
+                f"{duration_text(self.step)}"
+            )
+        notes += [
+            f"the step of {stamp(moment)} is covered in part and left out"
+            for moment in self.index[cut]
+        ]
         return notes
 
     def _nothing(self, name: str) -> str:
@@ -229,7 +291,10 @@ class _Source:
             return f"no series matched: no row of {name!r}; the file holds {known or 'no rows'}"
         if reading.first is None or reading.last is None:
             return f"no series matched: no rows of {name!r}"
-        return f"no series matched: {name!r} has no rows in this window; the file holds {_moment(reading.first)} to {_moment(reading.last)}"
+        return (
+            f"no series matched: {name!r} has no rows in this window; the file holds "
+            f"{_moment(reading.first)} to {_moment(reading.last)}"
+        )
 
     def _begins_late(self, columns: Sequence[Floats]) -> list[str]:
         if not columns or not len(self.index):
@@ -242,7 +307,9 @@ class _Source:
 
 
 def _provenance(kpis: Sequence[Kpi], notes: Mapping[str, tuple[str, ...]]) -> dict[str, Provenance]:
-    return {kpi.name: Provenance(kpi.query, kpi.denominator, notes.get(kpi.name, ())) for kpi in kpis}
+    return {
+        kpi.name: Provenance(kpi.query, kpi.denominator, notes.get(kpi.name, ())) for kpi in kpis
+    }
 
 
 def _require(table: Table, columns: Sequence[str]) -> None:
@@ -253,7 +320,11 @@ def _require(table: Table, columns: Sequence[str]) -> None:
         if count:
             raise CollectError(f"{table.name}: column {column!r} is there {count} times")
         shown = ", ".join(plain(name, 40) for name in table.header[:NAMES_SHOWN])
-        more = f" and {len(table.header) - NAMES_SHOWN} more" if len(table.header) > NAMES_SHOWN else ""
+        more = (
+            f" and {len(table.header) - NAMES_SHOWN} more"
+            if len(table.header) > NAMES_SHOWN
+            else ""
+        )
         raise CollectError(f"{table.name}: no column {column!r}; the columns are {shown}{more}")
 
 
@@ -276,4 +347,6 @@ def _zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise UsageError(f"timezone is {name!r}; use an IANA name like UTC or Europe/Berlin") from None
+        raise UsageError(
+            f"timezone is {name!r}; use an IANA name like UTC or Europe/Berlin"
+        ) from None

@@ -1,6 +1,7 @@
 """KPIs from Prometheus and what speaks its API: Thanos, Mimir, Cortex, VictoriaMetrics.
 
-A row stamped t holds the value of the query at t + step, so that `increase(…[$step])` counts exactly that row's step.
+A row stamped t holds the value of the query at t + step, so that `increase(…[$step])` counts
+exactly that row's step.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from anomaly.contracts import Collected, Provenance
 from anomaly.errors import CollectError, RetryableCollectError, UsageError
 from anomaly.model import Kpi, Window
 from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE, assemble, grid
-from anomaly.times import duration_text
+from anomaly.timing.durations import duration_text
 
 LOG = logging.getLogger(__name__)
 
@@ -84,11 +85,12 @@ class _Task:
 class PrometheusCollector:
     """Asks the Prometheus API under `url` (without `/api/v1`).
 
-    Credentials are one of `bearer_token`, `bearer_token_file` (read for every request), `username` and `password`; beside them
-    `cert_file` with `key_file`, where the server demands a client's certificate. `headers` are sent with every request, such as a
-    tenant's `X-Scope-OrgID`. `timeout` is for one answer, `budget` for a whole
-    collection; up to `concurrency` KPIs are asked for at once. A query may return `max_series` series, an answer `max_bytes`.
-    Raises UsageError for settings that can't be used.
+    Credentials are one of `bearer_token`, `bearer_token_file` (read for every request), `username`
+    and `password`; beside them `cert_file` with `key_file`, where the server demands a client's
+    certificate. `headers` are sent with every request, such as a tenant's `X-Scope-OrgID`.
+    `timeout` is for one answer, `budget` for a whole collection; up to `concurrency` KPIs are asked
+    for at once. A query may return `max_series` series, an answer `max_bytes`. Raises UsageError
+    for settings that can't be used.
     """
 
     outside: ClassVar[frozenset[str]] = frozenset({"monotonic", "now", "sleep", "chance"})
@@ -118,7 +120,11 @@ class PrometheusCollector:
         for name, value in {"timeout": timeout, "budget": budget}.items():
             if value <= timedelta(0):
                 raise UsageError(f"{name} is {value}; it must be longer than zero")
-        for name, count in {"concurrency": concurrency, "max_series": max_series, "max_bytes": max_bytes}.items():
+        for name, count in {
+            "concurrency": concurrency,
+            "max_series": max_series,
+            "max_bytes": max_bytes,
+        }.items():
             if count < 1:
                 raise UsageError(f"{name} is {count}; it must be at least 1")
         access = Access(
@@ -136,7 +142,13 @@ class PrometheusCollector:
         self._shown, self._budget, self._monotonic = access.shown, budget, monotonic
         self._page = "" if any(secret in access.url for secret in access.secrets) else access.url
         self._concurrency, self._max_series = concurrency, max_series
-        self._api = Api(access, timeout_s=timeout.total_seconds(), max_bytes=max_bytes, connections=concurrency, outside=outside)
+        self._api = Api(
+            access,
+            timeout_s=timeout.total_seconds(),
+            max_bytes=max_bytes,
+            connections=concurrency,
+            outside=outside,
+        )
 
     def __repr__(self) -> str:
         return f"PrometheusCollector({self._shown})"
@@ -147,21 +159,34 @@ class PrometheusCollector:
         return self._api.clock_skew
 
     def collect(self, kpis: Sequence[Kpi], window: Window, step: timedelta, /) -> Collected:
-        """The panel of `kpis` over the whole steps of `window`. Raises UsageError for a step that is not whole seconds."""
+        """The panel of `kpis` over the whole steps of `window`. Raises UsageError for a step that
+        is not whole seconds."""
         if step < SECOND or step % SECOND:
             raise UsageError(f"step is {duration_text(step)}; use whole seconds")
         budget = Budget(self._monotonic() + self._budget.total_seconds(), self._monotonic)
         task = _Task(grid(window, step), step, budget)
         outcomes = self._in_threads(kpis, task) if len(task.index) else {}
-        parts = {kpi.name: outcome for kpi in kpis if isinstance(outcome := outcomes.get(kpi.name), _Part)}
+        parts = {
+            kpi.name: outcome
+            for kpi in kpis
+            if isinstance(outcome := outcomes.get(kpi.name), _Part)
+        }
         return Collected(
-            assemble({key: values for part in parts.values() for key, values in part.columns.items()}, task.index),
+            assemble(
+                {key: values for part in parts.values() for key, values in part.columns.items()},
+                task.index,
+            ),
             {name: part.provenance for name, part in parts.items()},
-            {kpi.name: outcome for kpi in kpis if isinstance(outcome := outcomes.get(kpi.name), CollectError)},
+            {
+                kpi.name: outcome
+                for kpi in kpis
+                if isinstance(outcome := outcomes.get(kpi.name), CollectError)
+            },
         )
 
     def _in_threads(self, kpis: Sequence[Kpi], task: _Task) -> dict[str, _Part | CollectError]:
-        """The outcome of each KPI. Threads are daemons and not waited for beyond the budget: nothing can hold the caller."""
+        """The outcome of each KPI. Threads are daemons and not waited for beyond the budget:
+        nothing can hold the caller."""
         todo: queue.SimpleQueue[Kpi] = queue.SimpleQueue()
         done: queue.SimpleQueue[tuple[str, _Part | Exception]] = queue.SimpleQueue()
         for kpi in kpis:
@@ -177,7 +202,10 @@ class PrometheusCollector:
 
         for _ in range(min(self._concurrency, len(kpis))):
             threading.Thread(target=work, name="prometheus", daemon=True).start()
-        late = RetryableCollectError(f"unavailable: {self._shown}: no answer within the {duration_text(self._budget)} for this source")
+        late = RetryableCollectError(
+            f"unavailable: {self._shown}: no answer within the {duration_text(self._budget)} for "
+            "this source"
+        )
         outcomes: dict[str, _Part | CollectError] = dict.fromkeys((kpi.name for kpi in kpis), late)
         for _ in kpis:
             try:
@@ -193,18 +221,46 @@ class PrometheusCollector:
         try:
             return self._part(kpi, task)
         except Exception as error:  # noqa: BLE001  a thread's error is raised, or kept as a KPI's, by the caller
-            LOG.info("%s: %s: %s", self._shown, kpi.name, error if isinstance(error, CollectError) else type(error).__name__)
+            LOG.info(
+                "%s: %s: %s",
+                self._shown,
+                kpi.name,
+                error if isinstance(error, CollectError) else type(error).__name__,
+            )
             return error
 
     def _part(self, kpi: Kpi, task: _Task) -> _Part:
         value = self._side(kpi, kpi.query, task)
         below = None if kpi.denominator is None else self._side(kpi, kpi.denominator, task)
-        columns = _values(kpi, value) if below is None else _ratio(kpi, value, below, len(task.index))
-        notes = [*value.notes, *([] if below is None else (f"denominator: {note}" for note in below.notes)), *_history(columns, task)]
-        rows = max((int(np.count_nonzero(~np.isnan(values))) for values in columns.values()), default=0)
-        LOG.info("%s: %s: %d columns, up to %d of %d steps", self._shown, kpi.name, len(columns), rows, len(task.index))
+        columns = (
+            _values(kpi, value) if below is None else _ratio(kpi, value, below, len(task.index))
+        )
+        notes = [
+            *value.notes,
+            *([] if below is None else (f"denominator: {note}" for note in below.notes)),
+            *_history(columns, task),
+        ]
+        rows = max(
+            (int(np.count_nonzero(~np.isnan(values))) for values in columns.values()), default=0
+        )
+        LOG.info(
+            "%s: %s: %d columns, up to %d of %d steps",
+            self._shown,
+            kpi.name,
+            len(columns),
+            rows,
+            len(task.index),
+        )
         under = None if below is None else below.query
-        return _Part(columns, Provenance(value.query, under, tuple(dict.fromkeys(notes)), self._link((value.query, under), task)))
+        return _Part(
+            columns,
+            Provenance(
+                value.query,
+                under,
+                tuple(dict.fromkeys(notes)),
+                self._link((value.query, under), task),
+            ),
+        )
 
     def _link(self, queries: Sequence[str | None], task: _Task) -> str:
         """Where the server shows its own graphs of the queries over the last part of the rows."""
@@ -213,7 +269,10 @@ class PrometheusCollector:
         end: datetime = task.index[-1].to_pydatetime() + task.step
         about = {"tab": "0", "range_input": LINKED_RANGE, "end_input": f"{end:%Y-%m-%d %H:%M:%S}"}
         asked = [{"expr": query, **about} for query in queries if query is not None]
-        return f"{self._page}/graph?{urlencode({f'g{i}.{name}': value for i, each in enumerate(asked) for name, value in each.items()})}"
+        fields = {
+            f"g{i}.{name}": value for i, each in enumerate(asked) for name, value in each.items()
+        }
+        return f"{self._page}/graph?{urlencode(fields)}"
 
     def _side(self, kpi: Kpi, written: str, task: _Task) -> _Side:
         if not written.strip():
@@ -228,7 +287,10 @@ class PrometheusCollector:
             side.notes.append(f"{odd} samples are NaN or infinite and taken as missing")
         reading = promql.read(query)
         step = duration_text(task.step)
-        side.notes += [f"selector range [{reach}] differs from the step of {step}" for reach in promql.other_ranges(reading, task.step)]
+        side.notes += [
+            f"selector range [{reach}] differs from the step of {step}"
+            for reach in promql.other_ranges(reading, task.step)
+        ]
         if answered:
             self._cover(side, reading, kpi.by, task)
         return side
@@ -236,48 +298,72 @@ class PrometheusCollector:
     def _cover(self, side: _Side, reading: promql.Reading, by: Sequence[str], task: _Task) -> None:
         """Takes away values that are no more than earlier samples, repeated over a gap.
 
-        An instant selector repeats its last sample for five minutes, a long range keeps it for its length. So it is asked
-        separately in which steps those selectors have samples of their own.
+        An instant selector repeats its last sample for five minutes, a long range keeps it for its
+        length. So it is asked separately in which steps those selectors have samples of their own.
         """
         doubtful = promql.repeating(reading, task.step)
         if not doubtful and reading.selectors:
             return
         if reading.joined or not reading.selectors:
-            side.notes.append("in which steps there are samples can't be told from this query; short gaps may be filled")
+            side.notes.append(
+                "in which steps there are samples can't be told from this query; short gaps may "
+                "be filled"
+            )
             return
         taken = 0
         for selector in doubtful:
             present = self._present(selector, by, task)
             if not present:
-                side.notes.append(f"no samples were found for {selector.text} by itself; short gaps may be filled")
+                side.notes.append(
+                    f"no samples were found for {selector.text} by itself; short gaps may be filled"
+                )
                 continue
             anywhere: BoolArray = np.logical_or.reduce([*present.values()])
             for segment, series in side.series.items():
-                side.series[segment], count = covered(series, believed(present.get(segment, anywhere)))
+                side.series[segment], count = covered(
+                    series, believed(present.get(segment, anywhere))
+                )
                 taken += count
         if taken:
-            side.notes.append(f"{taken} values repeat an earlier sample over a gap and are taken as missing")
+            side.notes.append(
+                f"{taken} values repeat an earlier sample over a gap and are taken as missing"
+            )
 
-    def _present(self, selector: promql.Selector, by: Sequence[str], task: _Task) -> dict[str, BoolArray]:
-        """The rows in which `selector` has samples, by segment; under "" for all if its series lack the labels of `by`."""
+    def _present(
+        self, selector: promql.Selector, by: Sequence[str], task: _Task
+    ) -> dict[str, BoolArray]:
+        """The rows in which `selector` has samples, by segment; under "" for all if its series lack
+        the labels of `by`."""
         try:
             found = self._ask(promql.presence(selector, by, task.step), by, task)
         except RefusedError as error:  # by a server that reads the selector differently
             LOG.info("%s: no coverage of %s: %s", self._shown, selector.text, error)
             return {}
         labelled = any(labels for labels in found)
-        return {segment: series.answered for segment, series in by_segment(found, by if labelled else (), selector.text).items()}
+        return {
+            segment: series.answered
+            for segment, series in by_segment(found, by if labelled else (), selector.text).items()
+        }
 
-    def _ask(self, query: str, by: Sequence[str], task: _Task) -> Mapping[frozenset[tuple[str, str]], Series]:
+    def _ask(
+        self, query: str, by: Sequence[str], task: _Task
+    ) -> Mapping[frozenset[tuple[str, str]], Series]:
         """The merged series of `query` over all rows."""
         merged = Merged(len(task.index), self._max_series)
         for chunk, question in _questions(query, task, POINTS_OF_MANY if by else POINTS):
-            merged.add(chunk, round(question.start.timestamp()), question.step_s, self._api.ask(question, task.budget))
+            merged.add(
+                chunk,
+                round(question.start.timestamp()),
+                question.step_s,
+                self._api.ask(question, task.budget),
+            )
         return merged.series
 
 
 def _questions(query: str, task: _Task, points: int) -> Iterator[tuple[range, Question]]:
-    first: datetime = task.index[0].to_pydatetime() + task.step  # evaluated at the end of the row's step
+    first: datetime = (
+        task.index[0].to_pydatetime() + task.step
+    )  # evaluated at the end of the row's step
     for chunk in plan(len(task.index), points):
         start, end = (first + row * task.step for row in (chunk[0], chunk[-1]))
         yield chunk, Question(query, start, end, task.step // SECOND)
@@ -292,13 +378,16 @@ def _ratio(kpi: Kpi, above: _Side, below: _Side, rows: int) -> Columns:
     for segment in sorted({*above.series, *below.series}):
         found = below.series.get(segment)
         denominator = np.full(rows, np.nan) if found is None else found.values
-        columns[kpi.name, segment, NUMERATOR] = numerator(above.series.get(segment), above.answered.get(segment), denominator)
+        columns[kpi.name, segment, NUMERATOR] = numerator(
+            above.series.get(segment), above.answered.get(segment), denominator
+        )
         columns[kpi.name, segment, DENOMINATOR] = denominator
     return columns
 
 
 def _history(columns: Columns, task: _Task) -> list[str]:
-    """A note if the source has nothing of the beginning of the window, as when its retention is shorter."""
+    """A note if the source has nothing of the beginning of the window, as when its retention is
+    shorter."""
     first = first_row(columns.values())
     rows = len(task.index)
     if first is None or first <= rows * SHORT_HISTORY:

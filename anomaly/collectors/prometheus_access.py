@@ -1,4 +1,5 @@
-"""Where a Prometheus API is and what opens it: address, credentials, headers, certificates. Checked at the door."""
+"""Where a Prometheus API is and what opens it: address, credentials, headers, certificates. Checked
+at the door."""
 
 from __future__ import annotations
 
@@ -25,10 +26,12 @@ log = logging.getLogger(__name__)
 
 
 class Access:
-    """How to reach the API at `url`, by at most one of: user and password, a token, a file that holds the token.
+    """How to reach the API at `url`, by at most one of: user and password, a token, a file that
+    holds the token.
 
-    `cert_file` and `key_file` (or one file with both) prove to the server who asks; `ca_file` is what proves the server.
-    Raises UsageError if something can't be used; no text or repr of it holds a secret.
+    `cert_file` and `key_file` (or one file with both) prove to the server who asks; `ca_file` is
+    what proves the server. Raises UsageError if something can't be used; no text or repr of it
+    holds a secret.
     """
 
     def __init__(
@@ -50,8 +53,17 @@ class Access:
         self._user = found_user if username is None else username
         self._password = found_password if password is None else password
         self._token, self._token_file = bearer_token, bearer_token_file
-        self.headers, self.ca_file, self.cert_file, self.key_file = dict(headers), ca_file, cert_file, key_file
-        self._secrets = {*url_secrets(url), *headers.values(), *(text for text in (bearer_token, self._password) if text)}
+        self.headers, self.ca_file, self.cert_file, self.key_file = (
+            dict(headers),
+            ca_file,
+            cert_file,
+            key_file,
+        )
+        self._secrets = {
+            *url_secrets(url),
+            *headers.values(),
+            *(text for text in (bearer_token, self._password) if text),
+        }
         self._check()
         _warn_if_public("bearer_token_file", bearer_token_file)
         _warn_if_public("cert_file" if key_file is None else "key_file", key_file or cert_file)
@@ -62,7 +74,8 @@ class Access:
         return frozenset(self._secrets)
 
     def sign(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Adds the credentials to `request`; a token file is read anew, for tokens expire. Raises CollectError."""
+        """Adds the credentials to `request`; a token file is read anew, for tokens expire. Raises
+        CollectError."""
         token = self._token if self._token_file is None else self._read_token(self._token_file)
         if token is not None:
             request.headers["Authorization"] = f"Bearer {token}"
@@ -75,20 +88,32 @@ class Access:
         return f"Access({self.shown})"
 
     def _check(self) -> None:
-        ways = {"bearer_token": self._token, "bearer_token_file": self._token_file, "username": self._user}
+        ways = {
+            "bearer_token": self._token,
+            "bearer_token_file": self._token_file,
+            "username": self._user,
+        }
         given = [name for name, value in ways.items() if value is not None]
         if len(given) > 1:
             raise UsageError(f"{' and '.join(given)} are given; use one of them")
         if self._password is not None and self._user is None:
             raise UsageError("password is given without username")
         if self._token is not None and not TOKEN.fullmatch(self._token):
-            raise UsageError("bearer_token is empty or holds spaces, line breaks or characters beyond ASCII")
+            raise UsageError(
+                "bearer_token is empty or holds spaces, line breaks or characters beyond ASCII"
+            )
         for name, value in self.headers.items():
             if not HEADER_NAME.fullmatch(name) or not HEADER_VALUE.fullmatch(value):
-                raise UsageError(f"headers: {name!r} or its value holds characters that a header can't")
+                raise UsageError(
+                    f"headers: {name!r} or its value holds characters that a header can't"
+                )
             if name.lower() == "authorization" and given:
                 raise UsageError(f"headers: {name} is given beside {given[0]}; use one of them")
-        for name, path in {"ca_file": self.ca_file, "cert_file": self.cert_file, "key_file": self.key_file}.items():
+        for name, path in {
+            "ca_file": self.ca_file,
+            "cert_file": self.cert_file,
+            "key_file": self.key_file,
+        }.items():
             if path is not None and not path.exists():
                 raise UsageError(f"{name} {path} does not exist")
         self._check_certificate()
@@ -96,17 +121,30 @@ class Access:
     def _check_certificate(self) -> None:
         if self.cert_file is None:
             if self.key_file is not None:
-                raise UsageError("key_file is given without cert_file; name the certificate that belongs to the key")
+                raise UsageError(
+                    "key_file is given without cert_file; name the certificate that belongs to "
+                    "the key"
+                )
             return
         if not self.url.startswith("https:"):
-            raise UsageError("cert_file is given, but url is not https; without TLS there is nobody to show it to")
+            raise UsageError(
+                "cert_file is given, but url is not https; without TLS there is nobody to show "
+                "it to"
+            )
         try:
-            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(self.cert_file, self.key_file, password=_no_passphrase)
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(
+                self.cert_file, self.key_file, password=_no_passphrase
+            )
         except ssl.SSLError as error:
-            pair = f"cert_file {self.cert_file}" + (f" and key_file {self.key_file}" if self.key_file else " without key_file")
+            pair = f"cert_file {self.cert_file}" + (
+                f" and key_file {self.key_file}" if self.key_file else " without key_file"
+            )
             if error.reason == "KEY_VALUES_MISMATCH":
                 raise UsageError(f"{pair} do not belong together") from None
-            raise UsageError(f"{pair} can't be used; both certificate and key must be there, in PEM, without a passphrase") from None
+            raise UsageError(
+                f"{pair} can't be used; both certificate and key must be there, in PEM, without "
+                "a passphrase"
+            ) from None
         except OSError as error:
             raise UsageError(f"cert_file or key_file can't be read: {error.strerror}") from None
 
@@ -118,7 +156,9 @@ class Access:
             reason = getattr(error, "strerror", None) or "not plain text"
             raise CollectError(f"auth: bearer_token_file {path} can't be read: {reason}") from None
         if not TOKEN.fullmatch(token):
-            raise CollectError(f"auth: bearer_token_file {path} is empty or holds more than one word")
+            raise CollectError(
+                f"auth: bearer_token_file {path} is empty or holds more than one word"
+            )
         self._secrets.add(token)
         return token
 
@@ -135,16 +175,30 @@ def _no_passphrase() -> str:
 
 
 def _taken_apart(url: str) -> tuple[str, str, str, str | None, str | None]:
-    """The URL without user and final slash, host, what may be shown of it (scheme, host, port), user, password."""
+    """The URL without user and final slash, host, what may be shown of it (scheme, host, port),
+    user, password."""
     try:
         parts = urlsplit(url)
         host, port_is_usable = parts.hostname, parts.port != 0
     except ValueError:
-        raise UsageError("url can't be read; write one like https://prometheus.example:9090") from None
-    if parts.scheme not in SCHEMES or not host or not port_is_usable or not url.isprintable() or " " in url:
+        raise UsageError(
+            "url can't be read; write one like https://prometheus.example:9090"
+        ) from None
+    if (
+        parts.scheme not in SCHEMES
+        or not host
+        or not port_is_usable
+        or not url.isprintable()
+        or " " in url
+    ):
         raise UsageError("url must be one like https://prometheus.example:9090, with http or https")
     if parts.query or parts.fragment:
-        raise UsageError("url must not hold ? or #; give credentials as bearer_token, username and password, or headers")
+        raise UsageError(
+            "url must not hold ? or #; give credentials as bearer_token, username and password, "
+            "or headers"
+        )
     shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-    user, password = (None if text is None else unquote(text) for text in (parts.username, parts.password))
+    user, password = (
+        None if text is None else unquote(text) for text in (parts.username, parts.password)
+    )
     return shown + parts.path.rstrip("/"), host, shown, user, password

@@ -1,16 +1,19 @@
 """Range queries to a Prometheus API over HTTP: complete, in bounded time and memory, or an error.
 
-prometheus-api-client writes the request and unwraps the answer (`custom_query_range`); the `requests` session that it sends
-it by is ours. By itself the library (0.7.2) has no deadline, multiplies a timeout by its retries, drops `warnings`, follows
-redirects, and fails in five unrelated ways, one of them a KeyError. The session below it can be given all of that once:
+prometheus-api-client writes the request and unwraps the answer (`custom_query_range`); the
+`requests` session that it sends it by is ours. By itself the library (0.7.2) has no deadline,
+multiplies a timeout by its retries, drops `warnings`, follows redirects, and fails in five
+unrelated ways, one of them a KeyError. The session below it can be given all of that once:
 
 - a deadline on the whole answer, headers included, so that a byte a second does not last for ever
 - a limit on the decompressed size
-- no redirect, no link-local or metadata address, no credentials from `.netrc`, no URL in urllib3's log
+- no redirect, no link-local or metadata address, no credentials from `.netrc`, and no URL in the
+  log of urllib3
 - any answer that is not a complete, successful matrix raises
 
-`Api.ask` adds the one place where a request is repeated. Every error is a CollectError that starts with its `Fault`; those
-that may pass (unavailable) are RetryableCollectErrors. No text holds a secret.
+`Api.ask` adds the one place where a request is repeated. Every error is a CollectError that starts
+with its `Fault`; those that may pass (unavailable) are RetryableCollectErrors. No text holds a
+secret.
 """
 
 from __future__ import annotations
@@ -37,16 +40,20 @@ from urllib3.exceptions import ReadTimeoutError
 
 from anomaly.collectors.prometheus_access import Access
 from anomaly.errors import CollectError, RetryableCollectError
+from anomaly.http.transport import QUIET, DeadlineAdapter, MetadataAddressError, refuse_metadata
 from anomaly.redaction import Redactor
-from anomaly.transport import QUIET, DeadlineAdapter, MetadataAddressError, refuse_metadata
 
 LOG = logging.getLogger(__name__)
 
 ATTEMPTS = 4
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0  # between attempts; a Retry-After beyond the longest is not believed
+# between attempts; a Retry-After beyond the longest is not believed
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 30.0
 PIECE = 65_536  # bytes read at once
 LONGEST_SAID = 200  # characters of an answer that are shown
-TOO_MUCH = re.compile(r"\btoo many\b|\bexceed", re.IGNORECASE)  # Prometheus, Mimir and VictoriaMetrics on a limit
+TOO_MUCH = re.compile(
+    r"\btoo many\b|\bexceed", re.IGNORECASE
+)  # Prometheus, Mimir and VictoriaMetrics on a limit
 INFO = "PromQL info:"  # Prometheus 2.48 to 2.53 put hints among the warnings
 NO_API = "unsupported path requested"  # VictoriaMetrics, with status 400
 MALFORMED, UNPROCESSABLE = 400, 422
@@ -63,8 +70,19 @@ class Fault(StrEnum):
     UNREADABLE = "unreadable"
 
 
-FAULT_OF_STATUS = {401: Fault.AUTH, 403: Fault.AUTH, 407: Fault.AUTH, 413: Fault.LIMIT, 414: Fault.LIMIT}
-FAULT_OF_TYPE = {"bad_data": Fault.BAD_QUERY, "execution": Fault.BAD_QUERY, "unauthorized": Fault.AUTH, "too_many_requests": Fault.LIMIT}
+FAULT_OF_STATUS = {
+    401: Fault.AUTH,
+    403: Fault.AUTH,
+    407: Fault.AUTH,
+    413: Fault.LIMIT,
+    414: Fault.LIMIT,
+}
+FAULT_OF_TYPE = {
+    "bad_data": Fault.BAD_QUERY,
+    "execution": Fault.BAD_QUERY,
+    "unauthorized": Fault.AUTH,
+    "too_many_requests": Fault.LIMIT,
+}
 PASSING = frozenset({408, 425, 429})  # besides all of 5xx
 
 
@@ -78,7 +96,8 @@ class RefusedError(CollectError):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A range query at moments from `start` to `end` (UTC, whole seconds), both included, `step_s` apart."""
+    """A range query at moments from `start` to `end` (UTC, whole seconds), both included, `step_s`
+    apart."""
 
     query: str
     start: datetime
@@ -108,21 +127,36 @@ class Budget:
 
 
 class Api:
-    """The query API under `access.url`; `timeout_s` is for one answer, `max_bytes` its decompressed size. Thread-safe."""
+    """The query API under `access.url`; `timeout_s` is for one answer, `max_bytes` its decompressed
+    size. Thread-safe."""
 
-    def __init__(self, access: Access, *, timeout_s: float, max_bytes: int, connections: int, outside: Outside) -> None:
+    def __init__(
+        self,
+        access: Access,
+        *,
+        timeout_s: float,
+        max_bytes: int,
+        connections: int,
+        outside: Outside,
+    ) -> None:
         self._access, self._timeout_s, self._outside = access, timeout_s, outside
         self._session = session = _Session(access, max_bytes, outside.now)
-        self._connect = PrometheusConnect(access.url, session=session, retry=Retry(0, redirect=False))
-        session.mount(access.url, DeadlineAdapter(pool_maxsize=connections, max_retries=0))  # replaces what PrometheusConnect mounted
+        self._connect = PrometheusConnect(
+            access.url, session=session, retry=Retry(0, redirect=False)
+        )
+        session.mount(
+            access.url, DeadlineAdapter(pool_maxsize=connections, max_retries=0)
+        )  # replaces what PrometheusConnect mounted
 
     @property
     def clock_skew(self) -> timedelta | None:
-        """How far the server's clock is ahead, by the Date of its last answer (whole seconds); None if it named none."""
+        """How far the server's clock is ahead, by the Date of its last answer (whole seconds); None
+        if it named none."""
         return self._session.clock_skew
 
     def ask(self, question: Question, budget: Budget) -> list[Any]:
-        """The series of the answer as the API writes them: `{"metric": {…}, "values": [[seconds, "1.5"], …]}`."""
+        """The series of the answer as the API writes them: `{"metric": {…}, "values": [[seconds,
+        "1.5"], …]}`."""
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return self._once(question, budget)
@@ -131,7 +165,9 @@ class Api:
             except RetryableCollectError as error:
                 pause = self._pause(attempt, error.retry_after_s)
                 if attempt == ATTEMPTS or pause >= budget.left():
-                    raise RetryableCollectError(f"{error} (asked {attempt} times)", retry_after_s=error.retry_after_s) from None
+                    raise RetryableCollectError(
+                        f"{error} (asked {attempt} times)", retry_after_s=error.retry_after_s
+                    ) from None
                 LOG.info("%s; asking again in %.1f s", error, pause)
                 self._outside.sleep(pause)
         raise AssertionError("the last attempt returns or raises")
@@ -139,22 +175,35 @@ class Api:
     def _once(self, question: Question, budget: Budget) -> list[Any]:
         seconds = min(self._timeout_s, budget.left())
         if seconds <= 0:
-            raise _TooLateError(f"{Fault.UNAVAILABLE}: {self._access.shown}: the time for this source is used up")
+            raise _TooLateError(
+                f"{Fault.UNAVAILABLE}: {self._access.shown}: the time for this source is used up"
+            )
         started = self._outside.monotonic()
         series: list[Any] = self._connect.custom_query_range(
             question.query,
             start_time=question.start,
             end_time=question.end,
             step=str(question.step_s),
-            params={"timeout": f"{math.ceil(seconds * 1000)}ms"},  # for the server to stop working as well
-            timeout=Timeout(total=seconds),  # type: ignore[arg-type]  # requests takes urllib3's Timeout as well as a number
+            params={
+                "timeout": f"{math.ceil(seconds * 1000)}ms"
+            },  # for the server to stop working as well
+            # # requests takes urllib3's Timeout as well as a number
+            timeout=Timeout(total=seconds),  # type: ignore[arg-type]
         )
         took = self._outside.monotonic() - started
-        LOG.debug("%s: %s from %s: %d series in %.2f s", self._access.shown, question.query, question.start, len(series), took)
+        LOG.debug(
+            "%s: %s from %s: %d series in %.2f s",
+            self._access.shown,
+            question.query,
+            question.start,
+            len(series),
+            took,
+        )
         return series
 
     def _pause(self, attempt: int, asked_s: float | None) -> float:
-        """Seconds until the next attempt: what the server asked for and a little, else doubling with jitter."""
+        """Seconds until the next attempt: what the server asked for and a little, else doubling
+        with jitter."""
         jitter = self._outside.chance()
         if asked_s is not None:
             return min(asked_s, LONGEST_PAUSE_S) + jitter * FIRST_PAUSE_S
@@ -184,35 +233,57 @@ class _Session(requests.Session):
         self.headers.update({"User-Agent": "anomaly", "Accept-Encoding": "gzip", **access.headers})
         self.verify = True if access.ca_file is None else str(access.ca_file)
         if access.cert_file is not None:
-            self.cert = str(access.cert_file) if access.key_file is None else (str(access.cert_file), str(access.key_file))
+            self.cert = (
+                str(access.cert_file)
+                if access.key_file is None
+                else (str(access.cert_file), str(access.key_file))
+            )
 
-    def request(self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
+    def request(
+        self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any
+    ) -> requests.Response:
         try:
             refuse_metadata(self._access.host)
-            with QUIET, super().request(method, url, *args, **{**kwargs, "stream": True, "allow_redirects": False}) as response:
+            with (
+                QUIET,
+                super().request(
+                    method, url, *args, **{**kwargs, "stream": True, "allow_redirects": False}
+                ) as response,
+            ):
                 date = _date(response.headers.get("Date", ""))
                 self.clock_skew = None if date is None else date - self._now()
                 return self._checked(response, self._body(response))
         except MetadataAddressError:
-            raise self._error(Fault.UNAVAILABLE, "is a link-local or metadata address, which is never asked") from None
+            raise self._error(
+                Fault.UNAVAILABLE, "is a link-local or metadata address, which is never asked"
+            ) from None
         except requests.RequestException as error:
             raise self._broken(error) from None  # its text and its causes hold the URL
         except OSError:  # from requests, before it connects
-            raise self._error(Fault.UNAVAILABLE, "was not asked: ca_file, cert_file or key_file can't be read any more") from None
+            raise self._error(
+                Fault.UNAVAILABLE,
+                "was not asked: ca_file, cert_file or key_file can't be read any more",
+            ) from None
         except CollectError:
             raise
         except Exception as error:  # noqa: BLE001  a library's words may hold the token, which nobody else knows: it came from a file
-            raise self._error(Fault.UNREADABLE, f"the exchange failed ({type(error).__name__})") from None
+            raise self._error(
+                Fault.UNREADABLE, f"the exchange failed ({type(error).__name__})"
+            ) from None
 
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """None, or `requests` would read the whole body of a redirect, even of one that it does not follow."""
+        """None, or `requests` would read the whole body of a redirect, even of one that it does not
+        follow."""
 
     def _body(self, response: requests.Response) -> bytes:
         body = bytearray()
         for piece in response.iter_content(PIECE):
             body += piece
             if len(body) > self._max_bytes:
-                text = f"the answer is larger than {self._max_bytes:,} bytes; ask for fewer series or a longer step, or raise max_bytes"
+                text = (
+                    f"the answer is larger than {self._max_bytes:,} bytes; ask for fewer "
+                    "series or a longer step, or raise max_bytes"
+                )
                 raise self._error(Fault.LIMIT, text)
         return bytes(body)
 
@@ -224,12 +295,18 @@ class _Session(requests.Session):
         except (ValueError, RecursionError):
             raise self._no_json(response, body) from None
         if not isinstance(content, dict) or content.get("status") not in {"success", "error"}:
-            raise self._error(Fault.UNREADABLE, f"answered JSON that is not of a Prometheus API: {_excerpt(body)}")
+            raise self._error(
+                Fault.UNREADABLE, f"answered JSON that is not of a Prometheus API: {_excerpt(body)}"
+            )
         if content["status"] == "error":
             raise self._reported(content, body)
         self._refuse_partial(content)
         data = content.get("data")
-        if not isinstance(data, dict) or data.get("resultType") != "matrix" or not isinstance(data.get("result"), list):
+        if (
+            not isinstance(data, dict)
+            or data.get("resultType") != "matrix"
+            or not isinstance(data.get("result"), list)
+        ):
             raise self._error(Fault.UNREADABLE, f"answered no matrix: {_excerpt(body)}")
         return _Complete(content)
 
@@ -242,53 +319,90 @@ class _Session(requests.Session):
         if content.get("isPartial") is True:
             said.append("isPartial")
         if len(said) > len(hints):
-            raise self._error(Fault.PARTIAL, f"answered with a warning: {_plain('; '.join(text for text in said if text not in hints))}")
+            raise self._error(
+                Fault.PARTIAL,
+                (
+                    "answered with a warning: "
+                    f"{_plain('; '.join(text for text in said if text not in hints))}"
+                ),
+            )
 
     def _refused(self, response: requests.Response, body: bytes) -> CollectError:
         status, said = response.status_code, _excerpt(body)
         answered = f"answered {status}: {said}" if said else f"answered {status}"
         if status in PASSING or status >= requests.codes.server_error:
-            return self._error(Fault.UNAVAILABLE, answered, passing=True, retry_after_s=self._retry_after(response))
+            return self._error(
+                Fault.UNAVAILABLE, answered, passing=True, retry_after_s=self._retry_after(response)
+            )
         if response.is_redirect:  # not followed, and its body not shown, for it repeats the address
-            return self._error(Fault.UNAVAILABLE, f"answered {status}, a redirect to {_origin(response)}; set url to the API itself")
+            return self._error(
+                Fault.UNAVAILABLE,
+                f"answered {status}, a redirect to {_origin(response)}; set url to the API itself",
+            )
         if status == requests.codes.not_found or NO_API in said:
-            return self._error(Fault.UNAVAILABLE, f"{answered}; there is no /api/v1/query_range under url")
+            return self._error(
+                Fault.UNAVAILABLE, f"{answered}; there is no /api/v1/query_range under url"
+            )
         if status in {MALFORMED, UNPROCESSABLE}:
             return self._error(Fault.LIMIT if TOO_MUCH.search(said) else Fault.BAD_QUERY, answered)
         return self._error(FAULT_OF_STATUS.get(status, Fault.UNAVAILABLE), answered)
 
     def _no_json(self, response: requests.Response, body: bytes) -> CollectError:
-        if "html" in response.headers.get("Content-Type", "").lower() or body.lstrip().startswith(b"<"):
-            return self._error(Fault.AUTH, f"answered with a page instead of JSON, maybe to log in: {_excerpt(body)}")
-        return self._error(Fault.UNAVAILABLE, f"answered JSON that is broken or cut off after {len(body):,} bytes", passing=True)
+        if "html" in response.headers.get("Content-Type", "").lower() or body.lstrip().startswith(
+            b"<"
+        ):
+            return self._error(
+                Fault.AUTH,
+                f"answered with a page instead of JSON, maybe to log in: {_excerpt(body)}",
+            )
+        return self._error(
+            Fault.UNAVAILABLE,
+            f"answered JSON that is broken or cut off after {len(body):,} bytes",
+            passing=True,
+        )
 
     def _reported(self, content: Mapping[str, Any], body: bytes) -> CollectError:
         """An error told with status 200, as some proxies do."""
         fault = FAULT_OF_TYPE.get(str(content.get("errorType")), Fault.UNAVAILABLE)
         if fault is Fault.BAD_QUERY and TOO_MUCH.search(str(content.get("error"))):
             fault = Fault.LIMIT
-        return self._error(fault, f"answered an error: {_excerpt(body)}", passing=fault is Fault.UNAVAILABLE)
+        return self._error(
+            fault, f"answered an error: {_excerpt(body)}", passing=fault is Fault.UNAVAILABLE
+        )
 
     def _broken(self, error: requests.RequestException) -> CollectError:
-        if isinstance(error, requests.Timeout) or any(isinstance(cause, ReadTimeoutError) for cause in error.args):
-            return _TooLateError(self._text(Fault.UNAVAILABLE, "no complete answer within the deadline"))
+        if isinstance(error, requests.Timeout) or any(
+            isinstance(cause, ReadTimeoutError) for cause in error.args
+        ):
+            return _TooLateError(
+                self._text(Fault.UNAVAILABLE, "no complete answer within the deadline")
+            )
         if isinstance(error, requests.exceptions.SSLError):
             return self._error(
-                Fault.UNAVAILABLE, f"no trusted TLS connection ({_reason(error)}); are ca_file, cert_file and key_file right?"
+                Fault.UNAVAILABLE,
+                (
+                    f"no trusted TLS connection ({_reason(error)}); are ca_file, cert_file and "
+                    "key_file right?"
+                ),
             )
         if isinstance(error, requests.ConnectionError | requests.exceptions.ChunkedEncodingError):
-            return self._error(Fault.UNAVAILABLE, f"the connection failed ({_reason(error)})", passing=True)
+            return self._error(
+                Fault.UNAVAILABLE, f"the connection failed ({_reason(error)})", passing=True
+            )
         return self._error(Fault.UNREADABLE, f"the exchange failed ({type(error).__name__})")
 
     def _retry_after(self, response: requests.Response) -> float | None:
-        """The seconds of a Retry-After header, which may be a date; None without one that can be understood."""
+        """The seconds of a Retry-After header, which may be a date; None without one that can be
+        understood."""
         text = response.headers.get("Retry-After", "").strip()
         if text.isascii() and text.isdigit():
             return float(text)
         moment = _date(text)
         return None if moment is None else max(0.0, (moment - self._now()).total_seconds())
 
-    def _error(self, fault: Fault, text: str, *, passing: bool = False, retry_after_s: float | None = None) -> CollectError:
+    def _error(
+        self, fault: Fault, text: str, *, passing: bool = False, retry_after_s: float | None = None
+    ) -> CollectError:
         said = self._text(fault, text)
         if passing:
             return RetryableCollectError(said, retry_after_s=retry_after_s)
@@ -341,10 +455,17 @@ def _reason(error: BaseException) -> str:
         cause = todo.pop()
         if isinstance(cause, BaseException) and cause not in seen:
             seen.append(cause)
-            todo += [*cause.args, cause.__cause__, cause.__context__, getattr(cause, "reason", None)]
+            todo += [
+                *cause.args,
+                cause.__cause__,
+                cause.__context__,
+                getattr(cause, "reason", None),
+            ]
     named = [
         cause.strerror
         for cause in seen
-        if isinstance(cause, OSError) and not isinstance(cause, requests.RequestException) and cause.strerror
+        if isinstance(cause, OSError)
+        and not isinstance(cause, requests.RequestException)
+        and cause.strerror
     ]
     return _plain(str(named[-1])) if named else type(seen[-1]).__name__

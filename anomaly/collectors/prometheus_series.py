@@ -1,4 +1,5 @@
-"""From the answers of a Prometheus API to columns: chunks of the grid, series merged by labels, segments, coverage, ratios."""
+"""From the answers of a Prometheus API to columns: chunks of the grid, series merged by labels,
+segments, coverage, ratios."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ OFF_GRID = 1e-3  # steps that a stamp may miss the grid by: stamps are rounded t
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """A value for each row, NaN where there is none; `answered` where the source gave a sample, were it NaN or infinite."""
+    """A value for each row, NaN where there is none; `answered` where the source gave a sample,
+    were it NaN or infinite."""
 
     values: FloatArray
     answered: BoolArray
@@ -32,37 +34,58 @@ class Series:
 
 @dataclass(slots=True)
 class Merged:
-    """The series of one query over `rows` rows, merged by label set from the chunks that are added; at most `limit` series."""
+    """The series of one query over `rows` rows, merged by label set from the chunks that are added;
+    at most `limit` series."""
 
     rows: int
     limit: int
     series: dict[Labels, Series] = field(default_factory=dict)
 
     def add(self, chunk: range, start_s: int, step_s: int, answer: Sequence[Any]) -> None:
-        """Puts in the answer for the rows `chunk`, the first of which is stamped `start_s`. Raises CollectError."""
+        """Puts in the answer for the rows `chunk`, the first of which is stamped `start_s`. Raises
+        CollectError."""
         try:
             for item in answer:
                 self._add_one(chunk, start_s, step_s, item)
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-            raise CollectError(f"unreadable: the answer is not as the Prometheus API writes it ({type(error).__name__})") from None
+            raise CollectError(
+                "unreadable: the answer is not as the Prometheus API writes it "
+                f"({type(error).__name__})"
+            ) from None
 
     def _add_one(self, chunk: range, start_s: int, step_s: int, item: Mapping[str, Any]) -> None:
         if "histograms" in item:
-            raise CollectError("bad query: it returns native histograms; take a number of them, as by histogram_quantile()")
-        labels = frozenset({str(name): str(value) for name, value in item["metric"].items()}.items())
+            raise CollectError(
+                "bad query: it returns native histograms; take a number of them, as by "
+                "histogram_quantile()"
+            )
+        labels = frozenset(
+            {str(name): str(value) for name, value in item["metric"].items()}.items()
+        )
         points = item["values"]
-        places = (np.fromiter((point[0] for point in points), np.float64, len(points)) - start_s) / step_s
+        places = (
+            np.fromiter((point[0] for point in points), np.float64, len(points)) - start_s
+        ) / step_s
         rows = np.rint(places)
-        if not ((np.abs(places - rows) <= OFF_GRID) & (rows >= 0) & (rows < len(chunk))).all():  # NaN is not on the grid either
-            raise CollectError("unreadable: the answer has samples beside the moments that were asked for")
+        if not (
+            (np.abs(places - rows) <= OFF_GRID) & (rows >= 0) & (rows < len(chunk))
+        ).all():  # NaN is not on the grid either
+            raise CollectError(
+                "unreadable: the answer has samples beside the moments that were asked for"
+            )
         into = self.series.get(labels) or self._new(labels)
         at = rows.astype(np.int64) + chunk.start
-        into.values[at] = np.fromiter((float(point[1]) for point in points), np.float64, len(points))
+        into.values[at] = np.fromiter(
+            (float(point[1]) for point in points), np.float64, len(points)
+        )
         into.answered[at] = True
 
     def _new(self, labels: Labels) -> Series:
         if len(self.series) >= self.limit:
-            raise CollectError(f"limit: more than {self.limit:,} series; aggregate them, as by sum by (…), or raise max_series")
+            raise CollectError(
+                f"limit: more than {self.limit:,} series; aggregate them, as by sum by (…), or "
+                "raise max_series"
+            )
         self.series[labels] = Series(np.full(self.rows, np.nan), np.zeros(self.rows, np.bool_))
         return self.series[labels]
 
@@ -73,7 +96,8 @@ def plan(rows: int, at_most: int) -> Iterator[range]:
 
 
 def by_segment(series: Mapping[Labels, Series], by: Sequence[str], query: str) -> dict[str, Series]:
-    """The series by segment text, in its order. Raises CollectError where two would share a segment or none has a label of `by`."""
+    """The series by segment text, in its order. Raises CollectError where two would share a segment
+    or none has a label of `by`."""
     found: dict[str, list[Labels]] = {}
     for labels in series:
         found.setdefault(_segment(dict(labels), by), []).append(labels)
@@ -82,7 +106,10 @@ def by_segment(series: Mapping[Labels, Series], by: Sequence[str], query: str) -
             raise CollectError(_ambiguous(alike, by, segment, query))
     if by and series and not any(name in dict(labels) for labels in series for name in by):
         there = sorted({name for labels in series for name, _ in labels})
-        raise CollectError(f"bad query: no series has {_listed(by)}, only {_listed(there)}; write sum {grouping(by)} (…) in: {query}")
+        raise CollectError(
+            f"bad query: no series has {_listed(by)}, only {_listed(there)}; write sum "
+            f"{grouping(by)} (…) in: {query}"
+        )
     return {segment: series[found[segment][0]] for segment in sorted(found)}
 
 
@@ -95,7 +122,8 @@ def finite(series: Series) -> tuple[Series, int]:
 def believed(present: BoolArray) -> BoolArray:
     """The rows that a sample stands for: its own, and those until the next one is usually there.
 
-    A source that is measured less often than once a step leaves regular rows empty; these are no gap.
+    A source that is measured less often than once a step leaves regular rows empty; these are no
+    gap.
     """
     own = np.flatnonzero(present)
     usual = int(np.median(np.diff(own))) if len(own) > 1 else 1
@@ -111,9 +139,11 @@ def covered(series: Series, rows: BoolArray) -> tuple[Series, int]:
 
 
 def numerator(series: Series | None, own: Series | None, denominator: FloatArray) -> FloatArray:
-    """The counts above a fraction: 0 where only the denominator has a sample, for a counter begins with its first event.
+    """The counts above a fraction: 0 where only the denominator has a sample, for a counter begins
+    with its first event.
 
-    `series` is what may be believed of the answer, `own` the answer itself: a sample that is not believed is missing, not 0.
+    `series` is what may be believed of the answer, `own` the answer itself: a sample that is not
+    believed is missing, not 0.
     """
     measured = np.isfinite(denominator)
     if series is None or own is None:
@@ -123,15 +153,22 @@ def numerator(series: Series | None, own: Series | None, denominator: FloatArray
 
 def first_row(columns: Iterable[FloatArray]) -> int | None:
     """The first row that has a value in any column."""
-    rows = [int(np.argmax(there)) for there in (~np.isnan(values) for values in columns) if there.any()]
+    rows = [
+        int(np.argmax(there)) for there in (~np.isnan(values) for values in columns) if there.any()
+    ]
     return min(rows, default=None)
 
 
 def _segment(labels: Mapping[str, str], by: Sequence[str]) -> str:
-    segment = {name: labels.get(name, "") for name in by}  # to Prometheus, a label that is missing is an empty one
+    segment = {
+        name: labels.get(name, "") for name in by
+    }  # to Prometheus, a label that is missing is an empty one
     for name, value in segment.items():
         if len(value) > LONGEST_LABEL:
-            raise CollectError(f"limit: a value of label {name!r} is {len(value):,} characters long; {LONGEST_LABEL:,} are allowed")
+            raise CollectError(
+                f"limit: a value of label {name!r} is {len(value):,} characters long; "
+                f"{LONGEST_LABEL:,} are allowed"
+            )
     return segment_text(segment)
 
 
@@ -139,10 +176,18 @@ def _ambiguous(alike: Sequence[Labels], by: Sequence[str], segment: str, query: 
     """Two labels sets that `by` does not tell apart, and what to write."""
     names = sorted({name for labels in alike for name, _ in labels})
     differing = [name for name in names if len({dict(labels).get(name) for labels in alike}) > 1]
-    examples = " and ".join(_shown(dict(labels), differing) for labels in sorted(alike, key=sorted)[:2])
+    examples = " and ".join(
+        _shown(dict(labels), differing) for labels in sorted(alike, key=sorted)[:2]
+    )
     where = f" for {segment}" if segment else ""
-    advice = f"add `by: [{', '.join([*by, *differing])}]`, or write sum{f' {grouping(by)} ' if by else ''}(…)"
-    return f"bad query: {len(alike)} series{where}, told apart by {_listed(differing)} ({examples}); {advice} in: {query}"
+    advice = (
+        f"add `by: [{', '.join([*by, *differing])}]`, or write "
+        f"sum{f' {grouping(by)} ' if by else ''}(…)"
+    )
+    return (
+        f"bad query: {len(alike)} series{where}, told apart by {_listed(differing)} "
+        f"({examples}); {advice} in: {query}"
+    )
 
 
 def _shown(labels: Mapping[str, str], names: Sequence[str]) -> str:
@@ -150,7 +195,11 @@ def _shown(labels: Mapping[str, str], names: Sequence[str]) -> str:
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ("label " if len(names) == 1 else "labels ") + ", ".join(_cut(name) for name in names[:10]) if names else "no labels"
+    return (
+        ("label " if len(names) == 1 else "labels ") + ", ".join(_cut(name) for name in names[:10])
+        if names
+        else "no labels"
+    )
 
 
 def _cut(text: str) -> str:

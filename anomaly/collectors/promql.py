@@ -1,4 +1,5 @@
-"""What has to be known of a PromQL query without evaluating it: its placeholder, its selectors, their ranges.
+"""What has to be known of a PromQL query without evaluating it: its placeholder, its selectors,
+their ranges.
 
 This is no parser: it finds the selectors among the tokens, and says so when a query is beyond it.
 """
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from anomaly.errors import UsageError
-from anomaly.times import duration_text, parse_duration
+from anomaly.timing.durations import duration_text, parse_duration
 
 PLACEHOLDER = re.compile(r"\$(?:step\b|\{step\})")
 STRING = r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`[^`]*`"""
@@ -28,14 +29,19 @@ TOKEN = re.compile(
 )
 LABEL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 BEFORE_LABELS = frozenset({"by", "without", "on", "ignoring", "group_left", "group_right"})
-JOINING = frozenset({"and", "or", "unless", "default", "if", "ifnot"})  # a value may come from either side
+JOINING = frozenset(
+    {"and", "or", "unless", "default", "if", "ifnot"}
+)  # a value may come from either side
 NO_METRIC = frozenset({"bool", "inf", "nan", "atan2", "offset", "keep_metric_names", "limit"})
-HIDING = frozenset({"absent", "absent_over_time", "with"})  # absence makes a value; `with` is MetricsQL's template
+HIDING = frozenset(
+    {"absent", "absent_over_time", "with"}
+)  # absence makes a value; `with` is MetricsQL's template
 
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """`text` with its matchers, `reach` as written between brackets (None: instant), `shift` the offset and @ behind it."""
+    """`text` with its matchers, `reach` as written between brackets (None: instant), `shift` the
+    offset and @ behind it."""
 
     text: str
     reach: str | None = None
@@ -44,7 +50,8 @@ class Selector:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The selectors of a query and the lengths of its subqueries; `joined`: a value need not come from all selectors."""
+    """The selectors of a query and the lengths of its subqueries; `joined`: a value need not come
+    from all selectors."""
 
     selectors: tuple[Selector, ...]
     subqueries: tuple[str, ...]
@@ -69,26 +76,43 @@ def read(query: str) -> Reading:
             found.append(selector)
             continue
         joined = joined or (kind == "name" and word in JOINING | HIDING)
-        at = _after_labels(tokens, at + 1) if kind == "name" and word in BEFORE_LABELS and following == "(" else at + 1
-    lengths = [match[0][1:-1].partition(":")[0].strip() for match in tokens if match.lastgroup == "range" and ":" in match[0]]
+        at = (
+            _after_labels(tokens, at + 1)
+            if kind == "name" and word in BEFORE_LABELS and following == "("
+            else at + 1
+        )
+    lengths = [
+        match[0][1:-1].partition(":")[0].strip()
+        for match in tokens
+        if match.lastgroup == "range" and ":" in match[0]
+    ]
     return Reading(tuple(dict.fromkeys(found)), tuple(lengths), joined)
 
 
 def repeating(reading: Reading, step: timedelta) -> tuple[Selector, ...]:
-    """The selectors whose samples can fill more than one step, so that a value does not prove a sample of its own."""
+    """The selectors whose samples can fill more than one step, so that a value does not prove a
+    sample of its own."""
     if any(_longer(length, step) for length in reading.subqueries):
         return reading.selectors
-    return tuple(selector for selector in reading.selectors if selector.reach is None or _longer(selector.reach, step))
+    return tuple(
+        selector
+        for selector in reading.selectors
+        if selector.reach is None or _longer(selector.reach, step)
+    )
 
 
 def other_ranges(reading: Reading, step: timedelta) -> tuple[str, ...]:
-    """The ranges (`15m`) that are not the step; those inside a subquery serve it and do not count."""
-    ranges = reading.subqueries or [selector.reach for selector in reading.selectors if selector.reach is not None]
+    """The ranges (`15m`) that are not the step; those inside a subquery serve it and do not
+    count."""
+    ranges = reading.subqueries or [
+        selector.reach for selector in reading.selectors if selector.reach is not None
+    ]
     return tuple(dict.fromkeys(reach for reach in ranges if _length(reach) != step))
 
 
 def presence(selector: Selector, by: Sequence[str], step: timedelta) -> str:
-    """The query whose value exists exactly where `selector` has a sample inside the step that ends there.
+    """The query whose value exists exactly where `selector` has a sample inside the step that ends
+    there.
 
     A range includes its far end up to Prometheus 2, hence the millisecond less.
     """
@@ -99,7 +123,9 @@ def presence(selector: Selector, by: Sequence[str], step: timedelta) -> str:
 
 def grouping(by: Sequence[str]) -> str:
     """`by (country, plan)`; names that PromQL can't take bare are quoted."""
-    return f"by ({', '.join(name if LABEL_NAME.fullmatch(name) else json.dumps(name) for name in by)})"
+    return (
+        f"by ({', '.join(name if LABEL_NAME.fullmatch(name) else json.dumps(name) for name in by)})"
+    )
 
 
 def _longer(reach: str, step: timedelta) -> bool:
@@ -109,7 +135,11 @@ def _longer(reach: str, step: timedelta) -> bool:
 
 def _is_word(word: str, following: str) -> bool:
     """Whether a name is part of the language here: an operator, a function, an aggregation."""
-    return following == "(" or following.lower() in {"by", "without"} or word in BEFORE_LABELS | JOINING | NO_METRIC | HIDING
+    return (
+        following == "("
+        or following.lower() in {"by", "without"}
+        or word in BEFORE_LABELS | JOINING | NO_METRIC | HIDING
+    )
 
 
 def _selector(query: str, tokens: Sequence[re.Match[str]], at: int) -> tuple[Selector, int]:
@@ -120,7 +150,10 @@ def _selector(query: str, tokens: Sequence[re.Match[str]], at: int) -> tuple[Sel
     text, reach = query[first.start() : tokens[end - 1].end()], None
     if _kind(tokens, end) == "range":
         inside = tokens[end][0][1:-1].strip()
-        reach, end = None if ":" in inside else inside, end + 1  # a subquery evaluates an instant selector
+        reach, end = (
+            None if ":" in inside else inside,
+            end + 1,
+        )  # a subquery evaluates an instant selector
     after = _after_shift(tokens, end)
     shift = f" {query[tokens[end].start() : tokens[after - 1].end()]}" if after > end else ""
     return Selector(text, reach, shift), after

@@ -1,4 +1,5 @@
-"""A table read chunk by chunk: only the asked names and the asked time are kept, as compact arrays."""
+"""A table read chunk by chunk: only the asked names and the asked time are kept, as compact
+arrays."""
 
 from __future__ import annotations
 
@@ -9,21 +10,34 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from anomaly.collectors.cells import Bad, Clock, Floats, Integers, SmallIntegers, empty, numbers, stamps, texts
+from anomaly.collectors.cells import (
+    Bad,
+    Clock,
+    Floats,
+    Integers,
+    SmallIntegers,
+    empty,
+    numbers,
+    stamps,
+    texts,
+)
 from anomaly.collectors.steps import Labels, Samples
 from anomaly.collectors.tables import Chunk, Table
 from anomaly.errors import CollectError
 
 SERIES_AT_MOST = 5_000
-Part = tuple[Integers, Floats, SmallIntegers, SmallIntegers]  # stamps, values, records, numbers of series, equally long
+Part = tuple[
+    Integers, Floats, SmallIntegers, SmallIntegers
+]  # stamps, values, records, numbers of series, equally long
 
 
 @dataclass(slots=True)
 class Reading:
     """What has been read so far, within `[start, end)` (nanoseconds since 1970).
 
-    `labels` are the values of `label_columns`, per number of a series. `bad` holds, per name, the first record that could
-    not be read; `first` and `last` are the outermost stamps of the file; `names` are the names met in a long file.
+    `labels` are the values of `label_columns`, per number of a series. `bad` holds, per name, the
+    first record that could not be read; `first` and `last` are the outermost stamps of the file;
+    `names` are the names met in a long file.
     """
 
     table: Table
@@ -38,7 +52,14 @@ class Reading:
     first: int | None = None
     last: int | None = None
 
-    def add(self, name: str, cells: pd.Series, when: Integers, records: SmallIntegers, series: SmallIntegers) -> None:
+    def add(
+        self,
+        name: str,
+        cells: pd.Series,
+        when: Integers,
+        records: SmallIntegers,
+        series: SmallIntegers,
+    ) -> None:
         """Samples of `name`; a cell that is no number spoils the name."""
         if name in self.bad:
             return
@@ -66,7 +87,8 @@ class Reading:
         return (when >= self.start) & (when < self.end)
 
     def series(self, columns: Mapping[str, pd.Series]) -> SmallIntegers:
-        """The number of the series that each row belongs to, by its labels; raises CollectError when there are too many."""
+        """The number of the series that each row belongs to, by its labels; raises CollectError
+        when there are too many."""
         shown = [columns[column] for column in self.label_columns]
         combined = np.zeros(len(next(iter(columns.values()))), dtype=np.int64)
         for column in shown:
@@ -74,29 +96,39 @@ class Reading:
             _, combined = np.unique(combined * max(1, len(distinct)) + codes, return_inverse=True)
         _, examples, combined = np.unique(combined, return_index=True, return_inverse=True)
         values = [texts(column.iloc[examples]) for column in shown]
-        known = [self.labels.setdefault(labels, len(self.labels)) for labels in (zip(*values, strict=True) if values else [()])]
+        known = [
+            self.labels.setdefault(labels, len(self.labels))
+            for labels in (zip(*values, strict=True) if values else [()])
+        ]
         if len(self.labels) > SERIES_AT_MOST:
             raise CollectError(
-                f"{self.table.name}: more than {SERIES_AT_MOST:,} series by {', '.join(self.label_columns)}; "
+                f"{self.table.name}: more than {SERIES_AT_MOST:,} series by "
+                f"{', '.join(self.label_columns)}; "
                 "leave out the columns that are no labels"
             )
         return np.array(known, dtype=np.int32)[combined]
 
     def samples(self, name: str) -> Samples | None:
-        """All samples of `name`, or None if there are none; raises CollectError when it could not be read."""
+        """All samples of `name`, or None if there are none; raises CollectError when it could not
+        be read."""
         if name in self.bad:
             record, reason = self.bad[name]
             raise CollectError(f"{self.table.place(record)}: {reason}")
         parts = [part for part in self.parts.get(name, ()) if len(part[0])]
         if not parts:
             return None
-        when, values, records, series = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        when, values, records, series = (
+            np.concatenate(arrays) for arrays in zip(*parts, strict=True)
+        )
         return Samples(when, values, records, series, tuple(self.labels))
 
 
 def read_wide(reading: Reading, names: Sequence[str], clock: Clock, *, time: str) -> None:
-    """Fills `reading` from a table with a column per name; a stamp that can't be read spoils every name."""
-    for records, columns in _filled(reading.table.chunks(_once([time, *reading.label_columns, *names]))):
+    """Fills `reading` from a table with a column per name; a stamp that can't be read spoils every
+    name."""
+    for records, columns in _filled(
+        reading.table.chunks(_once([time, *reading.label_columns, *names]))
+    ):
         when, bad = stamps(columns[time], clock)
         if bad is not None:
             for name in names:
@@ -109,9 +141,14 @@ def read_wide(reading: Reading, names: Sequence[str], clock: Clock, *, time: str
             reading.add(name, mine[name], when[kept], records[kept], series)
 
 
-def read_long(reading: Reading, names: Sequence[str], clock: Clock, *, time: str, kpi: str, value: str) -> None:
-    """Fills `reading` from a table with a row per name and moment; what can't be read spoils the name of its row."""
-    for records, columns in _filled(reading.table.chunks(_once([time, kpi, value, *reading.label_columns]))):
+def read_long(
+    reading: Reading, names: Sequence[str], clock: Clock, *, time: str, kpi: str, value: str
+) -> None:
+    """Fills `reading` from a table with a row per name and moment; what can't be read spoils the
+    name of its row."""
+    for records, columns in _filled(
+        reading.table.chunks(_once([time, kpi, value, *reading.label_columns]))
+    ):
         met, distinct = pd.factorize(columns[kpi], use_na_sentinel=False)
         known = texts(pd.Series(distinct)).tolist()
         reading.names |= dict.fromkeys(known)
@@ -129,9 +166,12 @@ def read_long(reading: Reading, names: Sequence[str], clock: Clock, *, time: str
 
 
 def _filled(chunks: Iterator[Chunk]) -> Iterator[tuple[SmallIntegers, dict[str, pd.Series]]]:
-    """Per chunk the numbers of its records and the columns, without the records that are empty in every column."""
+    """Per chunk the numbers of its records and the columns, without the records that are empty in
+    every column."""
     for chunk in chunks:
-        records = np.arange(chunk.first, chunk.first + len(next(iter(chunk.columns.values()))), dtype=np.int32)
+        records = np.arange(
+            chunk.first, chunk.first + len(next(iter(chunk.columns.values()))), dtype=np.int32
+        )
         blank = np.ones(len(records), dtype=bool)
         for cells in chunk.columns.values():
             blank[blank] = empty(cells[blank])
@@ -139,7 +179,10 @@ def _filled(chunks: Iterator[Chunk]) -> Iterator[tuple[SmallIntegers, dict[str, 
                 yield records, chunk.columns
                 break
         else:
-            yield records[~blank], {column: cells[~blank] for column, cells in chunk.columns.items()}
+            yield (
+                records[~blank],
+                {column: cells[~blank] for column, cells in chunk.columns.items()},
+            )
 
 
 def _once(columns: Sequence[str]) -> list[str]:

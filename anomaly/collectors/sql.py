@@ -1,8 +1,10 @@
-"""Series from a database: each KPI's query is one read-only statement that returns a row for each step and segment.
+"""Series from a database: each KPI's query is one read-only statement that returns a row for each
+step and segment.
 
-The columns of the answer are `time`, and `value` or `numerator` and `denominator`; every other one is a label, to be listed in the
-KPI's `by`. A KPI with a `denominator` has two statements, each with a `value`. Bound are `:start` and `:end` of the asked window and
-`:step` in seconds, where the statement names them.
+The columns of the answer are `time`, and `value` or `numerator` and `denominator`; every other one
+is a label, to be listed in the KPI's `by`. A KPI with a `denominator` has two statements, each with
+a `value`. Bound are `:start` and `:end` of the asked window and `:step` in seconds, where the
+statement names them.
 """
 
 from __future__ import annotations
@@ -31,23 +33,25 @@ from anomaly.errors import CollectError, RetryableCollectError, UsageError
 from anomaly.model import Kpi, Window
 from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE, assemble, grid
 from anomaly.redaction import Redactor, url_secrets
-from anomaly.settings import did_you_mean
-from anomaly.wording import plain
+from anomaly.wording import did_you_mean, plain
 
 TIME = "time"
 BOUND = ("start", "end", "step")
 ROWS_AT_ONCE, MOST_ROWS = 10_000, 2_000_000
 ATTEMPTS, PAUSE_S = 3, 1.0
 LONGEST_SAID = 300
-APART = re.compile(r"""'(?:[^']|'')*'|"[^"]*"|`[^`]*`|--[^\n]*|/\*.*?\*/|\$(\w*)\$.*?\$\1\$|;""", re.DOTALL)
+APART = re.compile(
+    r"""'(?:[^']|'')*'|"[^"]*"|`[^`]*`|--[^\n]*|/\*.*?\*/|\$(\w*)\$.*?\$\1\$|;""", re.DOTALL
+)
 
 
 class SqlCollector:
     """Asks the database at `url` (any that SQLAlchemy knows), or in the SQLite file `path`.
 
-    The session is read-only on PostgreSQL, MySQL and SQLite, and always rolled back; a statement has `timeout`, and at most `max_rows`
-    rows. A time without a zone needs `timezone`, a number `time_unit`, several rows in one step `resample`, as in a file. Raises
-    UsageError for a URL that can't be used.
+    The session is read-only on PostgreSQL, MySQL and SQLite, and always rolled back; a statement
+    has `timeout`, and at most `max_rows` rows. A time without a zone needs `timezone`, a number
+    `time_unit`, several rows in one step `resample`, as in a file. Raises UsageError for a URL that
+    can't be used.
     """
 
     outside: ClassVar[frozenset[str]] = frozenset({"sleep"})
@@ -70,14 +74,22 @@ class SqlCollector:
             raise UsageError(f"timeout is {timeout}; it must be longer than zero")
         self._url = _checked(url) if url is not None else URL.create("sqlite", database=str(path))
         self._redactor = Redactor({*url_secrets(url or ""), str(self._url.password or "")})
-        self._where = plain(f"{self._url.get_backend_name()} {self._url.host or ''}/{self._url.database or ''}".replace(" /", " "), 100)
-        self._reader = FilesCollector(path=Path(), timezone=timezone, time_unit=time_unit, resample=resample)
+        self._where = plain(
+            (
+                f"{self._url.get_backend_name()} {self._url.host or ''}/{self._url.database or ''}"
+            ).replace(" /", " "),
+            100,
+        )
+        self._reader = FilesCollector(
+            path=Path(), timezone=timezone, time_unit=time_unit, resample=resample
+        )
         self._timeout = timeout
         self._max_rows = max_rows
         self._sleep = sleep
 
     def collect(self, kpis: Sequence[Kpi], window: Window, step: timedelta, /) -> Collected:
-        """The panel of `kpis`; each statement is asked once, and one that fails is an error of its KPIs alone."""
+        """The panel of `kpis`; each statement is asked once, and one that fails is an error of its
+        KPIs alone."""
         index = grid(window, step)
         panels, errors, notes = [assemble({}, index)], {}, dict[str, tuple[str, ...]]()
         answers: dict[str, _Answer | CollectError] = {}
@@ -86,10 +98,14 @@ class SqlCollector:
         except CollectError as error:
             return Collected(panels[0], _provenance(kpis, {}), {kpi.name: error for kpi in kpis})
         try:
-            for statement in dict.fromkeys(text for kpi in kpis for text in (kpi.query, kpi.denominator) if text is not None):
+            for statement in dict.fromkeys(
+                text for kpi in kpis for text in (kpi.query, kpi.denominator) if text is not None
+            ):
                 try:
                     answers[statement] = self._answer(engine, statement, window, step)
-                except CollectError as error:  # one statement that fails must not hide the other KPIs
+                except (
+                    CollectError
+                ) as error:  # one statement that fails must not hide the other KPIs
                     answers[statement] = error
         finally:
             engine.dispose()
@@ -101,11 +117,15 @@ class SqlCollector:
                 errors[kpi.name] = error
         return Collected(pd.concat(panels, axis=1), _provenance(kpis, notes), errors)
 
-    # --- one statement ----------------------------------------------------------------------------------------------
+    # --- one statement ---------------------------------------------------------------------------
 
     def _answer(self, engine: Engine, statement: str, window: Window, step: timedelta) -> _Answer:
         asked, names = _prepared(statement)
-        values: dict[str, datetime | int] = {"start": window.start, "end": window.end, "step": int(step.total_seconds())}
+        values: dict[str, datetime | int] = {
+            "start": window.start,
+            "end": window.end,
+            "step": int(step.total_seconds()),
+        }
         bound = {name: _for_dialect(values[name], engine.dialect.name) for name in names}
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -119,21 +139,29 @@ class SqlCollector:
     def _rows(self, engine: Engine, asked: sql.TextClause, bound: Mapping[str, Any]) -> _Answer:
         parts: list[list[tuple[Any, ...]]] = []
         with self._session(engine) as connection:
-            streamed = connection.execution_options(stream_results=True, max_row_buffer=ROWS_AT_ONCE)
+            streamed = connection.execution_options(
+                stream_results=True, max_row_buffer=ROWS_AT_ONCE
+            )
             with closing(streamed.execute(asked, bound)) as result:
                 if not result.returns_rows:
-                    raise CollectError(f"{self._where}: the statement returns no rows; write a SELECT")
+                    raise CollectError(
+                        f"{self._where}: the statement returns no rows; write a SELECT"
+                    )
                 header, count = tuple(result.keys()), 0
                 for part in result.partitions(ROWS_AT_ONCE):
                     count += len(part)
                     if count > self._max_rows:
-                        raise CollectError(f"{self._where}: more than {self._max_rows:,} rows; sum them per step, or raise max_rows")
+                        raise CollectError(
+                            f"{self._where}: more than {self._max_rows:,} rows; sum them per "
+                            "step, or raise max_rows"
+                        )
                     parts.append([tuple(row) for row in part])
         return _Answer(self._where, header, parts)
 
     @contextmanager
     def _session(self, engine: Engine) -> Iterator[Connection]:
-        """A read-only transaction that is rolled back. Raises CollectError for whatever the database does."""
+        """A read-only transaction that is rolled back. Raises CollectError for whatever the
+        database does."""
         try:
             with engine.connect() as connection:
                 _forbid_writing(connection, self._timeout)
@@ -150,8 +178,13 @@ class SqlCollector:
     def _failure(self, error: DBAPIError) -> CollectError:
         said = self._said(error.orig or error)
         if "interrupted" in said or "statement timeout" in said:
-            return CollectError(f"{self._where}: no answer within {self._timeout.total_seconds():g} s; raise timeout, or ask for less")
-        lost = error.connection_invalidated or (isinstance(error.orig, OSError) or "connect" in said.lower())
+            return CollectError(
+                f"{self._where}: no answer within {self._timeout.total_seconds():g} s; raise "
+                "timeout, or ask for less"
+            )
+        lost = error.connection_invalidated or (
+            isinstance(error.orig, OSError) or "connect" in said.lower()
+        )
         return (RetryableCollectError if lost else CollectError)(f"{self._where}: {said}")
 
     def _said(self, error: BaseException) -> str:
@@ -164,19 +197,30 @@ class SqlCollector:
             file = Path(url.database or "")
             if not file.is_file():
                 raise CollectError(f"{self._where}: no such file")
-            url = URL.create("sqlite", database=f"file:{file.resolve()}", query={"mode": "ro", "uri": "true"})
+            url = URL.create(
+                "sqlite", database=f"file:{file.resolve()}", query={"mode": "ro", "uri": "true"}
+            )
         elif url.get_backend_name() == "postgresql":
-            options = {"connect_timeout": max(2, int(seconds)), "tcp_user_timeout": int(1000 * seconds)}
+            options = {
+                "connect_timeout": max(2, int(seconds)),
+                "tcp_user_timeout": int(1000 * seconds),
+            }
         try:
             return sql.create_engine(url, connect_args=options, poolclass=sql.NullPool)
         except ModuleNotFoundError as error:
             extra = "release-anomaly[sql]" if error.name == "psycopg" else error.name
-            raise CollectError(f"{self._where}: its driver is not installed; pip install '{extra}'") from None
+            raise CollectError(
+                f"{self._where}: its driver is not installed; pip install '{extra}'"
+            ) from None
 
-    # --- one KPI ----------------------------------------------------------------------------------------------------
+    # --- one KPI ---------------------------------------------------------------------------------
 
     def _columns(
-        self, kpi: Kpi, answers: Mapping[str, _Answer | CollectError], window: Window, step: timedelta
+        self,
+        kpi: Kpi,
+        answers: Mapping[str, _Answer | CollectError],
+        window: Window,
+        step: timedelta,
     ) -> tuple[pd.DataFrame, tuple[str, ...]]:
         if kpi.denominator is None:
             table = _had(answers[kpi.query])
@@ -190,20 +234,32 @@ class SqlCollector:
             key = (kpi.name, segment, VALUE)
             counted = below[key].to_numpy() if key in below else np.full(len(below), np.nan)
             happened = above[key].to_numpy() if key in above else np.full(len(above), np.nan)
-            columns[kpi.name, segment, NUMERATOR] = np.where(np.isnan(happened) & np.isfinite(counted), 0.0, happened)
+            columns[kpi.name, segment, NUMERATOR] = np.where(
+                np.isnan(happened) & np.isfinite(counted), 0.0, happened
+            )
             columns[kpi.name, segment, DENOMINATOR] = counted
         return assemble(columns, grid(window, step)), tuple(dict.fromkeys([*notes, *more]))
 
     def _read(
-        self, table: _Answer, kpi: Kpi, query: str, denominator: str | None, window: Window, step: timedelta
+        self,
+        table: _Answer,
+        kpi: Kpi,
+        query: str,
+        denominator: str | None,
+        window: Window,
+        step: timedelta,
     ) -> tuple[pd.DataFrame, tuple[str, ...]]:
         known = {TIME, query, denominator, *kpi.by}
         if more := [name for name in table.header if name not in known]:
             raise CollectError(
-                f"{self._where}: the answer has the column{'s' if more[1:] else ''} {', '.join(plain(name, 40) for name in more)}; "
-                f"list labels under by, and name the others {TIME}, and {VALUE} or {NUMERATOR} and {DENOMINATOR}"
+                f"{self._where}: the answer has the column{'s' if more[1:] else ''} "
+                f"{', '.join(plain(name, 40) for name in more)}; "
+                f"list labels under by, and name the others {TIME}, and {VALUE} or {NUMERATOR} "
+                f"and {DENOMINATOR}"
             )
-        found = self._reader.collect_table(table, [replace(kpi, query=query, denominator=denominator)], window, step)
+        found = self._reader.collect_table(
+            table, [replace(kpi, query=query, denominator=denominator)], window, step
+        )
         if kpi.name in found.errors:
             raise found.errors[kpi.name]
         return found.panel, found.provenance[kpi.name].notes
@@ -220,7 +276,10 @@ class _Answer:
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
         first, at = 0, [self.header.index(column) for column in columns]
         for part in self.parts:
-            cells = {name: pd.Series([row[number] for row in part], dtype=object) for name, number in zip(columns, at, strict=True)}
+            cells = {
+                name: pd.Series([row[number] for row in part], dtype=object)
+                for name, number in zip(columns, at, strict=True)
+            }
             yield Chunk(first, cells)
             first += len(part)
 
@@ -243,31 +302,45 @@ def _checked(text: str) -> URL:
     except NoSuchModuleError:
         name = text.partition(":")[0]
         known = ("postgresql", "mysql", "mariadb", "sqlite", "mssql", "oracle")
-        raise UsageError(f"url starts with {plain(name, 40)}, which SQLAlchemy does not know{did_you_mean(name, known)}") from None
+        raise UsageError(
+            f"url starts with {plain(name, 40)}, which SQLAlchemy does not "
+            f"know{did_you_mean(name, known)}"
+        ) from None
     except ArgumentError:
-        raise UsageError("url is not a database's; write postgresql://user:password@host/name") from None
+        raise UsageError(
+            "url is not a database's; write postgresql://user:password@host/name"
+        ) from None
     except ImportError:
         pass  # its driver is missing: that is said when it is asked
     return url
 
 
 def _prepared(statement: str) -> tuple[sql.TextClause, tuple[str, ...]]:
-    """The statement and the names that it binds. Raises CollectError for more than one statement, and for unknown names."""
+    """The statement and the names that it binds. Raises CollectError for more than one statement,
+    and for unknown names."""
     text = statement.strip()
     ends = [match.start() for match in APART.finditer(text) if match[0] == ";"]
-    if ends and APART.sub(lambda match: match[0] if match[0][0] in "'\"`$;" else "", text[ends[0] + 1 :]).strip("; \n\t\r"):
-        raise CollectError("more than one statement; write one SELECT, without anything after its ;")
+    if ends and APART.sub(
+        lambda match: match[0] if match[0][0] in "'\"`$;" else "", text[ends[0] + 1 :]
+    ).strip("; \n\t\r"):
+        raise CollectError(
+            "more than one statement; write one SELECT, without anything after its ;"
+        )
     asked = sql.text(text[: ends[0]] if ends else text)
     names = tuple(asked._bindparams)
     for name in names:
         if name not in BOUND:
             allowed = f":{', :'.join(BOUND)}{did_you_mean(name, BOUND)}"
-            raise CollectError(f"the statement binds :{plain(name, 40)}; use {allowed}, and write a colon of its own as \\:")
+            raise CollectError(
+                f"the statement binds :{plain(name, 40)}; use {allowed}, and write a colon of "
+                "its own as \\:"
+            )
     return asked, names
 
 
 def _for_dialect(value: datetime | int, dialect: str) -> object:
-    """A bound value as the database compares it: PostgreSQL has times with a zone, SQLite text, others times without, in UTC."""
+    """A bound value as the database compares it: PostgreSQL has times with a zone, SQLite text,
+    others times without, in UTC."""
     if isinstance(value, int) or dialect == "postgresql":
         return value
     naive = value.astimezone(UTC).replace(tzinfo=None)
@@ -292,4 +365,6 @@ def _forbid_writing(connection: Connection, timeout: timedelta) -> None:
 
 
 def _provenance(kpis: Sequence[Kpi], notes: Mapping[str, tuple[str, ...]]) -> dict[str, Provenance]:
-    return {kpi.name: Provenance(kpi.query, kpi.denominator, notes.get(kpi.name, ())) for kpi in kpis}
+    return {
+        kpi.name: Provenance(kpi.query, kpi.denominator, notes.get(kpi.name, ())) for kpi in kpis
+    }

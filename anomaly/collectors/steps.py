@@ -26,9 +26,11 @@ class Resample(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """Samples of several series: nanoseconds since 1970, value, record in the file, and the number of the series.
+    """Samples of several series: nanoseconds since 1970, value, record in the file, and the number
+    of the series.
 
-    `labels[number]` are the values of the label columns of a series. Arrays are equally long, in the order of the file.
+    `labels[number]` are the values of the label columns of a series. Arrays are equally long, in
+    the order of the file.
     """
 
     stamps: Integers
@@ -40,23 +42,39 @@ class Samples:
 
 @dataclass(frozen=True, slots=True)
 class Stepped:
-    """Per series (in the order of its samples' `labels`) and step: the value, and whether there was any sample."""
+    """Per series (in the order of its samples' `labels`) and step: the value, and whether there was
+    any sample."""
 
     values: Floats
     present: npt.NDArray[np.bool_]
     notes: tuple[str, ...]
 
 
-def stepped(samples: Samples, index: pd.DatetimeIndex, step: timedelta, resample: Resample | None, place: Callable[[int], str]) -> Stepped:
-    """The samples per series and step of `index`; a step without a sample, or with an empty one in a sum, is NaN.
+def stepped(
+    samples: Samples,
+    index: pd.DatetimeIndex,
+    step: timedelta,
+    resample: Resample | None,
+    place: Callable[[int], str],
+) -> Stepped:
+    """The samples per series and step of `index`; a step without a sample, or with an empty one in
+    a sum, is NaN.
 
-    Equal samples at one moment count once. Raises CollectError, naming both records by `place`, for two different values at
-    one moment, and for two moments in one step unless `resample` says what becomes of them.
+    Equal samples at one moment count once. Raises CollectError, naming both records by `place`, for
+    two different values at one moment, and for two moments in one step unless `resample` says what
+    becomes of them.
     """
     samples = _sorted(samples)
-    stamps, values, records, numbers = samples.stamps, samples.values, samples.records, samples.numbers
+    stamps, values, records, numbers = (
+        samples.stamps,
+        samples.values,
+        samples.records,
+        samples.numbers,
+    )
     again = (np.diff(stamps) == 0) & (np.diff(numbers) == 0)
-    differing = again & ~((values[1:] == values[:-1]) | (np.isnan(values[1:]) & np.isnan(values[:-1])))
+    differing = again & ~(
+        (values[1:] == values[:-1]) | (np.isnan(values[1:]) & np.isnan(values[:-1]))
+    )
     if differing.any():
         raise CollectError(_two_values(int(differing.argmax()), records, values, place))
     if again.any():
@@ -82,11 +100,18 @@ def _sorted(samples: Samples) -> Samples:
     if bool(((behind > 0) | ((behind == 0) & later)).all()):
         return samples
     order = np.lexsort((samples.records, samples.stamps, samples.numbers))
-    return Samples(samples.stamps[order], samples.values[order], samples.records[order], samples.numbers[order], samples.labels)
+    return Samples(
+        samples.stamps[order],
+        samples.values[order],
+        samples.records[order],
+        samples.numbers[order],
+        samples.labels,
+    )
 
 
 def _gathered(cells: Integers, values: Floats, size: int, resample: Resample | None) -> Floats:
-    """One value per cell of the panel: the sum of its samples, or the mean of those that are numbers."""
+    """One value per cell of the panel: the sum of its samples, or the mean of those that are
+    numbers."""
     out = np.full(size, np.nan)
     if resample is Resample.SUM:
         out[cells] = np.bincount(cells, weights=values, minlength=size)[cells]
@@ -100,15 +125,23 @@ def _gathered(cells: Integers, values: Floats, size: int, resample: Resample | N
     return out
 
 
-def _two_values(at: int, records: SmallIntegers, values: Floats, place: Callable[[int], str]) -> str:
+def _two_values(
+    at: int, records: SmallIntegers, values: Floats, place: Callable[[int], str]
+) -> str:
     earlier, later = sorted(records[at : at + 2].tolist())
-    told = " and ".join("nothing" if np.isnan(value) else f"{value:g}" for value in values[at : at + 2])
+    told = " and ".join(
+        "nothing" if np.isnan(value) else f"{value:g}" for value in values[at : at + 2]
+    )
     return (
-        f"{place(later)}: the same moment as at {place(earlier)} with another value ({told}); keep one row per moment and "
+        f"{place(later)}: the same moment as at {place(earlier)} with another value ({told}); "
+        "keep one row per moment and "
         "series, or name the columns that tell the rows apart in by"
     )
 
 
 def _two_moments(at: int, records: SmallIntegers, place: Callable[[int], str]) -> str:
     earlier, later = sorted(records[at : at + 2].tolist())
-    return f"{place(later)}: a second moment in the step of {place(earlier)}; set resample to sum (counts) or mean (gauges)"
+    return (
+        f"{place(later)}: a second moment in the step of {place(earlier)}; set resample to "
+        "sum (counts) or mean (gauges)"
+    )

@@ -1,7 +1,8 @@
-"""Tables in files: CSV and Parquet, read in chunks, with the line of every record at hand for an error.
+"""Tables in files: CSV and Parquet, read in chunks, with the line of every record at hand for an
+error.
 
-A `Table` gives its columns in chunks as they stand in the file: text from CSV, typed values from Parquet. What the cells
-mean is said in `cells`.
+A `Table` gives its columns in chunks as they stand in the file: text from CSV, typed values from
+Parquet. What the cells mean is said in `cells`.
 """
 
 from __future__ import annotations
@@ -46,14 +47,16 @@ UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Consecutive records of a table: the number of the first (from 0) and the asked columns, equally long."""
+    """Consecutive records of a table: the number of the first (from 0) and the asked columns,
+    equally long."""
 
     first: int
     columns: dict[str, pd.Series]
 
 
 class Table(Protocol):
-    """A table whose columns are named by `header`; `place` names a record for people (`kpis.csv:17`)."""
+    """A table whose columns are named by `header`; `place` names a record for people
+    (`kpis.csv:17`)."""
 
     @property
     def name(self) -> str: ...
@@ -68,20 +71,25 @@ class Table(Protocol):
 
 @contextmanager
 def opened(path: Path, stdin: BinaryIO | None, max_bytes: int) -> Iterator[Table]:
-    """The table in a regular file, or in the standard input for `-`; its content says whether it is CSV or Parquet.
+    """The table in a regular file, or in the standard input for `-`; its content says whether it is
+    CSV or Parquet.
 
     Raises CollectError when it can't be read or is larger than `max_bytes` (Parquet: unpacked).
     """
     name = "standard input" if str(path) == STDIN else str(path)
     try:
-        with _spooled(stdin, name, max_bytes) if str(path) == STDIN else _regular(path, name) as file:
+        with (
+            _spooled(stdin, name, max_bytes) if str(path) == STDIN else _regular(path, name) as file
+        ):
             yield _table(file, name, max_bytes)
     except OSError as error:
         raise CollectError(f"{name}: {error.strerror or type(error).__name__}") from error
 
 
 def _regular(path: Path, name: str) -> BinaryIO:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe without a writer must not block
+    descriptor = os.open(
+        path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+    )  # a pipe without a writer must not block
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise CollectError(f"{name}: not a regular file")
@@ -93,7 +101,8 @@ def _spooled(stdin: BinaryIO | None, name: str, max_bytes: int) -> BinaryIO:
     stream = sys.stdin.buffer if stdin is None else stdin
     if stream.isatty():
         raise CollectError(f"{name}: a terminal, not a file; write `… < kpis.csv`")
-    spool = tempfile.SpooledTemporaryFile(max_size=SPOOL_IN_MEMORY)  # noqa: SIM115  the caller's with closes it
+    # the caller's with closes it
+    spool = tempfile.SpooledTemporaryFile(max_size=SPOOL_IN_MEMORY)  # noqa: SIM115
     total = 0
     while block := stream.read(BLOCK):
         total += len(block)
@@ -109,7 +118,9 @@ def _spooled(stdin: BinaryIO | None, name: str, max_bytes: int) -> BinaryIO:
 
 
 def _too_large(name: str, max_bytes: int) -> CollectError:
-    return CollectError(f"{name}: larger than {max_bytes:,} bytes; cut it to the asked time or raise max_bytes")
+    return CollectError(
+        f"{name}: larger than {max_bytes:,} bytes; cut it to the asked time or raise max_bytes"
+    )
 
 
 def _table(file: BinaryIO, name: str, max_bytes: int) -> Table:
@@ -127,7 +138,8 @@ def _table(file: BinaryIO, name: str, max_bytes: int) -> Table:
 
 
 def _check_text(file: BinaryIO, name: str, max_bytes: int) -> None:
-    """Raises CollectError, with the line, unless the file is UTF-8 without NUL bytes and small enough."""
+    """Raises CollectError, with the line, unless the file is UTF-8 without NUL bytes and small
+    enough."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     total = lines = 0
     while block := file.read(BLOCK):
@@ -135,7 +147,10 @@ def _check_text(file: BinaryIO, name: str, max_bytes: int) -> None:
         if total > max_bytes:
             raise _too_large(name, max_bytes)
         if (at := block.find(b"\0")) >= 0:
-            raise CollectError(f"{name}:{lines + block.count(NEWLINE, 0, at) + 1}: holds a NUL byte; it is not a CSV file")
+            raise CollectError(
+                f"{name}:{lines + block.count(NEWLINE, 0, at) + 1}: holds a NUL byte; it is not "
+                "a CSV file"
+            )
         try:
             decoder.decode(block)
         except UnicodeDecodeError as error:
@@ -148,7 +163,8 @@ def _check_text(file: BinaryIO, name: str, max_bytes: int) -> None:
 
 
 class CsvTable:
-    """A CSV file: commas, the first line names the columns, UTF-8 with or without a mark at its start."""
+    """A CSV file: commas, the first line names the columns, UTF-8 with or without a mark at its
+    start."""
 
     def __init__(self, file: BinaryIO, name: str) -> None:
         self.name = name
@@ -160,7 +176,9 @@ class CsvTable:
             if not any(cell.strip() for cell in cells):
                 break
             if len(cells) > COLUMNS_AT_MOST:
-                raise CollectError(f"{self.name}:1: {len(cells):,} columns; at most {COLUMNS_AT_MOST:,} are read")
+                raise CollectError(
+                    f"{self.name}:1: {len(cells):,} columns; at most {COLUMNS_AT_MOST:,} are read"
+                )
             return tuple(cell.strip() for cell in cells)
         raise CollectError(f"{self.name}:1: is empty; the first line must name the columns")
 
@@ -184,7 +202,8 @@ class CsvTable:
             text.detach()
 
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
-        """The columns as text, stripped of nothing; raises CollectError for a record with more cells than the header."""
+        """The columns as text, stripped of nothing; raises CollectError for a record with more
+        cells than the header."""
         wanted = {column: self.header.index(column) for column in columns}
         beyond = len(self.header)
         self._file.seek(0)
@@ -207,7 +226,10 @@ class CsvTable:
                         raise CollectError(f"{self.name}: more than {ROWS_AT_MOST:,} rows")
                     too_long = (frame[beyond] != "").to_numpy()
                     if too_long.any():
-                        raise CollectError(f"{self.place(first + int(too_long.argmax()))}: more cells than the {beyond} columns of line 1")
+                        raise CollectError(
+                            f"{self.place(first + int(too_long.argmax()))}: more cells than the "
+                            f"{beyond} columns of line 1"
+                        )
                     body = frame.iloc[1:] if first < 0 else frame
                     yield Chunk(max(0, first), {column: body[at] for column, at in wanted.items()})
                     first += len(frame)
@@ -233,34 +255,46 @@ class ParquetTable:
 
     def __init__(self, file: BinaryIO, name: str, max_bytes: int) -> None:
         try:
-            import pyarrow as pa  # type: ignore[import-untyped]  # noqa: PLC0415  an extra without types, and slow to load
-            import pyarrow.parquet as pq  # type: ignore[import-untyped]  # noqa: PLC0415  likewise
+            import pyarrow as pa  # type: ignore[import-untyped]
+            import pyarrow.parquet as pq  # type: ignore[import-untyped]
         except ImportError as error:
-            raise CollectError(f"{name}: is a Parquet file; to read it: pip install 'release-anomaly[parquet]'") from error
+            raise CollectError(
+                f"{name}: is a Parquet file; to read it: pip install 'release-anomaly[parquet]'"
+            ) from error
         self.name = name
         self._invalid = pa.ArrowException
         try:
             self._file = pq.ParquetFile(file)
         except (self._invalid, OSError) as error:
-            raise CollectError(f"{name}: is not a readable Parquet file: {plain(str(error), 200)}") from error
+            raise CollectError(
+                f"{name}: is not a readable Parquet file: {plain(str(error), 200)}"
+            ) from error
         about = self._file.metadata
-        unpacked = sum(about.row_group(number).total_byte_size for number in range(about.num_row_groups))
+        unpacked = sum(
+            about.row_group(number).total_byte_size for number in range(about.num_row_groups)
+        )
         if unpacked > max_bytes:
             raise _too_large(name, max_bytes)
         if about.num_rows > ROWS_AT_MOST:
-            raise CollectError(f"{name}: {about.num_rows:,} rows; at most {ROWS_AT_MOST:,} are read")
+            raise CollectError(
+                f"{name}: {about.num_rows:,} rows; at most {ROWS_AT_MOST:,} are read"
+            )
         self.header = tuple(self._file.schema_arrow.names)
 
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
         """The columns with the types that they have in the file."""
         first = 0
         try:
-            for batch in self._file.iter_batches(batch_size=ROWS_PER_CHUNK, columns=list(columns), use_threads=False):
+            for batch in self._file.iter_batches(
+                batch_size=ROWS_PER_CHUNK, columns=list(columns), use_threads=False
+            ):
                 frame = batch.to_pandas()
                 yield Chunk(first, {column: frame[column] for column in columns})
                 first += len(frame)
         except (self._invalid, OSError) as error:
-            raise CollectError(f"{self.name}: is not a readable Parquet file: {plain(str(error), 200)}") from error
+            raise CollectError(
+                f"{self.name}: is not a readable Parquet file: {plain(str(error), 200)}"
+            ) from error
 
     def place(self, record: int) -> str:
         """`file:row n`."""

@@ -36,7 +36,8 @@ class Progress(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Tracked:
-    """A release that is known, under the id that `release_id` gives; `origin` says from where: a command, a source's type."""
+    """A release that is known, under the id that `release_id` gives; `origin` says from where: a
+    command, a source's type."""
 
     id: str
     release: Release
@@ -78,7 +79,8 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message to one sink, from the decision on: `told` are the findings it calls failing, by id, with the sizes of their effects.
+    """A message to one sink, from the decision on: `told` are the findings it calls failing, by id,
+    with the sizes of their effects.
 
     It is sent from `next_try` on. `detail` is what the sink said last.
     """
@@ -99,7 +101,8 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """What somebody said of a finding or of all findings of a release (`target` is its id): known, and an incident or none."""
+    """What somebody said of a finding or of all findings of a release (`target` is its id): known,
+    and an incident or none."""
 
     target: str
     at: datetime
@@ -110,7 +113,12 @@ class Ack:
 def told_of(messages: Sequence[Outgoing]) -> tuple[Receipt, ...]:
     """What became of messages, as receipts; those that a later one replaced are left out."""
     return tuple(
-        Receipt(each.sink, delivered=each.progress is Progress.SENT, detail=_told(each), attempts=max(1, each.attempts))
+        Receipt(
+            each.sink,
+            delivered=each.progress is Progress.SENT,
+            detail=_told(each),
+            attempts=max(1, each.attempts),
+        )
         for each in messages
         if each.progress is not Progress.SUPERSEDED
     )
@@ -123,8 +131,11 @@ def _told(message: Outgoing) -> str:
 
 
 def release_id(release: Release) -> str:
-    """The same for every message about one release: a digest of its service, environment, version and start."""
-    return _digest(release.service, release.environment, release.version, wording.stamp(release.started_at))
+    """The same for every message about one release: a digest of its service, environment, version
+    and start."""
+    return _digest(
+        release.service, release.environment, release.version, wording.stamp(release.started_at)
+    )
 
 
 def finding_id(release: Release, finding: Finding) -> str:

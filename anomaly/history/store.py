@@ -1,4 +1,5 @@
-"""The history on disk: SQLite in a file of its own, or PostgreSQL where several machines share one."""
+"""The history on disk: SQLite in a file of its own, or PostgreSQL where several machines share
+one."""
 
 from __future__ import annotations
 
@@ -17,14 +18,37 @@ import sqlalchemy as sql
 from sqlalchemy.engine import Connection, Engine, RowMapping, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
 
-from anomaly import archive
 from anomaly.contracts import Action
 from anomaly.errors import StoreBusy, StoreError, UsageError
-from anomaly.history.records import SHORT, Ack, Found, Look, Outgoing, Progress, State, Tracked, finding_id, release_id
-from anomaly.history.tables import ACKS, FINDINGS, LEASES, LOOKS, MESSAGES, METADATA, MIGRATIONS, NEWEST, RELEASES, SCHEMA
-from anomaly.model import LeftOut, Release, ReleaseVerdict, Report, Verdict, Window
+from anomaly.history.records import (
+    SHORT,
+    Ack,
+    Found,
+    Look,
+    Outgoing,
+    Progress,
+    State,
+    Tracked,
+    finding_id,
+    release_id,
+)
+from anomaly.history.tables import (
+    ACKS,
+    FINDINGS,
+    LEASES,
+    LOOKS,
+    MESSAGES,
+    METADATA,
+    MIGRATIONS,
+    NEWEST,
+    RELEASES,
+    SCHEMA,
+)
+from anomaly.model import LeftOut, Release, ReleaseVerdict, Verdict, Window
 from anomaly.redaction import Redactor, is_url, url_secrets
-from anomaly.report import headline
+from anomaly.reporting import archive
+from anomaly.reporting.report import Report
+from anomaly.reporting.words import headline
 
 IN_MEMORY = ":memory:"
 BUSY_S = 20  # how long another process may hold the store
@@ -36,20 +60,26 @@ log = logging.getLogger(__name__)
 
 
 def default_path() -> Path:
-    """`$XDG_STATE_HOME/anomaly/history.db`, or `~/.local/state/anomaly/history.db`; raises StoreError without a home."""
+    """`$XDG_STATE_HOME/anomaly/history.db`, or `~/.local/state/anomaly/history.db`; raises
+    StoreError without a home."""
     state = os.environ.get("XDG_STATE_HOME", "")
     try:
         folder = Path(state) if Path(state).is_absolute() else Path.home() / ".local" / "state"
     except RuntimeError:
-        raise StoreError("there is no home folder to keep history in; name a place by --store, or store: in the checklist") from None
+        raise StoreError(
+            "there is no home folder to keep history in; name a place by --store, or store: in "
+            "the checklist"
+        ) from None
     return folder / "anomaly" / "history.db"
 
 
 class Store:
-    """The history at one place; use it as a context manager. Every method is one transaction, and raises StoreError.
+    """The history at one place; use it as a context manager. Every method is one transaction, and
+    raises StoreError.
 
-    `where` is the path of a SQLite file (made if it is not there, for its user alone), a `postgresql://` URL, or `:memory:`. A file
-    that is damaged is moved aside and a new one begun; one of a later version is refused.
+    `where` is the path of a SQLite file (made if it is not there, for its user alone), a
+    `postgresql://` URL, or `:memory:`. A file that is damaged is moved aside and a new one begun;
+    one of a later version is refused.
     """
 
     def __init__(self, where: str | Path, *, busy_s: float = BUSY_S) -> None:
@@ -64,28 +94,49 @@ class Store:
     def __exit__(self, *_: object) -> None:
         self._engine.dispose()
 
-    # --- releases ---------------------------------------------------------------------------------------------------
+    # --- releases --------------------------------------------------------------------------------
 
-    def track(self, release: Release, *, origin: str, checklist: str = "", anew: bool = False) -> Tracked:
-        """Know of a release. It is the one of its service, environment and version that is known, if no other version began between.
+    def track(
+        self, release: Release, *, origin: str, checklist: str = "", anew: bool = False
+    ) -> Tracked:
+        """Know of a release. It is the one of its service, environment and version that is known,
+        if no other version began between.
 
-        So it may be told often, by several who do not agree on the moment. Stages and an end that were not known are added to it.
-        One that was aborted is left as it is, unless it begins `anew`: then it is another one.
+        So it may be told often, by several who do not agree on the moment. Stages and an end that
+        were not known are added to it. One that was aborted is left as it is, unless it begins
+        `anew`: then it is another one.
         """
         with self._transaction() as connection:
-            rows = _of(connection, RELEASES, service=release.service, environment=release.environment)
-            known = next((row for row in rows if row["id"] == release_id(release)), None) or _same(rows, release, anew=anew)
+            rows = _of(
+                connection, RELEASES, service=release.service, environment=release.environment
+            )
+            known = next((row for row in rows if row["id"] == release_id(release)), None) or _same(
+                rows, release, anew=anew
+            )
             if known is None:
                 values = {
-                    "id": release_id(release), "service": release.service, "environment": release.environment,
-                    "version": release.version, "started_at": release.started_at, **_extent(release),
-                    "state": State.WATCHED, "origin": origin, "checklist": checklist,
-                }  # fmt: skip
+                    "id": release_id(release),
+                    "service": release.service,
+                    "environment": release.environment,
+                    "version": release.version,
+                    "started_at": release.started_at,
+                    **_extent(release),
+                    "state": State.WATCHED,
+                    "origin": origin,
+                    "checklist": checklist,
+                }
                 connection.execute(sql.insert(RELEASES).values(values))
                 return _tracked(values)
             merged = _tracked(known).release
-            if len(release.stages) > len(merged.stages) and release.stages[0][0] >= merged.started_at:
-                merged = replace(merged, stages=release.stages, finished_at=max(merged.finished, release.stages[-1][0]))
+            if (
+                len(release.stages) > len(merged.stages)
+                and release.stages[0][0] >= merged.started_at
+            ):
+                merged = replace(
+                    merged,
+                    stages=release.stages,
+                    finished_at=max(merged.finished, release.stages[-1][0]),
+                )
             if release.finished > merged.finished:
                 merged = replace(merged, finished_at=release.finished)
             _update(connection, RELEASES, known["id"], **_extent(merged))
@@ -96,23 +147,63 @@ class Store:
         with self._transaction() as connection:
             _update(connection, RELEASES, release, **values)
 
-    def releases(self, *, service: str | None = None, environment: str | None = None, state: State | None = None) -> list[Tracked]:
+    def releases(
+        self,
+        *,
+        service: str | None = None,
+        environment: str | None = None,
+        state: State | None = None,
+    ) -> list[Tracked]:
         """What is known, oldest first."""
         wanted = {"service": service, "environment": environment, "state": state}
         with self._transaction() as connection:
-            rows = _of(connection, RELEASES, **{name: value for name, value in wanted.items() if value is not None})
-        return sorted((_tracked(row) for row in rows), key=lambda each: (each.release.started_at, each.id))
+            rows = _of(
+                connection,
+                RELEASES,
+                **{name: value for name, value in wanted.items() if value is not None},
+            )
+        return sorted(
+            (_tracked(row) for row in rows), key=lambda each: (each.release.started_at, each.id)
+        )
 
-    # --- looks ------------------------------------------------------------------------------------------------------
+    # --- looks -----------------------------------------------------------------------------------
 
-    def record(self, release: str, report: Report, outgoing: Sequence[Outgoing], *, at: datetime, after: int) -> Look:
-        """Keep a look, what it found and what is to be told of it, all or nothing; a final one ends the watch.
+    def record(
+        self,
+        release: str,
+        report: Report,
+        outgoing: Sequence[Outgoing],
+        *,
+        at: datetime,
+        after: int,
+    ) -> Look:
+        """Keep a look, what it found and what is to be told of it, all or nothing; a final one ends
+        the watch.
 
-        `after` is how many looks there were when it was decided; raises StoreBusy if somebody else looked since.
+        `after` is how many looks there were when it was decided; raises StoreBusy if somebody else
+        looked since.
         """
-        look = Look(look_id(release, after + 1), release, after + 1, at, report.final, report.verdict, headline(report))
-        values = {"id": look.id, "release_id": release, "number": look.number, "at": at, "final": look.final}
-        values |= {"verdict": str(look.verdict), "headline": look.headline, "report": archive.pack(report)}
+        look = Look(
+            look_id(release, after + 1),
+            release,
+            after + 1,
+            at,
+            report.final,
+            report.verdict,
+            headline(report),
+        )
+        values = {
+            "id": look.id,
+            "release_id": release,
+            "number": look.number,
+            "at": at,
+            "final": look.final,
+        }
+        values |= {
+            "verdict": str(look.verdict),
+            "headline": look.headline,
+            "report": archive.pack(report),
+        }
         try:
             with self._transaction() as connection:
                 connection.execute(sql.insert(LOOKS).values(values))
@@ -129,13 +220,19 @@ class Store:
     def looks(self, release: str) -> list[Look]:
         """The looks at a release, oldest first."""
         with self._transaction() as connection:
-            rows = connection.execute(sql.select(*(each for each in LOOKS.c if each.name != "report")).where(LOOKS.c.release_id == release))
+            rows = connection.execute(
+                sql.select(*(each for each in LOOKS.c if each.name != "report")).where(
+                    LOOKS.c.release_id == release
+                )
+            )
             return sorted((_look(row) for row in rows.mappings()), key=lambda look: look.number)
 
     def report(self, look: str) -> Report:
         """The report of a look. Raises UsageError if there is no such look."""
         with self._transaction() as connection:
-            packed = connection.execute(sql.select(LOOKS.c.report).where(LOOKS.c.id == look)).scalar()
+            packed = connection.execute(
+                sql.select(LOOKS.c.report).where(LOOKS.c.id == look)
+            ).scalar()
         if packed is None:
             raise UsageError(f"there is no look {look}")
         return archive.unpack(bytes(packed))
@@ -143,37 +240,62 @@ class Store:
     def findings(self, release: str) -> list[Found]:
         """What was found at each look at a release, oldest first."""
         with self._transaction() as connection:
-            chosen = sql.select(FINDINGS, LOOKS.c.number, LOOKS.c.at).join(LOOKS).where(FINDINGS.c.release_id == release)
-            rows = connection.execute(chosen.order_by(LOOKS.c.number, FINDINGS.c.kpi, FINDINGS.c.id)).mappings().all()
+            chosen = (
+                sql.select(FINDINGS, LOOKS.c.number, LOOKS.c.at)
+                .join(LOOKS)
+                .where(FINDINGS.c.release_id == release)
+            )
+            rows = (
+                connection.execute(chosen.order_by(LOOKS.c.number, FINDINGS.c.kpi, FINDINGS.c.id))
+                .mappings()
+                .all()
+            )
         return [_found(row) for row in rows]
 
     def find(self, prefix: str) -> Tracked | Look | Found:
-        """The release, look or finding whose id begins so. Raises UsageError if there is none, or more than one."""
+        """The release, look or finding whose id begins so. Raises UsageError if there is none, or
+        more than one."""
         if len(prefix) < SHORTEST_PREFIX or set(prefix) - set("0123456789abcdef"):
             raise UsageError(
-                f"{prefix!r} is no id; write at least {SHORTEST_PREFIX} of its digits (0-9, a-f), as anomaly history shows them"
+                f"{prefix!r} is no id; write at least {SHORTEST_PREFIX} of its digits (0-9, "
+                "a-f), as anomaly history shows them"
             )
         found: dict[str, Tracked | Look | Found] = {}
         with self._transaction() as connection:
-            for row in connection.execute(sql.select(RELEASES).where(RELEASES.c.id.startswith(prefix))).mappings():
+            for row in connection.execute(
+                sql.select(RELEASES).where(RELEASES.c.id.startswith(prefix))
+            ).mappings():
                 found[row["id"]] = _tracked(row)
-            for row in connection.execute(sql.select(LOOKS).where(LOOKS.c.id.startswith(prefix))).mappings():
+            for row in connection.execute(
+                sql.select(LOOKS).where(LOOKS.c.id.startswith(prefix))
+            ).mappings():
                 found[row["id"]] = _look(row)
-            chosen = sql.select(FINDINGS, LOOKS.c.number, LOOKS.c.at).join(LOOKS).where(FINDINGS.c.id.startswith(prefix))
+            chosen = (
+                sql.select(FINDINGS, LOOKS.c.number, LOOKS.c.at)
+                .join(LOOKS)
+                .where(FINDINGS.c.id.startswith(prefix))
+            )
             for row in connection.execute(chosen.order_by(LOOKS.c.number)).mappings():
                 found[row["id"]] = _found(row)  # the last look holds
         if len(found) != 1:
-            raise UsageError(f"no release, look or finding has an id like {prefix}" if not found else f"{prefix} is not unique; write more")
+            raise UsageError(
+                f"no release, look or finding has an id like {prefix}"
+                if not found
+                else f"{prefix} is not unique; write more"
+            )
         return next(iter(found.values()))
 
-    # --- messages ---------------------------------------------------------------------------------------------------
+    # --- messages --------------------------------------------------------------------------------
 
     def messages(self, release: str, sink: str | None = None) -> list[Outgoing]:
         """The messages about a release, oldest first."""
         wanted = {"release_id": release} | ({} if sink is None else {"sink": sink})
         with self._transaction() as connection:
             rows = _of(connection, MESSAGES, **wanted)
-        return [_outgoing(row) for row in sorted(rows, key=lambda row: (row["at"], row["sink"], row["number"]))]
+        return [
+            _outgoing(row)
+            for row in sorted(rows, key=lambda row: (row["at"], row["sink"], row["number"]))
+        ]
 
     def post(self, outgoing: Sequence[Outgoing]) -> None:
         """Add messages about a look that was recorded before."""
@@ -182,32 +304,61 @@ class Store:
 
     def due(self, now: datetime) -> list[Outgoing]:
         """The messages that are to be sent by `now`, oldest first."""
-        chosen = sql.select(MESSAGES).where(MESSAGES.c.progress == Progress.PENDING, MESSAGES.c.next_try <= now)
+        chosen = sql.select(MESSAGES).where(
+            MESSAGES.c.progress == Progress.PENDING, MESSAGES.c.next_try <= now
+        )
         with self._transaction() as connection:
-            rows = connection.execute(chosen.order_by(MESSAGES.c.at, MESSAGES.c.sink, MESSAGES.c.number)).mappings().all()
+            rows = (
+                connection.execute(
+                    chosen.order_by(MESSAGES.c.at, MESSAGES.c.sink, MESSAGES.c.number)
+                )
+                .mappings()
+                .all()
+            )
         return [_outgoing(row) for row in rows]
 
     def claim(self, message: Outgoing, until: datetime) -> bool:
-        """Whether this process is to send the message: nobody else took it. It is due again at `until`, should the process die."""
-        same = sql.and_(MESSAGES.c.id == message.id, MESSAGES.c.progress == Progress.PENDING, MESSAGES.c.next_try == message.next_try)
+        """Whether this process is to send the message: nobody else took it. It is due again at
+        `until`, should the process die."""
+        same = sql.and_(
+            MESSAGES.c.id == message.id,
+            MESSAGES.c.progress == Progress.PENDING,
+            MESSAGES.c.next_try == message.next_try,
+        )
         with self._transaction() as connection:
-            return bool(connection.execute(sql.update(MESSAGES).where(same).values(next_try=until)).rowcount)
+            return bool(
+                connection.execute(sql.update(MESSAGES).where(same).values(next_try=until)).rowcount
+            )
 
     def settle(self, message: Outgoing) -> None:
         """Keep what became of a message."""
         with self._transaction() as connection:
-            values = {"progress": message.progress, "attempts": message.attempts, "next_try": message.next_try, "detail": message.detail}
+            values = {
+                "progress": message.progress,
+                "attempts": message.attempts,
+                "next_try": message.next_try,
+                "detail": message.detail,
+            }
             _update(connection, MESSAGES, message.id, **values)
 
-    # --- what people say --------------------------------------------------------------------------------------------
+    # --- what people say -------------------------------------------------------------------------
 
-    def acknowledge(self, target: Tracked | Found, *, incident: bool, note: str, at: datetime) -> Ack:
-        """Keep what somebody said of a finding, or of a release and all that was found of it; the last word holds."""
+    def acknowledge(
+        self, target: Tracked | Found, *, incident: bool, note: str, at: datetime
+    ) -> Ack:
+        """Keep what somebody said of a finding, or of a release and all that was found of it; the
+        last word holds."""
         release = target.id if isinstance(target, Tracked) else target.release_id
         ack = Ack(target.id, at, incident, note)
         with self._transaction() as connection:
             connection.execute(sql.delete(ACKS).where(ACKS.c.target == ack.target))
-            values = {"target": ack.target, "release_id": release, "at": at, "incident": incident, "note": note}
+            values = {
+                "target": ack.target,
+                "release_id": release,
+                "at": at,
+                "incident": incident,
+                "note": note,
+            }
             connection.execute(sql.insert(ACKS).values(values))
         return ack
 
@@ -216,11 +367,15 @@ class Store:
         with self._transaction() as connection:
             rows = _of(connection, ACKS, release_id=release)
         return [
-            Ack(row["target"], row["at"], row["incident"], row["note"]) for row in sorted(rows, key=lambda row: (row["at"], row["target"]))
+            Ack(row["target"], row["at"], row["incident"], row["note"])
+            for row in sorted(rows, key=lambda row: (row["at"], row["target"]))
         ]
 
-    def lessons(self, service: str, environment: str, *, before: datetime, warmup: timedelta) -> list[LeftOut]:
-        """What a baseline must not learn from: transitions of earlier releases with their warm-up, and what was called an incident."""
+    def lessons(
+        self, service: str, environment: str, *, before: datetime, warmup: timedelta
+    ) -> list[LeftOut]:
+        """What a baseline must not learn from: transitions of earlier releases with their warm-up,
+        and what was called an incident."""
         out = []
         for tracked in self.releases(service=service, environment=environment):
             release = tracked.release
@@ -232,12 +387,17 @@ class Store:
             incidents = {ack.target for ack in self.acks(tracked.id) if ack.incident}
             for found in self.findings(tracked.id) if incidents else ():
                 began = found.began or release.started_at
-                if found.fails and incidents & {found.id, tracked.id} and began < min(before, found.at):
+                if (
+                    found.fails
+                    and incidents & {found.id, tracked.id}
+                    and began < min(before, found.at)
+                ):
                     out.append(LeftOut(Window(began, min(before, found.at)), f"incident of {name}"))
         return _joined(out)
 
     def look_of(self, found: Tracked | Look | Found) -> str:
-        """The id of the look that is meant: that one, or the last one at a release or finding. Raises UsageError."""
+        """The id of the look that is meant: that one, or the last one at a release or finding.
+        Raises UsageError."""
         if not isinstance(found, Tracked):
             return found.id if isinstance(found, Look) else found.look_id
         looks = self.looks(found.id)
@@ -249,17 +409,30 @@ class Store:
         """Of how many alarms people said what they were, and how many of these were incidents."""
         alarms = sql.select(FINDINGS.c.release_id).where(FINDINGS.c.fails)
         with self._transaction() as connection:
-            said = connection.execute(sql.select(ACKS.c.incident).where(ACKS.c.release_id.in_(alarms))).scalars().all()
+            said = (
+                connection.execute(sql.select(ACKS.c.incident).where(ACKS.c.release_id.in_(alarms)))
+                .scalars()
+                .all()
+            )
         return len(said), sum(said)
 
-    # --- who works ----------------------------------------------------------------------------------------------------
+    # --- who works -------------------------------------------------------------------------------
 
     def lease(self, name: str, holder: str, *, now: datetime, until: datetime) -> bool:
-        """Whether `holder` has the lease `name` now, until `until`: it was free, expired, its own, or of a clock that is far ahead."""
+        """Whether `holder` has the lease `name` now, until `until`: it was free, expired, its own,
+        or of a clock that is far ahead."""
         try:
             with self._transaction() as connection:
-                mine = sql.or_(LEASES.c.holder == holder, LEASES.c.until <= now, LEASES.c.until > until + (until - now))
-                taken = connection.execute(sql.update(LEASES).where(LEASES.c.name == name, mine).values(holder=holder, until=until))
+                mine = sql.or_(
+                    LEASES.c.holder == holder,
+                    LEASES.c.until <= now,
+                    LEASES.c.until > until + (until - now),
+                )
+                taken = connection.execute(
+                    sql.update(LEASES)
+                    .where(LEASES.c.name == name, mine)
+                    .values(holder=holder, until=until)
+                )
                 if taken.rowcount:
                     return True
                 if _of(connection, LEASES, name=name):
@@ -272,16 +445,23 @@ class Store:
     def let_go(self, name: str, holder: str) -> None:
         """End a lease, if `holder` has it."""
         with self._transaction() as connection:
-            connection.execute(sql.delete(LEASES).where(LEASES.c.name == name, LEASES.c.holder == holder))
+            connection.execute(
+                sql.delete(LEASES).where(LEASES.c.name == name, LEASES.c.holder == holder)
+            )
 
     def prune(self, before: datetime) -> int:
-        """Forget the releases that started before, but for those under watch or with messages to be sent; how many these were."""
+        """Forget the releases that started before, but for those under watch or with messages to be
+        sent; how many these were."""
         waiting = sql.select(MESSAGES.c.release_id).where(MESSAGES.c.progress == Progress.PENDING)
-        old = sql.and_(RELEASES.c.started_at < before, RELEASES.c.state != State.WATCHED, RELEASES.c.id.not_in(waiting))
+        old = sql.and_(
+            RELEASES.c.started_at < before,
+            RELEASES.c.state != State.WATCHED,
+            RELEASES.c.id.not_in(waiting),
+        )
         with self._transaction() as connection:
             return connection.execute(sql.delete(RELEASES).where(old)).rowcount
 
-    # --- below --------------------------------------------------------------------------------------------------------
+    # --- below -----------------------------------------------------------------------------------
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
@@ -309,7 +489,9 @@ class Store:
                 _move_aside(path)
                 return self._prepared(path)
         except ModuleNotFoundError as error:
-            raise StoreError(f"{error.name} is not installed; pip install 'release-anomaly[sql]'") from None
+            raise StoreError(
+                f"{error.name} is not installed; pip install 'release-anomaly[sql]'"
+            ) from None
         except (SQLAlchemyError, OSError, sqlite3.Error) as error:
             raise self._failure(error) from None
 
@@ -324,16 +506,25 @@ class Store:
 
     def _engine_of(self, path: Path | None) -> Engine:
         if path is None and self.where != IN_MEMORY:
-            return sql.create_engine(_postgresql(self.where, self._redactor), connect_args={"connect_timeout": int(self._busy_s)})
+            return sql.create_engine(
+                _postgresql(self.where, self._redactor),
+                connect_args={"connect_timeout": int(self._busy_s)},
+            )
         if path is not None:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not path.exists():
                 os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         pool = sql.StaticPool if path is None else None
         target = "sqlite://" if path is None else sql.URL.create("sqlite", database=str(path))
-        engine = sql.create_engine(target, connect_args={"timeout": self._busy_s, "check_same_thread": False}, poolclass=pool)
+        engine = sql.create_engine(
+            target,
+            connect_args={"timeout": self._busy_s, "check_same_thread": False},
+            poolclass=pool,
+        )
         sql.event.listen(engine, "connect", _configure)
-        sql.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+        sql.event.listen(
+            engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE")
+        )
         return engine
 
 
@@ -343,7 +534,8 @@ def look_id(release: str, number: int) -> str:
 
 
 def message_id(release: str, sink: str, number: int) -> str:
-    """The id of the n-th message about a release to a sink: the same when it is decided again after a crash."""
+    """The id of the n-th message about a release to a sink: the same when it is decided again after
+    a crash."""
     return hashlib.sha256(f"{release}/{sink}/{number}".encode()).hexdigest()[:32]
 
 
@@ -351,10 +543,14 @@ def _postgresql(where: str, redactor: Redactor) -> sql.URL:
     try:
         url = make_url(where)
     except ArgumentError:
-        raise StoreError("the store is not a URL; write postgresql://host/name, or the path of a file") from None
+        raise StoreError(
+            "the store is not a URL; write postgresql://host/name, or the path of a file"
+        ) from None
     if url.get_backend_name() != "postgresql":
         shown = redactor.text(url.drivername)
-        raise StoreError(f"the store's URL starts with {shown}; use postgresql://, or the path of a SQLite file")
+        raise StoreError(
+            f"the store's URL starts with {shown}; use postgresql://, or the path of a SQLite file"
+        )
     return url.set(drivername="postgresql+psycopg")
 
 
@@ -368,18 +564,27 @@ def _prepare(engine: Engine) -> None:
     """Make or bring up to date the tables. Raises StoreError for a store of a later version."""
     with engine.begin() as connection:
         if engine.dialect.name == "postgresql":
-            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7240815)")  # one at a time makes the tables
+            connection.exec_driver_sql(
+                "SELECT pg_advisory_xact_lock(7240815)"
+            )  # one at a time makes the tables
         else:
             said = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
             if said != "ok":
-                raise DBAPIError("PRAGMA quick_check", None, sqlite3.DatabaseError(f"database disk image is malformed: {said}"))
+                raise DBAPIError(
+                    "PRAGMA quick_check",
+                    None,
+                    sqlite3.DatabaseError(f"database disk image is malformed: {said}"),
+                )
         if not sql.inspect(connection).has_table(SCHEMA.name):
             METADATA.create_all(connection)
             connection.execute(sql.insert(SCHEMA).values(version=NEWEST))
             return
         version = connection.execute(sql.select(SCHEMA.c.version)).scalar_one()
         if version > NEWEST:
-            raise StoreError(f"the history is of version {version}, this anomaly knows up to {NEWEST}; use a newer one")
+            raise StoreError(
+                f"the history is of version {version}, this anomaly knows up to {NEWEST}; use a "
+                "newer one"
+            )
         if version == NEWEST:  # nothing is written, for the disk may be full
             return
         for migrate in MIGRATIONS[version - 1 :]:
@@ -394,11 +599,22 @@ def _move_aside(path: Path) -> None:
         one = path.with_name(path.name + suffix)
         if one.exists():
             one.rename(path.with_name(f"{path.name}.damaged-{stamp}{suffix}"))
-    log.error("the history at %s is damaged; it was moved to %s.damaged-%s, and a new one begun", path, path.name, stamp)
+    log.error(
+        "the history at %s is damaged; it was moved to %s.damaged-%s, and a new one begun",
+        path,
+        path.name,
+        stamp,
+    )
 
 
 def _of(connection: Connection, table: sql.Table, **values: Any) -> Sequence[Row]:
-    return connection.execute(sql.select(table).where(*(table.c[name] == value for name, value in values.items()))).mappings().all()
+    return (
+        connection.execute(
+            sql.select(table).where(*(table.c[name] == value for name, value in values.items()))
+        )
+        .mappings()
+        .all()
+    )
 
 
 def _update(connection: Connection, table: sql.Table, key: str, **values: Any) -> None:
@@ -407,9 +623,17 @@ def _update(connection: Connection, table: sql.Table, key: str, **values: Any) -
 
 def _same(rows: Sequence[Row], release: Release, *, anew: bool) -> Row | None:
     """The row of the release's version next to it in time, with none of another version between."""
-    before = max((row for row in rows if row["started_at"] <= release.started_at), key=_began, default=None)
-    after = min((row for row in rows if row["started_at"] > release.started_at), key=_began, default=None)
-    beside = [row for row in (before, after) if row is not None and row["version"] == release.version != ""]
+    before = max(
+        (row for row in rows if row["started_at"] <= release.started_at), key=_began, default=None
+    )
+    after = min(
+        (row for row in rows if row["started_at"] > release.started_at), key=_began, default=None
+    )
+    beside = [
+        row
+        for row in (before, after)
+        if row is not None and row["version"] == release.version != ""
+    ]
     return next((row for row in beside if not (anew and row["state"] == State.ABORTED)), None)
 
 
@@ -419,7 +643,10 @@ def _began(row: Row) -> datetime:
 
 
 def _extent(release: Release) -> dict[str, Any]:
-    return {"finished_at": release.finished, "stages": [[at.isoformat(), share] for at, share in release.stages]}
+    return {
+        "finished_at": release.finished,
+        "stages": [[at.isoformat(), share] for at, share in release.stages],
+    }
 
 
 def _tracked(row: Row | Mapping[str, Any]) -> Tracked:
@@ -436,40 +663,88 @@ def _tracked(row: Row | Mapping[str, Any]) -> Tracked:
 
 def _look(row: Row) -> Look:
     verdict = ReleaseVerdict(row["verdict"])
-    return Look(row["id"], row["release_id"], row["number"], row["at"], row["final"], verdict, row["headline"])
+    return Look(
+        row["id"],
+        row["release_id"],
+        row["number"],
+        row["at"],
+        row["final"],
+        verdict,
+        row["headline"],
+    )
 
 
 def _finding_row(release: str, look: Look, report: Report, finding: Any) -> dict[str, Any]:
     return {
-        "look_id": look.id, "id": finding_id(report.release, finding), "release_id": release, "kpi": finding.kpi,
-        "segment": dict(finding.segment), "total": finding.total, "verdict": str(finding.verdict), "fails": finding.fails,
-        "effect": finding.effect, "p_value": finding.p_value, "began": finding.onset,
-    }  # fmt: skip
+        "look_id": look.id,
+        "id": finding_id(report.release, finding),
+        "release_id": release,
+        "kpi": finding.kpi,
+        "segment": dict(finding.segment),
+        "total": finding.total,
+        "verdict": str(finding.verdict),
+        "fails": finding.fails,
+        "effect": finding.effect,
+        "p_value": finding.p_value,
+        "began": finding.onset,
+    }
 
 
 def _found(row: Row) -> Found:
     return Found(
-        row["id"], row["release_id"], row["look_id"], row["at"], row["kpi"], row["segment"], row["total"], Verdict(row["verdict"]),
-        row["fails"], row["effect"], row["p_value"], row["began"],
-    )  # fmt: skip
+        row["id"],
+        row["release_id"],
+        row["look_id"],
+        row["at"],
+        row["kpi"],
+        row["segment"],
+        row["total"],
+        Verdict(row["verdict"]),
+        row["fails"],
+        row["effect"],
+        row["p_value"],
+        row["began"],
+    )
 
 
 def _insert_messages(connection: Connection, outgoing: Sequence[Outgoing]) -> None:
     for each in outgoing:
-        counted = sql.select(sql.func.count()).where(MESSAGES.c.release_id == each.release_id, MESSAGES.c.sink == each.sink)
+        counted = sql.select(sql.func.count()).where(
+            MESSAGES.c.release_id == each.release_id, MESSAGES.c.sink == each.sink
+        )
         values = {
-            "id": each.id, "release_id": each.release_id, "look_id": each.look_id, "sink": each.sink, "action": str(each.action),
-            "number": connection.execute(counted).scalar_one() + 1, "why": str(each.why), "told": dict(each.told), "at": each.at,
-            "progress": str(each.progress), "attempts": each.attempts, "next_try": each.next_try, "detail": each.detail,
-        }  # fmt: skip
+            "id": each.id,
+            "release_id": each.release_id,
+            "look_id": each.look_id,
+            "sink": each.sink,
+            "action": str(each.action),
+            "number": connection.execute(counted).scalar_one() + 1,
+            "why": str(each.why),
+            "told": dict(each.told),
+            "at": each.at,
+            "progress": str(each.progress),
+            "attempts": each.attempts,
+            "next_try": each.next_try,
+            "detail": each.detail,
+        }
         connection.execute(sql.insert(MESSAGES).values(values))
 
 
 def _outgoing(row: Row) -> Outgoing:
     return Outgoing(
-        row["id"], row["release_id"], row["look_id"], row["sink"], Action(row["action"]), row["why"], row["at"], row["next_try"],
-        row["told"], Progress(row["progress"]), row["attempts"], row["detail"],
-    )  # fmt: skip
+        row["id"],
+        row["release_id"],
+        row["look_id"],
+        row["sink"],
+        Action(row["action"]),
+        row["why"],
+        row["at"],
+        row["next_try"],
+        row["told"],
+        Progress(row["progress"]),
+        row["attempts"],
+        row["detail"],
+    )
 
 
 def _joined(spans: Sequence[LeftOut]) -> list[LeftOut]:
@@ -478,7 +753,9 @@ def _joined(spans: Sequence[LeftOut]) -> list[LeftOut]:
     for span in sorted(spans, key=lambda each: (each.reason, each.window.start, each.window.end)):
         last = out[-1] if out else None
         if last is not None and last.reason == span.reason and span.window.start <= last.window.end:
-            out[-1] = replace(last, window=Window(last.window.start, max(last.window.end, span.window.end)))
+            out[-1] = replace(
+                last, window=Window(last.window.start, max(last.window.end, span.window.end))
+            )
         else:
             out.append(span)
     return sorted(out, key=lambda each: (each.window.start, each.reason))

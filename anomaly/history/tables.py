@@ -36,7 +36,8 @@ class Moment(TypeDecorator[datetime]):
     impl = BigInteger
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:  # noqa: ARG002  SQLAlchemy's signature
+    # SQLAlchemy's signature
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:  # noqa: ARG002
         return None if value is None else (value - EPOCH) // MICROSECOND
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
@@ -100,7 +101,9 @@ MESSAGES = Table(
     _id("id", primary_key=True),
     _id("release_id", ForeignKey("releases.id", ondelete="CASCADE")),
     _id("look_id", ForeignKey("looks.id", ondelete="CASCADE")),
-    Column("number", Integer, nullable=False),  # of the release and sink, so that they stay in order
+    Column(
+        "number", Integer, nullable=False
+    ),  # of the release and sink, so that they stay in order
     Column("sink", Text, nullable=False),
     Column("action", String(16), nullable=False),
     Column("why", String(16), nullable=False),

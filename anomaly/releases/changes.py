@@ -1,7 +1,8 @@
 """From which versions were there at which moment to what was released.
 
-A version that was not there a moment ago is a release. So is the return to what was there before: the newest version is gone, an older
-one is left. Where users (instances, to be exact) had both for a while, these are the stages of the release.
+A version that was not there a moment ago is a release. So is the return to what was there before:
+the newest version is gone, an older one is left. Where users (instances, to be exact) had both for
+a while, these are the stages of the release.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from numpy.typing import NDArray
 
 from anomaly.model import Release, Stage
 
-PLATEAU = timedelta(minutes=10)  # a share that is held so long is a stage; what is shorter is the rollout itself
+PLATEAU = timedelta(
+    minutes=10
+)  # a share that is held so long is a stage; what is shorter is the rollout itself
 GROWTH = 1.25  # times the share of the stage before; less is instances that come and go
 
 BoolArray = NDArray[np.bool_]
@@ -32,21 +35,28 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """The release of `version` at the moment numbered `row`; `older` are the versions that were there just before."""
+    """The release of `version` at the moment numbered `row`; `older` are the versions that were
+    there just before."""
 
     row: int
     version: int
     older: BoolArray
 
 
-def releases(moments: Sequence[datetime], instances: Sequence[Instance], missed: int) -> list[Release]:
-    """The releases in order of time. The first `missed` + 1 moments only teach what was there before.
+def releases(
+    moments: Sequence[datetime], instances: Sequence[Instance], missed: int
+) -> list[Release]:
+    """The releases in order of time. The first `missed` + 1 moments only teach what was there
+    before.
 
-    Moments with nothing at all are gaps, and count as if they had not been; an instance that is missing for at most `missed` of the others
-    was there. One that is missing at the end may come back: nothing is said of it before it can't, and of stages that late neither.
+    Moments with nothing at all are gaps, and count as if they had not been; an instance that is
+    missing for at most `missed` of the others was there. One that is missing at the end may come
+    back: nothing is said of it before it can't, and of stages that late neither.
     """
     names = sorted({instance.version for instance in instances})
-    matrix = np.array([instance.weight for instance in instances], np.float64).reshape(len(instances), len(moments))
+    matrix = np.array([instance.weight for instance in instances], np.float64).reshape(
+        len(instances), len(moments)
+    )
     told = np.flatnonzero((matrix > 0).any(axis=0))
     matrix, times = matrix[:, told], [moments[row] for row in told.tolist()]
     weight, seen = np.zeros((len(names), len(times))), np.zeros((len(names), len(times)), np.bool_)
@@ -58,14 +68,24 @@ def releases(moments: Sequence[datetime], instances: Sequence[Instance], missed:
     found = []
     for change in changes:
         end = next((later.row for later in changes if later.row > change.row), len(times))
-        stages = _stages(_share(change, weight[:, change.row : min(end, len(times) - missed)]), times[change.row :])
-        finished = None if stages else _last_of_both(change, seen[:, change.row : end], times[change.row :])
-        found.append(Release(times[change.row], finished, version=names[change.version], stages=stages))
+        stages = _stages(
+            _share(change, weight[:, change.row : min(end, len(times) - missed)]),
+            times[change.row :],
+        )
+        finished = (
+            None
+            if stages
+            else _last_of_both(change, seen[:, change.row : end], times[change.row :])
+        )
+        found.append(
+            Release(times[change.row], finished, version=names[change.version], stages=stages)
+        )
     return found
 
 
 def _bridged(weight: FloatArray, missed: int) -> FloatArray:
-    """The weight with gaps of at most `missed` filled from before them, one that lasts until the end, too."""
+    """The weight with gaps of at most `missed` filled from before them, one that lasts until the
+    end, too."""
     rows = np.arange(len(weight))
     last = np.maximum.accumulate(np.where(weight > 0, rows, -1))
     following = np.minimum.accumulate(np.where(weight > 0, rows, len(weight))[::-1])[::-1]
@@ -76,7 +96,9 @@ def _changes(weight: FloatArray, first: int) -> Iterator[_Change]:
     newest = -1
     for row in range(first, weight.shape[1]):
         before, there = weight[:, row - 1] > 0, weight[:, row] > 0
-        arrived = sorted(np.flatnonzero(there & ~before), key=lambda version: (weight[version, row], version))
+        arrived = sorted(
+            np.flatnonzero(there & ~before), key=lambda version: (weight[version, row], version)
+        )
         if not arrived and newest >= 0 and not there[newest]:
             arrived = [np.argmax(weight[:, row])]
         for version in map(int, arrived):
@@ -100,7 +122,8 @@ def _last_of_both(change: _Change, seen: BoolArray, times: Sequence[datetime]) -
 
 
 def _stages(share: FloatArray, times: Sequence[datetime]) -> tuple[Stage, ...]:
-    """When the share grew to a level that it held, and when it was complete after one; none for a release without such a level."""
+    """When the share grew to a level that it held, and when it was complete after one; none for a
+    release without such a level."""
     held: list[Stage] = []
     since = 0
     for row in range(1, len(share) + 1):

@@ -1,4 +1,5 @@
-"""The release that the running pipeline makes, from the variables of GitHub Actions or GitLab CI."""
+"""The release that the running pipeline makes, from the variables of GitHub Actions or GitLab
+CI."""
 
 from __future__ import annotations
 
@@ -16,8 +17,8 @@ SHORT = 8  # digits of a commit, as GitLab shortens it
 class CiReleases:
     """Takes the running pipeline for a release: of the tag that it runs for, else of the commit.
 
-    GitLab says when the pipeline was made and when this job began: the release happened between. GitHub says neither, so it begins when
-    it is first seen. Of the environment GitLab alone tells.
+    GitLab says when the pipeline was made and when this job began: the release happened between.
+    GitHub says neither, so it begins when it is first seen. Of the environment GitLab alone tells.
     """
 
     outside: ClassVar[frozenset[str]] = frozenset({"environ"})
@@ -29,7 +30,8 @@ class CiReleases:
         return "CiReleases()"
 
     def discover(self, window: Window, /) -> Sequence[Release]:
-        """One release, or none if the pipeline is older than the window. Raises CollectError where no pipeline runs."""
+        """One release, or none if the pipeline is older than the window. Raises CollectError where
+        no pipeline runs."""
         if self._environ.get("GITHUB_ACTIONS") == "true":
             return [self._github(window)]
         if self._environ.get("GITLAB_CI") == "true":
@@ -38,7 +40,11 @@ class CiReleases:
         raise CollectError("no pipeline runs here: neither GITHUB_ACTIONS nor GITLAB_CI is true")
 
     def _github(self, window: Window) -> Release:
-        tag = self._environ.get("GITHUB_REF_NAME") if self._environ.get("GITHUB_REF_TYPE") == "tag" else ""
+        tag = (
+            self._environ.get("GITHUB_REF_NAME")
+            if self._environ.get("GITHUB_REF_TYPE") == "tag"
+            else ""
+        )
         return Release(window.end, version=tag or self._needed("GITHUB_SHA")[:SHORT])
 
     def _gitlab(self) -> Release:

@@ -1,4 +1,5 @@
-"""How releases are written down: a list in JSON, or one after the other in lines of JSON, as `anomaly release list` prints them."""
+"""How releases are written down: a list in JSON, or one after the other in lines of JSON, as
+`anomaly release list` prints them."""
 
 from __future__ import annotations
 
@@ -8,10 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from anomaly.checklist.strict_yaml import shown
 from anomaly.errors import UsageError
 from anomaly.model import Release, Stage, utc
-from anomaly.settings import did_you_mean
-from anomaly.strict_yaml import shown
+from anomaly.wording import did_you_mean
 
 NAMES = ("service", "version", "environment")
 KEYS = (*NAMES, "started_at", "finished_at", "stages", "aborted_at")
@@ -22,7 +23,8 @@ ABORTED = "aborted"
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A release as it was written; `aborted` says that it was rolled back, and `aborted_at` when, if that is known."""
+    """A release as it was written; `aborted` says that it was rolled back, and `aborted_at` when,
+    if that is known."""
 
     release: Release
     aborted: bool = False
@@ -30,14 +32,20 @@ class Written:
 
 
 def read(text: str) -> list[Written]:
-    """The releases in order of time. Raises UsageError: which, by its place in the list or its line, what is wrong, what is allowed."""
-    return sorted((_written(item, place) for place, item in _items(text.removeprefix("\ufeff"))), key=lambda each: each.release.started_at)
+    """The releases in order of time. Raises UsageError: which, by its place in the list or its
+    line, what is wrong, what is allowed."""
+    return sorted(
+        (_written(item, place) for place, item in _items(text.removeprefix("\ufeff"))),
+        key=lambda each: each.release.started_at,
+    )
 
 
 def _items(text: str) -> list[tuple[str, Any]]:
     if text.lstrip().startswith("["):
         return [(f"release {number}", item) for number, item in enumerate(_parsed(text, ""), 1)]
-    lines = [(f"line {number}", line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    lines = [
+        (f"line {number}", line) for number, line in enumerate(text.split("\n"), 1) if line.strip()
+    ]
     return [(place, _parsed(line, f"{place}: ")) for place, line in lines]
 
 
@@ -46,14 +54,20 @@ def _parsed(text: str, where: str) -> Any:
         return json.loads(text)
     except json.JSONDecodeError as error:
         at = where or f"line {error.lineno}: "
-        raise UsageError(f"{at}is not JSON ({error.msg}); write a list of releases, or one in each line") from None
+        raise UsageError(
+            f"{at}is not JSON ({error.msg}); write a list of releases, or one in each line"
+        ) from None
     except (RecursionError, ValueError):
-        raise UsageError(f"{where}is not JSON that can be read; it is nested too deep, or has too long a number") from None
+        raise UsageError(
+            f"{where}is not JSON that can be read; it is nested too deep, or has too long a number"
+        ) from None
 
 
 def _written(item: Any, place: str) -> Written:
     if not isinstance(item, Mapping):
-        raise UsageError(f"{place} is {shown(item)}; it must be an object like {{'version': …, 'started_at': …}}")
+        raise UsageError(
+            f"{place} is {shown(item)}; it must be an object like {{'version': …, 'started_at': …}}"
+        )
     _refuse_unknown(item, KEYS + OF_A_LIST, KEYS, place)
     service, version, environment = (_name(item, name, place) for name in NAMES)
     started = _moment(item, "started_at", place)
@@ -63,9 +77,18 @@ def _written(item: Any, place: str) -> Written:
     stages = item.get("stages") or []
     if not isinstance(stages, list):
         raise UsageError(f"{place}: stages is {shown(stages)}; it must be a list")
-    taken = tuple(_stage(stage, f"{place}: stages[{number}]") for number, stage in enumerate(stages))
+    taken = tuple(
+        _stage(stage, f"{place}: stages[{number}]") for number, stage in enumerate(stages)
+    )
     try:
-        release = Release(started, finished, service=service, version=version, environment=environment, stages=taken)
+        release = Release(
+            started,
+            finished,
+            service=service,
+            version=version,
+            environment=environment,
+            stages=taken,
+        )
     except UsageError as error:
         raise UsageError(f"{place}: {error}") from None
     if aborted is not None and aborted <= started:
@@ -85,10 +108,15 @@ def _stage(item: Any, place: str) -> Stage:
     return at, share
 
 
-def _refuse_unknown(item: Mapping[str, Any], known: tuple[str, ...], said: tuple[str, ...], place: str) -> None:
+def _refuse_unknown(
+    item: Mapping[str, Any], known: tuple[str, ...], said: tuple[str, ...], place: str
+) -> None:
     for key in item:
         if key not in known:
-            raise UsageError(f"{place}: {shown(key)} is an unknown key; use one of {', '.join(said)}{did_you_mean(key, said)}")
+            raise UsageError(
+                f"{place}: {shown(key)} is an unknown key; use one of "
+                f"{', '.join(said)}{did_you_mean(key, said)}"
+            )
 
 
 def _name(item: Mapping[str, Any], key: str, place: str) -> str:
@@ -107,4 +135,7 @@ def _moment(item: Mapping[str, Any], key: str, place: str) -> datetime | None:
     except UsageError as error:
         raise UsageError(f"{place}: {error}") from None
     except (TypeError, ValueError, OverflowError):
-        raise UsageError(f"{place}: {key} is {shown(value)}; write a moment with a zone, like 2025-06-03T10:00:00Z") from None
+        raise UsageError(
+            f"{place}: {key} is {shown(value)}; write a moment with a zone, like "
+            "2025-06-03T10:00:00Z"
+        ) from None

@@ -6,18 +6,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 
-from anomaly.errors import CollectError, RetryableCollectError, RetryableSinkError, SinkError, UsageError
+from anomaly.errors import (
+    CollectError,
+    RetryableCollectError,
+    RetryableSinkError,
+    SinkError,
+    UsageError,
+)
+from anomaly.http.endpoint import Endpoint, checked_headers
 from anomaly.model import Release, Window
 from anomaly.releases.form import Written, read
-from anomaly.web import Endpoint, checked_headers
 
 MOST_BYTES = 1 << 24
 
 
 class JsonReleases:
-    """Reads the list at `path` or `url` (see `anomaly.releases.form`), which is asked with `headers` and answers within `timeout`.
+    """Reads the list at `path` or `url` (see `anomaly.releases.form`), which is asked with
+    `headers` and answers within `timeout`.
 
-    What was aborted is followed by a release of the version before. Raises UsageError for settings that can't be used.
+    What was aborted is followed by a release of the version before. Raises UsageError for settings
+    that can't be used.
     """
 
     def __init__(
@@ -31,7 +39,9 @@ class JsonReleases:
         if (path is None) == (not url):
             raise UsageError("give one of path and url")
         self._headers = checked_headers(headers or {}, ("accept", "accept-encoding"))
-        self._endpoint = Endpoint(url, secrets=self._headers.values(), timeout=timeout) if url else None
+        self._endpoint = (
+            Endpoint(url, secrets=self._headers.values(), timeout=timeout) if url else None
+        )
         self._path = path
 
     def __repr__(self) -> str:
@@ -55,13 +65,17 @@ class JsonReleases:
     def _content(self) -> bytes:
         if self._endpoint is not None:
             try:
-                body = self._endpoint.ask("GET", headers={"Accept": "application/json", **self._headers}, read=True).body
+                body = self._endpoint.ask(
+                    "GET", headers={"Accept": "application/json", **self._headers}, read=True
+                ).body
             except RetryableSinkError as error:
                 raise RetryableCollectError(str(error), retry_after_s=error.retry_after_s) from None
             except SinkError as error:
                 raise CollectError(str(error)) from None
             if not body.strip():  # or it broke off
-                raise CollectError(f"{self._where} answered nothing; where there is no release, write []")
+                raise CollectError(
+                    f"{self._where} answered nothing; where there is no release, write []"
+                )
             return body
         assert self._path is not None  # noqa: S101  or there is an address
         try:
@@ -72,19 +86,31 @@ class JsonReleases:
         except OSError as error:
             raise CollectError(f"{self._path} can't be read: {error.strerror}") from None
         if len(content) > MOST_BYTES:
-            raise CollectError(f"{self._path} is larger than {MOST_BYTES:,} bytes; leave old releases out")
+            raise CollectError(
+                f"{self._path} is larger than {MOST_BYTES:,} bytes; leave old releases out"
+            )
         return content
 
 
 def _told(written: Sequence[Written]) -> Iterator[Release]:
-    """The releases, and after one that was aborted what came back; one of which nobody says when it was aborted is left out."""
+    """The releases, and after one that was aborted what came back; one of which nobody says when it
+    was aborted is left out."""
     for number, each in enumerate(written):
         release = each.release
         if each.aborted_at is not None:
             yield release
-            alike = [other.release for other in written[:number] if not other.aborted and _of(other.release) == _of(release)]
+            alike = [
+                other.release
+                for other in written[:number]
+                if not other.aborted and _of(other.release) == _of(release)
+            ]
             back = alike[-1].version if alike else f"before {release.version}"
-            yield Release(each.aborted_at, service=release.service, version=back, environment=release.environment)
+            yield Release(
+                each.aborted_at,
+                service=release.service,
+                version=back,
+                environment=release.environment,
+            )
         elif not each.aborted:
             yield release
 

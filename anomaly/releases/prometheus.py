@@ -1,4 +1,5 @@
-"""Releases from Prometheus: a version that was not there before, in a label or as the value of a query."""
+"""Releases from Prometheus: a version that was not there before, in a label or as the value of a
+query."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from anomaly.collectors.prometheus_series import Merged, plan
 from anomaly.errors import CollectError, UsageError
 from anomaly.model import Release, Window
 from anomaly.releases.changes import Instance, releases
-from anomaly.times import duration_text
+from anomaly.timing.durations import duration_text
 from anomaly.wording import plain
 
 POINTS = 10_000  # of a series in one request; Prometheus refuses more than 11,000
@@ -28,11 +29,13 @@ MOST_BYTES = 33_554_432  # of an answer
 
 
 class PrometheusReleases:
-    """Asks the Prometheus API under `url` (without `/api/v1`) for `query` every `step`, all in `timeout`.
+    """Asks the Prometheus API under `url` (without `/api/v1`) for `query` every `step`, all in
+    `timeout`.
 
-    `label` is the one that holds the version, and the value says how many instances have it: `build_info` is 1 for each, and where it
-    is 0 there are none. Without `label` the value itself is the version. Credentials are as for the source `prometheus`. Raises UsageError
-    for settings that can't be used.
+    `label` is the one that holds the version, and the value says how many instances have it:
+    `build_info` is 1 for each, and where it is 0 there are none. Without `label` the value itself
+    is the version. Credentials are as for the source `prometheus`. Raises UsageError for settings
+    that can't be used.
     """
 
     outside: ClassVar[frozenset[str]] = frozenset({"monotonic", "now", "sleep", "chance"})
@@ -63,7 +66,10 @@ class PrometheusReleases:
         if timeout <= timedelta(0):
             raise UsageError(f"timeout is {timeout}; it must be longer than zero")
         if step < SHORTEST_STEP or step % SECOND:
-            raise UsageError(f"step is {duration_text(step)}; use whole seconds, at least {duration_text(SHORTEST_STEP)}")
+            raise UsageError(
+                f"step is {duration_text(step)}; use whole seconds, at least "
+                f"{duration_text(SHORTEST_STEP)}"
+            )
         access = Access(
             url=url,
             bearer_token=bearer_token,
@@ -78,30 +84,49 @@ class PrometheusReleases:
         outside = Outside(monotonic=monotonic, now=now, sleep=sleep, chance=chance)
         self._query, self._label, self._step = query, label, step
         self._timeout_s, self._monotonic = timeout.total_seconds(), monotonic
-        self._api = Api(access, timeout_s=self._timeout_s, max_bytes=MOST_BYTES, connections=1, outside=outside)
+        self._api = Api(
+            access, timeout_s=self._timeout_s, max_bytes=MOST_BYTES, connections=1, outside=outside
+        )
         self._shown = access.shown
 
     def __repr__(self) -> str:
         return f"PrometheusReleases({self._shown})"
 
     def discover(self, window: Window, /) -> Sequence[Release]:
-        """The changes of version in the window, each at the first step of the grid at which it was there. Raises CollectError."""
+        """The changes of version in the window, each at the first step of the grid at which it was
+        there. Raises CollectError."""
         missed = max(1, LOST // self._step)
         step_s = self._step // SECOND
         first = int(window.start.timestamp() // step_s) - missed - 1
-        moments = [datetime.fromtimestamp(row * step_s, UTC) for row in range(first, int(window.end.timestamp() // step_s) + 1)]
+        moments = [
+            datetime.fromtimestamp(row * step_s, UTC)
+            for row in range(first, int(window.end.timestamp() // step_s) + 1)
+        ]
         instances = list(self._instances(self._asked(moments)))
         if len({instance.version for instance in instances}) > MOST_VERSIONS:
             hint = "that is no version" if self._label else "name the label that holds the version"
-            raise CollectError(f"limit: {self._shown}: more than {MOST_VERSIONS} versions; {hint}: {self._query}")
-        return [each for each in releases(moments, instances, missed) if window.start <= each.started_at < window.end]
+            raise CollectError(
+                f"limit: {self._shown}: more than {MOST_VERSIONS} versions; {hint}: {self._query}"
+            )
+        return [
+            each
+            for each in releases(moments, instances, missed)
+            if window.start <= each.started_at < window.end
+        ]
 
     def _asked(self, moments: Sequence[datetime]) -> Merged:
         budget = Budget(self._monotonic() + self._timeout_s, self._monotonic)
         merged = Merged(len(moments), MOST_SERIES)
         for chunk in plan(len(moments), POINTS):
-            question = Question(self._query, moments[chunk[0]], moments[chunk[-1]], self._step // SECOND)
-            merged.add(chunk, round(question.start.timestamp()), question.step_s, self._api.ask(question, budget))
+            question = Question(
+                self._query, moments[chunk[0]], moments[chunk[-1]], self._step // SECOND
+            )
+            merged.add(
+                chunk,
+                round(question.start.timestamp()),
+                question.step_s,
+                self._api.ask(question, budget),
+            )
         if not merged.series:
             raise CollectError(f"bad query: {self._shown}: no series matched: {self._query}")
         return merged
@@ -109,16 +134,28 @@ class PrometheusReleases:
     def _instances(self, merged: Merged) -> Iterator[Instance]:
         """Which series had which version; raises CollectError if none has the label."""
         if self._label and not any(dict(labels).get(self._label) for labels in merged.series):
-            there = ", ".join(sorted({plain(name, 60) for labels in merged.series for name, _ in labels})) or "no labels"
-            raise CollectError(f"bad query: {self._shown}: no series has the label {self._label}, only {there}: {self._query}")
+            there = (
+                ", ".join(
+                    sorted({plain(name, 60) for labels in merged.series for name, _ in labels})
+                )
+                or "no labels"
+            )
+            raise CollectError(
+                f"bad query: {self._shown}: no series has the label {self._label}, only {there}: "
+                f"{self._query}"
+            )
         for labels, series in merged.series.items():
             counted = np.where(np.isfinite(series.values), series.values, 0.0)
             version = dict(labels).get(self._label, "")
             if version:
                 yield Instance(version, np.maximum(counted, 0.0))
             elif not self._label:
-                for value in np.unique(series.values[np.isfinite(series.values)])[: MOST_VERSIONS + 1]:
-                    yield Instance(_written(float(value)), (series.values == value).astype(np.float64))
+                for value in np.unique(series.values[np.isfinite(series.values)])[
+                    : MOST_VERSIONS + 1
+                ]:
+                    yield Instance(
+                        _written(float(value)), (series.values == value).astype(np.float64)
+                    )
 
 
 def _written(value: float) -> str:

@@ -21,32 +21,48 @@ KINDS = {
     Family.STUCK: ChangeKind.SHAPE,
     Family.RHYTHM: ChangeKind.SHAPE,
 }
-NOISE = frozenset({Family.SPREAD, Family.HIGH, Family.LOW, Family.HIGHEST, Family.LOWEST})  # a series that drifts away shows these too
+NOISE = frozenset(
+    {Family.SPREAD, Family.HIGH, Family.LOW, Family.HIGHEST, Family.LOWEST}
+)  # a series that drifts away shows these too
 WILD = NOISE | {Family.RHYTHM}  # not about the level, which may be as expected while these go on
 CHANCE = 0.05
-LEVEL_LEADS = 0.7  # a level question this near to the strongest names the change: a level can be acted on
+LEVEL_LEADS = (
+    0.7  # a level question this near to the strongest names the change: a level can be acted on
+)
 LAST_PART, LEAST_LAST = 4, 4  # `recovered` looks at the last quarter, at least four steps
 COMPATIBLE = 2.0  # standard scores
-NEARER = 0.4  # a series is back when its level came this near to expected, as a share of what it was off before
-LASTING = 2.0  # times that far off again before what was clearly back is off anew: noise must not call people twice
+# a series is back when its level came this near to expected, as a share of what it was off before
+NEARER = 0.4
+# times that far off again before what was clearly back is off anew: noise must not call people
+# twice
+LASTING = 2.0
 FAR = 2.0  # standard deviations from which a step counts as far out
-CLEAR = 3.0  # standard scores of the last quarter that a series must have been off before, to be clearly back
-RAMP_STEPS, RAMP_RATIO = 8, 2.0  # steps from the onset, and last third against first, before a change can be a ramp
+# standard scores of the last quarter that a series must have been off before, to be clearly back
+CLEAR = 3.0
+# steps from the onset, and last third against first, before a change can be a ramp
+RAMP_STEPS = 8
+RAMP_RATIO = 2.0
 
 Answer = tuple[Question, float]  # a question and its one-sided normal score
 
 
 def lead(answers: list[Answer]) -> Question | None:
-    """The question that names the change: the strongest, or a level's if that is nearly as strong."""
+    """The question that names the change: the strongest, or a level's if that is nearly as
+    strong."""
     top = max(answers, key=lambda answer: answer[1], default=None)
-    level = max((answer for answer in answers if answer[0].family in LEVELS), key=lambda answer: answer[1], default=None)
+    level = max(
+        (answer for answer in answers if answer[0].family in LEVELS),
+        key=lambda answer: answer[1],
+        default=None,
+    )
     if top is None or level is None:
         return None if top is None else top[0]
     return level[0] if level[1] >= LEVEL_LEADS * top[1] else top[0]
 
 
 def dates(named: Question, answers: list[Answer], p_other: float) -> Question:
-    """The question that says when the change began: that which `named` it, or a level's, if nothing but the level changed.
+    """The question that says when the change began: that which `named` it, or a level's, if nothing
+    but the level changed.
 
     `p_other` is the p-value of what is left once the change of level is taken out.
     """
@@ -59,7 +75,8 @@ def dates(named: Question, answers: list[Answer], p_other: float) -> Question:
 def peak(off: Floats) -> int:
     """The step at which a change that came back was over: where its cumulative sum is highest.
 
-    `off` is how far each step of the observation is from expected in the direction of the change, in standard deviations (0 where missing).
+    `off` is how far each step of the observation is from expected in the direction of the change,
+    in standard deviations (0 where missing).
     """
     bounded = np.clip(off, -BOUND, BOUND)
     return int(np.cumsum(bounded - 0.5 * max(float(bounded.mean()), 0.0)).argmax()) + 1
@@ -78,10 +95,11 @@ def is_ramp(off: Floats, began: int) -> bool:
 
 
 def wildness(line: Timeline, i: int, family: Family) -> Floats:
-    """How far each step of series `i` is from what a question of `family` that is not about the level expects, NaN where unknown.
+    """How far each step of series `i` is from what a question of `family` that is not about the
+    level expects, NaN where unknown.
 
-    In standard deviations of the history: the size of the innovations, what is beyond their tails, or the size of the residuals, which
-    follow a rhythm that is not there any more.
+    In standard deviations of the history: the size of the innovations, what is beyond their tails,
+    or the size of the residuals, which follow a rhythm that is not there any more.
     """
     n, z = line.before, np.where(line.known[i], line.z[i], np.nan)
     if family is Family.RHYTHM:
@@ -92,11 +110,16 @@ def wildness(line: Timeline, i: int, family: Family) -> Floats:
     else:
         size = np.minimum(np.abs(z), WIDE)
     known = size[:n][np.isfinite(size[:n])]
-    return np.asarray((size - known.mean()) / (known.std() or 1.0)) if len(known) else np.full(len(size), np.nan)
+    return (
+        np.asarray((size - known.mean()) / (known.std() or 1.0))
+        if len(known)
+        else np.full(len(size), np.nan)
+    )
 
 
 def past_means(values: Floats, after: int) -> Floats:
-    """Means over all stretches of the past that are about as long as the last part of the observation."""
+    """Means over all stretches of the past that are about as long as the last part of the
+    observation."""
     length = min(last_part(after), len(values))
     known = np.isfinite(values)
     total, count = running_sums(np.where(known, values, 0.0)[None])[0], running_sums(known[None])[0]
@@ -110,14 +133,18 @@ def last_part(after: int) -> int:
 
 
 def is_back(off: Floats, usual: Floats) -> bool:
-    """Whether the last quarter of the observation is as expected again, or clearly was at an earlier look and is not much off anew.
+    """Whether the last quarter of the observation is as expected again, or clearly was at an
+    earlier look and is not much off anew.
 
-    `off` are the standardised deviations of the observation, NaN where missing; `usual` past means over windows about as long.
+    `off` are the standardised deviations of the observation, NaN where missing; `usual` past means
+    over windows about as long.
     """
     if _back(off, usual):
         return True
     lengths = range(2 * LEAST_LAST, len(off))
-    return _back(off, usual, times=LASTING) and any(_back(off[:length], usual, clear=CLEAR) for length in lengths)
+    return _back(off, usual, times=LASTING) and any(
+        _back(off[:length], usual, clear=CLEAR) for length in lengths
+    )
 
 
 def is_calm(wild: Floats, usual: Floats) -> bool:
@@ -126,7 +153,8 @@ def is_calm(wild: Floats, usual: Floats) -> bool:
 
 
 def surely_calm(wild: Floats) -> bool:
-    """Whether the last quarter has fewer steps far out than chance would leave it, had it gone on as while it lasted."""
+    """Whether the last quarter has fewer steps far out than chance would leave it, had it gone on
+    as while it lasted."""
     length = last_part(len(wild))
     earlier, later = wild[:-length], wild[-length:]
     lasted = earlier[: peak(np.nan_to_num(earlier))]
@@ -134,8 +162,11 @@ def surely_calm(wild: Floats) -> bool:
     return bool(len(before) and bdtr(int(last.sum()), len(last), float(before.mean())) < CHANCE)
 
 
-def _back(off: Floats, usual: Floats, *, swings: bool = True, times: float = 1.0, clear: float = 0.0) -> bool:
-    """Whether the last quarter is at most so many times as far off as a series that is back, and the rest was clearly off.
+def _back(
+    off: Floats, usual: Floats, *, swings: bool = True, times: float = 1.0, clear: float = 0.0
+) -> bool:
+    """Whether the last quarter is at most so many times as far off as a series that is back, and
+    the rest was clearly off.
 
     What `swings` may have been off on both sides, so that its mean does not say by how much.
     """

@@ -1,7 +1,8 @@
 """Scoring beside control series: what moves in both is not the release's.
 
-A KPI with controls is scored against a baseline that knows what they foresee. Where a control itself moved, the past is no guide any
-more: then the KPI must have moved by its own past too, and beyond its controls one for one (difference in differences).
+A KPI with controls is scored against a baseline that knows what they foresee. Where a control
+itself moved, the past is no guide any more: then the KPI must have moved by its own past too, and
+beyond its controls one for one (difference in differences).
 """
 
 from __future__ import annotations
@@ -26,19 +27,35 @@ from anomaly.wording import percent
 
 MOVED = 0.05  # p-value under which a control counts as moved itself
 LEVEL_KINDS = frozenset({ChangeKind.LEVEL, ChangeKind.RAMP})
-LEAST_LEFT = 1e-3  # share of what was expected that counts as nothing left: its logarithm must be finite
+LEAST_LEFT = (
+    1e-3  # share of what was expected that counts as nothing left: its logarithm must be finite
+)
 LARGE = 1e6  # degrees of freedom of a size without error
 MOST_NAMES = 3
 
 
 def score_beside_controls(
-    base: Baseline, history: pd.DataFrame, observation: pd.DataFrame, kpis: Sequence[Kpi], gap: int, *, told: float = 1.0
+    base: Baseline,
+    history: pd.DataFrame,
+    observation: pd.DataFrame,
+    kpis: Sequence[Kpi],
+    gap: int,
+    *,
+    told: float = 1.0,
 ) -> Scored:
-    """`score`, with each KPI held against its controls (`Kpi.control_for`); without controls the same.
+    """`score`, with each KPI held against its controls (`Kpi.control_for`); without controls the
+    same.
 
     With controls every change is `told`, for they may make it another.
     """
-    alone = score(base, history, observation, kpis, gap, told=1.0 if any(kpi.control_for for kpi in kpis) else told)
+    alone = score(
+        base,
+        history,
+        observation,
+        kpis,
+        gap,
+        told=1.0 if any(kpi.control_for for kpi in kpis) else told,
+    )
     pairs = controls_of(alone.keys, kpis)
     if not pairs:
         return alone
@@ -55,7 +72,9 @@ def score_beside_controls(
             taken = {alone.keys[row] for row in learned}
             mine = [(str(key[0]), str(key[1])) in taken for key in whole.columns]
             before, after = history.loc[:, mine], observation.loc[:, mine]
-            moved = base.rows(np.array([*learned])).moved_by(_foreseen(base, index, series.volume, learned), block(before))
+            moved = base.rows(np.array([*learned])).moved_by(
+                _foreseen(base, index, series.volume, learned), block(before)
+            )
             taught = _replaced(alone, learned, score(moved, before, after, kpis, gap))
     names = [_named(key) for key in alone.keys]
     directions = {kpi.name: kpi.direction for kpi in kpis}
@@ -66,16 +85,22 @@ def score_beside_controls(
             continue
         counted = learned[row].used if row in learned else controls
         others = {names[i]: other for i in counted if (other := alone.scores[i]) is not None}
-        beside = _beside(own, by_past, others, learned[row].along if row in learned else 0.0, directions[kpi])
+        beside = _beside(
+            own, by_past, others, learned[row].along if row in learned else 0.0, directions[kpi]
+        )
         there = {alone.keys[i][0] for i in pairs[row]}
         silent = [each.name for each in kpis if kpi in each.control_for and each.name not in there]
         silent += [names[i] for i in pairs[row] if i not in controls]
         evidence = _evidence(learned.get(row), [names[i] for i in controls], [*others])
-        scores[row] = replace(beside, notes=_notes(silent), evidence={**beside.evidence, **evidence})
+        scores[row] = replace(
+            beside, notes=_notes(silent), evidence={**beside.evidence, **evidence}
+        )
     return replace(taught, scores=tuple(scores))
 
 
-def _foreseen(base: Baseline, index: pd.DatetimeIndex, volume: np.ndarray, learned: Mapping[int, Learned]) -> Foreseen:
+def _foreseen(
+    base: Baseline, index: pd.DatetimeIndex, volume: np.ndarray, learned: Mapping[int, Learned]
+) -> Foreseen:
     """What was learned, on the transformed scale of each series."""
     width = base.width(index, volume)[[*learned]]
     return Foreseen(
@@ -93,11 +118,16 @@ def _replaced(alone: Scored, rows: Iterable[int], taught: Scored) -> Scored:
     for i, row in enumerate(rows):
         replayed[row] = taught.replayed[i]
         scores[row], parts[row] = taught.scores[i], taught.points.iloc[i * steps : (i + 1) * steps]
-    return replace(alone, scores=tuple(scores), replayed=replayed, points=pd.concat(parts, ignore_index=True))
+    return replace(
+        alone, scores=tuple(scores), replayed=replayed, points=pd.concat(parts, ignore_index=True)
+    )
 
 
-def _beside(own: Score, taught: Score, controls: Mapping[str, Score], along: float, direction: Direction) -> Score:
-    """The score of a series beside its `controls`: `own` by its own past alone, `taught` by what the past taught about them.
+def _beside(
+    own: Score, taught: Score, controls: Mapping[str, Score], along: float, direction: Direction
+) -> Score:
+    """The score of a series beside its `controls`: `own` by its own past alone, `taught` by what
+    the past taught about them.
 
     `along` is the correlation of the series with the controls in the past.
     """
@@ -115,49 +145,81 @@ def _beside(own: Score, taught: Score, controls: Mapping[str, Score], along: flo
     elif own.p_bad >= MOVED > taught.p_bad:
         shown = replace(taught, sizes=own.sizes, effect=own.effect)
     return replace(
-        shown, p_bad=max(taught.p_bad, own.p_bad, bad), p_good=max(taught.p_good, own.p_good, good),
+        shown,
+        p_bad=max(taught.p_bad, own.p_bad, bad),
+        p_good=max(taught.p_good, own.p_good, good),
         p_other=max(taught.p_other, own.p_other),
-        beside=Beside(tuple(moved), None if beyond is None else _size(moved.values()), own.p_bad, taught.p_bad),
-    )  # fmt: skip
+        beside=Beside(
+            tuple(moved), None if beyond is None else _size(moved.values()), own.p_bad, taught.p_bad
+        ),
+    )
 
 
 def _alike(own: Score, control: Score) -> bool:
-    """Whether a control moved as its series did: in level the same way, or both in spread, spikes or such."""
+    """Whether a control moved as its series did: in level the same way, or both in spread, spikes
+    or such."""
     if own.gaps or own.kind not in LEVEL_KINDS:
         return not own.gaps and control.kind == own.kind
     sizes = own.sizes, control.sizes
-    return control.kind in LEVEL_KINDS and sizes[0] is not None and sizes[1] is not None and sizes[0].absolute * sizes[1].absolute > 0
+    return (
+        control.kind in LEVEL_KINDS
+        and sizes[0] is not None
+        and sizes[1] is not None
+        and sizes[0].absolute * sizes[1].absolute > 0
+    )
 
 
 def _difference(own: Score, controls: Sequence[Score], along: float) -> Effect | None:
-    """Difference in differences: the relative change of level beyond the median of the controls', as sure as both together.
+    """Difference in differences: the relative change of level beyond the median of the controls',
+    as sure as both together.
 
-    Controls explain a change away, as far as it goes, and never make one: one that moved the other way, or further, is not followed.
-    None where a relative change does not exist, or it is no level that changed.
+    Controls explain a change away, as far as it goes, and never make one: one that moved the other
+    way, or further, is not followed. None where a relative change does not exist, or it is no level
+    that changed.
     """
     if own.kind not in LEVEL_KINDS or own.sizes is None or own.sizes.relative is None:
         return None
-    comparable = [_log_effect(each) for each in controls if each.sizes is not None and each.sizes.relative is not None]
+    comparable = [
+        _log_effect(each)
+        for each in controls
+        if each.sizes is not None and each.sizes.relative is not None
+    ]
     if not comparable:
         return None
     (move, half), (moves, halves) = _log_effect(own), np.array(comparable).T
     together = float(np.clip(np.median(moves), min(0.0, move), max(0.0, move)))
     freedom = LARGE if own.effect is None else own.effect.freedom
     other = math.sqrt(float((halves**2).mean()))
-    error = math.sqrt(half**2 + other**2 - 2 * along * half * other) / float(stdtrit(freedom, TWO_SIDED))
-    return Effect(own.sizes.observed, own.sizes.expected * math.exp(together), Scale.LOG, 1.0, move - together, error, freedom)
+    error = math.sqrt(half**2 + other**2 - 2 * along * half * other) / float(
+        stdtrit(freedom, TWO_SIDED)
+    )
+    return Effect(
+        own.sizes.observed,
+        own.sizes.expected * math.exp(together),
+        Scale.LOG,
+        1.0,
+        move - together,
+        error,
+        freedom,
+    )
 
 
 def _size(controls: Iterable[Score]) -> float | None:
     """Relative change of the controls, their median; None without one."""
-    sizes = [each.sizes.relative for each in controls if each.sizes is not None and each.sizes.relative is not None]
+    sizes = [
+        each.sizes.relative
+        for each in controls
+        if each.sizes is not None and each.sizes.relative is not None
+    ]
     return float(np.median(sizes)) if sizes else None
 
 
 def _log_effect(result: Score) -> tuple[float, float]:
-    """Logarithm of observed / expected, and half the width of its 95 % interval; that of the ratio if wider, for noise grows with it."""
+    """Logarithm of observed / expected, and half the width of its 95 % interval; that of the ratio
+    if wider, for noise grows with it."""
     sizes = result.sizes
-    assert sizes is not None and sizes.relative is not None  # noqa: S101, PT018  the caller compares only what has a relative size
+    # the caller compares only what has a relative size
+    assert sizes is not None and sizes.relative is not None  # noqa: S101, PT018
     ends = sizes.relative_interval or (sizes.relative, sizes.relative)
     low, high = (math.log(max(1 + end, LEAST_LEFT)) for end in ends)
     return math.log(max(1 + sizes.relative, LEAST_LEFT)), max(high - low, ends[1] - ends[0]) / 2
@@ -171,17 +233,25 @@ def _p_values(effect: Effect, direction: Direction) -> tuple[float, float]:
     return (rise, 1 - rise) if direction is Direction.UP else (1 - rise, rise)
 
 
-def _evidence(learned: Learned | None, present: Sequence[str], counted: Sequence[str]) -> dict[str, str]:
+def _evidence(
+    learned: Learned | None, present: Sequence[str], counted: Sequence[str]
+) -> dict[str, str]:
     """What the controls that have data are worth, in words."""
     if learned is None:
         return {"controls not used": f"{_explain(present)} 0 % of the past"} if present else {}
     idle = [name for name in present if name not in counted]
     used = {"controls": f"{_explain(counted)} {percent(round(learned.explains, 2))} of the past"}
-    return used | ({"controls not used": f"{_explain(idle)} nothing more of the past"} if idle else {})
+    return used | (
+        {"controls not used": f"{_explain(idle)} nothing more of the past"} if idle else {}
+    )
 
 
 def _notes(silent: Sequence[str]) -> tuple[str, ...]:
-    return (f"no use of control {_listed(silent)}: too little data before or after the release",) if silent else ()
+    return (
+        (f"no use of control {_listed(silent)}: too little data before or after the release",)
+        if silent
+        else ()
+    )
 
 
 def _explain(names: Sequence[str]) -> str:

@@ -1,7 +1,8 @@
-"""How large the change is, in the KPI's unit, and how sure that is: the same estimate at every placebo release says it.
+"""How large the change is, in the KPI's unit, and how sure that is: the same estimate at every
+placebo release says it.
 
-Expected is the season on a level; the level is that of the whole history or that of the last steps before the origin,
-whichever would have foreseen the placebo releases better.
+Expected is the season on a level; the level is that of the whole history or that of the last steps
+before the origin, whichever would have foreseen the placebo releases better.
 """
 
 from __future__ import annotations
@@ -33,8 +34,9 @@ TINY = 1e-12
 class Effect:
     """The change of one series' mean over the observation.
 
-    `move` is the change on the linked scale (log for multiplicative noise, square root for counts, else multiples of `unit`),
-    `error` its standard error with `freedom` degrees of freedom; `link` says which scale (`transform.Scale`).
+    `move` is the change on the linked scale (log for multiplicative noise, square root for counts,
+    else multiples of `unit`), `error` its standard error with `freedom` degrees of freedom; `link`
+    says which scale (`transform.Scale`).
     """
 
     observed: float
@@ -52,12 +54,19 @@ class Effect:
             return self.relative(absolute), absolute
         if self.expected == 0:
             return None, 0.0
-        relative = math.expm1(min(move, LARGEST_LOG)) if self.link == Scale.LOG else max(1 + move, 0.0) ** 2 - 1
+        relative = (
+            math.expm1(min(move, LARGEST_LOG))
+            if self.link == Scale.LOG
+            else max(1 + move, 0.0) ** 2 - 1
+        )
         return relative, relative * self.expected
 
     def relative(self, absolute: float) -> float | None:
-        """A share of what is expected; None where that is 0, or nearer to 0 than the noise of a KPI that has two signs."""
-        known = self.expected != 0 and (self.link != Scale.IDENTITY or abs(self.expected) >= self.unit)
+        """A share of what is expected; None where that is 0, or nearer to 0 than the noise of a KPI
+        that has two signs."""
+        known = self.expected != 0 and (
+            self.link != Scale.IDENTITY or abs(self.expected) >= self.unit
+        )
         return absolute / abs(self.expected) if known else None
 
     def half_width(self) -> float:
@@ -65,17 +74,20 @@ class Effect:
         return float(stdtrit(self.freedom, TWO_SIDED) * self.error)
 
     def stricter(self, level: float) -> float:
-        """How many times the half of the 95 % interval a change must be to be significant at `level`, on one side."""
+        """How many times the half of the 95 % interval a change must be to be significant at
+        `level`, on one side."""
         return float(stdtrit(self.freedom, 1 - level) / stdtrit(self.freedom, TWO_SIDED))
 
 
 @dataclass(frozen=True, slots=True)
 class Effects:
-    """The effects of all series `(series,)`, see `Effect`, and their points `(series, steps of the observation)`.
+    """The effects of all series `(series,)`, see `Effect`, and their points `(series, steps of the
+    observation)`.
 
-    `lag` is how many steps before the release the expected level is that of (0: the whole history), `at` the expected value of
-    each step, `lower` and `upper` its 99 % band, `z` the observed value's distance from it in standard deviations, one of
-    which is `width` on the transformed `scale`, where the expected value is `location`; `weight` is each step's in a mean.
+    `lag` is how many steps before the release the expected level is that of (0: the whole history),
+    `at` the expected value of each step, `lower` and `upper` its 99 % band, `z` the observed
+    value's distance from it in standard deviations, one of which is `width` on the transformed
+    `scale`, where the expected value is `location`; `weight` is each step's in a mean.
     """
 
     observed: Floats
@@ -98,23 +110,43 @@ class Effects:
     def of(self, i: int) -> Effect:
         """The effect of series `i`."""
         return Effect(
-            *(float(each[i]) for each in (self.observed, self.expected, self.link, self.unit, self.move, self.error, self.freedom))
+            *(
+                float(each[i])
+                for each in (
+                    self.observed,
+                    self.expected,
+                    self.link,
+                    self.unit,
+                    self.move,
+                    self.error,
+                    self.freedom,
+                )
+            )
         )
 
     def of_jump(self, i: int, jump: float) -> float:
-        """Change of the mean of series `i`, in the KPI's unit, if every step were `jump` standard deviations elsewhere."""
+        """Change of the mean of series `i`, in the KPI's unit, if every step were `jump` standard
+        deviations elsewhere."""
         steps = np.stack([self.location[i] + jump * self.width[i], self.location[i]])
-        later, now = back(np.minimum(steps, LARGEST_LOG) if self.scale[i] == Scale.LOG else steps, np.full(2, self.scale[i]))
+        later, now = back(
+            np.minimum(steps, LARGEST_LOG) if self.scale[i] == Scale.LOG else steps,
+            np.full(2, self.scale[i]),
+        )
         weight = self.weight[i] if self.weight[i].sum() > 0 else np.ones(len(now))
         if self.link[i] == Scale.IDENTITY:
             return float(((later - now) * weight).sum() / weight.sum())
-        return float(((np.maximum(later, 0.0) * weight).sum() / (now * weight).sum() - 1) * self.expected[i])
+        return float(
+            ((np.maximum(later, 0.0) * weight).sum() / (now * weight).sum() - 1) * self.expected[i]
+        )
 
 
 def estimate(base: Baseline, series: Block, line: Timeline, index: pd.DatetimeIndex) -> Effects:
-    """Effects of the release on every series of the block (history and observation, the transition cut out)."""
+    """Effects of the release on every series of the block (history and observation, the transition
+    cut out)."""
     n, after = line.before, line.after
-    location = np.concatenate([base.seasonal + base.level[:, None], base.location(index[n:])], axis=1)
+    location = np.concatenate(
+        [base.seasonal + base.level[:, None], base.location(index[n:])], axis=1
+    )
     width = base.width(index[n:], series.volume[:, n:])
     seen = np.isfinite(series.value)
     link = _links(base, series, n)
@@ -132,14 +164,31 @@ def estimate(base: Baseline, series: Block, line: Timeline, index: pd.DatetimeIn
         move = _linked(observed, expected, link, unit)
         centre, error, freedom = _null(move, origin, after, parametric, base.few)
         fresh = {
-            "observed": observed[:, -1], "expected": expected[:, -1], "move": move[:, -1], "anchor": anchor[:, -1],
-            "centre": centre, "error": error, "freedom": freedom, "lag": np.full(len(link), float(lag)),
-        }  # fmt: skip
-        better = np.isfinite(move[:, -1]) & (error < MARGIN * best["error"]) if best else np.ones(len(link), bool)
-        best = {name: np.where(better, fresh[name], best[name]) if best else fresh[name] for name in fresh}
+            "observed": observed[:, -1],
+            "expected": expected[:, -1],
+            "move": move[:, -1],
+            "anchor": anchor[:, -1],
+            "centre": centre,
+            "error": error,
+            "freedom": freedom,
+            "lag": np.full(len(link), float(lag)),
+        }
+        better = (
+            np.isfinite(move[:, -1]) & (error < MARGIN * best["error"])
+            if best
+            else np.ones(len(link), bool)
+        )
+        best = {
+            name: np.where(better, fresh[name], best[name]) if best else fresh[name]
+            for name in fresh
+        }
     corrected = _unlinked(best["expected"], best["centre"], link, unit)
     plain = link == Scale.IDENTITY
-    factor = np.where(plain | (best["expected"] <= 0), 1.0, corrected / np.where(best["expected"] > 0, best["expected"], 1.0))[:, None]
+    factor = np.where(
+        plain | (best["expected"] <= 0),
+        1.0,
+        corrected / np.where(best["expected"] > 0, best["expected"], 1.0),
+    )[:, None]
     offset = np.where(plain, best["centre"] * unit, 0.0)[:, None]
     shifted = location[:, n:] + (best["anchor"] * base.spread)[:, None]
     low, high = band(base, line, best["lag"].astype(int), n)
@@ -149,35 +198,57 @@ def estimate(base: Baseline, series: Block, line: Timeline, index: pd.DatetimeIn
         return np.where((link == Scale.ROOT)[:, None], np.maximum(out, 0.0), out)
 
     return Effects(
-        observed=best["observed"], expected=corrected, link=link, unit=unit, move=best["move"] - best["centre"],
-        error=best["error"], freedom=best["freedom"], lag=best["lag"].astype(int), at=natural(shifted),
-        lower=natural(shifted + low[:, None] * width), upper=natural(shifted + high[:, None] * width),
-        z=(forward(series.value[:, n:], base.scale, base.floor) - shifted) / width, width=width, location=shifted, scale=base.scale,
+        observed=best["observed"],
+        expected=corrected,
+        link=link,
+        unit=unit,
+        move=best["move"] - best["centre"],
+        error=best["error"],
+        freedom=best["freedom"],
+        lag=best["lag"].astype(int),
+        at=natural(shifted),
+        lower=natural(shifted + low[:, None] * width),
+        upper=natural(shifted + high[:, None] * width),
+        z=(forward(series.value[:, n:], base.scale, base.floor) - shifted) / width,
+        width=width,
+        location=shifted,
+        scale=base.scale,
         weight=np.where(seen, series.volume, 0.0)[:, n:],
-    )  # fmt: skip
+    )
 
 
 def _links(base: Baseline, series: Block, before: int) -> Floats:
-    """The scale on which a change is measured: where values can't be negative, noise is taken to grow with the root of the level."""
+    """The scale on which a change is measured: where values can't be negative, noise is taken to
+    grow with the root of the level."""
     least = np.where(np.isfinite(series.value), series.value, np.inf)[:, :before].min(axis=1)
-    return np.where(series.ratio | (least >= 0) & (base.scale == Scale.IDENTITY), Scale.ROOT, base.scale).astype(float)
+    return np.where(
+        series.ratio | (least >= 0) & (base.scale == Scale.IDENTITY), Scale.ROOT, base.scale
+    ).astype(float)
 
 
 class _Totals:
-    """Sums from which the observed and the expected mean of any window follow, whatever the anchor."""
+    """Sums from which the observed and the expected mean of any window follow, whatever the
+    anchor."""
 
     def __init__(self, series: Block, seen: Bools, location: Floats, scale: Floats) -> None:
         volume = np.where(seen, series.volume, 0.0)
         self.scale = scale
-        linear = np.where((scale == Scale.LOG)[:, None], np.exp(np.minimum(location, LARGEST_LOG)), location)
+        linear = np.where(
+            (scale == Scale.LOG)[:, None], np.exp(np.minimum(location, LARGEST_LOG)), location
+        )
         square = (scale == Scale.ROOT)[:, None]
         self.volume = running_sums(volume)
         self.amount = running_sums(np.where(seen, series.amount, 0.0))
         self.first = running_sums(volume * linear)
-        self.second = running_sums(volume * np.where(square, location, 0.0) ** 2) if square.any() else np.zeros_like(self.first)
+        self.second = (
+            running_sums(volume * np.where(square, location, 0.0) ** 2)
+            if square.any()
+            else np.zeros_like(self.first)
+        )
 
     def means(self, origin: Ints, length: int, shift: Floats) -> tuple[Floats, Floats]:
-        """Observed and expected mean of the windows at `origin`, expected moved by `shift` `(series, origins)` on the transformed scale."""
+        """Observed and expected mean of the windows at `origin`, expected moved by `shift`
+        `(series, origins)` on the transformed scale."""
 
         def over(sums: Floats) -> Floats:
             return np.asarray(sums[:, origin + length] - sums[:, origin])
@@ -188,12 +259,15 @@ class _Totals:
             log, root = (self.scale == Scale.LOG)[:, None], (self.scale == Scale.ROOT)[:, None]
             expected = np.where(log, first * np.exp(np.where(log, shift, 0.0)), first + shift)
             if root.any():
-                expected = np.where(root, over(self.second) / volume + 2 * shift * first + shift**2, expected)
+                expected = np.where(
+                    root, over(self.second) / volume + 2 * shift * first + shift**2, expected
+                )
         return observed, expected
 
 
 def anchors(line: Timeline, origin: Ints, lag: int) -> Floats:
-    """Mean residual over the `lag` steps before each origin (before the transition at the release), 0 for `lag` 0."""
+    """Mean residual over the `lag` steps before each origin (before the transition at the release),
+    0 for `lag` 0."""
     if lag == 0:
         return np.zeros((len(line.x), len(origin)))
     end = np.where(origin == line.before, origin, origin - line.gap)
@@ -202,7 +276,9 @@ def anchors(line: Timeline, origin: Ints, lag: int) -> Floats:
     start, end = np.where(fits, start, 0), np.where(fits, end, 0)
     sums, count = running_sums(line.x), running_sums(line.present.astype(float))
     steps = count[:, end] - count[:, start]
-    return np.where(steps > 0.3 * lag, (sums[:, end] - sums[:, start]) / np.maximum(steps, 1), np.nan)
+    return np.where(
+        steps > 0.3 * lag, (sums[:, end] - sums[:, start]) / np.maximum(steps, 1), np.nan
+    )
 
 
 def _linked(observed: Floats, expected: Floats, link: Floats, unit: Floats) -> Floats:
@@ -211,52 +287,74 @@ def _linked(observed: Floats, expected: Floats, link: Floats, unit: Floats) -> F
         root = np.sqrt(np.maximum(ratio, 0)) - 1
         log = np.log(np.maximum(ratio, TINY))
     plain = (observed - expected) / unit[:, None]
-    return np.where((link == Scale.LOG)[:, None], log, np.where((link == Scale.ROOT)[:, None], root, plain))
+    return np.where(
+        (link == Scale.LOG)[:, None], log, np.where((link == Scale.ROOT)[:, None], root, plain)
+    )
 
 
 def _unlinked(expected: Floats, centre: Floats, link: Floats, unit: Floats) -> Floats:
     """Expected corrected for what the placebo releases show on average."""
     return np.where(
-        link == Scale.LOG, expected * np.exp(centre), np.where(link == Scale.ROOT, expected * (1 + centre) ** 2, expected + centre * unit)
+        link == Scale.LOG,
+        expected * np.exp(centre),
+        np.where(link == Scale.ROOT, expected * (1 + centre) ** 2, expected + centre * unit),
     )
 
 
-def _null(move: Floats, origin: Ints, after: int, parametric: Floats, few: Bools) -> tuple[Floats, Floats, Floats]:
-    """Centre, standard error and degrees of freedom of the placebo moves; few events have no middle, but their mean is right."""
+def _null(
+    move: Floats, origin: Ints, after: int, parametric: Floats, few: Bools
+) -> tuple[Floats, Floats, Floats]:
+    """Centre, standard error and degrees of freedom of the placebo moves; few events have no
+    middle, but their mean is right."""
     past = move[:, :-1]
     known = np.isfinite(past)
     size = known.sum(axis=1)
     if past.shape[1] == 0:
         return np.zeros(len(move)), parametric, np.full(len(move), PRIOR)
     first, last = known.argmax(axis=1), past.shape[1] - 1 - known[:, ::-1].argmax(axis=1)
-    windows = np.where(size > 0, np.minimum((origin[last] - origin[first] + 1) / after + 1, size), 0.0)
+    windows = np.where(
+        size > 0, np.minimum((origin[last] - origin[first] + 1) / after + 1, size), 0.0
+    )
     ranked = np.sort(past, axis=1)
     rows = np.arange(len(past))
     top = np.maximum(size - 1, 0)
-    centre = np.where(size > 0, (ranked[rows, top // 2] + ranked[rows, (top + 1) // 2]) / 2, 0.0) * np.minimum(1, windows / 10)
+    centre = np.where(
+        size > 0, (ranked[rows, top // 2] + ranked[rows, (top + 1) // 2]) / 2, 0.0
+    ) * np.minimum(1, windows / 10)
     centre[few] = 0.0
     away = np.sort(np.abs(past - centre[:, None]), axis=1)
     seen = np.nan_to_num(spread_of(away[None], size[None])[0])
-    error = np.sqrt((windows * seen**2 + PRIOR * parametric**2) / (windows + PRIOR)) * np.sqrt(1 + 1 / np.maximum(windows, 1))
+    error = np.sqrt((windows * seen**2 + PRIOR * parametric**2) / (windows + PRIOR)) * np.sqrt(
+        1 + 1 / np.maximum(windows, 1)
+    )
     return centre, error, windows + PRIOR - 1
 
 
-def _parametric(base: Baseline, line: Timeline, seen: Bools, link: Floats, unit: Floats, totals: _Totals) -> Floats:
-    """Standard error that the autoregression implies, for histories too short to hold placebo releases of this length."""
+def _parametric(
+    base: Baseline, line: Timeline, seen: Bools, link: Floats, unit: Floats, totals: _Totals
+) -> Floats:
+    """Standard error that the autoregression implies, for histories too short to hold placebo
+    releases of this length."""
     n, m = line.before, line.after
     memory = 1 - base.phi.sum(axis=1)
     remembered = (base.phi != 0).any(axis=1)
     long_run = np.where(remembered, base.innovation_spread / memory, 1.0)
     steps = np.maximum(seen[:, n:].sum(axis=1), 1)
-    error = np.minimum(long_run * np.sqrt(1 / steps + 1 / np.maximum(seen[:, :n].sum(axis=1), 1)), 1.5) * base.spread
+    error = (
+        np.minimum(long_run * np.sqrt(1 / steps + 1 / np.maximum(seen[:, :n].sum(axis=1), 1)), 1.5)
+        * base.spread
+    )
     _, expected = totals.means(np.array([n]), m, np.zeros((len(base.level), 1)))
     level = np.where(np.isfinite(expected[:, 0]), np.maximum(expected[:, 0], TINY), 1.0)
     root = np.where(base.scale == Scale.ROOT, error / np.sqrt(level), error / (2 * level))
-    return np.asarray(np.where(link == Scale.LOG, error, np.where(link == Scale.ROOT, root, error / unit)))
+    return np.asarray(
+        np.where(link == Scale.LOG, error, np.where(link == Scale.ROOT, root, error / unit))
+    )
 
 
 def band(base: Baseline, line: Timeline, lag: Ints, n: int) -> tuple[Floats, Floats]:
-    """Lower and upper standardised bound that hold 99 % of the first `n` steps of the history, foreseen as the release's are."""
+    """Lower and upper standardised bound that hold 99 % of the first `n` steps of the history,
+    foreseen as the release's are."""
     after = line.after
     residual = np.where(line.present[:, :n], base.residual[:, :n], np.nan)
     origin = origins(line.before)[:-1]
@@ -276,7 +374,8 @@ def band(base: Baseline, line: Timeline, lag: Ints, n: int) -> tuple[Floats, Flo
 
 
 def bounds(sample: Floats) -> tuple[Floats, Floats]:
-    """Lower and upper bound of the middle 99 % of each row `(series, steps)`; of few steps wider than what they show."""
+    """Lower and upper bound of the middle 99 % of each row `(series, steps)`; of few steps wider
+    than what they show."""
     size = np.isfinite(sample).sum(axis=1)
     ranked = np.sort(sample, axis=1)
     rows = np.arange(len(sample))

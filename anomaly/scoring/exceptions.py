@@ -1,6 +1,7 @@
 """Series that hardly ever leave one value: what is surprising is a step that does.
 
-With e exceptions in n steps the exceptions among m later steps follow a beta-binomial law (Jeffreys' prior ½, ½).
+With e exceptions in n steps the exceptions among m later steps follow a beta-binomial law
+(Jeffreys' prior ½, ½).
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ LEVEL = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Exceptions:
-    """Per series: whether it is nearly or exactly constant, at which value, and how surprising its later exceptions are; 1 if not."""
+    """Per series: whether it is nearly or exactly constant, at which value, and how surprising its
+    later exceptions are; 1 if not."""
 
     constant: Bools
     exact: Bools
@@ -31,8 +33,13 @@ class Exceptions:
 
     def p_values(self, i: int, direction: Direction) -> tuple[float, float]:
         """For series `i`, in the bad direction and in the good one."""
-        pair = {Direction.UP: (self.up_p, self.down_p), Direction.DOWN: (self.down_p, self.up_p)}.get(direction)
-        return (float(self.any_p[i]), 1.0) if pair is None else (float(pair[0][i]), float(pair[1][i]))
+        pair = {
+            Direction.UP: (self.up_p, self.down_p),
+            Direction.DOWN: (self.down_p, self.up_p),
+        }.get(direction)
+        return (
+            (float(self.any_p[i]), 1.0) if pair is None else (float(pair[0][i]), float(pair[1][i]))
+        )
 
 
 def exceptions(value: Floats, before: int) -> Exceptions:
@@ -40,13 +47,20 @@ def exceptions(value: Floats, before: int) -> Exceptions:
     usual = median(value[:, :before])
     seen = np.isfinite(value)
     past, later = seen[:, :before].sum(axis=1), seen[:, before:].sum(axis=1)
-    differs = [seen & (value != usual[:, None]), seen & (value > usual[:, None]), seen & (value < usual[:, None])]
+    differs = [
+        seen & (value != usual[:, None]),
+        seen & (value > usual[:, None]),
+        seen & (value < usual[:, None]),
+    ]
     strange = differs[0][:, :before].sum(axis=1)
     constant = (past > 0) & (strange <= (1 - MOSTLY) * past)
     ps = np.ones((3, len(value)))
     for kind, p in zip(differs, ps, strict=True):
         old, new = kind[:, :before].sum(axis=1), kind[:, before:].sum(axis=1)
-        p[constant] = [tail(int(new[i]), int(later[i]), int(old[i]), int(past[i])) for i in np.flatnonzero(constant)]
+        p[constant] = [
+            tail(int(new[i]), int(later[i]), int(old[i]), int(past[i]))
+            for i in np.flatnonzero(constant)
+        ]
     return Exceptions(constant, (past > 0) & (strange == 0), usual, *ps)
 
 

@@ -1,8 +1,10 @@
-"""Placebo replay: how surprising is an answer at the release, given the answers at hundreds of moments without one?
+"""Placebo replay: how surprising is an answer at the release, given the answers at hundreds of
+moments without one?
 
-Each answer becomes a normal score by the spread of its placebo answers, with the degrees of freedom of the independent
-windows behind it; the scores of a series are combined by their average likelihood, which gains from several questions
-pointing the same way and does not fear that they are correlated.
+Each answer becomes a normal score by the spread of its placebo answers, with the degrees of freedom
+of the independent windows behind it; the scores of a series are combined by their average
+likelihood, which gains from several questions pointing the same way and does not fear that they are
+correlated.
 """
 
 from __future__ import annotations
@@ -23,12 +25,15 @@ MEMORY = 0.25  # weight of the squared score in the average likelihood
 AGAINST_PAST = frozenset(  # what is held against the whole history, or much of it
     {Family.LEVEL, Family.TYPICAL, Family.TOTAL, Family.SPREAD, Family.HIGH, Family.LOW}
 )
-ENOUGH_SIDES, ENOUGH_WINDOWS = 8, 12  # placebos on one side, independent windows, before up and down get spreads of their own
+# placebos on one side, independent windows, before up and down get spreads of their own
+ENOUGH_SIDES = 8
+ENOUGH_WINDOWS = 12
 ALWAYS = frozenset({Family.SPREAD, Family.RHYTHM, Family.MISSING, Family.STUCK})
 BESIDES = {  # what is bad besides a level that moves the bad way
     Direction.UP: ALWAYS | {Family.HIGH, Family.HIGHEST},
     Direction.DOWN: ALWAYS | {Family.LOW, Family.LOWEST, Family.ZERO},
-    Direction.EITHER: ALWAYS | {Family.HIGH, Family.HIGHEST, Family.LOW, Family.LOWEST, Family.ZERO},
+    Direction.EITHER: ALWAYS
+    | {Family.HIGH, Family.HIGHEST, Family.LOW, Family.LOWEST, Family.ZERO},
 }
 SLOPES = {
     Family.LEVEL: -0.25,
@@ -42,16 +47,24 @@ SLOPE = -0.1  # how the spread usually changes with the window, as a power of it
 LEAST = {Family.SPREAD: 0.35, Family.HIGH: 0.35, Family.LOW: 0.35}  # × size ** -1/2
 LEAST_LEVEL = 0.05
 LEAST_PLACEBOS = 3
-DAMPED_FROM, DAMPING, LEAST_DAMPED = 1.5, 0.3, 0.4  # scores from which a claim is held against its counterpart, how strongly, how far
+# scores from which a claim is held against its counterpart, how strongly, how far
+DAMPED_FROM = 1.5
+DAMPING = 0.3
+LEAST_DAMPED = 0.4
 TINY, ROUNDING = 1e-12, 1e-9
-JOINT, COMPLETE = 100, 0.9  # placebo releases replayed for all series together, and which share of the most answers such a one must have
+# placebo releases replayed for all series together, and which share of the most answers such a one
+# must have
+JOINT = 100
+COMPLETE = 0.9
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Normal scores `up` of the release, positive = upwards or more, NaN where there is no answer; all `(questions, series)`.
+    """Normal scores `up` of the release, positive = upwards or more, NaN where there is no answer;
+    all `(questions, series)`.
 
-    They are the answers' distances from `centre`, in units of `above` or `below`, as Student's t with `freedom`.
+    They are the answers' distances from `centre`, in units of `above` or `below`, as Student's t
+    with `freedom`.
     """
 
     questions: tuple[Question, ...]
@@ -77,7 +90,9 @@ def scores(line: Timeline, questions: list[Question]) -> Scores:
     windows = np.minimum(np.maximum(1.0, span / length + 1), size)
     centre = _centres(questions, past, size, windows)
     away = past - centre[:, :, None]
-    away = np.where(np.abs(away) < ROUNDING, 0.0, away)  # ties must not be split into up and down by the last bit
+    away = np.where(
+        np.abs(away) < ROUNDING, 0.0, away
+    )  # ties must not be split into up and down by the last bit
     both = spread_of(np.sort(np.abs(away), axis=2), size)
     above, below = both.copy(), both.copy()
     for sign, side in ((1, above), (-1, below)):
@@ -95,25 +110,32 @@ def scores(line: Timeline, questions: list[Question]) -> Scores:
 
 
 def at_placebos(asked: Scores, i: int, chosen: slice = slice(None, -1)) -> Floats:
-    """The normal scores of series `i` at the placebo origins, `(questions, origins)`, as `Scores.up` has them at the release."""
-    moved = np.stack([question.answers[i, chosen] for question in asked.questions]) - asked.centre[:, i, None]
+    """The normal scores of series `i` at the placebo origins, `(questions, origins)`, as
+    `Scores.up` has them at the release."""
+    moved = (
+        np.stack([question.answers[i, chosen] for question in asked.questions])
+        - asked.centre[:, i, None]
+    )
     with np.errstate(invalid="ignore", divide="ignore"):
         spreads = np.where(moved > 0, asked.above[:, i, None], asked.below[:, i, None])
         return damped(asked.questions, normal_score(moved / spreads, asked.freedom[:, i, None]))
 
 
 def joint_replay(scores: Scores, directions: Sequence[Direction]) -> Floats:
-    """The combined score of each series' bad answers at the same placebo releases, `(series, up to JOINT)`, as at a release.
+    """The combined score of each series' bad answers at the same placebo releases, `(series, up to
+    JOINT)`, as at a release.
 
-    NaN where too little could be asked. Their spreads were learned from the same answers: what they tell is which series are
-    surprising together, by their ranks.
+    NaN where too little could be asked. Their spreads were learned from the same answers: what they
+    tell is which series are surprising together, by their ranks.
     """
     if not scores.questions:
         return np.empty((len(directions), 0))
     count = scores.questions[0].answers.shape[1] - 1
     chosen = slice(0, count, max(1, -(-count // JOINT)))
     out = np.full((len(directions), len(range(count)[chosen])), np.nan)
-    for i, direction in enumerate(directions):  # one after the other: all of them at once are too large for a cache, or a memory
+    for i, direction in enumerate(
+        directions
+    ):  # one after the other: all of them at once are too large for a cache, or a memory
         up = at_placebos(scores, i, chosen)
         plus, minus = pointing(scores.questions, direction)
         asked = np.isfinite(up).sum(axis=0)
@@ -138,11 +160,14 @@ def _centres(questions: list[Question], past: Floats, size: np.ndarray, windows:
 
 
 def spread_of(ranked: Floats, size: np.ndarray) -> Floats:
-    """Spread of sorted absolute deviations (NaN last): the largest of a clipped root mean square and two upper quantiles."""
+    """Spread of sorted absolute deviations (NaN last): the largest of a clipped root mean square
+    and two upper quantiles."""
     rows = np.arange(ranked.shape[0])[:, None], np.arange(ranked.shape[1])[None, :]
 
     def quantile(share: float) -> Floats:
-        return np.asarray(ranked[(*rows, np.clip(((size - 1) * share).astype(int), 0, ranked.shape[2] - 1))])
+        return np.asarray(
+            ranked[(*rows, np.clip(((size - 1) * share).astype(int), 0, ranked.shape[2] - 1))]
+        )
 
     sigma = np.maximum(quantile(0.5) / 0.6745, TINY)
     cap = np.where(sigma > 10 * TINY, 5 * sigma, np.inf)[:, :, None]
@@ -151,29 +176,54 @@ def spread_of(ranked: Floats, size: np.ndarray) -> Floats:
 
 
 def _steady(
-    line: Timeline, questions: list[Question], past: Floats, windows: Floats, centre: Floats, above: Floats, below: Floats
+    line: Timeline,
+    questions: list[Question],
+    past: Floats,
+    windows: Floats,
+    centre: Floats,
+    above: Floats,
+    below: Floats,
 ) -> Floats:
-    """Steady the spreads in place by the next shorter window of the family; degrees of freedom `(questions, series)`."""
+    """Steady the spreads in place by the next shorter window of the family; degrees of freedom
+    `(questions, series)`."""
     freedom = windows + PRIOR - 1
     shorter: dict[Family, tuple[int, Floats, Floats, Floats]] = {}
     with np.errstate(invalid="ignore", divide="ignore"):
         for j, question in enumerate(questions):
             if question.side is Side.COUNT:
-                both = np.sqrt((np.fmax(above[j], below[j]) ** 2 * windows[j] + COUNT_SPREAD**2 * PRIOR) / (windows[j] + PRIOR))
-                most = np.nanmax(np.where(np.isfinite(past[j]), past[j], -np.inf), axis=1) - centre[j]
+                both = np.sqrt(
+                    (np.fmax(above[j], below[j]) ** 2 * windows[j] + COUNT_SPREAD**2 * PRIOR)
+                    / (windows[j] + PRIOR)
+                )
+                most = (
+                    np.nanmax(np.where(np.isfinite(past[j]), past[j], -np.inf), axis=1) - centre[j]
+                )
                 above[j], below[j] = np.maximum(both, most / 2.5), both
                 continue
-            family = Family.JUMP if question.family is Family.RAMP else question.family  # both have the same variance
+            family = (
+                Family.JUMP if question.family is Family.RAMP else question.family
+            )  # both have the same variance
             if family in shorter:
                 length, up, down, slope = shorter[family]
                 ratio = (question.size / length) ** slope
-                above[j] = np.sqrt((windows[j] * above[j] ** 2 + PRIOR * (up * ratio) ** 2) / (windows[j] + PRIOR))
-                below[j] = np.sqrt((windows[j] * below[j] ** 2 + PRIOR * (down * ratio) ** 2) / (windows[j] + PRIOR))
-                seen = np.log(np.maximum(np.sqrt(above[j] * below[j]), TINY) / np.maximum(np.sqrt(up * down), TINY)) / np.log(
-                    question.size / length
+                above[j] = np.sqrt(
+                    (windows[j] * above[j] ** 2 + PRIOR * (up * ratio) ** 2) / (windows[j] + PRIOR)
                 )
+                below[j] = np.sqrt(
+                    (windows[j] * below[j] ** 2 + PRIOR * (down * ratio) ** 2)
+                    / (windows[j] + PRIOR)
+                )
+                seen = np.log(
+                    np.maximum(np.sqrt(above[j] * below[j]), TINY)
+                    / np.maximum(np.sqrt(up * down), TINY)
+                ) / np.log(question.size / length)
                 weight = windows[j] / (windows[j] + 10)
-                slope = np.minimum(np.maximum(weight * np.where(np.isfinite(seen), seen, 0.0) + (1 - weight) * slope, -0.5), 0.6)
+                slope = np.minimum(
+                    np.maximum(
+                        weight * np.where(np.isfinite(seen), seen, 0.0) + (1 - weight) * slope, -0.5
+                    ),
+                    0.6,
+                )
             else:
                 slope = np.full(above.shape[1], SLOPES.get(question.family, SLOPE))
             shorter[question.family] = (question.size, above[j].copy(), below[j].copy(), slope)
@@ -185,26 +235,51 @@ def _steady(
             factor = 1.0
             if question.family in AGAINST_PAST:
                 part = min(0.6, question.size / line.before)
-                factor = np.sqrt((1 + question.size / line.before) / (1 - part))  # the level was learned from the same history
-            above[j], below[j] = np.maximum(above[j], least) * factor, np.maximum(below[j], least) * factor
+                factor = np.sqrt(
+                    (1 + question.size / line.before) / (1 - part)
+                )  # the level was learned from the same history
+            above[j], below[j] = (
+                np.maximum(above[j], least) * factor,
+                np.maximum(below[j], least) * factor,
+            )
     return freedom
 
 
 def damped(questions: Sequence[Question], up: Floats) -> Floats:
     """A claim counts for less if its counterpart does not share it.
 
-    An incident that ended is not a change: a local claim is held against the level over the shortest window that is at least as long
-    as its own. Nor is what was so before: a level against the whole history is held against the same window's against just before.
+    An incident that ended is not a change: a local claim is held against the level over the
+    shortest window that is at least as long as its own. Nor is what was so before: a level against
+    the whole history is held against the same window's against just before.
     """
-    levels = [(q.size, j) for j, q in enumerate(questions) if q.family is Family.LEVEL]  # short windows before long ones
+    levels = [
+        (q.size, j) for j, q in enumerate(questions) if q.family is Family.LEVEL
+    ]  # short windows before long ones
     before = {q.size: j for j, q in enumerate(questions) if q.family is Family.LEVEL_BEFORE}
     typical = {q.size: j for j, q in enumerate(questions) if q.family is Family.TYPICAL_BEFORE}
-    pairs = [(j, (level, level)) for j, q in enumerate(questions) if q.family in LOCAL for size, level in levels if size >= q.size]
-    whole = [(j, q.size) for j, q in enumerate(questions) if q.family in (Family.LEVEL, Family.TYPICAL) and q.size in before]
-    first = dict(reversed(pairs)) | {j: (before[size], typical.get(size, before[size])) for j, size in whole}
-    made, (one, other) = np.array([*first], dtype=int), np.array([*first.values()], dtype=int).reshape(-1, 2).T
+    pairs = [
+        (j, (level, level))
+        for j, q in enumerate(questions)
+        if q.family in LOCAL
+        for size, level in levels
+        if size >= q.size
+    ]
+    whole = [
+        (j, q.size)
+        for j, q in enumerate(questions)
+        if q.family in (Family.LEVEL, Family.TYPICAL) and q.size in before
+    ]
+    first = dict(reversed(pairs)) | {
+        j: (before[size], typical.get(size, before[size])) for j, size in whole
+    }
+    made, (one, other) = (
+        np.array([*first], dtype=int),
+        np.array([*first.values()], dtype=int).reshape(-1, 2).T,
+    )
     claim = up[made]
-    shared = np.sign(claim) * np.where(claim > 0, np.fmax(up[one], up[other]), np.fmin(up[one], up[other]))
+    shared = np.sign(claim) * np.where(
+        claim > 0, np.fmax(up[one], up[other]), np.fmin(up[one], up[other])
+    )
     factor = np.maximum(LEAST_DAMPED, 1 - DAMPING * (1 - np.clip(shared, -1, 1)))
     out = up.copy()
     out[made] = np.where((np.abs(claim) > DAMPED_FROM) & (shared < 1), claim * factor, claim)
@@ -213,25 +288,36 @@ def damped(questions: Sequence[Question], up: Floats) -> Floats:
 
 def normal_score(t: Floats, freedom: Floats) -> Floats:
     """Student's t as a normal score (Wallace 1959)."""
-    return np.asarray(np.sign(t) * (8 * freedom + 1) / (8 * freedom + 3) * np.sqrt(freedom * np.log1p(t * t / freedom)))
+    return np.asarray(
+        np.sign(t)
+        * (8 * freedom + 1)
+        / (8 * freedom + 3)
+        * np.sqrt(freedom * np.log1p(t * t / freedom))
+    )
 
 
 def pointing(questions: Sequence[Question], direction: Direction) -> tuple[Bools, Bools]:
-    """Of which questions an answer upwards is bad, and of which one downwards; a spread only if it is wider, unless any move is."""
+    """Of which questions an answer upwards is bad, and of which one downwards; a spread only if it
+    is wider, unless any move is."""
     both = np.array([question.side is Side.BOTH for question in questions], dtype=bool)
     if direction is Direction.EITHER:
         return np.ones(len(questions), bool), both
     level = np.array([question.family in LEVELS for question in questions], dtype=bool)
-    besides = np.array([question.family in BESIDES[direction] for question in questions], dtype=bool)
+    besides = np.array(
+        [question.family in BESIDES[direction] for question in questions], dtype=bool
+    )
     rising = direction is Direction.UP
     return (level & rising) | besides, level & (not rising)
 
 
 def combine(one_sided: Floats) -> Floats:
-    """G = log of the mean of exp(`MEMORY` max(z, 0)²) over the questions `(questions, series)`; NaN are not asked."""
+    """G = log of the mean of exp(`MEMORY` max(z, 0)²) over the questions `(questions, series)`; NaN
+    are not asked."""
     asked = np.isfinite(one_sided)
     power = MEMORY * np.where(asked, np.maximum(one_sided, 0), 0.0) ** 2
     top = power.max(axis=0, initial=0.0)
     total = np.where(asked, np.exp(power - top), 0.0).sum(axis=0)
     with np.errstate(divide="ignore"):
-        return np.asarray(np.where(asked.any(axis=0), top + np.log(total / np.maximum(asked.sum(axis=0), 1)), 0.0))
+        return np.asarray(
+            np.where(asked.any(axis=0), top + np.log(total / np.maximum(asked.sum(axis=0), 1)), 0.0)
+        )

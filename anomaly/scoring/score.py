@@ -1,4 +1,5 @@
-"""Scoring: a baseline against what came after the release, one `Score` per series and the scored points."""
+"""Scoring: a baseline against what came after the release, one `Score` per series and the scored
+points."""
 
 from __future__ import annotations
 
@@ -51,7 +52,8 @@ SCALES = {Scale.IDENTITY: "as it is", Scale.LOG: "logarithm", Scale.ROOT: "squar
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How large the change is, relative (or None, see `Effect.size`) and in the KPI's unit, with 95 % intervals."""
+    """How large the change is, relative (or None, see `Effect.size`) and in the KPI's unit, with 95
+    % intervals."""
 
     observed: float
     expected: float
@@ -63,10 +65,12 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """The controls of a series that moved themselves, and what the series would be taken for without that.
+    """The controls of a series that moved themselves, and what the series would be taken for
+    without that.
 
-    `controls` names them; `move` is their relative change of level, None if that does not compare. `p_alone` is the p-value of a bad
-    change by the past of the series itself, `p_taught` by what the past taught about its controls.
+    `controls` names them; `move` is their relative change of level, None if that does not compare.
+    `p_alone` is the p-value of a bad change by the past of the series itself, `p_taught` by what
+    the past taught about its controls.
     """
 
     controls: tuple[str, ...]
@@ -77,13 +81,15 @@ class Beside:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What the data of one series say, before tolerance, the other KPIs and the policy have their word.
+    """What the data of one series say, before tolerance, the other KPIs and the policy have their
+    word.
 
-    `p_bad` and `p_good` are p-values of a change in the bad and of a level change in the good direction, `p_other` of a bad
-    change that is not one of level (1 where nothing is told). `gaps` says that missing steps are what is surprising, `onset` when
-    the change began, `back` that the last quarter of the observation is as expected again. `sizes`, `effect` and `power` are None
-    where there is no value. `beside` is there where a control moved, `coverage` where the history is long enough to say what the
-    band is worth.
+    `p_bad` and `p_good` are p-values of a change in the bad and of a level change in the good
+    direction, `p_other` of a bad change that is not one of level (1 where nothing is told). `gaps`
+    says that missing steps are what is surprising, `onset` when the change began, `back` that the
+    last quarter of the observation is as expected again. `sizes`, `effect` and `power` are None
+    where there is no value. `beside` is there where a control moved, `coverage` where the history
+    is long enough to say what the band is worth.
     """
 
     p_bad: float
@@ -105,9 +111,11 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """Scores in the order of `keys` (None: nothing to judge), the scored points, and the data before and after.
+    """Scores in the order of `keys` (None: nothing to judge), the scored points, and the data
+    before and after.
 
-    `replayed` `(series, placebo releases)` are the combined scores at the same placebo releases (see `joint_replay`).
+    `replayed` `(series, placebo releases)` are the combined scores at the same placebo releases
+    (see `joint_replay`).
     """
 
     keys: tuple[tuple[str, str], ...]
@@ -118,17 +126,34 @@ class Scored:
     observation: Block
 
 
-def score(base: Baseline, history: pd.DataFrame, observation: pd.DataFrame, kpis: Sequence[Kpi], gap: int, *, told: float = 1.0) -> Scored:
-    """Score every series of two panels with the same columns and `gap` steps of transition between them.
+def score(
+    base: Baseline,
+    history: pd.DataFrame,
+    observation: pd.DataFrame,
+    kpis: Sequence[Kpi],
+    gap: int,
+    *,
+    told: float = 1.0,
+) -> Scored:
+    """Score every series of two panels with the same columns and `gap` steps of transition between
+    them.
 
-    `base` is fitted to `history`. Both panels have at least one row. A series whose numbers are too large to compute with has a
-    score without sizes. Only of changes with a p-value under `told` is it found out when they began, and whether they are over.
+    `base` is fitted to `history`. Both panels have at least one row. A series whose numbers are too
+    large to compute with has a score without sizes. Only of changes with a p-value under `told` is
+    it found out when they began, and whether they are over.
     """
     with np.errstate(all="ignore"):
         return _scored(base, history, observation, kpis, gap, told)
 
 
-def _scored(base: Baseline, history: pd.DataFrame, observation: pd.DataFrame, kpis: Sequence[Kpi], gap: int, told: float) -> Scored:
+def _scored(
+    base: Baseline,
+    history: pd.DataFrame,
+    observation: pd.DataFrame,
+    kpis: Sequence[Kpi],
+    gap: int,
+    told: float,
+) -> Scored:
     n = len(history)
     whole = pd.concat([history, observation])
     series, index = block(whole), pd.DatetimeIndex(whole.index)
@@ -181,7 +206,11 @@ class _Asked:
         if not np.isfinite(value[n:]).any():
             return Score(p_bad=self._p_silence(i), gaps=True)
         silent = self._is_silent(i, one_sided(self.answers, i, direction)[0])
-        return self._constant(i, direction) if self.rare.exact[i] and not silent else self._varying(i, direction)
+        return (
+            self._constant(i, direction)
+            if self.rare.exact[i] and not silent
+            else self._varying(i, direction)
+        )
 
     def _varying(self, i: int, direction: Direction) -> Score:
         bad, good = one_sided(self.answers, i, direction)
@@ -195,16 +224,36 @@ class _Asked:
                 bad, p_bad = others, max(p_bad, p_other)
         gaps = self._is_silent(i, bad)
         telling = good if p_good < p_bad else bad
-        question = lead([answer for answer in telling if (answer[0].family is Family.MISSING) == gaps])
-        kind = None if question is None else ChangeKind.LEVEL if question.family in LEVELS else KINDS.get(question.family)
+        question = lead(
+            [answer for answer in telling if (answer[0].family is Family.MISSING) == gaps]
+        )
+        kind = (
+            None
+            if question is None
+            else ChangeKind.LEVEL
+            if question.family in LEVELS
+            else KINDS.get(question.family)
+        )
         if self.rare.constant[i] and not gaps:
             p_rare, p_rare_good = self.rare.p_values(i, direction)
-            p_bad, p_good, p_other = max(p_bad, p_rare), max(p_good, p_rare_good), max(p_other, p_rare)
+            p_bad, p_good, p_other = (
+                max(p_bad, p_rare),
+                max(p_good, p_rare_good),
+                max(p_other, p_rare),
+            )
         effect = self.effects.of(i)
         out = Score(
-            p_bad=p_bad, p_good=p_good, p_other=p_other, kind=kind, gaps=gaps,
-            sizes=sizes_of(effect), effect=effect, power=self._power(i), coverage=self.coverage[i], evidence=self._evidence(i, bad),
-        )  # fmt: skip
+            p_bad=p_bad,
+            p_good=p_good,
+            p_other=p_other,
+            kind=kind,
+            gaps=gaps,
+            sizes=sizes_of(effect),
+            effect=effect,
+            power=self._power(i),
+            coverage=self.coverage[i],
+            evidence=self._evidence(i, bad),
+        )
         if question is None or min(p_bad, p_good) >= self.told:
             return out
         return self._told(i, out, dates(question, telling, p_other))
@@ -215,15 +264,22 @@ class _Asked:
         width = self.effects.width[[i]] * _grown(self.effects)[i]
         level = without_shift(self.base.rows(mine), self.line.rows(mine), off, width, self.index)
         answers = scores(level, ask(level, level=False))
-        known = [(question, float(z)) for question, z in zip(answers.questions, answers.up[:, 0], strict=True) if np.isfinite(z)]
+        known = [
+            (question, float(z))
+            for question, z in zip(answers.questions, answers.up[:, 0], strict=True)
+            if np.isfinite(z)
+        ]
         return [(question, z) for question, z in known if question.family in BESIDES[direction]]
 
     def _told(self, i: int, found: Score, question: Question) -> Score:
-        """The score with what there is to tell of its change: when it began, by this question, and whether it is over."""
+        """The score with what there is to tell of its change: when it began, by this question, and
+        whether it is over."""
         n = self.line.before
         off = np.where(self.line.present[i, n:], self.effects.z[i], np.nan)
         falls = found.effect is not None and found.effect.move < 0
-        usual = past_means(np.where(self.line.present[i, :n], self.line.x[i, :n], np.nan), self.line.after)
+        usual = past_means(
+            np.where(self.line.present[i, :n], self.line.x[i, :n], np.nan), self.line.after
+        )
         back, gone = is_back(off, usual), -off if falls else off
         named = question.family in WILD
         if named or found.p_other < CHANCE:
@@ -235,7 +291,13 @@ class _Asked:
         over = peak(np.nan_to_num(gone)) if back else self.line.after
         began = onset(self.line, i, question, until=over)
         ramp = found.kind is ChangeKind.LEVEL and is_ramp(np.nan_to_num(off), max(began.step, 0))
-        return replace(found, kind=ChangeKind.RAMP if ramp else found.kind, onset=began, back=back, over=over if back else None)
+        return replace(
+            found,
+            kind=ChangeKind.RAMP if ramp else found.kind,
+            onset=began,
+            back=back,
+            over=over if back else None,
+        )
 
     def _constant(self, i: int, direction: Direction) -> Score:
         """A series that never left one value: every step that does is what there is to see."""
@@ -249,18 +311,29 @@ class _Asked:
         absolute = float(self.effects.observed[i]) - usual
         interval = (min(share * size for share in shares), max(share * size for share in shares))
         relative = None if usual == 0 else absolute / abs(usual)
-        relative_interval = None if usual == 0 else (interval[0] / abs(usual), interval[1] / abs(usual))
+        relative_interval = (
+            None if usual == 0 else (interval[0] / abs(usual), interval[1] / abs(usual))
+        )
         last = last_part(len(later))
         earlier = strange[:-last]
         marks = np.isfinite(self.series.value[i]) & (self.series.value[i] != usual)
-        rarely = (1 - earlier.mean()) ** last if len(earlier) else 1.0  # chance of none in the last part, had nothing changed back
+        rarely = (
+            (1 - earlier.mean()) ** last if len(earlier) else 1.0
+        )  # chance of none in the last part, had nothing changed back
         return Score(
-            p_bad=p_bad, p_good=p_good, kind=ChangeKind.LEVEL, onset=switched(marks, n, self.line.gap) if strange.any() else None,
+            p_bad=p_bad,
+            p_good=p_good,
+            kind=ChangeKind.LEVEL,
+            onset=switched(marks, n, self.line.gap) if strange.any() else None,
             back=len(later) >= 2 * LEAST_LAST and not strange[-last:].any() and rarely < CHANCE,
             sizes=Sizes(usual + absolute, usual, relative, relative_interval, absolute, interval),
             coverage=self.coverage[i],
-            evidence={"history steps": int(np.isfinite(self.series.value[i, :n]).sum()), "always": usual, "steps that differ": len(away)},
-        )  # fmt: skip
+            evidence={
+                "history steps": int(np.isfinite(self.series.value[i, :n]).sum()),
+                "always": usual,
+                "steps that differ": len(away),
+            },
+        )
 
     def _is_silent(self, i: int, bad: list[Answer]) -> bool:
         """Whether missing steps are the strongest sign, or strong while most steps are missing."""
@@ -269,26 +342,45 @@ class _Asked:
         return missing > 0 and (missing == _strongest(bad) or (missing > STRONG and mostly))
 
     def _p_silence(self, i: int) -> float:
-        """How surprising it is that no step of the observation has a value, given how many had none before."""
+        """How surprising it is that no step of the observation has a value, given how many had none
+        before."""
         missing, n = ~self.line.sampled[i], self.line.before
         return tail(int(missing[n:].sum()), self.line.after, int(missing[:n].sum()), n)
 
     def _power(self, i: int) -> Power | None:
-        return power(self.line, self.answers, self.unrest, self.effects, self.base.innovation_spread, i) if self.answers.questions else None
+        return (
+            power(
+                self.line, self.answers, self.unrest, self.effects, self.base.innovation_spread, i
+            )
+            if self.answers.questions
+            else None
+        )
 
     def _evidence(self, i: int, bad: list[Answer]) -> dict[str, str | float]:
         season, lag = self.base.season, int(self.effects.lag[i])
-        profiles = [word for word, kept in (("day", season.has_day[i]), ("week", season.has_week[i])) if kept]
+        profiles = [
+            word
+            for word, kept in (("day", season.has_day[i]), ("week", season.has_week[i]))
+            if kept
+        ]
         first = int(self.line.sampled[i].argmax())
-        out: dict[str, str | float] = {"history since": stamp(self.base.history[first].to_pydatetime())} if first else {}
+        out: dict[str, str | float] = (
+            {"history since": stamp(self.base.history[first].to_pydatetime())} if first else {}
+        )
         out |= {
             "history steps": int(self.line.present[i, : self.line.before].sum()),
             "season": " and ".join(profiles) or "none",
             "scale": SCALES[Scale(int(self.base.scale[i]))],
             "memory": round(float(self.base.phi[i].sum()), 3),
             "level": f"of the {lag} steps before the release" if lag else "of the whole history",
-            "placebo releases": int(max((np.isfinite(q.answers[i, :-1]).sum() for q in self.answers.questions), default=0)),
-            "of them independent": int(self.line.present[i, : self.line.before].sum()) // self.line.after,
+            "placebo releases": int(
+                max(
+                    (np.isfinite(q.answers[i, :-1]).sum() for q in self.answers.questions),
+                    default=0,
+                )
+            ),
+            "of them independent": int(self.line.present[i, : self.line.before].sum())
+            // self.line.after,
         }
         for question, z in sorted(bad, key=lambda answer: -answer[1])[:MOST_EVIDENCE]:
             out[f"{question.family} over {question.size} steps"] = f"{z:+.1f} sigma"
@@ -296,16 +388,24 @@ class _Asked:
 
 
 def one_sided(answers: Scores, i: int, direction: Direction) -> tuple[list[Answer], list[Answer]]:
-    """The answers of series `i` that point in the bad direction, and those of its level in the good one."""
+    """The answers of series `i` that point in the bad direction, and those of its level in the good
+    one."""
     plus, minus = pointing(answers.questions, direction)
     known = np.isfinite(answers.up[:, i])
     level = np.array([question.family in LEVELS for question in answers.questions], dtype=bool)
 
     def signed(rising: Bools, falling: Bools) -> list[Answer]:
-        up = [(answers.questions[j], float(answers.up[j, i])) for j in np.flatnonzero(rising & known)]
-        return up + [(answers.questions[j], -float(answers.up[j, i])) for j in np.flatnonzero(falling & known)]
+        up = [
+            (answers.questions[j], float(answers.up[j, i])) for j in np.flatnonzero(rising & known)
+        ]
+        return up + [
+            (answers.questions[j], -float(answers.up[j, i]))
+            for j in np.flatnonzero(falling & known)
+        ]
 
-    return signed(plus, minus), [] if direction is Direction.EITHER else signed(level & ~plus, level & ~minus)
+    return signed(plus, minus), [] if direction is Direction.EITHER else signed(
+        level & ~plus, level & ~minus
+    )
 
 
 def _strongest(answers: list[Answer]) -> float:
@@ -323,27 +423,47 @@ def sizes_of(effect: Effect) -> Sizes | None:
     """How large an effect is; None where a number is too large to compute with."""
     half = effect.half_width()
     relative, absolute = effect.size(effect.move)
-    (low_relative, low), (high_relative, high) = effect.size(effect.move - half), effect.size(effect.move + half)
+    (low_relative, low), (high_relative, high) = (
+        effect.size(effect.move - half),
+        effect.size(effect.move + half),
+    )
     if not np.isfinite([absolute, low, high, effect.observed, effect.expected]).all():
         return None
-    interval = None if low_relative is None or high_relative is None else (low_relative, high_relative)
+    interval = (
+        None if low_relative is None or high_relative is None else (low_relative, high_relative)
+    )
     return Sizes(effect.observed, effect.expected, relative, interval, absolute, (low, high))
 
 
 def _grown(effects: Effects) -> Floats:
-    """By how much noise is taken to have grown with the level `(series, 1)`: that of counts grows with its root."""
+    """By how much noise is taken to have grown with the level `(series, 1)`: that of counts grows
+    with its root."""
     with np.errstate(all="ignore"):
         ratio = effects.observed / effects.expected
     counts = (effects.link == Scale.ROOT) & np.isfinite(ratio) & (ratio > 1)
     return np.sqrt(np.where(counts, ratio, 1.0))[:, None]
 
 
-def _points(effects: Effects, later: Block, index: pd.DatetimeIndex, kpis: Sequence[Kpi]) -> pd.DataFrame:
-    """The scored steps after the release in long form, series after series; a band ends where the KPI's kind does."""
+def _points(
+    effects: Effects, later: Block, index: pd.DatetimeIndex, kpis: Sequence[Kpi]
+) -> pd.DataFrame:
+    """The scored steps after the release in long form, series after series; a band ends where the
+    KPI's kind does."""
     limits = {kpi.name: kpi.limits for kpi in kpis}
-    least, most = np.array([limits.get(name, (-np.inf, np.inf)) for name, _ in later.keys]).reshape(-1, 2).T[:, :, None]
+    least, most = (
+        np.array([limits.get(name, (-np.inf, np.inf)) for name, _ in later.keys])
+        .reshape(-1, 2)
+        .T[:, :, None]
+    )
     lower, upper = np.clip(effects.lower, least, most), np.clip(effects.upper, least, most)
     rounding = ROUNDING * (upper - lower)  # of counts the bound is a value that they have
     flagged = (later.value < lower - rounding) | (later.value > upper + rounding)
-    drawn = {"observed": later.value, "expected": effects.at, "lower": lower, "upper": upper, "z": effects.z, "flagged": flagged}
+    drawn = {
+        "observed": later.value,
+        "expected": effects.at,
+        "lower": lower,
+        "upper": upper,
+        "z": effects.z,
+        "flagged": flagged,
+    }
     return long_form(later.keys, index, drawn)

@@ -1,8 +1,9 @@
 """From the combined score G to a p-value.
 
-Placebo replay has already done the work of each series, so that the law of G without a release is nearly the same for every
-series; one table per set of questions holds it. `benchmarks/calibrate.py` makes it from generated quiet series, half of them
-restless: the spread of real KPIs comes and goes, and that is what is hardest.
+Placebo replay has already done the work of each series, so that the law of G without a release is
+nearly the same for every series; one table per set of questions holds it. `benchmarks/calibrate.py`
+makes it from generated quiet series, half of them restless: the spread of real KPIs comes and goes,
+and that is what is hardest.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ def p_value(g: Floats, law: Law) -> Floats:
     """Probability of at least `g` without a change, log-log between the table's entries."""
     table, exponent = law.value
     inside = np.exp(np.interp(np.log(np.maximum(g, table[0])), np.log(table), np.log(P)))
-    return np.asarray(np.where(g > table[-1], P[-1] * (np.maximum(g, table[-1]) / table[-1]) ** -exponent, inside))
+    return np.asarray(
+        np.where(g > table[-1], P[-1] * (np.maximum(g, table[-1]) / table[-1]) ** -exponent, inside)
+    )
 
 
 def needed(p: float, law: Law) -> float:

@@ -1,4 +1,5 @@
-"""Alerts for Prometheus's Alertmanager (API v2), one for each release: it fires while a KPI fails, and resolves when that is over."""
+"""Alerts for Prometheus's Alertmanager (API v2), one for each release: it fires while a KPI fails,
+and resolves when that is over."""
 
 from __future__ import annotations
 
@@ -12,23 +13,27 @@ from typing import Any, ClassVar
 from anomaly.contracts import Action, Message, Receipt
 from anomaly.errors import UsageError
 from anomaly.history.records import SHORT
+from anomaly.http.endpoint import Endpoint, checked_base, checked_headers
 from anomaly.model import ReleaseVerdict
-from anomaly.notice import notice
-from anomaly.web import Endpoint, checked_base, checked_headers
+from anomaly.reporting.notice import notice
 from anomaly.wording import plain, stamp
 
 LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 OWN = ("alertname", "service", "environment", "version", "release", "trial")
 ALERTNAME = "ReleaseRegression"
 LONGEST_VALUE = 200  # characters of a label
-TRIAL_LASTS = timedelta(minutes=5)  # longer than the group_wait of most routes, so that receivers hear of it
+TRIAL_LASTS = timedelta(
+    minutes=5
+)  # longer than the group_wait of most routes, so that receivers hear of it
 
 
 class AlertmanagerSink:
-    """Posts to `url` (`/api/v2/alerts` is added), with `labels` besides its own, such as `{severity: page}`.
+    """Posts to `url` (`/api/v2/alerts` is added), with `labels` besides its own, such as
+    `{severity: page}`.
 
-    An alert ends by itself after `lasts`, unless a look says before that it still fires: that must be longer than the time between
-    looks. `headers` may carry credentials. Raises UsageError for labels or headers that can't be used.
+    An alert ends by itself after `lasts`, unless a look says before that it still fires: that must
+    be longer than the time between looks. `headers` may carry credentials. Raises UsageError for
+    labels or headers that can't be used.
     """
 
     outside: ClassVar[frozenset[str]] = frozenset({"clock"})
@@ -47,7 +52,9 @@ class AlertmanagerSink:
     ) -> None:
         checked_base(url)
         self._headers = checked_headers(headers or {}, ())
-        self._endpoint = Endpoint(url.rstrip("/"), secrets=self._headers.values(), timeout=timeout, clock=clock)
+        self._endpoint = Endpoint(
+            url.rstrip("/"), secrets=self._headers.values(), timeout=timeout, clock=clock
+        )
         self._labels = dict(labels or {})
         self._lasts = lasts
         self._clock = clock
@@ -55,23 +62,45 @@ class AlertmanagerSink:
             if not value:
                 raise UsageError(f"labels: {name[:60]!r} is empty; leave it out")
             if not LABEL.fullmatch(name) or name in OWN:
-                problem = "is set by the sink itself" if name in OWN else "is no label's name; use letters, digits and _"
+                problem = (
+                    "is set by the sink itself"
+                    if name in OWN
+                    else "is no label's name; use letters, digits and _"
+                )
                 raise UsageError(f"labels: {name[:60]!r} {problem}")
         if lasts <= timedelta(0):
             raise UsageError(f"lasts is {lasts}; it must be longer than zero")
 
     def send(self, message: Message, /) -> Receipt:
-        over = message.action is Action.RESOLVE or (message.action is Action.INFORM and message.report.verdict is ReleaseVerdict.PASS)
+        over = message.action is Action.RESOLVE or (
+            message.action is Action.INFORM and message.report.verdict is ReleaseVerdict.PASS
+        )
         if message.action is Action.INFORM and not over:
             return Receipt("alertmanager", delivered=True, detail="nothing fires")
         body = json.dumps([self._alert(message, over=over)]).encode("ascii")
-        self._endpoint.ask("POST", body, {**self._headers, "Content-Type": "application/json"}, path="/api/v2/alerts")
-        return Receipt("alertmanager", delivered=True, detail=f"{self._endpoint.where} took it as {'resolved' if over else 'firing'}")
+        self._endpoint.ask(
+            "POST",
+            body,
+            {**self._headers, "Content-Type": "application/json"},
+            path="/api/v2/alerts",
+        )
+        return Receipt(
+            "alertmanager",
+            delivered=True,
+            detail=f"{self._endpoint.where} took it as {'resolved' if over else 'firing'}",
+        )
 
     def _alert(self, message: Message, *, over: bool) -> dict[str, Any]:
         said, release = notice(message), message.report.release
         now = datetime.fromtimestamp(self._clock(), UTC)
-        began = min((finding.onset for finding in message.report.findings if finding.fails and finding.onset), default=release.started_at)
+        began = min(
+            (
+                finding.onset
+                for finding in message.report.findings
+                if finding.fails and finding.onset
+            ),
+            default=release.started_at,
+        )
         trial = message.action is Action.TRIAL
         lasts = timedelta(0) if over else TRIAL_LASTS if trial else self._lasts
         labels = {
@@ -83,7 +112,12 @@ class AlertmanagerSink:
             "trial": "true" if trial else "",
             **self._labels,
         }
-        annotations = {"summary": said.title, "description": "\n".join(said.facts), "todo": said.todo, "severity": str(said.severity)}
+        annotations = {
+            "summary": said.title,
+            "description": "\n".join(said.facts),
+            "todo": said.todo,
+            "severity": str(said.severity),
+        }
         return {
             "labels": {name: value for name, value in labels.items() if value},
             "annotations": annotations,

@@ -1,7 +1,9 @@
-"""Messages through Apprise, which speaks to over a hundred services: Teams, Discord, Telegram, Opsgenie, … Needs the extra `apprise`.
+"""Messages through Apprise, which speaks to over a hundred services: Teams, Discord, Telegram,
+Opsgenie, … Needs the extra `apprise`.
 
-Apprise does not say why a service took nothing; its log does, with a status. That log may hold parts of the URL, which is a secret:
-what is logged while a message is on its way is read for the status, and shown to nobody.
+Apprise does not say why a service took nothing; its log does, with a status. That log may hold
+parts of the URL, which is a secret: what is logged while a message is on its way is read for the
+status, and shown to nobody.
 """
 
 from __future__ import annotations
@@ -15,11 +17,11 @@ from typing import TYPE_CHECKING
 
 from anomaly.contracts import Action, Message, Receipt
 from anomaly.errors import RetryableSinkError, SinkError, UsageError
+from anomaly.http.endpoint import RETRYABLE
+from anomaly.http.transport import QUIET, MetadataAddressError, refuse_metadata
 from anomaly.model import ReleaseVerdict
-from anomaly.notice import Severity, notice
-from anomaly.picture import worst_png
-from anomaly.transport import QUIET, MetadataAddressError, refuse_metadata
-from anomaly.web import RETRYABLE
+from anomaly.reporting.figures import worst_png
+from anomaly.reporting.notice import Severity, notice
 
 if TYPE_CHECKING:
     from apprise import AppriseAttachment, NotifyBase, NotifyType
@@ -32,16 +34,19 @@ _heard: ContextVar[list[str] | None] = ContextVar("_heard", default=None)
 
 
 class AppriseSink:
-    """Tells the service behind an Apprise `url`. Raises UsageError for one that Apprise can't use, or that gives up verifying TLS."""
+    """Tells the service behind an Apprise `url`. Raises UsageError for one that Apprise can't use,
+    or that gives up verifying TLS."""
 
     def __init__(self, *, url: str) -> None:
-        from apprise import Apprise, AppriseAsset  # noqa: PLC0415  an extra
+        from apprise import Apprise, AppriseAsset
 
         logging.getLogger("apprise").addFilter(_unheard)
         with _listening():
             service = Apprise.instantiate(url, asset=AppriseAsset(http_redirects=False))
         if service is None:
-            raise UsageError("url is none that Apprise can use; look up its form at https://appriseit.com")
+            raise UsageError(
+                "url is none that Apprise can use; look up its form at https://appriseit.com"
+            )
         if not service.verify_certificate:
             raise UsageError("url says verify=no; certificates are always verified")
         service.redirects = False
@@ -53,7 +58,9 @@ class AppriseSink:
         lines = [*(f"- {fact}" for fact in said.facts), said.todo, said.link]
         with _listening() as heard, QUIET:
             try:
-                if "host" in service.template_tokens:  # elsewhere what stands in its place is a secret
+                if (
+                    "host" in service.template_tokens
+                ):  # elsewhere what stands in its place is a secret
                     refuse_metadata(service.host)
                 told = service.notify(
                     title=_still(said.title),
@@ -64,9 +71,13 @@ class AppriseSink:
                     attach=_picture(message) if service.attachment_support else None,
                 )
             except MetadataAddressError:
-                raise SinkError(f"{self._where} is at a link-local address; such addresses are refused") from None
+                raise SinkError(
+                    f"{self._where} is at a link-local address; such addresses are refused"
+                ) from None
             except Exception as error:  # noqa: BLE001  a hundred services fail in a hundred ways, with the URL in their words
-                raise SinkError(f"{self._where} could not be told: {type(error).__name__}") from None
+                raise SinkError(
+                    f"{self._where} could not be told: {type(error).__name__}"
+                ) from None
         if not told:
             raise self._refusal(heard)
         return Receipt("apprise", delivered=True, detail=f"{self._where} took it")
@@ -81,19 +92,28 @@ class AppriseSink:
 
 
 def _kind(message: Message, severity: Severity) -> NotifyType:
-    from apprise import NotifyType  # noqa: PLC0415  as above
+    from apprise import NotifyType
 
-    good = message.action is Action.RESOLVE or (message.action is not Action.TRIAL and message.report.verdict is ReleaseVerdict.PASS)
-    by_severity = {Severity.WARNING: NotifyType.WARNING, Severity.INFO: NotifyType.SUCCESS if good else NotifyType.INFO}
+    good = message.action is Action.RESOLVE or (
+        message.action is not Action.TRIAL and message.report.verdict is ReleaseVerdict.PASS
+    )
+    by_severity = {
+        Severity.WARNING: NotifyType.WARNING,
+        Severity.INFO: NotifyType.SUCCESS if good else NotifyType.INFO,
+    }
     return by_severity.get(severity, NotifyType.FAILURE)
 
 
 def _picture(message: Message) -> AppriseAttachment | None:
-    from apprise import AppriseAttachment  # noqa: PLC0415  as above
-    from apprise.attachment.memory import AttachMemory  # noqa: PLC0415
+    from apprise import AppriseAttachment
+    from apprise.attachment.memory import AttachMemory
 
     picture = worst_png(message)
-    return AppriseAttachment(AttachMemory(content=picture, name="kpi.png", mimetype="image/png")) if picture else None
+    return (
+        AppriseAttachment(AttachMemory(content=picture, name="kpi.png", mimetype="image/png"))
+        if picture
+        else None
+    )
 
 
 def _still(text: str) -> str:

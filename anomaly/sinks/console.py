@@ -1,4 +1,5 @@
-"""The report as a table for people: the answer first, then what moved, what was fine and what could not be judged."""
+"""The report as a table for people: the answer first, then what moved, what was fine and what could
+not be judged."""
 
 from __future__ import annotations
 
@@ -18,12 +19,13 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from anomaly import report as say
 from anomaly import wording
 from anomaly.contracts import Message, Receipt
 from anomaly.errors import SinkError
-from anomaly.model import UNJUDGED, Finding, ReleaseVerdict, Report, Verdict
-from anomaly.sparkline import BLOCKS, sparkline
+from anomaly.model import UNJUDGED, Finding, ReleaseVerdict, Verdict
+from anomaly.reporting import words as say
+from anomaly.reporting.report import Report
+from anomaly.reporting.sparkline import BLOCKS, sparkline
 
 PLAIN_WIDTH = 100  # where the output is no terminal; wide enough for a KPI with its segment
 NARROWEST, WIDEST = 72, 160  # a narrower table can't be read, nor can a wider one
@@ -31,7 +33,11 @@ MOST_ROWS = 40  # of a section; the JSON holds them all
 MOST_QUERIES = 5
 MOST_NAMES = 2  # before a note
 LONGEST_QUERY = 600
-NARROWEST_NAME, NARROWEST_NUMBERS, NARROWEST_LAST, GAP = 15, 7, 14, 2  # characters across a column, and between two
+# characters across a column, and between two
+NARROWEST_NAME = 15
+NARROWEST_NUMBERS = 7
+NARROWEST_LAST = 14
+GAP = 2
 MOVED = frozenset({Verdict.REGRESSED, Verdict.IMPROVED, Verdict.RECOVERED})
 SIGNS = {
     Verdict.REGRESSED: ("✗", "bold red"),
@@ -48,7 +54,9 @@ ANSWERS = {
     ReleaseVerdict.INCONCLUSIVE: "bold yellow",
     ReleaseVerdict.ERROR: "bold magenta",
 }
-ASCII = str.maketrans({"✗": "x", "✓": "+", "…": "~", "─": "-", "–": "-", **dict(zip(BLOCKS, "_.:-=+*#", strict=True))})
+ASCII = str.maketrans(
+    {"✗": "x", "✓": "+", "…": "~", "─": "-", "–": "-", **dict(zip(BLOCKS, "_.:-=+*#", strict=True))}
+)
 MOST_SPARKLINES = 12
 SPARKLINE, ROOM_FOR_NAME = 24, 28  # characters
 
@@ -74,7 +82,9 @@ class ConsoleSink:
 
     outside: ClassVar[frozenset[str]] = frozenset({"stream", "environ"})
 
-    def __init__(self, *, stream: TextIO | None = None, environ: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self, *, stream: TextIO | None = None, environ: Mapping[str, str] = os.environ
+    ) -> None:
         self._stream = stream
         self._environ = environ
 
@@ -87,7 +97,8 @@ class ConsoleSink:
 
 
 def show(report: Report, stream: TextIO, *, environ: Mapping[str, str] = os.environ) -> None:
-    """Prints the report as `stream` bears it: lines and colours on a terminal only, no colours under NO_COLOR.
+    """Prints the report as `stream` bears it: lines and colours on a terminal only, no colours
+    under NO_COLOR.
 
     What the stream's encoding can't hold is written as `?`. Raises OSError as the stream does.
     """
@@ -113,7 +124,8 @@ def width_of(stream: TextIO, environ: Mapping[str, str]) -> int:
 
 
 def render(report: Report, *, width: int = 80, look: Look = Look.BARE) -> str:
-    """The report as text of at most `width` columns, its first line the headline; foreign text in it is harmless."""
+    """The report as text of at most `width` columns, its first line the headline; foreign text in
+    it is harmless."""
     out = StringIO()
     console = Console(
         file=out,
@@ -127,7 +139,9 @@ def render(report: Report, *, width: int = 80, look: Look = Look.BARE) -> str:
         _environ={},
     )
     for part in _parts(report, Canvas(width, look)):
-        console.print(part, soft_wrap=look is Look.BARE and isinstance(part, Text))  # bare text goes to files: a line is a line
+        console.print(
+            part, soft_wrap=look is Look.BARE and isinstance(part, Text)
+        )  # bare text goes to files: a line is a line
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
 
@@ -154,7 +168,9 @@ def _parts(report: Report, canvas: Canvas) -> Iterator[RenderableType]:
             yield Text()
             yield section(rows[:MOST_ROWS], report, canvas)
         if len(rows) > MOST_ROWS:
-            yield Text(f"  … and {len(rows) - MOST_ROWS} more; the JSON holds them all", style="dim")
+            yield Text(
+                f"  … and {len(rows) - MOST_ROWS} more; the JSON holds them all", style="dim"
+            )
         if section is _moved and canvas.look is not Look.BARE:
             yield from _sparklines(rows[:MOST_SPARKLINES], report, canvas)
     yield from _exposures(findings)
@@ -162,7 +178,10 @@ def _parts(report: Report, canvas: Canvas) -> Iterator[RenderableType]:
     for number, line in enumerate(say.context_lines(report)):
         yield Text(f"{'' if number else chr(10)}  {line}")
     if any(say.detectable_words(finding) for finding in findings if finding.verdict is Verdict.OK):
-        yield Text("\n  would have seen: a change of that size is found in four of five releases", style="dim")
+        yield Text(
+            "\n  would have seen: a change of that size is found in four of five releases",
+            style="dim",
+        )
 
 
 def _headline(report: Report, look: Look) -> RenderableType:
@@ -181,17 +200,38 @@ def _queries(failing: Iterable[Finding], look: Look) -> Iterator[RenderableType]
         kpis.setdefault(finding.kpi, finding)
     for finding in [*kpis.values()][:MOST_QUERIES]:
         if finding.query:
-            over = f" / {wording.plain(finding.denominator, LONGEST_QUERY)}" if finding.denominator else ""
-            line = f"{wording.plain(finding.kpi, say.LONGEST_NAME)} = {wording.plain(finding.query, LONGEST_QUERY)}{over}"
-            yield Text(f"      {line}") if look is Look.BARE else Padding(Text(line, style="dim"), (0, 0, 0, 6))
+            over = (
+                f" / {wording.plain(finding.denominator, LONGEST_QUERY)}"
+                if finding.denominator
+                else ""
+            )
+            line = (
+                f"{wording.plain(finding.kpi, say.LONGEST_NAME)} = "
+                f"{wording.plain(finding.query, LONGEST_QUERY)}{over}"
+            )
+            yield (
+                Text(f"      {line}")
+                if look is Look.BARE
+                else Padding(Text(line, style="dim"), (0, 0, 0, 6))
+            )
 
 
 def _table(canvas: Canvas, columns: Mapping[str, Sequence[Text | str]]) -> Table:
     """A table of the given columns, as wide as they need or as the canvas bears."""
     bare = canvas.look is Look.BARE
-    table = Table(box=None if bare else box.SIMPLE_HEAD, padding=(0, GAP if bare else GAP - 1, 0, 0), pad_edge=False, show_edge=False)
-    natural = [max(cell_len(line) for cell in (name, *cells) for line in str(cell).split("\n")) for name, cells in columns.items()]
-    for name, width in zip(columns, _widths(natural, canvas.width - GAP * (len(natural) - 1)), strict=True):
+    table = Table(
+        box=None if bare else box.SIMPLE_HEAD,
+        padding=(0, GAP if bare else GAP - 1, 0, 0),
+        pad_edge=False,
+        show_edge=False,
+    )
+    natural = [
+        max(cell_len(line) for cell in (name, *cells) for line in str(cell).split("\n"))
+        for name, cells in columns.items()
+    ]
+    for name, width in zip(
+        columns, _widths(natural, canvas.width - GAP * (len(natural) - 1)), strict=True
+    ):
         table.add_column(name, overflow="fold", width=width)
     for row in zip(*columns.values(), strict=True):
         table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
@@ -199,11 +239,14 @@ def _table(canvas: Canvas, columns: Mapping[str, Sequence[Text | str]]) -> Table
 
 
 def _widths(natural: Sequence[int], available: int) -> list[int]:
-    """Widths that fit: the first and last column give way before those between, which hold numbers; the widest first."""
+    """Widths that fit: the first and last column give way before those between, which hold numbers;
+    the widest first."""
     widths, last = list(natural), len(natural) - 1
     narrowest = [NARROWEST_NAME, *[NARROWEST_NUMBERS] * (last - 1), NARROWEST_LAST]
     for group in ((last, 0), range(1, last)):
-        while sum(widths) > available and (wide := [column for column in group if widths[column] > narrowest[column]]):
+        while sum(widths) > available and (
+            wide := [column for column in group if widths[column] > narrowest[column]]
+        ):
             widths[max(wide, key=widths.__getitem__)] -= 1
     return widths
 
@@ -229,7 +272,9 @@ def _fine(findings: list[Finding], _report: Report, canvas: Canvas) -> Table:
             "KPI": [_name(finding) for finding in findings],
             "verdict": [_verdict(finding) for finding in findings],
             "effect [95 %]": [say.rest_words(finding) for finding in findings],
-            "would have seen": [say.detectable_words(finding) or "not known" for finding in findings],
+            "would have seen": [
+                say.detectable_words(finding) or "not known" for finding in findings
+            ],
             "observed vs expected": [say.brief_versus_words(finding) for finding in findings],
         },
     )
@@ -248,7 +293,9 @@ def _not_judged(findings: list[Finding], _report: Report, canvas: Canvas) -> Tab
 
 def _why(finding: Finding) -> str:
     effect = say.effect_words(finding)
-    return say.reason_words(finding) + (f" ({effect} as far as seen)" if effect and not finding.control_for else "")
+    return say.reason_words(finding) + (
+        f" ({effect} as far as seen)" if effect and not finding.control_for else ""
+    )
 
 
 def _name(finding: Finding) -> Text:
@@ -258,23 +305,37 @@ def _name(finding: Finding) -> Text:
 
 
 def _verdict(finding: Finding) -> Text:
-    """A sign, the word, and below it what lessens or raises its weight; the colour only repeats the word."""
+    """A sign, the word, and below it what lessens or raises its weight; the colour only repeats the
+    word."""
     sign, colour = SIGNS[Verdict.REGRESSED if finding.fails else finding.verdict]
-    states = (("control", finding.control_for), ("dry run", finding.dry_run), ("critical", finding.critical and finding.fails))
+    states = (
+        ("control", finding.control_for),
+        ("dry run", finding.dry_run),
+        ("critical", finding.critical and finding.fails),
+    )
     marks = [mark for mark, holds in states if holds]
-    text = Text(f"{sign} {finding.verdict.replace('_', ' ')}", style=colour if finding.counts else "dim")
+    text = Text(
+        f"{sign} {finding.verdict.replace('_', ' ')}", style=colour if finding.counts else "dim"
+    )
     return text.append(f"\n  {', '.join(marks)}", style="dim") if marks else text
 
 
-def _sparklines(findings: Sequence[Finding], report: Report, canvas: Canvas) -> Iterator[RenderableType]:
-    """What was observed and what was expected of each KPI that moved, as lines of blocks on one scale, for people at a terminal."""
+def _sparklines(
+    findings: Sequence[Finding], report: Report, canvas: Canvas
+) -> Iterator[RenderableType]:
+    """What was observed and what was expected of each KPI that moved, as lines of blocks on one
+    scale, for people at a terminal."""
     blocks = min(SPARKLINE, (canvas.width - ROOM_FOR_NAME) // 2 - GAP)
-    drawn = [(finding, line) for finding in findings if (line := sparkline(report, finding, blocks))]
+    drawn = [
+        (finding, line) for finding in findings if (line := sparkline(report, finding, blocks))
+    ]
     if not drawn:
         return
     columns = {
         "KPI": [_name(finding) for finding, _ in drawn],
-        "observed": [Text(line.observed, style=SIGNS[finding.verdict][1]) for finding, line in drawn],
+        "observed": [
+            Text(line.observed, style=SIGNS[finding.verdict][1]) for finding, line in drawn
+        ],
         "expected": [Text(line.expected, style="dim") for _, line in drawn],
     }
     yield Text()
@@ -283,7 +344,11 @@ def _sparklines(findings: Sequence[Finding], report: Report, canvas: Canvas) -> 
 
 def _exposures(findings: Iterable[Finding]) -> Iterator[RenderableType]:
     """Whether what moved after a staged release grows with its stages."""
-    seen = [f"  {say.title(each)}: {wording.exposure(each.exposure, each.unit)}" for each in findings if each.exposure is not None]
+    seen = [
+        f"  {say.title(each)}: {wording.exposure(each.exposure, each.unit)}"
+        for each in findings
+        if each.exposure is not None
+    ]
     yield from (Text(line) for line in ["", *seen[:MOST_ROWS]] if seen)
 
 

@@ -1,10 +1,11 @@
-"""Mail by SMTP: text and HTML, with a picture of the KPI that matters most. All mails about a release are one thread.
+"""Mail by SMTP: text and HTML, with a picture of the KPI that matters most. All mails about a
+release are one thread.
 
 | what the server does | what it means |
 |---|---|
 | takes it for at least one recipient | told; the receipt names whom it refused |
-| answers 4xx, hangs up, is not there, says nothing in time | not now: may be asked again, the mail keeps its Message-ID |
-| answers 5xx, refuses the login, offers no STARTTLS, has a certificate that does not verify | not at all |
+| answers 4xx, hangs up, is not there, times out | try again, under the same Message-ID |
+| answers 5xx, refuses the login, offers no STARTTLS, has an invalid certificate | give up |
 """
 
 from __future__ import annotations
@@ -25,21 +26,28 @@ from typing import ClassVar, Literal
 from anomaly import wording
 from anomaly.contracts import Message, Receipt
 from anomaly.errors import RetryableSinkError, SinkError, UsageError
-from anomaly.notice import Notice, Severity, notice
-from anomaly.picture import worst_png
+from anomaly.http.transport import MetadataAddressError, refuse_metadata
 from anomaly.redaction import Redactor
-from anomaly.transport import MetadataAddressError, refuse_metadata
+from anomaly.reporting.figures import worst_png
+from anomaly.reporting.notice import Notice, Severity, notice
 
 PORTS = {"starttls": 587, "tls": 465, "none": 25}
 LONGEST_SAID = 200  # characters of a server's answer that are shown
 SEVEN_BIT = policy.SMTP.clone(cte_type="7bit")  # any server takes it
-COLOURS = {Severity.CRITICAL: "#b3261e", Severity.ERROR: "#b3261e", Severity.WARNING: "#8a5a00", Severity.INFO: "#1a6b4a"}
+COLOURS = {
+    Severity.CRITICAL: "#b3261e",
+    Severity.ERROR: "#b3261e",
+    Severity.WARNING: "#8a5a00",
+    Severity.INFO: "#1a6b4a",
+}
 
 
 class EmailSink:
-    """Mails `to` from `sender` through `host`; `port` is by default 587 (`starttls`), 465 (`tls`) or 25 (`none`).
+    """Mails `to` from `sender` through `host`; `port` is by default 587 (`starttls`), 465 (`tls`)
+    or 25 (`none`).
 
-    Raises UsageError for addresses that are none, and for a password that would be sent in the clear.
+    Raises UsageError for addresses that are none, and for a password that would be sent in the
+    clear.
     """
 
     outside: ClassVar[frozenset[str]] = frozenset({"clock"})
@@ -69,11 +77,16 @@ class EmailSink:
         if not self._to:
             raise UsageError("to is empty; name who is to be told")
         if bool(username) != bool(password):
-            raise UsageError(f"{'username' if password else 'password'} is missing; give both, or neither")
+            raise UsageError(
+                f"{'username' if password else 'password'} is missing; give both, or neither"
+            )
         if not f"{username or ''}{password or ''}".isascii():
             raise UsageError("username or password holds a character beyond ASCII; SMTP takes none")
         if self._login and security == "none":
-            raise UsageError("security is none, so that the password could be read on its way; use starttls or tls")
+            raise UsageError(
+                "security is none, so that the password could be read on its way; use starttls "
+                "or tls"
+            )
         if not host.strip() or not 0 < self._port < 1 << 16:
             raise UsageError(f"{'port' if host.strip() else 'host'} names no server of mail")
         if self._timeout_s <= 0:
@@ -85,7 +98,9 @@ class EmailSink:
             refuse_metadata(self._host)
             refused = self._hand_over(mail)
         except MetadataAddressError:
-            raise SinkError(f"{self._where} is a link-local address; such addresses are refused") from None
+            raise SinkError(
+                f"{self._where} is a link-local address; such addresses are refused"
+            ) from None
         except smtplib.SMTPRecipientsRefused as error:
             raise self._nobody(error.recipients) from None
         except smtplib.SMTPResponseException as error:  # its text may repeat what was sent
@@ -93,7 +108,9 @@ class EmailSink:
         except (smtplib.SMTPException, OSError) as error:
             raise self._failure(error) from None
         told = f"{self._where} took it for {len(self._to) - len(refused)} of {len(self._to)}"
-        return Receipt("email", delivered=True, detail=f"{told}; {self._refused(refused)}" if refused else told)
+        return Receipt(
+            "email", delivered=True, detail=f"{told}; {self._refused(refused)}" if refused else told
+        )
 
     def _hand_over(self, mail: EmailMessage) -> Mapping[str, tuple[int, bytes]]:
         """Sends the mail; whom the server refused, and why."""
@@ -119,10 +136,15 @@ class EmailSink:
 
     def _nobody(self, refused: Mapping[str, tuple[int, bytes]]) -> SinkError:
         later = any(code < 500 for code, _ in refused.values())  # noqa: PLR2004  4xx
-        return (RetryableSinkError if later else SinkError)(f"{self._where} took it for nobody; {self._refused(refused)}")
+        return (RetryableSinkError if later else SinkError)(
+            f"{self._where} took it for nobody; {self._refused(refused)}"
+        )
 
     def _refused(self, refused: Mapping[str, tuple[int, bytes]]) -> str:
-        return "; ".join(f"{who} was refused: {code} {self._said(said)}".rstrip() for who, (code, said) in sorted(refused.items()))
+        return "; ".join(
+            f"{who} was refused: {code} {self._said(said)}".rstrip()
+            for who, (code, said) in sorted(refused.items())
+        )
 
     def _refusal(self, error: smtplib.SMTPResponseException) -> SinkError:
         code, said = error.smtp_code, self._said(error.smtp_error)
@@ -131,21 +153,35 @@ class EmailSink:
         if 400 <= code < 500:  # noqa: PLR2004  4xx
             return RetryableSinkError(f"{self._where} answered {code}: {said}")
         if isinstance(error, smtplib.SMTPAuthenticationError):
-            return SinkError(f"{self._where} does not take this username and password: {code} {said}")
+            return SinkError(
+                f"{self._where} does not take this username and password: {code} {said}"
+            )
         return SinkError(f"{self._where} answered {code}: {said}")
 
     def _failure(self, error: OSError) -> SinkError:
         if isinstance(error, ssl.SSLCertVerificationError):
             return SinkError(f"{self._where} has a certificate that does not verify")
         if isinstance(error, ssl.SSLError):
-            return SinkError(f"{self._where} speaks no TLS there; security is {self._security}: is the port right?")
+            return SinkError(
+                f"{self._where} speaks no TLS there; security is {self._security}: is the port "
+                "right?"
+            )
         if isinstance(error, smtplib.SMTPNotSupportedError):
-            return SinkError(f"{self._where} offers no {'AUTH' if 'AUTH' in str(error) else 'STARTTLS'}; look at security and port")
+            return SinkError(
+                f"{self._where} offers no {'AUTH' if 'AUTH' in str(error) else 'STARTTLS'}; look "
+                "at security and port"
+            )
         if isinstance(error, TimeoutError) or "timed out" in str(error):
-            return RetryableSinkError(f"{self._where} gave no answer within {self._timeout_s:g} s; it may have the mail")
-        if isinstance(error, smtplib.SMTPException) and not isinstance(error, smtplib.SMTPServerDisconnected):
+            return RetryableSinkError(
+                f"{self._where} gave no answer within {self._timeout_s:g} s; it may have the mail"
+            )
+        if isinstance(error, smtplib.SMTPException) and not isinstance(
+            error, smtplib.SMTPServerDisconnected
+        ):
             return SinkError(f"{self._where} could not be told: {type(error).__name__}")
-        return RetryableSinkError(f"{self._where} could not be reached, or broke off: {type(error).__name__}")
+        return RetryableSinkError(
+            f"{self._where} could not be reached, or broke off: {type(error).__name__}"
+        )
 
     def _said(self, answer: bytes | str) -> str:
         text = answer if isinstance(answer, str) else answer.decode("utf-8", "replace")
@@ -155,7 +191,15 @@ class EmailSink:
 def letter(message: Message, sender: Address, to: Sequence[Address], now: datetime) -> EmailMessage:
     """The message as a mail: text, HTML, and the picture inside of it if there is one."""
     said, picture = notice(message), worst_png(message)
-    text = "\n\n".join(part for part in ("\n".join([said.title, *(f"- {fact}" for fact in said.facts)]), said.todo, said.link) if part)
+    text = "\n\n".join(
+        part
+        for part in (
+            "\n".join([said.title, *(f"- {fact}" for fact in said.facts)]),
+            said.todo,
+            said.link,
+        )
+        if part
+    )
     told = message.id or f"{message.key} {text}"
     mail = EmailMessage(policy=SEVEN_BIT)
     subject = said.title.replace("=?", "= ?")  # else it would be decoded, and might hold line ends
@@ -169,29 +213,40 @@ def letter(message: Message, sender: Address, to: Sequence[Address], now: dateti
     mail.add_alternative(page(said, cid[1:-1] if picture else ""), subtype="html")
     if picture:
         *_, shown = mail.iter_parts()
-        shown.add_related(picture, "image", "png", cid=cid, filename="kpi.png", disposition="inline")
+        shown.add_related(
+            picture, "image", "png", cid=cid, filename="kpi.png", disposition="inline"
+        )
     return mail
 
 
 def page(said: Notice, cid: str) -> str:
-    """The words as HTML that old mail programs show too; `cid` names the picture, empty if there is none."""
+    """The words as HTML that old mail programs show too; `cid` names the picture, empty if there is
+    none."""
     colour = COLOURS[said.severity]
-    facts = "".join(f'<tr><td style="padding:0 24px 8px">{escape(fact)}</td></tr>\n' for fact in said.facts)
+    facts = "".join(
+        f'<tr><td style="padding:0 24px 8px">{escape(fact)}</td></tr>\n' for fact in said.facts
+    )
     picture = (
-        f'<tr><td style="padding:8px 24px"><img src="cid:{escape(cid)}" width="600" alt="observed against expected" '
+        f'<tr><td style="padding:8px 24px"><img src="cid:{escape(cid)}" width="600" '
+        'alt="observed against expected" '
         'style="display:block;width:100%;max-width:600px;height:auto;border-radius:6px"></td></tr>\n'
     )
     button = (
-        f'<tr><td style="padding:8px 24px 24px"><a href="{escape(said.link)}" style="display:inline-block;padding:10px 18px;'
+        f'<tr><td style="padding:8px 24px 24px"><a href="{escape(said.link)}" '
+        'style="display:inline-block;padding:10px 18px;'
         f'border-radius:6px;background:{colour};color:#ffffff;text-decoration:none;font-weight:bold">Report</a></td></tr>\n'
     )
     return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><meta name="color-scheme" content="light dark">'
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><meta name="color-scheme" '
+        'content="light dark">'
         '<meta name="supported-color-schemes" content="light dark"></head>\n'
         '<body style="margin:0;padding:0">\n'
-        '<table role="presentation" width="100%" cellpadding="0" cellspacing="0" style="max-width:648px;'
-        f'border-top:4px solid {colour};font:15px/1.45 -apple-system,Segoe UI,Helvetica,Arial,sans-serif">\n'
-        f'<tr><td style="padding:20px 24px 12px;font-size:19px;font-weight:bold">{escape(said.title)}</td></tr>\n'
+        '<table role="presentation" width="100%" cellpadding="0" cellspacing="0" '
+        'style="max-width:648px;'
+        f"border-top:4px solid {colour};font:15px/1.45 -apple-system,Segoe "
+        'UI,Helvetica,Arial,sans-serif">\n'
+        '<tr><td style="padding:20px 24px '
+        f'12px;font-size:19px;font-weight:bold">{escape(said.title)}</td></tr>\n'
         f"{facts}{picture if cid else ''}"
         f'<tr><td style="padding:8px 24px 16px;font-weight:bold">{escape(said.todo)}</td></tr>\n'
         f"{button if said.link.startswith(('https://', 'http://')) else ''}"
@@ -201,13 +256,22 @@ def page(said: Notice, cid: str) -> str:
 
 def _identity(text: str, sender: Address) -> str:
     """The id of a mail, the same for the same text."""
-    return f"<{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}@{sender.domain}>"
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"<{digest[:32]}@{sender.domain}>"
 
 
 def _address(text: str, setting: str) -> Address:
     """`ops@example.com`, or `Release watch <ops@example.com>`. Raises UsageError."""
     header = policy.SMTP.header_factory(setting, text) if text.isprintable() else None
     found: Sequence[Address] = getattr(header, "addresses", ())
-    if header is None or len(found) != 1 or header.defects or not found[0].domain or not found[0].addr_spec.isascii():
-        raise UsageError(f"{setting} is {wording.plain(text, 60)!r}; write one address, like ops@example.com")
+    if (
+        header is None
+        or len(found) != 1
+        or header.defects
+        or not found[0].domain
+        or not found[0].addr_spec.isascii()
+    ):
+        raise UsageError(
+            f"{setting} is {wording.plain(text, 60)!r}; write one address, like ops@example.com"
+        )
     return found[0]

@@ -1,6 +1,8 @@
-"""The report in Prometheus' text format, so that what is known of a release stands beside the KPIs, and Grafana can draw the band.
+"""The report in Prometheus' text format, so that what is known of a release stands beside the KPIs,
+and Grafana can draw the band.
 
-Values have the KPI's unit; what is not known is left out. Of findings that Prometheus could not tell apart the worst is shown.
+Values have the KPI's unit; what is not known is left out. Of findings that Prometheus could not
+tell apart the worst is shown.
 """
 
 from __future__ import annotations
@@ -15,24 +17,33 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from anomaly import wording
-from anomaly.model import Finding, ReleaseVerdict, Report, Segment, Verdict
-from anomaly.report import ordered
+from anomaly.model import Finding, ReleaseVerdict, Segment, Verdict
+from anomaly.reporting.report import Report
+from anomaly.reporting.words import ordered
 
 if TYPE_CHECKING:
     import pandas as pd
 
 LONGEST_VALUE = 200  # characters of a label
-NO_VALUE = "(none)"  # of a segment's label; to Prometheus an empty one would be no label, which is how the total of the segments looks
+# of a segment's label; to Prometheus an empty one would be no label, which is how the total of the
+# segments looks
+NO_VALUE = "(none)"
 OUR_LABELS = frozenset({"service", "environment", "version", "kpi", "verdict", "job", "instance"})
 NOT_IN_A_LABEL = re.compile(r"[^a-zA-Z0-9_]")
 OF_RELEASE = {
-    "anomaly_release_verdict": "The answer about the release: 1 for the verdict that holds, 0 for the others.",
+    "anomaly_release_verdict": (
+        "The answer about the release: 1 for the verdict that holds, 0 for the others."
+    ),
     "anomaly_release_final": "Whether the watch is over: 1 or 0.",
     "anomaly_release_started_timestamp_seconds": "When the release began, in seconds since 1970.",
-    "anomaly_release_observed_timestamp_seconds": "Until when the release was observed, in seconds since 1970.",
+    "anomaly_release_observed_timestamp_seconds": (
+        "Until when the release was observed, in seconds since 1970."
+    ),
 }
 OF_KPI = {
-    "anomaly_kpi_verdict": "The answer about a KPI: 1 for the verdict that holds, 0 for the others.",
+    "anomaly_kpi_verdict": (
+        "The answer about a KPI: 1 for the verdict that holds, 0 for the others."
+    ),
     "anomaly_kpi_effect": "Observed / expected - 1 since the release.",
     "anomaly_kpi_observed": "The latest step as it was observed.",
     "anomaly_kpi_expected": "The latest step as it was expected without the release.",
@@ -51,7 +62,9 @@ def exposition(report: Report) -> str:
     for name, labels, value in (*_of_release(report), *_of_kpis(report)):
         if math.isfinite(value):
             families[name].add_sample(name, dict(labels), value)
-    return generate_latest(_Families(family for family in families.values() if family.samples)).decode("utf-8")
+    return generate_latest(
+        _Families(family for family in families.values() if family.samples)
+    ).decode("utf-8")
 
 
 class _Families(Collector):
@@ -68,7 +81,11 @@ def _of_release(report: Report) -> Iterator[Sample]:
     release = report.release
     labels = _where(report) | {"version": _value(release.version)}
     for verdict in ReleaseVerdict:
-        yield "anomaly_release_verdict", labels | {"verdict": str(verdict)}, float(report.verdict is verdict)
+        yield (
+            "anomaly_release_verdict",
+            labels | {"verdict": str(verdict)},
+            float(report.verdict is verdict),
+        )
     yield "anomaly_release_final", labels, float(report.final)
     yield "anomaly_release_started_timestamp_seconds", labels, release.started_at.timestamp()
     yield "anomaly_release_observed_timestamp_seconds", labels, report.observation.end.timestamp()
@@ -83,14 +100,25 @@ def _of_kpis(report: Report) -> Iterator[Sample]:
             continue
         seen.add(identity)
         for verdict in Verdict:
-            yield "anomaly_kpi_verdict", labels | {"verdict": str(verdict)}, float(finding.verdict is verdict)
-        yield "anomaly_kpi_effect", labels, math.nan if finding.effect is None else float(finding.effect)
+            yield (
+                "anomaly_kpi_verdict",
+                labels | {"verdict": str(verdict)},
+                float(finding.verdict is verdict),
+            )
+        yield (
+            "anomaly_kpi_effect",
+            labels,
+            math.nan if finding.effect is None else float(finding.effect),
+        )
         for name, value in latest.get(_series(finding), {}).items():
             yield f"anomaly_kpi_{name}", labels, value
 
 
 def _where(report: Report) -> dict[str, str]:
-    return {"service": _value(report.release.service), "environment": _value(report.release.environment)}
+    return {
+        "service": _value(report.release.service),
+        "environment": _value(report.release.environment),
+    }
 
 
 def _value(text: str) -> str:
@@ -112,7 +140,7 @@ def _segment_labels(segment: Segment) -> dict[str, str]:
 
 def _series(finding: Finding) -> tuple[str, str]:
     """How the points name the series of a finding."""
-    from anomaly.panel import segment_text  # noqa: PLC0415  it brings pandas
+    from anomaly.panel import segment_text
 
     return finding.kpi, segment_text(finding.segment)
 
@@ -121,5 +149,10 @@ def _latest(points: pd.DataFrame) -> dict[tuple[str, str], dict[str, float]]:
     """The last step of each series."""
     if points.empty:
         return {}
-    last = points.sort_values("time", kind="stable").drop_duplicates(["kpi", "segment"], keep="last")
-    return {(str(row["kpi"]), str(row["segment"])): {name: float(row[name]) for name in BAND} for row in last.to_dict("records")}
+    last = points.sort_values("time", kind="stable").drop_duplicates(
+        ["kpi", "segment"], keep="last"
+    )
+    return {
+        (str(row["kpi"]), str(row["segment"])): {name: float(row[name]) for name in BAND}
+        for row in last.to_dict("records")
+    }

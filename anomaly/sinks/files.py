@@ -1,4 +1,5 @@
-"""A file that mirrors the last report: replaced as a whole, so that a reader sees the former text or this one, never half of it."""
+"""A file that mirrors the last report: replaced as a whole, so that a reader sees the former text
+or this one, never half of it."""
 
 from __future__ import annotations
 
@@ -11,19 +12,25 @@ from anomaly.errors import SinkError
 
 
 def mirror(sink: str, path: Path, message: Message, text: str) -> Receipt:
-    """Let the file say what holds now; a trial only tries, for what stands there is true. Raises SinkError."""
+    """Let the file say what holds now; a trial only tries, for what stands there is true. Raises
+    SinkError."""
     trial = message.action is Action.TRIAL
     replace_file(path, text, trial=trial)
     return Receipt(sink, delivered=True, detail=f"{path} can be written" if trial else str(path))
 
 
 def replace_file(path: Path, content: str | bytes, *, trial: bool = False) -> None:
-    """Write beside `path`, then rename: on the same file system the change is atomic. A `trial` leaves all as it was.
+    """Write beside `path`, then rename: on the same file system the change is atomic. A `trial`
+    leaves all as it was.
 
     Raises SinkError.
     """
     try:
-        _replace(path.resolve(), content.encode("utf-8") if isinstance(content, str) else content, trial=trial)
+        _replace(
+            path.resolve(),
+            content.encode("utf-8") if isinstance(content, str) else content,
+            trial=trial,
+        )
     except OSError as error:
         raise SinkError(f"{path}: {error.strerror or error}") from error
 

@@ -3,9 +3,9 @@
 | part | where | again under the same key |
 |---|---|---|
 | `status` | POST /repos/{owner}/{repo}/statuses/{sha} | the newest status of a context holds |
-| `comment` | POST or PATCH, /repos/{owner}/{repo}/issues/… | the comment with our marker is edited |
+| `comment` | POST or PATCH, /repos/{owner}/{repo}/issues/… | our marked comment is edited |
 | `summary` | the file at $GITHUB_STEP_SUMMARY | our section is replaced |
-| `annotations` | `::error title=…::…` on standard output | printed only of news, and not twice in a row |
+| `annotations` | `::error title=…::…` on standard output | news only, never twice in a row |
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from datetime import timedelta
 from typing import Any, ClassVar, TextIO
 
 from anomaly import wording
+from anomaly.checklist.settings import SettingError, one_of
 from anomaly.contracts import Action, Message, Receipt
 from anomaly.errors import RetryableSinkError, SinkError, UsageError
+from anomaly.http.endpoint import Endpoint, checked_url
 from anomaly.model import ReleaseVerdict
-from anomaly.notice import notice
-from anomaly.settings import SettingError, one_of
+from anomaly.reporting.notice import notice
 from anomaly.sinks.github_job import Job, commands, marker, replace_section
 from anomaly.sinks.markdown import markdown
-from anomaly.web import Endpoint, checked_url
 
 API = "https://api.github.com"
 STATUS, COMMENT, SUMMARY, ANNOTATIONS = PARTS = ("status", "comment", "summary", "annotations")
@@ -36,25 +36,40 @@ SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 NUMBER = re.compile(r"[1-9][0-9]{0,9}")
 LONGEST_DESCRIPTION = 140  # characters
 LONGEST_CONTEXT = 255
-COMMENTS_A_PAGE, MOST_PAGES = 50, 50  # a page of the longest comments can still be read; no pull request has more pages
+# a page of the longest comments can still be read; no pull request has more pages
+COMMENTS_A_PAGE = 50
+MOST_PAGES = 50
 SECONDARY_LIMIT_S = 60.0  # to wait where a rate limit is met that names no time
-NEWS = frozenset({"", "first", "escalated", "repeated", "resolved", "aborted", "ended"})  # reasons to annotate; other looks only mirror
-TRUSTED = frozenset({"OWNER", "MEMBER", "COLLABORATOR"})  # a stranger's comment that holds our marker is not ours
+NEWS = frozenset(
+    {"", "first", "escalated", "repeated", "resolved", "aborted", "ended"}
+)  # reasons to annotate; other looks only mirror
+TRUSTED = frozenset(
+    {"OWNER", "MEMBER", "COLLABORATOR"}
+)  # a stranger's comment that holds our marker is not ours
 HINTS = {
     401: "the token is wrong or has expired",
-    403: "the token lacks a permission: statuses: write for the status, pull-requests: write for the comment",
+    403: (
+        "the token lacks a permission: statuses: write for the status, pull-requests: write for "
+        "the comment"
+    ),
     404: "the repository, commit or pull request does not exist, or the token may not see it",
     410: "the pull request is gone",
 }
-STATES = {ReleaseVerdict.PASS: "success", ReleaseVerdict.FAIL: "failure", ReleaseVerdict.ERROR: "error"}
+STATES = {
+    ReleaseVerdict.PASS: "success",
+    ReleaseVerdict.FAIL: "failure",
+    ReleaseVerdict.ERROR: "error",
+}
 
 
 class GithubSink:
-    """Tells GitHub how a release stands: `what` of status, comment, summary and annotations, by default whatever can be told.
+    """Tells GitHub how a release stands: `what` of status, comment, summary and annotations, by
+    default whatever can be told.
 
-    What is not set comes from the variables of GitHub Actions. `token` needs the permissions `statuses: write` and
-    `pull-requests: write`; `context` is what the status is called, by default `anomaly/` and the environment. Raises UsageError for
-    settings that can't be used, and for a part of `what` that lacks something.
+    What is not set comes from the variables of GitHub Actions. `token` needs the permissions
+    `statuses: write` and `pull-requests: write`; `context` is what the status is called, by default
+    `anomaly/` and the environment. Raises UsageError for settings that can't be used, and for a
+    part of `what` that lacks something.
     """
 
     every_look: ClassVar[bool] = True
@@ -77,10 +92,15 @@ class GithubSink:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._job = job = Job.of(environ)
-        self._repository = _checked("repository", repository or job.repository, REPOSITORY, "owner/name")
+        self._repository = _checked(
+            "repository", repository or job.repository, REPOSITORY, "owner/name"
+        )
         self._sha = _checked("sha", sha or job.sha, SHA, "all 40 digits of a commit")
         self._pull_request = _checked(
-            "pull_request", job.pull_request if pull_request is None else str(pull_request), NUMBER, "the number of a pull request"
+            "pull_request",
+            job.pull_request if pull_request is None else str(pull_request),
+            NUMBER,
+            "the number of a pull request",
         )
         self._context = context
         self._stream = stream
@@ -97,10 +117,20 @@ class GithubSink:
 
     def send(self, message: Message, /) -> Receipt:
         if not self._what:
-            raise SinkError("nothing can be told: this is no job of GitHub Actions, and token, repository and sha are not all set")
-        tell = {STATUS: self._set_status, COMMENT: self._comment, SUMMARY: self._summarise, ANNOTATIONS: self._annotate}
+            raise SinkError(
+                "nothing can be told: this is no job of GitHub Actions, and token, repository "
+                "and sha are not all set"
+            )
+        tell = {
+            STATUS: self._set_status,
+            COMMENT: self._comment,
+            SUMMARY: self._summarise,
+            ANNOTATIONS: self._annotate,
+        }
         failed = []
-        for part in self._what:  # one that fails must not hide the others; telling one again is harmless
+        for (
+            part
+        ) in self._what:  # one that fails must not hide the others; telling one again is harmless
             try:
                 tell[part](message)
             except SinkError as error:
@@ -113,14 +143,22 @@ class GithubSink:
         """What a part would need besides what is known; empty if it can be told."""
         needs: dict[str, dict[str, object]] = {
             STATUS: {"token": self._token, "repository": self._repository, "sha": self._sha},
-            COMMENT: {"token": self._token, "repository": self._repository, "pull_request": self._pull_request},
+            COMMENT: {
+                "token": self._token,
+                "repository": self._repository,
+                "pull_request": self._pull_request,
+            },
             SUMMARY: {"the variable GITHUB_STEP_SUMMARY": self._job.summary},
             ANNOTATIONS: {},
         }
         return ", ".join(name for name, value in needs[part].items() if not value)
 
     def _possible(self) -> tuple[str, ...]:
-        return tuple(part for part in PARTS if not self._lacks(part) and (part != ANNOTATIONS or self._job.runs))
+        return tuple(
+            part
+            for part in PARTS
+            if not self._lacks(part) and (part != ANNOTATIONS or self._job.runs)
+        )
 
     def _wanted(self, what: tuple[str, ...]) -> tuple[str, ...]:
         for part in what:
@@ -137,7 +175,9 @@ class GithubSink:
         body = {
             "state": _state(message),
             "context": self._context_of(message),
-            "description": wording.plain(": ".join((said.title, *said.facts[:1])), LONGEST_DESCRIPTION),
+            "description": wording.plain(
+                ": ".join((said.title, *said.facts[:1])), LONGEST_DESCRIPTION
+            ),
         }
         if said.link:
             body["target_url"] = said.link
@@ -146,7 +186,10 @@ class GithubSink:
     def _context_of(self, message: Message) -> str:
         if message.action is Action.TRIAL:
             return "anomaly/trial"  # the status that counts stays as it is
-        return wording.plain(self._context or f"anomaly/{message.report.release.environment}".rstrip("/"), LONGEST_CONTEXT)
+        return wording.plain(
+            self._context or f"anomaly/{message.report.release.environment}".rstrip("/"),
+            LONGEST_CONTEXT,
+        )
 
     def _comment(self, message: Message) -> None:
         body = {"body": f"{marker(message.key)}\n{markdown(message)}"}
@@ -158,16 +201,28 @@ class GithubSink:
 
     def _comments(self) -> Iterator[Mapping[str, Any]]:
         for page in range(1, MOST_PAGES + 1):
-            found = self._ask("GET", f"/issues/{self._pull_request}/comments?per_page={COMMENTS_A_PAGE}&page={page}")
+            found = self._ask(
+                "GET",
+                f"/issues/{self._pull_request}/comments?per_page={COMMENTS_A_PAGE}&page={page}",
+            )
             yield from found
             if len(found) < COMMENTS_A_PAGE:
                 return
 
-    def _ask(self, method: str, path: str, body: Mapping[str, str] | None = None) -> list[Mapping[str, Any]]:
+    def _ask(
+        self, method: str, path: str, body: Mapping[str, str] | None = None
+    ) -> list[Mapping[str, Any]]:
         """The list that was asked for, or nothing."""
         content = None if body is None else json.dumps(body).encode("ascii")
         try:
-            answer = self._api.ask(method, content, self._headers, path=f"/repos/{self._repository}{path}", hints=HINTS, read=body is None)
+            answer = self._api.ask(
+                method,
+                content,
+                self._headers,
+                path=f"/repos/{self._repository}{path}",
+                hints=HINTS,
+                read=body is None,
+            )
         except RetryableSinkError:
             raise
         except SinkError as error:
@@ -180,8 +235,13 @@ class GithubSink:
             found = json.loads(answer.body)
         except ValueError:
             found = None
-        if not isinstance(found, list) or not all(isinstance(each, dict) and isinstance(each.get("id"), int) for each in found):
-            raise SinkError(f"{self._api.where} answered {answer.status}, but with no list of comments; is api the API of a GitHub?")
+        if not isinstance(found, list) or not all(
+            isinstance(each, dict) and isinstance(each.get("id"), int) for each in found
+        ):
+            raise SinkError(
+                f"{self._api.where} answered {answer.status}, but with no list of comments; is "
+                "api the API of a GitHub?"
+            )
         return found
 
     def _summarise(self, message: Message) -> None:
@@ -196,7 +256,10 @@ class GithubSink:
             stream = self._stream or sys.stdout
             stream.write("".join(f"{line}\n" for line in lines))
             stream.flush()
-        except (OSError, ValueError) as error:  # ValueError: the stream is closed, or its encoding can't hold the text
+        except (
+            OSError,
+            ValueError,
+        ) as error:  # ValueError: the stream is closed, or its encoding can't hold the text
             raise SinkError(f"standard output: {error}") from error
         self._annotated = lines
 
@@ -210,14 +273,17 @@ def _checked(name: str, value: str, form: re.Pattern[str], meant: str) -> str:
 def _endpoint(url: str, token: str, timeout: timedelta, clock: Callable[[], float]) -> Endpoint:
     target = checked_url(url, "api")
     if target.query or target.fragment or target.username:
-        raise UsageError("api has more than an address; write it like https://github.example.com/api/v3")
+        raise UsageError(
+            "api has more than an address; write it like https://github.example.com/api/v3"
+        )
     if not re.fullmatch(r"[\x21-\x7e]*", token):
         raise UsageError("token holds a blank or a character beyond ASCII")
     return Endpoint(url.rstrip("/"), secrets={token}, timeout=timeout, clock=clock, setting="api")
 
 
 def _state(message: Message) -> str:
-    """What a commit status says; what could not be judged is an error, for missing evidence is no success."""
+    """What a commit status says; what could not be judged is an error, for missing evidence is no
+    success."""
     report = message.report
     if message.action is Action.TRIAL:
         return "success"
@@ -228,12 +294,16 @@ def _state(message: Message) -> str:
 
 def _is_ours(comment: Mapping[str, Any], key: str) -> bool:
     user = comment.get("user")
-    trusted = comment.get("author_association") in TRUSTED or (isinstance(user, dict) and user.get("type") == "Bot")
+    trusted = comment.get("author_association") in TRUSTED or (
+        isinstance(user, dict) and user.get("type") == "Bot"
+    )
     return trusted and str(comment.get("body") or "").startswith(marker(key))
 
 
 def _joined(failed: list[tuple[str, SinkError]]) -> SinkError:
     """One error for the parts that failed; it may be told again if any of them may."""
     text = "; ".join(f"{part}: {error}" for part, error in failed)
-    waits = [error.retry_after_s or 0.0 for _, error in failed if isinstance(error, RetryableSinkError)]
+    waits = [
+        error.retry_after_s or 0.0 for _, error in failed if isinstance(error, RetryableSinkError)
+    ]
     return RetryableSinkError(text, retry_after_s=max(waits) or None) if waits else SinkError(text)

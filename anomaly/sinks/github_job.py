@@ -1,4 +1,5 @@
-"""A job of GitHub Actions: what it knows of itself, its summary, and the commands that its runner takes from standard output."""
+"""A job of GitHub Actions: what it knows of itself, its summary, and the commands that its runner
+takes from standard output."""
 
 from __future__ import annotations
 
@@ -10,13 +11,18 @@ from pathlib import Path
 
 from anomaly.contracts import Action, Message
 from anomaly.errors import SinkError
-from anomaly.notice import Severity, notice
-from anomaly.report import finding_line, ordered, title
+from anomaly.reporting.notice import Severity, notice
+from anomaly.reporting.words import finding_line, ordered, title
 
 PULL_REQUEST = re.compile(r"refs/pull/([1-9][0-9]{0,9})/")
 LONGEST_KEY = 65  # characters
 MOST_ANNOTATIONS = 10  # that GitHub shows of a step
-LEVELS = {Severity.CRITICAL: "error", Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
+LEVELS = {
+    Severity.CRITICAL: "error",
+    Severity.ERROR: "error",
+    Severity.WARNING: "warning",
+    Severity.INFO: "notice",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +38,8 @@ class Job:
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> Job:
-        """The job that runs. One for a pull request has its newest commit: GITHUB_SHA is then a merge that nobody sees."""
+        """The job that runs. One for a pull request has its newest commit: GITHUB_SHA is then a
+        merge that nobody sees."""
         number = PULL_REQUEST.match(environ.get("GITHUB_REF", ""))
         return cls(
             runs=environ.get("GITHUB_ACTIONS") == "true",
@@ -40,7 +47,9 @@ class Job:
             sha=_head(environ.get("GITHUB_EVENT_PATH", "")) or environ.get("GITHUB_SHA", ""),
             pull_request=number[1] if number else "",
             api=environ.get("GITHUB_API_URL", ""),
-            summary=Path(environ["GITHUB_STEP_SUMMARY"]) if environ.get("GITHUB_STEP_SUMMARY") else None,
+            summary=Path(environ["GITHUB_STEP_SUMMARY"])
+            if environ.get("GITHUB_STEP_SUMMARY")
+            else None,
         )
 
 
@@ -59,7 +68,8 @@ def marker(key: str) -> str:
 
 
 def replace_section(path: Path, key: str, text: str) -> None:
-    """Put `text` where a former one of that key stands in the summary, else at its end. Raises SinkError."""
+    """Put `text` where a former one of that key stands in the summary, else at its end. Raises
+    SinkError."""
     begin, end = marker(key), f"{marker(f'/{key}')}\n"
     try:
         former = path.read_bytes().decode("utf-8", "surrogateescape") if path.exists() else ""
@@ -71,19 +81,25 @@ def replace_section(path: Path, key: str, text: str) -> None:
 
 
 def commands(message: Message) -> Iterator[str]:
-    """Annotations as workflow commands: an error for each KPI that fails, else one line that says how it stands."""
+    """Annotations as workflow commands: an error for each KPI that fails, else one line that says
+    how it stands."""
     report, said = message.report, notice(message)
     failing = [finding for finding in ordered(report.findings) if finding.fails]
     if message.action is Action.FIRE and failing:
         for finding in failing[:MOST_ANNOTATIONS]:
-            yield _command("error", f"{said.title}: {title(finding)}", finding_line(finding, report.release))
+            yield _command(
+                "error", f"{said.title}: {title(finding)}", finding_line(finding, report.release)
+            )
     else:
         yield _command(LEVELS[said.severity], said.title, "\n".join(said.facts))
 
 
 def _command(name: str, headline: str, text: str) -> str:
     """Escaped as the toolkit of GitHub Actions does it."""
-    return f"::{name} title={_escaped(headline).replace(':', '%3A').replace(',', '%2C')}::{_escaped(text)}"
+    return (
+        f"::{name} "
+        f"title={_escaped(headline).replace(':', '%3A').replace(',', '%2C')}::{_escaped(text)}"
+    )
 
 
 def _escaped(text: str) -> str:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from anomaly.contracts import Message, Receipt
-from anomaly.model import Release, Report
-from anomaly.pages.release import page
+from anomaly.model import Release
+from anomaly.reporting.pages.release import page
+from anomaly.reporting.report import Report
 from anomaly.sinks.files import mirror, replace_file
 
 SHORT = 8  # characters of a key
@@ -17,7 +18,8 @@ UNSAFE = re.compile(r"[^\w.-]", re.ASCII)
 
 
 class HtmlSink:
-    """Writes the page to `path`, in which `{service}`, `{version}`, `{environment}` and `{id}` stand for the release."""
+    """Writes the page to `path`, in which `{service}`, `{version}`, `{environment}` and `{id}`
+    stand for the release."""
 
     every_look: ClassVar[bool] = True
     dedupes: ClassVar[bool] = True
@@ -26,7 +28,12 @@ class HtmlSink:
         self._path = path
 
     def send(self, message: Message, /) -> Receipt:
-        return mirror("html", named(self._path, message.report.release, message.key), message, page(message.report))
+        return mirror(
+            "html",
+            named(self._path, message.report.release, message.key),
+            message,
+            page(message.report),
+        )
 
 
 def write(path: Path, report: Report, key: str, deliveries: Sequence[Receipt] = ()) -> Path:
@@ -38,7 +45,12 @@ def write(path: Path, report: Report, key: str, deliveries: Sequence[Receipt] = 
 
 def named(path: Path, release: Release, key: str) -> Path:
     """The path of the page about a release; its names lead to no other folder."""
-    names = {"service": release.service, "version": release.version, "environment": release.environment, "id": key[:SHORT]}
+    names = {
+        "service": release.service,
+        "version": release.version,
+        "environment": release.environment,
+        "id": key[:SHORT],
+    }
     text = str(path)
     for name, value in names.items():
         text = text.replace(f"{{{name}}}", UNSAFE.sub("_", value).lstrip(".")[:100] or "_")

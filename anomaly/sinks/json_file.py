@@ -9,7 +9,7 @@ from typing import ClassVar, TextIO
 
 from anomaly.contracts import Message, Receipt
 from anomaly.errors import SinkError
-from anomaly.report import to_dict
+from anomaly.reporting.data import to_dict
 from anomaly.sinks.files import replace_file
 
 STANDARD_OUTPUT = Path("-")
@@ -31,7 +31,9 @@ class JsonSink:
         self._stream = stream
 
     def send(self, message: Message, /) -> Receipt:
-        text = json.dumps(to_dict(message.report, key=message.key), indent=2, allow_nan=False) + "\n"
+        text = (
+            json.dumps(to_dict(message.report, key=message.key), indent=2, allow_nan=False) + "\n"
+        )
         if self._path is not None:
             replace_file(self._path, text)
             return Receipt("json", delivered=True, detail=str(self._path))

@@ -10,13 +10,14 @@ from typing import ClassVar
 
 from anomaly.contracts import Message, Receipt
 from anomaly.errors import SinkError
-from anomaly.report import to_dict
+from anomaly.reporting.data import to_dict
 
 
 class JsonlSink:
     """Appends a line per message to `path`; processes may do so at once, lines never mix.
 
-    A message that is sent again is appended again under the same `key`: the last line of a key is what holds.
+    A message that is sent again is appended again under the same `key`: the last line of a key is
+    what holds.
     """
 
     every_look: ClassVar[bool] = True
@@ -25,7 +26,10 @@ class JsonlSink:
         self._path = path
 
     def send(self, message: Message, /) -> Receipt:
-        line = json.dumps(to_dict(message.report, key=message.key), allow_nan=False).encode("ascii") + b"\n"
+        line = (
+            json.dumps(to_dict(message.report, key=message.key), allow_nan=False).encode("ascii")
+            + b"\n"
+        )
         try:
             _append(self._path, line)
         except OSError as error:

@@ -1,7 +1,7 @@
 """The report as JUnit XML, for CI systems that show test results: Jenkins, GitLab and others.
 
-The elements are those of the schema that Jenkins' xUnit plug-in brings (`junit-10.xsd`), which GitLab reads, too. Both know a case by its
-class name and name, so that no two cases may share them.
+The elements are those of the schema that Jenkins' xUnit plug-in brings (`junit-10.xsd`), which
+GitLab reads, too. Both know a case by its class name and name, so that no two cases may share them.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from xml.etree import ElementTree as ET
 
 from anomaly import wording
 from anomaly.contracts import Message, Receipt
-from anomaly.model import UNJUDGED, Finding, Release, ReleaseVerdict, Report, Verdict
-from anomaly.notice import LONGEST_NAME, notice, release_words
-from anomaly.report import finding_line, headline, ordered, reason_words, title
+from anomaly.model import UNJUDGED, Finding, Release, ReleaseVerdict, Verdict
+from anomaly.reporting.notice import LONGEST_NAME, notice, release_words
+from anomaly.reporting.report import Report
+from anomaly.reporting.words import finding_line, headline, ordered, reason_words, title
 from anomaly.sinks.files import mirror
 
 LONGEST_LINE = 600  # characters of a query or a note
@@ -29,7 +30,8 @@ OF_RELEASE = {
 
 
 class JunitSink:
-    """Writes the report to `path` as a JUnit test suite: a case for the release, and one for each finding.
+    """Writes the report to `path` as a JUnit test suite: a case for the release, and one for each
+    finding.
 
     The file is replaced as a whole.
     """
@@ -47,10 +49,16 @@ class JunitSink:
 def junit(message: Message) -> str:
     """The XML document. A case takes the time (s) that its KPI was observed."""
     report = message.report
-    cases = [_release_case(report), *(_finding_case(finding, report) for finding in ordered(report.findings))]
+    cases = [
+        _release_case(report),
+        *(_finding_case(finding, report) for finding in ordered(report.findings)),
+    ]
     _tell_apart(cases)
     outcomes = Counter(part.tag for case in cases for part in case)
-    counts = {"tests": str(len(cases)), **{f"{word}s": str(outcomes[word]) for word in (FAILURE, ERROR)}}
+    counts = {
+        "tests": str(len(cases)),
+        **{f"{word}s": str(outcomes[word]) for word in (FAILURE, ERROR)},
+    }
     suites = ET.Element("testsuites", counts)
     suite = ET.SubElement(
         suites,
@@ -83,7 +91,10 @@ def _finding_case(finding: Finding, report: Report) -> ET.Element:
     case = _case(report.release, kpi, title(finding), finding.steps * report.step.total_seconds())
     line, reason = finding_line(finding, report.release), reason_words(finding)
     over = f" / {finding.denominator}" if finding.denominator else ""
-    told = ["" if reason in line else reason, *(wording.plain(text, LONGEST_LINE) for text in (finding.query + over, *finding.notes))]
+    told = [
+        "" if reason in line else reason,
+        *(wording.plain(text, LONGEST_LINE) for text in (finding.query + over, *finding.notes)),
+    ]
     _end(case, _outcome(finding), str(finding.verdict), line, told)
     return case
 
@@ -93,12 +104,18 @@ def _outcome(finding: Finding) -> str:
         return FAILURE
     if finding.is_open and finding.verdict is Verdict.ERROR:
         return ERROR
-    return SKIPPED if finding.verdict in {*UNJUDGED, Verdict.REGRESSED} else PASSED  # a regression that does not fail is a dry run
+    return (
+        SKIPPED if finding.verdict in {*UNJUDGED, Verdict.REGRESSED} else PASSED
+    )  # a regression that does not fail is a dry run
 
 
 def _case(release: Release, what: str, name: str, seconds: float) -> ET.Element:
-    class_name = ".".join(part for part in (wording.plain(release.service, LONGEST_NAME), what) if part)
-    return ET.Element("testcase", {"classname": class_name, "name": name, "time": _seconds(seconds)})
+    class_name = ".".join(
+        part for part in (wording.plain(release.service, LONGEST_NAME), what) if part
+    )
+    return ET.Element(
+        "testcase", {"classname": class_name, "name": name, "time": _seconds(seconds)}
+    )
 
 
 def _end(case: ET.Element, outcome: str, verdict: str, line: str, told: list[str]) -> None:
@@ -139,7 +156,10 @@ def _properties(message: Message) -> dict[str, str]:
         "key": wording.plain(message.key, LONGEST_NAME),
         "link": wording.plain(message.link, LONGEST_LINE),
     }
-    made = {f"made.{wording.plain(name, LONGEST_NAME)}": wording.plain(value, LONGEST_LINE) for name, value in report.made.items()}
+    made = {
+        f"made.{wording.plain(name, LONGEST_NAME)}": wording.plain(value, LONGEST_LINE)
+        for name, value in report.made.items()
+    }
     return {name: value for name, value in (known | made).items() if value}
 
 

@@ -1,8 +1,10 @@
-"""The report as GitHub-flavoured Markdown: the answer, and a table of what moved or could not be judged.
+"""The report as GitHub-flavoured Markdown: the answer, and a table of what moved or could not be
+judged.
 
 What was found to be ok, and how all was judged, is folded away.
 
-Foreign text stays text: no markup, no HTML, no links, no mentions (`@name`), no references (`#123`), no emoji (`:name:`).
+Foreign text stays text: no markup, no HTML, no links, no mentions (`@name`), no references
+(`#123`), no emoji (`:name:`).
 """
 
 from __future__ import annotations
@@ -13,9 +15,10 @@ from urllib.parse import quote
 
 from anomaly import wording
 from anomaly.contracts import Message
-from anomaly.model import UNJUDGED, Finding, Report, Verdict
-from anomaly.notice import notice
-from anomaly.report import (
+from anomaly.model import UNJUDGED, Finding, Verdict
+from anomaly.reporting.notice import notice
+from anomaly.reporting.report import Report
+from anomaly.reporting.words import (
     LONGEST_NAME,
     LONGEST_REASON,
     change_words,
@@ -37,18 +40,22 @@ MOST_ROWS = 40
 MOST_QUERIES = 5
 MOST_NOTES = 10
 LONGEST_QUERY = 600
-BREAK = "&#8203;"  # a space of no width: what it parts is no mention, reference, link or emoji any more (LIVE)
+# a space of no width: what it parts is no mention, reference, link or emoji any more (LIVE)
+BREAK = "&#8203;"
 ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;", "$": "&#36;"})
 MARKUP = re.compile(r"([\\`*_\[\]~#])")
 AT_THE_START = re.compile(r"^(?=[-+](?:[-\s]|$))|^\d+(?=[.)](?:\s|$))")  # a list, or a line across
-LIVE = re.compile(r"@(?=\w)|(?<!&)#(?=\d)|\bGH-(?=\d)|:(?=//|[\w+\\-]+:)|\bwww(?=\.)", re.IGNORECASE)
+LIVE = re.compile(
+    r"@(?=\w)|(?<!&)#(?=\d)|\bGH-(?=\d)|:(?=//|[\w+\\-]+:)|\bwww(?=\.)", re.IGNORECASE
+)
 SAFE_IN_A_URL = "/:?#@!$&'*+,;=%~"
 HEAD = ("KPI", "verdict", "effect \\[95 %\\]", "since", "observed vs expected")
 FINE_HEAD = ("KPI", "effect \\[95 %\\]", "would have seen", "observed vs expected")
 
 
 def markdown(message: Message) -> str:
-    """The message as Markdown that ends with a line end, at most LONGEST characters; how many rows it has follows from that."""
+    """The message as Markdown that ends with a line end, at most LONGEST characters; how many rows
+    it has follows from that."""
     for rows in (MOST_ROWS, MOST_ROWS // 4):
         text = "\n\n".join(part for part in _parts(message, rows) if part) + "\n"
         if len(text) <= LONGEST:
@@ -71,7 +78,10 @@ def _parts(message: Message, most: int) -> Iterator[str]:
     yield _more(others, most)
     if fine:
         rows = _table(FINE_HEAD, [_fine_row(finding) for finding in fine[:most]])
-        yield _folded(f"{len(fine)} found to be ok, and the change that would have been seen", [rows, _more(fine, most)])
+        yield _folded(
+            f"{len(fine)} found to be ok, and the change that would have been seen",
+            [rows, _more(fine, most)],
+        )
     yield _folded("What was judged, and how", [*_details(message.report)])
 
 
@@ -102,7 +112,12 @@ def _more(findings: Sequence[Finding], most: int) -> str:
 
 def _fine_row(finding: Finding) -> tuple[str, ...]:
     seen = escape(detectable_words(finding)) or "not known"
-    return escape(title(finding)), escape(rest_words(finding)) + mark(finding), seen, escape(versus_words(finding))
+    return (
+        escape(title(finding)),
+        escape(rest_words(finding)) + mark(finding),
+        seen,
+        escape(versus_words(finding)),
+    )
 
 
 def _row(finding: Finding, report: Report) -> tuple[str, ...]:
@@ -121,12 +136,25 @@ def _row(finding: Finding, report: Report) -> tuple[str, ...]:
 
 def _details(report: Report) -> Iterator[str]:
     yield escape(judged_words(report))
-    queries = {finding.kpi: finding for finding in ordered(report.findings) if finding.query and finding.fails}
+    queries = {
+        finding.kpi: finding
+        for finding in ordered(report.findings)
+        if finding.query and finding.fails
+    }
     for finding in [*queries.values()][:MOST_QUERIES]:
-        over = f"\n/ {wording.plain(finding.denominator, LONGEST_QUERY)}" if finding.denominator else ""
-        yield f"{escape(wording.plain(finding.kpi, LONGEST_NAME))}\n\n{_fenced(wording.plain(finding.query, LONGEST_QUERY) + over)}"
-    notes = dict.fromkeys(wording.plain(note, LONGEST_REASON) for finding in report.findings for note in finding.notes)
-    yield "\n".join(f"- {escape(note)}" for note in [*[*notes][:MOST_NOTES], *context_lines(report)])
+        over = (
+            f"\n/ {wording.plain(finding.denominator, LONGEST_QUERY)}"
+            if finding.denominator
+            else ""
+        )
+        query = wording.plain(finding.query, LONGEST_QUERY) + over
+        yield f"{escape(wording.plain(finding.kpi, LONGEST_NAME))}\n\n{_fenced(query)}"
+    notes = dict.fromkeys(
+        wording.plain(note, LONGEST_REASON) for finding in report.findings for note in finding.notes
+    )
+    yield "\n".join(
+        f"- {escape(note)}" for note in [*[*notes][:MOST_NOTES], *context_lines(report)]
+    )
 
 
 def _fenced(text: str) -> str:
@@ -136,4 +164,6 @@ def _fenced(text: str) -> str:
 
 
 def _folded(summary: str, parts: Sequence[str]) -> str:
-    return "\n\n".join([f"<details>\n<summary>{summary}</summary>", *filter(None, parts), "</details>"])
+    return "\n\n".join(
+        [f"<details>\n<summary>{summary}</summary>", *filter(None, parts), "</details>"]
+    )

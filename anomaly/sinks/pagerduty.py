@@ -1,4 +1,5 @@
-"""Incidents in PagerDuty (Events API v2), one for each release: triggered when a KPI fails, resolved when that is over."""
+"""Incidents in PagerDuty (Events API v2), one for each release: triggered when a KPI fails,
+resolved when that is over."""
 
 from __future__ import annotations
 
@@ -10,9 +11,9 @@ from typing import Any, ClassVar
 
 from anomaly.contracts import Action, Message, Receipt
 from anomaly.errors import UsageError
+from anomaly.http.endpoint import Endpoint
 from anomaly.model import ReleaseVerdict
-from anomaly.notice import LONGEST_NAME, notice
-from anomaly.web import Endpoint
+from anomaly.reporting.notice import LONGEST_NAME, notice
 from anomaly.wording import CUT_MARK, plain
 
 LONGEST_SUMMARY = 1024  # characters that PagerDuty takes
@@ -20,7 +21,8 @@ PUBLIC = "https://events.pagerduty.com/v2/enqueue"
 
 
 class PagerdutySink:
-    """Sends events to `url` with the `routing_key` of an integration of the type Events API v2. Raises UsageError for an empty key.
+    """Sends events to `url` with the `routing_key` of an integration of the type Events API v2.
+    Raises UsageError for an empty key.
 
     The release is the incident's `dedup_key`: what is told twice is one incident.
     """
@@ -37,7 +39,9 @@ class PagerdutySink:
         clock: Callable[[], float] = time.time,
     ) -> None:
         if not routing_key.strip():
-            raise UsageError("routing_key is empty; it is that of an integration of the type Events API v2")
+            raise UsageError(
+                "routing_key is empty; it is that of an integration of the type Events API v2"
+            )
         self._routing_key = routing_key
         self._endpoint = Endpoint(url, secrets=(routing_key,), timeout=timeout, clock=clock)
 
@@ -50,8 +54,16 @@ class PagerdutySink:
             Action.INFORM: ("resolve",) if passed else (),
         }[message.action]
         for event in events:
-            self._endpoint.ask("POST", json.dumps(self._event(message, event)).encode("ascii"), {"Content-Type": "application/json"})
-        detail = f"{self._endpoint.where} took it: {', '.join(events)}" if events else "nobody is paged for that"
+            self._endpoint.ask(
+                "POST",
+                json.dumps(self._event(message, event)).encode("ascii"),
+                {"Content-Type": "application/json"},
+            )
+        detail = (
+            f"{self._endpoint.where} took it: {', '.join(events)}"
+            if events
+            else "nobody is paged for that"
+        )
         return Receipt("pagerduty", delivered=True, detail=detail)
 
     def _event(self, message: Message, event: str) -> dict[str, Any]:
@@ -60,18 +72,31 @@ class PagerdutySink:
         if event == "resolve":
             return named
         said, release = notice(message), message.report.release
-        service, environment = plain(release.service, LONGEST_NAME), plain(release.environment, LONGEST_NAME)
+        service, environment = (
+            plain(release.service, LONGEST_NAME),
+            plain(release.environment, LONGEST_NAME),
+        )
         summary = ": ".join([said.title, *said.facts[:1]])
         return named | {
             "client": "anomaly",
-            **({"client_url": said.link, "links": [{"href": said.link, "text": "report"}]} if said.link else {}),
+            **(
+                {"client_url": said.link, "links": [{"href": said.link, "text": "report"}]}
+                if said.link
+                else {}
+            ),
             "payload": {
-                "summary": summary if len(summary) <= LONGEST_SUMMARY else summary[: LONGEST_SUMMARY - 1] + CUT_MARK,
+                "summary": summary
+                if len(summary) <= LONGEST_SUMMARY
+                else summary[: LONGEST_SUMMARY - 1] + CUT_MARK,
                 "source": service or "anomaly",
                 "severity": str(said.severity),
                 "component": service,
                 "group": environment,
                 "class": "release",
-                "custom_details": {"version": plain(release.version, LONGEST_NAME), "facts": list(said.facts), "todo": said.todo},
+                "custom_details": {
+                    "version": plain(release.version, LONGEST_NAME),
+                    "facts": list(said.facts),
+                    "todo": said.todo,
+                },
             },
         }

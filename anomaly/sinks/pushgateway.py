@@ -1,7 +1,8 @@
 """The report as metrics, pushed to a Prometheus Pushgateway.
 
-A group of metrics for each service and environment is replaced as a whole (`PUT /metrics/job/…`). What a path can't hold is written in
-base64, as the Pushgateway wants it (https://github.com/prometheus/pushgateway#url).
+A group of metrics for each service and environment is replaced as a whole (`PUT /metrics/job/…`).
+What a path can't hold is written in base64, as the Pushgateway wants it
+(https://github.com/prometheus/pushgateway#url).
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from typing import ClassVar
 from anomaly import wording
 from anomaly.contracts import Action, Message, Receipt
 from anomaly.errors import UsageError
+from anomaly.http.endpoint import Endpoint, checked_base
 from anomaly.sinks.exposition import LONGEST_VALUE, exposition
-from anomaly.web import Endpoint, checked_base
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 FOR_A_PATH = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
@@ -24,10 +25,11 @@ TRIAL = {"service": "anomaly-trial"}  # the group of a trial, which is taken bac
 
 
 class PushgatewaySink:
-    """Pushes the report as metrics to the Pushgateway at `url`, as the group of `job`, service and environment.
+    """Pushes the report as metrics to the Pushgateway at `url`, as the group of `job`, service and
+    environment.
 
-    `username` and `password` are for basic authentication, `timeout` for each attempt's wait. Raises UsageError for settings that can't
-    be used.
+    `username` and `password` are for basic authentication, `timeout` for each attempt's wait.
+    Raises UsageError for settings that can't be used.
     """
 
     every_look: ClassVar[bool] = True
@@ -45,25 +47,42 @@ class PushgatewaySink:
         if not job:
             raise UsageError("job is empty; leave it out, or name one")
         if (username is None) != (password is None):
-            raise UsageError(f"{'password' if password is None else 'username'} is missing; basic authentication needs both")
+            raise UsageError(
+                f"{'password' if password is None else 'username'} is missing; basic "
+                "authentication needs both"
+            )
         target = checked_base(url)
         if username is not None and target.username is not None:
             raise UsageError("username is set, and url holds one too; use one of them")
-        authorization = "" if username is None else f"Basic {b64encode(f'{username}:{password}'.encode()).decode('ascii')}"
+        authorization = (
+            ""
+            if username is None
+            else f"Basic {b64encode(f'{username}:{password}'.encode()).decode('ascii')}"
+        )
         self._headers = {"Authorization": authorization} if authorization else {}
-        self._endpoint = Endpoint(url.rstrip("/"), secrets={username or "", password or "", authorization}, timeout=timeout)
+        self._endpoint = Endpoint(
+            url.rstrip("/"),
+            secrets={username or "", password or "", authorization},
+            timeout=timeout,
+        )
         self._job = job
 
     def send(self, message: Message, /) -> Receipt:
         release = message.report.release
         trial = message.action is Action.TRIAL
-        labels = TRIAL if trial else {"service": release.service, "environment": release.environment}
+        labels = (
+            TRIAL if trial else {"service": release.service, "environment": release.environment}
+        )
         path = _path({"job": self._job, **labels})
         content = exposition(message.report).encode("utf-8")
-        answer = self._endpoint.ask("PUT", content, self._headers | {"Content-Type": CONTENT_TYPE}, path=path)
+        answer = self._endpoint.ask(
+            "PUT", content, self._headers | {"Content-Type": CONTENT_TYPE}, path=path
+        )
         if trial:
             self._endpoint.ask("DELETE", headers=self._headers, path=path)
-        return Receipt("pushgateway", delivered=True, detail=f"{self._endpoint.where} answered {answer.status}")
+        return Receipt(
+            "pushgateway", delivered=True, detail=f"{self._endpoint.where} answered {answer.status}"
+        )
 
 
 def _path(group: Mapping[str, str]) -> str:

@@ -9,9 +9,9 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 from anomaly.contracts import Action, Message, Receipt
+from anomaly.http.endpoint import Endpoint
 from anomaly.model import ReleaseVerdict
-from anomaly.notice import Severity, notice
-from anomaly.web import Endpoint
+from anomaly.reporting.notice import Severity, notice
 from anomaly.wording import CUT_MARK
 
 LONGEST_HEADER, LONGEST_TEXT = 150, 3000  # characters that Slack takes
@@ -24,11 +24,18 @@ MARKS = {
 
 
 class SlackSink:
-    """Posts to the incoming webhook `url`. What comes from outside can't mention anybody, or be a link."""
+    """Posts to the incoming webhook `url`. What comes from outside can't mention anybody, or be a
+    link."""
 
     outside: ClassVar[frozenset[str]] = frozenset({"clock"})
 
-    def __init__(self, *, url: str, timeout: timedelta = timedelta(seconds=10), clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        *,
+        url: str,
+        timeout: timedelta = timedelta(seconds=10),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._endpoint = Endpoint(url, timeout=timeout, clock=clock)
 
     def send(self, message: Message, /) -> Receipt:
@@ -40,18 +47,42 @@ class SlackSink:
 def blocks(message: Message) -> dict[str, Any]:
     """The message as Slack wants it: a header, the facts, what to do, and a button to the report.
 
-    All of it is plain text, in which Slack looks for no mentions, links or markup; the notification's text is escaped.
+    All of it is plain text, in which Slack looks for no mentions, links or markup; the
+    notification's text is escaped.
     """
     said = notice(message)
     out: list[dict[str, Any]] = [
-        {"type": "header", "text": _text(f"{_mark(message, said.severity)} {said.title}", LONGEST_HEADER, emoji=True)}
+        {
+            "type": "header",
+            "text": _text(
+                f"{_mark(message, said.severity)} {said.title}", LONGEST_HEADER, emoji=True
+            ),
+        }
     ]
     if said.facts:
-        out.append({"type": "section", "text": _text("\n".join(f"• {fact}" for fact in said.facts), LONGEST_TEXT)})
+        out.append(
+            {
+                "type": "section",
+                "text": _text("\n".join(f"• {fact}" for fact in said.facts), LONGEST_TEXT),
+            }
+        )
     out.append({"type": "context", "elements": [_text(said.todo, LONGEST_TEXT)]})
     if said.link:
-        out.append({"type": "actions", "elements": [{"type": "button", "text": _text("Report", LONGEST_HEADER), "url": said.link}]})
-    return {"text": _cut(said.title, LONGEST_HEADER).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"), "blocks": out}
+        out.append(
+            {
+                "type": "actions",
+                "elements": [
+                    {"type": "button", "text": _text("Report", LONGEST_HEADER), "url": said.link}
+                ],
+            }
+        )
+    return {
+        "text": _cut(said.title, LONGEST_HEADER)
+        .replace("&", "&amp;")
+        .replace("<", "&lt;")
+        .replace(">", "&gt;"),
+        "blocks": out,
+    }
 
 
 def _mark(message: Message, severity: Severity) -> str:

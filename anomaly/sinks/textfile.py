@@ -12,7 +12,8 @@ from anomaly.sinks.files import mirror
 
 
 class TextfileSink:
-    """Writes the report as metrics to `path`, a `.prom` file in the folder that node_exporter's textfile collector reads.
+    """Writes the report as metrics to `path`, a `.prom` file in the folder that node_exporter's
+    textfile collector reads.
 
     The file is replaced as a whole. Raises UsageError if the collector would not read `path`.
     """
@@ -22,7 +23,9 @@ class TextfileSink:
 
     def __init__(self, *, path: Path) -> None:
         if path.suffix != ".prom":
-            raise UsageError(f"path is {path.name}; node_exporter reads only names that end in .prom")
+            raise UsageError(
+                f"path is {path.name}; node_exporter reads only names that end in .prom"
+            )
         self._path = path
 
     def send(self, message: Message, /) -> Receipt:

@@ -12,15 +12,18 @@ from typing import ClassVar
 
 from anomaly.contracts import Message, Receipt
 from anomaly.errors import UsageError
-from anomaly.report import to_dict
-from anomaly.web import Endpoint, checked_headers
+from anomaly.http.endpoint import Endpoint, checked_headers
+from anomaly.reporting.data import to_dict
 
-SIGNATURE_HEADER, IDEMPOTENCY_HEADER, KEY_HEADER = "X-Anomaly-Signature", "Idempotency-Key", "X-Anomaly-Key"
+SIGNATURE_HEADER = "X-Anomaly-Signature"
+IDEMPOTENCY_HEADER = "Idempotency-Key"
+KEY_HEADER = "X-Anomaly-Key"
 ACTION_HEADER = "X-Anomaly-Action"
 
 
 class WebhookSink:
-    """Posts the report to `url`, signed with `secret` (HMAC-SHA256) if there is one; `timeout` is for each attempt's wait.
+    """Posts the report to `url`, signed with `secret` (HMAC-SHA256) if there is one; `timeout` is
+    for each attempt's wait.
 
     Raises UsageError if the URL or a header can't be used.
     """
@@ -36,8 +39,12 @@ class WebhookSink:
         timeout: timedelta = timedelta(seconds=10),
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._headers = checked_headers(headers or {}, (SIGNATURE_HEADER, IDEMPOTENCY_HEADER, KEY_HEADER, ACTION_HEADER))
-        self._endpoint = Endpoint(url, secrets={*self._headers.values(), secret or ""}, timeout=timeout, clock=clock)
+        self._headers = checked_headers(
+            headers or {}, (SIGNATURE_HEADER, IDEMPOTENCY_HEADER, KEY_HEADER, ACTION_HEADER)
+        )
+        self._endpoint = Endpoint(
+            url, secrets={*self._headers.values(), secret or ""}, timeout=timeout, clock=clock
+        )
         self._secret = None if secret is None else secret.encode()
         self._clock = clock
         if secret == "":
@@ -46,14 +53,17 @@ class WebhookSink:
     def send(self, message: Message, /) -> Receipt:
         body = json.dumps(_body(message), allow_nan=False).encode("ascii")
         answer = self._endpoint.ask("POST", body, self._headers | self._own_headers(message, body))
-        return Receipt("webhook", delivered=True, detail=f"{self._endpoint.where} answered {answer.status}")
+        return Receipt(
+            "webhook", delivered=True, detail=f"{self._endpoint.where} answered {answer.status}"
+        )
 
     def _own_headers(self, message: Message, body: bytes) -> dict[str, str]:
         headers = {
             "Content-Type": "application/json",
             KEY_HEADER: message.key,
             ACTION_HEADER: str(message.action),
-            IDEMPOTENCY_HEADER: message.id or f"{message.key}-{hashlib.sha256(body).hexdigest()[:16]}",
+            IDEMPOTENCY_HEADER: message.id
+            or f"{message.key}-{hashlib.sha256(body).hexdigest()[:16]}",
         }
         if self._secret is not None:
             headers[SIGNATURE_HEADER] = signature(self._secret, int(self._clock()), body)
@@ -61,11 +71,17 @@ class WebhookSink:
 
 
 def _body(message: Message) -> dict[str, object]:
-    about = {"action": str(message.action), "why": message.why, "look": message.look, "link": message.link}
+    about = {
+        "action": str(message.action),
+        "why": message.why,
+        "look": message.look,
+        "link": message.link,
+    }
     return to_dict(message.report, key=message.key) | {"message": about}
 
 
 def signature(secret: bytes, timestamp_s: int, body: bytes) -> str:
-    """The signature header: `t=1762252500,v1=5257a8…`, HMAC-SHA256 over the timestamp, a dot and the body."""
+    """The signature header: `t=1762252500,v1=5257a8…`, HMAC-SHA256 over the timestamp, a dot and
+    the body."""
     digest = hmac.new(secret, f"{timestamp_s}.".encode() + body, hashlib.sha256).hexdigest()
     return f"t={timestamp_s},v1={digest}"

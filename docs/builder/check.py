@@ -1,4 +1,5 @@
-"""What is wrong with a built site: links that lead nowhere, and what a browser would ask other hosts for."""
+"""What is wrong with a built site: links that lead nowhere, and what a browser would ask other
+hosts for."""
 
 from __future__ import annotations
 
@@ -7,7 +8,14 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-LOADED = {("script", "src"), ("img", "src"), ("link", "href"), ("iframe", "src"), ("source", "src"), ("object", "data")}
+LOADED = {
+    ("script", "src"),
+    ("img", "src"),
+    ("link", "href"),
+    ("iframe", "src"),
+    ("source", "src"),
+    ("object", "data"),
+}
 LED_TO = {("a", "href")}
 FOREIGN = re.compile(r"(?:url\(|@import )['\"]?((?:https?:)?//[^'\")]+)")
 MADE_FOR_404 = "404.html"  # its links are absolute, for it is shown in any folder
@@ -36,7 +44,9 @@ class _Page(HTMLParser):
 
 def problems(site: Path) -> list[str]:
     """What is wrong with the pages of `site`, a line each."""
-    pages = {path: _read(path) for path in sorted(site.rglob("*.html")) if path.name != MADE_FOR_404}
+    pages = {
+        path: _read(path) for path in sorted(site.rglob("*.html")) if path.name != MADE_FOR_404
+    }
     found = []
     for path, page in pages.items():
         for target in [*page.links, *page.loads]:
@@ -44,7 +54,8 @@ def problems(site: Path) -> list[str]:
             found += [f"{path.relative_to(site)}: {target} {wrong}"] if wrong else []
     for path in sorted(site.rglob("*.css")):
         found += [
-            f"{path.relative_to(site)}: {target} is loaded from elsewhere" for target in FOREIGN.findall(path.read_text(encoding="utf-8"))
+            f"{path.relative_to(site)}: {target} is loaded from elsewhere"
+            for target in FOREIGN.findall(path.read_text(encoding="utf-8"))
         ]
     return found
 

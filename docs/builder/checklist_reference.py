@@ -6,17 +6,21 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from anomaly.checklist_schema import json_schema
+from anomaly.checklist.form import json_schema
 from docs.builder.markdown import cell
 
 Schema = Mapping[str, Any]
 INTRODUCTION = """# Checklist keys at a glance
 
-Generated from the [JSON Schema](../checklist.schema.json) by which a checklist is checked. [The checklist](../checklist.md) has examples,
-and what the keys are good for.
+Generated from the [JSON Schema](../checklist.schema.json) that a checklist is checked against.
+[The checklist](../checklist.md) has examples and says what each key is for.
 """
 DURATION = "^(?=[0-9])"  # how the pattern of a duration begins
-PAGES = {"SourceForm": "../collectors.md#{}", "SinkForm": "../sinks/{}.md", "ReleasesForm": "../releases.md#{}"}  # what settings mean
+PAGES = {
+    "SourceForm": "../collectors.md#{}",
+    "SinkForm": "../sinks/{}.md",
+    "ReleasesForm": "../releases.md#{}",
+}  # what settings mean
 PERCENTAGE = ") ?%$"  # and how that of a percentage ends
 
 
@@ -34,7 +38,14 @@ def page() -> str:
         parts.append(_table(f"`{path}`", form, schema, form.get("description", "")))
         for each in by_type:
             kind = each["if"]["properties"]["type"]["const"]
-            parts.append(_table(f"`{path}` of type `{kind}`", each["then"], schema, f"[What they mean]({PAGES[name].format(kind)})."))
+            parts.append(
+                _table(
+                    f"`{path}` of type `{kind}`",
+                    each["then"],
+                    schema,
+                    f"[What they mean]({PAGES[name].format(kind)}).",
+                )
+            )
         waiting += [(f"{path}.{key}", below) for key, below in _forms(form, schema)]
     return "\n".join(parts)
 
@@ -44,7 +55,11 @@ def _forms(form: Schema, schema: Schema) -> Iterator[tuple[str, str]]:
     for key, value in form.get("properties", {}).items():
         if not isinstance(value, dict):
             continue
-        for held, mark in ((value, ""), (value.get("items", {}), "[]"), (value.get("additionalProperties", {}), ".NAME")):
+        for held, mark in (
+            (value, ""),
+            (value.get("items", {}), "[]"),
+            (value.get("additionalProperties", {}), ".NAME"),
+        ):
             name = held.get("$ref", "").rpartition("/")[2] if isinstance(held, dict) else ""
             if name and "properties" in schema["$defs"][name]:
                 yield f"{key}{mark}", name
@@ -52,15 +67,26 @@ def _forms(form: Schema, schema: Schema) -> Iterator[tuple[str, str]]:
 
 def _table(title: str, form: Schema, schema: Schema, said: str = "") -> str:
     required = form.get("required", ())
-    keys = {key: value for key, value in form.get("properties", {}).items() if isinstance(value, dict)}
+    keys = {
+        key: value for key, value in form.get("properties", {}).items() if isinstance(value, dict)
+    }
     meaning = any("description" in value for value in keys.values())
     columns = ["key", "holds", "default", *(["meaning"] if meaning else [])]
     rows = []
     for key, value in keys.items():
-        cells = [f"`{key}`", _kind(value, schema), _default(key, value, required), *([_meaning(value, schema)] if meaning else [])]
+        cells = [
+            f"`{key}`",
+            _kind(value, schema),
+            _default(key, value, required),
+            *([_meaning(value, schema)] if meaning else []),
+        ]
         rows.append(f"| {' | '.join(cells)} |\n")
     head = f"## {title}\n\n" + (f"{said}\n\n" if said and rows else "")
-    return head + (f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}\n{''.join(rows)}" if rows else "No settings.\n")
+    return head + (
+        f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}\n{''.join(rows)}"
+        if rows
+        else "No settings.\n"
+    )
 
 
 def _meaning(value: Schema, schema: Schema) -> str:
@@ -117,10 +143,19 @@ def _text(value: Schema) -> str:
         return "a duration"
     if pattern.endswith(PERCENTAGE):
         return "a percentage"
-    return {"date": "a date", "date-time": "a time with a zone"}.get(value.get("format", ""), "text")
+    return {"date": "a date", "date-time": "a time with a zone"}.get(
+        value.get("format", ""), "text"
+    )
 
 
 def _number(value: Schema) -> str:
-    words = {"minimum": "at least", "exclusiveMinimum": "over", "maximum": "at most", "exclusiveMaximum": "under"}
+    words = {
+        "minimum": "at least",
+        "exclusiveMinimum": "over",
+        "maximum": "at most",
+        "exclusiveMaximum": "under",
+    }
     bounds = [f"{word} {value[key]:g}" for key, word in words.items() if key in value]
-    return " ".join(["a whole number" if value["type"] == "integer" else "a number", " and ".join(bounds)]).strip()
+    return " ".join(
+        ["a whole number" if value["type"] == "integer" else "a number", " and ".join(bounds)]
+    ).strip()

@@ -11,11 +11,14 @@ import typer.main
 from anomaly.cli.app import EXIT_CODES, app
 from docs.builder.markdown import cell
 
-NOTE = re.compile(r"  \[(?P<notes>[^\[\]]+(?:\[[^\]]*\])?)\]$")  # `  [default: now; env var: X]`, as --help ends
+NOTE = re.compile(
+    r"  \[(?P<notes>[^\[\]]+(?:\[[^\]]*\])?)\]$"
+)  # `  [default: now; env var: X]`, as --help ends
 CODE = re.compile(r"^  (?P<code>\d)  (?P<meaning>.+)$", re.MULTILINE)
 INTRODUCTION = """# Commands at a glance
 
-Generated from the command line itself: what `--help` says. [The commands](../commands.md) has examples, and what the numbers mean.
+Generated from the command line itself: what `--help` says. [The commands](../commands.md) has
+examples and says what the numbers mean.
 """
 
 
@@ -38,14 +41,21 @@ def commands(group: Any, above: str = "anomaly") -> Iterator[tuple[str, Any]]:
 
 
 def _codes() -> str:
-    return "".join(f"| {line['code']} | {line['meaning']} |\n" for line in CODE.finditer(EXIT_CODES))
+    return "".join(
+        f"| {line['code']} | {line['meaning']} |\n" for line in CODE.finditer(EXIT_CODES)
+    )
 
 
 def _section(name: str, command: Any) -> str:
     context = type(command).context_class(command, info_name=name)
-    records = [(parameter.param_type_name, parameter.get_help_record(context)) for parameter in command.params]
+    records = [
+        (parameter.param_type_name, parameter.get_help_record(context))
+        for parameter in command.params
+    ]
     usage = " ".join(command.collect_usage_pieces(context)).replace("{", "").replace("}", "")
-    said = "\n\n".join(" ".join(part.split()) for part in (command.help or "").replace("\b", "").split("\n\n"))
+    said = "\n\n".join(
+        " ".join(part.split()) for part in (command.help or "").replace("\b", "").split("\n\n")
+    )
     parts = [f"## `{name}`\n", f"{said}\n", f"```text\n{name} {usage}\n```\n"]
     for kind, head in (("argument", "argument"), ("option", "option")):
         rows = [_row(*record) for each, record in records if each == kind and record]
@@ -59,4 +69,7 @@ def _row(names: str, said: str) -> str:
     found = NOTE.search(said)
     notes = "" if found is None else found["notes"]
     text = said if found is None else said[: found.start()]
-    return f"| {', '.join(f'`{cell(name)}`' for name in names.split(', '))} | {cell(text)} | {cell(notes)} |\n"
+    return (
+        f"| {', '.join(f'`{cell(name)}`' for name in names.split(', '))} | {cell(text)} | "
+        f"{cell(notes)} |\n"
+    )

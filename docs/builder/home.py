@@ -8,7 +8,8 @@ from typing import Any
 from docs.builder.errors import SiteError
 
 FIRST = (
-    "anomaly check sample_data/credential/checklist.yaml --released-at 2025-06-03T09:00Z --finished-at 2025-06-03T09:10Z"
+    "anomaly check sample_data/credential/checklist.yaml --released-at 2025-06-03T09:00Z "
+    "--finished-at 2025-06-03T09:10Z"
     ' --only "request errors" --only engagement'
 )
 SAYS = {  # what a reader finds in a part of the nav
@@ -21,20 +22,28 @@ SAYS = {  # what a reader finds in a part of the nav
 
 
 def page(readme: str, nav: list[Any]) -> str:
-    """The README's first words and a card for every part of the nav, which is the table of contents."""
+    """The README's first words and a card for every part of the nav, which is the table of
+    contents."""
     words = re.search(r"\A# anomaly\n\n(.+?)\n\n", readme, re.DOTALL)
     if words is None:
         raise SiteError("README.md does not begin with a title and a paragraph")
-    cards = [_card(title, below) for entry in nav for title, below in entry.items() if title != "Home"]
+    cards = [
+        _card(title, below) for entry in nav for title, below in entry.items() if title != "Home"
+    ]
     return (
-        f"---\nhide: [toc, navigation]\n---\n\n# Did this release move a KPI that matters?\n\n{words[1]}\n\n"
+        "---\nhide: [toc, navigation]\n---\n\n# Did this release move a KPI that "
+        f"matters?\n\n{words[1]}\n\n"
         f"<!-- screenshot: {FIRST} -->\n\n"
         f'<div class="grid cards" markdown>\n\n{"".join(cards)}\n</div>\n'
     )
 
 
 def _card(title: str, below: str | list[Any]) -> str:
-    links = [f"[{title}]({below})"] if isinstance(below, str) else [f"[{name}]({place})" for name, place in _leaves(below)]
+    links = (
+        [f"[{title}]({below})"]
+        if isinstance(below, str)
+        else [f"[{name}]({place})" for name, place in _leaves(below)]
+    )
     head = links.pop() if isinstance(below, str) else title
     listed = f"\n\n    {' · '.join(links)}" if links else ""
     return f"-   **{head}**\n\n    {SAYS.get(title, '')}{listed}\n\n"

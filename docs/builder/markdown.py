@@ -7,8 +7,12 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-FENCE = re.compile(r"^(?P<indent> *)(?P<fence>```+)[^\n]*\n.*?^(?P=indent)(?P=fence) *$", re.MULTILINE | re.DOTALL)
-LINK = re.compile(r"(?P<picture>!?)\[(?P<text>(?:[^\[\]]|\[[^\]]*\]\([^)]*\))*)\]\((?P<target>[^)\s]+)\)")
+FENCE = re.compile(
+    r"^(?P<indent> *)(?P<fence>```+)[^\n]*\n.*?^(?P=indent)(?P=fence) *$", re.MULTILINE | re.DOTALL
+)
+LINK = re.compile(
+    r"(?P<picture>!?)\[(?P<text>(?:[^\[\]]|\[[^\]]*\]\([^)]*\))*)\]\((?P<target>[^)\s]+)\)"
+)
 ITEM = re.compile(r"(?P<indent> *)(?P<mark>[-*]|\d+\.)(?P<gap> +)\S")
 ELSEWHERE = ("http://", "https://", "mailto:", "#")
 INDENT = 4  # by which Python-Markdown wants what belongs to an item
@@ -38,32 +42,53 @@ def turned(text: str, source: str, places: Mapping[str, str]) -> str:
         place = places.get(posixpath.normpath(posixpath.join(posixpath.dirname(source), target)))
         if place is None:
             return words
-        return f"{link['picture']}[{words}]({posixpath.relpath(place, here or '.')}{sharp}{fragment})"
+        return (
+            f"{link['picture']}[{words}]({posixpath.relpath(place, here or '.')}{sharp}{fragment})"
+        )
 
     return outside_fences(text, lambda prose: LINK.sub(turn, prose))
 
 
 def for_python_markdown(text: str) -> str:
-    """Lists as Python-Markdown reads them: a blank line before the first item, four spaces before what belongs to one."""
+    """Lists as Python-Markdown reads them: a blank line before the first item, four spaces before
+    what belongs to one."""
     lines: list[str] = []
     fence = ""
-    hanging: list[tuple[int, int]] = []  # columns at which the text of open items begins, as written and as wanted
+    hanging: list[
+        tuple[int, int]
+    ] = []  # columns at which the text of open items begins, as written and as wanted
     for line in text.splitlines():
         bare = line.lstrip(" ")
         indent = len(line) - len(bare)
         item = None if fence else ITEM.match(line)
         if bare and not fence:
-            while hanging and indent < hanging[-1][0] and (item or (lines and not lines[-1].strip())):
+            while (
+                hanging and indent < hanging[-1][0] and (item or (lines and not lines[-1].strip()))
+            ):
                 hanging.pop()
         before = lines[-1] if lines else ""
-        if item and before.strip() and not hanging and not _is_item(before) and not before.startswith(("<!--", "#")):
+        if (
+            item
+            and before.strip()
+            and not hanging
+            and not _is_item(before)
+            and not before.startswith(("<!--", "#"))
+        ):
             lines.append("")
         written, wanted = hanging[-1] if hanging else (0, 0)
-        lines.append(" " * (wanted + indent - written) + bare if hanging and bare and indent >= written else line)
+        lines.append(
+            " " * (wanted + indent - written) + bare
+            if hanging and bare and indent >= written
+            else line
+        )
         if item:
             hanging.append((item.end("gap"), wanted + INDENT))
         if bare.startswith("```"):
-            fence = "" if fence and bare.startswith(fence) else fence or bare[: len(bare) - len(bare.lstrip("`"))]
+            fence = (
+                ""
+                if fence and bare.startswith(fence)
+                else fence or bare[: len(bare) - len(bare.lstrip("`"))]
+            )
     return "\n".join(lines) + "\n"
 
 

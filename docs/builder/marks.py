@@ -11,7 +11,10 @@ from docs.builder import pictures, screenshots
 from docs.builder.errors import SiteError
 from docs.builder.markdown import outside_fences
 
-MARK = re.compile(r"^<!-- (?P<kind>picture|screenshot|site): (?P<what>(?:(?!-->).)+?) -->$", re.MULTILINE | re.DOTALL)
+MARK = re.compile(
+    r"^<!-- (?P<kind>picture|screenshot|site): (?P<what>(?:(?!-->).)+?) -->$",
+    re.MULTILINE | re.DOTALL,
+)
 
 
 class Marks:
@@ -26,7 +29,12 @@ class Marks:
         """`text` of the page at `place` with its marks filled in. Raises SiteError."""
         here = posixpath.relpath(self.folder.name, posixpath.dirname(place) or ".")
         try:
-            return outside_fences(text, lambda prose: MARK.sub(lambda mark: self._stands_for(mark["kind"], mark["what"], here), prose))
+            return outside_fences(
+                text,
+                lambda prose: MARK.sub(
+                    lambda mark: self._stands_for(mark["kind"], mark["what"], here), prose
+                ),
+            )
         except SiteError as error:
             raise SiteError(f"{place}: {error}") from error
 
@@ -48,8 +56,14 @@ class Marks:
         if name not in self.drawn:
             pictures.draw(name, self.folder, self.root)
             self.drawn.add(name)
-        shown = "\n".join(f"![{said}]({here}/{name}-{scheme}.svg#only-{scheme})" for scheme in pictures.SCHEMES)
-        return f'<figure markdown="span">\n{shown}\n<figcaption>{html.escape(said, quote=False)}</figcaption>\n</figure>'
+        shown = "\n".join(
+            f"![{said}]({here}/{name}-{scheme}.svg#only-{scheme})" for scheme in pictures.SCHEMES
+        )
+        return (
+            "<figure "
+            f'markdown="span">\n{shown}\n'
+            f"<figcaption>{html.escape(said, quote=False)}</figcaption>\n</figure>"
+        )
 
     def _screenshot(self, command: str, here: str) -> str:
         if command not in self.shots:

@@ -1,4 +1,5 @@
-"""The pictures of the explanation, drawn from the sample data by the steps that judge a release, in light and in dark."""
+"""The pictures of the explanation, drawn from the sample data by the steps that judge a release, in
+light and in dark."""
 
 from __future__ import annotations
 
@@ -21,26 +22,38 @@ from anomaly.baseline.seasonal import Baseline, SeasonalBaseline
 from anomaly.baseline.transform import back
 from anomaly.panel import block
 from anomaly.pipeline import judged_panel
-from anomaly.plan import plan
-from anomaly.report import title
+from anomaly.reporting.words import title
 from anomaly.scoring.questions import Family, ask
 from anomaly.scoring.timeline import Timeline, timeline
+from anomaly.timing.spans import plan
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-RELEASE = anomaly.Release(started_at=datetime(2025, 6, 3, 9, tzinfo=UTC), finished_at=datetime(2025, 6, 3, 9, 10, tzinfo=UTC))
+RELEASE = anomaly.Release(
+    started_at=datetime(2025, 6, 3, 9, tzinfo=UTC),
+    finished_at=datetime(2025, 6, 3, 9, 10, tzinfo=UTC),
+)
 WIDE = 2.576  # standard deviations within which 99 % of normal steps lie
 WIDTH, DPI = 8.0, 100
 STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans", "font.size": 10, "svg.hashsalt": "anomaly", "svg.fonttype": "path", "axes.spines.top": False,
-    "axes.spines.right": False, "axes.titlesize": 11, "axes.titlelocation": "left", "axes.titleweight": "bold", "legend.frameon": False,
-}  # fmt: skip
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "svg.hashsalt": "anomaly",
+    "svg.fonttype": "path",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "axes.titleweight": "bold",
+    "legend.frameon": False,
+}
 
 
 @dataclass(frozen=True)
 class Colours:
-    """Colours by what they stand for; those of Okabe and Ito, which people with any colour vision tell apart."""
+    """Colours by what they stand for; those of Okabe and Ito, which people with any colour vision
+    tell apart."""
 
     ink: str
     faint: str
@@ -50,8 +63,12 @@ class Colours:
 
 
 SCHEMES = {
-    "light": Colours(ink="#1f2328", faint="#8c959f", observed="#0072b2", expected="#59636e", release="#d55e00"),
-    "dark": Colours(ink="#e6e8eb", faint="#7d8590", observed="#56b4e9", expected="#b1bac4", release="#f08a3c"),
+    "light": Colours(
+        ink="#1f2328", faint="#8c959f", observed="#0072b2", expected="#59636e", release="#d55e00"
+    ),
+    "dark": Colours(
+        ink="#e6e8eb", faint="#7d8590", observed="#56b4e9", expected="#b1bac4", release="#f08a3c"
+    ),
 }
 
 
@@ -82,11 +99,16 @@ class Fitted:
         return np.asarray(self.line.value[0])
 
     def expected(self, deviations: float = 0.0) -> np.ndarray:
-        """What was expected of each step, so many standard deviations off; of the past, foreseen without the step's own day."""
+        """What was expected of each step, so many standard deviations off; of the past, foreseen
+        without the step's own day."""
         whole = block(pd.concat([self.history, self.observation]))
         later = pd.DatetimeIndex(self.observation.index)
-        usual = np.concatenate([self.base.seasonal + self.base.level[:, None], self.base.location(later)], axis=1)
-        return np.asarray(back(usual + deviations * self.base.width(self.index, whole.volume), self.base.scale)[0])
+        usual = np.concatenate(
+            [self.base.seasonal + self.base.level[:, None], self.base.location(later)], axis=1
+        )
+        return np.asarray(
+            back(usual + deviations * self.base.width(self.index, whole.volume), self.base.scale)[0]
+        )
 
 
 @cache
@@ -98,13 +120,24 @@ def fitted(root: Path, release: str, kpi: str, segment: str = "") -> Fitted:
     collected = anomaly.collect(checklist, RELEASE, now=now, only=[kpi])
     kpis = [each for each in checklist.kpis if each.name == kpi]
     panel = judged_panel(collected.panel, kpis, checklist.windows.step)
-    panel = panel.loc[:, (panel.columns.get_level_values("kpi") == kpi) & (panel.columns.get_level_values("segment") == segment)]
+    panel = panel.loc[
+        :,
+        (panel.columns.get_level_values("kpi") == kpi)
+        & (panel.columns.get_level_values("segment") == segment),
+    ]
     history = relevant(panel.loc[: spans.baseline.end - timedelta(seconds=1)], 72)
-    observation = panel.loc[spans.observation.start : spans.observation.end - checklist.windows.step]
+    observation = panel.loc[
+        spans.observation.start : spans.observation.end - checklist.windows.step
+    ]
     base = SeasonalBaseline().fit(history, kpis, checklist.calendar)
     whole = pd.concat([history, observation])
     gap = int((observation.index[0] - history.index[-1]) // checklist.windows.step - 1)
-    return Fitted(history, observation, base, timeline(base, block(whole), pd.DatetimeIndex(whole.index), len(history), gap))
+    return Fitted(
+        history,
+        observation,
+        base,
+        timeline(base, block(whole), pd.DatetimeIndex(whole.index), len(history), gap),
+    )
 
 
 def draw(name: str, folder: Path, root: Path) -> None:
@@ -112,11 +145,16 @@ def draw(name: str, folder: Path, root: Path) -> None:
     picture = PICTURES[name]
     for scheme, colours in SCHEMES.items():
         inks = ("text.color", "axes.labelcolor", "xtick.color", "ytick.color")
-        coloured: dict[Any, Any] = {**dict.fromkeys(inks, colours.ink), "axes.edgecolor": colours.faint}
+        coloured: dict[Any, Any] = {
+            **dict.fromkeys(inks, colours.ink),
+            "axes.edgecolor": colours.faint,
+        }
         with mpl.rc_context(STYLE | coloured):
             figure = Figure(figsize=(WIDTH, picture.height), dpi=DPI, layout="constrained")
             picture.draw(figure, colours, root)
-            figure.savefig(folder / f"{name}-{scheme}.svg", transparent=True, metadata={"Date": None})
+            figure.savefig(
+                folder / f"{name}-{scheme}.svg", transparent=True, metadata={"Date": None}
+            )
 
 
 def _baseline(figure: Figure, colours: Colours, root: Path) -> None:
@@ -145,9 +183,13 @@ def _residuals(figure: Figure, colours: Colours, root: Path) -> None:
         shown = np.asarray(about.index >= pd.Timestamp(RELEASE.started_at - timedelta(hours=18)))
         axes.axhspan(-WIDE, WIDE, color=colours.faint, alpha=0.3, lw=0)
         axes.axhline(0, color=colours.ink, lw=0.8)
-        axes.plot(about.index[shown], about.line.residual[0][shown], ".", color=colours.observed, ms=3.5)
+        axes.plot(
+            about.index[shown], about.line.residual[0][shown], ".", color=colours.observed, ms=3.5
+        )
         _released(axes, colours)
-        axes.set_title(f"engagement, {'a harmless release' if release == 'healthy' else 'the redesign'}")
+        axes.set_title(
+            f"engagement, {'a harmless release' if release == 'healthy' else 'the redesign'}"
+        )
         axes.set_ylabel("standard deviations")
         _days(axes)
 
@@ -157,10 +199,19 @@ def _replay(figure: Figure, colours: Colours, root: Path) -> None:
     panes = figure.subplots(1, 2, sharey=True, sharex=True)
     for axes, release in zip(panes, ("healthy", "redesign"), strict=True):
         about = fitted(root, release, "engagement")
-        (longest,) = [each for each in ask(about.line) if each.family is Family.JUMP and each.size == about.line.after]
+        (longest,) = [
+            each
+            for each in ask(about.line)
+            if each.family is Family.JUMP and each.size == about.line.after
+        ]
         placebos, answer = longest.answers[0, :-1], longest.answers[0, -1]
         placebos = placebos[np.isfinite(placebos)]
-        axes.hist(placebos, bins=np.arange(-20, 9, 1), color=colours.faint, label=f"{len(placebos)} placebo releases")
+        axes.hist(
+            placebos,
+            bins=np.arange(-20, 9, 1),
+            color=colours.faint,
+            label=f"{len(placebos)} placebo releases",
+        )
         axes.axvline(answer, color=colours.release, lw=2, label="the release")
         axes.set_title("a harmless release" if release == "healthy" else "the redesign")
         axes.set_xlabel("answer: did engagement jump and stay?")
@@ -178,9 +229,15 @@ def _effects(figure: Figure, colours: Colours, root: Path) -> None:
         colour = colours.release if finding.fails else colours.observed
         ends = np.array(finding.effect_interval, float)
         axes.plot(1 + ends, [row, row], color=colour, lw=3, solid_capstyle="butt", alpha=0.55)
-        axes.plot(1 + (finding.effect or 0.0), row, "D" if finding.fails else "o", color=colour, ms=6)
-        tolerated = {"up": (1, 1 + finding.tolerance), "down": (1 - finding.tolerance, 1)}[str(finding.direction)]
-        axes.fill_betweenx([row - 0.35, row + 0.35], *tolerated, color=colours.faint, alpha=0.35, lw=0)
+        axes.plot(
+            1 + (finding.effect or 0.0), row, "D" if finding.fails else "o", color=colour, ms=6
+        )
+        tolerated = {"up": (1, 1 + finding.tolerance), "down": (1 - finding.tolerance, 1)}[
+            str(finding.direction)
+        ]
+        axes.fill_betweenx(
+            [row - 0.35, row + 0.35], *tolerated, color=colours.faint, alpha=0.35, lw=0
+        )
     axes.axvline(1, color=colours.ink, lw=0.8)
     axes.set_xscale("log")
     axes.set_xticks([0.5, 1, 2, 4, 7], ["half", "as expected", "×2", "×4", "×7"])
@@ -204,25 +261,29 @@ PICTURES = {
     "baseline": Picture(
         _baseline,
         3.6,
-        "The baseline knows the day and the week: what it expected of each step, foreseen from the other days, and the band that 99 % of "
+        "The baseline knows the day and the week: what it expected of each step, foreseen from "
+        "the other days, and the band that 99 % of "
         "steps lie in.",
     ),
     "residuals": Picture(
         _residuals,
         4.2,
-        "Season and level taken out, what is left is noise around zero, each step a dot. After the redesign it slides away, though no "
+        "Season and level taken out, what is left is noise around zero, each step a dot. After "
+        "the redesign it slides away, though no "
         "single step is far out at first.",
     ),
     "replay": Picture(
         _replay,
         3.4,
-        "One question, put at hundreds of past moments without a release and at the release. Among harmless moments the redesign's answer "
+        "One question, put at hundreds of past moments without a release and at the release. "
+        "Among harmless moments the redesign's answer "
         "is like no other.",
     ),
     "effects": Picture(
         _effects,
         4.6,
-        "Every KPI's effect with its 95 % interval; grey is what its checklist tolerates. What lies wholly beyond that, too clearly to be "
+        "Every KPI's effect with its 95 % interval; grey is what its checklist tolerates. What "
+        "lies wholly beyond that, too clearly to be "
         "chance, regressed (diamonds).",
     ),
 }

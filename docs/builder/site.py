@@ -1,4 +1,5 @@
-"""The way of a page: read, its marks filled in, its links turned, staged, built by Zensical, checked."""
+"""The way of a page: read, its marks filled in, its links turned, staged, built by Zensical,
+checked."""
 
 from __future__ import annotations
 
@@ -13,7 +14,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from docs.builder import checklist_reference, command_reference, home, markdown, marks, python_reference, report_schema
+from docs.builder import (
+    checklist_reference,
+    command_reference,
+    home,
+    markdown,
+    marks,
+    python_reference,
+    report_schema,
+)
 from docs.builder.check import problems
 from docs.builder.errors import SiteError
 
@@ -32,7 +41,8 @@ PICTURES = ("*.png", "*.svg")
 
 
 def build(folder: Path) -> int:
-    """Make the site in `folder`, in place of what is there; how many pages it has. Raises SiteError."""
+    """Make the site in `folder`, in place of what is there; how many pages it has. Raises
+    SiteError."""
     with tempfile.TemporaryDirectory() as work:
         stage = Path(work)
         pages = staged(stage / "pages")
@@ -50,8 +60,13 @@ def build(folder: Path) -> int:
 def misplaced(pages: set[str], nav: list[Any]) -> list[str]:
     """Pages without a line in the nav, and lines without a page."""
     named = set(nav_pages(nav))
-    lost = [f"{page}: has no line in the nav of docs/zensical.toml" for page in sorted(pages - named)]
-    return lost + [f"docs/zensical.toml: the nav names {page}, which is no page" for page in sorted(named - pages)]
+    lost = [
+        f"{page}: has no line in the nav of docs/zensical.toml" for page in sorted(pages - named)
+    ]
+    return lost + [
+        f"docs/zensical.toml: the nav names {page}, which is no page"
+        for page in sorted(named - pages)
+    ]
 
 
 def staged(folder: Path) -> set[str]:
@@ -68,13 +83,18 @@ def staged(folder: Path) -> set[str]:
         "reference/commands.md": command_reference.page(),
         "reference/checklist.md": checklist_reference.page(),
         "reference/python.md": python_reference.page(ROOT),
-        "reference/report.md": report_schema.page((ROOT / "docs" / "json.md").read_text(encoding="utf-8")),
+        "reference/report.md": report_schema.page(
+            (ROOT / "docs" / "json.md").read_text(encoding="utf-8")
+        ),
         "index.md": home.page((ROOT / "README.md").read_text(encoding="utf-8"), read_nav()),
     }
     for place, text in generated.items():
         _write(folder / place, drawn.filled_in(text, place))
     schema = report_schema.schema((ROOT / "docs" / "json.md").read_text(encoding="utf-8"))
-    _write(folder / "reference" / "report.schema.json", json.dumps(schema, indent=2, ensure_ascii=False) + "\n")
+    _write(
+        folder / "reference" / "report.schema.json",
+        json.dumps(schema, indent=2, ensure_ascii=False) + "\n",
+    )
     for source, place in [*FILES.items(), *pictures()]:
         (folder / place).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / source, folder / place)
@@ -94,7 +114,11 @@ def repository_pages() -> Iterator[tuple[str, str]]:
 def pictures() -> list[tuple[str, str]]:
     """The pictures that are kept in the repository, and their places on the site."""
     found = [path for form in PICTURES for path in sorted((ROOT / "docs").rglob(form))]
-    return [(str(path.relative_to(ROOT)), str(path.relative_to(ROOT / "docs"))) for path in found if STYLE not in path.parents]
+    return [
+        (str(path.relative_to(ROOT)), str(path.relative_to(ROOT / "docs")))
+        for path in found
+        if STYLE not in path.parents
+    ]
 
 
 def read_nav() -> list[Any]:
@@ -118,7 +142,13 @@ def _write(path: Path, text: str) -> None:
 
 
 def _zensical(stage: Path) -> None:
-    command = [str(Path(sys.executable).parent / "zensical"), "build", "--strict", "--config-file", str(stage / "zensical.toml")]
+    command = [
+        str(Path(sys.executable).parent / "zensical"),
+        "build",
+        "--strict",
+        "--config-file",
+        str(stage / "zensical.toml"),
+    ]
     done = subprocess.run(command, cwd=stage, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise SiteError(COLOUR.sub("", done.stdout + done.stderr.partition("Traceback")[0]))

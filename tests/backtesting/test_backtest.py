@@ -1,4 +1,5 @@
-"""A backtest keeps its word: placebos judged as releases are, few false alarms, injected effects found, poor KPIs named."""
+"""A backtest keeps its word: placebos judged as releases are, few false alarms, injected effects
+found, poor KPIs named."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ from anomaly.backtesting.injection import inject
 from anomaly.backtesting.judging import Bench
 from anomaly.backtesting.placebos import LEAST_HISTORY, evenly, length, origins
 from anomaly.backtesting.result import Backtest, Label, PastRelease, SeriesResult, Share
-from anomaly.checklist import Checklist
+from anomaly.checklist.checklist import Checklist
 from anomaly.contracts import Collected
 from anomaly.errors import UsageError
 from anomaly.model import Direction, Kpi, Release, ReleaseVerdict, Windows
@@ -41,7 +42,9 @@ def series_of(result: Backtest, kpi: str) -> SeriesResult:
 
 def latency(seed: int, rows: int = ROWS) -> Floats:
     """A KPI with a rhythm and a memory that moves by 5 %."""
-    return 200 * (1 + 0.1 * np.sin(np.arange(rows) * 2 * np.pi / 24) + 0.05 * remembering(0.4, seed, rows))
+    return 200 * (
+        1 + 0.1 * np.sin(np.arange(rows) * 2 * np.pi / 24) + 0.05 * remembering(0.4, seed, rows)
+    )
 
 
 def collected(columns: Mapping[tuple[str, str, str], Floats]) -> Collected:
@@ -55,23 +58,40 @@ def asked(*kpis: Kpi) -> Checklist:
 def test_segments_are_backtested_with_their_total() -> None:
     rng = np.random.default_rng(3)
     visits = rng.poisson(2000, (2, ROWS)).astype(float)
-    counts = ((NUMERATOR, rng.binomial(visits.astype(int), 0.1).astype(float)), (DENOMINATOR, visits))
-    panel = collected({("conversion", f"device={i}", role): part[i] for i in range(2) for role, part in counts}).panel
+    counts = (
+        (NUMERATOR, rng.binomial(visits.astype(int), 0.1).astype(float)),
+        (DENOMINATOR, visits),
+    )
+    panel = collected(
+        {("conversion", f"device={i}", role): part[i] for i in range(2) for role, part in counts}
+    ).panel
     kpi = Kpi("conversion", denominator="visits", by=("device",), direction=Direction.DOWN)
 
     result = anomaly.backtest(panel, kpis=[kpi], watch=12 * HOUR, history=28 * DAY, placebos=5)
 
-    assert [series.name for series in result.series] == ["conversion (all)", "conversion (device=0)", "conversion (device=1)"]
+    assert [series.name for series in result.series] == [
+        "conversion (all)",
+        "conversion (device=0)",
+        "conversion (device=1)",
+    ]
     total, *devices = result.series
     assert [series.found.of for series in result.series] == [5, 5, 5]
     assert total.found.hits >= 3
     assert (total.time_to_detect or timedelta.max) <= 12 * HOUR
-    assert all((total.detectable_effect or 1.0) < (series.detectable_effect or 0.0) for series in devices)
+    assert all(
+        (total.detectable_effect or 1.0) < (series.detectable_effect or 0.0) for series in devices
+    )
 
 
 def test_a_control_is_used_and_neither_judged_nor_moved() -> None:
     shared = latency(7)
-    frame = pd.DataFrame({"here": shared * (1 + 0.01 * noise(1, ROWS)), "there": shared * (1 + 0.01 * noise(2, ROWS))}, stamps(ROWS))
+    frame = pd.DataFrame(
+        {
+            "here": shared * (1 + 0.01 * noise(1, ROWS)),
+            "there": shared * (1 + 0.01 * noise(2, ROWS)),
+        },
+        stamps(ROWS),
+    )
     control = Kpi("there", control_for=("here",))
 
     beside, alone = (
@@ -84,11 +104,17 @@ def test_a_control_is_used_and_neither_judged_nor_moved() -> None:
     assert beside[0].found.hits >= 3
 
 
-# --- which moments ----------------------------------------------------------------------------------------------------
+# --- which moments ------------------------------------------------------------------------------
 
 
 @settings(max_examples=60, deadline=None)
-@given(days=st.integers(1, 90), history=st.integers(1, 40), watch=st.integers(1, 60), warmup=st.integers(0, 90), most=st.integers(1, 80))
+@given(
+    days=st.integers(1, 90),
+    history=st.integers(1, 40),
+    watch=st.integers(1, 60),
+    warmup=st.integers(0, 90),
+    most=st.integers(1, 80),
+)
 def test_placebos_have_half_a_history_before_and_a_watch_of_their_own_after(
     days: int, history: int, watch: int, warmup: int, most: int
 ) -> None:
@@ -99,7 +125,10 @@ def test_placebos_have_half_a_history_before_and_a_watch_of_their_own_after(
 
     assert len(moments) <= most
     assert all(later - earlier >= length(windows) for earlier, later in pairwise(moments))
-    assert all(moment >= START + LEAST_HISTORY * windows.history and moment + length(windows) <= end for moment in moments)
+    assert all(
+        moment >= START + LEAST_HISTORY * windows.history and moment + length(windows) <= end
+        for moment in moments
+    )
     assert all((moment - START) % windows.step == timedelta(0) for moment in moments)
     assert bool(moments) == (end - START >= LEAST_HISTORY * windows.history + length(windows))
 
@@ -120,7 +149,11 @@ def test_placebos_keep_off_real_releases() -> None:
 
     assert every[4] not in left
     assert set(left) < set(every)
-    assert all(moment + length(WINDOWS) <= release.started_at or moment >= release.finished + length(WINDOWS) for moment in left)
+    assert all(
+        moment + length(WINDOWS) <= release.started_at
+        or moment >= release.finished + length(WINDOWS)
+        for moment in left
+    )
 
 
 @given(count=st.integers(0, 40), most=st.integers(1, 12))
@@ -142,16 +175,25 @@ def test_the_interval_of_a_share_is_wilsons(hits: int, of: int) -> None:
     assert Share(0, 0).interval is None
 
 
-# --- effects put in ---------------------------------------------------------------------------------------------------
+# --- effects put in -----------------------------------------------------------------------------
 
 
-def injected(columns: Mapping[tuple[str, str, str], Floats], kpi: Kpi, effect: float, seed: int = 0) -> tuple[Collected, Collected]:
-    """What was collected until the end of the watch of a placebo release, and the same with the effect in it."""
+def injected(
+    columns: Mapping[tuple[str, str, str], Floats], kpi: Kpi, effect: float, seed: int = 0
+) -> tuple[Collected, Collected]:
+    """What was collected until the end of the watch of a placebo release, and the same with the
+    effect in it."""
     bench = Bench(asked(kpi), collected(columns), START + ROWS * HOUR)
     at = START + 30 * DAY
     data, quiet = bench.placebo(at)
     before = data.panel.copy()
-    after = inject(data, {(kpi.name, ""): effect}, quiet, np.random.default_rng(seed), rates={kpi.name} if kpi.per else ())
+    after = inject(
+        data,
+        {(kpi.name, ""): effect},
+        quiet,
+        np.random.default_rng(seed),
+        rates={kpi.name} if kpi.per else (),
+    )
     pd.testing.assert_frame_equal(data.panel, before)  # nothing is changed in place
     history = before.index < at
     pd.testing.assert_frame_equal(after.panel[history], before[history])
@@ -187,13 +229,17 @@ def test_a_share_stays_a_share(effect: float) -> None:
     top, below = after.panel.to_numpy().T
     np.testing.assert_array_equal(below, before.panel.to_numpy()[:, 1])
     assert (top <= below).all()
-    assert top.sum() / before.panel.to_numpy()[:, 0].sum() == pytest.approx(min(1 + effect, 20), rel=0.15)
+    assert top.sum() / before.panel.to_numpy()[:, 0].sum() == pytest.approx(
+        min(1 + effect, 20), rel=0.15
+    )
 
 
 def test_a_rate_is_multiplied_though_its_numbers_are_whole() -> None:
     counts = np.random.default_rng(2).poisson(40.0, ROWS).astype(float)
 
-    before, after = injected({("kpi", "", VALUE): counts}, Kpi("kpi", per=timedelta(seconds=1)), 0.01)
+    before, after = injected(
+        {("kpi", "", VALUE): counts}, Kpi("kpi", per=timedelta(seconds=1)), 0.01
+    )
 
     np.testing.assert_allclose(after.panel.to_numpy(), 1.01 * before.panel.to_numpy())
 
@@ -206,7 +252,7 @@ def test_the_seed_decides_the_injected_counts() -> None:
     assert not once.equals(other)
 
 
-# --- what is measured -------------------------------------------------------------------------------------------------
+# --- what is measured ---------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -235,9 +281,12 @@ def test_injected_effects_are_found(quiet: Backtest) -> None:
 
 
 def test_the_same_history_gives_the_same_answer() -> None:
-    counts = pd.DataFrame({"orders": np.random.default_rng(2).poisson(40.0, ROWS).astype(float)}, stamps(ROWS))
+    counts = pd.DataFrame(
+        {"orders": np.random.default_rng(2).poisson(40.0, ROWS).astype(float)}, stamps(ROWS)
+    )
     once, again, other = (
-        anomaly.backtest(counts, watch=12 * HOUR, history=28 * DAY, placebos=2, seed=seed).to_dict() for seed in (0, 0, 1)
+        anomaly.backtest(counts, watch=12 * HOUR, history=28 * DAY, placebos=2, seed=seed).to_dict()
+        for seed in (0, 0, 1)
     )
 
     assert once == again
@@ -252,7 +301,8 @@ def test_a_placebo_is_judged_by_nothing_that_came_later() -> None:
     kpi = Kpi("kpi")
 
     first, second = (
-        Bench(asked(kpi), collected({("kpi", "", VALUE): each}), START + ROWS * HOUR).placebo(at)[1] for each in (values, changed)
+        Bench(asked(kpi), collected({("kpi", "", VALUE): each}), START + ROWS * HOUR).placebo(at)[1]
+        for each in (values, changed)
     )
 
     assert first.findings == second.findings
@@ -270,8 +320,14 @@ def test_alarms_of_a_history_with_changes_are_counted() -> None:
     busy = series_of(result, "busy")
 
     assert result.alarms.hits == busy.alarms.hits >= 4
-    assert any(text.startswith(f"false alarms at {busy.alarms.hits} of {busy.alarms.of}") for text in busy.warnings)
-    assert any(text.startswith("tolerance") and "would have stayed silent" in text for text in result.suggestions)
+    assert any(
+        text.startswith(f"false alarms at {busy.alarms.hits} of {busy.alarms.of}")
+        for text in busy.warnings
+    )
+    assert any(
+        text.startswith("tolerance") and "would have stayed silent" in text
+        for text in result.suggestions
+    )
 
 
 def test_kpis_that_carry_no_verdict_are_named() -> None:
@@ -291,7 +347,10 @@ def test_kpis_that_carry_no_verdict_are_named() -> None:
         },
         stamps(ROWS),
     )
-    kpis = [Kpi(name, direction=Direction.DOWN, tolerance=0.005 if name == "picky" else 0.0) for name in map(str, frame)]
+    kpis = [
+        Kpi(name, direction=Direction.DOWN, tolerance=0.005 if name == "picky" else 0.0)
+        for name in map(str, frame)
+    ]
 
     result = anomaly.backtest(frame, kpis=kpis, watch=12 * HOUR, history=28 * DAY, placebos=6)
     said = {series.kpi: "; ".join(series.warnings) for series in result.series}
@@ -321,7 +380,10 @@ def test_a_longer_watch_is_suggested_with_what_it_would_see() -> None:
 def test_a_segment_counts_from_where_it_is_known() -> None:
     late = latency(2)
     late[: ROWS - 12 * 24] = np.nan
-    panel = assemble({("latency", "country=DE", VALUE): latency(1), ("latency", "country=FR", VALUE): late}, stamps(ROWS))
+    panel = assemble(
+        {("latency", "country=DE", VALUE): latency(1), ("latency", "country=FR", VALUE): late},
+        stamps(ROWS),
+    )
 
     result = anomaly.backtest(panel, watch=12 * HOUR, history=28 * DAY, placebos=8)
     germany, france = result.series
@@ -332,33 +394,50 @@ def test_a_segment_counts_from_where_it_is_known() -> None:
     assert any(text.startswith("short: values for 12d") for text in france.warnings)
 
 
-# --- past releases ----------------------------------------------------------------------------------------------------
+# --- past releases ------------------------------------------------------------------------------
 
 
 def test_past_releases_are_judged_and_counted() -> None:
     values = latency(1)
     moments = [START + timedelta(days=day, hours=10) for day in (25, 27, 29, 31, 33)]
     labels = [Label.GOOD, Label.BAD, Label.BAD, Label.UNKNOWN, Label.GOOD]
-    for moment in (moments[1], moments[4]):  # one bad release shows, one does not; one good one fails
+    for moment in (
+        moments[1],
+        moments[4],
+    ):  # one bad release shows, one does not; one good one fails
         hour = (moment - START) // HOUR
         values[hour : hour + 14] *= 1.5
     past = [
-        PastRelease(Release(moment, version=str(number)), label) for number, (moment, label) in enumerate(zip(moments, labels, strict=True))
+        PastRelease(Release(moment, version=str(number)), label)
+        for number, (moment, label) in enumerate(zip(moments, labels, strict=True))
     ]
     beyond = PastRelease(Release(START + 60 * DAY), Label.GOOD)
 
     result = anomaly.backtest(
-        pd.DataFrame({"latency": values}, stamps(ROWS)), watch=12 * HOUR, history=28 * DAY, placebos=5, releases=[*past, beyond]
+        pd.DataFrame({"latency": values}, stamps(ROWS)),
+        watch=12 * HOUR,
+        history=28 * DAY,
+        placebos=5,
+        releases=[*past, beyond],
     )
     told = result.to_dict()
 
-    assert [each.verdict for each in result.releases] == ["pass", "fail", "pass", "pass", "fail", "inconclusive"]
+    assert [each.verdict for each in result.releases] == [
+        "pass",
+        "fail",
+        "pass",
+        "pass",
+        "fail",
+        "inconclusive",
+    ]
     assert [finding.kpi for finding in result.releases[1].moved] == ["latency"]
     assert result.releases[5].why == "the data do not hold it"
     assert (told["precision"]["hits"], told["precision"]["of"]) == (1, 2)
     assert (told["recall"]["hits"], told["recall"]["of"]) == (1, 2)
     assert not any(
-        moment - length(replace(WINDOWS, warmup=timedelta(0))) < at < moment + 12 * HOUR for at in result.placebos for moment in moments
+        moment - length(replace(WINDOWS, warmup=timedelta(0))) < at < moment + 12 * HOUR
+        for at in result.placebos
+        for moment in moments
     )
 
 
@@ -372,11 +451,13 @@ def test_a_release_whose_watch_is_not_over_is_an_early_look() -> None:
     assert result.releases[0].why == "latency: nothing so far, 4 of 12 steps"
 
 
-# --- what can't be --------------------------------------------------------------------------------------------------------
+# --- what can't be ------------------------------------------------------------------------------
 
 
 def test_a_history_that_is_too_short_replays_nothing() -> None:
-    result = anomaly.backtest(pd.DataFrame({"latency": latency(1)[:240]}, stamps(240)), watch=12 * HOUR, history=28 * DAY)
+    result = anomaly.backtest(
+        pd.DataFrame({"latency": latency(1)[:240]}, stamps(240)), watch=12 * HOUR, history=28 * DAY
+    )
 
     assert result.placebos == ()
     assert not result.answered
@@ -401,12 +482,16 @@ def test_impossible_calls_say_what_to_change(change: Mapping[str, object], said:
 
 def test_data_of_another_step_are_refused() -> None:
     with pytest.raises(UsageError, match=r"the data have a step of 1h, windows.step is 5m"):
-        anomaly.backtest_checklist(Checklist("shop", {}, (Kpi("kpi"),)), collected({("kpi", "", VALUE): latency(1)}))
+        anomaly.backtest_checklist(
+            Checklist("shop", {}, (Kpi("kpi"),)), collected({("kpi", "", VALUE): latency(1)})
+        )
 
 
 def test_a_panel_without_values_is_refused() -> None:
     with pytest.raises(UsageError, match="nothing to replay"):
-        anomaly.backtest(pd.DataFrame({"latency": np.full(50, np.nan)}, stamps(50)), watch=12 * HOUR)
+        anomaly.backtest(
+            pd.DataFrame({"latency": np.full(50, np.nan)}, stamps(50)), watch=12 * HOUR
+        )
 
 
 def test_the_example_of_the_docstring_runs() -> None:

@@ -1,4 +1,5 @@
-"""A small valid checklist, its variants on disk, and a distribution that brings plug-ins of its own."""
+"""A small valid checklist, its variants on disk, and a distribution that brings plug-ins of its
+own."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from textwrap import dedent
 
 import pytest
 
-from anomaly.checklist import Checklist, load
+from anomaly.checklist.checklist import Checklist, load
 from anomaly.errors import ChecklistError
 
 Write = Callable[[str], Path]
@@ -33,7 +34,9 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
 def load_text(write: Write) -> Load:
     """Loads a checklist from its text."""
 
-    def loaded(text: str, *, environment: str | None = None, environ: Mapping[str, str] | None = None) -> Checklist:
+    def loaded(
+        text: str, *, environment: str | None = None, environ: Mapping[str, str] | None = None
+    ) -> Checklist:
         return load(write(text), environment=environment, environ=environ or {})
 
     return loaded
@@ -43,7 +46,9 @@ def load_text(write: Write) -> Load:
 def complaints(load_text: Load) -> Complain:
     """The lines of the error that loading a text gives."""
 
-    def complained(text: str, *, environment: str | None = None, environ: Mapping[str, str] | None = None) -> list[str]:
+    def complained(
+        text: str, *, environment: str | None = None, environ: Mapping[str, str] | None = None
+    ) -> list[str]:
         with pytest.raises(ChecklistError) as caught:
             load_text(text, environment=environment, environ=environ)
         return str(caught.value).splitlines()
@@ -59,8 +64,13 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., No
         site = tmp_path / f"site-{name}"
         info = site / f"{name}-1.0.dist-info"
         info.mkdir(parents=True)
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n", encoding="utf-8")
-        groups = [f"[{group}]\n" + "".join(f"{key} = {target}\n" for key, target in entries.items()) for group, entries in points.items()]
+        (info / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n", encoding="utf-8"
+        )
+        groups = [
+            f"[{group}]\n" + "".join(f"{key} = {target}\n" for key, target in entries.items())
+            for group, entries in points.items()
+        ]
         (info / "entry_points.txt").write_text("\n".join(groups), encoding="utf-8")
         (site / f"{name}.py").write_text(dedent(module), encoding="utf-8")
         monkeypatch.syspath_prepend(str(site))

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from anomaly.checklist import json_schema, load
+from anomaly.checklist.checklist import json_schema, load
 from anomaly.errors import ChecklistError
 from anomaly.model import Holidays
 from tests.checklist.conftest import Load
@@ -19,7 +19,11 @@ from tests.goldens import assert_golden
 ROOT = Path(__file__).parents[2]
 TEMPLATE = ROOT / "anomaly" / "templates" / "checklist.yaml"
 TEMPLATE_ENVIRON = {"PROMETHEUS_URL": "http://127.0.0.1:9090"}
-OTHERS = {"STAGING_PROMETHEUS_URL": "http://127.0.0.1", "HOOK_URL": "http://127.0.0.1/hook", "HOOK_SECRET": "for the test"}
+OTHERS = {
+    "STAGING_PROMETHEUS_URL": "http://127.0.0.1",
+    "HOOK_URL": "http://127.0.0.1/hook",
+    "HOOK_SECRET": "for the test",
+}
 
 
 @pytest.fixture(scope="module")
@@ -42,12 +46,18 @@ def test_the_golden_schema_in_the_docs_is_current() -> None:
     assert_golden("../../docs/checklist.schema.json", json.dumps(json_schema(), indent=2) + "\n")
 
 
-@pytest.mark.parametrize("text", [SMALL, FULL, TEMPLATE.read_text(encoding="utf-8")], ids=["small", "full", "template"])
+@pytest.mark.parametrize(
+    "text", [SMALL, FULL, TEMPLATE.read_text(encoding="utf-8")], ids=["small", "full", "template"]
+)
 def test_a_good_checklist_is_valid(validator: Draft202012Validator, text: str) -> None:
     validator.validate(yaml.safe_load(text))
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "sample_data").glob("*/checklist.yaml")), ids=lambda path: path.parent.name)
+@pytest.mark.parametrize(
+    "path",
+    sorted((ROOT / "sample_data").glob("*/checklist.yaml")),
+    ids=lambda path: path.parent.name,
+)
 def test_the_sample_checklists_are_valid(validator: Draft202012Validator, path: Path) -> None:
     validator.validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     assert load(path, environ={}).kpis
@@ -60,7 +70,9 @@ def test_the_template_loads_with_the_variables_it_names() -> None:
     assert all(name in text.partition("service:")[0] for name in TEMPLATE_ENVIRON)
 
 
-def test_the_occasions_that_the_template_shows_load_once_they_are_no_comments(load_text: Load) -> None:
+def test_the_occasions_that_the_template_shows_load_once_they_are_no_comments(
+    load_text: Load,
+) -> None:
     text = TEMPLATE.read_text(encoding="utf-8")
     before, shown, after = text.partition("# holidays:\n")
     examples, _, rest = after.partition("\n\n")
@@ -125,7 +137,10 @@ def test_the_schema_and_the_loader_refuse_the_same(
         (("kpis", 0, "per"), "1m30s"),
         (("false_alarms",), "0.5%"),
         (("environments",), {"production": {"sinks": []}}),
-        (("sinks", 0), {"type": "webhook", "url": "http://h", "timeout": "5s", "headers": {"X-Tenant": "a"}}),
+        (
+            ("sinks", 0),
+            {"type": "webhook", "url": "http://h", "timeout": "5s", "headers": {"X-Tenant": "a"}},
+        ),
     ],
 )
 def test_the_schema_and_the_loader_accept_the_same(
@@ -152,6 +167,12 @@ def test_the_examples_of_the_reference_load(load_text: Load, text: str) -> None:
 
 def test_the_reference_names_every_key() -> None:
     text = (ROOT / "docs" / "checklist.md").read_text(encoding="utf-8")
-    definitions = json_schema()["$defs"]  # the settings of sources and sinks have pages of their own
-    keys = [*json_schema()["properties"], *definitions["KpiForm"]["properties"], *definitions["WindowsForm"]["properties"]]
+    definitions = json_schema()[
+        "$defs"
+    ]  # the settings of sources and sinks have pages of their own
+    keys = [
+        *json_schema()["properties"],
+        *definitions["KpiForm"]["properties"],
+        *definitions["WindowsForm"]["properties"],
+    ]
     assert [key for key in keys if f"`{key}`" not in text] == []

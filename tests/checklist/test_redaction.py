@@ -38,7 +38,10 @@ def test_a_secret_is_masked_in_each_of_its_forms(form: str) -> None:
 def test_a_secret_is_masked_inside_base64_wherever_it_starts(before: str, encode: object) -> None:
     assert callable(encode)
     header = encode(f"{before}{SECRET}!".encode()).decode()
-    assert Redactor([SECRET]).text(f"Authorization: Basic {header}, retried") == "Authorization: Basic ***, retried"
+    assert (
+        Redactor([SECRET]).text(f"Authorization: Basic {header}, retried")
+        == "Authorization: Basic ***, retried"
+    )
 
 
 def test_overlapping_secrets_leave_no_rest() -> None:
@@ -63,7 +66,11 @@ def test_no_secret_survives(secret: str, before: str, after: str) -> None:
     assert secret not in masked or secret in "***"
 
 
-@given(st.binary(min_size=6, max_size=40).map(lambda raw: raw.hex()), st.binary(max_size=7), st.binary(max_size=7))
+@given(
+    st.binary(min_size=6, max_size=40).map(lambda raw: raw.hex()),
+    st.binary(max_size=7),
+    st.binary(max_size=7),
+)
 def test_no_secret_survives_in_base64(secret: str, before: bytes, after: bytes) -> None:
     encoded = base64.b64encode(before + secret.encode() + after).decode()
     assert Redactor([secret]).text(encoded) == "***"
@@ -80,7 +87,13 @@ def test_log_records_are_masked_in_message_arguments_traceback_and_fields() -> N
         try:
             raise ValueError(f"bad token {SECRET}")  # noqa: TRY301  the traceback is the point
         except ValueError:
-            logger.error("asked with %s", SECRET, exc_info=sys.exc_info(), stack_info=True, extra={"url": f"http://x/{quote(SECRET)}"})  # noqa: LOG014, RUF100  inside a handler
+            logger.error(
+                "asked with %s",
+                SECRET,
+                exc_info=sys.exc_info(),
+                stack_info=True,
+                extra={"url": f"http://x/{quote(SECRET)}"},
+            )  # noqa: LOG014, RUF100  inside a handler
     finally:
         logger.removeHandler(handler)
     text = stream.getvalue()

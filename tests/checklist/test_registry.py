@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from anomaly.checklist.registry import COLLECTORS, SINKS, Plugin, collector, sink, types_of
 from anomaly.errors import ChecklistError
-from anomaly.registry import COLLECTORS, SINKS, Plugin, collector, sink, types_of
 from tests.checklist.conftest import Complain
 from tests.test_sink_contract import SETTINGS
 
@@ -26,10 +26,22 @@ PARROT = """
     class Parrot:
         outside: ClassVar[frozenset[str]] = frozenset({"clock"})
 
-        def __init__(self, *, word: str, times: int = 1, volume: float = 0.5, loud: bool = False, wait: timedelta = timedelta(0),
-                     cage: Path = Path("cage"), names: Mapping[str, str] | None = None, friends: tuple[str, ...] = (),
-                     colour: Colour = Colour.GREEN, mood: Literal["good", "bad"] = "good", tone: str | float = 1.0,
-                     clock: Callable[[], float] | None = None) -> None:
+        def __init__(
+            self,
+            *,
+            word: str,
+            times: int = 1,
+            volume: float = 0.5,
+            loud: bool = False,
+            wait: timedelta = timedelta(0),
+            cage: Path = Path("cage"),
+            names: Mapping[str, str] | None = None,
+            friends: tuple[str, ...] = (),
+            colour: Colour = Colour.GREEN,
+            mood: Literal["good", "bad"] = "good",
+            tone: str | float = 1.0,
+            clock: Callable[[], float] | None = None,
+        ) -> None:
             if word == "crash":
                 raise ValueError("can't say crash")
             self.got = {name: value for name, value in locals().items() if name != "self"}
@@ -65,7 +77,9 @@ def aviary(install: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def plugin(kind: str, **settings: object) -> Plugin:
-    return Plugin(type=kind, settings=settings, where="checklist.yaml:9: sinks[0]", folder=Path("/etc/shop"))
+    return Plugin(
+        type=kind, settings=settings, where="checklist.yaml:9: sinks[0]", folder=Path("/etc/shop")
+    )
 
 
 def refusal(asked: Plugin) -> str:
@@ -86,7 +100,11 @@ def test_every_built_in_sink_can_be_made(kind: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", COLLECTORS.built_in)
 def test_every_built_in_collector_can_be_made(kind: str, tmp_path: Path) -> None:
-    needed = {"prometheus": {"url": "http://127.0.0.1:9090"}, "files": {"path": "x.csv"}, "sql": {"path": "x.db"}}[kind]
+    needed = {
+        "prometheus": {"url": "http://127.0.0.1:9090"},
+        "files": {"path": "x.csv"},
+        "sql": {"path": "x.db"},
+    }[kind]
     assert callable(collector(Plugin(kind, needed, folder=tmp_path)).collect)
 
 
@@ -111,15 +129,24 @@ def test_settings_arrive_in_the_types_that_the_class_asks_for() -> None:
     got = made.got  # type: ignore[attr-defined]  # the parrot tells what it was given
     assert repr(got["wait"]) == "datetime.timedelta(seconds=90)"
     assert got["cage"] == Path("/etc/shop/big")
-    assert (got["names"], got["friends"], got["colour"].name, got["mood"], got["tone"]) == ({"a": "b"}, ("x", "y"), "BLUE", "bad", "high")
+    assert (got["names"], got["friends"], got["colour"].name, got["mood"], got["tone"]) == (
+        {"a": "b"},
+        ("x", "y"),
+        "BLUE",
+        "bad",
+        "high",
+    )
     assert isinstance(got["volume"], float)
     assert got["clock"] is None
 
 
 @pytest.mark.usefixtures("aviary")
 def test_the_outside_world_is_handed_to_those_who_ask_for_it() -> None:
-    made = collector(plugin("parrot", word="hello"), clock=test_the_built_in_types_are_known, sleep=None)
-    assert made.got["clock"] is test_the_built_in_types_are_known  # type: ignore[attr-defined]  # as above
+    made = collector(
+        plugin("parrot", word="hello"), clock=test_the_built_in_types_are_known, sleep=None
+    )
+    # # as above
+    assert made.got["clock"] is test_the_built_in_types_are_known  # type: ignore[attr-defined]
 
 
 @pytest.mark.usefixtures("aviary")
@@ -141,7 +168,11 @@ def test_standard_input_is_not_a_file_in_the_folder() -> None:
         ("wait", 5, "is a number; it must be a duration like 30s, 5m or 1h30m"),
         ("wait", "soon", "is text; it must be a duration like 30s, 5m or 1h30m"),
         ("cage", "", "is text; it must be a path"),
-        ("names", {"a": 1}, "is a mapping; it must be a mapping of names to text; put numbers in quotes"),
+        (
+            "names",
+            {"a": 1},
+            "is a mapping; it must be a mapping of names to text; put numbers in quotes",
+        ),
         ("friends", "x", "is text; it must be a list of texts, like [a, b]"),
         ("colour", "grean", "is text; use one of green, blue (did you mean green?)"),
         ("mood", "sad", "is text; use one of good, bad"),
@@ -149,19 +180,27 @@ def test_standard_input_is_not_a_file_in_the_folder() -> None:
         ("words", "x", f"is an unknown key; use one of {KEYS} (did you mean word?)"),
         ("clock", 5, f"is an unknown key; use one of {KEYS}"),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_setting_is_named(key: str, value: object, text: str) -> None:
-    assert refusal(plugin("parrot", **{"word": "a", key: value})) == f"checklist.yaml:9: sinks[0].{key} {text}"
+    assert (
+        refusal(plugin("parrot", **{"word": "a", key: value}))
+        == f"checklist.yaml:9: sinks[0].{key} {text}"
+    )
 
 
 @pytest.mark.usefixtures("aviary")
 def test_a_missing_setting_is_named() -> None:
-    assert refusal(plugin("parrot")) == "checklist.yaml:9: sinks[0].word is missing; a parrot needs it"
+    assert (
+        refusal(plugin("parrot")) == "checklist.yaml:9: sinks[0].word is missing; a parrot needs it"
+    )
 
 
 @pytest.mark.usefixtures("aviary")
 def test_an_unknown_type_lists_the_known_ones_of_all_packages() -> None:
-    told = f"is 'parot'; use one of {', '.join(SINKS.built_in)}, gone, mute, nowhere, parrot, value (did you mean parrot?)"
+    told = (
+        f"is 'parot'; use one of {', '.join(SINKS.built_in)}, gone, mute, nowhere, parrot, "
+        "value (did you mean parrot?)"
+    )
     assert refusal(plugin("parot")) == f"checklist.yaml:9: sinks[0].type {told}"
 
 
@@ -181,12 +220,17 @@ def test_a_broken_plug_in_is_explained(kind: str, text: str) -> None:
 
 @pytest.mark.usefixtures("aviary")
 def test_a_plug_in_that_refuses_its_settings_is_explained() -> None:
-    assert refusal(plugin("parrot", word="crash")) == "checklist.yaml:9: sinks[0] can't be set up: can't say crash"
+    assert (
+        refusal(plugin("parrot", word="crash"))
+        == "checklist.yaml:9: sinks[0] can't be set up: can't say crash"
+    )
 
 
 @pytest.mark.usefixtures("aviary")
 def test_a_built_in_type_can_not_be_taken_over() -> None:
-    assert type(sink(plugin("webhook", url="http://127.0.0.1/"))).__module__ == "anomaly.sinks.webhook"
+    assert (
+        type(sink(plugin("webhook", url="http://127.0.0.1/"))).__module__ == "anomaly.sinks.webhook"
+    )
 
 
 @pytest.mark.usefixtures("aviary")
@@ -198,14 +242,20 @@ def test_two_packages_with_the_same_type_are_refused(install: Callable[..., None
 
 def test_a_plug_in_that_crashes_when_imported_is_explained(install: Callable[..., None]) -> None:
     install("bomb", "raise RuntimeError('boom')", {"anomaly.sinks": {"bomb": "bomb:X"}})
-    assert refusal(plugin("bomb")) == "checklist.yaml:9: sinks[0].type is 'bomb', a plug-in that can't be loaded: RuntimeError: boom"
+    assert refusal(plugin("bomb")) == (
+        "checklist.yaml:9: sinks[0].type is 'bomb', a plug-in that can't be loaded: "
+        "RuntimeError: boom"
+    )
 
 
 @pytest.mark.parametrize(
     "module",
     [
         "import pyarrow.nothing_of_this_name",
-        "class X:\n    send = 1.0.__add__\n    def __init__(self): import pyarrow.nothing_of_this_name",
+        (
+            "class X:\n    send = 1.0.__add__\n    def __init__(self): import "
+            "pyarrow.nothing_of_this_name"
+        ),
     ],
 )
 def test_a_missing_extra_says_how_to_install_it(install: Callable[..., None], module: str) -> None:
@@ -225,15 +275,26 @@ def test_a_plug_in_is_checked_when_the_checklist_is_loaded(complaints: Complain)
 
 
 def test_a_plug_in_without_a_place_is_still_explained() -> None:
-    assert refusal(Plugin("consolx")) == f"type is 'consolx'; use one of {', '.join(SINKS.built_in)} (did you mean console?)"
+    assert (
+        refusal(Plugin("consolx"))
+        == f"type is 'consolx'; use one of {', '.join(SINKS.built_in)} (did you mean console?)"
+    )
 
 
 def test_the_repr_of_a_plug_in_shows_no_setting() -> None:
-    assert "hunter2" not in repr(Plugin("webhook", {"secret": "hunter2"}, secrets=frozenset({"hunter2"})))
+    assert "hunter2" not in repr(
+        Plugin("webhook", {"secret": "hunter2"}, secrets=frozenset({"hunter2"}))
+    )
 
 
 def test_nothing_is_imported_until_it_is_used() -> None:
     code = (
-        "import sys, anomaly.registry; print([name for name in sys.modules if name.startswith(('anomaly.sinks.', 'anomaly.collectors.'))])"
+        "import sys, anomaly.checklist.registry; print([name for name in sys.modules if "
+        "name.startswith(('anomaly.sinks.', 'anomaly.collectors.'))])"
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout
+        == "[]\n"
+    )

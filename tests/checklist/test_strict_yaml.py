@@ -8,11 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anomaly.checklist import load
+from anomaly.checklist.checklist import load
+from anomaly.checklist.strict_yaml import MOST_BYTES, parse, shown
 from anomaly.errors import ChecklistError
-from anomaly.strict_yaml import MOST_BYTES, parse, shown
 
-ALIAS_BOMB = "a: &a [x, x]\n" + "\n".join(f"{b}: &{b} [*{a}, *{a}]" for a, b in zip("abcdefghi", "bcdefghij", strict=True)) + "\n"
+ALIAS_BOMB = (
+    "a: &a [x, x]\n"
+    + "\n".join(f"{b}: &{b} [*{a}, *{a}]" for a, b in zip("abcdefghi", "bcdefghij", strict=True))
+    + "\n"
+)
 
 
 def problems(text: str | bytes) -> list[str]:
@@ -53,35 +57,79 @@ def test_plain_words_mean_what_they_look_like(text: str, value: object) -> None:
 
 def test_every_value_has_its_line() -> None:
     document = parse(b"a: 1\nb:\n  - x\n  - {c: 2,\n     d: 3}\n")
-    assert [document.line(path) for path in [(), ("a",), ("b",), ("b", 0), ("b", 1, "c"), ("b", 1, "d")]] == [1, 1, 2, 3, 4, 5]
+    assert [
+        document.line(path) for path in [(), ("a",), ("b",), ("b", 0), ("b", 1, "c"), ("b", 1, "d")]
+    ] == [1, 1, 2, 3, 4, 5]
     assert document.line(("b", 1, "missing", "deeper")) == 4
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("a: &x 1\n", "1: column 4: an anchor (&name) is not allowed; write the value out, or quote text that starts with &"),
-        ("a: 1\nb: *x\n", "2: column 4: an alias (*name) is not allowed; write the value out, or quote text that starts with *"),
+        (
+            "a: &x 1\n",
+            (
+                "1: column 4: an anchor (&name) is not allowed; write the value out, or quote text "
+                "that starts with &"
+            ),
+        ),
+        (
+            "a: 1\nb: *x\n",
+            (
+                "2: column 4: an alias (*name) is not allowed; write the value out, or quote text "
+                "that starts with *"
+            ),
+        ),
         (
             "a: !!python/object:os.system x\n",
-            "1: column 4: a tag (!name) is not allowed; write plain values, or quote text that starts with !",
+            (
+                "1: column 4: a tag (!name) is not allowed; write plain values, or quote text that "
+                "starts with !"
+            ),
         ),
-        ("a: !!str x\n", "1: column 4: a tag (!name) is not allowed; write plain values, or quote text that starts with !"),
-        ("a: !!set {}\n", "1: column 4: a tag (!name) is not allowed; write plain values, or quote text that starts with !"),
+        (
+            "a: !!str x\n",
+            (
+                "1: column 4: a tag (!name) is not allowed; write plain values, or quote text that "
+                "starts with !"
+            ),
+        ),
+        (
+            "a: !!set {}\n",
+            (
+                "1: column 4: a tag (!name) is not allowed; write plain values, or quote text that "
+                "starts with !"
+            ),
+        ),
         ("a:\n  b: 1\n  c: 2\n  b: 3\n", "4: column 3: a.b is given twice (first on line 2)"),
-        ("a:\n  <<: {b: 1}\n", "2: column 3: merge key << in a is not allowed; write the values out"),
+        (
+            "a:\n  <<: {b: 1}\n",
+            "2: column 3: merge key << in a is not allowed; write the values out",
+        ),
         ("a:\nb: 1\n", "1: column 3: a is empty; write a value or leave the key out"),
         ("a: [~]\n", "1: column 5: a[0] is empty; write a value or leave the key out"),
         ("[a]: 1\n", "1: column 1: a key at the top is not plain text"),
         ("a: {'': 1}\n", "1: column 5: a key in a is empty or holds control characters"),
-        ("a: 1\n---\nb: 2\n", "2: column 1: a second document starts here; a checklist is one document"),
+        (
+            "a: 1\n---\nb: 2\n",
+            "2: column 1: a second document starts here; a checklist is one document",
+        ),
         ("a: [1\nb: 2\n", "2: column 2: not valid YAML: did not find expected ',' or ']'"),
-        ("a: 1\nb: {url: ${URL}}\n", "2: column 11: not valid YAML: did not find expected ',' or '}'; put ${NAME} in quotes"),
-        ("a: b: c\n", "1: column 5: not valid YAML: mapping values are not allowed in this context"),
+        (
+            "a: 1\nb: {url: ${URL}}\n",
+            "2: column 11: not valid YAML: did not find expected ',' or '}'; put ${NAME} in quotes",
+        ),
+        (
+            "a: b: c\n",
+            "1: column 5: not valid YAML: mapping values are not allowed in this context",
+        ),
         ("\ta: b\n", "1: column 1: not valid YAML: found character that cannot start any token"),
         ("a: 1\nb: x\x00\n", "2: holds the control character U+0000; is it a text file?"),
         ('a: "\\0"\n', "1: column 4: a holds a control character"),
-        (b"\xef\xbb\xbfa: 1\n", "1: starts with a byte order mark; save the file as UTF-8 without BOM"),
+        (
+            b"\xef\xbb\xbfa: 1\n",
+            "1: starts with a byte order mark; save the file as UTF-8 without BOM",
+        ),
         (b"a: 1\nb: \xff\n", "2: not UTF-8 (byte 0xff); save the file as UTF-8"),
         ("a: 1\n".encode("utf-16"), "1: not UTF-8 (byte 0xff); save the file as UTF-8"),
         ("%YAML 3.0\n---\na: 1\n", "1: column 1: not valid YAML: found incompatible YAML document"),
@@ -102,7 +150,9 @@ def test_an_alias_bomb_is_refused_without_growing() -> None:
     assert len(document.lines) < 100
 
 
-@pytest.mark.parametrize("text", ["[" * 10_000, "{a: " * 10_000, "- " * 10_000, "[" * 10_000 + "]" * 10_000])
+@pytest.mark.parametrize(
+    "text", ["[" * 10_000, "{a: " * 10_000, "- " * 10_000, "[" * 10_000 + "]" * 10_000]
+)
 def test_great_depth_is_refused(text: str) -> None:
     assert "nested more than 32 levels deep" in problems(text)[0]
 
@@ -113,7 +163,10 @@ def test_very_many_values_are_refused() -> None:
 
 def test_ten_mebibytes_are_refused_without_reading_them_all(write: Callable[[str], Path]) -> None:
     path = write("a: " + "x" * 10 * MOST_BYTES)
-    with pytest.raises(ChecklistError, match=r"^checklist\.yaml is larger than 1 MiB, the most that a checklist may have$"):
+    with pytest.raises(
+        ChecklistError,
+        match=r"^checklist\.yaml is larger than 1 MiB, the most that a checklist may have$",
+    ):
         load(path)
 
 

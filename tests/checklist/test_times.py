@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anomaly.errors import UsageError
-from anomaly.times import duration_text, parse_duration, parse_moment
+from anomaly.timing.durations import duration_text, parse_duration, parse_moment
 
 NOW = datetime(2025, 6, 3, 12, tzinfo=UTC)
 MILLISECONDS = st.integers(0, 10**14).map(lambda count: timedelta(milliseconds=count))
@@ -31,14 +31,34 @@ def test_a_duration_is_read_as_people_write_it(text: str, expected: timedelta) -
 
 
 @pytest.mark.parametrize(
-    "text", ["", "5", "m", "1.5h", "5m ", " 5m", "-5m", "5M", "30m1h", "5m5m", "\u0665m", "5 m", "1e3s", "5:30", "P1D", "5m\n"]
+    "text",
+    [
+        "",
+        "5",
+        "m",
+        "1.5h",
+        "5m ",
+        " 5m",
+        "-5m",
+        "5M",
+        "30m1h",
+        "5m5m",
+        "\u0665m",
+        "5 m",
+        "1e3s",
+        "5:30",
+        "P1D",
+        "5m\n",
+    ],
 )
 def test_what_is_not_a_duration_is_refused_with_examples(text: str) -> None:
     with pytest.raises(UsageError, match="is not a duration; write one like 30s, 5m, 1h30m or 28d"):
         parse_duration(text)
 
 
-@pytest.mark.parametrize("text", ["999999999999d", "1" * 5000 + "s", "999999999d23h59m59s999ms999999999999s"])
+@pytest.mark.parametrize(
+    "text", ["999999999999d", "1" * 5000 + "s", "999999999d23h59m59s999ms999999999999s"]
+)
 def test_a_duration_beyond_all_bounds_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="duration") as caught:
         parse_duration(text)
@@ -90,12 +110,24 @@ def test_a_moment_is_read_in_utc(text: str, expected: datetime) -> None:
 
 @pytest.mark.parametrize("text", ["2025-06-03T10:00", "2025-06-03"])
 def test_a_moment_without_zone_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match=r"has no time zone; write 2025-06-03T..:00:00Z or an offset"):
+    with pytest.raises(
+        UsageError, match=r"has no time zone; write 2025-06-03T..:00:00Z or an offset"
+    ):
         parse_moment(text, now=NOW)
 
 
 @pytest.mark.parametrize(
-    "text", ["", "yesterday", "1748944800", "2025-02-29T00:00Z", "0001-01-01T00:00+10:00", "9999-12-31T23:59-10:00", "2h", "+2h"]
+    "text",
+    [
+        "",
+        "yesterday",
+        "1748944800",
+        "2025-02-29T00:00Z",
+        "0001-01-01T00:00+10:00",
+        "9999-12-31T23:59-10:00",
+        "2h",
+        "+2h",
+    ],
 )
 def test_what_is_no_moment_is_refused_with_examples(text: str) -> None:
     with pytest.raises(UsageError, match="is not a time; write now, -2h or 2025-06-03T10:00Z"):

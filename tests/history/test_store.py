@@ -22,7 +22,7 @@ from anomaly.history.records import Found, Look, Outgoing, Progress, State, Trac
 from anomaly.history.store import IN_MEMORY, Store, default_path, look_id, message_id
 from anomaly.history.tables import METADATA, NEWEST, SCHEMA
 from anomaly.model import Release, ReleaseVerdict
-from anomaly.report import to_dict
+from anomaly.reporting.data import to_dict
 from tests import reports
 from tests.reports import at
 
@@ -52,13 +52,20 @@ def known(store: Store, release: Release = REPORT.release) -> Tracked:
 
 def message(tracked: Tracked, number: int = 1, sink: str = "slack", **changes: object) -> Outgoing:
     made = Outgoing(
-        message_id(tracked.id, sink, number), tracked.id, look_id(tracked.id, 1), sink, Action.FIRE, "first", at("11:00"), at("11:00"),
+        message_id(tracked.id, sink, number),
+        tracked.id,
+        look_id(tracked.id, 1),
+        sink,
+        Action.FIRE,
+        "first",
+        at("11:00"),
+        at("11:00"),
         {"abc": 0.5},
-    )  # fmt: skip
+    )
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
-# --- releases ---------------------------------------------------------------------------------------------------------
+# --- releases -----------------------------------------------------------------------------------
 
 
 def test_a_release_comes_back_as_it_was_told(store: Store) -> None:
@@ -74,15 +81,25 @@ def test_saying_it_again_is_the_same_release_with_what_is_new(store: Store) -> N
     again = known(store, replace(REPORT.release, started_at=at("10:33"), finished_at=at("10:50")))
 
     assert again.id == first.id
-    assert (again.release.started_at, again.release.finished_at) == (REPORT.release.started_at, at("10:50"))
+    assert (again.release.started_at, again.release.finished_at) == (
+        REPORT.release.started_at,
+        at("10:50"),
+    )
     assert store.releases() == [again]
 
 
-@pytest.mark.parametrize("change", [{"version": "1.4.3"}, {"environment": "staging"}, {"service": "search"}])
-def test_another_version_environment_or_service_is_another_release(store: Store, change: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "change", [{"version": "1.4.3"}, {"environment": "staging"}, {"service": "search"}]
+)
+def test_another_version_environment_or_service_is_another_release(
+    store: Store, change: dict[str, str]
+) -> None:
     first = known(store)
 
-    assert known(store, replace(REPORT.release, started_at=at("12:00"), finished_at=None, **change)).id != first.id  # type: ignore[arg-type]
+    assert (
+        known(store, replace(REPORT.release, started_at=at("12:00"), finished_at=None, **change)).id  # type: ignore[arg-type]
+        != first.id
+    )
 
 
 def test_a_version_that_comes_back_after_another_is_a_release_again(store: Store) -> None:
@@ -95,12 +112,23 @@ def test_a_version_that_comes_back_after_another_is_a_release_again(store: Store
 
 
 def test_what_is_told_again_after_the_next_release_is_still_the_one_before(store: Store) -> None:
-    """Sources tell of the same release at every look, a little earlier or later than the pipeline did."""
+    """Sources tell of the same release at every look, a little earlier or later than the pipeline
+    did."""
     first = known(store)
-    following = known(store, replace(REPORT.release, version="1.4.3", started_at=at("12:00"), finished_at=None))
+    following = known(
+        store, replace(REPORT.release, version="1.4.3", started_at=at("12:00"), finished_at=None)
+    )
     for moment in ("10:28", "10:33", "11:59"):
-        assert known(store, replace(REPORT.release, started_at=at(moment), finished_at=at(moment))).id == first.id
-    staged = replace(REPORT.release, started_at=at("10:00"), finished_at=None, stages=((at("10:00"), 0.1), (at("10:40"), 1.0)))
+        assert (
+            known(store, replace(REPORT.release, started_at=at(moment), finished_at=at(moment))).id
+            == first.id
+        )
+    staged = replace(
+        REPORT.release,
+        started_at=at("10:00"),
+        finished_at=None,
+        stages=((at("10:00"), 0.1), (at("10:40"), 1.0)),
+    )
 
     assert known(store, staged).release.stages == ()  # they begin before it
     assert [each.id for each in store.releases()] == [first.id, following.id]
@@ -114,12 +142,22 @@ def test_what_was_aborted_is_watched_again_only_if_it_begins_anew(store: Store) 
     assert known(store, later).state is State.ABORTED
     again = store.track(later, origin="command", anew=True)
     assert (again.state, again.id != first.id) == (State.WATCHED, True)
-    assert store.track(replace(later, started_at=at("12:05"), finished_at=None), origin="command", anew=True).id == again.id
+    assert (
+        store.track(
+            replace(later, started_at=at("12:05"), finished_at=None), origin="command", anew=True
+        ).id
+        == again.id
+    )
 
 
 def test_releases_are_listed_by_what_is_asked_oldest_first(store: Store) -> None:
-    late = known(store, replace(REPORT.release, version="2", started_at=at("12:00"), finished_at=None))
-    early, other = known(store, replace(REPORT.release, version="1")), known(store, replace(REPORT.release, service="search"))
+    late = known(
+        store, replace(REPORT.release, version="2", started_at=at("12:00"), finished_at=None)
+    )
+    early, other = (
+        known(store, replace(REPORT.release, version="1")),
+        known(store, replace(REPORT.release, service="search")),
+    )
     store.change(late.id, state=State.ABORTED)
 
     assert [each.id for each in store.releases(service="shop")] == [early.id, late.id]
@@ -127,7 +165,7 @@ def test_releases_are_listed_by_what_is_asked_oldest_first(store: Store) -> None
     assert store.releases(environment="nowhere") == []
 
 
-# --- looks and messages -----------------------------------------------------------------------------------------------
+# --- looks and messages -------------------------------------------------------------------------
 
 
 def test_a_look_keeps_its_report_its_findings_and_its_messages(store: Store) -> None:
@@ -140,7 +178,9 @@ def test_a_look_keeps_its_report_its_findings_and_its_messages(store: Store) -> 
     assert to_dict(store.report(look.id)) == to_dict(REPORT)
     found = {each.id: each for each in store.findings(tracked.id)}
     assert set(found) == {finding_id(REPORT.release, finding) for finding in REPORT.findings}
-    assert sum(each.fails for each in found.values()) == sum(finding.fails for finding in REPORT.findings)
+    assert sum(each.fails for each in found.values()) == sum(
+        finding.fails for finding in REPORT.findings
+    )
     assert store.messages(tracked.id) == [message(tracked)]
 
 
@@ -160,18 +200,28 @@ def test_two_that_decide_at_once_are_one_and_nothing_of_the_other_is_kept(store:
     with pytest.raises(StoreBusy):
         store.record(tracked.id, REPORT, [message(tracked)], at=at("11:00"), after=0)
 
-    assert (len(store.looks(tracked.id)), store.messages(tracked.id), store.releases()[0].state) == (1, [], State.WATCHED)
+    assert (
+        len(store.looks(tracked.id)),
+        store.messages(tracked.id),
+        store.releases()[0].state,
+    ) == (1, [], State.WATCHED)
 
 
 def test_messages_wait_until_they_are_due_and_settled(store: Store) -> None:
     tracked = known(store)
-    now, later, sent = message(tracked), message(tracked, 2, next_try=at("12:00")), message(tracked, 1, "mail")
+    now, later, sent = (
+        message(tracked),
+        message(tracked, 2, next_try=at("12:00")),
+        message(tracked, 1, "mail"),
+    )
     store.record(tracked.id, REPORT, [now, later, sent], at=at("11:00"), after=0)
     store.settle(replace(sent, progress=Progress.SENT, attempts=1, detail="fine"))
 
     assert store.due(at("11:00")) == [now]
     assert store.due(at("12:00")) == [now, later]
-    assert store.messages(tracked.id, "mail") == [replace(sent, progress=Progress.SENT, attempts=1, detail="fine")]
+    assert store.messages(tracked.id, "mail") == [
+        replace(sent, progress=Progress.SENT, attempts=1, detail="fine")
+    ]
 
 
 def test_a_message_is_claimed_by_one_and_due_again_should_that_one_die(store: Store) -> None:
@@ -198,7 +248,7 @@ def test_everything_is_found_by_the_beginning_of_its_id(store: Store) -> None:
             store.find(wrong)
 
 
-# --- what people say, what is learned ---------------------------------------------------------------------------------
+# --- what people say, what is learned -----------------------------------------------------------
 
 
 def test_feedback_is_counted_and_the_last_word_holds(store: Store) -> None:
@@ -213,13 +263,20 @@ def test_feedback_is_counted_and_the_last_word_holds(store: Store) -> None:
     assert [ack.note for ack in store.acks(tracked.id)] == ["a holiday"]
 
 
-def test_transitions_and_incidents_are_left_out_later_and_false_alarms_are_not(store: Store) -> None:
+def test_transitions_and_incidents_are_left_out_later_and_false_alarms_are_not(
+    store: Store,
+) -> None:
     tracked = known(store)
     store.record(tracked.id, REPORT, [], at=at("14:00"), after=0)
 
     def lessons() -> list[tuple[str, str, str]]:
-        spans = store.lessons("shop", "production", before=at("10:30") + 24 * HOUR, warmup=timedelta(minutes=5))
-        return [(f"{each.window.start:%H:%M}", f"{each.window.end:%H:%M}", each.reason) for each in spans]
+        spans = store.lessons(
+            "shop", "production", before=at("10:30") + 24 * HOUR, warmup=timedelta(minutes=5)
+        )
+        return [
+            (f"{each.window.start:%H:%M}", f"{each.window.end:%H:%M}", each.reason)
+            for each in spans
+        ]
 
     transition = ("10:30", "10:40", "release 1.4.2")
     assert lessons() == [transition]
@@ -230,7 +287,7 @@ def test_transitions_and_incidents_are_left_out_later_and_false_alarms_are_not(s
     assert store.lessons("shop", "production", before=tracked.release.started_at, warmup=HOUR) == []
 
 
-# --- leases, pruning --------------------------------------------------------------------------------------------------
+# --- leases, pruning ----------------------------------------------------------------------------
 
 
 def test_a_lease_is_held_by_one_until_it_ends_or_is_let_go(store: Store) -> None:
@@ -252,9 +309,19 @@ def test_a_lease_is_held_by_one_until_it_ends_or_is_let_go(store: Store) -> None
 def test_pruning_forgets_what_is_old_and_over_and_told(store: Store) -> None:
     done = known(store)
     store.record(done.id, REPORT, [], at=at("16:00"), after=0)
-    waiting = known(store, replace(REPORT.release, version="2", started_at=at("11:00"), finished_at=None))
-    store.record(waiting.id, replace(REPORT, release=waiting.release), [message(waiting)], at=at("16:00"), after=0)
-    watched = known(store, replace(REPORT.release, version="3", started_at=at("12:00"), finished_at=None))
+    waiting = known(
+        store, replace(REPORT.release, version="2", started_at=at("11:00"), finished_at=None)
+    )
+    store.record(
+        waiting.id,
+        replace(REPORT, release=waiting.release),
+        [message(waiting)],
+        at=at("16:00"),
+        after=0,
+    )
+    watched = known(
+        store, replace(REPORT.release, version="3", started_at=at("12:00"), finished_at=None)
+    )
 
     assert store.prune(at("10:00")) == 0
     assert store.prune(at("20:00")) == 1
@@ -262,7 +329,7 @@ def test_pruning_forgets_what_is_old_and_over_and_told(store: Store) -> None:
     assert store.findings(done.id) == []
 
 
-# --- several processes ------------------------------------------------------------------------------------------------
+# --- several processes --------------------------------------------------------------------------
 
 
 def in_processes(work: Callable[..., None], *arguments: object, count: int) -> list[int]:
@@ -284,10 +351,20 @@ def _write(number: int, where: str) -> None:
     with Store(where) as store:
         for hour in range(10):
             release = replace(
-                REPORT.release, service=f"s{number}", version=str(hour), started_at=at("10:00") + hour * HOUR, finished_at=None
+                REPORT.release,
+                service=f"s{number}",
+                version=str(hour),
+                started_at=at("10:00") + hour * HOUR,
+                finished_at=None,
             )
             tracked = known(store, release)
-            store.record(tracked.id, replace(EARLY, release=release), [message(tracked)], at=at("11:00"), after=0)
+            store.record(
+                tracked.id,
+                replace(EARLY, release=release),
+                [message(tracked)],
+                at=at("11:00"),
+                after=0,
+            )
     os._exit(0)
 
 
@@ -308,7 +385,7 @@ def test_four_processes_write_at_once_without_an_error(loopback: None, where: st
         assert len(store.due(at("20:00"))) == 40
 
 
-# --- faults -----------------------------------------------------------------------------------------------------------
+# --- faults -------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -330,8 +407,13 @@ def test_who_reads_does_not_hold_up_who_writes(path: Path) -> None:
         assert reading.execute("SELECT count(*) FROM releases").fetchone() == (0,)
 
 
-@pytest.mark.parametrize("damage", [lambda _: b"no database" * 500, lambda data: data[:4096] + os.urandom(64) * 64 + data[8192:]])
-def test_a_damaged_file_is_moved_aside_and_kept(path: Path, damage: Callable[[bytes], bytes], caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    "damage",
+    [lambda _: b"no database" * 500, lambda data: data[:4096] + os.urandom(64) * 64 + data[8192:]],
+)
+def test_a_damaged_file_is_moved_aside_and_kept(
+    path: Path, damage: Callable[[bytes], bytes], caplog: pytest.LogCaptureFixture
+) -> None:
     with Store(path) as store:
         known(store)
     for suffix in ("-wal", "-shm"):
@@ -377,7 +459,15 @@ def test_every_older_history_can_be_read(path: Path, old: Path) -> None:
 
 def test_there_is_an_old_history_for_every_version() -> None:
     assert len(list(OLD.glob("*.sql"))) == NEWEST
-    assert set(METADATA.tables) == {"schema", "releases", "looks", "findings", "messages", "acks", "leases"}
+    assert set(METADATA.tables) == {
+        "schema",
+        "releases",
+        "looks",
+        "findings",
+        "messages",
+        "acks",
+        "leases",
+    }
 
 
 def test_a_locked_file_is_an_error_after_a_while(path: Path) -> None:
@@ -398,13 +488,17 @@ def test_a_place_that_cannot_be_written_is_an_error(where: str) -> None:
 def _fill(_number: int, path: str) -> None:
     with Store(path) as store:
         tracked = known(store)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (Path(path).stat().st_size, resource.RLIM_INFINITY))
+        resource.setrlimit(
+            resource.RLIMIT_FSIZE, (Path(path).stat().st_size, resource.RLIM_INFINITY)
+        )
         import signal
 
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         try:
             for number in range(200):
-                store.record(tracked.id, EARLY, [message(tracked, number)], at=at("11:00"), after=number)
+                store.record(
+                    tracked.id, EARLY, [message(tracked, number)], at=at("11:00"), after=number
+                )
         except StoreError:
             os._exit(3)
     os._exit(0)

@@ -1,4 +1,5 @@
-"""The sample shop in production, and a staging environment beside it: some of it like production, some not."""
+"""The sample shop in production, and a staging environment beside it: some of it like production,
+some not."""
 
 from __future__ import annotations
 
@@ -33,8 +34,12 @@ STEADY_MS = 120.0  # latency under no load worth the name
 
 
 def write(folder: Path, *, staging: str = "healthy", production: str = "healthy") -> Path:
-    """Both environments as files, and the checklist over them, with a release of each as named by `generate.VERSIONS`."""
-    for name, frames in (("production", generate.scenario(production, 2025)), ("staging", rehearsed(generate.scenario(staging, 7)))):
+    """Both environments as files, and the checklist over them, with a release of each as named by
+    `generate.VERSIONS`."""
+    for name, frames in (
+        ("production", generate.scenario(production, 2025)),
+        ("staging", rehearsed(generate.scenario(staging, 7))),
+    ):
         (folder / name).mkdir()
         for file, frame in frames.items():
             frame.to_csv(folder / name / f"{file}.csv", index=False, date_format="%Y-%m-%dT%H:%MZ")
@@ -44,7 +49,8 @@ def write(folder: Path, *, staging: str = "healthy", production: str = "healthy"
 
 
 def rehearsed(frames: Frames) -> Frames:
-    """A shop as staging has it: a share of the visitors, who buy less, a steady latency, sign-ups in one country alone."""
+    """A shop as staging has it: a share of the visitors, who buy less, a steady latency, sign-ups
+    in one country alone."""
     rng = np.random.default_rng(7)
     traffic, shop, signups = (frames[name].copy() for name in ("traffic", "shop", "signups"))
     failed = rng.binomial(traffic["errors"], SHARE)

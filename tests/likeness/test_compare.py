@@ -1,4 +1,5 @@
-"""Rhythm, spread and level of two environments: what is alike is not called different, and what is not shown is not called alike."""
+"""Rhythm, spread and level of two environments: what is alike is not called different, and what is
+not shown is not called alike."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ import pytest
 
 import anomaly
 from anomaly.baseline.robust import Floats
-from anomaly.likeness.result import Likeness, SeriesParity
+from anomaly.equivalence.result import Likeness, SeriesParity
 from anomaly.model import Direction, Kpi, KpiKind, NoData
 from anomaly.panel import assemble
 from tests.math.simulations import remembering
@@ -25,12 +26,21 @@ Columns = dict[tuple[str, str, str], Floats]
 
 def index(days: int = 28, step: str = "1h") -> pd.DatetimeIndex:
     """From a Monday on, in UTC."""
-    return pd.DatetimeIndex(pd.date_range("2025-05-05", periods=days * (timedelta(days=1) // pd.Timedelta(step)), freq=step, tz="UTC"))
+    return pd.DatetimeIndex(
+        pd.date_range(
+            "2025-05-05",
+            periods=days * (timedelta(days=1) // pd.Timedelta(step)),
+            freq=step,
+            tz="UTC",
+        )
+    )
 
 
 def rhythm(at: pd.DatetimeIndex, strength: float = 0.6, weekend: float = 0.6) -> Floats:
     """Day and week around 1."""
-    day = 1 + strength * np.sin(2 * np.pi * (at.hour.to_numpy() + at.minute.to_numpy() / 60 - 8) / 24)
+    day = 1 + strength * np.sin(
+        2 * np.pi * (at.hour.to_numpy() + at.minute.to_numpy() / 60 - 8) / 24
+    )
     return np.asarray(day * np.where(at.day_of_week.to_numpy() >= 5, weekend, 1.0))
 
 
@@ -39,25 +49,47 @@ def counts(seed: int, share: float, at: pd.DatetimeIndex, shape: Floats | float 
     return {("kpi", "", "value"): np.random.default_rng(seed).poisson(mean).astype(float)}
 
 
-def ratio(seed: int, share: float, at: pd.DatetimeIndex, shape: Floats | float = 1.0, level: float = 0.2) -> Columns:
+def ratio(
+    seed: int, share: float, at: pd.DatetimeIndex, shape: Floats | float = 1.0, level: float = 0.2
+) -> Columns:
     rng = np.random.default_rng(seed)
     below = rng.poisson(3000 * share * rhythm(at))
-    above = rng.binomial(below, np.clip(level * shape * np.exp(0.05 * remembering(0.8, seed, len(at))), 0, 1))
-    return {("kpi", "", "numerator"): above.astype(float), ("kpi", "", "denominator"): below.astype(float)}
+    above = rng.binomial(
+        below, np.clip(level * shape * np.exp(0.05 * remembering(0.8, seed, len(at))), 0, 1)
+    )
+    return {
+        ("kpi", "", "numerator"): above.astype(float),
+        ("kpi", "", "denominator"): below.astype(float),
+    }
 
 
-def latency(seed: int, share: float, at: pd.DatetimeIndex, shape: Floats | float = 1.0, spread: float = 0.08) -> Columns:
+def latency(
+    seed: int, share: float, at: pd.DatetimeIndex, shape: Floats | float = 1.0, spread: float = 0.08
+) -> Columns:
     rng = np.random.default_rng(seed)
-    return {("kpi", "", "value"): 180 * shape * np.exp(spread * rng.normal(size=len(at)) + 0.05 * remembering(0.8, seed, len(at)))}
+    return {
+        ("kpi", "", "value"): 180
+        * shape
+        * np.exp(spread * rng.normal(size=len(at)) + 0.05 * remembering(0.8, seed, len(at)))
+    }
 
 
-def compared(staging: Columns, production: Columns, kpi: Kpi | None = None, at: pd.DatetimeIndex | None = None) -> SeriesParity:
+def compared(
+    staging: Columns,
+    production: Columns,
+    kpi: Kpi | None = None,
+    at: pd.DatetimeIndex | None = None,
+) -> SeriesParity:
     at = index() if at is None else at
-    (only,) = anomaly.parity(assemble(staging, at), assemble(production, at), kpis=[] if kpi is None else [kpi]).series
+    (only,) = anomaly.parity(
+        assemble(staging, at), assemble(production, at), kpis=[] if kpi is None else [kpi]
+    ).series
     return only
 
 
-def tally(staging: Callable[[int], Columns], production: Callable[[int], Columns], kpi: Kpi | None = None) -> Counter[str]:
+def tally(
+    staging: Callable[[int], Columns], production: Callable[[int], Columns], kpi: Kpi | None = None
+) -> Counter[str]:
     """How often each aspect got which verdict over the seeds."""
     out: Counter[str] = Counter()
     for seed in range(SEEDS):
@@ -68,7 +100,9 @@ def tally(staging: Callable[[int], Columns], production: Callable[[int], Columns
 
 
 @pytest.mark.parametrize("draw", [counts, ratio], ids=["counts", "ratio"])
-def test_the_same_process_at_one_percent_of_the_traffic_is_not_called_different(draw: Callable[..., Columns]) -> None:
+def test_the_same_process_at_one_percent_of_the_traffic_is_not_called_different(
+    draw: Callable[..., Columns],
+) -> None:
     at = index()
     shape = rhythm(at) if draw is counts else rhythm(at, 0.3, 1.0)
 
@@ -83,7 +117,9 @@ def test_the_same_process_at_one_percent_of_the_traffic_is_not_called_different(
 def test_staging_without_a_rhythm_differs_in_rhythm() -> None:
     at = index()
 
-    seen = tally(lambda seed: counts(seed, SHARE, at), lambda seed: counts(seed, 1.0, at, rhythm(at)))
+    seen = tally(
+        lambda seed: counts(seed, SHARE, at), lambda seed: counts(seed, 1.0, at, rhythm(at))
+    )
 
     assert seen["rhythm differs"] == SEEDS
     assert seen["spread differs"] <= MOST_WRONG
@@ -92,7 +128,9 @@ def test_staging_without_a_rhythm_differs_in_rhythm() -> None:
 def test_a_rhythm_that_production_has_not_differs_too() -> None:
     at = index()
 
-    seen = tally(lambda seed: counts(seed, SHARE, at, rhythm(at)), lambda seed: counts(seed, 1.0, at))
+    seen = tally(
+        lambda seed: counts(seed, SHARE, at, rhythm(at)), lambda seed: counts(seed, 1.0, at)
+    )
 
     assert seen["rhythm differs"] == SEEDS
 
@@ -108,7 +146,9 @@ def test_the_same_day_some_hours_later_is_another_rhythm() -> None:
 def test_a_week_without_a_weekend_is_another_rhythm() -> None:
     at = index()
 
-    series = compared(counts(1, SHARE, at, rhythm(at, 0.0, 1.0)), counts(2, 1.0, at, rhythm(at, 0.0, 0.4)))
+    series = compared(
+        counts(1, SHARE, at, rhythm(at, 0.0, 1.0)), counts(2, 1.0, at, rhythm(at, 0.0, 0.4))
+    )
 
     assert series.aspects["rhythm"].verdict is Likeness.DIFFERS
     assert series.reason == "differs in rhythm"
@@ -117,7 +157,9 @@ def test_a_week_without_a_weekend_is_another_rhythm() -> None:
 def test_a_synthetic_constant_load_differs_in_rhythm_and_spread() -> None:
     at = index()
 
-    series = compared({("kpi", "", "value"): np.full(len(at), 30.0)}, counts(2, 1.0, at, rhythm(at)))
+    series = compared(
+        {("kpi", "", "value"): np.full(len(at), 30.0)}, counts(2, 1.0, at, rhythm(at))
+    )
 
     assert series.verdict is Likeness.DIFFERS
     assert series.reason == "differs in rhythm and spread"
@@ -127,9 +169,15 @@ def test_a_synthetic_constant_load_differs_in_rhythm_and_spread() -> None:
 def test_counts_as_noisy_as_their_volume_says_are_alike_and_noisier_ones_not() -> None:
     at = index()
     rng = np.random.default_rng(3)
-    wild = {("kpi", "", "value"): rng.poisson(30 * rhythm(at) * rng.gamma(0.5, 2.0, len(at))).astype(float)}
+    wild = {
+        ("kpi", "", "value"): rng.poisson(30 * rhythm(at) * rng.gamma(0.5, 2.0, len(at))).astype(
+            float
+        )
+    }
 
-    thin = compared(counts(1, SHARE, at, rhythm(at)), counts(2, 1.0, at, rhythm(at))).aspects["spread"]
+    thin = compared(counts(1, SHARE, at, rhythm(at)), counts(2, 1.0, at, rhythm(at))).aspects[
+        "spread"
+    ]
     noisy = compared(wild, counts(2, 1.0, at, rhythm(at))).aspects["spread"]
 
     assert thin.verdict is Likeness.ALIKE
@@ -141,7 +189,9 @@ def test_counts_as_noisy_as_their_volume_says_are_alike_and_noisier_ones_not() -
 def test_a_noisier_latency_differs_in_spread_alone() -> None:
     at = index()
 
-    seen = tally(lambda seed: latency(seed, 1.0, at, spread=0.3), lambda seed: latency(seed, 1.0, at))
+    seen = tally(
+        lambda seed: latency(seed, 1.0, at, spread=0.3), lambda seed: latency(seed, 1.0, at)
+    )
 
     assert seen["spread differs"] >= SEEDS - MOST_WRONG
     assert seen["rhythm differs"] + seen["level differs"] <= MOST_WRONG
@@ -152,7 +202,9 @@ def test_another_level_differs_and_its_interval_holds() -> None:
     within = 0
 
     for seed in range(SEEDS):
-        aspect = compared(ratio(seed, 0.1, at, level=0.1), ratio(1000 + seed, 1.0, at, level=0.2)).aspects["level"]
+        aspect = compared(
+            ratio(seed, 0.1, at, level=0.1), ratio(1000 + seed, 1.0, at, level=0.2)
+        ).aspects["level"]
         assert aspect.verdict is Likeness.DIFFERS
         assert aspect.interval is not None
         within += aspect.interval[0] <= 0.5 <= aspect.interval[1]
@@ -164,16 +216,27 @@ def test_what_grows_with_traffic_has_no_level_to_differ_in() -> None:
     at = index()
 
     assert "level" not in compared(counts(1, SHARE, at), counts(2, 1.0, at)).aspects
-    euros = {key: values * 1.7 for key, values in counts(1, SHARE, at).items()}, {k: v * 1.7 for k, v in counts(2, 1.0, at).items()}
-    assert compared(*euros).aspects["level"].reason == "if it grows with traffic, say so by kind: counts or rate"
+    euros = (
+        {key: values * 1.7 for key, values in counts(1, SHARE, at).items()},
+        {k: v * 1.7 for k, v in counts(2, 1.0, at).items()},
+    )
+    assert (
+        compared(*euros).aspects["level"].reason
+        == "if it grows with traffic, say so by kind: counts or rate"
+    )
     assert compared(*euros, Kpi("kpi", kind=KpiKind.RATE)).verdict is Likeness.ALIKE
 
 
 @pytest.mark.parametrize("draw", [latency, ratio], ids=["latency", "ratio"])
 @pytest.mark.parametrize("size", [3, 60])
-def test_an_incident_on_one_side_makes_no_difference(draw: Callable[..., Columns], size: float) -> None:
+def test_an_incident_on_one_side_makes_no_difference(
+    draw: Callable[..., Columns], size: float
+) -> None:
     at = index()
-    staging, production = draw(1, 1.0, at, rhythm(at, 0.3, 1.0)), draw(2, 1.0, at, rhythm(at, 0.3, 1.0))
+    staging, production = (
+        draw(1, 1.0, at, rhythm(at, 0.3, 1.0)),
+        draw(2, 1.0, at, rhythm(at, 0.3, 1.0)),
+    )
     staging[next(iter(staging))][200:203] *= size
 
     assert compared(staging, production).verdict is Likeness.ALIKE
@@ -209,13 +272,21 @@ def test_too_few_events_are_never_alike() -> None:
     assert series.reason.startswith("too few data to say: rhythm")
 
 
-def test_none_where_many_were_to_be_expected_is_a_difference_and_none_where_few_were_is_not() -> None:
+def test_none_where_many_were_to_be_expected_is_a_difference_and_none_where_few_were_is_not() -> (
+    None
+):
     at = index()
-    none = {("kpi", "", "numerator"): np.zeros(len(at)), ("kpi", "", "denominator"): np.full(len(at), 30.0)}
+    none = {
+        ("kpi", "", "numerator"): np.zeros(len(at)),
+        ("kpi", "", "denominator"): np.full(len(at), 30.0),
+    }
     one = {**none, ("kpi", "", "denominator"): np.where(np.arange(len(at)) % 24 < 13, 1.0, np.nan)}
 
     assert compared(none, ratio(2, 1.0, at, level=0.02)).reason == "differs in level"
-    assert compared(one, ratio(2, 1.0, at, level=0.001)).reason == "too few data to say: level and rhythm"
+    assert (
+        compared(one, ratio(2, 1.0, at, level=0.001)).reason
+        == "too few data to say: level and rhythm"
+    )
     assert compared(none, none).verdict is Likeness.UNCLEAR
 
 
@@ -230,12 +301,20 @@ def test_values_of_two_signs_are_not_compared() -> None:
 def test_a_missing_kpi_is_named_on_the_side_where_it_is_missing() -> None:
     at = index()
     both = {("both", "", "value"): np.ones(len(at))}
-    staging = both | {("staged", "", "value"): np.ones(len(at)), ("gone", "", "value"): np.full(len(at), np.nan)}
-    production = both | {("sold", "country=DE", "value"): np.ones(len(at)), ("gone", "", "value"): np.full(len(at), np.nan)}
+    staging = both | {
+        ("staged", "", "value"): np.ones(len(at)),
+        ("gone", "", "value"): np.full(len(at), np.nan),
+    }
+    production = both | {
+        ("sold", "country=DE", "value"): np.ones(len(at)),
+        ("gone", "", "value"): np.full(len(at), np.nan),
+    }
 
     result = anomaly.parity(assemble(staging, at), assemble(production, at))
 
-    assert {each.name: (each.verdict, each.reason) for each in result.series if each.kpi != "both"} == {
+    assert {
+        each.name: (each.verdict, each.reason) for each in result.series if each.kpi != "both"
+    } == {
         "staged": (Likeness.MISSING, "missing in production"),
         "sold (country=DE)": (Likeness.MISSING, "missing in staging"),
         "gone": (Likeness.UNCLEAR, "no samples in staging, nor in production"),
@@ -258,7 +337,11 @@ def test_what_has_no_say_does_not_make_environments_differ() -> None:
 
     result = anomaly.parity(staging, production, kpis=kpis)
 
-    assert [each.verdict for each in result.series] == [Likeness.ALIKE, Likeness.MISSING, Likeness.MISSING]
+    assert [each.verdict for each in result.series] == [
+        Likeness.ALIKE,
+        Likeness.MISSING,
+        Likeness.MISSING,
+    ]
     assert result.verdict is Likeness.ALIKE
 
 
@@ -266,7 +349,12 @@ def test_staging_sees_less_of_the_same_process_than_production() -> None:
     at = index()
     panels = [assemble(ratio(seed, share, at), at) for seed, share in ((1, SHARE), (2, 1.0))]
 
-    result = anomaly.parity(panels[0], panels[1], kpis=[Kpi("kpi", denominator="d", direction=Direction.DOWN)], watch=timedelta(hours=6))
+    result = anomaly.parity(
+        panels[0],
+        panels[1],
+        kpis=[Kpi("kpi", denominator="d", direction=Direction.DOWN)],
+        watch=timedelta(hours=6),
+    )
 
     staging, production = result.series[0].detectable
     assert staging is not None
@@ -276,7 +364,10 @@ def test_staging_sees_less_of_the_same_process_than_production() -> None:
 
 def test_the_same_data_give_the_same_answer_and_are_not_changed() -> None:
     at = index()
-    panels = assemble(counts(1, SHARE, at, rhythm(at)), at), assemble(counts(2, 1.0, at, rhythm(at)), at)
+    panels = (
+        assemble(counts(1, SHARE, at, rhythm(at)), at),
+        assemble(counts(2, 1.0, at, rhythm(at)), at),
+    )
     before = [panel.copy() for panel in panels]
 
     once, again = (anomaly.parity(*panels, watch=timedelta(hours=6)).to_dict() for _ in range(2))
@@ -296,16 +387,23 @@ def test_the_unit_does_not_matter(scale: float) -> None:
 
     assert other.reason == plain.reason
     for name, aspect in plain.aspects.items():
-        assert other.aspects[name].value == (None if aspect.value is None else pytest.approx(aspect.value))
+        assert other.aspects[name].value == (
+            None if aspect.value is None else pytest.approx(aspect.value)
+        )
 
 
 def test_steps_that_differ_and_unknown_kpis_are_refused() -> None:
     at = index()
     frame = pd.DataFrame({"orders": np.ones(len(at))}, at)
 
-    with pytest.raises(anomaly.UsageError, match="the steps differ: 2h in staging, 1h in production"):
+    with pytest.raises(
+        anomaly.UsageError, match="the steps differ: 2h in staging, 1h in production"
+    ):
         anomaly.parity(frame.iloc[::2], frame)
-    with pytest.raises(anomaly.UsageError, match=r"'order' is no column; use one of orders \(did you mean orders\?\)"):
+    with pytest.raises(
+        anomaly.UsageError,
+        match=r"'order' is no column; use one of orders \(did you mean orders\?\)",
+    ):
         anomaly.parity(frame, frame, kpis=[Kpi("order")])
 
 

@@ -11,15 +11,21 @@ from numpy.typing import NDArray
 from scipy.signal import lfilter
 
 from anomaly.contracts import Collected
-from anomaly.model import Calendar, Correction, Finding, Kpi, Release, Report, Windows
+from anomaly.model import Calendar, Correction, Finding, Kpi, Release, Windows
 from anomaly.panel import VALUE, assemble, grid
 from anomaly.pipeline import Settings, judge
-from anomaly.plan import plan
+from anomaly.reporting.report import Report
+from anomaly.timing.spans import plan
 
 Floats = NDArray[np.float64]
 BURN_IN = 300
 STARTED = datetime(2025, 3, 5, 12, tzinfo=UTC)  # a Wednesday
-WINDOWS = Windows(history=timedelta(days=3), warmup=timedelta(minutes=10), watch=timedelta(hours=6), step=timedelta(minutes=5))
+WINDOWS = Windows(
+    history=timedelta(days=3),
+    warmup=timedelta(minutes=10),
+    watch=timedelta(hours=6),
+    step=timedelta(minutes=5),
+)
 
 
 def stamps(count: int, step: str = "1h", start: str = "2025-03-03") -> pd.DatetimeIndex:
@@ -67,9 +73,11 @@ def look(
     false_alarms: float = 0.01,
     correction: Correction = Correction.HOLM,
 ) -> Report:
-    """Judge what collectors would have found at `now`: arrays on the grid from the start of the history, cut at the present.
+    """Judge what collectors would have found at `now`: arrays on the grid from the start of the
+    history, cut at the present.
 
-    An array alone is the KPI `kpi`; `rows` cuts the panel shorter than that, as a source that died would.
+    An array alone is the KPI `kpi`; `rows` cuts the panel shorter than that, as a source that died
+    would.
     """
     release = release or Release(STARTED)
     spans = plan(release, windows, now=now, until=until)
@@ -77,7 +85,15 @@ def look(
     if not isinstance(columns, Mapping):
         columns = {("kpi", "", VALUE): columns}
     panel = assemble({key: padded(values, len(index)) for key, values in columns.items()}, index)
-    return judge(Collected(panel), kpis, release, spans, windows.step, Settings(Calendar(), false_alarms, correction), {})
+    return judge(
+        Collected(panel),
+        kpis,
+        release,
+        spans,
+        windows.step,
+        Settings(Calendar(), false_alarms, correction),
+        {},
+    )
 
 
 def padded(values: Floats, count: int) -> Floats:

@@ -33,7 +33,9 @@ def panel(*series: Floats, start: str = "2025-03-03", step: str = "1h") -> pd.Da
     return assemble({(f"k{i}", "", VALUE): values for i, values in enumerate(series)}, index)
 
 
-def fit(*series: Floats, start: str = "2025-03-03", step: str = "1h", timezone: str = "UTC") -> Baseline:
+def fit(
+    *series: Floats, start: str = "2025-03-03", step: str = "1h", timezone: str = "UTC"
+) -> Baseline:
     kpis = [Kpi(f"k{i}") for i in range(len(series))]
     return SeasonalBaseline().fit(panel(*series, start=start, step=step), kpis, Calendar(timezone))
 
@@ -64,13 +66,15 @@ SERIES: dict[str, Floats] = {
 
 def same(left: Baseline, right: Baseline) -> bool:
     """Equal to the last bit, NaN included."""
-    return all(repr(getattr(left, f.name)) == repr(getattr(right, f.name)) for f in fields(Baseline)) and all(
+    return all(
+        repr(getattr(left, f.name)) == repr(getattr(right, f.name)) for f in fields(Baseline)
+    ) and all(
         np.array_equal(getattr(left, name), getattr(right, name), equal_nan=True)
         for name in ("level", "spread", "phi", "residual", "seasonal")
     )
 
 
-# --- the contract -----------------------------------------------------------------------------------------------------
+# --- the contract -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -134,16 +138,25 @@ def test_a_ratio_with_ten_times_the_volume_is_less_noisy() -> None:
     random = np.random.default_rng(10)
     requests = np.where(np.arange(ROWS) % DAY < 12, 100, 5000)
     failed = random.binomial(requests, 0.05)
-    history = assemble({("r", "", NUMERATOR): failed.astype(float), ("r", "", DENOMINATOR): requests.astype(float)}, stamps(ROWS))
+    history = assemble(
+        {
+            ("r", "", NUMERATOR): failed.astype(float),
+            ("r", "", DENOMINATOR): requests.astype(float),
+        },
+        stamps(ROWS),
+    )
 
     base = SeasonalBaseline().fit(history, [Kpi("r", denominator="requests")], Calendar())
 
     night, noon = stamps(1, start="2025-06-02T03:00"), stamps(1, start="2025-06-02T15:00")
-    thin, thick = base.width(night, np.full((1, 1), 100.0)), base.width(noon, np.full((1, 1), 5000.0))
+    thin, thick = (
+        base.width(night, np.full((1, 1), 100.0)),
+        base.width(noon, np.full((1, 1), 5000.0)),
+    )
     assert thin[0, 0] > 2.5 * thick[0, 0]
 
 
-# --- the season -------------------------------------------------------------------------------------------------------
+# --- the season ---------------------------------------------------------------------------------
 
 
 def leave_one_out(values: Floats, period: int) -> Floats:
@@ -210,24 +223,38 @@ def test_a_step_that_does_not_divide_the_day_has_no_season() -> None:
 BERLIN = "Europe/Berlin"
 
 
-@pytest.mark.parametrize(("start", "later"), [("2025-03-02", "2025-03-30"), ("2025-09-28", "2025-10-26")], ids=["spring", "autumn"])
-def test_expected_values_follow_local_time_across_a_change_of_the_clocks(start: str, later: str) -> None:
+@pytest.mark.parametrize(
+    ("start", "later"),
+    [("2025-03-02", "2025-03-30"), ("2025-09-28", "2025-10-26")],
+    ids=["spring", "autumn"],
+)
+def test_expected_values_follow_local_time_across_a_change_of_the_clocks(
+    start: str, later: str
+) -> None:
     first = pd.Timestamp(start, tz=BERLIN).tz_convert("UTC")
     change = pd.Timestamp(later, tz=BERLIN).tz_convert("UTC")
     hours = pd.date_range(first, change, freq="1h", inclusive="left")
-    values = 100 + 30 * np.sin(2 * np.pi * hours.tz_convert(BERLIN).hour.to_numpy() / DAY) + noise(15, len(hours))
+    values = (
+        100
+        + 30 * np.sin(2 * np.pi * hours.tz_convert(BERLIN).hour.to_numpy() / DAY)
+        + noise(15, len(hours))
+    )
 
-    base = SeasonalBaseline().fit(assemble({("k0", "", VALUE): values}, hours), [Kpi("k0")], Calendar(BERLIN))
+    base = SeasonalBaseline().fit(
+        assemble({("k0", "", VALUE): values}, hours), [Kpi("k0")], Calendar(BERLIN)
+    )
 
     after = pd.date_range(change + timedelta(hours=6), periods=48, freq="1h")
     expected = 100 + 30 * np.sin(2 * np.pi * after.tz_convert(BERLIN).hour.to_numpy() / DAY)
     assert base.location(after)[0] == pytest.approx(expected, abs=3)
 
 
-# --- the memory -------------------------------------------------------------------------------------------------------
+# --- the memory ---------------------------------------------------------------------------------
 
 
-NEWER_RESULT = pytest.mark.filterwarnings("ignore:yule_walker currently returns:FutureWarning")  # the tuple is what is wanted
+NEWER_RESULT = pytest.mark.filterwarnings(
+    "ignore:yule_walker currently returns:FutureWarning"
+)  # the tuple is what is wanted
 
 
 @NEWER_RESULT

@@ -1,4 +1,5 @@
-"""The band says what it is worth: how many past steps it would have held, judged from before, is how many later ones it holds."""
+"""The band says what it is worth: how many past steps it would have held, judged from before, is
+how many later ones it holds."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ import pytest
 
 import anomaly
 from anomaly.cli.explanation import explanation
-from anomaly.model import Report
+from anomaly.reporting.report import Report
 from tests.math.simulations import Floats, frame, noise, remembering, stamps
 
 STEPS = 48  # a day
@@ -32,7 +33,9 @@ QUIET: dict[str, Callable[[int, int], Floats]] = {
     "daily": lambda seed, rows: 100 + daily(rows) + 3 * noise(seed, rows),
     "heavy tails": lambda seed, rows: 100 + 3 * np.random.default_rng(seed).standard_t(3, rows),
     "skewed": lambda seed, rows: 100 * np.exp(0.5 * noise(seed, rows)),
-    "counts": lambda seed, rows: np.random.default_rng(seed).poisson(20 + 0.8 * daily(rows)).astype(float),
+    "counts": lambda seed, rows: (
+        np.random.default_rng(seed).poisson(20 + 0.8 * daily(rows)).astype(float)
+    ),
 }
 
 
@@ -60,7 +63,9 @@ def test_the_band_holds_as_many_later_steps_as_it_says(name: str, days: int) -> 
 
 
 def test_a_week_that_is_known_is_part_of_it() -> None:
-    report = judged(lambda seed, rows: (100 + daily(rows)) * weekly(rows) + 3 * noise(seed, rows), 35, 7 * STEPS)
+    report = judged(
+        lambda seed, rows: (100 + daily(rows)) * weekly(rows) + 3 * noise(seed, rows), 35, 7 * STEPS
+    )
 
     assert abs(np.mean(shares(report)) - (1 - report.points["flagged"].mean())) < AGREES
 
@@ -68,19 +73,29 @@ def test_a_week_that_is_known_is_part_of_it() -> None:
 def test_steps_do_not_vouch_for_themselves() -> None:
     def restless(seed: int, rows: int) -> Floats:
         """Three times as wide in the last quarter before the release, and after it."""
-        return np.asarray(100 + noise(seed, rows) * np.where(np.arange(rows) < 21 * STEPS, 1.0, 3.0))
+        return np.asarray(
+            100 + noise(seed, rows) * np.where(np.arange(rows) < 21 * STEPS, 1.0, 3.0)
+        )
 
     report = judged(restless, 28)
 
     assert np.mean(shares(report)) == pytest.approx(0.61, abs=0.02)  # |N| < 2.576 / 3
     notes = [" ".join(each.notes) for each in report.findings]
     assert all(
-        "the band is too narrow: of the last 336 steps before the release, judged from what was before them" in each for each in notes
+        (
+            "the band is too narrow: of the last 336 steps before the release, judged from what "
+            "was "
+            "before them"
+        )
+        in each
+        for each in notes
     )
 
 
 def test_rare_events_at_the_bound_of_the_band_are_inside_of_it() -> None:
-    report = judged(lambda seed, rows: np.random.default_rng(seed).poisson(0.05, rows).astype(float), 28)
+    report = judged(
+        lambda seed, rows: np.random.default_rng(seed).poisson(0.05, rows).astype(float), 28
+    )
 
     lone = report.points[report.points["observed"] == 1.0]
     assert len(lone) > 100
@@ -99,5 +114,8 @@ def test_the_explanation_says_it_in_a_sentence() -> None:
     words = " ".join(explanation(finding, report).split())
 
     share = f"{100 * finding.coverage.share:.3g} %"
-    said = f"of the last 336 steps before the release, judged from what was before them, {share} were within the band that promises 99 %"
+    said = (
+        f"of the last 336 steps before the release, judged from what was before them, {share} "
+        "were within the band that promises 99 %"
+    )
     assert said in words

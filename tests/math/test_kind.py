@@ -36,7 +36,11 @@ def test_the_interval_of_the_effect_holds_in_95_of_100(kind: KpiKind) -> None:
     values = KINDS[kind]()
 
     findings = anomaly.check(frame(values, INDEX), released_at=INDEX[BEFORE], kind=kind).findings
-    held = [f.effect_absolute_interval[0] <= 0 <= f.effect_absolute_interval[1] for f in findings if f.effect_absolute_interval]
+    held = [
+        f.effect_absolute_interval[0] <= 0 <= f.effect_absolute_interval[1]
+        for f in findings
+        if f.effect_absolute_interval
+    ]
 
     assert len(held) == SERIES
     assert 0.92 <= np.mean(held) <= 0.99
@@ -47,7 +51,9 @@ def test_the_band_of_a_share_ends_at_its_borders(unit: str, most: float) -> None
     kpi = Kpi("share", kind=KpiKind.SHARE, unit=unit)
     assert kpi.limits == (0.0, most)
 
-    points = anomaly.check(frame(KINDS[KpiKind.SHARE]()[:, :20], INDEX), released_at=INDEX[BEFORE], kind="share").points
+    points = anomaly.check(
+        frame(KINDS[KpiKind.SHARE]()[:, :20], INDEX), released_at=INDEX[BEFORE], kind="share"
+    ).points
 
     assert points["upper"].max() <= 1.0
     assert points["lower"].min() >= 0.0
@@ -62,7 +68,9 @@ def test_the_band_of_a_share_ends_at_its_borders(unit: str, most: float) -> None
     ],
 )
 @pytest.mark.parametrize("row", [10, ROWS - 1])
-def test_an_impossible_value_is_told_and_not_judged(kind: str, value: float, said: str, row: int) -> None:
+def test_an_impossible_value_is_told_and_not_judged(
+    kind: str, value: float, said: str, row: int
+) -> None:
     values: Floats = rng(6).uniform(0.2, 0.8, (ROWS, 1))
     values[row] = value
 
@@ -74,7 +82,9 @@ def test_an_impossible_value_is_told_and_not_judged(kind: str, value: float, sai
 
 def test_a_declared_scale_is_the_one_that_is_used() -> None:
     scales = {
-        kind: only(anomaly.check(frame(make()[:, :1], INDEX), released_at=INDEX[BEFORE], kind=kind)).evidence["scale"]
+        kind: only(
+            anomaly.check(frame(make()[:, :1], INDEX), released_at=INDEX[BEFORE], kind=kind)
+        ).evidence["scale"]
         for kind, make in KINDS.items()
     }
 
@@ -93,16 +103,28 @@ def test_a_ratio_needs_a_denominator() -> None:
 
 
 def often_zero(rate_later: float, *, seed: int, count: int = 100) -> Floats:
-    """Hourly counts of four weeks and two days: nothing in three hours of five, else ten on average, with bursts."""
+    """Hourly counts of four weeks and two days: nothing in three hours of five, else ten on
+    average, with bursts."""
     generator, rows = rng(seed), 30 * 24
-    rate = 10 * (1 + 0.6 * np.sin(2 * np.pi * np.arange(rows) / 24)) * np.where(np.arange(rows) < 28 * 24, 1, rate_later)
+    rate = (
+        10
+        * (1 + 0.6 * np.sin(2 * np.pi * np.arange(rows) / 24))
+        * np.where(np.arange(rows) < 28 * 24, 1, rate_later)
+    )
     bursts = generator.poisson(generator.gamma(1, rate[:, None], (rows, count)))
     return np.asarray(np.where(generator.random((rows, count)) < 0.4, bursts, 0), dtype=float)
 
 
 def p_values(values: Floats) -> Floats:
     index = stamps(len(values))
-    return np.array([f.p_value for f in anomaly.check(frame(values, index), released_at=index[28 * 24], kind="counts").findings])
+    return np.array(
+        [
+            f.p_value
+            for f in anomaly.check(
+                frame(values, index), released_at=index[28 * 24], kind="counts"
+            ).findings
+        ]
+    )
 
 
 def test_counts_that_are_often_zero_show_three_times_as_many() -> None:
@@ -110,19 +132,33 @@ def test_counts_that_are_often_zero_show_three_times_as_many() -> None:
 
 
 def test_counts_that_are_often_zero_raise_no_more_alarms_than_said() -> None:
-    assert (p_values(often_zero(1.0, seed=7, count=300)) < 0.01).mean() <= 0.01 + 2 * np.sqrt(0.01 * 0.99 / 300)
+    assert (p_values(often_zero(1.0, seed=7, count=300)) < 0.01).mean() <= 0.01 + 2 * np.sqrt(
+        0.01 * 0.99 / 300
+    )
 
 
 def test_the_numerator_of_a_ratio_that_is_often_zero_is_counted_by_its_volume() -> None:
-    """Errors that only grow with the traffic are no news; the same number at the usual traffic is."""
+    """Errors that only grow with the traffic are no news; the same number at the usual traffic
+    is."""
     index, generator = stamps(30 * 24), rng(8)
     later = np.arange(len(index)) >= 28 * 24
     requests = generator.poisson(400, (len(index), 60)) * np.where(later, 4, 1)[:, None]
-    errors = {name: generator.poisson(requests * share / 400).astype(float) for name, share in (("same", 0.7), ("worse", 2.1))}
+    errors = {
+        name: generator.poisson(requests * share / 400).astype(float)
+        for name, share in (("same", 0.7), ("worse", 2.1))
+    }
 
     def found(count: Floats, volume: Floats) -> float:
-        report = anomaly.check(frame(count, index), denominators=frame(volume, index), released_at=index[28 * 24], direction="up")
+        report = anomaly.check(
+            frame(count, index),
+            denominators=frame(volume, index),
+            released_at=index[28 * 24],
+            direction="up",
+        )
         return float(np.mean([(finding.p_value or 0.0) < 0.01 for finding in report.findings]))
 
     assert found(errors["same"], requests.astype(float)) <= 0.05
-    assert found(np.where(later[:, None], errors["worse"], errors["same"]), requests.astype(float)) >= 0.9
+    assert (
+        found(np.where(later[:, None], errors["worse"], errors["same"]), requests.astype(float))
+        >= 0.9
+    )

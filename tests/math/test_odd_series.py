@@ -25,7 +25,9 @@ def heavy_tails() -> Floats:
 def mostly_zero() -> Floats:
     """Purchases in one step of twenty, of one to three each."""
     rng = np.random.default_rng(2)
-    return np.where(rng.random((ROWS, SERIES)) < 0.05, rng.integers(1, 4, (ROWS, SERIES)), 0).astype(float)
+    return np.where(
+        rng.random((ROWS, SERIES)) < 0.05, rng.integers(1, 4, (ROWS, SERIES)), 0
+    ).astype(float)
 
 
 def quantised() -> Floats:
@@ -34,7 +36,8 @@ def quantised() -> Floats:
 
 
 def reset() -> Floats:
-    """Increments of a counter that starts anew every other day, also in the watch: the step in which it does loses a part."""
+    """Increments of a counter that starts anew every other day, also in the watch: the step in
+    which it does loses a part."""
     rng = np.random.default_rng(4)
     counts = rng.poisson(400, (ROWS, SERIES)).astype(float)
     resets = slice((BEFORE + 10) % 96, None, 96)
@@ -50,7 +53,9 @@ MADE: dict[str, Callable[[], Floats]] = {
 }
 MOVED: dict[str, Callable[[Floats], Floats]] = {
     "heavy tails": lambda later: later + 6,  # two standard deviations of its middle
-    "95 % zeros": lambda later: later + (np.arange(WATCH) % 2 == 0)[:, None],  # ten times as many steps with a purchase
+    "95 % zeros": lambda later: (
+        later + (np.arange(WATCH) % 2 == 0)[:, None]
+    ),  # ten times as many steps with a purchase
     "quantised": lambda later: later + 3,
     "counter resets": lambda later: np.round(1.1 * later),
 }

@@ -1,4 +1,5 @@
-"""When a change began, how sure that is, and whether it can be the release's: seeded simulations with stated bounds."""
+"""When a change began, how sure that is, and whether it can be the release's: seeded simulations
+with stated bounds."""
 
 from __future__ import annotations
 
@@ -18,9 +19,13 @@ INDEX = stamps(ROWS, "5min")
 
 
 def judged(values: Floats, rows: int = ROWS) -> tuple[Finding, ...]:
-    """The findings of series around 100 with a standard deviation of 1; two steps of warm-up after a release at once."""
+    """The findings of series around 100 with a standard deviation of 1; two steps of warm-up after
+    a release at once."""
     report = anomaly.check(
-        frame(100 + values[:rows], INDEX[:rows]), released_at=INDEX[BEFORE], warmup=GAP * STEP, correction="benjamini-hochberg"
+        frame(100 + values[:rows], INDEX[:rows]),
+        released_at=INDEX[BEFORE],
+        warmup=GAP * STEP,
+        correction="benjamini-hochberg",
     )
     return report.findings
 
@@ -36,10 +41,14 @@ def test_the_interval_holds_the_true_onset(memory: float, sigma: float, first: i
     values = remembering(memory, 1, ROWS, COLUMNS)
     values[first:] += sigma
 
-    ends = [finding.onset_interval for finding in judged(values) if finding.verdict is Verdict.REGRESSED]
+    ends = [
+        finding.onset_interval for finding in judged(values) if finding.verdict is Verdict.REGRESSED
+    ]
 
     assert len(ends) >= 0.6 * COLUMNS
-    assert sum(end is not None and end[0] <= INDEX[first] <= end[1] for end in ends) >= 0.925 * len(ends)
+    assert sum(end is not None and end[0] <= INDEX[first] <= end[1] for end in ends) >= 0.925 * len(
+        ends
+    )
 
 
 @pytest.mark.parametrize(("memory", "widest"), [(0.0, 2), (0.6, 2)])
@@ -49,7 +58,9 @@ def test_a_large_shift_is_dated_to_its_step(memory: float, widest: int) -> None:
 
     ends = [finding.onset_interval for finding in judged(values)]
 
-    assert sum(end is not None and end[1] - end[0] <= widest * STEP for end in ends) >= 0.9 * COLUMNS
+    assert (
+        sum(end is not None and end[1] - end[0] <= widest * STEP for end in ends) >= 0.9 * COLUMNS
+    )
 
 
 def test_the_onset_is_within_its_interval() -> None:
@@ -63,10 +74,14 @@ def test_the_onset_is_within_its_interval() -> None:
 
 
 def test_what_is_not_a_finding_has_no_onset() -> None:
-    assert {finding.onset_interval for finding in judged(noise(4, ROWS, COLUMNS)) if finding.verdict is Verdict.OK} == {None}
+    assert {
+        finding.onset_interval
+        for finding in judged(noise(4, ROWS, COLUMNS))
+        if finding.verdict is Verdict.OK
+    } == {None}
 
 
-# --- whose change it is -----------------------------------------------------------------------------------------------
+# --- whose change it is -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("memory", [0.0, 0.6])
@@ -105,16 +120,23 @@ def test_an_outage_that_began_before_the_release_is_left_open() -> None:
 
 
 def drifting(memory: float, steps: int, sigma: float) -> Floats:
-    """Series that drifted by so many standard deviations in the last steps before the release, and drift on."""
+    """Series that drifted by so many standard deviations in the last steps before the release, and
+    drift on."""
     values = remembering(memory, 2, ROWS, COLUMNS)
     values[BEFORE - steps :] += sigma / steps * np.arange(1.0, steps + GAP + WATCHED + 1)[:, None]
     return values
 
 
 @pytest.mark.parametrize("memory", [0.0, 0.6])
-@pytest.mark.parametrize(("steps", "sigma"), [(144, 3), (150, 4), (288, 3), (288, 6), (864, 3), (864, 6)])
-def test_a_drift_already_under_way_is_not_blamed_on_the_release(memory: float, steps: int, sigma: float) -> None:
-    assert share(judged(drifting(memory, steps, sigma)), Verdict.REGRESSED, Verdict.RECOVERED) <= 0.05
+@pytest.mark.parametrize(
+    ("steps", "sigma"), [(144, 3), (150, 4), (288, 3), (288, 6), (864, 3), (864, 6)]
+)
+def test_a_drift_already_under_way_is_not_blamed_on_the_release(
+    memory: float, steps: int, sigma: float
+) -> None:
+    assert (
+        share(judged(drifting(memory, steps, sigma)), Verdict.REGRESSED, Verdict.RECOVERED) <= 0.05
+    )
 
 
 @pytest.mark.parametrize("memory", [0.0, 0.6])
@@ -151,14 +173,20 @@ def test_one_point_after_the_release_is_dated_to_itself() -> None:
     findings = judged(values, BEFORE + GAP + 1)
 
     assert share(findings, Verdict.REGRESSED) >= 0.95
-    assert {finding.onset for finding in findings if finding.onset} == {INDEX[BEFORE + GAP].to_pydatetime()}
+    assert {finding.onset for finding in findings if finding.onset} == {
+        INDEX[BEFORE + GAP].to_pydatetime()
+    }
 
 
-# --- whether it is over -----------------------------------------------------------------------------------------------
+# --- whether it is over -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("memory", "sigma", "least"), [(0.0, 3, 0.95), (0.0, 5, 0.95), (0.6, 3, 0.85), (0.6, 5, 0.95)])
-def test_what_recovers_at_half_the_watch_has_recovered_and_is_never_silently_ok(memory: float, sigma: float, least: float) -> None:
+@pytest.mark.parametrize(
+    ("memory", "sigma", "least"), [(0.0, 3, 0.95), (0.0, 5, 0.95), (0.6, 3, 0.85), (0.6, 5, 0.95)]
+)
+def test_what_recovers_at_half_the_watch_has_recovered_and_is_never_silently_ok(
+    memory: float, sigma: float, least: float
+) -> None:
     values = remembering(memory, 4, ROWS, COLUMNS)
     values[BEFORE : BEFORE + GAP + WATCHED // 2] += sigma
 
@@ -172,7 +200,13 @@ def test_the_calm_after_a_change_does_not_hide_that_it_was_over_the_line() -> No
     values = 100 + 3 * noise(12, ROWS, COLUMNS)
     values[BEFORE : BEFORE + GAP + 27] += 15  # 15 % until then, 5.6 % over the watch
 
-    report = anomaly.check(frame(values, INDEX), released_at=INDEX[BEFORE], warmup=GAP * STEP, direction="up", tolerance=0.06)
+    report = anomaly.check(
+        frame(values, INDEX),
+        released_at=INDEX[BEFORE],
+        warmup=GAP * STEP,
+        direction="up",
+        tolerance=0.06,
+    )
 
     assert share(report.findings, Verdict.RECOVERED) >= 0.95
     assert "as expected again from 02:" in report.findings[0].reason
@@ -185,4 +219,7 @@ def test_what_lasts_to_the_end_has_not_recovered() -> None:
     findings = judged(values)
 
     assert share(findings, Verdict.RECOVERED) == 0
-    assert anomaly.check(frame(100 + values, INDEX), released_at=INDEX[BEFORE]).verdict is ReleaseVerdict.FAIL
+    assert (
+        anomaly.check(frame(100 + values, INDEX), released_at=INDEX[BEFORE]).verdict
+        is ReleaseVerdict.FAIL
+    )

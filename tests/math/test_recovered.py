@@ -20,7 +20,10 @@ SEEDS = range(12)
 def looks(seed: int, *bad: tuple[int, int]) -> list[Verdict]:
     """The verdicts of all looks at an error share of 10 %, of 40 % in the steps of `bad`."""
     rng = np.random.default_rng(seed)
-    errors, requests = rng.poisson(10, len(INDEX)).astype(float), rng.poisson(100, len(INDEX)).astype(float)
+    errors, requests = (
+        rng.poisson(10, len(INDEX)).astype(float),
+        rng.poisson(100, len(INDEX)).astype(float),
+    )
     for first, last in bad:
         errors[HISTORY + first : HISTORY + last] = rng.poisson(40, last - first)
     out = []
@@ -56,7 +59,9 @@ def test_a_relapse_is_a_regression_again(seed: int) -> None:
 
 
 @pytest.mark.parametrize(("after", "least"), [(48, 0.8), (72, 0.85), (288, 0.85)])
-def test_a_spread_that_stays_wide_is_not_over_though_its_mean_never_moved(after: int, least: float) -> None:
+def test_a_spread_that_stays_wide_is_not_over_though_its_mean_never_moved(
+    after: int, least: float
+) -> None:
     seen = wide(after, after)
 
     assert seen.count(Verdict.REGRESSED) >= least * len(seen)
@@ -70,9 +75,15 @@ def test_a_spread_that_was_wide_for_a_while_is_over(after: int) -> None:
 
 
 def wide(after: int, until: int) -> list[Verdict]:
-    """The verdicts on 40 series whose spread is twice as wide in the first steps after the release."""
+    """The verdicts on 40 series whose spread is twice as wide in the first steps after the
+    release."""
     before = 14 * 288
     index = pd.date_range("2025-03-01", periods=before + after, freq="5min", tz="UTC")
     values = noise(7, len(index), 40)
     values[before : before + until] *= 2
-    return [anomaly.check(pd.Series(100 + each, index), released_at=index[before], direction="up").findings[0].verdict for each in values.T]
+    return [
+        anomaly.check(pd.Series(100 + each, index), released_at=index[before], direction="up")
+        .findings[0]
+        .verdict
+        for each in values.T
+    ]

@@ -25,7 +25,14 @@ def changed(how: str, seed: int) -> Floats:
     """A series that is another one since two days before the release."""
     values, old = usual(seed), np.arange(ROWS) < BEFORE - NEW
     return np.where(
-        old, {"off": np.zeros(ROWS), "scaled": values / 1000, "lower": values / 8, "absent": np.full(ROWS, np.nan)}[how], values
+        old,
+        {
+            "off": np.zeros(ROWS),
+            "scaled": values / 1000,
+            "lower": values / 8,
+            "absent": np.full(ROWS, np.nan),
+        }[how],
+        values,
     )
 
 
@@ -35,7 +42,10 @@ def test_a_series_that_is_new_since_two_days_passes_and_still_shows_a_loss(how: 
     lost = quiet.copy()
     lost[BEFORE:] *= 0.4
 
-    verdicts = [[f.verdict for f in anomaly.check(frame(v, INDEX), released_at=INDEX[BEFORE]).findings] for v in (quiet, lost)]
+    verdicts = [
+        [f.verdict for f in anomaly.check(frame(v, INDEX), released_at=INDEX[BEFORE]).findings]
+        for v in (quiet, lost)
+    ]
 
     assert verdicts[0].count(Verdict.OK) >= 19
     assert verdicts[1].count(Verdict.REGRESSED) >= 18
@@ -45,16 +55,25 @@ def test_the_verdict_says_since_when_the_history_counts() -> None:
     report = anomaly.check(frame(changed("off", 1)[:, None], INDEX), released_at=INDEX[BEFORE])
 
     since = str(only(report).evidence["history since"])
-    assert INDEX[BEFORE - NEW].isoformat()[:10] <= since[:10] <= INDEX[BEFORE - NEW + 96].isoformat()[:10]
+    assert (
+        INDEX[BEFORE - NEW].isoformat()[:10]
+        <= since[:10]
+        <= INDEX[BEFORE - NEW + 96].isoformat()[:10]
+    )
 
 
 def test_an_incident_of_the_last_hours_is_not_taken_for_normal() -> None:
     values = usual(3)
     values[BEFORE - 12 :] *= 10
 
-    assert only(anomaly.check(frame(values[:, None], INDEX), released_at=INDEX[BEFORE])).verdict is Verdict.INCONCLUSIVE
+    assert (
+        only(anomaly.check(frame(values[:, None], INDEX), released_at=INDEX[BEFORE])).verdict
+        is Verdict.INCONCLUSIVE
+    )
 
 
 @given(st.integers(0, 10_000), st.sampled_from([1e-9, 1.0, 1e12]), st.integers(64, 400))
-def test_a_series_that_goes_on_as_it_was_keeps_its_history(seed: int, unit: float, least: int) -> None:
+def test_a_series_that_goes_on_as_it_was_keeps_its_history(
+    seed: int, unit: float, least: int
+) -> None:
     assert begins(unit * usual(seed)[None, :BEFORE], least)[0] == 0

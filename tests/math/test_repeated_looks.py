@@ -20,13 +20,21 @@ NOISE = {"independent": noise(1, ROWS, SERIES), "remembering": remembering(0.8, 
 
 
 def first_alarm(values: Floats) -> Floats:
-    """After how many of 12 looks each series has a p-value below the level of a release of its own; infinity if never."""
+    """After how many of 12 looks each series has a p-value below the level of a release of its own;
+    infinity if never."""
     first = np.full(values.shape[1], np.inf)
     for look in range(1, LOOKS + 1):
         rows = BEFORE + look * WATCH // LOOKS
-        report = anomaly.check(frame(values[:rows], INDEX[:rows]), released_at=INDEX[BEFORE], watch=WATCHED)
+        report = anomaly.check(
+            frame(values[:rows], INDEX[:rows]), released_at=INDEX[BEFORE], watch=WATCHED
+        )
         assert report.final == (look == LOOKS)
-        alarmed = np.array([finding.p_value is not None and finding.p_value < ALARMS for finding in report.findings])
+        alarmed = np.array(
+            [
+                finding.p_value is not None and finding.p_value < ALARMS
+                for finding in report.findings
+            ]
+        )
         first = np.where(alarmed & np.isinf(first), look, first)
     return first
 
@@ -52,7 +60,9 @@ def test_a_look_without_alarm_stays_open_until_the_last() -> None:
 
     verdicts = []
     for rows in range(BEFORE + 4, ROWS + 1, 4):
-        report = anomaly.check(frame(values[:rows, None], INDEX[:rows]), released_at=INDEX[BEFORE], watch=WATCHED)
+        report = anomaly.check(
+            frame(values[:rows, None], INDEX[:rows]), released_at=INDEX[BEFORE], watch=WATCHED
+        )
         verdicts.append(report.findings[0].verdict)
 
     assert verdicts == [Verdict.INCONCLUSIVE] * 11 + [Verdict.OK]

@@ -8,8 +8,18 @@ import pytest
 from anomaly.scoring.questions import Family, Question, Side
 from anomaly.scoring.replay import damped
 
-SIZES = {Family.LEVEL: (32, 64), Family.LEVEL_BEFORE: (8, 64), Family.TYPICAL: (64,), Family.TYPICAL_BEFORE: (64,), Family.JUMP: (8,)}
-QUESTIONS = [Question(family, Side.BOTH, size, np.empty((1, 0))) for family, sizes in SIZES.items() for size in sizes]
+SIZES = {
+    Family.LEVEL: (32, 64),
+    Family.LEVEL_BEFORE: (8, 64),
+    Family.TYPICAL: (64,),
+    Family.TYPICAL_BEFORE: (64,),
+    Family.JUMP: (8,),
+}
+QUESTIONS = [
+    Question(family, Side.BOTH, size, np.empty((1, 0)))
+    for family, sizes in SIZES.items()
+    for size in sizes
+]
 LEVEL_32, LEVEL, BEFORE_8, BEFORE, TYPICAL, TYPICAL_BEFORE, JUMP = range(len(QUESTIONS))
 
 
@@ -23,7 +33,9 @@ def after(**scores: float) -> list[float]:
 
 @pytest.mark.parametrize("sign", [1, -1])
 def test_what_all_share_counts_in_full(sign: int) -> None:
-    shared = dict.fromkeys(("LEVEL_32", "LEVEL", "BEFORE_8", "BEFORE", "TYPICAL", "TYPICAL_BEFORE", "JUMP"), 4.0 * sign)
+    shared = dict.fromkeys(
+        ("LEVEL_32", "LEVEL", "BEFORE_8", "BEFORE", "TYPICAL", "TYPICAL_BEFORE", "JUMP"), 4.0 * sign
+    )
 
     assert after(**shared) == [*shared.values()]
 

@@ -1,4 +1,5 @@
-"""A short history is no reason to be sure: bounds are wider, larger changes hide, and it is said."""
+"""A short history is no reason to be sure: bounds are wider, larger changes hide, and it is
+said."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ import pytest
 
 import anomaly
 from anomaly.cli.explanation import explanation
-from anomaly.model import ReleaseVerdict, Report
+from anomaly.model import ReleaseVerdict
+from anomaly.reporting.report import Report
 from tests.math.simulations import frame, noise, stamps
 
 STEPS, WATCH, DAYS, SERIES = 48, 24, 28, 40
@@ -17,7 +19,13 @@ ROWS = DAYS * STEPS + WATCH
 INDEX = stamps(ROWS, "30min")
 RELEASED = INDEX[DAYS * STEPS]
 VALUES = frame(
-    np.column_stack([100 + 20 * np.sin(2 * np.pi * np.arange(ROWS) / STEPS) + 3 * noise(seed, ROWS) for seed in range(SERIES)]), INDEX
+    np.column_stack(
+        [
+            100 + 20 * np.sin(2 * np.pi * np.arange(ROWS) / STEPS) + 3 * noise(seed, ROWS)
+            for seed in range(SERIES)
+        ]
+    ),
+    INDEX,
 )
 
 
@@ -31,7 +39,11 @@ def widths(report: Report) -> tuple[float, float, float]:
     intervals = [each.effect_interval for each in report.findings if each.effect_interval]
     detectable = [each.detectable_effect for each in report.findings if each.detectable_effect]
     band = (report.points["upper"] - report.points["lower"]).median()
-    return float(band), float(np.median([high - low for low, high in intervals])), float(np.median(detectable))
+    return (
+        float(band),
+        float(np.median([high - low for low, high in intervals])),
+        float(np.median(detectable)),
+    )
 
 
 def test_bounds_are_wider_the_shorter_the_history_is() -> None:
@@ -44,7 +56,10 @@ def test_bounds_are_wider_the_shorter_the_history_is() -> None:
 def test_a_short_history_is_said_and_alarms_no_more_often(days: int) -> None:
     report = judged(days)
 
-    said = f"short history: {days * STEPS} steps hold {days * 2} watches of 24, so the bounds are wider"
+    said = (
+        f"short history: {days * STEPS} steps hold {days * 2} watches of 24, so the bounds "
+        "are wider"
+    )
     assert {each.notes[0] for each in report.findings} == {said}
     assert report.verdict is ReleaseVerdict.PASS
 
@@ -55,7 +70,11 @@ def test_a_long_history_is_not_called_short() -> None:
 
 @pytest.mark.parametrize(
     ("days", "said"),
-    [(1, "; too short to know a rhythm of the day or the week"), (14, "; too short to know a rhythm of the week"), (28, "")],
+    [
+        (1, "; too short to know a rhythm of the day or the week"),
+        (14, "; too short to know a rhythm of the week"),
+        (28, ""),
+    ],
 )
 def test_the_explanation_says_which_rhythm_can_not_be_known(days: int, said: str) -> None:
     report = judged(days)

@@ -1,7 +1,8 @@
 """The traps that judges of releases fall into, as seeded simulations with stated bounds.
 
-A bound is on the share of series whose p-value is below 0.01. With 300 series and a true share of 1 %, more than 2 % are
-seen in one of twenty-five sets; the seeds are fixed, so a set that holds keeps holding.
+A bound is on the share of series whose p-value is below 0.01. With 300 series and a true share of 1
+%, more than 2 % are seen in one of twenty-five sets; the seeds are fixed, so a set that holds keeps
+holding.
 """
 
 from __future__ import annotations
@@ -19,10 +20,22 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 import anomaly
-from anomaly.decision import exit_code
-from anomaly.model import Empty, Finding, Kpi, NoData, ReleaseVerdict, Report, Verdict
+from anomaly.cli.exit_codes import of_report
+from anomaly.model import Empty, Finding, Kpi, NoData, ReleaseVerdict, Verdict
 from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE
-from tests.math.simulations import STARTED, WINDOWS, Floats, finding_of, frame, look, noise, only, remembering, stamps
+from anomaly.reporting.report import Report
+from tests.math.simulations import (
+    STARTED,
+    WINDOWS,
+    Floats,
+    finding_of,
+    frame,
+    look,
+    noise,
+    only,
+    remembering,
+    stamps,
+)
 
 SERIES = 300
 DAYS, WATCHED = 28, 24  # hourly steps
@@ -33,7 +46,14 @@ HISTORY_STEPS = WINDOWS.history // WINDOWS.step
 LATER = STARTED + timedelta(days=2)
 
 
-def check(values: Floats, before: int = BEFORE, *, step: str = "1h", start: str = "2025-03-03", **options: Any) -> Report:
+def check(
+    values: Floats,
+    before: int = BEFORE,
+    *,
+    step: str = "1h",
+    start: str = "2025-03-03",
+    **options: Any,
+) -> Report:
     """Judge a series, or a column each, released after `before` steps."""
     index = stamps(len(values), step, start)
     series = pd.Series(values, index, name="kpi") if values.ndim == 1 else frame(values, index)
@@ -42,30 +62,40 @@ def check(values: Floats, before: int = BEFORE, *, step: str = "1h", start: str 
 
 def alarms(report: Report) -> float:
     """Share of the series that alone would have failed their release."""
-    return sum(finding.p_value is not None and finding.p_value < LEVEL for finding in report.findings) / len(report.findings)
+    return sum(
+        finding.p_value is not None and finding.p_value < LEVEL for finding in report.findings
+    ) / len(report.findings)
 
 
 def numbers(finding: Finding) -> list[float]:
     """Every number of a finding."""
     values = [getattr(finding, field.name) for field in dataclasses.fields(finding)]
     flat = [part for value in values for part in (value if isinstance(value, tuple) else (value,))]
-    return [float(value) for value in (*flat, *finding.evidence.values()) if isinstance(value, int | float)]
+    return [
+        float(value)
+        for value in (*flat, *finding.evidence.values())
+        if isinstance(value, int | float)
+    ]
 
 
-# --- nothing happened -------------------------------------------------------------------------------------------------
+# --- nothing happened ---------------------------------------------------------------------------
 
 
 def quiet(kind: str) -> tuple[Floats, int]:
     """300 series without a change, and how many steps of them are before the release."""
     hour = np.arange(ROWS)[:, None]
     if kind == "a daily cycle":
-        return 100 * (1 + 0.3 * np.sin(2 * np.pi * hour / 24)) * (1 + 0.05 * noise(11, ROWS, SERIES)), BEFORE
+        return 100 * (1 + 0.3 * np.sin(2 * np.pi * hour / 24)) * (
+            1 + 0.05 * noise(11, ROWS, SERIES)
+        ), BEFORE
     if kind == "quiet weekends":  # 33 days: Monday to a Saturday
         rows = 33 * 24
         hour = np.arange(rows)[:, None]
         weekday = np.where((hour // 24) % 7 >= 5, 0.6, 1.0)
         daily = 1 + 0.3 * np.sin(2 * np.pi * hour / 24)
-        return 100 * weekday * daily * (1 + 0.05 * remembering(0.5, 12, rows, SERIES)), rows - WATCHED
+        return 100 * weekday * daily * (
+            1 + 0.05 * remembering(0.5, 12, rows, SERIES)
+        ), rows - WATCHED
     return 100 + 5 * remembering(float(kind), 13, ROWS, SERIES), BEFORE
 
 
@@ -95,7 +125,7 @@ def test_a_large_change_in_the_same_noise_is_found(kind: str) -> None:
     assert alarms(check(moved, before)) >= 0.9
 
 
-# --- too little to say ------------------------------------------------------------------------------------------------
+# --- too little to say --------------------------------------------------------------------------
 
 
 def test_two_points_against_two_are_no_evidence() -> None:
@@ -128,10 +158,10 @@ def test_an_early_look_without_alarm_says_how_far_it_is() -> None:
 
     assert only(report).verdict is Verdict.INCONCLUSIVE
     assert only(report).reason == "nothing so far, 12 of 72 steps"
-    assert exit_code(report) == 3
+    assert of_report(report) == 3
 
 
-# --- constants and zeros ----------------------------------------------------------------------------------------------
+# --- constants and zeros ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("value", [0.0, 5.0, -3.0, 1e-9, 1e15])
@@ -142,7 +172,10 @@ def test_a_constant_that_stays_is_ok(value: float) -> None:
     assert all(math.isfinite(number) for number in numbers(only(report)))
 
 
-@pytest.mark.parametrize(("value", "moved"), [(0.0, 1.0), (5.0, 5.1), (5.0, 0.0), (-3.0, -2.0), (1e-9, 2e-9), (1e15, 1.1e15)])
+@pytest.mark.parametrize(
+    ("value", "moved"),
+    [(0.0, 1.0), (5.0, 5.1), (5.0, 0.0), (-3.0, -2.0), (1e-9, 2e-9), (1e15, 1.1e15)],
+)
 def test_a_constant_that_moves_is_a_regression(value: float, moved: float) -> None:
     values = np.full(ROWS, value)
     values[BEFORE + 5 :] = moved
@@ -177,7 +210,9 @@ def test_a_few_events_after_five_hundred_zeros_are_welcome_where_more_is_better(
     assert report.verdict is ReleaseVerdict.PASS
 
 
-@pytest.mark.parametrize("after", [[0.0] * 24, [0.0, 3.0] * 12, [1e-300] * 24, [-1.0] * 24, [np.nan] * 12 + [1.0] * 12])
+@pytest.mark.parametrize(
+    "after", [[0.0] * 24, [0.0, 3.0] * 12, [1e-300] * 24, [-1.0] * 24, [np.nan] * 12 + [1.0] * 12]
+)
 @pytest.mark.parametrize("zeros", [BEFORE, BEFORE - 1, BEFORE - 40])
 def test_a_baseline_of_zeros_never_divides_by_zero(zeros: int, after: list[float]) -> None:
     values = np.concatenate([np.ones(BEFORE - zeros), np.zeros(zeros), after])
@@ -196,7 +231,7 @@ def test_one_event_long_ago_does_not_hide_the_size_of_later_ones() -> None:
     assert finding.effect_absolute == pytest.approx(1.5, abs=0.1)
 
 
-# --- errors of a ratio ------------------------------------------------------------------------------------------------
+# --- errors of a ratio --------------------------------------------------------------------------
 
 LONG = 28 * 288  # five-minute steps of 28 days
 REQUESTS = np.random.default_rng(4).poisson(300, LONG + 72).astype(float)
@@ -209,7 +244,10 @@ def errors(*at: int) -> Report:
     for step in at:
         count[LONG + step] += 1
     return anomaly.check(
-        pd.Series(count, index), released_at=index[LONG], denominators=pd.Series(REQUESTS, index, name="kpi"), direction="up"
+        pd.Series(count, index),
+        released_at=index[LONG],
+        denominators=pd.Series(REQUESTS, index, name="kpi"),
+        direction="up",
     )
 
 
@@ -227,21 +265,32 @@ def test_the_first_error_ever_is_a_regression(step: int) -> None:
 
 
 def test_where_there_is_traffic_and_no_error_counter_yet_nothing_is_missing() -> None:
-    values = {("kpi", "", NUMERATOR): np.full(2000, np.nan), ("kpi", "", DENOMINATOR): np.full(2000, np.nan)}
+    values = {
+        ("kpi", "", NUMERATOR): np.full(2000, np.nan),
+        ("kpi", "", DENOMINATOR): np.full(2000, np.nan),
+    }
 
     report = look(values, [Kpi("kpi", denominator="requests", empty=Empty.ZERO)], now=LATER)
 
     assert report.verdict is ReleaseVerdict.INCONCLUSIVE  # no traffic was seen either
 
 
-# --- what matters -----------------------------------------------------------------------------------------------------
+# --- what matters -------------------------------------------------------------------------------
 
-STEPS = [(3.0, 0), (3.0, 3), (10.0, 0), (10.0, 3), (30.0, 0), (30.0, 3)]  # so many standard deviations, so many steps after the release
+STEPS = [
+    (3.0, 0),
+    (3.0, 3),
+    (10.0, 0),
+    (10.0, 3),
+    (30.0, 0),
+    (30.0, 3),
+]  # so many standard deviations, so many steps after the release
 COLUMNS = 20
 
 
 def stepped(size: float, delay: int = 0) -> Floats:
-    """20 noisy series whose level moves by `size` standard deviations, `delay` steps after the release."""
+    """20 noisy series whose level moves by `size` standard deviations, `delay` steps after the
+    release."""
     values = 100 + noise(31, ROWS, COLUMNS)
     values[BEFORE + delay :] += size
     return values
@@ -254,7 +303,9 @@ def each(values: Floats, **options: Any) -> list[Verdict]:
 
 @pytest.mark.parametrize(("size", "delay"), STEPS)
 @pytest.mark.parametrize("direction", ["up", "down"])
-def test_a_move_in_the_good_direction_improves_and_passes(direction: str, size: float, delay: int) -> None:
+def test_a_move_in_the_good_direction_improves_and_passes(
+    direction: str, size: float, delay: int
+) -> None:
     verdicts = each(stepped(-size if direction == "up" else size, delay), direction=direction)
 
     assert verdicts.count(Verdict.REGRESSED) <= 1
@@ -263,8 +314,12 @@ def test_a_move_in_the_good_direction_improves_and_passes(direction: str, size: 
 
 @pytest.mark.parametrize(("size", "delay"), STEPS)
 @pytest.mark.parametrize(("floor", "tolerance"), [(50.0, 0.0), (0.0, 0.5)])
-def test_a_move_within_what_is_accepted_is_no_regression(floor: float, tolerance: float, size: float, delay: int) -> None:
-    assert each(stepped(size, delay), floor=floor, tolerance=tolerance).count(Verdict.REGRESSED) <= 1
+def test_a_move_within_what_is_accepted_is_no_regression(
+    floor: float, tolerance: float, size: float, delay: int
+) -> None:
+    assert (
+        each(stepped(size, delay), floor=floor, tolerance=tolerance).count(Verdict.REGRESSED) <= 1
+    )
 
 
 @pytest.mark.parametrize("rate", [0.002, 0.005])
@@ -272,7 +327,9 @@ def test_a_rise_of_a_small_ratio_below_the_floor_is_no_regression(rate: float) -
     random = np.random.default_rng(54)
     index = stamps(ROWS)
     requests = pd.Series(1000.0, index, name="kpi")
-    failed = random.binomial(1000, np.where(np.arange(ROWS) < BEFORE, 0.001, rate)[:, None], (ROWS, COLUMNS)).astype(float)
+    failed = random.binomial(
+        1000, np.where(np.arange(ROWS) < BEFORE, 0.001, rate)[:, None], (ROWS, COLUMNS)
+    ).astype(float)
 
     verdicts = each(failed, denominators=requests, direction="up", tolerance=0.1, floor=0.05)
 
@@ -345,7 +402,7 @@ def test_a_kpi_that_came_back_has_recovered_and_passes() -> None:
     assert only(report).onset == stamps(ROWS)[BEFORE]
 
 
-# --- data that are not there ------------------------------------------------------------------------------------------
+# --- data that are not there --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("policy", "code"), [("inconclusive", 3), ("fail", 1), ("ignore", 3)])
@@ -356,15 +413,15 @@ def test_a_series_that_vanished_is_never_a_pass(policy: str, code: int) -> None:
     report = check(values, no_data=policy)
 
     assert only(report).verdict is Verdict.NO_DATA
-    assert exit_code(report) == code
+    assert of_report(report) == code
 
 
 def test_ignored_missing_data_leave_the_verdict_to_the_others() -> None:
     values = 100 + noise(37, ROWS, 2)
     values[BEFORE:, 0] = np.nan
 
-    assert exit_code(check(values, no_data="ignore")) == 0
-    assert exit_code(check(values, no_data="inconclusive")) == 3
+    assert of_report(check(values, no_data="ignore")) == 0
+    assert of_report(check(values, no_data="inconclusive")) == 3
 
 
 def test_more_gaps_than_usual_are_missing_data() -> None:
@@ -392,7 +449,9 @@ BY_COUNTRY = Kpi("kpi", by=("country",))
 def segments(late: Floats) -> Report:
     """Germany is there all the time, France is given."""
     values = 100 + noise(40, len(late))
-    return look({("kpi", GERMANY, VALUE): values, ("kpi", FRANCE, VALUE): late}, [BY_COUNTRY], now=LATER)
+    return look(
+        {("kpi", GERMANY, VALUE): values, ("kpi", FRANCE, VALUE): late}, [BY_COUNTRY], now=LATER
+    )
 
 
 def test_a_segment_first_seen_after_the_release_has_no_baseline() -> None:
@@ -416,8 +475,12 @@ def test_a_segment_that_vanished_is_missing_data() -> None:
     assert france.verdict is Verdict.NO_DATA
 
 
-@pytest.mark.parametrize(("least", "verdict"), [(720, Verdict.REGRESSED), (721, Verdict.INCONCLUSIVE)])
-def test_the_least_volume_is_the_total_of_the_denominator_over_the_watch(least: float, verdict: Verdict) -> None:
+@pytest.mark.parametrize(
+    ("least", "verdict"), [(720, Verdict.REGRESSED), (721, Verdict.INCONCLUSIVE)]
+)
+def test_the_least_volume_is_the_total_of_the_denominator_over_the_watch(
+    least: float, verdict: Verdict
+) -> None:
     requests = np.full(HISTORY_STEPS + 500, 10.0)
     failed = np.random.default_rng(43).binomial(10, 0.02, len(requests)).astype(float)
     failed[HISTORY_STEPS:] = 8
@@ -433,19 +496,24 @@ def test_the_least_volume_is_the_total_of_the_denominator_over_the_watch(least: 
         assert "too little volume: 720 of 721" in only(report).reason
 
 
-# --- wild data --------------------------------------------------------------------------------------------------------
+# --- wild data ----------------------------------------------------------------------------------
 
 BESIDE = 100 + noise(44, 60)
 EXTREMES = [0.0, -0.0, 1e308, -1e308, 1.7e308, 5e-324, 2e-308, 1e-300, 1e150, np.nan, np.inf]
 
 
 def wild_series(values: st.SearchStrategy[float]) -> st.SearchStrategy[list[float]]:
-    """60 steps: anything, a short pattern again and again, one value and then another, or all of one magnitude."""
+    """60 steps: anything, a short pattern again and again, one value and then another, or all of
+    one magnitude."""
     return st.one_of(
         st.lists(values, min_size=60, max_size=60),
         st.lists(values, min_size=1, max_size=4).map(lambda part: (part * 60)[:60]),
-        st.tuples(values, st.integers(0, 59), values).map(lambda two: [two[0]] * two[1] + [two[2]] * (60 - two[1])),
-        st.tuples(st.lists(st.floats(0, 10), min_size=60, max_size=60), values).map(lambda both: [part * both[1] for part in both[0]]),
+        st.tuples(values, st.integers(0, 59), values).map(
+            lambda two: [two[0]] * two[1] + [two[2]] * (60 - two[1])
+        ),
+        st.tuples(st.lists(st.floats(0, 10), min_size=60, max_size=60), values).map(
+            lambda both: [part * both[1] for part in both[0]]
+        ),
     )
 
 
@@ -456,7 +524,10 @@ def hurts_nobody_else(wild: list[float], direction: str) -> None:
     assert report.findings[0].p_value == only(check(BESIDE, 40, direction=direction)).p_value
 
 
-usual_numbers = st.one_of(st.floats(-1e100, 1e100, allow_subnormal=False), st.sampled_from([0.0, 1.0, 1e-100, np.nan, np.inf]))
+usual_numbers = st.one_of(
+    st.floats(-1e100, 1e100, allow_subnormal=False),
+    st.sampled_from([0.0, 1.0, 1e-100, np.nan, np.inf]),
+)
 
 
 @settings(max_examples=100, deadline=None, derandomize=True, phases=[Phase.generate])
@@ -466,12 +537,19 @@ def test_wild_data_are_the_matter_of_their_own_kpi_alone(wild: list[float], dire
 
 
 @settings(max_examples=100, deadline=None, derandomize=True, phases=[Phase.generate])
-@given(wild_series(st.one_of(st.floats(), st.sampled_from(EXTREMES))), st.sampled_from(["up", "down", "either"]))
+@given(
+    wild_series(st.one_of(st.floats(), st.sampled_from(EXTREMES))),
+    st.sampled_from(["up", "down", "either"]),
+)
 def test_the_largest_and_smallest_numbers_are_too(wild: list[float], direction: str) -> None:
     hurts_nobody_else(wild, direction)
 
 
-CONSTANT, TWO, HUGE, TINY_VALUES, HOLES = "constant", "two points", "1e308", "denormal", "alternating NaN"
+CONSTANT = "constant"
+TWO = "two points"
+HUGE = "1e308"
+TINY_VALUES = "denormal"
+HOLES = "alternating NaN"
 
 
 def odd(kind: str) -> Floats:
@@ -506,10 +584,15 @@ def test_an_odd_series_changes_no_other_finding(kind: str) -> None:
     json.dumps(report.to_dict(), allow_nan=False)
     assert report.findings[0].p_value == only(check(beside)).p_value
     assert report.findings[0].effect == only(check(beside)).effect
-    assert report.findings[1].verdict in (Verdict.OK, Verdict.INCONCLUSIVE, Verdict.NO_DATA, Verdict.ERROR)
+    assert report.findings[1].verdict in (
+        Verdict.OK,
+        Verdict.INCONCLUSIVE,
+        Verdict.NO_DATA,
+        Verdict.ERROR,
+    )
 
 
-# --- what must not matter ---------------------------------------------------------------------------------------------
+# --- what must not matter -----------------------------------------------------------------------
 
 
 def mixed() -> dict[str, Floats]:
@@ -533,7 +616,9 @@ def alike(left: Finding, right: Finding, shift: timedelta = timedelta(0)) -> boo
     """The same verdict for the same reason, up to rounding."""
 
     def near(a: float | None, b: float | None) -> bool:
-        return a == b or (a is not None and b is not None and math.isclose(a, b, rel_tol=1e-3, abs_tol=1e-9))
+        return a == b or (
+            a is not None and b is not None and math.isclose(a, b, rel_tol=1e-3, abs_tol=1e-9)
+        )
 
     onset: datetime | None = None if left.onset is None else left.onset + shift
     return (left.verdict, left.kind, onset) == (right.verdict, right.kind, right.onset) and all(
@@ -546,7 +631,10 @@ def alike(left: Finding, right: Finding, shift: timedelta = timedelta(0)) -> boo
 def test_the_unit_does_not_matter(kind: str, factor: float) -> None:
     values = mixed()[kind]
 
-    plain, scaled = only(check(values, floor=0.01)), only(check(values * factor, floor=0.01 * factor))
+    plain, scaled = (
+        only(check(values, floor=0.01)),
+        only(check(values * factor, floor=0.01 * factor)),
+    )
 
     assert alike(plain, scaled), (plain, scaled)
 
@@ -557,7 +645,10 @@ def test_the_date_does_not_matter(kind: str, weeks: int) -> None:
     values = mixed()[kind]
     shift = timedelta(weeks=weeks)
 
-    plain, moved = only(check(values)), only(check(values, start=(pd.Timestamp("2025-03-03") + shift).isoformat()))
+    plain, moved = (
+        only(check(values)),
+        only(check(values, start=(pd.Timestamp("2025-03-03") + shift).isoformat())),
+    )
 
     assert alike(plain, moved, shift), (plain, moved)
 

@@ -14,7 +14,8 @@ from tests.servers import need
 
 @dataclass
 class Opened:
-    """A page on the screen; `trouble` is what went to the console, was thrown or asked for that should not have been."""
+    """A page on the screen; `trouble` is what went to the console, was thrown or asked for that
+    should not have been."""
 
     tab: Page
     trouble: list[str] = field(default_factory=list)
@@ -38,7 +39,9 @@ def opened(chromium: Browser, tmp_path: Path) -> Iterator[Open]:
     """Opens HTML from disk, in its own context: `opened(html, width=1280, scheme="light")`."""
     contexts: list[BrowserContext] = []
 
-    def show(html: str, *, width: int = 1280, scheme: str = "light", zone: str = "Asia/Tokyo") -> Opened:
+    def show(
+        html: str, *, width: int = 1280, scheme: str = "light", zone: str = "Asia/Tokyo"
+    ) -> Opened:
         file = tmp_path / f"page-{len(contexts)}.html"
         file.write_bytes(html.encode())
         context = chromium.new_context(
@@ -53,7 +56,14 @@ def opened(chromium: Browser, tmp_path: Path) -> Iterator[Open]:
         tab.on("console", lambda said: shown.trouble.append(f"console: {said.text}"))
         tab.on("pageerror", lambda error: shown.trouble.append(f"error: {error}"))
         tab.on("dialog", lambda dialog: shown.trouble.append(f"dialog: {dialog.message}"))
-        tab.on("request", lambda request: shown.trouble.append(f"request: {request.url}") if request.url != file.as_uri() else None)
+        tab.on(
+            "request",
+            lambda request: (
+                shown.trouble.append(f"request: {request.url}")
+                if request.url != file.as_uri()
+                else None
+            ),
+        )
         tab.goto(file.as_uri())
         tab.wait_for_selector("html[data-ready]", state="attached")
         return shown

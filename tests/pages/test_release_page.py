@@ -1,4 +1,5 @@
-"""The page of a release, in a real browser: it works, asks nobody, and nothing foreign runs in it."""
+"""The page of a release, in a real browser: it works, asks nobody, and nothing foreign runs in
+it."""
 
 from __future__ import annotations
 
@@ -16,14 +17,15 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 import anomaly
-from anomaly import archive
-from anomaly.checklist import load
+from anomaly.checklist.checklist import load
 from anomaly.contracts import Action, Message, Receipt
 from anomaly.errors import UsageError
-from anomaly.model import Release, Report
-from anomaly.pages.document import embedded
-from anomaly.pages.release import page, web_link
-from anomaly.report import to_dict
+from anomaly.model import Release
+from anomaly.reporting import archive
+from anomaly.reporting.data import to_dict
+from anomaly.reporting.pages.document import embedded
+from anomaly.reporting.pages.release import page, web_link
+from anomaly.reporting.report import Report
 from anomaly.sinks.html import HtmlSink, named
 from tests import reports
 from tests.pages.conftest import Open
@@ -31,7 +33,10 @@ from tests.pages.conftest import Open
 SAMPLE = Path(__file__).parents[2] / "sample_data"
 RELEASED = datetime(2025, 6, 3, 9, tzinfo=UTC)
 SAMPLES = ("healthy", "credential", "redesign")
-TOLD = (Receipt("slack", delivered=True, detail="#ops"), Receipt("pager", delivered=False, detail="503", attempts=5))
+TOLD = (
+    Receipt("slack", delivered=True, detail="#ops"),
+    Receipt("pager", delivered=False, detail="503", attempts=5),
+)
 SERIES = 500
 MOST_DRAWN = 30  # charts on a screen and a little beyond
 
@@ -39,7 +44,9 @@ MOST_DRAWN = 30  # charts on a screen and a little beyond
 @cache
 def judged(sample: str) -> Report:
     release = Release(RELEASED, RELEASED + timedelta(minutes=10), version="2.3.1")
-    return anomaly.check_release(load(SAMPLE / sample / "checklist.yaml"), release, now=RELEASED + timedelta(hours=8))
+    return anomaly.check_release(
+        load(SAMPLE / sample / "checklist.yaml"), release, now=RELEASED + timedelta(hours=8)
+    )
 
 
 @cache
@@ -50,10 +57,27 @@ def large() -> Report:
     rng = np.random.default_rng(1)
     names = [f"KPI {number:03}" for number in range(SERIES)]
     values = rng.normal(10, 1, SERIES * 72)
-    long = {"kpi": np.repeat(names, 72), "segment": "", "time": np.tile(times, SERIES), "observed": values}
-    points = pd.DataFrame({**long, "expected": 10.0, "lower": 7.0, "upper": 13.0, "z": values - 10, "flagged": abs(values - 10) > 3})
+    long = {
+        "kpi": np.repeat(names, 72),
+        "segment": "",
+        "time": np.tile(times, SERIES),
+        "observed": values,
+    }
+    points = pd.DataFrame(
+        {
+            **long,
+            "expected": 10.0,
+            "lower": 7.0,
+            "upper": 13.0,
+            "z": values - 10,
+            "flagged": abs(values - 10) > 3,
+        }
+    )
     around = pd.DataFrame({**long, "time": np.tile(times - timedelta(hours=7), SERIES)})
-    findings = tuple(replace(reports.LATENCY, kpi=name, effect=number / SERIES) for number, name in enumerate(names))
+    findings = tuple(
+        replace(reports.LATENCY, kpi=name, effect=number / SERIES)
+        for number, name in enumerate(names)
+    )
     return replace(base, findings=findings, points=points, around=around)
 
 
@@ -68,13 +92,20 @@ def shown(tab: Page) -> list[str]:
 def scanned(tab: Page) -> list[str]:
     """What a scan for accessibility calls serious or critical."""
     found = Axe().run(tab).response["violations"]
-    nodes = [(each, node) for each in found if each["impact"] in ("serious", "critical") for node in each["nodes"]]
+    nodes = [
+        (each, node)
+        for each in found
+        if each["impact"] in ("serious", "critical")
+        for node in each["nodes"]
+    ]
     return [f"{each['id']}: {node['html'][:200]}" for each, node in nodes]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("sample", SAMPLES)
-def test_the_page_opens_without_an_error_or_a_request_and_a_scan_finds_nothing_serious(opened: Open, sample: str, scheme: str) -> None:
+def test_the_page_opens_without_an_error_or_a_request_and_a_scan_finds_nothing_serious(
+    opened: Open, sample: str, scheme: str
+) -> None:
     view = opened(page(judged(sample), deliveries=TOLD), scheme=scheme)
     expect(view.tab.locator(".card").first.locator("canvas")).to_be_attached()
     for summary in view.tab.locator(".more > summary").all()[:2]:
@@ -97,8 +128,10 @@ def test_of_500_series_only_the_charts_in_view_are_drawn(opened: Open) -> None:
     expect(view.tab.locator(".chart canvas").first).to_be_attached()
     at_first = drawn(view.tab)
 
-    view.tab.wait_for_function(  # what is above takes its true height as it is passed, and moves what is below
-        "() => { const last = [...document.querySelectorAll('.card')].at(-1); last.scrollIntoView(); return last.querySelector('canvas'); }"
+    # what is above takes its true height as it is passed, and moves what is below
+    view.tab.wait_for_function(
+        "() => { const last = [...document.querySelectorAll('.card')].at(-1); "
+        "last.scrollIntoView(); return last.querySelector('canvas'); }"
     )
 
     assert view.tab.locator(".chart").count() == SERIES
@@ -164,14 +197,20 @@ def test_a_drag_zooms_all_charts_and_a_button_shows_all_again(opened: Open) -> N
 
 def test_the_keyboard_reads_values_and_zooms(opened: Open) -> None:
     tab = opened(page(judged("credential"))).tab
-    chart, said, whole = tab.locator(".chart").first, tab.locator("#said"), tab.locator('[data-zoom="all"]')
+    chart, said, whole = (
+        tab.locator(".chart").first,
+        tab.locator("#said"),
+        tab.locator('[data-zoom="all"]'),
+    )
     expect(chart.locator("canvas")).to_be_attached()
 
     chart.focus()
     tab.keyboard.press("ArrowRight")
     first = said.text_content() or ""
     tab.keyboard.press("ArrowRight")
-    assert re.fullmatch(r"06-03 09:15 · observed \S+ · expected \S+ · usual \S+ to \S+( · outside)?", first)
+    assert re.fullmatch(
+        r"06-03 09:15 · observed \S+ · expected \S+ · usual \S+ to \S+( · outside)?", first
+    )
     assert (said.text_content() or "").startswith("06-03 09:20 · observed")
     tab.keyboard.press("+")
     expect(whole).to_be_enabled()
@@ -217,13 +256,29 @@ HOSTILE = (
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_text_stays_text(opened: Open, text: str) -> None:
-    report = replace(reports.hostile(text), left_out=(replace(reports.staged().left_out[0], reason=text),), confounders=(reports.SEARCH,))
-    report = replace(report, findings=tuple(replace(each, link=f"javascript:alert({text!r})") for each in report.findings))
+    report = replace(
+        reports.hostile(text),
+        left_out=(replace(reports.staged().left_out[0], reason=text),),
+        confounders=(reports.SEARCH,),
+    )
+    report = replace(
+        report,
+        findings=tuple(
+            replace(each, link=f"javascript:alert({text!r})") for each in report.findings
+        ),
+    )
     view = opened(page(report, deliveries=(Receipt(text, delivered=False, detail=text),)))
 
-    elements = view.tab.evaluate("[...document.querySelectorAll('*')].map(each => each.tagName.toLowerCase())")
-    links = view.tab.evaluate("[...document.querySelectorAll('a')].map(each => each.getAttribute('href'))")
-    handlers = view.tab.evaluate("[...document.querySelectorAll('*')].flatMap(e => e.getAttributeNames()).filter(n => n.startsWith('on'))")
+    elements = view.tab.evaluate(
+        "[...document.querySelectorAll('*')].map(each => each.tagName.toLowerCase())"
+    )
+    links = view.tab.evaluate(
+        "[...document.querySelectorAll('a')].map(each => each.getAttribute('href'))"
+    )
+    handlers = view.tab.evaluate(
+        "[...document.querySelectorAll('*')].flatMap(e => e.getAttributeNames()).filter(n => "
+        "n.startsWith('on'))"
+    )
     assert elements.count("script") == 2
     assert elements.count("style") == 1
     assert "img" not in elements
@@ -243,7 +298,8 @@ def test_what_is_injected_all_the_same_does_not_run(opened: Open) -> None:
           const script = document.createElement('script');
           script.textContent = 'window.ran = true';
           document.body.append(script);
-          document.body.insertAdjacentHTML('beforeend', '<img src="https://example.com/x.png" onerror="window.ran = true">');
+          document.body.insertAdjacentHTML(
+            'beforeend', '<img src="https://example.com/x.png" onerror="window.ran = true">');
         }"""
     )
     view.tab.wait_for_timeout(100)
@@ -283,7 +339,9 @@ def test_the_json_of_a_report_can_be_fed_back(tmp_path: Path) -> None:
     assert to_dict(anomaly.load(file)) == to_dict(reports.messy())
 
 
-@pytest.mark.parametrize("text", ["", "<html></html>", "{}", "[1]", '{"report": 1}', '{"report": {}, "series": [1]}'])
+@pytest.mark.parametrize(
+    "text", ["", "<html></html>", "{}", "[1]", '{"report": 1}', '{"report": {}, "series": [1]}']
+)
 def test_what_is_no_report_is_refused(tmp_path: Path, text: str) -> None:
     file = tmp_path / "other.html"
     file.write_text(text, encoding="utf-8")
@@ -325,5 +383,5 @@ def test_a_version_leads_to_no_other_folder(version: str) -> None:
         ("", False),
     ],
 )
-def test_only_the_web_is_linked_to(url: str, kept: bool) -> None:  # noqa: FBT001  a case's answer
+def test_only_the_web_is_linked_to(url: str, kept: bool) -> None:
     assert web_link(url) == (url if kept else "")

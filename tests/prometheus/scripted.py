@@ -88,15 +88,27 @@ def _serve(connection: socket.socket, script: Script, context: ssl.SSLContext | 
 def http(body: bytes | str, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
     """An answer with a right Content-Length, unless `headers` say otherwise."""
     content = body if isinstance(body, bytes) else body.encode()
-    fields = {"Content-Type": "application/json", "Content-Length": str(len(content)), "Connection": "close", **(headers or {})}
+    fields = {
+        "Content-Type": "application/json",
+        "Content-Length": str(len(content)),
+        "Connection": "close",
+        **(headers or {}),
+    }
     head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
     return [f"HTTP/1.1 {status} Said\r\n{head}\r\n".encode(), content]
 
 
-def matrix(series: Iterable[tuple[Mapping[str, str], Sequence[tuple[float, str]]]], **more: Any) -> str:
+def matrix(
+    series: Iterable[tuple[Mapping[str, str], Sequence[tuple[float, str]]]], **more: Any
+) -> str:
     """A successful answer of (labels, [(seconds, value), …])."""
-    result = [{"metric": dict(labels), "values": [list(point) for point in points]} for labels, points in series]
-    return json.dumps({"status": "success", "data": {"resultType": "matrix", "result": result}, **more})
+    result = [
+        {"metric": dict(labels), "values": [list(point) for point in points]}
+        for labels, points in series
+    ]
+    return json.dumps(
+        {"status": "success", "data": {"resultType": "matrix", "result": result}, **more}
+    )
 
 
 def constant(value: str = "1", **labels: str) -> Respond:

@@ -1,4 +1,5 @@
-"""A server that demands a client's certificate, and the mistakes one can make with certificates and keys."""
+"""A server that demands a client's certificate, and the mistakes one can make with certificates and
+keys."""
 
 from __future__ import annotations
 
@@ -39,27 +40,44 @@ def part(name: str, kind: str, folder: Path) -> Path:
 
 def said(server: Server, **settings: Any) -> str:
     """What is wrong with the answer; empty if there is one with all samples."""
-    collector = PrometheusCollector(url=server.url, ca_file=TLS / "authority.pem", sleep=lambda _: None, **settings)
+    collector = PrometheusCollector(
+        url=server.url, ca_file=TLS / "authority.pem", sleep=lambda _: None, **settings
+    )
     collected = collector.collect([KPI], HOUR, STEP)
-    return str(collected.errors["depth"]) if collected.errors else str(int(collected.panel.isna().sum().sum()) or "")
+    return (
+        str(collected.errors["depth"])
+        if collected.errors
+        else str(int(collected.panel.isna().sum().sum()) or "")
+    )
 
 
 def test_with_the_right_certificate_it_answers(server: Server, tmp_path: Path) -> None:
     assert said(server, cert_file=TLS / "client.pem") == ""
-    pair = {"cert_file": part("client.pem", "CERTIFICATE", tmp_path), "key_file": part("client.pem", "PRIVATE KEY", tmp_path)}
+    pair = {
+        "cert_file": part("client.pem", "CERTIFICATE", tmp_path),
+        "key_file": part("client.pem", "PRIVATE KEY", tmp_path),
+    }
     assert said(server, **pair) == ""
 
 
-@pytest.mark.parametrize("settings", [{}, {"cert_file": TLS / "stranger.pem"}], ids=["none", "a stranger's"])
-def test_without_or_with_another_it_does_not_and_that_is_said(server: Server, settings: Mapping[str, Path]) -> None:
+@pytest.mark.parametrize(
+    "settings", [{}, {"cert_file": TLS / "stranger.pem"}], ids=["none", "a stranger's"]
+)
+def test_without_or_with_another_it_does_not_and_that_is_said(
+    server: Server, settings: Mapping[str, Path]
+) -> None:
     text = said(server, **settings)
     assert text.startswith("unavailable: ")
     assert "cert_file" in text
 
 
-def test_a_certificate_is_renewed_in_place_and_one_that_is_gone_is_said(server: Server, tmp_path: Path) -> None:
+def test_a_certificate_is_renewed_in_place_and_one_that_is_gone_is_said(
+    server: Server, tmp_path: Path
+) -> None:
     file = Path(shutil.copy(TLS / "stranger.pem", tmp_path / "client.pem"))
-    collector = PrometheusCollector(url=server.url, ca_file=TLS / "authority.pem", cert_file=file, sleep=lambda _: None)
+    collector = PrometheusCollector(
+        url=server.url, ca_file=TLS / "authority.pem", cert_file=file, sleep=lambda _: None
+    )
     assert collector.collect([KPI], HOUR, STEP).errors
     shutil.copy(TLS / "client.pem", file)
     assert not collector.collect([KPI], HOUR, STEP).errors
@@ -67,8 +85,10 @@ def test_a_certificate_is_renewed_in_place_and_one_that_is_gone_is_said(server: 
     assert "can't be read any more" in str(collector.collect([KPI], HOUR, STEP).errors["depth"])
 
 
-def test_it_opens_from_a_checklist_with_paths_from_its_folder(server: Server, tmp_path: Path) -> None:
-    from anomaly import registry
+def test_it_opens_from_a_checklist_with_paths_from_its_folder(
+    server: Server, tmp_path: Path
+) -> None:
+    from anomaly.checklist import registry
 
     for name in ("authority.pem", "client.pem"):
         shutil.copy(TLS / name, tmp_path)
@@ -85,11 +105,20 @@ def _paths(files: Mapping[str, str]) -> dict[str, Any]:
     ("settings", "why"),
     [
         ({"cert_file": "nowhere.pem"}, r"cert_file .*nowhere\.pem does not exist"),
-        ({"cert_file": "client.pem", "key_file": "nowhere.pem"}, r"key_file .*nowhere\.pem does not exist"),
+        (
+            {"cert_file": "client.pem", "key_file": "nowhere.pem"},
+            r"key_file .*nowhere\.pem does not exist",
+        ),
         ({"key_file": "client.pem"}, "key_file is given without cert_file"),
         ({"cert_file": "client.pem", "key_file": "stranger.pem"}, "do not belong together"),
-        ({"cert_file": "clients.pem"}, "without key_file can't be used; both certificate and key must be there"),
-        ({"cert_file": "README.md", "key_file": "client.pem"}, "can't be used; both certificate and key must be there"),
+        (
+            {"cert_file": "clients.pem"},
+            "without key_file can't be used; both certificate and key must be there",
+        ),
+        (
+            {"cert_file": "README.md", "key_file": "client.pem"},
+            "can't be used; both certificate and key must be there",
+        ),
     ],
 )
 def test_mistakes_are_found_at_the_door(settings: Mapping[str, str], why: str) -> None:
@@ -99,7 +128,9 @@ def test_mistakes_are_found_at_the_door(settings: Mapping[str, str], why: str) -
 
 def test_a_key_with_a_passphrase_is_refused_without_a_question() -> None:
     with pytest.raises(UsageError, match="without a passphrase"):
-        PrometheusCollector(url="https://127.0.0.1:9", cert_file=TLS / "client.pem", key_file=TLS / "locked.pem")
+        PrometheusCollector(
+            url="https://127.0.0.1:9", cert_file=TLS / "client.pem", key_file=TLS / "locked.pem"
+        )
 
 
 def test_a_certificate_without_tls_is_refused() -> None:
@@ -112,8 +143,14 @@ def test_a_certificate_without_tls_is_refused() -> None:
 def test_a_key_that_everyone_can_read_is_warned_of(
     mode: int, *, warned: bool, alone: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    key = Path(shutil.copy(TLS / "client.pem", tmp_path)) if alone else part("client.pem", "PRIVATE KEY", tmp_path)
+    key = (
+        Path(shutil.copy(TLS / "client.pem", tmp_path))
+        if alone
+        else part("client.pem", "PRIVATE KEY", tmp_path)
+    )
     key.chmod(mode)
-    settings: dict[str, Any] = {"cert_file": key} if alone else {"cert_file": TLS / "client.pem", "key_file": key}
+    settings: dict[str, Any] = (
+        {"cert_file": key} if alone else {"cert_file": TLS / "client.pem", "key_file": key}
+    )
     PrometheusCollector(url="https://127.0.0.1:9", **settings)
     assert ("can be read by everyone" in caplog.text) == warned

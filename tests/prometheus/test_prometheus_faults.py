@@ -1,4 +1,5 @@
-"""What a broken, hostile or overloaded source does to a collection: an error with its name, in bounded time and memory."""
+"""What a broken, hostile or overloaded source does to a collection: an error with its name, in
+bounded time and memory."""
 
 from __future__ import annotations
 
@@ -18,12 +19,23 @@ from urllib.parse import parse_qs, quote, urlsplit
 import numpy as np
 import pytest
 
-from anomaly import registry
+from anomaly.checklist import registry
 from anomaly.collectors.prometheus import PrometheusCollector
 from anomaly.contracts import Collected
 from anomaly.errors import CollectError, RetryableCollectError, UsageError
 from anomaly.model import Kpi, Window
-from tests.prometheus.scripted import Answer, Clock, Request, Respond, Script, constant, http, matrix, moments, scripted
+from tests.prometheus.scripted import (
+    Answer,
+    Clock,
+    Request,
+    Respond,
+    Script,
+    constant,
+    http,
+    matrix,
+    moments,
+    scripted,
+)
 
 pytestmark = pytest.mark.usefixtures("loopback")
 
@@ -35,9 +47,21 @@ MATRIX = matrix([({}, [(START.timestamp() + 300, "1")])])
 TLS = Path(__file__).parent / "tls"
 
 
-def collect(url: str, *kpis: Kpi, window: Window = HOUR, step: timedelta = STEP, clock: Clock | None = None, **settings: Any) -> Collected:
+def collect(
+    url: str,
+    *kpis: Kpi,
+    window: Window = HOUR,
+    step: timedelta = STEP,
+    clock: Clock | None = None,
+    **settings: Any,
+) -> Collected:
     time_ = clock or Clock()
-    outside: dict[str, Any] = {"monotonic": time_.monotonic, "now": time_.now, "sleep": time_.sleep, "chance": time_.chance}
+    outside: dict[str, Any] = {
+        "monotonic": time_.monotonic,
+        "now": time_.now,
+        "sleep": time_.sleep,
+        "chance": time_.chance,
+    }
     return PrometheusCollector(url=url, **settings, **outside).collect(kpis or (KPI,), window, step)
 
 
@@ -78,7 +102,9 @@ def drip_chunks() -> Iterator[bytes]:
 @pytest.mark.parametrize("answer", [never, drip_body, drip_headers, drip_chunks])
 def test_a_source_that_hangs_or_drips_is_given_up_at_the_deadline(answer: Any) -> None:
     with scripted(lambda _: answer()) as script:
-        collected = PrometheusCollector(url=script.url, timeout=timedelta(milliseconds=300)).collect([KPI], HOUR, STEP)
+        collected = PrometheusCollector(
+            url=script.url, timeout=timedelta(milliseconds=300)
+        ).collect([KPI], HOUR, STEP)
     error = collected.errors["errors"]
     assert isinstance(error, RetryableCollectError)
     assert "unavailable" in str(error)
@@ -93,7 +119,9 @@ def test_a_hanging_kpi_does_not_hide_the_others() -> None:
 
     with scripted(respond) as script:
         kpis = [Kpi("slow", query="sum(increase(slow[$step]))"), KPI]
-        collected = PrometheusCollector(url=script.url, timeout=timedelta(milliseconds=300)).collect(kpis, HOUR, STEP)
+        collected = PrometheusCollector(
+            url=script.url, timeout=timedelta(milliseconds=300)
+        ).collect(kpis, HOUR, STEP)
     assert list(collected.errors) == ["slow"]
     assert collected.panel["errors"].notna().to_numpy().all()
 
@@ -101,7 +129,9 @@ def test_a_hanging_kpi_does_not_hide_the_others() -> None:
 def test_the_budget_bounds_all_kpis_together() -> None:
     kpis = [Kpi(f"k{number}", query=f"sum(increase(k{number}[$step]))") for number in range(6)]
     with scripted(lambda _: never()) as script:
-        collector = PrometheusCollector(url=script.url, concurrency=1, budget=timedelta(milliseconds=300))
+        collector = PrometheusCollector(
+            url=script.url, concurrency=1, budget=timedelta(milliseconds=300)
+        )
         collected = collector.collect(kpis, HOUR, STEP)
     assert len(collected.errors) == 6
     assert len(script.requests) == 1
@@ -134,8 +164,13 @@ def test_the_server_is_told_when_to_stop_working() -> None:
     ],
 )
 @pytest.mark.parametrize("status", [429, 503])
-def test_an_overloaded_source_is_asked_four_times_at_its_own_pace(status: int, retry_after: str | None, pauses: list[float]) -> None:
-    clock, headers = Clock(), {} if retry_after is None else {"Retry-After": retry_after.encode().decode("latin-1")}
+def test_an_overloaded_source_is_asked_four_times_at_its_own_pace(
+    status: int, retry_after: str | None, pauses: list[float]
+) -> None:
+    clock, headers = (
+        Clock(),
+        {} if retry_after is None else {"Retry-After": retry_after.encode().decode("latin-1")},
+    )
     with scripted(http("overloaded", status, headers)) as script:
         error = collect(script.url, clock=clock).errors["errors"]
     assert isinstance(error, RetryableCollectError)
@@ -147,7 +182,9 @@ def test_an_overloaded_source_is_asked_four_times_at_its_own_pace(status: int, r
 def test_pauses_are_jittered() -> None:
     clock = Clock()
     with scripted(http("", 500)) as script:
-        collector = PrometheusCollector(url=script.url, sleep=clock.sleep, chance=iter([0.0, 1.0, 0.25, 0.0]).__next__)
+        collector = PrometheusCollector(
+            url=script.url, sleep=clock.sleep, chance=iter([0.0, 1.0, 0.25, 0.0]).__next__
+        )
         collector.collect([KPI], HOUR, STEP)
     assert clock.slept == [0.25, 1.5, 1.5]
 
@@ -187,7 +224,10 @@ def test_a_closed_port_is_unavailable() -> None:
         url = script.url
     error = collect(url).errors["errors"]
     assert isinstance(error, RetryableCollectError)
-    assert str(error) == f"unavailable: {url} the connection failed (Connection refused) (asked 4 times)"
+    assert (
+        str(error)
+        == f"unavailable: {url} the connection failed (Connection refused) (asked 4 times)"
+    )
 
 
 # What is no answer
@@ -197,30 +237,80 @@ def test_a_closed_port_is_unavailable() -> None:
     ("answer", "said", "requests"),
     [
         (http(MATRIX[:-20]), "unavailable: .* broken or cut off after", 4),
-        (http(MATRIX, headers={"Content-Length": str(len(MATRIX) + 10)}), "unavailable: .* the connection failed", 4),
-        (http(MATRIX, headers={"Content-Length": str(len(MATRIX) - 10)}), "unavailable: .* broken or cut off", 4),
+        (
+            http(MATRIX, headers={"Content-Length": str(len(MATRIX) + 10)}),
+            "unavailable: .* the connection failed",
+            4,
+        ),
+        (
+            http(MATRIX, headers={"Content-Length": str(len(MATRIX) - 10)}),
+            "unavailable: .* broken or cut off",
+            4,
+        ),
         (http(b"\xff\xfe\x00"), "unavailable: .* broken or cut off", 4),
         (http(""), "unavailable: .* broken or cut off after 0 bytes", 4),
         (http("[" * 100_000), "unavailable: .* broken or cut off", 4),
-        (http("not gzip", headers={"Content-Encoding": "gzip"}), "unreadable: .* the exchange failed", 1),
-        (http("<!DOCTYPE html><title>Log in</title>"), "auth: .* a page instead of JSON, maybe to log in: <!DOCTYPE", 1),
-        (http("Log in", headers={"Content-Type": "text/html"}), "auth: .* a page instead of JSON", 1),
-        (http('{"status":"error","errorType":"bad_data","error":"unknown\\u001b[31m"}'), r"bad query: .* unknown \[31m$", 1),
-        (http('{"status":"error","errorType":"execution","error":"too many samples"}'), "limit: .* too many samples", 1),
-        (http('{"status":"error","errorType":"timeout","error":"timed out"}'), "unavailable: .* timed out", 4),
+        (
+            http("not gzip", headers={"Content-Encoding": "gzip"}),
+            "unreadable: .* the exchange failed",
+            1,
+        ),
+        (
+            http("<!DOCTYPE html><title>Log in</title>"),
+            "auth: .* a page instead of JSON, maybe to log in: <!DOCTYPE",
+            1,
+        ),
+        (
+            http("Log in", headers={"Content-Type": "text/html"}),
+            "auth: .* a page instead of JSON",
+            1,
+        ),
+        (
+            http('{"status":"error","errorType":"bad_data","error":"unknown\\u001b[31m"}'),
+            r"bad query: .* unknown \[31m$",
+            1,
+        ),
+        (
+            http('{"status":"error","errorType":"execution","error":"too many samples"}'),
+            "limit: .* too many samples",
+            1,
+        ),
+        (
+            http('{"status":"error","errorType":"timeout","error":"timed out"}'),
+            "unavailable: .* timed out",
+            4,
+        ),
         (http('{"status":"error"}'), "unavailable: .* answered an error", 4),
         (http("[]"), "unreadable: .* not of a Prometheus API", 1),
         (http('{"status":"success"}'), "unreadable: .* no matrix", 1),
-        (http('{"status":"success","data":{"resultType":"scalar","result":[1,"1"]}}'), "unreadable: .* no matrix", 1),
-        (http('{"status":"success","data":{"resultType":"matrix","result":[1]}}'), "unreadable: .*TypeError", 1),
+        (
+            http('{"status":"success","data":{"resultType":"scalar","result":[1,"1"]}}'),
+            "unreadable: .* no matrix",
+            1,
+        ),
+        (
+            http('{"status":"success","data":{"resultType":"matrix","result":[1]}}'),
+            "unreadable: .*TypeError",
+            1,
+        ),
         (http("forbidden", 403), "auth: .* answered 403: forbidden", 1),
         (http("nothing here", 404), "unavailable: .* no /api/v1/query_range under url", 1),
-        (http('{"error":"query processing would load too many samples into memory"}', 422), "limit: .* too many samples", 1),
-        (http('{"error":"exceeded maximum resolution of 11,000 points per timeseries"}', 400), "limit: .* 11,000", 1),
+        (
+            http('{"error":"query processing would load too many samples into memory"}', 422),
+            "limit: .* too many samples",
+            1,
+        ),
+        (
+            http('{"error":"exceeded maximum resolution of 11,000 points per timeseries"}', 400),
+            "limit: .* 11,000",
+            1,
+        ),
         (http("x" * 100_000, 418), "unavailable: .* answered 418: x{200}…$", 1),
     ],
 )
-def test_whatever_is_no_answer_is_an_error_of_one_family(answer: Answer, said: str, requests: int) -> None:
+def test_whatever_is_no_answer_is_an_error_of_one_family(
+    answer: Answer, said: str, requests: int
+) -> None:
     with scripted(answer) as script:
         collected = collect(script.url)
     assert list(collected.errors) == ["errors"]
@@ -229,7 +319,9 @@ def test_whatever_is_no_answer_is_an_error_of_one_family(answer: Answer, said: s
     assert len(script.requests) == requests
 
 
-@pytest.mark.parametrize("more", [{"warnings": ["store 3 timed out"]}, {"warnings": "odd"}, {"isPartial": True}])
+@pytest.mark.parametrize(
+    "more", [{"warnings": ["store 3 timed out"]}, {"warnings": "odd"}, {"isPartial": True}]
+)
 def test_a_partial_answer_is_never_taken_as_complete(more: dict[str, Any]) -> None:
     error = error_of(http(matrix([({}, [(START.timestamp() + 300, "1")])], **more)))
     assert str(error).startswith("partial: ")
@@ -237,7 +329,11 @@ def test_a_partial_answer_is_never_taken_as_complete(more: dict[str, Any]) -> No
 
 
 def test_hints_among_the_warnings_do_not_make_an_answer_partial() -> None:
-    hints = {"warnings": ["PromQL info: metric might not be a counter"], "infos": ["PromQL info: x"], "isPartial": False}
+    hints = {
+        "warnings": ["PromQL info: metric might not be a counter"],
+        "infos": ["PromQL info: x"],
+        "isPartial": False,
+    }
     with scripted(http(matrix([({}, [(START.timestamp() + 300, "1")])], **hints))) as script:
         assert not collect(script.url).errors
 
@@ -247,7 +343,9 @@ def test_a_bomb_is_cut_off_by_its_decompressed_size(status: int) -> None:
     bomb = gzip.compress(b" " * 100_000_000)
     tracemalloc.start()
     try:
-        error = error_of(http(bomb, status, {"Content-Encoding": "gzip", "Location": "/"}), max_bytes=1_000_000)
+        error = error_of(
+            http(bomb, status, {"Content-Encoding": "gzip", "Location": "/"}), max_bytes=1_000_000
+        )
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -261,15 +359,22 @@ def test_a_million_series_are_cut_off() -> None:
         yield b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n"
         yield b'{"status":"success","data":{"resultType":"matrix","result":['
         for number in range(1_000_000):
-            yield f'{{"metric":{{"id":"{number}"}},"values":[[{START.timestamp() + 300},"1"]]}},'.encode() * 100
+            values = f'[[{START.timestamp() + 300},"1"]]'
+            yield f'{{"metric":{{"id":"{number}"}},"values":{values}}},'.encode() * 100
 
     assert "limit: " in str(error_of(lambda _: endless(), max_bytes=10_000_000))
 
 
 def test_more_series_than_allowed_are_refused_with_advice() -> None:
-    answer = http(matrix(({"id": str(number)}, [(START.timestamp() + 300, "1")]) for number in range(11)))
+    answer = http(
+        matrix(({"id": str(number)}, [(START.timestamp() + 300, "1")]) for number in range(11))
+    )
     with scripted(answer) as script:
-        error = collect(script.url, Kpi("errors", query="sum by (id) (increase(a[$step]))", by=("id",)), max_series=10).errors["errors"]
+        error = collect(
+            script.url,
+            Kpi("errors", query="sum by (id) (increase(a[$step]))", by=("id",)),
+            max_series=10,
+        ).errors["errors"]
     assert "limit: more than 10 series" in str(error)
     assert "max_series" in str(error)
 
@@ -277,7 +382,9 @@ def test_more_series_than_allowed_are_refused_with_advice() -> None:
 def test_long_labels_are_refused_where_they_would_name_a_segment() -> None:
     answer = http(matrix([({"id": "x" * 65_536}, [(START.timestamp() + 300, "1")])]))
     with scripted(answer) as script:
-        error = collect(script.url, Kpi("errors", query="sum by (id) (increase(a[$step]))", by=("id",))).errors["errors"]
+        error = collect(
+            script.url, Kpi("errors", query="sum by (id) (increase(a[$step]))", by=("id",))
+        ).errors["errors"]
     assert "65,536 characters long" in str(error)
     assert len(str(error)) < 1000
 
@@ -287,7 +394,10 @@ def test_long_labels_are_refused_where_they_would_name_a_segment() -> None:
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_redirects_are_not_followed(status: int) -> None:
-    with scripted(constant()) as elsewhere, scripted(http("", status, {"Location": f"{elsewhere.url}/x?token=hidden"})) as script:
+    with (
+        scripted(constant()) as elsewhere,
+        scripted(http("", status, {"Location": f"{elsewhere.url}/x?token=hidden"})) as script,
+    ):
         error = collect(script.url, bearer_token="opensesame1").errors["errors"]
         assert not elsewhere.requests
     assert "a redirect to http://127.0.0.1; set url to the API itself" in str(error)
@@ -295,7 +405,9 @@ def test_redirects_are_not_followed(status: int) -> None:
     assert len(script.requests) == 1
 
 
-@pytest.mark.parametrize("location", ["file:///etc/passwd", "http://169.254.169.254/latest", "//[", "", "/login"])
+@pytest.mark.parametrize(
+    "location", ["file:///etc/passwd", "http://169.254.169.254/latest", "//[", "", "/login"]
+)
 def test_odd_redirects_end_in_a_plain_error(location: str) -> None:
     error = error_of(http("", 302, {"Location": location}))
     assert str(error).startswith("unavailable: ")
@@ -303,7 +415,16 @@ def test_odd_redirects_end_in_a_plain_error(location: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["169.254.169.254", "[fe80::1]", "[::ffff:169.254.169.254]", "[fd00:ec2::254]", "100.100.100.200", "2852039166", "0xa9fea9fe"]
+    "host",
+    [
+        "169.254.169.254",
+        "[fe80::1]",
+        "[::ffff:169.254.169.254]",
+        "[fd00:ec2::254]",
+        "100.100.100.200",
+        "2852039166",
+        "0xa9fea9fe",
+    ],
 )
 def test_metadata_addresses_are_never_asked(host: str) -> None:
     error = collect(f"http://{host}/").errors["errors"]
@@ -352,7 +473,9 @@ def test_urls_that_are_no_web_address_are_refused(url: str) -> None:
         {"max_series": 0},
     ],
 )
-def test_settings_that_cannot_be_used_are_refused_without_repeating_secrets(settings: dict[str, Any]) -> None:
+def test_settings_that_cannot_be_used_are_refused_without_repeating_secrets(
+    settings: dict[str, Any],
+) -> None:
     with pytest.raises(UsageError) as refused:
         PrometheusCollector(**{"url": "http://a", **settings})
     assert "hidden12345" not in str(refused.value)
@@ -392,7 +515,9 @@ def test_a_token_file_is_read_for_every_request(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [None, b"", b"two words", b"\xff"])
-def test_a_token_file_that_is_no_token_is_an_error_of_the_kpi(content: bytes | None, tmp_path: Path) -> None:
+def test_a_token_file_that_is_no_token_is_an_error_of_the_kpi(
+    content: bytes | None, tmp_path: Path
+) -> None:
     file = tmp_path / "token"
     if content is not None:
         file.write_bytes(content)
@@ -429,7 +554,9 @@ def test_an_authority_of_ones_own_is_trusted_only_when_named() -> None:
 
 def test_a_drip_over_tls_is_given_up_too() -> None:
     with scripted(lambda _: drip_headers(), tls=str(TLS / "loopback.pem")) as script:
-        collector = PrometheusCollector(url=script.url, ca_file=TLS / "authority.pem", timeout=timedelta(milliseconds=500))
+        collector = PrometheusCollector(
+            url=script.url, ca_file=TLS / "authority.pem", timeout=timedelta(milliseconds=500)
+        )
         error = collector.collect([KPI], HOUR, STEP).errors["errors"]
     assert "no complete answer within the deadline" in str(error)
 
@@ -448,7 +575,9 @@ def echo(status: int) -> Respond:
         echo(200),
         echo(401),
         echo(500),
-        lambda request: http(json.dumps({"status": "error", "errorType": "bad_data", "error": str(request)})),
+        lambda request: http(
+            json.dumps({"status": "error", "errorType": "bad_data", "error": str(request)})
+        ),
         lambda request: http(json.dumps({"status": "success", "warnings": [str(request)]})),
         lambda request: http("", 302, {"Location": f"http://a{request.target}"}),
         [],
@@ -456,7 +585,9 @@ def echo(status: int) -> Respond:
     ],
 )
 @pytest.mark.parametrize("signing", ["url", "file"])
-def test_secrets_are_nowhere(answer: Answer | Respond, signing: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_secrets_are_nowhere(
+    answer: Answer | Respond, signing: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.DEBUG)
     file = tmp_path / "token"
     file.write_text(SECRETS[3])
@@ -464,10 +595,19 @@ def test_secrets_are_nowhere(answer: Answer | Respond, signing: str, tmp_path: P
         user = f"someone:{quote(SECRETS[0], safe='')}@" if signing == "url" else ""
         url = f"{script.url.replace('//', f'//{user}')}/{SECRETS[1]}"
         settings: dict[str, Any] = {} if user else {"bearer_token_file": file}
-        collector = PrometheusCollector(url=url, headers={"X-Key": SECRETS[2]}, sleep=lambda _: None, **settings)
+        collector = PrometheusCollector(
+            url=url, headers={"X-Key": SECRETS[2]}, sleep=lambda _: None, **settings
+        )
         collected = collector.collect([KPI], HOUR, STEP)
     said = "\n".join(
-        [caplog.text, repr(collector), repr(vars(collector)), str(collected), repr(collected.errors), repr(collected.provenance)]
+        [
+            caplog.text,
+            repr(collector),
+            repr(vars(collector)),
+            str(collected),
+            repr(collected.errors),
+            repr(collected.provenance),
+        ]
     )
     assert script.requests
     assert "127.0.0.1" in caplog.text
@@ -480,7 +620,9 @@ def test_secrets_are_nowhere(answer: Answer | Respond, signing: str, tmp_path: P
 
 
 def test_a_row_holds_the_value_at_the_end_of_its_step() -> None:
-    with scripted(lambda request: http(matrix([({}, [(at, str(at)) for at in moments(request)])]))) as script:
+    with scripted(
+        lambda request: http(matrix([({}, [(at, str(at)) for at in moments(request)])]))
+    ) as script:
         panel = collect(script.url).panel
     assert panel.index[0] == START
     assert len(panel) == 12
@@ -490,12 +632,18 @@ def test_a_row_holds_the_value_at_the_end_of_its_step() -> None:
 
 def test_a_long_window_is_asked_in_chunks_that_meet() -> None:
     with scripted(constant()) as script:
-        panel = collect(script.url, window=Window(START, START + timedelta(seconds=11_001)), step=timedelta(seconds=1)).panel
+        panel = collect(
+            script.url,
+            window=Window(START, START + timedelta(seconds=11_001)),
+            step=timedelta(seconds=1),
+        ).panel
     assert len(panel) == 11_001
     assert panel.notna().to_numpy().all()
     asked = [moments(request) for request in script.requests]
     assert max(len(chunk) for chunk in asked) <= 10_000
-    assert [at for chunk in asked for at in chunk] == [int(START.timestamp()) + 1 + row for row in range(11_001)]
+    assert [at for chunk in asked for at in chunk] == [
+        int(START.timestamp()) + 1 + row for row in range(11_001)
+    ]
 
 
 def test_nan_and_infinity_are_missing_and_said() -> None:
@@ -505,13 +653,20 @@ def test_nan_and_infinity_are_missing_and_said() -> None:
 
     with scripted(odd) as script:
         collected = collect(script.url)
-    assert collected.panel["errors"].notna().to_numpy().ravel().tolist() == [False, False, False, True] * 3
-    assert "9 samples are NaN or infinite and taken as missing" in collected.provenance["errors"].notes
+    assert (
+        collected.panel["errors"].notna().to_numpy().ravel().tolist()
+        == [False, False, False, True] * 3
+    )
+    assert (
+        "9 samples are NaN or infinite and taken as missing" in collected.provenance["errors"].notes
+    )
 
 
 def test_an_error_rate_that_is_nan_is_not_zero_errors() -> None:
     kpi = Kpi("errors", query="sum(increase(a[$step]))", denominator="sum(increase(b[$step]))")
-    with scripted(lambda request: constant("NaN" if "a[" in request.asked["query"] else "5")(request)) as script:
+    with scripted(
+        lambda request: constant("NaN" if "a[" in request.asked["query"] else "5")(request)
+    ) as script:
         panel = collect(script.url, kpi).panel
     assert panel["errors", "", "numerator"].isna().all()
     assert (panel["errors", "", "denominator"] == 5).all()
@@ -531,14 +686,19 @@ def test_a_bad_kpi_does_not_hide_the_others() -> None:
 
     with scripted(respond) as script:
         collected = collect(script.url, Kpi("bad", query="bad("), KPI, Kpi("unset", query=" "))
-    assert {name: str(error).partition(":")[0] for name, error in collected.errors.items()} == {"bad": "bad query", "unset": "bad query"}
+    assert {name: str(error).partition(":")[0] for name, error in collected.errors.items()} == {
+        "bad": "bad query",
+        "unset": "bad query",
+    }
     assert [column[0] for column in collected.panel.columns] == ["errors"]
 
 
 def test_the_columns_stand_in_the_order_of_the_kpis() -> None:
     names = [f"k{number}" for number in range(20)]
     with scripted(constant()) as script:
-        panel = collect(script.url, *(Kpi(name, query=f"sum(increase({name}[$step]))") for name in names)).panel
+        panel = collect(
+            script.url, *(Kpi(name, query=f"sum(increase({name}[$step]))") for name in names)
+        ).panel
     assert [column[0] for column in panel.columns] == names
 
 
@@ -555,12 +715,18 @@ def test_no_more_kpis_than_allowed_are_asked_for_at_once() -> None:
         return constant()(request)
 
     with scripted(respond) as script:
-        collected = collect(script.url, *(Kpi(f"k{number}", query=f"increase(k{number}[5m])") for number in range(20)), concurrency=3)
+        collected = collect(
+            script.url,
+            *(Kpi(f"k{number}", query=f"increase(k{number}[5m])") for number in range(20)),
+            concurrency=3,
+        )
     assert not collected.errors
     assert max(seen) <= 3
 
 
-def test_a_defect_of_our_own_is_raised_and_not_taken_for_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_defect_of_our_own_is_raised_and_not_taken_for_an_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("anomaly.collectors.prometheus.promql.read", lambda _: 1 / 0)
     with scripted(constant()) as script, pytest.raises(ZeroDivisionError):
         collect(script.url)
@@ -574,8 +740,15 @@ def test_a_step_of_broken_seconds_is_refused() -> None:
 def test_the_registry_makes_a_collector_from_a_checklist(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("fromfile")
     with scripted(http(MATRIX)) as script:
-        settings = {"url": script.url, "timeout": "5s", "bearer_token_file": "token", "headers": {"X-Scope-OrgID": "shop"}}
-        collected = registry.collector(registry.Plugin("prometheus", settings, folder=tmp_path)).collect([KPI], HOUR, STEP)
+        settings = {
+            "url": script.url,
+            "timeout": "5s",
+            "bearer_token_file": "token",
+            "headers": {"X-Scope-OrgID": "shop"},
+        }
+        collected = registry.collector(
+            registry.Plugin("prometheus", settings, folder=tmp_path)
+        ).collect([KPI], HOUR, STEP)
     assert not collected.errors
     assert authorization(script) == ["Bearer fromfile"]
 
@@ -587,7 +760,12 @@ def test_time_and_chance_are_no_settings_of_a_checklist() -> None:
 
 
 @pytest.mark.parametrize(("mode", "warned"), [(0o600, False), (0o640, False), (0o644, True)])
-def test_a_token_that_everyone_can_read_is_warned_of(mode: int, warned: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:  # noqa: FBT001  a parameter of the table
+def test_a_token_that_everyone_can_read_is_warned_of(
+    mode: int,
+    warned: bool,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     file = tmp_path / "token"
     file.write_text("hidden-c4nary-token")
     file.chmod(mode)
@@ -598,11 +776,13 @@ def test_a_token_that_everyone_can_read_is_warned_of(mode: int, warned: bool, tm
     assert "c4nary" not in caplog.text
 
 
-# --- where a query can be looked at -----------------------------------------------------------------------------------
+# --- where a query can be looked at -------------------------------------------------------------
 
 
 def test_a_query_and_its_denominator_are_linked_to_without_credentials() -> None:
-    kpi = Kpi("errors", query='sum(increase(e{a="&b"}[$step]))', denominator="sum(increase(r[$step]))")
+    kpi = Kpi(
+        "errors", query='sum(increase(e{a="&b"}[$step]))', denominator="sum(increase(r[$step]))"
+    )
     with scripted(http(MATRIX)) as script:
         collected = collect(script.url.replace("http://", "http://shop:s3cret@"), kpi)
 

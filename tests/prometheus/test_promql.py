@@ -14,8 +14,14 @@ STEP = timedelta(minutes=5)
 @pytest.mark.parametrize(
     ("query", "selectors"),
     [
-        ('sum by (country) (increase(http_errors_total{service="shop"}[5m]))', ['http_errors_total{service="shop"}']),
-        ("sum(errors[5m]) by (country, plan) / ignoring(a, b) group_left(c) sum(requests[5m])", ["errors", "requests"]),
+        (
+            'sum by (country) (increase(http_errors_total{service="shop"}[5m]))',
+            ['http_errors_total{service="shop"}'],
+        ),
+        (
+            "sum(errors[5m]) by (country, plan) / ignoring(a, b) group_left(c) sum(requests[5m])",
+            ["errors", "requests"],
+        ),
         ("a / on() b", ["a", "b"]),
         ("a * on (x) group_left b", ["a", "b"]),
         ('a{x="}[1m]", y=~"or (b)"}', ['a{x="}[1m]", y=~"or (b)"}']),
@@ -38,27 +44,40 @@ def test_selectors_are_found(query: str, selectors: list[str]) -> None:
     [
         ("avg(depth)", "count(count_over_time(depth[299999ms]))"),
         ("depth offset -1d", "count(count_over_time(depth[299999ms] offset -1d))"),
-        ("rate(depth[15m] @ start() offset 5m)", "count(count_over_time(depth[299999ms] @ start() offset 5m))"),
+        (
+            "rate(depth[15m] @ start() offset 5m)",
+            "count(count_over_time(depth[299999ms] @ start() offset 5m))",
+        ),
         ("max_over_time(depth[5m:1m])", "count(count_over_time(depth[299999ms]))"),
         ("max_over_time(rate(depth[1m])[1h:1m])", "count(count_over_time(depth[299999ms]))"),
-        ("rate(depth[1.5x])", "count(count_over_time(depth[299999ms]))"),  # a range that we can't read proves nothing
+        (
+            "rate(depth[1.5x])",
+            "count(count_over_time(depth[299999ms]))",
+        ),  # a range that we can't read proves nothing
     ],
 )
 def test_a_selector_that_can_repeat_a_sample_is_asked_for_by_itself(query: str, text: str) -> None:
     assert [presence(selector, (), STEP) for selector in repeating(read(query), STEP)] == [text]
 
 
-@pytest.mark.parametrize("query", ["increase(a[5m])", "increase(a[300s])", "rate(a[1m])", "max_over_time(rate(a[1m])[5m:1m])"])
+@pytest.mark.parametrize(
+    "query",
+    ["increase(a[5m])", "increase(a[300s])", "rate(a[1m])", "max_over_time(rate(a[1m])[5m:1m])"],
+)
 def test_a_range_within_the_step_proves_its_samples(query: str) -> None:
     assert repeating(read(query), STEP) == ()
 
 
 def test_label_names_that_promql_cannot_take_bare_are_quoted() -> None:
     (selector,) = read("depth").selectors
-    assert presence(selector, ("country", 'a-b"c'), STEP).startswith('count by (country, "a-b\\"c") (')
+    assert presence(selector, ("country", 'a-b"c'), STEP).startswith(
+        'count by (country, "a-b\\"c") ('
+    )
 
 
-@pytest.mark.parametrize("query", ["a or vector(0)", "a unless b", "absent(a)", "a default 0", "WITH (f(x) = x) f(a)"])
+@pytest.mark.parametrize(
+    "query", ["a or vector(0)", "a unless b", "absent(a)", "a default 0", "WITH (f(x) = x) f(a)"]
+)
 def test_a_query_that_makes_values_from_absence_is_known(query: str) -> None:
     assert read(query).joined
 
@@ -68,12 +87,19 @@ def test_words_inside_strings_do_not_count() -> None:
 
 
 def test_the_step_takes_the_place_of_its_name() -> None:
-    assert resolve("increase(a[$step]) + $steps + ${step}", timedelta(minutes=90)) == "increase(a[1h30m]) + $steps + 1h30m"
+    assert (
+        resolve("increase(a[$step]) + $steps + ${step}", timedelta(minutes=90))
+        == "increase(a[1h30m]) + $steps + 1h30m"
+    )
 
 
 @pytest.mark.parametrize(
     ("query", "ranges"),
-    [("rate(a[15m]) + rate(b[5m]) + rate(c[300s]) + rate(d[15m])", ("15m",)), ("max_over_time(rate(a[1m])[1h:])", ("1h",)), ("a", ())],
+    [
+        ("rate(a[15m]) + rate(b[5m]) + rate(c[300s]) + rate(d[15m])", ("15m",)),
+        ("max_over_time(rate(a[1m])[1h:])", ("1h",)),
+        ("a", ()),
+    ],
 )
 def test_ranges_other_than_the_step_are_named(query: str, ranges: tuple[str, ...]) -> None:
     assert other_ranges(read(query), STEP) == ranges

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from anomaly.checklist import load
+from anomaly.checklist.checklist import load
 from anomaly.cli.ending import run
 from anomaly.collectors.prometheus_access import Access
 from anomaly.errors import CollectError
-from anomaly.proposal import Proposal, checklist, proposed
+from anomaly.setup.proposal import Proposal, checklist, proposed
 from tests.conftest import StartServer
 from tests.servers import Samples
 
@@ -27,23 +27,39 @@ def history() -> Samples:
     stamps = [now.timestamp() - 60 * (MINUTES - minute) for minute in range(0, MINUTES, 2)]
 
     def counter(rate: float) -> list[tuple[float, float]]:
-        return [(at, float(value)) for at, value in zip(stamps, rng.poisson(rate, len(stamps)).cumsum(), strict=True)]
+        return [
+            (at, float(value))
+            for at, value in zip(stamps, rng.poisson(rate, len(stamps)).cumsum(), strict=True)
+        ]
 
     out = {}
     for job, rate in (("shop", 1000.0), (NASTY.replace("\\", "\\\\").replace('"', '\\"'), 10.0)):
         for code, share in (("200", 0.99), ("503", 0.01)):
             out[f'http_requests_total{{job="{job}",code="{code}"}}'] = counter(rate * share)
         for le, share in (("0.1", 0.9), ("0.5", 0.99), ("+Inf", 1.0)):
-            out[f'http_request_duration_seconds_bucket{{job="{job}",le="{le}"}}'] = counter(rate * share)
+            out[f'http_request_duration_seconds_bucket{{job="{job}",le="{le}"}}'] = counter(
+                rate * share
+            )
     return out | {'queue_length{job="shop"}': [(at, 3.0) for at in stamps]}
 
 
 def access(url: str) -> Access:
-    return Access(url=url, bearer_token=None, bearer_token_file=None, username=None, password=None, ca_file=None, headers={})
+    return Access(
+        url=url,
+        bearer_token=None,
+        bearer_token_file=None,
+        username=None,
+        password=None,
+        ca_file=None,
+        headers={},
+    )
 
 
 def test_the_busiest_service_is_proposed_and_can_be_judged(
-    start_prometheus: StartServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    start_prometheus: StartServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     server = start_prometheus(history())
     monkeypatch.chdir(tmp_path)
@@ -57,7 +73,10 @@ def test_the_busiest_service_is_proposed_and_can_be_judged(
     assert said.startswith("found shop by http_requests_total\nwrote checklist.yaml")
     assert {kpi.name: kpi.query for kpi in made.kpis} == {
         "errors": 'sum(increase(http_requests_total{job="shop", code=~"5.."}[$step]))',
-        "p95 latency": 'histogram_quantile(0.95, sum by (le) (rate(http_request_duration_seconds_bucket{job="shop"}[$step])))',
+        "p95 latency": (
+            "histogram_quantile(0.95, sum by (le) "
+            '(rate(http_request_duration_seconds_bucket{job="shop"}[$step])))'
+        ),
         "requests": 'sum(increase(http_requests_total{job="shop"}[$step]))',
     }
     assert NASTY in Path("checklist.yaml").read_text(encoding="utf-8")
@@ -66,12 +85,17 @@ def test_the_busiest_service_is_proposed_and_can_be_judged(
     assert other is not None
     Path("other.yaml").write_text(checklist(other), encoding="utf-8")
     assert load("other.yaml").service == NASTY
-    with pytest.raises(CollectError, match="no requests of 'nobody' are counted; there are those of"):
+    with pytest.raises(
+        CollectError, match="no requests of 'nobody' are counted; there are those of"
+    ):
         proposed(access(server.url), "nobody")
 
 
 def test_where_nothing_is_found_it_is_the_template(
-    start_prometheus: StartServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    start_prometheus: StartServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     server = start_prometheus({})
     monkeypatch.chdir(tmp_path)
@@ -99,7 +123,7 @@ def test_what_cannot_be_asked_is_said(
     said: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("anomaly.proposal.TIMEOUT_S", 1.0)
+    monkeypatch.setattr("anomaly.setup.proposal.TIMEOUT_S", 1.0)
 
     assert run(line) == code
     assert said in capsys.readouterr().err
@@ -109,6 +133,11 @@ def test_what_cannot_be_asked_is_said(
 @pytest.mark.parametrize("name", ["a\u2028b", "}: {", "x\n- y", "😀", '"', "\\", "# no", "${HOME}"])
 def test_any_name_makes_a_checklist(tmp_path: Path, name: str) -> None:
     path = tmp_path / "checklist.yaml"
-    path.write_text(checklist(Proposal("shop", "job", "requests_total", 1.0, "code", "request_bucket", (name,))), encoding="utf-8")
+    path.write_text(
+        checklist(
+            Proposal("shop", "job", "requests_total", 1.0, "code", "request_bucket", (name,))
+        ),
+        encoding="utf-8",
+    )
 
     assert load(path, environ={"PROMETHEUS_URL": "http://h"}).service == "shop"

@@ -1,4 +1,5 @@
-"""A total is asked for as one series beside its segments; what is wrong with it hides no segment."""
+"""A total is asked for as one series beside its segments; what is wrong with it hides no
+segment."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ import numpy as np
 import pytest
 
 import anomaly
-from anomaly.model import Finding, Release, ReleaseVerdict, Report, Verdict
+from anomaly.model import Finding, Release, ReleaseVerdict, Verdict
+from anomaly.reporting.report import Report
 from tests.prometheus.scripted import Answer, Request, Respond, http, matrix, moments, scripted
 
 pytestmark = pytest.mark.usefixtures("loopback")
@@ -43,10 +45,29 @@ def server(total: Respond | None = None) -> Respond:
     def respond(request: Request) -> Answer:
         query, at = request.asked["query"], moments(request)
         if "by (country)" in query:
-            return http(matrix([({"country": name}, [(second, str(orders(name, second))) for second in at]) for name in COUNTRIES]))
+            return http(
+                matrix(
+                    [
+                        ({"country": name}, [(second, str(orders(name, second))) for second in at])
+                        for name in COUNTRIES
+                    ]
+                )
+            )
         if total is not None:
             return total(request)
-        return http(matrix([({}, [(second, str(sum(orders(name, second) for name in COUNTRIES))) for second in at])]))
+        return http(
+            matrix(
+                [
+                    (
+                        {},
+                        [
+                            (second, str(sum(orders(name, second) for name in COUNTRIES)))
+                            for second in at
+                        ],
+                    )
+                ]
+            )
+        )
 
     return respond
 
@@ -55,7 +76,9 @@ def judged(folder: Path, respond: Respond) -> Report:
     with scripted(respond) as script:
         (folder / "checklist.yaml").write_text(CHECKLIST.replace("URL", script.url))
         checklist = anomaly.load_checklist(folder / "checklist.yaml")
-        return anomaly.check_release(checklist, Release(RELEASED), now=RELEASED + timedelta(hours=13))
+        return anomaly.check_release(
+            checklist, Release(RELEASED), now=RELEASED + timedelta(hours=13)
+        )
 
 
 def shown(findings: tuple[Finding, ...]) -> list[tuple[bool, dict[str, str], Verdict]]:
@@ -72,8 +95,12 @@ def test_the_total_is_asked_for_judged_and_broken_down(tmp_path: Path) -> None:
     ]
     total, *countries = report.findings
     assert total.query == "sum(increase(orders_total[1h]))"
-    assert {finding.query for finding in countries} == {"sum by (country) (increase(orders_total[1h]))"}
-    assert sum(finding.contribution or 0.0 for finding in countries) == pytest.approx(total.effect_absolute)
+    assert {finding.query for finding in countries} == {
+        "sum by (country) (increase(orders_total[1h]))"
+    }
+    assert sum(finding.contribution or 0.0 for finding in countries) == pytest.approx(
+        total.effect_absolute
+    )
     assert countries[0].contribution == pytest.approx(-200, rel=0.1)
 
 
@@ -93,7 +120,14 @@ def test_a_total_that_is_refused_hides_no_segment(tmp_path: Path) -> None:
 
 def test_a_total_of_several_series_is_refused_by_the_name_of_their_label(tmp_path: Path) -> None:
     def split(request: Request) -> Answer:
-        return http(matrix([({"zone": zone}, [(second, "1") for second in moments(request)]) for zone in ("a", "b")]))
+        return http(
+            matrix(
+                [
+                    ({"zone": zone}, [(second, "1") for second in moments(request)])
+                    for zone in ("a", "b")
+                ]
+            )
+        )
 
     report = judged(tmp_path, server(split))
 

@@ -29,11 +29,14 @@ def minute(number: int) -> datetime:
 def found(rows: Rows, first: int = 0) -> list[Release]:
     moments = [minute(first + row) for row in range(len(rows))]
     weights = np.array(rows, np.float64).reshape(len(rows), len(VERSIONS))
-    return releases(moments, [Instance(version, weights[:, at]) for at, version in enumerate(VERSIONS)], MISSED)
+    return releases(
+        moments, [Instance(version, weights[:, at]) for at, version in enumerate(VERSIONS)], MISSED
+    )
 
 
 def spoken(text: str) -> Rows:
-    """`1 12 2`: the versions of each minute, one instance each; `.` for none; `1*5` for five minutes."""
+    """`1 12 2`: the versions of each minute, one instance each; `.` for none; `1*5` for five
+    minutes."""
     rows: list[tuple[int, ...]] = []
     for word in text.split():
         versions, _, times = word.partition("*")
@@ -45,7 +48,9 @@ def told(text: str) -> list[str]:
     """`2.0 at 6`, or `2.0 at 6 to 8` where it took time."""
     said = []
     for release in found(spoken(text)):
-        began, ended = ((moment - START) // MINUTE for moment in (release.started_at, release.finished))
+        began, ended = (
+            (moment - START) // MINUTE for moment in (release.started_at, release.finished)
+        )
         said.append(f"{release.version} at {began}" + (f" to {ended}" if ended > began else ""))
     return said
 
@@ -77,7 +82,14 @@ def test_what_is_a_release(seen: str, expected: list[str]) -> None:
 
 
 def test_shares_that_were_held_are_stages() -> None:
-    rows: Rows = [(10, 0, 0)] * 6 + [(9, 1, 0)] * 15 + [(7, 3, 0)] * 2 + [(5, 5, 0)] * 15 + [(2, 8, 0)] * 3 + [(0, 10, 0)] * 9
+    rows: Rows = (
+        [(10, 0, 0)] * 6
+        + [(9, 1, 0)] * 15
+        + [(7, 3, 0)] * 2
+        + [(5, 5, 0)] * 15
+        + [(2, 8, 0)] * 3
+        + [(0, 10, 0)] * 9
+    )
     (release,) = found(rows)
     assert release.stages == ((minute(6), 0.1), (minute(23), 0.5), (minute(41), 1.0))
     assert (release.started_at, release.finished) == (minute(6), minute(41))
@@ -93,7 +105,9 @@ def test_instances_that_come_and_go_make_no_stages() -> None:
 
 COUNTS = st.tuples(*[st.sampled_from([0, 0, 1, 3])] * len(VERSIONS))
 TIMES = st.integers(1, 4) | st.integers(10, 14)
-SEEN = st.lists(st.tuples(COUNTS, TIMES), max_size=15).map(lambda runs: [row for row, times in runs for _ in range(times)])
+SEEN = st.lists(st.tuples(COUNTS, TIMES), max_size=15).map(
+    lambda runs: [row for row, times in runs for _ in range(times)]
+)
 
 
 @given(SEEN)

@@ -17,13 +17,24 @@ from anomaly.releases.git import GitReleases
 START = datetime(2025, 3, 3, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 WHOLE = Window(START, START + 100 * HOUR)
-HOSTILE = ["v$(touch${IFS}pwned)", "v;touch`pwned`", "v'\"|&<>", "v%00%(objectname)", "v--help", "v-ü-\u202e"]
+HOSTILE = [
+    "v$(touch${IFS}pwned)",
+    "v;touch`pwned`",
+    "v'\"|&<>",
+    "v%00%(objectname)",
+    "v--help",
+    "v-ü-\u202e",
+]
 
 
 class Repository:
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.environ = {"PATH": os.environ["PATH"], "HOME": str(path.parent), "GIT_CONFIG_NOSYSTEM": "1"}
+        self.environ = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(path.parent),
+            "GIT_CONFIG_NOSYSTEM": "1",
+        }
         path.mkdir()
         self.git(0, "init", "--quiet")
 
@@ -34,7 +45,12 @@ class Repository:
             for role in ("AUTHOR", "COMMITTER")
             for what, value in (("NAME", "A"), ("EMAIL", "a@b"), ("DATE", when))
         }
-        subprocess.run(["git", "-C", str(self.path), *words], env=self.environ | who, check=True, capture_output=True)
+        subprocess.run(
+            ["git", "-C", str(self.path), *words],
+            env=self.environ | who,
+            check=True,
+            capture_output=True,
+        )
 
     def commit(self, hour: float) -> None:
         self.git(hour, "commit", "--quiet", "--allow-empty", "-m", "work")
@@ -84,7 +100,9 @@ def test_hostile_names_are_only_names(repository: Repository) -> None:
     assert not [*repository.path.parent.rglob("pwned*")]
 
 
-def test_a_folder_may_be_named_like_an_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_may_be_named_like_an_option(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = Repository(tmp_path / "--exec=x")
     made.commit(1)
     made.git(1, "tag", "v1")
@@ -93,7 +111,9 @@ def test_a_folder_may_be_named_like_an_option(tmp_path: Path, monkeypatch: pytes
     assert made.found() == [("v1", 1)]
 
 
-def test_a_hook_that_runs_it_does_not_lead_it_elsewhere(repository: Repository, tmp_path: Path) -> None:
+def test_a_hook_that_runs_it_does_not_lead_it_elsewhere(
+    repository: Repository, tmp_path: Path
+) -> None:
     repository.git(2, "tag", "v1")
     repository.environ |= {"GIT_DIR": str(tmp_path / "elsewhere"), "GIT_WORK_TREE": "/"}
     assert repository.found() == [("v1", 1)]
@@ -102,9 +122,14 @@ def test_a_hook_that_runs_it_does_not_lead_it_elsewhere(repository: Repository, 
 def test_what_is_no_repository_is_said(tmp_path: Path, repository: Repository) -> None:
     (tmp_path / "empty").mkdir()
     repository.environ["GIT_CEILING_DIRECTORIES"] = str(tmp_path)
-    with pytest.raises(CollectError, match=r"empty: is no git repository; write the folder that holds .git"):
+    with pytest.raises(
+        CollectError, match=r"empty: is no git repository; write the folder that holds .git"
+    ):
         GitReleases(path=tmp_path / "empty", environ=repository.environ).discover(WHOLE)
-    with pytest.raises(CollectError, match=r"missing: git says: fatal: cannot change to .*No such file or directory"):
+    with pytest.raises(
+        CollectError,
+        match=r"missing: git says: fatal: cannot change to .*No such file or directory",
+    ):
         GitReleases(path=tmp_path / "missing", environ=repository.environ).discover(WHOLE)
 
 
@@ -112,7 +137,12 @@ def test_what_is_no_repository_is_said(tmp_path: Path, repository: Repository) -
 def test_a_repository_of_another_user_is_said_with_what_to_do(repository: Repository) -> None:
     for path in (repository.path, repository.path / ".git"):
         os.chown(path, 12345, 12345)
-    with pytest.raises(CollectError, match=f"belongs to another user.*git config --global --add safe.directory {repository.path}"):
+    with pytest.raises(
+        CollectError,
+        match=(
+            f"belongs to another user.*git config --global --add safe.directory {repository.path}"
+        ),
+    ):
         repository.found()
     repository.git(1, "config", "--global", "--add", "safe.directory", str(repository.path))
     assert repository.found() == []
@@ -127,7 +157,9 @@ def test_git_that_is_missing_or_hangs_is_an_error(repository: Repository, tmp_pa
     (programs / "git").write_text("#!/bin/sh\nexec /bin/sleep 60\n")
     (programs / "git").chmod(0o755)
     with pytest.raises(RetryableCollectError, match=r"git gave no answer within 0\.2 s"):
-        GitReleases(path=repository.path, timeout=timedelta(seconds=0.2), environ=repository.environ).discover(WHOLE)
+        GitReleases(
+            path=repository.path, timeout=timedelta(seconds=0.2), environ=repository.environ
+        ).discover(WHOLE)
 
 
 def test_settings_that_cant_be_used(tmp_path: Path) -> None:

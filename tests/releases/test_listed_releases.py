@@ -18,7 +18,7 @@ from anomaly.model import Release, Window
 from anomaly.releases.ci import CiReleases
 from anomaly.releases.form import read
 from anomaly.releases.json_list import JsonReleases
-from anomaly.report import release_data
+from anomaly.reporting.data import release_data
 from tests.loopback import Loopback, answer, drip_after
 
 START = datetime(2025, 6, 3, tzinfo=UTC)
@@ -29,9 +29,17 @@ FULL = {
     "version": "2.3.1",
     "environment": "production",
     "started_at": "2025-06-03T10:00:00Z",
-    "stages": [{"at": "2025-06-03T10:00:00Z", "share": 0.05}, {"at": "2025-06-03T12:00:00+00:00", "share": 1}],
+    "stages": [
+        {"at": "2025-06-03T10:00:00Z", "share": 0.05},
+        {"at": "2025-06-03T12:00:00+00:00", "share": 1},
+    ],
 }
-BEFORE = {"service": "shop", "version": "2.3.0", "environment": "production", "started_at": "2025-06-03T04:00:00+02:00"}
+BEFORE = {
+    "service": "shop",
+    "version": "2.3.0",
+    "environment": "production",
+    "started_at": "2025-06-03T04:00:00+02:00",
+}
 
 
 def at(hour: float) -> datetime:
@@ -46,26 +54,44 @@ def discovered(path: Path, content: Any) -> list[Release]:
 def test_a_list_and_lines_say_the_same(tmp_path: Path) -> None:
     expected = [
         Release(at(2), service="shop", version="2.3.0", environment="production"),
-        Release(at(10), service="shop", version="2.3.1", environment="production", stages=((at(10), 0.05), (at(12), 1.0))),
+        Release(
+            at(10),
+            service="shop",
+            version="2.3.1",
+            environment="production",
+            stages=((at(10), 0.05), (at(12), 1.0)),
+        ),
     ]
     assert discovered(tmp_path / "list", [FULL, BEFORE]) == expected
     assert discovered(tmp_path / "list", json.dumps([FULL, BEFORE], indent=2)) == expected
-    assert discovered(tmp_path / "list", f"\ufeff{json.dumps(BEFORE)}\n\n{json.dumps(FULL)}\r\n") == expected
+    assert (
+        discovered(tmp_path / "list", f"\ufeff{json.dumps(BEFORE)}\n\n{json.dumps(FULL)}\r\n")
+        == expected
+    )
     assert discovered(tmp_path / "list", "") == discovered(tmp_path / "list", "[]") == []
 
 
 def test_only_what_began_in_the_window(tmp_path: Path) -> None:
-    times = ["2025-06-02T23:59:59Z", "2025-06-03T00:00:00Z", "2025-06-03T23:59:59Z", "2025-06-04T00:00:00Z"]
+    times = [
+        "2025-06-02T23:59:59Z",
+        "2025-06-03T00:00:00Z",
+        "2025-06-03T23:59:59Z",
+        "2025-06-04T00:00:00Z",
+    ]
     found = discovered(tmp_path / "list", [{"version": time, "started_at": time} for time in times])
     assert [each.version for each in found] == times[1:3]
 
 
 def test_after_what_was_aborted_the_version_before_is_back(tmp_path: Path) -> None:
     aborted = FULL | {"aborted_at": "2025-06-03T13:00:00Z"}
-    found = discovered(tmp_path / "list", [BEFORE, aborted, BEFORE | {"service": "other", "version": "9"}])
+    found = discovered(
+        tmp_path / "list", [BEFORE, aborted, BEFORE | {"service": "other", "version": "9"}]
+    )
     assert [(each.version, each.started_at) for each in found if each.service == "shop"] == [
-        ("2.3.0", at(2)), ("2.3.1", at(10)), ("2.3.0", at(13)),
-    ]  # fmt: skip
+        ("2.3.0", at(2)),
+        ("2.3.1", at(10)),
+        ("2.3.0", at(13)),
+    ]
     (_, back) = discovered(tmp_path / "list", [aborted])
     assert back.version == "before 2.3.1"
     assert discovered(tmp_path / "list", [FULL | {"state": "aborted"}]) == []
@@ -77,18 +103,51 @@ def test_after_what_was_aborted_the_version_before_is_back(tmp_path: Path) -> No
         ([BEFORE, 7], "release 2 is 7; it must be an object"),
         ([{"version": "1"}], "release 1: started_at is missing"),
         ([BEFORE | {"version": 2.3}], "release 1: version is 2.3; it must be text, in quotes"),
-        ([BEFORE | {"started_at": "2025-06-03T10:00"}], "release 1: started_at 2025-06-03T10:00:00 has no time zone"),
-        ([BEFORE | {"started_at": "soon"}], "release 1: started_at is 'soon'; write a moment with a zone"),
-        ([BEFORE | {"started_at": 1748944800}], "release 1: started_at is 1748944800; write a moment with a zone"),
-        ([BEFORE | {"finished_at": "2025-06-01T00:00Z"}], "release 1: release ends 2025-06-01T00:00:00+00:00 before it starts"),
-        ([BEFORE | {"aborted_at": "2025-06-01T00:00Z"}], "release 1: aborted_at is not after started_at"),
-        ([BEFORE | {"finishd_at": "x"}], "release 1: 'finishd_at' is an unknown key; use one of service, version, environment, started_at"),
+        (
+            [BEFORE | {"started_at": "2025-06-03T10:00"}],
+            "release 1: started_at 2025-06-03T10:00:00 has no time zone",
+        ),
+        (
+            [BEFORE | {"started_at": "soon"}],
+            "release 1: started_at is 'soon'; write a moment with a zone",
+        ),
+        (
+            [BEFORE | {"started_at": 1748944800}],
+            "release 1: started_at is 1748944800; write a moment with a zone",
+        ),
+        (
+            [BEFORE | {"finished_at": "2025-06-01T00:00Z"}],
+            "release 1: release ends 2025-06-01T00:00:00+00:00 before it starts",
+        ),
+        (
+            [BEFORE | {"aborted_at": "2025-06-01T00:00Z"}],
+            "release 1: aborted_at is not after started_at",
+        ),
+        (
+            [BEFORE | {"finishd_at": "x"}],
+            (
+                "release 1: 'finishd_at' is an unknown key; use one of service, version, "
+                "environment, started_at"
+            ),
+        ),
         ([BEFORE | {"finishd_at": "x"}], "(did you mean finished_at?)"),
-        ([BEFORE | {"stages": {}}, BEFORE | {"stages": "all"}], "release 2: stages is 'all'; it must be a list"),
-        ([FULL | {"stages": [FULL["stages"][0], {"at": "2025-06-03T12:00Z"}]}], "release 1: stages[1]: share is missing"),
+        (
+            [BEFORE | {"stages": {}}, BEFORE | {"stages": "all"}],
+            "release 2: stages is 'all'; it must be a list",
+        ),
+        (
+            [FULL | {"stages": [FULL["stages"][0], {"at": "2025-06-03T12:00Z"}]}],
+            "release 1: stages[1]: share is missing",
+        ),
         ([FULL | {"stages": [{"share": 0.5}]}], "release 1: stages[0]: at is missing"),
-        ([FULL | {"stages": [{"at": "2025-06-03T10:00Z", "share": 5}]}], "release 1: share of stage 1 is 5; it must be"),
-        ('{"version": "1", "started_at": "2025-06-03T10:00Z"}\n{"version": ', "line 2: is not JSON"),
+        (
+            [FULL | {"stages": [{"at": "2025-06-03T10:00Z", "share": 5}]}],
+            "release 1: share of stage 1 is 5; it must be",
+        ),
+        (
+            '{"version": "1", "started_at": "2025-06-03T10:00Z"}\n{"version": ',
+            "line 2: is not JSON",
+        ),
         ("[\n{]", "line 2: is not JSON"),
         ("<html>", "line 1: is not JSON"),
         ("[" * 100_000, "nested too deep"),
@@ -105,7 +164,9 @@ def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, content: Any, said
 @given(
     st.recursive(
         st.none() | st.booleans() | st.floats() | st.text(),
-        lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from([*FULL, "at", "share", "x"]), inner),
+        lambda inner: (
+            st.lists(inner) | st.dictionaries(st.sampled_from([*FULL, "at", "share", "x"]), inner)
+        ),
     )
 )
 def test_anything_is_taken_or_refused(content: Any) -> None:
@@ -114,16 +175,24 @@ def test_anything_is_taken_or_refused(content: Any) -> None:
             read(text)
 
 
-MOMENTS = st.datetimes(START.replace(year=1900, tzinfo=None), START.replace(year=9000, tzinfo=None), timezones=st.just(UTC)).map(
-    lambda moment: moment.replace(microsecond=0)
-)
+MOMENTS = st.datetimes(
+    START.replace(year=1900, tzinfo=None),
+    START.replace(year=9000, tzinfo=None),
+    timezones=st.just(UTC),
+).map(lambda moment: moment.replace(microsecond=0))
 
 
 @given(MOMENTS, st.lists(st.integers(1, 9), unique=True), st.text(), st.text())
-def test_what_is_printed_can_be_read_again(started: datetime, shares: list[int], service: str, version: str) -> None:
-    stages = tuple((started + number * HOUR, share / 10) for number, share in enumerate(sorted(shares)))
+def test_what_is_printed_can_be_read_again(
+    started: datetime, shares: list[int], service: str, version: str
+) -> None:
+    stages = tuple(
+        (started + number * HOUR, share / 10) for number, share in enumerate(sorted(shares))
+    )
     release = Release(started, service=service, version=version, stages=stages)
-    (back,) = read(json.dumps([{"id": "1", "state": "done", "origin": "git", **release_data(release)}]))
+    (back,) = read(
+        json.dumps([{"id": "1", "state": "done", "origin": "git", **release_data(release)}])
+    )
     assert back.release == release
 
 
@@ -136,9 +205,13 @@ def test_a_file_that_is_missing_or_no_text_is_an_error(tmp_path: Path) -> None:
 
 
 def test_an_address_is_asked_with_its_headers(httpserver: HTTPServer) -> None:
-    asked = httpserver.expect_request("/releases", headers={"Authorization": "Bearer s3cret", "Accept": "application/json"})
+    asked = httpserver.expect_request(
+        "/releases", headers={"Authorization": "Bearer s3cret", "Accept": "application/json"}
+    )
     asked.respond_with_json([BEFORE])
-    source = JsonReleases(url=httpserver.url_for("/releases"), headers={"Authorization": "Bearer s3cret"})
+    source = JsonReleases(
+        url=httpserver.url_for("/releases"), headers={"Authorization": "Bearer s3cret"}
+    )
     assert [each.version for each in source.discover(WHOLE)] == ["2.3.0"]
     assert "s3cret" not in repr(source)
 
@@ -151,13 +224,27 @@ def test_an_address_is_asked_with_its_headers(httpserver: HTTPServer) -> None:
         (answer(503), RetryableCollectError, "answered 503"),
         (answer(200, "<html>"), CollectError, "line 1: is not JSON"),
         (answer(200, ""), CollectError, r"answered nothing; where there is no release, write \[\]"),
-        (drip_after(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n"), CollectError, "answered nothing"),
-        (drip_after(b"HTTP/1.1 200 OK\r\nX: "), RetryableCollectError, "gave no answer within 0.3 s"),
+        (
+            drip_after(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n"),
+            CollectError,
+            "answered nothing",
+        ),
+        (
+            drip_after(b"HTTP/1.1 200 OK\r\nX: "),
+            RetryableCollectError,
+            "gave no answer within 0.3 s",
+        ),
     ],
 )
-def test_an_address_without_a_list_is_an_error(loopback: None, reply: Any, error: type[CollectError], said: str) -> None:
+def test_an_address_without_a_list_is_an_error(
+    loopback: None, reply: Any, error: type[CollectError], said: str
+) -> None:
     with Loopback([reply]) as server, pytest.raises(error, match=said) as caught:
-        JsonReleases(url=f"{server.origin}/s3cret/list", headers={"X-Token": "s3cret"}, timeout=timedelta(seconds=0.3)).discover(WHOLE)
+        JsonReleases(
+            url=f"{server.origin}/s3cret/list",
+            headers={"X-Token": "s3cret"},
+            timeout=timedelta(seconds=0.3),
+        ).discover(WHOLE)
     assert type(caught.value) is error
     assert "s3cret" not in str(caught.value)
 
@@ -165,7 +252,10 @@ def test_an_address_without_a_list_is_an_error(loopback: None, reply: Any, error
 def test_addresses_of_credentials_are_never_asked(loopback: None) -> None:
     with pytest.raises(CollectError, match="link-local"):
         JsonReleases(url="http://169.254.169.254/latest").discover(WHOLE)
-    for settings, said in (({}, "give one of path and url"), ({"url": "file:///etc/passwd"}, "url starts with file; use http or https")):
+    for settings, said in (
+        ({}, "give one of path and url"),
+        ({"url": "file:///etc/passwd"}, "url starts with file; use http or https"),
+    ):
         with pytest.raises(UsageError, match=said):
             JsonReleases(**settings)  # type: ignore[arg-type]
 
@@ -193,7 +283,9 @@ def test_the_pipeline_of_github_is_a_release_of_its_tag_or_commit() -> None:
 def test_the_pipeline_of_gitlab_says_its_times_and_environment() -> None:
     (commit,) = CiReleases(environ=GITLAB).discover(WHOLE)
     assert commit == Release(at(9), at(9) + 20 * timedelta(minutes=1), version="1ecfd275")
-    (tagged,) = CiReleases(environ=GITLAB | {"CI_COMMIT_TAG": "v2.3.1", "CI_ENVIRONMENT_NAME": "production"}).discover(WHOLE)
+    (tagged,) = CiReleases(
+        environ=GITLAB | {"CI_COMMIT_TAG": "v2.3.1", "CI_ENVIRONMENT_NAME": "production"}
+    ).discover(WHOLE)
     assert (tagged.version, tagged.environment) == ("v2.3.1", "production")
     assert [*CiReleases(environ=GITLAB).discover(Window(at(10), at(11)))] == []
 
@@ -203,8 +295,14 @@ def test_the_pipeline_of_gitlab_says_its_times_and_environment() -> None:
     [
         ({}, "no pipeline runs here"),
         ({"GITHUB_ACTIONS": "true"}, "the pipeline says nothing by GITHUB_SHA"),
-        (GITLAB | {"CI_PIPELINE_CREATED_AT": "yesterday"}, "CI_PIPELINE_CREATED_AT is no moment with a zone"),
-        (GITLAB | {"CI_PIPELINE_CREATED_AT": "2025-06-03T09:00:00"}, "CI_PIPELINE_CREATED_AT is no moment with a zone"),
+        (
+            GITLAB | {"CI_PIPELINE_CREATED_AT": "yesterday"},
+            "CI_PIPELINE_CREATED_AT is no moment with a zone",
+        ),
+        (
+            GITLAB | {"CI_PIPELINE_CREATED_AT": "2025-06-03T09:00:00"},
+            "CI_PIPELINE_CREATED_AT is no moment with a zone",
+        ),
     ],
 )
 def test_without_a_pipeline_it_is_an_error(environ: dict[str, str], said: str) -> None:

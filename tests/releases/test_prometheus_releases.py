@@ -23,13 +23,17 @@ def at(minute: int) -> datetime:
 
 
 def samples(*spans: tuple[int, int], value: float = 1) -> list[tuple[float, float]]:
-    return [(at(minute).timestamp(), value) for first, last in spans for minute in range(first, last)]
+    return [
+        (at(minute).timestamp(), value) for first, last in spans for minute in range(first, last)
+    ]
 
 
 def rolled(service: str, *runs: tuple[str, int, int], pods: int = 4, apart: int = 2) -> Samples:
     """Pods that get each version one after the other, `apart` minutes apart."""
     return {
-        f'build_info{{service="{service}",version="{version}",pod="{version}-{pod}"}}': samples((first + pod * apart, last + pod * apart))
+        f'build_info{{service="{service}",version="{version}",pod="{version}-{pod}"}}': samples(
+            (first + pod * apart, last + pod * apart)
+        )
         for version, first, last in runs
         for pod in range(pods)
     }
@@ -43,8 +47,13 @@ HISTORY: Samples = {
     **rolled("canary", ("1.0", -120, 800), pods=9),
     **rolled("canary", ("2.0", 100, 800), pods=1),
     'build_info{service="hostile",version="1.0"}': samples((-120, 100)),
-    'build_info{service="hostile",version="\\"; rm -rf / \\u001b[31m\\n::error::ü"}': samples((100, 800)),
-    'generation{deployment="shop"}': [*samples((-120, 100), value=7), *samples((100, 800), value=8)],
+    'build_info{service="hostile",version="\\"; rm -rf / \\u001b[31m\\n::error::ü"}': samples(
+        (100, 800)
+    ),
+    'generation{deployment="shop"}': [
+        *samples((-120, 100), value=7),
+        *samples((100, 800), value=8),
+    ],
     'clock{service="shop"}': [(at(minute).timestamp(), minute) for minute in range(400)],
 }
 
@@ -55,7 +64,9 @@ def server(loopback: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield running
 
 
-def found(server: Server, query: str, label: str = "version", window: Window = WHOLE) -> list[Release]:
+def found(
+    server: Server, query: str, label: str = "version", window: Window = WHOLE
+) -> list[Release]:
     return [*PrometheusReleases(url=server.url, query=query, label=label).discover(window)]
 
 
@@ -76,10 +87,15 @@ def test_a_gap_and_what_comes_back_after_it_are_no_release(server: Server) -> No
 
 
 def test_the_return_to_an_old_version_is_a_release_of_it(server: Server) -> None:
-    assert named(found(server, 'build_info{service="back"}')) == [("2.0", at(100)), ("1.0", at(160))]
+    assert named(found(server, 'build_info{service="back"}')) == [
+        ("2.0", at(100)),
+        ("1.0", at(160)),
+    ]
 
 
-@pytest.mark.parametrize("query", ['build_info{service="canary"}', 'count by (version) (build_info{service="canary"})'])
+@pytest.mark.parametrize(
+    "query", ['build_info{service="canary"}', 'count by (version) (build_info{service="canary"})']
+)
 def test_a_canary_is_a_stage_by_its_share_of_the_instances(server: Server, query: str) -> None:
     (canary,) = found(server, query)
     assert (canary.version, canary.stages) == ("2.0", ((at(100), 0.1),))
@@ -90,13 +106,20 @@ def test_without_a_label_the_value_is_the_version(server: Server) -> None:
 
 
 def test_every_look_finds_the_same(server: Server) -> None:
-    """Wherever the window begins and ends, also beside the grid; only the end of a release that goes on moves."""
+    """Wherever the window begins and ends, also beside the grid; only the end of a release that
+    goes on moves."""
     query = 'build_info{service="shop"}'
     everything = named(found(server, query))
     for minutes, seconds in ((0, 0), (30, 17), (59, 59), (61, 0), (399, 1)):
-        window = Window(at(minutes) + timedelta(seconds=seconds), at(700) + timedelta(seconds=seconds))
-        assert named(found(server, query, window=window)) == [each for each in everything if window.start <= each[1]]
-    going_on = [found(server, query, window=Window(START, at(end)))[0].finished for end in (62, 64, 66, 90)]
+        window = Window(
+            at(minutes) + timedelta(seconds=seconds), at(700) + timedelta(seconds=seconds)
+        )
+        assert named(found(server, query, window=window)) == [
+            each for each in everything if window.start <= each[1]
+        ]
+    going_on = [
+        found(server, query, window=Window(START, at(end)))[0].finished for end in (62, 64, 66, 90)
+    ]
     assert going_on[:2] == [at(62), at(64)]
     assert going_on == sorted(going_on)
 
@@ -111,19 +134,31 @@ def test_a_hostile_version_is_taken_as_it_is(server: Server) -> None:
     ("query", "label", "said"),
     [
         ("nothing_like_it", "version", "no series matched: nothing_like_it"),
-        ('build_info{service="shop"}', "release", "no series has the label release, only __name__, pod, service, version"),
-        ('clock{service="shop"}', "", "more than 100 versions; name the label that holds the version"),
+        (
+            'build_info{service="shop"}',
+            "release",
+            "no series has the label release, only __name__, pod, service, version",
+        ),
+        (
+            'clock{service="shop"}',
+            "",
+            "more than 100 versions; name the label that holds the version",
+        ),
         ("sum(", "version", "bad query"),
     ],
 )
-def test_what_holds_no_versions_is_an_error(server: Server, query: str, label: str, said: str) -> None:
+def test_what_holds_no_versions_is_an_error(
+    server: Server, query: str, label: str, said: str
+) -> None:
     with pytest.raises(CollectError, match=r"http://127\.0\.0\.1") as caught:
         found(server, query, label)
     assert said in str(caught.value)
 
 
 def test_a_dead_server_is_an_error_in_bounded_time(loopback: None) -> None:
-    source = PrometheusReleases(url="http://user:s3cret@127.0.0.1:9", query="build_info", sleep=lambda _: None)
+    source = PrometheusReleases(
+        url="http://user:s3cret@127.0.0.1:9", query="build_info", sleep=lambda _: None
+    )
     with pytest.raises(RetryableCollectError, match="unavailable") as caught:
         source.discover(WHOLE)
     assert "s3cret" not in f"{caught.value}{source!r}"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from anomaly import registry
-from anomaly.checklist import load
+from anomaly.checklist import registry
+from anomaly.checklist.checklist import load
 from anomaly.releases.form import KEYS, read
 from tests.test_docs import ROOT, Block, blocks, place
 
@@ -36,6 +36,13 @@ def test_every_source_has_an_example_and_a_section_with_its_settings() -> None:
 def test_the_form_of_a_list_is_read_and_each_of_its_keys_is_described() -> None:
     (example,) = [block.body for block in blocks("json") if block.page == PAGE]
     before, aborted = read(example)
-    assert (before.release.version, aborted.release.version, aborted.aborted) == ("2.3.0", "2.3.1", True)
-    described = re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.*?) \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)))
+    assert (before.release.version, aborted.release.version, aborted.aborted) == (
+        "2.3.0",
+        "2.3.1",
+        True,
+    )
+    described = re.findall(
+        r"`(\w+)`",
+        "".join(re.findall(r"^\| (`.*?) \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)),
+    )
     assert set(KEYS) <= set(described)

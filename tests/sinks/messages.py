@@ -10,12 +10,25 @@ from tests import reports
 
 KEY = "3c0625e08b30aa5226a0c9191fd50330"
 LINK = "https://ci.example/reports/3c0625e0"
-OVER = replace(reports.REGRESSED, verdict=Verdict.RECOVERED, reason="was over the line from 10:40 to 12:00")
+OVER = replace(
+    reports.REGRESSED, verdict=Verdict.RECOVERED, reason="was over the line from 10:40 to 12:00"
+)
 
 MESSAGES = {
-    "fire": Message(KEY, reports.messy(), Action.FIRE, id="m1", why="first", look="c8a5ca2b", link=LINK),
-    "escalated": Message(KEY, reports.failing(), Action.FIRE, id="m2", why="escalated", look="c8a5ca2b", link=LINK),
-    "resolve": Message(KEY, reports.report(ReleaseVerdict.PASS, OVER), Action.RESOLVE, id="m3", why="resolved", look="c8a5ca2b"),
+    "fire": Message(
+        KEY, reports.messy(), Action.FIRE, id="m1", why="first", look="c8a5ca2b", link=LINK
+    ),
+    "escalated": Message(
+        KEY, reports.failing(), Action.FIRE, id="m2", why="escalated", look="c8a5ca2b", link=LINK
+    ),
+    "resolve": Message(
+        KEY,
+        reports.report(ReleaseVerdict.PASS, OVER),
+        Action.RESOLVE,
+        id="m3",
+        why="resolved",
+        look="c8a5ca2b",
+    ),
     "passed": Message(KEY, reports.passing(), id="m4", why="ended", link=LINK),
     "undecided": Message(KEY, reports.dead_source(), id="m5", why="ended", look="c8a5ca2b"),
     "early": Message(KEY, reports.early(), id="m6", why="nothing new"),

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from anomaly.contracts import Action, Message
-from anomaly.model import Finding, Report
+from anomaly.model import Finding
 from anomaly.panel import segment_text
+from anomaly.reporting.report import Report
 from tests import reports
 from tests.sinks.messages import KEY, LINK
 
@@ -17,7 +18,11 @@ from tests.sinks.messages import KEY, LINK
 def points(finding: Finding, steps: int = 72) -> pd.DataFrame:
     """The steps of one series, of which those after half of the watch are out of the band."""
     expected = np.full(steps, 0.01)
-    observed = expected + 0.002 * np.sin(np.arange(steps)) + np.where(np.arange(steps) > steps // 2, 0.02, 0.0)
+    observed = (
+        expected
+        + 0.002 * np.sin(np.arange(steps))
+        + np.where(np.arange(steps) > steps // 2, 0.02, 0.0)
+    )
     return pd.DataFrame(
         {
             "kpi": pd.Series([finding.kpi] * steps, dtype=object),

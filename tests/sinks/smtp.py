@@ -21,7 +21,8 @@ ANYBODY = ("*", "*")  # a login that stands for all
 
 @dataclass
 class Mailbox:
-    """What arrived: mails and their recipients. `refuse` answers for a recipient, `answers` for the next mails, then 250."""
+    """What arrived: mails and their recipients. `refuse` answers for a recipient, `answers` for the
+    next mails, then 250."""
 
     port: int = 0
     mails: list[EmailMessage] = field(default_factory=list)
@@ -33,7 +34,9 @@ class Mailbox:
     def origin(self) -> str:
         return f"smtp://127.0.0.1:{self.port}"
 
-    async def handle_RCPT(self, _server: Any, _session: Any, envelope: Any, address: str, _options: list[str]) -> str:  # noqa: N802
+    async def handle_RCPT(  # noqa: N802
+        self, _server: Any, _session: Any, envelope: Any, address: str, _options: list[str]
+    ) -> str:
         if address in self.refuse:
             return self.refuse[address]
         envelope.rcpt_tos.append(address)
@@ -50,20 +53,33 @@ class Mailbox:
 
 @contextmanager
 def smtp(
-    box: Mailbox | None = None, *, login: tuple[str, str] | None = None, tls: str = "none", refusal: str | None = None
+    box: Mailbox | None = None,
+    *,
+    login: tuple[str, str] | None = None,
+    tls: str = "none",
+    refusal: str | None = None,
 ) -> Iterator[Mailbox]:
-    """A server for `box`; `tls` as the sink says it, `login` is demanded if given; `refusal` is said to all, with their login."""
+    """A server for `box`; `tls` as the sink says it, `login` is demanded if given; `refusal` is
+    said to all, with their login."""
     box = box or Mailbox()
     context = None
     if tls != "none":
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(TLS / "loopback.pem")
 
-    def allowed(_server: SMTP, _session: Any, _envelope: Any, _mechanism: str, data: Any) -> AuthResult:
+    def allowed(
+        _server: SMTP, _session: Any, _envelope: Any, _mechanism: str, data: Any
+    ) -> AuthResult:
         assert isinstance(data, LoginPassword)
         if refusal is not None:
-            return AuthResult(success=False, handled=False, message=refusal.format(data.login.decode(), data.password.decode()))
-        return AuthResult(success=login in (ANYBODY, (data.login.decode(), data.password.decode())), handled=False)
+            return AuthResult(
+                success=False,
+                handled=False,
+                message=refusal.format(data.login.decode(), data.password.decode()),
+            )
+        return AuthResult(
+            success=login in (ANYBODY, (data.login.decode(), data.password.decode())), handled=False
+        )
 
     with socket.create_server(("127.0.0.1", 0)) as free:
         box.port = free.getsockname()[1]

@@ -1,4 +1,5 @@
-"""What services get through Apprise, what their answers mean, and that nothing secret is said or logged."""
+"""What services get through Apprise, what their answers mean, and that nothing secret is said or
+logged."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from anomaly import registry
+from anomaly.checklist import registry
 from anomaly.contracts import Action, Message
 from anomaly.errors import ChecklistError, RetryableSinkError, SinkError, UsageError
 from anomaly.sinks.apprise import AppriseSink
@@ -43,9 +44,14 @@ def test_golden_payloads() -> None:
 
 def test_what_happened_says_how_a_service_colours_it() -> None:
     assert {kind: sent(message)["type"] for kind, message in MESSAGES.items()} == {
-        "fire": "failure", "escalated": "failure", "resolve": "success", "passed": "success", "undecided": "warning", "early": "info",
+        "fire": "failure",
+        "escalated": "failure",
+        "resolve": "success",
+        "passed": "success",
+        "undecided": "warning",
+        "early": "info",
         "trial": "info",
-    }  # fmt: skip
+    }
 
 
 def test_the_picture_is_attached_where_there_is_one() -> None:
@@ -65,10 +71,22 @@ def test_mail_through_apprise_arrives_with_its_picture() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "again"), [(400, False), (401, False), (404, False), (302, False), (408, True), (429, True), (500, True), (503, True)]
+    ("status", "again"),
+    [
+        (400, False),
+        (401, False),
+        (404, False),
+        (302, False),
+        (408, True),
+        (429, True),
+        (500, True),
+        (503, True),
+    ],
 )
 def test_the_status_says_whether_it_is_tried_again(status: int, *, again: bool) -> None:
-    with Loopback([answer(status, f"bad {SECRET}", Location=f"http://127.0.0.1:1/{SECRET}")]) as server:
+    with Loopback(
+        [answer(status, f"bad {SECRET}", Location=f"http://127.0.0.1:1/{SECRET}")]
+    ) as server:
         sink = AppriseSink(url=url(server.origin) + "&redirect=yes")
         with pytest.raises(SinkError, match=f"answered {status}") as raised:
             sink.send(MESSAGES["fire"])
@@ -77,7 +95,10 @@ def test_the_status_says_whether_it_is_tried_again(status: int, *, again: bool) 
 
 
 def test_a_service_that_breaks_off_is_tried_again() -> None:
-    with Loopback([reset]) as server, pytest.raises(RetryableSinkError, match="could not be reached"):
+    with (
+        Loopback([reset]) as server,
+        pytest.raises(RetryableSinkError, match="could not be reached"),
+    ):
         AppriseSink(url=url(server.origin)).send(MESSAGES["fire"])
 
 
@@ -96,8 +117,12 @@ def test_hostile_text_mentions_nobody(text: str) -> None:
     assert len(said["message"]) <= 32768
 
 
-@pytest.mark.parametrize("wrong", ["", "hooks.example.com/x", "nosuch://x/" + SECRET, "discord://" + SECRET])
-def test_an_url_that_cannot_be_used_is_an_error_at_load_without_it(wrong: str, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    "wrong", ["", "hooks.example.com/x", "nosuch://x/" + SECRET, "discord://" + SECRET]
+)
+def test_an_url_that_cannot_be_used_is_an_error_at_load_without_it(
+    wrong: str, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.NOTSET)
     with pytest.raises(UsageError, match="url is none that Apprise can use") as raised:
         AppriseSink(url=wrong)
@@ -114,7 +139,9 @@ def test_a_link_local_service_is_refused() -> None:
         AppriseSink(url="json://169.254.169.254/").send(MESSAGES["fire"])
 
 
-def test_without_apprise_the_checklist_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_apprise_the_checklist_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(__import__("sys").modules, "apprise", None)
     with pytest.raises(ChecklistError, match=r"pip install 'release-anomaly\[apprise\]'"):
         registry.sink(registry.Plugin("apprise", {"url": "json://127.0.0.1"}))

@@ -41,7 +41,12 @@ def _own_name(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def sink(port: int, **settings: Any) -> EmailSink:
-    known: dict[str, Any] = {"sender": "Release watch <anomaly@example.com>", "to": (OPS,), "security": "none", "clock": NOW.timestamp}
+    known: dict[str, Any] = {
+        "sender": "Release watch <anomaly@example.com>",
+        "to": (OPS,),
+        "security": "none",
+        "clock": NOW.timestamp,
+    }
     return EmailSink(host="127.0.0.1", port=port, **known | settings)
 
 
@@ -62,16 +67,30 @@ def written(mail: EmailMessage) -> str:
     """A mail to be read: headers and decoded parts, without boundaries."""
     heads = [f"{name}: {value}" for name, value in mail.items() if name in HEADERS]
     parts = [
-        f"--- {part.get_content_type()}\n{part.get_content()}".rstrip() for part in mail.walk() if part.get_content_maintype() == "text"
+        f"--- {part.get_content_type()}\n{part.get_content()}".rstrip()
+        for part in mail.walk()
+        if part.get_content_maintype() == "text"
     ]
     return "\n".join([*heads, *parts]) + "\n"
 
 
-HEADERS = ("From", "To", "Subject", "Date", "Message-ID", "In-Reply-To", "References", "Auto-Submitted")
+HEADERS = (
+    "From",
+    "To",
+    "Subject",
+    "Date",
+    "Message-ID",
+    "In-Reply-To",
+    "References",
+    "Auto-Submitted",
+)
 
 
 def test_golden_mails() -> None:
-    told = [f"=== {kind}\n{written(mailed(MESSAGES[kind]))}" for kind in ("fire", "resolve", "early", "trial")]
+    told = [
+        f"=== {kind}\n{written(mailed(MESSAGES[kind]))}"
+        for kind in ("fire", "resolve", "early", "trial")
+    ]
     assert_golden("sinks/email.txt", "\n".join(told).replace("\r\n", "\n"))
 
 
@@ -90,16 +109,24 @@ def test_the_picture_of_the_failing_kpi_is_in_the_mail() -> None:
     assert f'src="cid:{picture["Content-ID"][1:-1]}"' in text(mail, "html")
 
 
-def test_without_matplotlib_there_is_a_mail_without_a_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_matplotlib_there_is_a_mail_without_a_picture(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(__import__("sys").modules, "matplotlib.backends.backend_agg", None)
     mail = mailed(drawn())
-    assert {part.get_content_type() for part in mail.walk()} == {"multipart/alternative", "text/plain", "text/html"}
+    assert {part.get_content_type() for part in mail.walk()} == {
+        "multipart/alternative",
+        "text/plain",
+        "text/html",
+    }
     assert "<img" not in text(mail, "html")
 
 
 def test_a_link_is_a_button_and_one_that_is_no_web_address_is_none() -> None:
     assert f'<a href="{LINK}"' in text(mailed(MESSAGES["fire"]), "html")
-    assert "<a " not in text(mailed(Message(KEY, reports.failing(), Action.FIRE, link="javascript:alert(1)")), "html")
+    assert "<a " not in text(
+        mailed(Message(KEY, reports.failing(), Action.FIRE, link="javascript:alert(1)")), "html"
+    )
 
 
 class Tags(HTMLParser):
@@ -118,12 +145,20 @@ def tags(mail: EmailMessage) -> set[tuple[str, frozenset[str]]]:
 
 
 @pytest.mark.parametrize(
-    "hostile", [*reports.HOSTILE, "\r\nBcc: evil@example.com\r\n\r\n<b>x", '"><img src=x>', "=?utf-8?q?x=0ABcc:_e@x.y?="]
+    "hostile",
+    [
+        *reports.HOSTILE,
+        "\r\nBcc: evil@example.com\r\n\r\n<b>x",
+        '"><img src=x>',
+        "=?utf-8?q?x=0ABcc:_e@x.y?=",
+    ],
 )
 def test_hostile_text_is_neither_a_header_nor_a_tag(hostile: str) -> None:
     usual = mailed(Message(KEY, reports.failing(), Action.FIRE, link=LINK))
     with smtp() as box:
-        sink(box.port).send(Message(hostile, reports.hostile(hostile), Action.FIRE, id=hostile, link=LINK))
+        sink(box.port).send(
+            Message(hostile, reports.hostile(hostile), Action.FIRE, id=hostile, link=LINK)
+        )
     (mail,), (recipients,) = box.mails, box.recipients
     assert recipients == [OPS]
     assert mail.keys() == usual.keys()
@@ -131,7 +166,9 @@ def test_hostile_text_is_neither_a_header_nor_a_tag(hostile: str) -> None:
     assert mail["From"] == usual["From"]
 
 
-@pytest.mark.parametrize(("security", "login"), [("starttls", True), ("tls", False), ("none", False)])
+@pytest.mark.parametrize(
+    ("security", "login"), [("starttls", True), ("tls", False), ("none", False)]
+)
 def test_mail_goes_over_verified_tls_with_a_login(security: str, *, login: bool) -> None:
     who = {"username": "shop", "password": PASSWORD} if login else {}
     with smtp(tls=security, login=("shop", PASSWORD) if login else None) as box:
@@ -141,17 +178,27 @@ def test_mail_goes_over_verified_tls_with_a_login(security: str, *, login: bool)
 
 
 @pytest.mark.parametrize("security", ["starttls", "tls"])
-def test_a_certificate_that_does_not_verify_gets_no_mail(security: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_certificate_that_does_not_verify_gets_no_mail(
+    security: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(TLS / "clients.pem"))
-    with smtp(tls=security) as box, pytest.raises(SinkError, match="certificate that does not verify") as raised:
+    with (
+        smtp(tls=security) as box,
+        pytest.raises(SinkError, match="certificate that does not verify") as raised,
+    ):
         sink(box.port, security=security).send(MESSAGES["fire"])
     assert not isinstance(raised.value, RetryableSinkError)
     assert box.mails == []
 
 
 def test_a_wrong_password_is_said_without_it() -> None:
-    with smtp(tls="starttls", login=("shop", "another")) as box, pytest.raises(SinkError, match="does not take this username") as raised:
-        sink(box.port, security="starttls", username="shop", password=PASSWORD).send(MESSAGES["fire"])
+    with (
+        smtp(tls="starttls", login=("shop", "another")) as box,
+        pytest.raises(SinkError, match="does not take this username") as raised,
+    ):
+        sink(box.port, security="starttls", username="shop", password=PASSWORD).send(
+            MESSAGES["fire"]
+        )
     assert not isinstance(raised.value, RetryableSinkError)
     said = "".join(traceback.format_exception(raised.value))
     assert Redactor([PASSWORD]).text(said) == said
@@ -173,7 +220,10 @@ def test_who_is_refused_is_named_and_the_others_get_the_mail() -> None:
 
 @pytest.mark.parametrize(("answer", "again"), [("550 no", False), ("450 later", True)])
 def test_refused_by_all_is_not_told(answer: str, *, again: bool) -> None:
-    with smtp(Mailbox(refuse={OPS: answer})) as box, pytest.raises(SinkError, match="took it for nobody") as raised:
+    with (
+        smtp(Mailbox(refuse={OPS: answer})) as box,
+        pytest.raises(SinkError, match="took it for nobody") as raised,
+    ):
         sink(box.port).send(MESSAGES["fire"])
     assert isinstance(raised.value, RetryableSinkError) == again
 
@@ -190,7 +240,8 @@ def test_a_busy_server_is_asked_again_and_a_refusal_is_final() -> None:
 
 @contextmanager
 def saying(greeting: bytes, then: bytes = b"") -> Iterator[int]:
-    """A port that greets so, answers every line with `then`, or says nothing more until the client goes."""
+    """A port that greets so, answers every line with `then`, or says nothing more until the client
+    goes."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def serve() -> None:
@@ -213,9 +264,15 @@ def test_a_server_that_says_nothing_is_given_up_and_asked_again() -> None:
 
 
 def test_something_else_than_smtp_is_said() -> None:
-    with saying(b"HTTP/1.1 200 OK\r\n\r\n") as port, pytest.raises(SinkError, match="speaks no SMTP"):
+    with (
+        saying(b"HTTP/1.1 200 OK\r\n\r\n") as port,
+        pytest.raises(SinkError, match="speaks no SMTP"),
+    ):
         sink(port).send(MESSAGES["fire"])
-    with saying(b"220 hello\r\n") as port, pytest.raises(SinkError, match="speaks no TLS there; security is tls"):
+    with (
+        saying(b"220 hello\r\n") as port,
+        pytest.raises(SinkError, match="speaks no TLS there; security is tls"),
+    ):
         sink(port, security="tls").send(MESSAGES["fire"])
 
 
@@ -224,11 +281,16 @@ def test_a_server_that_is_not_there_or_too_busy_to_greet_is_asked_again() -> Non
         port = free.getsockname()[1]
     with pytest.raises(RetryableSinkError, match="could not be reached"):
         sink(port).send(MESSAGES["fire"])
-    with saying(b"421 too busy\r\n") as busy, pytest.raises(RetryableSinkError, match="421: too busy"):
+    with (
+        saying(b"421 too busy\r\n") as busy,
+        pytest.raises(RetryableSinkError, match="421: too busy"),
+    ):
         sink(busy).send(MESSAGES["fire"])
 
 
-def test_a_server_that_breaks_off_after_it_took_the_mail_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_breaks_off_after_it_took_the_mail_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def gone(_server: smtplib.SMTP) -> None:
         raise smtplib.SMTPServerDisconnected("gone")
 

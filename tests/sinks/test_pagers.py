@@ -17,7 +17,7 @@ from pytest_httpserver import HTTPServer
 
 from anomaly.contracts import Action, Message, Sink
 from anomaly.errors import RetryableSinkError, SinkError, UsageError
-from anomaly.notice import notice
+from anomaly.reporting.notice import notice
 from anomaly.sinks.alertmanager import LONGEST_VALUE, AlertmanagerSink
 from anomaly.sinks.pagerduty import LONGEST_SUMMARY, PagerdutySink
 from anomaly.sinks.slack import LONGEST_HEADER, LONGEST_TEXT, SlackSink, blocks
@@ -36,7 +36,10 @@ SINKS: dict[str, Callable[[str], Sink]] = {
     "slack": lambda origin: SlackSink(url=f"{origin}/services/{SECRET}"),
     "pagerduty": lambda origin: PagerdutySink(routing_key=SECRET, url=f"{origin}/v2/enqueue"),
     "alertmanager": lambda origin: AlertmanagerSink(
-        url=f"{origin}/am", labels={"severity": "page"}, headers={"Authorization": f"Bearer {SECRET}"}, clock=NOW.timestamp
+        url=f"{origin}/am",
+        labels={"severity": "page"},
+        headers={"Authorization": f"Bearer {SECRET}"},
+        clock=NOW.timestamp,
     ),
 }
 
@@ -50,7 +53,10 @@ def sent(name: str, message: Message, status: int = 200, body: str = "ok") -> li
 
 @pytest.mark.parametrize("name", SINKS)
 def test_golden_payloads(name: str) -> None:
-    told = {kind: [{"request": line, "body": body} for line, body in sent(name, message)] for kind, message in MESSAGES.items()}
+    told = {
+        kind: [{"request": line, "body": body} for line, body in sent(name, message)]
+        for kind, message in MESSAGES.items()
+    }
     assert_golden(f"sinks/{name}.json", json.dumps(told, indent=2, ensure_ascii=False) + "\n")
 
 
@@ -70,9 +76,17 @@ def test_a_pager_is_paged_and_released_and_left_alone(name: str, words: tuple[st
             return str(body["event_action"])
         return "firing" if datetime.fromisoformat(body[0]["endsAt"]) > NOW else "resolved"
 
-    assert {kind: [act(body) for _, body in sent(name, message)] for kind, message in MESSAGES.items()} == {
-        "fire": [on], "escalated": [on], "resolve": [off], "passed": [off], "undecided": [], "early": [], "trial": trial,
-    }  # fmt: skip
+    assert {
+        kind: [act(body) for _, body in sent(name, message)] for kind, message in MESSAGES.items()
+    } == {
+        "fire": [on],
+        "escalated": [on],
+        "resolve": [off],
+        "passed": [off],
+        "undecided": [],
+        "early": [],
+        "trial": trial,
+    }
 
 
 @pytest.mark.parametrize("name", ["pagerduty", "alertmanager"])
@@ -87,14 +101,18 @@ def test_a_resolve_is_about_what_was_fired_whatever_changed_meanwhile(name: str)
 
 @pytest.mark.parametrize("name", SINKS)
 @pytest.mark.parametrize("status", [400, 403, 404, 413, 429, 500, 503])
-def test_the_status_says_whether_it_is_tried_again_and_no_secret_is_said(name: str, status: int) -> None:
+def test_the_status_says_whether_it_is_tried_again_and_no_secret_is_said(
+    name: str, status: int
+) -> None:
     with pytest.raises(SinkError) as raised:
         sent(name, MESSAGES["fire"], status, f"bad {SECRET}")
     assert isinstance(raised.value, RetryableSinkError) == (status in (429, 500, 503))
     assert SECRET not in str(raised.value)
 
 
-@pytest.mark.parametrize("text", [*reports.HOSTILE, "x" * 10_000, "<!channel> @here <https://evil|click> & *bold*"])
+@pytest.mark.parametrize(
+    "text", [*reports.HOSTILE, "x" * 10_000, "<!channel> @here <https://evil|click> & *bold*"]
+)
 def test_hostile_text_stays_text_and_within_the_limits(text: str) -> None:
     message = Message(KEY, reports.hostile(text), Action.FIRE, why="first")
 
@@ -111,7 +129,10 @@ def test_hostile_text_stays_text_and_within_the_limits(text: str) -> None:
     assert len(json.dumps(event)) < 20_000  # PagerDuty takes 512 KB
     ((_, (alert,)),) = sent("alertmanager", message)
     assert alert["labels"]["alertname"] == "ReleaseRegression"
-    assert all(0 < len(value) <= LONGEST_VALUE and value.isprintable() for value in alert["labels"].values())
+    assert all(
+        0 < len(value) <= LONGEST_VALUE and value.isprintable()
+        for value in alert["labels"].values()
+    )
 
 
 @pytest.mark.parametrize("kind", MESSAGES)
@@ -135,7 +156,10 @@ def test_the_text_of_a_notification_is_escaped_for_slack(text: str) -> None:
     ("make", "said"),
     [
         (lambda: AlertmanagerSink(url="http://h", labels={"a-b": "c"}), "'a-b' is no label's name"),
-        (lambda: AlertmanagerSink(url="http://h", labels={"service": "c"}), "'service' is set by the sink itself"),
+        (
+            lambda: AlertmanagerSink(url="http://h", labels={"service": "c"}),
+            "'service' is set by the sink itself",
+        ),
         (lambda: AlertmanagerSink(url="http://h", labels={"team": ""}), "'team' is empty"),
         (lambda: AlertmanagerSink(url="http://h", lasts=timedelta(0)), "lasts is 0:00:00"),
         (lambda: AlertmanagerSink(url="http://h?a=b"), "url has a query or a fragment"),
@@ -156,7 +180,9 @@ def until(ready: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def test_a_real_alertmanager_fires_once_and_resolves_once(start_alertmanager: Callable[[str], Server], httpserver: HTTPServer) -> None:
+def test_a_real_alertmanager_fires_once_and_resolves_once(
+    start_alertmanager: Callable[[str], Server], httpserver: HTTPServer
+) -> None:
     httpserver.expect_request("/hook", method="POST").respond_with_data("")
     server = start_alertmanager(httpserver.url_for("/hook"))
     sink = AlertmanagerSink(url=server.url, labels={"severity": "page"})
@@ -173,9 +199,13 @@ def test_a_real_alertmanager_fires_once_and_resolves_once(start_alertmanager: Ca
     until(lambda: posted() == ["firing"])
     (alert,) = active()
     assert alert["labels"] == {
-        "alertname": "ReleaseRegression", "service": "shop", "environment": "production", "version": "1.4.2",
-        "release": KEY[:8], "severity": "page",
-    }  # fmt: skip
+        "alertname": "ReleaseRegression",
+        "service": "shop",
+        "environment": "production",
+        "version": "1.4.2",
+        "release": KEY[:8],
+        "severity": "page",
+    }
     sink.send(MESSAGES["escalated"])
     sink.send(MESSAGES["resolve"])
     until(lambda: "resolved" in posted())
@@ -186,4 +216,6 @@ def test_a_real_alertmanager_fires_once_and_resolves_once(start_alertmanager: Ca
     sink.send(MESSAGES["trial"])
     until(lambda: len(posted()) == 3)
     told = json.loads(httpserver.log[-1][0].get_data())
-    assert [alert["labels"]["trial"] for alert in told["alerts"] if alert["status"] == "firing"] == ["true"]
+    assert [
+        alert["labels"]["trial"] for alert in told["alerts"] if alert["status"] == "firing"
+    ] == ["true"]

@@ -1,0 +1,1 @@
+"""The checklist: what is judged, read from YAML, with its plug-ins."""

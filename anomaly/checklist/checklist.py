@@ -1,0 +1,516 @@
+"""The checklist: which KPIs are judged, from which sources, over which windows, and who is told."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from anomaly.checklist import registry, strict_yaml, variables
+from anomaly.checklist.registry import COLLECTORS, RELEASES, SINKS, Kind, Origin, Plugin
+from anomaly.checklist.strict_yaml import Document, KeyPath, Problem, path_text, shown
+from anomaly.errors import UsageError
+from anomaly.model import (
+    NOT_FOR_CONTROLS,
+    Calendar,
+    Correction,
+    Holidays,
+    Kpi,
+    KpiKind,
+    LeftOut,
+    Silence,
+    SpecialDay,
+    Telling,
+    Window,
+    Windows,
+    control_problem,
+)
+from anomaly.timing import special_days
+from anomaly.timing.schedule import Rhythm
+from anomaly.wording import did_you_mean, nearest
+
+if TYPE_CHECKING:
+    from anomaly.checklist.form import ChecklistForm, KpiForm
+
+__all__ = ["Checklist", "Plugin", "json_schema", "load"]
+
+
+@dataclass(frozen=True, slots=True)
+class Checklist:
+    """A checklist for one environment, variables filled in. Its repr shows no settings and no
+    secrets.
+
+    `digest` names the content (sha256, hexadecimal): comments, order and values of variables do not
+    change it. `store` is a URL or the path of a file, empty for the default.
+    """
+
+    service: str
+    sources: Mapping[str, Plugin]
+    kpis: tuple[Kpi, ...]
+    environment: str = ""
+    sinks: tuple[Plugin, ...] = ()
+    releases: tuple[Plugin, ...] = ()
+    store: str = field(default="", repr=False)
+    heartbeat: str = field(default="", repr=False)
+    report_url: str = ""
+    telling: Telling = field(default_factory=Telling)
+    windows: Windows = field(default_factory=Windows)
+    rhythm: Rhythm | None = None
+    false_alarms: float = 0.01
+    correction: Correction = Correction.HOLM
+    calendar: Calendar = field(default_factory=Calendar)
+    path: Path | None = None
+    digest: str = ""
+    secrets: frozenset[str] = field(default=frozenset(), repr=False)
+
+    @property
+    def receivers(self) -> tuple[tuple[str, Plugin], ...]:
+        """The sinks but for the terminal, under names of their own: several of one type are
+        numbered."""
+        out: list[tuple[str, Plugin]] = []
+        for plugin in self.sinks:
+            if plugin.type != "console":
+                before = sum(other.type == plugin.type for _, other in out)
+                out.append((f"{plugin.type} {before + 1}" if before else plugin.type, plugin))
+        return tuple(out)
+
+
+def load(
+    path: Path | str,
+    *,
+    environment: str | None = None,
+    environ: Mapping[str, str] | None = os.environ,
+) -> Checklist:
+    """The checklist in the YAML file `path`, for `environment` (default: the one it names).
+
+    `${NAME}` in settings of sources and sinks comes from `environ`. With None they stay as they are
+    written, unchecked, and no source or sink can be made of them. Raises ChecklistError with a line
+    per problem.
+    """
+    path = Path(path)
+    document = strict_yaml.parse(strict_yaml.read(path))
+    strict_yaml.refuse(str(path), document.problems)
+    return _Loader(path, document, environ).checklist(environment)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a checklist file, for editors."""
+    from anomaly.checklist import form as checklist_schema
+
+    return checklist_schema.json_schema()
+
+
+MOST_PLUGINS = 100  # sources, or sinks
+FILLED = ("store", "heartbeat", "report_url")  # keys in which variables are filled in, too
+Place = tuple[
+    KeyPath, Mapping[str, Any]
+]  # a source or sink: its key path and what is written there
+
+
+@dataclass(frozen=True, slots=True)
+class _Loader:
+    """Turns one document into a checklist; gathers what is wrong, to report it all at once."""
+
+    path: Path
+    document: Document
+    environ: Mapping[str, str] | None
+
+    def checklist(self, asked: str | None) -> Checklist:
+        from anomaly.checklist import form as checklist_schema
+
+        data = self.data()
+        form, problems = checklist_schema.validate(data)
+        for path, text in problems:
+            self.note(path, text)
+        for path, raw in _all_places(data):
+            for inside, text in variables.written_out(raw):
+                self.note((*path, *inside), text)
+        environment = self.environment(data, asked)
+        sources, sinks, releases = (
+            _sources(data, environment),
+            _listed(data, environment, "sinks"),
+            _listed(data, environment, "releases"),
+        )
+        self.check_counts({"sources": sources, "sinks": sinks, "releases": releases})
+        self.check_kpis(data, [str(path[-1]) for path, _ in sources])
+        self.check_twice(sinks)
+        self.check_twice(releases)
+        made = {str(path[-1]): self.plugin(path, raw, COLLECTORS) for path, raw in sources}
+        told = tuple(self.plugin(path, raw, SINKS) for path, raw in sinks)
+        asked_for = tuple(self.plugin(path, raw, RELEASES) for path, raw in releases)
+        filled = self.filled(data)
+        windows, rhythm = self.windows(form), self.rhythm(form)
+        self.check_spans(form)
+        self.check_holidays(form)
+        self.refuse()
+        # data that is no checklist has problems, and these were just refused
+        assert form is not None  # noqa: S101
+        return _checklist(
+            form,
+            environment=environment,
+            sources=made,
+            sinks=told,
+            releases=asked_for,
+            filled=filled,
+            windows=windows,
+            rhythm=rhythm,
+            path=self.path,
+        )
+
+    def note(self, path: KeyPath, text: str) -> None:
+        self.document.problems.append(
+            Problem(self.document.line(path), f"{path_text(path)} {text}".strip())
+        )
+
+    def refuse(self) -> None:
+        strict_yaml.refuse(str(self.path), self.document.problems)
+
+    def data(self) -> dict[str, Any]:
+        data = self.document.data
+        if not isinstance(data, dict):
+            found = "is empty" if data is None else f"is {shown(data)}"
+            self.note(
+                (),
+                (
+                    f"the checklist {found}; it must be a mapping with the keys service, sources "
+                    "and "
+                    "kpis"
+                ),
+            )
+            self.refuse()
+        return dict(data)
+
+    def environment(self, data: Mapping[str, Any], asked: str | None) -> str:
+        """The environment that is meant, "" for none; notes one that the checklist does not
+        know."""
+        named, known = data.get("environment", ""), tuple(_mapping(data, "environments"))
+        if not isinstance(named, str):
+            return asked or ""
+        chosen = asked or named
+        if known and not chosen:
+            self.note(
+                ("environments",),
+                (
+                    f"lists {', '.join(known)}; say which is meant: --environment, or the key "
+                    "environment"
+                ),
+            )
+        elif known and chosen not in known:
+            self.note(
+                ("environment",),
+                f"is {shown(chosen)}; use one of {', '.join(known)}{did_you_mean(chosen, known)}",
+            )
+        elif not known and named and chosen != named:
+            self.note(
+                ("environment",),
+                (
+                    f"is {shown(named)}, but {shown(chosen)} was asked for; list both under "
+                    "environments"
+                ),
+            )
+        return chosen
+
+    def windows(self, form: ChecklistForm | None) -> Windows:
+        """The windows; notes those that do not fit together."""
+        try:
+            return Windows(**dict(form.windows)) if form else Windows()
+        except UsageError as error:
+            self.document.problems.append(Problem(self.document.line(("windows",)), str(error)))
+            return Windows()
+
+    def rhythm(self, form: ChecklistForm | None) -> Rhythm | None:
+        """The rhythm; notes one that can't be."""
+        try:
+            return Rhythm(**dict(form.rhythm)) if form and form.rhythm else None
+        except UsageError as error:
+            self.document.problems.append(Problem(self.document.line(("rhythm",)), str(error)))
+            return None
+
+    def check_spans(self, form: ChecklistForm | None) -> None:
+        """Notes spans that end before they start, and silences of nothing or of KPIs that are not
+        there."""
+        for index, span in enumerate(form.leave_out if form else ()):
+            if span.end <= span.start:
+                self.note(("leave_out", index, "end"), "is not after its start")
+        known = [kpi.name for kpi in form.kpis] if form else []
+        for index, silence in enumerate(form.silences if form else ()):
+            if silence.start and silence.end and silence.end <= silence.start:
+                self.note(("silences", index, "end"), "is not after its start")
+            if not silence.model_fields_set - {"reason"}:
+                self.note(
+                    ("silences", index),
+                    (
+                        "would silence everything for ever; give it a start, an end, special_days, "
+                        "kpis or ids"
+                    ),
+                )
+            for name in silence.kpis:
+                if name not in known:
+                    self.note(
+                        ("silences", index, "kpis"),
+                        f"names {shown(name)}, which is no KPI{did_you_mean(name, known)}",
+                    )
+
+    def check_holidays(self, form: ChecklistForm | None) -> None:
+        """Notes holidays of a country, or of a kind, that the library does not know, and that it is
+        not there."""
+        if form is None or not form.holidays:
+            return
+        if not special_days.installed():
+            self.note(("holidays",), f"need more to be installed: {special_days.HINT}")
+            return
+        countries = special_days.countries()
+        for index, each in enumerate(form.holidays):
+            if each.country not in countries.values():
+                near = countries.get(nearest(each.country, tuple(countries)))
+                hint = f" (did you mean {near}?)" if near else ""
+                text = "use an ISO 3166 code like DE or US that the holidays library knows"
+                self.note(("holidays", index, "country"), f"is {shown(each.country)}; {text}{hint}")
+                continue
+            for key, word, known in special_days.unknown(Holidays(**dict(each))):
+                wanted = f"use one of {', '.join(known)}" if known else f"{each.country} has none"
+                self.note(
+                    ("holidays", index, key),
+                    f"is {shown(word)}; {wanted}{did_you_mean(word, known)}",
+                )
+
+    def check_counts(self, places: Mapping[str, Sequence[Place]]) -> None:
+        """Refuses more sources or sinks than can be checked in a moment."""
+        for key, found in places.items():
+            if len(found) > MOST_PLUGINS:
+                self.note((key,), f"has {len(found)} entries; at most {MOST_PLUGINS} are allowed")
+                self.refuse()
+
+    def check_kpis(self, data: Mapping[str, Any], sources: Sequence[str]) -> None:
+        """Notes names given twice, sources that are not there, and totals of nothing or of what has
+        one."""
+        if not sources:
+            self.note(("sources",), "names no source; the KPIs need at least one")
+        first: dict[str, int] = {}
+        for index, kpi in _items(data, "kpis"):
+            name, source = kpi.get("name"), kpi.get("source")
+            if isinstance(name, str) and first.setdefault(name, index) != index:
+                self.note(
+                    ("kpis", index, "name"),
+                    f"is {shown(name)}, as is kpis[{first[name]}].name; names must be unique",
+                )
+            if source is None and len(sources) > 1:
+                self.note(("kpis", index, "source"), f"is missing; use one of {', '.join(sources)}")
+            elif sources and isinstance(source, str) and source not in sources:
+                self.note(
+                    ("kpis", index, "source"),
+                    (
+                        f"is {shown(source)}; use one of "
+                        f"{', '.join(sources)}{did_you_mean(source, sources)}"
+                    ),
+                )
+            if kpi.get("kind") == KpiKind.RATIO and "denominator" not in kpi:
+                self.note(
+                    ("kpis", index, "kind"),
+                    "is 'ratio', but there is no denominator; name one, or use share",
+                )
+            if "total" in kpi and "by" not in kpi:
+                self.note(
+                    ("kpis", index, "total"),
+                    (
+                        "has no segments to be the total of; list their labels under by, or leave "
+                        "it out"
+                    ),
+                )
+            elif "total" in kpi and "denominator" in kpi:
+                self.note(
+                    ("kpis", index, "total"),
+                    "is known: a ratio's total is that of its segments' counts; leave it out",
+                )
+        self.check_controls(data, first)
+
+    def check_controls(self, data: Mapping[str, Any], known: Mapping[str, int]) -> None:
+        """Notes controls of what is no KPI to be judged, and what only such a KPI can have."""
+        judged = [
+            name for name, index in known.items() if not data["kpis"][index].get("control_for")
+        ]
+        for index, kpi in _items(data, "kpis"):
+            named = kpi.get("control_for")
+            for name in (
+                (each for each in named if isinstance(each, str)) if isinstance(named, list) else ()
+            ):
+                if problem := control_problem(str(kpi.get("name")), name, known, judged):
+                    near = "" if name in known else did_you_mean(name, judged)
+                    self.note(
+                        ("kpis", index, "control_for"),
+                        f"names {shown(name)}, which {problem}{near}",
+                    )
+            for key in NOT_FOR_CONTROLS if named else ():
+                if key in kpi:
+                    self.note(("kpis", index, key), "means nothing for a control; leave it out")
+
+    def filled(self, data: Mapping[str, Any]) -> variables.Filled:
+        """The texts of `FILLED`, variables filled in; notes what is wrong with them."""
+        written = {key: data[key] for key in FILLED if isinstance(data.get(key), str)}
+        filled = self.fill(written)
+        for inside, text in (*variables.written_out(written), *filled.problems):
+            self.note(inside, text)
+        return filled
+
+    def fill(self, written: Mapping[str, Any]) -> variables.Filled:
+        return (
+            variables.Filled(dict(written))
+            if self.environ is None
+            else variables.fill(written, self.environ)
+        )
+
+    def check_twice(self, places: Sequence[Place]) -> None:
+        """Notes entries of a list that are the same as one before."""
+        for index, (path, raw) in enumerate(places):
+            same = next((before for before, other in places[:index] if other == raw), None)
+            if same:
+                self.note(path, f"is the same as {path_text(same)}; leave one out")
+
+    def plugin(self, path: KeyPath, raw: Mapping[str, Any], kind: Kind) -> Plugin:
+        """The source or sink at `path`, variables filled in; notes what is wrong with it."""
+        written = {key: value for key, value in raw.items() if key != "type"}
+        filled = self.fill(written)
+        for inside, text in filled.problems:
+            self.note((*path, *inside), text)
+        plugin = Plugin(
+            type=str(raw.get("type", "")),
+            settings=filled.settings,
+            where=f"{self.path}:{self.document.line(path)}: {path_text(path)}",
+            folder=self.path.parent,
+            origins={
+                key: Origin(f"{self.path}:{self.document.line((*path, key))}", value)
+                for key, value in written.items()
+            },
+            secrets=frozenset(filled.secrets),
+        )
+        if isinstance(raw.get("type"), str) and not filled.problems and self.environ is not None:
+            for problem in registry.problems(plugin, kind):
+                self.note((*path, problem.key), problem.text)
+        return plugin
+
+
+def _checklist(
+    form: ChecklistForm,
+    *,
+    environment: str,
+    sources: Mapping[str, Plugin],
+    sinks: tuple[Plugin, ...],
+    releases: tuple[Plugin, ...],
+    filled: variables.Filled,
+    windows: Windows,
+    rhythm: Rhythm | None,
+    path: Path,
+) -> Checklist:
+    only_source = next(iter(sources)) if len(sources) == 1 else ""
+    made = Checklist(
+        service=form.service,
+        environment=environment,
+        sources=sources,
+        sinks=sinks,
+        releases=releases,
+        **filled.settings,
+        telling=Telling(form.repeat, tuple(Silence(**dict(silence)) for silence in form.silences)),
+        windows=windows,
+        rhythm=rhythm,
+        kpis=tuple(_kpi(kpi, only_source) for kpi in form.kpis),
+        false_alarms=form.false_alarms,
+        correction=form.correction,
+        calendar=Calendar(
+            form.timezone,
+            tuple(SpecialDay(day.date, day.name) for day in form.special_days),
+            tuple(LeftOut(Window(span.start, span.end), span.reason) for span in form.leave_out),
+            tuple(Holidays(**dict(each)) for each in form.holidays),
+        ),
+        path=path,
+        secrets=frozenset(filled.secrets).union(
+            *(plugin.secrets for plugin in (*sources.values(), *sinks, *releases))
+        ),
+    )
+    return replace(made, digest=_digest(made))
+
+
+def _kpi(form: KpiForm, only_source: str) -> Kpi:
+    given = {name: getattr(form, name) for name in form.model_fields_set}
+    return Kpi(**{"source": only_source, **given})
+
+
+def _digest(checklist: Checklist) -> str:
+    """Sha256 of everything that can change an answer or who is told, variables as they are
+    written."""
+
+    def plugin(one: Plugin) -> list[Any]:
+        return [one.type, {key: origin.written for key, origin in one.origins.items()}]
+
+    content = {
+        "service": checklist.service,
+        "environment": checklist.environment,
+        "sources": {name: plugin(source) for name, source in checklist.sources.items()},
+        "sinks": [plugin(sink) for sink in checklist.sinks],
+        "windows": asdict(checklist.windows),
+        "kpis": [asdict(kpi) for kpi in checklist.kpis],
+        "false_alarms": checklist.false_alarms,
+        "correction": checklist.correction,
+        "calendar": asdict(checklist.calendar),
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _sources(data: Mapping[str, Any], environment: str) -> list[Place]:
+    """The sources of an environment: those at the top, replaced and added to by its own."""
+    own = _mapping(data, "environments").get(environment)
+    return list(
+        (_source_places(data, ()) | _source_places(own, ("environments", environment))).values()
+    )
+
+
+def _listed(data: Mapping[str, Any], environment: str, key: str) -> list[Place]:
+    """The sinks, or sources of releases, of an environment: its own if it lists any (or none), else
+    those at the top."""
+    own = _mapping(data, "environments").get(environment)
+    if isinstance(own, dict) and key in own:
+        return _list_places(own, ("environments", environment), key)
+    return _list_places(data, (), key)
+
+
+def _source_places(data: Any, path: KeyPath) -> dict[str, Place]:
+    return {
+        name: ((*path, "sources", name), raw)
+        for name, raw in _mapping(data, "sources").items()
+        if isinstance(raw, dict)
+    }
+
+
+def _list_places(data: Any, path: KeyPath, key: str) -> list[Place]:
+    return [((*path, key, index), raw) for index, raw in _items(data, key)]
+
+
+def _all_places(data: Mapping[str, Any]) -> Iterator[Place]:
+    """Every source, sink and source of releases of the file, whatever the environment."""
+    own: list[tuple[KeyPath, Any]] = [
+        (("environments", name), inside) for name, inside in _mapping(data, "environments").items()
+    ]
+    for path, part in [((), data), *own]:
+        yield from _source_places(part, path).values()
+        yield from _list_places(part, path, "sinks")
+        yield from _list_places(part, path, "releases")
+
+
+def _mapping(data: Any, key: str) -> Mapping[str, Any]:
+    """The mapping under `key`, empty if there is none: whether it should be there is the form's to
+    say."""
+    found = data.get(key) if isinstance(data, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _items(data: Any, key: str) -> list[tuple[int, Mapping[str, Any]]]:
+    """The mappings in the list under `key`, with their index."""
+    found = data.get(key) if isinstance(data, dict) else None
+    return (
+        [(index, item) for index, item in enumerate(found) if isinstance(item, dict)]
+        if isinstance(found, list)
+        else []
+    )

@@ -1,0 +1,613 @@
+"""The form of a checklist as pydantic models: what every key may hold, and the JSON Schema for
+editors.
+
+The models check one value at a time; what needs the file, the environment or the plug-ins is in
+`anomaly.checklist.checklist`.
+"""
+
+from __future__ import annotations
+
+import re
+import zoneinfo
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+
+from anomaly.checklist import settings
+from anomaly.checklist.registry import COLLECTORS, RELEASES, SINKS, Kind, built_in_settings
+from anomaly.checklist.settings import SettingError, number, one_of
+from anomaly.checklist.strict_yaml import KeyPath, kind_of, shown
+from anomaly.errors import UsageError
+from anomaly.model import (
+    Calendar,
+    Correction,
+    Direction,
+    Empty,
+    Holidays,
+    Kpi,
+    KpiKind,
+    NoData,
+    Windows,
+    utc,
+)
+from anomaly.timing.durations import DURATION_PATTERN, duration_text, parse_duration
+from anomaly.wording import did_you_mean
+
+SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+FALSE_ALARMS = 0.01
+# the defaults
+KPI = Kpi(name="-")
+WINDOWS = Windows()
+CALENDAR = Calendar()
+HOLIDAYS = Holidays("-")
+LONGEST = timedelta(
+    days=3660
+)  # ten years: beyond it a duration is a slip, and dates would overflow
+LONGEST_NAME = 200
+MOST_ERRORS = 200  # more are not worth explaining
+SECRET_PLACES = frozenset(  # what stands there is never shown
+    {"sources", "sinks", "releases", "environments", "store", "heartbeat", "report_url"}
+)
+PERCENT = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?%")
+NUMBER_AS_TEXT = re.compile(r"[-+.0-9eE_% ]+")
+PERCENT_SCHEMA = {"type": "string", "pattern": f"^{PERCENT.pattern}$"}
+
+
+def _duration(value: Any) -> timedelta:
+    if not isinstance(value, str):
+        raise SettingError("it must be a duration like 30s, 5m, 1h30m or 28d")
+    try:
+        duration = parse_duration(value)
+    except UsageError:
+        raise SettingError("it must be a duration like 30s, 5m, 1h30m or 28d") from None
+    if duration > LONGEST:
+        raise SettingError(f"it must be at most {duration_text(LONGEST)}")
+    return duration
+
+
+def _positive_duration(value: Any) -> timedelta:
+    duration = _duration(value)
+    if not duration:
+        raise SettingError("it must be longer than zero")
+    return duration
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise SettingError("it must be text; put it in quotes")
+    if not value.strip():
+        raise SettingError("it must not be empty")
+    return value
+
+
+def _name(value: Any) -> str:
+    """One line of text that can be a name."""
+    text = _text(value)
+    if "${" in text:
+        raise SettingError("variables are filled in only in the settings of sources and sinks")
+    if text != text.strip() or not text.isprintable():
+        raise SettingError("it must be one line without blanks around it or control characters")
+    if len(text) > LONGEST_NAME:
+        raise SettingError(f"it must have at most {LONGEST_NAME} characters")
+    return text
+
+
+def _zone(value: Any) -> str:
+    name = _name(value)
+    if name == CALENDAR.timezone:
+        return name
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        near = did_you_mean(name, sorted(zoneinfo.available_timezones()))
+        raise SettingError(
+            f"it must be an IANA time zone like UTC or Europe/Berlin{near}"
+        ) from None
+    return name
+
+
+def _date(value: Any) -> date:
+    try:
+        return date.fromisoformat(_text(value))
+    except ValueError:
+        raise SettingError("it must be a date like 2025-12-25") from None
+
+
+def _moment(value: Any) -> datetime:
+    try:
+        return utc(datetime.fromisoformat(_text(value)), "it")
+    except (ValueError, UsageError):
+        raise SettingError("it must be a time with a zone, like 2025-11-04T10:30:00Z") from None
+
+
+def _fraction(value: Any) -> float:
+    """A share as a number or a percentage, not negative."""
+    if isinstance(value, str) and (match := PERCENT.fullmatch(value)):
+        return float(match[1]) / 100
+    try:
+        found = number(value)
+    except SettingError:
+        raise SettingError("it must be a percentage like 5% or a number like 0.05") from None
+    if found < 0:
+        raise SettingError("it must not be negative")
+    if found > 1:
+        raise SettingError(f"a number is a share of 1; write {found:g}% or {100 * found:g}%")
+    return float(found)
+
+
+def _false_alarms(value: Any) -> float:
+    found = _fraction(value)
+    if not 0 < found < 1:
+        raise SettingError("it must be between 0 and 1, without these, like 0.01")
+    return found
+
+
+def _amount(value: Any) -> float:
+    found = number(value)
+    if found < 0:
+        raise SettingError("it must not be negative")
+    return float(found)
+
+
+def _usage(value: Any) -> float | str:
+    """A weight: a number, or the text of a query."""
+    if not isinstance(value, str):
+        try:
+            return _amount(value)
+        except SettingError as error:
+            raise SettingError(f"{error} or a query") from None
+    if NUMBER_AS_TEXT.fullmatch(value):
+        raise SettingError("it must be a number without quotes, like 0.6, or a query")
+    return _text(value)
+
+
+def _names(what: str, example: str) -> Callable[[Any], tuple[str, ...]]:
+    """A list of names of `what`, each once."""
+
+    def checked(value: Any) -> tuple[str, ...]:
+        if not isinstance(value, list):
+            raise SettingError(f"it must be a list of {what} names, like [{example}]")
+        if not value:
+            raise SettingError(f"it names no {what}; list {what} names or leave the key out")
+        names = tuple(one(item) for item in value)
+        twice = [name for name, count in Counter(names).items() if count > 1]
+        if twice:
+            raise SettingError(f"it lists {twice[0]} twice")
+        return names
+
+    def one(value: Any) -> str:
+        try:
+            return _name(value)
+        except SettingError as error:
+            raise SettingError(f"{shown(value)} in it is no {what} name: {error}") from None
+
+    return checked
+
+
+def _truth(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise SettingError("use one of true, false")
+    return value
+
+
+def _word(words: type[StrEnum]) -> BeforeValidator:
+    def chosen(value: Any) -> StrEnum:
+        return words(one_of(value, [member.value for member in words]))
+
+    return BeforeValidator(chosen)
+
+
+def _checked(
+    check: Callable[[Any], Any], schema: dict[str, Any]
+) -> tuple[BeforeValidator, WithJsonSchema]:
+    return BeforeValidator(check), WithJsonSchema(schema)
+
+
+DURATION_SCHEMA = {
+    "type": "string",
+    "pattern": f"^{DURATION_PATTERN}$",
+    "examples": ["30s", "5m", "1h30m", "28d"],
+}
+NAME_SCHEMA = {"type": "string", "minLength": 1, "maxLength": LONGEST_NAME}
+SHARE_SCHEMA = {"anyOf": [PERCENT_SCHEMA, {"type": "number", "minimum": 0, "maximum": 1}]}
+FALSE_ALARMS_SCHEMA = {
+    "anyOf": [PERCENT_SCHEMA, {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}]
+}
+USAGE_SCHEMA = {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "minLength": 1}]}
+NAMES_SCHEMA = {"type": "array", "items": NAME_SCHEMA, "minItems": 1, "uniqueItems": True}
+
+Duration = Annotated[timedelta, *_checked(_duration, DURATION_SCHEMA)]
+PositiveDuration = Annotated[timedelta, *_checked(_positive_duration, DURATION_SCHEMA)]
+Text = Annotated[str, *_checked(_text, {"type": "string", "minLength": 1})]
+Name = Annotated[str, *_checked(_name, NAME_SCHEMA)]
+Zone = Annotated[
+    str, *_checked(_zone, {"type": "string", "minLength": 1, "examples": ["UTC", "Europe/Berlin"]})
+]
+Day = Annotated[date, *_checked(_date, {"type": "string", "format": "date"})]
+Moment = Annotated[datetime, *_checked(_moment, {"type": "string", "format": "date-time"})]
+Share = Annotated[float, *_checked(_fraction, SHARE_SCHEMA)]
+FalseAlarms = Annotated[float, *_checked(_false_alarms, FALSE_ALARMS_SCHEMA)]
+Amount = Annotated[float, *_checked(_amount, {"type": "number", "minimum": 0})]
+Usage = Annotated[float | str, *_checked(_usage, USAGE_SCHEMA)]
+Labels = Annotated[tuple[str, ...], *_checked(_names("label", "country"), NAMES_SCHEMA)]
+Ids = Annotated[tuple[str, ...], *_checked(_names("id", "3f2a91c0"), NAMES_SCHEMA)]
+KpiNames = Annotated[tuple[str, ...], *_checked(_names("KPI", "orders"), NAMES_SCHEMA)]
+Words = Annotated[tuple[str, ...], *_checked(_names("category", "public"), NAMES_SCHEMA)]
+Truth = Annotated[bool, *_checked(_truth, {"type": "boolean"})]
+
+
+def _length(default: timedelta, description: str) -> Any:
+    return Field(
+        default=default,
+        description=description,
+        json_schema_extra={"default": duration_text(default)},
+    )
+
+
+def _without_default(schema: dict[str, Any]) -> None:
+    schema.pop("default")
+
+
+def optional(default: Any, description: str) -> Any:
+    """A key without a value of its own when it is left out."""
+    return Field(default=default, description=description, json_schema_extra=_without_default)
+
+
+class Form(BaseModel):
+    """A mapping with known keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+F = TypeVar("F", bound=Form)
+
+
+class WindowsForm(Form):
+    """How much is looked at."""
+
+    history: PositiveDuration = _length(WINDOWS.history, "How far back the baseline reaches.")
+    warmup: Duration = _length(WINDOWS.warmup, "Left out after the release is finished.")
+    watch: PositiveDuration = _length(
+        WINDOWS.watch, "How long a release is watched after the warm-up."
+    )
+    step: PositiveDuration = _length(WINDOWS.step, "The distance of two points; whole seconds.")
+    lag: Duration = _length(
+        WINDOWS.lag, "Steps younger than this have not settled in the source and are left out."
+    )
+
+
+class RhythmForm(Form):
+    """How often to look when. All four are needed."""
+
+    usual: PositiveDuration = Field(description="Between two looks, far from a release.")
+    peak: PositiveDuration = Field(
+        description="Between two looks at the release; not longer than usual."
+    )
+    climb: PositiveDuration = Field(
+        description="How long before a release the frequency begins to climb."
+    )
+    fall: PositiveDuration = Field(description="How long after a release it is back to usual.")
+
+
+class PluginForm(BaseModel):
+    """A source or sink: its type, and settings that the type defines."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    type: Text
+
+
+class SourceForm(PluginForm):
+    """Where KPIs are read. `${NAME}` is filled in from the environment."""
+
+
+class SinkForm(PluginForm):
+    """Who is told. `${NAME}` is filled in from the environment."""
+
+
+class ReleasesForm(PluginForm):
+    """Where releases are read. `${NAME}` is filled in from the environment."""
+
+
+class EnvironmentForm(Form):
+    """What differs in one environment."""
+
+    sources: dict[Name, SourceForm] = Field(
+        default={},
+        description="Added to the sources of the checklist; one of the same name is replaced.",
+    )
+    sinks: list[SinkForm] = optional([], "Instead of the sinks of the checklist.")
+    releases: list[ReleasesForm] = optional(
+        [], "Instead of the sources of releases of the checklist."
+    )
+
+
+class KpiForm(Form):
+    """A number that matters."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "dependentSchemas": {
+                "total": {"required": ["by"], "not": {"required": ["denominator"]}}
+            }
+        }
+    )
+
+    name: Name = Field(description="How the KPI is called in every answer; unique.")
+    source: Name = optional(KPI.source, "Which source is asked; may be left out if there is one.")
+    query: Text = Field(
+        description="What the source is asked: PromQL with $step, or a column of a file."
+    )
+    denominator: Text = optional("", "Makes the KPI a ratio of two counts: query / denominator.")
+    unit: Name = optional(KPI.unit, "The unit that values are shown with.")
+    kind: Annotated[KpiKind, _word(KpiKind)] = optional(
+        None, "Its nature: which values it can have, and on which scale it is judged."
+    )
+    direction: Annotated[Direction, _word(Direction)] = Field(
+        default=KPI.direction, description="The bad direction."
+    )
+    tolerance: Share = Field(
+        default=KPI.tolerance, description="Relative change that is accepted: 5% or 0.05."
+    )
+    floor: Amount = Field(
+        default=KPI.floor,
+        description=(
+            "Absolute change that is accepted, in the KPI's unit. Both must be exceeded to matter."
+        ),
+    )
+    critical: Truth = Field(
+        default=KPI.critical,
+        description="Gets at least an equal share of false_alarms, and its source must answer.",
+    )
+    usage: Usage = Field(
+        default=KPI.usage,
+        description="Weight: a number, or a query whose total over the baseline is the weight.",
+    )
+    by: Labels = optional(KPI.by, "Labels that split the KPI into segments.")
+    total: Text = optional(
+        "",
+        (
+            "What the source is asked for all segments together: one series. A ratio's total is "
+            "known without."
+        ),
+    )
+    min_volume: Amount = Field(
+        default=KPI.min_volume,
+        description="Least total of the denominator over the observation; with less, inconclusive.",
+    )
+    no_data: Annotated[NoData, _word(NoData)] = Field(
+        default=KPI.no_data, description="What missing data means for the release."
+    )
+    empty: Annotated[Empty, _word(Empty)] = Field(
+        default=KPI.empty, description="What a step without a sample means."
+    )
+    per: PositiveDuration = optional(timedelta(0), "Declares a rate: 1s for values per second.")
+    dry_run: Truth = Field(
+        default=KPI.dry_run, description="Judged and shown, but can't fail the release."
+    )
+    control_for: KpiNames = optional(
+        KPI.control_for,
+        (
+            "Makes it a control, a series that the release cannot have touched, for these KPIs; it "
+            "is not judged."
+        ),
+    )
+
+
+class SpecialDayForm(Form):
+    """A day of the users that is like no other: it neither teaches nor is judged."""
+
+    date: Day = Field(description="In the checklist's time zone.")
+    name: Name = Field(default="special day", description="What is said of it.")
+
+
+class HolidaysForm(Form):
+    """The holidays of a country as special days, from the `holidays` library."""
+
+    country: Name = Field(description="Its ISO 3166 code: DE, US.")
+    subdivision: Name = optional(
+        HOLIDAYS.subdivision, "The code of a state or province, with its own holidays: BY, CA."
+    )
+    categories: Words = Field(
+        default=HOLIDAYS.categories,
+        description="Which sorts of holidays: public, and what the country has besides.",
+    )
+    observed: Truth = Field(
+        default=HOLIDAYS.observed,
+        description="Also the days on which a holiday is kept that falls on a weekend.",
+    )
+
+
+class LeaveOutForm(Form):
+    """A span that neither teaches nor is judged, like a known incident."""
+
+    start: Moment = Field(description="With a zone.")
+    end: Moment = Field(description="With a zone.")
+    reason: Name = Field(default="left out", description="What is said of it.")
+
+
+class SilenceForm(Form):
+    """When nobody is told: all that is given must hold."""
+
+    start: Moment = optional(None, "With a zone.")
+    end: Moment = optional(None, "With a zone.")
+    # the value of the key
+    special_days: Truth = optional(False, "On the special days of the checklist.")  # noqa: FBT003
+    kpis: KpiNames = optional((), "Only about these KPIs.")
+    ids: Ids = optional(
+        (), "Only about these releases and findings, by their ids or how these begin."
+    )
+    reason: Name = Field(default="silence", description="What is said of it.")
+
+
+class ChecklistForm(Form):
+    """KPIs judged the same way before and after a release, in staging and in production."""
+
+    service: Name = Field(description="What is released.")
+    environment: Name = optional("", "The environment that is meant unless another is asked for.")
+    environments: dict[Name, EnvironmentForm] = Field(
+        default={}, description="What differs between environments."
+    )
+    sources: dict[Name, SourceForm] = Field(default={}, description="Where KPIs are read, by name.")
+    windows: WindowsForm = Field(default=WindowsForm(), description="How much is looked at.")
+    rhythm: RhythmForm = optional(
+        None, "How often `anomaly tick` looks when. Without it, whenever a step has settled."
+    )
+    timezone: Zone = Field(
+        default=CALENDAR.timezone,
+        description="The users' clock, an IANA name; days and weeks follow it.",
+    )
+    special_days: list[SpecialDayForm] = Field(
+        default=[], description="Days that are like no other."
+    )
+    holidays: list[HolidaysForm] = Field(
+        default=[], description="Countries whose holidays are special days."
+    )
+    leave_out: list[LeaveOutForm] = Field(
+        default=[], description="Spans that teach nothing, like known incidents."
+    )
+    false_alarms: FalseAlarms = Field(
+        default=FALSE_ALARMS, description="Share of harmless releases that may fail."
+    )
+    correction: Annotated[Correction, _word(Correction)] = Field(
+        default=Correction.HOLM, description="How false_alarms is spent over the KPIs."
+    )
+    kpis: list[KpiForm] = Field(min_length=1, description="The numbers that matter.")
+    sinks: list[SinkForm] = Field(default=[], description="Who is told.")
+    repeat: PositiveDuration = optional(
+        None, "Tell of what still fails again after this long. Without it, only when it gets worse."
+    )
+    silences: list[SilenceForm] = Field(default=[], description="When nobody is told.")
+    releases: list[ReleasesForm] = Field(
+        default=[], description="Where `anomaly tick` learns of releases."
+    )
+    store: Text = optional(
+        "",
+        (
+            "Where history is kept: the path of a SQLite file, or a postgresql:// URL; ${NAME} is "
+            "filled in."
+        ),
+    )
+    heartbeat: Text = optional(
+        "",
+        (
+            "The URL that `anomaly tick` asks at its end, for a dead-man's switch; ${NAME} is "
+            "filled in."
+        ),
+    )
+    report_url: Text = optional(
+        "",
+        (
+            "Where people read reports, for the links in messages; {service}, {version}, "
+            "{environment} and {id} are filled in."
+        ),
+    )
+
+
+def validate(data: Any) -> tuple[ChecklistForm | None, list[tuple[KeyPath, str]]]:
+    """The form of `data` (None if it is not one), and what is wrong: key path, and the text that
+    goes on after it."""
+    return validated(ChecklistForm, data, _form_at)
+
+
+def validated(
+    form: type[F], data: Any, form_at: Callable[[KeyPath], type[Form]]
+) -> tuple[F | None, list[tuple[KeyPath, str]]]:
+    """`data` as `form` (None if it is not one), and what is wrong; `form_at` says of which form the
+    last key of a path is."""
+    try:
+        return form.model_validate(data), []
+    except ValidationError as error:
+        found = error.errors(include_url=False)
+        return None, [(_path(one["loc"]), _problem(one, form_at)) for one in found[:MOST_ERRORS]]
+
+
+def _path(loc: tuple[str | int, ...]) -> KeyPath:
+    """The key path of an error; pydantic marks a wrong key of a mapping by a last `[key]`."""
+    return loc[:-1] if loc and loc[-1] == "[key]" else loc
+
+
+def _problem(error: Any, form_at: Callable[[KeyPath], type[Form]]) -> str:
+    kind, path = error["type"], error["loc"]
+    found = (
+        shown(error["input"]) if path and path[0] not in SECRET_PLACES else kind_of(error["input"])
+    )
+    match kind:
+        case "extra_forbidden":
+            known = tuple(form_at(path).model_fields)
+            return (
+                f"is an unknown key; use one of {', '.join(known)}{did_you_mean(path[-1], known)}"
+            )
+        case "missing":
+            return "is missing"
+        case "too_short":
+            return "is empty; list at least one"
+        case "value_error":
+            return f"is {found}; {error['ctx']['error']}"
+        case "list_type":
+            return f"is {found}; it must be a list"
+        case _:
+            return f"is {found}; it must be a mapping"
+
+
+def _form_at(path: tuple[str | int, ...]) -> type[Form]:
+    """The form whose key the last part of `path` is."""
+    if len(path) == 1:
+        return ChecklistForm
+    forms: dict[str | int, type[Form]] = {
+        "windows": WindowsForm,
+        "rhythm": RhythmForm,
+        "kpis": KpiForm,
+        "environments": EnvironmentForm,
+        "special_days": SpecialDayForm,
+        "holidays": HolidaysForm,
+        "leave_out": LeaveOutForm,
+        "silences": SilenceForm,
+    }
+    return forms[path[0]]
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a checklist, with the settings of the built-in sources, sinks and sources
+    of releases."""
+    schema = _untitled(ChecklistForm.model_json_schema())
+    schema["$defs"]["SourceForm"] |= _by_type(COLLECTORS)
+    schema["$defs"]["SinkForm"] |= _by_type(SINKS)
+    schema["$defs"]["ReleasesForm"] |= _by_type(RELEASES)
+    return {"$schema": SCHEMA_DIALECT, "title": "anomaly checklist", **schema}
+
+
+def _untitled(schema: Any) -> Any:
+    """The schema without the titles that pydantic makes of class and field names."""
+    if isinstance(schema, dict):
+        return {
+            key: _untitled(value)
+            for key, value in schema.items()
+            if not (key == "title" and isinstance(value, str))
+        }
+    return [_untitled(item) for item in schema] if isinstance(schema, list) else schema
+
+
+def _by_type(kind: Kind) -> dict[str, Any]:
+    """Per built-in type its settings and no others; an unknown type is a plug-in's and stays
+    open."""
+    return {
+        "properties": {"type": {"type": "string", "minLength": 1, "examples": list(kind.built_in)}},
+        "allOf": list(_conditions(kind)),
+    }
+
+
+def _conditions(kind: Kind) -> Iterator[dict[str, Any]]:
+    for name, known in built_in_settings(kind).items():
+        properties = {key: settings.schema(setting) for key, setting in known.items()}
+        required = ["type", *(key for key, setting in known.items() if setting.required)]
+        then = {
+            "properties": {"type": True, **properties},
+            "required": required,
+            "additionalProperties": False,
+        }
+        yield {"if": {"properties": {"type": {"const": name}}, "required": ["type"]}, "then": then}

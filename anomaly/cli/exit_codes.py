@@ -1,0 +1,117 @@
+"""What the command says by its exit code. Each number is a promise of the documentation."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from anomaly.errors import AnomalyError, CollectError, SinkError, UsageError
+from anomaly.model import ReleaseVerdict, Verdict
+
+if TYPE_CHECKING:
+    from anomaly.backtesting.result import Backtest
+    from anomaly.checklist.checklist import Checklist
+    from anomaly.equivalence.result import Parity
+    from anomaly.equivalence.run import Environment
+    from anomaly.reporting.message import Receipt
+    from anomaly.reporting.report import Report
+    from anomaly.watch.look import Looked
+    from anomaly.watch.tick import Ticked
+
+
+class ExitCode(IntEnum):
+    """What the caller is told by a number."""
+
+    PASS = 0
+    REGRESSED = 1
+    USAGE = 2
+    UNDECIDED = 3
+    FAILED = 4
+    NOT_TOLD = 5
+
+
+class OutputError(AnomalyError):
+    """The result reached nobody."""
+
+
+# Where several apply, the first.
+WORST_FIRST = (
+    ExitCode.USAGE,
+    ExitCode.REGRESSED,
+    ExitCode.FAILED,
+    ExitCode.UNDECIDED,
+    ExitCode.NOT_TOLD,
+    ExitCode.PASS,
+)
+OF_VERDICT = {
+    ReleaseVerdict.PASS: ExitCode.PASS,
+    ReleaseVerdict.FAIL: ExitCode.REGRESSED,
+    ReleaseVerdict.INCONCLUSIVE: ExitCode.UNDECIDED,
+    ReleaseVerdict.ERROR: ExitCode.FAILED,
+}
+OF_ERROR = {
+    UsageError: ExitCode.USAGE,
+    OutputError: ExitCode.FAILED,
+    CollectError: ExitCode.FAILED,
+    SinkError: ExitCode.NOT_TOLD,
+}
+
+
+def worst(codes: Iterable[ExitCode]) -> ExitCode:
+    """The code that matters most; PASS if there is none."""
+    return min(codes, key=WORST_FIRST.index, default=ExitCode.PASS)
+
+
+def of_error(error: BaseException) -> ExitCode | None:
+    """The code of an error that is raised on purpose, None for any other."""
+    return next((code for kind, code in OF_ERROR.items() if isinstance(error, kind)), None)
+
+
+def of_report(report: Report, receipts: Iterable[Receipt] = ()) -> ExitCode:
+    """The code of one judged release; a sink that could not be told changes only a pass."""
+    return worst([OF_VERDICT[report.verdict], *_undelivered(receipts)])
+
+
+def of_tick(done: Ticked, *, saved: bool) -> ExitCode:
+    """The worst of the looks; a look that is merely early is no trouble."""
+    codes = [
+        OF_VERDICT[each.report.verdict]
+        for each in done.looked
+        if each.report.final or _is_trouble(each)
+    ]
+    if done.problems or not saved:
+        codes.append(ExitCode.FAILED)
+    return worst([*codes, *_undelivered(done.receipts)])
+
+
+def of_backtest(checklist: Checklist, failed: Collection[str], result: Backtest) -> ExitCode:
+    """FAILED if a critical KPI is among the `failed`; UNDECIDED if nothing could be judged."""
+    if any(kpi.critical and kpi.name in failed for kpi in checklist.kpis):
+        return ExitCode.FAILED
+    return ExitCode.PASS if result.answered else ExitCode.UNDECIDED
+
+
+def of_parity(result: Parity, sides: Iterable[Environment]) -> ExitCode:
+    """With a release the worse of its two reports; without one PASS if alike, FAILED if a source
+    that had to answer failed, else UNDECIDED."""
+    if result.reports is not None:
+        return worst(of_report(report) for report in result.reports)
+    for side in sides:
+        failed = [kpi for kpi in side.checklist.kpis if kpi.name in side.collected.errors]
+        if any(kpi.critical for kpi in failed) or len(failed) == len(side.checklist.kpis):
+            return ExitCode.FAILED
+    return ExitCode.PASS if result.verdict == "alike" else ExitCode.UNDECIDED
+
+
+def _undelivered(receipts: Iterable[Receipt]) -> list[ExitCode]:
+    return [ExitCode.NOT_TOLD for receipt in receipts if not receipt.delivered]
+
+
+def _is_trouble(looked: Looked) -> bool:
+    """Whether an early look says more than that it is early."""
+    missing = any(
+        finding.is_open and finding.verdict in (Verdict.ERROR, Verdict.NO_DATA)
+        for finding in looked.report.findings
+    )
+    return looked.report.verdict is ReleaseVerdict.FAIL or missing

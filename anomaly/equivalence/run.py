@@ -1,0 +1,227 @@
+"""Two environments under one checklist: how alike they are, what each would see, and what a release
+moved in which."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from importlib.metadata import version
+from statistics import median
+
+import numpy as np
+import pandas as pd
+
+from anomaly.backtesting.injection import Key
+from anomaly.backtesting.judging import Bench, by_key, detectable
+from anomaly.backtesting.placebos import origins
+from anomaly.baseline.exclusions import occasions
+from anomaly.checklist.checklist import Checklist
+from anomaly.contracts import Collected
+from anomaly.equivalence.compare import compare
+from anomaly.equivalence.movements import movements
+from anomaly.equivalence.result import Parity
+from anomaly.errors import UsageError
+from anomaly.frames import Days, Spans, at_hand, calendar_of
+from anomaly.model import Kpi, Window, Windows
+from anomaly.panel import grid, segment_text, step_of
+from anomaly.pipeline import judged_panel
+from anomaly.reporting.report import Report
+from anomaly.timing.durations import duration_text
+from anomaly.timing.special_days import library
+from anomaly.wording import did_you_mean
+
+PLACEBOS = 8  # past moments at which is asked what would be seen
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """One side: its checklist and what was collected. `end` is that of the past that is compared,
+    `report` that of its release."""
+
+    name: str
+    checklist: Checklist
+    collected: Collected
+    end: datetime
+    report: Report | None = None
+
+    @property
+    def history(self) -> Window:
+        return Window(self.end - self.checklist.windows.history, self.end)
+
+    def panel(self) -> pd.DataFrame:
+        """The history as the baseline wants it; steps that teach nothing are missing."""
+        step = self.checklist.windows.step
+        panel = judged_panel(self.collected.panel, self.checklist.kpis, step).reindex(
+            grid(self.history, step)
+        )
+        ordinary = occasions(pd.DatetimeIndex(panel.index), step, self.checklist.calendar) == ""
+        return panel.where(np.broadcast_to(ordinary[:, None], panel.shape))
+
+    def detectable(self) -> Mapping[Key, float]:
+        """The relative change that four of five releases would show: this one, or the median over
+        past moments without one."""
+        reports = [self.report] if self.report is not None else self._placebos()
+        sizes: dict[Key, list[float]] = {}
+        for report in reports:
+            for key, finding in by_key(report).items():
+                if (size := detectable(finding)) is not None:
+                    sizes.setdefault(key, []).append(size)
+        return {key: median(each) for key, each in sizes.items()}
+
+    def _placebos(self) -> list[Report]:
+        past = self.collected.panel[self.collected.panel.index < self.end]
+        known = past.notna().any(axis=1).to_numpy()
+        if not known.any():
+            return []
+        bench = Bench(self.checklist, replace(self.collected, panel=past), self.end)
+        start = past.index[int(known.argmax())].to_pydatetime()
+        return [
+            bench.placebo(moment)[1]
+            for moment in origins(start, self.end, self.checklist.windows, PLACEBOS)
+        ]
+
+
+def parity_checklist(first: Environment, second: Environment, *, detect: bool = True) -> Parity:
+    """How alike the environments are, the first of which is to foretell the second; what each would
+    see, if that is asked (`detect`).
+
+    Both are under the same KPIs. A KPI whose source failed, or that both read from the same one, is
+    compared with nothing or with itself, so nothing is said of it. Raises UsageError for data of
+    another step than the checklist's.
+    """
+    sides = first, second
+    windows, kpis = second.checklist.windows, second.checklist.kpis
+    for side in sides:
+        if len(side.collected.panel) > 1 and step_of(side.collected.panel) != windows.step:
+            found = duration_text(step_of(side.collected.panel))
+            raise UsageError(
+                f"the data of {side.name} have a step of {found}, windows.step is "
+                f"{duration_text(windows.step)}"
+            )
+    between = first.name, second.name
+    series = compare(
+        (first.panel(), second.panel()),
+        kpis,
+        between=between,
+        timezone=second.checklist.calendar.timezone,
+        unknown=_unknown(first, second),
+    )
+    seen = [side.detectable() if detect else {} for side in sides]
+    keys = [(each.kpi, segment_text(each.segment)) for each in series]
+    series = tuple(
+        replace(each, detectable=(seen[0].get(key), seen[1].get(key)))
+        for each, key in zip(series, keys, strict=True)
+    )
+    reports = (
+        None if first.report is None or second.report is None else (first.report, second.report)
+    )
+    return Parity(
+        between=between,
+        service=second.checklist.service,
+        histories=(first.history, second.history),
+        watch=windows.watch if detect else None,
+        series=series,
+        reports=reports,
+        movements=() if reports is None else movements(reports, between),
+        made={
+            "anomaly": version("release-anomaly"),
+            **{name: side.checklist.digest for name, side in zip(between, sides, strict=True)},
+            **library(second.checklist.calendar),
+        },
+    )
+
+
+def parity(
+    staging: pd.Series | pd.DataFrame,
+    production: pd.Series | pd.DataFrame,
+    *,
+    kpis: Sequence[Kpi] = (),
+    watch: timedelta | None = None,
+    timezone: str = "UTC",
+    special_days: Days = (),
+    leave_out: Spans = (),
+    between: tuple[str, str] = ("staging", "production"),
+) -> Parity:
+    """How alike series at hand are in two environments: frames with a column per KPI as for
+    `check`, or panels (see `anomaly.panel`).
+
+    `kpis` names the columns to compare, by default all of either side. With `watch` it is also said
+    which change each side would see within so long. Raises UsageError for series as `check` does,
+    for steps that differ, and for a KPI that neither side has.
+
+    >>> import numpy as np, pandas as pd
+    >>> index = pd.date_range("2025-03-03", periods=28 * 24, freq="1h", tz="UTC")
+    >>> rate = 1000 * (1 + np.sin(index.hour.to_numpy() * np.pi / 12) / 2)
+    >>> draw = np.random.default_rng(1).poisson
+    >>> production = pd.DataFrame({"orders": draw(rate), "sign-ups": draw(rate / 5)}, index)
+    >>> staging = pd.DataFrame({"orders": draw(rate / 100), "sign-ups": draw(2, len(rate))}, index)
+    >>> for each in parity(staging, production).series:
+    ...     print(each.name, each.reason)
+    orders alike
+    sign-ups differs in rhythm
+    """
+    given = [at_hand(series) for series in (staging, production)]
+    (_, step), (_, other) = given
+    if step != other:
+        raise UsageError(
+            f"the steps differ: {duration_text(step)} in {between[0]}, {duration_text(other)} in "
+            f"{between[1]}; resample one"
+        )
+    names = tuple(
+        dict.fromkeys(
+            str(name)
+            for panel, _ in reversed(given)
+            for name in panel.columns.get_level_values("kpi")
+        )
+    )
+    for kpi in kpis:
+        if kpi.name not in names:
+            raise UsageError(
+                f"{kpi.name!r} is no column; use one of "
+                f"{', '.join(names)}{did_you_mean(kpi.name, names)}"
+            )
+    asked = tuple(kpis) or tuple(Kpi(name) for name in names)
+    calendar = calendar_of(timezone, special_days, leave_out)
+
+    def side(name: str, panel: pd.DataFrame) -> Environment:
+        windows = Windows(
+            len(panel) * step,
+            timedelta(0),
+            pd.Timedelta(watch or step).to_pytimedelta(),
+            step,
+            lag=timedelta(0),
+        )
+        checklist = Checklist(
+            service="", sources={}, kpis=asked, windows=windows, calendar=calendar
+        )
+        return Environment(
+            name, checklist, Collected(panel), panel.index[-1].to_pydatetime() + step
+        )
+
+    first, second = (side(name, panel) for name, (panel, _) in zip(between, given, strict=True))
+    return parity_checklist(first, second, detect=watch is not None)
+
+
+def same_source(kpi: Kpi, first: Checklist, second: Checklist) -> bool:
+    """Whether both checklists ask the same source for a KPI."""
+    one, other = first.sources.get(kpi.source), second.sources.get(kpi.source)
+    return (
+        one is not None
+        and other is not None
+        and (one.type, one.settings, one.folder) == (other.type, other.settings, other.folder)
+    )
+
+
+def _unknown(first: Environment, second: Environment) -> dict[str, str]:
+    """Why nothing can be said of a KPI, by its name."""
+    out: dict[str, str] = {}
+    for kpi in second.checklist.kpis:
+        if same_source(kpi, first.checklist, second.checklist):
+            out[kpi.name] = (
+                f"read from the same source in {first.name} and {second.name}: {kpi.source}"
+            )
+        for side in (first, second):
+            if kpi.name in side.collected.errors:
+                out[kpi.name] = f"error in {side.name}: {side.collected.errors[kpi.name]}"
+    return out

@@ -1,0 +1,27 @@
+"""Take up a report again: from a file, or from the history."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from anomaly.reporting import archive
+from anomaly.reporting.report import Report
+
+STORE = "ANOMALY_STORE"  # the variable that names the history
+
+
+def load(name: str | os.PathLike[str], *, store: str | None = None) -> Report:
+    """The report in a file (`.html` of `--report`, or `.json`, which holds no points), or that of
+    an id in the history.
+
+    An id is that of a look, or of a release or finding, whose last look is meant, or how it begins.
+    The history is `store`, a path or a postgresql:// URL; without it that of $ANOMALY_STORE, else
+    the default one. Raises UsageError for what is no report, StoreError.
+    """
+    if archive.is_file(name):
+        return archive.read(Path(name))[0]
+    from anomaly.history.store import Store, default_path
+
+    with Store(store or os.environ.get(STORE) or str(default_path())) as kept:
+        return kept.report(kept.look_of(kept.find(str(name))))

@@ -1,0 +1,146 @@
+"""What every request over HTTP needs below its session.
+
+A deadline on the whole answer, silence in urllib3's log, and addresses that are never asked:
+link-local and the like, where clouds tell machines their credentials. Those are refused by name,
+and again by the address connected to, since a name may resolve anew.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import ipaddress
+import logging
+import socket
+import threading
+import time
+from typing import Any
+
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+METADATA = frozenset(
+    ipaddress.ip_address(text) for text in ("fd00:ec2::254", "100.100.100.200")
+)  # outside of link-local
+
+
+class Quiet(logging.Filter):
+    """Leaves out what urllib3 logs of the requests made inside `with`, by thread: it holds the
+    whole path and query."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._here = threading.local()
+
+    def __enter__(self) -> None:
+        self._here.speaking = True
+
+    def __exit__(self, *_: object) -> None:
+        self._here.speaking = False
+
+    def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002  the signature is logging's
+        return not getattr(self._here, "speaking", False)
+
+
+QUIET = Quiet()
+for _name in ("urllib3.connectionpool", "urllib3.connection"):
+    logging.getLogger(_name).addFilter(QUIET)
+
+
+class _Arriving(io.RawIOBase):
+    """The bytes of a socket until its timeout, counted from now, is over, however often it delivers
+    one."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        super().__init__()
+        timeout = connection.gettimeout()
+        self._ends = None if timeout is None else time.monotonic() + timeout
+        self._socket, self._raw = connection, connection.makefile("rb", buffering=0)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        if self._ends is not None:
+            left = self._ends - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("timed out")
+            self._socket.settimeout(left)
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _TimedResponse(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp.close()
+        self.fp = io.BufferedReader(_Arriving(sock))
+
+
+class MetadataAddressError(Exception):
+    """An address that is never asked; nothing was sent to it. Neither urllib3 nor requests wraps or
+    retries this error."""
+
+
+def _checked(connection: socket.socket) -> socket.socket:
+    if is_metadata(str(connection.getpeername()[0])):
+        connection.close()
+        raise MetadataAddressError
+    return connection
+
+
+class _Connection(HTTPConnection):
+    response_class = _TimedResponse
+
+    def _new_conn(self) -> socket.socket:
+        return _checked(super()._new_conn())
+
+
+class _TlsConnection(HTTPSConnection):
+    response_class = _TimedResponse
+
+    def _new_conn(self) -> socket.socket:
+        return _checked(super()._new_conn())
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TlsPool(HTTPSConnectionPool):
+    ConnectionCls = _TlsConnection
+
+
+class DeadlineAdapter(HTTPAdapter):
+    """Makes the read timeout a deadline for the whole answer, directly and through a proxy."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> PoolManager:
+        manager: PoolManager = super().proxy_manager_for(*args, **kwargs)
+        manager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+        return manager
+
+
+def refuse_metadata(host: str) -> None:
+    """Raises MetadataAddressError if `host` is, or resolves to, an address that is never asked."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        # the request itself will say what is wrong, or go through a proxy that knows the name
+        return
+    if any(is_metadata(str(address[0])) for *_, address in found):
+        raise MetadataAddressError
+
+
+def is_metadata(text: str) -> bool:
+    """Whether an address is link-local, or a cloud's metadata service."""
+    address = ipaddress.ip_address(text.partition("%")[0])
+    address = getattr(address, "ipv4_mapped", None) or address
+    return address.is_link_local or address in METADATA

@@ -1,0 +1,414 @@
+"""Each step of a verdict alone, for people who want to look at it: collect a panel, fit a baseline,
+take it apart, ask the past.
+
+The same functions judge a release (`anomaly.pipeline`); here they are put one after the other by
+hand.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, overload
+
+import numpy as np
+import pandas as pd
+
+from anomaly.baseline import noise
+from anomaly.baseline.exclusions import occasions
+from anomaly.baseline.relevance import relevant
+from anomaly.baseline.robust import Floats
+from anomaly.baseline.seasonal import BOUND, Baseline, SeasonalBaseline
+from anomaly.baseline.transform import back, forward
+from anomaly.contracts import Collected
+from anomaly.errors import UsageError
+from anomaly.frames import at_hand
+from anomaly.model import Calendar, Direction, Kpi, Release, Segment, Window
+from anomaly.panel import block, grid, segment_labels, segment_text
+from anomaly.pipeline import Progress, chosen, collect_window, judged_panel
+from anomaly.pipeline import collect as collect_for_release
+from anomaly.reporting.display import needs_matplotlib
+from anomaly.scoring.effect import bounds
+from anomaly.scoring.questions import ask
+from anomaly.scoring.replay import at_placebos, combine, pointing, scores
+from anomaly.scoring.score import SCALES
+from anomaly.scoring.significance import Law, p_value
+from anomaly.scoring.timeline import origins, timeline
+from anomaly.wording import did_you_mean
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from anomaly.checklist.checklist import Checklist
+
+LAGS = 48  # steps over which the memory is shown
+
+
+@overload
+def collect(
+    checklist: Checklist,
+    span: Release,
+    /,
+    *,
+    now: datetime | None = None,
+    until: datetime | None = None,
+    only: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> Collected: ...
+
+
+@overload
+def collect(
+    checklist: Checklist,
+    span: Window,
+    /,
+    *,
+    only: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> pd.DataFrame: ...
+
+
+def collect(
+    checklist: Checklist,
+    span: Release | Window,
+    /,
+    *,
+    now: datetime | None = None,
+    until: datetime | None = None,
+    only: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> Collected | pd.DataFrame:
+    """Ask the sources of a checklist: for all that a look at a release needs, or for the panel of a
+    window.
+
+    For a release everything is kept, errors and provenance too, as `check_release` takes it; `now`
+    and `until` are as there. The panel of a window holds the KPIs as they are judged: counts per
+    step, a column per role, with the totals of segments. A KPI that can't be read is not in it,
+    with a warning; raises the first CollectError if none can.
+    """
+    if isinstance(span, Release):
+        return collect_for_release(
+            checklist, span, now=now, until=until, only=only, progress=progress
+        )
+    collected = collect_window(checklist, span, only, progress)
+    kpis = chosen(checklist.kpis, only)
+    if all(kpi.name in collected.errors for kpi in kpis):
+        raise collected.errors[kpis[0].name]
+    for name, error in collected.errors.items():
+        warnings.warn(f"{name} is not in the panel: {error}", stacklevel=2)
+    return judged_panel(collected.panel, kpis, checklist.windows.step)
+
+
+def fit(
+    panel: pd.Series | pd.DataFrame,
+    *,
+    checklist: Checklist | None = None,
+    denominators: pd.Series | pd.DataFrame | None = None,
+    timezone: str = "UTC",
+) -> FittedBaseline:
+    """Learn what is usual from a panel, or from series at hand as `check` takes them: from all of
+    their rows.
+
+    A `checklist` says what its KPIs are by nature, the users' clock, special days and spans that
+    teach nothing; without one `timezone` is the users'. Raises UsageError as `check` does.
+    """
+    history, step = at_hand(panel, denominators)
+    names = [*map(str, history.columns.get_level_values("kpi").unique())]
+    known = {kpi.name: kpi for kpi in checklist.kpis} if checklist is not None else {}
+    kpis = tuple(known.get(name, Kpi(name)) for name in names)
+    calendar = Calendar(timezone) if checklist is None else checklist.calendar
+    ordinary = occasions(pd.DatetimeIndex(history.index), step, calendar) == ""
+    watch = checklist.windows.watch // step if checklist is not None else 0
+    history = relevant(history.where(np.broadcast_to(ordinary[:, None], history.shape)), watch)
+    return FittedBaseline(SeasonalBaseline().fit(history, kpis, calendar), history, kpis)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class FittedBaseline:
+    """What was learned from `history`, a panel, about each of its series. `learned` holds the
+    numbers, as matrices."""
+
+    learned: Baseline
+    history: pd.DataFrame
+    kpis: tuple[Kpi, ...]
+
+    def __repr__(self) -> str:
+        first, last = self.history.index[[0, -1]]
+        return (
+            f"<baseline of {len(self.learned.keys)} series, learned from {len(self.history)} "
+            f"steps, {first} to {last}>"
+        )
+
+    @property
+    def series(self) -> list[tuple[str, dict[str, str]]]:
+        """The series, as they can be asked for: KPI and segment."""
+        return [(kpi, segment_labels(segment)) for kpi, segment in self.learned.keys]
+
+    def predict(
+        self,
+        over: Window | pd.Series | pd.DataFrame,
+        *,
+        denominators: pd.Series | pd.DataFrame | None = None,
+    ) -> pd.DataFrame:
+        """What is usual at each step: a frame like `report.points`, series after series.
+
+        `over` is a window, or a panel or series with the same columns, which are then held against
+        it: `observed`, `z` (standard deviations) and `flagged` (outside of the 99 % band) are
+        known. A ratio's band is as wide as its denominator makes it; of a window, as the usual
+        denominator does. Unlike the points of a report this knows nothing of the last steps before.
+        """
+        base, panel = self.learned, self._panel("predict", over, denominators)
+        index, later = pd.DatetimeIndex(panel.index), block(panel)
+        with np.errstate(all="ignore"):
+            location, width = base.location(index), base.width(index, later.volume)
+            low, high = bounds(
+                np.where(np.isfinite(block(self.history).value), base.residual, np.nan)
+            )
+            expected, lower, upper = (
+                back(each, base.scale)
+                for each in (
+                    location,
+                    location + low[:, None] * width,
+                    location + high[:, None] * width,
+                )
+            )
+            z = (forward(later.value, base.scale, base.floor) - location) / width
+        return pd.DataFrame(
+            {
+                "kpi": np.repeat(np.array([kpi for kpi, _ in base.keys], dtype=object), len(index)),
+                "segment": np.repeat(
+                    np.array([segment for _, segment in base.keys], dtype=object), len(index)
+                ),
+                "time": index[np.tile(np.arange(len(index)), len(base.keys))],
+                "observed": later.value.ravel(),
+                "expected": expected.ravel(),
+                "lower": lower.ravel(),
+                "upper": upper.ravel(),
+                "z": z.ravel(),
+                "flagged": ((later.value < lower) | (later.value > upper)).ravel(),
+            }
+        )
+
+    def parts(self, kpi: str, segment: Segment | None = None) -> pd.DataFrame:
+        """One series of the history taken apart, a row per step.
+
+        `observed` and `expected` are in the KPI's unit; each step is expected by what the other
+        days and weeks say. On the scale on which it is judged (`scale` says which) `level`, `day`
+        and `week` add up to what is usual; `residual` is what is left, in standard deviations;
+        `surprise` what is left of that once its own memory is taken away.
+        """
+        base, i = self.learned, self._row(kpi, segment)
+        values = block(self.history).value[i : i + 1]
+        known = np.isfinite(values)
+        when = base.clock(base.history)
+        foreseen = base.seasonal[i] + base.level[i]
+        bounded = np.clip(np.where(known, base.residual[i : i + 1], 0.0), -BOUND, BOUND)
+        raw, whole = noise.innovations(bounded, known, base.phi[i : i + 1])
+        return pd.DataFrame(
+            {
+                "observed": values[0],
+                "expected": back(foreseen[None], base.scale[i : i + 1])[0],
+                "level": np.full(len(foreseen), base.level[i]),
+                "day": base.season.day[i, when.phase],
+                "week": base.season.week[i, when.slot],
+                "residual": np.where(known[0], base.residual[i], np.nan),
+                "surprise": np.where(
+                    whole[0], raw[0] / base.innovation_spread[i] - base.innovation_centre[i], np.nan
+                ),
+            },
+            index=base.history,
+        )
+
+    def scale(self, kpi: str, segment: Segment | None = None) -> str:
+        """On which scale a series is judged: as it is, its logarithm, or its square root."""
+        return SCALES[self.learned.scale[self._row(kpi, segment)]]
+
+    def autocorrelation(
+        self, kpi: str, segment: Segment | None = None, *, lags: int = LAGS
+    ) -> pd.DataFrame:
+        """How much steps that lie 1, 2, … `lags` apart resemble each other: the residuals, and the
+        surprises, which should not."""
+        parts = self.parts(kpi, segment)
+        apart = pd.RangeIndex(1, min(lags, len(parts) - 1) + 1, name="lag")
+        return pd.DataFrame(
+            {
+                name: [_correlation(parts[name].to_numpy(), lag) for lag in apart]
+                for name in ("residual", "surprise")
+            },
+            apart,
+        )
+
+    def replay(
+        self,
+        later: pd.Series | pd.DataFrame,
+        kpi: str,
+        segment: Segment | None = None,
+        *,
+        denominators: pd.Series | pd.DataFrame | None = None,
+    ) -> Replay:
+        """Put the same questions to `later`, a panel of what came after, and to hundreds of moments
+        of the history.
+
+        `later` has the columns of the history and begins after it. Raises UsageError if it does
+        not, or has too little data.
+        """
+        base, i, after = (
+            self.learned,
+            self._row(kpi, segment),
+            self._panel("replay", later, denominators),
+        )
+        gap = int((after.index[0] - self.history.index[-1]) // base.step - 1)
+        if gap < 0:
+            raise UsageError(
+                f"what came after begins {after.index[0]}, within the history, which ends "
+                f"{self.history.index[-1]}"
+            )
+        whole = pd.concat([self.history, after])
+        with np.errstate(all="ignore"):
+            line = timeline(
+                base, block(whole), pd.DatetimeIndex(whole.index), len(self.history), gap
+            )
+            asked = scores(line, ask(line))
+        if not asked.questions or not np.isfinite(asked.up[:, i]).any():
+            raise UsageError(
+                f"nothing can be asked of {_listed([base.keys[i]])}: too little data before or "
+                "after"
+            )
+        direction = next(each.direction for each in self.kpis if each.name == kpi)
+        rising, falling = pointing(asked.questions, direction)
+        at = np.concatenate(
+            [at_placebos(asked, i), asked.up[:, i, None]], axis=1
+        )  # the release itself last
+        bad = np.concatenate([at[rising], -at[falling]])
+        law = Law.BOTH_WAYS if direction is Direction.EITHER else Law.ONE_WAY
+        named = [f"{question.family} over {question.size} steps" for question in asked.questions]
+        names = [named[j] for j in np.flatnonzero(rising)]
+        names += [
+            f"{named[j]}, falling" if rising[j] else named[j] for j in np.flatnonzero(falling)
+        ]
+        moments = base.history[origins(len(self.history))[:-1]]
+        p = p_value(combine(bad), law)
+        answers = pd.DataFrame(
+            bad[:, :-1].T, index=pd.DatetimeIndex(moments, name="placebo release"), columns=names
+        )
+        return Replay(
+            kpi,
+            segment_text(self._labels(i)),
+            after.index[0],
+            pd.Series(bad[:, -1], names),
+            answers,
+            float(p[-1]),
+            pd.Series(p[:-1], answers.index).where(answers.notna().any(axis=1)),
+        )
+
+    def plot(self, kpi: str | None = None, segment: Segment | None = None) -> Figure:
+        """One series (without a name: the first) taken apart: history, day, week, what is left, and
+        how that remembers itself.
+
+        Raises KeyError, and UsageError without matplotlib.
+        """
+        if kpi is None:
+            kpi, segment = self.series[0]
+        try:
+            from anomaly.notebook import plots
+
+            return plots.decomposition(self, kpi, self._labels(self._row(kpi, segment)))
+        except ModuleNotFoundError as error:
+            raise UsageError(needs_matplotlib(error)) from error
+
+    def _panel(
+        self,
+        asked: str,
+        over: Window | pd.Series | pd.DataFrame,
+        denominators: pd.Series | pd.DataFrame | None,
+    ) -> pd.DataFrame:
+        """What `asked` is given, with the columns of the history in their order."""
+        if isinstance(over, Window):
+            return pd.DataFrame(
+                np.nan, index=grid(over, self.learned.step), columns=self.history.columns
+            )
+        panel, _ = at_hand(over, denominators)
+        if set(panel.columns) != set(self.history.columns):
+            keys = block(panel).keys
+            raise UsageError(
+                f"{asked} is given series {_listed(keys)}, the baseline knows "
+                f"{_listed(self.learned.keys)}; give the same columns"
+            )
+        return panel.loc[:, self.history.columns]
+
+    def _labels(self, i: int) -> dict[str, str]:
+        return segment_labels(self.learned.keys[i][1])
+
+    def _row(self, kpi: str, segment: Segment | None) -> int:
+        """Which series is meant; without a segment that of the total, or the only one. Raises
+        KeyError that says which there are."""
+        mine = [(i, part) for i, (name, part) in enumerate(self.learned.keys) if name == kpi]
+        if not mine:
+            names = tuple(dict.fromkeys(name for name, _ in self.learned.keys))
+            raise KeyError(
+                f"no KPI {kpi!r}; there are {', '.join(names)}{did_you_mean(kpi, names)}"
+            )
+        wanted = segment_text(segment or {})
+        found = [i for i, part in mine if part == wanted] or (
+            [mine[0][0]] if segment is None and len(mine) == 1 else []
+        )
+        if not found:
+            raise KeyError(
+                f"{kpi!r} has no segment {dict(segment or {})!r}; there are "
+                f"{', '.join(repr(segment_labels(p)) for _, p in mine)}"
+            )
+        return found[0]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Replay:
+    """One series at a release, and at the placebo releases of its history.
+
+    `scores` are the answers to the questions, by name, as normal scores, positive in the bad
+    direction; `placebo_scores` the same, a row per placebo release. `p_value` is how rare the
+    answers together are, `placebo_p_values` the same at each placebo release.
+    """
+
+    kpi: str
+    segment: str
+    at: datetime
+    scores: pd.Series
+    placebo_scores: pd.DataFrame
+    p_value: float
+    placebo_p_values: pd.Series
+
+    def __repr__(self) -> str:
+        return (
+            f"<replay of {self.kpi} {self.segment}: p = {self.p_value:.2g} at the release, "
+            f"{len(self.placebo_p_values)} placebo releases>"
+        )
+
+    def plot(self) -> Figure:
+        """How rare the release is among its placebo releases, and what the strongest questions say.
+
+        Raises UsageError without matplotlib.
+        """
+        try:
+            from anomaly.notebook import plots
+
+            return plots.replay(self)
+        except ModuleNotFoundError as error:
+            raise UsageError(needs_matplotlib(error)) from error
+
+
+def _correlation(values: Floats, lag: int) -> float:
+    before, after = values[:-lag], values[lag:]
+    known = np.isfinite(before) & np.isfinite(after)
+    middle = np.nanmean(values) if np.isfinite(values).any() else np.nan
+    power = np.nanvar(values) if np.isfinite(values).any() else 0.0
+    return (
+        float(np.mean((before[known] - middle) * (after[known] - middle)) / power)
+        if known.any() and power > 0
+        else np.nan
+    )
+
+
+def _listed(keys: Sequence[tuple[str, str]]) -> str:
+    return ", ".join(f"{kpi} ({segment})" if segment else kpi for kpi, segment in keys) or "none"

@@ -1,0 +1,1 @@
+"""What a report says: in words, as data, in pictures and pages."""

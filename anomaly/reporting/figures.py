@@ -1,0 +1,365 @@
+"""Pictures of a report for people who read it in a mail, a chat or a notebook: observed against
+expected. Needs the extra `plot`."""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from anomaly import wording
+from anomaly.model import Finding, Verdict
+from anomaly.reporting import figure_style as drawing
+from anomaly.reporting.figure_style import (
+    BLUE,
+    DPI,
+    DRAWING,
+    FARTHEST,
+    FONT,
+    GREEN,
+    GREY,
+    INK,
+    PAPER,
+    SKY,
+    VERMILION,
+    cut,
+    glyphs,
+    png,
+    write,
+)
+from anomaly.reporting.message import Action, Message
+from anomaly.reporting.notice import release_words
+from anomaly.reporting.report import Report
+from anomaly.reporting.sparkline import points_of
+from anomaly.reporting.words import (
+    change_words,
+    mark,
+    ordered,
+    part_words,
+    reason_words,
+    rest_words,
+    title,
+    verdict_words,
+    versus_words,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MOST_PANELS = 12
+COLUMNS = 3
+# characters that fit
+LONGEST_TITLE = 48
+LONGEST_WORDS = 110
+LONGEST_PANEL_TITLE = 36
+LONGEST_RELEASE = 40
+LONGEST_UNIT = 30
+MOST_PICTURES = 100  # of a report; drawing takes a while
+LONGEST_FILE = 80  # characters of a name without its ending
+HEADROOM = 0.16  # share of the height that is kept free for the words at the onset
+
+log = logging.getLogger(__name__)
+
+
+def kpi(
+    report: Report, finding: Finding, *, timezone: str = "UTC", width: int = 900, dpi: int = DPI
+) -> Figure:
+    """One series of the report, `width` × 0.4 `width` pixels; twice the `dpi` with twice the
+    `width` is the same picture, sharper."""
+    with DRAWING:
+        figure = drawing.figure(width, 0.4 * width, dpi)
+        height = (
+            0.4 * width / dpi
+        )  # inches, as all of the layout, so that text fits whatever the size
+        axes = figure.add_axes((0.085, 0.6 / height, 0.89, 1 - 1.36 / height))
+        zone = ZoneInfo(timezone)
+        _Drawing(axes, report, zone).draw(finding, ticks=7, named=True)
+        day = report.release.started_at.astimezone(zone).date()
+        axes.set_xlabel(
+            f"{day.isoformat()}, {zone.key}",
+            color=GREY,
+            fontsize=8,
+            loc="right",
+            family=FONT,
+            parse_math=False,
+        )
+        write(
+            figure,
+            0.02,
+            1 - 0.12 / height,
+            cut(title(finding), LONGEST_TITLE),
+            size=13,
+            weight="bold",
+        )
+        words = ", ".join(part for part in (_words(finding), versus_words(finding)) if part)
+        write(
+            figure,
+            0.02,
+            1 - 0.42 / height,
+            cut(words, LONGEST_WORDS),
+            size=10,
+            color=_colour(finding),
+        )
+        write(figure, 0.985, 1 - 0.12 / height, _release(report), size=9, color=GREY, align="right")
+        drawing.label(axes, wording.plain(finding.unit, LONGEST_UNIT))
+        drawing.legend(figure, axes)
+        return figure
+
+
+def overview(report: Report, *, timezone: str = "UTC", width: int = 900, dpi: int = DPI) -> Figure:
+    """What matters most, at most 12 series, each on its own scale; a picture of as many rows as
+    that takes."""
+    shown = ordered(report.findings)[:MOST_PANELS]
+    columns = min(COLUMNS, max(1, len(shown)))
+    rows = max(1, -(-len(shown) // columns))
+    height = 0.6 + 1.75 * rows  # inches
+    with DRAWING:
+        figure = drawing.figure(width, height * dpi, dpi)
+        write(figure, 0.02, 1 - 0.12 / height, _release(report), size=13, weight="bold")
+        left = len(report.findings) - len(shown)
+        more = f"{len(shown)} of {len(report.findings)} series" if left else ""
+        write(figure, 0.985, 1 - 0.12 / height, more, size=9, color=GREY, align="right")
+        for place, finding in enumerate(shown):
+            row, column = divmod(place, columns)
+            below = (height - 0.55 - 1.75 * (row + 1)) / height
+            axes = figure.add_axes(
+                ((column + 0.17) / columns, below + 0.3 / height, 0.79 / columns, 0.92 / height)
+            )
+            _Drawing(axes, report, ZoneInfo(timezone)).draw(finding, ticks=4, named=False)
+            top = below + 1.62 / height
+            write(
+                figure,
+                (column + 0.06) / columns,
+                top,
+                cut(title(finding), LONGEST_PANEL_TITLE),
+                size=9,
+                weight="bold",
+            )
+            words = cut(_words(finding), LONGEST_PANEL_TITLE)
+            write(
+                figure,
+                (column + 0.06) / columns,
+                top - 0.19 / height,
+                words,
+                size=8,
+                color=_colour(finding),
+            )
+        return figure
+
+
+def kpi_png(
+    report: Report, finding: Finding, *, timezone: str = "UTC", width: int = 900, dpi: int = DPI
+) -> bytes:
+    """`kpi` as PNG."""
+    return png(kpi(report, finding, timezone=timezone, width=width, dpi=dpi), dpi)
+
+
+def overview_png(
+    report: Report, *, timezone: str = "UTC", width: int = 900, dpi: int = DPI
+) -> bytes:
+    """`overview` as PNG."""
+    return png(overview(report, timezone=timezone, width=width, dpi=dpi), dpi)
+
+
+def pictures(report: Report, *, timezone: str = "UTC") -> Iterator[tuple[str, bytes]]:
+    """An overview and a picture per series, what matters most first, at most MOST_PICTURES, each
+    with a name for its file."""
+    yield "overview.png", overview_png(report, timezone=timezone)
+    taken: set[str] = set()
+    for finding in ordered(report.findings)[:MOST_PICTURES]:
+        name = _file_name(finding)
+        free = next(
+            each
+            for each in (name, *(f"{name}-{number}" for number in range(2, MOST_PICTURES + 1)))
+            if each not in taken
+        )
+        taken.add(free)
+        yield f"{free}.png", kpi_png(report, finding, timezone=timezone)
+
+
+def _file_name(finding: Finding) -> str:
+    """`kpi-request-errors-country-de`: letters, digits and dashes, whatever the labels hold."""
+    said = unicodedata.normalize("NFKD", f"kpi {finding.kpi} {part_words(finding)}".casefold())
+    return re.sub(r"[^a-z0-9]+", "-", said)[:LONGEST_FILE].strip("-")
+
+
+def worst_png(message: Message) -> bytes | None:
+    """The series that a message is about, drawn sharp; None if it is about none, or without
+    matplotlib. Never raises."""
+    over = message.action is Action.RESOLVE
+    report = message.report
+    about = [
+        each
+        for each in ordered(report.findings)
+        if (each.verdict is Verdict.RECOVERED if over else each.fails)
+    ]
+    try:
+        for finding in about if message.action is not Action.TRIAL else ():
+            if not points_of(report, finding).empty:
+                return kpi_png(report, finding, width=1200, dpi=133)
+    except ModuleNotFoundError:
+        return None
+    except Exception as error:  # noqa: BLE001  a picture that can't be drawn must not keep people from being told
+        log.warning("no picture: %s", type(error).__name__)
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawing:
+    """One plot of a report."""
+
+    axes: Axes
+    report: Report
+    zone: ZoneInfo
+
+    def draw(self, finding: Finding, *, ticks: int, named: bool) -> None:
+        """The series with its band, the release before it, and what stands out."""
+        axes, report, release = self.axes, self.report, self.report.release
+        points = points_of(report, finding)
+        drawing.frame(axes, min(ticks, 5))
+        drawing.time_axis(
+            axes,
+            self.zone,
+            ticks,
+            clock_only=report.observation.end - report.release.started_at <= timedelta(days=1),
+        )
+        start = release.started_at
+        axes.set_xlim(
+            *self._days(start - (report.observation.end - start) * 0.015, report.observation.end)
+        )
+        axes.axvspan(
+            *self._days(start, max(release.finished, start + report.step / 2)),
+            color=GREY,
+            alpha=0.35,
+            lw=0,
+            label="release",
+        )
+        if release.finished < report.observation.start:
+            axes.axvspan(
+                *self._days(release.finished, report.observation.start),
+                color=GREY,
+                alpha=0.13,
+                lw=0,
+                label="warm-up",
+            )
+        for moment, _ in release.stages[1:]:
+            axes.axvline(drawing.day(moment), color=GREY, lw=0.8, ls=":")
+        if points.empty:
+            axes.set_yticks([])
+            nothing = glyphs("nothing was observed")
+            axes.text(
+                0.5,
+                0.5,
+                nothing,
+                transform=axes.transAxes,
+                ha="center",
+                va="center",
+                color=GREY,
+                family=FONT,
+                parse_math=False,
+            )
+            return
+        times = [drawing.day(moment) for moment in points["time"]]
+        columns = ("observed", "expected", "lower", "upper")
+        observed, expected, lower, upper = (
+            points[name].clip(-FARTHEST, FARTHEST).to_numpy(float) for name in columns
+        )
+        axes.fill_between(
+            times, lower, upper, color=SKY, alpha=0.28, lw=0, label="usual range (99 %)"
+        )
+        axes.plot(times, expected, color=BLUE, lw=1.3, ls=(0, (5, 2)), label="expected")
+        axes.plot(
+            times,
+            observed,
+            color=INK,
+            lw=1.5,
+            label="observed",
+            marker="o",
+            markersize=2.2,
+            markeredgewidth=0,
+        )
+        flagged = points["flagged"].to_numpy(bool) & (abs(observed) < math.inf)
+        if flagged.any():
+            out = [time for time, flag in zip(times, flagged, strict=True) if flag]
+            axes.plot(
+                out,
+                observed[flagged],
+                "o",
+                color=VERMILION,
+                markersize=4.2,
+                markeredgecolor=PAPER,
+                markeredgewidth=0.5,
+                label="outside",
+            )
+        self._onset(finding, named=named)
+
+    def _onset(self, finding: Finding, *, named: bool) -> None:
+        """A line at the likeliest moment, with its time beside it if there is room, and a bar at
+        the axis from the first to the last."""
+        if finding.onset is None:
+            return
+        axes, begun, colour = self.axes, drawing.day(finding.onset), _colour(finding)
+        if finding.onset_interval is not None:
+            axes.plot(
+                self._days(*finding.onset_interval),
+                (0, 0),
+                color=colour,
+                lw=5,
+                alpha=0.5,
+                transform=axes.get_xaxis_transform(),
+            )
+        axes.axvline(begun, color=colour, lw=1.2, ls=(0, (3, 2)))
+        if not named:
+            return
+        low, high = axes.get_ylim()
+        axes.set_ylim(low, high + HEADROOM * (high - low))
+        left, right = axes.get_xlim()
+        late = begun > left + 0.8 * (right - left)
+        axes.annotate(
+            f"since {finding.onset.astimezone(self.zone):%H:%M}",
+            (begun, 0.985),
+            xycoords=("data", "axes fraction"),
+            xytext=(-5 if late else 5, 0),
+            textcoords="offset points",
+            ha="right" if late else "left",
+            va="top",
+            color=colour,
+            fontsize=9,
+            weight="bold",
+            family=FONT,
+            parse_math=False,
+        )
+
+    def _days(self, start: datetime, end: datetime) -> tuple[float, float]:
+        return drawing.day(start), drawing.day(end)
+
+
+def _words(finding: Finding) -> str:
+    """What is said of a finding under its name: `+212 % [180, 240]`."""
+    match finding.verdict:
+        case Verdict.REGRESSED | Verdict.IMPROVED:
+            return change_words(finding) + mark(finding)
+        case Verdict.OK:
+            return ", ".join(part for part in ("ok", rest_words(finding)) if part)
+    return f"{verdict_words(finding)}: {reason_words(finding)}"
+
+
+def _colour(finding: Finding) -> str:
+    return (
+        VERMILION
+        if finding.fails
+        else GREEN
+        if finding.verdict in (Verdict.IMPROVED, Verdict.RECOVERED)
+        else GREY
+    )
+
+
+def _release(report: Report) -> str:
+    return cut(release_words(report.release), LONGEST_RELEASE)

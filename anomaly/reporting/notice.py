@@ -1,0 +1,170 @@
+"""A message in words: what happened, what to do, where to look. Every sink that speaks to people
+says it so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from anomaly import wording
+from anomaly.model import Finding, Release, ReleaseVerdict, Verdict
+from anomaly.reporting.message import Action, Message
+from anomaly.reporting.report import Report
+from anomaly.reporting.words import (
+    confounder_words,
+    cut_words,
+    finding_line,
+    headline,
+    ordered,
+    progress,
+)
+
+MOST_FACTS = 5  # findings that are named; the rest is counted
+LONGEST_NAME = 60  # characters
+
+
+class Severity(StrEnum):
+    """How much a message matters, in the words of PagerDuty, which most receivers know."""
+
+    CRITICAL = "critical"
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One line each, harmless to print, but not escaped for any markup.
+
+    `title` is the answer and what was released, `facts` the findings that matter most first, `todo`
+    what to do next, `link` where the report is (empty if nowhere).
+    """
+
+    title: str
+    facts: tuple[str, ...]
+    todo: str
+    link: str
+    severity: Severity
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """All of it as text, for receivers without markup."""
+        return tuple(line for line in (self.title, *self.facts, self.todo, self.link) if line)
+
+
+def notice(message: Message) -> Notice:
+    """The words for a message."""
+    report = message.report
+    failing = [finding for finding in ordered(report.findings) if finding.fails]
+    return Notice(
+        title=f"{_word(message)}  {release_words(report.release)}",
+        facts=_facts(message, failing),
+        todo=_todo(message),
+        link=message.link,
+        severity=_severity(message, failing),
+    )
+
+
+def release_words(release: Release) -> str:
+    """`shop 2.3.1 in production`, as far as it is known; `release of 10:30 …` of one without a
+    name."""
+    named = " ".join(
+        wording.plain(part, LONGEST_NAME) for part in (release.service, release.version) if part
+    )
+    named = named or f"release of {wording.clock(release.started_at, None)}"
+    return (
+        f"{named} in {wording.plain(release.environment, LONGEST_NAME)}"
+        if release.environment
+        else named
+    )
+
+
+def _word(message: Message) -> str:
+    match message.action:
+        case Action.TRIAL:
+            return "TRIAL"
+        case Action.RESOLVE:
+            return "RESOLVED"
+        case Action.FIRE if message.why == "escalated":
+            return f"{message.report.verdict.upper()}, WORSE"
+        case Action.FIRE if message.why == "repeated":
+            return f"STILL {message.report.verdict.upper()}"
+    return message.report.verdict.upper()
+
+
+def _facts(message: Message, failing: list[Finding]) -> tuple[str, ...]:
+    report = message.report
+    if message.action is Action.TRIAL:
+        return ("This is a trial message; nothing happened.",)
+    if message.action is Action.RESOLVE:
+        back = [
+            finding for finding in ordered(report.findings) if finding.verdict is Verdict.RECOVERED
+        ]
+        lines = [finding_line(finding, report.release) for finding in back] or [
+            "nothing fails any more"
+        ]
+    elif failing:
+        lines = [
+            finding_line(finding, report.release) + _flagged(finding, report.release)
+            for finding in failing
+        ]
+    else:
+        return (headline(report).partition("  ")[2], _released(report.release))
+    open_ones = sum(finding.is_open for finding in report.findings)
+    parts = [
+        *lines[:MOST_FACTS],
+        f"and {len(lines) - MOST_FACTS} more" if len(lines) > MOST_FACTS else "",
+        f"{open_ones} could not be judged" if open_ones and report.final else "",
+        cut_words(report) if report.final else f"early look, {progress(report.findings)}",
+        _confounders(report),
+        _released(report.release),
+    ]
+    return tuple(part for part in parts if part)
+
+
+def _flagged(finding: Finding, release: Release) -> str:
+    """The steps outside of the band: how many, the first, the worst."""
+    seen = finding.flagged
+    if seen is None or not seen.count:
+        return ""
+    day = release.started_at.date()
+    ends = f"first {wording.clock(seen.first, day)}, worst {wording.clock(seen.worst, day)}"
+    return f"; {seen.count} of {finding.steps} steps out of the ordinary, {ends}"
+
+
+def _released(release: Release) -> str:
+    """When, with the day and the time zone of all times that are told."""
+    return f"released {wording.clock(release.started_at, None)} UTC"
+
+
+def _confounders(report: Report) -> str:
+    return f"also released meanwhile: {confounder_words(report)}" if report.confounders else ""
+
+
+def _todo(message: Message) -> str:
+    report = message.report
+    version = wording.plain(report.release.version, LONGEST_NAME) or "the release"
+    look = f"anomaly show {message.look}" if message.look else ""
+    match message.action, report.verdict:
+        case Action.TRIAL, _:
+            return "Nothing to do."
+        case Action.RESOLVE, _:
+            return "Nothing to do" + (f"; to look back: {look}" if look else ".")
+        case _, ReleaseVerdict.FAIL:
+            return f"Roll back {version}, or look why" + (f": {look}" if look else ".")
+        case _, ReleaseVerdict.PASS:
+            return "Nothing to do."
+        case _ if not report.final:
+            return "Nothing to do yet."
+    return "Look for yourself: what could not be judged is no pass" + (f": {look}" if look else ".")
+
+
+def _severity(message: Message, failing: list[Finding]) -> Severity:
+    if (
+        message.action in (Action.TRIAL, Action.RESOLVE)
+        or message.report.verdict is ReleaseVerdict.PASS
+    ):
+        return Severity.INFO
+    if message.report.verdict is ReleaseVerdict.FAIL:
+        return Severity.CRITICAL if any(finding.critical for finding in failing) else Severity.ERROR
+    return Severity.WARNING if message.report.final else Severity.INFO

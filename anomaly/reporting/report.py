@@ -1,0 +1,132 @@
+"""The report: the answer for a release, with everything that led to it. It loads its forms when it
+is asked for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from anomaly.model import Finding, LeftOut, Release, ReleaseVerdict, Segment, Verdict, Window
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+
+class Findings(tuple[Finding, ...]):
+    """Findings, which a notebook shows as a table and `to_frame` makes a frame of; otherwise a
+    tuple like any other."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        counts = [
+            (sum(finding.verdict is verdict for finding in self), verdict.replace("_", " "))
+            for verdict in Verdict
+        ]
+        said = ", ".join(f"{count} {word}" for count, word in counts if count) or "none"
+        return f"<{len(self)} finding{'' if len(self) == 1 else 's'}: {said}>"
+
+    def to_frame(self) -> pd.DataFrame:
+        """The findings as a frame, a row each, that sorts by any column."""
+        from anomaly.reporting.data import findings_frame
+
+        return findings_frame(self)
+
+    def _repr_html_(self) -> str:
+        from anomaly.reporting.display import findings_html
+
+        return findings_html(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The answer for a release, with everything that led to it.
+
+    `points` is a long frame of the post-release steps: kpi, segment, time, observed, expected,
+    lower, upper (pointwise 99 % band), z, flagged; `around` one of the steps beside them that were
+    not judged, shortly before the release and during it: kpi, segment, time, observed. `findings`
+    become `Findings`, whatever tuple is given. `final` says that the watch is over. `made` says
+    how: version, checklist digest, settings. `verifiable` is the smallest share of false alarms
+    that the history can verify by itself: one in as many watches as fit into it and one more; a
+    smaller one rests on the law of quiet series in general. `left_out` are the spans that neither
+    taught nor were judged, `confounders` other releases that may be behind a change.
+    """
+
+    release: Release
+    verdict: ReleaseVerdict
+    final: bool
+    findings: tuple[Finding, ...]
+    points: pd.DataFrame
+    baseline: Window
+    observation: Window
+    step: timedelta
+    false_alarms: float
+    verifiable: float | None = None
+    made: Mapping[str, str] = field(default_factory=dict)
+    left_out: tuple[LeftOut, ...] = ()
+    confounders: tuple[Release, ...] = ()
+    around: pd.DataFrame | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "findings", Findings(self.findings))
+
+    def __repr__(self) -> str:
+        from anomaly.reporting.words import headline
+
+        return f"<report: {headline(self)}>"
+
+    def __getitem__(self, name: str | tuple[str, Segment]) -> Finding:
+        """The finding about a KPI, `report["revenue"]`, or a segment of it, `report["revenue",
+        {"country": "DE"}]`.
+
+        Of a KPI with segments the name alone means its total. Raises KeyError that says which there
+        are.
+        """
+        from anomaly.reporting.display import finding_of
+
+        kpi, segment = (name, None) if isinstance(name, str) else name
+        return finding_of(self, kpi, segment)
+
+    def plot(
+        self, kpi: str | None = None, segment: Segment | None = None, *, timezone: str = "UTC"
+    ) -> Figure:
+        """The picture of a KPI, or of a segment, named as in `report[…]`; without a name of the
+        series that matter most.
+
+        Raises KeyError, and UsageError without matplotlib.
+        """
+        from anomaly.reporting.display import finding_of, plot
+
+        return plot(self, None if kpi is None else finding_of(self, kpi, segment), timezone)
+
+    def _repr_html_(self) -> str:
+        from anomaly.reporting.display import report_html
+
+        return report_html(self)
+
+    @property
+    def p_value(self) -> float | None:
+        """The share of harmless releases that look as bad as this one: the least `p_release` of the
+        findings that count."""
+        known = [
+            finding.p_release
+            for finding in self.findings
+            if finding.counts and finding.p_release is not None
+        ]
+        return min(known, default=None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain, strictly JSON-able data (`docs/json.md`); the points are not in
+        it."""
+        from anomaly.reporting.data import to_dict
+
+        return to_dict(self)
+
+    def to_frame(self) -> pd.DataFrame:
+        """The findings as a frame, a row each, in the order of the report."""
+        from anomaly.reporting.data import findings_frame
+
+        return findings_frame(self.findings)

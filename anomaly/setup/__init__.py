@@ -1,0 +1,1 @@
+"""What gets a checklist running: doctor, install, demo, proposal."""

@@ -1,0 +1,1 @@
+"""Spans, durations, schedules and special days."""

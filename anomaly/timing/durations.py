@@ -1,0 +1,82 @@
+"""Durations and moments as people write them: `5m`, `1h30m`, `now`, `-2h`, `2025-06-03T10:00Z`."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+
+from anomaly.errors import UsageError
+from anomaly.model import utc
+
+UNITS = {
+    "w": timedelta(weeks=1),
+    "d": timedelta(days=1),
+    "h": timedelta(hours=1),
+    "m": timedelta(minutes=1),
+    "s": timedelta(seconds=1),
+    "ms": timedelta(milliseconds=1),
+}
+DURATION_PATTERN = "(?=[0-9])" + "".join(rf"([0-9]+{unit})?" for unit in UNITS)
+DURATION = re.compile(DURATION_PATTERN)
+DIGITS_AT_MOST = 12  # a longer number overflows a timedelta in any unit that matters
+SHOWN = 60  # characters of a found value
+YEARS = range(1970, 2200)  # what a nanosecond time stamp can hold, with room for windows around it
+
+
+def parse_duration(text: str) -> timedelta:
+    """The duration that `text` names: whole numbers with w, d, h, m, s, ms, the largest first.
+    Raises UsageError."""
+    match = DURATION.fullmatch(text)
+    if match is None:
+        raise UsageError(f"{_shown(text)} is not a duration; write one like 30s, 5m, 1h30m or 28d")
+    total = timedelta(0)
+    for part, (unit, length) in zip(match.groups(), UNITS.items(), strict=True):
+        if part is not None:
+            total += _times(part.removesuffix(unit), length, text)
+    return total
+
+
+def duration_text(duration: timedelta) -> str:
+    """The shortest text of `duration` in d, h, m, s, ms (`5m`, `1h30m`, `0s`), rounded to the
+    millisecond."""
+    if duration < timedelta(0):
+        return f"-{duration_text(-duration)}"
+    left = round(duration / UNITS["ms"])
+    parts = []
+    for unit in ("d", "h", "m", "s", "ms"):
+        count, left = divmod(left, UNITS[unit] // UNITS["ms"])
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts) or "0s"
+
+
+def parse_moment(text: str, *, now: datetime) -> datetime:
+    """The moment that `text` names, in UTC: `now`, `-2h` (before now), or ISO-8601 with a zone.
+    Raises UsageError."""
+    try:
+        if text == "now":
+            return utc(now, "now")
+        if text.startswith("-") and DURATION.fullmatch(text[1:]):
+            moment = utc(now, "now") - parse_duration(text[1:])
+        else:
+            moment = utc(datetime.fromisoformat(text), "time")
+    except (ValueError, OverflowError):
+        raise UsageError(
+            f"{_shown(text)} is not a time; write now, -2h or 2025-06-03T10:00Z"
+        ) from None
+    if moment.year not in YEARS:
+        raise UsageError(f"{_shown(text)} is outside the years {YEARS.start} to {YEARS.stop - 1}")
+    return moment
+
+
+def _times(count: str, length: timedelta, text: str) -> timedelta:
+    if len(count) > DIGITS_AT_MOST:
+        raise UsageError(f"{_shown(text)} is too long a duration")
+    try:
+        return int(count) * length
+    except OverflowError:
+        raise UsageError(f"{_shown(text)} is too long a duration") from None
+
+
+def _shown(text: str) -> str:
+    return repr(text) if len(text) <= SHOWN else f"{text[:SHOWN]!r}…"

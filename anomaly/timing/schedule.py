@@ -1,0 +1,172 @@
+"""The testing rhythm: how often to look when, most often at a release. Pure: the same moments come
+out for the same words.
+
+The frequency of looks is 1 / `usual` far from a release, climbs linearly over `climb` to 1 / `peak`
+at the release, and falls linearly over `fall` back. Of several releases the highest frequency
+holds. Its integral from the first release on counts the looks: there is one wherever it passes a
+whole number, at the release itself the zeroth. Without a release it counts from the epoch.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import count, pairwise, takewhile
+
+from anomaly.errors import UsageError
+from anomaly.model import Window, utc
+from anomaly.timing.durations import duration_text
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """Intervals between looks, `usual` and at the release (`peak`), and how long they change before
+    it and after. See the module.
+
+    Raises UsageError unless all are a second at least, and `peak` is no longer than `usual`.
+    """
+
+    usual: timedelta
+    peak: timedelta
+    climb: timedelta
+    fall: timedelta
+
+    def __post_init__(self) -> None:
+        for name in ("usual", "peak", "climb", "fall"):
+            length = getattr(self, name)
+            if length < SECOND:
+                raise UsageError(
+                    f"rhythm.{name} is {duration_text(length)}; it must be 1s at least"
+                )
+        if self.peak > self.usual:
+            usual, peak = duration_text(self.usual), duration_text(self.peak)
+            raise UsageError(
+                f"rhythm.peak is {peak}, longer than usual ({usual}); both are intervals between "
+                "looks, and at the release it is shortest"
+            )
+
+
+def looks(rhythm: Rhythm, releases: Iterable[datetime], window: Window) -> list[datetime]:
+    """The moments in the window at which to look, to the second, in order of time."""
+    return list(
+        takewhile(
+            lambda moment: moment < window.end, _Course.of(rhythm, releases).looks(window.start)
+        )
+    )
+
+
+def due(
+    rhythm: Rhythm, releases: Iterable[datetime], *, last: datetime | None, now: datetime
+) -> bool:
+    """Whether to look now, after a look at `last`: the first look is due at once, those that were
+    missed are caught up by one."""
+    if last is None:
+        return True
+    return next(_Course.of(rhythm, releases).looks(last + timedelta.resolution)) <= now
+
+
+def interval(rhythm: Rhythm, releases: Iterable[datetime], at: datetime) -> timedelta:
+    """The time between two looks, as it is at this moment."""
+    return timedelta(seconds=1 / _Course.of(rhythm, releases).frequency(at))
+
+
+def planned(rhythm: Rhythm, releases: Iterable[datetime], window: Window) -> float:
+    """How many looks belong into the window: the integral of the frequency."""
+    course = _Course.of(rhythm, releases)
+    return course.count(window.end) - course.count(window.start)
+
+
+@dataclass(frozen=True, slots=True)
+class _Course:
+    """The frequency per second as lines between knots: `times` in seconds from `origin`, `counts`
+    its integral from there.
+
+    Before the first knot and after the last it stays what it is there.
+    """
+
+    origin: datetime
+    times: tuple[float, ...]
+    frequencies: tuple[float, ...]
+    counts: tuple[float, ...]
+
+    @classmethod
+    def of(cls, rhythm: Rhythm, releases: Iterable[datetime]) -> _Course:
+        moments = sorted({utc(each, "release") for each in releases})
+        usual, peak = 1 / rhythm.usual.total_seconds(), 1 / rhythm.peak.total_seconds()
+        if not moments:
+            return cls(EPOCH, (0.0,), (usual,), (0.0,))
+        climb, fall = rhythm.climb.total_seconds(), rhythm.fall.total_seconds()
+        starts = [(each - moments[0]).total_seconds() for each in moments]
+        knots = [(-climb, usual), (0.0, peak)]
+        for before, after in pairwise(starts):
+            if after - before >= climb + fall:
+                knots += [(before + fall, usual), (after - climb, usual)]
+            else:  # the climb meets the fall
+                part = (after - before) / (climb + fall)
+                knots.append((before + part * fall, peak - part * (peak - usual)))
+            knots.append((after, peak))
+        knots.append((starts[-1] + fall, usual))
+        counts = [-climb * (usual + peak) / 2]
+        for (begin, first), (end, last) in pairwise(knots):
+            counts.append(counts[-1] + (end - begin) * (first + last) / 2)
+        return cls(
+            moments[0],
+            tuple(at for at, _ in knots),
+            tuple(each for _, each in knots),
+            tuple(counts),
+        )
+
+    def frequency(self, moment: datetime) -> float:
+        at = self._seconds(moment)
+        piece = self._piece(self.times, at)
+        since = at - self.times[piece]
+        return self.frequencies[piece] + since * self._slope(piece, since)
+
+    def count(self, moment: datetime) -> float:
+        """The integral of the frequency from the origin to the moment."""
+        at = self._seconds(moment)
+        piece = self._piece(self.times, at)
+        since = at - self.times[piece]
+        return self.counts[piece] + since * (
+            self.frequencies[piece] + since * self._slope(piece, since) / 2
+        )
+
+    def looks(self, start: datetime) -> Iterator[datetime]:
+        """The looks from `start` on, without an end."""
+        for number in count(math.floor(self.count(start)) - 1):
+            moment = self._moment(number)
+            if moment >= start:
+                yield moment
+
+    def _moment(self, number: int) -> datetime:
+        """When the integral is `number`, to the second: where in its piece, by the root of a
+        quadratic."""
+        piece = self._piece(self.counts, number)
+        missing, frequency = number - self.counts[piece], self.frequencies[piece]
+        root = math.sqrt(max(0.0, frequency**2 + 2 * missing * self._slope(piece, missing)))
+        return self.origin + timedelta(
+            seconds=math.floor(self.times[piece] + 2 * missing / (frequency + root) + 0.5)
+        )
+
+    def _seconds(self, moment: datetime) -> float:
+        return (moment - self.origin).total_seconds()
+
+    @staticmethod
+    def _piece(knots: tuple[float, ...], value: float) -> int:
+        """The knot at or before `value`; the first if none is."""
+        return max(0, bisect_right(knots, value) - 1)
+
+    def _slope(self, piece: int, since: float) -> float:
+        """How the frequency changes per second `since` the knot `piece`; before the first and after
+        the last it does not."""
+        if since < 0 or piece + 1 == len(self.times):
+            return 0.0
+        return (self.frequencies[piece + 1] - self.frequencies[piece]) / (
+            self.times[piece + 1] - self.times[piece]
+        )

@@ -1,0 +1,119 @@
+"""The spans of one look at a release: what is learned from, what is left out, what is watched, and
+how far data reach."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from anomaly.errors import UsageError
+from anomaly.model import Plateau, Release, Window, Windows, utc
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is learned from (`baseline`), the planned parts of the watch (`plateaus`, one at least),
+    when it is over, how far data reach (`horizon`), and if this is the last look. The next release
+    may end the watch before the plan does.
+    """
+
+    baseline: Window
+    plateaus: tuple[Plateau, ...]
+    watch_end: datetime
+    horizon: datetime
+    final: bool
+
+    @property
+    def span(self) -> Window:
+        """Everything that has to be collected."""
+        return Window(self.baseline.start, max(self.horizon, self.baseline.end))
+
+    @property
+    def observation(self) -> Window:
+        """From the end of the first warm-up to the end of the watch; from the release on, if the
+        next one began before."""
+        begins = self.plateaus[0].window.start
+        return Window(begins if begins < self.watch_end else self.baseline.end, self.watch_end)
+
+    @property
+    def reached(self) -> tuple[Plateau, ...]:
+        """The plateaus that data reach, as far as they do."""
+        return cut(self.plateaus, self.horizon)
+
+    def steps(self, stamp: datetime, step: timedelta) -> int:
+        """How many steps of the whole plan are observed, on the grid that holds `stamp`."""
+        return sum(
+            max(0, (w.end - stamp) // step + (stamp - w.start) // step)
+            for w in (each.window for each in self.plateaus)
+        )
+
+
+def plan(
+    release: Release, windows: Windows, *, now: datetime, until: datetime | None = None
+) -> Plan:
+    """The spans of a look at `now`; raises UsageError for a release or an `until` in the future, or
+    an `until` before the watch."""
+    now = utc(now, "now")
+    if release.started_at > now:
+        raise UsageError(
+            f"the release starts {release.started_at.isoformat()}, in the future (now is "
+            f"{now.isoformat()})"
+        )
+    parts = plateaus(release, windows.warmup, release.finished + windows.warmup + windows.watch)
+    if until is not None:
+        until, begins = utc(until, "until"), parts[0].window.start
+        if until > now:
+            raise UsageError(
+                f"until is {until.isoformat()}, in the future (now is {now.isoformat()}); a look "
+                "can't be final before its time"
+            )
+        if until <= begins:
+            raise UsageError(
+                f"until is {until.isoformat()}, before the watch begins at {begins.isoformat()} "
+                "(release end and warm-up)"
+            )
+        parts = plateaus(release, windows.warmup, until)
+    watch_end = ended(release, parts[-1].window.end)
+    return Plan(
+        Window(release.started_at - windows.history, release.started_at),
+        parts,
+        watch_end,
+        min(now - windows.lag, watch_end),
+        now - windows.lag >= watch_end or until == watch_end,
+    )
+
+
+def plateaus(release: Release, warmup: timedelta, end: datetime) -> tuple[Plateau, ...]:
+    """The parts of the watch up to `end`: one per stage, each from the end of its warm-up to the
+    next stage.
+
+    What lies between `started_at` and the first stage, and between the last stage and
+    `finished_at`, is left out with the warm-ups.
+    """
+    begins = [*(at for at, _ in release.stages[:-1]), release.finished]
+    ends = [*(at for at, _ in release.stages[1:]), max(end, release.finished)]
+    shares = [share for _, share in release.stages] or [1.0]
+    spans = zip(shares, begins, ends, strict=True)
+    return cut(
+        (
+            Plateau(share, Window(begin + warmup, to))
+            for share, begin, to in spans
+            if begin + warmup < to
+        ),
+        end,
+    )
+
+
+def cut(parts: Iterable[Plateau], end: datetime) -> tuple[Plateau, ...]:
+    """The plateaus up to `end`."""
+    return tuple(
+        replace(each, window=Window(each.window.start, min(each.window.end, end)))
+        for each in parts
+        if each.window.start < end
+    )
+
+
+def ended(release: Release, planned: datetime) -> datetime:
+    """When the watch is over: as planned, or when the next release begins."""
+    return planned if release.followed_by is None else min(planned, release.followed_by.started_at)

@@ -1,0 +1,88 @@
+"""The days that are like no other, by date: those a calendar names, and the holidays of countries,
+as the `holidays` library knows them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from importlib.metadata import version
+
+from anomaly.errors import UsageError
+from anomaly.model import Calendar, Holidays
+
+LANGUAGE = "en_US"  # else names would follow the settings of the machine
+HINT = "pip install 'release-anomaly[holidays]'"
+
+
+def special_days(calendar: Calendar, first: date, last: date) -> dict[date, str]:
+    """The special days from `first` to `last` with their names; a day that is named in the calendar
+    bears that name.
+
+    Raises UsageError if there are holidays and the library is not installed.
+    """
+    days = {
+        day: name
+        for each in calendar.holidays
+        for day, name in _holidays(each, first, last).items()
+    }
+    days |= {day.date: day.name or "special day" for day in calendar.special_days}
+    return {day: name for day, name in days.items() if first <= day <= last}
+
+
+def library(calendar: Calendar) -> dict[str, str]:
+    """The version of the library that says when holidays are, as text to text; empty for a calendar
+    without holidays."""
+    return {"holidays": version("holidays")} if calendar.holidays else {}
+
+
+def installed() -> bool:
+    """Whether the library is there."""
+    try:
+        import holidays  # noqa: F401  an extra
+    except ImportError:
+        return False
+    return True
+
+
+def countries() -> dict[str, str]:
+    """The codes of the countries that the library knows, by their code or English name."""
+    import holidays.registry
+
+    codes = holidays.list_supported_countries()
+    named = {
+        names[0]: names[1] for names in holidays.registry.COUNTRIES.values() if names[1] in codes
+    }
+    return {code: code for code in codes} | named
+
+
+def unknown(asked: Holidays) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """Which keys of `asked` hold words that the library does not know for its country: key, word,
+    and those that it knows."""
+    import holidays
+
+    known = holidays.country_holidays(asked.country)
+    if asked.subdivision and asked.subdivision not in known.subdivisions:
+        yield "subdivision", asked.subdivision, tuple(known.subdivisions)
+    yield from (
+        ("categories", each, tuple(known.supported_categories))
+        for each in asked.categories
+        if each not in known.supported_categories
+    )
+
+
+def _holidays(asked: Holidays, first: date, last: date) -> dict[date, str]:
+    try:
+        import holidays
+    except ImportError:
+        raise UsageError(f"holidays of {asked.country} need more to be installed: {HINT}") from None
+    return dict(
+        holidays.country_holidays(
+            asked.country,
+            subdiv=asked.subdivision or None,
+            years=range(first.year, last.year + 1),
+            expand=False,
+            observed=asked.observed,
+            language=LANGUAGE,
+            categories=asked.categories,
+        )
+    )

@@ -1,0 +1,1 @@
+"""The unattended watch: looks at releases, one after the other."""
