@@ -44,7 +44,7 @@ spelling: .venv/.dev
 
 docs: .venv/.dev ## build the documentation site into site/, check that links resolve and that examples run
 	@$(BIN)/python -m docs.builder site
-	@$(BIN)/python -m pytest -q tests/test_docs.py
+	@$(BIN)/python -m pytest -q tests/docs/test_docs.py
 
 fmt: .venv/.dev ## bring the code into its form
 	@$(BIN)/ruff check --fix --quiet || true
@@ -71,7 +71,7 @@ golden: .venv/.dev ## rewrite the golden files; read the difference before commi
 	@git diff --stat
 
 tools: ## unpack the servers that the tests need
-	@tests/fetch_servers.sh
+	@tests/support/fetch_servers.sh
 
 clean: ## remove what make made
 	rm -rf .venv .tools build dist site

@@ -29,7 +29,7 @@ from anomaly.history.records import Progress
 from anomaly.history.store import Store
 from anomaly.watch.look import receivers
 from anomaly.watch.tick import tick
-from tests.operation import Shop
+from tests.support.operation import Shop
 
 SINKS = (
     'sinks:\n  - {{type: webhook, url: "{origin}/one"}}\n  - {{type: webhook, url: '

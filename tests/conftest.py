@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.servers import (
+from tests.support.servers import (
     Samples,
     Server,
     alertmanager,

@@ -73,7 +73,7 @@ def rhythm(
     if asked.rhythm is None:
         raise ChecklistError(
             f"{checklist} has no rhythm; write one, such as rhythm: {{usual: 1h, peak: 5m, "
-            "climb: 1d, fall: 6h}}"
+            f"climb: 1d, fall: 6h}}"
         )
     now = right_now().replace(microsecond=0)
     releases = sorted({moment("--release-at", each, now) for each in release_at})

@@ -26,7 +26,7 @@ from anomaly.contracts import Collected
 from anomaly.errors import UsageError
 from anomaly.model import Direction, Kpi, Release, ReleaseVerdict, Windows
 from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE, assemble
-from tests.math.simulations import Floats, noise, remembering, stamps
+from tests.support.simulations import Floats, noise, remembering, stamps
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 WEEKS = 6

@@ -10,7 +10,7 @@ import pytest
 from anomaly.checklist.registry import COLLECTORS, SINKS, Plugin, collector, sink, types_of
 from anomaly.errors import ChecklistError
 from tests.checklist.conftest import Complain
-from tests.test_sink_contract import SETTINGS
+from tests.sinks.test_contract import SETTINGS
 
 PARROT = """
     from collections.abc import Callable, Mapping

@@ -8,7 +8,7 @@ import pytest
 
 from anomaly.history.records import release_id
 from anomaly.model import Release
-from tests import reports
+from tests.support import reports
 
 
 def test_the_key_names_the_release_and_not_the_look() -> None:

@@ -23,8 +23,8 @@ from anomaly.history.store import IN_MEMORY, Store, default_path, look_id, messa
 from anomaly.history.tables import METADATA, NEWEST, SCHEMA
 from anomaly.model import Release, ReleaseVerdict
 from anomaly.reporting.data import to_dict
-from tests import reports
-from tests.reports import at
+from tests.support import reports
+from tests.support.reports import at
 
 REPORT = reports.messy()
 EARLY = replace(reports.early(), release=REPORT.release)

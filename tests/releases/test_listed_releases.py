@@ -19,7 +19,7 @@ from anomaly.releases.ci import CiReleases
 from anomaly.releases.form import read
 from anomaly.releases.json_list import JsonReleases
 from anomaly.reporting.data import release_data
-from tests.loopback import Loopback, answer, drip_after
+from tests.support.loopback import Loopback, answer, drip_after
 
 START = datetime(2025, 6, 3, tzinfo=UTC)
 HOUR = timedelta(hours=1)

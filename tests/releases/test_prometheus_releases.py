@@ -10,7 +10,7 @@ import pytest
 from anomaly.errors import CollectError, RetryableCollectError, UsageError
 from anomaly.model import Release, Window
 from anomaly.releases.prometheus import PrometheusReleases
-from tests.servers import Samples, Server, prometheus
+from tests.support.servers import Samples, Server, prometheus
 
 START = datetime(2025, 3, 3, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

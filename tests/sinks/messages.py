@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from anomaly.contracts import Action, Message
 from anomaly.model import ReleaseVerdict, Verdict
-from tests import reports
+from tests.support import reports
 
 KEY = "3c0625e08b30aa5226a0c9191fd50330"
 LINK = "https://ci.example/reports/3c0625e0"

@@ -11,8 +11,8 @@ from anomaly.contracts import Action, Message
 from anomaly.model import Finding
 from anomaly.panel import segment_text
 from anomaly.reporting.report import Report
-from tests import reports
 from tests.sinks.messages import KEY, LINK
+from tests.support import reports
 
 
 def points(finding: Finding, steps: int = 72) -> pd.DataFrame:

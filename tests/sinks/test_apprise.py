@@ -14,12 +14,12 @@ from anomaly.checklist import registry
 from anomaly.contracts import Action, Message
 from anomaly.errors import ChecklistError, RetryableSinkError, SinkError, UsageError
 from anomaly.sinks.apprise import AppriseSink
-from tests import reports
-from tests.goldens import assert_golden
-from tests.loopback import Loopback, answer, reset
 from tests.sinks.messages import KEY, MESSAGES
 from tests.sinks.pictures import drawn
-from tests.sinks.smtp import smtp
+from tests.support import reports
+from tests.support.goldens import assert_golden
+from tests.support.loopback import Loopback, answer, reset
+from tests.support.smtp import smtp
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
 

@@ -20,12 +20,12 @@ from anomaly.contracts import Action, Message
 from anomaly.errors import RetryableSinkError, SinkError, UsageError
 from anomaly.redaction import Redactor
 from anomaly.sinks.email import EmailSink
-from tests import reports
-from tests.goldens import assert_golden
-from tests.servers import TLS
 from tests.sinks.messages import KEY, LINK, MESSAGES
 from tests.sinks.pictures import drawn
-from tests.sinks.smtp import Mailbox, smtp
+from tests.support import reports
+from tests.support.goldens import assert_golden
+from tests.support.servers import TLS
+from tests.support.smtp import Mailbox, smtp
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
 

@@ -22,11 +22,11 @@ from anomaly.sinks.alertmanager import LONGEST_VALUE, AlertmanagerSink
 from anomaly.sinks.pagerduty import LONGEST_SUMMARY, PagerdutySink
 from anomaly.sinks.slack import LONGEST_HEADER, LONGEST_TEXT, SlackSink, blocks
 from anomaly.wording import CUT_MARK
-from tests import reports
-from tests.goldens import assert_golden
-from tests.loopback import Loopback, answer
-from tests.servers import Server
 from tests.sinks.messages import KEY, MESSAGES
+from tests.support import reports
+from tests.support.goldens import assert_golden
+from tests.support.loopback import Loopback, answer
+from tests.support.servers import Server
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
 

@@ -1,0 +1,79 @@
+"""Only the part of the history that is like the present teaches the baseline."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import anomaly
+from anomaly.baseline.relevance import begins
+from anomaly.model import Verdict
+from tests.support.simulations import Floats, frame, noise, only, stamps
+
+BEFORE, WATCH, NEW = 14 * 96, 24, 2 * 96  # steps of a quarter of an hour
+ROWS = BEFORE + WATCH
+INDEX = stamps(ROWS, "15min")
+
+
+def usual(seed: int) -> Floats:
+    return 100 + 20 * np.sin(2 * np.pi * np.arange(ROWS) / 96) + 3 * noise(seed, ROWS)
+
+
+def changed(how: str, seed: int) -> Floats:
+    """A series that is another one since two days before the release."""
+    values, old = usual(seed), np.arange(ROWS) < BEFORE - NEW
+    return np.where(
+        old,
+        {
+            "off": np.zeros(ROWS),
+            "scaled": values / 1000,
+            "lower": values / 8,
+            "absent": np.full(ROWS, np.nan),
+        }[how],
+        values,
+    )
+
+
+@pytest.mark.parametrize("how", ["off", "scaled", "lower", "absent"])
+def test_a_series_that_is_new_since_two_days_passes_and_still_shows_a_loss(how: str) -> None:
+    quiet = np.column_stack([changed(how, seed) for seed in range(20)])
+    lost = quiet.copy()
+    lost[BEFORE:] *= 0.4
+
+    verdicts = [
+        [f.verdict for f in anomaly.check(frame(v, INDEX), released_at=INDEX[BEFORE]).findings]
+        for v in (quiet, lost)
+    ]
+
+    assert verdicts[0].count(Verdict.OK) >= 19
+    assert verdicts[1].count(Verdict.REGRESSED) >= 18
+
+
+def test_the_verdict_says_since_when_the_history_counts() -> None:
+    report = anomaly.check(frame(changed("off", 1)[:, None], INDEX), released_at=INDEX[BEFORE])
+
+    since = str(only(report).evidence["history since"])
+    assert (
+        INDEX[BEFORE - NEW].isoformat()[:10]
+        <= since[:10]
+        <= INDEX[BEFORE - NEW + 96].isoformat()[:10]
+    )
+
+
+def test_an_incident_of_the_last_hours_is_not_taken_for_normal() -> None:
+    values = usual(3)
+    values[BEFORE - 12 :] *= 10
+
+    assert (
+        only(anomaly.check(frame(values[:, None], INDEX), released_at=INDEX[BEFORE])).verdict
+        is Verdict.INCONCLUSIVE
+    )
+
+
+@given(st.integers(0, 10_000), st.sampled_from([1e-9, 1.0, 1e12]), st.integers(64, 400))
+def test_a_series_that_goes_on_as_it_was_keeps_its_history(
+    seed: int, unit: float, least: int
+) -> None:
+    assert begins(unit * usual(seed)[None, :BEFORE], least)[0] == 0

@@ -1,0 +1,312 @@
+"""The contract of a baseline model, and what the default one learns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+from datetime import timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from statsmodels.regression.linear_model import yule_walker
+
+from anomaly.baseline.noise import ORDER, autoregression, innovations
+from anomaly.baseline.season import clock as clock_of
+from anomaly.baseline.season import learn
+from anomaly.baseline.seasonal import Baseline, SeasonalBaseline
+from anomaly.model import Calendar, Kpi
+from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE, assemble
+from tests.support.simulations import Floats, noise, remembering, stamps
+
+DAY, WEEK = 24, 7 * 24
+ROWS = 28 * DAY
+MODELS: list[Callable[[], SeasonalBaseline]] = [SeasonalBaseline]
+
+
+def panel(*series: Floats, start: str = "2025-03-03", step: str = "1h") -> pd.DataFrame:
+    """A panel of plain values, named k0, k1 …"""
+    index = stamps(len(series[0]), step, start)
+    return assemble({(f"k{i}", "", VALUE): values for i, values in enumerate(series)}, index)
+
+
+def fit(
+    *series: Floats, start: str = "2025-03-03", step: str = "1h", timezone: str = "UTC"
+) -> Baseline:
+    kpis = [Kpi(f"k{i}") for i in range(len(series))]
+    return SeasonalBaseline().fit(panel(*series, start=start, step=step), kpis, Calendar(timezone))
+
+
+def daily(rows: int = ROWS, size: float = 30.0) -> Floats:
+    return 100 + size * np.sin(2 * np.pi * np.arange(rows) / DAY)
+
+
+def gappy(values: Floats) -> Floats:
+    return np.where(np.arange(len(values)) % 5 == 2, np.nan, values)
+
+
+SERIES: dict[str, Floats] = {
+    "noise": 100 + noise(1, ROWS),
+    "daily": daily() + noise(2, ROWS),
+    "memory": 100 + 5 * remembering(0.9, 3, ROWS),
+    "logarithmic": np.exp(noise(4, ROWS)),
+    "counts": np.random.default_rng(5).poisson(3, ROWS).astype(float),
+    "rare": (noise(6, ROWS) > 2.5).astype(float),
+    "zeros": np.zeros(ROWS),
+    "constant": np.full(ROWS, 7.0),
+    "one point": np.where(np.arange(ROWS) == 99, 5.0, np.nan),
+    "empty": np.full(ROWS, np.nan),
+    "gappy": gappy(daily() + noise(7, ROWS)),
+    "first half": np.where(np.arange(ROWS) < ROWS // 2, 100 + noise(8, ROWS), np.nan),
+}
+
+
+def same(left: Baseline, right: Baseline) -> bool:
+    """Equal to the last bit, NaN included."""
+    return all(
+        repr(getattr(left, f.name)) == repr(getattr(right, f.name)) for f in fields(Baseline)
+    ) and all(
+        np.array_equal(getattr(left, name), getattr(right, name), equal_nan=True)
+        for name in ("level", "spread", "phi", "residual", "seasonal")
+    )
+
+
+# --- the contract -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_history_is_left_alone(model: Callable[[], SeasonalBaseline]) -> None:
+    history = panel(*SERIES.values())
+    before = history.copy(deep=True)
+
+    model().fit(history, [Kpi(f"k{i}") for i in range(len(SERIES))], Calendar())
+
+    pd.testing.assert_frame_equal(history, before, check_exact=True)
+
+
+@pytest.mark.parametrize("rows", [2, 3, 16, 49, ROWS])
+def test_the_same_history_gives_the_same_baseline(rows: int) -> None:
+    cut = [values[:rows] for values in SERIES.values()]
+
+    assert same(fit(*cut), fit(*cut))
+
+
+@pytest.mark.parametrize("rows", [2, 3, 16, 49, ROWS])
+@pytest.mark.parametrize("kind", SERIES)
+def test_a_baseline_says_something_of_whatever_it_has_seen(kind: str, rows: int) -> None:
+    values = SERIES[kind][:rows]
+    later = stamps(48, start="2025-06-02")
+
+    base = fit(values)  # a warning would be an error
+
+    location, width = base.location(later), base.width(later, np.ones((1, 48)))
+    assert location.shape == width.shape == (1, 48)
+    if np.isfinite(values).any():
+        assert np.isfinite(location).all()
+        assert np.isfinite(width).all()
+        assert (width > 0).all()
+    else:
+        assert np.isnan(location).all()
+
+
+@pytest.mark.parametrize("kind", SERIES)
+def test_a_series_is_learned_the_same_alone_and_among_others(kind: str) -> None:
+    alone, beside = fit(SERIES[kind]), fit(SERIES[kind], 50 + noise(9, ROWS), np.zeros(ROWS))
+
+    later = stamps(WEEK, start="2025-06-02")
+    np.testing.assert_array_equal(beside.location(later)[:1], alone.location(later))
+    np.testing.assert_array_equal(beside.residual[:1], alone.residual)
+
+
+def test_a_series_is_learned_the_same_beside_an_empty_one() -> None:
+    alone, beside = fit(SERIES["daily"]), fit(SERIES["daily"], SERIES["empty"])
+
+    np.testing.assert_array_equal(beside.residual[:1], alone.residual)
+
+
+def test_residuals_of_noise_are_standard_normal() -> None:
+    base = fit(*(100 + 3 * noise(seed, ROWS) for seed in range(20)))
+
+    assert base.residual.mean() == pytest.approx(0, abs=0.05)
+    assert base.residual.std() == pytest.approx(1, abs=0.05)
+
+
+def test_a_ratio_with_ten_times_the_volume_is_less_noisy() -> None:
+    random = np.random.default_rng(10)
+    requests = np.where(np.arange(ROWS) % DAY < 12, 100, 5000)
+    failed = random.binomial(requests, 0.05)
+    history = assemble(
+        {
+            ("r", "", NUMERATOR): failed.astype(float),
+            ("r", "", DENOMINATOR): requests.astype(float),
+        },
+        stamps(ROWS),
+    )
+
+    base = SeasonalBaseline().fit(history, [Kpi("r", denominator="requests")], Calendar())
+
+    night, noon = stamps(1, start="2025-06-02T03:00"), stamps(1, start="2025-06-02T15:00")
+    thin, thick = (
+        base.width(night, np.full((1, 1), 100.0)),
+        base.width(noon, np.full((1, 1), 5000.0)),
+    )
+    assert thin[0, 0] > 2.5 * thick[0, 0]
+
+
+# --- the season ---------------------------------------------------------------------------------
+
+
+def leave_one_out(values: Floats, period: int) -> Floats:
+    """The centred median of the other periods at each step, the slow way."""
+    table = values.reshape(-1, period)
+    out = np.empty_like(table)
+    for i in range(len(table)):
+        others = np.nanmedian(np.delete(table, i, axis=0), axis=0)
+        out[i] = others - np.median(others)
+    return out.ravel()
+
+
+@given(arrays(float, (8, 6), elements=st.floats(-1, 1)))
+def test_each_day_is_predicted_from_the_median_of_the_others(wiggle: Floats) -> None:
+    values = (np.array([0.0, 100, 300, 50, 20, 200]) + wiggle).ravel()
+    when = clock_of(stamps(48, "4h"), 4 * 3600, "UTC")
+
+    season, seasonal = learn(values[None], np.ones((1, 48)), np.full(1, np.inf), when)
+
+    np.testing.assert_allclose(seasonal[0], leave_one_out(values, 6), atol=1e-9)
+    full = np.median(values.reshape(-1, 6), axis=0)
+    np.testing.assert_allclose(season.day[0], full - np.median(full), atol=1e-9)
+
+
+@pytest.mark.parametrize("rows", [5 * DAY, ROWS])
+def test_a_day_is_found_where_there_is_one(rows: int) -> None:
+    base = fit(daily(rows) + noise(11, rows))
+
+    later = stamps(DAY, start="2025-06-02")
+    assert base.season.has_day.tolist() == [True]
+    assert base.location(later)[0] == pytest.approx(daily(DAY), abs=3)
+
+
+def test_a_week_is_found_where_there_is_one() -> None:
+    rows = 35 * DAY
+    weekend = np.where(np.arange(rows) // DAY % 7 >= 5, 0.6, 1.0)
+
+    base = fit(daily(rows) * weekend + noise(12, rows))
+
+    assert base.season.has_week.tolist() == [True]
+    saturday = stamps(DAY, start="2025-06-07")
+    assert base.location(saturday)[0].mean() == pytest.approx(60, abs=4)
+
+
+@pytest.mark.parametrize("phi", [0.0, 0.5, 0.9])
+def test_no_season_is_kept_in_noise(phi: float) -> None:
+    base = fit(*(100 + remembering(phi, seed, ROWS) for seed in range(40)))
+
+    assert base.season.has_day.mean() <= 0.1
+    assert base.season.has_week.mean() <= 0.1
+
+
+def test_two_days_are_no_evidence_of_a_day() -> None:
+    assert not fit(daily(2 * DAY) + noise(13, 2 * DAY)).season.has_day.any()
+
+
+def test_a_step_that_does_not_divide_the_day_has_no_season() -> None:
+    rows = 2000
+    base = fit(100 + noise(14, rows), step="7min")
+
+    assert not base.season.has_day.any()
+
+
+BERLIN = "Europe/Berlin"
+
+
+@pytest.mark.parametrize(
+    ("start", "later"),
+    [("2025-03-02", "2025-03-30"), ("2025-09-28", "2025-10-26")],
+    ids=["spring", "autumn"],
+)
+def test_expected_values_follow_local_time_across_a_change_of_the_clocks(
+    start: str, later: str
+) -> None:
+    first = pd.Timestamp(start, tz=BERLIN).tz_convert("UTC")
+    change = pd.Timestamp(later, tz=BERLIN).tz_convert("UTC")
+    hours = pd.date_range(first, change, freq="1h", inclusive="left")
+    values = (
+        100
+        + 30 * np.sin(2 * np.pi * hours.tz_convert(BERLIN).hour.to_numpy() / DAY)
+        + noise(15, len(hours))
+    )
+
+    base = SeasonalBaseline().fit(
+        assemble({("k0", "", VALUE): values}, hours), [Kpi("k0")], Calendar(BERLIN)
+    )
+
+    after = pd.date_range(change + timedelta(hours=6), periods=48, freq="1h")
+    expected = 100 + 30 * np.sin(2 * np.pi * after.tz_convert(BERLIN).hour.to_numpy() / DAY)
+    assert base.location(after)[0] == pytest.approx(expected, abs=3)
+
+
+# --- the memory ---------------------------------------------------------------------------------
+
+
+NEWER_RESULT = pytest.mark.filterwarnings(
+    "ignore:yule_walker currently returns:FutureWarning"
+)  # the tuple is what is wanted
+
+
+@NEWER_RESULT
+@pytest.mark.parametrize("phi", [0.3, 0.5, 0.8, 0.95])
+def test_the_memory_is_that_of_yule_and_walker(phi: float) -> None:
+    x = remembering(phi, 16, 4000)
+
+    found = autoregression(x[None], np.ones((1, 4000), bool))
+
+    reference, _ = yule_walker(x, order=1, method="mle")
+    assert found[0, 0] == pytest.approx(reference[0], abs=0.03)
+    assert found[0, 1:] == pytest.approx(np.zeros(ORDER - 1), abs=0.1)
+
+
+@NEWER_RESULT
+def test_a_memory_of_two_steps_is_found() -> None:
+    e = noise(17, 6000)
+    x = np.zeros(6000)
+    for t in range(2, 6000):
+        x[t] = 0.5 * x[t - 1] + 0.3 * x[t - 2] + e[t]
+    x = (x / x.std())[1000:]
+
+    found = autoregression(x[None], np.ones((1, 5000), bool))
+
+    reference, _ = yule_walker(x, order=2, method="mle")
+    assert found[0, :2] == pytest.approx(reference, abs=0.05)
+
+
+def test_noise_has_no_memory() -> None:
+    x = noise(18, 50, 1000)
+
+    found = autoregression(x, np.ones(x.shape, bool))
+
+    assert (found != 0).any(axis=1).mean() <= 0.04
+
+
+@pytest.mark.parametrize("phi", [0.5, 0.9])
+def test_gaps_do_not_hide_the_memory(phi: float) -> None:
+    x = remembering(phi, 19, 6000)
+    present = np.random.default_rng(20).random(6000) > 0.2
+
+    found = autoregression(np.where(present, x, 0.0)[None], present[None])
+
+    assert found[0].sum() == pytest.approx(phi, abs=0.07)
+
+
+def test_innovations_are_what_the_memory_did_not_foresee() -> None:
+    x = remembering(0.8, 21, 500)
+    present = np.ones((1, 500), bool)
+    present[0, 100] = False
+
+    z, known = innovations(np.where(present, x, 0.0), present, np.array([[0.8, 0.0, 0.0, 0.0]]))
+
+    assert np.flatnonzero(~known[0]).tolist() == [0, 100, 101]
+    np.testing.assert_allclose(z[0, 102:], x[102:] - 0.8 * x[101:-1])

@@ -1,0 +1,150 @@
+"""What `anomaly explain` says: nothing in a verdict is unexplained, and it fits a terminal."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from anomaly import wording
+from anomaly.cli.explanation import explanation
+from anomaly.model import ChangeKind, Finding, Verdict
+from anomaly.reporting import explanations as meaning
+from anomaly.reporting.report import Report
+from anomaly.scoring.questions import Family
+from tests.support import reports
+from tests.support.places import ROOT
+
+METHOD = ROOT / "docs" / "method.md"
+FAILING = reports.failing()
+
+
+def moved(**changes: object) -> Finding:
+    """A regression with an onset, as the report of a failing release has it."""
+    return replace(next(finding for finding in FAILING.findings if finding.onset), **changes)  # type: ignore[arg-type]
+
+
+def early(report: Report, share: float) -> Report:
+    """The report as it would be after a share of its watch."""
+    steps = round(moved().steps_planned * share)
+    return replace(
+        report,
+        final=False,
+        findings=tuple(replace(finding, steps=steps) for finding in report.findings),
+    )
+
+
+@pytest.mark.parametrize(
+    ("p", "words"),
+    [
+        (0.00003, "fewer than 1 in 10,000"),
+        (0.00025, "about 1 in 4,000"),
+        (0.012, "about 1 in 83"),
+        (0.54, "about 54 in 100"),
+    ],
+)
+def test_a_p_value_is_a_share_of_releases(p: float, words: str) -> None:
+    assert wording.rarity(p) == words
+
+
+def test_every_question_has_a_sentence_of_its_own() -> None:
+    assert set(meaning.QUESTIONS) == {str(family) for family in Family}
+    assert len(set(meaning.QUESTIONS.values())) == len(meaning.QUESTIONS)
+    assert meaning.meaning("zeros over 1 steps", "+3.0 sigma") == meaning.QUESTIONS["zeros"]
+
+
+def test_every_number_that_the_method_names_has_a_sentence() -> None:
+    table = METHOD.read_text(encoding="utf-8").split("## The evidence")[1].split("## ")[0]
+    names = [
+        name for name in re.findall(r"^\| ([a-z ]+) \|", table, re.MULTILINE) if name != "name"
+    ]
+    values: dict[str, str | float] = {"scale": "logarithm", "memory": 0.5}
+
+    assert len(names) >= 10
+    assert [name for name in names if not meaning.meaning(name, values.get(name, "x"))] == []
+
+
+@pytest.mark.parametrize(
+    ("value", "word"), [(0.0, "of its own"), (0.5, "less"), (0.97, "drifts by itself")]
+)
+def test_a_memory_is_told_by_its_size(value: float, word: str) -> None:
+    assert word in meaning.meaning("memory", value)
+
+
+@pytest.mark.parametrize("verdict", Verdict)
+def test_every_verdict_has_an_answer_and_a_next_step_in_80_columns(verdict: Verdict) -> None:
+    for report in (FAILING, replace(FAILING, final=False), reports.messy()):
+        for finding in report.findings:
+            text = explanation(replace(finding, verdict=verdict), report)
+
+            assert max(map(len, text.splitlines())) <= 80
+            assert len(text.splitlines()[1]) > 20
+            assert "\n  next " in text
+
+
+def test_an_ok_says_so_when_it_moved() -> None:
+    assert "nothing bad" in meaning.answer(moved(verdict=Verdict.OK, p_value=0.4, level=0.01))
+    assert "not surely by more than is tolerated" in meaning.answer(
+        moved(verdict=Verdict.OK, p_value=0.0001, level=0.01)
+    )
+    assert "shares moved it" in meaning.answer(
+        moved(verdict=Verdict.OK, p_value=0.0001, level=0.01, kind=ChangeKind.MIX)
+    )
+
+
+def test_the_level_is_explained_by_the_family_and_the_look() -> None:
+    finding = moved(level=0.002)
+    alone = replace(FAILING, findings=(finding,), final=True)
+    shared = replace(
+        alone,
+        findings=(
+            finding,
+            replace(finding, kpi="other"),
+            replace(finding, segment={"country": "DE"}),
+        ),
+    )
+
+    assert (
+        meaning.hurdle(finding, alone)
+        == f"rarer than 1 in 500: its share of false_alarms, {wording.percent(alone.false_alarms)}"
+    )
+    assert "which 2 KPIs divide by usage" in meaning.hurdle(finding, shared)
+    assert "divided by its 2 series" in meaning.hurdle(finding, shared)
+    assert "multiplied by 4, as 25 % of the watch is over" in meaning.hurdle(
+        finding, early(alone, 0.25)
+    )
+    assert "a dry run spends none" in meaning.hurdle(replace(finding, dry_run=True), alone)
+    assert meaning.hurdle(replace(finding, level=None), alone) == ""
+
+
+def test_an_onset_says_how_sure_it_is_and_on_which_side_of_the_release() -> None:
+    started = FAILING.release.started_at
+    after = (started + timedelta(minutes=5), started + timedelta(minutes=25))
+    around, before = (
+        (started - timedelta(minutes=15), after[1]),
+        (started - timedelta(hours=1), started - timedelta(minutes=30)),
+    )
+
+    assert meaning.since(moved(onset_interval=after), FAILING).endswith(
+        f"{after[0]:%H:%M} and {after[1]:%H:%M}"
+    )
+    assert meaning.since(moved(onset_interval=around), FAILING).endswith(
+        "which may be before the release"
+    )
+    assert meaning.since(moved(onset_interval=before), FAILING).endswith(", before the release")
+    assert meaning.since(moved(onset_interval=(after[0], after[0])), FAILING).endswith(
+        "to the step"
+    )
+
+
+def test_what_is_open_says_what_it_waits_for() -> None:
+    waiting = moved(verdict=Verdict.INCONCLUSIVE, onset=None, onset_interval=None)
+    over = FAILING.observation.start + waiting.steps_planned * FAILING.step
+
+    assert f"the watch is over at {over:%H:%M} UTC" in meaning.advice(waiting, early(FAILING, 0.25))
+    assert "the release may hide behind it" in meaning.advice(
+        moved(verdict=Verdict.INCONCLUSIVE), FAILING
+    )
+    assert "must be there" in meaning.advice(waiting, replace(FAILING, final=True))

@@ -1,0 +1,225 @@
+"""When a change began, how sure that is, and whether it can be the release's: seeded simulations
+with stated bounds."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+import anomaly
+from anomaly.model import Finding, ReleaseVerdict, Verdict
+from tests.support.simulations import Floats, frame, noise, remembering, stamps
+
+BEFORE, WATCHED, GAP, COLUMNS = 7 * 288, 72, 2, 40  # steps of five minutes
+ROWS = BEFORE + GAP + WATCHED
+STEP = timedelta(minutes=5)
+INDEX = stamps(ROWS, "5min")
+
+
+def judged(values: Floats, rows: int = ROWS) -> tuple[Finding, ...]:
+    """The findings of series around 100 with a standard deviation of 1; two steps of warm-up after
+    a release at once."""
+    report = anomaly.check(
+        frame(100 + values[:rows], INDEX[:rows]),
+        released_at=INDEX[BEFORE],
+        warmup=GAP * STEP,
+        correction="benjamini-hochberg",
+    )
+    return report.findings
+
+
+def share(findings: tuple[Finding, ...], *verdicts: Verdict) -> float:
+    return sum(finding.verdict in verdicts for finding in findings) / len(findings)
+
+
+@pytest.mark.parametrize("first", [BEFORE, BEFORE + GAP + 20])
+@pytest.mark.parametrize("sigma", [2, 3, 5])
+@pytest.mark.parametrize("memory", [0.0, 0.6])
+def test_the_interval_holds_the_true_onset(memory: float, sigma: float, first: int) -> None:
+    values = remembering(memory, 1, ROWS, COLUMNS)
+    values[first:] += sigma
+
+    ends = [
+        finding.onset_interval for finding in judged(values) if finding.verdict is Verdict.REGRESSED
+    ]
+
+    assert len(ends) >= 0.6 * COLUMNS
+    assert sum(end is not None and end[0] <= INDEX[first] <= end[1] for end in ends) >= 0.925 * len(
+        ends
+    )
+
+
+@pytest.mark.parametrize(("memory", "widest"), [(0.0, 2), (0.6, 2)])
+def test_a_large_shift_is_dated_to_its_step(memory: float, widest: int) -> None:
+    values = remembering(memory, 2, ROWS, COLUMNS)
+    values[BEFORE + GAP + 20 :] += 5
+
+    ends = [finding.onset_interval for finding in judged(values)]
+
+    assert (
+        sum(end is not None and end[1] - end[0] <= widest * STEP for end in ends) >= 0.9 * COLUMNS
+    )
+
+
+def test_the_onset_is_within_its_interval() -> None:
+    values = remembering(0.6, 3, ROWS, COLUMNS)
+    values[BEFORE + 10 :] += 2.5
+
+    for finding in judged(values):
+        if finding.onset is not None:
+            assert finding.onset_interval is not None
+            assert finding.onset_interval[0] <= finding.onset <= finding.onset_interval[1]
+
+
+def test_what_is_not_a_finding_has_no_onset() -> None:
+    assert {
+        finding.onset_interval
+        for finding in judged(noise(4, ROWS, COLUMNS))
+        if finding.verdict is Verdict.OK
+    } == {None}
+
+
+# --- whose change it is -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("memory", [0.0, 0.6])
+@pytest.mark.parametrize("earlier", [12, 40])
+def test_a_release_inside_an_earlier_incident_is_left_open(memory: float, earlier: int) -> None:
+    values = remembering(memory, 5, ROWS, COLUMNS)
+    values[BEFORE - earlier :] += 4
+
+    findings = judged(values)
+
+    assert share(findings, Verdict.INCONCLUSIVE) >= 0.95
+    assert share(findings, Verdict.OK) == 0
+    left = next(finding for finding in findings if finding.verdict is Verdict.INCONCLUSIVE)
+    assert left.onset_interval is not None
+    assert left.onset_interval[1] < INDEX[BEFORE]
+    assert "before the release, which made it no worse" in left.reason
+
+
+@pytest.mark.parametrize("memory", [0.0, 0.6])
+def test_a_release_that_makes_an_incident_worse_is_blamed(memory: float) -> None:
+    values = remembering(memory, 6, ROWS, COLUMNS)
+    values[BEFORE - 20 :] += 4
+    values[BEFORE:] += 5
+
+    assert share(judged(values), Verdict.REGRESSED) >= 0.95
+
+
+def test_an_outage_that_began_before_the_release_is_left_open() -> None:
+    values = noise(7, ROWS, COLUMNS)
+    values[BEFORE - 12 :] = -100  # nothing at all
+
+    findings = judged(values)
+
+    assert share(findings, Verdict.INCONCLUSIVE) == 1
+    assert {finding.onset for finding in findings} == {INDEX[BEFORE - 12].to_pydatetime()}
+
+
+def drifting(memory: float, steps: int, sigma: float) -> Floats:
+    """Series that drifted by so many standard deviations in the last steps before the release, and
+    drift on."""
+    values = remembering(memory, 2, ROWS, COLUMNS)
+    values[BEFORE - steps :] += sigma / steps * np.arange(1.0, steps + GAP + WATCHED + 1)[:, None]
+    return values
+
+
+@pytest.mark.parametrize("memory", [0.0, 0.6])
+@pytest.mark.parametrize(
+    ("steps", "sigma"), [(144, 3), (150, 4), (288, 3), (288, 6), (864, 3), (864, 6)]
+)
+def test_a_drift_already_under_way_is_not_blamed_on_the_release(
+    memory: float, steps: int, sigma: float
+) -> None:
+    assert (
+        share(judged(drifting(memory, steps, sigma)), Verdict.REGRESSED, Verdict.RECOVERED) <= 0.05
+    )
+
+
+@pytest.mark.parametrize("memory", [0.0, 0.6])
+def test_a_release_that_adds_a_step_to_a_drift_is_blamed(memory: float) -> None:
+    values = drifting(memory, 288, 3)
+    values[BEFORE:] += 4
+
+    assert share(judged(values), Verdict.REGRESSED) >= 0.95
+
+
+@pytest.mark.parametrize("memory", [0.0, 0.6])
+def test_a_drift_that_the_release_began_is(memory: float) -> None:
+    values = remembering(memory, 5, ROWS, COLUMNS)
+    values[BEFORE:] += np.linspace(0, 6, GAP + WATCHED)[:, None]
+
+    assert share(judged(values), Verdict.REGRESSED) >= 0.9
+
+
+@pytest.mark.parametrize("kind", ["random walk", "two regimes"])
+def test_a_level_that_always_wandered_is_blamed_on_no_release(kind: str) -> None:
+    values = noise(10, ROWS, COLUMNS)
+    if kind == "random walk":
+        values += np.cumsum(0.3 * noise(9, ROWS, COLUMNS), axis=0)
+    else:
+        values += 4 * (np.sin(np.arange(ROWS) / 40) > 0)[:, None]
+
+    assert share(judged(values), Verdict.REGRESSED) <= 0.05
+
+
+def test_one_point_after_the_release_is_dated_to_itself() -> None:
+    values = noise(6, ROWS, COLUMNS)
+    values[BEFORE + GAP] += 8
+
+    findings = judged(values, BEFORE + GAP + 1)
+
+    assert share(findings, Verdict.REGRESSED) >= 0.95
+    assert {finding.onset for finding in findings if finding.onset} == {
+        INDEX[BEFORE + GAP].to_pydatetime()
+    }
+
+
+# --- whether it is over -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("memory", "sigma", "least"), [(0.0, 3, 0.95), (0.0, 5, 0.95), (0.6, 3, 0.85), (0.6, 5, 0.95)]
+)
+def test_what_recovers_at_half_the_watch_has_recovered_and_is_never_silently_ok(
+    memory: float, sigma: float, least: float
+) -> None:
+    values = remembering(memory, 4, ROWS, COLUMNS)
+    values[BEFORE : BEFORE + GAP + WATCHED // 2] += sigma
+
+    findings = judged(values)
+
+    assert share(findings, Verdict.RECOVERED) >= least
+    assert share(findings, Verdict.OK, Verdict.INCONCLUSIVE) == 0
+
+
+def test_the_calm_after_a_change_does_not_hide_that_it_was_over_the_line() -> None:
+    values = 100 + 3 * noise(12, ROWS, COLUMNS)
+    values[BEFORE : BEFORE + GAP + 27] += 15  # 15 % until then, 5.6 % over the watch
+
+    report = anomaly.check(
+        frame(values, INDEX),
+        released_at=INDEX[BEFORE],
+        warmup=GAP * STEP,
+        direction="up",
+        tolerance=0.06,
+    )
+
+    assert share(report.findings, Verdict.RECOVERED) >= 0.95
+    assert "as expected again from 02:" in report.findings[0].reason
+
+
+def test_what_lasts_to_the_end_has_not_recovered() -> None:
+    values = noise(8, ROWS, COLUMNS)
+    values[BEFORE + 20 :] += 3
+
+    findings = judged(values)
+
+    assert share(findings, Verdict.RECOVERED) == 0
+    assert (
+        anomaly.check(frame(100 + values, INDEX), released_at=INDEX[BEFORE]).verdict
+        is ReleaseVerdict.FAIL
+    )

@@ -1,0 +1,82 @@
+"""Changes that a mean does not show: a rhythm that flattens, a few spikes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import anomaly
+from anomaly.model import ChangeKind, Direction, Finding, Verdict
+from tests.support.simulations import Floats, frame, noise, stamps
+
+SERIES = 60
+DAYS, WATCH = 28, 24  # of hourly steps
+CALLED = (Verdict.REGRESSED, Verdict.RECOVERED)
+
+
+def rhythmic(height_after: float) -> Floats:
+    """Hourly series of four weeks whose day is so many times as high in the watch as before; the
+    mean stays."""
+    rows = DAYS * 24 + WATCH
+    height = np.where(np.arange(rows) < DAYS * 24, 1.0, height_after)
+    return (
+        200
+        + (30 * height * np.sin(2 * np.pi * np.arange(rows) / 24))[:, None]
+        + 8 * noise(1, rows, SERIES)
+    )
+
+
+def spiky(seed: int, count: int) -> tuple[Floats, int]:
+    """Steps of five minutes of noise, with `count` spikes of 5 standard deviations in the day after
+    the release."""
+    before, after = 14 * 288, 288
+    values = 100 + noise(seed, before + after, SERIES)
+    for column in values.T:
+        column[
+            before
+            + np.random.default_rng([seed, int(column[0] * 1e6)]).choice(
+                after, count, replace=False
+            )
+        ] += 5
+    return values, before
+
+
+def judged(values: Floats, before: int, step: str, direction: Direction) -> list[Finding]:
+    """The finding of each series, judged alone."""
+    index = stamps(len(values), step)
+    table = frame(values, index)
+    return [
+        anomaly.check(table[name], released_at=index[before], direction=direction).findings[0]
+        for name in table
+    ]
+
+
+def test_a_rhythm_that_flattens_is_found_though_the_mean_stays() -> None:
+    findings = judged(rhythmic(0.3), DAYS * 24, "1h", Direction.EITHER)
+
+    assert sum(finding.verdict in CALLED for finding in findings) >= 0.9 * SERIES
+    assert (
+        sum("flatter rhythm over 24 steps" in finding.evidence for finding in findings)
+        >= 0.9 * SERIES
+    )
+
+
+def test_a_rhythm_that_goes_on_is_none_that_flattens() -> None:
+    findings = judged(rhythmic(1.0), DAYS * 24, "1h", Direction.EITHER)
+
+    assert [finding.verdict for finding in findings] == [Verdict.OK] * SERIES
+
+
+def test_a_few_spikes_among_many_steps_are_found_in_the_bad_direction_only() -> None:
+    values, before = spiky(2, 8)
+
+    up, down = (
+        judged(values, before, "5min", direction) for direction in (Direction.UP, Direction.DOWN)
+    )
+
+    assert sum(finding.verdict in CALLED for finding in up) >= 0.9 * SERIES
+    assert sum(finding.kind is ChangeKind.SPIKES for finding in up) >= 0.75 * SERIES
+    assert (
+        sum("highest values over 288 steps" in finding.evidence for finding in up) >= 0.9 * SERIES
+    )
+    assert sum(finding.verdict in CALLED for finding in down) <= 0.1 * SERIES
+    assert sum(finding.kind is ChangeKind.SPIKES for finding in down) == 0

@@ -1,0 +1,477 @@
+"""The unattended watch: each thing is told once, in order, whatever happens to the process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from anomaly.contracts import Action
+from anomaly.errors import CollectError, RetryableSinkError, SinkError
+from anomaly.history.records import Progress, State, finding_id, release_id
+from anomaly.history.store import Store
+from anomaly.model import Release, ReleaseVerdict, Window
+from anomaly.reporting.notice import notice
+from anomaly.watch.look import Receiver, stay
+from anomaly.watch.tick import Ticked, tick
+from tests.support import reports
+from tests.support.operation import CHECKLIST, RELEASED, Mirror, People, Shop
+
+REGRESSES_AND_RECOVERS = {"errors": (1.0, 4.0)}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store(tmp_path / "history.db") as store:
+        yield store
+
+
+def ticked(shop: Shop, store: Store, hours: float, *sinks: People, **more: object) -> Ticked:
+    shop.at(hours)
+    told = [
+        Receiver("people" if number == 0 else f"people {number + 1}", sink)
+        for number, sink in enumerate(sinks)
+    ]
+    return tick(
+        shop.checklist(),
+        store,
+        told,
+        holder="me",
+        clock=shop.clock,
+        sleep=lambda _: None,
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def test_a_regression_that_goes_away_is_told_once_and_resolved_once_and_the_end_told(
+    tmp_path: Path, store: Store
+) -> None:
+    shop, people, mirror = Shop(tmp_path, REGRESSES_AND_RECOVERS), People(), Mirror()
+    store.track(shop.release(), origin="command")
+
+    for half_hours in range(1, 27):
+        ticked(shop, store, half_hours / 2, people, mirror)
+
+    assert people.said() == [("fire", "first"), ("resolve", "resolved"), ("inform", "ended")]
+    assert len({message.key for message in (*people.took, *mirror.took)}) == 1
+    assert len({message.id for message in people.took}) == 3
+    assert len(mirror.took) == 24
+    actions = [message.action for message in mirror.took]
+    firing = [number for number, action in enumerate(actions) if action is Action.FIRE]
+    assert firing == list(range(firing[0], firing[-1] + 1))
+    assert actions[firing[-1] + 1] is Action.RESOLVE
+    (tracked,) = store.releases()
+    assert tracked.state is State.DONE
+    assert store.looks(tracked.id)[-1].verdict is ReleaseVerdict.PASS
+
+
+def test_a_step_is_looked_at_once_however_often_cron_fires(tmp_path: Path, store: Store) -> None:
+    shop, people = Shop(tmp_path), People()
+    store.track(shop.release(), origin="command")
+
+    looks = [len(ticked(shop, store, hours, people).looked) for hours in (0.5, 0.6, 0.7, 1.0, 1.2)]
+
+    assert looks == [1, 0, 0, 1, 0]
+
+
+def test_by_a_rhythm_looks_get_rarer_and_the_last_one_is_made(tmp_path: Path, store: Store) -> None:
+    shop, people = (
+        Shop(tmp_path, more="rhythm: {usual: 3h, peak: 30m, climb: 1h, fall: 4h}"),
+        People(),
+    )
+    store.track(shop.release(), origin="command")
+
+    made = [half / 2 for half in range(1, 26) if ticked(shop, store, half / 2, people).looked]
+
+    pauses = [after - before for before, after in pairwise(made)]
+    assert made[0] == 0.5
+    assert made[-1] == 12, "the watch is over: a look that no rhythm asked for"
+    assert pauses[0] == 0.5
+    assert pauses[:-1] == sorted(pauses[:-1])
+    assert max(pauses) == 3
+    assert people.said() == [("inform", "ended")]
+
+
+def test_by_a_rhythm_hours_that_were_missed_are_caught_up_by_one_look(
+    tmp_path: Path, store: Store
+) -> None:
+    shop, people = (
+        Shop(tmp_path, more="rhythm: {usual: 4h, peak: 30m, climb: 1h, fall: 1h}"),
+        People(),
+    )
+    store.track(shop.release(), origin="command")
+
+    looks = [len(ticked(shop, store, hours, people).looked) for hours in (0.5, 6, 6.5, 7)]
+
+    assert looks == [1, 1, 0, 0]
+
+
+def test_hours_that_were_missed_are_caught_up_by_one_last_look(
+    tmp_path: Path, store: Store
+) -> None:
+    shop, people = Shop(tmp_path), People()
+    store.track(shop.release(), origin="command")
+
+    ticked(shop, store, 0.5, people)
+    late = ticked(shop, store, 30, people)
+
+    assert [each.report.final for each in late.looked] == [True]
+    assert people.said() == [("inform", "ended")]
+    assert not ticked(shop, store, 31, people).looked
+
+
+def test_a_clock_that_is_set_back_holds_up_no_look(tmp_path: Path, store: Store) -> None:
+    shop, people = Shop(tmp_path, {"errors": (0.0, 99.0)}), People()
+    tracked = store.track(shop.release(), origin="command")
+    ticked(shop, store, 3, people)
+
+    assert [each.look.number for each in ticked(shop, store, 2, people).looked] == [2]
+    assert [each.look.number for each in ticked(shop, store, 3.5, people).looked] == [3]
+    assert people.said() == [("fire", "first")]
+    assert len(store.looks(tracked.id)) == 3
+
+
+def test_two_at_once_are_one_and_the_other_says_busy(tmp_path: Path, store: Store) -> None:
+    shop, people = Shop(tmp_path, REGRESSES_AND_RECOVERS), People()
+    store.track(shop.release(), origin="command")
+    now = shop.at(3)
+    assert store.lease(
+        "tick shop production", "somebody", now=now, until=now + timedelta(minutes=5)
+    )
+
+    assert ticked(shop, store, 3, people).busy
+    assert people.took == []
+    assert not ticked(shop, store, 3.5, people).busy  # the other died, its lease ran out
+    assert people.said() == [("fire", "first")]
+
+
+def test_a_watch_and_a_tick_of_one_release_share_their_looks_and_tell_once(
+    tmp_path: Path, store: Store
+) -> None:
+    shop, people = Shop(tmp_path, {"errors": (6.0, 99.0)}), People()
+    tracked = store.track(shop.release(), origin="watch")
+    told = [Receiver("people", people)]
+
+    def sleep(seconds: float) -> None:  # while the one waits, the other works
+        shop.at((shop.now - RELEASED) / timedelta(hours=1) + max(0.5, seconds / 3600))
+        tick(shop.checklist(), store, told, holder="cron", clock=shop.clock, sleep=lambda _: None)
+
+    shop.at(4)
+    seen = [
+        looked.look
+        for looked, _ in stay(shop.checklist(), tracked, store, told, clock=shop.clock, sleep=sleep)
+    ]
+
+    assert seen[-1].verdict is ReleaseVerdict.FAIL
+    assert people.said() == [("fire", "first")]
+
+
+def test_a_watch_ends_with_the_last_look_of_another_process(tmp_path: Path, store: Store) -> None:
+    shop = Shop(tmp_path)
+    tracked = store.track(shop.release(), origin="watch")
+
+    def sleep(_: float) -> None:
+        shop.at(13)
+        tick(shop.checklist(), store, [], holder="cron", clock=shop.clock)
+
+    shop.at(4)
+    *_, (last, _) = stay(shop.checklist(), tracked, store, [], clock=shop.clock, sleep=sleep)
+
+    assert (last.report.final, last.report.verdict) == (True, ReleaseVerdict.PASS)
+
+
+def test_a_later_release_ends_the_watch_and_is_named(tmp_path: Path, store: Store) -> None:
+    shop, people = Shop(tmp_path), People()
+    first = store.track(shop.release(), origin="command")
+    ticked(shop, store, 2, people)
+    second = store.track(shop.release(5, "2.1"), origin="command")
+
+    looked = {each.tracked.id: each.report for each in ticked(shop, store, 5.5, people).looked}
+
+    assert looked[first.id].final
+    assert looked[first.id].release.followed_by == replace(shop.release(5, "2.1"))
+    assert not looked[second.id].final
+    assert [
+        span.reason for span in looked[second.id].left_out
+    ] == []  # a release at once has no transition to leave out
+    assert {each.id: each.state for each in store.releases()} == {
+        first.id: State.DONE,
+        second.id: State.WATCHED,
+    }
+
+
+def test_the_transition_of_an_earlier_release_and_an_incident_teach_nothing(
+    tmp_path: Path, store: Store
+) -> None:
+    shop, people = Shop(tmp_path, {"errors": (-47.0, -40.0)}), People()
+    earlier = store.track(
+        replace(shop.release(-48, "1.9"), finished_at=RELEASED - timedelta(hours=47)),
+        origin="command",
+    )
+    for hours in (-44.0, -40.0, -34.5):
+        ticked(shop, store, hours, people)
+    assert people.said()[0] == ("fire", "first")
+    store.acknowledge(earlier, incident=True, note="", at=shop.now)
+    store.track(shop.release(), origin="command")
+
+    (looked,) = ticked(shop, store, 1, people).looked
+
+    reasons = [span.reason for span in looked.report.left_out]
+    assert reasons == ["release 1.9", "incident of release 1.9"]
+
+
+def test_a_release_of_another_service_meanwhile_is_a_confounder(
+    tmp_path: Path, store: Store
+) -> None:
+    shop = Shop(tmp_path)
+    store.track(shop.release(), origin="command")
+    other = replace(shop.release(0.25, "7"), service="search")
+    store.track(other, origin="command")
+
+    (looked,) = ticked(shop, store, 1, People()).looked
+
+    assert looked.report.confounders == (other,)
+
+
+def test_an_abort_ends_the_watch_and_takes_back_what_was_fired(
+    tmp_path: Path, store: Store
+) -> None:
+    shop, people = Shop(tmp_path, {"errors": (0.0, 99.0)}), People()
+    tracked = store.track(shop.release(), origin="command")
+    ticked(shop, store, 3, people)
+    store.change(tracked.id, state=State.ABORTED)
+
+    again = [ticked(shop, store, hours, people) for hours in (3.5, 4.0)]
+
+    assert people.said() == [("fire", "first"), ("resolve", "aborted")]
+    assert not any(each.looked for each in again)
+
+
+def test_sinks_that_are_down_are_told_later_under_the_same_id_and_do_not_hold_up_others(
+    tmp_path: Path, store: Store
+) -> None:
+    down, fine = People(fail=lambda _: RetryableSinkError("busy")), People()
+    shop = Shop(tmp_path, {"errors": (0.0, 99.0)})
+    tracked = store.track(shop.release(), origin="command")
+
+    receipts = ticked(shop, store, 3, down, fine, redact=str).receipts
+    waiting = store.messages(tracked.id, "people")
+    down.fail = lambda _: None
+    ticked(shop, store, 3.5, down, fine)
+
+    assert [receipt.delivered for receipt in receipts] == [False, True]
+    assert [message.progress for message in waiting] == [Progress.PENDING]
+    assert [message.id for message in down.took] == [message.id for message in waiting]
+    assert len(fine.took) == 1
+
+
+def test_what_a_sink_refuses_is_not_sent_again_and_counts_as_not_told(
+    tmp_path: Path, store: Store
+) -> None:
+    people = People(fail=lambda _: SinkError("400"))
+    shop = Shop(tmp_path, {"errors": (0.0, 99.0)})
+    tracked = store.track(shop.release(), origin="command")
+
+    ticked(shop, store, 3, people)
+    assert [message.progress for message in store.messages(tracked.id)] == [Progress.FAILED]
+    people.fail = lambda _: None
+    ticked(shop, store, 3.5, people)
+    assert people.said() == [("fire", "first")]
+
+
+def test_releases_are_learnt_from_sources_and_a_dead_one_is_said(
+    tmp_path: Path, store: Store
+) -> None:
+    shop = Shop(tmp_path)
+
+    class Known:
+        def discover(self, window: Window, /) -> list[Release]:
+            assert window.start < RELEASED < window.end
+            return [Release(RELEASED, version="2.0")]
+
+    class Dead:
+        def discover(self, window: Window, /) -> list[Release]:
+            raise CollectError(f"no answer about {window.end:%Y}")
+
+    first = ticked(shop, store, 1, People(), sources=[("git", Known()), ("prometheus", Dead())])
+    ticked(shop, store, 2, People(), sources=[("git", Known())])
+
+    assert first.problems == ("prometheus was not asked for releases: no answer about 2025",)
+    (tracked,) = store.releases()
+    assert (tracked.origin, tracked.release) == ("git", shop.release())
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+class Mortal(Store):
+    """A store whose process dies before its n-th operation."""
+
+    left = 10**9
+
+    def _transaction(self):  # type: ignore[no-untyped-def]
+        self.left -= 1
+        if self.left <= 0:
+            raise Killed
+        return super()._transaction()
+
+
+def test_killed_at_any_operation_nothing_is_lost_and_nothing_told_under_two_ids(
+    tmp_path: Path,
+) -> None:
+    """The n-th operation kills, for n = 1, 2, … until a run is clean; then another process goes
+    on."""
+    survived, n = False, 0
+    while not survived:
+        n += 1
+        folder = tmp_path / str(n)
+        folder.mkdir()
+        shop, people, mirror = Shop(folder, REGRESSES_AND_RECOVERS), People(), Mirror()
+        with Store(folder / "history.db") as store:
+            store.track(shop.release(), origin="command")
+        with Mortal(folder / "history.db") as store:
+            store.left = n
+            try:
+                ticked(shop, store, 3, people, mirror)
+                survived = True
+            except Killed:
+                pass
+        with Store(folder / "history.db") as store:
+            shop.at(3)
+            told = [Receiver("people", people), Receiver("people 2", mirror)]
+            for minutes in (20, 40):
+                shop.now += timedelta(minutes=minutes)
+                tick(
+                    shop.checklist(),
+                    store,
+                    told,
+                    holder="another",
+                    clock=shop.clock,
+                    sleep=lambda _: None,
+                )
+            waiting = [
+                message
+                for each in store.releases()
+                for message in store.messages(each.id)
+                if message.progress is Progress.PENDING
+            ]
+        assert waiting == []
+        assert {message.why for message in people.took} == {"first"}
+        assert len({message.id for message in people.took}) == 1
+        assert 1 <= len(people.took) <= 2
+    assert n > 10
+
+
+# --- who is told what ---------------------------------------------------------------------------
+
+
+def test_a_release_of_which_several_kpis_fail_is_one_message_that_names_them(
+    tmp_path: Path, store: Store
+) -> None:
+    shop, people = Shop(tmp_path, {"errors": (0.0, 99.0), "latency": (0.0, 99.0)}), People()
+    store.track(shop.release(), origin="command")
+
+    ticked(shop, store, 3, people)
+
+    (message,) = people.took
+    assert {finding.kpi for finding in message.report.findings if finding.fails} == {
+        "errors",
+        "latency",
+    }
+    said = notice(message)
+    assert all(name in " ".join((said.title, *said.facts)) for name in ("errors", "latency"))
+
+
+def test_a_second_kpi_that_fails_later_is_news_about_the_same_release(
+    tmp_path: Path, store: Store
+) -> None:
+    shop, people = Shop(tmp_path, {"errors": (0.0, 99.0), "latency": (5.0, 99.0)}), People()
+    store.track(shop.release(), origin="command")
+
+    for hours in (3, 4, 8, 9):
+        ticked(shop, store, hours, people)
+
+    assert people.said() == [("fire", "first"), ("fire", "escalated")]
+    assert len({message.key for message in people.took}) == 1
+
+
+@pytest.mark.parametrize("named", ["release", "finding", "another"])
+def test_a_silence_by_id_holds_for_the_release_or_finding_it_names(
+    tmp_path: Path, store: Store, named: str
+) -> None:
+    shop, people, mirror = Shop(tmp_path, {"errors": (0.0, 99.0)}), People(), Mirror()
+    ids = {
+        "release": release_id(shop.release()),
+        "finding": finding_id(
+            shop.release(),
+            replace(reports.failing().findings[0], kpi="errors", segment={}, total=False),
+        ),
+        "another": "0" * 16,
+    }
+    (tmp_path / "checklist.yaml").write_text(
+        f"{CHECKLIST}silences: [{{ids: ['{ids[named][:8]}']}}]\n", encoding="utf-8"
+    )
+    store.track(shop.release(), origin="command")
+
+    looked = ticked(shop, store, 3, people, mirror).looked
+
+    assert looked[0].report.verdict is ReleaseVerdict.FAIL
+    assert people.said() == ([("fire", "first")] if named == "another" else [])
+    assert [each.why for each in mirror.took] == (["first"] if named == "another" else ["silenced"])
+
+
+def test_what_a_maintenance_window_held_back_is_told_once_when_it_ends(
+    tmp_path: Path, store: Store
+) -> None:
+    shop, people = Shop(tmp_path, {"errors": (0.0, 99.0)}), People()
+    start, end = (RELEASED + hours * timedelta(hours=1) for hours in (1, 6))
+    window = (
+        f"silences: [{{start: '{start.isoformat()}', end: '{end.isoformat()}', reason: "
+        f"maintenance}}]\n"
+    )
+    (tmp_path / "checklist.yaml").write_text(CHECKLIST + window, encoding="utf-8")
+    store.track(shop.release(), origin="command")
+
+    said = [(ticked(shop, store, hours, people), people.said())[1] for hours in (3, 5, 6.5, 7)]
+
+    assert said == [[], [], [("fire", "first")], [("fire", "first")]]
+
+
+def test_a_message_that_nobody_took_for_a_day_is_given_up(tmp_path: Path, store: Store) -> None:
+    people = People(fail=lambda _: RetryableSinkError("busy"))
+    shop = Shop(tmp_path, {"errors": (0.0, 99.0)})
+    tracked = store.track(shop.release(), origin="command")
+
+    hours = [3 + each for each in range(26)]
+    progress = [
+        (ticked(shop, store, each, people, redact=str), store.messages(tracked.id)[0].progress)[1]
+        for each in hours
+    ]
+
+    assert progress == [Progress.PENDING] * 25 + [Progress.FAILED]
+    assert store.messages(tracked.id)[0].detail == "busy"
+
+
+def test_a_source_of_releases_that_crashes_hides_neither_the_others_nor_what_is_known(
+    tmp_path: Path, store: Store
+) -> None:
+    shop, people = Shop(tmp_path, {"errors": (0.0, 99.0)}), People()
+
+    class Broken:
+        def discover(self, window: Window, /) -> list[Release]:
+            raise KeyError(f"no {window.end:%Y}")
+
+    class Known:
+        def discover(self, window: Window, /) -> list[Release]:
+            assert window.start < RELEASED
+            return [Release(RELEASED, version="2.0")]
+
+    done = ticked(shop, store, 3, people, sources=[("stranger", Broken()), ("git", Known())])
+
+    assert done.problems == ("stranger was not asked for releases: it crashed: KeyError",)
+    assert people.said() == [("fire", "first")]

@@ -1,0 +1,83 @@
+"""The promise over many shops: bad releases are found, healthy ones pass. The seeds are not the one
+of the sample data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import pytest
+
+from anomaly.checklist.checklist import Checklist, load
+from anomaly.model import Release, ReleaseVerdict, Verdict
+from anomaly.pipeline import check_release
+from anomaly.reporting.report import Report
+from anomaly.setup.demo import Series
+from tests.support.shop import FOLDER, collected, generate
+
+BAD_SEEDS = range(1, 21)
+HEALTHY_SEEDS = range(1, 201)
+FRANCE = ("request errors", frozenset({("country", "FR")}))
+ENGAGEMENT = ("engagement", frozenset[tuple[str, str]]())
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What is said of one shop: the verdict, and what regressed."""
+
+    verdict: ReleaseVerdict
+    regressed: frozenset[Series]
+
+
+@cache
+def checklist() -> Checklist:
+    return load(FOLDER / "healthy" / "checklist.yaml")
+
+
+def judged(name: str, seed: int) -> Judged:
+    release = Release(generate.STARTED_AT, generate.FINISHED_AT)
+    frames = generate.scenario(name, seed)
+    report = check_release(
+        checklist(),
+        release,
+        now=generate.NOW,
+        collected=collected(frames, checklist(), generate.NOW),
+    )
+    return Judged(report.verdict, regressed(report))
+
+
+def regressed(report: Report) -> frozenset[Series]:
+    return frozenset(
+        (f.kpi, frozenset(f.segment.items()))
+        for f in report.findings
+        if f.verdict is Verdict.REGRESSED
+    )
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("name", "fault"), [("credential", FRANCE), ("redesign", ENGAGEMENT)])
+def test_a_bad_release_is_found_in_at_least_18_of_20_shops(name: str, fault: Series) -> None:
+    answers = {seed: judged(name, seed) for seed in BAD_SEEDS}
+
+    missed = {
+        seed: answer
+        for seed, answer in answers.items()
+        if answer.verdict is not ReleaseVerdict.FAIL or fault not in answer.regressed
+    }
+    assert len(missed) <= 2, missed
+
+
+@pytest.mark.timeout(1800)
+def test_a_healthy_release_fails_in_at_most_6_of_200_shops_and_is_always_judged() -> None:
+    answers = {seed: judged("healthy", seed) for seed in HEALTHY_SEEDS}
+
+    failed = {
+        seed: answer for seed, answer in answers.items() if answer.verdict is ReleaseVerdict.FAIL
+    }
+    unjudged = {
+        seed: answer
+        for seed, answer in answers.items()
+        if answer.verdict not in {ReleaseVerdict.FAIL, ReleaseVerdict.PASS}
+    }
+    assert len(failed) <= 6, failed
+    assert not unjudged
