@@ -26,6 +26,7 @@ from anomaly.reporting.words import title
 from anomaly.scoring.questions import Family, ask
 from anomaly.scoring.timeline import Timeline, timeline
 from anomaly.timing.spans import plan
+from docs.builder import floors
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -257,7 +258,18 @@ def _days(axes: Axes) -> None:
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=UTC))
 
 
+def _floors(figure: Figure, colours: Colours, root: Path) -> None:
+    """Every room of the package on its floor."""
+    floors.draw(figure, colours.ink, colours.faint, colours.observed, colours.release, root)
+
+
 PICTURES = {
+    "floors": Picture(
+        _floors,
+        6.4,
+        "Every room of the package. A room may import what stands lower, never what stands higher "
+        "or beside it. Blue: the stages that data pass. Orange: the three doors.",
+    ),
     "baseline": Picture(
         _baseline,
         3.6,

@@ -18,6 +18,7 @@ from anomaly.reporting.data import to_dict
 from docs.builder import (
     checklist_reference,
     command_reference,
+    floors,
     markdown,
     marks,
     pictures,
@@ -300,3 +301,12 @@ def test_a_picture_is_the_same_whenever_it_is_drawn_and_has_both_colours(tmp_pat
 def test_every_picture_that_is_drawn_is_on_a_page() -> None:
     pages = "".join((ROOT / source).read_text(encoding="utf-8") for source, _ in repository_pages())
     assert [name for name in pictures.PICTURES if f"<!-- picture: {name} -->" not in pages] == []
+
+
+def test_the_map_shows_every_room_of_the_package_and_how_large_it_is() -> None:
+    rooms = {room.name: room.modules for floor in floors.floors(ROOT) for room in floor}
+    package = ROOT / "anomaly"
+    folders = {path.parent.name for path in package.glob("*/__init__.py")}
+    flat = {path.stem for path in package.glob("*.py")} - {"__init__"}
+    assert rooms.keys() == folders | flat
+    assert rooms["sinks"] == len([*(package / "sinks").glob("[a-z]*.py")])
