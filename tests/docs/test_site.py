@@ -267,7 +267,7 @@ def test_a_mark_in_a_block_of_code_or_within_a_line_is_text(tmp_path: Path) -> N
 
 
 def test_a_picture_that_nobody_draws_is_told_with_its_page(tmp_path: Path) -> None:
-    with pytest.raises(SiteError, match=r"^page\.md: no picture sunset; use one of baseline, "):
+    with pytest.raises(SiteError, match=r"^page\.md: no picture sunset; use one of floors, "):
         marks.Marks(tmp_path / "images", ROOT).filled_in("<!-- picture: sunset -->\n", "page.md")
 
 
