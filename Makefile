@@ -16,7 +16,8 @@ export UV_CACHE_DIR := $(CURDIR)/.venv/.cache
 endif
 unexport VIRTUAL_ENV UV_PROJECT_ENVIRONMENT
 
-.PHONY: help demo test check lint types layers spelling docs fmt bench bench-accuracy ablations peers golden tools clean
+.PHONY: help demo test check lint types layers spelling docs fmt bench bench-accuracy ablations peers golden tools \
+	hooks dist release-check clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile
@@ -32,6 +33,9 @@ check: lint types layers spelling docs ## lint, types, layers, spelling, docs
 lint: .venv/.dev
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
+	@$(BIN)/pre-commit validate-config
+	@$(BIN)/zizmor --offline --pedantic --quiet .github/workflows
+	@$(BIN)/hadolint Containerfile
 
 types: .venv/.dev
 	@$(BIN)/mypy
@@ -72,6 +76,16 @@ golden: .venv/.dev ## rewrite the golden files; read the difference before commi
 
 tools: ## unpack the servers that the tests need
 	@tests/support/fetch_servers.sh
+
+hooks: .venv/.dev ## run the quick checks at every commit and push of this clone
+	@$(BIN)/pre-commit install
+
+dist: .venv/.dev ## make the files of a release in dist/ and try them in an empty environment
+	@$(BIN)/python -m distribution
+
+release-check: .venv/.dev ## say whether this commit may be released, and make its files
+	@$(BIN)/python -m distribution.readiness
+	@$(MAKE) --no-print-directory dist
 
 clean: ## remove what make made
 	rm -rf .venv .tools build dist site
