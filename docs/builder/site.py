@@ -33,6 +33,7 @@ OUTSIDE = {  # pages of the repository that do not lie in docs/, and where they 
     "README.md": "project/readme.md",
     "CHANGELOG.md": "project/changelog.md",
     "CONTRIBUTING.md": "project/contributing.md",
+    "SECURITY.md": "project/security.md",
     "sample_data/README.md": "project/sample_data.md",
 }
 FILES = {"LICENSE": "project/LICENSE.txt", "docs/checklist.schema.json": "checklist.schema.json"}
