@@ -4,17 +4,13 @@ numerics."""
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from anomaly.errors import UsageError
-
-if TYPE_CHECKING:
-    pass
 
 Interval = tuple[float, float]
 Segment = Mapping[str, str]
@@ -281,6 +277,25 @@ def control_problem(control: str, name: str, known: Container[str], judged: Cont
     if name not in known:
         return "is no KPI"
     return "" if name in judged else "is a control too; name KPIs"
+
+
+def select_kpis(kpis: Sequence[Kpi], names: Sequence[str]) -> tuple[Kpi, ...]:
+    """The KPIs with these names and their controls, or all without names; raises UsageError for a
+    name that no KPI has, and for impossible controls."""
+    every = {kpi.name for kpi in kpis}
+    for name in names:
+        if name not in every:
+            raise UsageError(f"{name!r} is not a KPI; use one of {', '.join(sorted(every))}")
+    judged = {kpi.name for kpi in kpis if not kpi.control_for}
+    for kpi in kpis:
+        for name in kpi.control_for:
+            if problem := control_problem(kpi.name, name, every, judged):
+                raise UsageError(f"control_for of {kpi.name!r} names {name!r}, which {problem}")
+    return tuple(
+        kpi
+        for kpi in kpis
+        if not names or kpi.name in names or not set(names).isdisjoint(kpi.control_for)
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from anomaly.errors import UsageError
 from anomaly.model import Empty, Kpi, Segment, Window
 
 VALUE, NUMERATOR, DENOMINATOR = "value", "numerator", "denominator"
+USAGE, TOTAL = "usage of ", "total of "  # names of what is collected beside a KPI: usage of <KPI>
 LEVELS = ("kpi", "segment", "role")
 SPECIAL = re.compile(r"([\\,=])")
 NEGLIGIBLE = 0.05  # share of a KPI's volume that may be missing at a step of its total
@@ -103,6 +104,27 @@ def long_form(
 def times(panel: pd.DataFrame) -> tuple[datetime, ...]:
     """The starts of the steps."""
     return tuple(pd.DatetimeIndex(panel.index).to_pydatetime())
+
+
+def rows_within(panel: pd.DataFrame, window: Window, step: timedelta) -> np.ndarray:
+    """Which rows lie wholly in a window."""
+    stamps = pd.DatetimeIndex(panel.index)
+    return np.asarray(
+        (stamps >= pd.Timestamp(window.start)) & (stamps <= pd.Timestamp(window.end - step))
+    )
+
+
+def extended(panel: pd.DataFrame, step: timedelta, horizon: datetime) -> pd.DataFrame:
+    """The panel with a row for every step up to the horizon: a source that died is missing data,
+    not an early look."""
+    if len(panel) == 0:
+        return panel
+    last = panel.index[-1].to_pydatetime()
+    missing = (horizon - last) // step - 1
+    if missing <= 0:
+        return panel
+    more = pd.DatetimeIndex(pd.date_range(last + step, periods=missing, freq=step, unit="ns"))
+    return panel.reindex(panel.index.append(more))
 
 
 def step_of(panel: pd.DataFrame) -> timedelta:
@@ -230,3 +252,36 @@ def with_totals(panel: pd.DataFrame, kpis: Sequence[Kpi]) -> pd.DataFrame:
         if totals
         else panel
     )
+
+
+def judged_panel(panel: pd.DataFrame, kpis: Sequence[Kpi], step: timedelta) -> pd.DataFrame:
+    """The collected series of the KPIs, prepared for the mathematics, with the totals of their
+    segments."""
+    names = {kpi.name for kpi in kpis}
+    panel = _with_queried_totals(panel, kpis)
+    of_kpis = [name in names for name, _, _ in keys_of(panel)]
+    panel = panel if all(of_kpis) else panel.loc[:, of_kpis]
+    return with_totals(prepare(panel, kpis, step), kpis)
+
+
+def _with_queried_totals(panel: pd.DataFrame, kpis: Sequence[Kpi]) -> pd.DataFrame:
+    """The panel with the answer to each query for a total as its KPI's empty segment."""
+    names = {TOTAL + kpi.name: kpi.name for kpi in kpis if kpi.total is not None}
+    return panel.rename(columns=names, level="kpi") if names else panel
+
+
+def usage_weights(
+    panel: pd.DataFrame, kpis: Sequence[Kpi], baseline: Window, step: timedelta
+) -> dict[str, float]:
+    """The weight of each KPI; that of a query is its sum over the baseline window, 0 without an
+    answer."""
+    if not any(isinstance(kpi.usage, str) for kpi in kpis):
+        return {kpi.name: float(kpi.usage) for kpi in kpis}
+    history = panel[rows_within(panel, baseline, step)]
+    names = history.columns.get_level_values("kpi")
+    return {
+        kpi.name: float(np.nansum(history.loc[:, names == USAGE + kpi.name].to_numpy()))
+        if isinstance(kpi.usage, str)
+        else kpi.usage
+        for kpi in kpis
+    }

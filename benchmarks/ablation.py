@@ -57,7 +57,7 @@ PARTS: dict[str, Mapping[str, Any]] = {  # what stands in for a part: a name tha
     "scale (logarithm, root)": {
         "anomaly.baseline.transform.choose": lambda history, _kinds: np.zeros((2, len(history)))
     },
-    "relevant history": {"anomaly.pipeline.relevant": lambda history, _watch: history},
+    "relevant history": {"anomaly.decision.judge.relevant": lambda history, _watch: history},
     "following unrest": {"anomaly.scoring.questions.unrest": lambda _line: 1.0},
     "borrowing from shorter windows": {"anomaly.scoring.replay.PRIOR": 1e-9},
     "Student's t": {"anomaly.scoring.replay.normal_score": lambda t, _freedom: t},

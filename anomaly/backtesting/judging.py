@@ -16,8 +16,8 @@ from anomaly.backtesting.result import PastRelease, Rejudged, Setting
 from anomaly.checklist.checklist import Checklist
 from anomaly.contracts import Collected
 from anomaly.model import Direction, Finding, NoData, Release, ReleaseVerdict, Verdict
-from anomaly.panel import segment_text
-from anomaly.pipeline import TOTAL, check_release
+from anomaly.panel import TOTAL, segment_text
+from anomaly.pipeline import check_release
 from anomaly.reporting.report import Report
 
 LOOKS = 8  # at an injected shift, each at twice the share of the watch of the one before

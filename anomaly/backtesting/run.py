@@ -23,12 +23,12 @@ from anomaly.backtesting.result import (
     Share,
 )
 from anomaly.checklist.checklist import Checklist
+from anomaly.collectors.collect import Progress
 from anomaly.contracts import Collected
 from anomaly.errors import UsageError
 from anomaly.frames import Days, Spans, at_hand, calendar_of, member
 from anomaly.model import UNJUDGED, Correction, Kpi, ReleaseVerdict, Windows
-from anomaly.panel import block, segment_labels, segment_text, step_of
-from anomaly.pipeline import Progress, judged_panel
+from anomaly.panel import block, judged_panel, segment_labels, segment_text, step_of
 from anomaly.timing.durations import duration_text
 from anomaly.timing.special_days import library
 from anomaly.wording import did_you_mean, percent

@@ -83,9 +83,9 @@ def backtest(
     known = _releases(releases, now)
 
     from anomaly.backtesting.run import backtest_checklist
-    from anomaly.pipeline import chosen
+    from anomaly.model import select_kpis
 
-    asked = replace(asked, kpis=chosen(asked.kpis, only or ()))
+    asked = replace(asked, kpis=select_kpis(asked.kpis, only or ()))
     collected = _collected(asked, end, known, session, now=now, kept=kept)
     _refuse_failure(asked, collected)
 

@@ -17,8 +17,8 @@ from anomaly.model import Release
 from anomaly.wording import did_you_mean
 
 if TYPE_CHECKING:
+    from anomaly.collectors.collect import Progress
     from anomaly.contracts import Collected
-    from anomaly.pipeline import Progress
     from anomaly.reporting.report import Report
 
 

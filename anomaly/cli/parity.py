@@ -122,9 +122,9 @@ def _opened(
     session.keep_secret(first.secrets | second.secrets)
     known_kpis(first, only)
     from anomaly.equivalence.run import same_source
-    from anomaly.pipeline import chosen
+    from anomaly.model import select_kpis
 
-    first, second = (replace(each, kpis=chosen(each.kpis, only)) for each in (first, second))
+    first, second = (replace(each, kpis=select_kpis(each.kpis, only)) for each in (first, second))
     if all(same_source(kpi, first, second) for kpi in first.kpis):
         raise UsageError(
             f"{path}: {between[0]} and {between[1]} read the same sources, so there is nothing "

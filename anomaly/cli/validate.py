@@ -93,7 +93,8 @@ def _verdict(matches: Sequence[Match]) -> ExitCode:
 def _matches(checklist: Checklist, session: Session, now: datetime) -> list[Match]:
     """What each query matches in the history before `now`: what a release at this moment would be
     compared with."""
-    from anomaly.pipeline import TOTAL, collect
+    from anomaly.panel import TOTAL
+    from anomaly.pipeline import collect
 
     with progress_bar(session) as progress:
         collected = collect(checklist, Release(now), now=now, progress=progress)

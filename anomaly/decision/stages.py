@@ -11,14 +11,16 @@ spend more.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
+from anomaly.baseline.sides import Sides
 from anomaly.decision.decide import MIN_COVERAGE, Look, opened
+from anomaly.decision.judge import Judge
 from anomaly.model import ChangeKind, Exposure, Finding, Growth, Plateau, Verdict
 from anomaly.panel import segment_text, times
 from anomaly.scoring.effect import Effect
@@ -40,38 +42,28 @@ WORST_FIRST = (
 MOVED = frozenset({Verdict.REGRESSED, Verdict.RECOVERED, Verdict.IMPROVED})
 LEVEL_KINDS = frozenset({ChangeKind.LEVEL, ChangeKind.RAMP, None})
 
-Part = tuple[Plateau, pd.DataFrame]
-
 
 def by_stages(
-    observation: pd.DataFrame,
-    parts: Iterable[Part],
-    spans: Plan,
-    look: Look,
-    score: Callable[[pd.DataFrame], Scored],
-    decide: Callable[[Scored, pd.DataFrame, Look, float], tuple[Finding, ...]],
+    judge: Judge, sides: Sides, spans: Plan, look: Look
 ) -> tuple[tuple[Finding, ...], pd.DataFrame]:
     """The findings about an observation that may consist of several plateaus, and its scored
-    points.
-
-    `parts` are the plateaus that data reach. `score` and `decide` are the two stages, ready for
-    this history and these KPIs; `decide` is told which share of the false alarms it may spend.
-    """
-    whole = score(observation)
+    points."""
+    whole = judge.score(sides.observation)
     if len(spans.plateaus) == 1:
-        return decide(whole, observation, look, 1.0), whole.points
-    findings = decide(whole, observation, look, WHOLE)
-    parts = [(plateau, part) for plateau, part in parts if len(part)]
-    results = [score(part) for _, part in parts]
-    plateau, last = parts[-1]
-    if plateau.share > spans.plateaus[0].share:
-        planned = tuple(each for each in spans.plateaus if each.share == plateau.share)
+        return judge.decide(whole, sides.observation, look), whole.points
+    findings = judge.decide(whole, sides.observation, look, WHOLE)
+    plateaus = [(plateau, part) for plateau, part in sides.plateaus if len(part)]
+    scores = [judge.score(part) for _, part in plateaus]
+    latest, observation = plateaus[-1]
+    if latest.share > spans.plateaus[0].share:
+        planned = tuple(each for each in spans.plateaus if each.share == latest.share)
         steps = replace(spans, plateaus=planned).steps(look.starts[0], look.step)
-        alone = replace(look, starts=times(last), planned=max(1, steps))
-        part = (1 - WHOLE) / (len(spans.plateaus) - 1)
-        findings = _worse(findings, decide(results[-1], last, alone, part), plateau)
+        alone = replace(look, starts=times(observation), planned=max(1, steps))
+        share = (1 - WHOLE) / (len(spans.plateaus) - 1)
+        of_latest = judge.decide(scores[-1], observation, alone, share)
+        findings = _worse(findings, of_latest, latest)
     return tuple(
-        _exposed(finding, [plateau for plateau, _ in parts], results) for finding in findings
+        _exposed(finding, [plateau for plateau, _ in plateaus], scores) for finding in findings
     ), whole.points
 
 

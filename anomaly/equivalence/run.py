@@ -24,8 +24,7 @@ from anomaly.equivalence.result import Parity
 from anomaly.errors import UsageError
 from anomaly.frames import Days, Spans, at_hand, calendar_of
 from anomaly.model import Kpi, Window, Windows
-from anomaly.panel import grid, segment_text, step_of
-from anomaly.pipeline import judged_panel
+from anomaly.panel import grid, judged_panel, segment_text, step_of
 from anomaly.reporting.report import Report
 from anomaly.timing.durations import duration_text
 from anomaly.timing.special_days import library

@@ -9,10 +9,11 @@ from importlib.metadata import version
 import pandas as pd
 
 from anomaly.contracts import Collected
+from anomaly.decision.judge import Settings
 from anomaly.errors import UsageError
 from anomaly.frames import Days, Spans, calendar_of, member, moment, panel_of
 from anomaly.model import Correction, Direction, Kpi, KpiKind, NoData, Release, Stage, Window
-from anomaly.pipeline import Settings, judge
+from anomaly.pipeline import judge
 from anomaly.reporting.report import Report
 from anomaly.timing.spans import Plan, ended, plateaus
 from anomaly.wording import stamp

@@ -22,12 +22,12 @@ from anomaly.baseline.relevance import relevant
 from anomaly.baseline.robust import Floats
 from anomaly.baseline.seasonal import BOUND, Baseline, SeasonalBaseline
 from anomaly.baseline.transform import back, forward
+from anomaly.collectors.collect import Progress, collect_window
 from anomaly.contracts import Collected
 from anomaly.errors import UsageError
 from anomaly.frames import at_hand
-from anomaly.model import Calendar, Direction, Kpi, Release, Segment, Window
-from anomaly.panel import block, grid, segment_labels, segment_text
-from anomaly.pipeline import Progress, chosen, collect_window, judged_panel
+from anomaly.model import Calendar, Direction, Kpi, Release, Segment, Window, select_kpis
+from anomaly.panel import block, grid, judged_panel, segment_labels, segment_text
 from anomaly.pipeline import collect as collect_for_release
 from anomaly.reporting.display import needs_matplotlib
 from anomaly.scoring.effect import bounds
@@ -93,7 +93,7 @@ def collect(
             checklist, span, now=now, until=until, only=only, progress=progress
         )
     collected = collect_window(checklist, span, only, progress)
-    kpis = chosen(checklist.kpis, only)
+    kpis = select_kpis(checklist.kpis, only)
     if all(kpi.name in collected.errors for kpi in kpis):
         raise collected.errors[kpis[0].name]
     for name, error in collected.errors.items():

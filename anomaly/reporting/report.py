@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+POINT_COLUMNS = ("kpi", "segment", "time", "observed", "expected", "lower", "upper", "z", "flagged")
+
 
 class Findings(tuple[Finding, ...]):
     """Findings, which a notebook shows as a table and `to_frame` makes a frame of; otherwise a

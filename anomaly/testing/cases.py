@@ -18,8 +18,16 @@ from anomaly.contracts import Collected, Message, Receipt
 from anomaly.errors import ChecklistError, UsageError
 from anomaly.history.store import IN_MEMORY, Store
 from anomaly.model import Kpi, Release
-from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE, assemble, grid, segment_text
-from anomaly.pipeline import TOTAL, USAGE
+from anomaly.panel import (
+    DENOMINATOR,
+    NUMERATOR,
+    TOTAL,
+    USAGE,
+    VALUE,
+    assemble,
+    grid,
+    segment_text,
+)
 from anomaly.reporting import words as say
 from anomaly.reporting.report import Report
 from anomaly.testing.form import CaseForm, ChangeForm, SeriesForm, validate

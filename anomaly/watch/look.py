@@ -16,6 +16,7 @@ from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from anomaly.checklist.checklist import Checklist
+from anomaly.collectors.collect import Progress as Bar
 from anomaly.contracts import Action, Collected, Message, Receipt, Sink
 from anomaly.errors import StoreBusy
 from anomaly.history.records import SHORT, Look, Outgoing, Progress, State, Tracked
@@ -23,7 +24,6 @@ from anomaly.history.store import Store, look_id, message_id
 from anomaly.model import Calendar, Release, ReleaseVerdict, Silence
 from anomaly.notify.delivery import Patience, Post, deliver
 from anomaly.notify.policy import Decision, Why, decide, last_word, mirrored
-from anomaly.pipeline import Progress as Bar
 from anomaly.pipeline import check_release
 from anomaly.reporting.report import Report
 from anomaly.timing.special_days import special_days

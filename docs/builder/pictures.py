@@ -20,8 +20,7 @@ import anomaly
 from anomaly.baseline.relevance import relevant
 from anomaly.baseline.seasonal import Baseline, SeasonalBaseline
 from anomaly.baseline.transform import back
-from anomaly.panel import block
-from anomaly.pipeline import judged_panel
+from anomaly.panel import block, judged_panel
 from anomaly.reporting.words import title
 from anomaly.scoring.questions import Family, ask
 from anomaly.scoring.timeline import Timeline, timeline

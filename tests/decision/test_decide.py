@@ -30,8 +30,7 @@ from anomaly.model import (
     Window,
 )
 from anomaly.panel import VALUE, assemble, block, grid
-from anomaly.pipeline import POINTS
-from anomaly.reporting.report import Report
+from anomaly.reporting.report import POINT_COLUMNS, Report
 from anomaly.scoring.score import Score, Scored, Sizes
 from tests.support.simulations import STARTED
 
@@ -56,7 +55,7 @@ def decided(
         None if p is None else Score(p_bad=p, kind=ChangeKind.LEVEL, sizes=BIGGER)
         for p in ps.values()
     )
-    points = pd.DataFrame({name: [] for name in POINTS}).astype({"flagged": bool})
+    points = pd.DataFrame({name: [] for name in POINT_COLUMNS}).astype({"flagged": bool})
     scored = Scored(
         tuple(ps),
         scores,

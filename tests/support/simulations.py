@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from scipy.signal import lfilter
 
 from anomaly.contracts import Collected
+from anomaly.decision.judge import Settings
 from anomaly.model import Calendar, Correction, Finding, Kpi, Release, Windows
 from anomaly.panel import VALUE, assemble, grid
-from anomaly.pipeline import Settings, judge
+from anomaly.pipeline import judge
 from anomaly.reporting.report import Report
 from anomaly.timing.spans import plan
 

@@ -576,7 +576,10 @@ def test_odd_series_are_judged_by_themselves_and_the_json_is_strict(tmp_path: Pa
 
 @pytest.mark.parametrize(
     "stage",
-    ["anomaly.baseline.seasonal.SeasonalBaseline.fit", "anomaly.pipeline.score_beside_controls"],
+    [
+        "anomaly.baseline.seasonal.SeasonalBaseline.fit",
+        "anomaly.decision.judge.score_beside_controls",
+    ],
 )
 def test_a_kpi_that_makes_the_detector_raise_is_an_error_alone(
     stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

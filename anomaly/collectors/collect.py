@@ -1,0 +1,94 @@
+"""Collect: ask every source of a checklist for its KPIs, one source after the other."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from anomaly.contracts import Collected
+from anomaly.errors import CollectError, UsageError
+from anomaly.model import Kpi, Window, select_kpis
+from anomaly.panel import TOTAL, USAGE, assemble, grid
+from anomaly.redaction import Redactor
+
+if TYPE_CHECKING:
+    from anomaly.checklist.checklist import Checklist
+
+Progress = Callable[[int, int], None]  # how many of how many queries are answered
+log = logging.getLogger(__name__)
+
+
+def collect_window(
+    checklist: Checklist, window: Window, only: Sequence[str] = (), progress: Progress | None = None
+) -> Collected:
+    """What the sources say about the steps of a window; a KPI that can't be read is in `errors`.
+
+    A usage or a total given as a query is collected beside its KPI, under the name `usage of
+    <KPI>`, `total of <KPI>`. `only` names KPIs to collect alone.
+    """
+    queries = _queries(select_kpis(checklist.kpis, only))
+    parts: list[Collected] = []
+    answered = 0
+    for source in dict.fromkeys(query.source for query in queries):
+        if progress is not None:
+            progress(answered, len(queries))
+        of_source = [query for query in queries if query.source == source]
+        parts.append(_from_source(checklist, source, of_source, window))
+        answered += len(of_source)
+    if progress is not None:
+        progress(answered, len(queries))
+    index = grid(window, checklist.windows.step)
+    return Collected(
+        pd.concat([part.panel.reindex(index) for part in parts], axis=1),
+        {name: each for part in parts for name, each in part.provenance.items()},
+        {name: each for part in parts for name, each in part.errors.items()},
+    )
+
+
+def _queries(kpis: Sequence[Kpi]) -> list[Kpi]:
+    """The KPIs, and after them each query for a usage or a total, as a KPI of its own."""
+    return [
+        *kpis,
+        *(
+            Kpi(prefix + kpi.name, kpi.source, query)
+            for kpi in kpis
+            for prefix, query in ((USAGE, kpi.usage), (TOTAL, kpi.total))
+            if isinstance(query, str)
+        ),
+    ]
+
+
+def _from_source(
+    checklist: Checklist, source: str, kpis: Sequence[Kpi], window: Window
+) -> Collected:
+    """What one source answers; whatever it does wrong is the error of its KPIs alone."""
+    from anomaly.checklist import registry
+
+    try:
+        collected = registry.collector(checklist.sources[source]).collect(
+            kpis, window, checklist.windows.step
+        )
+    except CollectError as error:
+        failure = error
+    except UsageError:
+        raise
+    except Exception as error:
+        log.exception("the collector of source %s crashed", source)
+        failure = CollectError(f"the collector of source {source} crashed: {type(error).__name__}")
+    else:
+        mask = Redactor(checklist.secrets).text
+        return replace(
+            collected,
+            errors={
+                name: CollectError(mask(str(error))) for name, error in collected.errors.items()
+            },
+        )
+    return Collected(
+        assemble({}, grid(window, checklist.windows.step)),
+        {},
+        dict.fromkeys((kpi.name for kpi in kpis), failure),
+    )

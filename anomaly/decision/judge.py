@@ -1,0 +1,92 @@
+"""The judge: all that one observation after another is scored and decided by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from anomaly.baseline.relevance import relevant
+from anomaly.baseline.seasonal import Baseline, SeasonalBaseline
+from anomaly.baseline.sides import Sides
+from anomaly.decision.decide import Look, decide
+from anomaly.decision.mix import makeups, usual_shares
+from anomaly.errors import UsageError
+from anomaly.model import Calendar, Correction, Finding, Kpi
+from anomaly.scoring.controlled import score_beside_controls
+from anomaly.scoring.score import Scored
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a verdict depends on besides the data and the KPIs; raises UsageError for an impossible
+    share of false alarms."""
+
+    calendar: Calendar
+    false_alarms: float
+    correction: Correction
+
+    def __post_init__(self) -> None:
+        if not 0 < self.false_alarms < 1:
+            raise UsageError(
+                f"false_alarms is {self.false_alarms}; use a share between 0 and 1, such as 0.01"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """A baseline fitted to a history, the KPIs with the weights of their usage, and the
+    settings."""
+
+    baseline: Baseline
+    history: pd.DataFrame
+    kpis: Sequence[Kpi]
+    usage: Mapping[str, float]
+    settings: Settings
+
+    @classmethod
+    def fit(
+        cls, sides: Sides, kpis: Sequence[Kpi], usage: Mapping[str, float], settings: Settings
+    ) -> Judge:
+        """Learn from the part of the history that is relevant."""
+        history = relevant(sides.history, len(sides.observation))
+        baseline = SeasonalBaseline().fit(history, kpis, settings.calendar)
+        return cls(baseline, history, kpis, usage, settings)
+
+    def verifiable(self, planned_steps: int) -> float:
+        """The least rate of false alarms that this history can confirm for a watch so long."""
+        return 1 / (1 + len(self.history) // planned_steps)
+
+    def score(self, observation: pd.DataFrame) -> Scored:
+        """What the data of each series say."""
+        return score_beside_controls(
+            self.baseline,
+            self.history,
+            observation,
+            self.kpis,
+            self._gap(observation),
+            told=self.settings.false_alarms,
+        )
+
+    def decide(
+        self, scored: Scored, observation: pd.DataFrame, look: Look, share: float = 1.0
+    ) -> tuple[Finding, ...]:
+        """The findings about an observation that may spend a `share` of the false alarms."""
+        usual = usual_shares(
+            self.history, observation, self.kpis, self.settings.calendar, self._gap(observation)
+        )
+        return decide(
+            scored,
+            self.kpis,
+            self.usage,
+            look,
+            false_alarms=self.settings.false_alarms,
+            correction=self.settings.correction,
+            spend=share,
+            makeups=makeups(scored, usual),
+        )
+
+    def _gap(self, observation: pd.DataFrame) -> int:
+        """How many steps lie between the history and the observation."""
+        return int((observation.index[0] - self.history.index[-1]) // self.baseline.step - 1)
