@@ -26,21 +26,27 @@ def write(
 ) -> None:
     """Write the page over `releases`, the newest first. Raises SinkError, UsageError for a path
     that no file can have."""
-    from anomaly.reporting.pages.history import page
+    from anomaly.reporting.pages.history import MOST_COLUMNS, page
     from anomaly.sinks.files import replace_file
 
     if not path.name:
         raise UsageError(f"--html is {str(path)!r}; name a file, like history.html")
     beside = sorted(each.name for each in path.resolve().parent.glob("*.html"))
-    entries = [_entry(kept, each, _link(each, beside, checklist)) for each in releases]
+    entries: list[Entry] = []
+    for each in releases:
+        columns = sum(entry.verdict is not None for entry in entries)
+        link = _link(each, beside, checklist)
+        entries.append(_entry(kept, each, link, with_cells=columns < MOST_COLUMNS))
     replace_file(path, page(entries, data["feedback"], data, about=about))
 
 
-def _entry(kept: Store, tracked: Tracked, link: str) -> Entry:
+def _entry(kept: Store, tracked: Tracked, link: str, *, with_cells: bool) -> Entry:
+    """A release as its last look left it; its findings are read only if they have a column."""
     from anomaly.reporting.pages.history import Cell, Entry
 
     looks: Sequence[Look] = kept.looks(tracked.id)
     last = looks[-1] if looks else None
+    findings = kept.findings(tracked.id, look=last.id) if last and with_cells else ()
     return Entry(
         id=tracked.id,
         release=tracked.release,
@@ -51,8 +57,8 @@ def _entry(kept: Store, tracked: Tracked, link: str) -> Entry:
         looks=len(looks),
         said=_said(kept.acks(tracked.id)),
         cells=[
-            Cell(found.kpi, found.verdict, found.fails, found.effect)
-            for found in kept.findings(tracked.id)
+            Cell(finding.kpi, finding.verdict, finding.fails, finding.effect)
+            for finding in findings
         ],
         link=link,
     )

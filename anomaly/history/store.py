@@ -237,14 +237,16 @@ class Store:
             raise UsageError(f"there is no look {look}")
         return archive.unpack(bytes(packed))
 
-    def findings(self, release: str) -> list[Found]:
-        """What was found at each look at a release, oldest first."""
+    def findings(self, release: str, *, look: str | None = None) -> list[Found]:
+        """The findings of every look at a release, or of one `look`, oldest first."""
         with self._transaction() as connection:
             chosen = (
                 sql.select(FINDINGS, LOOKS.c.number, LOOKS.c.at)
                 .join(LOOKS)
                 .where(FINDINGS.c.release_id == release)
             )
+            if look is not None:
+                chosen = chosen.where(FINDINGS.c.look_id == look)
             rows = (
                 connection.execute(chosen.order_by(LOOKS.c.number, FINDINGS.c.kpi, FINDINGS.c.id))
                 .mappings()

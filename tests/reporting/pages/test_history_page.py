@@ -3,6 +3,7 @@ reports."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,7 +11,10 @@ from pathlib import Path
 import pytest
 
 from anomaly.cli.ending import run
+from anomaly.history.records import Found
 from anomaly.history.store import Store
+from anomaly.model import ReleaseVerdict, Verdict
+from anomaly.reporting.pages.history import MOST_COLUMNS
 from anomaly.reporting.report import Report
 from tests.reporting.pages.conftest import Open
 from tests.reporting.pages.test_release_page import HOSTILE, scanned
@@ -54,6 +58,48 @@ def written(folder: Path) -> str:
         == 0
     )
     return (folder / "history.html").read_text(encoding="utf-8")
+
+
+def looked_at(folder: Path, count: int, looks: Sequence[Report]) -> None:
+    """A store with so many releases, each looked at as often as there are reports."""
+    with Store(str(folder / "history.db")) as store:
+        for number in range(count):
+            for earlier, look in enumerate(looks):
+                report = released(look, f"1.{number}.0", number)
+                tracked = store.track(report.release, origin="test", checklist="")
+                store.record(tracked.id, report, (), at=NOW, after=earlier)
+
+
+def test_a_square_shows_the_last_look_not_the_worst(tmp_path: Path) -> None:
+    undecided = [
+        replace(finding, verdict=Verdict.INCONCLUSIVE) for finding in reports.passing().findings
+    ]
+    early = replace(
+        reports.passing(),
+        verdict=ReleaseVerdict.INCONCLUSIVE,
+        final=False,
+        findings=tuple(undecided),
+    )
+    looked_at(tmp_path, 1, [early] * 3 + [reports.passing()])
+    page = written(tmp_path)
+    assert "1.0.0: ok" in page
+    assert "1.0.0: inconclusive" not in page
+
+
+def test_only_the_findings_that_are_shown_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at(tmp_path, MOST_COLUMNS + 3, [reports.passing()] * 2)
+    read, findings = [], Store.findings
+
+    def counted(store: Store, release: str, *, look: str | None = None) -> list[Found]:
+        read.append(findings(store, release, look=look))
+        return read[-1]
+
+    monkeypatch.setattr(Store, "findings", counted)
+    written(tmp_path)
+    assert len(read) == MOST_COLUMNS
+    assert {len(rows) for rows in read} == {len(reports.passing().findings)}
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
