@@ -439,8 +439,8 @@ def _kpi(form: KpiForm, only_source: str) -> Kpi:
 
 
 def _digest(checklist: Checklist) -> str:
-    """Sha256 of everything that can change an answer or who is told, variables as they are
-    written."""
+    """Sha256 of everything that can change an answer, when it is given or who is notified;
+    variables as they are written."""
 
     def plugin(one: Plugin) -> list[Any]:
         return [one.type, {key: origin.written for key, origin in one.origins.items()}]
@@ -450,6 +450,9 @@ def _digest(checklist: Checklist) -> str:
         "environment": checklist.environment,
         "sources": {name: plugin(source) for name, source in checklist.sources.items()},
         "sinks": [plugin(sink) for sink in checklist.sinks],
+        "releases": [plugin(source) for source in checklist.releases],
+        "telling": asdict(checklist.telling),
+        "rhythm": None if checklist.rhythm is None else asdict(checklist.rhythm),
         "windows": asdict(checklist.windows),
         "kpis": [asdict(kpi) for kpi in checklist.kpis],
         "false_alarms": checklist.false_alarms,

@@ -694,6 +694,21 @@ def test_another_meaning_has_another_digest(load_text: Load, old: str, new: str)
     assert load_text(FULL).digest != load_text(FULL.replace(old, new)).digest
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        "silences: [{special_days: true}]\n",
+        "repeat: 4h\n",
+        "rhythm: {usual: 1h, peak: 5m, climb: 1d, fall: 6h}\n",
+        "releases: [{type: git, path: .}]\n",
+    ],
+)
+def test_when_it_is_looked_at_and_who_is_notified_change_the_digest(
+    load_text: Load, more: str
+) -> None:
+    assert load_text(SMALL + more).digest != load_text(SMALL).digest
+
+
 def test_nothing_numeric_or_heavy_is_imported_by_importing_the_checklist() -> None:
     import subprocess
     import sys
