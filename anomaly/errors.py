@@ -5,6 +5,8 @@ AnomalyError
 │   └── ChecklistError    the checklist is wrong: file, line, key, found, allowed          exit 2
 ├── CollectError          a source could not be read                                       exit 4
 │   └── RetryableCollectError   … but may answer when asked again
+├── RequestError          a request over HTTP failed; a source or sink says what that means
+│   └── RetryableRequestError   … but may succeed when sent again
 ├── SinkError             a sink could not be told                                         exit 5
 │   └── RetryableSinkError      … but may take it when told again
 └── StoreError            the history can't be used: locked, unreachable, of a later version exit 4
@@ -33,6 +35,18 @@ class CollectError(AnomalyError):
 
 class RetryableCollectError(CollectError):
     """A source gave no answer now, but may later (unavailable, timeout, 429)."""
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class RequestError(AnomalyError):
+    """A request over HTTP failed for good."""
+
+
+class RetryableRequestError(RequestError):
+    """A request over HTTP failed now, but may succeed later."""
 
     def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(message)

@@ -17,7 +17,7 @@ from anomaly.cli.options import ChecklistPath, Environment, Logs, Output, Report
 from anomaly.cli.release import opened
 from anomaly.cli.session import LogFormat, Session, log
 from anomaly.cli.storing import with_history
-from anomaly.errors import SinkError, StoreBusy
+from anomaly.errors import RequestError, StoreBusy
 from anomaly.wording import plain
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def tick(
     if switch and not done.problems:
         try:
             switch.ask("GET")
-        except SinkError as error:
+        except RequestError as error:
             log.warning("the heartbeat was not heard: %s", error)
     return session.known
 

@@ -27,7 +27,7 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from anomaly import wording
-from anomaly.errors import RetryableSinkError, SinkError, UsageError
+from anomaly.errors import RequestError, RetryableRequestError, UsageError
 from anomaly.http.transport import QUIET, DeadlineAdapter, MetadataAddressError, refuse_metadata
 from anomaly.redaction import Redactor, url_secrets
 
@@ -95,7 +95,8 @@ class Endpoint:
         """Ask once; `path` is added to the URL, statuses in `retryable` may pass, a good answer's
         body is had only if it is to be `read`.
 
-        `hints` say what a status means here, and what to do. Raises SinkError, RetryableSinkError.
+        `hints` say what a status means here, and what to do. Raises RequestError and
+        RetryableRequestError.
         """
         try:
             refuse_metadata(self._target.hostname or "")
@@ -119,7 +120,7 @@ class Endpoint:
             ):
                 return self._answer(response, retryable, hints or {}, LONGEST_BODY if read else 0)
         except MetadataAddressError:
-            raise SinkError(
+            raise RequestError(
                 f"{self.where} is a link-local address; such addresses are refused"
             ) from None
         except requests.RequestException as error:
@@ -136,7 +137,7 @@ class Endpoint:
         if 200 <= status < 300:  # noqa: PLR2004  2xx
             return Answer(status, _body(response, most) if most else b"")
         if 300 <= status < 400:  # noqa: PLR2004  3xx
-            raise SinkError(
+            raise RequestError(
                 f"{self.where} answered {status}, a redirect{_redirect(response)}; write the URL "
                 "it leads to, redirects are not followed"
             )
@@ -150,8 +151,8 @@ class Endpoint:
             or status >= 500  # noqa: PLR2004
             or (status == FORBIDDEN and wait_s is not None)
         ):
-            raise RetryableSinkError(text, retry_after_s=wait_s)
-        raise SinkError(f"{text}; {hints[status]}" if status in hints else text)
+            raise RetryableRequestError(text, retry_after_s=wait_s)
+        raise RequestError(f"{text}; {hints[status]}" if status in hints else text)
 
     def _said(self, response: requests.Response) -> str:
         """The beginning of the answer's body, without what it may repeat of the URL, the headers or
@@ -165,22 +166,22 @@ class Endpoint:
         text = self._redactor.text(body.decode("utf-8", "replace"))
         return wording.plain(" ".join(text.split()), LONGEST_SAID)
 
-    def _failure(self, error: requests.RequestException) -> SinkError:
+    def _failure(self, error: requests.RequestException) -> RequestError:
         if isinstance(error, requests.ConnectTimeout):
-            return RetryableSinkError(
+            return RetryableRequestError(
                 f"{self.where} took no connection within {self._timeout_s:g} s"
             )
         if isinstance(error, requests.Timeout):
-            return RetryableSinkError(
+            return RetryableRequestError(
                 f"{self.where} gave no answer within {self._timeout_s:g} s; it may have the message"
             )
         if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(error)):
-            return SinkError(f"{self.where} has a certificate that does not verify")
+            return RequestError(f"{self.where} has a certificate that does not verify")
         if isinstance(error, requests.ConnectionError | requests.exceptions.ChunkedEncodingError):
-            return RetryableSinkError(
+            return RetryableRequestError(
                 f"{self.where} could not be reached, or broke off: {type(error).__name__}"
             )
-        return SinkError(f"{self.where} could not be asked: {type(error).__name__}")
+        return RequestError(f"{self.where} could not be asked: {type(error).__name__}")
 
 
 def _body(response: requests.Response, most: int) -> bytes:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from anomaly.errors import (
     CollectError,
+    RequestError,
     RetryableCollectError,
-    RetryableSinkError,
-    SinkError,
+    RetryableRequestError,
     UsageError,
 )
 from anomaly.http.endpoint import Endpoint, checked_headers
@@ -68,9 +68,9 @@ class JsonReleases:
                 body = self._endpoint.ask(
                     "GET", headers={"Accept": "application/json", **self._headers}, read=True
                 ).body
-            except RetryableSinkError as error:
+            except RetryableRequestError as error:
                 raise RetryableCollectError(str(error), retry_after_s=error.retry_after_s) from None
-            except SinkError as error:
+            except RequestError as error:
                 raise CollectError(str(error)) from None
             if not body.strip():  # or it broke off
                 raise CollectError(

@@ -13,9 +13,10 @@ from typing import Any, ClassVar
 from anomaly.contracts import Action, Message, Receipt
 from anomaly.errors import UsageError
 from anomaly.history.records import SHORT
-from anomaly.http.endpoint import Endpoint, checked_base, checked_headers
+from anomaly.http.endpoint import checked_base, checked_headers
 from anomaly.model import ReleaseVerdict
 from anomaly.reporting.notice import notice
+from anomaly.sinks.hook import Hook
 from anomaly.wording import plain, stamp
 
 LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
@@ -52,7 +53,7 @@ class AlertmanagerSink:
     ) -> None:
         checked_base(url)
         self._headers = checked_headers(headers or {}, ())
-        self._endpoint = Endpoint(
+        self._endpoint = Hook(
             url.rstrip("/"), secrets=self._headers.values(), timeout=timeout, clock=clock
         )
         self._labels = dict(labels or {})

@@ -23,10 +23,11 @@ from anomaly import wording
 from anomaly.checklist.settings import SettingError, one_of
 from anomaly.contracts import Action, Message, Receipt
 from anomaly.errors import RetryableSinkError, SinkError, UsageError
-from anomaly.http.endpoint import Endpoint, checked_url
+from anomaly.http.endpoint import checked_url
 from anomaly.model import ReleaseVerdict
 from anomaly.reporting.notice import notice
 from anomaly.sinks.github_job import Job, commands, marker, replace_section
+from anomaly.sinks.hook import Hook
 from anomaly.sinks.markdown import markdown
 
 API = "https://api.github.com"
@@ -270,7 +271,7 @@ def _checked(name: str, value: str, form: re.Pattern[str], meant: str) -> str:
     return value
 
 
-def _endpoint(url: str, token: str, timeout: timedelta, clock: Callable[[], float]) -> Endpoint:
+def _endpoint(url: str, token: str, timeout: timedelta, clock: Callable[[], float]) -> Hook:
     target = checked_url(url, "api")
     if target.query or target.fragment or target.username:
         raise UsageError(
@@ -278,7 +279,7 @@ def _endpoint(url: str, token: str, timeout: timedelta, clock: Callable[[], floa
         )
     if not re.fullmatch(r"[\x21-\x7e]*", token):
         raise UsageError("token holds a blank or a character beyond ASCII")
-    return Endpoint(url.rstrip("/"), secrets={token}, timeout=timeout, clock=clock, setting="api")
+    return Hook(url.rstrip("/"), secrets={token}, timeout=timeout, clock=clock, setting="api")
 
 
 def _state(message: Message) -> str:

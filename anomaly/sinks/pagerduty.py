@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 
 from anomaly.contracts import Action, Message, Receipt
 from anomaly.errors import UsageError
-from anomaly.http.endpoint import Endpoint
 from anomaly.model import ReleaseVerdict
 from anomaly.reporting.notice import LONGEST_NAME, notice
+from anomaly.sinks.hook import Hook
 from anomaly.wording import CUT_MARK, plain
 
 LONGEST_SUMMARY = 1024  # characters that PagerDuty takes
@@ -43,7 +43,7 @@ class PagerdutySink:
                 "routing_key is empty; it is that of an integration of the type Events API v2"
             )
         self._routing_key = routing_key
-        self._endpoint = Endpoint(url, secrets=(routing_key,), timeout=timeout, clock=clock)
+        self._endpoint = Hook(url, secrets=(routing_key,), timeout=timeout, clock=clock)
 
     def send(self, message: Message, /) -> Receipt:
         passed = message.action is Action.INFORM and message.report.verdict is ReleaseVerdict.PASS

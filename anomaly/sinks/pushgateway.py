@@ -16,8 +16,9 @@ from typing import ClassVar
 from anomaly import wording
 from anomaly.contracts import Action, Message, Receipt
 from anomaly.errors import UsageError
-from anomaly.http.endpoint import Endpoint, checked_base
+from anomaly.http.endpoint import checked_base
 from anomaly.sinks.exposition import LONGEST_VALUE, exposition
+from anomaly.sinks.hook import Hook
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 FOR_A_PATH = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
@@ -60,7 +61,7 @@ class PushgatewaySink:
             else f"Basic {b64encode(f'{username}:{password}'.encode()).decode('ascii')}"
         )
         self._headers = {"Authorization": authorization} if authorization else {}
-        self._endpoint = Endpoint(
+        self._endpoint = Hook(
             url.rstrip("/"),
             secrets={username or "", password or "", authorization},
             timeout=timeout,

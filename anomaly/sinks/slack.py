@@ -9,9 +9,9 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 from anomaly.contracts import Action, Message, Receipt
-from anomaly.http.endpoint import Endpoint
 from anomaly.model import ReleaseVerdict
 from anomaly.reporting.notice import Severity, notice
+from anomaly.sinks.hook import Hook
 from anomaly.wording import CUT_MARK
 
 LONGEST_HEADER, LONGEST_TEXT = 150, 3000  # characters that Slack takes
@@ -36,7 +36,7 @@ class SlackSink:
         timeout: timedelta = timedelta(seconds=10),
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._endpoint = Endpoint(url, timeout=timeout, clock=clock)
+        self._endpoint = Hook(url, timeout=timeout, clock=clock)
 
     def send(self, message: Message, /) -> Receipt:
         body = json.dumps(blocks(message)).encode("ascii")

@@ -12,8 +12,9 @@ from typing import ClassVar
 
 from anomaly.contracts import Message, Receipt
 from anomaly.errors import UsageError
-from anomaly.http.endpoint import Endpoint, checked_headers
+from anomaly.http.endpoint import checked_headers
 from anomaly.reporting.data import to_dict
+from anomaly.sinks.hook import Hook
 
 SIGNATURE_HEADER = "X-Anomaly-Signature"
 IDEMPOTENCY_HEADER = "Idempotency-Key"
@@ -42,7 +43,7 @@ class WebhookSink:
         self._headers = checked_headers(
             headers or {}, (SIGNATURE_HEADER, IDEMPOTENCY_HEADER, KEY_HEADER, ACTION_HEADER)
         )
-        self._endpoint = Endpoint(
+        self._endpoint = Hook(
             url, secrets={*self._headers.values(), secret or ""}, timeout=timeout, clock=clock
         )
         self._secret = None if secret is None else secret.encode()
