@@ -21,7 +21,7 @@ import numpy as np
 
 from anomaly.baseline.noise import ORDER
 from anomaly.scoring import questions, replay
-from anomaly.scoring.questions import Family
+from anomaly.scoring.questions import QuestionKind
 from benchmarks.accuracy import Answers, answers, auc, false_alarms, recall_at, resampled
 from benchmarks.generated import cases
 from benchmarks.judges import ours
@@ -29,10 +29,10 @@ from benchmarks.quiet import Floats
 from benchmarks.tables import options, publish
 
 
-def _without(*families: Family) -> dict[str, Any]:
+def _without(*kinds: QuestionKind) -> dict[str, Any]:
     return {
         "anomaly.scoring.score.ask": lambda line, **how: [
-            each for each in questions.ask(line, **how) if each.family not in families
+            each for each in questions.ask(line, **how) if each.kind not in kinds
         ]
     }
 
@@ -43,12 +43,12 @@ def _strongest(one_sided: Floats) -> Floats:
             np.where(np.isfinite(one_sided), np.maximum(one_sided, 0), 0.0), axis=0, initial=0.0
         )
         ** 2
-        * replay.MEMORY
+        * replay.SCORE_WEIGHT
     )
 
 
 PARTS: dict[str, Mapping[str, Any]] = {  # what stands in for a part: a name that is gone raises
-    "memory (whitening)": {
+    "autocorrelation (whitening)": {
         "anomaly.baseline.noise.autoregression": lambda x, _present: np.zeros((len(x), ORDER))
     },
     "season of the day": {"anomaly.baseline.season.DAY_GAIN": 0.0},
@@ -57,24 +57,28 @@ PARTS: dict[str, Mapping[str, Any]] = {  # what stands in for a part: a name tha
     "scale (logarithm, root)": {
         "anomaly.baseline.transform.choose": lambda history, _kinds: np.zeros((2, len(history)))
     },
-    "relevant history": {"anomaly.decision.judge.relevant": lambda history, _watch: history},
-    "following unrest": {"anomaly.scoring.questions.unrest": lambda _line: 1.0},
+    "regime start": {"anomaly.decision.judge.since_regime_start": lambda history, _watch: history},
+    "following local volatility": {"anomaly.scoring.questions.local_volatility": lambda _line: 1.0},
     "borrowing from shorter windows": {"anomaly.scoring.replay.PRIOR": 1e-9},
     "Student's t": {"anomaly.scoring.replay.normal_score": lambda t, _freedom: t},
     "average likelihood (else the strongest)": {"anomaly.scoring.score.combine": _strongest},
-    "damping of unshared claims": {"anomaly.scoring.replay.damped": lambda _questions, up: up},
+    "shrinking of unshared claims": {
+        "anomaly.scoring.replay.shrunk_scores": lambda _questions, up: up
+    },
     "guard of nearly constant series": {"anomaly.scoring.exceptions.MOSTLY": 2.0},
-    "question: level": _without(Family.LEVEL),
-    "question: level before": _without(Family.LEVEL_BEFORE),
-    "question: typical level": _without(Family.TYPICAL, Family.TYPICAL_BEFORE),
-    "question: jump": _without(Family.JUMP, Family.RAMP),
-    "question: ramp": _without(Family.RAMP),
-    "question: total": _without(Family.TOTAL),
-    "question: spread": _without(Family.SPREAD),
-    "question: high and low values": _without(Family.HIGH, Family.LOW),
-    "question: highest and lowest values": _without(Family.HIGHEST, Family.LOWEST),
-    "question: rhythm": _without(Family.RHYTHM),
-    "question: missing, zero, repeated": _without(Family.MISSING, Family.ZERO, Family.STUCK),
+    "question: level": _without(QuestionKind.LEVEL),
+    "question: level before": _without(QuestionKind.LEVEL_BEFORE),
+    "question: typical level": _without(QuestionKind.TYPICAL, QuestionKind.TYPICAL_BEFORE),
+    "question: jump": _without(QuestionKind.JUMP, QuestionKind.RAMP),
+    "question: ramp": _without(QuestionKind.RAMP),
+    "question: total": _without(QuestionKind.TOTAL),
+    "question: spread": _without(QuestionKind.SPREAD),
+    "question: high and low values": _without(QuestionKind.HIGH, QuestionKind.LOW),
+    "question: highest and lowest values": _without(QuestionKind.HIGHEST, QuestionKind.LOWEST),
+    "question: rhythm": _without(QuestionKind.RHYTHM),
+    "question: missing, zero, repeated": _without(
+        QuestionKind.MISSING, QuestionKind.ZERO, QuestionKind.STUCK
+    ),
 }
 
 

@@ -1,6 +1,8 @@
-"""The laws of the combined score G on quiet series, for `anomaly/scoring/significance.py`.
+"""The null distributions of the combined score G on quiet series.
 
     python -m benchmarks.calibrate [SERIES]
+
+It makes the tables of `anomaly/scoring/significance.py`.
 
 Half of the series are restless (their spread comes and goes, as that of real KPIs does), half are
 of all the other kinds. Prints G at the probabilities of the table and the exponent of the tail, for
@@ -23,7 +25,7 @@ from anomaly.panel import assemble, block
 from anomaly.scoring.questions import ask
 from anomaly.scoring.replay import combine, scores
 from anomaly.scoring.score import one_sided
-from anomaly.scoring.significance import Law, P
+from anomaly.scoring.significance import NullDistribution, P
 from anomaly.scoring.timeline import timeline
 from benchmarks.quiet import KINDS
 
@@ -43,30 +45,32 @@ WIDTH = 1.96  # standard errors: an interval of 95 %
 
 
 def main(count: int) -> None:
-    """Print the laws, from `count` restless series and as many others for every shape."""
-    found: dict[Law, list[float]] = {law: [] for law in Law}
+    """Print the distributions, from `count` restless series and as many others for every shape."""
+    found: dict[NullDistribution, list[float]] = {null: [] for null in NullDistribution}
     others = [kind for kind in KINDS if kind != HARDEST]
     for seed, shape in enumerate(SHAPES):
         for kind, series in [
             (HARDEST, count),
             *((kind, -(-count // len(others))) for kind in others),
         ]:
-            for law, combined in _combined(kind, seed, shape, series):
-                found[law].append(combined)
-    series = len(found[Law.BOTH_WAYS])
-    for law, answers in found.items():
+            for null, combined in _combined(kind, seed, shape, series):
+                found[null].append(combined)
+    series = len(found[NullDistribution.BOTH_WAYS])
+    for null, answers in found.items():
         g, p = np.array(answers), np.array(P[1:])
         table = np.quantile(g, 1 - p + WIDTH * np.sqrt(p * (1 - p) / series))
         beyond = g[g > table[-1]]
         exponent = 1 / np.log(beyond / table[-1]).mean()  # Hill (1975)
         exponent -= WIDTH * exponent / np.sqrt(len(beyond))
         entries = ", ".join(f"{each:.3f}" for each in table)
-        sys.stdout.write(f"{law.name} = ((1e-6, {entries}), {exponent:.1f})  # {series:,} series\n")
+        sys.stdout.write(
+            f"{null.name} = ((1e-6, {entries}), {exponent:.1f})  # {series:,} series\n"
+        )
 
 
 def _combined(
     kind: str, seed: int, shape: tuple[int, int, int], count: int
-) -> Iterator[tuple[Law, float]]:
+) -> Iterator[tuple[NullDistribution, float]]:
     minutes, before, after = shape
     step = timedelta(minutes=minutes)
     index = pd.DatetimeIndex(
@@ -81,14 +85,14 @@ def _combined(
         both, _ = one_sided(answers, i, Direction.EITHER)
         up, falling = one_sided(answers, i, Direction.UP)
         down, rising = one_sided(answers, i, Direction.DOWN)
-        for law, each in (
-            (Law.BOTH_WAYS, both),
-            (Law.ONE_WAY, up),
-            (Law.ONE_WAY, down),
-            (Law.LEVEL, falling),
-            (Law.LEVEL, rising),
+        for null, each in (
+            (NullDistribution.BOTH_WAYS, both),
+            (NullDistribution.ONE_WAY, up),
+            (NullDistribution.ONE_WAY, down),
+            (NullDistribution.LEVEL, falling),
+            (NullDistribution.LEVEL, rising),
         ):
-            yield law, float(combine(np.array([[z] for _, z in each]))[0])
+            yield null, float(combine(np.array([[z] for _, z in each]))[0])
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from anomaly.model import Calendar, LeftOut, Window
 from anomaly.timing.special_days import special_days
 
 
-def occasions(index: pd.DatetimeIndex, step: timedelta, calendar: Calendar) -> np.ndarray:
+def exclusion_reasons(index: pd.DatetimeIndex, step: timedelta, calendar: Calendar) -> np.ndarray:
     """Why each step is left out, as text `(time,)`; empty for an ordinary one. `index` is
     sorted."""
     out = np.full(len(index), "", dtype=object)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from anomaly.baseline import noise, season, transform
-from anomaly.baseline.exclusions import occasions
+from anomaly.baseline.exclusions import exclusion_reasons
 from anomaly.baseline.robust import Bools, Floats, Ints, median, mostly_tied, smooth_cyclic, spread
 from anomaly.baseline.season import Clock, Season
 from anomaly.baseline.transform import forward
@@ -166,7 +166,7 @@ class SeasonalBaseline:
             few=few,
             season=learned,
             seasonal=seasonal,
-            left_out=occasions(index, step, calendar) != "",
+            left_out=exclusion_reasons(index, step, calendar) != "",
             **left,
         )
 

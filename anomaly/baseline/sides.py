@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import numpy as np
 import pandas as pd
 
-from anomaly.baseline.exclusions import occasions
+from anomaly.baseline.exclusions import exclusion_reasons
 from anomaly.model import Calendar, Plateau
 from anomaly.panel import block, long_form, rows_within, times
 from anomaly.timing.spans import Plan
@@ -43,7 +43,7 @@ class Sides:
 
 def split(panel: pd.DataFrame, spans: Plan, step: timedelta, calendar: Calendar) -> Sides:
     """The two sides of a panel that reaches from the baseline window to the horizon."""
-    reasons = occasions(pd.DatetimeIndex(panel.index), step, calendar)
+    reasons = exclusion_reasons(pd.DatetimeIndex(panel.index), step, calendar)
     ordinary = reasons == ""
     before = rows_within(panel, spans.baseline, step)
     history = panel[before]

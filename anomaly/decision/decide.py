@@ -515,7 +515,7 @@ def _moved(finding: Finding, result: Score, level: float, look: Look) -> Finding
     return _blamed(
         replace(finding, kind=kind),
         result,
-        Verdict.RECOVERED if result.back else Verdict.REGRESSED,
+        Verdict.RECOVERED if result.recovered else Verdict.REGRESSED,
         look,
     )
 
@@ -526,10 +526,10 @@ def _blamed(finding: Finding, result: Score, answer: Verdict, look: Look) -> Fin
     if result.onset is not None and result.onset.earlier:
         return replace(since, verdict=Verdict.INCONCLUSIVE, reason=_earlier_reason(since, look))
     over = ""
-    if answer is Verdict.RECOVERED and result.over is not None:
+    if answer is Verdict.RECOVERED and result.recovered_at is not None:
         over = (
             ", as expected again from "
-            f"{clock(look.at(result.over), look.release.started_at.date())}"
+            f"{clock(look.at(result.recovered_at), look.release.started_at.date())}"
         )
     apart = "" if result.beside is None else f"; though {_whose(result.beside)}"
     return replace(since, reason=_change_reason(since, look) + over + apart)
@@ -539,12 +539,12 @@ def _while_off(finding: Finding, result: Score, look: Look) -> Finding:
     """The finding with the size that its change had until it was over: the calm after it must not
     hide that it was over the line."""
     if (
-        result.over is None
+        result.recovered_at is None
         or finding.effect_absolute is None
         or finding.effect_absolute_interval is None
     ):
         return finding
-    times = look.steps / result.over
+    times = look.steps / result.recovered_at
     low, high = finding.effect_absolute_interval
     return replace(
         finding,

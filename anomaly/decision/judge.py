@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from anomaly.baseline.relevance import relevant
+from anomaly.baseline.regime_start import since_regime_start
 from anomaly.baseline.seasonal import Baseline, SeasonalBaseline
 from anomaly.baseline.sides import Sides
 from anomaly.decision.decide import Look, decide
@@ -49,8 +49,8 @@ class Judge:
     def fit(
         cls, sides: Sides, kpis: Sequence[Kpi], usage: Mapping[str, float], settings: Settings
     ) -> Judge:
-        """Learn from the part of the history that is relevant."""
-        history = relevant(sides.history, len(sides.observation))
+        """Learn from the history since its current regime started."""
+        history = since_regime_start(sides.history, len(sides.observation))
         baseline = SeasonalBaseline().fit(history, kpis, settings.calendar)
         return cls(baseline, history, kpis, usage, settings)
 
@@ -66,7 +66,7 @@ class Judge:
             observation,
             self.kpis,
             self._gap(observation),
-            told=self.settings.false_alarms,
+            report_below=self.settings.false_alarms,
         )
 
     def decide(

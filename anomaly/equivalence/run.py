@@ -15,7 +15,7 @@ import pandas as pd
 from anomaly.backtesting.injection import Key
 from anomaly.backtesting.judging import Bench, by_key, detectable
 from anomaly.backtesting.placebos import origins
-from anomaly.baseline.exclusions import occasions
+from anomaly.baseline.exclusions import exclusion_reasons
 from anomaly.checklist.checklist import Checklist
 from anomaly.contracts import Collected
 from anomaly.equivalence.compare import compare
@@ -54,7 +54,9 @@ class Environment:
         panel = judged_panel(self.collected.panel, self.checklist.kpis, step).reindex(
             grid(self.history, step)
         )
-        ordinary = occasions(pd.DatetimeIndex(panel.index), step, self.checklist.calendar) == ""
+        ordinary = (
+            exclusion_reasons(pd.DatetimeIndex(panel.index), step, self.checklist.calendar) == ""
+        )
         return panel.where(np.broadcast_to(ordinary[:, None], panel.shape))
 
     def detectable(self) -> Mapping[Key, float]:

@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 
 from anomaly.baseline import noise
-from anomaly.baseline.exclusions import occasions
-from anomaly.baseline.relevance import relevant
+from anomaly.baseline.exclusions import exclusion_reasons
+from anomaly.baseline.regime_start import since_regime_start
 from anomaly.baseline.robust import Floats
 from anomaly.baseline.seasonal import BOUND, Baseline, SeasonalBaseline
 from anomaly.baseline.transform import back, forward
@@ -34,7 +34,7 @@ from anomaly.scoring.effect import bounds
 from anomaly.scoring.questions import ask
 from anomaly.scoring.replay import at_placebos, combine, pointing, scores
 from anomaly.scoring.score import SCALES
-from anomaly.scoring.significance import Law, p_value
+from anomaly.scoring.significance import NullDistribution, p_value
 from anomaly.scoring.timeline import origins, timeline
 from anomaly.wording import did_you_mean
 
@@ -119,9 +119,11 @@ def fit(
     known = {kpi.name: kpi for kpi in checklist.kpis} if checklist is not None else {}
     kpis = tuple(known.get(name, Kpi(name)) for name in names)
     calendar = Calendar(timezone) if checklist is None else checklist.calendar
-    ordinary = occasions(pd.DatetimeIndex(history.index), step, calendar) == ""
+    ordinary = exclusion_reasons(pd.DatetimeIndex(history.index), step, calendar) == ""
     watch = checklist.windows.watch // step if checklist is not None else 0
-    history = relevant(history.where(np.broadcast_to(ordinary[:, None], history.shape)), watch)
+    history = since_regime_start(
+        history.where(np.broadcast_to(ordinary[:, None], history.shape)), watch
+    )
     return FittedBaseline(SeasonalBaseline().fit(history, kpis, calendar), history, kpis)
 
 
@@ -282,14 +284,18 @@ class FittedBaseline:
             [at_placebos(asked, i), asked.up[:, i, None]], axis=1
         )  # the release itself last
         bad = np.concatenate([at[rising], -at[falling]])
-        law = Law.BOTH_WAYS if direction is Direction.EITHER else Law.ONE_WAY
-        named = [f"{question.family} over {question.size} steps" for question in asked.questions]
+        null = (
+            NullDistribution.BOTH_WAYS
+            if direction is Direction.EITHER
+            else NullDistribution.ONE_WAY
+        )
+        named = [f"{question.kind} over {question.size} steps" for question in asked.questions]
         names = [named[j] for j in np.flatnonzero(rising)]
         names += [
             f"{named[j]}, falling" if rising[j] else named[j] for j in np.flatnonzero(falling)
         ]
         moments = base.history[origins(len(self.history))[:-1]]
-        p = p_value(combine(bad), law)
+        p = p_value(combine(bad), null)
         answers = pd.DataFrame(
             bad[:, :-1].T, index=pd.DatetimeIndex(moments, name="placebo release"), columns=names
         )

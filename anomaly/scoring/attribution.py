@@ -8,23 +8,31 @@ from scipy.special import bdtr
 from anomaly.baseline.robust import Floats, quantiles, running_sums
 from anomaly.baseline.seasonal import BOUND
 from anomaly.model import ChangeKind
-from anomaly.scoring.questions import LEVELS, TAIL, WIDE, Family, Question, beyond
+from anomaly.scoring.questions import LEVELS, TAIL, WIDE, Question, QuestionKind, beyond
 from anomaly.scoring.timeline import Timeline
 
 KINDS = {
-    Family.HIGH: ChangeKind.SPIKES,
-    Family.LOW: ChangeKind.SPIKES,
-    Family.HIGHEST: ChangeKind.SPIKES,
-    Family.LOWEST: ChangeKind.SPIKES,
-    Family.SPREAD: ChangeKind.SPREAD,
-    Family.ZERO: ChangeKind.OUTAGE,
-    Family.STUCK: ChangeKind.SHAPE,
-    Family.RHYTHM: ChangeKind.SHAPE,
+    QuestionKind.HIGH: ChangeKind.SPIKES,
+    QuestionKind.LOW: ChangeKind.SPIKES,
+    QuestionKind.HIGHEST: ChangeKind.SPIKES,
+    QuestionKind.LOWEST: ChangeKind.SPIKES,
+    QuestionKind.SPREAD: ChangeKind.SPREAD,
+    QuestionKind.ZERO: ChangeKind.OUTAGE,
+    QuestionKind.STUCK: ChangeKind.SHAPE,
+    QuestionKind.RHYTHM: ChangeKind.SHAPE,
 }
 NOISE = frozenset(
-    {Family.SPREAD, Family.HIGH, Family.LOW, Family.HIGHEST, Family.LOWEST}
+    {
+        QuestionKind.SPREAD,
+        QuestionKind.HIGH,
+        QuestionKind.LOW,
+        QuestionKind.HIGHEST,
+        QuestionKind.LOWEST,
+    }
 )  # a series that drifts away shows these too
-WILD = NOISE | {Family.RHYTHM}  # not about the level, which may be as expected while these go on
+NOISY = NOISE | {
+    QuestionKind.RHYTHM
+}  # not about the level, which may be as expected while these go on
 CHANCE = 0.05
 LEVEL_LEADS = (
     0.7  # a level question this near to the strongest names the change: a level can be acted on
@@ -51,7 +59,7 @@ def lead(answers: list[Answer]) -> Question | None:
     strong."""
     top = max(answers, key=lambda answer: answer[1], default=None)
     level = max(
-        (answer for answer in answers if answer[0].family in LEVELS),
+        (answer for answer in answers if answer[0].kind in LEVELS),
         key=lambda answer: answer[1],
         default=None,
     )
@@ -66,8 +74,8 @@ def dates(named: Question, answers: list[Answer], p_other: float) -> Question:
 
     `p_other` is the p-value of what is left once the change of level is taken out.
     """
-    levels = [answer for answer in answers if answer[0].family in LEVELS and answer[1] > 0]
-    if named.family not in NOISE or p_other < CHANCE or not levels:
+    levels = [answer for answer in answers if answer[0].kind in LEVELS and answer[1] > 0]
+    if named.kind not in NOISE or p_other < CHANCE or not levels:
         return named
     return max(levels, key=lambda answer: answer[1])[0]
 
@@ -94,19 +102,23 @@ def is_ramp(off: Floats, began: int) -> bool:
     return bool(grew and ((rest - slope * ramp) ** 2).sum() < ((rest - rest.mean()) ** 2).sum())
 
 
-def wildness(line: Timeline, i: int, family: Family) -> Floats:
-    """How far each step of series `i` is from what a question of `family` that is not about the
+def noisiness(line: Timeline, i: int, kind: QuestionKind) -> Floats:
+    """How far each step of series `i` is from what a question of `kind` that is not about the
     level expects, NaN where unknown.
 
     In standard deviations of the history: the size of the innovations, what is beyond their tails,
     or the size of the residuals, which follow a rhythm that is not there any more.
     """
     n, z = line.before, np.where(line.known[i], line.z[i], np.nan)
-    if family is Family.RHYTHM:
+    if kind is QuestionKind.RHYTHM:
         size = np.abs(np.where(line.present[i], line.residual[i], np.nan))
-    elif family in (Family.HIGH, Family.HIGHEST, Family.LOW, Family.LOWEST):
+    elif kind in (QuestionKind.HIGH, QuestionKind.HIGHEST, QuestionKind.LOW, QuestionKind.LOWEST):
         low, high = quantiles(z[:n], np.array([TAIL, 1 - TAIL]))
-        size = beyond(z - high) if family in (Family.HIGH, Family.HIGHEST) else beyond(low - z)
+        size = (
+            beyond(z - high)
+            if kind in (QuestionKind.HIGH, QuestionKind.HIGHEST)
+            else beyond(low - z)
+        )
     else:
         size = np.minimum(np.abs(z), WIDE)
     known = size[:n][np.isfinite(size[:n])]
@@ -132,37 +144,37 @@ def last_part(after: int) -> int:
     return max(LEAST_LAST, after // LAST_PART)
 
 
-def is_back(off: Floats, usual: Floats) -> bool:
+def has_recovered(off: Floats, usual: Floats) -> bool:
     """Whether the last quarter of the observation is as expected again, or clearly was at an
     earlier look and is not much off anew.
 
     `off` are the standardised deviations of the observation, NaN where missing; `usual` past means
     over windows about as long.
     """
-    if _back(off, usual):
+    if _is_near_again(off, usual):
         return True
     lengths = range(2 * LEAST_LAST, len(off))
-    return _back(off, usual, times=LASTING) and any(
-        _back(off[:length], usual, clear=CLEAR) for length in lengths
+    return _is_near_again(off, usual, times=LASTING) and any(
+        _is_near_again(off[:length], usual, clear=CLEAR) for length in lengths
     )
 
 
-def is_calm(wild: Floats, usual: Floats) -> bool:
+def has_settled(noisiness_values: Floats, usual: Floats) -> bool:
     """Whether the last quarter of the observation is as wild as expected again; see `wildness`."""
-    return _back(wild, usual, swings=False)
+    return _is_near_again(noisiness_values, usual, swings=False)
 
 
-def surely_calm(wild: Floats) -> bool:
+def has_surely_settled(noisiness_values: Floats) -> bool:
     """Whether the last quarter has fewer steps far out than chance would leave it, had it gone on
     as while it lasted."""
-    length = last_part(len(wild))
-    earlier, later = wild[:-length], wild[-length:]
+    length = last_part(len(noisiness_values))
+    earlier, later = noisiness_values[:-length], noisiness_values[-length:]
     lasted = earlier[: peak(np.nan_to_num(earlier))]
     before, last = (part[np.isfinite(part)] > FAR for part in (lasted, later))
     return bool(len(before) and bdtr(int(last.sum()), len(last), float(before.mean())) < CHANCE)
 
 
-def _back(
+def _is_near_again(
     off: Floats, usual: Floats, *, swings: bool = True, times: float = 1.0, clear: float = 0.0
 ) -> bool:
     """Whether the last quarter is at most so many times as far off as a series that is back, and

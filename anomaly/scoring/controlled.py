@@ -41,12 +41,12 @@ def score_beside_controls(
     kpis: Sequence[Kpi],
     gap: int,
     *,
-    told: float = 1.0,
+    report_below: float = 1.0,
 ) -> Scored:
     """`score`, with each KPI held against its controls (`Kpi.control_for`); without controls the
     same.
 
-    With controls every change is `told`, for they may make it another.
+    With controls every change is reported in full, for they may make it another.
     """
     alone = score(
         base,
@@ -54,7 +54,7 @@ def score_beside_controls(
         observation,
         kpis,
         gap,
-        told=1.0 if any(kpi.control_for for kpi in kpis) else told,
+        report_below=1.0 if any(kpi.control_for for kpi in kpis) else report_below,
     )
     pairs = controls_of(alone.keys, kpis)
     if not pairs:

@@ -336,9 +336,9 @@ def _parametric(
     """Standard error that the autoregression implies, for histories too short to hold placebo
     releases of this length."""
     n, m = line.before, line.after
-    memory = 1 - base.phi.sum(axis=1)
-    remembered = (base.phi != 0).any(axis=1)
-    long_run = np.where(remembered, base.innovation_spread / memory, 1.0)
+    whitening_gain = 1 - base.phi.sum(axis=1)
+    is_autocorrelated = (base.phi != 0).any(axis=1)
+    long_run = np.where(is_autocorrelated, base.innovation_spread / whitening_gain, 1.0)
     steps = np.maximum(seen[:, n:].sum(axis=1), 1)
     error = (
         np.minimum(long_run * np.sqrt(1 / steps + 1 / np.maximum(seen[:, :n].sum(axis=1), 1)), 1.5)

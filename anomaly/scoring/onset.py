@@ -16,7 +16,7 @@ from scipy.special import betaln
 
 from anomaly.baseline.noise import ORDER
 from anomaly.baseline.robust import Bools, Floats, spread
-from anomaly.scoring.questions import LEVELS, LONGEST, Family, Question
+from anomaly.scoring.questions import LEVELS, LONGEST, Question, QuestionKind
 from anomaly.scoring.timeline import Timeline
 
 LEAST_REACH = 24  # steps looked at before the release, where the observation is shorter
@@ -33,12 +33,12 @@ EARLIER = 3.0  # standard score of a change by the history alone, under which it
 WORSE = 3.0
 WORSE_SHARE = 0.5
 LEVELLED = LEVELS | {
-    Family.HIGH,
-    Family.LOW,
-    Family.HIGHEST,
-    Family.LOWEST,
+    QuestionKind.HIGH,
+    QuestionKind.LOW,
+    QuestionKind.HIGHEST,
+    QuestionKind.LOWEST,
 }  # asked about the level: high values raise it
-MARKS = frozenset({Family.MISSING, Family.ZERO, Family.STUCK})
+MARKS = frozenset({QuestionKind.MISSING, QuestionKind.ZERO, QuestionKind.STUCK})
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +78,8 @@ class _Stretch:
 def onset(line: Timeline, i: int, question: Question, *, until: int) -> Onset:
     """When the change that `question` found in series `i` began, from the observation's first
     `until` steps."""
-    at = _stretch(line, i, question.family, until)
-    if question.family in MARKS:
+    at = _stretch(line, i, question.kind, until)
+    if question.kind in MARKS:
         return _located(at, _switched(at))
     step, growing = (_moved(at, shape) for shape in at.shapes)
     return _located(at, np.logaddexp(step, growing + np.log(LINES)))
@@ -98,10 +98,10 @@ def _with_gap(values: Floats, before: int, gap: int) -> Floats:
     return np.concatenate([values[:before], np.full(gap, np.nan), values[before:]])
 
 
-def _stretch(line: Timeline, i: int, family: Family, until: int) -> _Stretch:
+def _stretch(line: Timeline, i: int, kind: QuestionKind, until: int) -> _Stretch:
     n, stop = line.before, line.before + until
-    phi = line.phi[i] if family in LEVELLED else np.zeros(ORDER)
-    y = _with_gap(_asked(line, i, family)[:stop], n, line.gap)
+    phi = line.phi[i] if kind in LEVELLED else np.zeros(ORDER)
+    y = _with_gap(_asked(line, i, kind)[:stop], n, line.gap)
     e = y.copy()
     for lag in range(1, ORDER + 1):
         if phi[lag - 1]:
@@ -127,23 +127,21 @@ def _stretch(line: Timeline, i: int, family: Family, until: int) -> _Stretch:
     )
 
 
-def _asked(line: Timeline, i: int, family: Family) -> Floats:
+def _asked(line: Timeline, i: int, kind: QuestionKind) -> Floats:
     """The series whose level has changed: itself, how far its steps are out, or whether they are
     marked. NaN where unknown."""
     value = line.value[i]
-    if family is Family.MISSING:
+    if kind is QuestionKind.MISSING:
         return np.asarray(~line.sampled[i], dtype=float)
-    if family is Family.ZERO:
+    if kind is QuestionKind.ZERO:
         return np.where(np.isfinite(value), value == 0, np.nan)
-    if family is Family.STUCK:
+    if kind is QuestionKind.STUCK:
         same = np.concatenate([[0.0], (np.diff(value) == 0) & (value[1:] != 0)])
         return np.where(np.isfinite(value), same, np.nan)
-    if family is Family.RHYTHM:
+    if kind is QuestionKind.RHYTHM:
         return np.asarray(np.abs(line.residual[i]))
     return np.asarray(
-        line.residual[i]
-        if family in LEVELLED
-        else np.where(line.known[i], np.abs(line.z[i]), np.nan)
+        line.residual[i] if kind in LEVELLED else np.where(line.known[i], np.abs(line.z[i]), np.nan)
     )
 
 

@@ -17,9 +17,18 @@ from anomaly.baseline.robust import Floats, quantiles
 from anomaly.baseline.seasonal import BOUND
 from anomaly.model import Direction
 from anomaly.scoring.effect import Effects
-from anomaly.scoring.questions import LEVELS, MATCHED, TAIL, TIGHT, WIDE, Family, Question, beyond
-from anomaly.scoring.replay import Scores, combine, damped, normal_score, pointing
-from anomaly.scoring.significance import Law, needed
+from anomaly.scoring.questions import (
+    LEVELS,
+    MATCHED,
+    TAIL,
+    TIGHT,
+    WIDE,
+    Question,
+    QuestionKind,
+    beyond,
+)
+from anomaly.scoring.replay import Scores, combine, normal_score, pointing, shrunk_scores
+from anomaly.scoring.significance import NullDistribution, needed
 from anomaly.scoring.timeline import Timeline
 
 FOUND = (
@@ -33,12 +42,18 @@ SAMPLE = 200  # quantiles of the history that stand for its steps
 LARGEST, SMALLEST = 100.0, 0.02  # standard deviations
 BRANCHES, ROUNDS = 8, 3  # of the search: so many sizes at a time, so many times
 PLAIN = {
-    Family.LEVEL: 0,
-    Family.LEVEL_BEFORE: 0,
-    Family.TYPICAL: 1,
-    Family.TYPICAL_BEFORE: 1,
+    QuestionKind.LEVEL: 0,
+    QuestionKind.LEVEL_BEFORE: 0,
+    QuestionKind.TYPICAL: 1,
+    QuestionKind.TYPICAL_BEFORE: 1,
 }  # columns of `Response.seen`
-WHITENED = {Family.JUMP: 0, Family.RAMP: 0, Family.SPREAD: 1, Family.HIGH: 2, Family.LOW: 3}
+WHITENED = {
+    QuestionKind.JUMP: 0,
+    QuestionKind.RAMP: 0,
+    QuestionKind.SPREAD: 1,
+    QuestionKind.HIGH: 2,
+    QuestionKind.LOW: 3,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +63,7 @@ class Power:
 
     questions: tuple[Question, ...]
     past: Floats
-    unrest: Floats
+    local_volatility: Floats
     centre: Floats
     above: Floats
     below: Floats
@@ -87,7 +102,12 @@ class Power:
         """The jump, in standard deviations of a step, that is found at this `level` in four of
         five; None if none is."""
         sign = -1.0 if direction is Direction.DOWN else 1.0
-        enough = needed(level, Law.BOTH_WAYS if direction is Direction.EITHER else Law.ONE_WAY)
+        enough = needed(
+            level,
+            NullDistribution.BOTH_WAYS
+            if direction is Direction.EITHER
+            else NullDistribution.ONE_WAY,
+        )
         sizes = np.geomspace(SMALLEST, LARGEST, BRANCHES**ROUNDS + 1)
         if self.past.shape[1] == 0:
             return None
@@ -107,10 +127,12 @@ class Power:
         count, placebos = self.past.shape
         shift = self.response.to(jumps)
         moved = (
-            self.past[:, None] + shift[:, :, None] / self.unrest[:, None] - self.centre[:, :, None]
+            self.past[:, None]
+            + shift[:, :, None] / self.local_volatility[:, None]
+            - self.centre[:, :, None]
         ).reshape(count, -1)
         scale = np.where(moved > 0, self.above, self.below)
-        up = damped(self.questions, normal_score(moved / scale, self.freedom))
+        up = shrunk_scores(self.questions, normal_score(moved / scale, self.freedom))
         plus, minus = pointing(self.questions, direction)
         return np.asarray(
             (combine(np.concatenate([up[plus], -up[minus]])) > enough)
@@ -149,12 +171,12 @@ class Response:
 def power(
     line: Timeline,
     scores: Scores,
-    restless: Floats,
+    volatility: Floats,
     effects: Effects,
     innovation_spread: Floats,
     i: int,
 ) -> Power:
-    """The power of series `i`; `restless` is the `unrest` of all."""
+    """The power of series `i`; `volatility` is the `local_volatility` of all."""
     past = np.stack([question.answers[i, :-1] for question in scores.questions])
     asked = np.isfinite(past).sum(axis=0)
     complete = np.flatnonzero((asked > 0) & (asked >= COMPLETE * asked.max(initial=0)))
@@ -163,8 +185,8 @@ def power(
         if len(complete)
         else complete
     )
-    levels = np.array([[question.family in LEVELS] for question in scores.questions])
-    restless = np.where(levels, restless[i, chosen], 1.0)
+    levels = np.array([[question.kind in LEVELS] for question in scores.questions])
+    volatility = np.where(levels, volatility[i, chosen], 1.0)
     centre, above, below, freedom = (
         each[:, i : i + 1] for each in (scores.centre, scores.above, scores.below, scores.freedom)
     )
@@ -172,7 +194,7 @@ def power(
     return Power(
         scores.questions,
         past[:, chosen],
-        restless,
+        volatility,
         centre,
         above,
         below,
@@ -202,18 +224,20 @@ def _response(
 def _weights(question: Question, phi: Floats) -> Floats:
     """Row of `Response.weights`; counts of steps do not follow a jump of the level."""
     out = np.zeros(len(set(PLAIN.values())) + len(set(WHITENED.values())) * (ORDER + 1))
-    if question.family in PLAIN:
-        out[PLAIN[question.family]] = 1.0
-    if question.family in WHITENED:
+    if question.kind in PLAIN:
+        out[PLAIN[question.kind]] = 1.0
+    if question.kind in WHITENED:
         size = question.size
         share = np.full(size, 1 / size)
-        if question.family in MATCHED:
+        if question.kind in MATCHED:
             share = _whitened(
-                np.ones(size) if question.family is Family.JUMP else np.arange(1, size + 1) / size,
+                np.ones(size)
+                if question.kind is QuestionKind.JUMP
+                else np.arange(1, size + 1) / size,
                 phi,
             )
             share /= np.sqrt((share**2).sum())
-        begin = len(set(PLAIN.values())) + WHITENED[question.family] * (ORDER + 1)
+        begin = len(set(PLAIN.values())) + WHITENED[question.kind] * (ORDER + 1)
         out[begin : begin + min(size, ORDER)] = share[:ORDER]
         out[begin + ORDER] = share[ORDER:].sum()  # from then on all steps see the same
     return out

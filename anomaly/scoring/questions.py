@@ -43,11 +43,11 @@ LONGER = 4  # times as many steps before a window that its spread is held agains
 LEAST_AHEAD = 4  # steps before the origin that a level is held against, at least
 # steps before the origin by which a spread that comes and goes is followed, and steps' worth of
 # belief that it does not
-UNREST = 16
+VOLATILITY_STEPS = 16
 MOSTLY = 0.5
 
 
-class Family(StrEnum):
+class QuestionKind(StrEnum):
     """What a question asks."""
 
     LEVEL = "level"
@@ -79,17 +79,19 @@ class Side(StrEnum):
 
 LEVELS = frozenset(
     {
-        Family.LEVEL,
-        Family.LEVEL_BEFORE,
-        Family.TYPICAL,
-        Family.TYPICAL_BEFORE,
-        Family.JUMP,
-        Family.RAMP,
-        Family.TOTAL,
+        QuestionKind.LEVEL,
+        QuestionKind.LEVEL_BEFORE,
+        QuestionKind.TYPICAL,
+        QuestionKind.TYPICAL_BEFORE,
+        QuestionKind.JUMP,
+        QuestionKind.RAMP,
+        QuestionKind.TOTAL,
     }
 )
-MATCHED = frozenset({Family.JUMP, Family.RAMP})
-LOCAL = frozenset({Family.LEVEL_BEFORE, Family.TYPICAL_BEFORE, Family.JUMP, Family.RAMP})
+MATCHED = frozenset({QuestionKind.JUMP, QuestionKind.RAMP})
+LOCAL = frozenset(
+    {QuestionKind.LEVEL_BEFORE, QuestionKind.TYPICAL_BEFORE, QuestionKind.JUMP, QuestionKind.RAMP}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ class Question:
     """One question over windows of `size` steps, with its answers `(series, origins)`, the
     release's last; NaN where there is none."""
 
-    family: Family
+    kind: QuestionKind
     side: Side
     size: int
     answers: Floats
@@ -142,16 +144,16 @@ class _Windows:
 
 def ask(line: Timeline, *, level: bool = True) -> list[Question]:
     """Every question that the length of the observation allows, short windows before long ones
-    within a family.
+    within a kind.
 
     Those about the level are left out if it is not asked about.
     """
     at = _Windows(line)
     out: list[Question] = []
     if level:
-        restless = unrest(line)
+        volatility = local_volatility(line)
         out += [
-            replace(q, answers=q.answers / restless)
+            replace(q, answers=q.answers / volatility)
             for q in (*_levels(line, at), *_matched(line, at))
         ]
         out += _totals(line, at)
@@ -180,10 +182,10 @@ def _means_ahead(
 
 
 def _rows(
-    family: Family, side: Side, at: _Windows, answers: Floats, asked: Bools, keep: np.ndarray
+    kind: QuestionKind, side: Side, at: _Windows, answers: Floats, asked: Bools, keep: np.ndarray
 ) -> list[Question]:
     return [
-        Question(family, side, int(at.sizes[i]), np.where(asked[i], answers[i], np.nan))
+        Question(kind, side, int(at.sizes[i]), np.where(asked[i], answers[i], np.nan))
         for i in np.flatnonzero(keep)
     ]
 
@@ -193,10 +195,10 @@ def _levels(line: Timeline, at: _Windows) -> list[Question]:
     lasting = LASTING * at.sizes >= line.after
     mean, enough = _means(at, line.x, at.present)
     enough &= at.settled[:, None, :]
-    out += _rows(Family.LEVEL, Side.BOTH, at, mean, enough, lasting)
+    out += _rows(QuestionKind.LEVEL, Side.BOTH, at, mean, enough, lasting)
     ahead, known = _means_ahead(at, line.x, at.present, np.maximum(LEAST_AHEAD, at.sizes // 4))
     out += _rows(
-        Family.LEVEL_BEFORE,
+        QuestionKind.LEVEL_BEFORE,
         Side.BOTH,
         at,
         mean - ahead,
@@ -205,9 +207,11 @@ def _levels(line: Timeline, at: _Windows) -> list[Question]:
     )
     typical, _ = _means(at, np.clip(line.x, -TIGHT, TIGHT), at.present)
     keep = at.sizes >= MIN_TIGHT
-    out += _rows(Family.TYPICAL, Side.BOTH, at, typical, enough, keep & lasting)
+    out += _rows(QuestionKind.TYPICAL, Side.BOTH, at, typical, enough, keep & lasting)
     ahead, known = _means_ahead(at, np.clip(line.x, -TIGHT, TIGHT), at.present, at.sizes)
-    return out + _rows(Family.TYPICAL_BEFORE, Side.BOTH, at, typical - ahead, enough & known, keep)
+    return out + _rows(
+        QuestionKind.TYPICAL_BEFORE, Side.BOTH, at, typical - ahead, enough & known, keep
+    )
 
 
 def _matched(line: Timeline, at: _Windows) -> list[Question]:
@@ -229,7 +233,7 @@ def _matched(line: Timeline, at: _Windows) -> list[Question]:
                 line,
                 at,
                 heard,
-                Family.JUMP,
+                QuestionKind.JUMP,
                 int(size),
                 np.ones(ORDER),
                 forgets,
@@ -238,7 +242,9 @@ def _matched(line: Timeline, at: _Windows) -> list[Question]:
         )
     if line.after >= MIN_RAMP:
         flat, slope = (line.phi * lags).sum(axis=1) / line.after, forgets / line.after
-        out.append(_match(line, at, heard, Family.RAMP, line.after, lags / line.after, flat, slope))
+        out.append(
+            _match(line, at, heard, QuestionKind.RAMP, line.after, lags / line.after, flat, slope)
+        )
     return out
 
 
@@ -246,7 +252,7 @@ def _match(
     line: Timeline,
     at: _Windows,
     heard: tuple[Floats, Floats, Floats],
-    family: Family,
+    kind: QuestionKind,
     size: int,
     response: Floats,
     flat: Floats,
@@ -277,7 +283,7 @@ def _match(
     enough = at.known[:, stop] - at.known[:, start] >= max(1, np.ceil(size * MIN_SHARE))
     asked = fits & (at.origin >= 2 * ORDER) & enough & (power > 0)
     return Question(
-        family, Side.BOTH, size, np.where(asked, total / np.sqrt(np.maximum(power, 1e-12)), np.nan)
+        kind, Side.BOTH, size, np.where(asked, total / np.sqrt(np.maximum(power, 1e-12)), np.nan)
     )
 
 
@@ -294,14 +300,14 @@ def _totals(line: Timeline, at: _Windows) -> list[Question]:
     _, enough = _means(at, line.present.astype(float), at.present)
     asked = enough & (usual > 0) & line.sparse[:, None]
     answers = (total - usual) / np.sqrt(np.maximum(usual, LEAST_USUAL))
-    return _rows(Family.TOTAL, Side.BOTH, at, answers, asked, at.sizes >= MIN_TOTAL)
+    return _rows(QuestionKind.TOTAL, Side.BOTH, at, answers, asked, at.sizes >= MIN_TOTAL)
 
 
-def unrest(line: Timeline) -> Floats:
+def local_volatility(line: Timeline) -> Floats:
     """How large the innovations just before each origin were, against those of the whole history:
     `(series, origins)`, about 1.
 
-    A series whose spread comes and goes must move more while it is restless to surprise.
+    A series whose spread comes and goes must move more while it is volatile to be surprising.
     """
     z, known = np.where(line.known, np.clip(line.z, -WIDE, WIDE), 0.0), line.known.astype(float)
     usual = (z[:, : line.before] ** 2).sum(axis=1, keepdims=True) / np.maximum(
@@ -309,15 +315,19 @@ def unrest(line: Timeline) -> Floats:
     )
     origin = origins(line.before)
     end = np.maximum(np.where(origin == line.before, origin, origin - line.gap), 0)
-    begin = np.maximum(end - UNREST, 0)
+    begin = np.maximum(end - VOLATILITY_STEPS, 0)
     count, first, second = (
         sums[:, end] - sums[:, begin]
         for sums in (running_sums(known), running_sums(z), running_sums(z**2))
     )
     around = np.maximum(
         second - first**2 / np.maximum(count, 1), 0.0
-    )  # its own mean: a level that changed is not unrest
-    out = np.sqrt((around + UNREST * usual) / (count + UNREST) / np.where(usual > 0, usual, 1.0))
+    )  # its own mean: a level that changed is no volatility
+    out = np.sqrt(
+        (around + VOLATILITY_STEPS * usual)
+        / (count + VOLATILITY_STEPS)
+        / np.where(usual > 0, usual, 1.0)
+    )
     return np.asarray(np.where(usual > 0, out, 1.0))
 
 
@@ -329,7 +339,12 @@ def _spreads(line: Timeline, at: _Windows) -> list[Question]:
     mean, enough = _means(at, size, at.known)
     ahead, known = _means_ahead(at, size, at.known, np.minimum(LONGER * at.sizes, line.before // 2))
     return _rows(
-        Family.SPREAD, Side.BOTH, at, mean - ahead, enough & at.settled[:, None, :] & known, keep
+        QuestionKind.SPREAD,
+        Side.BOTH,
+        at,
+        mean - ahead,
+        enough & at.settled[:, None, :] & known,
+        keep,
     )
 
 
@@ -338,12 +353,12 @@ def _tails(line: Timeline, at: _Windows) -> list[Question]:
     low, high = np.nan_to_num(quantiles(seen, np.array([TAIL, 1 - TAIL]))).T
     keep = (at.sizes >= MIN_TAIL) | (at.sizes == line.after)
     out = []
-    for family, excess in (
-        (Family.HIGH, line.z - high[:, None]),
-        (Family.LOW, low[:, None] - line.z),
+    for kind, excess in (
+        (QuestionKind.HIGH, line.z - high[:, None]),
+        (QuestionKind.LOW, low[:, None] - line.z),
     ):
         mean, enough = _means(at, np.where(line.known, beyond(excess), 0.0), at.known)
-        out += _rows(family, Side.LARGE, at, mean, enough, keep)
+        out += _rows(kind, Side.LARGE, at, mean, enough, keep)
     return out
 
 
@@ -370,8 +385,8 @@ def _extremes(line: Timeline, at: _Windows) -> list[Question]:
         answers[1, i, chosen] = -ranked[:, :count].mean(axis=1)
     answers = np.where(enough[-1], answers, np.nan)
     return [
-        Question(family, Side.LARGE, line.after, answer)
-        for family, answer in zip((Family.HIGHEST, Family.LOWEST), answers, strict=True)
+        Question(kind, Side.LARGE, line.after, answer)
+        for kind, answer in zip((QuestionKind.HIGHEST, QuestionKind.LOWEST), answers, strict=True)
     ]
 
 
@@ -390,7 +405,7 @@ def _rhythms(line: Timeline, at: _Windows) -> list[Question]:
     asked = (
         at.fits[-1] & (whole >= MIN_SHARE * line.after) & (line.season != 0).any(axis=1)[:, None]
     )
-    return [Question(Family.RHYTHM, Side.BOTH, line.after, np.where(asked, -slope, np.nan))]
+    return [Question(QuestionKind.RHYTHM, Side.BOTH, line.after, np.where(asked, -slope, np.nan))]
 
 
 def _counts(line: Timeline, at: _Windows) -> list[Question]:
@@ -405,14 +420,14 @@ def _counts(line: Timeline, at: _Windows) -> list[Question]:
     first = line.sampled.argmax(axis=1)[:, None]  # what has not begun yet is not missing
     begun = np.arange(value.shape[1]) >= first
     marks = (
-        (Family.MISSING, (~line.sampled & begun).astype(float)),
-        (Family.ZERO, (value == 0).astype(float)),
-        (Family.STUCK, repeated),
+        (QuestionKind.MISSING, (~line.sampled & begun).astype(float)),
+        (QuestionKind.ZERO, (value == 0).astype(float)),
+        (QuestionKind.STUCK, repeated),
     )
     full = at.fits[-1]
     start = np.where(full, at.origin, 0)
     out = []
-    for family, mark in marks:
+    for kind, mark in marks:
         often = mark[:, : line.before].sum(axis=1) / np.maximum(
             begun[:, : line.before].sum(axis=1), 1
         )
@@ -437,7 +452,7 @@ def _counts(line: Timeline, at: _Windows) -> list[Question]:
             )
             out.append(
                 Question(
-                    family,
+                    kind,
                     Side.COUNT,
                     length,
                     np.where(full & rare[:, None] & (at.origin >= first), answers, np.nan),

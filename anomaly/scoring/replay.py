@@ -16,41 +16,60 @@ import numpy as np
 
 from anomaly.baseline.robust import Bools, Floats
 from anomaly.model import Direction
-from anomaly.scoring.questions import LEVELS, LOCAL, MATCHED, Family, Question, Side
+from anomaly.scoring.questions import LEVELS, LOCAL, MATCHED, Question, QuestionKind, Side
 from anomaly.scoring.timeline import Timeline, origins
 
 PRIOR = 4.0  # windows' worth of belief in the next shorter window's spread
 COUNT_SPREAD = 1.5  # prior spread of counts on the 2 √(count + ½) scale
-MEMORY = 0.25  # weight of the squared score in the average likelihood
+SCORE_WEIGHT = 0.25  # weight of the squared score in the average likelihood
 AGAINST_PAST = frozenset(  # what is held against the whole history, or much of it
-    {Family.LEVEL, Family.TYPICAL, Family.TOTAL, Family.SPREAD, Family.HIGH, Family.LOW}
+    {
+        QuestionKind.LEVEL,
+        QuestionKind.TYPICAL,
+        QuestionKind.TOTAL,
+        QuestionKind.SPREAD,
+        QuestionKind.HIGH,
+        QuestionKind.LOW,
+    }
 )
 # placebos on one side, independent windows, before up and down get spreads of their own
 ENOUGH_SIDES = 8
 ENOUGH_WINDOWS = 12
-ALWAYS = frozenset({Family.SPREAD, Family.RHYTHM, Family.MISSING, Family.STUCK})
+ALWAYS = frozenset(
+    {QuestionKind.SPREAD, QuestionKind.RHYTHM, QuestionKind.MISSING, QuestionKind.STUCK}
+)
 BESIDES = {  # what is bad besides a level that moves the bad way
-    Direction.UP: ALWAYS | {Family.HIGH, Family.HIGHEST},
-    Direction.DOWN: ALWAYS | {Family.LOW, Family.LOWEST, Family.ZERO},
+    Direction.UP: ALWAYS | {QuestionKind.HIGH, QuestionKind.HIGHEST},
+    Direction.DOWN: ALWAYS | {QuestionKind.LOW, QuestionKind.LOWEST, QuestionKind.ZERO},
     Direction.EITHER: ALWAYS
-    | {Family.HIGH, Family.HIGHEST, Family.LOW, Family.LOWEST, Family.ZERO},
+    | {
+        QuestionKind.HIGH,
+        QuestionKind.HIGHEST,
+        QuestionKind.LOW,
+        QuestionKind.LOWEST,
+        QuestionKind.ZERO,
+    },
 }
 SLOPES = {
-    Family.LEVEL: -0.25,
-    Family.JUMP: 0.15,
-    Family.TYPICAL: -0.25,
-    Family.SPREAD: -0.3,
-    Family.HIGH: -0.25,
-    Family.LOW: -0.25,
+    QuestionKind.LEVEL: -0.25,
+    QuestionKind.JUMP: 0.15,
+    QuestionKind.TYPICAL: -0.25,
+    QuestionKind.SPREAD: -0.3,
+    QuestionKind.HIGH: -0.25,
+    QuestionKind.LOW: -0.25,
 }
 SLOPE = -0.1  # how the spread usually changes with the window, as a power of its size
-LEAST = {Family.SPREAD: 0.35, Family.HIGH: 0.35, Family.LOW: 0.35}  # × size ** -1/2
+LEAST = {
+    QuestionKind.SPREAD: 0.35,
+    QuestionKind.HIGH: 0.35,
+    QuestionKind.LOW: 0.35,
+}  # × size ** -1/2
 LEAST_LEVEL = 0.05
 LEAST_PLACEBOS = 3
 # scores from which a claim is held against its counterpart, how strongly, how far
-DAMPED_FROM = 1.5
-DAMPING = 0.3
-LEAST_DAMPED = 0.4
+SHRINK_FROM = 1.5
+SHRINKAGE = 0.3
+LEAST_FACTOR = 0.4
 TINY, ROUNDING = 1e-12, 1e-9
 # placebo releases replayed for all series together, and which share of the most answers such a one
 # must have
@@ -106,7 +125,7 @@ def scores(line: Timeline, questions: list[Question]) -> Scores:
         up = normal_score(np.where(moved > 0, moved / above, moved / below), freedom)
     usable = np.isfinite(real) & (size >= LEAST_PLACEBOS)
     up = np.where(usable, up, np.nan)
-    return Scores(tuple(questions), damped(questions, up), centre, above, below, freedom)
+    return Scores(tuple(questions), shrunk_scores(questions, up), centre, above, below, freedom)
 
 
 def at_placebos(asked: Scores, i: int, chosen: slice = slice(None, -1)) -> Floats:
@@ -118,7 +137,9 @@ def at_placebos(asked: Scores, i: int, chosen: slice = slice(None, -1)) -> Float
     )
     with np.errstate(invalid="ignore", divide="ignore"):
         spreads = np.where(moved > 0, asked.above[:, i, None], asked.below[:, i, None])
-        return damped(asked.questions, normal_score(moved / spreads, asked.freedom[:, i, None]))
+        return shrunk_scores(
+            asked.questions, normal_score(moved / spreads, asked.freedom[:, i, None])
+        )
 
 
 def joint_replay(scores: Scores, directions: Sequence[Direction]) -> Floats:
@@ -152,9 +173,9 @@ def _centres(questions: list[Question], past: Floats, size: np.ndarray, windows:
     for j, question in enumerate(questions):
         if question.side is Side.COUNT:
             centre[j] = np.nansum(past[j], axis=1) / np.maximum(size[j], 1)
-        elif question.family in (Family.LEVEL, Family.TYPICAL, Family.TOTAL):
+        elif question.kind in (QuestionKind.LEVEL, QuestionKind.TYPICAL, QuestionKind.TOTAL):
             centre[j] *= np.minimum(1, windows[j] / 10)
-        elif question.family in MATCHED:
+        elif question.kind in MATCHED:
             centre[j] = 0.0
     return np.asarray(centre)
 
@@ -184,10 +205,10 @@ def _steady(
     above: Floats,
     below: Floats,
 ) -> Floats:
-    """Steady the spreads in place by the next shorter window of the family; degrees of freedom
+    """Steady the spreads in place by the next shorter window of its kind; degrees of freedom
     `(questions, series)`."""
     freedom = windows + PRIOR - 1
-    shorter: dict[Family, tuple[int, Floats, Floats, Floats]] = {}
+    shorter: dict[QuestionKind, tuple[int, Floats, Floats, Floats]] = {}
     with np.errstate(invalid="ignore", divide="ignore"):
         for j, question in enumerate(questions):
             if question.side is Side.COUNT:
@@ -200,11 +221,11 @@ def _steady(
                 )
                 above[j], below[j] = np.maximum(both, most / 2.5), both
                 continue
-            family = (
-                Family.JUMP if question.family is Family.RAMP else question.family
+            kind = (
+                QuestionKind.JUMP if question.kind is QuestionKind.RAMP else question.kind
             )  # both have the same variance
-            if family in shorter:
-                length, up, down, slope = shorter[family]
+            if kind in shorter:
+                length, up, down, slope = shorter[kind]
                 ratio = (question.size / length) ** slope
                 above[j] = np.sqrt(
                     (windows[j] * above[j] ** 2 + PRIOR * (up * ratio) ** 2) / (windows[j] + PRIOR)
@@ -225,15 +246,15 @@ def _steady(
                     0.6,
                 )
             else:
-                slope = np.full(above.shape[1], SLOPES.get(question.family, SLOPE))
-            shorter[question.family] = (question.size, above[j].copy(), below[j].copy(), slope)
+                slope = np.full(above.shape[1], SLOPES.get(question.kind, SLOPE))
+            shorter[question.kind] = (question.size, above[j].copy(), below[j].copy(), slope)
             least = (
                 LEAST_LEVEL
-                if question.family in LEVELS - MATCHED
-                else LEAST.get(question.family, 1e-3 * question.size**0.5) / question.size**0.5
+                if question.kind in LEVELS - MATCHED
+                else LEAST.get(question.kind, 1e-3 * question.size**0.5) / question.size**0.5
             )
             factor = 1.0
-            if question.family in AGAINST_PAST:
+            if question.kind in AGAINST_PAST:
                 part = min(0.6, question.size / line.before)
                 factor = np.sqrt(
                     (1 + question.size / line.before) / (1 - part)
@@ -245,7 +266,7 @@ def _steady(
     return freedom
 
 
-def damped(questions: Sequence[Question], up: Floats) -> Floats:
+def shrunk_scores(questions: Sequence[Question], up: Floats) -> Floats:
     """A claim counts for less if its counterpart does not share it.
 
     An incident that ended is not a change: a local claim is held against the level over the
@@ -253,21 +274,21 @@ def damped(questions: Sequence[Question], up: Floats) -> Floats:
     the whole history is held against the same window's against just before.
     """
     levels = [
-        (q.size, j) for j, q in enumerate(questions) if q.family is Family.LEVEL
+        (q.size, j) for j, q in enumerate(questions) if q.kind is QuestionKind.LEVEL
     ]  # short windows before long ones
-    before = {q.size: j for j, q in enumerate(questions) if q.family is Family.LEVEL_BEFORE}
-    typical = {q.size: j for j, q in enumerate(questions) if q.family is Family.TYPICAL_BEFORE}
+    before = {q.size: j for j, q in enumerate(questions) if q.kind is QuestionKind.LEVEL_BEFORE}
+    typical = {q.size: j for j, q in enumerate(questions) if q.kind is QuestionKind.TYPICAL_BEFORE}
     pairs = [
         (j, (level, level))
         for j, q in enumerate(questions)
-        if q.family in LOCAL
+        if q.kind in LOCAL
         for size, level in levels
         if size >= q.size
     ]
     whole = [
         (j, q.size)
         for j, q in enumerate(questions)
-        if q.family in (Family.LEVEL, Family.TYPICAL) and q.size in before
+        if q.kind in (QuestionKind.LEVEL, QuestionKind.TYPICAL) and q.size in before
     ]
     first = dict(reversed(pairs)) | {
         j: (before[size], typical.get(size, before[size])) for j, size in whole
@@ -280,9 +301,9 @@ def damped(questions: Sequence[Question], up: Floats) -> Floats:
     shared = np.sign(claim) * np.where(
         claim > 0, np.fmax(up[one], up[other]), np.fmin(up[one], up[other])
     )
-    factor = np.maximum(LEAST_DAMPED, 1 - DAMPING * (1 - np.clip(shared, -1, 1)))
+    factor = np.maximum(LEAST_FACTOR, 1 - SHRINKAGE * (1 - np.clip(shared, -1, 1)))
     out = up.copy()
-    out[made] = np.where((np.abs(claim) > DAMPED_FROM) & (shared < 1), claim * factor, claim)
+    out[made] = np.where((np.abs(claim) > SHRINK_FROM) & (shared < 1), claim * factor, claim)
     return out
 
 
@@ -302,19 +323,17 @@ def pointing(questions: Sequence[Question], direction: Direction) -> tuple[Bools
     both = np.array([question.side is Side.BOTH for question in questions], dtype=bool)
     if direction is Direction.EITHER:
         return np.ones(len(questions), bool), both
-    level = np.array([question.family in LEVELS for question in questions], dtype=bool)
-    besides = np.array(
-        [question.family in BESIDES[direction] for question in questions], dtype=bool
-    )
+    level = np.array([question.kind in LEVELS for question in questions], dtype=bool)
+    besides = np.array([question.kind in BESIDES[direction] for question in questions], dtype=bool)
     rising = direction is Direction.UP
     return (level & rising) | besides, level & (not rising)
 
 
 def combine(one_sided: Floats) -> Floats:
-    """G = log of the mean of exp(`MEMORY` max(z, 0)²) over the questions `(questions, series)`; NaN
-    are not asked."""
+    """G = log of the mean of exp(`SCORE_WEIGHT` max(z, 0)²) over the questions `(questions,
+    series)`; a NaN is no answer and does not count."""
     asked = np.isfinite(one_sided)
-    power = MEMORY * np.where(asked, np.maximum(one_sided, 0), 0.0) ** 2
+    power = SCORE_WEIGHT * np.where(asked, np.maximum(one_sided, 0), 0.0) ** 2
     top = power.max(axis=0, initial=0.0)
     total = np.where(asked, np.exp(power - top), 0.0).sum(axis=0)
     with np.errstate(divide="ignore"):

@@ -19,27 +19,27 @@ from anomaly.scoring.attribution import (
     KINDS,
     LEAST_LAST,
     LEVEL_LEADS,
-    WILD,
+    NOISY,
     Answer,
     dates,
-    is_back,
-    is_calm,
+    has_recovered,
+    has_settled,
+    has_surely_settled,
     is_ramp,
     last_part,
     lead,
+    noisiness,
     past_means,
     peak,
-    surely_calm,
-    wildness,
 )
 from anomaly.scoring.coverage import coverage
 from anomaly.scoring.effect import Effect, Effects, estimate
 from anomaly.scoring.exceptions import Exceptions, exceptions, share_interval, tail
 from anomaly.scoring.onset import Onset, onset, switched
 from anomaly.scoring.power import Power, power
-from anomaly.scoring.questions import LEVELS, Family, Question, ask, unrest
+from anomaly.scoring.questions import LEVELS, Question, QuestionKind, ask, local_volatility
 from anomaly.scoring.replay import BESIDES, Scores, combine, joint_replay, pointing, scores
-from anomaly.scoring.significance import Law, p_value
+from anomaly.scoring.significance import NullDistribution, p_value
 from anomaly.scoring.timeline import Timeline, timeline, without_shift
 from anomaly.wording import stamp
 
@@ -81,15 +81,14 @@ class Beside:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What the data of one series say, before tolerance, the other KPIs and the policy have their
-    word.
+    """What the data of one series say, before tolerance, multiplicity and policy.
 
-    `p_bad` and `p_good` are p-values of a change in the bad and of a level change in the good
-    direction, `p_other` of a bad change that is not one of level (1 where nothing is told). `gaps`
-    says that missing steps are what is surprising, `onset` when the change began, `back` that the
-    last quarter of the observation is as expected again. `sizes`, `effect` and `power` are None
-    where there is no value. `beside` is there where a control moved, `coverage` where the history
-    is long enough to say what the band is worth.
+    `p_bad` is the p-value of a change in the bad direction, `p_good` of a level change in the good
+    one, `p_other` of a bad change that is not one of level (1 where it was not computed). `gaps`:
+    missing steps are the surprise. `onset`: when the change began. `recovered`: the last quarter of
+    the observation is as expected again, from step `recovered_at` on. `sizes`, `effect` and `power`
+    are None where there is no value. `beside` is set where a control moved, `coverage` where the
+    history is long enough to measure the band.
     """
 
     p_bad: float
@@ -98,8 +97,8 @@ class Score:
     kind: ChangeKind | None = None
     gaps: bool = False
     onset: Onset | None = None
-    back: bool = False
-    over: int | None = None
+    recovered: bool = False
+    recovered_at: int | None = None
     sizes: Sizes | None = None
     effect: Effect | None = None
     power: Power | None = None
@@ -133,17 +132,17 @@ def score(
     kpis: Sequence[Kpi],
     gap: int,
     *,
-    told: float = 1.0,
+    report_below: float = 1.0,
 ) -> Scored:
     """Score every series of two panels with the same columns and `gap` steps of transition between
     them.
 
     `base` is fitted to `history`. Both panels have at least one row. A series whose numbers are too
-    large to compute with has a score without sizes. Only of changes with a p-value under `told` is
-    it found out when they began, and whether they are over.
+    large to compute with has a score without sizes. Onset and recovery are computed only where p <
+    `report_below`.
     """
     with np.errstate(all="ignore"):
-        return _scored(base, history, observation, kpis, gap, told)
+        return _scored(base, history, observation, kpis, gap, report_below)
 
 
 def _scored(
@@ -152,7 +151,7 @@ def _scored(
     observation: pd.DataFrame,
     kpis: Sequence[Kpi],
     gap: int,
-    told: float,
+    report_below: float,
 ) -> Scored:
     n = len(history)
     whole = pd.concat([history, observation])
@@ -165,11 +164,11 @@ def _scored(
         index,
         line,
         scores(line, ask(line)),
-        unrest(line),
+        local_volatility(line),
         effects,
         exceptions(series.value, n),
         coverage(base, line, effects.lag),
-        told,
+        report_below,
     )
     directions = {kpi.name: kpi.direction for kpi in kpis}
     later = series.rows(n, len(index))
@@ -192,11 +191,11 @@ class _Asked:
     index: pd.DatetimeIndex
     line: Timeline
     answers: Scores
-    unrest: Floats
+    local_volatility: Floats
     effects: Effects
     rare: Exceptions
     coverage: tuple[Coverage | None, ...]
-    told: float
+    report_below: float
 
     def score(self, i: int, direction: Direction) -> Score | None:
         """The score of series `i`; None without a value on both sides of the release."""
@@ -214,25 +213,29 @@ class _Asked:
 
     def _varying(self, i: int, direction: Direction) -> Score:
         bad, good = one_sided(self.answers, i, direction)
-        law = Law.BOTH_WAYS if direction is Direction.EITHER else Law.ONE_WAY
-        p_bad, p_good, p_other = _together(bad, law), _together(good, Law.LEVEL), 1.0
+        null = (
+            NullDistribution.BOTH_WAYS
+            if direction is Direction.EITHER
+            else NullDistribution.ONE_WAY
+        )
+        p_bad, p_good, p_other = _together(bad, null), _together(good, NullDistribution.LEVEL), 1.0
         better = p_good < BETTER and _strongest(good) >= LEVEL_LEADS * _strongest(bad)
-        if better or min(p_bad, p_good) < self.told:
+        if better or min(p_bad, p_good) < self.report_below:
             others = self._besides_level(i, direction)
-            p_other = _together(others, law)
+            p_other = _together(others, null)
             if better:  # only what a move for the better leaves can be bad
                 bad, p_bad = others, max(p_bad, p_other)
         gaps = self._is_silent(i, bad)
         telling = good if p_good < p_bad else bad
         question = lead(
-            [answer for answer in telling if (answer[0].family is Family.MISSING) == gaps]
+            [answer for answer in telling if (answer[0].kind is QuestionKind.MISSING) == gaps]
         )
         kind = (
             None
             if question is None
             else ChangeKind.LEVEL
-            if question.family in LEVELS
-            else KINDS.get(question.family)
+            if question.kind in LEVELS
+            else KINDS.get(question.kind)
         )
         if self.rare.constant[i] and not gaps:
             p_rare, p_rare_good = self.rare.p_values(i, direction)
@@ -254,9 +257,9 @@ class _Asked:
             coverage=self.coverage[i],
             evidence=self._evidence(i, bad),
         )
-        if question is None or min(p_bad, p_good) >= self.told:
+        if question is None or min(p_bad, p_good) >= self.report_below:
             return out
-        return self._told(i, out, dates(question, telling, p_other))
+        return self._with_onset(i, out, dates(question, telling, p_other))
 
     def _besides_level(self, i: int, direction: Direction) -> list[Answer]:
         """The answers of series `i` that are bad once the change of its level is taken out."""
@@ -269,9 +272,9 @@ class _Asked:
             for question, z in zip(answers.questions, answers.up[:, 0], strict=True)
             if np.isfinite(z)
         ]
-        return [(question, z) for question, z in known if question.family in BESIDES[direction]]
+        return [(question, z) for question, z in known if question.kind in BESIDES[direction]]
 
-    def _told(self, i: int, found: Score, question: Question) -> Score:
+    def _with_onset(self, i: int, found: Score, question: Question) -> Score:
         """The score with what there is to tell of its change: when it began, by this question, and
         whether it is over."""
         n = self.line.before
@@ -280,23 +283,25 @@ class _Asked:
         usual = past_means(
             np.where(self.line.present[i, :n], self.line.x[i, :n], np.nan), self.line.after
         )
-        back, gone = is_back(off, usual), -off if falls else off
-        named = question.family in WILD
+        recovered, gone = has_recovered(off, usual), -off if falls else off
+        named = question.kind in NOISY
         if named or found.p_other < CHANCE:
-            wild = wildness(self.line, i, question.family)
-            back &= is_calm(wild[n:], past_means(wild[:n], self.line.after))
+            noisiness_values = noisiness(self.line, i, question.kind)
+            recovered &= has_settled(
+                noisiness_values[n:], past_means(noisiness_values[:n], self.line.after)
+            )
         if named:
-            back &= surely_calm(wild[n:])
-            gone = wild[n:]
-        over = peak(np.nan_to_num(gone)) if back else self.line.after
-        began = onset(self.line, i, question, until=over)
+            recovered &= has_surely_settled(noisiness_values[n:])
+            gone = noisiness_values[n:]
+        recovered_at = peak(np.nan_to_num(gone)) if recovered else self.line.after
+        began = onset(self.line, i, question, until=recovered_at)
         ramp = found.kind is ChangeKind.LEVEL and is_ramp(np.nan_to_num(off), max(began.step, 0))
         return replace(
             found,
             kind=ChangeKind.RAMP if ramp else found.kind,
             onset=began,
-            back=back,
-            over=over if back else None,
+            recovered=recovered,
+            recovered_at=recovered_at if recovered else None,
         )
 
     def _constant(self, i: int, direction: Direction) -> Score:
@@ -325,7 +330,9 @@ class _Asked:
             p_good=p_good,
             kind=ChangeKind.LEVEL,
             onset=switched(marks, n, self.line.gap) if strange.any() else None,
-            back=len(later) >= 2 * LEAST_LAST and not strange[-last:].any() and rarely < CHANCE,
+            recovered=len(later) >= 2 * LEAST_LAST
+            and not strange[-last:].any()
+            and rarely < CHANCE,
             sizes=Sizes(usual + absolute, usual, relative, relative_interval, absolute, interval),
             coverage=self.coverage[i],
             evidence={
@@ -337,7 +344,7 @@ class _Asked:
 
     def _is_silent(self, i: int, bad: list[Answer]) -> bool:
         """Whether missing steps are the strongest sign, or strong while most steps are missing."""
-        missing = _strongest([answer for answer in bad if answer[0].family is Family.MISSING])
+        missing = _strongest([answer for answer in bad if answer[0].kind is QuestionKind.MISSING])
         mostly = self.line.sampled[i, self.line.before :].mean() < MOSTLY
         return missing > 0 and (missing == _strongest(bad) or (missing > STRONG and mostly))
 
@@ -350,7 +357,12 @@ class _Asked:
     def _power(self, i: int) -> Power | None:
         return (
             power(
-                self.line, self.answers, self.unrest, self.effects, self.base.innovation_spread, i
+                self.line,
+                self.answers,
+                self.local_volatility,
+                self.effects,
+                self.base.innovation_spread,
+                i,
             )
             if self.answers.questions
             else None
@@ -383,7 +395,7 @@ class _Asked:
             // self.line.after,
         }
         for question, z in sorted(bad, key=lambda answer: -answer[1])[:MOST_EVIDENCE]:
-            out[f"{question.family} over {question.size} steps"] = f"{z:+.1f} sigma"
+            out[f"{question.kind} over {question.size} steps"] = f"{z:+.1f} sigma"
         return out
 
 
@@ -392,7 +404,7 @@ def one_sided(answers: Scores, i: int, direction: Direction) -> tuple[list[Answe
     one."""
     plus, minus = pointing(answers.questions, direction)
     known = np.isfinite(answers.up[:, i])
-    level = np.array([question.family in LEVELS for question in answers.questions], dtype=bool)
+    level = np.array([question.kind in LEVELS for question in answers.questions], dtype=bool)
 
     def signed(rising: Bools, falling: Bools) -> list[Answer]:
         up = [
@@ -412,10 +424,10 @@ def _strongest(answers: list[Answer]) -> float:
     return max((z for _, z in answers), default=0.0)
 
 
-def _together(answers: list[Answer], law: Law) -> float:
+def _together(answers: list[Answer], null: NullDistribution) -> float:
     if not answers:
         return 1.0
-    p = float(p_value(combine(np.array([[z] for _, z in answers])), law)[0])
+    p = float(p_value(combine(np.array([[z] for _, z in answers])), null)[0])
     return float(f"{p:.{DIGITS}g}")
 
 

@@ -17,7 +17,7 @@ from anomaly.baseline.robust import Floats
 P = (1.0, 0.75, 0.5, 0.25, 0.1, 0.05, 0.02, 0.01, 0.003)
 
 
-class Law(Enum):
+class NullDistribution(Enum):
     """G at the probabilities `P`, and the exponent of its tail beyond the last."""
 
     BOTH_WAYS = ((1e-6, 0.061, 0.099, 0.174, 0.337, 0.517, 0.830, 1.190, 2.105), 2.2)
@@ -25,18 +25,18 @@ class Law(Enum):
     LEVEL = ((1e-6, 0.011, 0.055, 0.152, 0.347, 0.579, 0.934, 1.239, 1.917), 3.0)
 
 
-def p_value(g: Floats, law: Law) -> Floats:
+def p_value(g: Floats, null: NullDistribution) -> Floats:
     """Probability of at least `g` without a change, log-log between the table's entries."""
-    table, exponent = law.value
+    table, exponent = null.value
     inside = np.exp(np.interp(np.log(np.maximum(g, table[0])), np.log(table), np.log(P)))
     return np.asarray(
         np.where(g > table[-1], P[-1] * (np.maximum(g, table[-1]) / table[-1]) ** -exponent, inside)
     )
 
 
-def needed(p: float, law: Law) -> float:
+def needed(p: float, null: NullDistribution) -> float:
     """The G whose p-value is `p`: the inverse of `p_value`."""
-    table, exponent = law.value
+    table, exponent = null.value
     if p < P[-1]:
         return float(table[-1] * (p / P[-1]) ** (-1 / exponent))
     return float(np.exp(np.interp(-np.log(p), -np.log(P), np.log(table))))

@@ -17,12 +17,12 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
 import anomaly
-from anomaly.baseline.relevance import relevant
+from anomaly.baseline.regime_start import since_regime_start
 from anomaly.baseline.seasonal import Baseline, SeasonalBaseline
 from anomaly.baseline.transform import back
 from anomaly.panel import block, judged_panel
 from anomaly.reporting.words import title
-from anomaly.scoring.questions import Family, ask
+from anomaly.scoring.questions import QuestionKind, ask
 from anomaly.scoring.timeline import Timeline, timeline
 from anomaly.timing.spans import plan
 from docs.builder import floors
@@ -125,7 +125,7 @@ def fitted(root: Path, release: str, kpi: str, segment: str = "") -> Fitted:
         (panel.columns.get_level_values("kpi") == kpi)
         & (panel.columns.get_level_values("segment") == segment),
     ]
-    history = relevant(panel.loc[: spans.baseline.end - timedelta(seconds=1)], 72)
+    history = since_regime_start(panel.loc[: spans.baseline.end - timedelta(seconds=1)], 72)
     observation = panel.loc[
         spans.observation.start : spans.observation.end - checklist.windows.step
     ]
@@ -202,7 +202,7 @@ def _replay(figure: Figure, colours: Colours, root: Path) -> None:
         (longest,) = [
             each
             for each in ask(about.line)
-            if each.family is Family.JUMP and each.size == about.line.after
+            if each.kind is QuestionKind.JUMP and each.size == about.line.after
         ]
         placebos, answer = longest.answers[0, :-1], longest.answers[0, -1]
         placebos = placebos[np.isfinite(placebos)]

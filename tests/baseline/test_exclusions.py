@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 import anomaly
-from anomaly.baseline.exclusions import occasions
+from anomaly.baseline.exclusions import exclusion_reasons
 from anomaly.checklist.checklist import Checklist
 from anomaly.contracts import Collected
 from anomaly.frames import panel_of
@@ -148,7 +148,7 @@ def test_a_special_day_may_be_the_one_on_which_the_clocks_change(
 ) -> None:
     index = stamps(96 * 4, "30min", start=str(day - timedelta(days=3)))
 
-    why = occasions(
+    why = exclusion_reasons(
         index, timedelta(minutes=30), Calendar(timezone, (SpecialDay(day, "clocks change"),))
     )
 
@@ -224,7 +224,7 @@ def test_holidays_are_special_days_over_all_years_in_the_users_time_zone() -> No
     )
 
     why = pd.Series(
-        occasions(index, timedelta(hours=1), calendar), index.tz_convert("Europe/Berlin")
+        exclusion_reasons(index, timedelta(hours=1), calendar), index.tz_convert("Europe/Berlin")
     )
 
     named = why[why != ""]

@@ -13,7 +13,7 @@ from anomaly.cli.explanation import explanation
 from anomaly.model import ChangeKind, Finding, Verdict
 from anomaly.reporting import explanations as meaning
 from anomaly.reporting.report import Report
-from anomaly.scoring.questions import Family
+from anomaly.scoring.questions import QuestionKind
 from tests.support import reports
 from tests.support.places import ROOT
 
@@ -50,7 +50,7 @@ def test_a_p_value_is_a_share_of_releases(p: float, words: str) -> None:
 
 
 def test_every_question_has_a_sentence_of_its_own() -> None:
-    assert set(meaning.QUESTIONS) == {str(family) for family in Family}
+    assert set(meaning.QUESTIONS) == {str(kind) for kind in QuestionKind}
     assert len(set(meaning.QUESTIONS.values())) == len(meaning.QUESTIONS)
     assert meaning.meaning("zeros over 1 steps", "+3.0 sigma") == meaning.QUESTIONS["zeros"]
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from anomaly.scoring.questions import Family, Question, Side
-from anomaly.scoring.replay import damped
+from anomaly.scoring.questions import Question, QuestionKind, Side
+from anomaly.scoring.replay import shrunk_scores
 
 SIZES = {
-    Family.LEVEL: (32, 64),
-    Family.LEVEL_BEFORE: (8, 64),
-    Family.TYPICAL: (64,),
-    Family.TYPICAL_BEFORE: (64,),
-    Family.JUMP: (8,),
+    QuestionKind.LEVEL: (32, 64),
+    QuestionKind.LEVEL_BEFORE: (8, 64),
+    QuestionKind.TYPICAL: (64,),
+    QuestionKind.TYPICAL_BEFORE: (64,),
+    QuestionKind.JUMP: (8,),
 }
 QUESTIONS = [
-    Question(family, Side.BOTH, size, np.empty((1, 0)))
-    for family, sizes in SIZES.items()
+    Question(kind, Side.BOTH, size, np.empty((1, 0)))
+    for kind, sizes in SIZES.items()
     for size in sizes
 ]
 LEVEL_32, LEVEL, BEFORE_8, BEFORE, TYPICAL, TYPICAL_BEFORE, JUMP = range(len(QUESTIONS))
@@ -28,7 +28,7 @@ def after(**scores: float) -> list[float]:
     up = np.zeros((len(QUESTIONS), 1))
     for name, score in scores.items():
         up[globals()[name]] = score
-    return [float(each) for each in damped(QUESTIONS, up)[:, 0]]
+    return [float(each) for each in shrunk_scores(QUESTIONS, up)[:, 0]]
 
 
 @pytest.mark.parametrize("sign", [1, -1])

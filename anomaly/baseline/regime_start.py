@@ -16,11 +16,11 @@ APART = 2.0
 SCALED = float(np.log(3.0))  # and then at least so far: lesser moves are part of what a series does
 
 
-def relevant(history: pd.DataFrame, watch: int) -> pd.DataFrame:
+def since_regime_start(history: pd.DataFrame, watch: int) -> pd.DataFrame:
     """The history with what is not relevant missing; `watch` is the number of steps that are
     judged."""
     series = block(history)
-    begin = begins(series.value, max(LEAST_STEPS, LEAST_WATCHES * watch))
+    begin = regime_starts(series.value, max(LEAST_STEPS, LEAST_WATCHES * watch))
     if not begin.any():
         return history
     since = dict(zip(series.keys, begin, strict=True))
@@ -28,7 +28,7 @@ def relevant(history: pd.DataFrame, watch: int) -> pd.DataFrame:
     return history.where(np.arange(len(history))[:, None] >= first)
 
 
-def begins(values: Floats, least: int) -> Ints:
+def regime_starts(values: Floats, least: int) -> Ints:
     """The first relevant row of each series `(series, time)`, at least `least` before the end; 0
     where all is."""
     count, n = values.shape

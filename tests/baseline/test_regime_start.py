@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import anomaly
-from anomaly.baseline.relevance import begins
+from anomaly.baseline.regime_start import regime_starts
 from anomaly.model import Verdict
 from tests.support.simulations import Floats, frame, noise, only, stamps
 
@@ -76,4 +76,4 @@ def test_an_incident_of_the_last_hours_is_not_taken_for_normal() -> None:
 def test_a_series_that_goes_on_as_it_was_keeps_its_history(
     seed: int, unit: float, least: int
 ) -> None:
-    assert begins(unit * usual(seed)[None, :BEFORE], least)[0] == 0
+    assert regime_starts(unit * usual(seed)[None, :BEFORE], least)[0] == 0
