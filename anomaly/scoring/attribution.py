@@ -156,6 +156,8 @@ def surely_calm(wild: Floats) -> bool:
     """Whether the last quarter has fewer steps far out than chance would leave it, had it gone on
     as while it lasted."""
     length = last_part(len(wild))
+    if len(wild) <= length:  # nothing is left that could have lasted
+        return False
     earlier, later = wild[:-length], wild[-length:]
     lasted = earlier[: peak(np.nan_to_num(earlier))]
     before, last = (part[np.isfinite(part)] > FAR for part in (lasted, later))
