@@ -27,3 +27,36 @@ def test_a_canary_of_few_steps_whose_errors_rise_is_judged(steps: int, seed: int
     )
 
     assert only(report).verdict is not Verdict.ERROR
+
+
+@pytest.mark.parametrize("value", [0.1, 0.3, 1 / 3, 7.0, 1e15 + 0.3])
+@pytest.mark.parametrize("after", [1, 3, 7, 40])
+def test_the_effect_of_a_constant_that_stays_is_nothing(value: float, after: int) -> None:
+    index = stamps(30 + after)
+
+    finding = only(anomaly.check(pd.Series(value, index), released_at=index[30]))
+
+    assert (finding.observed, finding.expected) == (value, value)
+    assert (finding.effect_absolute, finding.effect_absolute_interval) == (0.0, (0.0, 0.0))
+
+
+@pytest.mark.parametrize("volume", [1.0, 30.0, 1e6])
+def test_the_effect_of_a_constant_ratio_counts_each_step_by_its_volume(volume: float) -> None:
+    index = stamps(44)
+    below = np.full(44, 1e3)
+    below[40] = volume
+    above = np.where(np.arange(44) == 40, 0.5, 0.0) * below
+
+    finding = only(
+        anomaly.check(
+            pd.Series(above, index, name="share"),
+            denominators=pd.Series(below, index, name="share"),
+            released_at=index[40],
+        )
+    )
+
+    effect, interval = finding.effect_absolute, finding.effect_absolute_interval
+    assert effect == pytest.approx(above[40:].sum() / below[40:].sum())
+    assert effect is not None
+    assert interval is not None
+    assert interval[0] <= effect <= interval[1]
