@@ -8,8 +8,12 @@ import pandas as pd
 import pytest
 
 import anomaly
+from anomaly.baseline.transform import Scale
 from anomaly.model import Verdict
-from tests.support.simulations import only, stamps
+from anomaly.panel import DENOMINATOR, NUMERATOR, assemble, block
+from anomaly.scoring.effect import Effect
+from anomaly.scoring.score import sizes_of
+from tests.support.simulations import noise, only, stamps
 
 
 @pytest.mark.parametrize(("steps", "seed"), [(1, 30), (2, 14), (3, 28), (4, 17)])
@@ -60,3 +64,41 @@ def test_the_effect_of_a_constant_ratio_counts_each_step_by_its_volume(volume: f
     assert effect is not None
     assert interval is not None
     assert interval[0] <= effect <= interval[1]
+
+
+def test_an_effect_that_is_too_large_for_a_number_has_no_size() -> None:
+    effect = Effect(1e300, 1e-300, Scale.ROOT, 1.0, 1e200, 1.0, 9.0)
+
+    assert sizes_of(effect) is None
+    assert effect.relative(1e300) is None
+
+
+def test_a_ratio_that_is_too_large_for_a_number_is_missing() -> None:
+    columns = {
+        ("kpi", "", NUMERATOR): np.array([1e300, 1.0]),
+        ("kpi", "", DENOMINATOR): np.array([1e-300, 2.0]),
+    }
+
+    series = block(assemble(columns, stamps(2)))
+
+    assert np.array_equal(series.value, [[np.nan, 0.5]], equal_nan=True)
+
+
+def test_a_distance_that_is_too_large_for_a_number_is_the_largest_there_is() -> None:
+    index = stamps(64)
+    values = np.where(np.arange(64) < 40, 1e-200 * noise(1, 64), 1e200)
+
+    finding = only(anomaly.check(pd.Series(values, index), released_at=index[40]))
+
+    assert finding.flagged is not None
+    assert finding.flagged.worst_z == np.finfo(float).max
+
+
+def test_an_effect_of_any_size_is_held_against_a_control_that_moved() -> None:
+    index = stamps(64)
+    frame = pd.DataFrame({"kpi": np.exp(noise(1, 64)), "control": np.exp(noise(2, 64))}, index)
+    frame.iloc[40:] *= [1e200, 100.0]
+
+    report = anomaly.check(frame, released_at=index[40], controls=["control"])
+
+    assert Verdict.ERROR not in [finding.verdict for finding in report.findings]
