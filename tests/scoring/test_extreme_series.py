@@ -94,6 +94,16 @@ def test_a_distance_that_is_too_large_for_a_number_is_the_largest_there_is() -> 
     assert finding.flagged.worst_z == np.finfo(float).max
 
 
+def test_a_control_that_moved_in_one_stretch_alone_is_no_crash() -> None:
+    index = stamps(212)
+    frame = pd.DataFrame({"kpi": noise(1, 212), "control": 0.0}, index)
+    frame.iloc[190, 1] = 1.0
+
+    report = anomaly.check(frame, released_at=index[200], controls=["control"])
+
+    assert Verdict.ERROR not in [finding.verdict for finding in report.findings]
+
+
 def test_an_effect_of_any_size_is_held_against_a_control_that_moved() -> None:
     index = stamps(64)
     frame = pd.DataFrame({"kpi": np.exp(noise(1, 64)), "control": np.exp(noise(2, 64))}, index)
