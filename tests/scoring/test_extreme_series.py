@@ -3,17 +3,107 @@ outside its own interval."""
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 import anomaly
+from anomaly.baseline.seasonal import SeasonalBaseline
 from anomaly.baseline.transform import Scale
-from anomaly.model import Verdict
-from anomaly.panel import DENOMINATOR, NUMERATOR, assemble, block
+from anomaly.model import Calendar, Direction, Kpi, KpiKind, Verdict
+from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE, assemble, block
+from anomaly.scoring.controlled import score_beside_controls
 from anomaly.scoring.effect import Effect
-from anomaly.scoring.score import sizes_of
-from tests.support.simulations import noise, only, stamps
+from anomaly.scoring.score import Score, sizes_of
+from tests.support.simulations import Floats, noise, only, stamps
+
+HISTORY, LONGEST_WATCH = 20, 12
+EXTREME = (0.0, 1.0, -1.0, 0.1, 7.0, 1e300, -1e300, 1.7e308, 1e-300, 5e-324, np.nan, np.inf)
+NUMBERS = st.one_of(
+    st.sampled_from(EXTREME),
+    st.integers(0, 9).map(float),
+    st.floats(-100, 100),
+    st.floats(allow_nan=False),
+)
+ROLES = {False: (VALUE,), True: (NUMERATOR, DENOMINATOR)}
+KINDS = [None, *(kind for kind in KpiKind if kind is not KpiKind.RATIO)]
+
+
+def series(rows: int) -> st.SearchStrategy[Floats]:
+    """Values of any kind, many of them often the same."""
+    return arrays(np.float64, rows, elements=NUMBERS, fill=NUMBERS)
+
+
+@st.composite
+def panels(draw: st.DrawFn) -> tuple[pd.DataFrame, list[Kpi]]:
+    """A KPI and maybe its control, plain or ratios, as a panel without infinities."""
+    rows = HISTORY + draw(st.integers(1, LONGEST_WATCH))
+    names = ["kpi", "control"][: draw(st.integers(1, 2))]
+    ratio = draw(st.booleans())
+    columns = {(name, "", role): draw(series(rows)) for name in names for role in ROLES[ratio]}
+    below = "below" if ratio else None
+    direction, kind = draw(st.sampled_from(Direction)), draw(st.sampled_from(KINDS))
+    kpis = [Kpi("kpi", denominator=below, direction=direction, kind=kind)]
+    kpis += [Kpi(name, denominator=below, control_for=("kpi",)) for name in names[1:]]
+    return assemble(columns, stamps(rows)), kpis
+
+
+@given(panels())
+@settings(max_examples=60, derandomize=True, deadline=None)
+def test_whatever_a_series_holds_it_is_scored(case: tuple[pd.DataFrame, list[Kpi]]) -> None:
+    panel, kpis = case
+    history, later = panel.iloc[:HISTORY], panel.iloc[HISTORY:]
+    baseline = SeasonalBaseline().fit(history, kpis, Calendar())
+
+    scored = score_beside_controls(baseline, history, later, kpis, 0)
+
+    for score in scored.scores:
+        if score is not None:
+            assert_sound(score)
+
+
+def assert_sound(score: Score) -> None:
+    for p in (score.p_bad, score.p_good, score.p_other):
+        assert 0 <= p <= 1
+    if score.sizes is None:
+        return
+    low, high = score.sizes.absolute_interval
+    assert np.isfinite([low, high, score.sizes.observed, score.sizes.expected]).all()
+    assert low <= score.sizes.absolute <= high
+    if score.sizes.relative_interval is not None and score.sizes.relative is not None:
+        low, high = score.sizes.relative_interval
+        assert low <= score.sizes.relative <= high
+
+
+@given(panels(), st.booleans(), st.integers(1, LONGEST_WATCH))
+@settings(max_examples=60, derandomize=True, deadline=None)
+def test_no_series_fails_the_judgement(
+    case: tuple[pd.DataFrame, list[Kpi]], staged: bool, watch: int
+) -> None:
+    panel, kpis = case
+    index = pd.DatetimeIndex(panel.index)
+    released, half = index[HISTORY], index[HISTORY + (len(index) - HISTORY) // 2]
+
+    def frame(role: str) -> pd.DataFrame:
+        return pd.DataFrame({kpi.name: panel[kpi.name, "", role] for kpi in kpis})
+
+    report = anomaly.check(
+        frame(VALUE if kpis[0].denominator is None else NUMERATOR),
+        denominators=None if kpis[0].denominator is None else frame(DENOMINATOR),
+        released_at=released,
+        watch=timedelta(hours=watch),
+        direction=kpis[0].direction,
+        kind=kpis[0].kind,
+        controls=[kpi.name for kpi in kpis[1:]],
+        stages=[(released, 0.1), (half, 1.0)] if staged and half > released else (),
+    )
+
+    assert Verdict.ERROR not in [finding.verdict for finding in report.findings]
 
 
 @pytest.mark.parametrize(("steps", "seed"), [(1, 30), (2, 14), (3, 28), (4, 17)])
