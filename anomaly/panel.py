@@ -210,8 +210,9 @@ def block(panel: pd.DataFrame) -> Block:
         else:
             volume[i] = np.where(np.isfinite(amount[i]), 1.0, np.nan)
     present = np.isfinite(amount) & np.isfinite(volume)
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         value = np.where(present & (volume > 0), amount / volume, np.nan)
+    value[np.isinf(value)] = np.nan  # too large a number
     return Block(keys, ratio, value, amount, volume, present)
 
 

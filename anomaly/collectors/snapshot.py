@@ -34,7 +34,7 @@ from anomaly.errors import CollectError, RetryableCollectError, UsageError
 from anomaly.panel import assemble, segment_labels, segment_text, step_of
 from anomaly.wording import plain, stamp
 
-SCHEMA = 1
+SCHEMA = 2  # 1 had no links
 GZIP_MAGIC = b"\x1f\x8b"
 LARGEST = 1 << 29  # bytes, unpacked
 YEARS = range(1970, 2200)
@@ -56,6 +56,7 @@ class _Provenance(_Strict):
     query: str
     denominator: str | None
     notes: list[str]
+    link: str = ""
 
 
 class _Error(_Strict):
@@ -65,7 +66,7 @@ class _Error(_Strict):
 
 
 class _Snapshot(_Strict):
-    schema_: Annotated[Literal[1], Field(alias="schema")]
+    schema_: Annotated[Literal[1, 2], Field(alias="schema")]
     start: AwareDatetime | None
     step_s: Annotated[int, Field(gt=0)] | None
     rows: Annotated[int, Field(ge=0)]
@@ -182,6 +183,7 @@ def _document(collected: Collected) -> dict[str, Any]:
                 "query": about.query,
                 "denominator": about.denominator,
                 "notes": list(about.notes),
+                "link": about.link,
             }
             for kpi, about in collected.provenance.items()
         },
@@ -220,7 +222,7 @@ def _collected(path: Path, snapshot: _Snapshot) -> Collected:
     return Collected(
         panel=assemble(columns, _index(path, snapshot)),
         provenance={
-            kpi: Provenance(about.query, about.denominator, tuple(about.notes))
+            kpi: Provenance(about.query, about.denominator, tuple(about.notes), about.link)
             for kpi, about in snapshot.provenance.items()
         },
         errors={

@@ -168,6 +168,8 @@ def has_surely_settled(noisiness_values: Floats) -> bool:
     """Whether the last quarter has fewer steps far out than chance would leave it, had it gone on
     as while it lasted."""
     length = last_part(len(noisiness_values))
+    if len(noisiness_values) <= length:  # nothing is left that could have lasted
+        return False
     earlier, later = noisiness_values[:-length], noisiness_values[-length:]
     lasted = earlier[: peak(np.nan_to_num(earlier))]
     before, last = (part[np.isfinite(part)] > FAR for part in (lasted, later))

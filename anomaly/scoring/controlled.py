@@ -30,6 +30,7 @@ LEVEL_KINDS = frozenset({ChangeKind.LEVEL, ChangeKind.RAMP})
 LEAST_LEFT = (
     1e-3  # share of what was expected that counts as nothing left: its logarithm must be finite
 )
+WIDEST = 1e100  # interval of a logarithm, which says nothing and still has a square
 LARGE = 1e6  # degrees of freedom of a size without error
 MOST_NAMES = 3
 
@@ -190,9 +191,8 @@ def _difference(own: Score, controls: Sequence[Score], along: float) -> Effect |
     together = float(np.clip(np.median(moves), min(0.0, move), max(0.0, move)))
     freedom = LARGE if own.effect is None else own.effect.freedom
     other = math.sqrt(float((halves**2).mean()))
-    error = math.sqrt(half**2 + other**2 - 2 * along * half * other) / float(
-        stdtrit(freedom, TWO_SIDED)
-    )
+    both = max(0.0, half**2 + other**2 - 2 * along * half * other)  # rounding may end below 0
+    error = math.sqrt(both) / float(stdtrit(freedom, TWO_SIDED))
     return Effect(
         own.sizes.observed,
         own.sizes.expected * math.exp(together),
@@ -222,7 +222,8 @@ def _log_effect(result: Score) -> tuple[float, float]:
     assert sizes is not None and sizes.relative is not None  # noqa: S101, PT018
     ends = sizes.relative_interval or (sizes.relative, sizes.relative)
     low, high = (math.log(max(1 + end, LEAST_LEFT)) for end in ends)
-    return math.log(max(1 + sizes.relative, LEAST_LEFT)), max(high - low, ends[1] - ends[0]) / 2
+    width = min(max(high - low, ends[1] - ends[0]), WIDEST)
+    return math.log(max(1 + sizes.relative, LEAST_LEFT)), width / 2
 
 
 def _p_values(effect: Effect, direction: Direction) -> tuple[float, float]:

@@ -176,7 +176,7 @@ def _shares(gram: Floats, cross: Floats, power: float, stretches: float) -> Floa
     that clearly go along."""
     own = np.diag(gram)
     with np.errstate(invalid="ignore", divide="ignore"):
-        together = np.nan_to_num(cross**2 / (own * power))
+        together = np.where(own > 0, np.nan_to_num(cross**2 / (own * power)), 0.0)
     clear = np.flatnonzero(together * stretches > CLEAR * (1 - np.minimum(together, 1.0)))
     out = np.zeros(len(cross))
     if len(clear):

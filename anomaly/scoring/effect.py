@@ -54,20 +54,18 @@ class Effect:
             return self.relative(absolute), absolute
         if self.expected == 0:
             return None, 0.0
-        relative = (
-            math.expm1(min(move, LARGEST_LOG))
-            if self.link == Scale.LOG
-            else max(1 + move, 0.0) ** 2 - 1
-        )
+        root = max(1 + move, 0.0)
+        relative = math.expm1(min(move, LARGEST_LOG)) if self.link == Scale.LOG else root * root - 1
         return relative, relative * self.expected
 
     def relative(self, absolute: float) -> float | None:
         """A share of what is expected; None where that is 0, or nearer to 0 than the noise of a KPI
-        that has two signs."""
+        that has two signs, or so near that the share is too large a number."""
         known = self.expected != 0 and (
             self.link != Scale.IDENTITY or abs(self.expected) >= self.unit
         )
-        return absolute / abs(self.expected) if known else None
+        share = absolute / abs(self.expected) if known else math.inf
+        return share if math.isfinite(share) else None
 
     def half_width(self) -> float:
         """Half of the 95 % interval on the linked scale."""

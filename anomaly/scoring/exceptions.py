@@ -74,7 +74,7 @@ def tail(k: int, m: int, e: int, n: int) -> float:
     return float(min(1.0, np.exp(logsumexp(choose + betaln(i + a, m - i + b) - betaln(a, b)))))
 
 
-def share_interval(k: int, m: int) -> tuple[float, float]:
-    """Jeffreys' interval of a share of `k` in `m`."""
+def share_interval(k: float, m: int) -> tuple[float, float]:
+    """Jeffreys' interval of a share of `k` in `m`; of weighted steps `k` need not be whole."""
     low, high = betaincinv(k + PRIOR, m - k + PRIOR, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return (float(low) if k > 0 else 0.0, float(high) if k < m else 1.0)
+    return (float(low) if k >= 1 else 0.0, float(high) if k <= m - 1 else 1.0)

@@ -310,15 +310,6 @@ class _Asked:
         later = self.series.value[i, n:]
         strange = np.isfinite(later) & (later != usual)
         p_bad, p_good = self.rare.p_values(i, direction)
-        away, seen = later[strange] - usual, int(np.isfinite(later).sum())
-        shares = share_interval(len(away), seen)
-        size = float(away.mean()) if len(away) else 0.0
-        absolute = float(self.effects.observed[i]) - usual
-        interval = (min(share * size for share in shares), max(share * size for share in shares))
-        relative = None if usual == 0 else absolute / abs(usual)
-        relative_interval = (
-            None if usual == 0 else (interval[0] / abs(usual), interval[1] / abs(usual))
-        )
         last = last_part(len(later))
         earlier = strange[:-last]
         marks = np.isfinite(self.series.value[i]) & (self.series.value[i] != usual)
@@ -333,12 +324,12 @@ class _Asked:
             recovered=len(later) >= 2 * LEAST_LAST
             and not strange[-last:].any()
             and rarely < CHANCE,
-            sizes=Sizes(usual + absolute, usual, relative, relative_interval, absolute, interval),
+            sizes=_sizes_of_exceptions(usual, later, self.series.volume[i, n:]),
             coverage=self.coverage[i],
             evidence={
                 "history steps": int(np.isfinite(self.series.value[i, :n]).sum()),
                 "always": usual,
-                "steps that differ": len(away),
+                "steps that differ": int(strange.sum()),
             },
         )
 
@@ -447,6 +438,30 @@ def sizes_of(effect: Effect) -> Sizes | None:
     return Sizes(effect.observed, effect.expected, relative, interval, absolute, (low, high))
 
 
+def _sizes_of_exceptions(usual: float, later: Floats, volume: Floats) -> Sizes | None:
+    """How far the steps that differ from the `usual` value move the mean: how far they are from it,
+    times their share; None where a number is too large to compute with."""
+    seen = np.isfinite(later)
+    value, weight = later[seen], volume[seen] / volume[seen].max()
+    strange, steps = value != usual, len(value)
+    differing = float(steps * weight[strange].sum() / weight.sum())
+    away = 0.0
+    if differing > 0:
+        away = float(np.average(value[strange] - usual, weights=weight[strange]))
+    share, ends = differing / steps, share_interval(differing, steps)
+    absolute, low, high = (
+        share * away,
+        min(end * away for end in ends),
+        max(end * away for end in ends),
+    )
+    if not np.isfinite([absolute, low, high, usual + absolute]).all():
+        return None
+    relative, relative_interval = None, None
+    if usual != 0 and np.isfinite([low / abs(usual), high / abs(usual)]).all():
+        relative, relative_interval = absolute / abs(usual), (low / abs(usual), high / abs(usual))
+    return Sizes(usual + absolute, usual, relative, relative_interval, absolute, (low, high))
+
+
 def _grown(effects: Effects) -> Floats:
     """By how much noise is taken to have grown with the level `(series, 1)`: that of counts grows
     with its root."""
@@ -460,7 +475,7 @@ def _points(
     effects: Effects, later: Block, index: pd.DatetimeIndex, kpis: Sequence[Kpi]
 ) -> pd.DataFrame:
     """The scored steps after the release in long form, series after series; a band ends where the
-    KPI's kind does."""
+    KPI's kind does. A distance larger than any number is the largest there is."""
     limits = {kpi.name: kpi.limits for kpi in kpis}
     least, most = (
         np.array([limits.get(name, (-np.inf, np.inf)) for name, _ in later.keys])
@@ -475,7 +490,7 @@ def _points(
         "expected": effects.at,
         "lower": lower,
         "upper": upper,
-        "z": effects.z,
+        "z": np.nan_to_num(effects.z, nan=np.nan),
         "flagged": flagged,
     }
     return long_form(later.keys, index, drawn)

@@ -44,7 +44,7 @@ def collections(draw: st.DrawFn) -> Collected:
         for key in keys
     }
     provenance = st.builds(
-        Provenance, TEXT, st.none() | TEXT, st.lists(TEXT, max_size=2).map(tuple)
+        Provenance, TEXT, st.none() | TEXT, st.lists(TEXT, max_size=2).map(tuple), TEXT
     )
     delays = st.none() | st.floats(0, 1e6)
     errors = st.builds(CollectError, TEXT) | st.builds(
@@ -119,6 +119,13 @@ def test_an_infinity_that_reached_the_panel_is_saved_as_missing(
     assert snapshot.load(tmp_path / "kept.json").panel.isna().iloc[0, 0]
 
 
+def test_a_snapshot_of_the_first_schema_has_no_links(collected: Collected, tmp_path: Path) -> None:
+    about = {"query": "orders", "denominator": None, "notes": ["a note"]}
+    path = altered(collected, tmp_path, schema=1, provenance={"orders": about})
+
+    assert dict(snapshot.load(path).provenance) == dict(collected.provenance)
+
+
 def test_saving_again_replaces_the_file_and_leaves_nothing_else(
     collected: Collected, tmp_path: Path
 ) -> None:
@@ -163,7 +170,7 @@ COLUMN = {"kpi": "orders", "segment": "", "role": "value", "values": [None] * 12
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"schema": 2}, r"newer version \(schema 2; this one reads 1\)"),
+        ({"schema": 3}, r"newer version \(schema 3; this one reads 2\)"),
         ({"schema": 0}, "schema"),
         ({"schema": "1"}, "schema"),
         ({"surprise": 1}, "surprise"),
