@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.servers import (
     Samples,
@@ -25,6 +26,15 @@ LOOPBACK = ["127.0.0.0/8", "::1"]
 OPENS_SOCKETS = frozenset({"loopback", "httpserver", "make_httpserver"})  # fixtures
 
 StartServer = Callable[[Samples], Server]
+
+settings.register_profile(
+    "steady",
+    deadline=None,  # a busy machine is no fault of the code
+    suppress_health_check=[HealthCheck.too_slow],  # likewise
+    derandomize=True,  # every run tries the same examples
+    print_blob=True,
+)
+settings.load_profile("steady")
 
 
 def pytest_configure() -> None:
