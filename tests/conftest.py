@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -38,6 +39,9 @@ settings.load_profile("steady")
 
 
 def pytest_configure() -> None:
+    for number in (signal.SIGINT, signal.SIGHUP):  # a run in the background ignores them, and
+        if signal.getsignal(number) is signal.SIG_IGN:  # so would the processes that tests start
+            signal.signal(number, signal.SIG_DFL)
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = (
         "127.0.0.1,localhost"  # a proxy does not know this machine's servers
     )
