@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.signal import lfilter
 
 Frames = dict[str, pd.DataFrame]
 Array = npt.NDArray[Any]
@@ -153,12 +154,9 @@ def wander(
         * spread
         * np.sqrt(1 - phi**2)
     )
-    out: Array = np.empty_like(shocks)
-    state = rng.normal(0.0, spread, columns)
-    for step, shock in enumerate(shocks):
-        state = phi * state + shock
-        out[step] = state
-    return out
+    first = rng.normal(0.0, spread, columns)
+    series, _ = lfilter([1.0], [1.0, -phi], shocks, axis=0, zi=phi * first[np.newaxis])
+    return np.asarray(series)
 
 
 def counts(rng: np.random.Generator, mean: Array, dispersion: float) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.servers import (
     Samples,
@@ -26,8 +28,20 @@ OPENS_SOCKETS = frozenset({"loopback", "httpserver", "make_httpserver"})  # fixt
 
 StartServer = Callable[[Samples], Server]
 
+settings.register_profile(
+    "steady",
+    deadline=None,  # a busy machine is no fault of the code
+    suppress_health_check=[HealthCheck.too_slow],  # likewise
+    derandomize=True,  # every run tries the same examples
+    print_blob=True,
+)
+settings.load_profile("steady")
+
 
 def pytest_configure() -> None:
+    for number in (signal.SIGINT, signal.SIGHUP):  # a run in the background ignores them, and
+        if signal.getsignal(number) is signal.SIG_IGN:  # so would the processes that tests start
+            signal.signal(number, signal.SIG_DFL)
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = (
         "127.0.0.1,localhost"  # a proxy does not know this machine's servers
     )

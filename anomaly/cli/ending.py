@@ -6,11 +6,13 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from types import FrameType
 
 import typer
+from typer.main import get_command
 
 from anomaly.cli.exit_codes import ExitCode, of_error
 from anomaly.cli.session import Session, log
@@ -38,12 +40,18 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _command(argv: Sequence[str], session: Session) -> int:
-    from anomaly.cli.app import app  # what fails to import is told like everything else
-
-    code = app(args=list(argv), prog_name="anomaly", standalone_mode=False, obj=session)
+    code = _program()(args=list(argv), prog_name="anomaly", standalone_mode=False, obj=session)
     if sys.stdout is not None:
         sys.stdout.flush()
     return ExitCode(code or ExitCode.PASS)
+
+
+@cache
+def _program() -> Callable[..., int | None]:
+    """All commands. They are built once: a process may run many."""
+    from anomaly.cli.app import app  # what fails to import is told like everything else
+
+    return get_command(app)
 
 
 def _told(error: BaseException, session: Session) -> ExitCode:

@@ -80,6 +80,8 @@ def _from_source(
         log.exception("the collector of source %s crashed", source)
         failure = CollectError(f"the collector of source {source} crashed: {type(error).__name__}")
     else:
+        if not collected.errors:
+            return collected
         mask = Redactor(checklist.secrets).text
         return replace(
             collected,

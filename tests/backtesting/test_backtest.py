@@ -107,7 +107,7 @@ def test_a_control_is_used_and_neither_judged_nor_moved() -> None:
 # --- which moments ------------------------------------------------------------------------------
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     days=st.integers(1, 90),
     history=st.integers(1, 40),

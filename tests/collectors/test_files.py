@@ -927,7 +927,8 @@ SAMPLES = st.dictionaries(st.integers(0, 19), st.floats(-1e9, 1e9) | st.none(), 
 
 @given(SAMPLES, st.randoms(use_true_random=False), st.sampled_from(list(Resample)))
 @settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    max_examples=60,
 )
 def test_both_layouts_and_any_order_give_the_same_panel(
     tmp_path: Path, samples: dict[int, float | None], random: Any, resample: Resample
@@ -954,7 +955,8 @@ def test_both_layouts_and_any_order_give_the_same_panel(
     st.dictionaries(st.integers(0, 3), st.floats(allow_nan=False, allow_infinity=False), min_size=1)
 )
 @settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    max_examples=60,
 )
 def test_numbers_are_read_to_the_last_bit(tmp_path: Path, samples: dict[int, float]) -> None:
     path = tmp_path / "kpis.csv"
@@ -970,7 +972,8 @@ def test_numbers_are_read_to_the_last_bit(tmp_path: Path, samples: dict[int, flo
 
 @given(st.binary(max_size=200), st.sampled_from(list(Layout)))
 @settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    max_examples=200,
 )
 def test_any_bytes_give_an_answer_or_a_collect_error(
     tmp_path: Path, data: bytes, layout: Layout

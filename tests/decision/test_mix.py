@@ -192,7 +192,7 @@ def test_segments_are_ranked_by_what_they_contribute() -> None:
 shares_of = st.lists(st.floats(0.05, 1.0), min_size=3, max_size=3)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.integers(0, 1000),
     shares_of,
@@ -216,7 +216,7 @@ def test_contributions_and_mix_add_up_to_the_change_of_the_total(
     assert parts == pytest.approx(total.effect_absolute, abs=1e-12)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.integers(0, 1000), st.lists(st.floats(0.5, 1.5), min_size=3, max_size=3))
 def test_contributions_of_amounts_add_up_to_the_change_of_their_total(
     seed: int, factors: list[float]

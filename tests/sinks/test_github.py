@@ -436,7 +436,7 @@ def test_a_look_without_news_and_a_second_attempt_are_not_annotated() -> None:
     assert stream.getvalue().startswith(printed + "::notice")
 
 
-@settings(max_examples=100, derandomize=True, deadline=None)
+@settings(max_examples=100)
 @given(st.text(st.sampled_from("%:,\r\n=;[]25ADC0 ") | st.characters(), max_size=40))
 def test_no_text_ends_a_command_or_begins_another(text: str) -> None:
     for action in (Action.FIRE, Action.INFORM):

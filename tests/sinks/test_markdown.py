@@ -209,7 +209,7 @@ def test_hostile_text_stays_text(text: str) -> None:
     assert lines(f"- {escape(plain)}") == ([plain] if plain else [])
 
 
-@settings(max_examples=150, derandomize=True, deadline=None)
+@settings(max_examples=150)
 @given(
     st.text(
         st.sampled_from("\\`*_[](){}#+-.!|~<>&;:@/$= \"'aw1GH39\n") | st.characters(), max_size=30
@@ -221,7 +221,7 @@ def test_any_text_is_shown_as_it_is(text: str) -> None:
     assert table(f"| a | b |\n|---|---|\n| {escape(plain)} | b |")[1] == [plain, "b"]
 
 
-@settings(max_examples=30, derandomize=True, deadline=None)
+@settings(max_examples=30)
 @given(st.text(st.sampled_from("\\`*_[](){}#+-.!|~<>&;:@/$= \"'aw1GH39\n"), max_size=30))
 def test_any_text_in_a_report_stays_text(text: str) -> None:
     assert_only_our_markup(markdown(Message("k", reports.hostile(text), Action.FIRE)))

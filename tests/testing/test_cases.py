@@ -314,7 +314,7 @@ def test_a_slip_in_the_checklist_is_said_though_variables_are_not_set(
     assert "kpis[2].direction is 'upp'; use one of up, down, either" in capsys.readouterr().err
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 5), change=st.floats(-0.9, 3), since=st.integers(0, 300))
 def test_the_same_case_makes_the_same_series_and_a_change_only_what_follows_it(
     seed: int, change: float, since: int
