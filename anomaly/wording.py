@@ -1,5 +1,4 @@
-"""How numbers, times and foreign text are written, in the same words everywhere. No numerics, no
-colours."""
+"""How numbers, times and foreign text are written, the same everywhere."""
 
 from __future__ import annotations
 
@@ -14,7 +13,7 @@ from typing import Any
 
 from anomaly.model import Coverage, Exposure, Growth, Interval, Plateau, Release
 
-LONGEST_WORD = 100  # characters that are compared
+LONGEST_WORD = 100  # characters to compare
 NEAR = 0.7  # share of characters in common; at 0.6 `on` is near `down`
 SHORTEST_BEGINNING = 3  # characters that suggest a longer word
 ESCAPES = ((2, "x"), (4, "u"), (8, "U"))  # digits and letter of Python's escapes
@@ -52,12 +51,12 @@ def percent(ratio: float) -> str:
     return f"{number(100 * ratio)} %"
 
 
-def within_band(found: Coverage) -> str:
-    """What the band is worth, as the end of a sentence."""
+def within_band(coverage: Coverage) -> str:
+    """How far the band can be trusted: `94 % of the last 336 steps before the release fell inside
+    the 99 % band`."""
     return (
-        f"of the last {number(found.steps)} steps before the release, judged from what was "
-        f"before them, {percent(found.share)} were within "
-        "the band that promises 99 %"
+        f"{percent(coverage.share)} of the last {number(coverage.steps)} steps before the release "
+        "fell inside the 99 % band"
     )
 
 
@@ -73,51 +72,54 @@ def absolute(effect: float, interval: Interval | None, unit: str) -> str:
     return _signed(effect, interval, plain(unit, LONGEST_UNIT))
 
 
-def exposure(seen: Exposure, unit: str) -> str:
-    """What a staged release shows: `grows with exposure: -2 % at 5 %, -9.3 % at 25 %, -31 % at 100
+def exposure(staged: Exposure, unit: str) -> str:
+    """The effect at each stage: `grows with exposure: -2 % at 5 %, -9.3 % at 25 %, -31 % at 100
     %`."""
     bare = [
-        replace(each, effect_interval=None, effect_absolute_interval=None) for each in seen.plateaus
+        replace(each, effect_interval=None, effect_absolute_interval=None)
+        for each in staged.plateaus
     ]
     sizes = ", ".join(f"{plateau(each, unit)} at {percent(each.share)}" for each in bare)
     return {
         Growth.GROWS: f"grows with exposure: {sizes}",
-        Growth.DOES_NOT_GROW: f"does not grow with exposure, so perhaps not the release: {sizes}",
+        Growth.DOES_NOT_GROW: (
+            f"does not grow with exposure, so the release may not be the cause: {sizes}"
+        ),
         Growth.UNCLEAR: f"too uncertain to say whether it grows with exposure: {sizes}",
-    }[seen.growth]
+    }[staged.growth]
 
 
-def plateau(seen: Plateau, unit: str) -> str:
-    """The effect on one plateau with its interval, relative where it can be."""
-    if seen.effect is None:
-        return absolute(seen.effect_absolute or 0.0, seen.effect_absolute_interval, unit)
-    return relative(seen.effect, seen.effect_interval)
+def plateau(stage: Plateau, unit: str) -> str:
+    """The effect on one plateau with its interval, relative if possible."""
+    if stage.effect is None:
+        return absolute(stage.effect_absolute or 0.0, stage.effect_absolute_interval, unit)
+    return relative(stage.effect, stage.effect_interval)
 
 
 def ended_by(following: Release, day: date | None) -> str:
     """What ended a watch: `watch ended at 12:00 by release 2.3.1`; times are UTC."""
-    who = (
+    name = (
         f"release {plain(following.version, LONGEST_VERSION)}"
         if following.version
         else "the next release"
     )
-    return f"watch ended at {clock(following.started_at, day)} by {who}"
+    return f"watch ended at {clock(following.started_at, day)} by {name}"
 
 
 def _signed(value: float, interval: Interval | None, unit: str) -> str:
     decimals = None if interval is None else _decimals(interval)
 
-    def written(size: float) -> str:
+    def digits(size: float) -> str:
         return number(size) if decimals is None else f"{size:,.{decimals}f}"
 
     sign = "" if value < 0 or math.isnan(value) else "+"
-    text = f"{sign}{written(value)} {unit}".rstrip()
-    return text if interval is None else f"{text} [{written(interval[0])}, {written(interval[1])}]"
+    text = f"{sign}{digits(value)} {unit}".rstrip()
+    return text if interval is None else f"{text} [{digits(interval[0])}, {digits(interval[1])}]"
 
 
 def _decimals(interval: Interval) -> int | None:
-    """The decimals that an interval's width bears (two digits of it); None if fixed decimals don't
-    suit it."""
+    """The decimals that show two digits of an interval's width; None if fixed decimals don't suit
+    it."""
     width = abs(interval[1] - interval[0])
     if not math.isfinite(width) or width == 0 or max(abs(end) for end in interval) >= LARGEST_PLAIN:
         return None
@@ -151,7 +153,7 @@ def clock(moment: datetime, day: date | None) -> str:
 
 
 def onset(moment: datetime, interval: tuple[datetime, datetime] | None, day: date | None) -> str:
-    """`10:35`, or with what is known of it `10:35 [10:30, 10:50]`: when a change began, in UTC, see
+    """When a change began: `10:35`, or with its interval `10:35 [10:30, 10:50]`; in UTC, see
     `clock`."""
     first, last = (moment, moment) if interval is None else interval
     text = clock(moment, day)
@@ -159,15 +161,14 @@ def onset(moment: datetime, interval: tuple[datetime, datetime] | None, day: dat
 
 
 def plain(text: str, limit: int) -> str:
-    """Foreign text made harmless for one line of a terminal, a log or a chat, at most `limit`
-    characters long.
+    """Foreign text, safe for one line of a terminal, a log or a chat, at most `limit` characters.
 
     Control characters, line ends, marks that reorder text and commands to CI runners (`::error::`)
-    are written as escapes; what is too long ends in `…`.
+    become escapes; longer text ends in `…`.
     """
-    shown = "".join(_visible(character) for character in text[: limit + 1])
-    shown = CI_COMMAND.sub(lambda found: f"{found[0][0]}\\x{ord(found[0][1]):02x}", shown)
-    return shown if len(shown) <= limit else shown[: limit - 1] + CUT_MARK
+    visible = "".join(_visible(character) for character in text[: limit + 1])
+    visible = CI_COMMAND.sub(lambda match: f"{match[0][0]}\\x{ord(match[0][1]):02x}", visible)
+    return visible if len(visible) <= limit else visible[: limit - 1] + CUT_MARK
 
 
 def _visible(character: str) -> str:
@@ -180,18 +181,18 @@ def _visible(character: str) -> str:
 
 
 def did_you_mean(value: Any, words: Sequence[str]) -> str:
-    """` (did you mean …?)` with a word that is near or that `value` begins, or nothing."""
+    """` (did you mean …?)` with the nearest word, or empty."""
     near = nearest(value, words)
     return f" (did you mean {near}?)" if near else ""
 
 
 def nearest(value: Any, words: Sequence[str]) -> str:
-    """The one of `words` that is near or that `value` begins, or nothing."""
+    """The one of `words` that is spelt like `value` or begins with it, or empty."""
     if not isinstance(value, str) or not value.strip():
         return ""
     folded = {word.casefold(): word for word in words}
-    written = value.casefold()[:LONGEST_WORD]
-    near = get_close_matches(written, folded, n=1, cutoff=NEAR) or [
-        word for word in folded if len(written) >= SHORTEST_BEGINNING and word.startswith(written)
+    prefix = value.casefold()[:LONGEST_WORD]
+    near = get_close_matches(prefix, folded, n=1, cutoff=NEAR) or [
+        word for word in folded if len(prefix) >= SHORTEST_BEGINNING and word.startswith(prefix)
     ]
     return folded[near[0]] if near else ""

@@ -1,5 +1,5 @@
-"""The commands of `anomaly`, put together. Here and in the modules of the commands nothing
-numerical is imported at the top."""
+"""The command line `anomaly` with all its commands. No command imports numeric libraries at the
+top."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from anomaly.cli.cases import cases
 from anomaly.cli.check import check
 from anomaly.cli.demo import demo
 from anomaly.cli.doctor import doctor
-from anomaly.cli.exit_codes import ExitCode
+from anomaly.cli.exit_codes import MEANINGS, ExitCode
 from anomaly.cli.explain import explain
 from anomaly.cli.history import ack, history, prune, show
 from anomaly.cli.install import app as install_app
@@ -27,14 +27,23 @@ from anomaly.cli.tick import tick
 from anomaly.cli.validate import validate
 from anomaly.cli.watch import watch
 
-EXIT_CODES = """\b
+WORDS = {
+    "watch": "the time after a release in which it is judged",
+    "look": "one judgement of a release, early until the watch is over",
+    "onset": "when a change began",
+    "tolerance": "the relative change that is accepted (floor: absolute)",
+    "control": "a series that the release cannot have touched",
+    "placebo release": "a past moment without a release, judged as if it had one",
+}
+_CODES = "\n".join(f"  {code}  {meaning}" for code, meaning in MEANINGS.items())
+_WORDS = "\n".join(f"  {word:<15}  {meaning}" for word, meaning in WORDS.items())
+EPILOG = f"""\b
 Exit codes:
-  0  pass
-  1  a KPI regressed, or has no data and may not
-  2  the command line or the checklist is wrong
-  3  undecided: too little data, or no answer yet
-  4  a source failed, or anomaly itself did
-  5  judged, but a sink could not be told
+{_CODES}
+
+\b
+Words (all of them: docs/glossary.md):
+{_WORDS}
 """
 
 app = typer.Typer(
@@ -45,8 +54,8 @@ app = typer.Typer(
 )
 
 
-def _version(context: typer.Context, *, asked: bool) -> None:
-    if asked:
+def _version(context: typer.Context, *, wanted: bool) -> None:
+    if wanted:
         from anomaly import __version__
 
         session: Session = context.obj
@@ -54,12 +63,15 @@ def _version(context: typer.Context, *, asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(invoke_without_command=True, epilog=EXIT_CODES)
+@app.callback(invoke_without_command=True, epilog=EPILOG)
 def anomaly(
     context: typer.Context,
     *,
     _version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Show the version and exit."
+        ),
     ] = False,
     _verbose: Verbose = False,
     _log_format: Logs = LogFormat.TEXT,

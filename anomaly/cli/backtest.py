@@ -1,4 +1,4 @@
-"""`anomaly backtest`: what a checklist would have said in the past."""
+"""`anomaly backtest`: replay a checklist on past data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 
 from anomaly.checklist.checklist import Checklist
 from anomaly.cli.exit_codes import ExitCode, of_backtest
-from anomaly.cli.judging import known_kpis, progress_bar
+from anomaly.cli.judging import check_names, progress_bar
 from anomaly.cli.options import ChecklistPath, Environment, Logs, Output, Verbose
 from anomaly.cli.release import opened, past, right_now
 from anomaly.cli.session import LogFormat, Session, log
@@ -22,20 +22,18 @@ if TYPE_CHECKING:
     from anomaly.backtesting.result import Backtest, PastRelease
     from anomaly.contracts import Collected
 
-SPAN = (
-    1.5  # histories that are collected, so that most placebo releases have a whole one before them
-)
+SPAN = 1.5  # histories to collect, so that most placebo releases have a full one before them
 
 
 def backtest(
     context: typer.Context,
-    checklist: ChecklistPath,
+    checklist_path: ChecklistPath,
     *,
     releases: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Past releases with labels, as CSV, YAML or JSON: how many are found?",
+            help="Past releases with labels (CSV, YAML or JSON), to measure precision and recall.",
         ),
     ] = None,
     placebos: Annotated[
@@ -43,62 +41,67 @@ def backtest(
         typer.Option(
             metavar="N",
             min=1,
-            help="At most so many placebo releases; fewer where they would overlap.",
+            help="Maximum number of placebo releases; fewer if they would overlap.",
         ),
     ] = 50,
-    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Of the injected counts.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Seed of the injected counts.")] = 0,
     environment: Environment = None,
     until: Annotated[
-        str | None, typer.Option(metavar="T", help="Use the past up to here. Default: now.")
+        str | None, typer.Option(metavar="T", help="Use data up to this time. Default: now.")
     ] = None,
     output: Annotated[
-        Output, typer.Option(help="json is for machines, and quiet on stderr.")
+        Output, typer.Option(help="Output format; json also keeps stderr quiet.")
     ] = Output.TABLE,
     only: Annotated[
         list[str] | None,
-        typer.Option(metavar="KPI", help="Replay this KPI alone; may be repeated."),
+        typer.Option(metavar="KPI", help="Replay only this KPI; repeatable."),
     ] = None,
     kept: Annotated[
         Path | None,
         typer.Option(
             "--from",
             metavar="FILE",
-            help="Use the data that check --save kept; no source is asked.",
+            help="Use data saved by check --save instead of querying the sources.",
         ),
     ] = None,
     _verbose: Verbose = False,
     _log_format: Logs = LogFormat.TEXT,
 ) -> ExitCode:
-    """Try a checklist on the past: false alarms, what would be seen.
+    """Replay a checklist on past data: false alarms and sensitivity.
 
-    Past moments without a release are judged as if each had been one; then with an effect put in.
-    No sink is told.
+    Past moments without a release are judged as if each had one, first as they are, then with an
+    injected effect. No sink is notified.
     """
     session: Session = context.obj
     session.quiet = output is Output.JSON
-    asked = opened(checklist, environment, session)
-    known_kpis(asked, only or ())
+    checklist = opened(checklist_path, environment, session)
+    check_names(checklist, only or ())
     now = right_now()
     end = None if until is None else past("--until", until, now)
-    known = _releases(releases, now)
+    past_releases = _releases(releases, now)
 
     from anomaly.backtesting.run import backtest_checklist
     from anomaly.model import select_kpis
 
-    asked = replace(asked, kpis=select_kpis(asked.kpis, only or ()))
-    collected = _collected(asked, end, known, session, now=now, kept=kept)
-    _refuse_failure(asked, collected)
+    checklist = replace(checklist, kpis=select_kpis(checklist.kpis, only or ()))
+    collected = _collected(checklist, end, past_releases, session, now=now, kept=kept)
+    _refuse_failure(checklist, collected)
 
     with progress_bar(session, "replaying the past") as progress:
         result = backtest_checklist(
-            asked, collected, placebos=placebos, seed=seed, releases=known, progress=progress
+            checklist,
+            collected,
+            placebos=placebos,
+            seed=seed,
+            releases=past_releases,
+            progress=progress,
         )
     _show(result, output, session)
-    return of_backtest(asked, collected.errors, result)
+    return of_backtest(checklist, collected.errors, result)
 
 
 def _refuse_failure(checklist: Checklist, collected: Collected) -> None:
-    """Raises the first source's error if no KPI could be read."""
+    """Raises the error of the first KPI if none could be read."""
     errors = [collected.errors.get(kpi.name) for kpi in checklist.kpis]
     if errors[0] is not None and all(errors):
         raise errors[0]
@@ -121,8 +124,8 @@ def _collected(
     now: datetime,
     kept: Path | None,
 ) -> Collected:
-    """All data up to `until` (default: all that were kept, or now) that the placebo releases and
-    the past ones need."""
+    """All data up to `until` (default: the end of the saved data, or now) that the placebo and the
+    past releases need."""
     if kept is not None:
         from anomaly.collectors import snapshot
 
@@ -147,7 +150,7 @@ def _collected(
     with progress_bar(session) as progress:
         collected = collect(longer, Release(end), now=now, progress=progress)
     log.info(
-        "collected %d series of %d steps, %d KPIs without",
+        "collected %d series of %d steps, %d KPIs failed",
         collected.panel.shape[1],
         len(collected.panel),
         len(collected.errors),

@@ -16,19 +16,19 @@ from anomaly.backtesting.result import (
     precision,
     recall,
 )
-from anomaly.reporting import words as say
+from anomaly.reporting import words
 from anomaly.timing.durations import duration_text
 
 WIDTH = 80
 NAME = 32  # columns of a KPI's name
 NUMBERS = (9, 12, 10, 13)
 VERSION, LABEL, VERDICT = 14, 8, 13
-MOST_ROWS = 40  # the JSON holds them all
+MOST_ROWS = 40  # the JSON has them all
 LONGEST = 600  # characters of a warning
 
 
 def table(result: Backtest) -> str:
-    """What the past says: false alarms, what would be seen, past releases, what to mend."""
+    """False alarms, sensitivity, past releases, warnings and suggestions."""
     parts = [
         [*_summary(result)],
         [*_series(result)],
@@ -45,51 +45,52 @@ def table(result: Backtest) -> str:
 
 
 def _summary(result: Backtest) -> Iterator[str]:
-    start, end = (wording.clock(moment, None) for moment in result.data)
+    start, end = wording.clock(result.data[0], None), wording.clock(result.data[1], None)
     if not result.placebos:
         half = duration_text(result.history / 2)
         yield from _wrapped(
-            f"No placebo release can be judged: the data reach from {start} to {end} UTC; one "
-            f"needs {half} of history "
-            "(half of windows.history) before it and the warm-up and watch after it, without "
-            "another release."
+            f"No placebo release can be judged: the data reach from {start} to {end} UTC, but it "
+            f"needs {half} of history (half of windows.history) before it, and the warm-up and the "
+            "watch after it, without another release."
         )
         return
     count = len(result.placebos)
     low, high = result.alarms.interval or (0.0, 1.0)
-    said = (
-        f"False alarms: {_counted(result.alarms, 'placebo releases failed')}; "
-        f"{wording.percent(result.false_alarms)} is promised"
+    alarms = (
+        f"False alarms: {_counted(result.alarms, 'placebo releases failed')}; the promise is "
+        f"{wording.percent(result.false_alarms)}"
     )
     too_few = f", which {count} are too few to confirm" if low <= result.false_alarms < high else ""
-    open_end = f". {result.undecided} got no answer, see the warnings" if result.undecided else ""
-    yield from _wrapped(said + too_few + open_end)
-    fewer = f" ({result.asked} asked; more would overlap)" if count < result.asked else ""
+    undecided = f". {result.undecided} undecided, see the warnings" if result.undecided else ""
+    yield from _wrapped(alarms + too_few + undecided)
+    fewer = f" (of {result.asked}; more would overlap)" if count < result.asked else ""
     yield from _wrapped(
         f"{count} placebo release{'' if count == 1 else 's'}{fewer} from "
         f"{wording.clock(result.placebos[0], None)} to "
-        f"{wording.clock(result.placebos[-1], None)} UTC, none overlapping, each with a watch of "
+        f"{wording.clock(result.placebos[-1], None)} UTC, without overlap, each with a watch of "
         f"{duration_text(result.watch)} and {_history(result)}"
     )
 
 
 def _history(result: Backtest) -> str:
-    """`28d of history`, or from how much on where some placebo releases have less."""
+    """`28d of history`, or a range if some placebo releases have less."""
     whole = duration_text(result.history)
     if result.least_history >= result.history:
         return f"{whole} of history"
-    least, most = (
-        duration_text(timedelta(hours=span // timedelta(hours=1)))
-        for span in (result.least_history, result.most_history)
-    )
+    least = duration_text(_whole_hours(result.least_history))
+    most = duration_text(_whole_hours(result.most_history))
     return f"{least} to {most} of history (windows.history is {whole})"
+
+
+def _whole_hours(span: timedelta) -> timedelta:
+    return timedelta(hours=span // timedelta(hours=1))
 
 
 def _series(result: Backtest) -> Iterator[str]:
     if not result.series:
         return
-    yield _row("", ("false", "detectable", "of these", "large shift"))
-    yield _row("KPI", ("alarms", "effect", "found", "found after"))
+    yield _row("", ("false", "detectable", "found", "large change"))
+    yield _row("KPI", ("alarms", "change", "again", "found after"))
     for each in result.series[:MOST_ROWS]:
         name, *more = textwrap.wrap(each.name, NAME - 1) or [""]
         yield _row(name, _numbers(each))
@@ -98,16 +99,13 @@ def _series(result: Backtest) -> Iterator[str]:
         yield f"… and {len(result.series) - MOST_ROWS} more; --output json has them all"
     yield ""
     yield from _wrapped(
-        (
-            "detectable effect: seen in four of five releases, median; of these found: that "
-            "change, "
-            "put into each placebo release"
-        ),
+        f"detectable change: {words.DETECTABLE} (80 % power), median; found again: that change, "
+        "injected into each placebo release",
         "  ",
         "  ",
     )
     yield from _wrapped(
-        "large shift: twice that; median time to the first of 8 looks that alarms", "  ", "  "
+        "large change: twice that; median time to the first of 8 looks with an alarm", "  ", "  "
     )
 
 
@@ -139,7 +137,7 @@ def _releases(releases: Sequence[Rejudged]) -> Iterator[str]:
     if not releases:
         return
     head = f"{'released, UTC':<18}{'version':<{VERSION}}{'label':<{LABEL}}"
-    yield f"{head}{'verdict':<{VERDICT}}moved"
+    yield f"{head}{'verdict':<{VERDICT}}regressed"
     indent = " " * (18 + VERSION + LABEL + VERDICT)
     for each in releases:
         release = each.past.release
@@ -148,7 +146,7 @@ def _releases(releases: Sequence[Rejudged]) -> Iterator[str]:
             f"{wording.plain(release.version, VERSION - 2):<{VERSION}}"
             f"{each.past.label:<{LABEL}}{each.verdict:<{VERDICT}}"
         )
-        text = ", ".join(say.title(finding) for finding in each.moved) or wording.plain(
+        text = ", ".join(words.title(finding) for finding in each.moved) or wording.plain(
             each.why, LONGEST
         )
         yield from _wrapped(text, row, indent) or [row.rstrip()]
@@ -161,7 +159,7 @@ def _releases(releases: Sequence[Rejudged]) -> Iterator[str]:
     )
     yield from _wrapped(f"recall: {_counted(recall(releases), 'bad releases failed')}", "  ", "  ")
     if unknown:
-        yield f"  {unknown} without a label count for neither"
+        yield f"  {unknown} without a label: not counted in either"
 
 
 def _listed(title: str, entries: Iterable[tuple[str, str]]) -> Iterator[str]:
@@ -177,8 +175,8 @@ def _of(share: Share) -> str:
 
 
 def _counted(share: Share, what: str) -> str:
-    """`3 of 4 releases failed (75 % [30, 95])`, with the ends of the 95 % interval; `none` of
-    nothing."""
+    """`3 of 4 releases failed (75 % [30, 95])`, with the 95 % interval; `none` if there are
+    none."""
     if share.value is None or share.interval is None:
         return "none"
     low, high = share.interval

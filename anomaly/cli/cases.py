@@ -1,4 +1,4 @@
-"""`anomaly test`: does a checklist say what its team expects of it?"""
+"""`anomaly test`: test cases for a checklist."""
 
 from __future__ import annotations
 
@@ -21,36 +21,39 @@ LONGEST = 300  # characters of a line
 
 def cases(
     context: typer.Context,
-    checklist: ChecklistPath,
+    checklist_path: ChecklistPath,
     file: Annotated[
-        Path, typer.Argument(metavar="CASES", help="A YAML file of series and of what is expected.")
+        Path, typer.Argument(metavar="CASES", help="YAML file with series and expected results.")
     ],
     *,
     environment: Environment = None,
     case: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Run this case alone; may be repeated.")
+        list[str] | None, typer.Option(metavar="NAME", help="Run only this case; repeatable.")
     ] = None,
     _verbose: Verbose = False,
     _log_format: Logs = LogFormat.TEXT,
 ) -> ExitCode:
-    """Judge made-up releases and say whether the checklist answers as expected.
+    """Run test cases of a checklist on made-up data.
 
-    Nobody is asked and nobody is told; variables need not be set. Ends with 1 if a case fails.
+    No source is queried and no sink is notified; variables need not be set. Exits with 1 if a case
+    fails.
     """
     from anomaly.checklist.checklist import load
-    from anomaly.testing import cases as known
+    from anomaly.testing import cases as test_cases
 
     session: Session = context.obj
-    asked = load(checklist, environment=environment, environ=None)
-    wanted = known.chosen(known.load(file, asked), case or ())
-    log.info("read %s and %s: %d KPIs, %d cases", checklist, file, len(asked.kpis), len(wanted))
-    failed = 0
+    checklist = load(checklist_path, environment=environment, environ=None)
+    wanted = test_cases.chosen(test_cases.load(file, checklist), case or ())
+    log.info(
+        "read %s and %s: %d KPIs, %d cases", checklist_path, file, len(checklist.kpis), len(wanted)
+    )
+    failures = 0
     for each in wanted:
-        outcome = known.run(each, asked)
-        failed += bool(outcome.misses)
+        outcome = test_cases.run(each, checklist)
+        failures += bool(outcome.misses)
         session.show("\n".join(_lines(outcome)))
-    session.show(f"{len(wanted) - failed} passed, {failed} failed")
-    return ExitCode.REGRESSED if failed else ExitCode.PASS
+    session.show(f"{len(wanted) - failures} passed, {failures} failed")
+    return ExitCode.REGRESSED if failures else ExitCode.PASS
 
 
 def _lines(outcome: Outcome) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""`anomaly check`: judge a release, say so, tell the sinks."""
+"""`anomaly check`: judge one release and notify the sinks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 from anomaly.checklist.checklist import Checklist
 from anomaly.cli.exit_codes import ExitCode, of_report
 from anomaly.cli.forms import Forms, Markdown, Pictures, Points, written
-from anomaly.cli.judging import Case, gather, known_kpis
+from anomaly.cli.judging import Case, check_names, gather
 from anomaly.cli.options import (
     ChecklistPath,
     Environment,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 def check(
     context: typer.Context,
-    checklist: ChecklistPath,
+    checklist_path: ChecklistPath,
     *,
     released_at: ReleasedAt,
     finished_at: FinishedAt = None,
@@ -50,16 +50,16 @@ def check(
     environment: Environment = None,
     until: Until = None,
     output: Annotated[
-        Output, typer.Option(help="json is for machines, and quiet on stderr.")
+        Output, typer.Option(help="Output format; json also keeps stderr quiet.")
     ] = Output.TABLE,
     only: Annotated[
-        list[str] | None, typer.Option(metavar="KPI", help="Judge this KPI alone; may be repeated.")
+        list[str] | None, typer.Option(metavar="KPI", help="Judge only this KPI; repeatable.")
     ] = None,
     report: ReportTo = None,
     save: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Keep the collected data, to judge them again with --from."
+            metavar="FILE", help="Save the collected data, to judge it again with --from."
         ),
     ] = None,
     kept: From = None,
@@ -69,18 +69,18 @@ def check(
     _verbose: Verbose = False,
     _log_format: Logs = LogFormat.TEXT,
 ) -> int:
-    """Judge a release, tell the sinks.
+    """Judge one release and notify the sinks.
 
-    The answer is the first line, and the exit code. With --from no sink is told.
+    The first line and the exit code are the answer. With --from no sink is notified.
     """
     session: Session = context.obj
     session.quiet = output is Output.JSON
-    asked = opened(checklist, environment, session)
-    known_kpis(asked, only or ())
+    checklist = opened(checklist_path, environment, session)
+    check_names(checklist, only or ())
     forms = Forms(pictures, markdown, points)
-    sinks = [] if kept else _sinks(asked)
+    sinks = [] if kept else _sinks(checklist)
     case = gather(
-        asked,
+        checklist,
         Words(released_at, finished_at, release, until, stage or (), next_release),
         session,
         only=only or (),
@@ -88,27 +88,27 @@ def check(
     )
     unsaved = None if save is None else _save(case, save)
     judged = case.judge()
-    session.known = of_report(judged, ())
+    session.exit_code = of_report(judged, ())
     receipts: Sequence[Receipt] = ()
     try:
         if output is Output.TABLE:
             show(judged, output, session)
-    finally:  # that nobody reads the answer here is no reason to tell nobody
+    finally:  # sinks are notified even if standard output is closed
         receipts = _deliver(judged, sinks, session)
         is_written = written(report, judged, _key(judged), receipts) & forms.write(judged)
-    session.known = of_report(judged, receipts)
+    session.exit_code = of_report(judged, receipts)
     if output is Output.JSON:
         show(judged, output, session, receipts)
-    if not is_written and session.known is ExitCode.PASS:
-        session.known = ExitCode.NOT_TOLD
+    if not is_written and session.exit_code is ExitCode.PASS:
+        session.exit_code = ExitCode.NOT_TOLD
     if unsaved:
         raise unsaved
-    return session.known
+    return session.exit_code
 
 
 def _sinks(checklist: Checklist) -> list[tuple[str, Sink]]:
-    """The sinks to tell besides the terminal, made before anything is asked, so that a wrong one is
-    known at once."""
+    """The sinks other than the terminal, built before any source is queried, to report a wrong one
+    at once."""
     from anomaly.checklist import registry
 
     return [
@@ -119,7 +119,7 @@ def _sinks(checklist: Checklist) -> list[tuple[str, Sink]]:
 
 
 def _save(case: Case, path: Path) -> UsageError | None:
-    """Keep the data; that they can't be kept is told at the end, for the answer matters more."""
+    """Save the data; an error is returned for the end, because the answer matters more."""
     from anomaly.collectors import snapshot
 
     try:
@@ -132,7 +132,7 @@ def _save(case: Case, path: Path) -> UsageError | None:
 def show(
     report: Report, output: Output, session: Session, deliveries: Sequence[Receipt] = ()
 ) -> None:
-    """Write the answer to stdout, as JSON with what became of the messages. Raises OutputError."""
+    """Write the answer to stdout, as JSON with the deliveries. Raises OutputError."""
     if output is Output.JSON:
         from anomaly.reporting.data import to_dict
 

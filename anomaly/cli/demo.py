@@ -1,4 +1,4 @@
-"""`anomaly demo`: judge the releases of the sample data, whose right answers are known."""
+"""`anomaly demo`: judge the releases of the sample data, which have known verdicts."""
 
 from __future__ import annotations
 
@@ -19,27 +19,25 @@ def demo(
 ) -> ExitCode:
     """Judge three releases of a sample shop, offline.
 
-    Ends with 0 if each gets its known answer, else with 4.
+    Exits with 0 if each gets its known verdict, else with 4.
     """
-    from anomaly.setup import demo as sample
+    from anomaly.setup.demo import run
 
     session: Session = context.obj
-    outcomes = sample.run()
+    outcomes = run()
     for outcome in outcomes:
         _show(outcome, session)
-    right = sum(outcome.ok for outcome in outcomes)
-    session.show(f"{right} of {len(outcomes)} releases got their known answer")
-    return ExitCode.PASS if right == len(outcomes) else ExitCode.FAILED
+    count = sum(outcome.ok for outcome in outcomes)
+    session.show(f"{count} of {len(outcomes)} releases got the expected verdict")
+    return ExitCode.PASS if count == len(outcomes) else ExitCode.FAILED
 
 
 def _show(outcome: Outcome, session: Session) -> None:
     from anomaly.sinks import console
 
-    expected = f"expected: {outcome.answer.verdict}"
-    session.show(
-        f"── {outcome.name}: {expected}, "
-        f"{'as it is' if outcome.ok else 'but this is another answer'}"
-    )
+    verdict = outcome.report.verdict
+    mismatch = "" if outcome.ok or verdict != outcome.answer.verdict else ", but for the wrong KPIs"
+    session.show(f"── {outcome.name}: expected {outcome.answer.verdict}, got {verdict}{mismatch}")
     with session.stdout() as stream:
         console.show(outcome.report, stream)
     session.show("")

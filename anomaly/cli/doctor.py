@@ -1,4 +1,4 @@
-"""`anomaly doctor`: is everything there that a checklist needs?"""
+"""`anomaly doctor`: check everything that a checklist needs."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ LONGEST_NAME, LONGEST_TEXT = 24, 600  # characters
 
 def doctor(
     context: typer.Context,
-    checklist: ChecklistPath,
+    checklist_path: ChecklistPath,
     *,
     environment: Environment = None,
     store: StoreAt = None,
     output: Annotated[
-        Output, typer.Option(help="json is for machines, and quiet on stderr.")
+        Output, typer.Option(help="Output format; json also keeps stderr quiet.")
     ] = Output.TABLE,
     _verbose: Verbose = False,
     _log_format: Logs = LogFormat.TEXT,
 ) -> ExitCode:
-    """Say what is installed, what answers, and what to change.
+    """Check installation, sources, sinks and history; say what to fix.
 
-    Sources are asked for their last steps, sinks are only connected to: nobody is told. Ends with 4
-    if something can't be reached.
+    Sources are queried for their last steps; sinks are only connected to, without a message. Exits
+    with 4 if something can't be reached.
     """
     from anomaly.setup.doctor import State
 
     session: Session = context.obj
     session.quiet = output is Output.JSON
-    checks = _checks(checklist, environment, store, session)
+    checks = _checks(checklist_path, environment, store, session)
     mask = session.redactor.text
     checks = [replace(check, said=mask(check.said), todo=mask(check.todo)) for check in checks]
     session.show(_json(checks) if output is Output.JSON else _lines(checks))
@@ -67,18 +67,21 @@ def _checks(
 
     checks = list(installed())
     try:
-        asked = opened(path, environment, session)
+        checklist = opened(path, environment, session)
     except ChecklistError as error:
         return [
             *checks,
             Check("checklist", State.FAILED, str(error), f"anomaly validate {path}", wrong=True),
         ]
-    checks.append(Check("checklist", State.OK, summary(path, asked)))
-    return [*checks, *examine(asked, partial(place, store, asked, session), now=right_now())]
+    checks.append(Check("checklist", State.OK, summary(path, checklist)))
+    return [
+        *checks,
+        *examine(checklist, partial(place, store, checklist, session), now=right_now()),
+    ]
 
 
 def _lines(checks: Sequence[Check]) -> str:
-    """One line a check, wrapped where the terminal ends."""
+    """A line per check, wrapped at the width of the terminal."""
     width = shutil.get_terminal_size((80, 24)).columns
     column = min(LONGEST_NAME, max(len(check.name) for check in checks))
     indent = " " * (8 + column + 2)

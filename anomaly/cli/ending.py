@@ -1,4 +1,4 @@
-"""Every way in which a run can end, and the exit code of each."""
+"""All ways in which a run can end, and the exit code of each."""
 
 from __future__ import annotations
 
@@ -18,25 +18,24 @@ from anomaly.cli.exit_codes import ExitCode, of_error
 from anomaly.cli.session import Session, log
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-PATIENCE_S = 3.0  # after a signal, whatever a thread still waits for
+PATIENCE_S = 3.0  # after a signal, even if a thread still waits
 
 
 class Stopped(BaseException):
-    """A signal asked the run to end. Not an Exception: no stage may take it for a failure of its
+    """A signal ends the run. Not an Exception, so that no stage takes it for a failure of its
     own."""
 
 
 def run(argv: Sequence[str]) -> int:
     """Run one command; returns its exit code, whatever happens."""
-    session = Session(
-        verbose=not {"-v", "--verbose"}.isdisjoint(argv)
-    )  # known even of a line that can't be understood
+    # read from the raw line, to hold even for a line with errors
+    session = Session(verbose=not {"-v", "--verbose"}.isdisjoint(argv))
     with session.logging():
         try:
             with _listening(session):
                 return _command(argv, session)
         except BaseException as error:  # noqa: BLE001  a traceback would exit with 1, which means a regression
-            return _told(error, session)
+            return _report(error, session)
 
 
 def _command(argv: Sequence[str], session: Session) -> int:
@@ -49,20 +48,19 @@ def _command(argv: Sequence[str], session: Session) -> int:
 @cache
 def _program() -> Callable[..., int | None]:
     """All commands. They are built once: a process may run many."""
-    from anomaly.cli.app import app  # what fails to import is told like everything else
+    from anomaly.cli.app import app  # a failing import is reported like any other error
 
     return get_command(app)
 
 
-def _told(error: BaseException, session: Session) -> ExitCode:
-    """Say how the run ended; the exit code for it."""
-    if isinstance(error, SystemExit) and isinstance(
-        error.__context__, OSError
-    ):  # so typer ends where nobody reads
+def _report(error: BaseException, session: Session) -> ExitCode:
+    """Log why the run ended; returns its exit code."""
+    # typer ends this way if standard output is closed
+    if isinstance(error, SystemExit) and isinstance(error.__context__, OSError):
         error = error.__context__
     if isinstance(error, Stopped):
         log.error("stopped by %s", error)
-        return session.known
+        return session.exit_code
     if isinstance(error, typer.TyperException):
         context = getattr(error, "ctx", None)
         log.error(
@@ -76,29 +74,28 @@ def _told(error: BaseException, session: Session) -> ExitCode:
         log.error("%s", error, exc_info=error)
         return code
     hint = "" if session.verbose else "; -v shows the traceback"
-    what = f"{type(error).__name__}: {error}".removesuffix(": ")
-    log.error("anomaly itself failed: %s%s", what, hint, exc_info=error)
+    cause = f"{type(error).__name__}: {error}".removesuffix(": ")
+    log.error("anomaly itself failed: %s%s", cause, hint, exc_info=error)
     return ExitCode.FAILED
 
 
 @contextmanager
 def _listening(session: Session) -> Iterator[None]:
-    """Turn signals into Stopped; if that is not heard in time, end the process with what is
-    known."""
+    """Turn signals into Stopped; if the run does not end in time, end the process with the code
+    known so far."""
 
     # the signature is the interpreter's
     def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
         for each in before:
             signal.signal(each, signal.SIG_IGN)
-        timer = threading.Timer(PATIENCE_S, os._exit, (session.known,))
+        timer = threading.Timer(PATIENCE_S, os._exit, (session.exit_code,))
         timer.daemon = True
         timer.start()
         raise Stopped(signal.Signals(number).name)
 
-    heard = [
-        each for each in ENDING if signal.getsignal(each) is not signal.SIG_IGN
-    ]  # nohup stays nohup
-    before = {each: signal.signal(each, stop) for each in heard}
+    # an ignored signal stays ignored, as under nohup
+    active = [each for each in ENDING if signal.getsignal(each) is not signal.SIG_IGN]
+    before = {each: signal.signal(each, stop) for each in active}
     try:
         yield
     finally:

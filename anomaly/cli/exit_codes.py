@@ -1,4 +1,4 @@
-"""What the command says by its exit code. Each number is a promise of the documentation."""
+"""The exit codes of the command line. Each number is a promise of the documentation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class ExitCode(IntEnum):
-    """What the caller is told by a number."""
+    """The outcome of a run as a number."""
 
     PASS = 0
     REGRESSED = 1
@@ -31,11 +31,21 @@ class ExitCode(IntEnum):
     NOT_TOLD = 5
 
 
+MEANINGS = {  # in these words in the help, the README and the documentation
+    ExitCode.PASS: "pass",
+    ExitCode.REGRESSED: "fail: a KPI regressed, or has no data under `no_data: fail`",
+    ExitCode.USAGE: "the command line, the checklist or another input file is wrong",
+    ExitCode.UNDECIDED: "undecided: missing evidence is never a pass",
+    ExitCode.FAILED: "a required source failed, or anomaly itself did",
+    ExitCode.NOT_TOLD: "pass, but a notification or report could not be delivered",
+}
+
+
 class OutputError(AnomalyError):
-    """The result reached nobody."""
+    """The result could not be written."""
 
 
-# Where several apply, the first.
+# If several apply, the first counts.
 WORST_FIRST = (
     ExitCode.USAGE,
     ExitCode.REGRESSED,
@@ -59,22 +69,22 @@ OF_ERROR = {
 
 
 def worst(codes: Iterable[ExitCode]) -> ExitCode:
-    """The code that matters most; PASS if there is none."""
+    """The most important code; PASS without any."""
     return min(codes, key=WORST_FIRST.index, default=ExitCode.PASS)
 
 
 def of_error(error: BaseException) -> ExitCode | None:
-    """The code of an error that is raised on purpose, None for any other."""
+    """The code of an expected error, None for any other."""
     return next((code for kind, code in OF_ERROR.items() if isinstance(error, kind)), None)
 
 
 def of_report(report: Report, receipts: Iterable[Receipt] = ()) -> ExitCode:
-    """The code of one judged release; a sink that could not be told changes only a pass."""
+    """The code of one judged release; a failed delivery changes only a pass."""
     return worst([OF_VERDICT[report.verdict], *_undelivered(receipts)])
 
 
 def of_tick(done: Ticked, *, saved: bool) -> ExitCode:
-    """The worst of the looks; a look that is merely early is no trouble."""
+    """The worst of the looks; a look that is only early does not count."""
     codes = [
         OF_VERDICT[each.report.verdict]
         for each in done.looked
@@ -93,13 +103,13 @@ def of_backtest(checklist: Checklist, failed: Collection[str], result: Backtest)
 
 
 def of_parity(result: Parity, sides: Iterable[Environment]) -> ExitCode:
-    """With a release the worse of its two reports; without one PASS if alike, FAILED if a source
-    that had to answer failed, else UNDECIDED."""
+    """With a release the worse of its two reports; without one PASS if alike, FAILED if a required
+    source failed, else UNDECIDED."""
     if result.reports is not None:
         return worst(of_report(report) for report in result.reports)
     for side in sides:
-        failed = [kpi for kpi in side.checklist.kpis if kpi.name in side.collected.errors]
-        if any(kpi.critical for kpi in failed) or len(failed) == len(side.checklist.kpis):
+        unread = [kpi for kpi in side.checklist.kpis if kpi.name in side.collected.errors]
+        if any(kpi.critical for kpi in unread) or len(unread) == len(side.checklist.kpis):
             return ExitCode.FAILED
     return ExitCode.PASS if result.verdict == "alike" else ExitCode.UNDECIDED
 
@@ -109,7 +119,7 @@ def _undelivered(receipts: Iterable[Receipt]) -> list[ExitCode]:
 
 
 def _is_trouble(looked: Looked) -> bool:
-    """Whether an early look says more than that it is early."""
+    """Whether an early look has failures or missing data."""
     missing = any(
         finding.is_open and finding.verdict in (Verdict.ERROR, Verdict.NO_DATA)
         for finding in looked.report.findings

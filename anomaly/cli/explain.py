@@ -1,4 +1,4 @@
-"""`anomaly explain`: what led to the verdict on a KPI."""
+"""`anomaly explain`: explain the verdict on a KPI."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from anomaly.cli.exit_codes import ExitCode
-from anomaly.cli.judging import gather, known_kpis
+from anomaly.cli.judging import check_names, gather
 from anomaly.cli.options import (
     ChecklistPath,
     Environment,
@@ -27,8 +27,8 @@ from anomaly.cli.session import LogFormat, Session
 
 def explain(
     context: typer.Context,
-    checklist: ChecklistPath,
-    kpis: Annotated[list[str], typer.Argument(metavar="KPI", help="The names of KPIs.")],
+    checklist_path: ChecklistPath,
+    kpis: Annotated[list[str], typer.Argument(metavar="KPI", help="Names of KPIs.")],
     *,
     released_at: ReleasedAt,
     finished_at: FinishedAt = None,
@@ -41,16 +41,16 @@ def explain(
     _verbose: Verbose = False,
     _log_format: Logs = LogFormat.TEXT,
 ) -> ExitCode:
-    """Show what led to the verdict on a KPI.
+    """Explain the verdict on a KPI.
 
-    Query, windows, baseline, the numbers behind the verdict, the steps after the release.
-    All KPIs are judged, because they share the false alarms; no sink is told.
+    Shows the query, the windows, the baseline, the evidence and the steps after the release.
+    All KPIs are judged, because they share the false-alarm budget; no sink is notified.
     """
     session: Session = context.obj
-    asked = opened(checklist, environment, session)
-    known_kpis(asked, kpis)
+    checklist = opened(checklist_path, environment, session)
+    check_names(checklist, kpis)
     report = gather(
-        asked,
+        checklist,
         Words(released_at, finished_at, release, until, stage or (), next_release),
         session,
         kept=kept,

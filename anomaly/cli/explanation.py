@@ -1,4 +1,4 @@
-"""What led to a verdict, as text of at most 80 columns."""
+"""The explanation of a verdict as text of at most 80 columns."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from anomaly import wording
 from anomaly.baseline.season import MIN_PERIODS
 from anomaly.model import Finding, Window
 from anomaly.panel import segment_text
-from anomaly.reporting import explanations as meaning
-from anomaly.reporting import words as say
+from anomaly.reporting import explanations, words
 from anomaly.reporting.report import Report
 from anomaly.timing.durations import duration_text
 
@@ -21,36 +20,36 @@ if TYPE_CHECKING:
 
 WIDTH = 80
 INDENT, DEEPER = " " * 2, " " * 4
-LONGEST_NAME = 60  # characters of what a number is called
+LONGEST_NAME = 60  # characters of the name of a number
 LONGEST_TEXT = 2000  # characters of a query or a reason
 MOST_ROWS = 24
 NUMBER_WIDTH = 11
-PERIODS = {"day": timedelta(days=1), "week": timedelta(weeks=1)}
+PERIODS = {"daily": timedelta(days=1), "weekly": timedelta(weeks=1)}
 
 
 def explanation(finding: Finding, report: Report) -> str:
-    """What happened, how sure that is, against what it was compared, the numbers behind the
-    verdict, and the steps after the release."""
+    """What happened, how certain it is, what it was compared with, the evidence, and the steps
+    after the release."""
     head = [
-        f"{say.title(finding)}: {say.verdict_words(finding)}",
-        *_wrapped(meaning.answer(finding), INDENT),
+        f"{words.title(finding)}: {words.verdict_words(finding)}",
+        *_wrapped(explanations.answer(finding), INDENT),
     ]
     parts = [
         [*head, *_listed(_happened(finding, report))],
-        _titled("how sure", _listed(_sure(finding, report))),
-        _titled("compared with what", _listed(_compared(finding, report))),
-        _titled("the numbers behind it", [*_evidence(finding)]),
-        _titled("the steps after the release", [*_table(_points(finding, report))]),
+        _titled("how certain", _listed(_certainty(finding, report))),
+        _titled("compared with", _listed(_comparison(finding, report))),
+        _titled("evidence", [*_evidence(finding)]),
+        _titled("steps after the release", [*_table(_points(finding, report))]),
     ]
     return "\n\n".join("\n".join(lines) for lines in parts if lines)
 
 
 def _happened(finding: Finding, report: Report) -> Iterator[tuple[str, str]]:
     yield "reason", finding.reason
-    if versus := say.versus_words(finding):
-        size = say.effect_words(finding).replace(" [", ", with 95 % within [")
+    if versus := words.versus_words(finding):
+        size = words.effect_words(finding).replace(" [", ", 95 % interval [")
         yield "size", f"{versus}; {size}" if size else versus
-    if began := meaning.since(finding, report):
+    if began := explanations.since(finding, report):
         yield "since", began
     if finding.exposure is not None:
         day = report.release.started_at.date()
@@ -60,52 +59,47 @@ def _happened(finding: Finding, report: Report) -> Iterator[tuple[str, str]]:
             )
             yield (
                 f"at {wording.percent(each.share)}",
-                f"{wording.plateau(each, finding.unit)}, from {span}",
+                f"{wording.plateau(each, finding.unit)}, {span}",
             )
     if finding.mix_effect is not None:
-        yield "by mix", f"{wording.absolute(finding.mix_effect, None, finding.unit)} of the change"
+        yield "mix", f"{wording.absolute(finding.mix_effect, None, finding.unit)} of the change"
     if finding.contribution is not None:
         yield (
             "adds",
-            (
-                f"{wording.absolute(finding.contribution, None, finding.unit)} to the change of "
-                "the "
-                "total"
-            ),
+            f"{wording.absolute(finding.contribution, None, finding.unit)} to the change of the "
+            "total",
         )
     if finding.control_for:
         yield "control for", ", ".join(finding.control_for)
     else:
-        yield "matters if", meaning.matters(finding)
-    yield "next", meaning.advice(finding, report)
+        yield "bad move", explanations.bad_move(finding)
+    yield "next", explanations.advice(finding, report)
     for note in finding.notes:
         yield "note", note
 
 
-def _sure(finding: Finding, report: Report) -> Iterator[tuple[str, str]]:
-    if rare := meaning.rarity(finding):
+def _certainty(finding: Finding, report: Report) -> Iterator[tuple[str, str]]:
+    if rare := explanations.rarity(finding):
         yield "p-value", rare
-    if of_all := meaning.rarity_of_all(finding, report):
-        yield "among all", of_all
-    if hurdle := meaning.hurdle(finding, report):
-        yield "must be", hurdle
-    if seen := meaning.seen(finding):
-        yield "would see", seen
+    if of_all := explanations.rarity_of_all(finding, report):
+        yield "all KPIs", of_all
+    if hurdle := explanations.hurdle(finding, report):
+        yield "required", hurdle
+    if detectable := explanations.detectable(finding):
+        yield "detectable", detectable
     if finding.coverage is not None:
         yield "the band", wording.within_band(finding.coverage)
 
 
-def _compared(finding: Finding, report: Report) -> Iterator[tuple[str, str]]:
+def _comparison(finding: Finding, report: Report) -> Iterator[tuple[str, str]]:
     yield "query", finding.query or "(none)"
     if finding.denominator:
         yield "divided by", finding.denominator
     step = duration_text(report.step)
     yield (
         "baseline",
-        (
-            f"{_span(report.baseline)} ({duration_text(report.baseline.length)}, step "
-            f"{step}){_unknown_rhythms(report.baseline)}"
-        ),
+        f"{_span(report.baseline)} ({duration_text(report.baseline.length)}, step {step})"
+        f"{_unknown_seasons(report.baseline)}",
     )
     yield (
         "observed",
@@ -114,29 +108,27 @@ def _compared(finding: Finding, report: Report) -> Iterator[tuple[str, str]]:
 
 
 def _evidence(finding: Finding) -> Iterator[str]:
-    """Each number, and below it what it says."""
+    """Each number, and below it what it means."""
     questions = 0
     for name, value in finding.evidence.items():
         text = value if isinstance(value, str) else wording.number(value)
         yield from _wrapped(
             f"{wording.plain(name, LONGEST_NAME)}: {wording.plain(text, LONGEST_TEXT)}", INDENT
         )
-        yield from _wrapped(meaning.meaning(name, value), INDENT + DEEPER)
+        yield from _wrapped(explanations.meaning(name, value), INDENT + DEEPER)
         questions += text.endswith("sigma")
     if questions:
         yield from _wrapped(
-            (
-                "sigma: how far out the answer is among those at the placebo releases. The p-value "
-                "weighs them all"
-            ),
+            "sigma: how far out the answer is among those at the placebo releases; the p-value "
+            "combines all of them",
             INDENT,
         )
 
 
-def _unknown_rhythms(baseline: Window) -> str:
-    """Which rhythms the history is too short to show."""
+def _unknown_seasons(baseline: Window) -> str:
+    """The seasons that the history is too short to show."""
     unknown = [name for name, period in PERIODS.items() if baseline.length < MIN_PERIODS * period]
-    return f"; too short to know a rhythm of the {' or the '.join(unknown)}" if unknown else ""
+    return f"; too short for a {' or '.join(unknown)} pattern" if unknown else ""
 
 
 def _span(window: Window) -> str:
@@ -156,10 +148,10 @@ def _titled(title: str, lines: list[str]) -> list[str]:
 
 def _listed(facts: Iterable[tuple[str, str]]) -> list[str]:
     """Names in one column, texts in another, wrapped."""
-    known = list(facts)
-    indent = max((len(name) for name, _ in known), default=0) + 2
+    pairs = list(facts)
+    indent = max((len(name) for name, _ in pairs), default=0) + 2
     lines = []
-    for name, text in known:
+    for name, text in pairs:
         first = f"{INDENT}{name:<{indent}}"
         lines += textwrap.wrap(
             wording.plain(text, LONGEST_TEXT),
@@ -178,7 +170,7 @@ def _points(finding: Finding, report: Report) -> pd.DataFrame:
 
 
 def _table(points: pd.DataFrame) -> Iterator[str]:
-    """A row per step; of many steps, the one furthest from expected in each group of neighbours."""
+    """A row per step; of many steps, the one furthest from expected in each group."""
     if points.empty:
         return
     together = -(-len(points) // MOST_ROWS)
@@ -193,5 +185,5 @@ def _table(points: pd.DataFrame) -> Iterator[str]:
         outside = "  outside" if worst["flagged"] else ""
         yield f"{INDENT}{worst['time']:%Y-%m-%d %H:%M}{numbers}{outside}".rstrip()
     if together > 1:
-        yield f"{INDENT}of every {together} steps the one furthest from expected"
-    yield f"{INDENT}lower to upper: 99 % of normal steps"
+        yield f"{INDENT}one row per {together} steps: the one furthest from expected"
+    yield f"{INDENT}lower to upper: the usual range, 99 % of normal steps"

@@ -1,7 +1,6 @@
-"""The other forms of a report, as files beside the answer on the terminal: a page, pictures,
-Markdown, points.
+"""The other forms of a report as files: a page, figures, Markdown, points.
 
-That one can't be written hides no answer: it is said, and a pass ends with 5.
+A file that can't be written does not hide the answer: the error is logged, and a pass exits with 5.
 """
 
 from __future__ import annotations
@@ -26,20 +25,20 @@ Pictures = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR",
-        help="Draw an overview and each KPI into this folder, as PNG; needs the extra plot.",
+        help="Draw an overview and each KPI as PNG into this folder; needs the extra plot.",
     ),
 ]
 Markdown = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE", help="Write the report as Markdown, such as a pull-request comment."
+        metavar="FILE", help="Write the report as Markdown, such as for a pull-request comment."
     ),
 ]
 Points = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="Write every step after the release, as .csv, or as .parquet (needs that extra).",
+        help="Write every step after the release as .csv, or as .parquet (needs that extra).",
     ),
 ]
 ENDINGS = (".csv", ".parquet")
@@ -47,8 +46,8 @@ ENDINGS = (".csv", ".parquet")
 
 @dataclass(frozen=True, slots=True)
 class Forms:
-    """Where the other forms go; None: nowhere. Raises UsageError for what can't be made, before any
-    work is done."""
+    """The paths of the other forms, or None. Raises UsageError for impossible ones before any work
+    is done."""
 
     pictures: Path | None
     markdown: Path | None
@@ -56,9 +55,9 @@ class Forms:
 
     def __post_init__(self) -> None:
         if self.points is not None and self.points.suffix not in ENDINGS:
-            raise UsageError(f"--points {self.points} ends in neither of {', '.join(ENDINGS)}")
+            raise UsageError(f"--points {self.points} must end in {' or '.join(ENDINGS)}")
         if self.pictures is not None and self.pictures.exists() and not self.pictures.is_dir():
-            raise UsageError(f"--pictures {self.pictures} is no folder")
+            raise UsageError(f"--pictures {self.pictures} is not a folder")
         for wanted, module, extra in (
             (self.pictures is not None, "matplotlib", "plot"),
             (self.points is not None and self.points.suffix == ".parquet", "pyarrow", "parquet"),
@@ -68,8 +67,7 @@ class Forms:
                 raise UsageError(f"{option} needs {module}: pip install 'release-anomaly[{extra}]'")
 
     def write(self, report: Report) -> bool:
-        """Write all that was asked for, each file as a whole or not at all; whether all are
-        there."""
+        """Write all forms, each file completely or not at all; whether all were written."""
         from anomaly.sinks.files import replace_file
 
         complete = True
@@ -112,7 +110,7 @@ class Forms:
 def written(
     path: Path | None, report: Report, key: str, deliveries: Sequence[Receipt] = ()
 ) -> bool:
-    """Write the HTML page, if one is wanted; whether it is there."""
+    """Write the HTML page, if wanted; False if that failed."""
     if path is None:
         return True
     from anomaly.sinks.html import write

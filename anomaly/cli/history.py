@@ -1,5 +1,4 @@
-"""`anomaly history`, `show`, `ack` and `prune`: what is known of the past, and what people say of
-it."""
+"""`anomaly history`, `show`, `ack` and `prune`: past releases, and feedback on alarms."""
 
 from __future__ import annotations
 
@@ -23,40 +22,43 @@ if TYPE_CHECKING:
     from anomaly.history.records import Found, Look, Tracked
     from anomaly.history.store import Store
 
-MOST = 50  # releases that are listed
+MOST = 50  # releases in the list
 
 
 def history(
     context: typer.Context,
     release: Annotated[
         str | None,
-        typer.Argument(metavar="[RELEASE]", help="The id of one release, or how it begins."),
+        typer.Argument(metavar="[RELEASE]", help="id (or unique prefix) of a release."),
     ] = None,
     *,
-    service: Annotated[str, typer.Option(metavar="NAME", help="Only of this service.")] = "",
+    service: Annotated[str, typer.Option(metavar="NAME", help="Only this service.")] = "",
     environment: Environment = None,
-    checklist: OfChecklist = None,
+    checklist_path: OfChecklist = None,
     store: StoreAt = None,
-    output: Annotated[Output, typer.Option(help="json is for machines.")] = Output.TABLE,
+    output: Annotated[Output, typer.Option(help="Output format.")] = Output.TABLE,
     html: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Write a page over all releases, with links to reports beside it."
+            metavar="FILE", help="Write a page of all releases, with links to reports beside it."
         ),
     ] = None,
 ) -> ExitCode:
-    """Releases and how they were judged; of one release its looks, findings, and who was told."""
+    """List releases and their verdicts, or show one release.
+
+    One release is shown with its looks, findings and notifications.
+    """
     session: Session = context.obj
-    asked = named(checklist, environment, session)
-    place = asked.environment if asked is not None else environment
-    wanted = service or (asked.service if asked is not None else "")
+    checklist = named(checklist_path, environment, session)
+    place = checklist.environment if checklist is not None else environment
+    wanted = service or (checklist.service if checklist is not None else "")
     from anomaly.cli.history_table import one, several
 
-    with opened_history(store, asked, session) as kept:
+    with opened_history(store, checklist, session) as kept:
         if release is not None:
             if html is not None:
                 raise UsageError(
-                    "--html is a page over all releases; leave out the release, or use: anomaly "
+                    "--html is a page of all releases; leave out the release, or use: anomaly "
                     "show ID --report FILE"
                 )
             story = _story(kept, _release_of(kept, kept.find(release)))
@@ -70,7 +72,9 @@ def history(
             from anomaly.cli.history_page import write
 
             about = " in ".join(part for part in (wanted, place) if part)
-            write(html, kept, releases, asked, {"releases": stories, "feedback": feedback}, about)
+            write(
+                html, kept, releases, checklist, {"releases": stories, "feedback": feedback}, about
+            )
     if output is Output.JSON:
         session.show(json.dumps({"releases": stories, "feedback": feedback}, indent=2))
     else:
@@ -84,83 +88,80 @@ def show(
         str,
         typer.Argument(
             metavar="ID|FILE",
-            help="Of a release, look or finding, or how it begins; or a page or JSON.",
+            help="id (or unique prefix) of a release, look or finding; or an HTML/JSON report.",
         ),
     ],
     *,
     environment: Environment = None,
-    checklist: OfChecklist = None,
+    checklist_path: OfChecklist = None,
     store: StoreAt = None,
-    output: Annotated[Output, typer.Option(help="json is for machines.")] = Output.TABLE,
+    output: Annotated[Output, typer.Option(help="Output format.")] = Output.TABLE,
     report: ReportTo = None,
     pictures: Pictures = None,
     markdown: Markdown = None,
     points: Points = None,
 ) -> ExitCode:
-    """Show a kept report again: that of a look, the last one of a release or finding, or that in a
-    file."""
+    """Show a stored report again.
+
+    That of a look, the last one of a release or finding, or that in a file.
+    """
     session: Session = context.obj
     forms = Forms(pictures, markdown, points)
     from anomaly.history.records import Found, finding_id, release_id, told_of
     from anomaly.reporting import archive
 
-    found = None
+    record = None
     if archive.is_file(name):
-        kept_report, told = archive.read(Path(name))
+        stored, deliveries = archive.read(Path(name))
     else:
-        with opened_history(store, named(checklist, environment, session), session) as kept:
-            found = kept.find(name)
-            kept_report = kept.report(kept.look_of(found))
-            told = told_of(kept.messages(_release_of(kept, found).id))
-    is_written = written(report, kept_report, release_id(kept_report.release), told) & forms.write(
-        kept_report
-    )
-    if isinstance(found, Found) and output is Output.TABLE:
+        with opened_history(store, named(checklist_path, environment, session), session) as kept:
+            record = kept.find(name)
+            stored = kept.report(kept.look_of(record))
+            deliveries = told_of(kept.messages(_release_of(kept, record).id))
+    is_written = written(report, stored, release_id(stored.release), deliveries)
+    is_written &= forms.write(stored)
+    if isinstance(record, Found) and output is Output.TABLE:
         from anomaly.cli.explanation import explanation
 
-        about = (
-            each
-            for each in kept_report.findings
-            if finding_id(kept_report.release, each) == found.id
-        )
-        session.show("\n\n".join(explanation(each, kept_report) for each in about))
+        about = (each for each in stored.findings if finding_id(stored.release, each) == record.id)
+        session.show("\n\n".join(explanation(each, stored) for each in about))
     else:
-        show_report(kept_report, output, session, told)
+        show_report(stored, output, session, deliveries)
     return ExitCode.PASS if is_written else ExitCode.NOT_TOLD
 
 
 def ack(
     context: typer.Context,
     name: Annotated[
-        str, typer.Argument(metavar="ID", help="Of a release or finding, or how it begins.")
+        str, typer.Argument(metavar="ID", help="id (or unique prefix) of a release or finding.")
     ],
     *,
     not_an_incident: Annotated[
         bool, typer.Option("--not-an-incident", help="It was a false alarm.")
     ] = False,
-    note: Annotated[str, typer.Option(metavar="TEXT", help="What is to be remembered.")] = "",
+    note: Annotated[str, typer.Option(metavar="TEXT", help="A note to keep with it.")] = "",
     environment: Environment = None,
-    checklist: OfChecklist = None,
+    checklist_path: OfChecklist = None,
     store: StoreAt = None,
 ) -> ExitCode:
-    """Say that somebody knows: it is told again only when it grows.
+    """Acknowledge a failure: notify again only if it gets worse.
 
-    What was an incident teaches no later baseline.
+    Later baselines leave out an incident.
     """
     session: Session = context.obj
     from anomaly.history.records import Look
 
-    with opened_history(store, named(checklist, environment, session), session) as kept:
-        found = kept.find(name)
-        if isinstance(found, Look):
+    with opened_history(store, named(checklist_path, environment, session), session) as kept:
+        record = kept.find(name)
+        if isinstance(record, Look):
             raise UsageError(
-                f"{name} is a look; acknowledge its release {found.release_id[:8]}, or one of "
+                f"{name} is a look; acknowledge its release {record.release_id[:8]}, or one of "
                 "its findings"
             )
-        kept.acknowledge(found, incident=not not_an_incident, note=note, at=datetime.now(UTC))
+        kept.acknowledge(record, incident=not not_an_incident, note=note, at=datetime.now(UTC))
         judged, incidents = kept.feedback()
-    what = "a false alarm" if not_an_incident else "an incident"
-    session.show(f"acknowledged as {what}: {_called(found)}")
+    kind = "a false alarm" if not_an_incident else "an incident"
+    session.show(f"acknowledged as {kind}: {_name(record)}")
     from anomaly.cli.history_table import feedback_line
 
     session.show(feedback_line({"judged": judged, "incidents": incidents}))
@@ -170,12 +171,17 @@ def ack(
 def prune(
     context: typer.Context,
     *,
-    older_than: Annotated[str, typer.Option(metavar="DURATION", help="Such as 90d.")],
+    older_than: Annotated[
+        str, typer.Option(metavar="DURATION", help="Age of the releases to delete, such as 90d.")
+    ],
     environment: Environment = None,
-    checklist: OfChecklist = None,
+    checklist_path: OfChecklist = None,
     store: StoreAt = None,
 ) -> ExitCode:
-    """Forget releases that began longer ago. What is under watch, or still to be told, stays."""
+    """Delete old releases from the history.
+
+    Releases under watch or with unsent notifications are kept.
+    """
     session: Session = context.obj
     from anomaly.timing.durations import parse_duration
 
@@ -183,30 +189,30 @@ def prune(
         age = parse_duration(older_than)
     except UsageError as error:
         raise UsageError(f"--older-than: {error}") from None
-    with opened_history(store, named(checklist, environment, session), session) as kept:
+    with opened_history(store, named(checklist_path, environment, session), session) as kept:
         count = kept.prune(datetime.now(UTC) - age)
-    session.show(f"forgot {count} release{'' if count == 1 else 's'}")
+    session.show(f"deleted {count} release{'' if count == 1 else 's'}")
     return ExitCode.PASS
 
 
-def _release_of(kept: Store, found: Tracked | Look | Found) -> Tracked:
+def _release_of(kept: Store, record: Tracked | Look | Found) -> Tracked:
     from anomaly.history.records import Tracked
 
-    if isinstance(found, Tracked):
-        return found
-    return next(each for each in kept.releases() if each.id == found.release_id)
+    if isinstance(record, Tracked):
+        return record
+    return next(each for each in kept.releases() if each.id == record.release_id)
 
 
-def _called(found: Tracked | Found) -> str:
+def _name(record: Tracked | Found) -> str:
     from anomaly.history.records import Found
     from anomaly.reporting.notice import release_words
     from anomaly.reporting.words import TOTAL, segment_words
     from anomaly.wording import plain
 
-    if isinstance(found, Found):
-        part = TOTAL if found.total else segment_words(found.segment)
-        return plain(found.kpi, 60) + (f" ({part})" if part else "")
-    return release_words(found.release)
+    if isinstance(record, Found):
+        part = TOTAL if record.total else segment_words(record.segment)
+        return plain(record.kpi, 60) + (f" ({part})" if part else "")
+    return release_words(record.release)
 
 
 def _summary(kept: Store, tracked: Tracked) -> dict[str, Any]:
@@ -231,11 +237,11 @@ def _summary(kept: Store, tracked: Tracked) -> dict[str, Any]:
 
 
 def _story(kept: Store, tracked: Tracked) -> dict[str, Any]:
-    """All that is known of a release, as JSON-able data."""
+    """A release with its looks, findings and messages, as JSON-able data."""
     from anomaly.wording import stamp
 
     looks = kept.looks(tracked.id)
-    last = {found.id: found for found in kept.findings(tracked.id)}
+    last = {each.id: each for each in kept.findings(tracked.id)}
     return _summary(kept, tracked) | {
         "looked": [
             {
@@ -249,13 +255,13 @@ def _story(kept: Store, tracked: Tracked) -> dict[str, Any]:
         ],
         "findings": [
             {
-                "id": found.id,
-                "name": _called(found),
-                "verdict": str(found.verdict),
-                "fails": found.fails,
-                "effect": found.effect,
+                "id": each.id,
+                "name": _name(each),
+                "verdict": str(each.verdict),
+                "fails": each.fails,
+                "effect": each.effect,
             }
-            for found in last.values()
+            for each in last.values()
         ],
         "messages": [
             {

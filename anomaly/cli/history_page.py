@@ -24,13 +24,13 @@ def write(
     data: Mapping[str, Any],
     about: str,
 ) -> None:
-    """Write the page over `releases`, the newest first. Raises SinkError, UsageError for a path
-    that no file can have."""
+    """Write the page of `releases`, the newest first. Raises SinkError, UsageError for a path
+    without a name."""
     from anomaly.reporting.pages.history import MOST_COLUMNS, page
     from anomaly.sinks.files import replace_file
 
     if not path.name:
-        raise UsageError(f"--html is {str(path)!r}; name a file, like history.html")
+        raise UsageError(f"--html is {str(path)!r}; give a file, like history.html")
     beside = sorted(each.name for each in path.resolve().parent.glob("*.html"))
     entries: list[Entry] = []
     for each in releases:
@@ -55,7 +55,7 @@ def _entry(kept: Store, tracked: Tracked, link: str, *, with_cells: bool) -> Ent
         final=last.final if last else False,
         headline=last.headline if last else "",
         looks=len(looks),
-        said=_said(kept.acks(tracked.id)),
+        comment=_comment(kept.acks(tracked.id)),
         cells=[
             Cell(finding.kpi, finding.verdict, finding.fails, finding.effect)
             for finding in findings
@@ -64,7 +64,7 @@ def _entry(kept: Store, tracked: Tracked, link: str, *, with_cells: bool) -> Ent
     )
 
 
-def _said(acks: Sequence[Ack]) -> str:
+def _comment(acks: Sequence[Ack]) -> str:
     from anomaly.wording import plain
 
     words = [
@@ -76,8 +76,8 @@ def _said(acks: Sequence[Ack]) -> str:
 
 
 def _link(tracked: Tracked, beside: Sequence[str], checklist: Checklist | None) -> str:
-    """The report of a release: a page beside the history whose name holds the release's id, else
-    where the checklist says."""
+    """The report of a release: a page in the same folder whose name holds the release's id, else
+    the link from the checklist."""
     from anomaly.history.records import SHORT
     from anomaly.reporting.pages.release import web_link
     from anomaly.watch.look import link

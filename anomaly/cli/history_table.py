@@ -1,4 +1,4 @@
-"""The history as people read it: narrow tables of plain text."""
+"""The history as narrow tables of plain text."""
 
 from __future__ import annotations
 
@@ -14,52 +14,52 @@ WIDTH = 80
 
 
 def several(stories: Sequence[Mapping[str, Any]], feedback: Mapping[str, int], *, more: int) -> str:
-    """A line for each release, newest first, with its headline under it."""
+    """A line per release, newest first, with its headline under it."""
     if not stories:
-        return "no releases are known; tell of them by: anomaly release start"
-    out = []
+        return "no releases yet; record one with: anomaly release start"
+    lines = []
     for story in stories:
         began = clock(_moment(story["started_at"]), None)
-        out.append(f"{story['id'][:8]}  {began}  {_name(story)}  {_state(story)}{_said(story)}")
-        out += _wrapped(story["headline"])
+        lines.append(
+            f"{story['id'][:8]}  {began}  {_name(story)}  {_state(story)}{_feedback(story)}"
+        )
+        lines += _wrapped(story["headline"])
     if more:
-        out.append(f"and {more} more; --output json lists all")
-    out.append("")
-    out.append(feedback_line(feedback))
-    return "\n".join(out).rstrip()
+        lines.append(f"and {more} more; --output json lists all")
+    lines += ["", feedback_line(feedback)]
+    return "\n".join(lines).rstrip()
 
 
 def one(story: Mapping[str, Any]) -> str:
-    """The story of one release: looks, the findings of the last one, who was told. Times are
-    UTC."""
+    """One release: its looks, the findings of the last one, the notifications. Times are UTC."""
     began = _moment(story["started_at"])
     day = began.date()
-    out = [f"{_name(story)}, began {clock(began, None)}Z, {_state(story)}{_said(story)}"]
+    lines = [f"{_name(story)}, began {clock(began, None)}Z, {_state(story)}{_feedback(story)}"]
     if story["looked"]:
-        out += ["", "Looks"]
+        lines += ["", "Looks"]
     before = ""
     for look in story["looked"]:
-        same = look["headline"] == before
+        is_same = look["headline"] == before
         before = look["headline"]
-        out.append(
+        lines.append(
             f"  {look['id'][:8]}  {clock(_moment(look['at']), day)}  "
-            f"{'as before' if same else plain(look['headline'], 400)}"
+            f"{'as before' if is_same else plain(look['headline'], 400)}"
         )
     if story["findings"]:
-        out += ["", "Findings of the last look"]
-    for found in story["findings"]:
+        lines += ["", "Findings of the last look"]
+    for finding in story["findings"]:
         effect = (
             ""
-            if found["effect"] is None
-            else f"  {'+' if found['effect'] >= 0 else ''}{percent(found['effect'])}"
+            if finding["effect"] is None
+            else f"  {'+' if finding['effect'] >= 0 else ''}{percent(finding['effect'])}"
         )
-        out.append(
-            f"  {found['id'][:8]}  {found['verdict'].replace('_', ' '):<12}  "
-            f"{found['name']}{effect}"
+        lines.append(
+            f"  {finding['id'][:8]}  {finding['verdict'].replace('_', ' '):<12}  "
+            f"{finding['name']}{effect}"
         )
     news = [each for each in story["messages"] if each["why"] in NEWS]
     if news:
-        out += ["", "Told"]
+        lines += ["", "Notifications"]
     for each in news:
         tries = f" after {each['attempts']} attempts" if each["attempts"] > 1 else ""
         detail = (
@@ -71,24 +71,23 @@ def one(story: Mapping[str, Any]) -> str:
             f"{clock(_moment(each['at']), day)}  {plain(each['sink'], 40)}  {each['action']} "
             f"({each['why']}), {each['progress']}"
         )
-        out.append(f"  {line}{tries}{detail}")
-    return "\n".join(line if len(line) <= WIDTH else _folded(line) for line in out)
+        lines.append(f"  {line}{tries}{detail}")
+    return "\n".join(line if len(line) <= WIDTH else _folded(line) for line in lines)
 
 
 def feedback_line(feedback: Mapping[str, int]) -> str:
-    """`of 7 alarms with feedback 6 were incidents`; nothing without feedback."""
+    """`6 of 7 alarms with feedback were incidents`; empty without feedback."""
     judged, incidents = feedback["judged"], feedback["incidents"]
     if not judged:
         return ""
     were = "was an incident" if incidents == 1 else "were incidents"
-    return (
-        f"of {judged} alarm{'' if judged == 1 else 's'} with feedback {incidents or 'none'} {were}"
-    )
+    alarms = f"alarm{'' if judged == 1 else 's'} with feedback"
+    return f"{incidents or 'none'} of {judged} {alarms} {were}"
 
 
 def _name(story: Mapping[str, Any]) -> str:
-    named = " ".join(plain(story[part], 60) for part in ("service", "version") if story[part])
-    return f"{named} in {plain(story['environment'], 60)}" if story["environment"] else named
+    name = " ".join(plain(story[part], 60) for part in ("service", "version") if story[part])
+    return f"{name} in {plain(story['environment'], 60)}" if story["environment"] else name
 
 
 def _state(story: Mapping[str, Any]) -> str:
@@ -102,11 +101,11 @@ def _state(story: Mapping[str, Any]) -> str:
     )
 
 
-def _said(story: Mapping[str, Any]) -> str:
-    known = story["acknowledged"]
-    if not known:
+def _feedback(story: Mapping[str, Any]) -> str:
+    acks = story["acknowledged"]
+    if not acks:
         return ""
-    incident = any(each["incident"] for each in known)
+    incident = any(each["incident"] for each in acks)
     return ", acknowledged" + ("" if incident else " as a false alarm")
 
 

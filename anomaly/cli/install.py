@@ -1,4 +1,4 @@
-"""`anomaly install`: ready files for those who run `anomaly tick`."""
+"""`anomaly install`: files that run `anomaly tick`."""
 
 from __future__ import annotations
 
@@ -22,51 +22,54 @@ from anomaly.setup.install import Job
 from anomaly.timing.durations import parse_duration
 
 app = typer.Typer(
-    help="Print ready files that run tick: for cron, systemd or Kubernetes.",
+    help="Print files that run tick under cron, systemd or Kubernetes.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 
 Every = Annotated[
-    str, typer.Option(metavar="DURATION", help="How often: what divides an hour or a day evenly.")
+    str, typer.Option(metavar="DURATION", help="Interval; it must divide an hour or a day evenly.")
 ]
 
 
 @app.command()
 def cron(
     context: typer.Context,
-    checklist: ChecklistPath,
+    checklist_path: ChecklistPath,
     *,
     environment: Environment = None,
     every: Every = "5m",
     user: Annotated[
-        str, typer.Option(metavar="NAME", help="Print a file of /etc/cron.d, run by this user.")
+        str,
+        typer.Option(metavar="NAME", help="Print a file for /etc/cron.d that runs as this user."),
     ] = "",
 ) -> ExitCode:
-    """Print a line for crontab."""
+    """Print a crontab line."""
     session: Session = context.obj
-    session.show(files.cron(_job(checklist, environment, every, session), user))
+    session.show(files.cron(_job(checklist_path, environment, every, session), user))
     return ExitCode.PASS
 
 
 @app.command()
 def systemd(
     context: typer.Context,
-    checklist: ChecklistPath,
+    checklist_path: ChecklistPath,
     *,
     environment: Environment = None,
     every: Every = "5m",
     user: Annotated[
-        str, typer.Option(metavar="NAME", help="Who runs it, and owns the history.")
+        str, typer.Option(metavar="NAME", help="User who runs it and owns the history.")
     ] = "anomaly",
     into: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Write the files there, such as /etc/systemd/system."),
+        typer.Option(
+            metavar="FOLDER", help="Write the files to this folder, such as /etc/systemd/system."
+        ),
     ] = None,
 ) -> ExitCode:
-    """Print a service and its timer, or write them."""
+    """Print a service and its timer, or write them to a folder."""
     session: Session = context.obj
-    units = files.systemd(_job(checklist, environment, every, session), user)
+    units = files.systemd(_job(checklist_path, environment, every, session), user)
     if into is None:
         session.show(
             "\n\n".join(f"# /etc/systemd/system/{name}\n{text}" for name, text in units.items())
@@ -85,25 +88,24 @@ def systemd(
 @app.command()
 def kubernetes(
     context: typer.Context,
-    checklist: ChecklistPath,
+    checklist_path: ChecklistPath,
     *,
     image: Annotated[
-        str, typer.Option(metavar="IMAGE", help="A container image in which anomaly is installed.")
+        str, typer.Option(metavar="IMAGE", help="Container image with anomaly installed.")
     ],
     environment: Environment = None,
     every: Every = "5m",
 ) -> ExitCode:
-    """Print a CronJob with all it needs, as YAML."""
+    """Print a CronJob with everything it needs, as YAML."""
     session: Session = context.obj
-    session.show(files.kubernetes(_job(checklist, environment, every, session), image))
+    session.show(files.kubernetes(_job(checklist_path, environment, every, session), image))
     return ExitCode.PASS
 
 
 def _job(path: Path, environment: str | None, every: str, session: Session) -> Job:
-    """What is to be run. The checklist is read, and checked if the variables that it fills in are
-    here."""
-    written = strict_yaml.read(path)
-    document = strict_yaml.parse(written)
+    """The job to run. The checklist is read, and checked if all its variables are set here."""
+    content = strict_yaml.read(path)
+    document = strict_yaml.parse(content)
     strict_yaml.refuse(str(path), document.problems)
     data: Mapping[str, Any] = document.data if isinstance(document.data, Mapping) else {}
     names = tuple(
@@ -112,13 +114,13 @@ def _job(path: Path, environment: str | None, every: str, session: Session) -> J
     missing = [name for name in names if not os.environ.get(name)]
     if missing:
         log.warning(
-            "not checked, because %s is not set here; later: anomaly validate %s",
+            "not checked, because %s is not set here; check it later: anomaly validate %s",
             ", ".join(missing),
             path,
         )
     else:
         opened(path, environment, session)
-    # resolve() would follow a link that is there to be changed
+    # resolve() would follow links, which may change later
     absolute = Path(os.path.abspath(path))  # noqa: PTH100
     try:
         period = parse_duration(every)
@@ -127,7 +129,7 @@ def _job(path: Path, environment: str | None, every: str, session: Session) -> J
     store = data.get("store", "")
     return Job(
         checklist=absolute,
-        text=written.decode(),
+        text=content.decode(),
         service=str(data.get("service", "")),
         program=_program(),
         environment=environment or "",
@@ -135,24 +137,24 @@ def _job(path: Path, environment: str | None, every: str, session: Session) -> J
         variables=names,
         store=str(store),
         writes=tuple(
-            sorted({(absolute.parent / each).parent for each in _written(data, environment)})
+            sorted({(absolute.parent / each).parent for each in _paths(data, environment)})
         ),
     )
 
 
 def _program() -> tuple[str, ...]:
-    """What runs this anomaly, found without PATH."""
+    """The command of this installation, without PATH."""
     script = Path(sys.executable).parent / "anomaly"
     return (str(script),) if script.is_file() else (sys.executable, "-m", "anomaly")
 
 
-def _written(data: Mapping[str, Any], environment: str | None) -> Iterator[str]:
-    """The files that history and sinks write to, as far as they stand in the checklist."""
+def _paths(data: Mapping[str, Any], environment: str | None) -> Iterator[str]:
+    """The files in the checklist that the history and the sinks write to."""
     of_environment = _mapping(
         _mapping(data, "environments"), environment or str(data.get("environment", ""))
     )
     sinks = of_environment.get("sinks", data.get("sinks"))
-    found = [
+    paths = [
         data.get("store"),
         *(
             sink.get("path")
@@ -162,14 +164,14 @@ def _written(data: Mapping[str, Any], environment: str | None) -> Iterator[str]:
     ]
     return (
         each
-        for each in found
+        for each in paths
         if isinstance(each, str) and not is_url(each) and not variables.VARIABLE.search(each)
     )
 
 
 def _mapping(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    found = data.get(key)
-    return found if isinstance(found, Mapping) else {}
+    value = data.get(key)
+    return value if isinstance(value, Mapping) else {}
 
 
 def _texts(value: Any) -> Iterator[str]:

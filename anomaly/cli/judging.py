@@ -1,4 +1,4 @@
-"""What `check` and `explain` share: collect, or take what was kept, and judge."""
+"""Shared by `check` and `explain`: collect data, or load saved data, and judge."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """All that a verdict rests on."""
+    """The input of a verdict."""
 
     checklist: Checklist
     release: Release
@@ -54,7 +54,7 @@ def gather(
     only: Sequence[str] = (),
     kept: Path | None = None,
 ) -> Case:
-    """The release that `words` mean, with what the sources say, or what was `kept`. Raises
+    """The release of `words` with collected data, or with the data saved in `kept`. Raises
     UsageError."""
     now = right_now()
     release = release_of(checklist, words, now)
@@ -67,7 +67,7 @@ def gather(
                 checklist, release, now=now, until=until, only=only, progress=progress
             )
         log.info(
-            "collected %d series of %d steps, %d KPIs without",
+            "collected %d series of %d steps, %d KPIs failed",
             collected.panel.shape[1],
             len(collected.panel),
             len(collected.errors),
@@ -89,29 +89,32 @@ def gather(
 
 
 def _reach(collected: Collected, step: timedelta) -> datetime:
-    """How far kept data reach: what was an early look is one still, however late it is judged
-    again."""
+    """The end of saved data: an early look stays early, however late it is judged again."""
     index = collected.panel.index
     if len(index) == 0:
-        raise UsageError("the kept data hold no steps")
+        raise UsageError("the saved data hold no steps")
     last: datetime = index[-1].to_pydatetime()
-    return last + 2 * step - timedelta(microseconds=1)  # the step after the last one was not over
+    return (
+        last + 2 * step - timedelta(microseconds=1)
+    )  # the step after the last one was not complete
 
 
-def known_kpis(checklist: Checklist, names: Sequence[str]) -> None:
-    """Raises UsageError for a name that no KPI of the checklist has."""
-    known = tuple(kpi.name for kpi in checklist.kpis)
+def check_names(checklist: Checklist, names: Sequence[str]) -> None:
+    """Raises UsageError for an unknown KPI name."""
+    choices = tuple(kpi.name for kpi in checklist.kpis)
     for name in names:
-        if name not in known:
+        if name not in choices:
             raise UsageError(
-                f"{name!r} is no KPI of the checklist; use one of "
-                f"{', '.join(known)}{did_you_mean(name, known)}"
+                f"{name!r} is not a KPI of the checklist; use one of "
+                f"{', '.join(choices)}{did_you_mean(name, choices)}"
             )
 
 
 @contextmanager
-def progress_bar(session: Session, doing: str = "asking the sources") -> Iterator[Progress | None]:
-    """A bar on stderr while something is done, where somebody watches."""
+def progress_bar(
+    session: Session, doing: str = "querying the sources"
+) -> Iterator[Progress | None]:
+    """A progress bar on stderr, if that is a terminal."""
     if not session.is_interactive():
         yield None
         return

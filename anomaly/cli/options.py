@@ -12,7 +12,7 @@ from anomaly.cli.session import LogFormat, Session
 
 
 class Output(StrEnum):
-    """How the answer is written."""
+    """The format of the answer."""
 
     TABLE = "table"
     JSON = "json"
@@ -25,34 +25,28 @@ def _log_format(context: typer.Context, value: LogFormat) -> LogFormat:
     return value
 
 
-ChecklistPath = Annotated[
-    Path, typer.Argument(metavar="CHECKLIST", help="The checklist, a YAML file.")
-]
+ChecklistPath = Annotated[Path, typer.Argument(metavar="CHECKLIST", help="Checklist file (YAML).")]
 ReleasedAt = Annotated[
     str,
-    typer.Option(metavar="T", help="When the release began: ISO-8601 with a zone, -2h, or now."),
+    typer.Option(metavar="T", help="Start of the release: ISO-8601 with a zone, -2h, or now."),
 ]
 FinishedAt = Annotated[
     str | None,
-    typer.Option(
-        metavar="T", help="When it had reached all users. Default: the last stage, or at once."
-    ),
+    typer.Option(metavar="T", help="When all users had it. Default: the last stage, or the start."),
 ]
 Stages = Annotated[
     list[str] | None,
     typer.Option(
         "--stage",
         metavar="T=SHARE",
-        help=(
-            "When a share of users got it, such as 2025-06-03T10:00Z=5%; repeat it for each stage."
-        ),
+        help="A stage: time and share of users, such as 2025-06-03T10:00Z=5%; repeatable.",
     ),
 ]
 NextRelease = Annotated[
     str | None,
     typer.Option(
         metavar="T[=VERSION]",
-        help="When the next release of the service begins, and its version: it ends the watch.",
+        help="Start of the next release of the service, and its version; it ends the watch.",
     ),
 ]
 Version = Annotated[
@@ -60,25 +54,25 @@ Version = Annotated[
     typer.Option(
         "--release",
         metavar="VERSION",
-        help="What was released; shown, and part of the report's identity.",
+        help="Version of the release; shown, and part of the report's identity.",
     ),
 ]
 Environment = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="Use the sources of this environment of the checklist."),
+    typer.Option(metavar="NAME", help="Environment of the checklist to use."),
 ]
 Until = Annotated[
-    str | None, typer.Option(metavar="T", help="End the watch here: the look is final.")
+    str | None, typer.Option(metavar="T", help="End the watch here, so that this look is final.")
 ]
 From = Annotated[
     Path | None,
     typer.Option(
-        "--from", metavar="FILE", help="Judge the data that --save kept; no source is asked."
+        "--from", metavar="FILE", help="Judge data saved by --save instead of querying the sources."
     ),
 ]
 Verbose = Annotated[
     bool,
-    typer.Option("-v", "--verbose", help="Say more on stderr; with a traceback if anomaly fails."),
+    typer.Option("-v", "--verbose", help="Show more on stderr, including tracebacks."),
 ]
 Logs = Annotated[
     LogFormat,
@@ -86,7 +80,7 @@ Logs = Annotated[
         "--log-format",
         callback=_log_format,
         is_eager=True,
-        help="How log lines on stderr are written.",
+        help="Format of log lines on stderr.",
     ),
 ]
 ReportTo = Annotated[
@@ -94,9 +88,7 @@ ReportTo = Annotated[
     typer.Option(
         "--report",
         metavar="FILE",
-        help=(
-            "Write the report as one HTML page; {version}, {id} in the name stand for the release."
-        ),
+        help="Write the report as an HTML page; {version} and {id} in the name are filled in.",
     ),
 ]
 StoreAt = Annotated[
@@ -105,7 +97,7 @@ StoreAt = Annotated[
         "--store",
         metavar="WHERE",
         envvar="ANOMALY_STORE",
-        help="The history: a file, or a postgresql:// URL. Default: the checklist's store.",
+        help="History: a file or a postgresql:// URL. Default: the checklist's store.",
     ),
 ]
 OfChecklist = Annotated[
@@ -113,6 +105,6 @@ OfChecklist = Annotated[
     typer.Option(
         "--checklist",
         metavar="FILE",
-        help="The history that this checklist names, and its service.",
+        help="Use the history and the service of this checklist.",
     ),
 ]

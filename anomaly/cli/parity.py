@@ -1,4 +1,4 @@
-"""`anomaly parity`: can one environment stand for another?"""
+"""`anomaly parity`: compare two environments."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import typer
 
 from anomaly.checklist.checklist import Checklist
 from anomaly.cli.exit_codes import ExitCode, of_parity
-from anomaly.cli.judging import gather, known_kpis, progress_bar
+from anomaly.cli.judging import check_names, gather, progress_bar
 from anomaly.cli.options import ChecklistPath, Logs, Output, Verbose, Version
 from anomaly.cli.release import Words, opened, past, right_now
 from anomaly.cli.session import LogFormat, Session
@@ -29,102 +29,101 @@ Pair = tuple[str, str]
 
 def parity(
     context: typer.Context,
-    checklist: ChecklistPath,
+    checklist_path: ChecklistPath,
     *,
     between: Annotated[
         Pair,
         typer.Option(
-            metavar="NAME NAME", help="The environments; the first is to foretell the second."
+            metavar="NAME NAME", help="The environments; the first is to predict the second."
         ),
     ],
     released_at: Annotated[
         Pair | None,
-        typer.Option(metavar="T T", help="When a release began in each: judge it, too."),
+        typer.Option(metavar="T T", help="Start of a release in each; judge it too."),
     ] = None,
     finished_at: Annotated[
-        Pair | None, typer.Option(metavar="T T", help="When it had reached all users of each.")
+        Pair | None, typer.Option(metavar="T T", help="When all users of each had it.")
     ] = None,
     release: Version = "",
     until: Annotated[
         str | None,
         typer.Option(
-            metavar="T", help="Without a release: compare the past up to here. Default: now."
+            metavar="T", help="Without a release: use data up to this time. Default: now."
         ),
     ] = None,
     output: Annotated[
-        Output, typer.Option(help="json is for machines, and quiet on stderr.")
+        Output, typer.Option(help="Output format; json also keeps stderr quiet.")
     ] = Output.TABLE,
     only: Annotated[
         list[str] | None,
-        typer.Option(metavar="KPI", help="Compare this KPI alone; may be repeated."),
+        typer.Option(metavar="KPI", help="Compare only this KPI; repeatable."),
     ] = None,
     kept: Annotated[
         tuple[Path, Path] | None,
         typer.Option(
-            "--from", metavar="FILE FILE", help="Use the data that check --save kept of each."
+            "--from", metavar="FILE FILE", help="Data of each environment, saved by check --save."
         ),
     ] = None,
     _verbose: Verbose = False,
     _log_format: Logs = LogFormat.TEXT,
 ) -> ExitCode:
-    """Compare two environments: can staging stand for production?
+    """Compare two environments, such as staging and production.
 
-    Which KPIs exist on both sides, are alike, and would show what.
-    After a release, which moved in one and not in the other.
+    Shows which KPIs exist in both and are alike, and which change each can detect.
+    After a release: which KPIs changed in one environment only.
     """
     session: Session = context.obj
     session.quiet = output is Output.JSON
     _check_words(between, released_at, finished_at, until)
-    asked = _opened(checklist, between, session, only or ())
+    checklists = _opened(checklist_path, between, session, only or ())
     files = kept or (None, None)
     if released_at is None:
         now = right_now()
         end = None if until is None else past("--until", until, now)
-        first, second = (
+        sides = [
             _before(*each, session, now=now, end=end)
-            for each in zip(between, asked, files, strict=True)
-        )
+            for each in zip(between, checklists, files, strict=True)
+        ]
     else:
-        ended = finished_at or (None, None)
-        first, second = (
+        ends = finished_at or (None, None)
+        sides = [
             _after(*each, release, session)
-            for each in zip(between, asked, files, released_at, ended, strict=True)
-        )
+            for each in zip(between, checklists, files, released_at, ends, strict=True)
+        ]
     from anomaly.equivalence.run import parity_checklist
 
-    result = parity_checklist(first, second)
-    session.known = of_parity(result, (first, second))
+    result = parity_checklist(*sides)
+    session.exit_code = of_parity(result, sides)
     _show(result, output, session)
-    return session.known
+    return session.exit_code
 
 
 def _check_words(
     between: Pair, released_at: Pair | None, finished_at: Pair | None, until: str | None
 ) -> None:
     if between[0] == between[1]:
-        raise UsageError(f"--between names {between[0]!r} twice; name two environments")
+        raise UsageError(f"--between has {between[0]!r} twice; give two environments")
     if released_at is None and finished_at is not None:
         raise UsageError(
-            "--finished-at needs --released-at: say when the release began in each environment"
+            "--finished-at needs --released-at, the start of the release in each environment"
         )
     if released_at is not None and until is not None:
-        raise UsageError(
-            "--until is for a comparison without a release; leave it out, or --released-at"
-        )
+        raise UsageError("--until and --released-at exclude each other; leave one out")
 
 
 def _opened(
     path: Path, between: Pair, session: Session, only: Sequence[str]
 ) -> tuple[Checklist, Checklist]:
-    """The checklist for each environment. Raises UsageError where both read the same sources, such
-    as those of no environment."""
-    first, second = (opened(path, name, session) for name in between)
+    """The checklist for each environment. Raises UsageError if both read the same sources."""
+    first = opened(path, between[0], session)
+    second = opened(path, between[1], session)
     session.keep_secret(first.secrets | second.secrets)
-    known_kpis(first, only)
+    check_names(first, only)
     from anomaly.equivalence.run import same_source
     from anomaly.model import select_kpis
 
-    first, second = (replace(each, kpis=select_kpis(each.kpis, only)) for each in (first, second))
+    first = replace(first, kpis=select_kpis(first.kpis, only))
+    second = replace(second, kpis=select_kpis(second.kpis, only))
     if all(same_source(kpi, first, second) for kpi in first.kpis):
         raise UsageError(
             f"{path}: {between[0]} and {between[1]} read the same sources, so there is nothing "
@@ -144,7 +143,7 @@ def _before(
     now: datetime,
     end: datetime | None,
 ) -> Environment:
-    """An environment without a release, up to `end` (default: all that were kept, or now)."""
+    """An environment without a release, up to `end` (default: end of the saved data, or now)."""
     from anomaly.equivalence.run import Environment
 
     if kept is not None:
@@ -152,7 +151,7 @@ def _before(
 
         collected = snapshot.load(kept)
         if not len(collected.panel):
-            raise UsageError(f"{kept}: the kept data hold no steps")
+            raise UsageError(f"{kept}: the saved data hold no steps")
         return Environment(
             name,
             checklist,
@@ -162,7 +161,7 @@ def _before(
     from anomaly.pipeline import collect
 
     end = min(end or now, now - checklist.windows.lag)
-    with progress_bar(session, f"asking the sources of {name}") as progress:
+    with progress_bar(session, f"querying the sources of {name}") as progress:
         return Environment(
             name, checklist, collect(checklist, Release(end), now=now, progress=progress), end
         )

@@ -9,26 +9,26 @@ from collections.abc import Iterator, Sequence
 from anomaly import wording
 from anomaly.equivalence.result import Aspect, Likeness, Movement, Parity, SeriesParity
 from anomaly.model import Interval
-from anomaly.reporting import words as say
+from anomaly.reporting import words
 from anomaly.timing.durations import duration_text
 
 WIDTH = 80
 NAME = 26  # columns of a KPI's name
 NUMBERS = (8, 7, 9, 9, 10, 11)
-MOST_ROWS = 40  # the JSON holds them all
+MOST_ROWS = 40  # the JSON has them all
 LONGEST = 600  # characters of a reason
 SECTIONS = {
     Likeness.DIFFERS: "Different",
     Likeness.MISSING: "Missing",
-    Likeness.UNCLEAR: "Not clear",
+    Likeness.UNCLEAR: "Unclear",
     Likeness.ALIKE: "Alike",
 }
 MARKS = {Likeness.DIFFERS: "!", Likeness.UNCLEAR: "?"}
 
 
 def table(result: Parity) -> str:
-    """Whether the environments are alike, where not, what each would see; first of all what a
-    release moved."""
+    """Whether the environments are alike, the differences, and the detectable changes; first the
+    changes after a release."""
     parts = [[*_release(result)], [*_summary(result)], [*_series(result)]]
     return "\n\n".join("\n".join(lines) for lines in parts if lines)
 
@@ -37,13 +37,13 @@ def _release(result: Parity) -> Iterator[str]:
     if result.reports is None:
         return
     for name, report in reversed([*zip(result.between, result.reports, strict=True)]):
-        yield from _wrapped(f"{wording.plain(name, NAME)}: {say.headline(report)}", "", "  ")
+        yield from _wrapped(f"{wording.plain(name, NAME)}: {words.headline(report)}", "", "  ")
     alone = [each for each in result.movements if not each.in_both]
     both = [each for each in result.movements if each.in_both]
-    yield from _moved("Moved in one alone", alone)
-    yield from _moved("Moved in both", both)
+    yield from _moved("Changed in one only", alone)
+    yield from _moved("Changed in both", both)
     if not result.movements:
-        yield from ("", "The release is not known to have moved a KPI in either")
+        yield from ("", "No KPI is known to have changed in either")
 
 
 def _moved(title: str, movements: Sequence[Movement]) -> Iterator[str]:
@@ -57,14 +57,15 @@ def _moved(title: str, movements: Sequence[Movement]) -> Iterator[str]:
 def _summary(result: Parity) -> Iterator[str]:
     alike = sum(each.verdict is Likeness.ALIKE for each in result.series if each.counts)
     count = sum(each.counts for each in result.series)
-    first, second = (wording.plain(name, NAME) for name in result.between)
+    first = wording.plain(result.between[0], NAME)
+    second = wording.plain(result.between[1], NAME)
     other = [
         each
         for each in result.series
         if each.counts and each.verdict in (Likeness.DIFFERS, Likeness.MISSING)
     ]
     if result.verdict is Likeness.ALIKE:
-        text = f"ALIKE  {count} of {count} series: {first} can stand for {second}"
+        text = f"ALIKE  {count} of {count} series: {first} is like {second}"
     elif result.verdict is Likeness.DIFFERS:
         more = f"; and {len(other) - 1} more" if len(other) > 1 else ""
         text = (
@@ -73,8 +74,8 @@ def _summary(result: Parity) -> Iterator[str]:
         )
     else:
         text = (
-            f"UNCLEAR  {alike} of {count} series in {first} are known to be like {second}, "
-            "none is known not to be"
+            f"UNCLEAR  {alike} of {count} series in {first} are like {second}; the others are "
+            "unclear"
         )
     yield from _wrapped(text)
     spans = [
@@ -95,11 +96,9 @@ def _brief(each: SeriesParity) -> str:
 
 
 def _series(result: Parity) -> Iterator[str]:
-    first, second = (
-        wording.plain(name, width - 1)
-        for name, width in zip(result.between, NUMBERS[-2:], strict=True)
-    )
-    within = "" if result.watch is None else f"sees in {duration_text(result.watch)}"
+    first = wording.plain(result.between[0], NUMBERS[-2] - 1)
+    second = wording.plain(result.between[1], NUMBERS[-1] - 1)
+    within = "" if result.watch is None else f"detectable in {duration_text(result.watch)}"
     yield " " * (WIDTH - sum(NUMBERS[-2:])) + within.rjust(sum(NUMBERS[-2:])) if within else ""
     yield _row(
         "KPI", ("traffic", "rhythm", "spread", "level", *((first, second) if within else ("", "")))
@@ -113,22 +112,20 @@ def _series(result: Parity) -> Iterator[str]:
         yield from _more(mine)
     yield ""
     yield from _wrapped(
-        (
-            f"traffic, spread, level: {wording.plain(' / '.join(result.between), 2 * NAME)}; ! "
-            "differs, ? not clear"
-        ),
+        f"traffic, spread, level: {wording.plain(' / '.join(result.between), 2 * NAME)}; ! "
+        "differs, ? unclear",
         "  ",
         "  ",
     )
     yield from _wrapped(
-        "rhythm: 1 if the same, 0 if nothing in common, none if neither side has one", "  ", "  "
+        "rhythm: 1 is identical, 0 is unrelated, none if neither side has one", "  ", "  "
     )
     if within:
-        yield from _wrapped("sees: the change that four of five releases would show", "  ", "  ")
+        yield from _wrapped(words.DETECTABLE_NOTE, "  ", "  ")
 
 
 def _lines(each: SeriesParity) -> Iterator[str]:
-    """The numbers of a series, and why it is not alike."""
+    """The numbers of a series, and why it differs."""
     name, *more = textwrap.wrap(
         each.name if each.counts else f"{each.name} (not counted)", NAME - 3
     ) or [""]
@@ -136,22 +133,22 @@ def _lines(each: SeriesParity) -> Iterator[str]:
     yield from (f"    {line}" for line in more)
     if each.verdict is Likeness.ALIKE:
         return
-    found = {aspect: held for aspect, held in each.aspects.items() if held.verdict in MARKS}
-    for aspect, held in found.items():
+    aspects = {name: aspect for name, aspect in each.aspects.items() if aspect.verdict in MARKS}
+    for name, aspect in aspects.items():
         yield from _wrapped(
-            wording.plain(f"{aspect}: {_why(aspect, held, each)}", LONGEST), "    ", "      "
+            wording.plain(f"{name}: {_why(name, aspect, each)}", LONGEST), "    ", "      "
         )
-    if not found:
+    if not aspects:
         yield from _wrapped(wording.plain(each.reason, LONGEST), "    ", "      ")
 
 
 def _numbers(each: SeriesParity) -> Sequence[str]:
     traffic = "-" if each.traffic is None else wording.percent(each.traffic)
-    sees = ("-" if size is None else wording.percent(size) for size in each.detectable)
+    detectable = ("-" if size is None else wording.percent(size) for size in each.detectable)
     return (
         traffic,
         *(_cell(name, each.aspects.get(name)) for name in ("rhythm", "spread", "level")),
-        *sees,
+        *detectable,
     )
 
 
@@ -165,7 +162,7 @@ def _cell(name: str, aspect: Aspect | None) -> str:
 
 
 def _why(name: str, aspect: Aspect, each: SeriesParity) -> str:
-    """`×0.74 [0.7, 0.78], alike is ×0.8 to ×1.25; 0.031 and 0.042 orders per session`."""
+    """`×0.74 [0.7, 0.78], accepted ×0.8 to ×1.25; 0.031 and 0.042 orders per session`."""
     if aspect.value is None or aspect.interval is None or aspect.margin is None:
         return aspect.reason
     reason = aspect.reason
@@ -174,7 +171,7 @@ def _why(name: str, aspect: Aspect, each: SeriesParity) -> str:
         sizes = f"{levels} {each.unit}".rstrip()
         reason = "; ".join(part for part in (sizes, aspect.reason) if part)
     size = f"{aspect.value:.2f}" if name == "rhythm" else _fold(aspect.value)
-    return f"{size} {_ends(aspect.interval)}, alike is {_margin(name, aspect.margin)}" + (
+    return f"{size} {_ends(aspect.interval)}, accepted {_margin(name, aspect.margin)}" + (
         f"; {reason}" if reason else ""
     )
 
@@ -187,8 +184,8 @@ def _margin(name: str, margin: Interval) -> str:
 
 
 def _ends(interval: Interval) -> str:
-    low, high = (wording.number(end) if math.isfinite(end) else "…" for end in interval)
-    return f"[{low}, {high}]"
+    ends = [wording.number(end) if math.isfinite(end) else "…" for end in interval]
+    return f"[{', '.join(ends)}]"
 
 
 def _fold(value: float) -> str:

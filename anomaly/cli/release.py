@@ -1,4 +1,4 @@
-"""From the words on the command line to a checklist and a release."""
+"""From the options of the command line to a checklist and a release."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from anomaly.timing.durations import parse_moment
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """What was said about the release, as it was written."""
+    """The options about the release, as text."""
 
     released_at: str
     finished_at: str | None = None
@@ -28,7 +28,7 @@ class Words:
 
 
 def opened(path: Path, environment: str | None, session: Session) -> Checklist:
-    """The checklist; from now on its secrets are masked. Raises ChecklistError."""
+    """The checklist; its secrets are masked from now on. Raises ChecklistError."""
     checklist = load(path, environment=environment)
     session.keep_secret(checklist.secrets)
     log.info("read %s: %d KPIs, digest %s", path, len(checklist.kpis), checklist.digest)
@@ -40,8 +40,8 @@ def right_now() -> datetime:
 
 
 def release_of(checklist: Checklist, words: Words, now: datetime) -> Release:
-    """The release that is meant; raises UsageError, for a moment in the future, too, but stages and
-    the next release may be planned."""
+    """The release; raises UsageError, also for a start in the future. Stages and the next release
+    may be planned."""
     return Release(
         started_at=past("--released-at", words.released_at, now),
         finished_at=None
@@ -63,7 +63,7 @@ def _stage(text: str, now: datetime) -> Stage:
         part = math.nan
     if not when or not 0 < part <= 1:
         raise UsageError(
-            f"--stage is {text!r}; write a time and a share of users up to 100 %, such as "
+            f"--stage is {text!r}; give a time and a share of users up to 100 %, such as "
             "2025-06-03T10:00Z=5%"
         )
     return moment("--stage", when, now), part
@@ -75,8 +75,7 @@ def _next_release(text: str, now: datetime) -> Release:
 
 
 def end_of_watch(release: Release, words: Words, now: datetime) -> datetime | None:
-    """The moment that `--until` names; raises UsageError if it is in the future or not after the
-    release."""
+    """The time of `--until`; raises UsageError if it is in the future or not after the release."""
     if words.until is None:
         return None
     until = past("--until", words.until, now)
@@ -89,17 +88,17 @@ def end_of_watch(release: Release, words: Words, now: datetime) -> datetime | No
 
 
 def past(option: str, text: str, now: datetime) -> datetime:
-    """The moment that an option names; raises UsageError if it is in the future."""
+    """The time of an option; raises UsageError if it is in the future."""
     at = moment(option, text, now)
     if at > now:
         raise UsageError(
-            f"{option} {text} is in the future; it is {now.isoformat(timespec='seconds')} now"
+            f"{option} {text} is in the future; now is {now.isoformat(timespec='seconds')}"
         )
     return at
 
 
 def moment(option: str, text: str, now: datetime) -> datetime:
-    """The moment that an option names; raises UsageError."""
+    """The time of an option; raises UsageError."""
     try:
         return parse_moment(text, now=now)
     except UsageError as error:

@@ -1,4 +1,4 @@
-"""`anomaly release`: say what is released, and read what is known of it."""
+"""`anomaly release`: record releases and list them."""
 
 from __future__ import annotations
 
@@ -28,25 +28,26 @@ if TYPE_CHECKING:
 LONGEST_NAME = 60  # characters of a version
 
 app = typer.Typer(
-    help="Say what is released, and read what is known of it.",
+    help="Record releases and list them.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 
 At = Annotated[
-    str, typer.Option("--at", metavar="T", help="When: ISO-8601 with a zone, -2h, or now.")
+    str, typer.Option("--at", metavar="T", help="Time: ISO-8601 with a zone, -2h, or now.")
 ]
 Service = Annotated[
-    str, typer.Option(metavar="NAME", help="What is released. Default: the checklist's service.")
+    str,
+    typer.Option(metavar="NAME", help="Service of the release. Default: the checklist's service."),
 ]
 VersionName = Annotated[
-    str, typer.Option("--release", metavar="VERSION", help="What it is called.")
+    str, typer.Option("--release", metavar="VERSION", help="Version of the release.")
 ]
 
 
 @dataclass(frozen=True, slots=True)
-class _Meant:
-    """What the options say."""
+class _Target:
+    """The service and environment of the options."""
 
     checklist: Checklist | None
     service: str
@@ -54,13 +55,15 @@ class _Meant:
 
     @classmethod
     def of(
-        cls, checklist: Path | None, service: str, environment: str | None, session: Session
-    ) -> _Meant:
-        asked = named(checklist, environment, session)
-        meant = service or (asked.service if asked is not None else "")
-        if not meant:
-            raise UsageError("of which service? name it by --service, or by --checklist FILE")
-        return cls(asked, meant, asked.environment if asked is not None else environment or "")
+        cls, path: Path | None, service: str, environment: str | None, session: Session
+    ) -> _Target:
+        checklist = named(path, environment, session)
+        name = service or (checklist.service if checklist is not None else "")
+        if not name:
+            raise UsageError("no service; give --service, or --checklist FILE")
+        return cls(
+            checklist, name, checklist.environment if checklist is not None else environment or ""
+        )
 
 
 @app.command()
@@ -72,26 +75,26 @@ def start(
     stage: Stages = None,
     service: Service = "",
     environment: Environment = None,
-    checklist: OfChecklist = None,
+    checklist_path: OfChecklist = None,
     store: StoreAt = None,
 ) -> ExitCode:
-    """A release begins, or one of its stages: tick watches it from now on.
+    """Record the start of a release or of a stage. tick watches it from now on.
 
-    Saying it again changes nothing, but for new stages.
+    Repeating the command changes nothing, except that new stages are added.
     """
     session: Session = context.obj
-    meant = _Meant.of(checklist, service, environment, session)
-    made = _release(meant, Words(at, None, release, None, stage or ()))
-    with history(store, meant.checklist, session) as kept:
-        known = [
-            each.id for each in kept.releases(service=meant.service, environment=meant.environment)
+    target = _Target.of(checklist_path, service, environment, session)
+    new = _release(target, Words(at, None, release, None, stage or ()))
+    with history(store, target.checklist, session) as kept:
+        recorded = [
+            each.id
+            for each in kept.releases(service=target.service, environment=target.environment)
         ]
         tracked = kept.track(
-            _staged(kept, made), origin="command", checklist=str(checklist or ""), anew=True
+            _staged(kept, new), origin="command", checklist=str(checklist_path or ""), anew=True
         )
-        session.show(
-            f"{'already known' if tracked.id in known else 'watched from now on'}: {_line(tracked)}"
-        )
+        news = "already recorded" if tracked.id in recorded else "watched from now on"
+        session.show(f"{news}: {_line(tracked)}")
     return ExitCode.PASS
 
 
@@ -103,15 +106,15 @@ def finish(
     at: At = "now",
     service: Service = "",
     environment: Environment = None,
-    checklist: OfChecklist = None,
+    checklist_path: OfChecklist = None,
     store: StoreAt = None,
 ) -> ExitCode:
-    """A release has reached all users. Default: the newest one."""
+    """Record that a release has reached all users. Default: the newest one."""
     session: Session = context.obj
-    meant = _Meant.of(checklist, service, environment, session)
+    target = _Target.of(checklist_path, service, environment, session)
     end = past("--at", at, right_now())
-    with history(store, meant.checklist, session) as kept:
-        tracked = _known(kept, meant, release)
+    with history(store, target.checklist, session) as kept:
+        tracked = _recorded(kept, target, release)
         if end < tracked.release.started_at:
             raise UsageError(
                 f"--at {at} is before the release began at {tracked.release.started_at.isoformat()}"
@@ -131,16 +134,16 @@ def abort(
     release: VersionName = "",
     service: Service = "",
     environment: Environment = None,
-    checklist: OfChecklist = None,
+    checklist_path: OfChecklist = None,
     store: StoreAt = None,
 ) -> ExitCode:
-    """A release was rolled back: its watch ends. Default: the newest one."""
+    """Record that a release was rolled back. Its watch ends. Default: the newest one."""
     session: Session = context.obj
-    meant = _Meant.of(checklist, service, environment, session)
+    target = _Target.of(checklist_path, service, environment, session)
     from anomaly.history.records import State
 
-    with history(store, meant.checklist, session) as kept:
-        tracked = _known(kept, meant, release)
+    with history(store, target.checklist, session) as kept:
+        tracked = _recorded(kept, target, release)
         kept.change(tracked.id, state=State.ABORTED)
         session.show(f"aborted: {_line(tracked)}")
     return ExitCode.PASS
@@ -153,11 +156,11 @@ def add(
     release: VersionName = "",
     at: Annotated[
         str | None,
-        typer.Option("--at", metavar="T", help="When it began: ISO-8601 with a zone, or -2d."),
+        typer.Option("--at", metavar="T", help="Start: ISO-8601 with a zone, or -2d."),
     ] = None,
     finished_at: Annotated[
         str | None,
-        typer.Option(metavar="T", help="When it had reached all users. Default: at once."),
+        typer.Option(metavar="T", help="When all users had it. Default: the start."),
     ] = None,
     stage: Stages = None,
     listed: Annotated[
@@ -165,46 +168,50 @@ def add(
         typer.Option(
             "--from",
             metavar="FILE",
-            help="All of this list in JSON, as release list prints it; - is standard input.",
+            help="A JSON list of releases, as release list prints it; - is standard input.",
         ),
     ] = None,
     service: Service = "",
     environment: Environment = None,
-    checklist: OfChecklist = None,
+    checklist_path: OfChecklist = None,
     store: StoreAt = None,
 ) -> ExitCode:
-    """Releases of the past, so that nothing is learned from their transitions; they are not
-    watched."""
+    """Record past releases. They are not watched.
+
+    Baselines leave out the transitions of recorded releases.
+    """
     session: Session = context.obj
     if listed is not None:
         if release or at or finished_at or stage:
             raise UsageError(
-                "--from names the releases; leave out --release, --at, --finished-at and --stage"
+                "--from has the releases; leave out --release, --at, --finished-at and --stage"
             )
-        asked = named(checklist, environment, session)
-        found = _listed(
+        checklist = named(checklist_path, environment, session)
+        releases = _listed(
             listed,
-            service or (asked.service if asked else ""),
-            (asked.environment if asked else environment) or "",
+            service or (checklist.service if checklist else ""),
+            (checklist.environment if checklist else environment) or "",
         )
     else:
         if at is None:
-            raise UsageError("--at is missing; say when it began, or name a list by --from")
-        meant = _Meant.of(checklist, service, environment, session)
-        asked, found = (
-            meant.checklist,
-            [(_release(meant, Words(at, finished_at, release, None, stage or ())), False)],
+            raise UsageError("--at is missing; give the start, or a list by --from")
+        target = _Target.of(checklist_path, service, environment, session)
+        checklist, releases = (
+            target.checklist,
+            [(_release(target, Words(at, finished_at, release, None, stage or ())), False)],
         )
     from anomaly.history.records import State
 
-    with history(store, asked, session) as kept:
-        known = {each.id for each in kept.releases()}
-        for made, aborted in found:
-            tracked = kept.track(made, origin="command", checklist=str(checklist or ""))
-            if tracked.id not in known:
+    with history(store, checklist, session) as kept:
+        recorded = {each.id for each in kept.releases()}
+        for new, aborted in releases:
+            tracked = kept.track(new, origin="command", checklist=str(checklist_path or ""))
+            if tracked.id not in recorded:
                 tracked = replace(tracked, state=State.ABORTED if aborted else State.DONE)
                 kept.change(tracked.id, state=tracked.state)
-            session.show(f"{'already known' if tracked.id in known else 'known'}: {_line(tracked)}")
+            session.show(
+                f"{'already recorded' if tracked.id in recorded else 'recorded'}: {_line(tracked)}"
+            )
     return ExitCode.PASS
 
 
@@ -212,36 +219,36 @@ def add(
 def list_releases(
     context: typer.Context,
     *,
-    service: Annotated[str, typer.Option(metavar="NAME", help="Only of this service.")] = "",
+    service: Annotated[str, typer.Option(metavar="NAME", help="Only this service.")] = "",
     environment: Environment = None,
-    checklist: OfChecklist = None,
+    checklist_path: OfChecklist = None,
     store: StoreAt = None,
-    output: Annotated[Output, typer.Option(help="json is for machines.")] = Output.TABLE,
+    output: Annotated[Output, typer.Option(help="Output format.")] = Output.TABLE,
 ) -> ExitCode:
-    """The releases that are known, newest first."""
+    """List recorded releases, newest first."""
     session: Session = context.obj
-    asked = named(checklist, environment, session)
-    wanted = service or (asked.service if asked is not None else "")
-    place = asked.environment if asked is not None else environment
-    with history(store, asked, session) as kept:
+    checklist = named(checklist_path, environment, session)
+    wanted = service or (checklist.service if checklist is not None else "")
+    place = checklist.environment if checklist is not None else environment
+    with history(store, checklist, session) as kept:
         known = kept.releases(service=wanted or None, environment=place or None)[::-1]
     if output is Output.JSON:
         session.show(json.dumps([_data(each) for each in known], indent=2))
     else:
-        session.show("\n".join(_line(each) for each in known) or "no releases are known")
+        session.show("\n".join(_line(each) for each in known) or "no releases recorded")
     return ExitCode.PASS
 
 
-def _release(meant: _Meant, words: Words) -> Release:
+def _release(target: _Target, words: Words) -> Release:
     if not words.version.strip():
-        raise UsageError("--release is empty; say what is released")
-    found = release_of(meant.checklist or _nothing(), words, right_now())
-    return replace(found, service=meant.service, environment=meant.environment)
+        raise UsageError("--release is empty; give a version")
+    found = release_of(target.checklist or _nothing(), words, right_now())
+    return replace(found, service=target.service, environment=target.environment)
 
 
 def _listed(path: Path, service: str, environment: str) -> list[tuple[Release, bool]]:
-    """The releases of a list, and whether each was aborted. What it does not say of service and
-    environment is as given."""
+    """The releases of a list, and whether each was aborted. `service` and `environment` are
+    defaults."""
     from anomaly.releases.form import read
 
     try:
@@ -263,8 +270,7 @@ def _listed(path: Path, service: str, environment: str) -> list[tuple[Release, b
         )
         if not release.service:
             raise UsageError(
-                f"--from {path}: of which service is {release.version}? write service there, or "
-                "name it by --service"
+                f"--from {path}: {release.version} has no service; add it there, or give --service"
             )
         past("--from", release.started_at.isoformat(), right_now())
         found.append((release, each.aborted))
@@ -275,40 +281,42 @@ def _nothing() -> Checklist:
     return Checklist(service="", sources={}, kpis=())
 
 
-def _staged(kept: Store, made: Release) -> Release:
-    """The release with the stages that are known of it before its new ones."""
+def _staged(kept: Store, release: Release) -> Release:
+    """The release with its recorded stages before the new ones."""
     from anomaly.history.records import State
 
     newest = next(
-        iter(kept.releases(service=made.service, environment=made.environment)[::-1]), None
+        iter(kept.releases(service=release.service, environment=release.environment)[::-1]), None
     )
     if (
         newest is None
         or newest.state is State.ABORTED
-        or newest.release.version != made.version
-        or not made.stages
+        or newest.release.version != release.version
+        or not release.stages
     ):
-        return made
+        return release
     known = newest.release
-    new = [stage for stage in made.stages if not known.stages or stage[0] > known.stages[-1][0]]
+    new = [stage for stage in release.stages if not known.stages or stage[0] > known.stages[-1][0]]
     return replace(
-        made, started_at=known.started_at, finished_at=None, stages=(*known.stages, *new)
+        release, started_at=known.started_at, finished_at=None, stages=(*known.stages, *new)
     )
 
 
-def _known(kept: Store, meant: _Meant, version: str) -> Tracked:
-    known = kept.releases(service=meant.service, environment=meant.environment)
+def _recorded(kept: Store, target: _Target, version: str) -> Tracked:
+    known = kept.releases(service=target.service, environment=target.environment)
     found = [each for each in known if not version or each.release.version == version]
     if not found:
-        where = f"{meant.service} in {meant.environment}" if meant.environment else meant.service
-        has = (
+        where = (
+            f"{target.service} in {target.environment}" if target.environment else target.service
+        )
+        versions = (
             ", ".join(
                 dict.fromkeys(plain(each.release.version, LONGEST_NAME) for each in known[-5:])
             )
             or "none"
         )
         raise UsageError(
-            f"no release {version} of {where} is known; known are: {has}".replace("  ", " ")
+            f"no release {version} of {where} is recorded; recorded: {versions}".replace("  ", " ")
         )
     return found[-1]
 

@@ -1,4 +1,4 @@
-"""`anomaly rhythm`: when to look, as a table, as JSON, or as cron lines for other checks."""
+"""`anomaly rhythm`: the schedule of looks, as a table, JSON, or cron lines for other checks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from anomaly.cli.session import Session
 from anomaly.errors import ChecklistError, UsageError
 from anomaly.model import Window
 from anomaly.setup.crontab import escaped
-from anomaly.timing import schedule as pace
+from anomaly.timing import schedule
 from anomaly.timing.durations import duration_text
 from anomaly.timing.schedule import Rhythm
 from anomaly.wording import plain, stamp
@@ -34,7 +34,7 @@ YEAR = timedelta(days=365)
 
 
 class Form(StrEnum):
-    """How the plan is written."""
+    """The format of the plan."""
 
     TABLE = "table"
     JSON = "json"
@@ -43,59 +43,63 @@ class Form(StrEnum):
 
 def rhythm(
     context: typer.Context,
-    checklist: ChecklistPath,
+    checklist_path: ChecklistPath,
     *,
     release_at: Annotated[
         list[str],
-        typer.Option(metavar="T", help="When the release begins, or began; may be repeated."),
+        typer.Option(metavar="T", help="Start of a release, past or planned; repeatable."),
     ],
     begin: Annotated[
         str | None,
-        typer.Option("--from", metavar="T", help="Where the plan begins. Default: with the climb."),
+        typer.Option(
+            "--from", metavar="T", help="Start of the plan. Default: when the climb starts."
+        ),
     ] = None,
     end: Annotated[
-        str | None, typer.Option("--to", metavar="T", help="Where it ends. Default: with the fall.")
+        str | None,
+        typer.Option("--to", metavar="T", help="End of the plan. Default: when the fall ends."),
     ] = None,
     environment: Environment = None,
     output: Annotated[
-        Form, typer.Option(help="json and cron are for other checks that keep the same rhythm.")
+        Form,
+        typer.Option(help="Output format; json and cron let other checks follow the same rhythm."),
     ] = Form.TABLE,
     command: Annotated[
-        str, typer.Option(metavar="COMMAND", help="What the lines of --output cron run.")
+        str, typer.Option(metavar="COMMAND", help="Command in the lines of --output cron.")
     ] = "run-the-checks",
 ) -> ExitCode:
-    """Show when to look: most often at the release, less before and after.
+    """Show how often to look before and after a release.
 
-    The rhythm is that of the checklist; tick keeps it by itself.
+    The rhythm is set in the checklist; tick follows it.
     """
     session: Session = context.obj
-    asked = opened(checklist, environment, session)
-    if asked.rhythm is None:
+    checklist = opened(checklist_path, environment, session)
+    if checklist.rhythm is None:
         raise ChecklistError(
-            f"{checklist} has no rhythm; write one, such as rhythm: {{usual: 1h, peak: 5m, "
+            f"{checklist_path} has no rhythm; add one, such as rhythm: {{usual: 1h, peak: 5m, "
             f"climb: 1d, fall: 6h}}"
         )
     now = right_now().replace(microsecond=0)
     releases = sorted({moment("--release-at", each, now) for each in release_at})
     try:
         window = Window(
-            releases[0] - asked.rhythm.climb if begin is None else moment("--from", begin, now),
-            releases[-1] + asked.rhythm.fall if end is None else moment("--to", end, now),
+            releases[0] - checklist.rhythm.climb if begin is None else moment("--from", begin, now),
+            releases[-1] + checklist.rhythm.fall if end is None else moment("--to", end, now),
         )
     except UsageError as error:
         raise UsageError(f"--from, --to: {error}") from None
-    if pace.planned(asked.rhythm, releases, window) > MOST_LOOKS:
+    if schedule.planned(checklist.rhythm, releases, window) > MOST_LOOKS:
         raise UsageError(
-            f"these are more than {MOST_LOOKS:,} looks; name a shorter span by --from and --to"
+            f"the plan has more than {MOST_LOOKS:,} looks; shorten it with --from and --to"
         )
-    looks = pace.looks(asked.rhythm, releases, window)
+    looks = schedule.looks(checklist.rhythm, releases, window)
     match output:
         case Form.JSON:
-            session.show(json.dumps(_data(asked.rhythm, releases, window, looks), indent=2))
+            session.show(json.dumps(_data(checklist.rhythm, releases, window, looks), indent=2))
         case Form.CRON:
             session.show(_cron(releases, window, looks, command))
         case Form.TABLE:
-            session.show(_table(asked, asked.rhythm, releases, window, looks))
+            session.show(_table(checklist, checklist.rhythm, releases, window, looks))
     return ExitCode.PASS
 
 
@@ -117,12 +121,10 @@ def _data(
 def _cron(
     releases: Sequence[datetime], window: Window, looks: Sequence[datetime], command: str
 ) -> str:
-    """A line for each hour in which there are looks; hours of a day with the same minutes share
-    one."""
+    """A line for each hour with looks; hours of a day with the same minutes share a line."""
     if window.length > YEAR:
         raise UsageError(
-            "a line of cron names no year, so the plan must be shorter than one; use --from and "
-            "--to"
+            "cron lines have no year, so the plan must be shorter than one; use --from and --to"
         )
     minutes = dict[tuple[int, int, int], list[int]]()  # of month, day and hour
     for look in looks:
@@ -134,7 +136,7 @@ def _cron(
         hours.setdefault((month, day, tuple(within)), []).append(hour)
     fired = sum(len(within) for within in minutes.values())
     lost = (
-        f"; {len(looks) - fired:,} looks fall into the minute of another, and are left out"
+        f"; {len(looks) - fired:,} looks share a minute with another and are left out"
         if fired < len(looks)
         else ""
     )
@@ -143,16 +145,9 @@ def _cron(
             f"# {fired:,} looks from {stamp(window.start)} to {stamp(window.end)}, for the release "
             f"at {', '.join(map(stamp, releases))}."
         ),
-        f"# Cron knows whole minutes: the seconds of the plan are cut off{lost}.",
-        (
-            "# The hours are UTC. cron of Debian and Ubuntu ignores CRON_TZ: use this on a machine "
-            "whose clock is UTC."
-        ),
-        (
-            "# A line of cron names no year: remove these after the release, or they fire again "
-            "next "
-            "year."
-        ),
+        f"# Cron has whole minutes: the seconds of the plan are dropped{lost}.",
+        "# The hours are UTC. The cron of Debian and Ubuntu ignores CRON_TZ: use a machine in UTC.",
+        "# Cron lines have no year: remove them after the release, or they run again next year.",
         "CRON_TZ=UTC",
     ]
     lines = [
@@ -191,7 +186,9 @@ def _table(
             out += ["", f"{local:%a %Y-%m-%d}" + ("" if len(out) > 1 else "  looks  every")]
         began = [each.astimezone(zone) for each in releases if row.start <= each < row.end]
         mark = f"  ◀ release {', '.join(f'{each:%H:%M}' for each in began)}" if began else ""
-        every = duration_text(_rounded(pace.interval(rhythm, releases, row.start + row.length / 2)))
+        every = duration_text(
+            _rounded(schedule.interval(rhythm, releases, row.start + row.length / 2))
+        )
         out.append(
             f"{local:%H:%M}{count:>16}  {every:<7}{'█' * ceil(count * scale)}{mark}".rstrip()
         )
@@ -201,7 +198,7 @@ def _table(
 
 
 def _rows(window: Window, zone: ZoneInfo) -> Iterator[Window]:
-    """The window in rows that begin at even times of the day, each cut at its ends."""
+    """The window in rows that begin at even times of the day."""
     length = next((each for each in ROWS if window.length <= MOST_ROWS * each), ROWS[-1])
     local = window.start.astimezone(zone)
     midnight = local.replace(hour=0, minute=0, second=0, microsecond=0).astimezone(UTC)
@@ -212,6 +209,6 @@ def _rows(window: Window, zone: ZoneInfo) -> Iterator[Window]:
 
 
 def _rounded(length: timedelta) -> timedelta:
-    """To what the eye takes in: seconds below ten minutes, else minutes."""
+    """Rounded to seconds below ten minutes, else to minutes."""
     unit = timedelta(seconds=1) if length < timedelta(minutes=10) else timedelta(minutes=1)
     return round(length / unit) * unit

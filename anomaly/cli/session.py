@@ -1,5 +1,4 @@
-"""What one run of the command line knows: what was asked of its logs, what to mask, and how it
-would end now."""
+"""The state of one run of the command line: log settings, secrets to mask, the exit code so far."""
 
 from __future__ import annotations
 
@@ -22,37 +21,37 @@ log = logging.getLogger("anomaly.cli")
 
 
 class LogFormat(StrEnum):
-    """How a log line is written."""
+    """The format of a log line."""
 
     TEXT = "text"
     JSON = "json"
 
 
 class Session:
-    """Mutable on purpose: here the commands leave what the end of the run, expected or not, has to
-    know."""
+    """Mutable on purpose: the commands record here what the end of the run needs, expected or
+    not."""
 
     def __init__(self, *, verbose: bool) -> None:
         self.verbose = verbose
         self.quiet = False
         self.log_format = LogFormat.TEXT
-        self.known = ExitCode.UNDECIDED
+        self.exit_code = ExitCode.UNDECIDED
         self.redactor = Redactor(())
 
     def keep_secret(self, secrets: Iterable[str]) -> None:
-        """From now on mask `secrets` in everything written to stderr."""
+        """Mask `secrets` in everything written to stderr from now on."""
         self.redactor = Redactor(secrets)
 
     @contextmanager
     def stdout(self) -> Iterator[TextIO]:
-        """Where the result goes. Raises OutputError if it can't be written there."""
+        """The stream for the result. Raises OutputError if it can't be written."""
         if sys.stdout is None:
             raise OutputError("standard output is closed")
         try:
             yield sys.stdout
             sys.stdout.flush()
         except (OSError, ValueError) as error:  # ValueError: the stream was closed
-            raise OutputError(f"standard output can't be written: {error}") from error
+            raise OutputError(f"can't write to standard output: {error}") from error
 
     def show(self, text: str) -> None:
         """Write a part of the result. Raises OutputError."""
@@ -60,12 +59,12 @@ class Session:
             stream.write(f"{text}\n")
 
     def is_interactive(self) -> bool:
-        """Whether somebody watches stderr and wants to see progress there."""
+        """Whether to show progress: stderr is a terminal and not quiet."""
         return not self.quiet and sys.stderr is not None and sys.stderr.isatty()
 
     def wants(self, record: logging.LogRecord) -> bool:
-        """Whether the record was asked for; what is secret in it is masked, and a traceback left
-        out."""
+        """Whether to write the record; secrets in it are masked, and a traceback removed unless
+        verbose."""
         least = logging.DEBUG if self.verbose else logging.ERROR if self.quiet else logging.WARNING
         if record.levelno < least:
             return False
@@ -90,7 +89,7 @@ class Session:
 
 
 class StderrHandler(logging.Handler):
-    """Writes what the session wants to stderr; that nobody reads it is no reason to fail."""
+    """Writes records to stderr; a closed stderr is ignored."""
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -100,16 +99,16 @@ class StderrHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if sys.stderr is None:
             return
-        written = json_line if self._session.log_format is LogFormat.JSON else text_lines
+        form = json_line if self._session.log_format is LogFormat.JSON else text_lines
         try:
-            sys.stderr.write(f"{written(record)}\n")
+            sys.stderr.write(f"{form(record)}\n")
             sys.stderr.flush()
         except (OSError, ValueError):
             return
 
 
 def text_lines(record: logging.LogRecord) -> str:
-    """`warning: text`, harmless to a terminal, and the traceback under it where there was one."""
+    """`warning: text`, safe for a terminal, with the traceback under it, if any."""
     message = f"{record.levelname.lower()}: {record.getMessage()}"
     return "\n".join(
         plain(line, LONGEST_LINE)
@@ -118,7 +117,7 @@ def text_lines(record: logging.LogRecord) -> str:
 
 
 def json_line(record: logging.LogRecord) -> str:
-    """One line of JSON: time, level, logger, message, and exception where there was one."""
+    """One line of JSON: time, level, logger, message, and the exception, if any."""
     entry = {
         "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
         "level": record.levelname.lower(),

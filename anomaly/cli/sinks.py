@@ -1,4 +1,4 @@
-"""`anomaly sinks test`: does a message reach everybody who is to be told?"""
+"""`anomaly sinks test`: send a test message to each sink."""
 
 from __future__ import annotations
 
@@ -21,26 +21,25 @@ if TYPE_CHECKING:
 
 TRIAL = "trial"
 
-sinks = typer.Typer(name="sinks", help="Try the sinks of a checklist.")
+sinks = typer.Typer(name="sinks", help="Test the sinks of a checklist.")
 
 
 @sinks.command("test")
 def try_sinks(
     context: typer.Context,
-    checklist: ChecklistPath,
+    checklist_path: ChecklistPath,
     *,
     environment: Environment = None,
     only: Annotated[
         list[str] | None,
-        typer.Option(metavar="TYPE", help="Tell the sinks of this type alone; may be repeated."),
+        typer.Option(metavar="TYPE", help="Test only sinks of this type; repeatable."),
     ] = None,
     _verbose: Verbose = False,
     _log_format: Logs = LogFormat.TEXT,
 ) -> ExitCode:
-    """Send a trial message to each sink, and say whether it took it.
+    """Send a test message to each sink and report the result.
 
-    The message is marked as a trial, and says nothing about any release. Ends with 5 if a sink
-    could not be told.
+    The message is marked as a test and is not about any release. Exits with 5 if a delivery fails.
     """
     from anomaly.history.records import release_id
     from anomaly.notify.delivery import Post, deliver
@@ -48,8 +47,8 @@ def try_sinks(
     from anomaly.watch.look import PATIENCE, receivers
 
     session: Session = context.obj
-    asked = opened(checklist, environment, session)
-    types = [plugin.type for _, plugin in asked.receivers]
+    checklist = opened(checklist_path, environment, session)
+    types = [plugin.type for _, plugin in checklist.receivers]
     for name in only or ():
         if name not in types:
             raise UsageError(
@@ -57,14 +56,16 @@ def try_sinks(
                 f"sink{_known(types)}{did_you_mean(name, types)}"
             )
     if not types:
-        raise UsageError("the checklist has no sink besides the terminal; list some under sinks")
-    report = made_up(asked, right_now())
-    told = [each for each in receivers(asked) if not only or each.name.partition(" ")[0] in only]
+        raise UsageError("the checklist has no sink except the terminal; add some under sinks")
+    report = made_up(checklist, right_now())
+    targets = [
+        each for each in receivers(checklist) if not only or each.name.partition(" ")[0] in only
+    ]
     message = Message(
         release_id(report.release), report, Action.TRIAL, id=release_id(report.release)
     )
     receipts = deliver(
-        [Post(each.name, each.sink, message) for each in told],
+        [Post(each.name, each.sink, message) for each in targets],
         patience=PATIENCE,
         redact=session.redactor.text,
     )
@@ -73,7 +74,7 @@ def try_sinks(
 
 
 def made_up(checklist: Checklist, now: datetime) -> Report:
-    """A report that judges nothing, about a release that never was."""
+    """A report without findings, about an invented release."""
     import pandas as pd
 
     from anomaly.model import Release, ReleaseVerdict, Window
@@ -93,7 +94,7 @@ def made_up(checklist: Checklist, now: datetime) -> Report:
         observation=Window(now, now + step),
         step=step,
         false_alarms=checklist.false_alarms,
-        made={TRIAL: "sent by hand to see whether it arrives; nothing was judged"},
+        made={TRIAL: "a test message sent by hand; nothing was judged"},
     )
 
 

@@ -1,4 +1,4 @@
-"""`anomaly init` and `anomaly schema`: what one needs to write a checklist."""
+"""`anomaly init` and `anomaly schema`: help with writing a checklist."""
 
 from __future__ import annotations
 
@@ -21,36 +21,36 @@ def init(
     path: Annotated[
         Path,
         typer.Argument(
-            metavar="[PATH]", help="Where to; nothing is overwritten.", show_default=True
+            metavar="[PATH]", help="File to write; it must not exist.", show_default=True
         ),
     ] = Path("checklist.yaml"),
     *,
     prometheus: Annotated[
-        str, typer.Option(metavar="URL", help="Propose KPIs that this Prometheus holds.")
+        str, typer.Option(metavar="URL", help="Propose KPIs found in this Prometheus.")
     ] = "",
     service: Annotated[
-        str, typer.Option(metavar="NAME", help="Of this service. Default: the busiest one.")
+        str, typer.Option(metavar="NAME", help="Service to look for. Default: the busiest one.")
     ] = "",
 ) -> ExitCode:
     """Write a commented checklist to start from."""
     session: Session = context.obj
     if service and not prometheus:
-        raise UsageError("--service needs --prometheus URL, where to look for it")
-    text, found = (_proposed(prometheus, service, session)) if prometheus else (None, "")
+        raise UsageError("--service needs --prometheus URL")
+    text, note = _proposed(prometheus, service, session) if prometheus else (None, "")
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text or TEMPLATE.read_text(encoding="utf-8"))
     except FileExistsError:
-        raise UsageError(f"{path} is already there; name another file") from None
+        raise UsageError(f"{path} already exists; give another file") from None
     except OSError as error:
         raise UsageError(f"{path} can't be written: {error.strerror}") from None
-    session.show(f"{found}wrote {path}; edit it, then run: anomaly validate --probe {path}")
+    session.show(f"{note}wrote {path}; edit it, then run: anomaly validate --probe {path}")
     return ExitCode.PASS
 
 
 def _proposed(url: str, service: str, session: Session) -> tuple[str | None, str]:
-    """The text of a checklist, None where nothing was found; and what to say of it. Raises
-    UsageError, CollectError."""
+    """The text of a checklist, None if nothing was found, and a note about it. Raises UsageError,
+    CollectError."""
     from anomaly.collectors.prometheus_access import Access
     from anomaly.redaction import url_secrets
     from anomaly.setup.proposal import checklist, proposed
@@ -68,13 +68,15 @@ def _proposed(url: str, service: str, session: Session) -> tuple[str | None, str
         headers={},
     )
     session.keep_secret(access.secrets)
-    found = proposed(access, service)
-    if found is None:
+    proposal = proposed(access, service)
+    if proposal is None:
         return (
             None,
-            f"{access.shown} counts no requests under a usual name, so this is the template\n",
+            f"{access.shown} has no request counter with a usual name; using the template\n",
         )
-    return checklist(found), f"found {plain(found.service, 60)} by {plain(found.counter, 100)}\n"
+    return checklist(proposal), (
+        f"found {plain(proposal.service, 60)} by {plain(proposal.counter, 100)}\n"
+    )
 
 
 def schema(context: typer.Context) -> ExitCode:

@@ -1,4 +1,4 @@
-"""Which history a command works with."""
+"""The history that a command uses."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ T = TypeVar("T")
 
 
 def place(where: str | None, checklist: Checklist | None, session: Session) -> str:
-    """The path or URL that is meant: that of the command line, of the checklist (from its folder),
-    or the default. Raises StoreError."""
-    written = where or (checklist.store if checklist is not None else "")
-    if "://" in written:
+    """The path or URL: that of the command line, of the checklist (relative to its folder), or the
+    default. Raises StoreError."""
+    address = where or (checklist.store if checklist is not None else "")
+    if "://" in address:
         session.keep_secret(
-            {*(checklist.secrets if checklist is not None else ()), *url_secrets(written)}
+            {*(checklist.secrets if checklist is not None else ()), *url_secrets(address)}
         )
-        return written
-    if not written:
+        return address
+    if not address:
         from anomaly.history.store import default_path
 
         return str(default_path())
     if where or checklist is None or checklist.path is None:
-        return str(Path(written).expanduser())
-    return str(checklist.path.parent / Path(written).expanduser())
+        return str(Path(address).expanduser())
+    return str(checklist.path.parent / Path(address).expanduser())
 
 
 @contextmanager
@@ -50,11 +50,10 @@ def history(where: str | None, checklist: Checklist | None, session: Session) ->
 def with_history(
     where: str | None, checklist: Checklist, session: Session, work: Callable[[Store, bool], T]
 ) -> T:
-    """What `work` makes of the history; the second argument says whether that is kept.
+    """The result of `work` with the history; its second argument says whether that is saved.
 
-    Where it can't be used, from the start or half-way, `work` is done once more with one that lasts
-    as long as the process: in it are the releases under watch, as far as they could be read. Raises
-    StoreBusy.
+    If the history fails, from the start or half-way, `work` runs once more with one in memory that
+    holds the releases under watch, as far as they could be read. Raises StoreBusy.
     """
     from anomaly.history.records import State
     from anomaly.history.store import IN_MEMORY, Store
@@ -65,7 +64,7 @@ def with_history(
             watched = store.releases(
                 service=checklist.service, environment=checklist.environment, state=State.WATCHED
             )
-            return work(store, True)  # noqa: FBT003  its meaning is that of the contract above
+            return work(store, True)  # noqa: FBT003  explained above
     except StoreBusy:
         raise
     except StoreError as error:
@@ -77,5 +76,5 @@ def with_history(
 
 
 def named(path: Path | None, environment: str | None, session: Session) -> Checklist | None:
-    """The checklist that a command may name, or none. Raises ChecklistError."""
+    """The checklist, or None without a path. Raises ChecklistError."""
     return None if path is None else opened(path, environment, session)

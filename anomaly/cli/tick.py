@@ -1,4 +1,4 @@
-"""`anomaly tick`: one step of the unattended watch."""
+"""`anomaly tick`: one unattended step."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LONGEST_PROBLEM = 500  # characters
 
 def tick(
     context: typer.Context,
-    checklist: ChecklistPath,
+    checklist_path: ChecklistPath,
     *,
     environment: Environment = None,
     store: StoreAt = None,
@@ -38,25 +38,24 @@ def tick(
         str | None,
         typer.Option(
             metavar="URL",
-            help=(
-                "Ask this URL at the end, for a dead-man's switch. Default: that of the checklist."
-            ),
+            help="URL to ping at the end, for a dead man's switch. Default: the checklist's.",
         ),
     ] = None,
     output: Annotated[
-        Output, typer.Option(help="json is for machines, and quiet on stderr.")
+        Output, typer.Option(help="Output format; json also keeps stderr quiet.")
     ] = Output.TABLE,
     report: ReportTo = None,
     _verbose: Verbose = False,
     _log_format: Logs = LogFormat.TEXT,
 ) -> ExitCode:
-    """One step for cron: find releases, judge those under watch, tell what is new.
+    """Run one unattended step: find releases, judge, notify.
 
-    Safe to run at any time and at many places: one works, the others say busy.
+    Safe to run at any time and in many places: only one of two concurrent runs works, the other
+    reports busy.
     """
     session: Session = context.obj
     session.quiet = output is Output.JSON
-    asked = opened(checklist, environment, session)
+    checklist = opened(checklist_path, environment, session)
     from anomaly.checklist import registry
     from anomaly.history.records import told_of
     from anomaly.http.endpoint import Endpoint
@@ -64,18 +63,18 @@ def tick(
     from anomaly.watch.tick import Ticked
     from anomaly.watch.tick import tick as step
 
-    url = heartbeat or asked.heartbeat
+    url = heartbeat or checklist.heartbeat
     switch = Endpoint(url, setting="heartbeat") if url else None
-    told = receivers(asked)
-    sources = [(plugin.type, registry.release_source(plugin)) for plugin in asked.releases]
+    sinks = receivers(checklist)
+    sources = [(plugin.type, registry.release_source(plugin)) for plugin in checklist.releases]
     holder = f"{socket.gethostname()}/{os.getpid()}/{datetime.now(UTC).timestamp()}"
 
-    # as with_history asks for it
+    # the signature is that of with_history
     def work(kept: Store, saved: bool) -> tuple[Ticked, bool, list[bool]]:  # noqa: FBT001
         done = step(
-            asked,
+            checklist,
             kept,
-            told if saved else [each for each in told if each.dedupes],
+            sinks if saved else [each for each in sinks if each.dedupes],
             holder=holder,
             clock=lambda: datetime.now(UTC),
             sources=sources,
@@ -94,13 +93,13 @@ def tick(
         )
 
     try:
-        done, saved, pages = with_history(store, asked, session, work)
+        done, saved, pages = with_history(store, checklist, session, work)
     except StoreBusy as error:
         log.info("%s", error)
         done, saved, pages = Ticked(busy=True), True, []
-    session.known = of_tick(done, saved=saved)
-    if session.known is ExitCode.PASS and not all(pages):
-        session.known = ExitCode.NOT_TOLD
+    session.exit_code = of_tick(done, saved=saved)
+    if session.exit_code is ExitCode.PASS and not all(pages):
+        session.exit_code = ExitCode.NOT_TOLD
     for problem in done.problems:
         log.error("%s", plain(session.redactor.text(problem), LONGEST_PROBLEM))
     for receipt in done.receipts:
@@ -108,28 +107,28 @@ def tick(
 
         (log.info if receipt.delivered else log.error)("sink %s", receipt_line(receipt))
     session.show(
-        json.dumps(_data(done), indent=2) if output is Output.JSON else _lines(done, asked)
+        json.dumps(_data(done), indent=2) if output is Output.JSON else _lines(done, checklist)
     )
     if switch and not done.problems:
         try:
             switch.ask("GET")
         except RequestError as error:
-            log.warning("the heartbeat was not heard: %s", error)
-    return session.known
+            log.warning("heartbeat failed: %s", error)
+    return session.exit_code
 
 
 def _lines(done: Ticked, checklist: Checklist) -> str:
     if done.busy:
-        return "busy: another process is at it"
+        return "busy: another process is running"
     if not done.looked:
-        return f"nothing to look at of {checklist.service}" + (
+        return f"no release to judge for {checklist.service}" + (
             f" in {checklist.environment}" if checklist.environment else ""
         )
     return "\n".join(_line(each) for each in done.looked)
 
 
 def _line(looked: Looked) -> str:
-    """`shop 2.3.1 in production, look 4: FAIL  errors +50 % …; told slack (first)`."""
+    """`shop 2.3.1 in production, look 4: FAIL  errors +50 % …; notifying slack (first)`."""
     from anomaly.notify.policy import NEWS
     from anomaly.reporting.notice import release_words
 
@@ -137,7 +136,7 @@ def _line(looked: Looked) -> str:
     line = (
         f"{release_words(looked.report.release)}, look {looked.look.number}: {looked.look.headline}"
     )
-    return line + (f"; to tell: {news}" if news else "")
+    return line + (f"; notifying {news}" if news else "")
 
 
 def _data(done: Ticked) -> dict[str, Any]:

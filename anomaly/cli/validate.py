@@ -1,4 +1,4 @@
-"""`anomaly validate`: is the checklist right, and do its queries match anything?"""
+"""`anomaly validate`: check a checklist and, if wanted, run its queries."""
 
 from __future__ import annotations
 
@@ -27,29 +27,29 @@ LONGEST_NAME = 60  # characters of a KPI's name
 
 def validate(
     context: typer.Context,
-    checklist: ChecklistPath,
+    checklist_path: ChecklistPath,
     *,
     environment: Environment = None,
     probe: Annotated[
-        bool, typer.Option("--probe", help="Run each query, too, over the history before now.")
+        bool, typer.Option("--probe", help="Also run each query over the history before now.")
     ] = False,
     _verbose: Verbose = False,
     _log_format: Logs = LogFormat.TEXT,
 ) -> ExitCode:
     """Check a checklist; every error names its line."""
     session: Session = context.obj
-    asked = opened(checklist, environment, session)
-    session.show(f"ok: {summary(checklist, asked)}")
+    checklist = opened(checklist_path, environment, session)
+    session.show(f"ok: {summary(checklist_path, checklist)}")
     if not probe:
         return ExitCode.PASS
-    matches = _matches(asked, session, right_now())
+    matches = _matches(checklist, session, right_now())
     session.show(session.redactor.text("\n".join(match.line for match in matches)))
     return _verdict(matches)
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """What the query of a KPI, or of its total, matched, or why that is not known."""
+    """The series that the query of a KPI or of its total matched, or the error."""
 
     kpi: str
     series: int = 0
@@ -70,7 +70,7 @@ class Match:
 
 
 def summary(path: Path, checklist: Checklist) -> str:
-    """What a right checklist holds, in a line."""
+    """The content of a valid checklist in a line."""
 
     def counted(number: int, word: str) -> str:
         return f"{number} {word}{'' if number == 1 else 's'}"
@@ -91,19 +91,19 @@ def _verdict(matches: Sequence[Match]) -> ExitCode:
 
 
 def _matches(checklist: Checklist, session: Session, now: datetime) -> list[Match]:
-    """What each query matches in the history before `now`: what a release at this moment would be
-    compared with."""
+    """The matches of each query in the history before `now`: the baseline of a release at this
+    moment."""
     from anomaly.panel import TOTAL
     from anomaly.pipeline import collect
 
     with progress_bar(session) as progress:
         collected = collect(checklist, Release(now), now=now, progress=progress)
-    asked = [
+    names = [
         name
         for kpi in checklist.kpis
         for name in (kpi.name, *([] if kpi.total is None else [TOTAL + kpi.name]))
     ]
-    return [_match(name, collected) for name in asked]
+    return [_match(name, collected) for name in names]
 
 
 def _match(name: str, collected: Collected) -> Match:

@@ -1,4 +1,4 @@
-"""`anomaly watch`: stay with a release until the answer is certain."""
+"""`anomaly watch`: judge a release until it fails or its watch is over."""
 
 from __future__ import annotations
 
@@ -40,13 +40,11 @@ if TYPE_CHECKING:
 
 def watch(
     context: typer.Context,
-    checklist: ChecklistPath,
+    checklist_path: ChecklistPath,
     *,
     released_at: Annotated[
         str,
-        typer.Option(
-            metavar="T", help="When the release began: ISO-8601 with a zone, -2h, or now."
-        ),
+        typer.Option(metavar="T", help="Start of the release: ISO-8601 with a zone, -2h, or now."),
     ] = "now",
     finished_at: FinishedAt = None,
     stage: Stages = None,
@@ -54,7 +52,7 @@ def watch(
     environment: Environment = None,
     store: StoreAt = None,
     output: Annotated[
-        Output, typer.Option(help="json is for machines, and quiet on stderr.")
+        Output, typer.Option(help="Output format; json also keeps stderr quiet.")
     ] = Output.TABLE,
     report: ReportTo = None,
     pictures: Pictures = None,
@@ -63,63 +61,63 @@ def watch(
     _verbose: Verbose = False,
     _log_format: Logs = LogFormat.TEXT,
 ) -> ExitCode:
-    """Stay with a release: judge as data come in, tell the sinks once.
+    """Judge a release repeatedly until it fails or its watch is over.
 
-    Ends as soon as a KPI fails, or when the watch is over.
+    Sinks are notified once about each change.
     """
     session: Session = context.obj
     session.quiet = output is Output.JSON
-    asked = opened(checklist, environment, session)
+    checklist = opened(checklist_path, environment, session)
     forms = Forms(pictures, markdown, points)
-    meant = release_of(
-        asked, Words(released_at, finished_at, release, None, stage or ()), right_now()
+    target = release_of(
+        checklist, Words(released_at, finished_at, release, None, stage or ()), right_now()
     )
     from anomaly.history.records import told_of
     from anomaly.reporting.words import receipt_line
     from anomaly.watch.look import next_look, receivers, stay
 
-    told = receivers(asked)
+    sinks = receivers(checklist)
     last: Report | None = None
-    delivered: Sequence[Receipt] = ()
-    not_told = False
+    deliveries: Sequence[Receipt] = ()
+    is_complete = True
 
-    def work(kept: Store, saved: bool) -> None:  # noqa: FBT001  as with_history asks for it
-        nonlocal last, not_told, delivered
-        tracked = kept.track(meant, origin="watch", checklist=str(asked.path or ""), anew=True)
+    def work(kept: Store, saved: bool) -> None:  # noqa: FBT001  the signature is that of with_history
+        nonlocal last, is_complete, deliveries
+        tracked = kept.track(target, origin="watch", checklist=str(checklist.path or ""), anew=True)
         for looked, receipts in stay(
-            asked,
+            checklist,
             tracked,
             kept,
-            told,
+            sinks,
             clock=right_now,
             sleep=time.sleep,
             saved=saved,
             redact=session.redactor.text,
         ):
             last = looked.report
-            session.known = of_report(last)
+            session.exit_code = of_report(last)
             for receipt in receipts:
                 (log.info if receipt.delivered else log.error)("sink %s", receipt_line(receipt))
-                not_told |= not receipt.delivered
-            delivered = told_of(kept.messages(tracked.id))
-            not_told |= not written(report, last, tracked.id, delivered)
-            screen.update(looked, next_look(asked, right_now()))
+                is_complete &= receipt.delivered
+            deliveries = told_of(kept.messages(tracked.id))
+            is_complete &= written(report, last, tracked.id, deliveries)
+            screen.update(looked, next_look(checklist, right_now()))
 
     with _screen(session) as screen:
         try:
-            with_history(store, asked, session, work)
-        finally:  # a signal ends it with what it knows
+            with_history(store, checklist, session, work)
+        finally:  # a signal ends the watch with the last look
             screen.close()
             if last is not None:
-                show(last, output, session, delivered)
-                not_told |= not forms.write(last)
-    if session.known is ExitCode.PASS and not_told:
-        session.known = ExitCode.NOT_TOLD
-    return session.known
+                show(last, output, session, deliveries)
+                is_complete &= forms.write(last)
+    if session.exit_code is ExitCode.PASS and not is_complete:
+        session.exit_code = ExitCode.NOT_TOLD
+    return session.exit_code
 
 
 class Screen(Protocol):
-    """Where progress is shown."""
+    """A display of progress."""
 
     def update(self, looked: Looked, coming: datetime) -> None: ...
 
@@ -136,18 +134,18 @@ class _Lines:
         from anomaly.wording import clock
 
         if not self._session.quiet:
-            said = f"look {looked.look.number}, {looked.look.headline}"
+            line = f"look {looked.look.number}, {looked.look.headline}"
             typer.echo(
-                said if looked.report.final else f"{said}; next {clock(coming, coming.date())}",
+                line if looked.report.final else f"{line}; next {clock(coming, coming.date())}",
                 err=True,
             )
 
     def close(self) -> None:
-        """Lines need no end."""
+        """Nothing to close."""
 
 
 class _Table:
-    """The report so far, drawn over, for people at a terminal."""
+    """The report so far, updated in place, for a terminal."""
 
     def __init__(self) -> None:
         import sys
@@ -164,17 +162,17 @@ class _Table:
 
         from rich.text import Text
 
-        from anomaly.sinks.console import look_of, render, width_of
+        from anomaly.sinks.console import render, style_of, width_of
         from anomaly.wording import clock
 
         text = render(
             looked.report,
             width=width_of(self._stream, os.environ),
-            look=look_of(self._stream, os.environ),
+            style=style_of(self._stream, os.environ),
         )
         text += (
-            f"\nlook {looked.look.number}; the next at {clock(coming, coming.date())} UTC, "
-            "Ctrl-C ends with what is known"
+            f"\nlook {looked.look.number}; next at {clock(coming, coming.date())} UTC, "
+            "Ctrl-C ends the watch with this result"
         )
         self._live.update(Text.from_ansi(text), refresh=True)
 

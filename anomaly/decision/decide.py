@@ -307,7 +307,7 @@ def _of_band(coverage: Coverage | None) -> tuple[str, ...]:
     return (
         ()
         if coverage is None or coverage.share >= CLEARLY_OFF
-        else (f"the band is too narrow: {within_band(coverage)}",)
+        else (f"only {within_band(coverage)}; read its flags with care",)
     )
 
 

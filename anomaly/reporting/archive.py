@@ -1,4 +1,4 @@
-"""A report as bytes, to be kept and shown again: its JSON and its points, compressed."""
+"""A report as compressed bytes, to store it and show it again: its JSON and its points."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from anomaly.reporting.report import Report
 if TYPE_CHECKING:
     import pandas as pd
 
-MOST_BYTES = 1 << 28  # what a kept report may unpack to
+MOST_BYTES = 1 << 28  # the largest report after unpacking
 NUMBERS = ("observed", "expected", "lower", "upper", "z")
 SUFFIXES = (".html", ".htm", ".json")
 IN_A_PAGE = re.compile(r'<script type="application/json" id="data">(.*?)</script>', re.DOTALL)
@@ -57,37 +57,37 @@ def unpack(packed: bytes) -> Report:
         unpacking = zlib.decompressobj()
         text = unpacking.decompress(packed, MOST_BYTES)
         if not unpacking.eof:
-            raise UsageError("the kept report is cut off, or too large")
+            raise UsageError("the stored report is truncated or too large")
         return report_of(json.loads(text))
     except (zlib.error, ValueError, KeyError, TypeError, IndexError) as error:
-        raise UsageError(f"this is no report that was kept: {type(error).__name__}") from error
+        raise UsageError(f"this is not a stored report: {type(error).__name__}") from error
 
 
 def is_file(name: str | os.PathLike[str]) -> bool:
-    """Whether a name is that of a file with a report, and not an id."""
+    """Whether a name is a file with a report, not an id."""
     return Path(name).suffix.lower() in SUFFIXES
 
 
 def read(path: Path) -> tuple[Report, tuple[Receipt, ...]]:
-    """The report in a page or a JSON file, and what became of its messages. Raises UsageError."""
+    """The report in a page or a JSON file, and its deliveries. Raises UsageError."""
     try:
         if path.stat().st_size > MOST_BYTES:
             raise UsageError(f"{path} is too large for a report")
         text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise UsageError(
-            f"{path} can't be read: {getattr(error, 'strerror', None) or 'it is no text'}"
+            f"{path} can't be read: {getattr(error, 'strerror', None) or 'it is not text'}"
         ) from None
-    found = IN_A_PAGE.search(text)
+    embedded = IN_A_PAGE.search(text)
     try:
-        data = json.loads(found[1] if found else text)
+        data = json.loads(embedded[1] if embedded else text)
         whole = data if "report" in data else {"report": data, "series": []}
         return report_of(whole), tuple(
             _receipt(each) for each in whole["report"].get("deliveries", ())
         )
     except (ValueError, KeyError, TypeError, IndexError, AttributeError):
         raise UsageError(
-            f"{path} holds no report; name a page of --report, or the JSON of a report"
+            f"{path} holds no report; give an HTML page written by --report, or a report in JSON"
         ) from None
 
 
@@ -105,23 +105,20 @@ def data_of(report: Report) -> dict[str, Any]:
 
 def report_of(data: Mapping[str, Any]) -> Report:
     """The report whose `data_of` is `data`. Raises UsageError, KeyError, TypeError or ValueError
-    for what is none."""
-    series = (
-        [data["points"]] if "points" in data else data["series"]
-    )  # the former: one list for all series, without what is around
+    for anything else."""
+    # older reports have `points`: one list for all series, without `around`
+    series = [data["points"]] if "points" in data else data["series"]
     return from_dict(data["report"], points_frame(series), around_frame(data.get("series", ())))
 
 
 def series_data(report: Report) -> list[dict[str, Any]]:
-    """The points as lists, a dictionary for each series; times are seconds since 1970, what is not
-    finite is None.
+    """The points as lists, a dictionary for each series; times are seconds since 1970, not finite
+    is None.
 
-    `around` holds the steps beside them that were not judged.
+    `around` holds the neighbouring steps that were not judged.
     """
-    points, around = (
-        _by_series(report.points),
-        {} if report.around is None else _by_series(report.around),
-    )
+    points = _by_series(report.points)
+    around = {} if report.around is None else _by_series(report.around)
     return [
         {
             "kpi": key[0],
@@ -159,7 +156,7 @@ def _numbers(part: pd.DataFrame | None, name: str) -> list[float | None]:
 
 
 def points_frame(series: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """The points that `series_data` made lists of."""
+    """The points from the lists of `series_data`."""
     frame = _frame(series, NUMBERS)
     frame["flagged"] = _column([flag for each in series for flag in each["flagged"]], "bool")
     return frame
@@ -177,7 +174,7 @@ def _frame(series: Sequence[Mapping[str, Any]], numbers: Sequence[str]) -> pd.Da
     import pandas as pd
 
     times = _column([moment for each in series for moment in each["time"]], "float64")
-    named = {
+    texts = {
         name: _column(
             [text for each in series for text in _repeated(each[name], len(each["time"]))], "str"
         )
@@ -188,7 +185,7 @@ def _frame(series: Sequence[Mapping[str, Any]], numbers: Sequence[str]) -> pd.Da
         for name in numbers
     }
     return pd.DataFrame(
-        {**named, "time": pd.to_datetime(times, unit="s", utc=True).dt.as_unit("ns"), **values}
+        {**texts, "time": pd.to_datetime(times, unit="s", utc=True).dt.as_unit("ns"), **values}
     )
 
 
@@ -206,10 +203,10 @@ def from_dict(
     data: Mapping[str, Any], points: pd.DataFrame, around: pd.DataFrame | None = None
 ) -> Report:
     """The report whose `to_dict` is `data`. Raises UsageError for a later schema, KeyError,
-    TypeError or ValueError for what is none."""
+    TypeError or ValueError for anything else."""
     if data["schema"] > SCHEMA:
         raise UsageError(
-            f"the report is of schema {data['schema']}, this version reads up to {SCHEMA}; use a "
+            f"the report has schema {data['schema']}, this version reads up to {SCHEMA}; use a "
             "newer anomaly"
         )
     windows = data["windows"]
@@ -226,7 +223,7 @@ def from_dict(
         verifiable=data.get("verifiable"),
         made=data["made"],
         left_out=tuple(LeftOut(_window(each), each["reason"]) for each in data.get("left_out", ())),
-        confounders=tuple(_named(each) for each in data.get("confounders", ())),
+        confounders=tuple(_other_release(each) for each in data.get("confounders", ())),
         around=around,
     )
 
@@ -239,18 +236,18 @@ def _release(data: Mapping[str, Any]) -> Release:
         version=data["version"],
         environment=data["environment"],
         stages=tuple((_moment(stage["at"]), stage["share"]) for stage in data["stages"]),
-        followed_by=_maybe(data["followed_by"], _named),
+        followed_by=_maybe(data["followed_by"], _other_release),
     )
 
 
-def _named(data: Mapping[str, Any]) -> Release:
+def _other_release(data: Mapping[str, Any]) -> Release:
     return Release(
         _moment(data["started_at"]), service=data.get("service", ""), version=data["version"]
     )
 
 
 def _finding(data: Mapping[str, Any]) -> Finding:
-    built = {
+    parsed = {
         "verdict": Verdict(data["verdict"]),
         "kind": _maybe(data["kind"], ChangeKind),
         "direction": Direction(data["direction"]),
@@ -264,12 +261,12 @@ def _finding(data: Mapping[str, Any]) -> Finding:
         "exposure": _maybe(data["exposure"], _exposure),
         "flagged": _maybe(data["flagged"], _flagged),
         "coverage": _maybe(
-            data.get("coverage"), lambda found: Coverage(found["share"], found["steps"])
+            data.get("coverage"), lambda coverage: Coverage(coverage["share"], coverage["steps"])
         ),  # older reports have none
         "notes": tuple(data["notes"]),
         "control_for": tuple(data["control_for"]),
     }
-    return Finding(**{**data, **built})
+    return Finding(**{**data, **parsed})
 
 
 def _flagged(data: Mapping[str, Any]) -> Flagged:
@@ -306,7 +303,7 @@ def _interval(ends: list[float | None]) -> Interval:
 
 
 def _number(value: float | None) -> float:
-    """JSON has no infinity and no NaN; what was either comes back as NaN."""
+    """JSON has no infinity and no NaN; both come back as NaN."""
     return math.nan if value is None else value
 
 

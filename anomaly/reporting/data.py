@@ -1,4 +1,4 @@
-"""What a report says as data: JSON-able (`to_dict`) and as a frame (`findings_frame`)."""
+"""A report as data: JSON-able (`to_dict`) and as a frame (`findings_frame`)."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ SCHEMA = 1
 def to_dict(
     report: Report, *, key: str | None = None, deliveries: Sequence[Receipt] = ()
 ) -> dict[str, Any]:
-    """The report as strictly JSON-able data, as `docs/json.md` describes it; what is unknown or not
-    finite is None.
+    """The report as strictly JSON-able data, as `docs/json.md` describes it; unknown or not finite
+    is None.
 
-    `key` is that of the message which carries the report. The points are not in it.
+    `key` is that of the message that carries the report. The points are left out.
     """
     data: dict[str, Any] = {
         "schema": SCHEMA,
@@ -49,7 +49,7 @@ def to_dict(
         "verifiable": _finite(report.verifiable),
         "findings": [_finding(finding) for finding in report.findings],
         "left_out": [{**_window(each.window), "reason": each.reason} for each in report.left_out],
-        "confounders": [_named(each) for each in report.confounders],
+        "confounders": [_other_release(each) for each in report.confounders],
         "made": {str(name): str(value) for name, value in report.made.items()},
     }
     if key is not None:
@@ -68,11 +68,11 @@ def release_data(release: Release) -> dict[str, Any]:
         "started_at": wording.stamp(release.started_at),
         "finished_at": wording.stamp(release.finished),
         "stages": [{"at": wording.stamp(at), "share": share} for at, share in release.stages],
-        "followed_by": None if release.followed_by is None else _named(release.followed_by),
+        "followed_by": None if release.followed_by is None else _other_release(release.followed_by),
     }
 
 
-def _named(release: Release) -> dict[str, str]:
+def _other_release(release: Release) -> dict[str, str]:
     """Another release, as far as it matters to this one."""
     return {
         "service": release.service,
@@ -146,9 +146,9 @@ def _finding(finding: Finding) -> dict[str, Any]:
     }
 
 
-def _exposure(seen: Exposure) -> dict[str, Any]:
+def _exposure(exposure: Exposure) -> dict[str, Any]:
     return {
-        "growth": str(seen.growth),
+        "growth": str(exposure.growth),
         "plateaus": [
             {
                 "share": each.share,
@@ -158,13 +158,13 @@ def _exposure(seen: Exposure) -> dict[str, Any]:
                 "effect_absolute": _finite(each.effect_absolute),
                 "effect_absolute_interval": _ends(each.effect_absolute_interval),
             }
-            for each in seen.plateaus
+            for each in exposure.plateaus
         ],
     }
 
 
 def receipt_data(receipt: Receipt) -> dict[str, Any]:
-    """What became of a message, as `docs/json.md` describes it."""
+    """The result of a delivery, as `docs/json.md` describes it."""
     return {
         "sink": receipt.sink,
         "delivered": receipt.delivered,

@@ -1,8 +1,7 @@
-"""What all pictures share: an empty figure, its font and colours, axes that say as much as is
-needed. Needs the extra `plot`.
+"""The style of all figures: an empty figure, font, colours and axes. Needs the extra `plot`.
 
-The same data give the same bytes. Colours are those of Okabe and Ito, which people with any colour
-vision tell apart.
+The same data give the same bytes. Colours are those of Okabe and Ito, distinct for any colour
+vision.
 """
 
 from __future__ import annotations
@@ -26,15 +25,14 @@ INK, GREY, FAINT, PAPER = "#1f2328", "#59636e", "#d1d9e0", "#ffffff"
 BLUE, SKY, VERMILION, GREEN = "#0072b2", "#56b4e9", "#d55e00", "#007a5a"
 FONT = "DejaVu Sans"  # comes with matplotlib, so that pictures look the same everywhere
 NO_GLYPH = "□"
-FARTHEST = 1e100  # what is further out is drawn there, for beyond it limits of an axis overflow
+FARTHEST = 1e100  # values beyond it are drawn there, because axis limits would overflow
 LARGEST_PLAIN, LONGEST_TICK = 1e9, 10
 DPI = 100
-DRAWING = threading.RLock()  # matplotlib is not made for threads, and every sink has one
+DRAWING = threading.RLock()  # matplotlib is not thread-safe, and every sink has a thread
 
 
 def figure(width: float, height: float, dpi: int = DPI) -> Figure:
-    """An empty figure of `width` × `height` pixels that knows nothing of pyplot, and shows itself
-    in a notebook."""
+    """An empty figure of `width` × `height` pixels, independent of pyplot, shown by a notebook."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -42,13 +40,13 @@ def figure(width: float, height: float, dpi: int = DPI) -> Figure:
         def _repr_png_(self) -> bytes:
             return png(self, dpi)
 
-    made = Picture(figsize=(width / dpi, height / dpi), dpi=dpi, facecolor=PAPER)
-    FigureCanvasAgg(made)
-    return made
+    picture = Picture(figsize=(width / dpi, height / dpi), dpi=dpi, facecolor=PAPER)
+    FigureCanvasAgg(picture)
+    return picture
 
 
 def frame(axes: Axes, ticks: int = 4) -> None:
-    """Axes with a grid for the eye at up to `ticks` values, and nothing else around."""
+    """Axes with grid lines at up to `ticks` values, and nothing else."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     axes.set_facecolor(PAPER)
@@ -66,7 +64,7 @@ def frame(axes: Axes, ticks: int = 4) -> None:
 
 
 def time_axis(axes: Axes, zone: ZoneInfo, ticks: int, *, clock_only: bool) -> None:
-    """At most `ticks` times of `zone`, without dates where all are of one day."""
+    """At most `ticks` times of `zone`, without dates if all are on one day."""
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, DateFormatter
 
     places = AutoDateLocator(zone, minticks=3, maxticks=ticks)
@@ -78,14 +76,14 @@ def time_axis(axes: Axes, zone: ZoneInfo, ticks: int, *, clock_only: bool) -> No
 
 
 def day(moment: datetime) -> float:
-    """A time as matplotlib counts it."""
+    """A time in the unit of matplotlib."""
     from matplotlib.dates import date2num
 
     return float(date2num(moment))
 
 
 def tick(value: float, ticks: Sequence[float]) -> str:
-    """A value on an axis with as many decimals as tell its neighbours apart."""
+    """A value on an axis with enough decimals to differ from its neighbours."""
     gap = min((abs(after - before) for before, after in pairwise(ticks)), default=0.0)
     largest = max((abs(each) for each in ticks), default=0.0)
     decimals = max(0, -math.floor(math.log10(gap) + 1e-9)) if gap else 0
@@ -104,7 +102,7 @@ def write(
     weight: str = "normal",
     align: str = "left",
 ) -> None:
-    """A line of text whose top is at `y`, in shares of the figure."""
+    """A line of text with its top at `y`, in shares of the figure."""
     on.text(
         x,
         y,
@@ -120,20 +118,20 @@ def write(
 
 
 def label(axes: Axes, text: str, *, size: float = 9) -> None:
-    """What the vertical axis shows."""
+    """The name of the vertical axis."""
     axes.set_ylabel(glyphs(text), color=GREY, fontsize=size, family=FONT, parse_math=False)
 
 
 def legend(on: Figure, axes: Axes) -> None:
-    """All that is named in the axes, in a row at the foot."""
+    """A legend of all labels in the axes, in a row at the bottom."""
     handles, labels = axes.get_legend_handles_labels()
-    found = dict(zip(labels, handles, strict=True))
+    entries = dict(zip(labels, handles, strict=True))
     on.legend(
-        [*found.values()],
-        [*found],
+        [*entries.values()],
+        [*entries],
         loc="lower left",
         bbox_to_anchor=(0.01, 0.0),
-        ncols=len(found),
+        ncols=len(entries),
         frameon=False,
         labelcolor=GREY,
         prop={"family": FONT, "size": 8},
@@ -147,18 +145,18 @@ def cut(text: str, most: int) -> str:
 
 
 def glyphs(text: str) -> str:
-    """Text in which what the font cannot draw is a box."""
+    """The text with a box for each character that the font lacks."""
     from matplotlib.font_manager import FontProperties, findfont, get_font
 
-    known = get_font(findfont(FontProperties(family=FONT)))
+    font = get_font(findfont(FontProperties(family=FONT)))
     return "".join(
-        character if known.get_char_index(ord(character)) else NO_GLYPH for character in text
+        character if font.get_char_index(ord(character)) else NO_GLYPH for character in text
     )
 
 
-def png(drawn: Figure, dpi: int = DPI) -> bytes:
-    """The picture; its bytes do not say when or by which version it was made."""
+def png(on: Figure, dpi: int = DPI) -> bytes:
+    """The figure as PNG, without a date or a version in its bytes."""
     out = BytesIO()
     with DRAWING:
-        drawn.savefig(out, format="png", dpi=dpi, metadata={"Software": None})
+        on.savefig(out, format="png", dpi=dpi, metadata={"Software": None})
     return out.getvalue()

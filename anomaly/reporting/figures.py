@@ -1,5 +1,5 @@
-"""Pictures of a report for people who read it in a mail, a chat or a notebook: observed against
-expected. Needs the extra `plot`."""
+"""Figures of a report for a mail, a chat or a notebook: observed and expected values. Needs the
+extra `plot`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from anomaly import wording
 from anomaly.model import Finding, Verdict
-from anomaly.reporting import figure_style as drawing
+from anomaly.reporting import figure_style
 from anomaly.reporting.figure_style import (
     BLUE,
     DPI,
@@ -55,15 +55,15 @@ if TYPE_CHECKING:
 
 MOST_PANELS = 12
 COLUMNS = 3
-# characters that fit
+# characters that fit into the figure
 LONGEST_TITLE = 48
 LONGEST_WORDS = 110
 LONGEST_PANEL_TITLE = 36
 LONGEST_RELEASE = 40
 LONGEST_UNIT = 30
-MOST_PICTURES = 100  # of a report; drawing takes a while
+MOST_PICTURES = 100  # figures of a report; drawing takes a while
 LONGEST_FILE = 80  # characters of a name without its ending
-HEADROOM = 0.16  # share of the height that is kept free for the words at the onset
+HEADROOM = 0.16  # share of the height that stays free for the label of the onset
 
 log = logging.getLogger(__name__)
 
@@ -71,13 +71,11 @@ log = logging.getLogger(__name__)
 def kpi(
     report: Report, finding: Finding, *, timezone: str = "UTC", width: int = 900, dpi: int = DPI
 ) -> Figure:
-    """One series of the report, `width` × 0.4 `width` pixels; twice the `dpi` with twice the
-    `width` is the same picture, sharper."""
+    """One series of the report, `width` × 0.4 `width` pixels; doubling `dpi` and `width` gives the
+    same figure, sharper."""
     with DRAWING:
-        figure = drawing.figure(width, 0.4 * width, dpi)
-        height = (
-            0.4 * width / dpi
-        )  # inches, as all of the layout, so that text fits whatever the size
+        figure = figure_style.figure(width, 0.4 * width, dpi)
+        height = 0.4 * width / dpi  # inches, like all of the layout: text fits at any size
         axes = figure.add_axes((0.085, 0.6 / height, 0.89, 1 - 1.36 / height))
         zone = ZoneInfo(timezone)
         _Drawing(axes, report, zone).draw(finding, ticks=7, named=True)
@@ -108,25 +106,24 @@ def kpi(
             color=_colour(finding),
         )
         write(figure, 0.985, 1 - 0.12 / height, _release(report), size=9, color=GREY, align="right")
-        drawing.label(axes, wording.plain(finding.unit, LONGEST_UNIT))
-        drawing.legend(figure, axes)
+        figure_style.label(axes, wording.plain(finding.unit, LONGEST_UNIT))
+        figure_style.legend(figure, axes)
         return figure
 
 
 def overview(report: Report, *, timezone: str = "UTC", width: int = 900, dpi: int = DPI) -> Figure:
-    """What matters most, at most 12 series, each on its own scale; a picture of as many rows as
-    that takes."""
-    shown = ordered(report.findings)[:MOST_PANELS]
-    columns = min(COLUMNS, max(1, len(shown)))
-    rows = max(1, -(-len(shown) // columns))
+    """The most important series, at most 12, each on its own scale, in as many rows as needed."""
+    findings = ordered(report.findings)[:MOST_PANELS]
+    columns = min(COLUMNS, max(1, len(findings)))
+    rows = max(1, -(-len(findings) // columns))
     height = 0.6 + 1.75 * rows  # inches
     with DRAWING:
-        figure = drawing.figure(width, height * dpi, dpi)
+        figure = figure_style.figure(width, height * dpi, dpi)
         write(figure, 0.02, 1 - 0.12 / height, _release(report), size=13, weight="bold")
-        left = len(report.findings) - len(shown)
-        more = f"{len(shown)} of {len(report.findings)} series" if left else ""
+        left = len(report.findings) - len(findings)
+        more = f"{len(findings)} of {len(report.findings)} series" if left else ""
         write(figure, 0.985, 1 - 0.12 / height, more, size=9, color=GREY, align="right")
-        for place, finding in enumerate(shown):
+        for place, finding in enumerate(findings):
             row, column = divmod(place, columns)
             below = (height - 0.55 - 1.75 * (row + 1)) / height
             axes = figure.add_axes(
@@ -169,8 +166,8 @@ def overview_png(
 
 
 def pictures(report: Report, *, timezone: str = "UTC") -> Iterator[tuple[str, bytes]]:
-    """An overview and a picture per series, what matters most first, at most MOST_PICTURES, each
-    with a name for its file."""
+    """An overview and a figure per series, the most important first, at most MOST_PICTURES, each
+    with a file name."""
     yield "overview.png", overview_png(report, timezone=timezone)
     taken: set[str] = set()
     for finding in ordered(report.findings)[:MOST_PICTURES]:
@@ -186,13 +183,13 @@ def pictures(report: Report, *, timezone: str = "UTC") -> Iterator[tuple[str, by
 
 def _file_name(finding: Finding) -> str:
     """`kpi-request-errors-country-de`: letters, digits and dashes, whatever the labels hold."""
-    said = unicodedata.normalize("NFKD", f"kpi {finding.kpi} {part_words(finding)}".casefold())
-    return re.sub(r"[^a-z0-9]+", "-", said)[:LONGEST_FILE].strip("-")
+    name = unicodedata.normalize("NFKD", f"kpi {finding.kpi} {part_words(finding)}".casefold())
+    return re.sub(r"[^a-z0-9]+", "-", name)[:LONGEST_FILE].strip("-")
 
 
 def worst_png(message: Message) -> bytes | None:
-    """The series that a message is about, drawn sharp; None if it is about none, or without
-    matplotlib. Never raises."""
+    """The figure of the series that a message is about; None without one, or without matplotlib.
+    Never raises."""
     over = message.action is Action.RESOLVE
     report = message.report
     about = [
@@ -206,7 +203,7 @@ def worst_png(message: Message) -> bytes | None:
                 return kpi_png(report, finding, width=1200, dpi=133)
     except ModuleNotFoundError:
         return None
-    except Exception as error:  # noqa: BLE001  a picture that can't be drawn must not keep people from being told
+    except Exception as error:  # noqa: BLE001  a failing figure must not stop the message
         log.warning("no picture: %s", type(error).__name__)
     return None
 
@@ -220,11 +217,11 @@ class _Drawing:
     zone: ZoneInfo
 
     def draw(self, finding: Finding, *, ticks: int, named: bool) -> None:
-        """The series with its band, the release before it, and what stands out."""
+        """The series with its band, the release, and the flagged points."""
         axes, report, release = self.axes, self.report, self.report.release
         points = points_of(report, finding)
-        drawing.frame(axes, min(ticks, 5))
-        drawing.time_axis(
+        figure_style.frame(axes, min(ticks, 5))
+        figure_style.time_axis(
             axes,
             self.zone,
             ticks,
@@ -250,10 +247,10 @@ class _Drawing:
                 label="warm-up",
             )
         for moment, _ in release.stages[1:]:
-            axes.axvline(drawing.day(moment), color=GREY, lw=0.8, ls=":")
+            axes.axvline(figure_style.day(moment), color=GREY, lw=0.8, ls=":")
         if points.empty:
             axes.set_yticks([])
-            nothing = glyphs("nothing was observed")
+            nothing = glyphs("no data observed")
             axes.text(
                 0.5,
                 0.5,
@@ -266,11 +263,9 @@ class _Drawing:
                 parse_math=False,
             )
             return
-        times = [drawing.day(moment) for moment in points["time"]]
-        columns = ("observed", "expected", "lower", "upper")
-        observed, expected, lower, upper = (
-            points[name].clip(-FARTHEST, FARTHEST).to_numpy(float) for name in columns
-        )
+        times = [figure_style.day(moment) for moment in points["time"]]
+        values = points[["observed", "expected", "lower", "upper"]].clip(-FARTHEST, FARTHEST)
+        observed, expected, lower, upper = values.to_numpy(float).T
         axes.fill_between(
             times, lower, upper, color=SKY, alpha=0.28, lw=0, label="usual range (99 %)"
         )
@@ -287,25 +282,24 @@ class _Drawing:
         )
         flagged = points["flagged"].to_numpy(bool) & (abs(observed) < math.inf)
         if flagged.any():
-            out = [time for time, flag in zip(times, flagged, strict=True) if flag]
             axes.plot(
-                out,
+                [time for time, flag in zip(times, flagged, strict=True) if flag],
                 observed[flagged],
                 "o",
                 color=VERMILION,
                 markersize=4.2,
                 markeredgecolor=PAPER,
                 markeredgewidth=0.5,
-                label="outside",
+                label="outside the range",
             )
         self._onset(finding, named=named)
 
     def _onset(self, finding: Finding, *, named: bool) -> None:
-        """A line at the likeliest moment, with its time beside it if there is room, and a bar at
-        the axis from the first to the last."""
+        """A line at the onset, with its time beside it if there is room, and a bar at the axis for
+        its interval."""
         if finding.onset is None:
             return
-        axes, begun, colour = self.axes, drawing.day(finding.onset), _colour(finding)
+        axes, moment, colour = self.axes, figure_style.day(finding.onset), _colour(finding)
         if finding.onset_interval is not None:
             axes.plot(
                 self._days(*finding.onset_interval),
@@ -315,16 +309,16 @@ class _Drawing:
                 alpha=0.5,
                 transform=axes.get_xaxis_transform(),
             )
-        axes.axvline(begun, color=colour, lw=1.2, ls=(0, (3, 2)))
+        axes.axvline(moment, color=colour, lw=1.2, ls=(0, (3, 2)))
         if not named:
             return
         low, high = axes.get_ylim()
         axes.set_ylim(low, high + HEADROOM * (high - low))
         left, right = axes.get_xlim()
-        late = begun > left + 0.8 * (right - left)
+        late = moment > left + 0.8 * (right - left)
         axes.annotate(
             f"since {finding.onset.astimezone(self.zone):%H:%M}",
-            (begun, 0.985),
+            (moment, 0.985),
             xycoords=("data", "axes fraction"),
             xytext=(-5 if late else 5, 0),
             textcoords="offset points",
@@ -338,11 +332,11 @@ class _Drawing:
         )
 
     def _days(self, start: datetime, end: datetime) -> tuple[float, float]:
-        return drawing.day(start), drawing.day(end)
+        return figure_style.day(start), figure_style.day(end)
 
 
 def _words(finding: Finding) -> str:
-    """What is said of a finding under its name: `+212 % [180, 240]`."""
+    """The line under the name of a finding: `+212 % [180, 240]`."""
     match finding.verdict:
         case Verdict.REGRESSED | Verdict.IMPROVED:
             return change_words(finding) + mark(finding)

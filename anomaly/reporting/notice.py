@@ -1,5 +1,4 @@
-"""A message in words: what happened, what to do, where to look. Every sink that speaks to people
-says it so."""
+"""A message in words: what happened, what to do, where to look. Every sink for people uses them."""
 
 from __future__ import annotations
 
@@ -19,12 +18,12 @@ from anomaly.reporting.words import (
     progress,
 )
 
-MOST_FACTS = 5  # findings that are named; the rest is counted
+MOST_FACTS = 5  # findings in a message; the rest is counted
 LONGEST_NAME = 60  # characters
 
 
 class Severity(StrEnum):
-    """How much a message matters, in the words of PagerDuty, which most receivers know."""
+    """How much a message matters, in the terms of PagerDuty, which most receivers use."""
 
     CRITICAL = "critical"
     ERROR = "error"
@@ -34,10 +33,10 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One line each, harmless to print, but not escaped for any markup.
+    """One line each, safe to print, but not escaped for any markup.
 
-    `title` is the answer and what was released, `facts` the findings that matter most first, `todo`
-    what to do next, `link` where the report is (empty if nowhere).
+    `title` is the verdict and the release, `facts` the findings, the most important first, `todo`
+    the next step, `link` the address of the report (empty without one).
     """
 
     title: str
@@ -66,16 +65,16 @@ def notice(message: Message) -> Notice:
 
 
 def release_words(release: Release) -> str:
-    """`shop 2.3.1 in production`, as far as it is known; `release of 10:30 …` of one without a
+    """`shop 2.3.1 in production`, as far as it is known; `release of 2025-06-03 10:30` without a
     name."""
-    named = " ".join(
+    name = " ".join(
         wording.plain(part, LONGEST_NAME) for part in (release.service, release.version) if part
     )
-    named = named or f"release of {wording.clock(release.started_at, None)}"
+    name = name or f"release of {wording.clock(release.started_at, None)}"
     return (
-        f"{named} in {wording.plain(release.environment, LONGEST_NAME)}"
+        f"{name} in {wording.plain(release.environment, LONGEST_NAME)}"
         if release.environment
-        else named
+        else name
     )
 
 
@@ -95,13 +94,13 @@ def _word(message: Message) -> str:
 def _facts(message: Message, failing: list[Finding]) -> tuple[str, ...]:
     report = message.report
     if message.action is Action.TRIAL:
-        return ("This is a trial message; nothing happened.",)
+        return ("This is a test message; nothing happened.",)
     if message.action is Action.RESOLVE:
-        back = [
+        recovered = [
             finding for finding in ordered(report.findings) if finding.verdict is Verdict.RECOVERED
         ]
-        lines = [finding_line(finding, report.release) for finding in back] or [
-            "nothing fails any more"
+        lines = [finding_line(finding, report.release) for finding in recovered] or [
+            "no KPI fails any more"
         ]
     elif failing:
         lines = [
@@ -123,22 +122,27 @@ def _facts(message: Message, failing: list[Finding]) -> tuple[str, ...]:
 
 
 def _flagged(finding: Finding, release: Release) -> str:
-    """The steps outside of the band: how many, the first, the worst."""
-    seen = finding.flagged
-    if seen is None or not seen.count:
+    """The steps outside the band: how many, the first, the worst."""
+    flagged = finding.flagged
+    if flagged is None or not flagged.count:
         return ""
     day = release.started_at.date()
-    ends = f"first {wording.clock(seen.first, day)}, worst {wording.clock(seen.worst, day)}"
-    return f"; {seen.count} of {finding.steps} steps out of the ordinary, {ends}"
+    first, worst = wording.clock(flagged.first, day), wording.clock(flagged.worst, day)
+    return (
+        f"; {flagged.count} of {finding.steps} steps outside the usual range, "
+        f"first {first}, worst {worst}"
+    )
 
 
 def _released(release: Release) -> str:
-    """When, with the day and the time zone of all times that are told."""
+    """The start of the release, with the day and the time zone of all times in the message."""
     return f"released {wording.clock(release.started_at, None)} UTC"
 
 
 def _confounders(report: Report) -> str:
-    return f"also released meanwhile: {confounder_words(report)}" if report.confounders else ""
+    return (
+        f"also released during the watch: {confounder_words(report)}" if report.confounders else ""
+    )
 
 
 def _todo(message: Message) -> str:
@@ -149,14 +153,14 @@ def _todo(message: Message) -> str:
         case Action.TRIAL, _:
             return "Nothing to do."
         case Action.RESOLVE, _:
-            return "Nothing to do" + (f"; to look back: {look}" if look else ".")
+            return "Nothing to do" + (f"; for details: {look}" if look else ".")
         case _, ReleaseVerdict.FAIL:
-            return f"Roll back {version}, or look why" + (f": {look}" if look else ".")
+            return f"Roll back {version}, or investigate" + (f": {look}" if look else ".")
         case _, ReleaseVerdict.PASS:
             return "Nothing to do."
         case _ if not report.final:
             return "Nothing to do yet."
-    return "Look for yourself: what could not be judged is no pass" + (f": {look}" if look else ".")
+    return "Check by hand: missing evidence is not a pass" + (f"; see: {look}" if look else ".")
 
 
 def _severity(message: Message, failing: list[Finding]) -> Severity:

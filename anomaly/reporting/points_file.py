@@ -1,5 +1,4 @@
-"""The points of a report as a file for other tools: CSV that no spreadsheet takes for formulas, or
-Parquet."""
+"""The points of a report as a file: CSV without spreadsheet formulas, or Parquet."""
 
 from __future__ import annotations
 
@@ -15,15 +14,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TEXTS = ("kpi", "segment")
-# what a spreadsheet takes for a formula begins so (OWASP, CSV Injection)
+# how a text begins that a spreadsheet takes for a formula (OWASP, CSV Injection)
 FORMULA = re.compile(r"[=+\-@＝＋－＠\t\r\n]")  # noqa: RUF001
 STAMP = "%Y-%m-%dT%H:%M:%SZ"
 
 
 def csv_bytes(points: pd.DataFrame) -> bytes:
-    """A row per step under the names of the columns, UTF-8; times are UTC, unknown numbers empty.
+    """A header, then a row per step, in UTF-8; times are UTC, unknown numbers empty.
 
-    A KPI or segment that a spreadsheet would take for a formula has a `'` before it.
+    A KPI or segment that a spreadsheet would take for a formula starts with a `'`.
     """
     safe = _with_texts(points, lambda text: f"'{text}" if FORMULA.match(text) else text)
     return safe.to_csv(
@@ -41,12 +40,11 @@ def parquet_bytes(points: pd.DataFrame) -> bytes:
     return out.getvalue()
 
 
-def _with_texts(points: pd.DataFrame, written: Callable[[str], str]) -> pd.DataFrame:
-    """The points with their texts as they are to be written; what UTF-8 has no form for, a lone
-    surrogate, is a `?`."""
+def _with_texts(points: pd.DataFrame, escape: Callable[[str], str]) -> pd.DataFrame:
+    """The points with escaped texts; a lone surrogate, which UTF-8 can't hold, becomes `?`."""
 
     def clean(text: object) -> str:
-        return written(str(text).encode("utf-8", "replace").decode("utf-8"))
+        return escape(str(text).encode("utf-8", "replace").decode("utf-8"))
 
     return points.assign(
         **{name: [clean(text) for text in points[name].astype(object)] for name in TEXTS}

@@ -1,5 +1,5 @@
-"""The report: the answer for a release, with everything that led to it. It loads its forms when it
-is asked for them."""
+"""The report: the answer for a release, with everything that led to it. Its forms are loaded on
+first use."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ POINT_COLUMNS = ("kpi", "segment", "time", "observed", "expected", "lower", "upp
 
 
 class Findings(tuple[Finding, ...]):
-    """Findings, which a notebook shows as a table and `to_frame` makes a frame of; otherwise a
-    tuple like any other."""
+    """A tuple of findings that a notebook shows as a table; `to_frame` makes a frame of it."""
 
     __slots__ = ()
 
@@ -28,11 +27,11 @@ class Findings(tuple[Finding, ...]):
             (sum(finding.verdict is verdict for finding in self), verdict.replace("_", " "))
             for verdict in Verdict
         ]
-        said = ", ".join(f"{count} {word}" for count, word in counts if count) or "none"
-        return f"<{len(self)} finding{'' if len(self) == 1 else 's'}: {said}>"
+        summary = ", ".join(f"{count} {word}" for count, word in counts if count) or "none"
+        return f"<{len(self)} finding{'' if len(self) == 1 else 's'}: {summary}>"
 
     def to_frame(self) -> pd.DataFrame:
-        """The findings as a frame, a row each, that sorts by any column."""
+        """The findings as a frame, a row each, sortable by any column."""
         from anomaly.reporting.data import findings_frame
 
         return findings_frame(self)
@@ -51,10 +50,10 @@ class Report:
     lower, upper (pointwise 99 % band), z, flagged; `around` one of the steps beside them that were
     not judged, shortly before the release and during it: kpi, segment, time, observed. `findings`
     become `Findings`, whatever tuple is given. `final` says that the watch is over. `made` says
-    how: version, checklist digest, settings. `verifiable` is the smallest share of false alarms
-    that the history can verify by itself: one in as many watches as fit into it and one more; a
-    smaller one rests on the law of quiet series in general. `left_out` are the spans that neither
-    taught nor were judged, `confounders` other releases that may be behind a change.
+    how: version, checklist digest, settings. `verifiable` is the smallest false-alarm rate that the
+    history itself can confirm: one in as many watches as fit into it, plus one; a smaller rate
+    rests on simulations. `left_out` are the spans that were neither learned from nor judged,
+    `confounders` other releases that may have caused a change.
     """
 
     release: Release
@@ -84,8 +83,8 @@ class Report:
         """The finding about a KPI, `report["revenue"]`, or a segment of it, `report["revenue",
         {"country": "DE"}]`.
 
-        Of a KPI with segments the name alone means its total. Raises KeyError that says which there
-        are.
+        For a KPI with segments the name alone means its total. Raises KeyError that lists the
+        names.
         """
         from anomaly.reporting.display import finding_of
 
@@ -95,8 +94,8 @@ class Report:
     def plot(
         self, kpi: str | None = None, segment: Segment | None = None, *, timezone: str = "UTC"
     ) -> Figure:
-        """The picture of a KPI, or of a segment, named as in `report[…]`; without a name of the
-        series that matter most.
+        """The figure of a KPI or segment, named as in `report[…]`; without a name that of the most
+        important series.
 
         Raises KeyError, and UsageError without matplotlib.
         """
@@ -111,18 +110,17 @@ class Report:
 
     @property
     def p_value(self) -> float | None:
-        """The share of harmless releases that look as bad as this one: the least `p_release` of the
-        findings that count."""
-        known = [
+        """The share of harmless releases that look as bad as this one: the smallest `p_release` of
+        the findings that count."""
+        shares = [
             finding.p_release
             for finding in self.findings
             if finding.counts and finding.p_release is not None
         ]
-        return min(known, default=None)
+        return min(shares, default=None)
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as plain, strictly JSON-able data (`docs/json.md`); the points are not in
-        it."""
+        """The report as strictly JSON-able data (`docs/json.md`), without the points."""
         from anomaly.reporting.data import to_dict
 
         return to_dict(self)

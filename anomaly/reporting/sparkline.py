@@ -1,5 +1,4 @@
-"""A series after the release as a line of blocks: what was observed, and what was expected, on one
-scale."""
+"""A series after the release as lines of blocks: observed and expected values on one scale."""
 
 from __future__ import annotations
 
@@ -16,27 +15,24 @@ if TYPE_CHECKING:
 BLOCKS = "▁▂▃▄▅▆▇█"
 GAP = " "
 FEWEST_STEPS = 2  # a line of one block says nothing
-FARTHEST = 1e100  # what is further out is drawn there, for beyond it differences overflow
+FARTHEST = 1e100  # values beyond it are drawn there, because differences would overflow
 
 
 @dataclass(frozen=True, slots=True)
 class Sparkline:
-    """Two lines of one length, a block for each part of the watch; a blank where nothing is
-    known."""
+    """Two lines of equal length, a block for each part of the watch; a blank for missing data."""
 
     observed: str
     expected: str
 
 
 def points_of(report: Report, finding: Finding) -> pd.DataFrame:
-    """The points of one series that hold something to be drawn, gaps between them too; none if
-    nothing was observed."""
+    """The points of one series with the gaps between them; none if nothing was observed."""
     from anomaly.panel import segment_text
 
     points = report.points
-    kpis, segments = (
-        points[name].astype(object) for name in ("kpi", "segment")
-    )  # any text can be compared
+    kpis = points["kpi"].astype(object)  # any text can be compared
+    segments = points["segment"].astype(object)
     mine = points[(kpis == finding.kpi) & (segments == segment_text(finding.segment))]
     return mine if mine["observed"].notna().any() else mine.iloc[:0]
 
@@ -44,9 +40,8 @@ def points_of(report: Report, finding: Finding) -> pd.DataFrame:
 def sparkline(report: Report, finding: Finding, width: int) -> Sparkline | None:
     """At most `width` blocks of a series; None if too little was observed.
 
-    A block stands for the mean of its steps. The lowest is that of the least of observed values and
-    the 99 % band, the highest that of the greatest: what scatters within the band looks as small as
-    it is.
+    A block is the mean of its steps. The scale spans the observed values and the 99 % band, so that
+    scatter within the band looks small.
     """
     import numpy as np
 
@@ -57,13 +52,11 @@ def sparkline(report: Report, finding: Finding, width: int) -> Sparkline | None:
     part = np.arange(len(points)) // together
     columns = ["observed", "expected", "lower", "upper"]
     means = points[columns].clip(-FARTHEST, FARTHEST).groupby(part).mean()
-    known = means.to_numpy()[np.isfinite(means.to_numpy())]
-    low, high = float(known.min()), float(known.max())
+    finite = means.to_numpy()[np.isfinite(means.to_numpy())]
+    low, high = float(finite.min()), float(finite.max())
     return Sparkline(
-        *(
-            "".join(_block(value, low, high) for value in means[name])
-            for name in ("observed", "expected")
-        )
+        observed="".join(_block(value, low, high) for value in means["observed"]),
+        expected="".join(_block(value, low, high) for value in means["expected"]),
     )
 
 

@@ -1,7 +1,7 @@
-"""What a report says in words: as one line (`headline`, `finding_line`), and in which order.
+"""A report in words: as one line (`headline`, `finding_line`), and in which order.
 
-Everything that tells people goes through here, so that a fact reads the same on a terminal, in a
-chat and in JSON.
+Every output for people takes its words from here, so that a fact reads the same on a terminal, in a
+chat and in JSON. A change always reads: effect [interval], p-value, onset, observed vs expected.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from anomaly import wording
 from anomaly.model import (
@@ -24,15 +24,15 @@ from anomaly.model import (
 from anomaly.reporting.message import Receipt
 from anomaly.reporting.report import Report
 
-if TYPE_CHECKING:
-    pass
-
-TOTAL = "all"  # what the total of a KPI's segments is called
-SHORT_UNIT = (
-    6  # characters; a longer unit stands in the first line and in the JSON, not in every row
-)
-MOST_NAMED = 5  # of what is listed in a line
-LONGEST_NAME, LONGEST_REASON = 60, 300  # characters of foreign text in a line
+TOTAL = "all"  # the name of the total of a KPI's segments
+# characters; a longer unit is in the first line and in the JSON, not in every row
+SHORT_UNIT = 6
+MOST_NAMED = 5  # items of a list in a line
+DETECTABLE = "smallest detectable change"  # at 80 % power
+DETECTABLE_HEAD = "detectable"  # the same as a column
+DETECTABLE_NOTE = f"{DETECTABLE_HEAD}: {DETECTABLE} (80 % power)"
+LONGEST_NAME, LONGEST_RELEASE, LONGEST_REASON = 60, 120, 300  # characters of foreign text
+HOURS_OF_A_DAY = 24
 KIND_WORDS = {
     ChangeKind.SPREAD: "wider spread",
     ChangeKind.SPIKES: "spikes",
@@ -52,13 +52,13 @@ AFTER_FAILURES = (
 
 
 def ordered(findings: Iterable[Finding]) -> list[Finding]:
-    """The findings as people want them: what fails first; then critical ones, the heavier, the
-    larger effect, by name.
+    """The findings in the order of their importance: failures first; then critical KPIs, by weight,
+    by size of the effect, by name.
 
-    A total and its segments stay together, ranked by what they contribute to the total's change.
-    The total goes first, but after a segment that fails and makes up more than half of it.
+    A total and its segments stay together, ranked by their contribution to the total's change. The
+    total comes first, unless a failing segment makes up more than half of it.
     """
-    known = [*findings]
+    unordered = [*findings]
 
     def severity(finding: Finding) -> int:
         return 0 if finding.fails else 1 + AFTER_FAILURES.index(finding.verdict)
@@ -67,10 +67,10 @@ def ordered(findings: Iterable[Finding]) -> list[Finding]:
         return math.inf if finding.effect is None else abs(finding.effect)
 
     largest: dict[tuple[int, str], float] = {}
-    for finding in known:
+    for finding in unordered:
         if finding.total or finding.contribution is not None:
-            together = severity(finding), finding.kpi
-            largest[together] = max(largest.get(together, 0.0), size(finding))
+            group = severity(finding), finding.kpi
+            largest[group] = max(largest.get(group, 0.0), size(finding))
 
     def rank(finding: Finding) -> tuple[Any, ...]:
         leading = largest.get((severity(finding), finding.kpi), size(finding))
@@ -91,7 +91,7 @@ def ordered(findings: Iterable[Finding]) -> list[Finding]:
             *inside,
         )
 
-    return sorted(known, key=rank)
+    return sorted(unordered, key=rank)
 
 
 def title(finding: Finding) -> str:
@@ -103,7 +103,7 @@ def title(finding: Finding) -> str:
 
 
 def part_words(finding: Finding) -> str:
-    """Which part of its KPI a finding is about: `country=DE, plan=pro`, `all` for a total, nothing
+    """The part of its KPI that a finding is about: `country=DE, plan=pro`, `all` for a total, empty
     for a KPI without segments."""
     return TOTAL if finding.total else segment_words(finding.segment)
 
@@ -116,8 +116,8 @@ def segment_words(segment: Segment) -> str:
 
 
 def effect_words(finding: Finding) -> str:
-    """The size of the change: `+212 % [180, 240]`, in the KPI's unit where a relative one does not
-    exist, else nothing."""
+    """The size of the change: `+212 % [180, 240]`; in the KPI's unit without a relative size; else
+    empty."""
     if finding.effect is not None:
         return wording.relative(finding.effect, finding.effect_interval)
     if finding.effect_absolute is not None:
@@ -128,8 +128,8 @@ def effect_words(finding: Finding) -> str:
 
 
 def change_words(finding: Finding) -> str:
-    """What moved: the effect of a level or ramp, the kind of any other change (`spikes`), both
-    where both are known."""
+    """The change: the effect of a level or ramp, the kind of any other change (`spikes`), or
+    both."""
     kind = "" if finding.kind is None else KIND_WORDS.get(finding.kind, "")
     if kind and finding.verdict is Verdict.IMPROVED:
         kind = f"{finding.kind} improved"
@@ -139,13 +139,12 @@ def change_words(finding: Finding) -> str:
 
 
 def rest_words(finding: Finding) -> str:
-    """The size of what was found to be ok; `mix` before it where only the mix of the segments moved
-    it."""
+    """The effect of a finding that is ok; `mix` before it if only the mix of segments changed."""
     return effect_words(finding) if finding.kind is None else change_words(finding)
 
 
 def versus_words(finding: Finding) -> str:
-    """`0.0312 vs expected 0.01 ms`; nothing if either is unknown."""
+    """`0.0312 vs expected 0.01 ms`; empty if either is unknown."""
     if finding.observed is None or finding.expected is None:
         return ""
     return (
@@ -161,7 +160,7 @@ def brief_versus_words(finding: Finding) -> str:
 
 
 def p_words(finding: Finding) -> str:
-    """The p-value of a regression, for a column: `< 0.0001`, `0.004`; nothing for any other
+    """The p-value of a regression, for a column: `< 0.0001`, `0.004`; empty for any other
     finding."""
     if finding.p_value is None or finding.verdict is not Verdict.REGRESSED:
         return ""
@@ -169,8 +168,7 @@ def p_words(finding: Finding) -> str:
 
 
 def detectable_words(finding: Finding) -> str:
-    """The change that would have been found in four of five releases: `4.2 %`; nothing if it is
-    unknown."""
+    """The smallest detectable change (80 % power): `4.2 %`; empty if it is unknown."""
     if finding.detectable_effect is not None:
         return wording.percent(finding.detectable_effect)
     if finding.detectable_absolute is not None:
@@ -178,16 +176,21 @@ def detectable_words(finding: Finding) -> str:
     return ""
 
 
+def smallest_detectable(finding: Finding) -> str:
+    """`smallest detectable change 4.2 %`; empty if it is unknown."""
+    size = detectable_words(finding)
+    return f"{DETECTABLE} {size}" if size else ""
+
+
 def onset_words(finding: Finding, release: Release | None) -> str:
-    """`10:35` (UTC), with its date when that is not the release's; nothing without an onset."""
+    """`10:35` (UTC), with its date if that is not the release's; empty without an onset."""
     if finding.onset is None:
         return ""
     return wording.clock(finding.onset, None if release is None else release.started_at.date())
 
 
 def mark(finding: Finding) -> str:
-    """What takes a finding out of the verdict about the release: ` (dry run)`, ` (control)`, or
-    nothing."""
+    """Why a finding does not count for the release: ` (dry run)`, ` (control)`, or empty."""
     return " (control)" if finding.control_for else " (dry run)" if finding.dry_run else ""
 
 
@@ -200,39 +203,41 @@ def reason_words(finding: Finding) -> str:
 
 
 def finding_line(finding: Finding, release: Release | None = None) -> str:
-    """The finding in one line: `checkout errors (country=DE) +212 % [180, 240] since 10:35, p <
-    0.0001, 0.031 vs expected 0.01`.
+    """The finding in one line: `checkout errors (country=DE) +212 % [180, 240], p < 0.0001, since
+    10:35, 0.031 vs expected 0.01`.
 
     Times are UTC; the date is left out on the day of `release`.
     """
     if finding.verdict not in (Verdict.REGRESSED, Verdict.IMPROVED, Verdict.OK):
         return f"{title(finding)} {verdict_words(finding)}: {reason_words(finding)}"
     if finding.verdict is Verdict.OK:
-        seen = detectable_words(finding)
-        parts = ["ok", rest_words(finding), f"would have seen {seen}" if seen else ""]
+        parts = ["ok", rest_words(finding), smallest_detectable(finding)]
     else:
         onset = onset_words(finding, release)
-        p = (
-            finding.p_value if finding.verdict is Verdict.REGRESSED else None
-        )  # an improvement's p is for the other direction
-        moved = change_words(finding) + (f" since {onset}" if onset else "")
-        parts = [moved, "" if p is None else wording.p_value(p), versus_words(finding)]
+        # the p-value of an improvement is for the other direction
+        p = finding.p_value if finding.verdict is Verdict.REGRESSED else None
+        parts = [
+            change_words(finding),
+            "" if p is None else wording.p_value(p),
+            f"since {onset}" if onset else "",
+            versus_words(finding),
+        ]
     return f"{title(finding)}{mark(finding)} {', '.join(part for part in parts if part)}"
 
 
 def headline(report: Report) -> str:
-    """The answer in one line, the verdict's word first; harmless to print whatever the names in it.
-    Controls are no part of it."""
+    """The answer in one line, the verdict first; safe to print whatever the names in it. Controls
+    are left out."""
     report = replace(
         report, findings=tuple(finding for finding in report.findings if not finding.control_for)
     )
-    say = {
+    sentence = {
         ReleaseVerdict.FAIL: _fail,
         ReleaseVerdict.PASS: _pass,
         ReleaseVerdict.INCONCLUSIVE: _inconclusive,
         ReleaseVerdict.ERROR: _error,
     }[report.verdict]
-    return f"{report.verdict.upper()}  {say(report)}"
+    return f"{report.verdict.upper()}  {sentence(report)}"
 
 
 def _fail(report: Report) -> str:
@@ -257,38 +262,38 @@ def _pass(report: Report) -> str:
         for verdict, word in (
             (Verdict.IMPROVED, "improved"),
             (Verdict.RECOVERED, "recovered"),
-            (Verdict.REGRESSED, "moved in a dry run"),
+            (Verdict.REGRESSED, "regressed in a dry run"),
         )
     ]
-    counts.append((sum(finding.kind is ChangeKind.MIX for finding in judged), "moved by mix alone"))
+    mix_only = sum(finding.kind is ChangeKind.MIX for finding in judged)
+    counts.append((mix_only, "changed by mix only"))
     moved = ", ".join(f"{count} {word}" for count, word in counts if count)
     left_out = len(report.findings) - len(judged)
     parts = [
-        f"{scope(judged)}, {f'nothing bad found, {moved}' if moved else 'nothing found'}",
-        f"{left_out} without an answer, as accepted" if left_out else "",
-        _would_have_seen(judged),
+        ", ".join(part for part in (scope(judged), "no regression", moved) if part),
+        f"{left_out} not judged, which the checklist accepts" if left_out else "",
+        _detectable_range(judged),
         cut_words(report),
     ]
     return "; ".join(part for part in parts if part)
 
 
-def _would_have_seen(findings: Sequence[Finding]) -> str:
-    """From the sharpest to the bluntest series, so that a pass does not promise more than it could
-    see."""
-    known = sorted(
+def _detectable_range(findings: Sequence[Finding]) -> str:
+    """From the most to the least sensitive series, so that a pass does not promise too much."""
+    sizes = sorted(
         (finding.detectable_effect, title(finding))
         for finding in findings
         if finding.detectable_effect is not None
     )
-    if not known:
+    if not sizes:
         return ""
-    spans = [f"{wording.percent(size)} ({name})" for size, name in (known[0], known[-1])]
-    return f"would have seen a change of {' to '.join(spans if len(known) > 1 else spans[:1])}"
+    ends = [f"{wording.percent(size)} ({name})" for size, name in (sizes[0], sizes[-1])]
+    return f"{DETECTABLE} {' to '.join(ends if len(sizes) > 1 else ends[:1])}"
 
 
 def cut_words(report: Report) -> str:
-    """What ended the watch before its time: `watch ended at 12:00 by release 2.3.1`; nothing if
-    nothing did."""
+    """What ended the watch early: `watch ended at 12:00 by release 2.3.1`; empty if nothing
+    did."""
     following = report.release.followed_by
     if following is None or not report.final or report.observation.end != following.started_at:
         return ""
@@ -303,11 +308,13 @@ def _inconclusive(report: Report) -> str:
     ]
     if not report.final and (steps := progress(report.findings)):
         gaps = _worst_and_more([finding_line(finding, report.release) for finding in missing])
-        back = sum(finding.verdict is Verdict.RECOVERED for finding in report.findings)
-        recovered = f"; {back} recovered" if back else ""
-        return f"nothing so far, {steps} ({scope(report.findings)}){recovered}" + (
-            f"; {gaps}" if gaps else ""
-        )
+        count = sum(finding.verdict is Verdict.RECOVERED for finding in report.findings)
+        parts = [
+            f"nothing so far, {steps} ({scope(report.findings)})",
+            f"{count} recovered" if count else "",
+            gaps,
+        ]
+        return "; ".join(part for part in parts if part)
     return _could_not_judge(report)
 
 
@@ -316,14 +323,14 @@ def _error(report: Report) -> str:
 
 
 def _could_not_judge(report: Report) -> str:
-    without = _unjudged(report) or [
+    unjudged = _unjudged(report) or [
         finding for finding in ordered(report.findings) if finding.verdict in UNJUDGED
     ]
-    if not without:
+    if not unjudged:
         return "nothing was judged"
     rest = sum(finding.verdict not in UNJUDGED for finding in report.findings)
-    text = _worst_and_more([finding_line(finding, report.release) for finding in without])
-    return f"{text}; nothing bad found in the other {rest}" if rest else text
+    text = _worst_and_more([finding_line(finding, report.release) for finding in unjudged])
+    return f"{text}; no regression in the other {rest}" if rest else text
 
 
 def _unjudged(report: Report) -> list[Finding]:
@@ -337,14 +344,18 @@ def _worst_and_more(lines: Sequence[str]) -> str:
 
 
 def judged_words(report: Report) -> str:
-    """Which release, and what was compared with what; times are UTC."""
+    """The release, and the windows that were compared; times are UTC."""
     release, day = report.release, report.release.started_at.date()
-    named = " ".join(part for part in (release.service, release.version) if part) or "release"
+    name = " ".join(part for part in (release.service, release.version) if part) or "release"
     place = f" in {release.environment}" if release.environment else ""
     hours = report.baseline.length.total_seconds() / 3600
-    # two days
-    past = f"{wording.number(hours / 24)} days" if hours >= 48 else f"{wording.number(hours)} hours"  # noqa: PLR2004
-    seen = (
+    in_days = hours >= 2 * HOURS_OF_A_DAY
+    past = (
+        f"{wording.number(hours / HOURS_OF_A_DAY)} days"
+        if in_days
+        else f"{wording.number(hours)} hours"
+    )
+    observed = (
         f"{wording.clock(report.observation.start, day)} to "
         f"{wording.clock(report.observation.end, day)}"
     )
@@ -355,27 +366,25 @@ def judged_words(report: Report) -> str:
         else ""
     )
     return (
-        f"{wording.plain(named + place, 120)}, released "
+        f"{wording.plain(name + place, LONGEST_RELEASE)}, released "
         f"{wording.clock(release.started_at, None)} UTC{stages}; "
-        f"observed {seen}{f' ({steps})' if steps else ''} against {past} before"
+        f"observed {observed}{f' ({steps})' if steps else ''}, compared with the {past} before"
     )
 
 
 def context_lines(report: Report) -> list[str]:
-    """What else is to be known: what the history is too short to verify, what neither taught nor
-    was judged, what else was released."""
-    out = []
+    """What else matters: what the history is too short to confirm, which spans were left out, what
+    else was released."""
+    lines = []
     if (
         report.verifiable is not None
         and report.false_alarms < report.verifiable
         and report.p_value is not None
     ):
-        once, promised = (
-            wording.number(1 / share) for share in (report.verifiable, report.false_alarms)
-        )
-        out.append(
-            f"this history verifies 1 false alarm in {once}, quiet series in general 1 in "
-            f"{promised}"
+        lines.append(
+            "this history can confirm a false-alarm rate only down to 1 in "
+            f"{wording.number(1 / report.verifiable)}; the {wording.percent(report.false_alarms)} "
+            "rests on simulations"
         )
     if report.left_out:
         reasons = [
@@ -383,46 +392,44 @@ def context_lines(report: Report) -> list[str]:
             for reason in dict.fromkeys(span.reason for span in report.left_out)
         ]
         more = len(reasons) - MOST_NAMED
-        out.append(
+        lines.append(
             f"left out: {', '.join(reasons[:MOST_NAMED])}"
             + (f" and {more} more" if more > 0 else "")
         )
     if report.confounders:
-        out.append(f"also released meanwhile: {confounder_words(report)}")
-    return out
+        lines.append(f"also released during the watch: {confounder_words(report)}")
+    return lines
 
 
 def confounder_words(report: Report) -> str:
-    """The releases that may be behind a change, too: `search 7.0, payments 12`."""
-    named = [
+    """The other releases that may have caused a change: `search 7.0, payments 12`."""
+    names = [
         " ".join(wording.plain(part, LONGEST_NAME) for part in (each.service, each.version) if part)
         for each in report.confounders
     ]
-    more = len(named) - MOST_NAMED
-    return ", ".join(name or "a release" for name in named[:MOST_NAMED]) + (
+    more = len(names) - MOST_NAMED
+    return ", ".join(name or "a release" for name in names[:MOST_NAMED]) + (
         f" and {more} more" if more > 0 else ""
     )
 
 
 def scope(findings: Sequence[Finding]) -> str:
-    """How much was looked at: `7 KPIs`, or `7 KPIs in 12 series` with segments."""
+    """How much was judged: `7 KPIs`, or `7 KPIs in 12 series` with segments."""
     kpis = len({finding.kpi for finding in findings})
     text = f"{kpis} KPI{'' if kpis == 1 else 's'}"
     return text if len(findings) == kpis else f"{text} in {len(findings)} series"
 
 
 def progress(findings: Sequence[Finding]) -> str:
-    """How far the watch is: `12 of 72 steps`, by the series that is furthest; nothing if no plan is
-    known."""
+    """The progress of the watch: `12 of 72 steps`, of the series with most steps; empty without a
+    plan."""
     planned = max((finding.steps_planned for finding in findings), default=0)
     return f"{max(finding.steps for finding in findings)} of {planned} steps" if planned else ""
 
 
 def receipt_line(receipt: Receipt) -> str:
-    """What became of a message at one sink, in one line."""
+    """The result of a delivery in one line: `slack delivered: hooks.slack.com accepted it`."""
+    outcome = "delivered" if receipt.delivered else "not delivered"
     tries = f" after {receipt.attempts} attempts" if receipt.attempts > 1 else ""
     detail = f": {wording.plain(receipt.detail, LONGEST_REASON)}" if receipt.detail else ""
-    return (
-        f"{wording.plain(receipt.sink, LONGEST_NAME)} "
-        f"{'told' if receipt.delivered else 'not told'}{tries}{detail}"
-    )
+    return f"{wording.plain(receipt.sink, LONGEST_NAME)} {outcome}{tries}{detail}"

@@ -1,1 +1,1 @@
-"""Sinks: who is told, and how."""
+"""Sinks: where reports and messages go."""

@@ -1,5 +1,5 @@
-"""Alerts for Prometheus's Alertmanager (API v2), one for each release: it fires while a KPI fails,
-and resolves when that is over."""
+"""Alerts for Prometheus's Alertmanager (API v2), one per release: it fires while a KPI fails and
+resolves afterwards."""
 
 from __future__ import annotations
 
@@ -23,18 +23,15 @@ LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 OWN = ("alertname", "service", "environment", "version", "release", "trial")
 ALERTNAME = "ReleaseRegression"
 LONGEST_VALUE = 200  # characters of a label
-TRIAL_LASTS = timedelta(
-    minutes=5
-)  # longer than the group_wait of most routes, so that receivers hear of it
+TRIAL_LASTS = timedelta(minutes=5)  # longer than the group_wait of most routes
 
 
 class AlertmanagerSink:
-    """Posts to `url` (`/api/v2/alerts` is added), with `labels` besides its own, such as
+    """Posts to `url` (`/api/v2/alerts` is appended), with extra `labels` such as
     `{severity: page}`.
 
-    An alert ends by itself after `lasts`, unless a look says before that it still fires: that must
-    be longer than the time between looks. `headers` may carry credentials. Raises UsageError for
-    labels or headers that can't be used.
+    An alert ends by itself after `lasts`, unless a look renews it: make it longer than the time
+    between looks. `headers` may carry credentials. Raises UsageError for invalid labels or headers.
     """
 
     outside: ClassVar[frozenset[str]] = frozenset({"clock"})
@@ -66,7 +63,7 @@ class AlertmanagerSink:
                 problem = (
                     "is set by the sink itself"
                     if name in OWN
-                    else "is no label's name; use letters, digits and _"
+                    else "is not a label name; use letters, digits and _"
                 )
                 raise UsageError(f"labels: {name[:60]!r} {problem}")
         if lasts <= timedelta(0):
@@ -77,7 +74,7 @@ class AlertmanagerSink:
             message.action is Action.INFORM and message.report.verdict is ReleaseVerdict.PASS
         )
         if message.action is Action.INFORM and not over:
-            return Receipt("alertmanager", delivered=True, detail="nothing fires")
+            return Receipt("alertmanager", delivered=True, detail="nothing to fire")
         body = json.dumps([self._alert(message, over=over)]).encode("ascii")
         self._endpoint.ask(
             "POST",
@@ -88,11 +85,11 @@ class AlertmanagerSink:
         return Receipt(
             "alertmanager",
             delivered=True,
-            detail=f"{self._endpoint.where} took it as {'resolved' if over else 'firing'}",
+            detail=f"{self._endpoint.where} accepted it as {'resolved' if over else 'firing'}",
         )
 
     def _alert(self, message: Message, *, over: bool) -> dict[str, Any]:
-        said, release = notice(message), message.report.release
+        summary, release = notice(message), message.report.release
         now = datetime.fromtimestamp(self._clock(), UTC)
         began = min(
             (
@@ -114,15 +111,15 @@ class AlertmanagerSink:
             **self._labels,
         }
         annotations = {
-            "summary": said.title,
-            "description": "\n".join(said.facts),
-            "todo": said.todo,
-            "severity": str(said.severity),
+            "summary": summary.title,
+            "description": "\n".join(summary.facts),
+            "todo": summary.todo,
+            "severity": str(summary.severity),
         }
         return {
             "labels": {name: value for name, value in labels.items() if value},
             "annotations": annotations,
             "startsAt": stamp(min(began, now)),
             "endsAt": stamp(now + lasts),
-            **({"generatorURL": said.link} if said.link else {}),
+            **({"generatorURL": summary.link} if summary.link else {}),
         }

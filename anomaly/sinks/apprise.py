@@ -1,9 +1,9 @@
-"""Messages through Apprise, which speaks to over a hundred services: Teams, Discord, Telegram,
+"""Messages through Apprise, which reaches over a hundred services: Teams, Discord, Telegram,
 Opsgenie, … Needs the extra `apprise`.
 
-Apprise does not say why a service took nothing; its log does, with a status. That log may hold
-parts of the URL, which is a secret: what is logged while a message is on its way is read for the
-status, and shown to nobody.
+Apprise does not say why a service rejected a message; only its log does, with a status. That log
+may hold parts of the URL, which is a secret: records of a delivery are read for the status and
+never shown.
 """
 
 from __future__ import annotations
@@ -28,44 +28,42 @@ if TYPE_CHECKING:
 
 STATUS = re.compile(r"\berror=(\d{3})\b")
 LIVE = re.compile(r"@(?=\w)|<(?=[!@#])")  # begins a mention in one chat or another
-BREAK = "\u200b"  # a space of no width: what it parts is no mention any more
+BREAK = "\u200b"  # a zero-width space, which breaks mentions
 
-_heard: ContextVar[list[str] | None] = ContextVar("_heard", default=None)
+_records: ContextVar[list[str] | None] = ContextVar("_records", default=None)
 
 
 class AppriseSink:
-    """Tells the service behind an Apprise `url`. Raises UsageError for one that Apprise can't use,
-    or that gives up verifying TLS."""
+    """Sends to the service behind an Apprise `url`. Raises UsageError for one that Apprise can't
+    use, or that disables TLS verification."""
 
     def __init__(self, *, url: str) -> None:
         from apprise import Apprise, AppriseAsset
 
-        logging.getLogger("apprise").addFilter(_unheard)
+        logging.getLogger("apprise").addFilter(_passes)
         with _listening():
             service = Apprise.instantiate(url, asset=AppriseAsset(http_redirects=False))
         if service is None:
             raise UsageError(
-                "url is none that Apprise can use; look up its form at https://appriseit.com"
+                "Apprise can't use this url; its format is documented at https://appriseit.com"
             )
         if not service.verify_certificate:
-            raise UsageError("url says verify=no; certificates are always verified")
+            raise UsageError("url has verify=no; certificates are always verified")
         service.redirects = False
         self._service: NotifyBase = service
         self._where = f"{service.service_name} (apprise)"
 
     def send(self, message: Message, /) -> Receipt:
-        service, said = self._service, notice(message)
-        lines = [*(f"- {fact}" for fact in said.facts), said.todo, said.link]
-        with _listening() as heard, QUIET:
+        service, summary = self._service, notice(message)
+        lines = [*(f"- {fact}" for fact in summary.facts), summary.todo, summary.link]
+        with _listening() as records, QUIET:
             try:
-                if (
-                    "host" in service.template_tokens
-                ):  # elsewhere what stands in its place is a secret
+                if "host" in service.template_tokens:  # in other URLs its place holds a secret
                     refuse_metadata(service.host)
-                told = service.notify(
-                    title=_still(said.title),
-                    body=_still("\n".join(line for line in lines if line)),
-                    notify_type=_kind(message, said.severity),
+                is_delivered = service.notify(
+                    title=_without_mentions(summary.title),
+                    body=_without_mentions("\n".join(line for line in lines if line)),
+                    notify_type=_kind(message, summary.severity),
                     body_format="text",
                     overflow="truncate",
                     attach=_picture(message) if service.attachment_support else None,
@@ -74,21 +72,23 @@ class AppriseSink:
                 raise SinkError(
                     f"{self._where} is at a link-local address; such addresses are refused"
                 ) from None
-            except Exception as error:  # noqa: BLE001  a hundred services fail in a hundred ways, with the URL in their words
-                raise SinkError(
-                    f"{self._where} could not be told: {type(error).__name__}"
-                ) from None
-        if not told:
-            raise self._refusal(heard)
-        return Receipt("apprise", delivered=True, detail=f"{self._where} took it")
+            except Exception as error:  # noqa: BLE001  a hundred services fail in a hundred ways, with the URL in the message
+                raise SinkError(f"{self._where} failed: {type(error).__name__}") from None
+        if not is_delivered:
+            raise self._refusal(records)
+        return Receipt("apprise", delivered=True, detail=f"{self._where} accepted it")
 
-    def _refusal(self, heard: list[str]) -> SinkError:
-        statuses = [int(found[1]) for line in heard for found in STATUS.finditer(line)]
+    def _refusal(self, records: list[str]) -> SinkError:
+        statuses = [int(match[1]) for line in records for match in STATUS.finditer(line)]
         if not statuses:
-            return RetryableSinkError(f"{self._where} could not be reached, or did not take it")
+            return RetryableSinkError(
+                f"{self._where} could not be reached, or rejected the message"
+            )
         status = statuses[-1]
-        lasting = status < 500 and status not in RETRYABLE  # noqa: PLR2004  5xx
-        return (SinkError if lasting else RetryableSinkError)(f"{self._where} answered {status}")
+        is_permanent = status < 500 and status not in RETRYABLE  # noqa: PLR2004  5xx
+        return (SinkError if is_permanent else RetryableSinkError)(
+            f"{self._where} answered {status}"
+        )
 
 
 def _kind(message: Message, severity: Severity) -> NotifyType:
@@ -116,25 +116,25 @@ def _picture(message: Message) -> AppriseAttachment | None:
     )
 
 
-def _still(text: str) -> str:
-    """Text in which nobody is mentioned."""
-    return LIVE.sub(lambda found: found[0] + BREAK, text)
+def _without_mentions(text: str) -> str:
+    """Text that mentions nobody."""
+    return LIVE.sub(lambda match: match[0] + BREAK, text)
 
 
 @contextmanager
 def _listening() -> Iterator[list[str]]:
-    """What Apprise logs in this thread meanwhile."""
-    heard: list[str] = []
-    token = _heard.set(heard)
+    """The records that Apprise logs in this thread meanwhile."""
+    records: list[str] = []
+    token = _records.set(records)
     try:
-        yield heard
+        yield records
     finally:
-        _heard.reset(token)
+        _records.reset(token)
 
 
-def _unheard(record: logging.LogRecord) -> bool:
-    """Whether a record of Apprise's log goes on: not while a sink of ours listens."""
-    heard = _heard.get()
-    if heard is not None:
-        heard.append(record.getMessage())
-    return heard is None
+def _passes(record: logging.LogRecord) -> bool:
+    """Whether a record of Apprise's log passes: not during a delivery of this sink."""
+    records = _records.get()
+    if records is not None:
+        records.append(record.getMessage())
+    return records is None

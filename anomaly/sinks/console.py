@@ -1,5 +1,5 @@
-"""The report as a table for people: the answer first, then what moved, what was fine and what could
-not be judged."""
+"""The report as tables for people: the answer first, then changes, what could not be judged, and
+the rest."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from anomaly import wording
 from anomaly.contracts import Message, Receipt
 from anomaly.errors import SinkError
 from anomaly.model import UNJUDGED, Finding, ReleaseVerdict, Verdict
-from anomaly.reporting import words as say
+from anomaly.reporting import words
 from anomaly.reporting.report import Report
 from anomaly.reporting.sparkline import BLOCKS, sparkline
 
-PLAIN_WIDTH = 100  # where the output is no terminal; wide enough for a KPI with its segment
-NARROWEST, WIDEST = 72, 160  # a narrower table can't be read, nor can a wider one
-MOST_ROWS = 40  # of a section; the JSON holds them all
+PLAIN_WIDTH = 100  # for output that is not a terminal
+NARROWEST, WIDEST = 72, 160  # tables outside this range are hard to read
+MOST_ROWS = 40  # of a section; the JSON has them all
 MOST_QUERIES = 5
 MOST_NAMES = 2  # before a note
 LONGEST_QUERY = 600
@@ -61,8 +61,8 @@ MOST_SPARKLINES = 12
 SPARKLINE, ROOM_FOR_NAME = 24, 28  # characters
 
 
-class Look(StrEnum):
-    """How the report is drawn: as bare text, with lines, or with lines and colours."""
+class Style(StrEnum):
+    """The style of the report: bare text, lines, or lines and colours."""
 
     BARE = "bare"
     LINED = "lined"
@@ -71,10 +71,10 @@ class Look(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Canvas:
-    """What the report is drawn on."""
+    """The width and the style of the output."""
 
     width: int
-    look: Look
+    style: Style
 
 
 class ConsoleSink:
@@ -97,25 +97,25 @@ class ConsoleSink:
 
 
 def show(report: Report, stream: TextIO, *, environ: Mapping[str, str] = os.environ) -> None:
-    """Prints the report as `stream` bears it: lines and colours on a terminal only, no colours
+    """Prints the report in the style of `stream`: lines and colours only on a terminal, no colours
     under NO_COLOR.
 
-    What the stream's encoding can't hold is written as `?`. Raises OSError as the stream does.
+    Characters that the stream can't encode become `?`. Raises OSError as the stream does.
     """
-    text = render(report, width=width_of(stream, environ), look=look_of(stream, environ))
+    text = render(report, width=width_of(stream, environ), style=style_of(stream, environ))
     stream.write(_encodable(text, stream.encoding or "utf-8"))
     stream.flush()
 
 
-def look_of(stream: TextIO, environ: Mapping[str, str]) -> Look:
-    """How to draw on `stream`; NO_COLOR counts when it is not empty (no-color.org)."""
+def style_of(stream: TextIO, environ: Mapping[str, str]) -> Style:
+    """The style for `stream`; NO_COLOR counts if it is not empty (no-color.org)."""
     if not stream.isatty() or environ.get("TERM") == "dumb":
-        return Look.BARE
-    return Look.LINED if environ.get("NO_COLOR") else Look.COLOURED
+        return Style.BARE
+    return Style.LINED if environ.get("NO_COLOR") else Style.COLOURED
 
 
 def width_of(stream: TextIO, environ: Mapping[str, str]) -> int:
-    """The columns of the terminal, or of COLUMNS, within what can be read."""
+    """The columns of the terminal, or of COLUMNS, limited to a readable width."""
     if environ.get("COLUMNS", "").isdecimal():
         return max(NARROWEST, min(WIDEST, int(environ["COLUMNS"][:6])))
     if not stream.isatty():
@@ -123,24 +123,24 @@ def width_of(stream: TextIO, environ: Mapping[str, str]) -> int:
     return max(NARROWEST, min(WIDEST, shutil.get_terminal_size((80, 24)).columns))
 
 
-def render(report: Report, *, width: int = 80, look: Look = Look.BARE) -> str:
-    """The report as text of at most `width` columns, its first line the headline; foreign text in
-    it is harmless."""
+def render(report: Report, *, width: int = 80, style: Style = Style.BARE) -> str:
+    """The report as text of at most `width` columns, the headline first; safe to print whatever
+    the names in it."""
     out = StringIO()
     console = Console(
         file=out,
         width=width,
-        force_terminal=look is Look.COLOURED,
-        color_system="standard" if look is Look.COLOURED else None,
+        force_terminal=style is Style.COLOURED,
+        color_system="standard" if style is Style.COLOURED else None,
         legacy_windows=False,
         markup=False,
         emoji=False,
         highlight=False,
         _environ={},
     )
-    for part in _parts(report, Canvas(width, look)):
+    for part in _parts(report, Canvas(width, style)):
         console.print(
-            part, soft_wrap=look is Look.BARE and isinstance(part, Text)
+            part, soft_wrap=style is Style.BARE and isinstance(part, Text)
         )  # bare text goes to files: a line is a line
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
@@ -154,10 +154,10 @@ def _encodable(text: str, encoding: str) -> str:
 
 
 def _parts(report: Report, canvas: Canvas) -> Iterator[RenderableType]:
-    findings = say.ordered(report.findings)
-    yield _headline(report, canvas.look)
-    yield from _queries([finding for finding in findings if finding.fails], canvas.look)
-    yield Text(say.judged_words(report), style="dim")
+    findings = words.ordered(report.findings)
+    yield _headline(report, canvas.style)
+    yield from _queries([finding for finding in findings if finding.fails], canvas.style)
+    yield Text(words.judged_words(report), style="dim")
     sections: Sequence[tuple[Callable[[list[Finding], Report, Canvas], Table], list[Finding]]] = (
         (_moved, [finding for finding in findings if finding.verdict in MOVED]),
         (_not_judged, [finding for finding in findings if finding.verdict in UNJUDGED]),
@@ -169,32 +169,31 @@ def _parts(report: Report, canvas: Canvas) -> Iterator[RenderableType]:
             yield section(rows[:MOST_ROWS], report, canvas)
         if len(rows) > MOST_ROWS:
             yield Text(
-                f"  … and {len(rows) - MOST_ROWS} more; the JSON holds them all", style="dim"
+                f"  … and {len(rows) - MOST_ROWS} more; --output json has them all", style="dim"
             )
-        if section is _moved and canvas.look is not Look.BARE:
+        if section is _moved and canvas.style is not Style.BARE:
             yield from _sparklines(rows[:MOST_SPARKLINES], report, canvas)
     yield from _exposures(findings)
     yield from _notes(findings)
-    for number, line in enumerate(say.context_lines(report)):
+    for number, line in enumerate(words.context_lines(report)):
         yield Text(f"{'' if number else chr(10)}  {line}")
-    if any(say.detectable_words(finding) for finding in findings if finding.verdict is Verdict.OK):
-        yield Text(
-            "\n  would have seen: a change of that size is found in four of five releases",
-            style="dim",
-        )
+    if any(
+        words.detectable_words(finding) for finding in findings if finding.verdict is Verdict.OK
+    ):
+        yield Text(f"\n  {words.DETECTABLE_NOTE}", style="dim")
 
 
-def _headline(report: Report, look: Look) -> RenderableType:
-    verdict, _, rest = say.headline(report).partition("  ")
-    if look is Look.BARE:
+def _headline(report: Report, style: Style) -> RenderableType:
+    verdict, _, rest = words.headline(report).partition("  ")
+    if style is Style.BARE:
         return Text(f"{verdict}  {rest}")
     hanging = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
     hanging.add_row(Text(verdict, style=ANSWERS[report.verdict]), Text(rest, style="bold"))
     return hanging
 
 
-def _queries(failing: Iterable[Finding], look: Look) -> Iterator[RenderableType]:
-    """The resolved query of each KPI that fails the release, once for all of its segments."""
+def _queries(failing: Iterable[Finding], style: Style) -> Iterator[RenderableType]:
+    """The resolved query of each KPI that fails the release, once for all its segments."""
     kpis: dict[str, Finding] = {}
     for finding in failing:
         kpis.setdefault(finding.kpi, finding)
@@ -206,19 +205,19 @@ def _queries(failing: Iterable[Finding], look: Look) -> Iterator[RenderableType]
                 else ""
             )
             line = (
-                f"{wording.plain(finding.kpi, say.LONGEST_NAME)} = "
+                f"{wording.plain(finding.kpi, words.LONGEST_NAME)} = "
                 f"{wording.plain(finding.query, LONGEST_QUERY)}{over}"
             )
             yield (
                 Text(f"      {line}")
-                if look is Look.BARE
+                if style is Style.BARE
                 else Padding(Text(line, style="dim"), (0, 0, 0, 6))
             )
 
 
 def _table(canvas: Canvas, columns: Mapping[str, Sequence[Text | str]]) -> Table:
-    """A table of the given columns, as wide as they need or as the canvas bears."""
-    bare = canvas.look is Look.BARE
+    """A table of the columns, as wide as needed or as the canvas allows."""
+    bare = canvas.style is Style.BARE
     table = Table(
         box=None if bare else box.SIMPLE_HEAD,
         padding=(0, GAP if bare else GAP - 1, 0, 0),
@@ -239,8 +238,8 @@ def _table(canvas: Canvas, columns: Mapping[str, Sequence[Text | str]]) -> Table
 
 
 def _widths(natural: Sequence[int], available: int) -> list[int]:
-    """Widths that fit: the first and last column give way before those between, which hold numbers;
-    the widest first."""
+    """Widths that fit: the first and the last column shrink before the numbers between them, the
+    widest first."""
     widths, last = list(natural), len(natural) - 1
     narrowest = [NARROWEST_NAME, *[NARROWEST_NUMBERS] * (last - 1), NARROWEST_LAST]
     for group in ((last, 0), range(1, last)):
@@ -257,10 +256,10 @@ def _moved(findings: list[Finding], report: Report, canvas: Canvas) -> Table:
         {
             "KPI": [_name(finding) for finding in findings],
             "verdict": [_verdict(finding) for finding in findings],
-            "effect [95 %]": [say.change_words(finding) for finding in findings],
-            "since": [say.onset_words(finding, report.release) for finding in findings],
-            "p": [say.p_words(finding) for finding in findings],
-            "observed vs expected": [say.brief_versus_words(finding) for finding in findings],
+            "effect [95 %]": [words.change_words(finding) for finding in findings],
+            "p": [words.p_words(finding) for finding in findings],
+            "since": [words.onset_words(finding, report.release) for finding in findings],
+            "observed vs expected": [words.brief_versus_words(finding) for finding in findings],
         },
     )
 
@@ -271,11 +270,11 @@ def _fine(findings: list[Finding], _report: Report, canvas: Canvas) -> Table:
         {
             "KPI": [_name(finding) for finding in findings],
             "verdict": [_verdict(finding) for finding in findings],
-            "effect [95 %]": [say.rest_words(finding) for finding in findings],
-            "would have seen": [
-                say.detectable_words(finding) or "not known" for finding in findings
+            "effect [95 %]": [words.rest_words(finding) for finding in findings],
+            words.DETECTABLE_HEAD: [
+                words.detectable_words(finding) or "unknown" for finding in findings
             ],
-            "observed vs expected": [say.brief_versus_words(finding) for finding in findings],
+            "observed vs expected": [words.brief_versus_words(finding) for finding in findings],
         },
     )
 
@@ -292,20 +291,20 @@ def _not_judged(findings: list[Finding], _report: Report, canvas: Canvas) -> Tab
 
 
 def _why(finding: Finding) -> str:
-    effect = say.effect_words(finding)
-    return say.reason_words(finding) + (
-        f" ({effect} as far as seen)" if effect and not finding.control_for else ""
+    effect = words.effect_words(finding)
+    return words.reason_words(finding) + (
+        f" ({effect} so far)" if effect and not finding.control_for else ""
     )
 
 
 def _name(finding: Finding) -> Text:
-    labels = say.part_words(finding)
-    name = Text(wording.plain(finding.kpi, say.LONGEST_NAME))
+    labels = words.part_words(finding)
+    name = Text(wording.plain(finding.kpi, words.LONGEST_NAME))
     return name.append(f" ({labels})", style="dim") if labels else name
 
 
 def _verdict(finding: Finding) -> Text:
-    """A sign, the word, and below it what lessens or raises its weight; the colour only repeats the
+    """A sign and the word, below it `control`, `dry run` or `critical`; the colour repeats the
     word."""
     sign, colour = SIGNS[Verdict.REGRESSED if finding.fails else finding.verdict]
     states = (
@@ -323,45 +322,44 @@ def _verdict(finding: Finding) -> Text:
 def _sparklines(
     findings: Sequence[Finding], report: Report, canvas: Canvas
 ) -> Iterator[RenderableType]:
-    """What was observed and what was expected of each KPI that moved, as lines of blocks on one
-    scale, for people at a terminal."""
+    """Observed and expected values of each KPI that changed, as lines of blocks on one scale."""
     blocks = min(SPARKLINE, (canvas.width - ROOM_FOR_NAME) // 2 - GAP)
-    drawn = [
+    lines = [
         (finding, line) for finding in findings if (line := sparkline(report, finding, blocks))
     ]
-    if not drawn:
+    if not lines:
         return
     columns = {
-        "KPI": [_name(finding) for finding, _ in drawn],
+        "KPI": [_name(finding) for finding, _ in lines],
         "observed": [
-            Text(line.observed, style=SIGNS[finding.verdict][1]) for finding, line in drawn
+            Text(line.observed, style=SIGNS[finding.verdict][1]) for finding, line in lines
         ],
-        "expected": [Text(line.expected, style="dim") for _, line in drawn],
+        "expected": [Text(line.expected, style="dim") for _, line in lines],
     }
     yield Text()
     yield _table(canvas, columns)
 
 
 def _exposures(findings: Iterable[Finding]) -> Iterator[RenderableType]:
-    """Whether what moved after a staged release grows with its stages."""
-    seen = [
-        f"  {say.title(each)}: {wording.exposure(each.exposure, each.unit)}"
+    """Whether a change after a staged release grows with its stages."""
+    lines = [
+        f"  {words.title(each)}: {wording.exposure(each.exposure, each.unit)}"
         for each in findings
         if each.exposure is not None
     ]
-    yield from (Text(line) for line in ["", *seen[:MOST_ROWS]] if seen)
+    yield from (Text(line) for line in ["", *lines[:MOST_ROWS]] if lines)
 
 
 def _notes(findings: Iterable[Finding]) -> Iterator[RenderableType]:
-    """Each note once, with the KPIs that it is about."""
+    """Each note once, with its KPIs."""
     about: dict[str, list[str]] = {}
     for finding in findings:
         for note in finding.notes:
-            names = about.setdefault(wording.plain(note, say.LONGEST_REASON), [])
+            names = about.setdefault(wording.plain(note, words.LONGEST_REASON), [])
             names += [] if finding.kpi in names else [finding.kpi]
     if about:
         yield Text()
     for note, names in about.items():
-        who = wording.plain(", ".join(names[:MOST_NAMES]), MOST_NAMES * say.LONGEST_NAME)
+        who = wording.plain(", ".join(names[:MOST_NAMES]), MOST_NAMES * words.LONGEST_NAME)
         who += f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
         yield Text(f"  {who}: {note}")

@@ -1,8 +1,7 @@
-"""The report in Prometheus' text format, so that what is known of a release stands beside the KPIs,
-and Grafana can draw the band.
+"""The report in Prometheus' text format, to have verdicts beside the KPIs and the band in Grafana.
 
-Values have the KPI's unit; what is not known is left out. Of findings that Prometheus could not
-tell apart the worst is shown.
+Values have the KPI's unit; unknown values are left out. If labels of several findings coincide, the
+worst one is written.
 """
 
 from __future__ import annotations
@@ -25,30 +24,27 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LONGEST_VALUE = 200  # characters of a label
-# of a segment's label; to Prometheus an empty one would be no label, which is how the total of the
-# segments looks
+# value of an empty label of a segment; to Prometheus an empty label is no label, as of the total
 NO_VALUE = "(none)"
 OUR_LABELS = frozenset({"service", "environment", "version", "kpi", "verdict", "job", "instance"})
 NOT_IN_A_LABEL = re.compile(r"[^a-zA-Z0-9_]")
 OF_RELEASE = {
     "anomaly_release_verdict": (
-        "The answer about the release: 1 for the verdict that holds, 0 for the others."
+        "Verdict of the release: 1 for the current verdict, 0 for the others."
     ),
     "anomaly_release_final": "Whether the watch is over: 1 or 0.",
-    "anomaly_release_started_timestamp_seconds": "When the release began, in seconds since 1970.",
+    "anomaly_release_started_timestamp_seconds": "Start of the release, in seconds since 1970.",
     "anomaly_release_observed_timestamp_seconds": (
-        "Until when the release was observed, in seconds since 1970."
+        "End of the observation, in seconds since 1970."
     ),
 }
 OF_KPI = {
-    "anomaly_kpi_verdict": (
-        "The answer about a KPI: 1 for the verdict that holds, 0 for the others."
-    ),
+    "anomaly_kpi_verdict": ("Verdict of a KPI: 1 for the current verdict, 0 for the others."),
     "anomaly_kpi_effect": "Observed / expected - 1 since the release.",
-    "anomaly_kpi_observed": "The latest step as it was observed.",
-    "anomaly_kpi_expected": "The latest step as it was expected without the release.",
-    "anomaly_kpi_lower": "Below this the latest step would be out of the ordinary (99 % band).",
-    "anomaly_kpi_upper": "Above this the latest step would be out of the ordinary (99 % band).",
+    "anomaly_kpi_observed": "Observed value of the latest step.",
+    "anomaly_kpi_expected": "Expected value of the latest step without the release.",
+    "anomaly_kpi_lower": "Lower end of the usual range (99 % band) at the latest step.",
+    "anomaly_kpi_upper": "Upper end of the usual range (99 % band) at the latest step.",
 }
 BAND = ("observed", "expected", "lower", "upper")
 
@@ -57,7 +53,7 @@ Sample = tuple[str, Labels, float]  # metric, labels, value
 
 
 def exposition(report: Report) -> str:
-    """All samples of a report, without timestamps: the collector that reads them sets these."""
+    """All samples of a report, without timestamps, which the scraping Prometheus sets."""
     families = {name: Metric(name, text, "gauge") for name, text in (OF_RELEASE | OF_KPI).items()}
     for name, labels, value in (*_of_release(report), *_of_kpis(report)):
         if math.isfinite(value):
@@ -68,7 +64,7 @@ def exposition(report: Report) -> str:
 
 
 class _Families(Collector):
-    """Metrics as they are."""
+    """A fixed list of metrics."""
 
     def __init__(self, families: Iterable[Metric]) -> None:
         self._families = [*families]
@@ -93,12 +89,12 @@ def _of_release(report: Report) -> Iterator[Sample]:
 
 def _of_kpis(report: Report) -> Iterator[Sample]:
     latest = _latest(report.points)
-    seen: set[frozenset[tuple[str, str]]] = set()
+    identities: set[frozenset[tuple[str, str]]] = set()
     for finding in ordered(report.findings):
         labels = _where(report) | {"kpi": _value(finding.kpi)} | _segment_labels(finding.segment)
-        if (identity := frozenset(labels.items())) in seen:
+        if (identity := frozenset(labels.items())) in identities:
             continue
-        seen.add(identity)
+        identities.add(identity)
         for verdict in Verdict:
             yield (
                 "anomaly_kpi_verdict",
@@ -126,7 +122,7 @@ def _value(text: str) -> str:
 
 
 def _segment_labels(segment: Segment) -> dict[str, str]:
-    """The labels of a segment under names that Prometheus takes and that are not ours."""
+    """The labels of a segment under valid names that differ from ours."""
     labels: dict[str, str] = {}
     for name in sorted(segment):
         usable = NOT_IN_A_LABEL.sub("_", name)
@@ -139,7 +135,7 @@ def _segment_labels(segment: Segment) -> dict[str, str]:
 
 
 def _series(finding: Finding) -> tuple[str, str]:
-    """How the points name the series of a finding."""
+    """The key of a finding's series in the points."""
     from anomaly.panel import segment_text
 
     return finding.kpi, segment_text(finding.segment)

@@ -1,5 +1,5 @@
-"""A file that mirrors the last report: replaced as a whole, so that a reader sees the former text
-or this one, never half of it."""
+"""A file with the last report, replaced atomically: a reader sees the old or the new text, never a
+mix."""
 
 from __future__ import annotations
 
@@ -12,16 +12,14 @@ from anomaly.errors import SinkError
 
 
 def mirror(sink: str, path: Path, message: Message, text: str) -> Receipt:
-    """Let the file say what holds now; a trial only tries, for what stands there is true. Raises
-    SinkError."""
+    """Write the file; a trial only checks that it can be written. Raises SinkError."""
     trial = message.action is Action.TRIAL
     replace_file(path, text, trial=trial)
     return Receipt(sink, delivered=True, detail=f"{path} can be written" if trial else str(path))
 
 
 def replace_file(path: Path, content: str | bytes, *, trial: bool = False) -> None:
-    """Write beside `path`, then rename: on the same file system the change is atomic. A `trial`
-    leaves all as it was.
+    """Write beside `path`, then rename, which is atomic. A `trial` leaves `path` unchanged.
 
     Raises SinkError.
     """

@@ -2,10 +2,10 @@
 
 | part | where | again under the same key |
 |---|---|---|
-| `status` | POST /repos/{owner}/{repo}/statuses/{sha} | the newest status of a context holds |
+| `status` | POST /repos/{owner}/{repo}/statuses/{sha} | the newest status of a context counts |
 | `comment` | POST or PATCH, /repos/{owner}/{repo}/issues/… | our marked comment is edited |
 | `summary` | the file at $GITHUB_STEP_SUMMARY | our section is replaced |
-| `annotations` | `::error title=…::…` on standard output | news only, never twice in a row |
+| `annotations` | `::error title=…::…` on standard output | only news, never twice in a row |
 """
 
 from __future__ import annotations
@@ -64,13 +64,13 @@ STATES = {
 
 
 class GithubSink:
-    """Tells GitHub how a release stands: `what` of status, comment, summary and annotations, by
-    default whatever can be told.
+    """Reports the state of a release to GitHub: `what` of status, comment, summary and annotations,
+    by default all that are possible.
 
-    What is not set comes from the variables of GitHub Actions. `token` needs the permissions
-    `statuses: write` and `pull-requests: write`; `context` is what the status is called, by default
-    `anomaly/` and the environment. Raises UsageError for settings that can't be used, and for a
-    part of `what` that lacks something.
+    Missing settings come from the variables of GitHub Actions. `token` needs the permissions
+    `statuses: write` and `pull-requests: write`; `context` names the status, by default `anomaly/`
+    and the environment. Raises UsageError for invalid settings, and for a part of `what` that lacks
+    a setting.
     """
 
     every_look: ClassVar[bool] = True
@@ -119,29 +119,27 @@ class GithubSink:
     def send(self, message: Message, /) -> Receipt:
         if not self._what:
             raise SinkError(
-                "nothing can be told: this is no job of GitHub Actions, and token, repository "
+                "nothing to write to: this is not a job of GitHub Actions, and token, repository "
                 "and sha are not all set"
             )
-        tell = {
+        write = {
             STATUS: self._set_status,
             COMMENT: self._comment,
             SUMMARY: self._summarise,
             ANNOTATIONS: self._annotate,
         }
-        failed = []
-        for (
-            part
-        ) in self._what:  # one that fails must not hide the others; telling one again is harmless
+        failures = []
+        for part in self._what:  # a failing part must not hide the others; a repeat is harmless
             try:
-                tell[part](message)
+                write[part](message)
             except SinkError as error:
-                failed.append((part, error))
-        if failed:
-            raise _joined(failed)
+                failures.append((part, error))
+        if failures:
+            raise _joined(failures)
         return Receipt("github", delivered=True, detail=", ".join(self._what))
 
     def _lacks(self, part: str) -> str:
-        """What a part would need besides what is known; empty if it can be told."""
+        """The settings that a part lacks; empty if it can be written."""
         needs: dict[str, dict[str, object]] = {
             STATUS: {"token": self._token, "repository": self._repository, "sha": self._sha},
             COMMENT: {
@@ -166,27 +164,27 @@ class GithubSink:
             try:
                 one_of(part, PARTS)
             except SettingError as error:
-                raise UsageError(f"what has {wording.plain(part, 40)!r}; {error}") from None
+                raise UsageError(f"what contains {wording.plain(part, 40)!r}; {error}") from None
             if lacks := self._lacks(part):
-                raise UsageError(f"what has {part}, which needs {lacks}")
+                raise UsageError(f"what contains {part}, which needs {lacks}")
         return tuple(part for part in PARTS if part in what)
 
     def _set_status(self, message: Message) -> None:
-        said = notice(message)
+        summary = notice(message)
         body = {
             "state": _state(message),
             "context": self._context_of(message),
             "description": wording.plain(
-                ": ".join((said.title, *said.facts[:1])), LONGEST_DESCRIPTION
+                ": ".join((summary.title, *summary.facts[:1])), LONGEST_DESCRIPTION
             ),
         }
-        if said.link:
-            body["target_url"] = said.link
+        if summary.link:
+            body["target_url"] = summary.link
         self._ask("POST", f"/statuses/{self._sha}", body)
 
     def _context_of(self, message: Message) -> str:
         if message.action is Action.TRIAL:
-            return "anomaly/trial"  # the status that counts stays as it is
+            return "anomaly/trial"  # the real status stays unchanged
         return wording.plain(
             self._context or f"anomaly/{message.report.release.environment}".rstrip("/"),
             LONGEST_CONTEXT,
@@ -202,18 +200,18 @@ class GithubSink:
 
     def _comments(self) -> Iterator[Mapping[str, Any]]:
         for page in range(1, MOST_PAGES + 1):
-            found = self._ask(
+            comments = self._ask(
                 "GET",
                 f"/issues/{self._pull_request}/comments?per_page={COMMENTS_A_PAGE}&page={page}",
             )
-            yield from found
-            if len(found) < COMMENTS_A_PAGE:
+            yield from comments
+            if len(comments) < COMMENTS_A_PAGE:
                 return
 
     def _ask(
         self, method: str, path: str, body: Mapping[str, str] | None = None
     ) -> list[Mapping[str, Any]]:
-        """The list that was asked for, or nothing."""
+        """The list in the answer; empty for a request with a body."""
         content = None if body is None else json.dumps(body).encode("ascii")
         try:
             answer = self._api.ask(
@@ -233,20 +231,20 @@ class GithubSink:
         if body is not None:
             return []
         try:
-            found = json.loads(answer.body)
+            comments = json.loads(answer.body)
         except ValueError:
-            found = None
-        if not isinstance(found, list) or not all(
-            isinstance(each, dict) and isinstance(each.get("id"), int) for each in found
+            comments = None
+        if not isinstance(comments, list) or not all(
+            isinstance(each, dict) and isinstance(each.get("id"), int) for each in comments
         ):
             raise SinkError(
-                f"{self._api.where} answered {answer.status}, but with no list of comments; is "
-                "api the API of a GitHub?"
+                f"{self._api.where} answered {answer.status}, but not with a list of comments; is "
+                "api the address of a GitHub API?"
             )
-        return found
+        return comments
 
     def _summarise(self, message: Message) -> None:
-        assert self._job.summary is not None  # noqa: S101  or the part would not be told
+        assert self._job.summary is not None  # noqa: S101  the part needs it
         replace_section(self._job.summary, message.key, markdown(message))
 
     def _annotate(self, message: Message) -> None:
@@ -257,34 +255,29 @@ class GithubSink:
             stream = self._stream or sys.stdout
             stream.write("".join(f"{line}\n" for line in lines))
             stream.flush()
-        except (
-            OSError,
-            ValueError,
-        ) as error:  # ValueError: the stream is closed, or its encoding can't hold the text
+        except (OSError, ValueError) as error:  # ValueError: closed, or the text can't be encoded
             raise SinkError(f"standard output: {error}") from error
         self._annotated = lines
 
 
-def _checked(name: str, value: str, form: re.Pattern[str], meant: str) -> str:
+def _checked(name: str, value: str, form: re.Pattern[str], example: str) -> str:
     if value and not form.fullmatch(value):
-        raise UsageError(f"{name} is {wording.plain(value, 60)!r}; write {meant}")
+        raise UsageError(f"{name} is {wording.plain(value, 60)!r}; give {example}")
     return value
 
 
 def _endpoint(url: str, token: str, timeout: timedelta, clock: Callable[[], float]) -> Hook:
     target = checked_url(url, "api")
     if target.query or target.fragment or target.username:
-        raise UsageError(
-            "api has more than an address; write it like https://github.example.com/api/v3"
-        )
+        raise UsageError("api must be only an address, like https://github.example.com/api/v3")
     if not re.fullmatch(r"[\x21-\x7e]*", token):
-        raise UsageError("token holds a blank or a character beyond ASCII")
+        raise UsageError("token has a space or a non-ASCII character")
     return Hook(url.rstrip("/"), secrets={token}, timeout=timeout, clock=clock, setting="api")
 
 
 def _state(message: Message) -> str:
-    """What a commit status says; what could not be judged is an error, for missing evidence is no
-    success."""
+    """The state of a commit status; a release that could not be judged is an error, because missing
+    evidence is not a success."""
     report = message.report
     if message.action is Action.TRIAL:
         return "success"
@@ -295,16 +288,16 @@ def _state(message: Message) -> str:
 
 def _is_ours(comment: Mapping[str, Any], key: str) -> bool:
     user = comment.get("user")
-    trusted = comment.get("author_association") in TRUSTED or (
+    is_trusted = comment.get("author_association") in TRUSTED or (
         isinstance(user, dict) and user.get("type") == "Bot"
     )
-    return trusted and str(comment.get("body") or "").startswith(marker(key))
+    return is_trusted and str(comment.get("body") or "").startswith(marker(key))
 
 
-def _joined(failed: list[tuple[str, SinkError]]) -> SinkError:
-    """One error for the parts that failed; it may be told again if any of them may."""
-    text = "; ".join(f"{part}: {error}" for part, error in failed)
+def _joined(failures: list[tuple[str, SinkError]]) -> SinkError:
+    """One error for the parts that failed; retryable if any of them is."""
+    text = "; ".join(f"{part}: {error}" for part, error in failures)
     waits = [
-        error.retry_after_s or 0.0 for _, error in failed if isinstance(error, RetryableSinkError)
+        error.retry_after_s or 0.0 for _, error in failures if isinstance(error, RetryableSinkError)
     ]
     return RetryableSinkError(text, retry_after_s=max(waits) or None) if waits else SinkError(text)

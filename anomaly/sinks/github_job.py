@@ -1,5 +1,5 @@
-"""A job of GitHub Actions: what it knows of itself, its summary, and the commands that its runner
-takes from standard output."""
+"""A job of GitHub Actions: its variables, its summary, and the workflow commands on standard
+output."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from anomaly.reporting.words import finding_line, ordered, title
 
 PULL_REQUEST = re.compile(r"refs/pull/([1-9][0-9]{0,9})/")
 LONGEST_KEY = 65  # characters
-MOST_ANNOTATIONS = 10  # that GitHub shows of a step
+MOST_ANNOTATIONS = 10  # GitHub shows no more per step
 LEVELS = {
     Severity.CRITICAL: "error",
     Severity.ERROR: "error",
@@ -27,7 +27,7 @@ LEVELS = {
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What the variables of a job say; empty or None where they say nothing."""
+    """The variables of a job; empty or None if they are not set."""
 
     runs: bool = False
     repository: str = ""
@@ -38,8 +38,8 @@ class Job:
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> Job:
-        """The job that runs. One for a pull request has its newest commit: GITHUB_SHA is then a
-        merge that nobody sees."""
+        """The running job. For a pull request `sha` is its newest commit, because GITHUB_SHA
+        is then an invisible merge."""
         number = PULL_REQUEST.match(environ.get("GITHUB_REF", ""))
         return cls(
             runs=environ.get("GITHUB_ACTIONS") == "true",
@@ -54,7 +54,7 @@ class Job:
 
 
 def _head(event: str) -> str:
-    """The newest commit of the pull request that an event is about; nothing of any other event."""
+    """The newest commit of the event's pull request; empty for any other event."""
     try:
         sha = json.loads(Path(event).read_bytes())["pull_request"]["head"]["sha"]
     except (OSError, ValueError, LookupError, TypeError):
@@ -63,13 +63,12 @@ def _head(event: str) -> str:
 
 
 def marker(key: str) -> str:
-    """What marks a text as ours, unseen by people: `<!-- anomaly:4f1c… -->`."""
+    """The invisible mark of our texts: `<!-- anomaly:4f1c… -->`."""
     return f"<!-- anomaly:{re.sub(r'[^A-Za-z0-9/]', '_', key[:LONGEST_KEY])} -->"
 
 
 def replace_section(path: Path, key: str, text: str) -> None:
-    """Put `text` where a former one of that key stands in the summary, else at its end. Raises
-    SinkError."""
+    """Replace the section of that key in the summary, or append it. Raises SinkError."""
     begin, end = marker(key), f"{marker(f'/{key}')}\n"
     try:
         former = path.read_bytes().decode("utf-8", "surrogateescape") if path.exists() else ""
@@ -81,21 +80,21 @@ def replace_section(path: Path, key: str, text: str) -> None:
 
 
 def commands(message: Message) -> Iterator[str]:
-    """Annotations as workflow commands: an error for each KPI that fails, else one line that says
-    how it stands."""
-    report, said = message.report, notice(message)
+    """Annotations as workflow commands: an error for each failing KPI, else one line with the
+    state."""
+    report, summary = message.report, notice(message)
     failing = [finding for finding in ordered(report.findings) if finding.fails]
     if message.action is Action.FIRE and failing:
         for finding in failing[:MOST_ANNOTATIONS]:
             yield _command(
-                "error", f"{said.title}: {title(finding)}", finding_line(finding, report.release)
+                "error", f"{summary.title}: {title(finding)}", finding_line(finding, report.release)
             )
     else:
-        yield _command(LEVELS[said.severity], said.title, "\n".join(said.facts))
+        yield _command(LEVELS[summary.severity], summary.title, "\n".join(summary.facts))
 
 
 def _command(name: str, headline: str, text: str) -> str:
-    """Escaped as the toolkit of GitHub Actions does it."""
+    """A workflow command, escaped like the toolkit of GitHub Actions."""
     return (
         f"::{name} "
         f"title={_escaped(headline).replace(':', '%3A').replace(',', '%2C')}::{_escaped(text)}"

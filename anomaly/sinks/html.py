@@ -1,4 +1,4 @@
-"""The report as one HTML page, in a file that mirrors the last look."""
+"""The report as one HTML page, a file that follows the last look."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ UNSAFE = re.compile(r"[^\w.-]", re.ASCII)
 
 
 class HtmlSink:
-    """Writes the page to `path`, in which `{service}`, `{version}`, `{environment}` and `{id}`
-    stand for the release."""
+    """Writes the page to `path`, where `{service}`, `{version}`, `{environment}` and `{id}` stand
+    for the release."""
 
     every_look: ClassVar[bool] = True
     dedupes: ClassVar[bool] = True
@@ -30,21 +30,21 @@ class HtmlSink:
     def send(self, message: Message, /) -> Receipt:
         return mirror(
             "html",
-            named(self._path, message.report.release, message.key),
+            path_of(self._path, message.report.release, message.key),
             message,
             page(message.report),
         )
 
 
 def write(path: Path, report: Report, key: str, deliveries: Sequence[Receipt] = ()) -> Path:
-    """Write the page with what became of the messages, and say where. Raises SinkError."""
-    where = named(path, report.release, key)
-    replace_file(where, page(report, deliveries=deliveries))
-    return where
+    """Write the page with the deliveries; returns its path. Raises SinkError."""
+    target = path_of(path, report.release, key)
+    replace_file(target, page(report, deliveries=deliveries))
+    return target
 
 
-def named(path: Path, release: Release, key: str) -> Path:
-    """The path of the page about a release; its names lead to no other folder."""
+def path_of(path: Path, release: Release, key: str) -> Path:
+    """The path of the page about a release; its names can't lead to another folder."""
     names = {
         "service": release.service,
         "version": release.version,

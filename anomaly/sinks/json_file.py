@@ -18,7 +18,7 @@ STANDARD_OUTPUT = Path("-")
 class JsonSink:
     """Writes the report to `path`; to standard output without one, or if it is `-`.
 
-    The file is replaced as a whole: a reader sees the former report or this one, never half of it.
+    The file is replaced atomically.
     """
 
     outside: ClassVar[frozenset[str]] = frozenset({"stream"})

@@ -14,10 +14,9 @@ from anomaly.reporting.data import to_dict
 
 
 class JsonlSink:
-    """Appends a line per message to `path`; processes may do so at once, lines never mix.
+    """Appends a line per message to `path`; safe for several processes at once.
 
-    A message that is sent again is appended again under the same `key`: the last line of a key is
-    what holds.
+    A repeated message is appended again under the same `key`: the last line of a key counts.
     """
 
     every_look: ClassVar[bool] = True
@@ -38,7 +37,7 @@ class JsonlSink:
 
 
 def _append(path: Path, line: bytes) -> None:
-    """Appends the whole line or nothing; closes a line that another writer left torn."""
+    """Appends the whole line or nothing; first ends an unfinished line of another writer."""
     with path.open("a+b", buffering=0) as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # released with the file
         end = file.seek(0, os.SEEK_END)

@@ -1,7 +1,7 @@
 """The report as JUnit XML, for CI systems that show test results: Jenkins, GitLab and others.
 
-The elements are those of the schema that Jenkins' xUnit plug-in brings (`junit-10.xsd`), which
-GitLab reads, too. Both know a case by its class name and name, so that no two cases may share them.
+The elements follow the schema of Jenkins' xUnit plug-in (`junit-10.xsd`), which GitLab reads too.
+Both identify a case by class name and name, so no two cases may share them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class JunitSink:
     """Writes the report to `path` as a JUnit test suite: a case for the release, and one for each
     finding.
 
-    The file is replaced as a whole.
+    The file is replaced atomically.
     """
 
     every_look: ClassVar[bool] = True
@@ -47,7 +47,7 @@ class JunitSink:
 
 
 def junit(message: Message) -> str:
-    """The XML document. A case takes the time (s) that its KPI was observed."""
+    """The XML document. The time of a case (s) is how long its KPI was observed."""
     report = message.report
     cases = [
         _release_case(report),
@@ -80,7 +80,7 @@ def junit(message: Message) -> str:
 
 
 def _release_case(report: Report) -> ET.Element:
-    """The case that says what the cases of all findings come to."""
+    """The case with the verdict of the release."""
     case = _case(report.release, "release", "release", report.observation.length.total_seconds())
     _end(case, OF_RELEASE[report.verdict], str(report.verdict), headline(report), [])
     return case
@@ -91,11 +91,11 @@ def _finding_case(finding: Finding, report: Report) -> ET.Element:
     case = _case(report.release, kpi, title(finding), finding.steps * report.step.total_seconds())
     line, reason = finding_line(finding, report.release), reason_words(finding)
     over = f" / {finding.denominator}" if finding.denominator else ""
-    told = [
+    details = [
         "" if reason in line else reason,
         *(wording.plain(text, LONGEST_LINE) for text in (finding.query + over, *finding.notes)),
     ]
-    _end(case, _outcome(finding), str(finding.verdict), line, told)
+    _end(case, _outcome(finding), str(finding.verdict), line, details)
     return case
 
 
@@ -104,9 +104,8 @@ def _outcome(finding: Finding) -> str:
         return FAILURE
     if finding.is_open and finding.verdict is Verdict.ERROR:
         return ERROR
-    return (
-        SKIPPED if finding.verdict in {*UNJUDGED, Verdict.REGRESSED} else PASSED
-    )  # a regression that does not fail is a dry run
+    # a regression that does not fail is a dry run
+    return SKIPPED if finding.verdict in {*UNJUDGED, Verdict.REGRESSED} else PASSED
 
 
 def _case(release: Release, what: str, name: str, seconds: float) -> ET.Element:
@@ -118,30 +117,30 @@ def _case(release: Release, what: str, name: str, seconds: float) -> ET.Element:
     )
 
 
-def _end(case: ET.Element, outcome: str, verdict: str, line: str, told: list[str]) -> None:
-    """How a case ended, in one line, and what is behind it."""
+def _end(case: ET.Element, outcome: str, verdict: str, line: str, details: list[str]) -> None:
+    """The outcome of a case in one line, with details."""
     if outcome:
-        ended = ET.SubElement(case, outcome, {"message": line, "type": verdict})
-        ended.text = "\n".join([line, *filter(None, told)])
+        element = ET.SubElement(case, outcome, {"message": line, "type": verdict})
+        element.text = "\n".join([line, *filter(None, details)])
     else:
         ET.SubElement(case, "system-out").text = line
 
 
 def _tell_apart(cases: list[ET.Element]) -> None:
     """Number the cases that would share class name and name."""
-    seen: set[tuple[str, str]] = set()
+    names: set[tuple[str, str]] = set()
     for case in cases:
         name, number = case.attrib["name"], 1
-        while (case.attrib["classname"], case.attrib["name"]) in seen:
+        while (case.attrib["classname"], case.attrib["name"]) in names:
             number += 1
             case.attrib["name"] = f"{name} ({number})"
-        seen.add((case.attrib["classname"], case.attrib["name"]))
+        names.add((case.attrib["classname"], case.attrib["name"]))
 
 
 def _properties(message: Message) -> dict[str, str]:
-    """What was judged, and by what; what is not known is left out."""
+    """The release, the windows and the settings; unknown values are left out."""
     report, release = message.report, message.report.release
-    known = {
+    properties = {
         "answer": notice(message).title,
         "service": wording.plain(release.service, LONGEST_NAME),
         "version": wording.plain(release.version, LONGEST_NAME),
@@ -160,7 +159,7 @@ def _properties(message: Message) -> dict[str, str]:
         f"made.{wording.plain(name, LONGEST_NAME)}": wording.plain(value, LONGEST_LINE)
         for name, value in report.made.items()
     }
-    return {name: value for name, value in (known | made).items() if value}
+    return {name: value for name, value in (properties | made).items() if value}
 
 
 def _seconds(seconds: float) -> str:

@@ -1,7 +1,7 @@
-"""The report as GitHub-flavoured Markdown: the answer, and a table of what moved or could not be
+"""The report as GitHub-flavoured Markdown: the answer, and a table of what changed or could not be
 judged.
 
-What was found to be ok, and how all was judged, is folded away.
+KPIs that are ok and the details are folded away.
 
 Foreign text stays text: no markup, no HTML, no links, no mentions (`@name`), no references
 (`#123`), no emoji (`:name:`).
@@ -19,6 +19,7 @@ from anomaly.model import UNJUDGED, Finding, Verdict
 from anomaly.reporting.notice import notice
 from anomaly.reporting.report import Report
 from anomaly.reporting.words import (
+    DETECTABLE,
     LONGEST_NAME,
     LONGEST_REASON,
     change_words,
@@ -28,6 +29,7 @@ from anomaly.reporting.words import (
     mark,
     onset_words,
     ordered,
+    p_words,
     reason_words,
     rest_words,
     title,
@@ -40,7 +42,7 @@ MOST_ROWS = 40
 MOST_QUERIES = 5
 MOST_NOTES = 10
 LONGEST_QUERY = 600
-# a space of no width: what it parts is no mention, reference, link or emoji any more (LIVE)
+# a zero-width space: it breaks mentions, references, links and emoji (LIVE)
 BREAK = "&#8203;"
 ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;", "$": "&#36;"})
 MARKUP = re.compile(r"([\\`*_\[\]~#])")
@@ -49,13 +51,13 @@ LIVE = re.compile(
     r"@(?=\w)|(?<!&)#(?=\d)|\bGH-(?=\d)|:(?=//|[\w+\\-]+:)|\bwww(?=\.)", re.IGNORECASE
 )
 SAFE_IN_A_URL = "/:?#@!$&'*+,;=%~"
-HEAD = ("KPI", "verdict", "effect \\[95 %\\]", "since", "observed vs expected")
-FINE_HEAD = ("KPI", "effect \\[95 %\\]", "would have seen", "observed vs expected")
+HEAD = ("KPI", "verdict", "effect \\[95 %\\]", "p", "since", "observed vs expected")
+FINE_HEAD = ("KPI", "effect \\[95 %\\]", DETECTABLE, "observed vs expected")
 
 
 def markdown(message: Message) -> str:
-    """The message as Markdown that ends with a line end, at most LONGEST characters; how many rows
-    it has follows from that."""
+    """The message as Markdown with a final line end, at most LONGEST characters, with as many rows
+    as fit."""
     for rows in (MOST_ROWS, MOST_ROWS // 4):
         text = "\n\n".join(part for part in _parts(message, rows) if part) + "\n"
         if len(text) <= LONGEST:
@@ -64,9 +66,9 @@ def markdown(message: Message) -> str:
 
 
 def escape(text: str) -> str:
-    """Text on one line, as Markdown shows it as it is."""
-    marked = AT_THE_START.sub(lambda found: f"{found[0]}\\", MARKUP.sub(r"\\\1", text.strip()))
-    return LIVE.sub(lambda found: found[0] + BREAK, marked.translate(ENTITIES))
+    """Text on one line that Markdown shows literally."""
+    marked = AT_THE_START.sub(lambda match: f"{match[0]}\\", MARKUP.sub(r"\\\1", text.strip()))
+    return LIVE.sub(lambda match: match[0] + BREAK, marked.translate(ENTITIES))
 
 
 def _parts(message: Message, most: int) -> Iterator[str]:
@@ -79,17 +81,17 @@ def _parts(message: Message, most: int) -> Iterator[str]:
     if fine:
         rows = _table(FINE_HEAD, [_fine_row(finding) for finding in fine[:most]])
         yield _folded(
-            f"{len(fine)} found to be ok, and the change that would have been seen",
+            f"{len(fine)} ok, with the {DETECTABLE} (80 % power)",
             [rows, _more(fine, most)],
         )
-    yield _folded("What was judged, and how", [*_details(message.report)])
+    yield _folded("Details", [*_details(message.report)])
 
 
 def _answer(message: Message) -> Iterator[str]:
-    said = notice(message)
-    yield f"### {escape(said.title)}"
-    yield "\n".join(f"- {escape(fact)}" for fact in said.facts)
-    yield f"{escape(said.todo)}{_link(said.link)}"
+    summary = notice(message)
+    yield f"### {escape(summary.title)}"
+    yield "\n".join(f"- {escape(fact)}" for fact in summary.facts)
+    yield f"{escape(summary.todo)}{_link(summary.link)}"
 
 
 def _link(url: str) -> str:
@@ -111,11 +113,10 @@ def _more(findings: Sequence[Finding], most: int) -> str:
 
 
 def _fine_row(finding: Finding) -> tuple[str, ...]:
-    seen = escape(detectable_words(finding)) or "not known"
     return (
         escape(title(finding)),
         escape(rest_words(finding)) + mark(finding),
-        seen,
+        escape(detectable_words(finding)) or "unknown",
         escape(versus_words(finding)),
     )
 
@@ -124,11 +125,12 @@ def _row(finding: Finding, report: Report) -> tuple[str, ...]:
     words = verdict_words(finding)
     verdict = f"**{words}**" if finding.fails else words
     if finding.verdict in UNJUDGED:
-        return escape(title(finding)), verdict, escape(reason_words(finding)), "", ""
+        return escape(title(finding)), verdict, escape(reason_words(finding)), "", "", ""
     return (
         escape(title(finding)),
         verdict,
         escape(change_words(finding)),
+        escape(p_words(finding)),
         onset_words(finding, report.release),
         escape(versus_words(finding)),
     )
@@ -158,7 +160,7 @@ def _details(report: Report) -> Iterator[str]:
 
 
 def _fenced(text: str) -> str:
-    """A block of code whose fence is longer than any in it."""
+    """A code block with a fence longer than any run of backticks in it."""
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
     return f"{fence}\n{text}\n{fence}"
 

@@ -1,5 +1,5 @@
-"""Incidents in PagerDuty (Events API v2), one for each release: triggered when a KPI fails,
-resolved when that is over."""
+"""Incidents in PagerDuty (Events API v2), one per release: triggered when a KPI fails, resolved
+afterwards."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class PagerdutySink:
     """Sends events to `url` with the `routing_key` of an integration of the type Events API v2.
     Raises UsageError for an empty key.
 
-    The release is the incident's `dedup_key`: what is told twice is one incident.
+    The release is the incident's `dedup_key`: repeated messages are one incident.
     """
 
     outside: ClassVar[frozenset[str]] = frozenset({"clock"})
@@ -40,18 +40,18 @@ class PagerdutySink:
     ) -> None:
         if not routing_key.strip():
             raise UsageError(
-                "routing_key is empty; it is that of an integration of the type Events API v2"
+                "routing_key is empty; use the key of an integration of the type Events API v2"
             )
         self._routing_key = routing_key
         self._endpoint = Hook(url, secrets=(routing_key,), timeout=timeout, clock=clock)
 
     def send(self, message: Message, /) -> Receipt:
-        passed = message.action is Action.INFORM and message.report.verdict is ReleaseVerdict.PASS
+        is_pass = message.action is Action.INFORM and message.report.verdict is ReleaseVerdict.PASS
         events = {
             Action.FIRE: ("trigger",),
             Action.RESOLVE: ("resolve",),
             Action.TRIAL: ("trigger", "resolve"),
-            Action.INFORM: ("resolve",) if passed else (),
+            Action.INFORM: ("resolve",) if is_pass else (),
         }[message.action]
         for event in events:
             self._endpoint.ask(
@@ -60,28 +60,28 @@ class PagerdutySink:
                 {"Content-Type": "application/json"},
             )
         detail = (
-            f"{self._endpoint.where} took it: {', '.join(events)}"
+            f"{self._endpoint.where} accepted it: {', '.join(events)}"
             if events
-            else "nobody is paged for that"
+            else "no page needed"
         )
         return Receipt("pagerduty", delivered=True, detail=detail)
 
     def _event(self, message: Message, event: str) -> dict[str, Any]:
         key = f"{message.key}-trial" if message.action is Action.TRIAL else message.key
-        named = {"routing_key": self._routing_key, "event_action": event, "dedup_key": key}
+        event_data = {"routing_key": self._routing_key, "event_action": event, "dedup_key": key}
         if event == "resolve":
-            return named
-        said, release = notice(message), message.report.release
+            return event_data
+        words, release = notice(message), message.report.release
         service, environment = (
             plain(release.service, LONGEST_NAME),
             plain(release.environment, LONGEST_NAME),
         )
-        summary = ": ".join([said.title, *said.facts[:1]])
-        return named | {
+        summary = ": ".join([words.title, *words.facts[:1]])
+        return event_data | {
             "client": "anomaly",
             **(
-                {"client_url": said.link, "links": [{"href": said.link, "text": "report"}]}
-                if said.link
+                {"client_url": words.link, "links": [{"href": words.link, "text": "report"}]}
+                if words.link
                 else {}
             ),
             "payload": {
@@ -89,14 +89,14 @@ class PagerdutySink:
                 if len(summary) <= LONGEST_SUMMARY
                 else summary[: LONGEST_SUMMARY - 1] + CUT_MARK,
                 "source": service or "anomaly",
-                "severity": str(said.severity),
+                "severity": str(words.severity),
                 "component": service,
                 "group": environment,
                 "class": "release",
                 "custom_details": {
                     "version": plain(release.version, LONGEST_NAME),
-                    "facts": list(said.facts),
-                    "todo": said.todo,
+                    "facts": list(words.facts),
+                    "todo": words.todo,
                 },
             },
         }

@@ -1,7 +1,7 @@
 """The report as metrics, pushed to a Prometheus Pushgateway.
 
-A group of metrics for each service and environment is replaced as a whole (`PUT /metrics/job/…`).
-What a path can't hold is written in base64, as the Pushgateway wants it
+The group of metrics of a service and environment is replaced as a whole (`PUT /metrics/job/…`).
+Values that a path can't hold are written in base64, as the Pushgateway expects
 (https://github.com/prometheus/pushgateway#url).
 """
 
@@ -22,15 +22,15 @@ from anomaly.sinks.hook import Hook
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 FOR_A_PATH = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
-TRIAL = {"service": "anomaly-trial"}  # the group of a trial, which is taken back
+TRIAL = {"service": "anomaly-trial"}  # the group of a trial, deleted at once
 
 
 class PushgatewaySink:
     """Pushes the report as metrics to the Pushgateway at `url`, as the group of `job`, service and
     environment.
 
-    `username` and `password` are for basic authentication, `timeout` for each attempt's wait.
-    Raises UsageError for settings that can't be used.
+    `username` and `password` are for basic authentication; `timeout` applies to each attempt.
+    Raises UsageError for invalid settings.
     """
 
     every_look: ClassVar[bool] = True
@@ -46,7 +46,7 @@ class PushgatewaySink:
         timeout: timedelta = timedelta(seconds=10),
     ) -> None:
         if not job:
-            raise UsageError("job is empty; leave it out, or name one")
+            raise UsageError("job is empty; leave it out, or give a name")
         if (username is None) != (password is None):
             raise UsageError(
                 f"{'password' if password is None else 'username'} is missing; basic "
@@ -54,7 +54,7 @@ class PushgatewaySink:
             )
         target = checked_base(url)
         if username is not None and target.username is not None:
-            raise UsageError("username is set, and url holds one too; use one of them")
+            raise UsageError("username is set, and url contains one too; use only one")
         authorization = (
             ""
             if username is None
@@ -87,7 +87,7 @@ class PushgatewaySink:
 
 
 def _path(group: Mapping[str, str]) -> str:
-    """Where a group of metrics lives: `/metrics/job/anomaly/service/shop`."""
+    """The path of a group of metrics: `/metrics/job/anomaly/service/shop`."""
     parts = ((name, wording.plain(value, LONGEST_VALUE)) for name, value in group.items())
     return "/metrics" + "".join(f"/{_label(name, value)}" for name, value in parts if value)
 

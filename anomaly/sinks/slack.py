@@ -14,7 +14,7 @@ from anomaly.reporting.notice import Severity, notice
 from anomaly.sinks.hook import Hook
 from anomaly.wording import CUT_MARK
 
-LONGEST_HEADER, LONGEST_TEXT = 150, 3000  # characters that Slack takes
+LONGEST_HEADER, LONGEST_TEXT = 150, 3000  # characters that Slack accepts
 MARKS = {
     Severity.CRITICAL: ":rotating_light:",
     Severity.ERROR: ":red_circle:",
@@ -24,8 +24,7 @@ MARKS = {
 
 
 class SlackSink:
-    """Posts to the incoming webhook `url`. What comes from outside can't mention anybody, or be a
-    link."""
+    """Posts to the incoming webhook `url`. Foreign text can't mention anybody or become a link."""
 
     outside: ClassVar[frozenset[str]] = frozenset({"clock"})
 
@@ -41,43 +40,43 @@ class SlackSink:
     def send(self, message: Message, /) -> Receipt:
         body = json.dumps(blocks(message)).encode("ascii")
         self._endpoint.ask("POST", body, {"Content-Type": "application/json"})
-        return Receipt("slack", delivered=True, detail=f"{self._endpoint.where} took it")
+        return Receipt("slack", delivered=True, detail=f"{self._endpoint.where} accepted it")
 
 
 def blocks(message: Message) -> dict[str, Any]:
-    """The message as Slack wants it: a header, the facts, what to do, and a button to the report.
+    """The message in Slack's blocks: a header, the facts, what to do, and a button to the report.
 
-    All of it is plain text, in which Slack looks for no mentions, links or markup; the
-    notification's text is escaped.
+    All blocks are plain text, where Slack ignores mentions, links and markup; the text of the
+    notification is escaped.
     """
-    said = notice(message)
+    words = notice(message)
     out: list[dict[str, Any]] = [
         {
             "type": "header",
             "text": _text(
-                f"{_mark(message, said.severity)} {said.title}", LONGEST_HEADER, emoji=True
+                f"{_mark(message, words.severity)} {words.title}", LONGEST_HEADER, emoji=True
             ),
         }
     ]
-    if said.facts:
+    if words.facts:
         out.append(
             {
                 "type": "section",
-                "text": _text("\n".join(f"• {fact}" for fact in said.facts), LONGEST_TEXT),
+                "text": _text("\n".join(f"• {fact}" for fact in words.facts), LONGEST_TEXT),
             }
         )
-    out.append({"type": "context", "elements": [_text(said.todo, LONGEST_TEXT)]})
-    if said.link:
+    out.append({"type": "context", "elements": [_text(words.todo, LONGEST_TEXT)]})
+    if words.link:
         out.append(
             {
                 "type": "actions",
                 "elements": [
-                    {"type": "button", "text": _text("Report", LONGEST_HEADER), "url": said.link}
+                    {"type": "button", "text": _text("Report", LONGEST_HEADER), "url": words.link}
                 ],
             }
         )
     return {
-        "text": _cut(said.title, LONGEST_HEADER)
+        "text": _cut(words.title, LONGEST_HEADER)
         .replace("&", "&amp;")
         .replace("<", "&lt;")
         .replace(">", "&gt;"),

@@ -12,10 +12,10 @@ from anomaly.sinks.files import mirror
 
 
 class TextfileSink:
-    """Writes the report as metrics to `path`, a `.prom` file in the folder that node_exporter's
-    textfile collector reads.
+    """Writes the report as metrics to `path`, a `.prom` file in the folder of node_exporter's
+    textfile collector.
 
-    The file is replaced as a whole. Raises UsageError if the collector would not read `path`.
+    The file is replaced atomically. Raises UsageError if the collector would not read `path`.
     """
 
     every_look: ClassVar[bool] = True

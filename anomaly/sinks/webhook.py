@@ -23,10 +23,10 @@ ACTION_HEADER = "X-Anomaly-Action"
 
 
 class WebhookSink:
-    """Posts the report to `url`, signed with `secret` (HMAC-SHA256) if there is one; `timeout` is
-    for each attempt's wait.
+    """Posts the report to `url`, signed with `secret` (HMAC-SHA256) if there is one; `timeout`
+    applies to each attempt.
 
-    Raises UsageError if the URL or a header can't be used.
+    Raises UsageError for an invalid URL or header.
     """
 
     outside: ClassVar[frozenset[str]] = frozenset({"clock"})

@@ -8,13 +8,13 @@ from typing import Any
 
 import typer.main
 
-from anomaly.cli.app import EXIT_CODES, app
+from anomaly.cli.app import app
+from anomaly.cli.exit_codes import MEANINGS
 from docs.builder.markdown import cell
 
 NOTE = re.compile(
     r"  \[(?P<notes>[^\[\]]+(?:\[[^\]]*\])?)\]$"
 )  # `  [default: now; env var: X]`, as --help ends
-CODE = re.compile(r"^  (?P<code>\d)  (?P<meaning>.+)$", re.MULTILINE)
 INTRODUCTION = """# Commands at a glance
 
 Generated from the command line itself: what `--help` says. [The commands](../commands.md) has
@@ -41,9 +41,7 @@ def commands(group: Any, above: str = "anomaly") -> Iterator[tuple[str, Any]]:
 
 
 def _codes() -> str:
-    return "".join(
-        f"| {line['code']} | {line['meaning']} |\n" for line in CODE.finditer(EXIT_CODES)
-    )
+    return "".join(f"| {code} | {meaning} |\n" for code, meaning in MEANINGS.items())
 
 
 def _section(name: str, command: Any) -> str:

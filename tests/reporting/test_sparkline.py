@@ -16,7 +16,7 @@ from rich.cells import cell_len
 from anomaly.model import Finding
 from anomaly.reporting.report import Report
 from anomaly.reporting.sparkline import BLOCKS, GAP, sparkline
-from anomaly.sinks.console import Look, render, show
+from anomaly.sinks.console import Style, render, show
 from tests.sinks.pictures import drawable
 from tests.support import reports
 
@@ -94,14 +94,14 @@ def test_too_little_for_a_line_is_none(points: slice) -> None:
 )
 def test_a_terminal_shows_lines_within_its_width(width: int, name: str) -> None:
     report = reports.report(reports.failing().verdict, replace(reports.REGRESSED, kpi=name))
-    text = render(drawable(report), width=width, look=Look.LINED)
+    text = render(drawable(report), width=width, style=Style.LINED)
     drawn = [line for line in text.splitlines() if set(BLOCKS) & set(line)]
     assert len(drawn) == 1
     assert all(cell_len(line) <= width for line in text.splitlines())
 
 
 def test_what_goes_to_a_file_has_no_lines_of_blocks() -> None:
-    assert not set(BLOCKS) & set(render(drawable(), look=Look.BARE))
+    assert not set(BLOCKS) & set(render(drawable(), style=Style.BARE))
 
 
 def test_where_the_encoding_has_no_blocks_they_are_ascii() -> None:

@@ -16,7 +16,7 @@ from tests.support.simulations import Floats, frame, noise, remembering, stamps
 STEPS = 48  # a day
 SERIES, WATCH = 40, 2 * STEPS
 AGREES = 0.01  # mean of 40 series, after the release against before
-TOO_NARROW = "the band is too narrow"
+TOO_NARROW = "read its flags with care"
 
 
 def daily(rows: int) -> Floats:
@@ -82,12 +82,8 @@ def test_steps_do_not_vouch_for_themselves() -> None:
     assert np.mean(shares(report)) == pytest.approx(0.61, abs=0.02)  # |N| < 2.576 / 3
     notes = [" ".join(each.notes) for each in report.findings]
     assert all(
-        (
-            "the band is too narrow: of the last 336 steps before the release, judged from what "
-            "was "
-            "before them"
-        )
-        in each
+        "% of the last 336 steps before the release fell inside the 99 % band; "
+        "read its flags with care" in each
         for each in notes
     )
 

@@ -12,7 +12,7 @@ from anomaly.contracts import Message
 from anomaly.errors import SinkError
 from anomaly.model import ReleaseVerdict, Verdict
 from anomaly.reporting.words import headline
-from anomaly.sinks.console import MOST_ROWS, ConsoleSink, Look, look_of, render, show, width_of
+from anomaly.sinks.console import MOST_ROWS, ConsoleSink, Style, render, show, style_of, width_of
 from tests.support import reports
 from tests.support.goldens import assert_golden
 
@@ -41,24 +41,24 @@ class Stream(io.TextIOWrapper):
 
 @pytest.mark.parametrize("name", REPORTS)
 @pytest.mark.parametrize("width", [80, 120])
-@pytest.mark.parametrize("look", [Look.BARE, Look.LINED])
-def test_golden_table(name: str, width: int, look: Look) -> None:
+@pytest.mark.parametrize("style", [Style.BARE, Style.LINED])
+def test_golden_table(name: str, width: int, style: Style) -> None:
     assert_golden(
-        f"console/{name}_{look}_{width}.txt", render(REPORTS[name](), width=width, look=look)
+        f"console/{name}_{style}_{width}.txt", render(REPORTS[name](), width=width, style=style)
     )
 
 
 def test_golden_colours() -> None:
     assert_golden(
-        "console/messy_coloured_80.txt", render(reports.messy(), width=80, look=Look.COLOURED)
+        "console/messy_coloured_80.txt", render(reports.messy(), width=80, style=Style.COLOURED)
     )
 
 
 @pytest.mark.parametrize("name", REPORTS)
-@pytest.mark.parametrize("look", list(Look))
-def test_colours_only_repeat_what_words_say(name: str, look: Look) -> None:
-    coloured = render(REPORTS[name](), width=100, look=Look.COLOURED)
-    lined = render(REPORTS[name](), width=100, look=Look.LINED)
+@pytest.mark.parametrize("style", list(Style))
+def test_colours_only_repeat_what_words_say(name: str, style: Style) -> None:
+    coloured = render(REPORTS[name](), width=100, style=Style.COLOURED)
+    lined = render(REPORTS[name](), width=100, style=Style.LINED)
     assert [
         line.rstrip() for line in re.sub(r"\x1b\[[0-9;]*m", "", coloured).splitlines()
     ] == lined.splitlines()
@@ -73,7 +73,7 @@ def test_the_first_bare_line_is_the_whole_headline(name: str) -> None:
 @pytest.mark.parametrize("name", REPORTS)
 @pytest.mark.parametrize("width", [72, 80, 99, 160])
 def test_no_line_is_wider_than_the_terminal(name: str, width: int) -> None:
-    lines = render(REPORTS[name](), width=width, look=Look.LINED).splitlines()
+    lines = render(REPORTS[name](), width=width, style=Style.LINED).splitlines()
     assert max(cell_len(line) for line in lines) <= width
 
 
@@ -81,7 +81,9 @@ def test_no_line_is_wider_than_the_terminal(name: str, width: int) -> None:
 @pytest.mark.parametrize("width", [72, 80])
 def test_a_narrow_table_loses_no_character(name: str, width: int) -> None:
     def characters(columns: int) -> list[str]:
-        return sorted(re.sub(r"[\s─]", "", render(REPORTS[name](), width=columns, look=Look.LINED)))
+        return sorted(
+            re.sub(r"[\s─]", "", render(REPORTS[name](), width=columns, style=Style.LINED))
+        )
 
     assert characters(width) == characters(400)
 
@@ -138,10 +140,10 @@ def test_every_verdict_can_be_shown(verdict: ReleaseVerdict, of_finding: Verdict
 
 
 @pytest.mark.parametrize("text", reports.HOSTILE)
-@pytest.mark.parametrize("look", list(Look))
-def test_hostile_text_is_escaped_and_cut(text: str, look: Look) -> None:
-    shown = render(reports.hostile(text), width=80, look=look)
-    without_own = re.sub(r"\x1b\[[0-9;]*m", "", shown) if look is Look.COLOURED else shown
+@pytest.mark.parametrize("style", list(Style))
+def test_hostile_text_is_escaped_and_cut(text: str, style: Style) -> None:
+    shown = render(reports.hostile(text), width=80, style=style)
+    without_own = re.sub(r"\x1b\[[0-9;]*m", "", shown) if style is Style.COLOURED else shown
     assert all(character.isprintable() for character in without_own.replace("\n", ""))
     assert len(shown) < 20_000
     assert not re.search(r"(?m)^\s*::[a-z-]+.*::|##vso\[", shown)
@@ -150,22 +152,22 @@ def test_hostile_text_is_escaped_and_cut(text: str, look: Look) -> None:
 
 
 @pytest.mark.parametrize(
-    ("terminal", "environ", "look"),
+    ("terminal", "environ", "style"),
     [
-        (False, {}, Look.BARE),
-        (True, {}, Look.COLOURED),
-        (True, {"NO_COLOR": "1"}, Look.LINED),
-        (True, {"NO_COLOR": ""}, Look.COLOURED),
-        (True, {"TERM": "dumb"}, Look.BARE),
-        (False, {"FORCE_COLOR": "1"}, Look.BARE),
+        (False, {}, Style.BARE),
+        (True, {}, Style.COLOURED),
+        (True, {"NO_COLOR": "1"}, Style.LINED),
+        (True, {"NO_COLOR": ""}, Style.COLOURED),
+        (True, {"TERM": "dumb"}, Style.BARE),
+        (False, {"FORCE_COLOR": "1"}, Style.BARE),
     ],
 )
 def test_lines_and_colours_are_for_terminals(
     terminal: bool,
     environ: Mapping[str, str],
-    look: Look,
+    style: Style,
 ) -> None:
-    assert look_of(Stream(terminal=terminal), environ) is look
+    assert style_of(Stream(terminal=terminal), environ) is style
 
 
 @pytest.mark.parametrize(

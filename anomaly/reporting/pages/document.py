@@ -1,5 +1,5 @@
-"""One HTML file with everything in it: style, scripts and data. Nothing but what stands in it can
-run (Content-Security-Policy)."""
+"""One self-contained HTML file: style, scripts and data. No other code can run
+(Content-Security-Policy)."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 FOLDER = Path(__file__).parent
-HARMLESS = (
+ESCAPES = (
     ("<", "\\u003c"),
     (">", "\\u003e"),
     ("&", "\\u0026"),
-)  # the same text to JSON, no markup to HTML
+)  # the same text in JSON, no markup in HTML
 
 
 def document(
@@ -30,12 +30,12 @@ def document(
     data: Mapping[str, Any],
     **context: Any,
 ) -> str:
-    """The template filled with `context`, whose texts are escaped, with these files of the folder
-    as its one style and script.
+    """The template filled with `context`, with these files of the folder as its style and script.
 
-    `data` stands in it as JSON, in an element that is not run.
+    Texts of `context` are escaped; `data` is embedded as JSON in an element that does not run.
     """
-    style, script = ("\n".join(_file(name) for name in names) for names in (styles, scripts))
+    style = "\n".join(_file(name) for name in styles)
+    script = "\n".join(_file(name) for name in scripts)
     policy = "; ".join(
         (
             "default-src 'none'",
@@ -51,19 +51,19 @@ def document(
         .get_template(template)
         .render(
             policy=policy,
-            style=Markup(style),  # noqa: S704  our own
-            script=Markup(script),  # noqa: S704  our own
-            data=Markup(embedded(data)),  # noqa: S704  made harmless
+            style=Markup(style),  # noqa: S704  a file of this folder
+            script=Markup(script),  # noqa: S704  a file of this folder
+            data=Markup(embedded(data)),  # noqa: S704  escaped by embedded()
             **context,
         )
     )
 
 
 def embedded(data: Mapping[str, Any]) -> str:
-    """JSON that can stand inside a `script` element whatever text is in it."""
+    """JSON that is safe inside a `script` element, whatever text it holds."""
     text = json.dumps(data, allow_nan=False, separators=(",", ":"))
-    for character, written in HARMLESS:
-        text = text.replace(character, written)
+    for character, escape in ESCAPES:
+        text = text.replace(character, escape)
     return text
 
 
@@ -84,5 +84,5 @@ def _file(name: str) -> str:
 
 
 def _digest(text: str) -> str:
-    """How a policy names a text that may run."""
+    """The name of a text that may run, as the policy writes it."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

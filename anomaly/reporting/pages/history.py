@@ -1,5 +1,5 @@
-"""The page over releases: when they were, how they were judged, which KPI moved at which, and how
-often an alarm was right."""
+"""The page of all releases: their times and verdicts, a heat map of KPIs by release, and how often
+an alarm was right."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ WORST_FIRST = (
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What was found of one series at the last look at a release."""
+    """The finding of one series at the last look at a release."""
 
     kpi: str
     verdict: Verdict
@@ -50,8 +50,8 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A release: its last look (`verdict` is None without one), what people said of it, and where
-    its report is (empty: nowhere)."""
+    """A release: its last look (`verdict` is None without one), the feedback of people, and the
+    address of its report (empty without one)."""
 
     id: str
     release: Release
@@ -60,7 +60,7 @@ class Entry:
     final: bool
     headline: str
     looks: int
-    said: str
+    comment: str
     cells: Sequence[Cell]
     link: str
 
@@ -116,9 +116,9 @@ def page(
     *,
     about: str = "",
 ) -> str:
-    """The page as HTML. `entries` are the newest first; `feedback` counts the alarms of which
-    people said what they were (`judged`), and how many of these were `incidents`; `data` is what
-    the page holds for machines; `about` names the service, if it is one.
+    """The page as HTML. `entries` start with the newest; `feedback` counts the alarms with feedback
+    (`judged`), and how many of these were `incidents`; `data` is embedded for machines; `about`
+    names the service, if there is only one.
     """
     judged = [entry for entry in entries if entry.verdict is not None]
     columns = judged[:MOST_COLUMNS][::-1]
@@ -151,21 +151,20 @@ def page(
 
 
 def _rows(columns: Sequence[Entry]) -> Iterator[tuple[str, Sequence[Square | None]]]:
-    """The KPIs, those that failed most often first, with a square for each release that has
-    them."""
-    found = {
+    """The KPIs, those with most failures first, with a square for each release that has them."""
+    cells = {
         (column.id, kpi): _worst(column, kpi)
         for column in columns
         for kpi in dict.fromkeys(cell.kpi for cell in column.cells)
     }
-    kpis = dict.fromkeys(kpi for _, kpi in found)
+    kpis = dict.fromkeys(kpi for _, kpi in cells)
 
     def failures(kpi: str) -> int:
-        return sum(cell.fails for (_, name), cell in found.items() if name == kpi)
+        return sum(cell.fails for (_, name), cell in cells.items() if name == kpi)
 
     for kpi in sorted(kpis, key=lambda name: (-failures(name), name)):
         name = wording.plain(kpi, LONGEST_NAME) or "(without a name)"
-        yield name, [_square(name, found.get((column.id, kpi)), column) for column in columns]
+        yield name, [_square(name, cells.get((column.id, kpi)), column) for column in columns]
 
 
 def _worst(entry: Entry, kpi: str) -> Cell:
@@ -178,12 +177,12 @@ def _worst(entry: Entry, kpi: str) -> Cell:
 def _square(name: str, cell: Cell | None, column: Entry) -> Square | None:
     if cell is None:
         return None
-    is_known = cell.effect is not None and cell.verdict in (
+    has_moved = cell.effect is not None and cell.verdict in (
         Verdict.REGRESSED,
         Verdict.IMPROVED,
         Verdict.RECOVERED,
     )
-    size = wording.relative(cell.effect, None) if is_known and cell.effect is not None else ""
+    size = wording.relative(cell.effect, None) if has_moved and cell.effect is not None else ""
     verdict = cell.verdict.replace("_", " ")
     tone = (
         "bad"
@@ -198,7 +197,7 @@ def _square(name: str, cell: Cell | None, column: Entry) -> Square | None:
 
 
 def _marks(entries: Sequence[Entry]) -> Iterator[tuple[float, Entry]]:
-    """Where on the timeline each release is, from left to right."""
+    """The place of each release on the timeline, from left to right."""
     moments, before = [entry.release.started_at for entry in entries], 0.0
     for entry in reversed(entries):
         before = min(

@@ -1,5 +1,5 @@
 "use strict";
-// What the pages share: the theme, and the zone in which times are shown. What was chosen is remembered where the browser allows it.
+// Shared by both pages: the theme and the time zone. A choice is remembered if the browser allows it.
 
 const page = (() => {
   const root = document.documentElement;
@@ -10,7 +10,7 @@ const page = (() => {
     try { return localStorage.getItem(`anomaly ${name}`); } catch { return null; }
   };
   const remember = (name, value) => {
-    try { localStorage.setItem(`anomaly ${name}`, value); } catch { /* a page from disk may not */ }
+    try { localStorage.setItem(`anomaly ${name}`, value); } catch { /* not allowed for a page from disk */ }
   };
   const changed = (what) => listeners.forEach((listener) => listener(what));
 
@@ -20,8 +20,8 @@ const page = (() => {
     root.dataset.theme = theme ?? (dark.matches ? "dark" : "light");
     changed("theme");
   };
-  const probe = document.getElementById("said");
-  const colour = (name) => { // as a canvas takes it, resolved for the theme
+  const probe = document.getElementById("status");
+  const colour = (name) => { // in the form a canvas needs, resolved for the theme
     probe.style.color = `var(--${name})`;
     return getComputedStyle(probe).color;
   };
@@ -52,7 +52,7 @@ const page = (() => {
     return String(Number(value.toPrecision(3)));
   };
 
-  const from = Date.parse(document.querySelector("[data-released]")?.dataset.released ?? "") / 1000; // its date is left out
+  const from = Date.parse(document.querySelector("[data-released]")?.dataset.released ?? "") / 1000; // times on this day are shown without a date
   const showTimes = () => {
     for (const element of document.querySelectorAll("time")) {
       const seconds = Date.parse(element.dateTime) / 1000;

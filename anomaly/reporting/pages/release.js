@@ -1,16 +1,16 @@
-// The charts, drawn when they scroll into view, and what filters, sorts and searches the KPIs.
+// The charts, drawn when they scroll into view, and the filter, order and search of the KPIs.
 
 (() => {
-  const FARTHEST = 1e100; // beyond it the limits of an axis overflow
+  const FARTHEST = 1e100; // values beyond it would overflow the limits of an axis
   const LEAST_ZOOM = 4; // steps
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
   const seconds = (text) => Date.parse(text) / 1000;
 
-  let known;
-  const data = () => { // read when first needed, so that the page is there before
-    if (!known) {
+  let parsed;
+  const data = () => { // parsed on first use, so that the page shows first
+    if (!parsed) {
       const { report, series } = JSON.parse(document.getElementById("data").textContent);
-      known = {
+      parsed = {
         series,
         step: report.windows.step_s,
         started: seconds(report.release.started_at),
@@ -21,7 +21,7 @@
         leftOut: report.left_out.map((each) => [seconds(each.start), seconds(each.end)]),
       };
     }
-    return known;
+    return parsed;
   };
 
   // --- one series as rows --------------------------------------------------------------------------------------------
@@ -41,7 +41,7 @@
     const columns = [[], [], [], [], []];
     const flagged = [];
     rows.forEach((row, i) => {
-      if (i && row.at - rows[i - 1].at > 1.5 * step) { // a gap is not bridged
+      if (i && row.at - rows[i - 1].at > 1.5 * step) { // no line across a gap
         columns.forEach((column, j) => column.push(j ? null : rows[i - 1].at + step));
         flagged.push(false);
       }
@@ -82,7 +82,7 @@
     return values.map((value) => (value + 0).toLocaleString("en-US", { minimumFractionDigits: decimals, maximumFractionDigits: decimals }));
   };
 
-  const shade = (plot) => { // the release and what was left out, behind everything
+  const shade = (plot) => { // the release and the spans left out, behind everything
     const { started, finished, observed, leftOut, step } = data();
     const { ctx, bbox } = plot;
     const span = (from, to, colour) => {
@@ -114,7 +114,7 @@
     return x;
   };
 
-  const point = (plot, flagged, element) => { // what stands out, in front of everything
+  const point = (plot, flagged, element) => { // flagged points and the onset, in front of everything
     const { ctx, bbox } = plot;
     const ratio = devicePixelRatio;
     const [times, , , , observed] = plot.data;
@@ -157,8 +157,8 @@
   const words = (row) => [
     page.stamp(row.at).slice(5),
     `observed ${page.number(row.observed)}`,
-    ...(row.judged ? [`expected ${page.number(row.expected)}`, `usual ${page.number(row.lower)} to ${page.number(row.upper)}`] : ["not judged"]),
-    ...(row.flagged ? ["outside"] : []),
+    ...(row.judged ? [`expected ${page.number(row.expected)}`, `usual range ${page.number(row.lower)} to ${page.number(row.upper)}`] : ["not judged"]),
+    ...(row.flagged ? ["outside the range"] : []),
   ].join(" · ");
 
   const whole = (rows) => {
@@ -251,7 +251,7 @@
     const next = [Math.max(from, middle - (middle - low) * factor), Math.min(to, middle + (high - middle) * factor)];
     zoomTo(next[0] <= from && next[1] >= to ? null : next);
   };
-  const onset = () => { // where to look first
+  const onset = () => { // the place to zoom in on
     const marked = all(".chart[data-onset]").find((element) => drawn.has(element));
     return marked ? Number(marked.dataset.onset) : data().started;
   };
@@ -281,7 +281,7 @@
     keys[event.key]();
   });
 
-  // --- drawn when seen ----------------------------------------------------------------------------------------------------
+  // --- draw on scroll ----------------------------------------------------------------------------------------------------
 
   const charts = all(".chart");
   const seen = new IntersectionObserver((entries) => {
@@ -319,7 +319,7 @@
       const cells = [
         page.stamp(row.at), page.number(row.observed),
         ...(row.judged ? [row.expected, row.lower, row.upper, row.z].map(page.number) : ["", "", "", ""]),
-        row.judged ? (row.flagged ? "◆ outside" : "yes") : "not judged",
+        row.judged ? (row.flagged ? "◆ outside" : "inside") : "not judged",
       ];
       cells.forEach((text, i) => {
         const cell = document.createElement(i ? "td" : "th");
@@ -386,7 +386,7 @@
     page.say(`sorted by ${event.target.selectedOptions[0].textContent}`);
   });
 
-  const reveal = () => { // a link to a card that is filtered away shows all
+  const reveal = () => { // a link to a hidden card clears the filter
     const target = document.getElementById(location.hash.slice(1));
     if (target?.hidden) choose("all");
     target?.scrollIntoView();

@@ -1,5 +1,4 @@
-"""The page of a release: the verdict, the KPIs that matter most first, and everything that led
-there."""
+"""The page of a release: the verdict, the KPIs, the most important first, and all evidence."""
 
 from __future__ import annotations
 
@@ -13,9 +12,7 @@ from markupsafe import Markup, escape
 
 from anomaly import wording
 from anomaly.model import UNJUDGED, Finding, Release, ReleaseVerdict, Verdict, Window
-from anomaly.reporting import archive
-from anomaly.reporting import explanations as meaning
-from anomaly.reporting import words as say
+from anomaly.reporting import archive, explanations, words
 from anomaly.reporting.data import receipt_data
 from anomaly.reporting.message import Action, Message, Receipt
 from anomaly.reporting.notice import notice, release_words
@@ -26,7 +23,7 @@ from anomaly.timing.durations import duration_text
 LONGEST_NAME, LONGEST_TEXT = 120, 4000  # characters of foreign text
 STYLES = ("uplot/uPlot.min.css", "page.css", "release.css")
 SCRIPTS = ("uplot/uPlot.iife.min.js", "page.js", "release.js")
-SHAPES = {  # told apart without colour
+SHAPES = {  # distinct without colour
     Verdict.REGRESSED: "✗",
     Verdict.NO_DATA: "∅",
     Verdict.ERROR: "!",
@@ -56,15 +53,15 @@ RELEASE_TONES = {
     ReleaseVerdict.INCONCLUSIVE: "open",
     ReleaseVerdict.ERROR: "open",
 }
-SETTINGS = {"anomaly": "version", "checklist": "digest of the checklist", "now": "judged at"}
+SETTINGS = {"anomaly": "version", "checklist": "checklist digest", "now": "judged at"}
 ZONE = " UTC"
 Facts = Sequence[tuple[str, Markup]]
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What a segment, or the mix of segments, adds to the change of its KPI's total; `share` of the
-    largest, from -1 to 1."""
+    """The contribution of a segment, or of the mix, to the change of its KPI's total; `share` of
+    the largest one, from -1 to 1."""
 
     name: str
     adds: str
@@ -76,7 +73,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What is shown of one finding; texts are harmless, but not escaped unless they are markup."""
+    """One finding on the page; texts are safe to print, but not escaped unless they are markup."""
 
     anchor: str
     finding: Finding
@@ -102,20 +99,20 @@ class Card:
 
     @property
     def is_wide(self) -> bool:
-        """Whether it gets the whole width: what moved the bad way."""
+        """Whether the card gets the full width: a regression or a failure."""
         return self.finding.fails or self.finding.verdict is Verdict.REGRESSED
 
 
 def page(report: Report, *, deliveries: Sequence[Receipt] = ()) -> str:
-    """The page as HTML; `deliveries` say what became of the messages about the release."""
+    """The page as HTML; `deliveries` are the results of the messages about the release."""
     data = archive.data_of(report)
     if deliveries:
         data["report"]["deliveries"] = [receipt_data(each) for each in deliveries]
     cards = [*_cards(report, [(each["kpi"], each["segment"]) for each in data["series"]])]
-    said = notice(Message("", report, Action.of(report)))
+    summary = notice(Message("", report, Action.of(report)))
     moments = _moments(report)
     day = report.release.started_at.date()
-    lead, sentence = _led(say.headline(report).partition("  ")[2], cards)
+    lead, sentence = _split_lead(words.headline(report).partition("  ")[2], cards)
     return document(
         "release.html",
         styles=STYLES,
@@ -129,9 +126,9 @@ def page(report: Report, *, deliveries: Sequence[Receipt] = ()) -> str:
         released=wording.stamp(report.release.started_at),
         lead=lead,
         sentence=timed(sentence, moments, day),
-        todo=said.todo,
-        asked=timed(say.judged_words(report), moments, day),
-        context=say.context_lines(report),
+        todo=summary.todo,
+        windows=timed(words.judged_words(report), moments, day),
+        context=words.context_lines(report),
         counts=[*_counts(cards)],
         cards=cards,
         open_cards=[card for card in cards if card.finding.verdict in UNJUDGED],
@@ -145,41 +142,41 @@ def page(report: Report, *, deliveries: Sequence[Receipt] = ()) -> str:
     )
 
 
-def _led(sentence: str, cards: Sequence[Card]) -> tuple[str, str]:
-    """The KPI that the sentence begins with and how it moved, and the rest of the sentence."""
+def _split_lead(sentence: str, cards: Sequence[Card]) -> tuple[str, str]:
+    """The KPI at the start of the sentence with its change, and the rest of the sentence."""
     for card in cards[:1]:
-        lead = f"{card.label} {say.change_words(card.finding)}"
+        lead = f"{card.label} {words.change_words(card.finding)}"
         if sentence.startswith(lead):
-            return lead, sentence[len(lead) :].lstrip()
+            return lead, sentence[len(lead) :]
     return "", sentence
 
 
 def timed(text: str, moments: Iterable[datetime], day: date | None) -> Markup:
-    """The text as markup in which the `moments` that it names are times, so that the reader's zone
-    can be shown."""
-    known = {
+    """The text as markup with its `moments` as times, so that the page can show them in the
+    reader's zone."""
+    tokens = {
         wording.clock(moment, each): (moment, each) for moment in moments for each in (None, day)
     }
-    if not known:
+    if not tokens:
         return escape(text)
-    found = re.compile(
+    pattern = re.compile(
         "|".join(
             rf"(?<![\d:-]){re.escape(token)}(?![\d:])"
-            for token in sorted(known, key=len, reverse=True)
+            for token in sorted(tokens, key=len, reverse=True)
         )
     )
-    out, end = Markup(), 0
-    for match in found.finditer(text):
-        out += escape(text[end : match.start()]) + time_of(*known[match[0]])
+    markup, end = Markup(), 0
+    for match in pattern.finditer(text):
+        markup += escape(text[end : match.start()]) + time_of(*tokens[match[0]])
         end = match.end()
         if text.startswith(ZONE, end):
-            out += Markup(' <span class="zone">UTC</span>')
+            markup += Markup(' <span class="zone">UTC</span>')
             end += len(ZONE)
-    return out + escape(text[end:])
+    return markup + escape(text[end:])
 
 
 def time_of(moment: datetime, day: date | None) -> Markup:
-    """The moment as an element, in UTC until the page shows another zone; its date is left out on
+    """The moment as an element, in UTC until the reader chooses another zone; without its date on
     `day`."""
     style = "clock" if day is not None else "full"
     return Markup('<time datetime="{}" data-style="{}">{}</time>').format(
@@ -211,19 +208,19 @@ def _of_finding(finding: Finding) -> Iterator[datetime]:
 def _cards(report: Report, series: Sequence[tuple[str, str]]) -> Iterator[Card]:
     from anomaly.panel import segment_text
 
-    places = {key: place for place, key in enumerate(series)}
-    found = say.ordered(report.findings)
-    anchors = {id(finding): f"kpi-{number}" for number, finding in enumerate(found, 1)}
+    positions = {key: place for place, key in enumerate(series)}
+    findings = words.ordered(report.findings)
+    anchors = {id(finding): f"kpi-{number}" for number, finding in enumerate(findings, 1)}
     day, moments = report.release.started_at.date(), _moments(report)
-    for finding in found:
-        effect, _, interval = say.effect_words(finding).partition(" [")
+    for finding in findings:
+        effect, _, interval = words.effect_words(finding).partition(" [")
         yield Card(
             anchor=anchors[id(finding)],
             finding=finding,
             name=wording.plain(finding.kpi, LONGEST_NAME) or "(without a name)",
-            part=say.part_words(finding),
-            label=say.title(finding) or "a KPI without a name",
-            verdict=say.verdict_words(finding),
+            part=words.part_words(finding),
+            label=words.title(finding) or "a KPI without a name",
+            verdict=words.verdict_words(finding),
             shape=SHAPES[finding.verdict],
             tone="bad"
             if finding.fails
@@ -233,7 +230,7 @@ def _cards(report: Report, series: Sequence[tuple[str, str]]) -> Iterator[Card]:
             size=_size(finding, effect),
             size_interval=f"[{interval}" if interval and finding.verdict not in UNJUDGED else "",
             line=timed(_line(finding, report.release), moments, day),
-            answer=meaning.answer(finding),
+            answer=explanations.answer(finding),
             facts=[*_facts(finding, report)],
             more=[*_more(finding, report)],
             evidence=[*_evidence(finding)],
@@ -241,32 +238,32 @@ def _cards(report: Report, series: Sequence[tuple[str, str]]) -> Iterator[Card]:
             stages=[*_stages(finding)],
             queries=[_query(text) for text in (finding.query, finding.denominator) if text],
             link=web_link(finding.link),
-            series=places.get((finding.kpi, segment_text(finding.segment))),
+            series=positions.get((finding.kpi, segment_text(finding.segment))),
             group=_group(finding),
         )
 
 
 def _size(finding: Finding, effect: str) -> str:
-    """The size that stands large on a card: of what was judged alone."""
+    """The size in large type on a card; empty if the series was not judged."""
     if finding.verdict in UNJUDGED:
         return ""
-    kind = "" if finding.kind is None else say.KIND_WORDS.get(finding.kind, "")
+    kind = "" if finding.kind is None else words.KIND_WORDS.get(finding.kind, "")
     return effect or kind
 
 
 def _line(finding: Finding, release: Release) -> str:
-    """What is to be known at once: the reason if it is not judged, else observed against expected
-    and what would have been seen."""
+    """The line under the size: the reason if the series was not judged, else onset, observed vs
+    expected, and the smallest detectable change."""
     if finding.verdict in UNJUDGED or finding.verdict is Verdict.RECOVERED:
-        return say.reason_words(finding)
-    versus = say.versus_words(finding)
-    seen = say.detectable_words(finding) if finding.verdict is Verdict.OK else ""
-    kind = "" if finding.kind is None else say.KIND_WORDS.get(finding.kind, "")
-    onset = say.onset_words(finding, release)
-    since = f"since {onset}" if onset else ""
-    return "; ".join(
-        part for part in (kind, versus, since, f"would have seen {seen}" if seen else "") if part
+        return words.reason_words(finding)
+    onset = words.onset_words(finding, release)
+    parts = (
+        "" if finding.kind is None else words.KIND_WORDS.get(finding.kind, ""),
+        f"since {onset}" if onset else "",
+        words.versus_words(finding),
+        words.smallest_detectable(finding) if finding.verdict is Verdict.OK else "",
     )
+    return "; ".join(part for part in parts if part)
 
 
 def _group(finding: Finding) -> str:
@@ -286,7 +283,7 @@ def _groups(cards: Sequence[Card]) -> Iterator[tuple[str, int]]:
 
 
 def _counts(cards: Sequence[Card]) -> Iterator[tuple[str, str, str, int]]:
-    """How many findings have each verdict, the worst first: its tone, shape, word and number."""
+    """The number of findings with each verdict, the worst first: tone, shape, word and number."""
     for verdict in (
         Verdict.REGRESSED,
         Verdict.NO_DATA,
@@ -301,52 +298,53 @@ def _counts(cards: Sequence[Card]) -> Iterator[tuple[str, str, str, int]]:
 
 
 def _facts(finding: Finding, report: Report) -> Iterator[tuple[str, Markup]]:
-    """What decides, beside the chart."""
+    """The deciding facts, beside the chart."""
     day = report.release.started_at.date()
     if finding.verdict in UNJUDGED:
         yield "why", timed(_plain(finding.reason), _of_finding(finding), day)
         return
-    if versus := say.versus_words(finding):
-        yield "observed", escape(versus)
-    if began := meaning.since(finding, report):
-        yield "since", timed(began, _of_finding(finding), day)
     if finding.p_value is not None:
         yield (
             "p-value",
             escape(wording.p_value(finding.p_value))
             + (f": {wording.rarity(finding.p_value)} harmless releases" if finding.fails else ""),
         )
+    if began := explanations.since(finding, report):
+        yield "since", timed(began, _of_finding(finding), day)
+    if versus := words.versus_words(finding):
+        yield "observed", escape(versus)
     if finding.flagged is not None and finding.flagged.count:
-        seen = finding.flagged
-        words = f"{seen.count} of {finding.steps} steps outside the usual range, worst "
-        yield "flagged", escape(words) + time_of(seen.worst, day) + f" ({seen.worst_z:+.1f} sigma)"
+        flagged = finding.flagged
+        count = f"{flagged.count} of {finding.steps} steps outside the usual range, worst "
+        sigma = f" ({flagged.worst_z:+.1f} sigma)"
+        yield "flagged", escape(count) + time_of(flagged.worst, day) + sigma
     if not finding.control_for:
-        yield "matters if", escape(meaning.matters(finding))
-    seen_words = say.detectable_words(finding)
-    if seen_words and finding.verdict is Verdict.OK:
-        yield "would see", escape(f"a change of {seen_words}, in four of five releases")
+        yield "bad move", escape(explanations.bad_move(finding))
+    size = words.detectable_words(finding)
+    if size and finding.verdict is Verdict.OK:
+        yield "detectable", escape(f"a change of {size} or more (80 % power)")
 
 
 def _more(finding: Finding, report: Report) -> Iterator[tuple[str, Markup]]:
-    """The rest of what is known, for those who dig."""
+    """All other facts."""
     day = report.release.started_at.date()
 
-    def words(text: str) -> Markup:
+    def plain(text: str) -> Markup:
         return timed(_plain(text), _of_finding(finding), day)
 
     if finding.verdict not in UNJUDGED:
-        yield "reason", words(finding.reason)
-    yield "what to do", words(meaning.advice(finding, report))
-    if rare := meaning.rarity(finding):
-        yield "how rare", words(rare)
-    if hurdle := meaning.hurdle(finding, report):
-        yield "must be", words(hurdle)
-    if seen := meaning.seen(finding):
-        yield "could be unseen", words(seen)
+        yield "reason", plain(finding.reason)
+    yield "what to do", plain(explanations.advice(finding, report))
+    if rare := explanations.rarity(finding):
+        yield "how rare", plain(rare)
+    if hurdle := explanations.hurdle(finding, report):
+        yield "required", plain(hurdle)
+    if detectable := explanations.detectable(finding):
+        yield "detectable", plain(detectable)
     if finding.effect is not None and finding.effect_absolute is not None:
         yield (
             "in its unit",
-            words(
+            plain(
                 wording.absolute(
                     finding.effect_absolute, finding.effect_absolute_interval, finding.unit
                 )
@@ -354,20 +352,20 @@ def _more(finding: Finding, report: Report) -> Iterator[tuple[str, Markup]]:
         )
     yield (
         "steps",
-        words(f"{finding.steps} of {finding.steps_planned}, of {duration_text(report.step)} each"),
+        plain(f"{finding.steps} of {finding.steps_planned}, {duration_text(report.step)} each"),
     )
     if finding.volume is not None:
-        yield "volume", words(wording.number(finding.volume))
+        yield "volume", plain(wording.number(finding.volume))
     yield (
         "weight",
-        words(wording.number(finding.weight) + (", critical" if finding.critical else "")),
+        plain(wording.number(finding.weight) + (", critical" if finding.critical else "")),
     )
     if finding.control_for:
-        yield "control for", words(", ".join(finding.control_for))
+        yield "control for", plain(", ".join(finding.control_for))
     if finding.dry_run:
-        yield "dry run", words("its verdict fails no release")
+        yield "dry run", plain("its verdict does not fail the release")
     for note in finding.notes:
-        yield "note", words(note)
+        yield "note", plain(note)
 
 
 def _evidence(finding: Finding) -> Iterator[tuple[str, str, str]]:
@@ -376,12 +374,12 @@ def _evidence(finding: Finding) -> Iterator[tuple[str, str, str]]:
         yield (
             wording.plain(name, LONGEST_NAME),
             wording.plain(text, LONGEST_TEXT),
-            meaning.meaning(name, value),
+            explanations.meaning(name, value),
         )
 
 
 def _parts(whole: Finding, report: Report, anchors: Mapping[int, str]) -> Sequence[Part]:
-    """What the change of a total is made of, the largest part first."""
+    """The parts of the change of a total, the largest first."""
     segments = [
         each for each in report.findings if each.kpi == whole.kpi and each.contribution is not None
     ]
@@ -392,47 +390,47 @@ def _parts(whole: Finding, report: Report, anchors: Mapping[int, str]) -> Sequen
 
     def part(size: float, each: Finding | None) -> Part:
         return Part(
-            name="mix of segments" if each is None else say.segment_words(each.segment),
+            name="mix of segments" if each is None else words.segment_words(each.segment),
             adds=wording.absolute(size, None, whole.unit),
             share=size / largest,
-            effect="" if each is None else say.effect_words(each),
-            verdict="" if each is None else say.verdict_words(each),
+            effect="" if each is None else words.effect_words(each),
+            verdict="" if each is None else words.verdict_words(each),
             anchor="" if each is None else anchors[id(each)],
         )
 
-    ranked = [part(size, each) for size, each in sorted(sizes, key=lambda known: -abs(known[0]))]
+    ranked = [part(size, each) for size, each in sorted(sizes, key=lambda item: -abs(item[0]))]
     return ranked if whole.mix_effect is None else [*ranked, part(whole.mix_effect, None)]
 
 
 def _stages(finding: Finding) -> Iterator[tuple[str, Markup, str]]:
     for each in finding.exposure.plateaus if finding.exposure is not None else ():
-        known = each.effect is not None or each.effect_absolute is not None
+        has_effect = each.effect is not None or each.effect_absolute is not None
         yield (
             wording.percent(each.share),
             _span(each.window),
-            wording.plateau(each, finding.unit) if known else "unknown",
+            wording.plateau(each, finding.unit) if has_effect else "unknown",
         )
 
 
 def _events(report: Report) -> Iterator[tuple[str, str, Markup, Markup]]:
-    """What else may be behind a change, or was left out: its kind as a word and as a class, when,
-    and what."""
+    """Other events that may explain a change or that were left out: the kind as a word and as a
+    class, the time, the name."""
     release = report.release
     for at, share in release.stages:
         yield (
             "stage",
             "stage",
             time_of(at, None),
-            escape(f"{wording.percent(share)} of users have it"),
+            escape(f"reached {wording.percent(share)} of users"),
         )
     for each in report.confounders:
-        yield "also released", "confounder", time_of(each.started_at, None), escape(_named(each))
+        yield "also released", "confounder", time_of(each.started_at, None), escape(_name_of(each))
     if release.followed_by is not None:
         yield (
             "next release",
             "confounder",
             time_of(release.followed_by.started_at, None),
-            escape(_named(release.followed_by)),
+            escape(_name_of(release.followed_by)),
         )
     for span in report.left_out:
         yield (
@@ -443,7 +441,7 @@ def _events(report: Report) -> Iterator[tuple[str, str, Markup, Markup]]:
         )
 
 
-def _named(release: Release) -> str:
+def _name_of(release: Release) -> str:
     return (
         " ".join(
             wording.plain(part, LONGEST_NAME) for part in (release.service, release.version) if part
@@ -461,7 +459,7 @@ def _made(report: Report) -> Iterator[tuple[str, Markup]]:
         "released",
         time_of(report.release.started_at, None) + " to " + time_of(report.release.finished, None),
     )
-    yield "observed", _span(report.observation) + ("" if report.final else ", not over yet")
+    yield "observed", _span(report.observation) + ("" if report.final else ", still running")
     yield "baseline", _span(report.baseline) + f" ({duration_text(report.baseline.length)})"
     yield "step", escape(duration_text(report.step))
     yield (
@@ -470,7 +468,7 @@ def _made(report: Report) -> Iterator[tuple[str, Markup]]:
     )
     for name, value in report.made.items():
         yield SETTINGS.get(name, wording.plain(str(name), LONGEST_NAME)), escape(_plain(str(value)))
-    yield "chance", escape("none: the same data give the same report")
+    yield "randomness", escape("none: the same data give the same report")
 
 
 def _plain(text: str) -> str:
@@ -482,7 +480,7 @@ def _query(text: str) -> str:
 
 
 def web_link(url: str) -> str:
-    """The URL if it leads into the web, else nothing: what is no http may run."""
+    """The URL if it is http or https, else empty: any other scheme could run code."""
     try:
         parts = urlsplit(url)
     except ValueError:

@@ -26,7 +26,7 @@ from anomaly.reporting.data import to_dict
 from anomaly.reporting.pages.document import embedded
 from anomaly.reporting.pages.release import page, web_link
 from anomaly.reporting.report import Report
-from anomaly.sinks.html import HtmlSink, named
+from anomaly.sinks.html import HtmlSink, path_of
 from tests.reporting.pages.conftest import Open
 from tests.support import reports
 from tests.support.places import ROOT
@@ -365,7 +365,7 @@ def test_a_trial_leaves_the_page_that_is_there(tmp_path: Path) -> None:
 def test_a_version_leads_to_no_other_folder(version: str) -> None:
     release = replace(reports.failing().release, version=version)
 
-    path = named(Path("/reports/{version}/{service}-{id}.html"), release, "0123456789abcdef")
+    path = path_of(Path("/reports/{version}/{service}-{id}.html"), release, "0123456789abcdef")
 
     assert path.parent.parent == Path("/reports")
     assert ".." not in path.parts
