@@ -12,7 +12,15 @@ from urllib.parse import urlsplit
 from markupsafe import Markup, escape
 
 from anomaly import wording
-from anomaly.model import UNJUDGED, Finding, Release, ReleaseVerdict, Verdict, Window
+from anomaly.model import (
+    UNJUDGED,
+    WORST_FIRST,
+    Finding,
+    Release,
+    ReleaseVerdict,
+    Verdict,
+    Window,
+)
 from anomaly.reporting import archive
 from anomaly.reporting import explanations as meaning
 from anomaly.reporting import words as say
@@ -287,15 +295,7 @@ def _groups(cards: Sequence[Card]) -> Iterator[tuple[str, int]]:
 
 def _counts(cards: Sequence[Card]) -> Iterator[tuple[str, str, str, int]]:
     """How many findings have each verdict, the worst first: its tone, shape, word and number."""
-    for verdict in (
-        Verdict.REGRESSED,
-        Verdict.NO_DATA,
-        Verdict.ERROR,
-        Verdict.INCONCLUSIVE,
-        Verdict.RECOVERED,
-        Verdict.IMPROVED,
-        Verdict.OK,
-    ):
+    for verdict in WORST_FIRST:
         if count := sum(card.finding.verdict is verdict for card in cards):
             yield TONES[verdict], SHAPES[verdict], verdict.replace("_", " "), count
 
