@@ -70,6 +70,16 @@ class Verdict(StrEnum):
     ERROR = "error"
 
 
+WORST_FIRST = (
+    Verdict.REGRESSED,
+    Verdict.ERROR,
+    Verdict.NO_DATA,
+    Verdict.INCONCLUSIVE,
+    Verdict.RECOVERED,
+    Verdict.IMPROVED,
+    Verdict.OK,
+)
+CHANGED = frozenset({Verdict.REGRESSED, Verdict.RECOVERED, Verdict.IMPROVED})
 UNJUDGED = frozenset({Verdict.ERROR, Verdict.NO_DATA, Verdict.INCONCLUSIVE})
 
 

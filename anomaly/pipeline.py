@@ -16,16 +16,12 @@ from anomaly.baseline.exclusions import left_out_within
 from anomaly.baseline.sides import split
 from anomaly.collectors.collect import Progress, collect_window
 from anomaly.contracts import Collected
-from anomaly.decision.decide import (
-    MIN_HISTORY,
-    Look,
-    unanswered,
-    unjudged,
-    verdict,
-    without_occasions,
-)
+from anomaly.decision.draft import MIN_HISTORY
+from anomaly.decision.findings import unanswered, unjudged
 from anomaly.decision.judge import Judge, Settings
-from anomaly.decision.stages import by_stages, cut_short
+from anomaly.decision.progress import WatchProgress
+from anomaly.decision.release import cut_short, verdict, without_exclusions
+from anomaly.decision.stages import by_stages
 from anomaly.errors import AnomalyError, CollectError
 from anomaly.model import Finding, Kpi, Release, Window, select_kpis
 from anomaly.panel import TOTAL, extended, judged_panel, keys_of, usage_weights
@@ -169,16 +165,16 @@ def _report(
     usage = usage_weights(collected.panel, kpis, spans.baseline, step)
     panel = extended(judged_panel(collected.panel, kpis, step), step, spans.horizon)
     sides = split(panel, spans, step, settings.calendar)
-    look = Look(release, sides.starts, step, sides.planned_steps, spans.final)
+    progress = WatchProgress(release, sides.starts, step, sides.planned_steps, spans.final)
     findings: tuple[Finding, ...] = ()
     points, verifiable = pd.DataFrame({name: [] for name in POINT_COLUMNS}), None
     if len(sides.history) >= MIN_HISTORY and len(sides.observation) and panel.shape[1]:
         fitted = Judge.fit(sides, kpis, usage, settings)
-        findings, points = by_stages(fitted, sides, spans, look)
+        findings, points = by_stages(fitted, sides, spans, progress)
         verifiable = fitted.verifiable(sides.planned_steps)
-    findings = _of_every_kpi(findings, kpis, panel, usage, look, collected)
-    findings = without_occasions(findings, sides.exclusions, look)
-    findings = cut_short(findings, spans, look)
+    findings = _of_every_kpi(findings, kpis, panel, usage, progress, collected)
+    findings = without_exclusions(findings, sides.exclusions, progress)
+    findings = cut_short(findings, spans, progress)
     return Report(
         release=release,
         verdict=verdict(findings, final=spans.final),
@@ -201,7 +197,7 @@ def _of_every_kpi(
     kpis: Sequence[Kpi],
     panel: pd.DataFrame,
     usage: Mapping[str, float],
-    look: Look,
+    progress: WatchProgress,
     collected: Collected,
 ) -> tuple[Finding, ...]:
     """One finding at least per KPI, and per total that has a query, in their order: a query that
@@ -216,12 +212,14 @@ def _of_every_kpi(
                 if finding.kpi == kpi.name and (kpi.total is None or finding.total is is_total)
             ]
             if query in collected.errors:
-                own = [unanswered(kpi, usage[kpi.name], look, collected.errors[query])]
+                own = [
+                    unanswered(
+                        kpi, usage[kpi.name], progress, collected.errors[query], is_total=is_total
+                    )
+                ]
             elif not own:
                 steps = _steps_with_data(panel, kpi, is_total=is_total)
-                own = [unjudged(kpi, usage[kpi.name], look, steps)]
-            if is_total:
-                own = [replace(finding, total=True) for finding in own]
+                own = [unjudged(kpi, usage[kpi.name], progress, steps, is_total=is_total)]
             out += _with_provenance(own, query, collected)
     return tuple(out)
 

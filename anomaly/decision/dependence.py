@@ -27,21 +27,21 @@ HALVINGS = 40
 
 
 @dataclass(frozen=True)
-class Joint:
-    """The dependence of a family: `together` marks who shares the `correlation`; the others are
-    independent."""
+class Dependence:
+    """How series depend on each other: those marked by `together` share the `correlation`, the
+    others are independent."""
 
     together: Bools
     correlation: float
 
-    def any_below(self, levels: Floats) -> float:
-        """Probability that any p-value is below its one of the `levels` at a harmless release."""
-        alone = np.log1p(-np.minimum(levels[~self.together], 1 - 1e-12)).sum()
-        edge = -ndtri(np.clip(levels[self.together], 1e-300, 1 - 1e-12))[:, None]
+    def any_below(self, alphas: Floats) -> float:
+        """Probability that any p-value is below its one of the `alphas` at a harmless release."""
+        alone = np.log1p(-np.minimum(alphas[~self.together], 1 - 1e-12)).sum()
+        edge = -ndtri(np.clip(alphas[self.together], 1e-300, 1 - 1e-12))[:, None]
         none = ndtr((edge - np.sqrt(self.correlation) * FACTOR) / np.sqrt(1 - self.correlation))
         return float(1 - np.exp(alone) * (WEIGHT @ np.prod(none, axis=0)))
 
-    def level(self, weight: Floats, false_alarms: float) -> float:
+    def alpha(self, weight: Floats, false_alarms: float) -> float:
         """How much of `false_alarms` there is to divide by `weight` (sum 1), so that any is below
         its part as often as that."""
         if not self.correlation:
@@ -54,19 +54,19 @@ class Joint:
             )
         return low
 
-    def of(self, rows: Bools) -> Joint:
-        """The dependence of some of the family."""
-        return Joint(self.together[rows], self.correlation)
+    def subset(self, rows: Bools) -> Dependence:
+        """The dependence of some of the series."""
+        return Dependence(self.together[rows], self.correlation)
 
 
-def joint(replayed: Floats, weight: Floats, windows: int) -> Joint:
+def learn_dependence(replayed: Floats, weight: Floats, windows: int) -> Dependence:
     """Learn how KPIs move together from their scores `(series, placebo releases)`, of which
     `windows` are independent.
 
     `weight` are their shares of `false_alarms`. What is believed is one standard error below the
     mean correlation.
     """
-    none = Joint(np.zeros(len(replayed), bool), 0.0)
+    none = Dependence(np.zeros(len(replayed), bool), 0.0)
     known = np.isfinite(replayed)
     together = known.mean(axis=1) >= LEAST_SHARE if replayed.shape[1] else none.together
     columns = known[together].all(axis=0)
@@ -78,7 +78,7 @@ def joint(replayed: Floats, weight: Floats, windows: int) -> Joint:
     np.fill_diagonal(pairs, 0.0)
     mean = float((pairs * (scores @ scores.T)).sum() / pairs.sum())
     believed = float(np.tanh(np.arctanh(min(mean, MOST)) - 1 / np.sqrt(windows - 3)))  # Fisher 1921
-    return Joint(together, believed) if believed > 0 else none
+    return Dependence(together, believed) if believed > 0 else none
 
 
 def _normal_scores(values: Floats) -> Floats:

@@ -10,8 +10,9 @@ import pandas as pd
 from anomaly.baseline.regime_start import since_regime_start
 from anomaly.baseline.seasonal import Baseline, SeasonalBaseline
 from anomaly.baseline.sides import Sides
-from anomaly.decision.decide import Look, decide
-from anomaly.decision.mix import makeups, usual_shares
+from anomaly.decision.decide import decide
+from anomaly.decision.mix import mixes, usual_shares
+from anomaly.decision.progress import WatchProgress
 from anomaly.errors import UsageError
 from anomaly.model import Calendar, Correction, Finding, Kpi
 from anomaly.scoring.controlled import score_beside_controls
@@ -70,7 +71,7 @@ class Judge:
         )
 
     def decide(
-        self, scored: Scored, observation: pd.DataFrame, look: Look, share: float = 1.0
+        self, scored: Scored, observation: pd.DataFrame, progress: WatchProgress, share: float = 1.0
     ) -> tuple[Finding, ...]:
         """The findings about an observation that may spend a `share` of the false alarms."""
         usual = usual_shares(
@@ -80,11 +81,11 @@ class Judge:
             scored,
             self.kpis,
             self.usage,
-            look,
+            progress,
             false_alarms=self.settings.false_alarms,
             correction=self.settings.correction,
-            spend=share,
-            makeups=makeups(scored, usual),
+            share=share,
+            mixes=mixes(scored, usual),
         )
 
     def _gap(self, observation: pd.DataFrame) -> int:

@@ -17,34 +17,28 @@ import pandas as pd
 
 from anomaly.baseline.robust import Bools, Floats
 from anomaly.baseline.seasonal import SeasonalBaseline
-from anomaly.model import Calendar, ChangeKind, Finding, Kpi, Verdict
+from anomaly.model import Calendar, Kpi
 from anomaly.panel import DENOMINATOR, NUMERATOR, assemble, block
 from anomaly.scoring.effect import estimate
-from anomaly.scoring.score import Scored
+from anomaly.scoring.score import Scored, Sizes
 from anomaly.scoring.timeline import timeline
-from anomaly.wording import absolute, percent, plain, relative
 
 ADDS_UP = 0.01  # relative difference up to which segments are taken to add up to their total
-WORTH_NAMING = 0.1  # of the total's change
-TIE = 9  # digits to which shifts of shares are compared
-MOST_NAMED = 3  # segments in a sentence
-LONGEST_NAME = 60
-MOVED = frozenset({Verdict.REGRESSED, Verdict.IMPROVED, Verdict.RECOVERED})
 
 Key = tuple[str, str]  # of a series: KPI and segment
 
 
 @dataclass(frozen=True, slots=True)
-class Makeup:
+class Mix:
     """What the change of one total is made of, in the KPI's unit: the `contributions` by segment
-    and the `mix` add up to it.
+    and the `effect` of the mix add up to it.
 
     `shares` are the observed and the usual share of each segment in the total's volume. Where
-    segments are amounts that add up to the total there is no mix (None) and no share.
+    segments are amounts that add up to the total there is no effect (None) and no share.
     """
 
     contributions: Mapping[str, float]
-    mix: float | None = None
+    effect: float | None = None
     shares: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
@@ -91,10 +85,10 @@ def _shares(panel: pd.DataFrame, kpis: Sequence[Kpi]) -> pd.DataFrame:
     return assemble(columns, pd.DatetimeIndex(panel.index))
 
 
-def makeups(scored: Scored, usual: Mapping[Key, float]) -> dict[str, Makeup]:
-    """The makeup of every total that has a size, by KPI; none where the segments do not add up to
+def mixes(scored: Scored, usual: Mapping[Key, float]) -> dict[str, Mix]:
+    """The mix of every total that has a size, by KPI; none where the segments do not add up to
     the total (as percentiles)."""
-    out: dict[str, Makeup] = {}
+    out: dict[str, Mix] = {}
     if not any(segment for _, segment in scored.keys):
         return out
     expected = _expected(scored)
@@ -135,7 +129,7 @@ def _of_ratio(
     expected: Floats,
     usual: Mapping[Key, float],
     change: tuple[float, float],
-) -> Makeup:
+) -> Mix:
     """A segment without a past counts with what it differs from the usual total, for what came with
     it is no mix; one that is gone keeps its share and its ratio, so that its going is mix.
     """
@@ -153,9 +147,9 @@ def _of_ratio(
     share = _held(of_old, now, known, fresh)
     before = _reconciled(np.where(known, before, change[0]), np.where(known, share, 0.0), change[0])
     ratio = np.where(here > 0, ratio, before)
-    return Makeup(
+    return Mix(
         contributions=_named(scored, parts, share * (ratio - before)),
-        mix=float(change[1] - (share * ratio).sum()),
+        effect=float(change[1] - (share * ratio).sum()),
         shares={
             scored.keys[i][1]: (float(now[j]), float(of_old[j]))
             for j, i in enumerate(parts)
@@ -196,7 +190,7 @@ def _adds_up(scored: Scored, whole: int, parts: list[int]) -> bool:
 
 def _of_amounts(
     scored: Scored, whole: int, parts: list[int], expected: Floats, change: tuple[float, float]
-) -> Makeup:
+) -> Mix:
     seen = scored.observation.present[whole]
     observed = np.nansum(scored.observation.amount[parts][:, seen], axis=1)
     before = np.nansum(expected[parts][:, seen], axis=1)
@@ -205,7 +199,7 @@ def _of_amounts(
         even = np.full(len(amounts), total / len(amounts))
         return amounts * (total / amounts.sum()) if amounts.sum() != 0 else even
 
-    return Makeup(
+    return Mix(
         _named(scored, parts, shared_out(observed, change[1]) - shared_out(before, change[0]))
     )
 
@@ -214,111 +208,19 @@ def _named(scored: Scored, parts: list[int], values: Floats) -> dict[str, float]
     return {scored.keys[i][1]: float(value) for i, value in zip(parts, values, strict=True)}
 
 
-def placed(finding: Finding, segment: str, makeup: Makeup | None) -> Finding:
-    """The finding of `segment` (empty: of the total) with its part in the makeup of the total."""
-    if makeup is None:
-        return finding
-    if finding.total:
-        return replace(finding, mix_effect=makeup.mix)
-    shares = {"share of the total": _shifted(makeup, segment)} if segment in makeup.shares else {}
-    return replace(
-        finding,
-        contribution=makeup.contributions.get(segment),
-        evidence={**finding.evidence, **shares},
-    )
-
-
-def at_usual_mix(finding: Finding) -> Finding:
-    """The finding with the change that its segments make up: a shift of the population is nobody's
+def at_usual_mix(sizes: Sizes, mix_effect: float | None) -> Sizes:
+    """The sizes of the change that the segments make up: a shift of the population is nobody's
     fault."""
-    if (
-        finding.mix_effect is None
-        or finding.effect_absolute is None
-        or finding.effect_absolute_interval is None
-    ):
-        return finding
-    low, high = finding.effect_absolute_interval
-    moved = (
-        finding.effect_absolute - finding.mix_effect,
-        (low - finding.mix_effect, high - finding.mix_effect),
-    )
-    scale = None if finding.effect is None else abs(finding.expected or 0.0) or None
+    if mix_effect is None:
+        return sizes
+    absolute = sizes.absolute - mix_effect
+    low, high = sizes.absolute_interval
+    interval = (low - mix_effect, high - mix_effect)
+    scale = None if sizes.relative is None else abs(sizes.expected) or None
     return replace(
-        finding,
-        mix_effect=None,
-        effect_absolute=moved[0],
-        effect_absolute_interval=moved[1],
-        effect=None if scale is None else moved[0] / scale,
-        effect_interval=None if scale is None else (moved[1][0] / scale, moved[1][1] / scale),
+        sizes,
+        absolute=absolute,
+        absolute_interval=interval,
+        relative=None if scale is None else absolute / scale,
+        relative_interval=None if scale is None else (interval[0] / scale, interval[1] / scale),
     )
-
-
-def explained(findings: Sequence[Finding], makeup: Makeup | None) -> list[Finding]:
-    """The findings of one KPI: where one moved, a note of the total says what its change is made
-    of, the largest part first."""
-    moved = any(finding.verdict in MOVED for finding in findings if not finding.total)
-    if makeup is None or not (
-        moved
-        or any(finding.verdict in MOVED or finding.kind is ChangeKind.MIX for finding in findings)
-    ):
-        return [*findings]
-    return [
-        _explained(each, makeup, "" if moved else ", no segment moved") if each.total else each
-        for each in findings
-    ]
-
-
-def _explained(total: Finding, makeup: Makeup, besides: str) -> Finding:
-    if total.effect_absolute is None:
-        return total
-    large = makeup.mix is not None and abs(makeup.mix) >= WORTH_NAMING * abs(total.effect_absolute)
-    mix = "" if makeup.mix is None else _amount(total, makeup.mix)
-    who = f" ({_most_shifted(makeup)})" if large and makeup.shares else ""
-    parts = sorted(makeup.contributions.items(), key=lambda part: -abs(part[1]))
-    said = [
-        (f"{_amount(total, part)} {plain(segment, LONGEST_NAME)}", part)
-        for segment, part in parts[:MOST_NAMED]
-    ]
-    if rest := parts[MOST_NAMED:]:
-        said.append((f"{_amount(total, sum(part for _, part in rest))} others", 0.0))
-    if makeup.mix is not None:
-        said = sorted([*said, (f"{mix} mix{who}", makeup.mix)], key=lambda part: -abs(part[1]))
-    note = (
-        f"{_amount(total, total.effect_absolute)} in all: "
-        f"{', '.join(text for text, _ in said)}{besides}"
-    )
-    if total.kind is ChangeKind.MIX:
-        own = at_usual_mix(total)
-        own_size = (
-            absolute(own.effect_absolute or 0.0, own.effect_absolute_interval, own.unit)
-            if own.effect is None
-            else relative(own.effect, own.effect_interval)
-        )
-        total = replace(
-            total,
-            reason=(
-                f"{total.reason}, but {mix} of it by mix{who}: {own_size} at the usual mix{besides}"
-            ),
-        )
-    return replace(total, notes=(*total.notes, note))
-
-
-def _amount(total: Finding, part: float) -> str:
-    """A part of the total's change, like the change itself: relative to what was expected in all,
-    or in the KPI's unit."""
-    if total.effect is None or not total.expected:
-        return absolute(part, None, total.unit)
-    return relative(part / abs(total.expected), None)
-
-
-def _most_shifted(makeup: Makeup) -> str:
-    moved = {segment: round(now - usual, TIE) for segment, (now, usual) in makeup.shares.items()}
-    segment = max(
-        moved, key=lambda each: (abs(moved[each]), moved[each])
-    )  # of two, the one that grew
-    return f"{plain(segment, LONGEST_NAME)} {_shifted(makeup, segment)}"
-
-
-def _shifted(makeup: Makeup, segment: str) -> str:
-    now, usual = makeup.shares[segment]
-    return f"{percent(now)} instead of {percent(usual)}"

@@ -1,4 +1,4 @@
-"""The family of KPIs: how the share of harmless releases that may fail is divided among all that
+"""Multiplicity: how the share of harmless releases that may fail is divided among all series that
 could fail one."""
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from anomaly.baseline.robust import Floats
-from anomaly.decision.dependence import Joint, joint
-from anomaly.model import Correction, Finding, Kpi, Verdict
+from anomaly.decision.dependence import Dependence, learn_dependence
+from anomaly.decision.draft import Draft
+from anomaly.model import Correction, Kpi
 
 LEAST_SHARE = 0.25  # of an equal share of `false_alarms`, for a KPI that nobody uses
 TOTAL_SHARE = 0.5  # of a KPI's share of `false_alarms`, for the total of its segments
@@ -30,75 +31,78 @@ def shares(kpis: Sequence[Kpi], usage: Mapping[str, float]) -> dict[str, float]:
 
 
 @dataclass(frozen=True, slots=True)
-class Among:
-    """What the family makes of each finding's p-value: the `level` that it has to undercut, and in
-    how many harmless releases any KPI would be as surprising (`p_release`, None outside of the
-    family)."""
+class Allowance:
+    """What a p-value has to undercut beside those of the other series (`alpha`), and in how many
+    harmless releases any series would be as surprising (`p_release`, None for a series that does
+    not count)."""
 
-    level: float
+    alpha: float
     p_release: float | None = None
 
 
-def among(
-    drafts: Sequence[Finding],
-    kpis: Mapping[str, Kpi],
+def allowances(
+    drafts: Sequence[Draft],
     usage: Mapping[str, float],
     false_alarms: float,
     correction: Correction,
     replayed: Floats,
     windows: int,
-) -> list[Among]:
-    """Each finding among the others; KPIs without a p-value leave the family.
+) -> list[Allowance]:
+    """The allowance of each draft. Those that can't be judged, dry runs and controls leave their
+    share to the others.
 
     `replayed` `(drafts, placebo releases)` and `windows` are those of
-    `anomaly.decision.dependence.joint`.
+    `anomaly.decision.dependence.learn_dependence`.
     """
-    family = [i for i, draft in enumerate(drafts) if draft.verdict is Verdict.OK and draft.counts]
-    names = list(dict.fromkeys(drafts[i].kpi for i in family))
-    share = shares([kpis[name] for name in names], usage)
-    inside = _inside_shares([drafts[i] for i in family])
-    weight = np.array([share[drafts[i].kpi] * part for i, part in zip(family, inside, strict=True)])
-    p = np.array([drafts[i].p_value for i in family], dtype=float)
-    together = joint(replayed[family], weight, windows)
-    spent = (
+    rows = [i for i, draft in enumerate(drafts) if draft.is_judgeable and draft.counts]
+    counted = [drafts[i] for i in rows]
+    kpis = {draft.kpi.name: draft.kpi for draft in counted}
+    # a series that does not count is shown at the alpha that an equal share would give it
+    out = [Allowance(false_alarms / max(len(kpis), 1))] * len(drafts)
+    share = shares([*kpis.values()], usage)
+    weight = np.array(
+        [
+            share[draft.kpi.name] * part
+            for draft, part in zip(counted, _shares_of_kpi(counted), strict=True)
+        ]
+    )
+    p = np.array([draft.p_value for draft in counted], dtype=float)
+    together = learn_dependence(replayed[rows], weight, windows)
+    alphas = (
         _holm(p, weight, false_alarms, together)
         if correction is Correction.HOLM
         else _benjamini_hochberg(p, weight, false_alarms)
     )
-    out = [Among(false_alarms / max(len(names), 1))] * len(
-        drafts
-    )  # a dry run is shown at the level that an equal share would give it
-    for i, level, mine, part in zip(family, spent, p, weight, strict=True):
-        out[i] = Among(float(level), together.any_below(mine / part * weight))
+    for i, alpha, own_p, own_weight in zip(rows, alphas, p, weight, strict=True):
+        out[i] = Allowance(float(alpha), together.any_below(own_p / own_weight * weight))
     return out
 
 
-def _inside_shares(family: Sequence[Finding]) -> list[float]:
-    """Each finding's part of its KPI's share: equal among segments, TOTAL_SHARE for their total,
+def _shares_of_kpi(counted: Sequence[Draft]) -> list[float]:
+    """Each draft's part of its KPI's share: equal among segments, TOTAL_SHARE for their total,
     which sees what moves them all."""
-    segments, totals = (
-        Counter(draft.kpi for draft in family if draft.total is of_all) for of_all in (False, True)
-    )
+    segments = Counter(draft.kpi.name for draft in counted if not draft.is_total)
+    totals = Counter(draft.kpi.name for draft in counted if draft.is_total)
     for_segments = {
         kpi: (1 - TOTAL_SHARE if totals[kpi] else 1.0) / count for kpi, count in segments.items()
     }
     for_totals = {kpi: TOTAL_SHARE if segments[kpi] else 1.0 for kpi in totals}
-    return [(for_totals if draft.total else for_segments)[draft.kpi] for draft in family]
+    return [(for_totals if draft.is_total else for_segments)[draft.kpi.name] for draft in counted]
 
 
-def _holm(p: np.ndarray, weight: np.ndarray, alpha: float, together: Joint) -> np.ndarray:
+def _holm(p: np.ndarray, weight: np.ndarray, alpha: float, together: Dependence) -> np.ndarray:
     """Weighted Holm (1979) for p-values that may be dependent (as in Westfall and Young 1993): in
     the order of p / weight, each against its weight's part of what may be spent on those that are
     not yet rejected."""
-    levels = np.zeros(len(p))
+    alphas = np.zeros(len(p))
     rest = np.ones(len(p), bool)
     for i in np.argsort(p / weight, kind="stable"):
         left = weight[rest].sum()
-        levels[rest] = together.of(rest).level(weight[rest] / left, alpha) * weight[rest] / left
-        if p[i] >= levels[i]:
+        alphas[rest] = together.subset(rest).alpha(weight[rest] / left, alpha) * weight[rest] / left
+        if p[i] >= alphas[i]:
             break
         rest[i] = False
-    return levels
+    return alphas
 
 
 def _benjamini_hochberg(p: np.ndarray, weight: np.ndarray, alpha: float) -> np.ndarray:

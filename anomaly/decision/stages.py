@@ -1,5 +1,4 @@
-"""Releases that reach users in stages, and watches that the next release ends: what both make of
-the findings.
+"""Releases that reach users in stages: which plateau decides, and how an effect grows.
 
 A change that only the last stage brings must not drown in the plateaus before it. So the
 observation is judged as a whole and, from the second plateau on, the plateau reached last once
@@ -19,46 +18,45 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from anomaly.baseline.sides import Sides
-from anomaly.decision.decide import MIN_COVERAGE, Look, opened
 from anomaly.decision.judge import Judge
-from anomaly.model import ChangeKind, Exposure, Finding, Growth, Plateau, Verdict
+from anomaly.decision.progress import WatchProgress
+from anomaly.model import (
+    CHANGED,
+    WORST_FIRST,
+    ChangeKind,
+    Exposure,
+    Finding,
+    Growth,
+    Plateau,
+    Verdict,
+)
 from anomaly.panel import segment_text, times
 from anomaly.scoring.effect import Effect
-from anomaly.scoring.score import Score, Scored
+from anomaly.scoring.score import Scored, Sizes
 from anomaly.timing.spans import Plan
-from anomaly.wording import ended_by, exposure, percent
+from anomaly.wording import exposure, percent
 
 WHOLE = 0.5  # of `false_alarms`, for the observation as a whole
 ONE_SIDED = 0.95
-WORST_FIRST = (
-    Verdict.REGRESSED,
-    Verdict.ERROR,
-    Verdict.NO_DATA,
-    Verdict.INCONCLUSIVE,
-    Verdict.RECOVERED,
-    Verdict.IMPROVED,
-    Verdict.OK,
-)
-MOVED = frozenset({Verdict.REGRESSED, Verdict.RECOVERED, Verdict.IMPROVED})
 LEVEL_KINDS = frozenset({ChangeKind.LEVEL, ChangeKind.RAMP, None})
 
 
 def by_stages(
-    judge: Judge, sides: Sides, spans: Plan, look: Look
+    judge: Judge, sides: Sides, spans: Plan, progress: WatchProgress
 ) -> tuple[tuple[Finding, ...], pd.DataFrame]:
     """The findings about an observation that may consist of several plateaus, and its scored
     points."""
     whole = judge.score(sides.observation)
     if len(spans.plateaus) == 1:
-        return judge.decide(whole, sides.observation, look), whole.points
-    findings = judge.decide(whole, sides.observation, look, WHOLE)
+        return judge.decide(whole, sides.observation, progress), whole.points
+    findings = judge.decide(whole, sides.observation, progress, WHOLE)
     plateaus = [(plateau, part) for plateau, part in sides.plateaus if len(part)]
     scores = [judge.score(part) for _, part in plateaus]
     latest, observation = plateaus[-1]
     if latest.share > spans.plateaus[0].share:
         planned = tuple(each for each in spans.plateaus if each.share == latest.share)
-        steps = replace(spans, plateaus=planned).steps(look.starts[0], look.step)
-        alone = replace(look, starts=times(observation), planned=max(1, steps))
+        steps = replace(spans, plateaus=planned).steps(progress.starts[0], progress.step)
+        alone = replace(progress, starts=times(observation), planned=max(1, steps))
         share = (1 - WHOLE) / (len(spans.plateaus) - 1)
         of_latest = judge.decide(scores[-1], observation, alone, share)
         findings = _worse(findings, of_latest, latest)
@@ -68,88 +66,82 @@ def by_stages(
 
 
 def _worse(
-    whole: Sequence[Finding], plateau: Sequence[Finding], where: Plateau
+    whole: Sequence[Finding], latest: Sequence[Finding], plateau: Plateau
 ) -> tuple[Finding, ...]:
-    """The findings that weigh more, KPI by KPI, for segments and their total must be about the same
-    steps."""
+    """The findings that weigh more, of the whole observation or of its latest plateau, KPI by KPI,
+    for segments and their total must be about the same steps."""
     out: list[Finding] = []
     for name in dict.fromkeys(finding.kpi for finding in whole):
-        one, other = (
-            [finding for finding in findings if finding.kpi == name]
-            for findings in (whole, plateau)
-        )
-        out += (
-            [_of_plateau(*pair, where) for pair in zip(one, other, strict=True)]
-            if _weighs_more(other, one)
-            else one
-        )
+        of_whole = [finding for finding in whole if finding.kpi == name]
+        of_latest = [finding for finding in latest if finding.kpi == name]
+        if _weighs_more(of_latest, of_whole):
+            out += [_of_plateau(*pair, plateau) for pair in zip(of_whole, of_latest, strict=True)]
+        else:
+            out += of_whole
     return tuple(out)
 
 
-def _weighs_more(plateau: Sequence[Finding], whole: Sequence[Finding]) -> bool:
-    """Whether a KPI's worst findings are those of the plateau; of two regressions the surer, of two
-    `ok` the one under most exposure."""
+def _weighs_more(latest: Sequence[Finding], whole: Sequence[Finding]) -> bool:
+    """Whether a KPI's worst findings are those of the latest plateau; of two regressions the surer,
+    of two `ok` the one under most exposure."""
     if whole[0].control_for:
         return False
-    one, other = (
-        sorted(WORST_FIRST.index(finding.verdict) for finding in findings)
-        for findings in (plateau, whole)
-    )
-    if one != other:
-        return one < other
-    worst = WORST_FIRST[one[0]]
+    of_latest, of_whole = _severities(latest), _severities(whole)
+    if of_latest != of_whole:
+        return of_latest < of_whole
+    worst = WORST_FIRST[of_latest[0]]
     return worst is Verdict.OK or (
-        worst is Verdict.REGRESSED and max(map(_surprise, plateau)) > max(map(_surprise, whole))
+        worst is Verdict.REGRESSED and max(map(_sureness, latest)) > max(map(_sureness, whole))
     )
 
 
-def _of_plateau(whole: Finding, plateau: Finding, where: Plateau) -> Finding:
-    chosen = replace(
-        plateau,
+def _severities(findings: Sequence[Finding]) -> list[int]:
+    """The places of the verdicts in the order of severity, the worst first."""
+    return sorted(WORST_FIRST.index(finding.verdict) for finding in findings)
+
+
+def _of_plateau(whole: Finding, latest: Finding, plateau: Plateau) -> Finding:
+    """The finding about the latest plateau, with what is counted over the whole observation."""
+    return replace(
+        latest,
         steps=whole.steps,
         steps_planned=whole.steps_planned,
         volume=whole.volume,
         flagged=whole.flagged,
         coverage=whole.coverage,
+        reason=f"at {percent(plateau.share)} of users: {latest.reason}",
     )
-    return replace(chosen, reason=f"at {percent(where.share)} of users: {plateau.reason}")
 
 
-def _surprise(finding: Finding) -> float:
-    """By how much the p-value undercuts its level."""
+def _sureness(finding: Finding) -> float:
+    """How many times the p-value fits into its alpha."""
     return math.inf if not finding.p_value else (finding.level or 0.0) / finding.p_value
 
 
-def _exposed(finding: Finding, plateaus: Sequence[Plateau], results: Sequence[Scored]) -> Finding:
+def _exposed(finding: Finding, plateaus: Sequence[Plateau], scores: Sequence[Scored]) -> Finding:
     """The finding with the effect on each plateau, if it is about a level that moved and there are
     several."""
-    if finding.verdict not in MOVED or finding.kind not in LEVEL_KINDS:
+    if finding.verdict not in CHANGED or finding.kind not in LEVEL_KINDS:
         return finding
     key = (finding.kpi, segment_text(finding.segment))
-    seen = [
-        (_with_effect(plateau, result), result.effect)
-        for plateau, result in (
-            (plateau, each.scores[each.keys.index(key)])
-            for plateau, each in zip(plateaus, results, strict=True)
-        )
-        if result is not None and result.sizes is not None and result.effect is not None
-    ]
-    if len(seen) < 2:  # noqa: PLR2004  nothing to compare
+    results = [scored.scores[scored.keys.index(key)] for scored in scores]
+    effects: list[Effect] = []
+    with_effects: list[Plateau] = []
+    for plateau, result in zip(plateaus, results, strict=True):
+        if result is not None and result.sizes is not None and result.effect is not None:
+            effects.append(result.effect)
+            with_effects.append(_with_effect(plateau, result.sizes))
+    if len(effects) < 2:  # noqa: PLR2004  nothing to compare
         return finding
     sign = math.copysign(1.0, finding.effect_absolute or 0.0)
-    shown = Exposure(
-        growth([each.share for each, _ in seen], [effect for _, effect in seen], sign),
-        tuple(each for each, _ in seen),
+    by_plateau = Exposure(
+        growth([plateau.share for plateau in with_effects], effects, sign), tuple(with_effects)
     )
-    return replace(
-        finding, exposure=shown, reason=f"{finding.reason}; {exposure(shown, finding.unit)}"
-    )
+    reason = f"{finding.reason}; {exposure(by_plateau, finding.unit)}"
+    return replace(finding, exposure=by_plateau, reason=reason)
 
 
-def _with_effect(plateau: Plateau, result: Score) -> Plateau:
-    sizes = result.sizes
-    if sizes is None:
-        return plateau
+def _with_effect(plateau: Plateau, sizes: Sizes) -> Plateau:
     return replace(
         plateau,
         effect=sizes.relative,
@@ -170,44 +162,22 @@ def growth(shares: Sequence[float], effects: Sequence[Effect], sign: float) -> G
     independent and what wholly dependent errors imply.
     """
     share = np.array(shares)
-    move, error = (
-        np.array([getattr(each, name) for each in effects]) for name in ("move", "error")
-    )
+    move = np.array([effect.move for effect in effects])
+    error = np.array([effect.error for effect in effects])
     if not (error > 0).all():
         return Growth.UNCLEAR
     weight = 1 / error**2
     away = share - np.average(share, weights=weight)
     slope = weight * away / np.sum(weight * away**2)
     at_zero = weight / weight.sum() - slope * np.average(share, weights=weight)
-    needed = stdtrit(min(each.freedom for each in effects), ONE_SIDED)
+    needed = stdtrit(min(effect.freedom for effect in effects), ONE_SIDED)
 
     def is_clear(part: np.ndarray) -> bool:
-        unsure = max(float(np.sqrt(np.sum((part * error) ** 2))), abs(float(np.sum(part * error))))
-        return bool(sign * np.sum(part * move) > needed * unsure)
+        uncertainty = max(
+            float(np.sqrt(np.sum((part * error) ** 2))), abs(float(np.sum(part * error)))
+        )
+        return bool(sign * np.sum(part * move) > needed * uncertainty)
 
-    return (
-        Growth.GROWS
-        if is_clear(slope)
-        else Growth.DOES_NOT_GROW
-        if is_clear(at_zero)
-        else Growth.UNCLEAR
-    )
-
-
-def cut_short(findings: Sequence[Finding], spans: Plan, look: Look) -> tuple[Finding, ...]:
-    """The findings of a watch that the next release may have ended: it is named, and what was too
-    short to pass is open."""
-    following = look.release.followed_by
-    if following is None or spans.watch_end == spans.plateaus[-1].window.end or not look.final:
-        return tuple(findings)
-    why = ended_by(following, look.release.started_at.date())
-    need = math.ceil(MIN_COVERAGE * look.planned)
-    out = [
-        replace(finding, notes=(*finding.notes, f"{why}; what follows may be the work of either"))
-        for finding in findings
-    ]
-    if look.steps >= need:
-        return tuple(out)
-    return opened(
-        out, f"{why}, after {look.steps} of {look.planned} steps, need {need} to pass", look
-    )
+    if is_clear(slope):
+        return Growth.GROWS
+    return Growth.DOES_NOT_GROW if is_clear(at_zero) else Growth.UNCLEAR

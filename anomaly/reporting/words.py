@@ -14,6 +14,7 @@ from typing import Any
 from anomaly import wording
 from anomaly.model import (
     UNJUDGED,
+    WORST_FIRST,
     ChangeKind,
     Finding,
     Release,
@@ -40,15 +41,8 @@ KIND_WORDS = {
     ChangeKind.SHAPE: "changed shape",
     ChangeKind.MIX: "mix",
 }
-AFTER_FAILURES = (
-    Verdict.ERROR,
-    Verdict.NO_DATA,
-    Verdict.INCONCLUSIVE,
-    Verdict.REGRESSED,
-    Verdict.RECOVERED,
-    Verdict.IMPROVED,
-    Verdict.OK,
-)
+# what is left open matters more than a regression that fails nothing, as one of a dry run
+AFTER_FAILURES = sorted(WORST_FIRST, key=lambda verdict: verdict not in UNJUDGED)
 
 
 def ordered(findings: Iterable[Finding]) -> list[Finding]:

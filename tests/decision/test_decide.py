@@ -16,8 +16,10 @@ from statsmodels.stats.multitest import multipletests
 
 from anomaly.cli.exit_codes import of_report
 from anomaly.contracts import Receipt
-from anomaly.decision.decide import Look, decide, verdict
+from anomaly.decision.decide import decide
 from anomaly.decision.multiplicity import shares
+from anomaly.decision.progress import WatchProgress
+from anomaly.decision.release import verdict
 from anomaly.model import (
     ChangeKind,
     Correction,
@@ -40,14 +42,17 @@ BEFORE, AFTER = 20, 10
 INDEX = grid(Window(STARTED - BEFORE * STEP, STARTED + AFTER * STEP), STEP)
 FULL, EMPTY = np.ones(BEFORE + AFTER), np.full(BEFORE + AFTER, np.nan)
 BIGGER = Sizes(11.0, 10.0, 0.1, (0.05, 0.15), 1.0, (0.5, 1.5))
-LOOK = Look(
+PROGRESS = WatchProgress(
     Release(STARTED), tuple(STARTED + i * STEP for i in range(AFTER)), STEP, AFTER, final=True
 )
 Ps = Mapping[tuple[str, str], float | None]
 
 
 def decided(
-    ps: Ps, kpis: list[Kpi], correction: Correction = Correction.HOLM, look: Look = LOOK
+    ps: Ps,
+    kpis: list[Kpi],
+    correction: Correction = Correction.HOLM,
+    progress: WatchProgress = PROGRESS,
 ) -> dict[tuple[str, str], Finding]:
     """Findings for p-values of a level that moved; None is a series without data."""
     panel = assemble({(*key, VALUE): EMPTY if p is None else FULL for key, p in ps.items()}, INDEX)
@@ -65,7 +70,7 @@ def decided(
         block(panel.iloc[BEFORE:]),
     )
     usage = {kpi.name: float(kpi.usage) for kpi in kpis}
-    findings = decide(scored, kpis, usage, look, false_alarms=ALPHA, correction=correction)
+    findings = decide(scored, kpis, usage, progress, false_alarms=ALPHA, correction=correction)
     keys = sorted(ps, key=lambda key: [kpi.name for kpi in kpis].index(key[0]))
     return dict(zip(keys, findings, strict=True))
 
@@ -222,11 +227,11 @@ def test_a_dry_run_spends_nothing(correction: Correction) -> None:
 
 @pytest.mark.parametrize("passed", [1, 5, 10])
 def test_an_early_look_may_spend_as_much_as_has_been_watched(passed: int) -> None:
-    look = replace(LOOK, planned=10, starts=LOOK.starts[:passed], final=passed == 10)
+    progress = replace(PROGRESS, planned=10, starts=PROGRESS.starts[:passed], final=passed == 10)
     at_the_edge = ALPHA * passed / 10
 
     over, under = (
-        decided({("a", ""): p}, [Kpi("a")], look=look)["a", ""]
+        decided({("a", ""): p}, [Kpi("a")], progress=progress)["a", ""]
         for p in (at_the_edge * 1.001, at_the_edge * 0.999)
     )
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import anomaly
 from anomaly.baseline.seasonal import SeasonalBaseline
-from anomaly.decision.dependence import Joint, joint
+from anomaly.decision.dependence import Dependence, learn_dependence
 from anomaly.frames import panel_of
 from anomaly.model import Calendar, Kpi, Verdict
 from anomaly.reporting.words import context_lines
@@ -85,7 +85,7 @@ def test_harmless_releases_fail_no_more_often_than_said_whatever_the_number_of_k
         weight = np.full(kpis, 1 / kpis)
         failed = [
             p[each].min()
-            < joint(scores[each], weight, BEFORE // WATCH).level(weight, ALARMS) / kpis
+            < learn_dependence(scores[each], weight, BEFORE // WATCH).alpha(weight, ALARMS) / kpis
             for each in families
         ]
         draws = (
@@ -138,9 +138,9 @@ def test_any_of_several_is_at_least_as_rare_as_their_sum_says_and_no_rarer_than_
     parts: list[float], correlation: float, alarms: float
 ) -> None:
     weight = np.array(parts) / sum(parts)
-    family = Joint(np.ones(len(parts), bool), correlation)
+    family = Dependence(np.ones(len(parts), bool), correlation)
 
-    level = family.level(weight, alarms)
+    level = family.alpha(weight, alarms)
 
     assert weight.max() * alarms - 1e-9 <= family.any_below(weight * alarms) <= alarms + 1e-9
     assert alarms <= level <= alarms / weight.max()

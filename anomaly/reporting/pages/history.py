@@ -11,7 +11,7 @@ from typing import Any
 from markupsafe import Markup
 
 from anomaly import wording
-from anomaly.model import Release, ReleaseVerdict, Verdict
+from anomaly.model import WORST_FIRST, Release, ReleaseVerdict, Verdict
 from anomaly.reporting.notice import release_words
 from anomaly.reporting.pages.document import document
 from anomaly.reporting.pages.release import (
@@ -27,15 +27,6 @@ from anomaly.reporting.pages.release import (
 STYLES, SCRIPTS = ("page.css", "history.css"), ("page.js", "history.js")
 MOST_COLUMNS = 40  # releases in the heat map
 WIDTH, MARGIN, LEAST_APART = 1000, 48, 23  # of the timeline, in its own unit
-WORST_FIRST = (
-    Verdict.REGRESSED,
-    Verdict.NO_DATA,
-    Verdict.ERROR,
-    Verdict.INCONCLUSIVE,
-    Verdict.RECOVERED,
-    Verdict.IMPROVED,
-    Verdict.OK,
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from markupsafe import Markup, escape
 
 from anomaly import wording
-from anomaly.model import UNJUDGED, Finding, Release, ReleaseVerdict, Verdict, Window
+from anomaly.model import UNJUDGED, WORST_FIRST, Finding, Release, ReleaseVerdict, Verdict, Window
 from anomaly.reporting import archive, explanations, words
 from anomaly.reporting.data import receipt_data
 from anomaly.reporting.message import Action, Message, Receipt
@@ -284,15 +284,7 @@ def _groups(cards: Sequence[Card]) -> Iterator[tuple[str, int]]:
 
 def _counts(cards: Sequence[Card]) -> Iterator[tuple[str, str, str, int]]:
     """The number of findings with each verdict, the worst first: tone, shape, word and number."""
-    for verdict in (
-        Verdict.REGRESSED,
-        Verdict.NO_DATA,
-        Verdict.ERROR,
-        Verdict.INCONCLUSIVE,
-        Verdict.RECOVERED,
-        Verdict.IMPROVED,
-        Verdict.OK,
-    ):
+    for verdict in WORST_FIRST:
         if count := sum(card.finding.verdict is verdict for card in cards):
             yield TONES[verdict], SHAPES[verdict], verdict.replace("_", " "), count
 

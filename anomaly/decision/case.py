@@ -1,0 +1,71 @@
+"""A case: one series that can be judged, with all that its verdict depends on."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import datetime
+
+from anomaly.decision.mix import at_usual_mix
+from anomaly.decision.progress import WatchProgress
+from anomaly.model import ChangeKind, Kpi
+from anomaly.scoring.score import Score, Sizes
+
+
+@dataclass(frozen=True, slots=True)
+class OnsetTime:
+    """When a change began, and between which moments."""
+
+    at: datetime
+    interval: tuple[datetime, datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One series that can be judged: its score with the `sizes` in it, its p-value over the whole
+    watch, the `alpha` that this has to undercut, of a total how much the mix moved it, and the
+    number of `steps` with a sample."""
+
+    kpi: Kpi
+    score: Score
+    sizes: Sizes
+    p_value: float
+    alpha: float
+    mix_effect: float | None
+    steps: int
+    progress: WatchProgress
+
+    @property
+    def kind(self) -> ChangeKind | None:
+        return self.score.kind
+
+    @property
+    def at_usual_mix(self) -> Sizes:
+        """The change that the segments make up; the whole change without a mix."""
+        return at_usual_mix(self.sizes, self.mix_effect)
+
+    @property
+    def onset(self) -> OnsetTime | None:
+        """When the change began."""
+        steps = self.score.onset
+        if steps is None:
+            return None
+        first, last = self.progress.at(steps.first), self.progress.at(steps.last)
+        return OnsetTime(self.progress.at(steps.step), (first, last))
+
+    @property
+    def detectable(self) -> tuple[float | None, float | None]:
+        """The smallest change that would be found with a power of 80 %, relative and absolute."""
+        if self.score.power is None:
+            return None, None
+        smallest = self.score.power.detectable(
+            self.alpha * self.progress.share,
+            self.kpi.direction,
+            self.kpi.tolerance,
+            self.kpi.floor,
+        )
+        return smallest if smallest is not None and math.isfinite(smallest[1]) else (None, None)
+
+    def is_significant(self, p: float) -> bool:
+        """Whether a p-value of the steps so far undercuts alpha."""
+        return self.progress.over_the_watch(p) < self.alpha

@@ -1,0 +1,198 @@
+"""Drafts: what is known of each series before the verdicts, and why some can't have one."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from anomaly.baseline.robust import Bools, Floats
+from anomaly.decision.progress import WatchProgress
+from anomaly.model import Coverage, Kpi, Verdict
+from anomaly.scoring.score import Score, Scored
+from anomaly.wording import number, within_band
+
+MIN_HISTORY = 16  # steps with data before the release
+MIN_COVERAGE = 0.5  # of the steps that usually have a sample
+SILENCE = 0.01  # p-value under which no sample at all is no data before the watch is over
+NOTHING = "no samples, neither before nor after the release"
+# in the history: with fewer what they say of each other is half belief (`PRIOR` in
+# `anomaly/scoring/effect.py`)
+FEW_WATCHES = 10
+CLEARLY_OFF = 0.95  # coverage of a band that promises 99 %: five times as many steps are outside
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a series can't be judged, and the verdict that says so."""
+
+    verdict: Verdict
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What is known of one series before its verdict.
+
+    `segment` is text, empty for a KPI without segments and for the total of them (`is_total`).
+    `steps` is the number of steps with a sample since the release, `volume` their sum. A series
+    without a `refusal` has a `score` with sizes, and a p-value that is valid for the whole watch.
+    """
+
+    kpi: Kpi
+    weight: float
+    segment: str = ""
+    is_total: bool = False
+    steps: int = 0
+    volume: float | None = None
+    score: Score | None = None
+    p_value: float | None = None
+    notes: tuple[str, ...] = ()
+    refusal: Refusal | None = None
+
+    @property
+    def is_judgeable(self) -> bool:
+        return self.refusal is None
+
+    @property
+    def counts(self) -> bool:
+        """Whether the series has a say in the verdict about the release."""
+        return not self.kpi.dry_run and not self.kpi.control_for
+
+
+def draft(kpi: Kpi, weight: float, scored: Scored, row: int, progress: WatchProgress) -> Draft:
+    """The draft of one row of what was scored."""
+    history, observation = scored.history, scored.observation
+    segment, score = scored.keys[row][1], scored.scores[row]
+    before, steps = int(np.isfinite(history.value[row]).sum()), int(observation.present[row].sum())
+    amounts = observation.volume[row] if observation.ratio[row] else observation.amount[row]
+    volume = _total(amounts)
+    p = None
+    if score is not None and before >= MIN_HISTORY:
+        p = progress.over_the_watch(score.p_bad)
+    refusal = (
+        _silence(before, p, progress)
+        if steps == 0
+        else _impossible(kpi, history.value[row], observation.value[row])
+        or _too_little(
+            kpi, score, before, steps, _usual_coverage(history.present[row]), volume, progress
+        )
+        or _nothing_to_compute(score, steps, progress)
+    )
+    is_open = steps == 0 and refusal is not None and refusal.verdict is Verdict.INCONCLUSIVE
+    return Draft(
+        kpi=kpi,
+        weight=weight,
+        segment=segment,
+        is_total=bool(kpi.by) and not segment,
+        steps=steps,
+        volume=volume,
+        score=score,
+        p_value=None if is_open else p,
+        notes=()
+        if refusal is not None or score is None
+        else (*score.notes, *_of_history(before, progress), *_of_band(score.coverage)),
+        refusal=refusal,
+    )
+
+
+def _total(amounts: Floats) -> float:
+    """Their sum; the largest number there is where it is larger."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return float(np.nan_to_num(np.nansum(amounts)))
+
+
+def _usual_coverage(present: Bools) -> float:
+    """Share of the steps that have a sample, since the first that has; 1 without any."""
+    return float(present[int(present.argmax()) :].mean()) if present.any() else 1.0
+
+
+# --- refusals -----------------------------------------------------------------------------------
+
+
+def _silence(before: int, p: float | None, progress: WatchProgress) -> Refusal:
+    """No sample since the release: missing data once that is certain, an open end before."""
+    if before == 0:
+        return Refusal(Verdict.NO_DATA, NOTHING)
+    if progress.final or (p is not None and p < SILENCE):
+        return Refusal(Verdict.NO_DATA, f"no samples since the release, {before} before it")
+    return Refusal(Verdict.INCONCLUSIVE, f"nothing so far, 0 of {progress.planned} steps")
+
+
+def _impossible(kpi: Kpi, *sides: Floats) -> Refusal | None:
+    """A value that the KPI's kind can't have."""
+    least, most = kpi.limits
+    for side in sides:
+        strange = side[(side < least) | (side > most)]
+        if len(strange):
+            bounds = (
+                f"from {number(least)} to {number(most)}"
+                if most < math.inf
+                else f"at least {number(least)}"
+            )
+            return Refusal(
+                Verdict.INCONCLUSIVE,
+                f"a value of {number(float(strange[0]))}, but its kind is {kpi.kind}: "
+                f"{bounds}; mend the query, the unit or the kind",
+            )
+    return None
+
+
+def _too_little(
+    kpi: Kpi,
+    score: Score | None,
+    before: int,
+    steps: int,
+    usual: float,
+    volume: float,
+    progress: WatchProgress,
+) -> Refusal | None:
+    """Too little history, volume or data; `usual` is the share of steps that usually have a
+    sample."""
+    need = math.ceil(MIN_COVERAGE * usual * progress.steps)
+    reason = ""
+    if before == 0:
+        reason = "no baseline: first seen after the release"
+    elif before < MIN_HISTORY:
+        reason = (
+            f"too little history: {before} steps with data before the release, need {MIN_HISTORY}"
+        )
+    elif kpi.min_volume > 0 and volume < kpi.min_volume:
+        reason = (
+            f"too little volume: {number(volume)} of {number(kpi.min_volume)} over the observation"
+        )
+    elif steps < need and not (score is not None and score.gaps):
+        reason = f"{steps} of {progress.steps} steps present, need {need}"
+    return Refusal(Verdict.INCONCLUSIVE, reason) if reason else None
+
+
+def _nothing_to_compute(score: Score | None, steps: int, progress: WatchProgress) -> Refusal | None:
+    if score is not None and score.sizes is not None:
+        return None
+    return Refusal(
+        Verdict.INCONCLUSIVE,
+        f"nothing to judge: {steps} of {progress.steps} steps present, none with a value to "
+        "compute with",
+    )
+
+
+# --- notes --------------------------------------------------------------------------------------
+
+
+def _of_history(before: int, progress: WatchProgress) -> tuple[str, ...]:
+    """A note where the history holds so few watches that bounds are wider for it."""
+    watches = before // progress.planned
+    if watches >= FEW_WATCHES:
+        return ()
+    return (
+        f"short history: {number(before)} steps hold {watches} watches of {progress.planned}, so "
+        "the bounds are wider",
+    )
+
+
+def _of_band(coverage: Coverage | None) -> tuple[str, ...]:
+    """A note where the band held clearly fewer past steps than it promises."""
+    if coverage is None or coverage.share >= CLEARLY_OFF:
+        return ()
+    return (f"only {within_band(coverage)}; read its flags with care",)

@@ -1,0 +1,91 @@
+"""The reasons of verdicts in words, each with its numbers."""
+
+from __future__ import annotations
+
+from anomaly.decision.case import Case, OnsetTime
+from anomaly.model import ChangeKind, Kpi
+from anomaly.scoring.score import Beside, Sizes
+from anomaly.wording import clock, number, onset, p_value, percent, quantity, relative
+
+
+def size(sizes: Sizes, unit: str) -> str:
+    """The size of a change: `+12.4 % [8.1, 16.9] vs expected 0.81`."""
+    if sizes.relative is not None:
+        effect = relative(sizes.relative, sizes.relative_interval)
+    else:
+        low, high = sizes.absolute_interval
+        effect = f"{number(sizes.absolute)} [{number(low)}, {number(high)}] {unit}".rstrip()
+    return f"{effect} vs expected {quantity(sizes.expected, unit)}"
+
+
+def size_and_p(case: Case) -> str:
+    return f"{size(case.sizes, case.kpi.unit)}, {p_value(case.p_value)}"
+
+
+def tolerance(kpi: Kpi) -> str:
+    """What a change must exceed to matter: `tolerance 5 % and floor 20 ms`."""
+    parts = [f"tolerance {percent(kpi.tolerance)}"] if kpi.tolerance else []
+    parts += [f"floor {quantity(kpi.floor, kpi.unit)}"] if kpi.floor else []
+    return " and ".join(parts) or "the uncertainty of its size"
+
+
+def change(case: Case, kind: ChangeKind | None, began: OnsetTime | None, *, with_p: bool) -> str:
+    """A change: kind, size, p-value, onset, tolerance."""
+    kpi = case.kpi
+    return (
+        ("" if kind in (ChangeKind.LEVEL, None) else f"{kind}: ")
+        + size(case.sizes, kpi.unit)
+        + (f", {p_value(case.p_value)}" if with_p else "")
+        + ("" if began is None else f", since {_when(case, began)}")
+        + (f", {tolerance(kpi)}" if kpi.tolerance or kpi.floor else "")
+    )
+
+
+def recovered_at(case: Case, step: int) -> str:
+    return f", as expected again from {clock(case.progress.at(step), case.progress.day)}"
+
+
+def began_earlier(case: Case, began: OnsetTime | None) -> str:
+    when = "" if began is None else _when(case, began)
+    return (
+        f"{size(case.sizes, case.kpi.unit)}, but it began about {when}, before the release, which "
+        "made it no worse"
+    )
+
+
+def gaps(case: Case) -> str:
+    steps, present = case.progress.steps, case.steps
+    return (
+        f"{steps - present} of {steps} steps missing since the release, more than usual, "
+        f"{p_value(case.p_value)}"
+    )
+
+
+def controls_alone(case: Case, beside: Beside) -> str:
+    """The controls moved and the KPI did not."""
+    return (
+        f"{size(case.sizes, case.kpi.unit)}, as its own past has it; but {moved_controls(beside)}, "
+        "and the two used to move together"
+    )
+
+
+def controls_likewise(case: Case, beside: Beside) -> str:
+    """The controls moved as the KPI did, by what does not compare."""
+    kind = "" if case.kind is None else f"{case.kind}: "
+    return (
+        f"{kind}{size(case.sizes, case.kpi.unit)}; but {moved_controls(beside)} likewise, so that "
+        "it can't be told what is the release's"
+    )
+
+
+def moved_controls(beside: Beside) -> str:
+    """Which controls moved: `control orders_us moved -37.2 %`."""
+    move = "" if beside.move is None else f" {relative(beside.move, None)}"
+    return (
+        f"{'control' if len(beside.controls) == 1 else 'controls'} "
+        f"{', '.join(beside.controls)} moved{move}"
+    )
+
+
+def _when(case: Case, began: OnsetTime) -> str:
+    return onset(began.at, began.interval, case.progress.day)

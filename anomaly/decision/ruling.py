@@ -1,0 +1,167 @@
+"""Rulings: the verdict about one series, from its score, the alpha it was given, its controls and
+the mix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from anomaly.decision import reasons
+from anomaly.decision.case import Case, OnsetTime
+from anomaly.model import ChangeKind, Direction, Verdict
+from anomaly.scoring.controlled import MOVED
+from anomaly.scoring.score import Beside, Sizes
+
+LEVEL_KINDS = frozenset({ChangeKind.LEVEL, ChangeKind.RAMP})
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """The verdict about one series and the reason for it; `kind` and `onset` are those of a change
+    that is reported."""
+
+    verdict: Verdict
+    reason: str
+    kind: ChangeKind | None = None
+    onset: OnsetTime | None = None
+
+
+def rule(case: Case) -> Ruling:
+    """The verdict about a series that can be judged."""
+    if case.kpi.control_for:
+        return _of_control(case)
+    if case.p_value >= case.alpha:
+        return _not_worse(case)
+    if case.score.gaps:
+        return Ruling(Verdict.NO_DATA, reasons.gaps(case), onset=case.onset)
+    return _worse(case)
+
+
+def _of_control(case: Case) -> Ruling:
+    """What became of a control: nothing that the release could have done."""
+    if case.score.p_bad >= MOVED:
+        return _nothing_found(case, reasons.size_and_p(case))
+    change = reasons.change(case, case.kind, case.onset, with_p=True)
+    reason = f"moved, though the release cannot have touched it: {change}"
+    return Ruling(Verdict.INCONCLUSIVE, reason, case.kind, case.onset)
+
+
+def _not_worse(case: Case) -> Ruling:
+    """No bad change is significant: it was that of the controls too, or the KPI improved, or
+    nothing was found."""
+    beside = case.score.beside
+    if beside is not None and case.is_significant(min(beside.p_taught, beside.p_alone)):
+        return _with_controls(case, beside)
+    is_better = case.is_significant(case.score.p_good)
+    own = case.at_usual_mix
+    is_good = _matters(case, own) and not _is_bad(case, own) and not _is_mix(case)
+    if is_better and is_good:
+        return _change(case, Verdict.IMPROVED, case.kind)
+    by_mix = is_better and _matters(case, case.sizes) and not is_good
+    return _nothing_found(case, reasons.size_and_p(case), by_mix=by_mix)
+
+
+def _with_controls(case: Case, beside: Beside) -> Ruling:
+    """No regression, though it would be one without the controls that moved: the KPI moved with
+    them, or they without the KPI."""
+    if not case.is_significant(beside.p_alone):
+        return Ruling(Verdict.INCONCLUSIVE, reasons.controls_alone(case, beside))
+    if beside.move is None and case.is_significant(beside.p_taught):
+        return Ruling(Verdict.INCONCLUSIVE, reasons.controls_likewise(case, beside), case.kind)
+    reason = f"{reasons.size_and_p(case)}, beyond controls: {reasons.moved_controls(beside)}"
+    return _nothing_found(case, reason)
+
+
+def _worse(case: Case) -> Ruling:
+    """A significant change: a regression if it is of a kind that always matters, or large
+    enough."""
+    own, is_mix = case.at_usual_mix, _is_mix(case)
+    # a mix that moves the level changes the seasonality and the spread with it
+    is_explained = is_mix and _is_certain(case.sizes)
+    matters = (
+        not is_explained
+        if case.kind not in LEVEL_KINDS
+        else _matters(case, _until_recovered(case, own)) and _is_bad(case, own) and not is_mix
+    )
+    if not matters and (is_explained or not case.is_significant(case.score.p_other)):
+        has_mix = case.mix_effect is not None
+        by_mix = is_explained or (
+            _matters(case, case.sizes) and _is_bad(case, case.sizes) and has_mix
+        )
+        reason = reasons.size_and_p(case)
+        if not by_mix:
+            reason = f"{reason}, within {reasons.tolerance(case.kpi)}"
+        return _nothing_found(case, reason, by_mix=by_mix)
+    answer = Verdict.RECOVERED if case.score.recovered else Verdict.REGRESSED
+    return _change(case, answer, case.kind if matters else ChangeKind.SHAPE)
+
+
+def _change(case: Case, answer: Verdict, kind: ChangeKind | None) -> Ruling:
+    """A change with its verdict, unless it began before the release."""
+    onset = case.onset
+    if case.score.onset is not None and case.score.onset.earlier:
+        return Ruling(Verdict.INCONCLUSIVE, reasons.began_earlier(case, onset), kind, onset)
+    reason = reasons.change(case, kind, onset, with_p=answer is not Verdict.IMPROVED)
+    if answer is Verdict.RECOVERED and case.score.recovered_at is not None:
+        reason += reasons.recovered_at(case, case.score.recovered_at)
+    if case.score.beside is not None:
+        reason += f"; though {reasons.moved_controls(case.score.beside)}"
+    return Ruling(answer, reason, kind, onset)
+
+
+def _nothing_found(case: Case, reason: str, *, by_mix: bool = False) -> Ruling:
+    """Nothing found, but that the mix moved the total (`by_mix`): `ok` once the watch is over,
+    still open before."""
+    progress = case.progress
+    if not progress.final:
+        return Ruling(
+            Verdict.INCONCLUSIVE, f"nothing so far, {progress.steps} of {progress.planned} steps"
+        )
+    return Ruling(Verdict.OK, reason, ChangeKind.MIX if by_mix else None)
+
+
+# --- how large ----------------------------------------------------------------------------------
+
+
+def _until_recovered(case: Case, sizes: Sizes) -> Sizes:
+    """The sizes that a change had until it was over: the normal steps after it must not dilute
+    it."""
+    if case.score.recovered_at is None:
+        return sizes
+    times = case.progress.steps / case.score.recovered_at
+    low, high = sizes.absolute_interval
+    return replace(
+        sizes, absolute=sizes.absolute * times, absolute_interval=(low * times, high * times)
+    )
+
+
+def _is_bad(case: Case, sizes: Sizes) -> bool:
+    if case.kpi.direction is Direction.EITHER:
+        return True
+    return (sizes.absolute > 0) == (case.kpi.direction is Direction.UP)
+
+
+def _matters(case: Case, sizes: Sizes) -> bool:
+    """Whether the near end of the effect's interval is beyond tolerance and floor."""
+    low, high = sizes.absolute_interval
+    if low <= 0 <= high:
+        return case.kpi.tolerance == 0 and case.kpi.floor == 0
+    near = min(abs(low), abs(high))
+    return near >= case.kpi.floor and near >= case.kpi.tolerance * abs(sizes.expected)
+
+
+def _is_mix(case: Case) -> bool:
+    """Whether the mix moved a total more than its segments did, whose own part is not significant
+    at the total's alpha."""
+    if case.mix_effect is None or case.score.effect is None:
+        return False
+    own = case.at_usual_mix
+    low, high = own.absolute_interval
+    half = own.absolute - low if own.absolute > 0 else high - own.absolute
+    stricter = case.score.effect.stricter(case.alpha * case.progress.share)
+    return abs(own.absolute) <= min(abs(case.mix_effect), half * stricter)
+
+
+def _is_certain(sizes: Sizes) -> bool:
+    """Whether the interval of the effect leaves no doubt about its sign."""
+    low, high = sizes.absolute_interval
+    return not low <= 0 <= high
