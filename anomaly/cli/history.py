@@ -20,7 +20,7 @@ from anomaly.cli.storing import named
 from anomaly.errors import UsageError
 
 if TYPE_CHECKING:
-    from anomaly.history.records import Found, Look, Tracked
+    from anomaly.history.records import FindingRecord, Look, ReleaseRecord
     from anomaly.history.store import Store
 
 MOST = 50  # releases that are listed
@@ -101,7 +101,7 @@ def show(
     file."""
     session: Session = context.obj
     forms = Forms(pictures, markdown, points)
-    from anomaly.history.records import Found, finding_id, release_id, told_of
+    from anomaly.history.records import FindingRecord, finding_id, release_id, told_of
     from anomaly.reporting import archive
 
     found = None
@@ -115,7 +115,7 @@ def show(
     is_written = written(report, kept_report, release_id(kept_report.release), told) & forms.write(
         kept_report
     )
-    if isinstance(found, Found) and output is Output.TABLE:
+    if isinstance(found, FindingRecord) and output is Output.TABLE:
         from anomaly.cli.explanation import explanation
 
         about = (
@@ -189,27 +189,27 @@ def prune(
     return ExitCode.PASS
 
 
-def _release_of(kept: Store, found: Tracked | Look | Found) -> Tracked:
-    from anomaly.history.records import Tracked
+def _release_of(kept: Store, found: ReleaseRecord | Look | FindingRecord) -> ReleaseRecord:
+    from anomaly.history.records import ReleaseRecord
 
-    if isinstance(found, Tracked):
+    if isinstance(found, ReleaseRecord):
         return found
     return next(each for each in kept.releases() if each.id == found.release_id)
 
 
-def _called(found: Tracked | Found) -> str:
-    from anomaly.history.records import Found
+def _called(found: ReleaseRecord | FindingRecord) -> str:
+    from anomaly.history.records import FindingRecord
     from anomaly.reporting.notice import release_words
     from anomaly.reporting.words import TOTAL, segment_words
     from anomaly.wording import plain
 
-    if isinstance(found, Found):
+    if isinstance(found, FindingRecord):
         part = TOTAL if found.total else segment_words(found.segment)
         return plain(found.kpi, 60) + (f" ({part})" if part else "")
     return release_words(found.release)
 
 
-def _summary(kept: Store, tracked: Tracked) -> dict[str, Any]:
+def _summary(kept: Store, tracked: ReleaseRecord) -> dict[str, Any]:
     """A release in short, as JSON-able data."""
     from anomaly.reporting.data import release_data
 
@@ -230,7 +230,7 @@ def _summary(kept: Store, tracked: Tracked) -> dict[str, Any]:
     }
 
 
-def _story(kept: Store, tracked: Tracked) -> dict[str, Any]:
+def _story(kept: Store, tracked: ReleaseRecord) -> dict[str, Any]:
     """All that is known of a release, as JSON-able data."""
     from anomaly.wording import stamp
 

@@ -22,7 +22,7 @@ from anomaly.model import Release
 from anomaly.wording import plain
 
 if TYPE_CHECKING:
-    from anomaly.history.records import Tracked
+    from anomaly.history.records import ReleaseRecord
     from anomaly.history.store import Store
 
 LONGEST_NAME = 60  # characters of a version
@@ -296,7 +296,7 @@ def _staged(kept: Store, made: Release) -> Release:
     )
 
 
-def _known(kept: Store, meant: _Meant, version: str) -> Tracked:
+def _known(kept: Store, meant: _Meant, version: str) -> ReleaseRecord:
     known = kept.releases(service=meant.service, environment=meant.environment)
     found = [each for each in known if not version or each.release.version == version]
     if not found:
@@ -313,7 +313,7 @@ def _known(kept: Store, meant: _Meant, version: str) -> Tracked:
     return found[-1]
 
 
-def _line(tracked: Tracked) -> str:
+def _line(tracked: ReleaseRecord) -> str:
     """`3f2a91c0  shop 2.3.1 in production, began 2025-06-03 10:00Z, watched (command)`."""
     from anomaly.reporting.notice import release_words
     from anomaly.wording import clock, percent
@@ -333,7 +333,7 @@ def _line(tracked: Tracked) -> str:
     )
 
 
-def _data(tracked: Tracked) -> dict[str, Any]:
+def _data(tracked: ReleaseRecord) -> dict[str, Any]:
     from anomaly.reporting.data import release_data
 
     return {
