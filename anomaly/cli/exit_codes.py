@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from anomaly.equivalence.run import Environment
     from anomaly.reporting.message import Receipt
     from anomaly.reporting.report import Report
-    from anomaly.watch.look import Looked
-    from anomaly.watch.tick import Ticked
+    from anomaly.watch.look import LookResult
+    from anomaly.watch.tick import TickResult
 
 
 class ExitCode(IntEnum):
@@ -83,7 +83,7 @@ def of_report(report: Report, receipts: Iterable[Receipt] = ()) -> ExitCode:
     return worst([OF_VERDICT[report.verdict], *_undelivered(receipts)])
 
 
-def of_tick(done: Ticked, *, saved: bool) -> ExitCode:
+def of_tick(done: TickResult, *, saved: bool) -> ExitCode:
     """The worst of the looks; a look that is only early does not count."""
     codes = [
         OF_VERDICT[each.report.verdict]
@@ -118,7 +118,7 @@ def _undelivered(receipts: Iterable[Receipt]) -> list[ExitCode]:
     return [ExitCode.NOT_TOLD for receipt in receipts if not receipt.delivered]
 
 
-def _is_trouble(looked: Looked) -> bool:
+def _is_trouble(looked: LookResult) -> bool:
     """Whether an early look has failures or missing data."""
     missing = any(
         finding.is_open and finding.verdict in (Verdict.ERROR, Verdict.NO_DATA)

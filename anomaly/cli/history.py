@@ -19,7 +19,7 @@ from anomaly.cli.storing import named
 from anomaly.errors import UsageError
 
 if TYPE_CHECKING:
-    from anomaly.history.records import Found, Look, Tracked
+    from anomaly.history.records import FindingRecord, Look, ReleaseRecord
     from anomaly.history.store import Store
 
 MOST = 50  # releases in the list
@@ -107,7 +107,7 @@ def show(
     """
     session: Session = context.obj
     forms = Forms(pictures, markdown, points)
-    from anomaly.history.records import Found, finding_id, release_id, told_of
+    from anomaly.history.records import FindingRecord, finding_id, release_id, told_of
     from anomaly.reporting import archive
 
     record = None
@@ -120,7 +120,7 @@ def show(
             deliveries = told_of(kept.messages(_release_of(kept, record).id))
     is_written = written(report, stored, release_id(stored.release), deliveries)
     is_written &= forms.write(stored)
-    if isinstance(record, Found) and output is Output.TABLE:
+    if isinstance(record, FindingRecord) and output is Output.TABLE:
         from anomaly.cli.explanation import explanation
 
         about = (each for each in stored.findings if finding_id(stored.release, each) == record.id)
@@ -195,27 +195,27 @@ def prune(
     return ExitCode.PASS
 
 
-def _release_of(kept: Store, record: Tracked | Look | Found) -> Tracked:
-    from anomaly.history.records import Tracked
+def _release_of(kept: Store, record: ReleaseRecord | Look | FindingRecord) -> ReleaseRecord:
+    from anomaly.history.records import ReleaseRecord
 
-    if isinstance(record, Tracked):
+    if isinstance(record, ReleaseRecord):
         return record
     return next(each for each in kept.releases() if each.id == record.release_id)
 
 
-def _name(record: Tracked | Found) -> str:
-    from anomaly.history.records import Found
+def _name(record: ReleaseRecord | FindingRecord) -> str:
+    from anomaly.history.records import FindingRecord
     from anomaly.reporting.notice import release_words
     from anomaly.reporting.words import TOTAL, segment_words
     from anomaly.wording import plain
 
-    if isinstance(record, Found):
+    if isinstance(record, FindingRecord):
         part = TOTAL if record.total else segment_words(record.segment)
         return plain(record.kpi, 60) + (f" ({part})" if part else "")
     return release_words(record.release)
 
 
-def _summary(kept: Store, tracked: Tracked) -> dict[str, Any]:
+def _summary(kept: Store, tracked: ReleaseRecord) -> dict[str, Any]:
     """A release in short, as JSON-able data."""
     from anomaly.reporting.data import release_data
 
@@ -236,7 +236,7 @@ def _summary(kept: Store, tracked: Tracked) -> dict[str, Any]:
     }
 
 
-def _story(kept: Store, tracked: Tracked) -> dict[str, Any]:
+def _story(kept: Store, tracked: ReleaseRecord) -> dict[str, Any]:
     """A release with its looks, findings and messages, as JSON-able data."""
     from anomaly.wording import stamp
 

@@ -11,7 +11,7 @@ from anomaly.errors import UsageError
 
 if TYPE_CHECKING:
     from anomaly.checklist.checklist import Checklist
-    from anomaly.history.records import Ack, Look, Tracked
+    from anomaly.history.records import Ack, Look, ReleaseRecord
     from anomaly.history.store import Store
     from anomaly.reporting.pages.history import Entry
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def write(
     path: Path,
     kept: Store,
-    releases: Sequence[Tracked],
+    releases: Sequence[ReleaseRecord],
     checklist: Checklist | None,
     data: Mapping[str, Any],
     about: str,
@@ -40,7 +40,7 @@ def write(
     replace_file(path, page(entries, data["feedback"], data, about=about))
 
 
-def _entry(kept: Store, tracked: Tracked, link: str, *, with_cells: bool) -> Entry:
+def _entry(kept: Store, tracked: ReleaseRecord, link: str, *, with_cells: bool) -> Entry:
     """A release as its last look left it; its findings are read only if they have a column."""
     from anomaly.reporting.pages.history import Cell, Entry
 
@@ -75,7 +75,7 @@ def _comment(acks: Sequence[Ack]) -> str:
     return "; ".join(dict.fromkeys(words))
 
 
-def _link(tracked: Tracked, beside: Sequence[str], checklist: Checklist | None) -> str:
+def _link(tracked: ReleaseRecord, beside: Sequence[str], checklist: Checklist | None) -> str:
     """The report of a release: a page in the same folder whose name holds the release's id, else
     the link from the checklist."""
     from anomaly.history.records import SHORT

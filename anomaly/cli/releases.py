@@ -22,7 +22,7 @@ from anomaly.model import Release
 from anomaly.wording import plain
 
 if TYPE_CHECKING:
-    from anomaly.history.records import Tracked
+    from anomaly.history.records import ReleaseRecord
     from anomaly.history.store import Store
 
 LONGEST_NAME = 60  # characters of a version
@@ -302,7 +302,7 @@ def _staged(kept: Store, release: Release) -> Release:
     )
 
 
-def _recorded(kept: Store, target: _Target, version: str) -> Tracked:
+def _recorded(kept: Store, target: _Target, version: str) -> ReleaseRecord:
     known = kept.releases(service=target.service, environment=target.environment)
     found = [each for each in known if not version or each.release.version == version]
     if not found:
@@ -321,7 +321,7 @@ def _recorded(kept: Store, target: _Target, version: str) -> Tracked:
     return found[-1]
 
 
-def _line(tracked: Tracked) -> str:
+def _line(tracked: ReleaseRecord) -> str:
     """`3f2a91c0  shop 2.3.1 in production, began 2025-06-03 10:00Z, watched (command)`."""
     from anomaly.reporting.notice import release_words
     from anomaly.wording import clock, percent
@@ -341,7 +341,7 @@ def _line(tracked: Tracked) -> str:
     )
 
 
-def _data(tracked: Tracked) -> dict[str, Any]:
+def _data(tracked: ReleaseRecord) -> dict[str, Any]:
     from anomaly.reporting.data import release_data
 
     return {

@@ -14,7 +14,7 @@ from anomaly.errors import StoreBusy, StoreError
 from anomaly.redaction import url_secrets
 
 if TYPE_CHECKING:
-    from anomaly.history.records import Tracked
+    from anomaly.history.records import ReleaseRecord
     from anomaly.history.store import Store
 
 T = TypeVar("T")
@@ -58,7 +58,7 @@ def with_history(
     from anomaly.history.records import State
     from anomaly.history.store import IN_MEMORY, Store
 
-    watched: list[Tracked] = []
+    watched: list[ReleaseRecord] = []
     try:
         with Store(place(where, checklist, session)) as store:
             watched = store.releases(

@@ -22,8 +22,8 @@ from anomaly.wording import plain
 
 if TYPE_CHECKING:
     from anomaly.history.store import Store
-    from anomaly.watch.look import Looked
-    from anomaly.watch.tick import Ticked
+    from anomaly.watch.look import LookResult
+    from anomaly.watch.tick import TickResult
 
 LONGEST_PROBLEM = 500  # characters
 
@@ -60,7 +60,7 @@ def tick(
     from anomaly.history.records import told_of
     from anomaly.http.endpoint import Endpoint
     from anomaly.watch.look import receivers
-    from anomaly.watch.tick import Ticked
+    from anomaly.watch.tick import TickResult
     from anomaly.watch.tick import tick as step
 
     url = heartbeat or checklist.heartbeat
@@ -70,7 +70,7 @@ def tick(
     holder = f"{socket.gethostname()}/{os.getpid()}/{datetime.now(UTC).timestamp()}"
 
     # the signature is that of with_history
-    def work(kept: Store, saved: bool) -> tuple[Ticked, bool, list[bool]]:  # noqa: FBT001
+    def work(kept: Store, saved: bool) -> tuple[TickResult, bool, list[bool]]:  # noqa: FBT001
         done = step(
             checklist,
             kept,
@@ -96,7 +96,7 @@ def tick(
         done, saved, pages = with_history(store, checklist, session, work)
     except StoreBusy as error:
         log.info("%s", error)
-        done, saved, pages = Ticked(busy=True), True, []
+        done, saved, pages = TickResult(busy=True), True, []
     session.exit_code = of_tick(done, saved=saved)
     if session.exit_code is ExitCode.PASS and not all(pages):
         session.exit_code = ExitCode.NOT_TOLD
@@ -117,7 +117,7 @@ def tick(
     return session.exit_code
 
 
-def _lines(done: Ticked, checklist: Checklist) -> str:
+def _lines(done: TickResult, checklist: Checklist) -> str:
     if done.busy:
         return "busy: another process is running"
     if not done.looked:
@@ -127,19 +127,19 @@ def _lines(done: Ticked, checklist: Checklist) -> str:
     return "\n".join(_line(each) for each in done.looked)
 
 
-def _line(looked: Looked) -> str:
+def _line(looked: LookResult) -> str:
     """`shop 2.3.1 in production, look 4: FAIL  errors +50 % …; notifying slack (first)`."""
     from anomaly.notify.policy import NEWS
     from anomaly.reporting.notice import release_words
 
-    news = ", ".join(f"{each.sink} ({each.why})" for each in looked.outgoing if each.why in NEWS)
+    news = ", ".join(f"{each.sink} ({each.why})" for each in looked.messages if each.why in NEWS)
     line = (
         f"{release_words(looked.report.release)}, look {looked.look.number}: {looked.look.headline}"
     )
     return line + (f"; notifying {news}" if news else "")
 
 
-def _data(done: Ticked) -> dict[str, Any]:
+def _data(done: TickResult) -> dict[str, Any]:
     from anomaly.reporting.data import receipt_data
 
     return {
@@ -160,7 +160,7 @@ def _data(done: Ticked) -> dict[str, Any]:
                         "action": str(message.action),
                         "why": message.why,
                     }
-                    for message in each.outgoing
+                    for message in each.messages
                 ],
             }
             for each in done.looked

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from anomaly.contracts import Receipt
     from anomaly.history.store import Store
     from anomaly.reporting.report import Report
-    from anomaly.watch.look import Looked
+    from anomaly.watch.look import LookResult
 
 
 def watch(
@@ -119,7 +119,7 @@ def watch(
 class Screen(Protocol):
     """A display of progress."""
 
-    def update(self, looked: Looked, coming: datetime) -> None: ...
+    def update(self, looked: LookResult, coming: datetime) -> None: ...
 
     def close(self) -> None: ...
 
@@ -130,7 +130,7 @@ class _Lines:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def update(self, looked: Looked, coming: datetime) -> None:
+    def update(self, looked: LookResult, coming: datetime) -> None:
         from anomaly.wording import clock
 
         if not self._session.quiet:
@@ -157,7 +157,7 @@ class _Table:
         self._stream = sys.stderr
         self._live.start()
 
-    def update(self, looked: Looked, coming: datetime) -> None:
+    def update(self, looked: LookResult, coming: datetime) -> None:
         import os
 
         from rich.text import Text

@@ -35,7 +35,7 @@ class Progress(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Tracked:
+class ReleaseRecord:
     """A release that is known, under the id that `release_id` gives; `origin` says from where: a
     command, a source's type."""
 
@@ -60,7 +60,7 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FindingRecord:
     """A finding of one look at a release, in short; `began` is its onset, where it has one."""
 
     id: str
@@ -78,7 +78,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Outgoing:
+class OutboxMessage:
     """A message to one sink, from the decision on: `told` are the findings it calls failing, by id,
     with the sizes of their effects.
 
@@ -110,7 +110,7 @@ class Ack:
     note: str = ""
 
 
-def told_of(messages: Sequence[Outgoing]) -> tuple[Receipt, ...]:
+def told_of(messages: Sequence[OutboxMessage]) -> tuple[Receipt, ...]:
     """What became of messages, as receipts; those that a later one replaced are left out."""
     return tuple(
         Receipt(
@@ -124,7 +124,7 @@ def told_of(messages: Sequence[Outgoing]) -> tuple[Receipt, ...]:
     )
 
 
-def _told(message: Outgoing) -> str:
+def _told(message: OutboxMessage) -> str:
     waits = ", will be tried again" if message.progress is Progress.PENDING else ""
     said = f": {message.detail}" if message.detail else ""
     return f"{wording.clock(message.at, None)} UTC {message.action} ({message.why}){waits}{said}"

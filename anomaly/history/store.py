@@ -23,12 +23,12 @@ from anomaly.errors import StoreBusy, StoreError, UsageError
 from anomaly.history.records import (
     SHORT,
     Ack,
-    Found,
+    FindingRecord,
     Look,
-    Outgoing,
+    OutboxMessage,
     Progress,
+    ReleaseRecord,
     State,
-    Tracked,
     finding_id,
     release_id,
 )
@@ -98,7 +98,7 @@ class Store:
 
     def track(
         self, release: Release, *, origin: str, checklist: str = "", anew: bool = False
-    ) -> Tracked:
+    ) -> ReleaseRecord:
         """Know of a release. It is the one of its service, environment and version that is known,
         if no other version began between.
 
@@ -153,7 +153,7 @@ class Store:
         service: str | None = None,
         environment: str | None = None,
         state: State | None = None,
-    ) -> list[Tracked]:
+    ) -> list[ReleaseRecord]:
         """What is known, oldest first."""
         wanted = {"service": service, "environment": environment, "state": state}
         with self._transaction() as connection:
@@ -172,7 +172,7 @@ class Store:
         self,
         release: str,
         report: Report,
-        outgoing: Sequence[Outgoing],
+        outgoing: Sequence[OutboxMessage],
         *,
         at: datetime,
         after: int,
@@ -237,7 +237,7 @@ class Store:
             raise UsageError(f"there is no look {look}")
         return archive.unpack(bytes(packed))
 
-    def findings(self, release: str, *, look: str | None = None) -> list[Found]:
+    def findings(self, release: str, *, look: str | None = None) -> list[FindingRecord]:
         """The findings of every look at a release, or of one `look`, oldest first."""
         with self._transaction() as connection:
             chosen = (
@@ -254,7 +254,7 @@ class Store:
             )
         return [_found(row) for row in rows]
 
-    def find(self, prefix: str) -> Tracked | Look | Found:
+    def find(self, prefix: str) -> ReleaseRecord | Look | FindingRecord:
         """The release, look or finding whose id begins so. Raises UsageError if there is none, or
         more than one."""
         if len(prefix) < SHORTEST_PREFIX or set(prefix) - set("0123456789abcdef"):
@@ -262,7 +262,7 @@ class Store:
                 f"{prefix!r} is no id; write at least {SHORTEST_PREFIX} of its digits (0-9, "
                 "a-f), as anomaly history shows them"
             )
-        found: dict[str, Tracked | Look | Found] = {}
+        found: dict[str, ReleaseRecord | Look | FindingRecord] = {}
         with self._transaction() as connection:
             for row in connection.execute(
                 sql.select(RELEASES).where(RELEASES.c.id.startswith(prefix))
@@ -289,7 +289,7 @@ class Store:
 
     # --- messages --------------------------------------------------------------------------------
 
-    def messages(self, release: str, sink: str | None = None) -> list[Outgoing]:
+    def messages(self, release: str, sink: str | None = None) -> list[OutboxMessage]:
         """The messages about a release, oldest first."""
         wanted = {"release_id": release} | ({} if sink is None else {"sink": sink})
         with self._transaction() as connection:
@@ -299,12 +299,12 @@ class Store:
             for row in sorted(rows, key=lambda row: (row["at"], row["sink"], row["number"]))
         ]
 
-    def post(self, outgoing: Sequence[Outgoing]) -> None:
+    def post(self, outgoing: Sequence[OutboxMessage]) -> None:
         """Add messages about a look that was recorded before."""
         with self._transaction() as connection:
             _insert_messages(connection, outgoing)
 
-    def due(self, now: datetime) -> list[Outgoing]:
+    def due(self, now: datetime) -> list[OutboxMessage]:
         """The messages that are to be sent by `now`, oldest first."""
         chosen = sql.select(MESSAGES).where(
             MESSAGES.c.progress == Progress.PENDING, MESSAGES.c.next_try <= now
@@ -319,7 +319,7 @@ class Store:
             )
         return [_outgoing(row) for row in rows]
 
-    def claim(self, message: Outgoing, until: datetime) -> bool:
+    def claim(self, message: OutboxMessage, until: datetime) -> bool:
         """Whether this process is to send the message: nobody else took it. It is due again at
         `until`, should the process die."""
         same = sql.and_(
@@ -332,7 +332,7 @@ class Store:
                 connection.execute(sql.update(MESSAGES).where(same).values(next_try=until)).rowcount
             )
 
-    def settle(self, message: Outgoing) -> None:
+    def settle(self, message: OutboxMessage) -> None:
         """Keep what became of a message."""
         with self._transaction() as connection:
             values = {
@@ -346,11 +346,11 @@ class Store:
     # --- what people say -------------------------------------------------------------------------
 
     def acknowledge(
-        self, target: Tracked | Found, *, incident: bool, note: str, at: datetime
+        self, target: ReleaseRecord | FindingRecord, *, incident: bool, note: str, at: datetime
     ) -> Ack:
         """Keep what somebody said of a finding, or of a release and all that was found of it; the
         last word holds."""
-        release = target.id if isinstance(target, Tracked) else target.release_id
+        release = target.id if isinstance(target, ReleaseRecord) else target.release_id
         ack = Ack(target.id, at, incident, note)
         with self._transaction() as connection:
             connection.execute(sql.delete(ACKS).where(ACKS.c.target == ack.target))
@@ -397,10 +397,10 @@ class Store:
                     out.append(LeftOut(Window(began, min(before, found.at)), f"incident of {name}"))
         return _joined(out)
 
-    def look_of(self, found: Tracked | Look | Found) -> str:
+    def look_of(self, found: ReleaseRecord | Look | FindingRecord) -> str:
         """The id of the look that is meant: that one, or the last one at a release or finding.
         Raises UsageError."""
-        if not isinstance(found, Tracked):
+        if not isinstance(found, ReleaseRecord):
             return found.id if isinstance(found, Look) else found.look_id
         looks = self.looks(found.id)
         if not looks:
@@ -651,7 +651,7 @@ def _extent(release: Release) -> dict[str, Any]:
     }
 
 
-def _tracked(row: Row | Mapping[str, Any]) -> Tracked:
+def _tracked(row: Row | Mapping[str, Any]) -> ReleaseRecord:
     release = Release(
         started_at=row["started_at"],
         finished_at=row["finished_at"],
@@ -660,7 +660,7 @@ def _tracked(row: Row | Mapping[str, Any]) -> Tracked:
         environment=row["environment"],
         stages=tuple((datetime.fromisoformat(at), share) for at, share in row["stages"]),
     )
-    return Tracked(row["id"], release, State(row["state"]), row["origin"], row["checklist"])
+    return ReleaseRecord(row["id"], release, State(row["state"]), row["origin"], row["checklist"])
 
 
 def _look(row: Row) -> Look:
@@ -692,8 +692,8 @@ def _finding_row(release: str, look: Look, report: Report, finding: Any) -> dict
     }
 
 
-def _found(row: Row) -> Found:
-    return Found(
+def _found(row: Row) -> FindingRecord:
+    return FindingRecord(
         row["id"],
         row["release_id"],
         row["look_id"],
@@ -709,7 +709,7 @@ def _found(row: Row) -> Found:
     )
 
 
-def _insert_messages(connection: Connection, outgoing: Sequence[Outgoing]) -> None:
+def _insert_messages(connection: Connection, outgoing: Sequence[OutboxMessage]) -> None:
     for each in outgoing:
         counted = sql.select(sql.func.count()).where(
             MESSAGES.c.release_id == each.release_id, MESSAGES.c.sink == each.sink
@@ -732,8 +732,8 @@ def _insert_messages(connection: Connection, outgoing: Sequence[Outgoing]) -> No
         connection.execute(sql.insert(MESSAGES).values(values))
 
 
-def _outgoing(row: Row) -> Outgoing:
-    return Outgoing(
+def _outgoing(row: Row) -> OutboxMessage:
+    return OutboxMessage(
         row["id"],
         row["release_id"],
         row["look_id"],

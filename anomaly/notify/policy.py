@@ -25,7 +25,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from anomaly.contracts import Action
-from anomaly.history.records import Outgoing, Progress, finding_id
+from anomaly.history.records import OutboxMessage, Progress, finding_id
 from anomaly.model import Finding, Silence, Telling, Verdict
 from anomaly.reporting.report import Report
 
@@ -71,7 +71,7 @@ class Decision:
 
 def decide(
     report: Report,
-    before: Sequence[Outgoing],
+    before: Sequence[OutboxMessage],
     *,
     now: datetime,
     telling: Telling = PLAIN,
@@ -117,7 +117,7 @@ def decide(
     return Decision(Why.SILENCED)
 
 
-def mirrored(report: Report, decision: Decision, before: Sequence[Outgoing]) -> Decision:
+def mirrored(report: Report, decision: Decision, before: Sequence[OutboxMessage]) -> Decision:
     """The decision for a sink that is told every look: the same news, and how it stands where there
     is none.
 
@@ -140,7 +140,7 @@ def mirrored(report: Report, decision: Decision, before: Sequence[Outgoing]) -> 
     return Decision(decision.why, Action.INFORM)
 
 
-def last_word(before: Sequence[Outgoing]) -> Outgoing | None:
+def last_word(before: Sequence[OutboxMessage]) -> OutboxMessage | None:
     """The last message that fired or resolved, of those that arrived or still may."""
     spoken = [
         each
@@ -174,7 +174,7 @@ def _news(
     report: Report,
     failing: Mapping[str, Finding],
     known: Mapping[str, float],
-    last: Outgoing | None,
+    last: OutboxMessage | None,
     now: datetime,
     telling: Telling,
 ) -> tuple[Why, Mapping[str, Finding]]:

@@ -187,7 +187,7 @@ def run(case: CaseForm, checklist: Checklist) -> Outcome:
                 collected=Collected(there),
             )
             report = looked.report
-            for message in looked.outgoing:
+            for message in looked.messages:
                 actions[message.sink].append(str(message.action))
     assert report is not None  # noqa: S101  there is at least one look
     return Outcome(case.name, report, tuple(_misses(case, report, actions)))

@@ -19,7 +19,7 @@ from anomaly.checklist.checklist import Checklist
 from anomaly.collectors.collect import Progress as Bar
 from anomaly.contracts import Action, Collected, Message, Receipt, Sink
 from anomaly.errors import StoreBusy
-from anomaly.history.records import SHORT, Look, Outgoing, Progress, State, Tracked
+from anomaly.history.records import SHORT, Look, OutboxMessage, Progress, ReleaseRecord, State
 from anomaly.history.store import Store, look_id, message_id
 from anomaly.model import Calendar, Release, ReleaseVerdict, Silence
 from anomaly.notify.delivery import Patience, Post, deliver
@@ -56,13 +56,13 @@ class Receiver:
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
+class LookResult:
     """A look, with what is to be told of it."""
 
-    tracked: Tracked
+    tracked: ReleaseRecord
     look: Look
     report: Report
-    outgoing: tuple[Outgoing, ...]
+    messages: tuple[OutboxMessage, ...]
 
 
 def receivers(checklist: Checklist) -> list[Receiver]:
@@ -74,7 +74,7 @@ def receivers(checklist: Checklist) -> list[Receiver]:
 
 def look(
     checklist: Checklist,
-    tracked: Tracked,
+    tracked: ReleaseRecord,
     store: Store,
     told: Sequence[Receiver],
     *,
@@ -82,7 +82,7 @@ def look(
     until: datetime | None = None,
     collected: Collected | None = None,
     progress: Bar | None = None,
-) -> Looked:
+) -> LookResult:
     """Judge a release at `now`, and keep the look with what is to be told of it. Raises StoreBusy
     if somebody else looked meanwhile."""
     looks_before = len(store.looks(tracked.id))
@@ -132,12 +132,12 @@ def look(
                 )
             )
     kept = store.record(tracked.id, report, outgoing, at=now, after=looks_before)
-    return Looked(tracked, kept, report, tuple(outgoing))
+    return LookResult(tracked, kept, report, tuple(outgoing))
 
 
 def stay(
     checklist: Checklist,
-    tracked: Tracked,
+    tracked: ReleaseRecord,
     store: Store,
     told: Sequence[Receiver],
     *,
@@ -145,7 +145,7 @@ def stay(
     sleep: Callable[[float], None] = time.sleep,
     saved: bool = True,
     redact: Callable[[str], str] | None = None,
-) -> Iterator[tuple[Looked, tuple[Receipt, ...]]]:
+) -> Iterator[tuple[LookResult, tuple[Receipt, ...]]]:
     """Look whenever a step has settled, until a KPI fails or the watch is over; each look, with
     what became of the messages.
 
@@ -166,20 +166,20 @@ def stay(
         )
         if state is State.DONE:  # another process made the last look
             last = store.looks(tracked.id)[-1]
-            yield Looked(tracked, last, store.report(last.id), ()), ()
+            yield LookResult(tracked, last, store.report(last.id), ()), ()
         if state is not State.WATCHED:
             return
 
 
 def _looked_by_somebody(
     checklist: Checklist,
-    tracked: Tracked,
+    tracked: ReleaseRecord,
     store: Store,
     told: Sequence[Receiver],
     *,
     clock: Callable[[], datetime],
     sleep: Callable[[float], None],
-) -> Looked:
+) -> LookResult:
     """A look; where another process looks at the same moment, the one after it."""
     for _ in range(BUSY_AT_MOST):
         try:
@@ -195,7 +195,9 @@ def next_look(checklist: Checklist, now: datetime) -> datetime:
     return datetime.fromtimestamp(((now - lag).timestamp() // step + 1) * step, UTC) + lag
 
 
-def withdraw(tracked: Tracked, store: Store, told: Sequence[Receiver], *, now: datetime) -> None:
+def withdraw(
+    tracked: ReleaseRecord, store: Store, told: Sequence[Receiver], *, now: datetime
+) -> None:
     """Resolve what was fired about a release that was aborted."""
     looks = store.looks(tracked.id)
     for receiver in told if looks else ():
@@ -229,7 +231,7 @@ def tell(
         for each in store.releases(service=checklist.service, environment=checklist.environment)
     }
     by_name = {receiver.name: receiver for receiver in told}
-    queues: dict[str, list[Outgoing]] = {name: [] for name in by_name}
+    queues: dict[str, list[OutboxMessage]] = {name: [] for name in by_name}
     for message in store.due(now):
         if message.release_id in mine:
             if message.sink in queues:
@@ -268,7 +270,9 @@ def tell(
     return tuple(receipts)
 
 
-def following(tracked: Tracked, known: Collection[Tracked], now: datetime) -> Release | None:
+def following(
+    tracked: ReleaseRecord, known: Collection[ReleaseRecord], now: datetime
+) -> Release | None:
     """The next release of the same service that has begun, if any: it ends the watch."""
     later = [
         each.release
@@ -279,7 +283,7 @@ def following(tracked: Tracked, known: Collection[Tracked], now: datetime) -> Re
     return min(later, key=lambda release: release.started_at, default=None)
 
 
-def link(checklist: Checklist, tracked: Tracked) -> str:
+def link(checklist: Checklist, tracked: ReleaseRecord) -> str:
     """Where the report can be read; empty if nowhere."""
     release = tracked.release
     names = {
@@ -295,7 +299,12 @@ def link(checklist: Checklist, tracked: Tracked) -> str:
 
 
 def _message(
-    message: Outgoing, tracked: Tracked, checklist: Checklist, store: Store, *, saved: bool
+    message: OutboxMessage,
+    tracked: ReleaseRecord,
+    checklist: Checklist,
+    store: Store,
+    *,
+    saved: bool,
 ) -> Message:
     return Message(
         key=message.release_id,
@@ -309,10 +318,15 @@ def _message(
 
 
 def _outgoing(
-    tracked: Tracked, look: str, receiver: Receiver, decision: Decision, number: int, now: datetime
-) -> Outgoing:
+    tracked: ReleaseRecord,
+    look: str,
+    receiver: Receiver,
+    decision: Decision,
+    number: int,
+    now: datetime,
+) -> OutboxMessage:
     assert decision.action is not None  # noqa: S101  only what is told goes out
-    return Outgoing(
+    return OutboxMessage(
         id=message_id(tracked.id, receiver.name, number),
         release_id=tracked.id,
         look_id=look,
@@ -325,7 +339,7 @@ def _outgoing(
     )
 
 
-def _settled(message: Outgoing, receipt: Receipt, now: datetime) -> Outgoing:
+def _settled(message: OutboxMessage, receipt: Receipt, now: datetime) -> OutboxMessage:
     attempts = message.attempts + receipt.attempts
     tried = replace(message, attempts=attempts, detail=receipt.detail)
     if receipt.delivered:
@@ -338,7 +352,7 @@ def _settled(message: Outgoing, receipt: Receipt, now: datetime) -> Outgoing:
     return replace(tried, next_try=now + pause)
 
 
-def _superseded(queue: Sequence[Outgoing], store: Store) -> Sequence[Outgoing]:
+def _superseded(queue: Sequence[OutboxMessage], store: Store) -> Sequence[OutboxMessage]:
     """The newest message about each release; a sink that mirrors how it stands needs no older
     ones."""
     newest = {message.release_id: message for message in queue}

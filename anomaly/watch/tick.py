@@ -13,12 +13,12 @@ from datetime import datetime, timedelta
 from anomaly.checklist.checklist import Checklist
 from anomaly.contracts import Receipt, ReleaseSource
 from anomaly.errors import AnomalyError, CollectError, StoreBusy, StoreError
-from anomaly.history.records import State, Tracked
+from anomaly.history.records import ReleaseRecord, State
 from anomaly.history.store import Store
 from anomaly.model import Window
 from anomaly.timing.schedule import Rhythm, due
 from anomaly.timing.spans import plan
-from anomaly.watch.look import Looked, Receiver, following, look, tell, withdraw
+from anomaly.watch.look import LookResult, Receiver, following, look, tell, withdraw
 
 LEASE = timedelta(minutes=15)  # of one look; a process that died holds up the others no longer
 CATCH_UP = timedelta(days=1)  # releases are found this long after their watch
@@ -27,11 +27,11 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Ticked:
+class TickResult:
     """What one step did. `busy` says that another process was at it, and nothing was done;
     `problems` what went wrong."""
 
-    looked: tuple[Looked, ...] = ()
+    looked: tuple[LookResult, ...] = ()
     receipts: tuple[Receipt, ...] = ()
     problems: tuple[str, ...] = ()
     busy: bool = False
@@ -48,7 +48,7 @@ def tick(
     saved: bool = True,
     redact: Callable[[str], str] | None = None,
     sleep: Callable[[float], None] = time.sleep,
-) -> Ticked:
+) -> TickResult:
     """One step for the checklist's service and environment; `holder` names this process.
 
     A release is looked at when a step has settled since the last look and the rhythm of the
@@ -58,9 +58,9 @@ def tick(
         store, f"tick {checklist.service} {checklist.environment}", holder, clock
     ) as prolong:
         if prolong is None:
-            return Ticked(busy=True)
+            return TickResult(busy=True)
         problems = [*_discovered(checklist, store, sources, clock())]
-        looked: list[Looked] = []
+        looked: list[LookResult] = []
         for tracked in store.releases(service=checklist.service, environment=checklist.environment):
             now = clock()
             if tracked.state is State.ABORTED:
@@ -82,7 +82,7 @@ def tick(
         receipts = tell(
             checklist, store, told, now=clock(), saved=saved, redact=redact, sleep=sleep
         )
-        return Ticked(tuple(looked), receipts, tuple(problems))
+        return TickResult(tuple(looked), receipts, tuple(problems))
 
 
 def _discovered(
@@ -115,7 +115,7 @@ def _discovered(
             )
 
 
-def _is_due(tracked: Tracked, store: Store, checklist: Checklist, now: datetime) -> bool:
+def _is_due(tracked: ReleaseRecord, store: Store, checklist: Checklist, now: datetime) -> bool:
     """Whether a step has settled since the last look, and the rhythm asks for a look or the watch
     is over."""
     if tracked.release.started_at > now:
@@ -133,7 +133,7 @@ def _is_due(tracked: Tracked, store: Store, checklist: Checklist, now: datetime)
     )
 
 
-def _is_over(tracked: Tracked, store: Store, checklist: Checklist, now: datetime) -> bool:
+def _is_over(tracked: ReleaseRecord, store: Store, checklist: Checklist, now: datetime) -> bool:
     release = replace(
         tracked.release,
         followed_by=following(
@@ -143,7 +143,9 @@ def _is_over(tracked: Tracked, store: Store, checklist: Checklist, now: datetime
     return plan(release, checklist.windows, now=now).final
 
 
-def _asks(rhythm: Rhythm, tracked: Tracked, store: Store, last: datetime, now: datetime) -> bool:
+def _asks(
+    rhythm: Rhythm, tracked: ReleaseRecord, store: Store, last: datetime, now: datetime
+) -> bool:
     known = store.releases(service=tracked.release.service, environment=tracked.release.environment)
     return due(
         rhythm,

@@ -18,7 +18,15 @@ import sqlalchemy as sql
 
 from anomaly.contracts import Action
 from anomaly.errors import StoreBusy, StoreError, UsageError
-from anomaly.history.records import Found, Look, Outgoing, Progress, State, Tracked, finding_id
+from anomaly.history.records import (
+    FindingRecord,
+    Look,
+    OutboxMessage,
+    Progress,
+    ReleaseRecord,
+    State,
+    finding_id,
+)
 from anomaly.history.store import IN_MEMORY, Store, default_path, look_id, message_id
 from anomaly.history.tables import METADATA, NEWEST, SCHEMA
 from anomaly.model import Release, ReleaseVerdict
@@ -46,12 +54,14 @@ def store(loopback: None, where: str) -> Iterator[Store]:
         yield store
 
 
-def known(store: Store, release: Release = REPORT.release) -> Tracked:
+def known(store: Store, release: Release = REPORT.release) -> ReleaseRecord:
     return store.track(release, origin="command", checklist="shop.yaml")
 
 
-def message(tracked: Tracked, number: int = 1, sink: str = "slack", **changes: object) -> Outgoing:
-    made = Outgoing(
+def message(
+    tracked: ReleaseRecord, number: int = 1, sink: str = "slack", **changes: object
+) -> OutboxMessage:
+    made = OutboxMessage(
         message_id(tracked.id, sink, number),
         tracked.id,
         look_id(tracked.id, 1),
@@ -73,7 +83,7 @@ def test_a_release_comes_back_as_it_was_told(store: Store) -> None:
     tracked = known(store, staged)
 
     assert store.releases() == [tracked]
-    assert tracked == Tracked(tracked.id, staged, State.WATCHED, "command", "shop.yaml")
+    assert tracked == ReleaseRecord(tracked.id, staged, State.WATCHED, "command", "shop.yaml")
 
 
 def test_saying_it_again_is_the_same_release_with_what_is_new(store: Store) -> None:
@@ -242,7 +252,7 @@ def test_everything_is_found_by_the_beginning_of_its_id(store: Store) -> None:
 
     assert store.find(tracked.id[:6]) == replace(tracked, state=State.DONE)
     assert store.find(look.id) == look
-    assert isinstance(store.find(finding[:8]), Found)
+    assert isinstance(store.find(finding[:8]), FindingRecord)
     for wrong in ("abc", "xyz12", "%%%%", "0000000000"):
         with pytest.raises(UsageError):
             store.find(wrong)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anomaly.contracts import Action
-from anomaly.history.records import Outgoing, Progress, finding_id, release_id
+from anomaly.history.records import OutboxMessage, Progress, finding_id, release_id
 from anomaly.model import Finding, ReleaseVerdict, Silence, Telling, Verdict
 from anomaly.notify.policy import Decision, Why, decide, mirrored
 from anomaly.reporting.report import Report
@@ -45,10 +45,12 @@ def judged(*findings: Finding, final: bool = False) -> Report:
     return replace(reports.report(verdict, *findings), final=final)
 
 
-def message(decision: Decision, *, number: int = 1, progress: Progress = Progress.SENT) -> Outgoing:
+def message(
+    decision: Decision, *, number: int = 1, progress: Progress = Progress.SENT
+) -> OutboxMessage:
     assert decision.action is not None
     key = release_id(reports.failing().release)
-    return Outgoing(
+    return OutboxMessage(
         f"{key}-{number}",
         key,
         "look",
@@ -191,7 +193,7 @@ def test_how_the_watch_ended_is_told_once(verdict: ReleaseVerdict) -> None:
 
 
 def test_a_mirror_is_told_every_look_and_keeps_firing_until_it_is_known_to_be_over() -> None:
-    def told(look: str, *before: Outgoing) -> Action | None:
+    def told(look: str, *before: OutboxMessage) -> Action | None:
         report = REPORTED[look]()
         return mirrored(report, decide(report, before, now=NOW), before).action
 
@@ -206,7 +208,7 @@ def test_a_mirror_is_told_every_look_and_keeps_firing_until_it_is_known_to_be_ov
 def test_nothing_is_resolved_that_was_not_fired_and_nothing_fired_twice_without_being_worse(
     looks: Sequence[str],
 ) -> None:
-    before: list[Outgoing] = []
+    before: list[OutboxMessage] = []
     for number, look in enumerate(looks):
         report = REPORTED[look]()
         decision = decide(report, before, now=NOW)

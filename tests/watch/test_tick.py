@@ -17,7 +17,7 @@ from anomaly.history.store import Store
 from anomaly.model import Release, ReleaseVerdict, Window
 from anomaly.reporting.notice import notice
 from anomaly.watch.look import Receiver, stay
-from anomaly.watch.tick import Ticked, tick
+from anomaly.watch.tick import TickResult, tick
 from tests.support import reports
 from tests.support.operation import CHECKLIST, RELEASED, Mirror, People, Shop
 
@@ -30,7 +30,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield store
 
 
-def ticked(shop: Shop, store: Store, hours: float, *sinks: People, **more: object) -> Ticked:
+def ticked(shop: Shop, store: Store, hours: float, *sinks: People, **more: object) -> TickResult:
     shop.at(hours)
     told = [
         Receiver("people" if number == 0 else f"people {number + 1}", sink)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from anomaly.cli.ending import run
-from anomaly.history.records import Found
+from anomaly.history.records import FindingRecord
 from anomaly.history.store import Store
 from anomaly.model import ReleaseVerdict, Verdict
 from anomaly.reporting.pages.history import MOST_COLUMNS
@@ -92,7 +92,7 @@ def test_only_the_findings_that_are_shown_are_read(
     looked_at(tmp_path, MOST_COLUMNS + 3, [reports.passing()] * 2)
     read, findings = [], Store.findings
 
-    def counted(store: Store, release: str, *, look: str | None = None) -> list[Found]:
+    def counted(store: Store, release: str, *, look: str | None = None) -> list[FindingRecord]:
         read.append(findings(store, release, look=look))
         return read[-1]
 
