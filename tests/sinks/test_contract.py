@@ -1,4 +1,4 @@
-"""What every registered sink promises. A new sink needs a line in `SETTINGS`."""
+"""What every built-in sink promises. A new one needs a line in `SETTINGS`."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ import pytest
 
 from anomaly.checklist import registry
 from anomaly.contracts import Message, Receipt, Sink
+from anomaly.errors import ChecklistError
 from anomaly.reporting.data import to_dict
 from tests.support import reports
+from tests.support.examples import SECRET
 from tests.support.loopback import Loopback, answer
 from tests.support.smtp import smtp
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
 
-SECRET = "c4nary-s3cret"
 SETTINGS: dict[str, Callable[[str], dict[str, Any]]] = {
     "console": lambda _origin: {},
     "github": lambda origin: {
@@ -61,7 +62,7 @@ REPORTS = {
 }
 
 
-@pytest.fixture(params=registry.types_of(registry.SINKS))
+@pytest.fixture(params=SETTINGS)
 def sink(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Sink]:
@@ -96,5 +97,15 @@ def test_the_message_is_not_changed(sink: Sink) -> None:
     pd.testing.assert_frame_equal(message.report.points, points)
 
 
-def test_a_sink_says_what_it_is(sink: Sink) -> None:
+def test_an_unknown_setting_is_reported_with_its_place() -> None:
+    for name, settings in SETTINGS.items():
+        plugin = registry.Plugin(
+            name, settings("http://127.0.0.1:1") | {"colour": "blue"}, where="a.yaml:3: sinks[0]"
+        )
+        with pytest.raises(ChecklistError, match=r"sinks\[0\]\.colour is an unknown key"):
+            registry.sink(plugin)
+
+
+def test_a_sink_describes_itself_and_shows_no_secret(sink: Sink) -> None:
     assert (type(sink).__doc__ or "").strip()
+    assert SECRET not in repr(sink)

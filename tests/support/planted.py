@@ -15,7 +15,8 @@ from anomaly.checklist import registry
 from anomaly.checklist.registry import COLLECTORS, RELEASES, SINKS, Kind, Plugin
 from anomaly.errors import ChecklistError
 from anomaly.timing.durations import parse_duration
-from tests.sinks.test_contract import SECRET, SETTINGS
+from tests.sinks.test_contract import SETTINGS
+from tests.support.examples import SECRET
 from tests.support.loopback import Loopback
 from tests.support.servers import TLS
 

@@ -50,8 +50,9 @@ from anomaly.model import Kpi, Window
 from anomaly.notify.delivery import deliver
 from anomaly.watch.look import tell
 from anomaly.watch.tick import tick
-from tests.sinks.test_contract import SECRET, SETTINGS
+from tests.sinks.test_contract import SETTINGS
 from tests.support import reports
+from tests.support.examples import SECRET
 from tests.support.faulty import FAULTS, asked, crash, healthy, servers, serving
 from tests.support.loopback import Loopback
 from tests.support.operation import RELEASED, STEP, Shop

@@ -1,0 +1,237 @@
+"""Data for the conformance suites, and places where a plug-in under test finds them.
+
+A line of a suite names how its plug-in is set up: it takes a `Place`, lets it write or serve the
+data in some form, and returns an `Example`.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import socket
+import sqlite3
+import subprocess
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from anomaly.model import Window
+from tests.support.loopback import Loopback, Request, answer
+from tests.support.scripted import matrix
+from tests.support.servers import free_port
+
+SECRET = "c4nary-s3cret"
+START = datetime(2025, 6, 3, 6, tzinfo=UTC)
+STEP = timedelta(minutes=30)
+WINDOW = Window(START, START + 12 * STEP)
+
+MOMENTS = tuple(START + row * STEP for row in range(-4, 16))  # some before and after the window
+Series = Mapping[datetime, float]
+SERIES: Mapping[str, Series] = {
+    "orders": {at: 10.0 + row for row, at in enumerate(MOMENTS)},
+    "gappy": {at: 0.5 * row for row, at in enumerate(MOMENTS) if row % 3},
+    "single": {START + 5 * STEP: 7.0},
+    "unmeasured": dict.fromkeys(MOMENTS, math.nan),
+}
+RELEASES: Mapping[str, datetime] = {
+    "1.0": START - 4 * STEP,
+    "2.0": WINDOW.start,
+    "3.0": START + 5 * STEP,
+    "4.0": WINDOW.end,
+}
+
+Answer = Callable[[Request], tuple[int, str]]
+
+
+class State(Enum):
+    """What a place holds: the data, nothing at all, or times that lack their zone."""
+
+    WHOLE = "whole"
+    GONE = "gone"
+    WITHOUT_ZONES = "without zones"
+
+
+@dataclass(frozen=True)
+class Example:
+    """How a plug-in is set up: its settings, with `SECRET` in each that may hold one, and
+    `outside`, what its class is given besides.
+
+    For a collector, `query` makes the query of a series and `refused` is one that the source
+    refuses. For a release source, `versions` are those that it can know of.
+    """
+
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    outside: Mapping[str, Any] = field(default_factory=dict)
+    query: Callable[[str], str] = str
+    refused: str = "no such series"
+    versions: tuple[str, ...] = tuple(RELEASES)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Writes the data to files in `folder`, or serves them until `running` ends."""
+
+    folder: Path
+    running: ExitStack
+    state: State = State.WHOLE
+
+    def file(self, name: str, text: str) -> str:
+        """The path of a file with this text; there is no such file where everything is gone."""
+        path = self.folder / name
+        if self.state is not State.GONE:
+            path.write_text(text, encoding="utf-8")
+        return str(path)
+
+    def origin(self, reply: Answer) -> str:
+        """`http://…` of a server that answers with a status and a body; nobody listens there where
+        everything is gone."""
+        if self.state is State.GONE:
+            return f"http://127.0.0.1:{free_port()}"
+        server = self.running.enter_context(Loopback([]))
+
+        def respond(client: socket.socket, closed: threading.Event) -> None:
+            answer(*reply(server.answered))(client, closed)
+
+        server.replies.append(respond)
+        return server.origin
+
+    # --- series ----------------------------------------------------------------------------------
+
+    def csv(self) -> str:
+        """A file with a column for each series."""
+        path = Path(self.file("series.csv", ""))
+        if path.exists():
+            with path.open("w", encoding="utf-8", newline="") as file:
+                rows = csv.writer(file)
+                rows.writerow(["time", *SERIES])
+                for at in MOMENTS:
+                    cells = [_cell(series.get(at, math.nan)) for series in SERIES.values()]
+                    rows.writerow([_written(at, self.state), *cells])
+        return str(path)
+
+    def sqlite(self) -> str:
+        """A database with the table `points`: series, time (UTC) and value."""
+        path = Path(self.file("series.db", ""))
+        if path.exists():
+            with closing(sqlite3.connect(path)) as connection, connection:
+                connection.execute("CREATE TABLE points (series TEXT, time TEXT, value REAL)")
+                for name, series in SERIES.items():
+                    for at, value in series.items():
+                        point = (name, f"{at:%Y-%m-%d %H:%M:%S}", value)  # NaN becomes NULL
+                        connection.execute("INSERT INTO points VALUES (?, ?, ?)", point)
+        return str(path)
+
+    def prometheus(self) -> str:
+        """A server that knows each series by its name, and refuses all other queries."""
+
+        def reply(request: Request) -> tuple[int, str]:
+            query = _query(request)
+            if "query" not in query:
+                return 200, json.dumps({"status": "success", "data": {}})
+            for name, series in SERIES.items():
+                if name in query["query"]:
+                    counting = "_over_time(" in query["query"]
+                    return 200, matrix([({}, _points(query, series, counting=counting))])
+            detail = f"parse error: {request.line} {request.headers}"
+            return 400, json.dumps({"status": "error", "errorType": "bad_data", "error": detail})
+
+        return self.origin(reply)
+
+    # --- releases --------------------------------------------------------------------------------
+
+    def release_list(self) -> str:
+        """A file with the releases in JSON, the last one first."""
+        entries = [
+            {"version": version, "started_at": _written(at, self.state)}
+            for version, at in reversed([*RELEASES.items()])
+        ]
+        return self.file("releases.json", json.dumps(entries))
+
+    def tags(self) -> str:
+        """A git repository with a tag for each release."""
+        path = self.folder / "repository"
+        if self.state is State.GONE:
+            return str(path)
+        path.mkdir()
+        environ = {"PATH": os.environ["PATH"], "HOME": str(path), "GIT_CONFIG_NOSYSTEM": "1"}
+
+        def git(*words: str, at: datetime = START) -> None:
+            roles = {
+                f"GIT_{role}_{key}": value
+                for role in ("AUTHOR", "COMMITTER")
+                for key, value in (("NAME", "A"), ("EMAIL", "a@b"), ("DATE", at.isoformat()))
+            }
+            subprocess.run(
+                ["git", "-C", str(path), *words],
+                env=environ | roles,
+                check=True,
+                capture_output=True,
+            )
+
+        git("init", "--quiet")
+        for version, at in RELEASES.items():
+            git("commit", "--quiet", "--allow-empty", "-m", "work", at=at)
+            git("tag", version)
+        return str(path)
+
+    def versions(self) -> str:
+        """A Prometheus in which `build_info` says by its label `version` which release runs."""
+        ends = [*list(RELEASES.values())[1:], WINDOW.end + 12 * STEP]
+        spans = dict(zip(RELEASES, zip(RELEASES.values(), ends, strict=True), strict=True))
+
+        def reply(request: Request) -> tuple[int, str]:
+            moments = _moments(_query(request))
+            series = [
+                (
+                    {"version": version},
+                    [(at, "1") for at in moments if first.timestamp() <= at < last.timestamp()],
+                )
+                for version, (first, last) in spans.items()
+            ]
+            return 200, matrix([each for each in series if each[1]])
+
+        return self.origin(reply)
+
+    def pipeline(self, version: str) -> dict[str, str]:
+        """The variables of a pipeline that releases the version."""
+        if self.state is State.GONE:
+            return {}
+        began = _written(RELEASES[version], self.state)
+        return {
+            "GITLAB_CI": "true",
+            "CI_COMMIT_TAG": version,
+            "CI_PIPELINE_CREATED_AT": began,
+            "CI_JOB_STARTED_AT": began,
+        }
+
+
+def _cell(value: float) -> str:
+    return "" if math.isnan(value) else repr(value)
+
+
+def _written(at: datetime, state: State) -> str:
+    return (at.replace(tzinfo=None) if state is State.WITHOUT_ZONES else at).isoformat()
+
+
+def _query(request: Request) -> dict[str, str]:
+    target = request.line.split()[1]
+    text = urlsplit(target).query or request.body.decode()
+    return {name: values[0] for name, values in parse_qs(text).items()}
+
+
+def _moments(query: Mapping[str, str]) -> range:
+    return range(int(query["start"]), int(query["end"]) + 1, int(query["step"]))
+
+
+def _points(query: Mapping[str, str], series: Series, *, counting: bool) -> list[tuple[float, str]]:
+    """The value of a step stands at its end, as a query over `[$step]` has it."""
+    values = {(at + STEP).timestamp(): value for at, value in series.items()}
+    return [(at, "1" if counting else str(values[at])) for at in _moments(query) if at in values]
