@@ -14,7 +14,8 @@ endif
 ifneq ($(shell test -w "$$HOME" && echo yes),yes)
 export UV_CACHE_DIR := $(CURDIR)/.venv/.cache
 endif
-unexport VIRTUAL_ENV UV_PROJECT_ENVIRONMENT
+# where Python keeps no bytecode, every process compiles all libraries anew: seconds each time
+unexport VIRTUAL_ENV UV_PROJECT_ENVIRONMENT PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test check lint types layers spelling docs fmt bench bench-accuracy ablations peers golden tools \
 	hooks dist release-check clean

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -27,6 +28,10 @@ LOOPBACK = ["127.0.0.0/8", "::1"]
 OPENS_SOCKETS = frozenset({"loopback", "httpserver", "make_httpserver"})  # fixtures
 
 StartServer = Callable[[Samples], Server]
+
+# tests start many processes, and each would compile all libraries anew
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 settings.register_profile(
     "steady",
