@@ -93,7 +93,7 @@ def _shares(panel: pd.DataFrame, kpis: Sequence[Kpi]) -> pd.DataFrame:
 
 def makeups(scored: Scored, usual: Mapping[Key, float]) -> dict[str, Makeup]:
     """The makeup of every total that has a size, by KPI; none where the segments do not add up to
-    the total (as percentiles)."""
+    the total (as percentiles), or a number is too large to compute with."""
     out: dict[str, Makeup] = {}
     if not any(segment for _, segment in scored.keys):
         return out
@@ -111,7 +111,12 @@ def makeups(scored: Scored, usual: Mapping[Key, float]) -> dict[str, Makeup]:
                 out[kpi] = _of_ratio(scored, whole, parts, expected, usual, change)
             elif _adds_up(scored, whole, parts):
                 out[kpi] = _of_amounts(scored, whole, parts, expected, change)
-    return out
+    return {kpi: makeup for kpi, makeup in out.items() if _is_finite(makeup)}
+
+
+def _is_finite(makeup: Makeup) -> bool:
+    parts = [*makeup.contributions.values(), 0.0 if makeup.mix is None else makeup.mix]
+    return bool(np.isfinite(parts).all())
 
 
 def _expected(scored: Scored) -> Floats:
