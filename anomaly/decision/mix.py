@@ -87,7 +87,7 @@ def _shares(panel: pd.DataFrame, kpis: Sequence[Kpi]) -> pd.DataFrame:
 
 def mixes(scored: Scored, usual: Mapping[Key, float]) -> dict[str, Mix]:
     """The mix of every total that has a size, by KPI; none where the segments do not add up to
-    the total (as percentiles)."""
+    the total (as percentiles), or a number is too large to compute with."""
     out: dict[str, Mix] = {}
     if not any(segment for _, segment in scored.keys):
         return out
@@ -105,7 +105,12 @@ def mixes(scored: Scored, usual: Mapping[Key, float]) -> dict[str, Mix]:
                 out[kpi] = _of_ratio(scored, whole, parts, expected, usual, change)
             elif _adds_up(scored, whole, parts):
                 out[kpi] = _of_amounts(scored, whole, parts, expected, change)
-    return out
+    return {kpi: mix for kpi, mix in out.items() if _is_finite(mix)}
+
+
+def _is_finite(mix: Mix) -> bool:
+    parts = [*mix.contributions.values(), 0.0 if mix.effect is None else mix.effect]
+    return bool(np.isfinite(parts).all())
 
 
 def _expected(scored: Scored) -> Floats:

@@ -273,6 +273,22 @@ def test_percentiles_are_judged_in_total_and_not_broken_down() -> None:
     assert [finding.contribution for finding in report.findings] == [None] * 3
 
 
+def test_what_is_too_large_to_compute_with_is_not_broken_down() -> None:
+    windows = replace(HALF_HOURLY, history=timedelta(hours=38), watch=timedelta(hours=30))
+    rng, step = np.random.default_rng(1), np.arange(76 + 60)
+    columns = {
+        ("conversion", DESKTOP, NUMERATOR): np.where(step > 40, 1e300 * rng.random(136), 0.0),
+        ("conversion", DESKTOP, DENOMINATOR): np.full(136, 1e300),
+        ("conversion", MOBILE, NUMERATOR): np.where(step < 76, 2.0, 0.0),
+        ("conversion", MOBILE, DENOMINATOR): np.full(136, 2.0),
+    }
+
+    report = look(columns, [CONVERSION], now=STARTED + timedelta(hours=31), windows=windows)
+
+    parts = [each.contribution for each in report.findings]
+    assert parts == [None, None, None]
+
+
 def test_no_total_is_claimed_of_what_has_none() -> None:
     columns = amounts(5, (1.0, 1.0))
     del columns["total of orders", "", VALUE]
