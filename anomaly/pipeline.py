@@ -109,7 +109,7 @@ def judge(
     made: Mapping[str, str],
 ) -> Report:
     """The report about what was collected. A KPI that makes the judgement crash is an error of its
-    own, and hides no other."""
+    own and hides no other."""
 
     def report_on(part: Collected) -> Report:
         return _report(part, kpis, release, spans, step, settings, made)
@@ -122,7 +122,7 @@ def judge(
         crashes = _crashes(collected, kpis, report_on)
         if not crashes:
             raise
-        log.exception("the judgement crashed; it is made again without %s", ", ".join(crashes))
+        log.exception("judging crashed; judging again without %s", ", ".join(crashes))
         return report_on(
             replace(
                 collected,
@@ -142,7 +142,7 @@ def _crashes(
         try:
             report_on(replace(collected, panel=alone))
         except Exception as error:  # noqa: BLE001  whatever it is, it is this KPI's
-            crashes[kpi.name] = CollectError(f"it made the judgement crash: {type(error).__name__}")
+            crashes[kpi.name] = CollectError(f"judging it crashed: {type(error).__name__}")
     return crashes
 
 

@@ -16,7 +16,7 @@ from anomaly.wording import number, within_band
 MIN_HISTORY = 16  # steps with data before the release
 MIN_COVERAGE = 0.5  # of the steps that usually have a sample
 SILENCE = 0.01  # p-value under which no sample at all is no data before the watch is over
-NOTHING = "no samples, neither before nor after the release"
+NOTHING = "no samples before or after the release"
 # in the history: with fewer what they say of each other is half belief (`PRIOR` in
 # `anomaly/scoring/effect.py`)
 FEW_WATCHES = 10
@@ -133,8 +133,8 @@ def _impossible(kpi: Kpi, *sides: Floats) -> Refusal | None:
             )
             return Refusal(
                 Verdict.INCONCLUSIVE,
-                f"a value of {number(float(strange[0]))}, but its kind is {kpi.kind}: "
-                f"{bounds}; mend the query, the unit or the kind",
+                f"a value of {number(float(strange[0]))} is impossible for kind {kpi.kind} "
+                f"({bounds}); correct the query, the unit or the kind",
             )
     return None
 
@@ -160,7 +160,7 @@ def _too_little(
         )
     elif kpi.min_volume > 0 and volume < kpi.min_volume:
         reason = (
-            f"too little volume: {number(volume)} of {number(kpi.min_volume)} over the observation"
+            f"too little volume: {number(volume)} since the release, need {number(kpi.min_volume)}"
         )
     elif steps < need and not (score is not None and score.gaps):
         reason = f"{steps} of {progress.steps} steps present, need {need}"
@@ -172,8 +172,7 @@ def _nothing_to_compute(score: Score | None, steps: int, progress: WatchProgress
         return None
     return Refusal(
         Verdict.INCONCLUSIVE,
-        f"nothing to judge: {steps} of {progress.steps} steps present, none with a value to "
-        "compute with",
+        f"nothing to judge: {steps} of {progress.steps} steps have data, none a usable value",
     )
 
 
@@ -186,8 +185,8 @@ def _of_history(before: int, progress: WatchProgress) -> tuple[str, ...]:
     if watches >= FEW_WATCHES:
         return ()
     return (
-        f"short history: {number(before)} steps hold {watches} watches of {progress.planned}, so "
-        "the bounds are wider",
+        f"short history: {number(before)} steps are only {watches} watches of {progress.planned}, "
+        "so the intervals are wider",
     )
 
 

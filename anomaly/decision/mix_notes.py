@@ -47,7 +47,9 @@ def composition(sizes: Sizes, unit: str, mix: Mix, *, a_segment_changed: bool) -
     )
     return Composition(
         note=f"{whole} in all: {', '.join(text for text, _ in parts)}{besides}",
-        by_mix=f", but {effect} of it by mix{shifted}: {own_size} at the usual mix{besides}",
+        by_mix=(
+            f", but the mix accounts for {effect}{shifted}: {own_size} at the usual mix{besides}"
+        ),
     )
 
 

@@ -42,14 +42,14 @@ def change(case: Case, kind: ChangeKind | None, began: OnsetTime | None, *, with
 
 
 def recovered_at(case: Case, step: int) -> str:
-    return f", as expected again from {clock(case.progress.at(step), case.progress.day)}"
+    return f", back to normal since {clock(case.progress.at(step), case.progress.day)}"
 
 
 def began_earlier(case: Case, began: OnsetTime | None) -> str:
     when = "" if began is None else _when(case, began)
     return (
-        f"{size(case.sizes, case.kpi.unit)}, but it began about {when}, before the release, which "
-        "made it no worse"
+        f"{size(case.sizes, case.kpi.unit)}, but it began at about {when}, before the release, "
+        "which made it no worse"
     )
 
 
@@ -64,7 +64,7 @@ def gaps(case: Case) -> str:
 def controls_alone(case: Case, beside: Beside) -> str:
     """The controls moved and the KPI did not."""
     return (
-        f"{size(case.sizes, case.kpi.unit)}, as its own past has it; but {moved_controls(beside)}, "
+        f"{size(case.sizes, case.kpi.unit)}, by its own past alone; but {moved_controls(beside)}, "
         "and the two used to move together"
     )
 
@@ -73,8 +73,8 @@ def controls_likewise(case: Case, beside: Beside) -> str:
     """The controls moved as the KPI did, by what does not compare."""
     kind = "" if case.kind is None else f"{case.kind}: "
     return (
-        f"{kind}{size(case.sizes, case.kpi.unit)}; but {moved_controls(beside)} likewise, so that "
-        "it can't be told what is the release's"
+        f"{kind}{size(case.sizes, case.kpi.unit)}; but {moved_controls(beside)} too, so the part "
+        "of the release can't be told apart"
     )
 
 

@@ -39,18 +39,18 @@ def without_exclusions(
     planned, why = progress.steps + len(exclusions), ", ".join(dict.fromkeys(exclusions))
     if progress.final and not progress.steps:
         reason = (
-            f"none of the {planned} steps of the watch is judged: {why}, nothing in the past "
-            "compares"
+            f"all {planned} steps of the watch are excluded ({why}): "
+            "the past has no comparable steps"
         )
         return tuple(
             replace(each, steps_planned=planned) for each in _left_open(findings, reason, progress)
         )
-    note = f"{len(exclusions)} of {planned} steps are not judged: {why}"
+    note = f"{len(exclusions)} of {planned} steps are excluded: {why}"
     noted = _with_note(findings, note)
     need = math.ceil(MIN_COVERAGE * planned)
     if not progress.final or progress.steps >= need:
         return noted
-    reason = f"{note}, nothing in the past compares; need {need} others to pass"
+    reason = f"{note}; a pass needs {need} others"
     return _left_open(noted, reason, progress)
 
 
@@ -64,11 +64,11 @@ def cut_short(
     if following is None or not was_ended or not progress.final:
         return tuple(findings)
     why = ended_by(following, progress.day)
-    noted = _with_note(findings, f"{why}; what follows may be the work of either")
+    noted = _with_note(findings, f"{why}; later changes may come from either release")
     need = math.ceil(MIN_COVERAGE * progress.planned)
     if progress.steps >= need:
         return noted
-    reason = f"{why}, after {progress.steps} of {progress.planned} steps, need {need} to pass"
+    reason = f"{why}, after {progress.steps} of {progress.planned} steps; a pass needs {need}"
     return _left_open(noted, reason, progress)
 
 

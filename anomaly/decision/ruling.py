@@ -67,7 +67,7 @@ def _with_controls(case: Case, beside: Beside) -> Ruling:
         return Ruling(Verdict.INCONCLUSIVE, reasons.controls_alone(case, beside))
     if beside.move is None and case.is_significant(beside.p_taught):
         return Ruling(Verdict.INCONCLUSIVE, reasons.controls_likewise(case, beside), case.kind)
-    reason = f"{reasons.size_and_p(case)}, beyond controls: {reasons.moved_controls(beside)}"
+    reason = f"{reasons.size_and_p(case)}, compared with controls: {reasons.moved_controls(beside)}"
     return _nothing_found(case, reason)
 
 
@@ -104,7 +104,7 @@ def _change(case: Case, answer: Verdict, kind: ChangeKind | None) -> Ruling:
     if answer is Verdict.RECOVERED and case.score.recovered_at is not None:
         reason += reasons.recovered_at(case, case.score.recovered_at)
     if case.score.beside is not None:
-        reason += f"; though {reasons.moved_controls(case.score.beside)}"
+        reason += f"; although {reasons.moved_controls(case.score.beside)}"
     return Ruling(answer, reason, kind, onset)
 
 

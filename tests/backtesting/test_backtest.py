@@ -363,7 +363,7 @@ def test_kpis_that_carry_no_verdict_are_named() -> None:
     assert "mostly missing: 59.7 %" in said["gappy"]
     assert "too noisy for its tolerance: " in said["picky"]
     assert "tolerated are 0.5 %" in said["picky"]
-    assert said["silent"] == "no values at all: no samples, neither before nor after the release"
+    assert said["silent"] == "no values at all: no samples before or after the release"
 
 
 def test_a_longer_watch_is_suggested_with_what_it_would_see() -> None:

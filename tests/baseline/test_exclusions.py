@@ -67,7 +67,7 @@ def test_what_is_left_out_is_no_gap_neither_before_nor_after() -> None:
     report = anomaly.check(frame(values, INDEX), released_at=RELEASED, leave_out=spans)
 
     assert {finding.verdict for finding in report.findings} == {Verdict.OK}
-    assert report.findings[0].notes == ("6 of 24 steps are not judged: left out",)
+    assert report.findings[0].notes == ("6 of 24 steps are excluded: left out",)
     assert report.findings[0].steps == 18
     assert len(report.points) == 18 * 40
 
@@ -100,7 +100,7 @@ def test_a_release_on_a_special_day_is_neither_passed_nor_blamed(factor: float) 
     finding = only(report)
     assert (
         finding.reason
-        == "none of the 24 steps of the watch is judged: special day, nothing in the past compares"
+        == "all 24 steps of the watch are excluded (special day): the past has no comparable steps"
     )
     assert (finding.steps, finding.steps_planned, finding.notes) == (0, 24, ())
 
@@ -168,7 +168,7 @@ def test_days_and_spans_bear_the_names_that_they_are_given() -> None:
         leave_out=spans,
     )
 
-    assert only(report).notes == ("7 of 24 steps are not judged: incident 4711, Carnival",)
+    assert only(report).notes == ("7 of 24 steps are excluded: incident 4711, Carnival",)
     assert [each.reason for each in report.left_out] == ["incident 4711", "Carnival"]
 
 
@@ -186,7 +186,7 @@ def test_days_come_as_pandas_and_the_holidays_library_have_them() -> None:
     )
 
     assert "special day" in only(by_pandas).reason
-    assert only(by_library).notes == ("4 of 24 steps are not judged: Independence Day",)
+    assert only(by_library).notes == ("4 of 24 steps are excluded: Independence Day",)
 
 
 @pytest.mark.parametrize(
@@ -305,7 +305,7 @@ def test_a_holiday_in_the_watch_is_not_judged_and_is_named() -> None:
     report = judged("2025-12-04", GERMAN)  # released on the 25th of December
 
     reason = (
-        "none of the 24 steps of the watch is judged: Christmas Day, nothing in the past compares"
+        "all 24 steps of the watch are excluded (Christmas Day): the past has no comparable steps"
     )
     assert {each.reason for each in report.findings} == {reason}
     assert report.verdict is ReleaseVerdict.INCONCLUSIVE

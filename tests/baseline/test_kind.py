@@ -62,9 +62,9 @@ def test_the_band_of_a_share_ends_at_its_borders(unit: str, most: float) -> None
 @pytest.mark.parametrize(
     ("kind", "value", "said"),
     [
-        ("counts", -3.0, "a value of -3, but its kind is counts: at least 0"),
-        ("latency", -1.0, "its kind is latency: at least 0"),
-        ("share", 1.7, "a value of 1.7, but its kind is share: from 0 to 1"),
+        ("counts", -3.0, "a value of -3 is impossible for kind counts (at least 0)"),
+        ("latency", -1.0, "impossible for kind latency (at least 0)"),
+        ("share", 1.7, "a value of 1.7 is impossible for kind share (from 0 to 1)"),
     ],
 )
 @pytest.mark.parametrize("row", [10, ROWS - 1])

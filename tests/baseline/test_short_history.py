@@ -57,8 +57,8 @@ def test_a_short_history_is_said_and_alarms_no_more_often(days: int) -> None:
     report = judged(days)
 
     said = (
-        f"short history: {days * STEPS} steps hold {days * 2} watches of 24, so the bounds "
-        "are wider"
+        f"short history: {days * STEPS} steps are only {days * 2} watches of 24, "
+        "so the intervals are wider"
     )
     assert {each.notes[0] for each in report.findings} == {said}
     assert report.verdict is ReleaseVerdict.PASS

@@ -43,7 +43,7 @@ def result() -> Backtest:
         0.03,
         Share(1, 49),
         1,
-        "too little volume: 312 of 2,000 over the observation",
+        "too little volume: 312 since the release, need 2,000",
         0.0423,
         Share(39, 47),
         Share(8, 8),

@@ -118,7 +118,7 @@ def test_the_reason_and_a_note_name_the_mix() -> None:
     total = total_of(judged(shop(1, later=(0.6, 0.4))))
 
     assert total.verdict is Verdict.OK
-    assert "-10.5 % of it by mix (device=0 50.2 % instead of 31.2 %)" in total.reason
+    assert "the mix accounts for -10.5 % (device=0 50.2 % instead of 31.2 %)" in total.reason
     assert total.reason.endswith("at the usual mix, no segment moved")
     assert total.notes[-1].startswith(
         "-12.1 % in all: -10.5 % mix (device=0 50.2 % instead of 31.2 %), "

@@ -303,7 +303,7 @@ def test_the_next_release_ends_the_watch_and_is_named() -> None:
     assert (report.verdict, report.final) == ("pass", True)
     assert report.observation.end == STARTED + timedelta(hours=5)
     assert only(report).notes == (
-        "watch ended at 17:00 by release 1.4.3; what follows may be the work of either",
+        "watch ended at 17:00 by release 1.4.3; later changes may come from either release",
     )
     assert (only(report).steps, only(report).steps_planned) == (58, 72)
     assert only(report).detectable_effect is not None
@@ -321,7 +321,7 @@ def test_a_watch_that_was_cut_short_does_not_pass_but_may_fail() -> None:
     assert (short.verdict, short.final) == ("inconclusive", True)
     assert (
         only(short).reason
-        == "watch ended at 14:00 by release 1.4.3, after 22 of 72 steps, need 36 to pass"
+        == "watch ended at 14:00 by release 1.4.3, after 22 of 72 steps; a pass needs 36"
     )
     values[WINDOWS.history // STEP :] += 20
     assert followed(timedelta(hours=2), values).verdict == "fail"

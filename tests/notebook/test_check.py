@@ -105,7 +105,7 @@ def test_a_column_without_any_value_is_no_data_and_hides_no_other() -> None:
     report = check(pd.DataFrame({"empty": QUIET * np.nan, "full": MOVED}))
 
     assert finding_of(report, "empty").verdict is Verdict.NO_DATA
-    assert finding_of(report, "empty").reason == "no samples, neither before nor after the release"
+    assert finding_of(report, "empty").reason == "no samples before or after the release"
     assert finding_of(report, "full").verdict is Verdict.REGRESSED
 
 

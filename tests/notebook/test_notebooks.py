@@ -35,7 +35,10 @@ SHOWN = {  # pictures that are made, and what people must have been told
     "01_first_release": (3, "FAIL.*request errors \\(country=FR\\).*PASS.*7 KPIs in 14 series"),
     "02_why_this_verdict": (3, "298 placebo releases.*inconclusive.*regressed"),
     "03_tune_your_checklist": (2, "0 of 8 placebo releases failed.*too noisy for its tolerance"),
-    "04_segments_and_controls": (4, "there are .*'FR'.*beyond controls: controls FR, US moved"),
+    "04_segments_and_controls": (
+        4,
+        "there are .*'FR'.*compared with controls: controls FR, US moved",
+    ),
 }
 
 

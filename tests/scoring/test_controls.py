@@ -249,7 +249,7 @@ def test_a_common_shock_passes_and_the_control_is_named() -> None:
     assert report.verdict is ReleaseVerdict.PASS
     assert kpi.verdict is Verdict.OK
     assert kpi.effect == pytest.approx(0, abs=0.05)
-    assert kpi.reason.endswith("beyond controls: control control moved -39.8 %")
+    assert kpi.reason.endswith("compared with controls: control control moved -39.8 %")
     assert control.verdict is Verdict.INCONCLUSIVE
     assert control.reason.startswith("moved, though the release cannot have touched it: -39.8 %")
     assert report.to_dict()["findings"][1]["control_for"] == ["kpi"]

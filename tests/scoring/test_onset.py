@@ -209,7 +209,7 @@ def test_the_calm_after_a_change_does_not_hide_that_it_was_over_the_line() -> No
     )
 
     assert share(report.findings, Verdict.RECOVERED) >= 0.95
-    assert "as expected again from 02:" in report.findings[0].reason
+    assert "back to normal since 02:" in report.findings[0].reason
 
 
 def test_what_lasts_to_the_end_has_not_recovered() -> None:

@@ -303,7 +303,7 @@ def staged() -> Report:
             stages, (stages[1][0], stages[2][0], at("16:00")), effects, strict=True
         )
     )
-    note = "watch ended at 16:00 by release 1.4.3; what follows may be the work of either"
+    note = "watch ended at 16:00 by release 1.4.3; later changes may come from either release"
     moved = replace(REGRESSED, exposure=Exposure(Growth.GROWS, plateaus), steps=61, notes=(note,))
     base = report(ReleaseVerdict.FAIL, moved, replace(LATENCY, steps=61, notes=(note,)))
     release = replace(

@@ -609,5 +609,5 @@ def test_a_kpi_that_makes_the_detector_raise_is_an_error_alone(
         for finding in strictly(capsys.readouterr().out)["findings"]
     }
     assert (code, said["errors"][0]) == (1, "regressed")
-    assert said["denormal"] == ("error", "it made the judgement crash: FloatingPointError")
+    assert said["denormal"] == ("error", "judging it crashed: FloatingPointError")
     assert [name for name, (verdict, _) in said.items() if verdict == "error"] == ["denormal"]
