@@ -1,2 +1,2 @@
-"""What a checklist would have said in the past: placebo releases, injected effects, past releases
-with labels."""
+"""Backtesting: what a checklist would have said in the past, at placebo releases, with injected
+effects, and at past releases with labels."""

@@ -16,16 +16,18 @@ from anomaly.panel import Block
 from anomaly.timing.durations import duration_text
 from anomaly.wording import number, percent
 
-NOISY = 0.5  # a detectable effect beyond this
+NOISY = 0.5  # a minimum detectable effect beyond this
 NEARLY_ALL = 0.95  # of a KPI whose fall is bad
-SEEN = 0.7  # of injected detectable effects, at least; 0.8 is what the effect is computed for
-MANY = 5.0  # a detectable effect beyond so many tolerances
+LEAST_POWER = (
+    0.7  # share of injected minimum detectable effects found; 0.8 is what they are computed for
+)
+MANY = 5.0  # a minimum detectable effect beyond so many tolerances
 FEW_EVENTS = (
     30  # in a watch: their number alone scatters by 18 %, which hides every change below some 75 %
 )
 MOSTLY_MISSING = 0.5  # of the steps since the first value
 SHORT = 0.5  # of the configured history
-BETTER = 0.9  # times the detectable effect of now
+BETTER = 0.9  # times the minimum detectable effect of now
 AS_GOOD = 1.1
 MOST_NAMES = 3
 LEVEL_KINDS = frozenset({ChangeKind.LEVEL, ChangeKind.RAMP})
@@ -41,13 +43,13 @@ class Record:
     events: float | None
 
 
-def record(data: Block, i: int, stamps: Sequence[datetime], planned: int) -> Record:
-    """The record of series `i` of all data, with stamps per step."""
-    present = data.present[i]
+def record(series: Block, row: int, stamps: Sequence[datetime], planned: int) -> Record:
+    """The record of one row of all series, with stamps per step."""
+    present = series.present[row]
     if not present.any():
         return Record(None, 1.0, None)
     first = int(present.argmax())
-    amounts = data.amount[i][present]
+    amounts = series.amount[row][present]
     counts = bool((amounts >= 0).all() and (amounts == np.rint(amounts)).all())
     return Record(
         stamps[first],
@@ -59,7 +61,7 @@ def record(data: Block, i: int, stamps: Sequence[datetime], planned: int) -> Rec
 def warnings(
     result: SeriesResult,
     kpi: Kpi,
-    known: Record,
+    data: Record,
     windows: Windows,
     end: datetime,
     false_alarms: float,
@@ -72,37 +74,37 @@ def warnings(
             f"false alarms at {result.alarms.hits} of {result.alarms.of} placebo releases, "
             f"clearly more than {percent(false_alarms)}"
         )
-    if known.since is None:
+    if data.since is None:
         return (*out, f"no values at all: {result.why}")
-    span = end - known.since
+    span = end - data.since
     if span < SHORT * windows.history:
         out.append(
-            f"short: values for {_days(span)}, since {known.since:%Y-%m-%d %H:%M} UTC; history "
+            f"short: values for {_days(span)}, since {data.since:%Y-%m-%d %H:%M} UTC; history "
             f"is {duration_text(windows.history)}"
         )
-    if known.missing > MOSTLY_MISSING:
+    if data.missing > MOSTLY_MISSING:
         out.append(
-            f"mostly missing: {percent(known.missing)} of the steps since its first value have none"
+            f"mostly missing: {percent(data.missing)} of the steps since its first value have none"
         )
-    if known.events is not None and known.events < FEW_EVENTS:
+    if data.events is not None and data.events < FEW_EVENTS:
         out.append(
-            f"sparse: about {number(known.events)} events in a watch of "
+            f"sparse: about {number(data.events)} events in a watch of "
             f"{duration_text(windows.watch)}"
         )
     size = result.detectable_effect
     if size is not None and size > NEARLY_ALL and kpi.direction is Direction.DOWN:
-        out.append("too noisy: hardly even a total loss would be seen")
+        out.append("too noisy: hardly even a total loss can be detected")
     elif size is not None and size > NOISY:
-        out.append(f"too noisy: only a change of {percent(size)} would be seen")
+        out.append(f"too noisy: the smallest detectable change is {percent(size)}")
     elif size is not None and 0 < kpi.tolerance * MANY < size:
         out.append(
-            f"too noisy for its tolerance: a change of {percent(size)} would be seen, tolerated "
-            f"are {percent(kpi.tolerance)}"
+            f"too noisy for its tolerance: the smallest detectable change is {percent(size)}, the "
+            f"tolerance {percent(kpi.tolerance)}"
         )
-    if result.found.interval is not None and result.found.interval[1] < SEEN:
+    if result.found.interval is not None and result.found.interval[1] < LEAST_POWER:
         out.append(
-            f"sees less than it says: its detectable effect was found at {result.found.hits} of "
-            f"{result.found.of}, not at four of five"
+            f"less power than computed: its smallest detectable change was found at "
+            f"{result.found.hits} of {result.found.of} placebo releases, not at 80 %"
         )
     if result.unanswered:
         out.append(
@@ -115,11 +117,11 @@ def warnings(
 def suggestions(results: Sequence[SeriesResult], windows: Windows) -> tuple[str, ...]:
     """What another watch or history would do, in measured numbers."""
     out = []
-    tried: dict[tuple[Setting, timedelta], list[tuple[SeriesResult, Alternative]]] = {}
+    by_setting: dict[tuple[Setting, timedelta], list[tuple[SeriesResult, Alternative]]] = {}
     for result in results:
         for each in result.alternatives:
-            tried.setdefault((each.setting, each.length), []).append((result, each))
-    for (setting, length), pairs in tried.items():
+            by_setting.setdefault((each.setting, each.length), []).append((result, each))
+    for (setting, length), pairs in by_setting.items():
         text = f"{setting} {duration_text(length)}"
         ratios = [each.detectable_effect / each.instead_of for _, each in pairs]
         longer = setting is Setting.WATCH and length > windows.watch
@@ -128,7 +130,7 @@ def suggestions(results: Sequence[SeriesResult], windows: Windows) -> tuple[str,
         if longer and better:
             out.append(f"{text}: {_examples(better)}")
         elif not longer and not worse:
-            out.append(f"{text} would do: {_examples(sorted(pairs, key=_ratio, reverse=True))}")
+            out.append(f"{text} is enough: {_examples(sorted(pairs, key=_ratio, reverse=True))}")
         elif setting is Setting.HISTORY:
             kept = duration_text(windows.history)
             out.append(
@@ -142,7 +144,7 @@ def _examples(pairs: Sequence[tuple[SeriesResult, Alternative]]) -> str:
     """The first few in words."""
     words = [
         (
-            f"{result.name} would see {percent(each.detectable_effect)} instead of "
+            f"{result.name} would detect {percent(each.detectable_effect)} instead of "
             f"{percent(each.instead_of)}"
         )
         for result, each in pairs[:MOST_NAMES]

@@ -61,23 +61,23 @@ def inject(
 
 def _counts(values: np.ndarray) -> bool:
     """Whether these are whole numbers of events, as far as they are known."""
-    known = values[np.isfinite(values)]
+    numbers = values[np.isfinite(values)]
     return bool(
-        len(known)
-        and known.min() >= 0
-        and known.max() < MOST_EVENTS
-        and (known == np.rint(known)).all()
+        len(numbers)
+        and numbers.min() >= 0
+        and numbers.max() < MOST_EVENTS
+        and (numbers == np.rint(numbers)).all()
     )
 
 
 def _events(
     values: np.ndarray, effect: float, rate: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    known = np.isfinite(values)
+    present = np.isfinite(values)
     out = values.copy()
     if effect < 0:
-        out[known] = rng.binomial(values[known].astype(np.int64), max(0.0, 1 + effect))
+        out[present] = rng.binomial(values[present].astype(np.int64), max(0.0, 1 + effect))
     else:
         usual = np.where(np.isfinite(rate), np.fmax(rate, 0.0), values)
-        out[known] += rng.poisson(effect * usual[known])
+        out[present] += rng.poisson(effect * usual[present])
     return out

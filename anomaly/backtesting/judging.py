@@ -22,7 +22,7 @@ from anomaly.reporting.report import Report
 
 LOOKS = 8  # at an injected shift, each at twice the share of the watch of the one before
 TRIED = 8  # placebo releases at which another watch or history is tried
-LARGE = 2.0  # times the detectable effect
+LARGE = 2.0  # times the minimum detectable effect
 TOTAL_LOSS = 1.0
 
 Findings = Mapping[Key, Finding]
@@ -30,9 +30,12 @@ Findings = Mapping[Key, Finding]
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A placebo release: its verdict and findings; of each series whether its detectable effect was
-    `found` when injected, and after what time a large shift was (`timedelta.max`: not within the
-    watch; empty where that was not tried)."""
+    """A placebo release: its verdict and findings.
+
+    `found` says of each series whether its minimum detectable effect was found when injected,
+    `times` after what time a large shift was (`timedelta.max`: not within the watch; empty where
+    that was not tried).
+    """
 
     at: datetime
     verdict: ReleaseVerdict
@@ -53,7 +56,7 @@ def alarmed(finding: Finding) -> bool:
 
 
 def detectable(finding: Finding | None) -> float | None:
-    """The relative change that would have been found; None unless the series was `ok`."""
+    """The minimum detectable effect, relative; None unless the series was `ok`."""
     return (
         None if finding is None or finding.verdict is not Verdict.OK else finding.detectable_effect
     )
@@ -61,8 +64,8 @@ def detectable(finding: Finding | None) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """A checklist and data that reach to `end`; judges as if each asked moment had been the
-    present. `seed` is that of injected counts."""
+    """A checklist and data that reach to `end`; judges moments of the past as if each
+    were the present. `seed` is that of injected counts."""
 
     checklist: Checklist
     collected: Collected
@@ -90,10 +93,10 @@ class Bench:
         first, last = stamps.searchsorted([started_at - checklist.windows.history, horizon])
         panel = self.collected.panel.iloc[first:last]
         series = [tuple(column[:2]) for column in panel.columns]
-        seen = {
+        present_keys = {
             key for key, present in zip(series, panel.notna().any(axis=0), strict=True) if present
         }
-        return replace(self.collected, panel=panel.loc[:, [key in seen for key in series]])
+        return replace(self.collected, panel=panel.loc[:, [key in present_keys for key in series]])
 
     def _judge(
         self,
@@ -120,29 +123,29 @@ class Bench:
         return inject(data, effects, quiet, rng, rates=rates)
 
     def _found(self, data: Collected, quiet: Report) -> dict[Key, bool]:
+        """Whether each series alarms at a shift of its minimum detectable effect."""
         found: dict[Key, bool] = {}
-        for asked, effects in _rounds(data, quiet, 1.0):
+        for keys, effects in _rounds(data, quiet, 1.0):
             alarms = _alarms(self._judge(quiet.release, self.injected(data, quiet, effects)), quiet)
-            found |= {key: key in alarms for key in asked}
+            found |= {key: key in alarms for key in keys}
         return found
 
     def _times(self, data: Collected, quiet: Report) -> dict[Key, timedelta]:
+        """After what time each series alarms at a large shift."""
         times: dict[Key, timedelta] = {}
-        for asked, effects in _rounds(data, quiet, LARGE):
-            seen = self._first_alarms(self.injected(data, quiet, effects), quiet, asked)
-            times |= {key: seen.get(key, timedelta.max) for key in asked}
+        for keys, effects in _rounds(data, quiet, LARGE):
+            first = self._first_alarms(self.injected(data, quiet, effects), quiet, keys)
+            times |= {key: first.get(key, timedelta.max) for key in keys}
         return times
 
-    def _first_alarms(
-        self, data: Collected, quiet: Report, asked: set[Key]
-    ) -> dict[Key, timedelta]:
-        """After what time the first of some looks alarms; the looks end when all asked series
-        have."""
+    def _first_alarms(self, data: Collected, quiet: Report, keys: set[Key]) -> dict[Key, timedelta]:
+        """After what time the first of some looks alarms; the looks end when all of the
+        series have."""
         windows, at = self.checklist.windows, quiet.release.started_at
         planned = max(1, windows.watch // windows.step)
         times: dict[Key, timedelta] = {}
         for steps in sorted({math.ceil(planned / 2**look) for look in range(LOOKS)}):
-            if asked <= times.keys():
+            if keys <= times.keys():
                 break
             horizon = at + windows.warmup + steps * windows.step
             cut = replace(data, panel=data.panel[data.panel.index < horizon])
@@ -182,7 +185,7 @@ class Bench:
         began = release.finished + windows.warmup
         data = self._until(release.started_at, min(self.end, began + windows.watch), self.checklist)
         if began >= self.end or not len(data.panel) or data.panel.index[0] >= release.started_at:
-            return Rejudged(past, ReleaseVerdict.INCONCLUSIVE, why="the data do not hold it")
+            return Rejudged(past, ReleaseVerdict.INCONCLUSIVE, why="the data do not reach it")
         report = self._judge(release, data)
         undecided = [
             f"{finding.kpi}: {finding.reason}" for finding in report.findings if finding.is_open
@@ -197,7 +200,7 @@ class Bench:
 def _rounds(
     data: Collected, quiet: Report, times: float
 ) -> Iterator[tuple[set[Key], dict[Key, float]]]:
-    """Which series are to be found by which effects, their detectable ones so many times: first
+    """Which series are to be found by which effects, `times` their minimum detectable ones: first
     each series by its own; then the totals, each by its own in all of its segments.
     """
     sizes = {
@@ -223,8 +226,8 @@ def _rounds(
 
 
 def _shift(finding: Finding, times: float) -> float | None:
-    """The detectable effect in the bad direction, so many times; a fall ends at a total loss. None
-    if there is none, or beyond that, and for a control, which no release moves.
+    """The minimum detectable effect in the bad direction, so many times; a fall ends at a total
+    loss. None if there is none, or beyond that, and for a control, which no release moves.
     """
     size = None if finding.control_for else detectable(finding)
     if size is None or finding.direction is not Direction.DOWN:
@@ -233,7 +236,7 @@ def _shift(finding: Finding, times: float) -> float | None:
 
 
 def _alarms(report: Report, quiet: Report) -> set[Key]:
-    """The series that the report on changed data calls regressed, each at the level that it had by
+    """The series that the report on changed data calls regressed, each at the alpha that it had by
     itself."""
     before = by_key(quiet)
     return {

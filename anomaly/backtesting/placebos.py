@@ -1,4 +1,4 @@
-"""Which past moments are judged as if each had been a release."""
+"""Placebo releases: past moments that are judged as if each had been a release."""
 
 from __future__ import annotations
 

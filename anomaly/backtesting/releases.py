@@ -35,19 +35,19 @@ def load(path: Path, *, now: datetime) -> tuple[PastRelease, ...]:
     except OSError as error:
         raise UsageError(f"{path}: can't be read: {error.strerror or error}") from None
     if len(data) > MOST_BYTES:
-        raise UsageError(f"{path} is larger than 1 MiB, the most that a file of releases may have")
+        raise UsageError(f"{path} is larger than 1 MiB, the limit for a file of releases")
     if path.suffix.lower() not in READERS:
-        raise UsageError(f"{path}: its name must end in one of {', '.join(READERS)}")
+        raise UsageError(f"{path}: the file name must end in one of {', '.join(READERS)}")
     problems: list[Problem] = []
     rows = _csv(data, problems) if path.suffix.lower() == ".csv" else _yaml(data, problems)
-    found = [past for line, row in rows if (past := _past(line, row, now, problems)) is not None]
-    if not found and not problems:
-        problems.append(Problem(1, f"holds no release; give {', '.join(FIELDS)} of each"))
+    releases = [past for line, row in rows if (past := _past(line, row, now, problems)) is not None]
+    if not releases and not problems:
+        problems.append(Problem(1, f"holds no release; give each its {', '.join(FIELDS)}"))
     try:
         strict_yaml.refuse(str(path), problems)
     except ChecklistError as error:
         raise UsageError(str(error)) from None
-    return tuple(sorted(found, key=lambda past: past.release.started_at))
+    return tuple(sorted(releases, key=lambda past: past.release.started_at))
 
 
 def _csv(data: bytes, problems: list[Problem]) -> Iterator[Row]:
@@ -73,7 +73,7 @@ def _csv(data: bytes, problems: list[Problem]) -> Iterator[Row]:
                 problems.append(
                     Problem(
                         reader.line_num,
-                        f"has not the {len(reader.fieldnames)} cells of the first line",
+                        f"does not have the {len(reader.fieldnames)} cells of the first line",
                     )
                 )
                 continue
@@ -106,7 +106,7 @@ def _yaml(data: bytes, problems: list[Problem]) -> Iterator[Row]:
 
 
 def _unknown(names: Iterable[str], line: int) -> list[Problem]:
-    """What is said of names that mean nothing here."""
+    """A problem for each name that means nothing here."""
     return [
         Problem(
             line,

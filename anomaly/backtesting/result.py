@@ -1,4 +1,4 @@
-"""What a backtest gives. Frozen values, no numerics."""
+"""The results of a backtest. Frozen values, no numerics."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """The median detectable effect with another `watch` or `history`, and that of the checklist at
-    the same placebo releases."""
+    """The minimum detectable effect with another `watch` or `history`, the median, and that of the
+    checklist at the same placebo releases."""
 
     setting: Setting
     length: timedelta
@@ -89,8 +89,9 @@ class SeriesResult:
     """What the placebo releases say of one KPI and segment.
 
     `alarms`: those that it would have failed; `unanswered` gave no verdict, the last for the reason
-    `why`. `detectable_effect` is the median over the placebo releases with verdict `ok`, and
-    `found` says at how many it was, when a shift of exactly that size was injected. `detected` says
+    `why`. `detectable_effect` is the minimum detectable effect (80 % power), the median over the
+    placebo releases with verdict `ok`; `found` says at how many a shift of exactly that size was
+    found. `detected` says
     the same of shifts twice as large, with `time_to_detect`, the median time from the release to
     the first look that alarms (None: not within the watch at half of them).
     """

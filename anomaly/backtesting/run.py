@@ -54,22 +54,24 @@ def backtest_checklist(
     """Judge placebo releases, injected effects and past `releases` by what was `collected`, as
     `check_release` would have then.
 
-    The same input gives the same answer. `progress` is told how many of how many parts are done.
-    Raises UsageError for fewer than one placebo release, and for data without values or of another
-    step than the checklist's.
+    The same input gives the same answer. `progress` is called with how many of how many parts are
+    done. Raises UsageError for fewer than one placebo release, and for data without values or of
+    another step than the checklist's.
     """
     if placebos < 1:
         raise UsageError(f"placebos is {placebos}; it must be at least 1")
-    known = collected.panel.notna().any(axis=1).to_numpy()
-    if known.sum() < 2:  # noqa: PLR2004  one row has no step
-        raise UsageError("the data hold no two steps with a value: there is nothing to replay")
+    has_value = collected.panel.notna().any(axis=1).to_numpy()
+    if has_value.sum() < 2:  # noqa: PLR2004  one row has no step
+        raise UsageError(
+            "the data hold fewer than two steps with a value: there is nothing to replay"
+        )
     windows = checklist.windows
     if step_of(collected.panel) != windows.step:
         raise UsageError(
             f"the data have a step of {duration_text(step_of(collected.panel))}, windows.step is "
             f"{duration_text(windows.step)}"
         )
-    start = collected.panel.index[int(known.argmax())].to_pydatetime()
+    start = collected.panel.index[int(has_value.argmax())].to_pydatetime()
     end = collected.panel.index[-1].to_pydatetime() + windows.step
     bench = Bench(checklist, collected, end, seed)
     moments = origins(start, end, windows, placebos, [past.release for past in releases])
@@ -136,9 +138,9 @@ def backtest(
     """Judge placebo releases by series at hand, given as to `check`, or by a panel (see
     `anomaly.panel`).
 
-    `kpis` says of columns, by name, what is bad and what is tolerated; without it every column is a
-    KPI of which any move is bad. `history` (default: half of the rows) is what a release is judged
-    by. Raises UsageError as `check` does.
+    `kpis` says for columns, by name, which direction is bad and what is tolerated; without it every
+    column is a KPI and any move is bad. `history` (default: half of the rows) is what a release is
+    judged by. Raises UsageError as `check` does.
 
     >>> import numpy as np, pandas as pd
     >>> from datetime import timedelta
@@ -153,19 +155,22 @@ def backtest(
     for kpi in kpis:
         if kpi.name not in names:
             raise UsageError(
-                f"{kpi.name!r} is no column; use one of "
+                f"{kpi.name!r} is not a column; use one of "
                 f"{', '.join(names)}{did_you_mean(kpi.name, names)}"
             )
-    asked = tuple(kpis) or tuple(Kpi(name) for name in names)
+    columns = tuple(kpis) or tuple(Kpi(name) for name in names)
     before = len(panel) // 2 * step if history is None else history
-    learnt, left_out, watched = (
-        pd.Timedelta(span).to_pytimedelta() for span in (before, warmup, watch)
+    windows = Windows(
+        history=pd.Timedelta(before).to_pytimedelta(),
+        warmup=pd.Timedelta(warmup).to_pytimedelta(),
+        watch=pd.Timedelta(watch).to_pytimedelta(),
+        step=step,
+        lag=timedelta(0),
     )
-    windows = Windows(learnt, left_out, watched, step, lag=timedelta(0))
     checklist = Checklist(
         service="",
         sources={},
-        kpis=asked,
+        kpis=columns,
         windows=windows,
         calendar=calendar_of(timezone, special_days, leave_out),
         false_alarms=false_alarms,
@@ -177,7 +182,7 @@ def backtest(
 
 
 class _Counter:
-    """Tells how far the work is."""
+    """Reports how far the work is."""
 
     def __init__(self, progress: Progress | None, total: int) -> None:
         self.progress, self.done, self.total = progress, 0, total
@@ -200,16 +205,16 @@ def _results(
     out = []
     for key in sorted(_keys(trials), key=lambda key: (order[key[0]], key[1])):
         result = _result(kpis[key[0]], key, trials, tried)
-        known = records.get(key, Record(None, 1.0, None))
-        said = warnings(
+        data = records.get(key, Record(None, 1.0, None))
+        texts = warnings(
             result,
             kpis[key[0]],
-            known,
+            data,
             bench.checklist.windows,
             bench.end,
             bench.checklist.false_alarms,
         )
-        out.append(replace(result, warnings=said))
+        out.append(replace(result, warnings=texts))
     return tuple(out)
 
 
@@ -307,5 +312,5 @@ def _tolerances(
             yield (
                 f"tolerance {percent(tolerance)} instead of {percent(result.tolerance)} for "
                 f"{result.name}: "
-                f"{silent} of {len(alarms)} false alarms would have stayed silent"
+                f"{silent} of {len(alarms)} false alarms would have been avoided"
             )

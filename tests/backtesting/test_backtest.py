@@ -325,7 +325,7 @@ def test_alarms_of_a_history_with_changes_are_counted() -> None:
         for text in busy.warnings
     )
     assert any(
-        text.startswith("tolerance") and "would have stayed silent" in text
+        text.startswith("tolerance") and "would have been avoided" in text
         for text in result.suggestions
     )
 
@@ -362,7 +362,7 @@ def test_kpis_that_carry_no_verdict_are_named() -> None:
     assert "no answer at" in said["late"]
     assert "mostly missing: 59.7 %" in said["gappy"]
     assert "too noisy for its tolerance: " in said["picky"]
-    assert "tolerated are 0.5 %" in said["picky"]
+    assert "the tolerance 0.5 %" in said["picky"]
     assert said["silent"] == "no values at all: no samples before or after the release"
 
 
@@ -374,7 +374,7 @@ def test_a_longer_watch_is_suggested_with_what_it_would_see() -> None:
     (longer,) = [each for each in latency_.alternatives if each.length == 12 * HOUR]
 
     assert longer.detectable_effect < 0.9 * longer.instead_of
-    assert any(text.startswith("watch 12h: latency would see ") for text in result.suggestions)
+    assert any(text.startswith("watch 12h: latency would detect ") for text in result.suggestions)
 
 
 def test_a_segment_counts_from_where_it_is_known() -> None:
@@ -431,7 +431,7 @@ def test_past_releases_are_judged_and_counted() -> None:
         "inconclusive",
     ]
     assert [finding.kpi for finding in result.releases[1].moved] == ["latency"]
-    assert result.releases[5].why == "the data do not hold it"
+    assert result.releases[5].why == "the data do not reach it"
     assert (told["precision"]["hits"], told["precision"]["of"]) == (1, 2)
     assert (told["recall"]["hits"], told["recall"]["of"]) == (1, 2)
     assert not any(

@@ -101,7 +101,11 @@ HEAD = "started_at,finished_at,version,label\n"
             ":2: label is 'goood'; use one of good, bad, unknown (did you mean good?)",
         ),
         ("r.csv", HEAD + "2025-05-20T09:00Z,2025-05-20T08:00Z,1,good\n", "before it starts"),
-        ("r.csv", HEAD + "2025-05-20T09:00Z,1,good\n", ":2: has not the 4 cells of the first line"),
+        (
+            "r.csv",
+            HEAD + "2025-05-20T09:00Z,1,good\n",
+            ":2: does not have the 4 cells of the first line",
+        ),
         (
             "r.csv",
             "started_at,labels\n2025-05-20T09:00Z,good\n",
@@ -121,7 +125,7 @@ HEAD = "started_at,finished_at,version,label\n"
             ":2: 'labels' means nothing",
         ),
         ("r.json", '[{"started_at": "-7h"},\n', "not valid YAML"),
-        ("r.txt", "-7h\n", "its name must end in one of .csv, .yaml, .yml, .json"),
+        ("r.txt", "-7h\n", "the file name must end in one of .csv, .yaml, .yml, .json"),
     ],
 )
 def test_every_mistake_is_named_with_its_line(

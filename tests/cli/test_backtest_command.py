@@ -70,7 +70,7 @@ def result() -> Backtest:
         (),
         (
             "sparse: about 7 events in a watch of 6h",
-            "too noisy: only a change of 221 % would be seen",
+            "too noisy: the smallest detectable change is 221 %",
         ),
     )
     unseen = SeriesResult(
@@ -105,7 +105,7 @@ def result() -> Backtest:
         Rejudged(
             PastRelease(Release(AT + 900 * HOUR)),
             ReleaseVerdict.INCONCLUSIVE,
-            why="the data do not hold it",
+            why="the data do not reach it",
         ),
     )
     return Backtest(
@@ -122,7 +122,7 @@ def result() -> Backtest:
         undecided=2,
         series=(sound, long, unseen),
         releases=releases,
-        suggestions=("watch 12h: checkout conversion would see 3 % instead of 4.23 %",),
+        suggestions=("watch 12h: checkout conversion would detect 3 % instead of 4.23 %",),
         made={"seed": "0"},
     )
 
