@@ -1,2 +1,1 @@
-"""How alike two environments are under one checklist, and what each of them could have seen of a
-release."""
+"""How alike two environments are under one checklist, and which changes each of them can detect."""

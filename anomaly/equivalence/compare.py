@@ -1,4 +1,4 @@
-"""The same series in two environments, held against each other."""
+"""The same series in two environments, compared."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pandas as pd
 
-from anomaly.equivalence.days import Days, cut, whole
+from anomaly.equivalence.days import Days, days_of, is_whole
 from anomaly.equivalence.folds import level, spread
 from anomaly.equivalence.result import Aspect, Likeness, SeriesParity
-from anomaly.equivalence.rhythm import rhythm
+from anomaly.equivalence.seasonality import seasonality
 from anomaly.model import Kpi, NoData
 from anomaly.panel import block, segment_labels, step_of
 
@@ -30,7 +30,7 @@ def compare(
     unknown: Mapping[str, str],
 ) -> tuple[SeriesParity, ...]:
     """Each KPI and segment that either history has, in the order of the KPIs; `unknown` says why
-    nothing can be said of a KPI.
+    a KPI can't be compared.
 
     The panels (two rows at least, of one step) are as the baseline wants them; steps that teach
     nothing are missing.
@@ -44,30 +44,38 @@ def compare(
     for kpi in kpis:
         keys = [key for key in dict.fromkeys((*rows[1], *rows[0])) if key[0] == kpi.name]
         if kpi.name in unknown or not keys:
-            reason = unknown.get(kpi.name) or f"no samples in {between[0]}, nor in {between[1]}"
-            out.append(_said(kpi, "", Likeness.UNCLEAR, reason))
+            reason = unknown.get(kpi.name) or f"no samples in {between[0]} or {between[1]}"
+            out.append(_series_parity(kpi, "", Likeness.UNCLEAR, reason))
             continue
         segmented = any(segment for _, segment in keys)
         for key in keys:
             total = segmented and not key[1]
-            gone = [name for name, mine in zip(between, rows, strict=True) if key not in mine]
-            if gone:
+            without_series = [
+                name for name, mine in zip(between, rows, strict=True) if key not in mine
+            ]
+            if without_series:
                 out.append(
-                    _said(kpi, key[1], Likeness.MISSING, f"missing in {gone[0]}", total=total)
+                    _series_parity(
+                        kpi,
+                        key[1],
+                        Likeness.MISSING,
+                        f"missing in {without_series[0]}",
+                        total=total,
+                    )
                 )
                 continue
-            every = all(
-                whole(each.amount[mine[key]]) for each, mine in zip(blocks, rows, strict=True)
+            all_whole = all(
+                is_whole(each.amount[mine[key]]) for each, mine in zip(blocks, rows, strict=True)
             )
             sides = tuple(
-                cut(
+                days_of(
                     each,
                     mine[key],
                     pd.DatetimeIndex(panel.index),
                     kpi,
                     step_s=step_s,
                     timezone=timezone,
-                    whole=every,
+                    whole=all_whole,
                 )
                 for each, mine, panel in zip(blocks, rows, panels, strict=True)
             )
@@ -78,25 +86,25 @@ def compare(
 def _measured(
     kpi: Kpi, segment: str, sides: tuple[Days, Days], between: Names, *, total: bool
 ) -> SeriesParity:
-    why_not = _too_little(sides, between)
-    if why_not:
-        return _said(kpi, segment, Likeness.UNCLEAR, why_not, total=total)
+    obstacle = _obstacle(sides, between)
+    if obstacle:
+        return _series_parity(kpi, segment, Likeness.UNCLEAR, obstacle, total=total)
     traffic = sides[0].traffic, sides[1].traffic
     folds = None if traffic[0] is None or not traffic[1] else traffic[0] / traffic[1]
     aspects: dict[str, Aspect] = {}
     if all(side.level for side in sides):
-        aspects |= {"rhythm": rhythm(*sides), "spread": spread(*sides)}
+        aspects |= {"rhythm": seasonality(*sides), "spread": spread(*sides)}
     if not sides[0].grows:
-        found = level(*sides)
+        aspect = level(*sides)
         aspects["level"] = (
-            found if sides[0].ratio or kpi.kind is not None else replace(found, reason=DECLARE)
+            aspect if sides[0].ratio or kpi.kind is not None else replace(aspect, reason=DECLARE)
         )
     if not all(side.level for side in sides):
         nothing = " and ".join(
             name for name, side in zip(between, sides, strict=True) if not side.level
         )
         aspects["rhythm"] = Aspect(Likeness.UNCLEAR, reason=f"always 0 in {nothing}")
-    return _said(
+    return _series_parity(
         kpi,
         segment,
         *_verdict(aspects),
@@ -107,22 +115,22 @@ def _measured(
     )
 
 
-def _too_little(sides: tuple[Days, Days], between: Names) -> str:
+def _obstacle(sides: tuple[Days, Days], between: Names) -> str:
     """Why the series can't be compared; empty if it can."""
     if sides[0].amount.shape[1] < MIN_SLOTS:
         return f"the steps are too long: a day needs {MIN_SLOTS}"
     for name, side in zip(between, sides, strict=True):
         if len(side.date) < MIN_DAYS:
-            return f"too few data to say: {len(side.date)} days in {name}, need {MIN_DAYS}"
+            return f"not enough data: {len(side.date)} days in {name}, need {MIN_DAYS}"
         if side.signed:
-            return f"values below 0 in {name}: shares of such a level mean nothing"
+            return f"values below 0 in {name}: relative comparisons of such a level mean nothing"
     return ""
 
 
 def _verdict(aspects: Mapping[str, Aspect]) -> tuple[Likeness, str]:
     for verdict, words in (
         (Likeness.DIFFERS, "differs in"),
-        (Likeness.UNCLEAR, "too few data to say:"),
+        (Likeness.UNCLEAR, "not enough data:"),
     ):
         named = [name for name, aspect in aspects.items() if aspect.verdict is verdict]
         if named:
@@ -136,7 +144,7 @@ def _verdict(aspects: Mapping[str, Aspect]) -> tuple[Likeness, str]:
     return Likeness.ALIKE, "alike"
 
 
-def _said(
+def _series_parity(
     kpi: Kpi,
     segment: str,
     verdict: Likeness,

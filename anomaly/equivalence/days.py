@@ -65,7 +65,7 @@ class Days:
         return np.asarray((self.date + 3) % WEEK)  # 1970-01-01 was a Thursday
 
 
-def cut(
+def days_of(
     block: Block,
     row: int,
     index: pd.DatetimeIndex,
@@ -81,14 +81,17 @@ def cut(
     slots = int(min(HOURS, max(1, DAY_S // step_s)))
     day, second = np.divmod(clock, DAY_S)
     dates, number = np.unique(day, return_inverse=True)
-    known = block.present[row] & (block.volume[row] > 0)
-    at = (number * slots + second * slots // DAY_S)[known]
-    amount, volume = (
-        np.bincount(at, each[row, known], len(dates) * slots).reshape(len(dates), slots)
-        for each in (block.amount, block.volume)
-    )
+    present = block.present[row] & (block.volume[row] > 0)
+    at = (number * slots + second * slots // DAY_S)[present]
+
+    def by_day(amounts: Floats) -> Floats:
+        sums = np.bincount(at, amounts[row, present], len(dates) * slots)
+        return np.asarray(sums.reshape(len(dates), slots))
+
+    amount, volume = by_day(block.amount), by_day(block.volume)
     full = (volume > 0).mean(axis=1) >= FULL
-    amount, volume = (np.where(volume > 0, each, np.nan)[full] for each in (amount, volume))
+    amount = np.where(volume > 0, amount, np.nan)[full]
+    volume = np.where(volume > 0, volume, np.nan)[full]
     ratio = bool(block.ratio[row])
     growing = not ratio and (
         kpi.kind in GROWING or kpi.per is not None or (kpi.kind is None and whole)
@@ -100,7 +103,7 @@ def cut(
         volume=volume,
         ratio=ratio,
         counts=counts,
-        part=ratio and bool((block.amount[row, known] <= block.volume[row, known]).all()),
+        part=ratio and bool((block.amount[row, present] <= block.volume[row, present]).all()),
         grows=growing,
     )
 
@@ -110,14 +113,13 @@ def _without_incidents(amount: Floats, volume: Floats, least: float) -> Floats:
     for a few are no incident."""
     value = amount / volume
     every = value.reshape(1, -1)
-    middle, wide = (
-        (float(each(every)[0]) for each in (median, spread)) if value.size else (0.0, 0.0)
-    )
+    middle = float(median(every)[0]) if value.size else 0.0
+    wide = float(spread(every)[0]) if value.size else 0.0
     clipped = np.clip(value, middle - WINSOR * wide, middle + WINSOR * wide) * volume
     return np.asarray(np.where(np.abs(amount - clipped) > least, clipped, amount))
 
 
-def whole(values: Floats) -> bool:
+def is_whole(values: Floats) -> bool:
     """Whether all known values are numbers of events."""
-    known = values[np.isfinite(values)]
-    return bool(len(known) and known.min() >= 0 and (known == np.rint(known)).all())
+    numbers = values[np.isfinite(values)]
+    return bool(len(numbers) and numbers.min() >= 0 and (numbers == np.rint(numbers)).all())

@@ -9,27 +9,27 @@ from scipy.special import stdtrit
 
 from anomaly.baseline.robust import Floats
 from anomaly.equivalence.days import Days
-from anomaly.equivalence.margins import TWO_SIDED, held
+from anomaly.equivalence.margins import TWO_SIDED, aspect_within
 from anomaly.equivalence.result import Aspect, Likeness
 from anomaly.model import Interval
 
 SPREAD = 2.0  # fold
 LEVEL = 1.25  # fold: the margin of bioequivalence (FDA 1992)
-WILD = 5.0  # medians: a day's variance counts for at most so many
-MOST_MEMORY = 0.8  # autocorrelation of days that is reckoned with
+NOISY = 5.0  # medians: a day's variance counts for at most so many
+MOST_AUTOCORRELATION = 0.8  # of days, that is reckoned with
 # −ln 0.025: where so many events were expected, none is seen with a chance of 2.5 % (Hanley 1983)
 NONE_SEEN = 3.689
 ROUNDING = 1e-18  # a relative variance below this is none
 
 
 def level(first: Days, second: Days) -> Aspect:
-    """How many times the mean of `second` that of `first` is; the interval knows that days remember
-    each other."""
+    """How many times the mean of `second` that of `first` is; the interval allows for days that are
+    autocorrelated."""
     levels = first.level, second.level
     if not all(levels):
         return _from_nothing(first, second)
     errors = [
-        _error(_influences(side), forgotten=len(np.unique(side.weekday)))
+        _error(_influences(side), parameters=len(np.unique(side.weekday)))
         for side in (first, second)
     ]
     return _fold(math.log(levels[0] / levels[1]), errors, (1 / LEVEL, LEVEL), "")
@@ -42,8 +42,8 @@ def _from_nothing(first: Days, second: Days) -> Aspect:
     none, some = (first, second) if first.level == 0 else (second, first)
     most = NONE_SEEN / (some.level * float(np.nansum(none.volume)))
     if none is first:
-        return held(0.0, (0.0, most), (1 / LEVEL, LEVEL), "")
-    return held(math.inf, (1 / most, math.inf), (1 / LEVEL, LEVEL), "")
+        return aspect_within(0.0, (0.0, most), (1 / LEVEL, LEVEL), "")
+    return aspect_within(math.inf, (1 / most, math.inf), (1 / LEVEL, LEVEL), "")
 
 
 def spread(first: Days, second: Days) -> Aspect:
@@ -71,7 +71,7 @@ def spread(first: Days, second: Days) -> Aspect:
     elif first.grows:
         low, high = sorted((0.0, math.log(second.level / first.level) / 2))
     errors = [_error(each / each.mean() - 1) for each, _ in variances]
-    explained = (
+    reason = (
         ""
         if max(abs(low), abs(high)) < math.log(SPREAD) / 2
         else f"its volume explains ×{math.exp(high):.2g}"
@@ -81,7 +81,7 @@ def spread(first: Days, second: Days) -> Aspect:
         size,
         [(error / 2, freedom) for error, freedom in errors],
         (math.exp(low) / SPREAD, math.exp(high) * SPREAD),
-        explained,
+        reason,
     )
 
 
@@ -90,7 +90,9 @@ def _fold(size: float, errors: list[tuple[float, float]], margin: Interval, reas
     half = float(stdtrit(min(freedom for _, freedom in errors), TWO_SIDED)) * math.hypot(
         *(error for error, _ in errors)
     )
-    return held(math.exp(size), (math.exp(size - half), math.exp(size + half)), margin, reason)
+    return aspect_within(
+        math.exp(size), (math.exp(size - half), math.exp(size + half)), margin, reason
+    )
 
 
 def _influences(days: Days) -> Floats:
@@ -103,19 +105,19 @@ def _influences(days: Days) -> Floats:
     return np.asarray(out)
 
 
-def _error(influences: Floats, *, forgotten: int = 1) -> tuple[float, float]:
-    """Standard error of the mean of days that remember each other, and its degrees of freedom.
+def _error(influences: Floats, *, parameters: int = 1) -> tuple[float, float]:
+    """Standard error of the mean of autocorrelated days, and its degrees of freedom.
 
-    `forgotten` parameters were taken out. The effective number of days is that of an AR(1) (Bayley
+    So many `parameters` were taken out. The effective number of days is that of an AR(1) (Bayley
     and Hammersley 1946), its autocorrelation corrected for the bias of few days (Marriott and Pope
     1954).
     """
     n, z = len(influences), influences
     square = float((z**2).sum())
-    found = float((z[1:] * z[:-1]).sum()) / square if square > 0 else 0.0
-    memory = min(max(0.0, found + (1 + 3 * found) / n), MOST_MEMORY)
-    inflation = (1 + memory) / (1 - memory)
-    freedom = max(n - forgotten, 1)
+    lag_one = float((z[1:] * z[:-1]).sum()) / square if square > 0 else 0.0
+    autocorrelation = min(max(0.0, lag_one + (1 + 3 * lag_one) / n), MOST_AUTOCORRELATION)
+    inflation = (1 + autocorrelation) / (1 - autocorrelation)
+    freedom = max(n - parameters, 1)
     return math.sqrt(square / (n * freedom) * inflation), max(1.0, freedom / inflation)
 
 
@@ -128,16 +130,16 @@ def _variances(days: Days) -> tuple[Floats, Floats]:
     weight = 1 / (
         1 / days.volume[:, 1:] + 1 / days.volume[:, :-1]
     )  # a difference of two thin slots says less
-    seen = np.isfinite(weight)
-    total = np.maximum(np.where(seen, weight, 0.0).sum(axis=1), 1e-300)
+    present = np.isfinite(weight)
+    total = np.maximum(np.where(present, weight, 0.0).sum(axis=1), 1e-300)
     squares = (
-        np.where(seen, weight * np.diff(rest, axis=1) ** 2 / 2, 0.0).sum(axis=1)
+        np.where(present, weight * np.diff(rest, axis=1) ** 2 / 2, 0.0).sum(axis=1)
         / total
         * n
         / (n - 1)
     )
-    counting = seen.sum(axis=1) / total / 2 * (1 - days.level if days.part else 1.0) / days.level
-    used = seen.any(axis=1)
+    counting = present.sum(axis=1) / total / 2 * (1 - days.level if days.part else 1.0) / days.level
+    used = present.any(axis=1)
     middle = float(np.median(squares[used]))
-    squares = np.minimum(squares, WILD * middle) if middle > 0 else squares
+    squares = np.minimum(squares, NOISY * middle) if middle > 0 else squares
     return squares[used], counting[used]

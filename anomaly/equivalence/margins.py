@@ -1,4 +1,4 @@
-"""How a measured likeness is held against its margin."""
+"""How a measured likeness is compared with its margin."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from anomaly.model import Interval
 TWO_SIDED = 0.975
 
 
-def held(value: float, interval: Interval, margin: Interval, reason: str) -> Aspect:
-    """Alike if the 95 % interval lies wholly within the margin, different if wholly beyond, else
-    too few data say.
+def aspect_within(value: float, interval: Interval, margin: Interval, reason: str) -> Aspect:
+    """An aspect that is alike if the 95 % interval lies wholly within the margin, different if it
+    lies wholly beyond it, and unclear otherwise.
 
     So two one-sided tests at 2.5 % each show likeness (Schuirmann 1987): what could not be shown is
     never alike.

@@ -1,11 +1,11 @@
 """What a release moved in two environments: in both, or in one alone, and whether the other could
-have seen it."""
+have detected it."""
 
 from __future__ import annotations
 
 from anomaly.backtesting.judging import by_key, detectable
-from anomaly.equivalence.result import MOVED, Movement
-from anomaly.model import UNJUDGED, Finding, Verdict
+from anomaly.equivalence.result import Movement
+from anomaly.model import CHANGED, UNJUDGED, Finding, Verdict
 from anomaly.reporting import words as say
 from anomaly.reporting.report import Report
 from anomaly.wording import percent
@@ -14,17 +14,17 @@ from anomaly.wording import percent
 def movements(reports: tuple[Report, Report], between: tuple[str, str]) -> tuple[Movement, ...]:
     """A movement per series that moved in either environment; those in one alone come first, those
     that regressed before others."""
-    found = by_key(reports[0]), by_key(reports[1])
+    findings = by_key(reports[0]), by_key(reports[1])
     out = []
-    for key in dict.fromkeys((*found[1], *found[0])):
-        pair = found[0].get(key), found[1].get(key)
-        known = [finding for finding in pair if finding is not None]
-        if any(finding.verdict in MOVED and not finding.control_for for finding in known):
+    for key in dict.fromkeys((*findings[1], *findings[0])):
+        pair = findings[0].get(key), findings[1].get(key)
+        present = [finding for finding in pair if finding is not None]
+        if any(finding.verdict in CHANGED and not finding.control_for for finding in present):
             out.append(
                 Movement(
-                    known[0].kpi,
-                    known[0].segment,
-                    any(each.total for each in known),
+                    present[0].kpi,
+                    present[0].segment,
+                    any(each.total for each in present),
                     pair,
                     _reason(pair, between),
                 )
@@ -40,8 +40,8 @@ def _regressed(movement: Movement) -> bool:
 
 
 def _reason(pair: tuple[Finding | None, Finding | None], between: tuple[str, str]) -> str:
-    """`regressed in production (+31 % [22, 40]); ok in staging, though a change of 12 % would have
-    been seen`."""
+    """`regressed in production (+31 % [22, 40]); ok in staging, although a change of 12 % is
+    detectable there`."""
     first, second = pair
     if first is not None and second is not None and first.verdict is second.verdict:
         sizes = " and ".join(
@@ -50,33 +50,33 @@ def _reason(pair: tuple[Finding | None, Finding | None], between: tuple[str, str
             if each
         )
         return f"{first.verdict} in both: {sizes}"
-    told = sorted(
+    moved_first = sorted(
         zip(pair, between, strict=True),
-        key=lambda each: each[0] is None or each[0].verdict not in MOVED,
+        key=lambda each: each[0] is None or each[0].verdict not in CHANGED,
     )
-    moved = told[0][0]
-    return "; ".join(_told(finding, name, moved) for finding, name in told)
+    moved = moved_first[0][0]
+    return "; ".join(_in_one(finding, name, moved) for finding, name in moved_first)
 
 
-def _told(finding: Finding | None, name: str, moved: Finding | None) -> str:
-    """What became of it in one environment, seen from where it moved."""
+def _in_one(finding: Finding | None, name: str, moved: Finding | None) -> str:
+    """The finding of one environment, held against that of the one where it moved."""
     if finding is None:
         return f"missing in {name}"
     words = f"{finding.verdict.replace('_', ' ')} in {name}"
-    if finding.verdict in MOVED:
+    if finding.verdict in CHANGED:
         return f"{words} ({say.change_words(finding)})"
     if finding.verdict in UNJUDGED:
         return f"{words}: {finding.reason}"
-    return f"{words}, {_sight(finding, moved)}"
+    return f"{words}, {_power(finding, moved)}"
 
 
-def _sight(finding: Finding, moved: Finding | None) -> str:
-    """Whether what moved elsewhere would have been seen by a finding that is ok."""
+def _power(finding: Finding, moved: Finding | None) -> str:
+    """Whether what moved elsewhere could have been detected by a finding that is ok."""
     size = detectable(finding)
     if size is None:
-        return "where it is not known what would have been seen"
+        return "where the smallest detectable change is unknown"
     if moved is None or moved.effect is None:
-        return f"where a change of {percent(size)} would have been seen"
+        return f"where a change of {percent(size)} is detectable"
     if size <= abs(moved.effect):
-        return f"though a change of {percent(size)} would have been seen"
-    return f"where only a change of {percent(size)} would have been seen"
+        return f"although a change of {percent(size)} is detectable there"
+    return f"where only changes of {percent(size)} or more are detectable"

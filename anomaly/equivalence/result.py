@@ -1,4 +1,4 @@
-"""What a comparison of two environments gives. Frozen values, no numerics."""
+"""The results of a comparison of two environments. Frozen values, no numerics."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
-from anomaly.model import Finding, Interval, Segment, Verdict, Window
+from anomaly.model import CHANGED, Finding, Interval, Segment, Verdict, Window
 from anomaly.reporting.report import Report
 from anomaly.reporting.words import TOTAL, segment_words
 from anomaly.wording import plain, stamp
 
 SCHEMA = 1
 LONGEST_NAME = 60  # characters
-MOVED = frozenset({Verdict.REGRESSED, Verdict.IMPROVED, Verdict.RECOVERED})
 
 
 class Likeness(StrEnum):
-    """What two environments are to each other."""
+    """Whether two environments are alike."""
 
     ALIKE = "alike"
     DIFFERS = "differs"
@@ -30,8 +29,8 @@ class Likeness(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Aspect:
-    """Rhythm, spread or level: the `value` with its 95 % interval, and the `margin` within which it
-    is alike, as far as there are any."""
+    """Seasonality, spread or level: the `value` with its 95 % interval, and the `margin` within
+    which it is alike, as far as there are any."""
 
     verdict: Likeness
     value: float | None = None
@@ -57,12 +56,12 @@ class Aspect:
 class SeriesParity:
     """One KPI and segment in both environments; pairs are in the order of `Parity.between`.
 
-    `aspects` holds what was compared, by name: `rhythm` (concordance of the profiles, 1 for equal
-    ones), `spread` (relative noise of the first / that of the second), `level` (first / second; not
-    of what grows with traffic). `traffic` is how much there is of it, first / second: of a ratio
-    its denominator. `levels` are the means in the KPI's unit, `detectable` the relative changes
-    that would be found within a watch, in four of five releases. `counts` says whether it has a say
-    in the answer.
+    `aspects` holds what was compared, by name: `rhythm` (the seasonality: concordance of the
+    profiles, 1 for equal ones), `spread` (relative noise of the first / that of the second),
+    `level` (first / second; not of what grows with traffic). `traffic` is how much there is of it,
+    first / second: of a ratio its denominator. `levels` are the means in the KPI's unit,
+    `detectable` the minimum detectable effects of a watch (80 % power), relative. `counts` says
+    whether it has a say in the answer.
     """
 
     kpi: str
@@ -119,10 +118,10 @@ class Movement:
         ways = {
             finding.verdict is Verdict.IMPROVED
             for finding in self.findings
-            if finding is not None and finding.verdict in MOVED
+            if finding is not None and finding.verdict in CHANGED
         }
         return len(ways) == 1 and all(
-            finding is not None and finding.verdict in MOVED for finding in self.findings
+            finding is not None and finding.verdict in CHANGED for finding in self.findings
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -143,7 +142,7 @@ class Movement:
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """What two environments are to each other: the first is to foretell the second.
+    """How alike two environments are: the first is to predict the second.
 
     `histories` are the spans that were compared, `watch` is that in which a change would be found
     (None: not asked). `reports` are those of the release in each, and `movements` what moved in
@@ -162,10 +161,10 @@ class Parity:
     @property
     def verdict(self) -> Likeness:
         """Alike only if every series that counts is; what is missing in one makes them differ."""
-        said = {each.verdict for each in self.series if each.counts}
-        if said & {Likeness.DIFFERS, Likeness.MISSING}:
+        likenesses = {each.verdict for each in self.series if each.counts}
+        if likenesses & {Likeness.DIFFERS, Likeness.MISSING}:
             return Likeness.DIFFERS
-        return Likeness.ALIKE if said == {Likeness.ALIKE} else Likeness.UNCLEAR
+        return Likeness.ALIKE if likenesses == {Likeness.ALIKE} else Likeness.UNCLEAR
 
     def to_dict(self) -> dict[str, Any]:
         """Plain, strictly JSON-able data."""

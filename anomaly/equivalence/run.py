@@ -1,5 +1,5 @@
-"""Two environments under one checklist: how alike they are, what each would see, and what a release
-moved in which."""
+"""Two environments under one checklist: how alike they are, which changes each can detect, and what
+a release moved in which."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from anomaly.timing.durations import duration_text
 from anomaly.timing.special_days import library
 from anomaly.wording import did_you_mean
 
-PLACEBOS = 8  # past moments at which is asked what would be seen
+PLACEBOS = 8  # past moments at which the minimum detectable effect is computed
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Environment:
         return panel.where(np.broadcast_to(ordinary[:, None], panel.shape))
 
     def detectable(self) -> Mapping[Key, float]:
-        """The relative change that four of five releases would show: this one, or the median over
+        """The minimum detectable effect (80 % power), relative: at this release, or the median over
         past moments without one."""
         reports = [self.report] if self.report is not None else self._placebos()
         sizes: dict[Key, list[float]] = {}
@@ -72,11 +72,11 @@ class Environment:
 
     def _placebos(self) -> list[Report]:
         past = self.collected.panel[self.collected.panel.index < self.end]
-        known = past.notna().any(axis=1).to_numpy()
-        if not known.any():
+        has_value = past.notna().any(axis=1).to_numpy()
+        if not has_value.any():
             return []
         bench = Bench(self.checklist, replace(self.collected, panel=past), self.end)
-        start = past.index[int(known.argmax())].to_pydatetime()
+        start = past.index[int(has_value.argmax())].to_pydatetime()
         return [
             bench.placebo(moment)[1]
             for moment in origins(start, self.end, self.checklist.windows, PLACEBOS)
@@ -84,8 +84,8 @@ class Environment:
 
 
 def parity_checklist(first: Environment, second: Environment, *, detect: bool = True) -> Parity:
-    """How alike the environments are, the first of which is to foretell the second; what each would
-    see, if that is asked (`detect`).
+    """How alike the environments are, the first of which is to predict the second, and with
+    `detect` which changes each can detect.
 
     Both are under the same KPIs. A KPI whose source failed, or that both read from the same one, is
     compared with nothing or with itself, so nothing is said of it. Raises UsageError for data of
@@ -95,9 +95,9 @@ def parity_checklist(first: Environment, second: Environment, *, detect: bool = 
     windows, kpis = second.checklist.windows, second.checklist.kpis
     for side in sides:
         if len(side.collected.panel) > 1 and step_of(side.collected.panel) != windows.step:
-            found = duration_text(step_of(side.collected.panel))
+            step = duration_text(step_of(side.collected.panel))
             raise UsageError(
-                f"the data of {side.name} have a step of {found}, windows.step is "
+                f"the data of {side.name} have a step of {step}, windows.step is "
                 f"{duration_text(windows.step)}"
             )
     between = first.name, second.name
@@ -108,10 +108,10 @@ def parity_checklist(first: Environment, second: Environment, *, detect: bool = 
         timezone=second.checklist.calendar.timezone,
         unknown=_unknown(first, second),
     )
-    seen = [side.detectable() if detect else {} for side in sides]
+    detectable_changes = [side.detectable() if detect else {} for side in sides]
     keys = [(each.kpi, segment_text(each.segment)) for each in series]
     series = tuple(
-        replace(each, detectable=(seen[0].get(key), seen[1].get(key)))
+        replace(each, detectable=(detectable_changes[0].get(key), detectable_changes[1].get(key)))
         for each, key in zip(series, keys, strict=True)
     )
     reports = (
@@ -147,8 +147,8 @@ def parity(
     """How alike series at hand are in two environments: frames with a column per KPI as for
     `check`, or panels (see `anomaly.panel`).
 
-    `kpis` names the columns to compare, by default all of either side. With `watch` it is also said
-    which change each side would see within so long. Raises UsageError for series as `check` does,
+    `kpis` names the columns to compare, by default all of either side. `watch` adds the smallest
+    change that each side can detect within so long. Raises UsageError for series as `check` does,
     for steps that differ, and for a KPI that neither side has.
 
     >>> import numpy as np, pandas as pd
@@ -162,27 +162,28 @@ def parity(
     orders alike
     sign-ups differs in rhythm
     """
-    given = [at_hand(series) for series in (staging, production)]
-    (_, step), (_, other) = given
-    if step != other:
+    first_panel, step = at_hand(staging)
+    second_panel, second_step = at_hand(production)
+    panels = first_panel, second_panel
+    if step != second_step:
         raise UsageError(
-            f"the steps differ: {duration_text(step)} in {between[0]}, {duration_text(other)} in "
-            f"{between[1]}; resample one"
+            f"the steps differ: {duration_text(step)} in {between[0]}, "
+            f"{duration_text(second_step)} in {between[1]}; resample one"
         )
     names = tuple(
         dict.fromkeys(
             str(name)
-            for panel, _ in reversed(given)
+            for panel in reversed(panels)
             for name in panel.columns.get_level_values("kpi")
         )
     )
     for kpi in kpis:
         if kpi.name not in names:
             raise UsageError(
-                f"{kpi.name!r} is no column; use one of "
+                f"{kpi.name!r} is not a column; use one of "
                 f"{', '.join(names)}{did_you_mean(kpi.name, names)}"
             )
-    asked = tuple(kpis) or tuple(Kpi(name) for name in names)
+    compared = tuple(kpis) or tuple(Kpi(name) for name in names)
     calendar = calendar_of(timezone, special_days, leave_out)
 
     def side(name: str, panel: pd.DataFrame) -> Environment:
@@ -194,13 +195,14 @@ def parity(
             lag=timedelta(0),
         )
         checklist = Checklist(
-            service="", sources={}, kpis=asked, windows=windows, calendar=calendar
+            service="", sources={}, kpis=compared, windows=windows, calendar=calendar
         )
         return Environment(
             name, checklist, Collected(panel), panel.index[-1].to_pydatetime() + step
         )
 
-    first, second = (side(name, panel) for name, (panel, _) in zip(between, given, strict=True))
+    first = side(between[0], panels[0])
+    second = side(between[1], panels[1])
     return parity_checklist(first, second, detect=watch is not None)
 
 
@@ -215,7 +217,7 @@ def same_source(kpi: Kpi, first: Checklist, second: Checklist) -> bool:
 
 
 def _unknown(first: Environment, second: Environment) -> dict[str, str]:
-    """Why nothing can be said of a KPI, by its name."""
+    """Why a KPI can't be compared, by its name."""
     out: dict[str, str] = {}
     for kpi in second.checklist.kpis:
         if same_source(kpi, first.checklist, second.checklist):

@@ -259,7 +259,7 @@ def test_too_few_days_are_never_alike(days: int, *, alike: bool) -> None:
     series = compared(counts(1, SHARE, at, rhythm(at)), counts(2, 1.0, at, rhythm(at)), at=at)
 
     assert (series.verdict is Likeness.ALIKE) is alike
-    assert alike or series.reason == "too few data to say: 6 days in staging, need 7"
+    assert alike or series.reason == "not enough data: 6 days in staging, need 7"
 
 
 def test_too_few_events_are_never_alike() -> None:
@@ -269,7 +269,7 @@ def test_too_few_events_are_never_alike() -> None:
     series = compared(*rare)
 
     assert series.verdict is Likeness.UNCLEAR
-    assert series.reason.startswith("too few data to say: rhythm")
+    assert series.reason.startswith("not enough data: rhythm")
 
 
 def test_none_where_many_were_to_be_expected_is_a_difference_and_none_where_few_were_is_not() -> (
@@ -284,8 +284,7 @@ def test_none_where_many_were_to_be_expected_is_a_difference_and_none_where_few_
 
     assert compared(none, ratio(2, 1.0, at, level=0.02)).reason == "differs in level"
     assert (
-        compared(one, ratio(2, 1.0, at, level=0.001)).reason
-        == "too few data to say: level and rhythm"
+        compared(one, ratio(2, 1.0, at, level=0.001)).reason == "not enough data: level and rhythm"
     )
     assert compared(none, none).verdict is Likeness.UNCLEAR
 
@@ -317,7 +316,7 @@ def test_a_missing_kpi_is_named_on_the_side_where_it_is_missing() -> None:
     } == {
         "staged": (Likeness.MISSING, "missing in production"),
         "sold (country=DE)": (Likeness.MISSING, "missing in staging"),
-        "gone": (Likeness.UNCLEAR, "no samples in staging, nor in production"),
+        "gone": (Likeness.UNCLEAR, "no samples in staging or production"),
     }
     assert result.verdict is Likeness.DIFFERS
 
@@ -402,7 +401,7 @@ def test_steps_that_differ_and_unknown_kpis_are_refused() -> None:
         anomaly.parity(frame.iloc[::2], frame)
     with pytest.raises(
         anomaly.UsageError,
-        match=r"'order' is no column; use one of orders \(did you mean orders\?\)",
+        match=r"'order' is not a column; use one of orders \(did you mean orders\?\)",
     ):
         anomaly.parity(frame, frame, kpis=[Kpi("order")])
 

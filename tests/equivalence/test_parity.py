@@ -95,7 +95,7 @@ def result() -> Parity:
             "errors",
             {},
             Likeness.UNCLEAR,
-            "too few data to say: rhythm",
+            "not enough data: rhythm",
             {"rhythm": noisy},
             0.01,
             (0.1, 0.1),
@@ -374,11 +374,11 @@ def test_what_moved_in_one_alone_says_whether_the_other_could_have_seen_it() -> 
     moved = "regressed in production (+31 %)"
 
     assert both(Verdict.OK, Verdict.REGRESSED) == (
-        f"{moved}; ok in staging, though a change of 12 % would have been seen",
+        f"{moved}; ok in staging, although a change of 12 % is detectable there",
         False,
     )
     assert both(Verdict.OK, Verdict.REGRESSED, sees=0.4) == (
-        f"{moved}; ok in staging, where only a change of 40 % would have been seen",
+        f"{moved}; ok in staging, where only changes of 40 % or more are detectable",
         False,
     )
     assert both(Verdict.INCONCLUSIVE, Verdict.REGRESSED) == (

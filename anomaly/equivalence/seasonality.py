@@ -1,5 +1,5 @@
-"""The rhythm of two environments: whether the same hours and days are high and low, by the same
-share of the level."""
+"""The seasonality of two environments: whether the same hours and days are high and low, by the
+same share of the level."""
 
 from __future__ import annotations
 
@@ -12,37 +12,36 @@ from scipy.special import stdtrit
 
 from anomaly.baseline.robust import Bools, Floats, Ints
 from anomaly.equivalence.days import WEEK, Days
-from anomaly.equivalence.margins import TWO_SIDED, held
+from anomaly.equivalence.margins import TWO_SIDED, aspect_within
 from anomaly.equivalence.result import Aspect, Likeness
 from anomaly.wording import percent
 
-CONCORDANCE = 0.8  # that of rhythms of one shape, one of them twice as strong
-FLAT = 0.1  # of the level: a rhythm weaker than that needs no counterpart
+CONCORDANCE = 0.8  # that of profiles of one shape, one of them twice as strong
+FLAT = 0.1  # of the level: a seasonality weaker than that needs no counterpart
 MIN_WEEKS = 3  # complete ones on each side, before the week is compared
 
 
-def rhythm(first: Days, second: Days) -> Aspect:
+def seasonality(first: Days, second: Days) -> Aspect:
     """Lin's concordance (1989) of the two profiles: 1 for equal ones, 0 where one is flat or they
     have nothing in common.
 
     Profiles are deviations as shares of the level: of the hours from their day and, given
     `MIN_WEEKS`, of the days from their week. Their products are means over pairs of *different*
     days, in which noise has no share (as in the cross-validated distances of Walther et al. 2016),
-    so that few events do not make rhythms unlike. The interval is a jackknife over the days of both
-    sides (Arvesen 1969).
+    so that few events do not make profiles unlike. The interval is a jackknife over the days of
+    both sides (Arvesen 1969).
     """
     weight = np.minimum(_slot_weights(first), _slot_weights(second))
     sides = _Profile.of(first, weight), _Profile.of(second, weight)
     weekly = all(side.weeks >= MIN_WEEKS for side in sides)
-    strong, of_second, shared = (
-        _Product.of(*each, weight, weekly=weekly)
-        for each in ((sides[0],) * 2, (sides[1],) * 2, sides)
-    )
+    of_first = _Product.of(sides[0], sides[0], weight, weekly=weekly)
+    of_second = _Product.of(sides[1], sides[1], weight, weekly=weekly)
+    shared = _Product.of(*sides, weight, weekly=weekly)
 
     def squares(kept: Floats, kept_second: Floats) -> Floats:
         return np.array(
             [
-                strong.mean(kept, kept),
+                of_first.mean(kept, kept),
                 of_second.mean(kept_second, kept_second),
                 shared.mean(kept, kept_second),
             ]
@@ -56,9 +55,8 @@ def rhythm(first: Days, second: Days) -> Aspect:
         np.array([squares(everything[0], row) for row in 1 - np.eye(days[1])]),
     )
     reach = float(stdtrit(min(days) - 1, TWO_SIDED))
-    near, far = (
-        whole[:2] + sign * reach * _error([each[:, :2] for each in without]) for sign in (-1, 1)
-    )
+    margin = reach * _error([each[:, :2] for each in without])
+    near, far = whole[:2] - margin, whole[:2] + margin
     if (far < FLAT**2).all():
         return Aspect(
             Likeness.ALIKE,
@@ -69,7 +67,7 @@ def rhythm(first: Days, second: Days) -> Aspect:
     value = float(_concordance(whole))
     half = reach * float(_error([_concordance(each) for each in without]))
     strengths = " and ".join(percent(math.sqrt(max(0.0, square))) for square in whole[:2])
-    return held(
+    return aspect_within(
         value,
         (value - half, value + half),
         (CONCORDANCE, math.inf),
@@ -90,9 +88,9 @@ class _Profile:
     @classmethod
     def of(cls, days: Days, weight: Floats) -> Self:
         value = days.value / days.level
-        known = np.isfinite(value)
-        mean = np.nansum(value * weight, axis=1) / (known * weight).sum(axis=1)
-        volume = days.volume if days.ratio else known.astype(float)
+        present = np.isfinite(value)
+        mean = np.nansum(value * weight, axis=1) / (present * weight).sum(axis=1)
+        volume = days.volume if days.ratio else present.astype(float)
         of_day = np.nansum(value * volume, axis=1) / np.nansum(volume, axis=1)
         week, size = np.unique((days.date + 3) // WEEK, return_inverse=True, return_counts=True)[1:]
         whole = size[week] == WEEK
@@ -143,7 +141,7 @@ def _slot_weights(days: Days) -> Floats:
 
 
 def _concordance(squares: Floats) -> Floats:
-    """From the squares of both rhythms and their product, in the last axis."""
+    """From the squares of both profiles and their product, in the last axis."""
     return np.asarray(2 * squares[..., 2] / np.maximum(squares[..., 0] + squares[..., 1], 1e-300))
 
 
