@@ -1,4 +1,4 @@
-"""What a collector, a source of releases and a sink must do, and the small values they exchange."""
+"""The protocols of collectors, release sources and sinks, and the values they exchange."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from anomaly.errors import CollectError
 from anomaly.model import Kpi, Release, Window
-from anomaly.reporting.message import Action, Message, Receipt
+from anomaly.reporting.message import Action, Message, NotifyReason, Receipt
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,6 +19,7 @@ __all__ = [
     "Collected",
     "Collector",
     "Message",
+    "NotifyReason",
     "Provenance",
     "Receipt",
     "ReleaseSource",
@@ -28,8 +29,8 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """How a KPI was asked for (placeholders resolved), where people see that (`link`), and what is
-    worth knowing about the answer."""
+    """The query of a KPI (placeholders resolved), a page that shows it (`link`), and notes on the
+    answer."""
 
     query: str
     denominator: str | None = None
@@ -39,8 +40,8 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """A panel (see `anomaly.panel`) with, per KPI name, its provenance, or the error that left it
-    without columns."""
+    """A panel (see `anomaly.panel`) with the provenance of each KPI, or the error that left the KPI
+    without columns, by KPI name."""
 
     panel: pd.DataFrame
     provenance: Mapping[str, Provenance] = field(default_factory=dict)
@@ -48,30 +49,29 @@ class Collected:
 
 
 class Collector(Protocol):
-    """Reads series from one source. A KPI that can't be read is an entry in `errors` and never
-    hides the others."""
+    """Reads series from one source. A KPI that can't be read is an entry in `errors`; the others
+    are still read."""
 
     def collect(self, kpis: Sequence[Kpi], window: Window, step: timedelta, /) -> Collected: ...
 
 
 class ReleaseSource(Protocol):
-    """Knows what was released: those that began in the window, in order of time. Raises
-    CollectError.
+    """Finds releases: those that began in the window, in order of time. Raises CollectError.
 
-    What it does not know of service and environment stays empty, and is the checklist's.
+    A release with no service or environment gets that of the checklist.
     """
 
     def discover(self, window: Window, /) -> Sequence[Release]: ...
 
 
 class Sink(Protocol):
-    """Tells people or machines. `send` may be repeated with the same message; it raises SinkError
-    when it could not.
+    """Notifies people or machines. `send` may be called again with the same message; it raises
+    SinkError if the message could not be delivered.
 
-    Without anything said, a sink is told news: what is new, grew, or is over. A class with
-    `every_look = True` mirrors how it stands, and is told at every look of a watch. One with
-    `dedupes = True` makes one of messages under the same key, so that it can be told even when
-    nobody knows what was told before.
+    By default a sink gets only news: a new failure, a worse one, or the end of one. A class with
+    `every_look = True` mirrors the current state and gets every look of a watch. One with
+    `dedupes = True` merges messages with the same key, so it can be notified even when no history
+    says what was sent before.
     """
 
     def send(self, message: Message, /) -> Receipt: ...

@@ -397,10 +397,10 @@ class Calendar:
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """When nobody is told: between `start` and `end`, on `special_days`, of the KPIs or the ids
-    named; all that is given must hold.
+    """When nobody is notified: between `start` and `end`, on `special_days`, about these `kpis` or
+    `ids`; all conditions that are set must hold.
 
-    Ids are those of releases and findings, or their beginnings.
+    Ids are those of releases and findings, or prefixes of them.
     """
 
     reason: str = "silence"
@@ -411,7 +411,7 @@ class Silence:
     ids: tuple[str, ...] = ()
 
     def holds(self, now: datetime, *, kpi: str, ids: Iterable[str], special_day: bool) -> bool:
-        """Whether a finding about `kpi` that has `ids` is not told of at `now`."""
+        """Whether this silences a finding about `kpi` with these `ids` at `now`."""
         return (
             (self.start is None or self.start <= now)
             and (self.end is None or now < self.end)
@@ -422,9 +422,9 @@ class Silence:
 
 
 @dataclass(frozen=True, slots=True)
-class Telling:
-    """How people are told news: again after `repeat` while it lasts (None: never), and not during
-    `silences`."""
+class NotificationPolicy:
+    """When people are notified: again after `repeat` while a failure lasts (None: never), and not
+    during `silences`."""
 
     repeat: timedelta | None = None
     silences: tuple[Silence, ...] = ()

@@ -27,7 +27,7 @@ from typing import Self
 from anomaly.checklist.checklist import load
 from anomaly.history.records import Progress
 from anomaly.history.store import Store
-from anomaly.watch.look import receivers
+from anomaly.watch.look import receivers_of
 from anomaly.watch.tick import tick
 from tests.support.operation import Shop
 
@@ -88,7 +88,7 @@ def step(folder: Path, at: datetime) -> None:
         tick(
             checklist,
             store,
-            receivers(checklist),
+            receivers_of(checklist),
             holder=f"{os.getpid()}/{at.timestamp()}",
             clock=lambda: at,
             sleep=lambda _: None,

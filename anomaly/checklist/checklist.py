@@ -22,15 +22,15 @@ from anomaly.model import (
     Kpi,
     KpiKind,
     LeftOut,
+    NotificationPolicy,
     Silence,
     SpecialDay,
-    Telling,
     Window,
     Windows,
     control_problem,
 )
 from anomaly.timing import special_days
-from anomaly.timing.schedule import Rhythm
+from anomaly.timing.schedule import Schedule
 from anomaly.wording import did_you_mean, nearest
 
 if TYPE_CHECKING:
@@ -57,9 +57,9 @@ class Checklist:
     store: str = field(default="", repr=False)
     heartbeat: str = field(default="", repr=False)
     report_url: str = ""
-    telling: Telling = field(default_factory=Telling)
+    notification_policy: NotificationPolicy = field(default_factory=NotificationPolicy)
     windows: Windows = field(default_factory=Windows)
-    rhythm: Rhythm | None = None
+    schedule: Schedule | None = None
     false_alarms: float = 0.01
     correction: Correction = Correction.HOLM
     calendar: Calendar = field(default_factory=Calendar)
@@ -143,7 +143,7 @@ class _Loader:
         told = tuple(self.plugin(path, raw, SINKS) for path, raw in sinks)
         asked_for = tuple(self.plugin(path, raw, RELEASES) for path, raw in releases)
         filled = self.filled(data)
-        windows, rhythm = self.windows(form), self.rhythm(form)
+        windows, schedule = self.windows(form), self.schedule(form)
         self.check_spans(form)
         self.check_holidays(form)
         self.refuse()
@@ -157,7 +157,7 @@ class _Loader:
             releases=asked_for,
             filled=filled,
             windows=windows,
-            rhythm=rhythm,
+            schedule=schedule,
             path=self.path,
         )
 
@@ -222,10 +222,10 @@ class _Loader:
             self.document.problems.append(Problem(self.document.line(("windows",)), str(error)))
             return Windows()
 
-    def rhythm(self, form: ChecklistForm | None) -> Rhythm | None:
-        """The rhythm; notes one that can't be."""
+    def schedule(self, form: ChecklistForm | None) -> Schedule | None:
+        """The schedule of looks; adds a problem for one that is not possible."""
         try:
-            return Rhythm(**dict(form.rhythm)) if form and form.rhythm else None
+            return Schedule(**dict(form.rhythm)) if form and form.rhythm else None
         except UsageError as error:
             self.document.problems.append(Problem(self.document.line(("rhythm",)), str(error)))
             return None
@@ -402,7 +402,7 @@ def _checklist(
     releases: tuple[Plugin, ...],
     filled: variables.Filled,
     windows: Windows,
-    rhythm: Rhythm | None,
+    schedule: Schedule | None,
     path: Path,
 ) -> Checklist:
     only_source = next(iter(sources)) if len(sources) == 1 else ""
@@ -413,9 +413,11 @@ def _checklist(
         sinks=sinks,
         releases=releases,
         **filled.settings,
-        telling=Telling(form.repeat, tuple(Silence(**dict(silence)) for silence in form.silences)),
+        notification_policy=NotificationPolicy(
+            form.repeat, tuple(Silence(**dict(silence)) for silence in form.silences)
+        ),
         windows=windows,
-        rhythm=rhythm,
+        schedule=schedule,
         kpis=tuple(_kpi(kpi, only_source) for kpi in form.kpis),
         false_alarms=form.false_alarms,
         correction=form.correction,
@@ -451,8 +453,8 @@ def _digest(checklist: Checklist) -> str:
         "sources": {name: plugin(source) for name, source in checklist.sources.items()},
         "sinks": [plugin(sink) for sink in checklist.sinks],
         "releases": [plugin(source) for source in checklist.releases],
-        "telling": asdict(checklist.telling),
-        "rhythm": None if checklist.rhythm is None else asdict(checklist.rhythm),
+        "notification_policy": asdict(checklist.notification_policy),
+        "schedule": None if checklist.schedule is None else asdict(checklist.schedule),
         "windows": asdict(checklist.windows),
         "kpis": [asdict(kpi) for kpi in checklist.kpis],
         "false_alarms": checklist.false_alarms,

@@ -147,12 +147,12 @@ def show(
 def _deliver(
     report: Report, sinks: Sequence[tuple[str, Sink]], session: Session
 ) -> tuple[Receipt, ...]:
-    from anomaly.notify.delivery import Post, deliver
+    from anomaly.notify.delivery import Envelope, deliver
     from anomaly.reporting.words import receipt_line
 
     message = Message(_key(report), report, Action.of(report))
     receipts = deliver(
-        [Post(name, sink, message) for name, sink in sinks], redact=session.redactor.text
+        [Envelope(name, sink, message) for name, sink in sinks], redact=session.redactor.text
     )
     for receipt in receipts:
         (log.info if receipt.delivered else log.error)("sink %s", receipt_line(receipt))

@@ -87,7 +87,7 @@ def of_tick(done: TickResult, *, saved: bool) -> ExitCode:
     """The worst of the looks; a look that is only early does not count."""
     codes = [
         OF_VERDICT[each.report.verdict]
-        for each in done.looked
+        for each in done.looks
         if each.report.final or _is_trouble(each)
     ]
     if done.problems or not saved:

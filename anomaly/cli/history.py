@@ -107,7 +107,7 @@ def show(
     """
     session: Session = context.obj
     forms = Forms(pictures, markdown, points)
-    from anomaly.history.records import FindingRecord, finding_id, release_id, told_of
+    from anomaly.history.records import FindingRecord, finding_id, receipts_of, release_id
     from anomaly.reporting import archive
 
     record = None
@@ -117,7 +117,7 @@ def show(
         with opened_history(store, named(checklist_path, environment, session), session) as kept:
             record = kept.find(name)
             stored = kept.report(kept.look_of(record))
-            deliveries = told_of(kept.messages(_release_of(kept, record).id))
+            deliveries = receipts_of(kept.messages(_release_of(kept, record).id))
     is_written = written(report, stored, release_id(stored.release), deliveries)
     is_written &= forms.write(stored)
     if isinstance(record, FindingRecord) and output is Output.TABLE:

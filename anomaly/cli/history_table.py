@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from anomaly.notify.policy import NEWS
+from anomaly.reporting.message import NEWS
 from anomaly.wording import clock, percent, plain
 
 WIDTH = 80

@@ -23,7 +23,7 @@ from anomaly.model import Window
 from anomaly.setup.crontab import escaped
 from anomaly.timing import schedule
 from anomaly.timing.durations import duration_text
-from anomaly.timing.schedule import Rhythm
+from anomaly.timing.schedule import Schedule
 from anomaly.wording import plain, stamp
 
 MOST_LOOKS = 100_000
@@ -74,7 +74,7 @@ def rhythm(
     """
     session: Session = context.obj
     checklist = opened(checklist_path, environment, session)
-    if checklist.rhythm is None:
+    if checklist.schedule is None:
         raise ChecklistError(
             f"{checklist_path} has no rhythm; add one, such as rhythm: {{usual: 1h, peak: 5m, "
             f"climb: 1d, fall: 6h}}"
@@ -83,28 +83,30 @@ def rhythm(
     releases = sorted({moment("--release-at", each, now) for each in release_at})
     try:
         window = Window(
-            releases[0] - checklist.rhythm.climb if begin is None else moment("--from", begin, now),
-            releases[-1] + checklist.rhythm.fall if end is None else moment("--to", end, now),
+            releases[0] - checklist.schedule.climb
+            if begin is None
+            else moment("--from", begin, now),
+            releases[-1] + checklist.schedule.fall if end is None else moment("--to", end, now),
         )
     except UsageError as error:
         raise UsageError(f"--from, --to: {error}") from None
-    if schedule.planned(checklist.rhythm, releases, window) > MOST_LOOKS:
+    if schedule.planned(checklist.schedule, releases, window) > MOST_LOOKS:
         raise UsageError(
             f"the plan has more than {MOST_LOOKS:,} looks; shorten it with --from and --to"
         )
-    looks = schedule.looks(checklist.rhythm, releases, window)
+    looks = schedule.looks(checklist.schedule, releases, window)
     match output:
         case Form.JSON:
-            session.show(json.dumps(_data(checklist.rhythm, releases, window, looks), indent=2))
+            session.show(json.dumps(_data(checklist.schedule, releases, window, looks), indent=2))
         case Form.CRON:
             session.show(_cron(releases, window, looks, command))
         case Form.TABLE:
-            session.show(_table(checklist, checklist.rhythm, releases, window, looks))
+            session.show(_table(checklist, checklist.schedule, releases, window, looks))
     return ExitCode.PASS
 
 
 def _data(
-    rhythm: Rhythm, releases: Sequence[datetime], window: Window, looks: Sequence[datetime]
+    rhythm: Schedule, releases: Sequence[datetime], window: Window, looks: Sequence[datetime]
 ) -> dict[str, Any]:
     return {
         "rhythm": {
@@ -163,7 +165,7 @@ def _list(numbers: Sequence[int]) -> str:
 
 def _table(
     checklist: Checklist,
-    rhythm: Rhythm,
+    rhythm: Schedule,
     releases: Sequence[datetime],
     window: Window,
     looks: Sequence[datetime],

@@ -42,9 +42,9 @@ def try_sinks(
     The message is marked as a test and is not about any release. Exits with 5 if a delivery fails.
     """
     from anomaly.history.records import release_id
-    from anomaly.notify.delivery import Post, deliver
+    from anomaly.notify.delivery import Envelope, deliver
     from anomaly.reporting.words import receipt_line
-    from anomaly.watch.look import PATIENCE, receivers
+    from anomaly.watch.look import RETRY_POLICY, receivers_of
 
     session: Session = context.obj
     checklist = opened(checklist_path, environment, session)
@@ -59,14 +59,14 @@ def try_sinks(
         raise UsageError("the checklist has no sink except the terminal; add some under sinks")
     report = made_up(checklist, right_now())
     targets = [
-        each for each in receivers(checklist) if not only or each.name.partition(" ")[0] in only
+        each for each in receivers_of(checklist) if not only or each.name.partition(" ")[0] in only
     ]
     message = Message(
         release_id(report.release), report, Action.TRIAL, id=release_id(report.release)
     )
     receipts = deliver(
-        [Post(each.name, each.sink, message) for each in targets],
-        patience=PATIENCE,
+        [Envelope(each.name, each.sink, message) for each in targets],
+        retry_policy=RETRY_POLICY,
         redact=session.redactor.text,
     )
     session.show("\n".join(receipt_line(receipt) for receipt in receipts))

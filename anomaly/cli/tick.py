@@ -57,15 +57,15 @@ def tick(
     session.quiet = output is Output.JSON
     checklist = opened(checklist_path, environment, session)
     from anomaly.checklist import registry
-    from anomaly.history.records import told_of
+    from anomaly.history.records import receipts_of
     from anomaly.http.endpoint import Endpoint
-    from anomaly.watch.look import receivers
+    from anomaly.watch.look import receivers_of
     from anomaly.watch.tick import TickResult
     from anomaly.watch.tick import tick as step
 
     url = heartbeat or checklist.heartbeat
     switch = Endpoint(url, setting="heartbeat") if url else None
-    sinks = receivers(checklist)
+    sinks = receivers_of(checklist)
     sources = [(plugin.type, registry.release_source(plugin)) for plugin in checklist.releases]
     holder = f"{socket.gethostname()}/{os.getpid()}/{datetime.now(UTC).timestamp()}"
 
@@ -86,9 +86,9 @@ def tick(
             saved,
             [
                 written(
-                    report, each.report, each.tracked.id, told_of(kept.messages(each.tracked.id))
+                    report, each.report, each.record.id, receipts_of(kept.messages(each.record.id))
                 )
-                for each in done.looked
+                for each in done.looks
             ],
         )
 
@@ -120,16 +120,16 @@ def tick(
 def _lines(done: TickResult, checklist: Checklist) -> str:
     if done.busy:
         return "busy: another process is running"
-    if not done.looked:
+    if not done.looks:
         return f"no release to judge for {checklist.service}" + (
             f" in {checklist.environment}" if checklist.environment else ""
         )
-    return "\n".join(_line(each) for each in done.looked)
+    return "\n".join(_line(each) for each in done.looks)
 
 
 def _line(looked: LookResult) -> str:
     """`shop 2.3.1 in production, look 4: FAIL  errors +50 % …; notifying slack (first)`."""
-    from anomaly.notify.policy import NEWS
+    from anomaly.reporting.message import NEWS
     from anomaly.reporting.notice import release_words
 
     news = ", ".join(f"{each.sink} ({each.why})" for each in looked.messages if each.why in NEWS)
@@ -147,7 +147,7 @@ def _data(done: TickResult) -> dict[str, Any]:
         "problems": list(done.problems),
         "looks": [
             {
-                "release": each.tracked.id,
+                "release": each.record.id,
                 "look": each.look.id,
                 "number": each.look.number,
                 "verdict": str(each.look.verdict),
@@ -163,7 +163,7 @@ def _data(done: TickResult) -> dict[str, Any]:
                     for message in each.messages
                 ],
             }
-            for each in done.looked
+            for each in done.looks
         ],
         "deliveries": [receipt_data(receipt) for receipt in done.receipts],
     }

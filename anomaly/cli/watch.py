@@ -72,11 +72,11 @@ def watch(
     target = release_of(
         checklist, Words(released_at, finished_at, release, None, stage or ()), right_now()
     )
-    from anomaly.history.records import told_of
+    from anomaly.history.records import receipts_of
     from anomaly.reporting.words import receipt_line
-    from anomaly.watch.look import next_look, receivers, stay
+    from anomaly.watch.look import next_look, receivers_of, stay
 
-    sinks = receivers(checklist)
+    sinks = receivers_of(checklist)
     last: Report | None = None
     deliveries: Sequence[Receipt] = ()
     is_complete = True
@@ -99,7 +99,7 @@ def watch(
             for receipt in receipts:
                 (log.info if receipt.delivered else log.error)("sink %s", receipt_line(receipt))
                 is_complete &= receipt.delivered
-            deliveries = told_of(kept.messages(tracked.id))
+            deliveries = receipts_of(kept.messages(tracked.id))
             is_complete &= written(report, last, tracked.id, deliveries)
             screen.update(looked, next_look(checklist, right_now()))
 

@@ -1,1 +1,1 @@
-"""What was released, seen, found and told: kept from one look to the next."""
+"""The history: releases, looks, findings and messages, kept from one look to the next."""

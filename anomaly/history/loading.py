@@ -1,4 +1,4 @@
-"""Take up a report again: from a file, or from the history."""
+"""Load a report from a file or from the history."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from pathlib import Path
 from anomaly.reporting import archive
 from anomaly.reporting.report import Report
 
-STORE = "ANOMALY_STORE"  # the variable that names the history
+STORE = "ANOMALY_STORE"  # the environment variable that names the history
 
 
 def load(name: str | os.PathLike[str], *, store: str | None = None) -> Report:
-    """The report in a file (`.html` of `--report`, or `.json`, which holds no points), or that of
-    an id in the history.
+    """The report in a file (`.html` of `--report`, or `.json`, which holds no points), or the
+    report with an id in the history.
 
-    An id is that of a look, or of a release or finding, whose last look is meant, or how it begins.
-    The history is `store`, a path or a postgresql:// URL; without it that of $ANOMALY_STORE, else
-    the default one. Raises UsageError for what is no report, StoreError.
+    The id, or a unique prefix of it, is that of a look, or of a release or finding for its last
+    look. The history is `store`, a path or a postgresql:// URL; by default that of $ANOMALY_STORE,
+    else the default one. Raises UsageError if there is no such report, StoreError.
     """
     if archive.is_file(name):
         return archive.read(Path(name))[0]

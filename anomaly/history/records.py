@@ -1,4 +1,4 @@
-"""What the history holds, as plain values."""
+"""The records of the history, as plain values."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from datetime import datetime
 from enum import StrEnum
 
 from anomaly import wording
-from anomaly.contracts import Action, Receipt
+from anomaly.contracts import Action, NotifyReason, Receipt
 from anomaly.model import Finding, Release, ReleaseVerdict, Segment, Verdict
 
 ID_LENGTH = 32  # hexadecimal digits
-SHORT = 8  # of them are shown
+SHORT = 8  # digits that are shown
 
 
 class State(StrEnum):
-    """What is done about a release."""
+    """Where the watch of a release stands."""
 
     WATCHED = "watched"
     DONE = "done"
@@ -26,18 +26,18 @@ class State(StrEnum):
 
 
 class Progress(StrEnum):
-    """How far a message came."""
+    """Where the delivery of a message stands."""
 
     PENDING = "pending"
     SENT = "sent"
     FAILED = "failed"
-    SUPERSEDED = "superseded"  # by a later one to a sink that mirrors how it stands
+    SUPERSEDED = "superseded"  # by a later message to a sink that mirrors the current state
 
 
 @dataclass(frozen=True, slots=True)
 class ReleaseRecord:
-    """A release that is known, under the id that `release_id` gives; `origin` says from where: a
-    command, a source's type."""
+    """A release under the id that `release_id` gives; `origin` says who reported it: a command, or
+    the type of a release source."""
 
     id: str
     release: Release
@@ -48,7 +48,7 @@ class ReleaseRecord:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One judgement of a release, the `number`-th, from 1."""
+    """One judgement of a release; `number` counts the looks at it from 1."""
 
     id: str
     release_id: str
@@ -61,7 +61,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class FindingRecord:
-    """A finding of one look at a release, in short; `began` is its onset, where it has one."""
+    """A finding of one look at a release, in short; `began` is its onset, if it has one."""
 
     id: str
     release_id: str
@@ -79,10 +79,10 @@ class FindingRecord:
 
 @dataclass(frozen=True, slots=True)
 class OutboxMessage:
-    """A message to one sink, from the decision on: `told` are the findings it calls failing, by id,
-    with the sizes of their effects.
+    """A message to one sink, from the decision to its delivery; it is sent at `next_try` or later.
 
-    It is sent from `next_try` on. `detail` is what the sink said last.
+    `reported_effects` holds the size of the effect of each finding that the message calls failing,
+    by finding id. `detail` is the sink's last answer.
     """
 
     id: str
@@ -90,10 +90,10 @@ class OutboxMessage:
     look_id: str
     sink: str
     action: Action
-    why: str
+    why: NotifyReason
     at: datetime
     next_try: datetime
-    told: Mapping[str, float] = field(default_factory=dict)
+    reported_effects: Mapping[str, float] = field(default_factory=dict)
     progress: Progress = Progress.PENDING
     attempts: int = 0
     detail: str = ""
@@ -101,8 +101,8 @@ class OutboxMessage:
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """What somebody said of a finding or of all findings of a release (`target` is its id): known,
-    and an incident or none."""
+    """An acknowledgement of a finding, or of all findings of a release (`target` is the id): an
+    incident, or a false alarm."""
 
     target: str
     at: datetime
@@ -110,13 +110,13 @@ class Ack:
     note: str = ""
 
 
-def told_of(messages: Sequence[OutboxMessage]) -> tuple[Receipt, ...]:
-    """What became of messages, as receipts; those that a later one replaced are left out."""
+def receipts_of(messages: Sequence[OutboxMessage]) -> tuple[Receipt, ...]:
+    """The receipts of messages, without those that a later message superseded."""
     return tuple(
         Receipt(
             each.sink,
             delivered=each.progress is Progress.SENT,
-            detail=_told(each),
+            detail=_detail(each),
             attempts=max(1, each.attempts),
         )
         for each in messages
@@ -124,25 +124,24 @@ def told_of(messages: Sequence[OutboxMessage]) -> tuple[Receipt, ...]:
     )
 
 
-def _told(message: OutboxMessage) -> str:
-    waits = ", will be tried again" if message.progress is Progress.PENDING else ""
-    said = f": {message.detail}" if message.detail else ""
-    return f"{wording.clock(message.at, None)} UTC {message.action} ({message.why}){waits}{said}"
+def _detail(message: OutboxMessage) -> str:
+    retry = ", will be tried again" if message.progress is Progress.PENDING else ""
+    answer = f": {message.detail}" if message.detail else ""
+    return f"{wording.clock(message.at, None)} UTC {message.action} ({message.why}){retry}{answer}"
 
 
 def release_id(release: Release) -> str:
-    """The same for every message about one release: a digest of its service, environment, version
-    and start."""
+    """The id of a release: a digest of its service, environment, version and start."""
     return _digest(
         release.service, release.environment, release.version, wording.stamp(release.started_at)
     )
 
 
 def finding_id(release: Release, finding: Finding) -> str:
-    """The same for what is found of one KPI and segment at every look at a release."""
+    """The id of a finding: the same for one KPI and segment at every look at a release."""
     segment = sorted(finding.segment.items())
     return _digest(release_id(release), finding.kpi, segment, finding.total)
 
 
-def _digest(*named: object) -> str:
-    return hashlib.sha256(json.dumps(named).encode()).hexdigest()[:ID_LENGTH]
+def _digest(*parts: object) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:ID_LENGTH]

@@ -1,5 +1,4 @@
-"""The history on disk: SQLite in a file of its own, or PostgreSQL where several machines share
-one."""
+"""The history on disk: a SQLite file, or PostgreSQL where several machines share one history."""
 
 from __future__ import annotations
 
@@ -18,7 +17,7 @@ import sqlalchemy as sql
 from sqlalchemy.engine import Connection, Engine, RowMapping, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
 
-from anomaly.contracts import Action
+from anomaly.contracts import Action, NotifyReason
 from anomaly.errors import StoreBusy, StoreError, UsageError
 from anomaly.history.records import (
     SHORT,
@@ -51,7 +50,7 @@ from anomaly.reporting.report import Report
 from anomaly.reporting.words import headline
 
 IN_MEMORY = ":memory:"
-BUSY_S = 20  # how long another process may hold the store
+BUSY_S = 20  # how long to wait for another process that holds the store
 SHORTEST_PREFIX = 4  # characters of an id
 DAMAGED = ("malformed", "not a database", "disk image", "corrupt")
 Row = RowMapping
@@ -67,8 +66,8 @@ def default_path() -> Path:
         folder = Path(state) if Path(state).is_absolute() else Path.home() / ".local" / "state"
     except RuntimeError:
         raise StoreError(
-            "there is no home folder to keep history in; name a place by --store, or store: in "
-            "the checklist"
+            "there is no home folder to keep the history in; name a place by --store, or by store: "
+            "in the checklist"
         ) from None
     return folder / "anomaly" / "history.db"
 
@@ -77,16 +76,16 @@ class Store:
     """The history at one place; use it as a context manager. Every method is one transaction, and
     raises StoreError.
 
-    `where` is the path of a SQLite file (made if it is not there, for its user alone), a
-    `postgresql://` URL, or `:memory:`. A file that is damaged is moved aside and a new one begun;
-    one of a later version is refused.
+    `where` is the path of a SQLite file (created if missing, readable by its user alone), a
+    `postgresql://` URL, or `:memory:`. A damaged file is moved aside and a new one created; a
+    history of a later version is refused.
     """
 
     def __init__(self, where: str | Path, *, busy_s: float = BUSY_S) -> None:
         self.where = str(where)
         self._redactor = Redactor(url_secrets(self.where) if is_url(self.where) else ())
         self._busy_s = busy_s
-        self._engine = self._opened()
+        self._engine = self._open()
 
     def __enter__(self) -> Self:
         return self
@@ -99,21 +98,20 @@ class Store:
     def track(
         self, release: Release, *, origin: str, checklist: str = "", anew: bool = False
     ) -> ReleaseRecord:
-        """Know of a release. It is the one of its service, environment and version that is known,
-        if no other version began between.
+        """Keep a release. It is taken for a kept one of the same service, environment and version
+        if no other version began in between.
 
-        So it may be told often, by several who do not agree on the moment. Stages and an end that
-        were not known are added to it. One that was aborted is left as it is, unless it begins
-        `anew`: then it is another one.
+        So it may be reported often, by several sources that disagree on the moment. New stages and
+        a later end are added to it. An aborted release stays aborted, unless this one begins
+        `anew`: then it is another release.
         """
         with self._transaction() as connection:
             rows = _of(
                 connection, RELEASES, service=release.service, environment=release.environment
             )
-            known = next((row for row in rows if row["id"] == release_id(release)), None) or _same(
-                rows, release, anew=anew
-            )
-            if known is None:
+            row = next((row for row in rows if row["id"] == release_id(release)), None)
+            row = row or _same(rows, release, anew=anew)
+            if row is None:
                 values = {
                     "id": release_id(release),
                     "service": release.service,
@@ -126,8 +124,9 @@ class Store:
                     "checklist": checklist,
                 }
                 connection.execute(sql.insert(RELEASES).values(values))
-                return _tracked(values)
-            merged = _tracked(known).release
+                return _release_record(values)
+            record = _release_record(row)
+            merged = record.release
             if (
                 len(release.stages) > len(merged.stages)
                 and release.stages[0][0] >= merged.started_at
@@ -139,8 +138,8 @@ class Store:
                 )
             if release.finished > merged.finished:
                 merged = replace(merged, finished_at=release.finished)
-            _update(connection, RELEASES, known["id"], **_extent(merged))
-            return replace(_tracked(known), release=merged)
+            _update(connection, RELEASES, record.id, **_extent(merged))
+            return replace(record, release=merged)
 
     def change(self, release: str, **values: Any) -> None:
         """Set `state`, `finished_at` or `stages` of a release."""
@@ -154,16 +153,17 @@ class Store:
         environment: str | None = None,
         state: State | None = None,
     ) -> list[ReleaseRecord]:
-        """What is known, oldest first."""
-        wanted = {"service": service, "environment": environment, "state": state}
+        """The releases with these properties, oldest first."""
+        conditions = {"service": service, "environment": environment, "state": state}
         with self._transaction() as connection:
             rows = _of(
                 connection,
                 RELEASES,
-                **{name: value for name, value in wanted.items() if value is not None},
+                **{name: value for name, value in conditions.items() if value is not None},
             )
         return sorted(
-            (_tracked(row) for row in rows), key=lambda each: (each.release.started_at, each.id)
+            (_release_record(row) for row in rows),
+            key=lambda record: (record.release.started_at, record.id),
         )
 
     # --- looks -----------------------------------------------------------------------------------
@@ -172,16 +172,14 @@ class Store:
         self,
         release: str,
         report: Report,
-        outgoing: Sequence[OutboxMessage],
+        messages: Sequence[OutboxMessage],
         *,
         at: datetime,
         after: int,
     ) -> Look:
-        """Keep a look, what it found and what is to be told of it, all or nothing; a final one ends
-        the watch.
+        """Keep a look, its findings and its messages, all or nothing; a final look ends the watch.
 
-        `after` is how many looks there were when it was decided; raises StoreBusy if somebody else
-        looked since.
+        `after` is the number of looks so far; raises StoreBusy if another process looked since.
         """
         look = Look(
             look_id(release, after + 1),
@@ -210,11 +208,13 @@ class Store:
                 rows = [_finding_row(release, look, report, finding) for finding in report.findings]
                 if rows:
                     connection.execute(sql.insert(FINDINGS), rows)
-                _insert_messages(connection, outgoing)
+                _insert_messages(connection, messages)
                 if report.final:
                     _update(connection, RELEASES, release, state=State.DONE)
         except IntegrityError as error:
-            raise StoreBusy(f"somebody else looked at release {release[:8]} meanwhile") from error
+            raise StoreBusy(
+                f"another process looked at release {release[:8]} at the same time"
+            ) from error
         return look
 
     def looks(self, release: str) -> list[Look]:
@@ -240,88 +240,79 @@ class Store:
     def findings(self, release: str, *, look: str | None = None) -> list[FindingRecord]:
         """The findings of every look at a release, or of one `look`, oldest first."""
         with self._transaction() as connection:
-            chosen = (
+            query = (
                 sql.select(FINDINGS, LOOKS.c.number, LOOKS.c.at)
                 .join(LOOKS)
                 .where(FINDINGS.c.release_id == release)
+                .order_by(LOOKS.c.number, FINDINGS.c.kpi, FINDINGS.c.id)
             )
             if look is not None:
-                chosen = chosen.where(FINDINGS.c.look_id == look)
-            rows = (
-                connection.execute(chosen.order_by(LOOKS.c.number, FINDINGS.c.kpi, FINDINGS.c.id))
-                .mappings()
-                .all()
-            )
-        return [_found(row) for row in rows]
+                query = query.where(FINDINGS.c.look_id == look)
+            rows = connection.execute(query).mappings().all()
+        return [_finding_record(row) for row in rows]
 
     def find(self, prefix: str) -> ReleaseRecord | Look | FindingRecord:
-        """The release, look or finding whose id begins so. Raises UsageError if there is none, or
-        more than one."""
+        """The release, look or finding with this id or prefix of an id. Raises UsageError if there
+        is none, or more than one."""
         if len(prefix) < SHORTEST_PREFIX or set(prefix) - set("0123456789abcdef"):
             raise UsageError(
-                f"{prefix!r} is no id; write at least {SHORTEST_PREFIX} of its digits (0-9, "
-                "a-f), as anomaly history shows them"
+                f"{prefix!r} is not an id; give at least {SHORTEST_PREFIX} hex digits, as anomaly "
+                "history shows them"
             )
-        found: dict[str, ReleaseRecord | Look | FindingRecord] = {}
+        records: dict[str, ReleaseRecord | Look | FindingRecord] = {}
         with self._transaction() as connection:
             for row in connection.execute(
                 sql.select(RELEASES).where(RELEASES.c.id.startswith(prefix))
             ).mappings():
-                found[row["id"]] = _tracked(row)
+                records[row["id"]] = _release_record(row)
             for row in connection.execute(
                 sql.select(LOOKS).where(LOOKS.c.id.startswith(prefix))
             ).mappings():
-                found[row["id"]] = _look(row)
-            chosen = (
+                records[row["id"]] = _look(row)
+            query = (
                 sql.select(FINDINGS, LOOKS.c.number, LOOKS.c.at)
                 .join(LOOKS)
                 .where(FINDINGS.c.id.startswith(prefix))
             )
-            for row in connection.execute(chosen.order_by(LOOKS.c.number)).mappings():
-                found[row["id"]] = _found(row)  # the last look holds
-        if len(found) != 1:
-            raise UsageError(
-                f"no release, look or finding has an id like {prefix}"
-                if not found
-                else f"{prefix} is not unique; write more"
-            )
-        return next(iter(found.values()))
+            for row in connection.execute(query.order_by(LOOKS.c.number)).mappings():
+                records[row["id"]] = _finding_record(row)  # of the last look
+        if not records:
+            raise UsageError(f"no release, look or finding has an id that starts with {prefix}")
+        if len(records) > 1:
+            raise UsageError(f"{prefix} fits several ids; give more digits")
+        return next(iter(records.values()))
 
     # --- messages --------------------------------------------------------------------------------
 
     def messages(self, release: str, sink: str | None = None) -> list[OutboxMessage]:
         """The messages about a release, oldest first."""
-        wanted = {"release_id": release} | ({} if sink is None else {"sink": sink})
+        conditions = {"release_id": release} | ({} if sink is None else {"sink": sink})
         with self._transaction() as connection:
-            rows = _of(connection, MESSAGES, **wanted)
+            rows = _of(connection, MESSAGES, **conditions)
         return [
-            _outgoing(row)
+            _outbox_message(row)
             for row in sorted(rows, key=lambda row: (row["at"], row["sink"], row["number"]))
         ]
 
-    def post(self, outgoing: Sequence[OutboxMessage]) -> None:
-        """Add messages about a look that was recorded before."""
+    def post(self, messages: Sequence[OutboxMessage]) -> None:
+        """Add messages about a look that is kept already."""
         with self._transaction() as connection:
-            _insert_messages(connection, outgoing)
+            _insert_messages(connection, messages)
 
     def due(self, now: datetime) -> list[OutboxMessage]:
-        """The messages that are to be sent by `now`, oldest first."""
-        chosen = sql.select(MESSAGES).where(
+        """The messages to send by `now`, oldest first."""
+        query = sql.select(MESSAGES).where(
             MESSAGES.c.progress == Progress.PENDING, MESSAGES.c.next_try <= now
         )
         with self._transaction() as connection:
-            rows = (
-                connection.execute(
-                    chosen.order_by(MESSAGES.c.at, MESSAGES.c.sink, MESSAGES.c.number)
-                )
-                .mappings()
-                .all()
-            )
-        return [_outgoing(row) for row in rows]
+            rows = connection.execute(
+                query.order_by(MESSAGES.c.at, MESSAGES.c.sink, MESSAGES.c.number)
+            ).mappings()
+            return [_outbox_message(row) for row in rows]
 
     def claim(self, message: OutboxMessage, until: datetime) -> bool:
-        """Whether this process is to send the message: nobody else took it. It is due again at
-        `until`, should the process die."""
+        """Claim a message for this process; False if another process has it. It is due again at
+        `until`, in case the process dies."""
         same = sql.and_(
             MESSAGES.c.id == message.id,
             MESSAGES.c.progress == Progress.PENDING,
@@ -333,7 +324,7 @@ class Store:
             )
 
     def settle(self, message: OutboxMessage) -> None:
-        """Keep what became of a message."""
+        """Keep where the delivery of a message stands."""
         with self._transaction() as connection:
             values = {
                 "progress": message.progress,
@@ -343,13 +334,13 @@ class Store:
             }
             _update(connection, MESSAGES, message.id, **values)
 
-    # --- what people say -------------------------------------------------------------------------
+    # --- feedback --------------------------------------------------------------------------------
 
     def acknowledge(
         self, target: ReleaseRecord | FindingRecord, *, incident: bool, note: str, at: datetime
     ) -> Ack:
-        """Keep what somebody said of a finding, or of a release and all that was found of it; the
-        last word holds."""
+        """Keep an acknowledgement of a finding, or of a release and all its findings; a later one
+        replaces it."""
         release = target.id if isinstance(target, ReleaseRecord) else target.release_id
         ack = Ack(target.id, at, incident, note)
         with self._transaction() as connection:
@@ -365,7 +356,7 @@ class Store:
         return ack
 
     def acks(self, release: str) -> list[Ack]:
-        """What was said of a release and its findings, oldest first."""
+        """The acknowledgements of a release and its findings, oldest first."""
         with self._transaction() as connection:
             rows = _of(connection, ACKS, release_id=release)
         return [
@@ -376,53 +367,47 @@ class Store:
     def lessons(
         self, service: str, environment: str, *, before: datetime, warmup: timedelta
     ) -> list[LeftOut]:
-        """What a baseline must not learn from: transitions of earlier releases with their warm-up,
-        and what was called an incident."""
+        """The spans that a baseline must not learn from: transitions of earlier releases with their
+        warm-up, and incidents."""
         out = []
-        for tracked in self.releases(service=service, environment=environment):
-            release = tracked.release
+        for record in self.releases(service=service, environment=environment):
+            release = record.release
             if release.started_at >= before:
                 continue
             name = f"release {release.version}" if release.version else "a release"
             if (end := min(before, release.finished + warmup)) > release.started_at:
                 out.append(LeftOut(Window(release.started_at, end), name))
-            incidents = {ack.target for ack in self.acks(tracked.id) if ack.incident}
-            for found in self.findings(tracked.id) if incidents else ():
-                began = found.began or release.started_at
-                if (
-                    found.fails
-                    and incidents & {found.id, tracked.id}
-                    and began < min(before, found.at)
-                ):
-                    out.append(LeftOut(Window(began, min(before, found.at)), f"incident of {name}"))
+            incidents = {ack.target for ack in self.acks(record.id) if ack.incident}
+            for finding in self.findings(record.id) if incidents else ():
+                start, end = finding.began or release.started_at, min(before, finding.at)
+                if finding.fails and incidents & {finding.id, record.id} and start < end:
+                    out.append(LeftOut(Window(start, end), f"incident of {name}"))
         return _joined(out)
 
-    def look_of(self, found: ReleaseRecord | Look | FindingRecord) -> str:
-        """The id of the look that is meant: that one, or the last one at a release or finding.
-        Raises UsageError."""
-        if not isinstance(found, ReleaseRecord):
-            return found.id if isinstance(found, Look) else found.look_id
-        looks = self.looks(found.id)
+    def look_of(self, record: ReleaseRecord | Look | FindingRecord) -> str:
+        """The id of this look, or of the last look at a release or finding. Raises UsageError."""
+        if not isinstance(record, ReleaseRecord):
+            return record.id if isinstance(record, Look) else record.look_id
+        looks = self.looks(record.id)
         if not looks:
-            raise UsageError(f"release {found.id[:SHORT]} was not judged yet")
+            raise UsageError(f"release {record.id[:SHORT]} was not judged yet")
         return looks[-1].id
 
     def feedback(self) -> tuple[int, int]:
-        """Of how many alarms people said what they were, and how many of these were incidents."""
+        """The number of alarms with feedback, and how many of these were incidents."""
         alarms = sql.select(FINDINGS.c.release_id).where(FINDINGS.c.fails)
         with self._transaction() as connection:
-            said = (
-                connection.execute(sql.select(ACKS.c.incident).where(ACKS.c.release_id.in_(alarms)))
-                .scalars()
-                .all()
-            )
-        return len(said), sum(said)
+            query = sql.select(ACKS.c.incident).where(ACKS.c.release_id.in_(alarms))
+            incidents = connection.execute(query).scalars().all()
+        return len(incidents), sum(incidents)
 
-    # --- who works -------------------------------------------------------------------------------
+    # --- leases ----------------------------------------------------------------------------------
 
     def lease(self, name: str, holder: str, *, now: datetime, until: datetime) -> bool:
-        """Whether `holder` has the lease `name` now, until `until`: it was free, expired, its own,
-        or of a clock that is far ahead."""
+        """Take or prolong the lease `name` until `until`; False if another holder has it.
+
+        A lease that expired, or comes from a clock far ahead, is free.
+        """
         try:
             with self._transaction() as connection:
                 mine = sql.or_(
@@ -440,11 +425,11 @@ class Store:
                 if _of(connection, LEASES, name=name):
                     return False
                 connection.execute(sql.insert(LEASES).values(name=name, holder=holder, until=until))
-        except IntegrityError:  # somebody was faster
+        except IntegrityError:  # another process was faster
             return False
         return True
 
-    def let_go(self, name: str, holder: str) -> None:
+    def release_lease(self, name: str, holder: str) -> None:
         """End a lease, if `holder` has it."""
         with self._transaction() as connection:
             connection.execute(
@@ -452,8 +437,8 @@ class Store:
             )
 
     def prune(self, before: datetime) -> int:
-        """Forget the releases that started before, but for those under watch or with messages to be
-        sent; how many these were."""
+        """Delete the releases that started before this time, except those under watch or with
+        messages to send; returns their number."""
         waiting = sql.select(MESSAGES.c.release_id).where(MESSAGES.c.progress == Progress.PENDING)
         old = sql.and_(
             RELEASES.c.started_at < before,
@@ -463,7 +448,7 @@ class Store:
         with self._transaction() as connection:
             return connection.execute(sql.delete(RELEASES).where(old)).rowcount
 
-    # --- below -----------------------------------------------------------------------------------
+    # --- the connection --------------------------------------------------------------------------
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
@@ -476,20 +461,20 @@ class Store:
             raise self._failure(error) from None
 
     def _failure(self, error: Exception) -> StoreError:
-        said = error.orig if isinstance(error, DBAPIError) else error
-        text = " ".join(self._redactor.text(str(said)).split())
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        text = " ".join(self._redactor.text(str(cause)).split())
         return StoreError(f"the history at {self._redactor.text(self.where)} can't be used: {text}")
 
-    def _opened(self) -> Engine:
+    def _open(self) -> Engine:
         path = None if self.where == IN_MEMORY or "://" in self.where else Path(self.where)
         try:
             try:
-                return self._prepared(path)
+                return self._prepared_engine(path)
             except DBAPIError as error:
                 if path is None or not any(word in str(error.orig).lower() for word in DAMAGED):
                     raise
                 _move_aside(path)
-                return self._prepared(path)
+                return self._prepared_engine(path)
         except ModuleNotFoundError as error:
             raise StoreError(
                 f"{error.name} is not installed; pip install 'release-anomaly[sql]'"
@@ -497,7 +482,7 @@ class Store:
         except (SQLAlchemyError, OSError, sqlite3.Error) as error:
             raise self._failure(error) from None
 
-    def _prepared(self, path: Path | None) -> Engine:
+    def _prepared_engine(self, path: Path | None) -> Engine:
         engine = self._engine_of(path)
         try:
             _prepare(engine)
@@ -536,8 +521,8 @@ def look_id(release: str, number: int) -> str:
 
 
 def message_id(release: str, sink: str, number: int) -> str:
-    """The id of the n-th message about a release to a sink: the same when it is decided again after
-    a crash."""
+    """The id of the n-th message about a release to a sink: the same when it is decided again
+    after a crash."""
     return hashlib.sha256(f"{release}/{sink}/{number}".encode()).hexdigest()[:32]
 
 
@@ -557,25 +542,24 @@ def _postgresql(where: str, redactor: Redactor) -> sql.URL:
 
 
 def _configure(connection: sqlite3.Connection, _record: object) -> None:
-    connection.isolation_level = None  # transactions are begun by the engine, as IMMEDIATE
+    connection.isolation_level = None  # the engine begins transactions, as IMMEDIATE
     for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 
 def _prepare(engine: Engine) -> None:
-    """Make or bring up to date the tables. Raises StoreError for a store of a later version."""
+    """Create or migrate the tables. Raises StoreError for a history of a later version."""
     with engine.begin() as connection:
         if engine.dialect.name == "postgresql":
-            connection.exec_driver_sql(
-                "SELECT pg_advisory_xact_lock(7240815)"
-            )  # one at a time makes the tables
+            # one process at a time creates the tables
+            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7240815)")
         else:
-            said = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
-            if said != "ok":
+            answer = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+            if answer != "ok":
                 raise DBAPIError(
                     "PRAGMA quick_check",
                     None,
-                    sqlite3.DatabaseError(f"database disk image is malformed: {said}"),
+                    sqlite3.DatabaseError(f"database disk image is malformed: {answer}"),
                 )
         if not sql.inspect(connection).has_table(SCHEMA.name):
             METADATA.create_all(connection)
@@ -584,10 +568,10 @@ def _prepare(engine: Engine) -> None:
         version = connection.execute(sql.select(SCHEMA.c.version)).scalar_one()
         if version > NEWEST:
             raise StoreError(
-                f"the history is of version {version}, this anomaly knows up to {NEWEST}; use a "
-                "newer one"
+                f"the history has version {version}, this anomaly supports up to {NEWEST}; use a "
+                "newer anomaly"
             )
-        if version == NEWEST:  # nothing is written, for the disk may be full
+        if version == NEWEST:  # write nothing: the disk may be full
             return
         for migrate in MIGRATIONS[version - 1 :]:
             migrate(connection)
@@ -595,14 +579,14 @@ def _prepare(engine: Engine) -> None:
 
 
 def _move_aside(path: Path) -> None:
-    """Rename a damaged store and what belongs to it; nothing is deleted."""
+    """Rename the files of a damaged store; none is deleted."""
     stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
     for suffix in ("", "-wal", "-shm"):
-        one = path.with_name(path.name + suffix)
-        if one.exists():
-            one.rename(path.with_name(f"{path.name}.damaged-{stamp}{suffix}"))
+        file = path.with_name(path.name + suffix)
+        if file.exists():
+            file.rename(path.with_name(f"{path.name}.damaged-{stamp}{suffix}"))
     log.error(
-        "the history at %s is damaged; it was moved to %s.damaged-%s, and a new one begun",
+        "the history at %s is damaged; it was moved to %s.damaged-%s, and a new one was created",
         path,
         path.name,
         stamp,
@@ -624,24 +608,24 @@ def _update(connection: Connection, table: sql.Table, key: str, **values: Any) -
 
 
 def _same(rows: Sequence[Row], release: Release, *, anew: bool) -> Row | None:
-    """The row of the release's version next to it in time, with none of another version between."""
+    """The row of the same version next to the release in time, with no other version between."""
     before = max(
-        (row for row in rows if row["started_at"] <= release.started_at), key=_began, default=None
+        (row for row in rows if row["started_at"] <= release.started_at), key=_start, default=None
     )
     after = min(
-        (row for row in rows if row["started_at"] > release.started_at), key=_began, default=None
+        (row for row in rows if row["started_at"] > release.started_at), key=_start, default=None
     )
-    beside = [
+    neighbours = [
         row
         for row in (before, after)
         if row is not None and row["version"] == release.version != ""
     ]
-    return next((row for row in beside if not (anew and row["state"] == State.ABORTED)), None)
+    return next((row for row in neighbours if not (anew and row["state"] == State.ABORTED)), None)
 
 
-def _began(row: Row) -> datetime:
-    began: datetime = row["started_at"]
-    return began
+def _start(row: Row) -> datetime:
+    start: datetime = row["started_at"]
+    return start
 
 
 def _extent(release: Release) -> dict[str, Any]:
@@ -651,7 +635,7 @@ def _extent(release: Release) -> dict[str, Any]:
     }
 
 
-def _tracked(row: Row | Mapping[str, Any]) -> ReleaseRecord:
+def _release_record(row: Row | Mapping[str, Any]) -> ReleaseRecord:
     release = Release(
         started_at=row["started_at"],
         finished_at=row["finished_at"],
@@ -692,7 +676,7 @@ def _finding_row(release: str, look: Look, report: Report, finding: Any) -> dict
     }
 
 
-def _found(row: Row) -> FindingRecord:
+def _finding_record(row: Row) -> FindingRecord:
     return FindingRecord(
         row["id"],
         row["release_id"],
@@ -709,9 +693,9 @@ def _found(row: Row) -> FindingRecord:
     )
 
 
-def _insert_messages(connection: Connection, outgoing: Sequence[OutboxMessage]) -> None:
-    for each in outgoing:
-        counted = sql.select(sql.func.count()).where(
+def _insert_messages(connection: Connection, messages: Sequence[OutboxMessage]) -> None:
+    for each in messages:
+        count = sql.select(sql.func.count()).where(
             MESSAGES.c.release_id == each.release_id, MESSAGES.c.sink == each.sink
         )
         values = {
@@ -720,9 +704,9 @@ def _insert_messages(connection: Connection, outgoing: Sequence[OutboxMessage]) 
             "look_id": each.look_id,
             "sink": each.sink,
             "action": str(each.action),
-            "number": connection.execute(counted).scalar_one() + 1,
+            "number": connection.execute(count).scalar_one() + 1,
             "why": str(each.why),
-            "told": dict(each.told),
+            "told": dict(each.reported_effects),
             "at": each.at,
             "progress": str(each.progress),
             "attempts": each.attempts,
@@ -732,14 +716,14 @@ def _insert_messages(connection: Connection, outgoing: Sequence[OutboxMessage]) 
         connection.execute(sql.insert(MESSAGES).values(values))
 
 
-def _outgoing(row: Row) -> OutboxMessage:
+def _outbox_message(row: Row) -> OutboxMessage:
     return OutboxMessage(
         row["id"],
         row["release_id"],
         row["look_id"],
         row["sink"],
         Action(row["action"]),
-        row["why"],
+        NotifyReason.of(row["why"]),
         row["at"],
         row["next_try"],
         row["told"],
@@ -750,7 +734,7 @@ def _outgoing(row: Row) -> OutboxMessage:
 
 
 def _joined(spans: Sequence[LeftOut]) -> list[LeftOut]:
-    """Spans of one reason that touch are one."""
+    """The spans, with those of one reason that touch joined."""
     out: list[LeftOut] = []
     for span in sorted(spans, key=lambda each: (each.reason, each.window.start, each.window.end)):
         last = out[-1] if out else None

@@ -1,4 +1,4 @@
-"""The tables of a history, the same on every database, and how an older one becomes the newest."""
+"""The tables of a history, the same on every database, and their migrations."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MICROSECOND = timedelta(microseconds=1)
 
 
 class Moment(TypeDecorator[datetime]):
-    """A time as microseconds since 1970, so that it sorts and has no zone to lose."""
+    """A time as microseconds since 1970: it sorts, and has no time zone to lose."""
 
     impl = BigInteger
     cache_ok = True
@@ -101,9 +101,7 @@ MESSAGES = Table(
     _id("id", primary_key=True),
     _id("release_id", ForeignKey("releases.id", ondelete="CASCADE")),
     _id("look_id", ForeignKey("looks.id", ondelete="CASCADE")),
-    Column(
-        "number", Integer, nullable=False
-    ),  # of the release and sink, so that they stay in order
+    Column("number", Integer, nullable=False),  # per release and sink, which keeps their order
     Column("sink", Text, nullable=False),
     Column("action", String(16), nullable=False),
     Column("why", String(16), nullable=False),
@@ -134,5 +132,5 @@ LEASES = Table(
 )
 
 Migration = Callable[[Connection], None]
-MIGRATIONS: tuple[Migration, ...] = ()  # the n-th makes of version n the version n + 1
+MIGRATIONS: tuple[Migration, ...] = ()  # the n-th turns version n into n + 1
 NEWEST = len(MIGRATIONS) + 1

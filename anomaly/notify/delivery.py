@@ -1,15 +1,14 @@
-"""Tells sinks, once for all of them: when a send is tried again, how long, and what becomes of one
-that crashes.
+"""Sends messages to sinks: when to try again, for how long, and what if a sink crashes.
 
-| what a sink does | what happens |
+| the sink | what happens |
 |---|---|
 | returns a receipt | delivered (or not, if the receipt says so) |
 | raises RetryableSinkError (a timeout, 408, 425, 429, 5xx) | sent again, after any Retry-After |
-| raises SinkError (any other 4xx, a disk that is full) | not told; asking again would not help |
-| raises anything else | not told: the sink is broken |
-| does not come back | not told, once the deadline has passed |
+| raises SinkError (any other 4xx, a full disk) | not delivered; another attempt would not help |
+| raises anything else | not delivered: the sink is broken |
+| does not return | not delivered, once the deadline has passed |
 
-Each sink has a thread of its own, so that a dead one neither stops nor delays the others.
+Each sink has a thread of its own, so a dead one neither stops nor delays the others.
 """
 
 from __future__ import annotations
@@ -35,12 +34,12 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """How long a sink is asked: at most `attempts` times, and not beyond `deadline` after the
+class RetryPolicy:
+    """How often a message is tried: at most `attempts` times, and not beyond `deadline` after the
     first.
 
     The pause before attempt n + 1 is half to all of `first_pause` × 2ⁿ⁻¹, at most `longest_pause`;
-    a Retry-After that is longer is kept to, up to `longest_retry_after`.
+    a longer Retry-After is obeyed up to `longest_retry_after`.
     """
 
     attempts: int = 5
@@ -51,8 +50,8 @@ class Patience:
 
 
 @dataclass(frozen=True, slots=True)
-class Post:
-    """A message and the sink that is to have it, under the name that the checklist gives it."""
+class Envelope:
+    """A message with its sink, and the sink's name in the checklist."""
 
     name: str
     sink: Sink
@@ -60,61 +59,44 @@ class Post:
 
 
 def deliver(
-    posts: Sequence[Post],
+    envelopes: Sequence[Envelope],
     *,
-    patience: Patience = Patience(),
+    retry_policy: RetryPolicy = RetryPolicy(),
     redact: Callable[[str], str] | None = None,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
     rng: random.Random | None = None,
 ) -> tuple[Receipt, ...]:
-    """Tells every sink its message, all at once, and says in the order of `posts` what became of
-    it; never raises.
+    """Send all messages at once; the receipts are in the order of `envelopes`. Never raises.
 
-    `clock` counts seconds; `rng` draws the pauses. `redact` masks secrets in what sinks say;
-    without it, of an error that is not a SinkError only the type is shown.
+    `clock` counts seconds; `rng` draws the pauses. `redact` masks secrets in the answers of sinks;
+    without it, only the type of an error that is not a SinkError is shown.
     """
     rng = rng or random.Random()  # noqa: S311  pauses, not secrets
-    ends = (
-        time.monotonic() + patience.deadline.total_seconds()
-    )  # real seconds, also under another clock: threads run in them
-    told = [
-        (
-            post.name,
-            _start(
-                _Telling(
-                    post.name,
-                    post.sink,
-                    post.message,
-                    patience,
-                    redact,
-                    sleep,
-                    clock,
-                    random.Random(rng.random()),  # noqa: S311
-                )
-            ),
-        )
-        for post in posts
-    ]
-    return tuple(_await(name, outcome, ends, patience.deadline) for name, outcome in told)
+    # real seconds, whatever `clock` says: the threads run in them
+    end = time.monotonic() + retry_policy.deadline.total_seconds()
+    outcomes = []
+    for envelope in envelopes:
+        pauses = random.Random(rng.random())  # noqa: S311
+        delivery = _Delivery(envelope, retry_policy, redact, sleep, clock, pauses)
+        outcomes.append((envelope.name, _start(delivery)))
+    return tuple(_await(name, outcome, end, retry_policy.deadline) for name, outcome in outcomes)
 
 
 @dataclass(frozen=True, slots=True)
-class _Telling:
-    """One sink and all that is needed to tell it."""
+class _Delivery:
+    """One message and everything that is needed to send it."""
 
-    name: str
-    sink: Sink
-    message: Message
-    patience: Patience
+    envelope: Envelope
+    retry_policy: RetryPolicy
     redact: Callable[[str], str] | None
     sleep: Callable[[float], None]
     clock: Callable[[], float]
     rng: random.Random
 
-    def tell(self) -> Receipt:
-        """The sink's receipt after as many attempts as its patience allows; never raises."""
-        started = self.clock()
+    def send(self) -> Receipt:
+        """The receipt after as many attempts as the policy allows; never raises."""
+        name, started = self.envelope.name, self.clock()
         retrying = Retrying(
             retry=retry_if_exception_type(RetryableSinkError),
             wait=self._pause,
@@ -124,41 +106,35 @@ class _Telling:
             reraise=True,
         )
         try:
-            receipt = retrying(self.sink.send, self.message)
-            told = Receipt(
-                self.name, delivered=receipt.delivered, detail=self._masked(receipt.detail)
-            )
+            answer = retrying(self.envelope.sink.send, self.envelope.message)
+            detail = self._masked(answer.detail)
+            receipt = Receipt(name, delivered=answer.delivered, detail=detail)
         except SinkError as error:
-            told = Receipt(
-                self.name,
-                delivered=False,
-                detail=self._masked(str(error)),
-                again=isinstance(error, RetryableSinkError),
-            )
+            again = isinstance(error, RetryableSinkError)
+            receipt = Receipt(name, delivered=False, detail=self._masked(str(error)), again=again)
         except BaseException as error:  # noqa: BLE001  a plug-in that exits or crashes is one dead sink, not the end of the run
-            told = Receipt(self.name, delivered=False, detail=self._crash(error))
-        return replace(told, attempts=max(1, retrying.statistics["attempt_number"]))
+            receipt = Receipt(name, delivered=False, detail=self._crash(error))
+        return replace(receipt, attempts=max(1, retrying.statistics["attempt_number"]))
 
     def _pause(self, state: RetryCallState) -> float:
-        full = self.patience.first_pause.total_seconds() * 2.0 ** (state.attempt_number - 1)
-        pause = min(full, self.patience.longest_pause.total_seconds()) * (1 + self.rng.random()) / 2
-        error = _error_of(state)
-        asked = (error.retry_after_s or 0.0) if isinstance(error, RetryableSinkError) else 0.0
-        return max(pause, min(asked, self.patience.longest_retry_after.total_seconds()))
+        policy, error = self.retry_policy, _error_of(state)
+        full = policy.first_pause.total_seconds() * 2.0 ** (state.attempt_number - 1)
+        pause = min(full, policy.longest_pause.total_seconds()) * (1 + self.rng.random()) / 2
+        wait = (error.retry_after_s or 0.0) if isinstance(error, RetryableSinkError) else 0.0
+        return max(pause, min(wait, policy.longest_retry_after.total_seconds()))
 
     def _is_over(self, state: RetryCallState, started: float) -> bool:
         waited = self.clock() - started + state.upcoming_sleep
         return (
-            state.attempt_number >= self.patience.attempts
-            or waited > self.patience.deadline.total_seconds()
+            state.attempt_number >= self.retry_policy.attempts
+            or waited > self.retry_policy.deadline.total_seconds()
         )
 
     def _log_retry(self, state: RetryCallState) -> None:
-        why = self._masked(str(_error_of(state)))
         log.warning(
             "sink %s not told: %s; trying again in %.1f s",
-            wording.plain(self.name, LONGEST_DETAIL),
-            why,
+            wording.plain(self.envelope.name, LONGEST_DETAIL),
+            self._masked(str(_error_of(state))),
             state.upcoming_sleep,
         )
 
@@ -166,30 +142,30 @@ class _Telling:
         return wording.plain(self.redact(text) if self.redact else text, LONGEST_DETAIL)
 
     def _crash(self, error: BaseException) -> str:
-        said = f": {error}" if self.redact and str(error) else ""
-        return self._masked(f"the sink is broken: {type(error).__name__}{said}")
+        text = f": {error}" if self.redact and str(error) else ""
+        return self._masked(f"the sink is broken: {type(error).__name__}{text}")
 
 
 def _error_of(state: RetryCallState) -> BaseException | None:
     return state.outcome.exception() if state.outcome else None
 
 
-def _start(telling: _Telling) -> Future[Receipt]:
+def _start(delivery: _Delivery) -> Future[Receipt]:
     outcome: Future[Receipt] = Future()
 
     def run() -> None:
-        outcome.set_result(telling.tell())
+        outcome.set_result(delivery.send())
 
-    try:  # a daemon: a sink that never comes back must not keep the process alive
-        threading.Thread(target=run, name=f"sink {telling.name}", daemon=True).start()
-    except RuntimeError:  # no thread to be had; better one after the other than not at all
+    try:  # a daemon: a sink that never returns must not keep the process alive
+        threading.Thread(target=run, name=f"sink {delivery.envelope.name}", daemon=True).start()
+    except RuntimeError:  # the system has no thread left; one after the other is better than none
         run()
     return outcome
 
 
-def _await(name: str, outcome: Future[Receipt], ends: float, deadline: timedelta) -> Receipt:
+def _await(name: str, outcome: Future[Receipt], end: float, deadline: timedelta) -> Receipt:
     try:
-        return outcome.result(timeout=max(0.0, ends - time.monotonic()))
+        return outcome.result(timeout=max(0.0, end - time.monotonic()))
     except TimeoutError:
-        detail = f"no answer within {deadline.total_seconds():.0f} s; it may have been told"
+        detail = f"no answer within {deadline.total_seconds():.0f} s; it may have the message"
         return Receipt(name, delivered=False, detail=detail, again=True)

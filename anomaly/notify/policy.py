@@ -1,20 +1,20 @@
-"""Who is told what of a look, and why: one decision for each sink, made from the report and from
-what that sink was told before.
+"""Whether to notify a sink of a look, and why: one decision per sink, made from the report and the
+earlier messages to that sink.
 
-| what the look shows | what was told before | decision |
+| the look shows | the sink was last told | decision |
 |---|---|---|
-| a KPI fails | nothing, or that it was over | fire: `first` |
-| | fewer KPIs, or less of an effect | fire: `escalated` |
-| | the same, longer ago than `repeat` | fire: `repeated` |
+| a KPI fails | nothing, or that the failure is over | fire: `first` |
+| | fewer KPIs, or a smaller effect | fire: `escalated` |
+| | the same, at least `repeat` ago | fire: `repeated` |
 | | the same | nothing: `already told` |
-| | it was acknowledged | nothing: `acknowledged` |
+| | the failure was acknowledged | nothing: `acknowledged` |
 | nothing fails, and every KPI that did has an answer | that it fails | resolve: `resolved` |
 | nothing fails, but a KPI that did has no answer | that it fails | nothing: `unsure` |
 | the watch is over | not yet how it ended | inform: `ended` |
 | anything else | | nothing: `nothing new` |
 
-What a silence holds back is told when the silence ends, if it still fails then, or if the watch was
-over by then.
+A message that a silence holds back is sent when the silence ends, if the KPI still fails then or
+the watch ended before.
 """
 
 from __future__ import annotations
@@ -22,50 +22,28 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 
-from anomaly.contracts import Action
+from anomaly.contracts import Action, NotifyReason
 from anomaly.history.records import OutboxMessage, Progress, finding_id
-from anomaly.model import Finding, Silence, Telling, Verdict
+from anomaly.model import Finding, NotificationPolicy, Silence, Verdict
 from anomaly.reporting.report import Report
 
-GROWN = 1.5  # times what was told: so much more is news
-PLAIN = Telling()
+GROWN = 1.5  # an effect this many times the reported one is news
+DEFAULT_POLICY = NotificationPolicy()
 ANSWERED = frozenset({Verdict.OK, Verdict.RECOVERED, Verdict.IMPROVED})
-
-
-class Why(StrEnum):
-    """The reason of a decision."""
-
-    FIRST = "first"
-    ESCALATED = "escalated"
-    REPEATED = "repeated"
-    RESOLVED = "resolved"
-    ABORTED = "aborted"
-    ENDED = "ended"
-    ALREADY_TOLD = "already told"
-    ACKNOWLEDGED = "acknowledged"
-    SILENCED = "silenced"
-    UNSURE = "unsure"
-    NOTHING_NEW = "nothing new"
-
-
-NEWS = frozenset(
-    {Why.FIRST, Why.ESCALATED, Why.REPEATED, Why.RESOLVED, Why.ABORTED, Why.ENDED, Why.SILENCED}
-)
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What to tell one sink (`action`; None: nothing) and why.
+    """The message to one sink (`action`; None for no message) and why.
 
-    `told` are the findings that it calls failing, by id, with the sizes of their effects;
-    `held_until` is when the silence ends that holds it back.
+    `reported_effects` holds the size of the effect of each finding that the message calls failing,
+    by finding id; `held_until` is the end of the silence that holds the message back.
     """
 
-    why: Why
+    why: NotifyReason
     action: Action | None = None
-    told: Mapping[str, float] = field(default_factory=dict)
+    reported_effects: Mapping[str, float] = field(default_factory=dict)
     held_until: datetime | None = None
 
 
@@ -74,87 +52,82 @@ def decide(
     before: Sequence[OutboxMessage],
     *,
     now: datetime,
-    telling: Telling = PLAIN,
+    policy: NotificationPolicy = DEFAULT_POLICY,
     acknowledged: Collection[str] = (),
     special_day: bool = False,
 ) -> Decision:
-    """What to tell one sink of a look, given the messages about this release that it got or is to
-    get (`before`, oldest first).
+    """The decision for one sink; `before` are the earlier messages about this release to that sink,
+    oldest first, sent or waiting.
 
-    `acknowledged` are ids of findings that somebody knows about; `special_day` says that `now` is
-    on one.
+    `acknowledged` holds ids of acknowledged findings; `special_day` says that `now` is on one.
     """
     failing = {
         finding_id(report.release, finding): finding for finding in report.findings if finding.fails
     }
-    last = last_word(before)
-    known = last.told if last is not None and last.action is Action.FIRE else {}
-    if not failing and known:
-        answers = {
-            finding_id(report.release, finding): finding.verdict for finding in report.findings
-        }
-        over = all(answers.get(name) in ANSWERED for name in known)
-        return Decision(Why.RESOLVED, Action.RESOLVE) if over else Decision(Why.UNSURE)
+    last = last_alarm(before)
+    reported = last.reported_effects if last is not None and last.action is Action.FIRE else {}
     if not failing:
-        ended = report.final and not any(message.why == Why.ENDED for message in before)
-        return Decision(Why.ENDED, Action.INFORM) if ended else Decision(Why.NOTHING_NEW)
-    why, news = _news(report, failing, known, last, now, telling)
-    unknown = {
-        name: each for name, each in news.items() if name not in acknowledged or name in known
+        return _without_failure(report, reported, before)
+    why, news = _news(report, failing, reported, last, now, policy)
+    open_news = {
+        name: finding
+        for name, finding in news.items()
+        if name not in acknowledged or name in reported
     }
-    if not unknown:
-        return Decision(Why.ACKNOWLEDGED if news else Why.ALREADY_TOLD)
+    if not open_news:
+        return Decision(NotifyReason.ACKNOWLEDGED if news else NotifyReason.ALREADY_TOLD)
     silences = [
-        _silence(name, each, telling, now, special_day=special_day)
-        for name, each in unknown.items()
+        _silence(name, finding, policy, now, special_day=special_day)
+        for name, finding in open_news.items()
     ]
-    ends = [each.end for each in silences if each is not None and each.end is not None]
-    sizes = {name: size(finding, report) for name, finding in failing.items()}
+    ends = [silence.end for silence in silences if silence is not None and silence.end is not None]
+    effects = {name: size(finding, report) for name, finding in failing.items()}
     if None in silences:
-        return Decision(why, Action.FIRE, sizes)
+        return Decision(why, Action.FIRE, effects)
     if report.final and ends:
-        return Decision(Why.SILENCED, Action.FIRE, sizes, held_until=min(ends))
-    return Decision(Why.SILENCED)
+        return Decision(NotifyReason.SILENCED, Action.FIRE, effects, held_until=min(ends))
+    return Decision(NotifyReason.SILENCED)
 
 
 def mirrored(report: Report, decision: Decision, before: Sequence[OutboxMessage]) -> Decision:
-    """The decision for a sink that is told every look: the same news, and how it stands where there
-    is none.
+    """The decision for a sink that gets every look: the same news, or the current state if there is
+    none.
 
-    What was fired stays fired until it is known to be over.
+    An alarm keeps firing until the failure is known to be over.
     """
     if decision.action is not None:
         return decision
-    last = last_word(before)
+    last = last_alarm(before)
     if (
-        decision.why in (Why.ALREADY_TOLD, Why.UNSURE)
+        decision.why in (NotifyReason.ALREADY_TOLD, NotifyReason.UNSURE)
         and last is not None
         and last.action is Action.FIRE
     ):
-        sizes = {
+        effects = {
             finding_id(report.release, finding): size(finding, report)
             for finding in report.findings
             if finding.fails
         }
-        return Decision(decision.why, Action.FIRE, sizes or last.told)
+        return Decision(decision.why, Action.FIRE, effects or last.reported_effects)
     return Decision(decision.why, Action.INFORM)
 
 
-def last_word(before: Sequence[OutboxMessage]) -> OutboxMessage | None:
-    """The last message that fired or resolved, of those that arrived or still may."""
-    spoken = [
-        each
-        for each in before
-        if each.action in (Action.FIRE, Action.RESOLVE) and each.progress is not Progress.FAILED
+def last_alarm(before: Sequence[OutboxMessage]) -> OutboxMessage | None:
+    """The last message that fired or resolved, among those that arrived or still may."""
+    alarms = [
+        message
+        for message in before
+        if message.action in (Action.FIRE, Action.RESOLVE)
+        and message.progress is not Progress.FAILED
     ]
-    return spoken[-1] if spoken else None
+    return alarms[-1] if alarms else None
 
 
 def size(finding: Finding, report: Report) -> float:
-    """How large the effect is since it began: relative, else in the KPI's unit, else 0.
+    """The absolute effect since it began: relative, else in the KPI's unit, else 0.
 
-    A finding's effect is that over the whole watch so far; a change that began late in it would
-    seem to grow with every look.
+    The effect of a finding covers the whole watch so far; without this correction a change that
+    began late would seem to grow with every look.
     """
     effect = next(
         (each for each in (finding.effect, finding.effect_absolute) if each is not None), 0.0
@@ -162,8 +135,24 @@ def size(finding: Finding, report: Report) -> float:
     return abs(effect) * _dilution(finding, report)
 
 
+def _without_failure(
+    report: Report, reported: Collection[str], before: Sequence[OutboxMessage]
+) -> Decision:
+    """The decision when nothing fails now; `reported` are the findings that did."""
+    if reported:
+        answers = {
+            finding_id(report.release, finding): finding.verdict for finding in report.findings
+        }
+        if all(answers.get(name) in ANSWERED for name in reported):
+            return Decision(NotifyReason.RESOLVED, Action.RESOLVE)
+        return Decision(NotifyReason.UNSURE)
+    if report.final and not any(message.why is NotifyReason.ENDED for message in before):
+        return Decision(NotifyReason.ENDED, Action.INFORM)
+    return Decision(NotifyReason.NOTHING_NEW)
+
+
 def _dilution(finding: Finding, report: Report) -> float:
-    """The steps watched so far / those since the change began."""
+    """The steps watched so far / the steps since the change began."""
     if finding.onset is None or not finding.steps:
         return 1.0
     before = max(0, (finding.onset - report.observation.start) // report.step)
@@ -173,31 +162,31 @@ def _dilution(finding: Finding, report: Report) -> float:
 def _news(
     report: Report,
     failing: Mapping[str, Finding],
-    known: Mapping[str, float],
+    reported: Mapping[str, float],
     last: OutboxMessage | None,
     now: datetime,
-    telling: Telling,
-) -> tuple[Why, Mapping[str, Finding]]:
-    """The findings that are news, or are due to be told again."""
-    if not known:
-        return Why.FIRST, failing
+    policy: NotificationPolicy,
+) -> tuple[NotifyReason, Mapping[str, Finding]]:
+    """The findings that are news, or due for a repeated message."""
+    if not reported:
+        return NotifyReason.FIRST, failing
     news = {
-        name: each
-        for name, each in failing.items()
-        if name not in known or _least(each, report) > GROWN * known[name] > 0
+        name: finding
+        for name, finding in failing.items()
+        if name not in reported or _smallest_size(finding, report) > GROWN * reported[name] > 0
     }
     if (
         not news
-        and telling.repeat is not None
+        and policy.repeat is not None
         and last is not None
-        and now - last.at >= telling.repeat
+        and now - last.at >= policy.repeat
     ):
-        return Why.REPEATED, failing
-    return Why.ESCALATED, news
+        return NotifyReason.REPEATED, failing
+    return NotifyReason.ESCALATED, news
 
 
-def _least(finding: Finding, report: Report) -> float:
-    """The near end of the interval of what `size` measures; the size itself where there is none."""
+def _smallest_size(finding: Finding, report: Report) -> float:
+    """The end of the interval nearest to 0, measured as by `size`; `size` without an interval."""
     interval = (
         finding.effect_interval if finding.effect is not None else finding.effect_absolute_interval
     )
@@ -208,12 +197,12 @@ def _least(finding: Finding, report: Report) -> float:
 
 
 def _silence(
-    name: str, finding: Finding, telling: Telling, now: datetime, *, special_day: bool
+    name: str, finding: Finding, policy: NotificationPolicy, now: datetime, *, special_day: bool
 ) -> Silence | None:
-    """The silence that holds for a finding, the one that lasts longest."""
-    holding = [
-        each
-        for each in telling.silences
-        if each.holds(now, kpi=finding.kpi, ids=(name,), special_day=special_day)
+    """The silence that covers the finding now; of several, the one that ends last."""
+    active = [
+        silence
+        for silence in policy.silences
+        if silence.holds(now, kpi=finding.kpi, ids=(name,), special_day=special_day)
     ]
-    return max(holding, key=lambda each: (each.end is None, each.end), default=None)
+    return max(active, key=lambda silence: (silence.end is None, silence.end), default=None)

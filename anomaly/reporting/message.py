@@ -1,4 +1,4 @@
-"""What a sink is sent, and what became of it."""
+"""A message to a sink, why it is sent, and what became of it."""
 
 from __future__ import annotations
 
@@ -10,42 +10,79 @@ from anomaly.reporting.report import Report
 
 
 class Action(StrEnum):
-    """What a message wants of its receiver."""
+    """What a message asks its receiver to do."""
 
     FIRE = "fire"  # a KPI fails: act
-    RESOLVE = "resolve"  # what was fired is over
-    INFORM = "inform"  # how it stands, with nothing to act on at once
-    TRIAL = "trial"  # sent by hand, to see whether it arrives
+    RESOLVE = "resolve"  # the failure that was fired is over
+    INFORM = "inform"  # the current state; nothing to act on at once
+    TRIAL = "trial"  # sent by hand to test whether it arrives
 
     @classmethod
     def of(cls, report: Report) -> Action:
-        """What a report alone asks for, when nothing is known of what was told before."""
+        """The action that a report alone asks for, without knowledge of earlier messages."""
         return cls.FIRE if report.verdict is ReleaseVerdict.FAIL else cls.INFORM
+
+
+class NotifyReason(StrEnum):
+    """Why a sink is, or is not, notified of a look; see `anomaly.notify.policy`."""
+
+    FIRST = "first"
+    ESCALATED = "escalated"
+    REPEATED = "repeated"
+    RESOLVED = "resolved"
+    ABORTED = "aborted"
+    ENDED = "ended"
+    ALREADY_TOLD = "already told"
+    ACKNOWLEDGED = "acknowledged"
+    SILENCED = "silenced"
+    UNSURE = "unsure"
+    NOTHING_NEW = "nothing new"
+    UNKNOWN = ""  # no policy decided, or the history was written by a later version
+
+    @classmethod
+    def of(cls, text: str) -> NotifyReason:
+        """The reason with this text; UNKNOWN if this version has none."""
+        try:
+            return cls(text)
+        except ValueError:
+            return cls.UNKNOWN
+
+
+NEWS = frozenset(
+    {
+        NotifyReason.FIRST,
+        NotifyReason.ESCALATED,
+        NotifyReason.REPEATED,
+        NotifyReason.RESOLVED,
+        NotifyReason.ABORTED,
+        NotifyReason.ENDED,
+        NotifyReason.SILENCED,
+    }
+)  # a message for one of the other reasons only repeats the current state
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What a sink is told: a report under a `key` that names its release, and is the same in all
-    messages about it.
+    """A report for a sink. `key` names the release and is the same in all messages about it.
 
-    `id` names this very message: it stays the same when that is told again, be it after a crash.
-    `why` says in a word why it is told (`first`, `escalated`, …). `look` is what `anomaly show`
-    takes to show the report, `link` where it can be read; empty if nowhere.
+    `id` names this message: it stays the same when the message is sent again, even after a crash.
+    `look` is the argument for `anomaly show` to show the report, `link` the address of the report;
+    both may be empty.
     """
 
     key: str
     report: Report
     action: Action = Action.INFORM
     id: str = ""
-    why: str = ""
+    why: NotifyReason = NotifyReason.UNKNOWN
     look: str = ""
     link: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What became of a message at one sink; `detail` holds no secret. `again` says that it may take
-    it when told later."""
+    """What became of a message at one sink; `detail` holds no secret. `again` says that a later
+    attempt may succeed."""
 
     sink: str
     delivered: bool

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from anomaly import wording
 from anomaly.model import Finding, Release, ReleaseVerdict, Verdict
-from anomaly.reporting.message import Action, Message
+from anomaly.reporting.message import Action, Message, NotifyReason
 from anomaly.reporting.report import Report
 from anomaly.reporting.words import (
     confounder_words,
@@ -84,9 +84,9 @@ def _word(message: Message) -> str:
             return "TRIAL"
         case Action.RESOLVE:
             return "RESOLVED"
-        case Action.FIRE if message.why == "escalated":
+        case Action.FIRE if message.why is NotifyReason.ESCALATED:
             return f"{message.report.verdict.upper()}, WORSE"
-        case Action.FIRE if message.why == "repeated":
+        case Action.FIRE if message.why is NotifyReason.REPEATED:
             return f"STILL {message.report.verdict.upper()}"
     return message.report.verdict.upper()
 

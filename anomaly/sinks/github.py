@@ -21,10 +21,11 @@ from typing import Any, ClassVar, TextIO
 
 from anomaly import wording
 from anomaly.checklist.settings import SettingError, one_of
-from anomaly.contracts import Action, Message, Receipt
+from anomaly.contracts import Action, Message, NotifyReason, Receipt
 from anomaly.errors import RetryableSinkError, SinkError, UsageError
 from anomaly.http.endpoint import checked_url
 from anomaly.model import ReleaseVerdict
+from anomaly.reporting.message import NEWS
 from anomaly.reporting.notice import notice
 from anomaly.sinks.github_job import Job, commands, marker, replace_section
 from anomaly.sinks.hook import Hook
@@ -41,9 +42,8 @@ LONGEST_CONTEXT = 255
 COMMENTS_A_PAGE = 50
 MOST_PAGES = 50
 SECONDARY_LIMIT_S = 60.0  # to wait where a rate limit is met that names no time
-NEWS = frozenset(
-    {"", "first", "escalated", "repeated", "resolved", "aborted", "ended"}
-)  # reasons to annotate; other looks only mirror
+# other messages only repeat the current state; without a history (UNKNOWN) each is news
+ANNOTATED = NEWS - {NotifyReason.SILENCED} | {NotifyReason.UNKNOWN}
 TRUSTED = frozenset(
     {"OWNER", "MEMBER", "COLLABORATOR"}
 )  # a stranger's comment that holds our marker is not ours
@@ -248,7 +248,7 @@ class GithubSink:
         replace_section(self._job.summary, message.key, markdown(message))
 
     def _annotate(self, message: Message) -> None:
-        lines = tuple(commands(message)) if message.why in NEWS else ()
+        lines = tuple(commands(message)) if message.why in ANNOTATED else ()
         if not lines or lines == self._annotated:
             return
         try:

@@ -1,10 +1,10 @@
-"""The testing rhythm: how often to look when, most often at a release. Pure: the same moments come
-out for the same words.
+"""The schedule of looks: most often at a release, rarer before and after. Pure: the same input
+gives the same moments.
 
 The frequency of looks is 1 / `usual` far from a release, climbs linearly over `climb` to 1 / `peak`
-at the release, and falls linearly over `fall` back. Of several releases the highest frequency
-holds. Its integral from the first release on counts the looks: there is one wherever it passes a
-whole number, at the release itself the zeroth. Without a release it counts from the epoch.
+at the release, and falls linearly back over `fall`. With several releases the highest frequency
+holds. Its integral from the first release on counts the looks: a look is due wherever the integral
+passes a whole number, the zeroth at the release itself. Without a release it counts from the epoch.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ SECOND = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Rhythm:
+class Schedule:
     """Intervals between looks, `usual` and at the release (`peak`), and how long they change before
-    it and after. See the module.
+    it (`climb`) and after (`fall`). See the module.
 
-    Raises UsageError unless all are a second at least, and `peak` is no longer than `usual`.
+    Raises UsageError unless all are at least a second, and `peak` is no longer than `usual`.
     """
 
     usual: timedelta
@@ -52,42 +52,43 @@ class Rhythm:
             )
 
 
-def looks(rhythm: Rhythm, releases: Iterable[datetime], window: Window) -> list[datetime]:
-    """The moments in the window at which to look, to the second, in order of time."""
+def looks(schedule: Schedule, releases: Iterable[datetime], window: Window) -> list[datetime]:
+    """The moments to look at in the window, to the second, in order of time."""
     return list(
         takewhile(
-            lambda moment: moment < window.end, _Course.of(rhythm, releases).looks(window.start)
+            lambda moment: moment < window.end,
+            _Frequency.of(schedule, releases).looks(window.start),
         )
     )
 
 
 def due(
-    rhythm: Rhythm, releases: Iterable[datetime], *, last: datetime | None, now: datetime
+    schedule: Schedule, releases: Iterable[datetime], *, last: datetime | None, now: datetime
 ) -> bool:
-    """Whether to look now, after a look at `last`: the first look is due at once, those that were
-    missed are caught up by one."""
+    """Whether to look now, after a look at `last`: the first look is due at once, and one look
+    makes up for all that were missed."""
     if last is None:
         return True
-    return next(_Course.of(rhythm, releases).looks(last + timedelta.resolution)) <= now
+    return next(_Frequency.of(schedule, releases).looks(last + timedelta.resolution)) <= now
 
 
-def interval(rhythm: Rhythm, releases: Iterable[datetime], at: datetime) -> timedelta:
-    """The time between two looks, as it is at this moment."""
-    return timedelta(seconds=1 / _Course.of(rhythm, releases).frequency(at))
+def interval(schedule: Schedule, releases: Iterable[datetime], at: datetime) -> timedelta:
+    """The time between two looks at this moment."""
+    return timedelta(seconds=1 / _Frequency.of(schedule, releases).at(at))
 
 
-def planned(rhythm: Rhythm, releases: Iterable[datetime], window: Window) -> float:
-    """How many looks belong into the window: the integral of the frequency."""
-    course = _Course.of(rhythm, releases)
-    return course.count(window.end) - course.count(window.start)
+def planned(schedule: Schedule, releases: Iterable[datetime], window: Window) -> float:
+    """The number of looks in the window: the integral of the frequency."""
+    frequency = _Frequency.of(schedule, releases)
+    return frequency.count(window.end) - frequency.count(window.start)
 
 
 @dataclass(frozen=True, slots=True)
-class _Course:
+class _Frequency:
     """The frequency per second as lines between knots: `times` in seconds from `origin`, `counts`
     its integral from there.
 
-    Before the first knot and after the last it stays what it is there.
+    It is constant before the first knot and after the last.
     """
 
     origin: datetime
@@ -96,12 +97,12 @@ class _Course:
     counts: tuple[float, ...]
 
     @classmethod
-    def of(cls, rhythm: Rhythm, releases: Iterable[datetime]) -> _Course:
+    def of(cls, schedule: Schedule, releases: Iterable[datetime]) -> _Frequency:
         moments = sorted({utc(each, "release") for each in releases})
-        usual, peak = 1 / rhythm.usual.total_seconds(), 1 / rhythm.peak.total_seconds()
+        usual, peak = 1 / schedule.usual.total_seconds(), 1 / schedule.peak.total_seconds()
         if not moments:
             return cls(EPOCH, (0.0,), (usual,), (0.0,))
-        climb, fall = rhythm.climb.total_seconds(), rhythm.fall.total_seconds()
+        climb, fall = schedule.climb.total_seconds(), schedule.fall.total_seconds()
         starts = [(each - moments[0]).total_seconds() for each in moments]
         knots = [(-climb, usual), (0.0, peak)]
         for before, after in pairwise(starts):
@@ -122,7 +123,7 @@ class _Course:
             tuple(counts),
         )
 
-    def frequency(self, moment: datetime) -> float:
+    def at(self, moment: datetime) -> float:
         at = self._seconds(moment)
         piece = self._piece(self.times, at)
         since = at - self.times[piece]
@@ -138,15 +139,14 @@ class _Course:
         )
 
     def looks(self, start: datetime) -> Iterator[datetime]:
-        """The looks from `start` on, without an end."""
+        """The looks from `start` on, endless."""
         for number in count(math.floor(self.count(start)) - 1):
             moment = self._moment(number)
             if moment >= start:
                 yield moment
 
     def _moment(self, number: int) -> datetime:
-        """When the integral is `number`, to the second: where in its piece, by the root of a
-        quadratic."""
+        """When the integral is `number`, to the second: the root of a quadratic in its piece."""
         piece = self._piece(self.counts, number)
         missing, frequency = number - self.counts[piece], self.frequencies[piece]
         root = math.sqrt(max(0.0, frequency**2 + 2 * missing * self._slope(piece, missing)))
@@ -159,12 +159,12 @@ class _Course:
 
     @staticmethod
     def _piece(knots: tuple[float, ...], value: float) -> int:
-        """The knot at or before `value`; the first if none is."""
+        """The last knot at or before `value`; the first if there is none."""
         return max(0, bisect_right(knots, value) - 1)
 
     def _slope(self, piece: int, since: float) -> float:
-        """How the frequency changes per second `since` the knot `piece`; before the first and after
-        the last it does not."""
+        """The change of the frequency per second, `since` seconds after the knot `piece`; 0 before
+        the first knot and after the last."""
         if since < 0 or piece + 1 == len(self.times):
             return 0.0
         return (self.frequencies[piece + 1] - self.frequencies[piece]) / (

@@ -1,47 +1,44 @@
-"""A look at a release under watch: judge it, decide who is told what, keep both, and tell them.
+"""A look at a release under watch: judge it, decide on the messages, keep both, and send them.
 
-What is to be told is kept with the look in one transaction, before anything is sent; that it was
-sent is kept after the sink took it. Whatever ends the process in between, nothing is lost, and what
-was on its way is told again under the same id.
+The messages are kept with the look in one transaction before any is sent; the delivery is kept
+after the sink took it. So a process that dies loses nothing, and a message that was on its way is
+sent again under the same id.
 """
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from anomaly.checklist.checklist import Checklist
-from anomaly.collectors.collect import Progress as Bar
-from anomaly.contracts import Action, Collected, Message, Receipt, Sink
+from anomaly.collectors.collect import Progress as ProgressBar
+from anomaly.contracts import Action, Collected, Message, NotifyReason, Receipt, Sink
 from anomaly.errors import StoreBusy
 from anomaly.history.records import SHORT, Look, OutboxMessage, Progress, ReleaseRecord, State
 from anomaly.history.store import Store, look_id, message_id
-from anomaly.model import Calendar, Release, ReleaseVerdict, Silence
-from anomaly.notify.delivery import Patience, Post, deliver
-from anomaly.notify.policy import Decision, Why, decide, last_word, mirrored
+from anomaly.model import Calendar, NotificationPolicy, Release, ReleaseVerdict, Silence
+from anomaly.notify.delivery import Envelope, RetryPolicy, deliver
+from anomaly.notify.policy import Decision, decide, last_alarm, mirrored
 from anomaly.pipeline import check_release
 from anomaly.reporting.report import Report
 from anomaly.timing.special_days import special_days
 
-PATIENCE = Patience(
-    attempts=3, deadline=timedelta(seconds=30)
-)  # within one look; what fails then is tried again at a later one
-FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=1)  # between such tries
-GIVE_UP = timedelta(days=1)  # after that a message is old news
-CLAIM = PATIENCE.deadline + timedelta(
-    minutes=1
-)  # how long a message is left to the process that sends it
-BUSY_AT_MOST, BUSY_PAUSE_S = 5, 1.0
+RETRY_POLICY = RetryPolicy(attempts=3, deadline=timedelta(seconds=30))  # within one look
+# between looks: a message that failed for now is tried again after these pauses
+FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=1)
+GIVE_UP = timedelta(days=1)  # an older message is no longer news
+CLAIM = RETRY_POLICY.deadline + timedelta(minutes=1)  # for the process that sends a message
+BUSY_ATTEMPTS, BUSY_PAUSE_S = 5, 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """A sink under a name of its own."""
+    """A sink and the name that the history knows it by."""
 
     name: str
     sink: Sink
@@ -57,16 +54,16 @@ class Receiver:
 
 @dataclass(frozen=True, slots=True)
 class LookResult:
-    """A look, with what is to be told of it."""
+    """A look with its report and the messages about it."""
 
-    tracked: ReleaseRecord
+    record: ReleaseRecord
     look: Look
     report: Report
     messages: tuple[OutboxMessage, ...]
 
 
-def receivers(checklist: Checklist) -> list[Receiver]:
-    """The sinks of a checklist but for the terminal. Raises ChecklistError."""
+def receivers_of(checklist: Checklist) -> list[Receiver]:
+    """The sinks of a checklist without the terminal. Raises ChecklistError."""
     from anomaly.checklist import registry
 
     return [Receiver(name, registry.sink(plugin)) for name, plugin in checklist.receivers]
@@ -74,223 +71,179 @@ def receivers(checklist: Checklist) -> list[Receiver]:
 
 def look(
     checklist: Checklist,
-    tracked: ReleaseRecord,
+    record: ReleaseRecord,
     store: Store,
-    told: Sequence[Receiver],
+    receivers: Sequence[Receiver],
     *,
     now: datetime,
     until: datetime | None = None,
     collected: Collected | None = None,
-    progress: Bar | None = None,
+    progress: ProgressBar | None = None,
 ) -> LookResult:
-    """Judge a release at `now`, and keep the look with what is to be told of it. Raises StoreBusy
-    if somebody else looked meanwhile."""
-    looks_before = len(store.looks(tracked.id))
-    known = store.releases(environment=tracked.release.environment)
-    release = replace(tracked.release, followed_by=following(tracked, known, now))
-    lessons = store.lessons(
-        release.service,
-        release.environment,
-        before=release.started_at,
-        warmup=checklist.windows.warmup,
-    )
-    calendar = replace(checklist.calendar, leave_out=(*checklist.calendar.leave_out, *lessons))
-    report = check_release(
-        replace(checklist, calendar=calendar),
-        release,
-        now=now,
-        until=until,
-        collected=collected,
-        progress=progress,
-        others=[each.release for each in known if each.id != tracked.id],
-    )
-    telling = replace(
-        checklist.telling,
-        silences=tuple(_for_findings(each, tracked.id) for each in checklist.telling.silences),
-    )
-    acknowledged = {ack.target for ack in store.acks(tracked.id)}
-    if tracked.id in acknowledged:
-        acknowledged |= {found.id for found in store.findings(tracked.id)}
-    outgoing = []
-    for receiver in told:
-        before = store.messages(tracked.id, receiver.name)
-        special = _is_special(now, checklist.calendar)
+    """Judge a release at `now`, and keep the look with its messages. Raises StoreBusy if another
+    process looked meanwhile."""
+    number = len(store.looks(record.id)) + 1
+    report = _report(checklist, record, store, now, until, collected, progress)
+    policy = _policy(checklist, record)
+    acknowledged = _acknowledged(record, store)
+    special = _is_special(now, checklist.calendar)
+    messages = []
+    for receiver in receivers:
+        before = store.messages(record.id, receiver.name)
         decision = decide(
-            report, before, now=now, telling=telling, acknowledged=acknowledged, special_day=special
+            report, before, now=now, policy=policy, acknowledged=acknowledged, special_day=special
         )
         if receiver.every_look:
             decision = mirrored(report, decision, before)
         if decision.action is not None:
-            outgoing.append(
-                _outgoing(
-                    tracked,
-                    look_id(tracked.id, looks_before + 1),
-                    receiver,
-                    decision,
-                    len(before) + 1,
-                    now,
-                )
+            look_key = look_id(record.id, number)
+            messages.append(
+                _outbox_message(record, look_key, receiver, decision, len(before) + 1, now)
             )
-    kept = store.record(tracked.id, report, outgoing, at=now, after=looks_before)
-    return LookResult(tracked, kept, report, tuple(outgoing))
+    kept = store.record(record.id, report, messages, at=now, after=number - 1)
+    return LookResult(record, kept, report, tuple(messages))
 
 
 def stay(
     checklist: Checklist,
-    tracked: ReleaseRecord,
+    record: ReleaseRecord,
     store: Store,
-    told: Sequence[Receiver],
+    receivers: Sequence[Receiver],
     *,
     clock: Callable[[], datetime],
     sleep: Callable[[float], None] = time.sleep,
     saved: bool = True,
     redact: Callable[[str], str] | None = None,
 ) -> Iterator[tuple[LookResult, tuple[Receipt, ...]]]:
-    """Look whenever a step has settled, until a KPI fails or the watch is over; each look, with
-    what became of the messages.
+    """Look whenever a step has settled, until a KPI fails or the watch is over; yields each look
+    with the receipts of its messages.
 
-    A release that somebody else aborts meanwhile is looked at no more.
+    Stops when somebody else aborts the release.
     """
     while True:
-        looked = _looked_by_somebody(checklist, tracked, store, told, clock=clock, sleep=sleep)
+        result = _look_when_free(checklist, record, store, receivers, clock=clock, sleep=sleep)
         receipts = tell(
-            checklist, store, told, now=clock(), saved=saved, redact=redact, sleep=sleep
+            checklist, store, receivers, now=clock(), saved=saved, redact=redact, sleep=sleep
         )
-        yield looked, receipts
-        if looked.report.final or looked.report.verdict is ReleaseVerdict.FAIL:
+        yield result, receipts
+        if result.report.final or result.report.verdict is ReleaseVerdict.FAIL:
             return
         now = clock()
         sleep(max(0.0, (next_look(checklist, now) - now).total_seconds()))
         state = next(
-            (each.state for each in store.releases() if each.id == tracked.id), State.ABORTED
+            (each.state for each in store.releases() if each.id == record.id), State.ABORTED
         )
         if state is State.DONE:  # another process made the last look
-            last = store.looks(tracked.id)[-1]
-            yield LookResult(tracked, last, store.report(last.id), ()), ()
+            last = store.looks(record.id)[-1]
+            yield LookResult(record, last, store.report(last.id), ()), ()
         if state is not State.WATCHED:
             return
 
 
-def _looked_by_somebody(
+def _look_when_free(
     checklist: Checklist,
-    tracked: ReleaseRecord,
+    record: ReleaseRecord,
     store: Store,
-    told: Sequence[Receiver],
+    receivers: Sequence[Receiver],
     *,
     clock: Callable[[], datetime],
     sleep: Callable[[float], None],
 ) -> LookResult:
-    """A look; where another process looks at the same moment, the one after it."""
-    for _ in range(BUSY_AT_MOST):
+    """A look; if another process looks at the same moment, a later one."""
+    for _ in range(BUSY_ATTEMPTS):
         try:
-            return look(checklist, tracked, store, told, now=clock())
+            return look(checklist, record, store, receivers, now=clock())
         except StoreBusy:
             sleep(BUSY_PAUSE_S)
-    return look(checklist, tracked, store, told, now=clock())
+    return look(checklist, record, store, receivers, now=clock())
 
 
 def next_look(checklist: Checklist, now: datetime) -> datetime:
-    """When the step that lasts now will have settled."""
+    """When the current step will have settled."""
     step, lag = checklist.windows.step.total_seconds(), checklist.windows.lag
     return datetime.fromtimestamp(((now - lag).timestamp() // step + 1) * step, UTC) + lag
 
 
-def withdraw(
-    tracked: ReleaseRecord, store: Store, told: Sequence[Receiver], *, now: datetime
+def resolve_aborted(
+    record: ReleaseRecord, store: Store, receivers: Sequence[Receiver], *, now: datetime
 ) -> None:
-    """Resolve what was fired about a release that was aborted."""
-    looks = store.looks(tracked.id)
-    for receiver in told if looks else ():
-        before = store.messages(tracked.id, receiver.name)
-        last = last_word(before)
+    """Resolve the alarms about a release that was aborted."""
+    looks = store.looks(record.id)
+    for receiver in receivers if looks else ():
+        before = store.messages(record.id, receiver.name)
+        last = last_alarm(before)
         if last is not None and last.action is Action.FIRE:
-            decision = Decision(Why.ABORTED, Action.RESOLVE)
-            store.post([_outgoing(tracked, looks[-1].id, receiver, decision, len(before) + 1, now)])
+            decision = Decision(NotifyReason.ABORTED, Action.RESOLVE)
+            number = len(before) + 1
+            store.post([_outbox_message(record, looks[-1].id, receiver, decision, number, now)])
 
 
 def tell(
     checklist: Checklist,
     store: Store,
-    told: Sequence[Receiver],
+    receivers: Sequence[Receiver],
     *,
     now: datetime,
     saved: bool = True,
-    patience: Patience = PATIENCE,
+    retry_policy: RetryPolicy = RETRY_POLICY,
     redact: Callable[[str], str] | None = None,
     sleep: Callable[[float], None] = time.sleep,
     rng: random.Random | None = None,
 ) -> tuple[Receipt, ...]:
-    """Send what is due about the checklist's service and environment, in order for each sink, and
-    keep what became of it.
+    """Send the messages that are due about the checklist's service and environment, in order for
+    each sink, and keep the receipts.
 
-    `saved` says whether the store outlives the process, so that people can be pointed to what it
-    holds.
+    `saved` says whether the store outlives the process, so that messages may point to it.
     """
-    mine = {
-        each.id: each
-        for each in store.releases(service=checklist.service, environment=checklist.environment)
+    records = {
+        record.id: record
+        for record in store.releases(service=checklist.service, environment=checklist.environment)
     }
-    by_name = {receiver.name: receiver for receiver in told}
-    queues: dict[str, list[OutboxMessage]] = {name: [] for name in by_name}
-    for message in store.due(now):
-        if message.release_id in mine:
-            if message.sink in queues:
-                queues[message.sink].append(message)
-            elif now - message.at > GIVE_UP:
-                store.settle(
-                    replace(
-                        message,
-                        progress=Progress.FAILED,
-                        detail="the checklist has no such sink any more",
-                    )
-                )
+    by_name = {receiver.name: receiver for receiver in receivers}
+    queues = _queues(store, records, by_name, now)
     receipts: list[Receipt] = []
-    for name, queue in queues.items():
-        if by_name[name].every_look and by_name[name].dedupes:
-            queues[name] = [*_superseded(queue, store)]
     while heads := [queue.pop(0) for queue in queues.values() if queue]:
-        batch = [each for each in heads if store.claim(each, now + CLAIM)]
-        posts = [
-            Post(
-                each.sink,
-                by_name[each.sink].sink,
-                _message(each, mine[each.release_id], checklist, store, saved=saved),
+        batch = [message for message in heads if store.claim(message, now + CLAIM)]
+        envelopes = [
+            Envelope(
+                message.sink,
+                by_name[message.sink].sink,
+                _message(message, records[message.release_id], checklist, store, saved=saved),
             )
-            for each in batch
+            for message in batch
         ]
-        for message, receipt in zip(
-            batch,
-            deliver(posts, patience=patience, redact=redact, sleep=sleep, rng=rng),
-            strict=True,
-        ):
+        outcomes = deliver(
+            envelopes, retry_policy=retry_policy, redact=redact, sleep=sleep, rng=rng
+        )
+        for message, receipt in zip(batch, outcomes, strict=True):
             store.settle(_settled(message, receipt, now))
             receipts.append(receipt)
             if not receipt.delivered:
-                queues[message.sink] = []  # what comes after it waits, so that the order holds
+                queues[message.sink] = []  # later messages wait, so that the order holds
     return tuple(receipts)
 
 
 def following(
-    tracked: ReleaseRecord, known: Collection[ReleaseRecord], now: datetime
+    record: ReleaseRecord, others: Collection[ReleaseRecord], now: datetime
 ) -> Release | None:
     """The next release of the same service that has begun, if any: it ends the watch."""
     later = [
         each.release
-        for each in known
-        if each.release.service == tracked.release.service
-        and tracked.release.started_at < each.release.started_at <= now
+        for each in others
+        if each.release.service == record.release.service
+        and record.release.started_at < each.release.started_at <= now
     ]
     return min(later, key=lambda release: release.started_at, default=None)
 
 
-def link(checklist: Checklist, tracked: ReleaseRecord) -> str:
-    """Where the report can be read; empty if nowhere."""
-    release = tracked.release
+def link(checklist: Checklist, record: ReleaseRecord) -> str:
+    """The address of the report; empty if it has none."""
+    release = record.release
     names = {
         "service": release.service,
         "version": release.version,
         "environment": release.environment,
-        "id": tracked.id[:SHORT],
+        "id": record.id[:SHORT],
     }
     url = checklist.report_url
     for name, value in names.items():
@@ -298,9 +251,84 @@ def link(checklist: Checklist, tracked: ReleaseRecord) -> str:
     return url
 
 
+def _report(
+    checklist: Checklist,
+    record: ReleaseRecord,
+    store: Store,
+    now: datetime,
+    until: datetime | None,
+    collected: Collected | None,
+    progress: ProgressBar | None,
+) -> Report:
+    """The report of a look, with what the history knows of other releases and incidents."""
+    others = store.releases(environment=record.release.environment)
+    release = replace(record.release, followed_by=following(record, others, now))
+    lessons = store.lessons(
+        release.service,
+        release.environment,
+        before=release.started_at,
+        warmup=checklist.windows.warmup,
+    )
+    calendar = replace(checklist.calendar, leave_out=(*checklist.calendar.leave_out, *lessons))
+    return check_release(
+        replace(checklist, calendar=calendar),
+        release,
+        now=now,
+        until=until,
+        collected=collected,
+        progress=progress,
+        others=[each.release for each in others if each.id != record.id],
+    )
+
+
+def _policy(checklist: Checklist, record: ReleaseRecord) -> NotificationPolicy:
+    """The checklist's policy; a silence of the release by its id covers all its findings."""
+    policy = checklist.notification_policy
+    silences = (
+        replace(silence, ids=()) if _is_about(silence, record.id) else silence
+        for silence in policy.silences
+    )
+    return replace(policy, silences=tuple(silences))
+
+
+def _is_about(silence: Silence, release: str) -> bool:
+    return bool(silence.ids) and release.startswith(silence.ids)
+
+
+def _acknowledged(record: ReleaseRecord, store: Store) -> set[str]:
+    """The ids of acknowledged findings; an acknowledged release covers all its findings."""
+    targets = {ack.target for ack in store.acks(record.id)}
+    if record.id in targets:
+        targets |= {finding.id for finding in store.findings(record.id)}
+    return targets
+
+
+def _queues(
+    store: Store,
+    records: Collection[str],
+    by_name: Mapping[str, Receiver],
+    now: datetime,
+) -> dict[str, list[OutboxMessage]]:
+    """The messages that are due, by sink; a message to a sink that is no longer in the checklist
+    fails in the end."""
+    queues: dict[str, list[OutboxMessage]] = {name: [] for name in by_name}
+    for message in store.due(now):
+        if message.release_id not in records:
+            continue
+        if message.sink in queues:
+            queues[message.sink].append(message)
+        elif now - message.at > GIVE_UP:
+            detail = "the checklist has no such sink any more"
+            store.settle(replace(message, progress=Progress.FAILED, detail=detail))
+    for name, queue in queues.items():
+        if by_name[name].every_look and by_name[name].dedupes:
+            queues[name] = _newest(queue, store)
+    return queues
+
+
 def _message(
     message: OutboxMessage,
-    tracked: ReleaseRecord,
+    record: ReleaseRecord,
     checklist: Checklist,
     store: Store,
     *,
@@ -313,29 +341,29 @@ def _message(
         id=message.id,
         why=message.why,
         look=message.look_id[:SHORT] if saved else "",
-        link=link(checklist, tracked),
+        link=link(checklist, record),
     )
 
 
-def _outgoing(
-    tracked: ReleaseRecord,
+def _outbox_message(
+    record: ReleaseRecord,
     look: str,
     receiver: Receiver,
     decision: Decision,
     number: int,
     now: datetime,
 ) -> OutboxMessage:
-    assert decision.action is not None  # noqa: S101  only what is told goes out
+    assert decision.action is not None  # noqa: S101  a decision without an action is no message
     return OutboxMessage(
-        id=message_id(tracked.id, receiver.name, number),
-        release_id=tracked.id,
+        id=message_id(record.id, receiver.name, number),
+        release_id=record.id,
         look_id=look,
         sink=receiver.name,
         action=decision.action,
         why=decision.why,
         at=now,
         next_try=decision.held_until or now,
-        told=decision.told,
+        reported_effects=decision.reported_effects,
     )
 
 
@@ -346,25 +374,18 @@ def _settled(message: OutboxMessage, receipt: Receipt, now: datetime) -> OutboxM
         return replace(tried, progress=Progress.SENT)
     if not receipt.again or now - message.at > GIVE_UP:
         return replace(tried, progress=Progress.FAILED)
-    pause = min(
-        FIRST_PAUSE * 2 ** min(message.attempts // max(1, receipt.attempts), 10), LONGEST_PAUSE
-    )
-    return replace(tried, next_try=now + pause)
+    rounds = min(message.attempts // max(1, receipt.attempts), 10)
+    return replace(tried, next_try=now + min(FIRST_PAUSE * 2**rounds, LONGEST_PAUSE))
 
 
-def _superseded(queue: Sequence[OutboxMessage], store: Store) -> Sequence[OutboxMessage]:
-    """The newest message about each release; a sink that mirrors how it stands needs no older
+def _newest(queue: Sequence[OutboxMessage], store: Store) -> list[OutboxMessage]:
+    """The newest message about each release; a sink that mirrors the current state needs no older
     ones."""
     newest = {message.release_id: message for message in queue}
     for message in queue:
         if newest[message.release_id] is not message:
             store.settle(replace(message, progress=Progress.SUPERSEDED))
     return list(newest.values())
-
-
-def _for_findings(silence: Silence, release: str) -> Silence:
-    """A silence of a release by its id is one of all its findings."""
-    return replace(silence, ids=()) if silence.ids and release.startswith(silence.ids) else silence
 
 
 def _is_special(now: datetime, calendar: Calendar) -> bool:

@@ -1,5 +1,5 @@
-"""One step of the unattended watch: learn of releases, look at those under watch, tell what is due.
-Safe to run at any time, anywhere."""
+"""One step of the unattended watch: find releases, look at those under watch, send what is due.
+Safe to run at any time, from any machine."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from anomaly.errors import AnomalyError, CollectError, StoreBusy, StoreError
 from anomaly.history.records import ReleaseRecord, State
 from anomaly.history.store import Store
 from anomaly.model import Window
-from anomaly.timing.schedule import Rhythm, due
+from anomaly.timing.schedule import Schedule, due
 from anomaly.timing.spans import plan
-from anomaly.watch.look import LookResult, Receiver, following, look, tell, withdraw
+from anomaly.watch.look import LookResult, Receiver, following, look, resolve_aborted, tell
 
-LEASE = timedelta(minutes=15)  # of one look; a process that died holds up the others no longer
-CATCH_UP = timedelta(days=1)  # releases are found this long after their watch
+LEASE = timedelta(minutes=15)  # for one look; then others may take over from a dead process
+CATCH_UP = timedelta(days=1)  # releases are still found this long after their watch
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class TickResult:
-    """What one step did. `busy` says that another process was at it, and nothing was done;
-    `problems` what went wrong."""
+    """What one step did. `busy` says that another process holds the lease and nothing was done;
+    `problems` says what went wrong."""
 
-    looked: tuple[LookResult, ...] = ()
+    looks: tuple[LookResult, ...] = ()
     receipts: tuple[Receipt, ...] = ()
     problems: tuple[str, ...] = ()
     busy: bool = False
@@ -40,7 +40,7 @@ class TickResult:
 def tick(
     checklist: Checklist,
     store: Store,
-    told: Sequence[Receiver],
+    receivers: Sequence[Receiver],
     *,
     holder: str,
     clock: Callable[[], datetime],
@@ -51,108 +51,93 @@ def tick(
 ) -> TickResult:
     """One step for the checklist's service and environment; `holder` names this process.
 
-    A release is looked at when a step has settled since the last look and the rhythm of the
-    checklist, if any, asks for a look, or when its watch is over.
+    A release gets a look when a step has settled since its last look and the checklist's schedule,
+    if any, has a look due, or when its watch is over.
     """
-    with _lease(
-        store, f"tick {checklist.service} {checklist.environment}", holder, clock
-    ) as prolong:
+    lease = f"tick {checklist.service} {checklist.environment}"
+    with _lease(store, lease, holder, clock) as prolong:
         if prolong is None:
             return TickResult(busy=True)
-        problems = [*_discovered(checklist, store, sources, clock())]
-        looked: list[LookResult] = []
-        for tracked in store.releases(service=checklist.service, environment=checklist.environment):
+        problems = [*_discover(checklist, store, sources, clock())]
+        results: list[LookResult] = []
+        for record in store.releases(service=checklist.service, environment=checklist.environment):
             now = clock()
-            if tracked.state is State.ABORTED:
-                withdraw(tracked, store, told, now=now)
-            if tracked.state is not State.WATCHED or not _is_due(tracked, store, checklist, now):
+            if record.state is State.ABORTED:
+                resolve_aborted(record, store, receivers, now=now)
+            if record.state is not State.WATCHED or not _is_due(record, store, checklist, now):
                 continue
             prolong()
             try:
-                looked.append(look(checklist, tracked, store, told, now=now))
+                results.append(look(checklist, record, store, receivers, now=now))
             except StoreBusy as error:
                 log.info("%s", error)
             except StoreError:
                 raise
-            except (
-                AnomalyError
-            ) as error:  # one release that can't be judged must not hide the others
-                problems.append(f"release {tracked.release.version or tracked.id[:8]}: {error}")
+            except AnomalyError as error:  # one that can't be judged must not hide the others
+                problems.append(f"release {record.release.version or record.id[:8]}: {error}")
         prolong()
         receipts = tell(
-            checklist, store, told, now=clock(), saved=saved, redact=redact, sleep=sleep
+            checklist, store, receivers, now=clock(), saved=saved, redact=redact, sleep=sleep
         )
-        return TickResult(tuple(looked), receipts, tuple(problems))
+        return TickResult(tuple(results), receipts, tuple(problems))
 
 
-def _discovered(
+def _discover(
     checklist: Checklist, store: Store, sources: Sequence[tuple[str, ReleaseSource]], now: datetime
 ) -> Iterator[str]:
-    """Keep what the sources know of; says which of them have no answer."""
+    """Keep the releases that the sources report; yields a problem for each source that fails."""
     windows = checklist.windows
     since = now - windows.warmup - windows.watch - windows.lag - CATCH_UP
     for name, source in sources:
         try:
-            found = source.discover(Window(since, now))
+            releases = source.discover(Window(since, now))
         except CollectError as error:
-            yield f"{name} was not asked for releases: {error}"
+            yield f"{name} could not list releases: {error}"
             continue
-        except (
-            Exception
-        ) as error:  # a plug-in that crashes must not stop the watch of what is known
+        except Exception as error:  # a plug-in that crashes must not stop the watch
             log.exception("the source of releases %s crashed", name)
-            yield f"{name} was not asked for releases: it crashed: {type(error).__name__}"
+            yield f"{name} could not list releases: it crashed: {type(error).__name__}"
             continue
-        for release in sorted(found, key=lambda each: each.started_at):
-            service, environment = (
-                release.service or checklist.service,
-                release.environment or checklist.environment,
+        for release in sorted(releases, key=lambda each: each.started_at):
+            complete = replace(
+                release,
+                service=release.service or checklist.service,
+                environment=release.environment or checklist.environment,
             )
-            store.track(
-                replace(release, service=service, environment=environment),
-                origin=name,
-                checklist=str(checklist.path or ""),
-            )
+            store.track(complete, origin=name, checklist=str(checklist.path or ""))
 
 
-def _is_due(tracked: ReleaseRecord, store: Store, checklist: Checklist, now: datetime) -> bool:
-    """Whether a step has settled since the last look, and the rhythm asks for a look or the watch
+def _is_due(record: ReleaseRecord, store: Store, checklist: Checklist, now: datetime) -> bool:
+    """Whether a step has settled since the last look, and the schedule has a look due or the watch
     is over."""
-    if tracked.release.started_at > now:
+    if record.release.started_at > now:
         return False
-    looks = store.looks(tracked.id)
+    looks = store.looks(record.id)
     step, lag = checklist.windows.step, checklist.windows.lag
-    if not looks or looks[-1].at > now:  # a look of a clock that was set back since is none
+    if not looks or looks[-1].at > now:  # a look in the future: the clock was set back since
         return True
     if _steps(now - lag, step) <= _steps(looks[-1].at - lag, step):
         return False
     return (
-        checklist.rhythm is None
-        or _is_over(tracked, store, checklist, now)
-        or _asks(checklist.rhythm, tracked, store, looks[-1].at, now)
+        checklist.schedule is None
+        or _is_over(record, store, checklist, now)
+        or _is_scheduled(checklist.schedule, record, store, looks[-1].at, now)
     )
 
 
-def _is_over(tracked: ReleaseRecord, store: Store, checklist: Checklist, now: datetime) -> bool:
-    release = replace(
-        tracked.release,
-        followed_by=following(
-            tracked, store.releases(environment=tracked.release.environment), now
-        ),
-    )
+def _is_over(record: ReleaseRecord, store: Store, checklist: Checklist, now: datetime) -> bool:
+    others = store.releases(environment=record.release.environment)
+    release = replace(record.release, followed_by=following(record, others, now))
     return plan(release, checklist.windows, now=now).final
 
 
-def _asks(
-    rhythm: Rhythm, tracked: ReleaseRecord, store: Store, last: datetime, now: datetime
+def _is_scheduled(
+    schedule: Schedule, record: ReleaseRecord, store: Store, last: datetime, now: datetime
 ) -> bool:
-    known = store.releases(service=tracked.release.service, environment=tracked.release.environment)
-    return due(
-        rhythm,
-        [each.release.started_at for each in known if each.state is not State.ABORTED],
-        last=last,
-        now=now,
-    )
+    release = record.release
+    records = store.releases(service=release.service, environment=release.environment)
+    starts = [each.release.started_at for each in records if each.state is not State.ABORTED]
+    return due(schedule, starts, last=last, now=now)
 
 
 def _steps(moment: datetime, step: timedelta) -> int:
@@ -163,7 +148,7 @@ def _steps(moment: datetime, step: timedelta) -> int:
 def _lease(
     store: Store, name: str, holder: str, clock: Callable[[], datetime]
 ) -> Iterator[Callable[[], None] | None]:
-    """The lease, as the function that prolongs it; None if another holds it."""
+    """The lease, as the function that prolongs it; None if another process holds it."""
 
     def take() -> bool:
         now = clock()
@@ -179,4 +164,4 @@ def _lease(
     try:
         yield prolong
     finally:
-        store.let_go(name, holder)
+        store.release_lease(name, holder)

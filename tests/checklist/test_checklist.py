@@ -29,7 +29,7 @@ from anomaly.model import (
     Window,
     Windows,
 )
-from anomaly.timing.schedule import Rhythm
+from anomaly.timing.schedule import Schedule
 from tests.checklist.conftest import Complain, Load, Write
 
 SMALL = """\
@@ -107,7 +107,7 @@ def test_every_key_reaches_the_checklist(load_text: Load) -> None:
         step=timedelta(minutes=1),
         lag=timedelta(seconds=30),
     )
-    assert checklist.rhythm == Rhythm(
+    assert checklist.schedule == Schedule(
         timedelta(hours=2), timedelta(minutes=10), timedelta(hours=12), timedelta(hours=3)
     )
     assert checklist.calendar == Calendar(timezone="Europe/Berlin")
@@ -144,7 +144,7 @@ def test_what_is_left_out_has_the_documented_default(load_text: Load) -> None:
     checklist = load_text(SMALL)
     assert checklist.windows == Windows()
     assert checklist.windows.history == timedelta(days=28)
-    assert checklist.rhythm is None
+    assert checklist.schedule is None
     assert checklist.calendar == Calendar(timezone="UTC")
     assert checklist.false_alarms == 0.01
     assert checklist.correction is Correction.HOLM

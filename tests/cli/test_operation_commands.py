@@ -181,7 +181,7 @@ def test_tick_finds_a_release_in_a_list_once(anomaly: Anomaly, shop: Shop) -> No
     listed = json.loads(anomaly(3, "release list --output json --checklist checklist.yaml")[1])
 
     assert missing[0] == 4
-    assert "json was not asked for releases: " in missing[2]
+    assert "json could not list releases: " in missing[2]
     assert [code for code, _, _ in ticks] == [0, 0, 1]
     assert [(each["version"], each["origin"], each["state"]) for each in listed] == [
         ("2.0", "json", "watched")
@@ -222,8 +222,8 @@ def test_a_hostile_version_does_no_harm_to_the_terminal(anomaly: Anomaly, shop: 
             "--from checklist.yaml: line 2: is not JSON",
         ),
         ("release start --release 2.0 --at 2030-01-01T00:00Z --service shop", "is in the future"),
-        ("show zz", "'zz' is no id"),
-        ("show abcd1234", "no release, look or finding has an id like abcd1234"),
+        ("show zz", "'zz' is not an id"),
+        ("show abcd1234", "no release, look or finding has an id that starts with abcd1234"),
         ("prune --older-than soon", "--older-than"),
         ("history --checklist missing.yaml", "missing.yaml"),
         ("tick checklist.yaml --heartbeat ftp://h", "heartbeat starts with ftp; use http or https"),

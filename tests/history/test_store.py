@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sql
 
-from anomaly.contracts import Action
+from anomaly.contracts import Action, NotifyReason
 from anomaly.errors import StoreBusy, StoreError, UsageError
 from anomaly.history.records import (
     FindingRecord,
@@ -37,6 +37,7 @@ from tests.support.reports import at
 REPORT = reports.messy()
 EARLY = replace(reports.early(), release=REPORT.release)
 HOUR = timedelta(hours=1)
+LATER = "later reason"  # no NotifyReason has this text
 OLD = Path(__file__).parent / "old"
 
 
@@ -67,7 +68,7 @@ def message(
         look_id(tracked.id, 1),
         sink,
         Action.FIRE,
-        "first",
+        NotifyReason.FIRST,
         at("11:00"),
         at("11:00"),
         {"abc": 0.5},
@@ -300,6 +301,15 @@ def test_transitions_and_incidents_are_left_out_later_and_false_alarms_are_not(
 # --- leases, pruning ----------------------------------------------------------------------------
 
 
+def test_a_reason_of_a_later_version_is_read_as_unknown(store: Store) -> None:
+    release = known(store)
+    later = message(release, why=LATER)
+    store.record(release.id, REPORT, [later], at=at("11:00"), after=0)
+
+    (kept,) = store.messages(release.id)
+    assert kept.why is NotifyReason.UNKNOWN
+
+
 def test_a_lease_is_held_by_one_until_it_ends_or_is_let_go(store: Store) -> None:
     def take(holder: str, hours: float) -> bool:
         now = at("10:00") + hours * HOUR
@@ -310,9 +320,9 @@ def test_a_lease_is_held_by_one_until_it_ends_or_is_let_go(store: Store) -> None
     assert take("a", 0.5)
     assert not take("b", 1.4)
     assert take("b", 1.5)
-    store.let_go("tick", "a")
+    store.release_lease("tick", "a")
     assert not take("a", 1.6)
-    store.let_go("tick", "b")
+    store.release_lease("tick", "b")
     assert take("a", 1.6)
 
 
@@ -447,7 +457,7 @@ def test_a_later_version_is_refused_and_left_as_it_is(loopback: None, where: str
         with store._transaction() as connection:
             connection.execute(sql.update(SCHEMA).values(version=NEWEST + 1))
 
-    with pytest.raises(StoreError, match=rf"is of version {NEWEST + 1}.*use a newer one"):
+    with pytest.raises(StoreError, match=rf"has version {NEWEST + 1}.*use a newer anomaly"):
         Store(where)
     if "://" not in where:
         with closing(sqlite3.connect(where)) as connection:

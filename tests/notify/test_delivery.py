@@ -11,7 +11,7 @@ import pytest
 
 from anomaly.contracts import Message, Receipt
 from anomaly.errors import RetryableSinkError, SinkError
-from anomaly.notify.delivery import LONGEST_DETAIL, Patience, Post, deliver
+from anomaly.notify.delivery import LONGEST_DETAIL, Envelope, RetryPolicy, deliver
 from tests.support import reports
 
 REPORT = reports.failing()
@@ -54,13 +54,13 @@ class Time:
 def tell(
     sink: Scripted,
     time: Time,
-    patience: Patience | None = None,
+    retry_policy: RetryPolicy | None = None,
     redact: Callable[[str], str] | None = None,
 ) -> Receipt:
     rng = random.Random(7)
     return deliver(
-        [Post("hook", sink, MESSAGE)],
-        patience=patience or Patience(),
+        [Envelope("hook", sink, MESSAGE)],
+        retry_policy=retry_policy or RetryPolicy(),
         redact=redact,
         sleep=time.sleep,
         clock=time.clock,
@@ -165,7 +165,7 @@ def test_a_dead_sink_neither_stops_nor_delays_a_healthy_one() -> None:
             healthy_was_told.set()
             return TOLD
 
-    receipts = deliver([Post("dead", Dead(), MESSAGE), Post("healthy", Healthy(), MESSAGE)])
+    receipts = deliver([Envelope("dead", Dead(), MESSAGE), Envelope("healthy", Healthy(), MESSAGE)])
     assert [(receipt.sink, receipt.delivered, receipt.detail) for receipt in receipts] == [
         ("dead", False, "dead"),
         ("healthy", True, "fine"),
@@ -181,11 +181,12 @@ def test_a_sink_that_does_not_come_back_is_given_up_at_the_deadline() -> None:
             return TOLD
 
     receipts = deliver(
-        [Post("hanging", Hanging(), MESSAGE)], patience=Patience(deadline=timedelta(seconds=0.05))
+        [Envelope("hanging", Hanging(), MESSAGE)],
+        retry_policy=RetryPolicy(deadline=timedelta(seconds=0.05)),
     )
     over.set()
     assert not receipts[0].delivered
-    assert "it may have been told" in receipts[0].detail
+    assert "it may have the message" in receipts[0].detail
 
 
 def test_without_threads_sinks_are_told_one_after_the_other(
@@ -197,7 +198,7 @@ def test_without_threads_sinks_are_told_one_after_the_other(
     monkeypatch.setattr(threading.Thread, "start", no_thread)
     assert [
         receipt.delivered
-        for receipt in deliver([Post(name, Scripted([TOLD]), MESSAGE) for name in "ab"])
+        for receipt in deliver([Envelope(name, Scripted([TOLD]), MESSAGE) for name in "ab"])
     ] == [True, True]
 
 

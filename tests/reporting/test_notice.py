@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from anomaly.contracts import Action, Message
+from anomaly.contracts import Action, Message, NotifyReason
 from anomaly.model import ReleaseVerdict, Verdict
 from anomaly.reporting.notice import MOST_FACTS, Severity, notice
 from tests.support import reports
@@ -20,12 +20,14 @@ MESSAGES = {
         "k",
         reports.messy(),
         Action.FIRE,
-        why="first",
+        why=NotifyReason.FIRST,
         look="3f2a91c0",
         link="https://ci.example/3f2a91c0",
     ),
-    "escalated": Message("k", reports.staged(), Action.FIRE, why="escalated", look="3f2a91c0"),
-    "repeated": Message("k", reports.failing(), Action.FIRE, why="repeated"),
+    "escalated": Message(
+        "k", reports.staged(), Action.FIRE, why=NotifyReason.ESCALATED, look="3f2a91c0"
+    ),
+    "repeated": Message("k", reports.failing(), Action.FIRE, why=NotifyReason.REPEATED),
     "resolved": Message(
         "k", reports.report(ReleaseVerdict.PASS, RECOVERED), Action.RESOLVE, look="3f2a91c0"
     ),

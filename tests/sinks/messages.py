@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from anomaly.contracts import Action, Message
+from anomaly.contracts import Action, Message, NotifyReason
 from anomaly.model import ReleaseVerdict, Verdict
 from tests.support import reports
 
@@ -16,21 +16,35 @@ OVER = replace(
 
 MESSAGES = {
     "fire": Message(
-        KEY, reports.messy(), Action.FIRE, id="m1", why="first", look="c8a5ca2b", link=LINK
+        KEY,
+        reports.messy(),
+        Action.FIRE,
+        id="m1",
+        why=NotifyReason.FIRST,
+        look="c8a5ca2b",
+        link=LINK,
     ),
     "escalated": Message(
-        KEY, reports.failing(), Action.FIRE, id="m2", why="escalated", look="c8a5ca2b", link=LINK
+        KEY,
+        reports.failing(),
+        Action.FIRE,
+        id="m2",
+        why=NotifyReason.ESCALATED,
+        look="c8a5ca2b",
+        link=LINK,
     ),
     "resolve": Message(
         KEY,
         reports.report(ReleaseVerdict.PASS, OVER),
         Action.RESOLVE,
         id="m3",
-        why="resolved",
+        why=NotifyReason.RESOLVED,
         look="c8a5ca2b",
     ),
-    "passed": Message(KEY, reports.passing(), id="m4", why="ended", link=LINK),
-    "undecided": Message(KEY, reports.dead_source(), id="m5", why="ended", look="c8a5ca2b"),
-    "early": Message(KEY, reports.early(), id="m6", why="nothing new"),
+    "passed": Message(KEY, reports.passing(), id="m4", why=NotifyReason.ENDED, link=LINK),
+    "undecided": Message(
+        KEY, reports.dead_source(), id="m5", why=NotifyReason.ENDED, look="c8a5ca2b"
+    ),
+    "early": Message(KEY, reports.early(), id="m6", why=NotifyReason.NOTHING_NEW),
     "trial": Message(KEY, reports.early(), Action.TRIAL, id="m7"),
 }

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from anomaly.contracts import Action, Message
+from anomaly.contracts import Action, Message, NotifyReason
 from anomaly.model import Finding
 from anomaly.panel import segment_text
 from anomaly.reporting.report import Report
@@ -46,4 +46,4 @@ def drawable(report: Report | None = None) -> Report:
 
 
 def drawn(action: Action = Action.FIRE) -> Message:
-    return Message(KEY, drawable(), action, id="m1", why="first", link=LINK)
+    return Message(KEY, drawable(), action, id="m1", why=NotifyReason.FIRST, link=LINK)

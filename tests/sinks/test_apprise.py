@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from anomaly.checklist import registry
-from anomaly.contracts import Action, Message
+from anomaly.contracts import Action, Message, NotifyReason
 from anomaly.errors import ChecklistError, RetryableSinkError, SinkError, UsageError
 from anomaly.sinks.apprise import AppriseSink
 from tests.sinks.messages import KEY, MESSAGES
@@ -110,7 +110,7 @@ def test_what_others_log_through_apprise_is_left_alone(caplog: pytest.LogCapture
 
 @pytest.mark.parametrize("text", [*reports.HOSTILE, "@everyone <!channel> <@U12345>"])
 def test_hostile_text_mentions_nobody(text: str) -> None:
-    said = sent(Message(KEY, reports.hostile(text), Action.FIRE, why="first"))
+    said = sent(Message(KEY, reports.hostile(text), Action.FIRE, why=NotifyReason.FIRST))
     for part in (said["title"], said["message"]):
         assert not {"@everyone", "<!channel>", "<@U12345>", "\x1b", "\u202e"} & set(part.split())
         assert "\x1b" not in part

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from pytest_httpserver import HTTPServer
 
 from anomaly.checklist import registry
-from anomaly.contracts import Action, Message
+from anomaly.contracts import Action, Message, NotifyReason
 from anomaly.errors import RetryableSinkError, SinkError, UsageError
 from anomaly.model import Release, ReleaseVerdict
 from anomaly.reporting.report import Report
@@ -35,7 +35,7 @@ FIRST = Message(
     KEY,
     reports.messy(),
     Action.FIRE,
-    why="first",
+    why=NotifyReason.FIRST,
     look="3f2a91c0",
     link="https://ci.example/3f2a91c0",
 )
@@ -43,7 +43,7 @@ RESOLVED = Message(
     KEY,
     reports.passing(),
     Action.RESOLVE,
-    why="resolved",
+    why=NotifyReason.RESOLVED,
     look="77aa00ff",
     link="https://ci.example/3f2a91c0",
 )
@@ -429,8 +429,10 @@ def test_a_look_without_news_and_a_second_attempt_are_not_annotated() -> None:
     made.send(FIRST)
     printed = stream.getvalue()
     made.send(FIRST)
-    made.send(replace(FIRST, why="already told"))
-    made.send(replace(FIRST, report=reports.early(), action=Action.INFORM, why="nothing new"))
+    made.send(replace(FIRST, why=NotifyReason.ALREADY_TOLD))
+    made.send(
+        replace(FIRST, report=reports.early(), action=Action.INFORM, why=NotifyReason.NOTHING_NEW)
+    )
     assert stream.getvalue() == printed
     made.send(RESOLVED)
     assert stream.getvalue().startswith(printed + "::notice")

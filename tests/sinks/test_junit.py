@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anomaly.contracts import Action, Message
+from anomaly.contracts import Action, Message, NotifyReason
 from anomaly.model import NoData, ReleaseVerdict, Verdict
 from anomaly.reporting.report import Report
 from anomaly.reporting.words import finding_line, title
@@ -25,7 +25,11 @@ REPORTS = {
     for name in ("failing", "messy", "passing", "early", "staged", "dead_source")
 }
 MESSY = Message(
-    "3f2a91c0", reports.messy(), Action.FIRE, why="first", link="https://ci.example/3f2a91c0"
+    "3f2a91c0",
+    reports.messy(),
+    Action.FIRE,
+    why=NotifyReason.FIRST,
+    link="https://ci.example/3f2a91c0",
 )
 # junit-10.xsd of Jenkins' xUnit plug-in: element → (attributes that it needs, further ones,
 # elements inside)

@@ -15,7 +15,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from anomaly import wording
-from anomaly.contracts import Action, Message
+from anomaly.contracts import Action, Message, NotifyReason
 from anomaly.model import ReleaseVerdict, Verdict
 from anomaly.reporting.notice import notice
 from anomaly.reporting.words import ordered, title, versus_words
@@ -71,7 +71,7 @@ MESSY = Message(
     "3f2a91c0",
     reports.messy(),
     Action.FIRE,
-    why="first",
+    why=NotifyReason.FIRST,
     look="3f2a91c0",
     link="https://ci.example/a(b)?x=1&copy=2",
 )

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytest_httpserver import HTTPServer
 
-from anomaly.contracts import Action, Message, Sink
+from anomaly.contracts import Action, Message, NotifyReason, Sink
 from anomaly.errors import RetryableSinkError, SinkError, UsageError
 from anomaly.reporting.notice import notice
 from anomaly.sinks.alertmanager import LONGEST_VALUE, AlertmanagerSink
@@ -114,7 +114,7 @@ def test_the_status_says_whether_it_is_tried_again_and_no_secret_is_said(
     "text", [*reports.HOSTILE, "x" * 10_000, "<!channel> @here <https://evil|click> & *bold*"]
 )
 def test_hostile_text_stays_text_and_within_the_limits(text: str) -> None:
-    message = Message(KEY, reports.hostile(text), Action.FIRE, why="first")
+    message = Message(KEY, reports.hostile(text), Action.FIRE, why=NotifyReason.FIRST)
 
     told = blocks(message)
     texts = [block["text"] for block in told["blocks"] if "text" in block] + [

@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from anomaly.contracts import Action, Message, Receipt
+from anomaly.contracts import Action, Message, NotifyReason, Receipt
 from anomaly.errors import RetryableSinkError, SinkError, UsageError
 from anomaly.http import transport
 from anomaly.http.endpoint import retry_after
 from anomaly.http.transport import is_metadata
-from anomaly.notify.delivery import Patience, Post, deliver
+from anomaly.notify.delivery import Envelope, RetryPolicy, deliver
 from anomaly.reporting.data import to_dict
 from anomaly.sinks.webhook import WebhookSink
 from tests.support import reports
@@ -48,10 +48,10 @@ def tell(
 ) -> Receipt:
     sink = WebhookSink(url=f"{server.origin}/hook", timeout=SOON, clock=lambda: NOW_S)
     sleep = (slept if slept is not None else []).append
-    post = Post("hook", sink, Message("4f1c", REPORT))
-    return deliver([post], patience=Patience(deadline=deadline), sleep=sleep, rng=random.Random(1))[
-        0
-    ]
+    post = Envelope("hook", sink, Message("4f1c", REPORT))
+    return deliver(
+        [post], retry_policy=RetryPolicy(deadline=deadline), sleep=sleep, rng=random.Random(1)
+    )[0]
 
 
 # --- what is sent -------------------------------------------------------------------------------
@@ -74,7 +74,12 @@ def test_news_is_posted_with_its_action_and_under_an_id_of_its_own() -> None:
     with Loopback([answer(200)]) as server:
         WebhookSink(url=server.origin).send(
             replace(
-                MESSAGE, action=Action.FIRE, id="77ab", why="first", look="3f2a", link="https://r"
+                MESSAGE,
+                action=Action.FIRE,
+                id="77ab",
+                why=NotifyReason.FIRST,
+                look="3f2a",
+                link="https://r",
             )
         )
         sent = server.requests[0]

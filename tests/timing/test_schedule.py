@@ -1,4 +1,4 @@
-"""The testing rhythm holds its promises for every rhythm and all releases: bounds, shape, count,
+"""The schedule of looks holds its promises for all settings and releases: bounds, shape, count,
 and no difference by how it is asked."""
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 
 from anomaly.errors import UsageError
 from anomaly.model import Window
-from anomaly.timing.schedule import Rhythm, due, interval, looks, planned
+from anomaly.timing.schedule import Schedule, due, interval, looks, planned
 
 T = datetime(2025, 6, 3, 10, tzinfo=UTC)
 HOUR, MINUTE, SECOND = timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1)
-DAILY = Rhythm(usual=HOUR, peak=5 * MINUTE, climb=24 * HOUR, fall=6 * HOUR)
+DAILY = Schedule(usual=HOUR, peak=5 * MINUTE, climb=24 * HOUR, fall=6 * HOUR)
 
 lengths = st.integers(60, 2 * 86_400).map(lambda seconds: timedelta(seconds=seconds))
-rhythms = st.tuples(lengths, lengths, lengths, lengths).map(
-    lambda four: Rhythm(max(four[:2]), min(four[:2]), four[2], four[3])
+schedules = st.tuples(lengths, lengths, lengths, lengths).map(
+    lambda four: Schedule(max(four[:2]), min(four[:2]), four[2], four[3])
 )
 moments = st.integers(-3 * 86_400, 3 * 86_400).map(lambda seconds: T + timedelta(seconds=seconds))
 releases = st.lists(moments, max_size=4)
@@ -57,67 +57,67 @@ def test_the_frequency_is_linear_and_of_two_releases_the_higher_holds() -> None:
         )
 
 
-@given(rhythms, releases, moments)
+@given(schedules, releases, moments)
 def test_the_frequency_stays_between_usual_and_peak(
-    rhythm: Rhythm, starts: list[datetime], at: datetime
+    schedule: Schedule, starts: list[datetime], at: datetime
 ) -> None:
-    assert rhythm.peak - SECOND <= interval(rhythm, starts, at) <= rhythm.usual + SECOND
+    assert schedule.peak - SECOND <= interval(schedule, starts, at) <= schedule.usual + SECOND
 
 
-@given(rhythms, moments, st.lists(moments, min_size=2, max_size=8))
+@given(schedules, moments, st.lists(moments, min_size=2, max_size=8))
 def test_the_frequency_rises_up_to_a_release_and_falls_from_there(
-    rhythm: Rhythm, start: datetime, at: list[datetime]
+    schedule: Schedule, start: datetime, at: list[datetime]
 ) -> None:
     for before, after in pairwise(sorted(at)):
         if after <= start:
-            assert interval(rhythm, [start], before) >= interval(rhythm, [start], after)
+            assert interval(schedule, [start], before) >= interval(schedule, [start], after)
         if before >= start:
-            assert interval(rhythm, [start], before) <= interval(rhythm, [start], after)
+            assert interval(schedule, [start], before) <= interval(schedule, [start], after)
 
 
-@given(rhythms, releases, windows)
+@given(schedules, releases, windows)
 def test_there_are_as_many_looks_as_the_integral_of_the_frequency(
-    rhythm: Rhythm, starts: list[datetime], window: Window
+    schedule: Schedule, starts: list[datetime], window: Window
 ) -> None:
     steps = 2000
     width = window.length / steps
     integral = math.fsum(
-        width / interval(rhythm, starts, window.start + (number + 0.5) * width)
+        width / interval(schedule, starts, window.start + (number + 0.5) * width)
         for number in range(steps)
     )
 
-    assert planned(rhythm, starts, window) == pytest.approx(integral, abs=0.01, rel=1e-3)
-    assert abs(len(looks(rhythm, starts, window)) - integral) <= 1.02
+    assert planned(schedule, starts, window) == pytest.approx(integral, abs=0.01, rel=1e-3)
+    assert abs(len(looks(schedule, starts, window)) - integral) <= 1.02
 
 
-@given(rhythms, releases, st.lists(moments, min_size=3, max_size=5, unique=True))
+@given(schedules, releases, st.lists(moments, min_size=3, max_size=5, unique=True))
 def test_looks_are_the_same_however_the_window_is_cut(
-    rhythm: Rhythm, starts: list[datetime], cuts: list[datetime]
+    schedule: Schedule, starts: list[datetime], cuts: list[datetime]
 ) -> None:
     cuts = sorted(cuts)
-    whole = looks(rhythm, starts, Window(cuts[0], cuts[-1]))
+    whole = looks(schedule, starts, Window(cuts[0], cuts[-1]))
     parts = [
         moment
         for begin, end in pairwise(cuts)
-        for moment in looks(rhythm, starts, Window(begin, end))
+        for moment in looks(schedule, starts, Window(begin, end))
     ]
 
     assert parts == whole
     assert len(set(whole)) == len(whole)
-    assert whole == looks(rhythm, [*reversed(starts), *starts], Window(cuts[0], cuts[-1]))
+    assert whole == looks(schedule, [*reversed(starts), *starts], Window(cuts[0], cuts[-1]))
 
 
-@given(rhythms, releases, windows)
+@given(schedules, releases, windows)
 def test_a_look_is_due_if_one_was_planned_since_the_last(
-    rhythm: Rhythm, starts: list[datetime], window: Window
+    schedule: Schedule, starts: list[datetime], window: Window
 ) -> None:
     since = Window(window.start + timedelta.resolution, window.end + timedelta.resolution)
-    assert due(rhythm, starts, last=window.start, now=window.end) == bool(
-        looks(rhythm, starts, since)
+    assert due(schedule, starts, last=window.start, now=window.end) == bool(
+        looks(schedule, starts, since)
     )
 
 
-def test_a_tick_every_five_minutes_makes_each_look_of_a_rhythm_that_is_no_faster_once() -> None:
+def test_a_tick_every_five_minutes_makes_each_look_of_a_schedule_that_is_no_faster_once() -> None:
     window = Window(T, T + 8 * HOUR)
     last, made = None, 0
     for number in range(8 * 12):
@@ -147,6 +147,6 @@ def test_without_a_release_looks_are_even() -> None:
         ((HOUR, MINUTE, -HOUR, HOUR), "rhythm.climb is -1h; it must be 1s at least"),
     ],
 )
-def test_a_rhythm_that_cannot_be_is_refused(lengths: tuple[timedelta, ...], problem: str) -> None:
+def test_an_impossible_schedule_is_refused(lengths: tuple[timedelta, ...], problem: str) -> None:
     with pytest.raises(UsageError, match=problem):
-        Rhythm(*lengths)
+        Schedule(*lengths)

@@ -73,7 +73,7 @@ def test_a_step_is_looked_at_once_however_often_cron_fires(tmp_path: Path, store
     shop, people = Shop(tmp_path), People()
     store.track(shop.release(), origin="command")
 
-    looks = [len(ticked(shop, store, hours, people).looked) for hours in (0.5, 0.6, 0.7, 1.0, 1.2)]
+    looks = [len(ticked(shop, store, hours, people).looks) for hours in (0.5, 0.6, 0.7, 1.0, 1.2)]
 
     assert looks == [1, 0, 0, 1, 0]
 
@@ -85,7 +85,7 @@ def test_by_a_rhythm_looks_get_rarer_and_the_last_one_is_made(tmp_path: Path, st
     )
     store.track(shop.release(), origin="command")
 
-    made = [half / 2 for half in range(1, 26) if ticked(shop, store, half / 2, people).looked]
+    made = [half / 2 for half in range(1, 26) if ticked(shop, store, half / 2, people).looks]
 
     pauses = [after - before for before, after in pairwise(made)]
     assert made[0] == 0.5
@@ -105,7 +105,7 @@ def test_by_a_rhythm_hours_that_were_missed_are_caught_up_by_one_look(
     )
     store.track(shop.release(), origin="command")
 
-    looks = [len(ticked(shop, store, hours, people).looked) for hours in (0.5, 6, 6.5, 7)]
+    looks = [len(ticked(shop, store, hours, people).looks) for hours in (0.5, 6, 6.5, 7)]
 
     assert looks == [1, 1, 0, 0]
 
@@ -119,9 +119,9 @@ def test_hours_that_were_missed_are_caught_up_by_one_last_look(
     ticked(shop, store, 0.5, people)
     late = ticked(shop, store, 30, people)
 
-    assert [each.report.final for each in late.looked] == [True]
+    assert [each.report.final for each in late.looks] == [True]
     assert people.said() == [("inform", "ended")]
-    assert not ticked(shop, store, 31, people).looked
+    assert not ticked(shop, store, 31, people).looks
 
 
 def test_a_clock_that_is_set_back_holds_up_no_look(tmp_path: Path, store: Store) -> None:
@@ -129,8 +129,8 @@ def test_a_clock_that_is_set_back_holds_up_no_look(tmp_path: Path, store: Store)
     tracked = store.track(shop.release(), origin="command")
     ticked(shop, store, 3, people)
 
-    assert [each.look.number for each in ticked(shop, store, 2, people).looked] == [2]
-    assert [each.look.number for each in ticked(shop, store, 3.5, people).looked] == [3]
+    assert [each.look.number for each in ticked(shop, store, 2, people).looks] == [2]
+    assert [each.look.number for each in ticked(shop, store, 3.5, people).looks] == [3]
     assert people.said() == [("fire", "first")]
     assert len(store.looks(tracked.id)) == 3
 
@@ -190,7 +190,7 @@ def test_a_later_release_ends_the_watch_and_is_named(tmp_path: Path, store: Stor
     ticked(shop, store, 2, people)
     second = store.track(shop.release(5, "2.1"), origin="command")
 
-    looked = {each.tracked.id: each.report for each in ticked(shop, store, 5.5, people).looked}
+    looked = {each.record.id: each.report for each in ticked(shop, store, 5.5, people).looks}
 
     assert looked[first.id].final
     assert looked[first.id].release.followed_by == replace(shop.release(5, "2.1"))
@@ -218,7 +218,7 @@ def test_the_transition_of_an_earlier_release_and_an_incident_teach_nothing(
     store.acknowledge(earlier, incident=True, note="", at=shop.now)
     store.track(shop.release(), origin="command")
 
-    (looked,) = ticked(shop, store, 1, people).looked
+    (looked,) = ticked(shop, store, 1, people).looks
 
     reasons = [span.reason for span in looked.report.left_out]
     assert reasons == ["release 1.9", "incident of release 1.9"]
@@ -232,7 +232,7 @@ def test_a_release_of_another_service_meanwhile_is_a_confounder(
     other = replace(shop.release(0.25, "7"), service="search")
     store.track(other, origin="command")
 
-    (looked,) = ticked(shop, store, 1, People()).looked
+    (looked,) = ticked(shop, store, 1, People()).looks
 
     assert looked.report.confounders == (other,)
 
@@ -248,7 +248,7 @@ def test_an_abort_ends_the_watch_and_takes_back_what_was_fired(
     again = [ticked(shop, store, hours, people) for hours in (3.5, 4.0)]
 
     assert people.said() == [("fire", "first"), ("resolve", "aborted")]
-    assert not any(each.looked for each in again)
+    assert not any(each.looks for each in again)
 
 
 def test_sinks_that_are_down_are_told_later_under_the_same_id_and_do_not_hold_up_others(
@@ -300,7 +300,7 @@ def test_releases_are_learnt_from_sources_and_a_dead_one_is_said(
     first = ticked(shop, store, 1, People(), sources=[("git", Known()), ("prometheus", Dead())])
     ticked(shop, store, 2, People(), sources=[("git", Known())])
 
-    assert first.problems == ("prometheus was not asked for releases: no answer about 2025",)
+    assert first.problems == ("prometheus could not list releases: no answer about 2025",)
     (tracked,) = store.releases()
     assert (tracked.origin, tracked.release) == ("git", shop.release())
 
@@ -418,7 +418,7 @@ def test_a_silence_by_id_holds_for_the_release_or_finding_it_names(
     )
     store.track(shop.release(), origin="command")
 
-    looked = ticked(shop, store, 3, people, mirror).looked
+    looked = ticked(shop, store, 3, people, mirror).looks
 
     assert looked[0].report.verdict is ReleaseVerdict.FAIL
     assert people.said() == ([("fire", "first")] if named == "another" else [])
@@ -473,5 +473,5 @@ def test_a_source_of_releases_that_crashes_hides_neither_the_others_nor_what_is_
 
     done = ticked(shop, store, 3, people, sources=[("stranger", Broken()), ("git", Known())])
 
-    assert done.problems == ("stranger was not asked for releases: it crashed: KeyError",)
+    assert done.problems == ("stranger could not list releases: it crashed: KeyError",)
     assert people.said() == [("fire", "first")]

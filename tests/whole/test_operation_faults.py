@@ -181,7 +181,7 @@ def test_a_heartbeat_is_asked_after_a_step_and_not_after_a_bad_one(
     )
     code, _, err = run(tmp_path, "tick checklist.yaml")
     assert (code, len(httpserver.log)) == (4, 1)
-    assert "was not asked for releases" in err
+    assert "could not list releases" in err
 
 
 def test_a_heartbeat_of_the_command_line_is_asked_instead_of_that_of_the_checklist(
