@@ -90,7 +90,7 @@ class Place:
             path.write_text(text, encoding="utf-8")
         return str(path)
 
-    def origin(self, reply: Answer) -> str:
+    def origin(self, reply: Answer, /) -> str:
         """`http://…` of a server that answers with a status and a body; nobody listens there where
         everything is gone."""
         if self.state is State.GONE:
