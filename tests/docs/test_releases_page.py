@@ -1,4 +1,4 @@
-"""docs/releases.md: its examples can be used as they stand, and every key of a list is described."""
+"""docs/releases.md: its examples can be used as they stand, each key of a list is described."""
 
 from __future__ import annotations
 
