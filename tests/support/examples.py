@@ -155,6 +155,11 @@ class Place:
         ]
         return self.file("releases.json", json.dumps(entries))
 
+    def deploy_log(self) -> str:
+        """A file with a line `TIME VERSION` for each release, the last one first."""
+        lines = [f"{_written(at, self.state)} {version}" for version, at in RELEASES.items()]
+        return self.file("deploys.log", "\n".join(reversed(lines)))
+
     def tags(self) -> str:
         """A git repository with a tag for each release."""
         path = self.folder / "repository"

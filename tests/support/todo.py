@@ -75,7 +75,7 @@ def _of_commands(root: Path) -> Iterator[str]:
 def main() -> int:
     lines = todo()
     if lines:
-        sys.stderr.write("".join(f"{line}\n" for line in ("Still to be written:", *lines)))
+        sys.stderr.write("\n  ".join(["Still to be written:", *lines]) + "\n")
     return 1 if lines else 0
 
 
