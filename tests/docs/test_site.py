@@ -28,7 +28,8 @@ from docs.builder import (
 )
 from docs.builder.check import problems
 from docs.builder.errors import SiteError
-from docs.builder.site import build, misplaced, nav_pages, read_nav, repository_pages
+from docs.builder.nav import misplaced, nav_pages, read_nav, repository_pages
+from docs.builder.site import build
 from tests.docs.test_docs import commands_and_options
 from tests.reporting.test_report import REPORTS
 from tests.support.places import ROOT

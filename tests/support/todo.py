@@ -11,8 +11,8 @@ from tempfile import TemporaryDirectory
 from anomaly.checklist import registry
 from anomaly.checklist.registry import COLLECTORS, RELEASES, SINKS
 from docs.builder import plugin_pages
+from docs.builder.nav import misplaced, nav_pages, read_nav, repository_pages
 from docs.builder.plugin_pages import TODO, Type
-from docs.builder.site import misplaced, nav_pages, read_nav, repository_pages
 from tests.docs.test_docs import PAGES, commands_and_options
 from tests.sinks.test_contract import SETTINGS
 from tests.support.places import ROOT
