@@ -71,9 +71,11 @@ ablations: .venv/.dev ## say in docs/accuracy.md what each part of the method is
 peers: .venv/.dev ## install the packages that bench-accuracy compares with
 	@$(SYNC) --group peers
 
-golden: .venv/.dev ## rewrite the golden files; read the difference before committing it
+golden: .venv/.dev ## renew all that is generated, then list what a person must still write; read the difference
+	@$(BIN)/python -m docs.builder.plugin_pages
 	@ANOMALY_GOLDEN=rewrite $(BIN)/python -m pytest -q -k golden || true
 	@git diff --stat
+	@$(BIN)/python -m tests.support.todo
 
 tools: ## unpack the servers that the tests need
 	@tests/support/fetch_servers.sh

@@ -188,6 +188,11 @@ def built_in_settings(kind: Kind) -> dict[str, dict[str, Setting]]:
     return {name: settings_of(_load(name, kind)) for name in kind.built_in}
 
 
+def built_in_class(kind: Kind, name: str) -> type:
+    """The class of a built-in type."""
+    return _load(name, kind)
+
+
 def _load(name: str, kind: Kind) -> type:
     """The class behind the type `name`; raises _TypeError if it is unknown, broken, or lacks an
     extra."""

@@ -9,10 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import tomllib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from docs.builder import (
     checklist_reference,
@@ -25,17 +22,10 @@ from docs.builder import (
 )
 from docs.builder.check import problems
 from docs.builder.errors import SiteError
+from docs.builder.nav import CONFIG, misplaced, read_nav, repository_pages
 
 ROOT = Path(__file__).parents[2]
-CONFIG = ROOT / "docs" / "zensical.toml"
 STYLE = ROOT / "docs" / "style"
-OUTSIDE = {  # pages of the repository that do not lie in docs/, and where they lie on the site
-    "README.md": "project/readme.md",
-    "CHANGELOG.md": "project/changelog.md",
-    "CONTRIBUTING.md": "project/contributing.md",
-    "SECURITY.md": "project/security.md",
-    "sample_data/README.md": "project/sample_data.md",
-}
 FILES = {"LICENSE": "project/LICENSE.txt", "docs/checklist.schema.json": "checklist.schema.json"}
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # the generator writes it whoever reads
 PICTURES = ("*.png", "*.svg")
@@ -56,18 +46,6 @@ def build(folder: Path) -> int:
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(stage / "site", folder)
     return len(pages)
-
-
-def misplaced(pages: set[str], nav: list[Any]) -> list[str]:
-    """Pages without a line in the nav, and lines without a page."""
-    named = set(nav_pages(nav))
-    lost = [
-        f"{page}: has no line in the nav of docs/zensical.toml" for page in sorted(pages - named)
-    ]
-    return lost + [
-        f"docs/zensical.toml: the nav names {page}, which is no page"
-        for page in sorted(named - pages)
-    ]
 
 
 def staged(folder: Path) -> set[str]:
@@ -103,15 +81,6 @@ def staged(folder: Path) -> set[str]:
     return {*places.values(), *generated}
 
 
-def repository_pages() -> Iterator[tuple[str, str]]:
-    """Every page of the repository, and its place on the site."""
-    yield from OUTSIDE.items()
-    for path in sorted((ROOT / "docs").rglob("*.md")):
-        yield str(path.relative_to(ROOT)), str(path.relative_to(ROOT / "docs"))
-    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        yield str(path.relative_to(ROOT)), f"notebooks/{path.stem}.md"
-
-
 def pictures() -> list[tuple[str, str]]:
     """The pictures that are kept in the repository, and their places on the site."""
     found = [path for form in PICTURES for path in sorted((ROOT / "docs").rglob(form))]
@@ -120,21 +89,6 @@ def pictures() -> list[tuple[str, str]]:
         for path in found
         if STYLE not in path.parents
     ]
-
-
-def read_nav() -> list[Any]:
-    nav: list[Any] = tomllib.loads(CONFIG.read_text(encoding="utf-8"))["project"]["nav"]
-    return nav
-
-
-def nav_pages(nav: list[Any]) -> Iterator[str]:
-    """Every page that a nav names."""
-    for entry in nav:
-        for below in entry.values() if isinstance(entry, dict) else [entry]:
-            if isinstance(below, str):
-                yield below
-            else:
-                yield from nav_pages(below)
 
 
 def _write(path: Path, text: str) -> None:

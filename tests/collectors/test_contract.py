@@ -25,7 +25,7 @@ pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
 
 EXAMPLES: dict[str, Callable[[Place], Example]] = {
     "prometheus": lambda place: Example({"url": place.prometheus(), "bearer_token": SECRET}),
-    "files": lambda place: Example({"path": place.csv()}),
+    "files": lambda place: Example({"path": place.csv(), "timezone": "UTC"}),
     "sql": lambda place: Example(
         {"path": place.sqlite(), "timezone": "UTC"},
         query="SELECT time, value FROM points WHERE series = '{}'".format,

@@ -90,7 +90,7 @@ class Place:
             path.write_text(text, encoding="utf-8")
         return str(path)
 
-    def origin(self, reply: Answer) -> str:
+    def origin(self, reply: Answer, /) -> str:
         """`http://…` of a server that answers with a status and a body; nobody listens there where
         everything is gone."""
         if self.state is State.GONE:
@@ -154,6 +154,11 @@ class Place:
             for version, at in reversed([*RELEASES.items()])
         ]
         return self.file("releases.json", json.dumps(entries))
+
+    def deploy_log(self) -> str:
+        """A file with a line `TIME VERSION` for each release, the last one first."""
+        lines = [f"{_written(at, self.state)} {version}" for version, at in RELEASES.items()]
+        return self.file("deploys.log", "\n".join(reversed(lines)))
 
     def tags(self) -> str:
         """A git repository with a tag for each release."""

@@ -6,17 +6,22 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from tempfile import mkdtemp
+from typing import Any, Literal, get_args, get_origin
 from urllib.parse import quote
 
 from anomaly.checklist import registry
 from anomaly.checklist.registry import COLLECTORS, RELEASES, SINKS, Kind, Plugin
+from anomaly.checklist.variables import is_secret_name
 from anomaly.errors import ChecklistError
 from anomaly.timing.durations import parse_duration
+from tests.collectors.test_contract import EXAMPLES as COLLECTOR_EXAMPLES
+from tests.releases.test_contract import EXAMPLES as RELEASE_EXAMPLES
 from tests.sinks.test_contract import SETTINGS
-from tests.support.examples import SECRET
+from tests.support.examples import SECRET, Answer, Example, Place
 from tests.support.loopback import Loopback
 from tests.support.servers import TLS
 
@@ -30,21 +35,15 @@ MAKE: Mapping[str, Callable[..., Any]] = {
     RELEASES.name: registry.release_source,
     SINKS.name: registry.sink,
 }
-HARMLESS = {  # settings of text that hold no secret: why, and their names
-    "a place on disk": {"path", "ca_file", "cert_file"},
-    "a name or form in the data": {
-        "time_column",
-        "kpi_column",
-        "value_column",
-        "timezone",
-        "label",
-        "labels",
-        "query",
-        "tags",
-    },
-    "public where code is": {"repository", "sha", "pull_request", "context", "what"},
-    "where mail goes": {"host", "sender", "to"},
+HARMLESS = {  # settings of text that hold no secret and stand in no example: why, and their names
+    "a place on disk": {"ca_file", "cert_file"},
+    "a name in the data": {"time_column", "kpi_column", "value_column", "labels"},
+    "public where code is": {"pull_request", "context"},
     "shown in Prometheus": {"job"},
+}
+EXAMPLES: Mapping[str, Mapping[str, Callable[[Place], Example]]] = {
+    COLLECTORS.name: COLLECTOR_EXAMPLES,
+    RELEASES.name: RELEASE_EXAMPLES,
 }
 
 
@@ -91,11 +90,10 @@ def _of_mail(at: Places) -> list[dict[str, Any]]:
     ]
 
 
-# all settings that may hold a secret, in as many goes as they exclude one another; of sinks besides
-# those in SETTINGS
+# all settings that may hold a secret, in as many goes as they exclude one another; where there is
+# no line here, those of the conformance suite, and of sinks both
 VARIANTS: dict[tuple[str, str], Callable[[Places], list[dict[str, Any]]]] = {
     ("source", "prometheus"): _of_prometheus,
-    ("source", "files"): lambda _: [{"path": "shop.csv"}],
     ("source", "sql"): lambda at: [
         {"url": f"postgresql://anomaly:{SECRET}@{at.database}?sslpassword={SECRET}"} | at.patience,
         {"path": "shop.db"},
@@ -108,7 +106,6 @@ VARIANTS: dict[tuple[str, str], Callable[[Places], list[dict[str, Any]]]] = {
         {"url": f"{at.http}/releases", "headers": {"X-Key": SECRET}} | at.patience,
         {"path": "releases.json"},
     ],
-    ("source of releases", "ci"): lambda _: [{}],
     ("sink", "email"): _of_mail,
     ("sink", "alertmanager"): lambda at: [{"url": at.http} | at.patience],
     ("sink", "github"): lambda _: [{"what": ["summary", "annotations"]}],
@@ -180,12 +177,79 @@ class Planted:
         return path
 
 
+@dataclass(frozen=True)
+class FaultyPlace(Place):
+    """A place whose servers are all at one origin."""
+
+    http: str = ""
+
+    def origin(self, _reply: Answer, /) -> str:
+        return self.http
+
+
 def variants(kind: Kind, name: str, at: Places) -> list[dict[str, Any]]:
     """The settings of a plug-in that are tried, SECRET not yet replaced."""
     more = VARIANTS[kind.name, name](at) if (kind.name, name) in VARIANTS else []
-    if kind is not SINKS or name == "email":  # mail without a login has no secret
+    if kind is not SINKS:
+        return more or [
+            settings | _patience(kind, name, at) for settings in example(kind, name, at)
+        ]
+    if name == "email":  # mail without a login has no secret
         return more
-    return [waiting(name, SETTINGS[name](at.http), at.patience), *more]
+    return [*(waiting(name, settings, at.patience) for settings in example(kind, name, at)), *more]
+
+
+def example(kind: Kind, name: str, at: Places) -> list[dict[str, Any]]:
+    """The settings of a plug-in in its conformance suite, if it takes part."""
+    if kind is SINKS:
+        return [SETTINGS[name](at.http)] if name in SETTINGS else []
+    if name not in EXAMPLES[kind.name]:
+        return []
+    with ExitStack() as running:
+        place = FaultyPlace(Path(mkdtemp(dir=at.folder)), running, http=at.http)
+        return [dict(EXAMPLES[kind.name][name](place).settings)]
+
+
+def _patience(kind: Kind, name: str, at: Places) -> dict[str, str]:
+    return at.patience if "timeout" in registry.built_in_settings(kind)[name] else {}
+
+
+def untried_settings(kind: Kind, name: str, folder: Path) -> list[str]:
+    """Settings that may hold any text, and are neither tried with a secret nor known to hold none.
+
+    A setting that stands in the example without SECRET holds none, unless its name says otherwise.
+    """
+    at = Places("http://127.0.0.1:1", "https://127.0.0.1:1", "127.0.0.1:1", "127.0.0.1:1/x", folder)
+    examples = example(kind, name, at)
+    tried = {
+        key
+        for settings in variants(kind, name, at)
+        for taken_and_refused in [with_forms(kind, name, settings, folder)]
+        for each in (taken_and_refused[0], *taken_and_refused[1])
+        for key, value in each.items()
+        if _holds_secret(value)
+    }
+    harmless = {key for settings in examples for key in settings if not is_secret_name(key)}.union(
+        *HARMLESS.values()
+    )
+    return [
+        key
+        for key, setting in registry.built_in_settings(kind)[name].items()
+        if _holds_text(setting.annotation) and key not in tried | harmless
+    ]
+
+
+def _holds_secret(value: object) -> bool:
+    return value in (TOKEN_FILE, KEY_FILE) or SECRET in str(value)
+
+
+def _holds_text(annotation: Any) -> bool:
+    """Whether a setting of this type may hold any text: text itself, a path, or a union or
+    collection of these."""
+    if get_origin(annotation) is Literal:
+        return False
+    inside = get_args(annotation)
+    return any(map(_holds_text, inside)) if inside else annotation in (str, Path)
 
 
 def waiting(name: str, settings: dict[str, Any], patience: dict[str, str]) -> dict[str, Any]:

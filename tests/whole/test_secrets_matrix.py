@@ -1,9 +1,10 @@
 """Every secret × every output × every fault: no secret is shown, raw, URL-encoded or in base64, and
 no output is empty.
 
-What may hold a secret is read from the registry (see `tests/support/planted.py`), what there are
-for commands from the command line: a new one takes part, or a test here fails and says what is
-missing. A new output is a line in `COMMANDS`, and one in `FILES` if it is a file.
+What may hold a secret is read from the registry (see `tests/support/planted.py`): a new plug-in
+takes part by its line in the conformance suite. Commands are read from the command line: a test
+here names one that takes no part. A new output is a line in `COMMANDS`, and one in `FILES` if it
+is a file.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from email.message import EmailMessage
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 from urllib.parse import quote, unquote
 
 import pytest
@@ -58,13 +59,9 @@ from tests.support.loopback import Loopback
 from tests.support.operation import RELEASED, STEP, Shop
 from tests.support.places import ROOT
 from tests.support.planted import (
-    HARMLESS,
-    KEY_FILE,
     KINDS,
     MAKE,
     MARK,
-    TOKEN_FILE,
-    VARIANTS,
     Places,
     Planted,
     variants,
@@ -626,36 +623,6 @@ def test_a_setting_that_is_refused_is_not_shown(
             assert shown(planted.secrets, text) == [], f"{line} with {kind.name} {name}"
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-def test_every_setting_takes_part(kind: Kind, tmp_path: Path) -> None:
-    """A new setting that may hold text is either tried with a secret, or said to hold none."""
-    harmless = set().union(*HARMLESS.values())
-    at = Places(
-        "http://127.0.0.1:1", "https://127.0.0.1:1", "127.0.0.1:1", "127.0.0.1:1/none", tmp_path
-    )
-    for name, settings in registry.built_in_settings(kind).items():
-        assert kind is not SINKS or name in SETTINGS, (
-            f"give {kind.name} {name} a line in SETTINGS of tests/sinks/test_contract.py"
-        )
-        assert kind is SINKS or (kind.name, name) in VARIANTS, (
-            f"give {kind.name} {name} a line in VARIANTS of tests/support/planted.py"
-        )
-        everything = [with_forms(kind, name, each, tmp_path) for each in variants(kind, name, at)]
-        tried = {
-            key
-            for taken, refused in everything
-            for each in (taken, *refused)
-            for key, value in each.items()
-            if holds_secret(value)
-        }
-        for key, setting in settings.items():
-            if holds_text(setting.annotation) and key not in tried:
-                assert key in harmless, (
-                    f"{kind.name} {name}: write {key} with SECRET into a line of "
-                    "tests/support/planted.py, or into HARMLESS"
-                )
-
-
 def test_every_command_takes_part() -> None:
     tried = {" ".join(_words(line)) for line in COMMANDS.values()}
     assert {name for name in command_names() if name not in tried} == set(WITHOUT_SECRETS), (
@@ -698,19 +665,6 @@ def test_golden_how_many_cells_there_are(tmp_path: Path) -> None:
     if os.environ.get("ANOMALY_GOLDEN") == "rewrite":
         page.write_text(FIGURE.sub(figure, page.read_text(encoding="utf-8")), encoding="utf-8")
     assert FIGURE.findall(page.read_text(encoding="utf-8")) == [figure]
-
-
-def holds_secret(value: object) -> bool:
-    return value in (TOKEN_FILE, KEY_FILE) or SECRET in str(value)
-
-
-def holds_text(annotation: Any) -> bool:
-    """Whether a setting of this type may hold any text: text itself, a path, or a union or
-    collection of these."""
-    if get_origin(annotation) is Literal:
-        return False
-    inside = get_args(annotation)
-    return any(map(holds_text, inside)) if inside else annotation in (str, Path)
 
 
 def command_names() -> list[str]:
