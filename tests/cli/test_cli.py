@@ -464,7 +464,7 @@ def test_a_sink_that_can_not_be_told_ends_a_passed_check_with_5(
     assert run(["check", str(checklist), *QUICK]) == 5
     out, err = capsys.readouterr()
     assert out.startswith("PASS  ")
-    assert "sink jsonl not told" in err
+    assert "sink jsonl not delivered" in err
 
 
 def _with_sink(folder: Path) -> Path:

@@ -376,7 +376,7 @@ def test_a_sink_that_is_down_is_told_at_a_later_step_under_the_same_id(
 
     code, _, err = run(tmp_path, "tick checklist.yaml")
     assert code == 1
-    assert "sink webhook not told after 3 attempts" in err
+    assert "sink webhook not delivered after 3 attempts" in err
     with Store(tmp_path / "history.db") as store:  # as if a minute had passed
         (waiting,) = store.due(datetime.now(UTC) + timedelta(hours=1))
         assert store.claim(waiting, datetime.now(UTC))
