@@ -170,7 +170,7 @@ def test_golden_help_covers_every_command() -> None:
         (["explain", str(HEALTHY), "--released-at", "-2h"], "KPI"),
         (
             ["explain", str(HEALTHY), "churn", "--released-at", "-2h"],
-            "'churn' is no KPI of the checklist",
+            "'churn' is not a KPI of the checklist",
         ),
         (["validate", "nowhere.yaml"], "nowhere.yaml"),
         (["check", str(HEALTHY), "--released-at", "-2h", "--from", "nowhere.json"], "nowhere.json"),
@@ -464,7 +464,7 @@ def test_a_sink_that_can_not_be_told_ends_a_passed_check_with_5(
     assert run(["check", str(checklist), *QUICK]) == 5
     out, err = capsys.readouterr()
     assert out.startswith("PASS  ")
-    assert "sink jsonl not told" in err
+    assert "sink jsonl not delivered" in err
 
 
 def _with_sink(folder: Path) -> Path:
@@ -489,8 +489,8 @@ def test_explain_shows_what_led_to_the_verdict_in_80_columns(
             "reason",
             "since",
             "next",
-            "must be",
-            "would see",
+            "required",
+            "detectable",
             "query",
             "baseline",
             "outside",

@@ -11,7 +11,7 @@ import pytest
 from anomaly import wording
 from anomaly.cli.explanation import explanation
 from anomaly.model import ChangeKind, Finding, Verdict
-from anomaly.reporting import explanations as meaning
+from anomaly.reporting import explanations
 from anomaly.reporting.report import Report
 from anomaly.scoring.questions import QuestionKind
 from tests.support import reports
@@ -50,9 +50,11 @@ def test_a_p_value_is_a_share_of_releases(p: float, words: str) -> None:
 
 
 def test_every_question_has_a_sentence_of_its_own() -> None:
-    assert set(meaning.QUESTIONS) == {str(kind) for kind in QuestionKind}
-    assert len(set(meaning.QUESTIONS.values())) == len(meaning.QUESTIONS)
-    assert meaning.meaning("zeros over 1 steps", "+3.0 sigma") == meaning.QUESTIONS["zeros"]
+    assert set(explanations.QUESTIONS) == {str(kind) for kind in QuestionKind}
+    assert len(set(explanations.QUESTIONS.values())) == len(explanations.QUESTIONS)
+    assert (
+        explanations.meaning("zeros over 1 steps", "+3.0 sigma") == explanations.QUESTIONS["zeros"]
+    )
 
 
 def test_every_number_that_the_method_names_has_a_sentence() -> None:
@@ -63,14 +65,14 @@ def test_every_number_that_the_method_names_has_a_sentence() -> None:
     values: dict[str, str | float] = {"scale": "logarithm", "memory": 0.5}
 
     assert len(names) >= 10
-    assert [name for name in names if not meaning.meaning(name, values.get(name, "x"))] == []
+    assert [name for name in names if not explanations.meaning(name, values.get(name, "x"))] == []
 
 
 @pytest.mark.parametrize(
-    ("value", "word"), [(0.0, "of its own"), (0.5, "less"), (0.97, "drifts by itself")]
+    ("value", "word"), [(0.0, "independent"), (0.5, "weaker"), (0.97, "drifts by itself")]
 )
 def test_a_memory_is_told_by_its_size(value: float, word: str) -> None:
-    assert word in meaning.meaning("memory", value)
+    assert word in explanations.meaning("memory", value)
 
 
 @pytest.mark.parametrize("verdict", Verdict)
@@ -85,11 +87,13 @@ def test_every_verdict_has_an_answer_and_a_next_step_in_80_columns(verdict: Verd
 
 
 def test_an_ok_says_so_when_it_moved() -> None:
-    assert "nothing bad" in meaning.answer(moved(verdict=Verdict.OK, p_value=0.4, level=0.01))
-    assert "not surely by more than is tolerated" in meaning.answer(
+    assert "no regression" in explanations.answer(
+        moved(verdict=Verdict.OK, p_value=0.4, level=0.01)
+    )
+    assert "perhaps by less than the tolerance" in explanations.answer(
         moved(verdict=Verdict.OK, p_value=0.0001, level=0.01)
     )
-    assert "shares moved it" in meaning.answer(
+    assert "mix of its segments changed" in explanations.answer(
         moved(verdict=Verdict.OK, p_value=0.0001, level=0.01, kind=ChangeKind.MIX)
     )
 
@@ -107,16 +111,16 @@ def test_the_level_is_explained_by_the_family_and_the_look() -> None:
     )
 
     assert (
-        meaning.hurdle(finding, alone)
+        explanations.hurdle(finding, alone)
         == f"rarer than 1 in 500: its share of false_alarms, {wording.percent(alone.false_alarms)}"
     )
-    assert "which 2 KPIs divide by usage" in meaning.hurdle(finding, shared)
-    assert "divided by its 2 series" in meaning.hurdle(finding, shared)
-    assert "multiplied by 4, as 25 % of the watch is over" in meaning.hurdle(
+    assert "which 2 KPIs share by usage" in explanations.hurdle(finding, shared)
+    assert "divided among its 2 series" in explanations.hurdle(finding, shared)
+    assert "multiplied by 4, because only 25 % of the watch is over" in explanations.hurdle(
         finding, early(alone, 0.25)
     )
-    assert "a dry run spends none" in meaning.hurdle(replace(finding, dry_run=True), alone)
-    assert meaning.hurdle(replace(finding, level=None), alone) == ""
+    assert "a dry run spends none" in explanations.hurdle(replace(finding, dry_run=True), alone)
+    assert explanations.hurdle(replace(finding, level=None), alone) == ""
 
 
 def test_an_onset_says_how_sure_it_is_and_on_which_side_of_the_release() -> None:
@@ -127,15 +131,17 @@ def test_an_onset_says_how_sure_it_is_and_on_which_side_of_the_release() -> None
         (started - timedelta(hours=1), started - timedelta(minutes=30)),
     )
 
-    assert meaning.since(moved(onset_interval=after), FAILING).endswith(
-        f"{after[0]:%H:%M} and {after[1]:%H:%M}"
+    assert explanations.since(moved(onset_interval=after), FAILING).endswith(
+        f"95 % interval {after[0]:%H:%M} to {after[1]:%H:%M}"
     )
-    assert meaning.since(moved(onset_interval=around), FAILING).endswith(
-        "which may be before the release"
+    assert explanations.since(moved(onset_interval=around), FAILING).endswith(
+        ", possibly before the release"
     )
-    assert meaning.since(moved(onset_interval=before), FAILING).endswith(", before the release")
-    assert meaning.since(moved(onset_interval=(after[0], after[0])), FAILING).endswith(
-        "to the step"
+    assert explanations.since(moved(onset_interval=before), FAILING).endswith(
+        ", before the release"
+    )
+    assert explanations.since(moved(onset_interval=(after[0], after[0])), FAILING).endswith(
+        "exact to the step"
     )
 
 
@@ -143,8 +149,12 @@ def test_what_is_open_says_what_it_waits_for() -> None:
     waiting = moved(verdict=Verdict.INCONCLUSIVE, onset=None, onset_interval=None)
     over = FAILING.observation.start + waiting.steps_planned * FAILING.step
 
-    assert f"the watch is over at {over:%H:%M} UTC" in meaning.advice(waiting, early(FAILING, 0.25))
-    assert "the release may hide behind it" in meaning.advice(
+    assert f"when the watch is over, at {over:%H:%M} UTC" in explanations.advice(
+        waiting, early(FAILING, 0.25)
+    )
+    assert "it may hide an effect of the release" in explanations.advice(
         moved(verdict=Verdict.INCONCLUSIVE), FAILING
     )
-    assert "must be there" in meaning.advice(waiting, replace(FAILING, final=True))
+    assert "provide what the reason names" in explanations.advice(
+        waiting, replace(FAILING, final=True)
+    )

@@ -68,8 +68,8 @@ def test_points_are_parquet_by_the_name_of_the_file(tmp_path: Path) -> None:
 def test_what_can_not_be_made_is_said_before_any_work(anomaly: Anomaly, shop: Shop) -> None:
     (shop.folder / "file").touch()
     for options, said in (
-        ("--points points.xlsx", "--points points.xlsx ends in neither of .csv, .parquet"),
-        ("--pictures file", "--pictures file is no folder"),
+        ("--points points.xlsx", "--points points.xlsx must end in .csv or .parquet"),
+        ("--pictures file", "--pictures file is not a folder"),
     ):
         code, out, err = anomaly(3, f"check checklist.yaml --released-at {shop_time()} {options}")
         assert (code, out, err) == (2, "", f"error: {said}\n")

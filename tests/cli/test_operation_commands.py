@@ -160,12 +160,12 @@ def test_a_list_of_past_releases_is_taken_and_printed_again(
     (shop.folder / "list.json").write_text(listed, encoding="utf-8")
     again = anomaly(1, "release add --from list.json --checklist checklist.yaml")[1].splitlines()
 
-    assert (code, err, out.startswith("known: ")) == (0, "", True)
+    assert (code, err, out.startswith("recorded: ")) == (0, "", True)
     assert [(each["version"], each["state"]) for each in json.loads(listed)] == [
         ("2.0", "watched"),
         ("1.8", "aborted"),
     ]
-    assert [line.partition(":")[0] for line in again] == ["already known"] * 2
+    assert [line.partition(":")[0] for line in again] == ["already recorded"] * 2
     assert again[1].endswith("watched (command)")
     assert anomaly(1, "release list --output json --checklist checklist.yaml")[1] == listed
 
@@ -208,11 +208,11 @@ def test_a_hostile_version_does_no_harm_to_the_terminal(anomaly: Anomaly, shop: 
     [
         (
             "release start --release 2.0",
-            "of which service? name it by --service, or by --checklist FILE",
+            "no service; give --service, or --checklist FILE",
         ),
         (
             "release abort --checklist checklist.yaml",
-            "no release of shop in production is known; known are: none",
+            "no release of shop in production is recorded; recorded: none",
         ),
         ("release add --release 2.0 --service shop", "--at is missing"),
         ("release add --from list.json --at -1d --service shop", "leave out --release, --at"),
@@ -296,7 +296,7 @@ def test_watch_passes_when_the_watch_is_over(
 
     out, err = capsys.readouterr()
     assert code == 0
-    assert out.startswith("PASS  2 KPIs, nothing found")
+    assert out.startswith("PASS  2 KPIs, no regression")
     lines = err.splitlines()
     assert [re.match(r"look \d", line)[0] for line in lines] == [  # type: ignore[index]
         "look 1",

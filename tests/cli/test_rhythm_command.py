@@ -108,7 +108,7 @@ def test_looks_within_one_minute_are_one_for_cron_which_says_so(
     crontab = shown(checklist, capsys, AT, "--output=cron")
     assert fired(crontab, 2025) == [T + timedelta(minutes=number) for number in range(-5, 5)]
     assert "# 10 looks" in crontab
-    assert "15 looks fall into the minute of another" in crontab
+    assert "15 looks share a minute with another" in crontab
 
 
 def test_cron_takes_the_lines(
@@ -132,8 +132,8 @@ def test_cron_takes_the_lines(
             [AT, "--from=2025-06-03T10:00Z", "--to=2025-06-03T10:00Z"],
             "--from, --to: window is empty or reversed",
         ),
-        ([AT, "--to=2090-01-01T00:00Z"], "more than 100,000 looks; name a shorter span"),
-        ([AT, "--to=2026-06-03T10:00Z", "--output=cron"], "a line of cron names no year"),
+        ([AT, "--to=2090-01-01T00:00Z"], "more than 100,000 looks; shorten it"),
+        ([AT, "--to=2026-06-03T10:00Z", "--output=cron"], "cron lines have no year"),
         ([AT, "--output=cron", "--command=a\nb"], "has line ends or control characters"),
         (
             [AT, "--output=cron", f"--command={'x' * 1000}"],
@@ -152,6 +152,6 @@ def test_a_checklist_without_a_rhythm_says_what_to_write(
     checklist: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     checklist.write_text(CHECKLIST)
-    assert "checklist.yaml has no rhythm; write one, such as rhythm: {usual: 1h, peak" in complaint(
+    assert "checklist.yaml has no rhythm; add one, such as rhythm: {usual: 1h, peak" in complaint(
         checklist, capsys, AT
     )

@@ -46,8 +46,8 @@ def test_each_sink_is_told_and_answers_for_itself(
 
     out, _ = capsys.readouterr()
     assert out.splitlines() == [
-        f"webhook not told: {server.origin} answered 403: no",
-        f"jsonl told: {tmp_path / 'told.jsonl'}",
+        f"webhook not delivered: {server.origin} answered 403: no",
+        f"jsonl delivered: {tmp_path / 'told.jsonl'}",
     ]
     sent, kept = (
         json.loads(server.requests[0].body),
@@ -72,7 +72,7 @@ def test_people_are_told_that_it_is_a_trial(tmp_path: Path) -> None:
     report = made_up(load(checklist(tmp_path, "[]")), RELEASED)
     said = notice(Message("k", report, Action.TRIAL))
     assert said.title == "TRIAL  shop trial"
-    assert said.facts == ("This is a trial message; nothing happened.",)
+    assert said.facts == ("This is a test message; nothing happened.",)
 
 
 def test_only_those_that_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -86,15 +86,15 @@ def test_only_those_that_are_named(tmp_path: Path, capsys: pytest.CaptureFixture
     assert run(["sinks", "test", str(path), "--only", "jsonl"]) == 0
     assert (
         capsys.readouterr().out
-        == f"jsonl told: {tmp_path / 'a.jsonl'}\njsonl 2 told: {tmp_path / 'b.jsonl'}\n"
+        == f"jsonl delivered: {tmp_path / 'a.jsonl'}\njsonl 2 delivered: {tmp_path / 'b.jsonl'}\n"
     )
 
 
 @pytest.mark.parametrize(
     ("sinks", "words", "said"),
     [
-        ("[]", (), "no sink besides the terminal"),
-        ("[{type: console}]", (), "no sink besides the terminal"),
+        ("[]", (), "no sink except the terminal"),
+        ("[{type: console}]", (), "no sink except the terminal"),
         (
             "[{type: jsonl, path: a.jsonl}]",
             ("--only", "json"),

@@ -311,7 +311,7 @@ def test_a_source_that_both_share_is_not_compared_with_itself(
             ("--between", "stagign", "production"),
             "'stagign'; use one of production, staging (did you mean staging?)",
         ),
-        ((*BETWEEN, "--only", "engagementt"), "'engagementt' is no KPI of the checklist"),
+        ((*BETWEEN, "--only", "engagementt"), "'engagementt' is not a KPI of the checklist"),
         ((*BETWEEN, *RELEASE, *BEFORE), "--until is for a comparison without a release"),
         ((*BETWEEN, "--finished-at", "-1h", "-1h"), "--finished-at needs --released-at"),
         ((*BETWEEN, "--released-at", "-1h"), "requires 2 arguments"),

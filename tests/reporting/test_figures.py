@@ -85,7 +85,7 @@ def test_a_picture_says_what_when_and_how_much(monkeypatch: pytest.MonkeyPatch) 
     frame = report.points
     assert list(lines["observed"].get_ydata()) == list(frame["observed"])
     assert list(lines["expected"].get_ydata()) == list(frame["expected"])
-    assert list(lines["outside"].get_ydata()) == list(frame["observed"][frame["flagged"]])
+    assert list(lines["outside the range"].get_ydata()) == list(frame["observed"][frame["flagged"]])
 
 
 def test_times_are_those_of_the_time_zone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,7 +99,7 @@ def test_times_are_those_of_the_time_zone(monkeypatch: pytest.MonkeyPatch) -> No
 def test_nothing_observed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     report = reports.failing()
     words, _ = shown(report, failing(report), monkeypatch)
-    assert "nothing was observed" in words
+    assert "no data observed" in words
     assert not any(word.startswith("since") for word in words)
 
 

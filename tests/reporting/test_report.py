@@ -54,7 +54,7 @@ ALIKE = {"kpi": "requests", "reason": "", "effect": None}
 def test_a_failure_says_what_moved_since_when_by_how_much_and_how_sure() -> None:
     line = headline(reports.failing())
     assert line == (
-        "FAIL  checkout errors (country=DE) +212 % [180, 240] since 10:40, p < 0.0001, 0.0312 "
+        "FAIL  checkout errors (country=DE) +212 % [180, 240], p < 0.0001, since 10:40, 0.0312 "
         "vs expected 0.01"
     )
 
@@ -78,20 +78,22 @@ def test_missing_data_that_fails_the_release_is_its_headline() -> None:
 def test_a_pass_says_what_it_could_have_seen() -> None:
     line = headline(reports.passing())
     assert line == (
-        "PASS  3 KPIs, nothing found; would have seen a change of 3.2 % (p95 latency) to 9 % "
+        "PASS  3 KPIs, no regression; smallest detectable change 3.2 % (p95 latency) to 9 % "
         "(revenue)"
     )
 
 
 def test_a_pass_counts_what_moved_without_failing_it() -> None:
     line = headline(report(ReleaseVerdict.PASS, IMPROVED, SPIKES, LATENCY))
-    assert line.startswith("PASS  3 KPIs, nothing bad found, 1 improved, 1 moved in a dry run; ")
+    assert line.startswith("PASS  3 KPIs, no regression, 1 improved, 1 regressed in a dry run; ")
 
 
 def test_a_pass_does_not_count_what_was_not_judged() -> None:
     ignored = replace(NEW_SEGMENT, no_data=NoData.IGNORE)
     line = headline(report(ReleaseVerdict.PASS, LATENCY, ignored))
-    assert line.startswith("PASS  1 KPI, nothing found; 1 without an answer, as accepted; ")
+    assert line.startswith(
+        "PASS  1 KPI, no regression; 1 not judged, which the checklist accepts; "
+    )
 
 
 def test_segments_are_counted_beside_kpis() -> None:
@@ -119,14 +121,14 @@ def test_a_dry_run_that_could_not_be_judged_is_no_good_news() -> None:
         report(ReleaseVerdict.ERROR, REFUSED, replace(REFUSED, kpi="orders", dry_run=True))
     )
     assert line.startswith("ERROR  search latency error: ")
-    assert "nothing bad found" not in line
+    assert "no regression" not in line
 
 
 def test_an_inconclusive_release_says_what_could_not_be_judged_and_why() -> None:
     line = headline(report(ReleaseVerdict.INCONCLUSIVE, LATENCY, NEW_SEGMENT))
     assert line == (
         "INCONCLUSIVE  sign-ups (country=AT) inconclusive: no baseline: seen only after the "
-        "release; nothing bad found in the other 1"
+        "release; no regression in the other 1"
     )
 
 
@@ -166,13 +168,13 @@ def test_the_date_is_written_unless_it_is_the_release_s() -> None:
 
 def test_an_improvement_shows_no_p_value_of_the_other_direction() -> None:
     assert finding_line(IMPROVED, report(ReleaseVerdict.PASS).release) == (
-        "sign-ups (country=FR) +8 % [3, 14] since 11:20, 44.7 vs expected 41.2 per step"
+        "sign-ups (country=FR) +8 % [3, 14], since 11:20, 44.7 vs expected 41.2 per step"
     )
 
 
 def test_a_change_from_zero_is_told_in_the_kpi_s_unit() -> None:
     assert finding_line(SPIKES).startswith(
-        "payment timeouts (dry run) spikes +0.40 per step [0.20, 0.70] since "
+        "payment timeouts (dry run) spikes +0.40 per step [0.20, 0.70], p = 0.0021, since "
     )
 
 
@@ -231,10 +233,10 @@ def test_what_the_mix_alone_moved_is_said_of_a_pass() -> None:
     moved = replace(LATENCY, kind=ChangeKind.MIX, total=True, mix_effect=2.0)
 
     assert headline(report(ReleaseVerdict.PASS, moved)).startswith(
-        "PASS  1 KPI, nothing bad found, 1 moved by mix alone; "
+        "PASS  1 KPI, no regression, 1 changed by mix only; "
     )
     assert finding_line(moved).startswith(
-        "p95 latency (all) ok, mix +0.4 % [-1.1, 1.9], would have seen"
+        "p95 latency (all) ok, mix +0.4 % [-1.1, 1.9], smallest detectable change"
     )
 
 
@@ -349,9 +351,9 @@ def test_long_text_is_cut_with_a_mark() -> None:
 def test_a_receipt_says_what_became_of_the_message() -> None:
     assert (
         receipt_line(Receipt("webhook", delivered=False, detail="503", attempts=5))
-        == "webhook not told after 5 attempts: 503"
+        == "webhook not delivered after 5 attempts: 503"
     )
-    assert receipt_line(Receipt("console", delivered=True)) == "console told"
+    assert receipt_line(Receipt("console", delivered=True)) == "console delivered"
 
 
 # --- data ---------------------------------------------------------------------------------------

@@ -124,7 +124,7 @@ def test_an_url_that_cannot_be_used_is_an_error_at_load_without_it(
     wrong: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.NOTSET)
-    with pytest.raises(UsageError, match="url is none that Apprise can use") as raised:
+    with pytest.raises(UsageError, match="Apprise can't use this url") as raised:
         AppriseSink(url=wrong)
     assert SECRET not in str(raised.value) + caplog.text
 

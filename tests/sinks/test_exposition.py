@@ -325,7 +325,7 @@ def test_a_refusal_is_told_without_the_password() -> None:
         ({"url": "http://localhost:9091/?a=b"}, "url has a query"),
         (
             {"url": "http://a:b@localhost:9091", "username": "c", "password": "d"},
-            "url holds one too",
+            "url contains one too",
         ),
         ({"url": "ftp://localhost"}, "use http or https"),
     ],

@@ -264,7 +264,7 @@ def test_an_answer_that_is_no_list_of_comments_is_an_error(
 ) -> None:
     for body in ("<html>", '{"id": 1}', '[{"body": "x"}]', "[1]"):
         github.refusal = type(said(200, ""))(body, 200)
-        with pytest.raises(SinkError, match="no list of comments"):
+        with pytest.raises(SinkError, match="not with a list of comments"):
             sink(api, what=("comment",)).send(FIRST)
 
 
@@ -349,7 +349,7 @@ def test_by_default_whatever_is_possible_is_told(environ: dict[str, str], possib
 
 
 def test_where_nothing_is_possible_it_says_so() -> None:
-    with pytest.raises(SinkError, match="nothing can be told: this is no job of GitHub Actions"):
+    with pytest.raises(SinkError, match="nothing to write to: this is not a job of GitHub Actions"):
         GithubSink(environ={}).send(FIRST)
 
 
@@ -459,23 +459,23 @@ def test_what_a_command_says_is_what_was_meant() -> None:
 @pytest.mark.parametrize(
     ("wrong", "problem"),
     [
-        ({"repository": "shop"}, "repository is 'shop'; write owner/name"),
-        ({"repository": "acme/.."}, "write owner/name"),
-        ({"repository": "acme/shop/../../x"}, "write owner/name"),
-        ({"sha": "main"}, "sha is 'main'; write all 40 digits"),
-        ({"pull_request": 0}, "pull_request is '0'; write the number"),
-        ({"pull_request": "7/../8"}, "write the number of a pull request"),
-        ({"token": "a b"}, "token holds a blank"),
+        ({"repository": "shop"}, "repository is 'shop'; give owner/name"),
+        ({"repository": "acme/.."}, "give owner/name"),
+        ({"repository": "acme/shop/../../x"}, "give owner/name"),
+        ({"sha": "main"}, "sha is 'main'; give all 40 digits"),
+        ({"pull_request": 0}, "pull_request is '0'; give the number"),
+        ({"pull_request": "7/../8"}, "give the number of a pull request"),
+        ({"token": "a b"}, "token has a space"),
         ({"api": "ftp://x"}, "api starts with ftp; use http or https"),
-        ({"api": "https://u@x/"}, "api has more than an address"),
+        ({"api": "https://u@x/"}, "api must be only an address"),
         (
             {"what": ("state",)},
-            r"what has 'state'; use one of status, .* \(did you mean status\?\)",
+            r"what contains 'state'; use one of status, .* \(did you mean status\?\)",
         ),
-        ({"what": ("status",), "token": None}, "what has status, which needs token"),
+        ({"what": ("status",), "token": None}, "what contains status, which needs token"),
         (
             {"what": ("comment",), "pull_request": None},
-            "what has comment, which needs pull_request",
+            "what contains comment, which needs pull_request",
         ),
         ({"what": ("summary",)}, "which needs the variable GITHUB_STEP_SUMMARY"),
     ],

@@ -29,8 +29,8 @@ LIVE = re.compile(
     r"@\w|#\d|GH-\d|://|www\.|:[\w+-]+:", re.IGNORECASE
 )  # what GitHub turns into something else
 OURS = re.compile(
-    "</?details>|<summary>(What was judged, and how|[0-9]+ found to be ok, and the change that "
-    "would have been seen)</summary>"
+    r"</?details>|<summary>(Details|[0-9]+ ok, with the smallest detectable change \(80 % power\))"
+    r"</summary>"
 )
 MARKUP = (
     *(
@@ -162,7 +162,7 @@ def test_what_is_ok_is_folded_away_with_what_would_have_been_seen() -> None:
     text = markdown(Message("k", reports.report(ReleaseVerdict.PASS, *found)))
     head, _, folded = text.partition("<details>")
     assert "| kpi " not in head
-    assert f"<summary>{MOST_ROWS + 2} found to be ok" in folded
+    assert f"<summary>{MOST_ROWS + 2} ok, " in folded
     assert table(text)[1][2] == "4.2 %"
     assert "… and 2 more" in lines(text)
 

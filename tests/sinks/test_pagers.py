@@ -155,7 +155,10 @@ def test_the_text_of_a_notification_is_escaped_for_slack(text: str) -> None:
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: AlertmanagerSink(url="http://h", labels={"a-b": "c"}), "'a-b' is no label's name"),
+        (
+            lambda: AlertmanagerSink(url="http://h", labels={"a-b": "c"}),
+            "'a-b' is not a label name",
+        ),
         (
             lambda: AlertmanagerSink(url="http://h", labels={"service": "c"}),
             "'service' is set by the sink itself",

@@ -116,8 +116,8 @@ def test_of_many_ticks_at_once_one_works_and_one_alert_is_sent(
     assert [code for _, code in judged] == [1]
     others = [outcome for outcome in outcomes if outcome not in judged]
     assert set(others) <= {
-        ("busy: another process is at it", 0),
-        ("nothing to look at of shop in production", 0),
+        ("busy: another process is running", 0),
+        ("no release to judge for shop in production", 0),
     }
     assert len(others) == count - 1
     assert len(httpserver.log) == 1
@@ -201,7 +201,7 @@ def test_a_dead_heartbeat_is_said_and_changes_nothing(loopback: None, tmp_path: 
     code, out, err = run(tmp_path, "tick checklist.yaml")
 
     assert (code, out.startswith("shop 2.0 in production, look 1: FAIL")) == (1, True)
-    assert "the heartbeat was not heard" in err
+    assert "heartbeat failed" in err
     assert SECRET not in err
 
 
@@ -376,14 +376,14 @@ def test_a_sink_that_is_down_is_told_at_a_later_step_under_the_same_id(
 
     code, _, err = run(tmp_path, "tick checklist.yaml")
     assert code == 1
-    assert "sink webhook not told after 3 attempts" in err
+    assert "sink webhook not delivered after 3 attempts" in err
     with Store(tmp_path / "history.db") as store:  # as if a minute had passed
         (waiting,) = store.due(datetime.now(UTC) + timedelta(hours=1))
         assert store.claim(waiting, datetime.now(UTC))
     code, out, err = run(tmp_path, "tick checklist.yaml")
 
     assert (code, err) == (0, "")
-    assert out.startswith("nothing to look at")
+    assert out.startswith("no release to judge")
     assert len({request.headers["Idempotency-Key"] for request, _ in httpserver.log}) == 1
     assert [response.status_code for _, response in httpserver.log] == [500, 500, 500, 200]
 

@@ -200,7 +200,7 @@ def test_the_keyboard_reads_values_and_zooms(opened: Open) -> None:
     tab = opened(page(judged("credential"))).tab
     chart, said, whole = (
         tab.locator(".chart").first,
-        tab.locator("#said"),
+        tab.locator("#status"),
         tab.locator('[data-zoom="all"]'),
     )
     expect(chart.locator("canvas")).to_be_attached()
@@ -210,7 +210,9 @@ def test_the_keyboard_reads_values_and_zooms(opened: Open) -> None:
     first = said.text_content() or ""
     tab.keyboard.press("ArrowRight")
     assert re.fullmatch(
-        r"06-03 09:15 · observed \S+ · expected \S+ · usual \S+ to \S+( · outside)?", first
+        r"06-03 09:15 · observed \S+ · expected \S+ · usual range \S+ to \S+"
+        r"( · outside the range)?",
+        first,
     )
     assert (said.text_content() or "").startswith("06-03 09:20 · observed")
     tab.keyboard.press("+")
