@@ -175,10 +175,12 @@ def _difference(own: Score, controls: Sequence[Score], along: float) -> Effect |
     as sure as both together.
 
     Controls explain a change away, as far as it goes, and never make one: one that moved the other
-    way, or further, is not followed. None where a relative change does not exist, or it is no level
-    that changed.
+    way, or further, is not followed. None where a relative change does not exist, as below 0, or it
+    is no level that changed.
     """
     if own.kind not in LEVEL_KINDS or own.sizes is None or own.sizes.relative is None:
+        return None
+    if own.sizes.expected < 0:
         return None
     comparable = [
         _log_effect(each)

@@ -194,7 +194,7 @@ def _switched(at: _Stretch) -> Floats:
 def _located(at: _Stretch, evidence: Floats) -> Onset:
     first, last = _interval(evidence)
     if last < at.release:
-        began = int(evidence.argmax())
+        began = first + int(evidence[first : last + 1].argmax())
         if any(_went_on(at, shape) for shape in at.shapes):
             return Onset(began - at.start, first - at.start, last - at.start, earlier=True)
         first, last = (at.release + end for end in _interval(evidence[at.release :]))

@@ -20,7 +20,7 @@ from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE, assemble, block
 from anomaly.scoring.controlled import score_beside_controls
 from anomaly.scoring.effect import Effect
 from anomaly.scoring.score import Score, sizes_of
-from tests.support.simulations import Floats, noise, only, stamps
+from tests.support.simulations import Floats, finding_of, noise, only, stamps
 
 HISTORY, LONGEST_WATCH = 20, 12
 EXTREME = (0.0, 1.0, -1.0, 0.1, 7.0, 1e300, -1e300, 1.7e308, 1e-300, 5e-324, np.nan, np.inf)
@@ -202,3 +202,14 @@ def test_an_effect_of_any_size_is_held_against_a_control_that_moved() -> None:
     report = anomaly.check(frame, released_at=index[40], controls=["control"])
 
     assert Verdict.ERROR not in [finding.verdict for finding in report.findings]
+
+
+def test_a_kpi_below_zero_is_held_against_a_control_that_moved() -> None:
+    index = stamps(64)
+    frame = pd.DataFrame({"kpi": -10 + noise(1, 64), "control": 10 + noise(2, 64)}, index)
+    frame.iloc[40:] -= [3.0, 9.0]
+
+    report = anomaly.check(frame, released_at=index[40], controls=["control"])
+
+    low, high = finding_of(report, "kpi").effect_absolute_interval or (np.nan, np.nan)
+    assert low < high
