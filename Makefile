@@ -5,6 +5,8 @@ UV_VERSION := 0.13.9
 BIN := .venv/bin
 SYNC := $(BIN)/uv sync --frozen --inexact --quiet
 LOCKED := pyproject.toml uv.lock
+# a file's tests stay in one process, where they share what is dear to make
+TWO := --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
 export UV_PYTHON_DOWNLOADS := never
 # a network may have a certificate authority of its own
@@ -17,7 +19,7 @@ endif
 # where Python keeps no bytecode, every process compiles all libraries anew: seconds each time
 unexport VIRTUAL_ENV UV_PROJECT_ENVIRONMENT PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test check lint types layers spelling docs fmt bench bench-accuracy fuzz ablations peers golden tools \
+.PHONY: help demo test quick quick-tests check lint types layers spelling docs fmt bench bench-accuracy fuzz ablations peers golden tools \
 	hooks dist release-check clean
 
 help: ## say what can be made
@@ -26,8 +28,14 @@ help: ## say what can be made
 demo: .venv/.run ## judge the releases of sample_data, offline
 	@$(BIN)/anomaly demo
 
-test: .venv/.dev tools ## run every test, the ones against real servers included
-	@$(BIN)/python -m pytest
+test: .venv/.dev tools ## run every test in two processes, the ones against real servers included
+	@$(BIN)/python -m pytest $(TWO) --durations=25
+
+quick: .venv/.dev ## what to run while coding, in a minute: lint, types, layers and the quick tests
+	@$(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=target quick-tests lint types layers
+
+quick-tests: .venv/.dev
+	@$(BIN)/python -m pytest $(TWO) --quiet -m "not slow" --durations=5
 
 check: lint types layers spelling docs ## lint, types, layers, spelling, docs
 

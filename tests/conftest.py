@@ -1,4 +1,4 @@
-"""Which tests may open sockets: those that ask for a server, and only to this machine."""
+"""How every test runs: the servers it may ask for, the sockets it may open, and in which order."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -26,12 +27,24 @@ from tests.support.servers import (
 
 LOOPBACK = ["127.0.0.0/8", "::1"]
 OPENS_SOCKETS = frozenset({"loopback", "httpserver", "make_httpserver"})  # fixtures
+STARTS_SERVERS = frozenset(  # likewise: a test that asks for one is slow
+    {
+        "start_prometheus",
+        "start_victoria_metrics",
+        "start_alertmanager",
+        "gateway",
+        "postgresql_server",
+        "chromium",
+    }
+)
 
 StartServer = Callable[[Samples], Server]
 
 # tests start many processes, and each would compile all libraries anew
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# processes share the machine, not each the whole of it
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 settings.register_profile(
     "steady",
@@ -52,13 +65,18 @@ def pytest_configure() -> None:
     )
 
 
+@pytest.hookimpl(tryfirst=True)  # before tests are left out by their marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    slow = Counter[Path]()
     for item in items:
-        if (
-            OPENS_SOCKETS & set(getattr(item, "fixturenames", ()))
-            and item.get_closest_marker("allow_hosts") is None
-        ):
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if OPENS_SOCKETS & fixtures and item.get_closest_marker("allow_hosts") is None:
             item.add_marker(pytest.mark.allow_hosts(LOOPBACK))
+        if STARTS_SERVERS & fixtures:
+            item.add_marker(pytest.mark.slow)
+        slow[item.path] += item.get_closest_marker("slow") is not None
+    # the longest files first, so that two processes end at about the same time
+    items.sort(key=lambda item: (item.path.parent.name != "whole", -slow[item.path]))
 
 
 @pytest.fixture(scope="session")
