@@ -55,6 +55,7 @@ def asked(*kpis: Kpi) -> Checklist:
     return Checklist("shop", {}, kpis, windows=WINDOWS)
 
 
+@pytest.mark.slow
 def test_segments_are_backtested_with_their_total() -> None:
     rng = np.random.default_rng(3)
     visits = rng.poisson(2000, (2, ROWS)).astype(float)
@@ -83,6 +84,7 @@ def test_segments_are_backtested_with_their_total() -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_control_is_used_and_neither_judged_nor_moved() -> None:
     shared = latency(7)
     frame = pd.DataFrame(
@@ -262,6 +264,7 @@ def quiet() -> Backtest:
     return anomaly.backtest(frame, watch=12 * HOUR, warmup=HOUR, history=28 * DAY, placebos=30)
 
 
+@pytest.mark.slow
 def test_a_quiet_history_raises_few_false_alarms(quiet: Backtest) -> None:
     assert quiet.alarms.of == len(quiet.placebos) == 30
     assert quiet.alarms.hits <= 2  # of 30 at 1 %, more has a chance below 0.4 %
@@ -308,6 +311,7 @@ def test_a_placebo_is_judged_by_nothing_that_came_later() -> None:
     assert first.findings == second.findings
 
 
+@pytest.mark.slow
 def test_alarms_of_a_history_with_changes_are_counted() -> None:
     windows = Windows(28 * DAY, timedelta(0), 12 * HOUR, HOUR)
     values = 100 + noise(8, ROWS)
@@ -330,6 +334,7 @@ def test_alarms_of_a_history_with_changes_are_counted() -> None:
     )
 
 
+@pytest.mark.slow
 def test_kpis_that_carry_no_verdict_are_named() -> None:
     rng = np.random.default_rng(9)
     late, gappy = latency(2), latency(3)
@@ -366,6 +371,7 @@ def test_kpis_that_carry_no_verdict_are_named() -> None:
     assert said["silent"] == "no values at all: no samples before or after the release"
 
 
+@pytest.mark.slow
 def test_a_longer_watch_is_suggested_with_what_it_would_see() -> None:
     frame = pd.DataFrame({"latency": 100 + 5 * noise(1, ROWS)}, stamps(ROWS))
 
@@ -377,6 +383,7 @@ def test_a_longer_watch_is_suggested_with_what_it_would_see() -> None:
     assert any(text.startswith("watch 12h: latency would detect ") for text in result.suggestions)
 
 
+@pytest.mark.slow
 def test_a_segment_counts_from_where_it_is_known() -> None:
     late = latency(2)
     late[: ROWS - 12 * 24] = np.nan
@@ -494,12 +501,14 @@ def test_a_panel_without_values_is_refused() -> None:
         )
 
 
+@pytest.mark.slow
 def test_the_example_of_the_docstring_runs() -> None:
     from anomaly.backtesting import run
 
     assert doctest.testmod(run) == (0, 6)
 
 
+@pytest.mark.slow
 def test_no_placebo_release_meets_what_is_left_out() -> None:
     rhythm = pd.DataFrame({"latency": latency(30)}, stamps(ROWS))
     rhythm.iloc[30 * 24 : 33 * 24] *= 1.5

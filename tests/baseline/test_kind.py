@@ -31,6 +31,7 @@ KINDS: dict[KpiKind, Callable[[], Floats]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_interval_of_the_effect_holds_in_95_of_100(kind: KpiKind) -> None:
     values = KINDS[kind]()
@@ -127,16 +128,19 @@ def p_values(values: Floats) -> Floats:
     )
 
 
+@pytest.mark.slow
 def test_counts_that_are_often_zero_show_three_times_as_many() -> None:
     assert (p_values(often_zero(3.0, seed=6)) < 0.01).mean() >= 0.5
 
 
+@pytest.mark.slow
 def test_counts_that_are_often_zero_raise_no_more_alarms_than_said() -> None:
     assert (p_values(often_zero(1.0, seed=7, count=300)) < 0.01).mean() <= 0.01 + 2 * np.sqrt(
         0.01 * 0.99 / 300
     )
 
 
+@pytest.mark.slow
 def test_the_numerator_of_a_ratio_that_is_often_zero_is_counted_by_its_volume() -> None:
     """Errors that only grow with the traffic are no news; the same number at the usual traffic
     is."""

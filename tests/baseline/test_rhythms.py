@@ -93,6 +93,7 @@ def test_the_band_follows_the_users_clock() -> None:
     assert outside["UTC"] > outside[BERLIN] + SERIES
 
 
+@pytest.mark.slow
 def test_an_effect_exactly_at_tolerance_is_no_regression_in_95_of_100() -> None:
     index = pd.date_range("2025-03-03", periods=14 * 48 + 24, freq="30min", tz="UTC")
     values = 100 + 2 * noise(9, len(index), 300)

@@ -746,6 +746,7 @@ TREES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(st.tuples(st.integers(0, 2**32), TREES), min_size=1, max_size=4))
 def test_any_damage_to_a_checklist_is_a_checklist_error_or_harmless(

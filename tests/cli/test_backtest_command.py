@@ -141,6 +141,7 @@ def test_golden_json() -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_sample_shop_is_replayed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "releases.csv").write_text(RELEASES)
     redesign = ROOT / "sample_data" / "redesign" / "checklist.yaml"
@@ -174,6 +175,7 @@ def test_the_sample_shop_is_replayed(tmp_path: Path, capsys: pytest.CaptureFixtu
     )  # the third would share steps with a release
 
 
+@pytest.mark.slow
 def test_the_table_says_what_to_know(capsys: pytest.CaptureFixture[str]) -> None:
     code = run(["backtest", str(HEALTHY), *QUICK, "--only", "engagement"])
     out, err = capsys.readouterr()
@@ -186,6 +188,7 @@ def test_the_table_says_what_to_know(capsys: pytest.CaptureFixture[str]) -> None
     assert max(map(len, out.splitlines())) <= WIDTH
 
 
+@pytest.mark.slow
 def test_kept_data_are_replayed_without_asking_a_source(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -249,6 +252,7 @@ def test_a_history_that_is_too_short_ends_with_3(capsys: pytest.CaptureFixture[s
     )
 
 
+@pytest.mark.slow
 def test_failed_sources_end_with_4(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("shop.csv", "signups.csv"):
         (tmp_path / name).symlink_to(HEALTHY.parent / name)

@@ -389,6 +389,7 @@ def test_one_kpi_may_be_judged_alone(capsys: pytest.CaptureFixture[str]) -> None
     }
 
 
+@pytest.mark.slow
 def test_kept_data_give_the_same_answer_after_the_source_is_gone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -592,6 +593,7 @@ def test_secrets_of_the_checklist_are_masked_in_errors_and_tracebacks(
     assert "planted-canary-7" not in err
 
 
+@pytest.mark.slow
 def test_alerts_are_sent_even_if_nobody_reads_the_answer(tmp_path: Path) -> None:
     checklist = _with_sink(tmp_path)
     line = f"exec {sys.executable} -m anomaly check {checklist} {shlex.join(QUICK)} >&-"
@@ -603,6 +605,7 @@ def test_alerts_are_sent_even_if_nobody_reads_the_answer(tmp_path: Path) -> None
     assert len((tmp_path / "reports.jsonl").read_text().splitlines()) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("redirection", [">/dev/full", ">&-", "| true"])
 def test_an_answer_that_reaches_nobody_is_a_failure(redirection: str) -> None:
     line = f"{sys.executable} -m anomaly schema {redirection}; echo ${{PIPESTATUS[0]}} >&2"
@@ -657,6 +660,7 @@ STUBBORN = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_before_the_verdict_leaves_it_undecided(number: signal.Signals) -> None:
     assert _ended_by(number, WAITING.format(stage="pipeline.collect", wait=SLEEP), HEALTHY) == (
@@ -665,6 +669,7 @@ def test_a_signal_before_the_verdict_leaves_it_undecided(number: signal.Signals)
     )
 
 
+@pytest.mark.slow
 def test_a_signal_after_the_verdict_keeps_it() -> None:
     import_it = "import anomaly.notify.delivery\n"
     code, _ = _ended_by(
@@ -675,6 +680,7 @@ def test_a_signal_after_the_verdict_keeps_it() -> None:
     assert code == 1
 
 
+@pytest.mark.slow
 def test_a_signal_ends_a_run_whose_threads_do_not_end() -> None:
     code, _ = _ended_by(
         signal.SIGTERM, WAITING.format(stage="pipeline.collect", wait=STUBBORN), HEALTHY

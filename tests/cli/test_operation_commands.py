@@ -45,6 +45,7 @@ def anomaly(shop: Shop, capsys: pytest.CaptureFixture[str]) -> Anomaly:
     return at
 
 
+@pytest.mark.slow
 def test_golden_story_of_a_release(anomaly: Anomaly, shop: Shop) -> None:
     """What tick, history, show and ack print of a release that regresses and recovers."""
     lines: list[tuple[float, str]] = [(0, "release start --release 2.0 --checklist checklist.yaml")]

@@ -95,6 +95,7 @@ p_values = st.lists(off_boundaries(0.2), min_size=1, max_size=8)
 weights = st.floats(0.01, 10)
 
 
+@pytest.mark.slow
 @given(p_values)
 def test_equal_weights_are_spent_as_holm_says(ps: list[float]) -> None:
     findings = decided(*plain(ps))

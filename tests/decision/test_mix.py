@@ -103,6 +103,7 @@ def of(report: Report, device: int) -> Finding:
 # --- Simpson ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_pure_shift_of_the_population_regresses_nothing() -> None:
     reports = [judged(shop(seed, later=(0.6, 0.4))) for seed in range(40)]
 
@@ -404,6 +405,7 @@ def test_the_total_gets_half_of_the_share_of_its_kpi() -> None:
     )  # the total moves a little with its segments
 
 
+@pytest.mark.slow
 def test_quiet_releases_with_ten_segments_and_their_total_fail_as_rarely_as_promised() -> None:
     promised, releases = 0.05, 60
     rates, shares = np.linspace(0.03, 0.12, 10).tolist(), np.geomspace(1, 8, 10).tolist()

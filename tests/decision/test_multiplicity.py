@@ -74,6 +74,7 @@ def alike(families: int, kpis: int) -> Floats:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [independent, shocked, alike])
 def test_harmless_releases_fail_no_more_often_than_said_whatever_the_number_of_kpis(
     make: Callable[[int, int], Floats],
@@ -171,6 +172,7 @@ def test_one_shift_of_three_sigma_among_twenty_kpis_is_found(kind: str) -> None:
     assert (p_values(values) < 0.01 / 20).mean() >= 0.8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kpis", [1, 20])
 @pytest.mark.parametrize("kind", ["independent", "remembering", "daily"])
 def test_the_detectable_effect_is_detected_in_four_of_five(kind: str, kpis: int) -> None:

@@ -39,6 +39,7 @@ def first_alarm(values: Floats) -> Floats:
     return first
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", NOISE)
 def test_twelve_looks_together_alarm_no_more_than_promised(kind: str) -> None:
     share = np.isfinite(first_alarm(100 + NOISE[kind])).mean()
@@ -47,6 +48,7 @@ def test_twelve_looks_together_alarm_no_more_than_promised(kind: str) -> None:
     assert share <= 1.5 * ALARMS + 2 * error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", NOISE)
 def test_a_large_shift_is_found_before_half_of_the_watch(kind: str) -> None:
     values = 100 + NOISE[kind][:, :25].copy()

@@ -108,6 +108,7 @@ def test_no_observed_step_touches_a_transition_and_every_other_settled_one_is_ob
         assert not (observed and end <= spans.baseline.end)
 
 
+@pytest.mark.slow
 @given(staged_releases(), st.integers(-5000, 5000))
 def test_the_planned_steps_are_those_that_will_be_observed(
     case: tuple[Release, Windows, datetime], offset: int
@@ -189,6 +190,7 @@ def test_the_next_release_comes_later() -> None:
 # --- growth -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_quiet_releases_in_stages_alarm_no_more_often_than_promised() -> None:
     """At 5 %; more than 9 of 60 would happen by chance in one of a thousand runs."""
     alarms = sum(

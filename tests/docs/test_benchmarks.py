@@ -42,6 +42,7 @@ def test_every_kind_of_series_and_of_effect_is_there_and_the_history_is_never_to
         )
 
 
+@pytest.mark.slow
 def test_it_ranks_releases_better_than_every_simple_judge_and_keeps_its_promise() -> None:
     chosen = cases(160, 5)
     found = {name: answers(judge, chosen) for name, judge in JUDGES.items()}
@@ -91,6 +92,7 @@ def test_the_robust_bands_hold_half_the_median_and_no_more() -> None:
     assert shifts == [False, False, True, True]
 
 
+@pytest.mark.slow
 def test_the_local_level_keeps_its_level_where_its_model_is_true() -> None:
     rng = np.random.default_rng(4)
     walks = [

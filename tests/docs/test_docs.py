@@ -98,6 +98,7 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert fragment in map(anchor, headings), f"{link['target']} has no such heading"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", sorted({block.page for block in blocks("python")}), ids=place)
 def test_python_examples_run(page: Path, folder: Path) -> None:
     program = "\n".join(block.body for block in blocks("python") if block.page == page)
@@ -113,6 +114,7 @@ def test_python_examples_run(page: Path, folder: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", blocks("console"), ids=place)
 def test_commands_print_what_is_shown(block: Block, folder: Path) -> None:
     matches = doctest.OutputChecker().check_output

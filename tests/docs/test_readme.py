@@ -73,6 +73,7 @@ def block(mark: str, kind: str) -> str:
     return found[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "output", [pytest.param(each, id=f"{place(each.page)}:{each.line}") for each in shown()]
 )
@@ -157,6 +158,7 @@ def with_first_kpi_alone(text: str) -> str:
     return f"{'  - name: '.join(kpis.split('  - name: ')[:2])}\n# Who is told{after}"
 
 
+@pytest.mark.slow
 def test_the_five_minutes_lead_to_a_judged_release(server: Server, tmp_path: Path) -> None:
     assert run("anomaly init", tmp_path).returncode == 0
     checklist = tmp_path / "checklist.yaml"

@@ -56,6 +56,7 @@ def section(page: str, heading: str) -> str:
 # --- the site as a whole ------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_site_has_every_page_and_no_link_leads_nowhere(site: Path) -> None:
     pages = {path.parent.relative_to(site) for path in site.rglob("index.html")}
     assert {
@@ -267,6 +268,7 @@ def test_a_picture_that_nobody_draws_is_told_with_its_page(tmp_path: Path) -> No
         marks.Marks(tmp_path / "images", ROOT).filled_in("<!-- picture: sunset -->\n", "page.md")
 
 
+@pytest.mark.slow
 def test_a_screenshot_shows_what_a_terminal_would_and_loads_nothing(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "sample_data" / "healthy", tmp_path / "healthy")
     command = (

@@ -99,6 +99,7 @@ def tally(
     return out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("draw", [counts, ratio], ids=["counts", "ratio"])
 def test_the_same_process_at_one_percent_of_the_traffic_is_not_called_different(
     draw: Callable[..., Columns],

@@ -162,6 +162,7 @@ def test_a_kpi_that_moved_in_production_alone_is_named_with_what_staging_could_h
     assert "ok in staging, though a change of" in moved["reason"]
 
 
+@pytest.mark.slow
 def test_without_a_release_differences_end_with_3_and_likeness_with_0(
     shop: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -233,6 +234,7 @@ def test_kept_data_give_the_same_answer_and_an_unlike_pair_does_not(
     assert told(asked) != told(swapped)
 
 
+@pytest.mark.slow
 def test_a_source_that_fails_is_said_and_never_alike(
     shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -254,6 +254,7 @@ def test_special_days_of_a_checklist_teach_nothing(
     )
 
 
+@pytest.mark.slow
 def test_every_series_of_the_shop_can_be_looked_at(
     baseline: FittedBaseline, after: pd.DataFrame
 ) -> None:

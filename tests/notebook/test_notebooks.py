@@ -139,6 +139,7 @@ def test_the_links_of_a_notebook_lead_somewhere(path: Path) -> None:
     assert [target for target in targets if not (path.parent / target).exists()] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", BOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs_from_top_to_bottom_and_shows_what_it_promises(
     path: Path, tmp_path: Path, loopback: None

@@ -530,12 +530,14 @@ usual_numbers = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=100, phases=[Phase.generate])
 @given(wild_series(usual_numbers), st.sampled_from(["up", "down", "either"]))
 def test_wild_data_are_the_matter_of_their_own_kpi_alone(wild: list[float], direction: str) -> None:
     hurts_nobody_else(wild, direction)
 
 
+@pytest.mark.slow
 @settings(max_examples=100, phases=[Phase.generate])
 @given(
     wild_series(st.one_of(st.floats(), st.sampled_from(EXTREMES))),

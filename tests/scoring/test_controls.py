@@ -90,11 +90,13 @@ def shifted(controls: int) -> list[Score]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 2])
 def test_the_intervals_hold_beside_controls(count: int) -> None:
     assert 0.93 <= covered(shifted(count), SHIFT - 1) <= 0.97
 
 
+@pytest.mark.slow
 def test_controls_find_what_noise_would_hide() -> None:
     none, one, two = (alarms(shifted(count)) for count in (0, 1, 2))
 
@@ -105,10 +107,12 @@ def test_controls_find_what_noise_would_hide() -> None:
     )
 
 
+@pytest.mark.slow
 def test_quiet_releases_stay_quiet_beside_controls() -> None:
     assert alarms(scores(KPIS[:, :150], [CONTROLS[0][:, :150]])) <= 0.01 + 2 * np.sqrt(0.01 / 150)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("factor", [0.5, 0.9, 1.3])
 @pytest.mark.parametrize(
     "related", [True, False], ids=["moved together before", "never moved together before"]
@@ -123,6 +127,7 @@ def test_what_moves_in_both_is_not_the_releases(factor: float, related: bool) ->
     assert alarms(scores(times(kpi, factor), [times(control, factor)])) <= 0.03
 
 
+@pytest.mark.slow
 def test_a_release_shows_beyond_what_moves_in_both() -> None:
     found = scores(
         times(KPIS[:, :60], 0.8 * 0.85), [times(CONTROLS[0][:, :60], 0.8)], Direction.DOWN
@@ -132,10 +137,12 @@ def test_a_release_shows_beyond_what_moves_in_both() -> None:
     assert covered(found, -0.15) >= 0.9
 
 
+@pytest.mark.slow
 def test_a_control_that_breaks_alone_raises_no_alarm() -> None:
     assert alarms(scores(KPIS[:, :60], [times(CONTROLS[0][:, :60], 0.1)])) <= 0.01
 
 
+@pytest.mark.slow
 def test_a_control_of_pure_noise_costs_nothing() -> None:
     kpi, control = (times(STRANGERS[0][:, :60], 1.02), STRANGERS[1][:, :60])
     alone, beside = scores(kpi), scores(kpi, [control])
@@ -150,6 +157,7 @@ def test_a_control_of_pure_noise_costs_nothing() -> None:
     assert np.mean(same) >= 0.9  # but for those whose control moved by chance
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "control",
     [
@@ -170,6 +178,7 @@ def test_a_control_may_have_a_scale_and_a_season_of_its_own(control: Floats) -> 
     assert np.mean(["controls" in score.evidence for score in other]) >= 0.95
 
 
+@pytest.mark.slow
 def test_collinear_controls_count_once() -> None:
     kpi, control = times(KPIS[:, :40], SHIFT), CONTROLS[0][:, :40]
 

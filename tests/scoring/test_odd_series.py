@@ -67,11 +67,13 @@ def alarms(values: Floats) -> int:
     return sum(finding.p_value is not None and finding.p_value < LEVEL for finding in findings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", MADE)
 def test_an_odd_series_is_quiet_where_nothing_happened(kind: str) -> None:
     assert alarms(MADE[kind]()) <= MOST_ALARMS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", MADE)
 def test_a_large_change_of_an_odd_series_is_found(kind: str) -> None:
     values = MADE[kind]()

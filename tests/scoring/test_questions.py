@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 import anomaly
 from anomaly.model import ChangeKind, Direction, Finding, Verdict
@@ -66,6 +67,7 @@ def test_a_rhythm_that_goes_on_is_none_that_flattens() -> None:
     assert [finding.verdict for finding in findings] == [Verdict.OK] * SERIES
 
 
+@pytest.mark.slow
 def test_a_few_spikes_among_many_steps_are_found_in_the_bad_direction_only() -> None:
     values, before = spiky(2, 8)
 

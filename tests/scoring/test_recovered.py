@@ -58,6 +58,7 @@ def test_a_relapse_is_a_regression_again(seed: int) -> None:
     assert seen[-1] is Verdict.REGRESSED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("after", "least"), [(48, 0.8), (72, 0.85), (288, 0.85)])
 def test_a_spread_that_stays_wide_is_not_over_though_its_mean_never_moved(
     after: int, least: float
@@ -67,6 +68,7 @@ def test_a_spread_that_stays_wide_is_not_over_though_its_mean_never_moved(
     assert seen.count(Verdict.REGRESSED) >= least * len(seen)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [72, 288])
 def test_a_spread_that_was_wide_for_a_while_is_over(after: int) -> None:
     seen = wide(after, after // 2)

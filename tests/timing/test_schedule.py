@@ -75,6 +75,7 @@ def test_the_frequency_rises_up_to_a_release_and_falls_from_there(
             assert interval(schedule, [start], before) <= interval(schedule, [start], after)
 
 
+@pytest.mark.slow
 @given(schedules, releases, windows)
 def test_there_are_as_many_looks_as_the_integral_of_the_frequency(
     schedule: Schedule, starts: list[datetime], window: Window

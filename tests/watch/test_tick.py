@@ -47,6 +47,7 @@ def ticked(shop: Shop, store: Store, hours: float, *sinks: People, **more: objec
     )
 
 
+@pytest.mark.slow
 def test_a_regression_that_goes_away_is_told_once_and_resolved_once_and_the_end_told(
     tmp_path: Path, store: Store
 ) -> None:
@@ -321,6 +322,7 @@ class Mortal(Store):
         return super()._transaction()
 
 
+@pytest.mark.slow
 def test_killed_at_any_operation_nothing_is_lost_and_nothing_told_under_two_ids(
     tmp_path: Path,
 ) -> None:
@@ -442,6 +444,7 @@ def test_what_a_maintenance_window_held_back_is_told_once_when_it_ends(
     assert said == [[], [], [("fire", "first")], [("fire", "first")]]
 
 
+@pytest.mark.slow
 def test_a_message_that_nobody_took_for_a_day_is_given_up(tmp_path: Path, store: Store) -> None:
     people = People(fail=lambda _: RetryableSinkError("busy"))
     shop = Shop(tmp_path, {"errors": (0.0, 99.0)})

@@ -102,6 +102,7 @@ def test_only_the_findings_that_are_shown_are_read(
     assert {len(rows) for rows in read} == {len(reports.passing().findings)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_shows_verdicts_kpis_and_its_own_record(
     opened: Open, tmp_path: Path, scheme: str

@@ -102,6 +102,7 @@ def scanned(tab: Page) -> list[str]:
     return [f"{each['id']}: {node['html'][:200]}" for each, node in nodes]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("sample", SAMPLES)
 def test_the_page_opens_without_an_error_or_a_request_and_a_scan_finds_nothing_serious(
@@ -124,6 +125,7 @@ def test_a_phone_shows_the_page_without_scrolling_sideways(opened: Open) -> None
     assert view.tab.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+@pytest.mark.slow
 def test_of_500_series_only_the_charts_in_view_are_drawn(opened: Open) -> None:
     view = opened(page(large()))
     expect(view.tab.locator(".chart canvas").first).to_be_attached()
@@ -141,6 +143,7 @@ def test_of_500_series_only_the_charts_in_view_are_drawn(opened: Open) -> None:
     assert view.trouble == []
 
 
+@pytest.mark.slow
 def test_a_scan_of_500_series_finds_nothing_serious(opened: Open) -> None:
     view = opened(page(large()))
     expect(view.tab.locator(".chart canvas").first).to_be_attached()
@@ -148,6 +151,7 @@ def test_a_scan_of_500_series_finds_nothing_serious(opened: Open) -> None:
     assert scanned(view.tab) == []
 
 
+@pytest.mark.slow
 def test_search_filter_and_sort(opened: Open) -> None:
     tab = opened(page(large())).tab
 
