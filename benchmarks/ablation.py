@@ -21,7 +21,7 @@ import numpy as np
 
 from anomaly.baseline.noise import ORDER
 from anomaly.scoring import questions, replay
-from anomaly.scoring.questions import QuestionKind
+from anomaly.scoring.question_kinds import QuestionKind
 from benchmarks.accuracy import Answers, answers, auc, false_alarms, recall_at, resampled
 from benchmarks.generated import cases
 from benchmarks.judges import ours

@@ -21,7 +21,7 @@ import pandas as pd
 
 from anomaly.baseline.seasonal import SeasonalBaseline
 from anomaly.model import Calendar, Direction
-from anomaly.panel import assemble, block
+from anomaly.panel import assemble
 from anomaly.scoring.questions import ask
 from anomaly.scoring.replay import combine, scores
 from anomaly.scoring.score import one_sided
@@ -78,8 +78,9 @@ def _combined(
     )
     values = KINDS[kind](np.random.default_rng([seed, *kind.encode()]), index, (len(index), count))
     panel = assemble({(f"k{i}", "", "value"): values[:, i] for i in range(count)}, index)
-    base = SeasonalBaseline().fit(panel.iloc[:before], [], Calendar())
-    line = timeline(base, block(panel), index, before, 0)
+    history, observation = panel.iloc[:before], panel.iloc[before:]
+    base = SeasonalBaseline().fit(history, [], Calendar())
+    line = timeline(base, history, observation, 0)
     answers = scores(line, ask(line))
     for i in range(count):
         both, _ = one_sided(answers, i, Direction.EITHER)

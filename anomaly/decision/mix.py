@@ -61,13 +61,10 @@ def usual_shares(
     if not before.shape[1]:
         return {}
     base = SeasonalBaseline().fit(before, kpis, calendar)
-    whole = pd.concat([before, after])
-    series, index = block(whole), pd.DatetimeIndex(whole.index)
     with np.errstate(all="ignore"):
-        expected = estimate(
-            base, series, timeline(base, series, index, len(before), gap), index
-        ).expected
-    return dict(zip(series.keys, np.clip(expected, 0.0, 1.0).tolist(), strict=True))
+        line = timeline(base, before, after, gap)
+        expected = estimate(base, line).expected
+    return dict(zip(line.series.keys, np.clip(expected, 0.0, 1.0).tolist(), strict=True))
 
 
 def _shares(panel: pd.DataFrame, kpis: Sequence[Kpi]) -> pd.DataFrame:

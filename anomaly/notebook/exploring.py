@@ -267,11 +267,8 @@ class FittedBaseline:
                 f"what came after begins {after.index[0]}, within the history, which ends "
                 f"{self.history.index[-1]}"
             )
-        whole = pd.concat([self.history, after])
         with np.errstate(all="ignore"):
-            line = timeline(
-                base, block(whole), pd.DatetimeIndex(whole.index), len(self.history), gap
-            )
+            line = timeline(base, self.history, after, gap)
             asked = scores(line, ask(line))
         if not asked.questions or not np.isfinite(asked.up[:, i]).any():
             raise UsageError(

@@ -7,81 +7,57 @@ from scipy.special import bdtr
 
 from anomaly.baseline.robust import Floats, quantiles, running_sums
 from anomaly.baseline.seasonal import BOUND
-from anomaly.model import ChangeKind
-from anomaly.scoring.questions import LEVELS, TAIL, WIDE, Question, QuestionKind, beyond
+from anomaly.scoring.question_kinds import StepMeasure
+from anomaly.scoring.questions import TAIL, WIDE, Question, beyond
 from anomaly.scoring.timeline import Timeline
 
-KINDS = {
-    QuestionKind.HIGH: ChangeKind.SPIKES,
-    QuestionKind.LOW: ChangeKind.SPIKES,
-    QuestionKind.HIGHEST: ChangeKind.SPIKES,
-    QuestionKind.LOWEST: ChangeKind.SPIKES,
-    QuestionKind.SPREAD: ChangeKind.SPREAD,
-    QuestionKind.ZERO: ChangeKind.OUTAGE,
-    QuestionKind.STUCK: ChangeKind.SHAPE,
-    QuestionKind.RHYTHM: ChangeKind.SHAPE,
-}
-NOISE = frozenset(
-    {
-        QuestionKind.SPREAD,
-        QuestionKind.HIGH,
-        QuestionKind.LOW,
-        QuestionKind.HIGHEST,
-        QuestionKind.LOWEST,
-    }
-)  # a series that drifts away shows these too
-NOISY = NOISE | {
-    QuestionKind.RHYTHM
-}  # not about the level, which may be as expected while these go on
-CHANCE = 0.05
-LEVEL_LEADS = (
-    0.7  # a level question this near to the strongest names the change: a level can be acted on
-)
-LAST_PART, LEAST_LAST = 4, 4  # `recovered` looks at the last quarter, at least four steps
-COMPATIBLE = 2.0  # standard scores
-# a series is back when its level came this near to expected, as a share of what it was off before
+CHANCE = 0.05  # probability under which chance is ruled out
+LEVEL_LEADS = 0.7  # a level this near to the strongest names the change: it can be acted on
+LAST_PART, LEAST_LAST = 4, 4  # recovery is looked for in the last quarter, at least four steps
+COMPATIBLE = 2.0  # standard scores within which a mean is as expected
+# A series has recovered when its level came this near to expected, as a share of what it was off.
 NEARER = 0.4
-# times that far off again before what was clearly back is off anew: noise must not call people
-# twice
+# What had clearly recovered is off anew only beyond so many times that: noise must not alert twice.
 LASTING = 2.0
 FAR = 2.0  # standard deviations from which a step counts as far out
-# standard scores of the last quarter that a series must have been off before, to be clearly back
-CLEAR = 3.0
-# steps from the onset, and last third against first, before a change can be a ramp
+CLEAR = 3.0  # standard scores of the last quarter that a clear recovery must have been off before
+# Steps from the onset on, and last third against first, before a change can be a ramp.
 RAMP_STEPS = 8
 RAMP_RATIO = 2.0
 
 Answer = tuple[Question, float]  # a question and its one-sided normal score
 
 
-def lead(answers: list[Answer]) -> Question | None:
+def strongest(answers: list[Answer]) -> Question | None:
+    """The question with the largest score, None without one."""
+    top = max(answers, key=lambda answer: answer[1], default=None)
+    return None if top is None else top[0]
+
+
+def naming_question(answers: list[Answer]) -> Question | None:
     """The question that names the change: the strongest, or a level's if that is nearly as
     strong."""
-    top = max(answers, key=lambda answer: answer[1], default=None)
-    level = max(
-        (answer for answer in answers if answer[0].kind in LEVELS),
-        key=lambda answer: answer[1],
-        default=None,
-    )
-    if top is None or level is None:
-        return None if top is None else top[0]
-    return level[0] if level[1] >= LEVEL_LEADS * top[1] else top[0]
+    level = max((score for question, score in answers if question.spec.is_level), default=None)
+    top = max((score for _, score in answers), default=None)
+    if top is None or level is None or level < LEVEL_LEADS * top:
+        return strongest(answers)
+    return strongest([answer for answer in answers if answer[0].spec.is_level])
 
 
-def dates(named: Question, answers: list[Answer], p_other: float) -> Question:
-    """The question that says when the change began: that which `named` it, or a level's, if nothing
-    but the level changed.
+def dating_question(named_by: Question, answers: list[Answer], p_other: float) -> Question:
+    """The question that says when the change began: the one that it was `named_by`, or a level's if
+    nothing but the level changed.
 
     `p_other` is the p-value of what is left once the change of level is taken out.
     """
-    levels = [answer for answer in answers if answer[0].kind in LEVELS and answer[1] > 0]
-    if named.kind not in NOISE or p_other < CHANCE or not levels:
-        return named
-    return max(levels, key=lambda answer: answer[1])[0]
+    levels = [answer for answer in answers if answer[0].spec.is_level and answer[1] > 0]
+    if not named_by.spec.shown_by_drift or p_other < CHANCE:
+        return named_by
+    return strongest(levels) or named_by
 
 
-def peak(off: Floats) -> int:
-    """The step at which a change that came back was over: where its cumulative sum is highest.
+def steps_off(off: Floats) -> int:
+    """How many steps a change lasted that is over: up to where its cumulative sum is highest.
 
     `off` is how far each step of the observation is from expected in the direction of the change,
     in standard deviations (0 where missing).
@@ -90,9 +66,9 @@ def peak(off: Floats) -> int:
     return int(np.cumsum(bounded - 0.5 * max(float(bounded.mean()), 0.0)).argmax()) + 1
 
 
-def is_ramp(off: Floats, began: int) -> bool:
-    """Whether a line from the onset explains the residuals better than a step does."""
-    rest = np.clip(off, -3 * BOUND, 3 * BOUND)[began:]
+def is_ramp(off: Floats, onset: int) -> bool:
+    """Whether a line from the onset on explains the residuals better than a step does."""
+    rest = np.clip(off, -3 * BOUND, 3 * BOUND)[onset:]
     if len(rest) < RAMP_STEPS:
         return False
     third = len(rest) // 3
@@ -102,39 +78,34 @@ def is_ramp(off: Floats, began: int) -> bool:
     return bool(grew and ((rest - slope * ramp) ** 2).sum() < ((rest - rest.mean()) ** 2).sum())
 
 
-def noisiness(line: Timeline, i: int, kind: QuestionKind) -> Floats:
-    """How far each step of series `i` is from what a question of `kind` that is not about the
-    level expects, NaN where unknown.
+def noisiness(line: Timeline, i: int, measure: StepMeasure) -> Floats:
+    """How noisy each step of series `i` is by the measure of a question that is not about the
+    level, in standard deviations of the history, NaN where unknown.
 
-    In standard deviations of the history: the size of the innovations, what is beyond their tails,
-    or the size of the residuals, which follow a rhythm that is not there any more.
+    That is the size of the innovations, their excess over the tails, or the size of the residuals,
+    which follow a rhythm that is gone.
     """
-    n, z = line.before, np.where(line.known[i], line.z[i], np.nan)
-    if kind is QuestionKind.RHYTHM:
+    n, z = line.before, np.where(line.has_innovation[i], line.z[i], np.nan)
+    if measure is StepMeasure.SEASON_MISFIT:
         size = np.abs(np.where(line.present[i], line.residual[i], np.nan))
-    elif kind in (QuestionKind.HIGH, QuestionKind.HIGHEST, QuestionKind.LOW, QuestionKind.LOWEST):
+    elif measure in (StepMeasure.HIGH_EXCESS, StepMeasure.LOW_EXCESS):
         low, high = quantiles(z[:n], np.array([TAIL, 1 - TAIL]))
-        size = (
-            beyond(z - high)
-            if kind in (QuestionKind.HIGH, QuestionKind.HIGHEST)
-            else beyond(low - z)
-        )
+        size = beyond(z - high) if measure is StepMeasure.HIGH_EXCESS else beyond(low - z)
     else:
         size = np.minimum(np.abs(z), WIDE)
-    known = size[:n][np.isfinite(size[:n])]
-    return (
-        np.asarray((size - known.mean()) / (known.std() or 1.0))
-        if len(known)
-        else np.full(len(size), np.nan)
-    )
+    past = size[:n][np.isfinite(size[:n])]
+    if not len(past):
+        return np.full(len(size), np.nan)
+    return np.asarray((size - past.mean()) / (past.std() or 1.0))
 
 
 def past_means(values: Floats, after: int) -> Floats:
     """Means over all stretches of the past that are about as long as the last part of the
     observation."""
     length = min(last_part(after), len(values))
-    known = np.isfinite(values)
-    total, count = running_sums(np.where(known, values, 0.0)[None])[0], running_sums(known[None])[0]
+    present = np.isfinite(values)
+    total = running_sums(np.where(present, values, 0.0)[None])[0]
+    count = running_sums(present[None])[0]
     steps = count[length:] - count[:-length]
     return np.asarray((total[length:] - total[:-length])[steps > 0] / steps[steps > 0])
 
@@ -159,30 +130,35 @@ def has_recovered(off: Floats, usual: Floats) -> bool:
     )
 
 
-def has_settled(noisiness_values: Floats, usual: Floats) -> bool:
-    """Whether the last quarter of the observation is as wild as expected again; see `wildness`."""
-    return _is_near_again(noisiness_values, usual, swings=False)
+def has_settled(noise: Floats, usual: Floats) -> bool:
+    """Whether the last quarter of the observation is as noisy as expected again; see
+    `noisiness`."""
+    return _is_near_again(noise, usual, swings=False)
 
 
-def has_surely_settled(noisiness_values: Floats) -> bool:
-    """Whether the last quarter has fewer steps far out than chance would leave it, had it gone on
-    as while it lasted."""
-    length = last_part(len(noisiness_values))
-    if len(noisiness_values) <= length:  # nothing is left that could have lasted
+def has_surely_settled(noise: Floats) -> bool:
+    """Whether the last quarter has fewer steps far out than chance would leave it, had the noise
+    gone on."""
+    length = last_part(len(noise))
+    if len(noise) <= length:  # the change had no time to last
         return False
-    earlier, later = noisiness_values[:-length], noisiness_values[-length:]
-    lasted = earlier[: peak(np.nan_to_num(earlier))]
-    before, last = (part[np.isfinite(part)] > FAR for part in (lasted, later))
-    return bool(len(before) and bdtr(int(last.sum()), len(last), float(before.mean())) < CHANCE)
+    earlier, last = noise[:-length], noise[-length:]
+    noisy = earlier[: steps_off(np.nan_to_num(earlier))]
+    is_far_before = noisy[np.isfinite(noisy)] > FAR
+    is_far_now = last[np.isfinite(last)] > FAR
+    if not len(is_far_before):
+        return False
+    p = bdtr(int(is_far_now.sum()), len(is_far_now), float(is_far_before.mean()))
+    return bool(p < CHANCE)
 
 
 def _is_near_again(
     off: Floats, usual: Floats, *, swings: bool = True, times: float = 1.0, clear: float = 0.0
 ) -> bool:
-    """Whether the last quarter is at most so many times as far off as a series that is back, and
-    the rest was clearly off.
+    """Whether the last quarter is at most so many `times` as far off as a series that has
+    recovered, and the rest was off by at least `clear` standard scores.
 
-    What `swings` may have been off on both sides, so that its mean does not say by how much.
+    What `swings` may have been off on both sides, so that its mean does not tell how far.
     """
     length = last_part(len(off))
     if len(off) < 2 * LEAST_LAST:

@@ -1,17 +1,16 @@
-"""How large the change is, in the KPI's unit, and how sure that is: the same estimate at every
-placebo release says it.
+"""How large the change is, in the KPI's unit, and how certain: the same estimate at every placebo
+release tells.
 
-Expected is the season on a level; the level is that of the whole history or that of the last steps
-before the origin, whichever would have foreseen the placebo releases better.
+Expected is the season on top of a level. The level is that of the whole history or of the last
+steps before the origin, whichever would have foreseen the placebo releases better.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
-import pandas as pd
 from scipy.special import stdtrit
 
 from anomaly.baseline.robust import Bools, Floats, Ints, running_sums
@@ -22,11 +21,14 @@ from anomaly.scoring.replay import spread_of
 from anomaly.scoring.timeline import Timeline, origins
 
 PRIOR = 4.0  # windows' worth of belief in the spread that the autoregression implies
-MARGIN = 0.9  # a local level must be this much better to be preferred to the whole history's
-TWO_SIDED, BAND = 0.975, 0.995
-LARGEST_LOG = 700.0
-SAMPLED_STEPS = 16
-ENOUGH_FOR_QUANTILES = 400
+MARGIN = 0.9  # a local level's error must be this share of the best so far to be preferred
+TWO_SIDED, BAND = 0.975, 0.995  # upper ends of a 95 % interval and of the 99 % band
+LARGEST_LOG = 700.0  # exp of more is too large a number
+SAMPLE_STEPS = 16  # of each window that stand for it in the band
+ENOUGH_FOR_QUANTILES = 400  # steps from which the band is their quantiles alone
+ENOUGH_FOR_CENTRE = 10  # independent windows from which the placebo median is believed in full
+LEAST_ANCHOR = 0.3  # share of the steps of a local level that must be present
+MOST_ERROR = 1.5  # standard deviations of a step: the largest error of a mean
 TINY = 1e-12
 
 
@@ -48,7 +50,7 @@ class Effect:
     freedom: float
 
     def size(self, move: float) -> tuple[float | None, float]:
-        """Relative and absolute effect that a `move` on the linked scale means; see `relative`."""
+        """Relative and absolute effect of a `move` on the linked scale; see `relative`."""
         if self.link == Scale.IDENTITY:
             absolute = move * self.unit
             return self.relative(absolute), absolute
@@ -59,22 +61,22 @@ class Effect:
         return relative, relative * self.expected
 
     def relative(self, absolute: float) -> float | None:
-        """A share of what is expected; None where that is 0, or nearer to 0 than the noise of a KPI
-        that has two signs, or so near that the share is too large a number."""
-        known = self.expected != 0 and (
+        """A share of the expected value; None where that is 0, or nearer to 0 than the noise of a
+        KPI that has two signs, or so near that the share is too large a number."""
+        exists = self.expected != 0 and (
             self.link != Scale.IDENTITY or abs(self.expected) >= self.unit
         )
-        share = absolute / abs(self.expected) if known else math.inf
+        share = absolute / abs(self.expected) if exists else math.inf
         return share if math.isfinite(share) else None
 
     def half_width(self) -> float:
         """Half of the 95 % interval on the linked scale."""
         return float(stdtrit(self.freedom, TWO_SIDED) * self.error)
 
-    def stricter(self, level: float) -> float:
+    def stricter(self, alpha: float) -> float:
         """How many times the half of the 95 % interval a change must be to be significant at
-        `level`, on one side."""
-        return float(stdtrit(self.freedom, 1 - level) / stdtrit(self.freedom, TWO_SIDED))
+        `alpha`, on one side."""
+        return float(stdtrit(self.freedom, 1 - alpha) / stdtrit(self.freedom, TWO_SIDED))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +84,10 @@ class Effects:
     """The effects of all series `(series,)`, see `Effect`, and their points `(series, steps of the
     observation)`.
 
-    `lag` is how many steps before the release the expected level is that of (0: the whole history),
-    `at` the expected value of each step, `lower` and `upper` its 99 % band, `z` the observed
-    value's distance from it in standard deviations, one of which is `width` on the transformed
-    `scale`, where the expected value is `location`; `weight` is each step's in a mean.
+    `lag` is over how many steps before the release the expected level was taken (0: the whole
+    history). `at` is the expected value of each step, `lower` and `upper` its 99 % band, `z` the
+    distance of the observed value in standard deviations. One of these is `width` on the
+    transformed `scale`, where the expected value is `location`. `weight` is each step's in a mean.
     """
 
     observed: Floats
@@ -123,8 +125,8 @@ class Effects:
         )
 
     def of_jump(self, i: int, jump: float) -> float:
-        """Change of the mean of series `i`, in the KPI's unit, if every step were `jump` standard
-        deviations elsewhere."""
+        """Change of the mean of series `i`, in the KPI's unit, if every step moved by `jump`
+        standard deviations."""
         steps = np.stack([self.location[i] + jump * self.width[i], self.location[i]])
         later, now = back(
             np.minimum(steps, LARGEST_LOG) if self.scale[i] == Scale.LOG else steps,
@@ -138,22 +140,87 @@ class Effects:
         )
 
 
-def estimate(base: Baseline, series: Block, line: Timeline, index: pd.DatetimeIndex) -> Effects:
-    """Effects of the release on every series of the block (history and observation, the transition
-    cut out)."""
-    n, after = line.before, line.after
-    location = np.concatenate(
-        [base.seasonal + base.level[:, None], base.location(index[n:])], axis=1
-    )
-    width = base.width(index[n:], series.volume[:, n:])
-    seen = np.isfinite(series.value)
+def estimate(base: Baseline, line: Timeline) -> Effects:
+    """Effects of the release on every series of the timeline."""
+    series, n = line.series, line.before
+    past_location = base.seasonal + base.level[:, None]
+    location = np.concatenate([past_location, base.location(line.later)], axis=1)
+    width = base.width(line.later, series.volume[:, n:])
+    has_value = np.isfinite(series.value)
     link = _links(base, series, n)
     unit = np.maximum(base.spread, TINY)
-    totals = _Totals(series, seen, location, base.scale)
-    parametric = _parametric(base, line, seen, link, unit, totals)
+    totals = _Totals(series, has_value, location, base.scale)
+    fit = _best_fit(base, line, link, unit, totals)
+    corrected = _unlinked(fit.expected, fit.centre, link, unit)
+    is_plain = link == Scale.IDENTITY
+    positive = np.where(fit.expected > 0, fit.expected, 1.0)
+    factor = np.where(is_plain | (fit.expected <= 0), 1.0, corrected / positive)[:, None]
+    offset = np.where(is_plain, fit.centre * unit, 0.0)[:, None]
+    shifted = location[:, n:] + (fit.anchor * base.spread)[:, None]
+    lag = fit.lag.astype(int)
+    low, high = band(base, line, lag, n)
+
+    def in_unit(y: Floats) -> Floats:
+        out = back(y, base.scale) * factor + offset
+        return np.where((link == Scale.ROOT)[:, None], np.maximum(out, 0.0), out)
+
+    return Effects(
+        observed=fit.observed,
+        expected=corrected,
+        link=link,
+        unit=unit,
+        move=fit.move - fit.centre,
+        error=fit.error,
+        freedom=fit.freedom,
+        lag=lag,
+        at=in_unit(shifted),
+        lower=in_unit(shifted + low[:, None] * width),
+        upper=in_unit(shifted + high[:, None] * width),
+        z=(forward(series.value[:, n:], base.scale, base.floor) - shifted) / width,
+        width=width,
+        location=shifted,
+        scale=base.scale,
+        weight=np.where(has_value, series.volume, 0.0)[:, n:],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """What one choice of the local level makes of every series, all `(series,)`.
+
+    `lag` is how many steps before the release the level is that of, `anchor` what it adds to the
+    whole history's. `move` is the release's, `centre`, `error` and `freedom` are those of the
+    placebo moves.
+    """
+
+    observed: Floats
+    expected: Floats
+    move: Floats
+    anchor: Floats
+    centre: Floats
+    error: Floats
+    freedom: Floats
+    lag: Floats
+
+    def or_better(self, other: _Fit) -> _Fit:
+        """For each series the other one where it has clearly the smaller error."""
+        better = np.isfinite(other.move) & (other.error < MARGIN * self.error)
+        return _Fit(
+            *(
+                np.where(better, getattr(other, each.name), getattr(self, each.name))
+                for each in fields(self)
+            )
+        )
+
+
+def _best_fit(base: Baseline, line: Timeline, link: Floats, unit: Floats, totals: _Totals) -> _Fit:
+    """For each series the level, the whole history's or a local one, that would have foreseen the
+    placebo releases best."""
+    n, after = line.before, line.after
+    parametric = _parametric(base, line, link, unit, totals)
     origin = origins(n)
     origin = origin[(origin + after <= n) | (origin == n)]
-    best: dict[str, Floats] = {}
+    best: _Fit | None = None
     for lag in (0, *sorted({max(4, after // 4), after, 4 * after})):
         if lag > n // 2:
             continue
@@ -161,62 +228,23 @@ def estimate(base: Baseline, series: Block, line: Timeline, index: pd.DatetimeIn
         observed, expected = totals.means(origin, after, anchor * base.spread[:, None])
         move = _linked(observed, expected, link, unit)
         centre, error, freedom = _null(move, origin, after, parametric, base.few)
-        fresh = {
-            "observed": observed[:, -1],
-            "expected": expected[:, -1],
-            "move": move[:, -1],
-            "anchor": anchor[:, -1],
-            "centre": centre,
-            "error": error,
-            "freedom": freedom,
-            "lag": np.full(len(link), float(lag)),
-        }
-        better = (
-            np.isfinite(move[:, -1]) & (error < MARGIN * best["error"])
-            if best
-            else np.ones(len(link), bool)
+        fit = _Fit(
+            observed[:, -1],
+            expected[:, -1],
+            move[:, -1],
+            anchor[:, -1],
+            centre,
+            error,
+            freedom,
+            np.full(len(link), float(lag)),
         )
-        best = {
-            name: np.where(better, fresh[name], best[name]) if best else fresh[name]
-            for name in fresh
-        }
-    corrected = _unlinked(best["expected"], best["centre"], link, unit)
-    plain = link == Scale.IDENTITY
-    factor = np.where(
-        plain | (best["expected"] <= 0),
-        1.0,
-        corrected / np.where(best["expected"] > 0, best["expected"], 1.0),
-    )[:, None]
-    offset = np.where(plain, best["centre"] * unit, 0.0)[:, None]
-    shifted = location[:, n:] + (best["anchor"] * base.spread)[:, None]
-    low, high = band(base, line, best["lag"].astype(int), n)
-
-    def natural(y: Floats) -> Floats:
-        out = back(y, base.scale) * factor + offset
-        return np.where((link == Scale.ROOT)[:, None], np.maximum(out, 0.0), out)
-
-    return Effects(
-        observed=best["observed"],
-        expected=corrected,
-        link=link,
-        unit=unit,
-        move=best["move"] - best["centre"],
-        error=best["error"],
-        freedom=best["freedom"],
-        lag=best["lag"].astype(int),
-        at=natural(shifted),
-        lower=natural(shifted + low[:, None] * width),
-        upper=natural(shifted + high[:, None] * width),
-        z=(forward(series.value[:, n:], base.scale, base.floor) - shifted) / width,
-        width=width,
-        location=shifted,
-        scale=base.scale,
-        weight=np.where(seen, series.volume, 0.0)[:, n:],
-    )
+        best = fit if best is None else best.or_better(fit)
+    assert best is not None  # noqa: S101  the whole history's, lag 0, always fits
+    return best
 
 
 def _links(base: Baseline, series: Block, before: int) -> Floats:
-    """The scale on which a change is measured: where values can't be negative, noise is taken to
+    """The scale on which a change is measured: where values can't be negative, noise is assumed to
     grow with the root of the level."""
     least = np.where(np.isfinite(series.value), series.value, np.inf)[:, :before].min(axis=1)
     return np.where(
@@ -228,15 +256,15 @@ class _Totals:
     """Sums from which the observed and the expected mean of any window follow, whatever the
     anchor."""
 
-    def __init__(self, series: Block, seen: Bools, location: Floats, scale: Floats) -> None:
-        volume = np.where(seen, series.volume, 0.0)
+    def __init__(self, series: Block, has_value: Bools, location: Floats, scale: Floats) -> None:
+        volume = np.where(has_value, series.volume, 0.0)
         self.scale = scale
         linear = np.where(
             (scale == Scale.LOG)[:, None], np.exp(np.minimum(location, LARGEST_LOG)), location
         )
         square = (scale == Scale.ROOT)[:, None]
         self.volume = running_sums(volume)
-        self.amount = running_sums(np.where(seen, series.amount, 0.0))
+        self.amount = running_sums(np.where(has_value, series.amount, 0.0))
         self.first = running_sums(volume * linear)
         self.second = (
             running_sums(volume * np.where(square, location, 0.0) ** 2)
@@ -245,38 +273,38 @@ class _Totals:
         )
 
     def means(self, origin: Ints, length: int, shift: Floats) -> tuple[Floats, Floats]:
-        """Observed and expected mean of the windows at `origin`, expected moved by `shift`
-        `(series, origins)` on the transformed scale."""
+        """Observed and expected mean of the windows at `origin`; the expected one is moved by
+        `shift` `(series, origins)` on the transformed scale."""
 
-        def over(sums: Floats) -> Floats:
+        def window(sums: Floats) -> Floats:
             return np.asarray(sums[:, origin + length] - sums[:, origin])
 
-        volume = over(self.volume)
+        volume = window(self.volume)
         with np.errstate(invalid="ignore", divide="ignore"):
-            observed, first = over(self.amount) / volume, over(self.first) / volume
+            observed, first = window(self.amount) / volume, window(self.first) / volume
             log, root = (self.scale == Scale.LOG)[:, None], (self.scale == Scale.ROOT)[:, None]
             expected = np.where(log, first * np.exp(np.where(log, shift, 0.0)), first + shift)
             if root.any():
                 expected = np.where(
-                    root, over(self.second) / volume + 2 * shift * first + shift**2, expected
+                    root, window(self.second) / volume + 2 * shift * first + shift**2, expected
                 )
         return observed, expected
 
 
-def anchors(line: Timeline, origin: Ints, lag: int) -> Floats:
+def anchors(line: Timeline, origin: Ints, lag: int, rows: Ints | slice = slice(None)) -> Floats:
     """Mean residual over the `lag` steps before each origin (before the transition at the release),
-    0 for `lag` 0."""
+    0 for `lag` 0; of the series `rows`."""
+    x, present = line.x[rows], line.present[rows]
     if lag == 0:
-        return np.zeros((len(line.x), len(origin)))
+        return np.zeros((len(x), len(origin)))
     end = np.where(origin == line.before, origin, origin - line.gap)
     start = end - lag
     fits = start >= 0
     start, end = np.where(fits, start, 0), np.where(fits, end, 0)
-    sums, count = running_sums(line.x), running_sums(line.present.astype(float))
-    steps = count[:, end] - count[:, start]
-    return np.where(
-        steps > 0.3 * lag, (sums[:, end] - sums[:, start]) / np.maximum(steps, 1), np.nan
-    )
+    sums, counts = running_sums(x), running_sums(present.astype(float))
+    steps = counts[:, end] - counts[:, start]
+    mean = (sums[:, end] - sums[:, start]) / np.maximum(steps, 1)
+    return np.where(steps > LEAST_ANCHOR * lag, mean, np.nan)
 
 
 def _linked(observed: Floats, expected: Floats, link: Floats, unit: Floats) -> Floats:
@@ -305,44 +333,38 @@ def _null(
     """Centre, standard error and degrees of freedom of the placebo moves; few events have no
     middle, but their mean is right."""
     past = move[:, :-1]
-    known = np.isfinite(past)
-    size = known.sum(axis=1)
+    has_move = np.isfinite(past)
+    size = has_move.sum(axis=1)
     if past.shape[1] == 0:
         return np.zeros(len(move)), parametric, np.full(len(move), PRIOR)
-    first, last = known.argmax(axis=1), past.shape[1] - 1 - known[:, ::-1].argmax(axis=1)
-    windows = np.where(
-        size > 0, np.minimum((origin[last] - origin[first] + 1) / after + 1, size), 0.0
-    )
+    first = has_move.argmax(axis=1)
+    last = past.shape[1] - 1 - has_move[:, ::-1].argmax(axis=1)
+    span = origin[last] - origin[first] + 1
+    windows = np.where(size > 0, np.minimum(span / after + 1, size), 0.0)
     ranked = np.sort(past, axis=1)
-    rows = np.arange(len(past))
-    top = np.maximum(size - 1, 0)
-    centre = np.where(
-        size > 0, (ranked[rows, top // 2] + ranked[rows, (top + 1) // 2]) / 2, 0.0
-    ) * np.minimum(1, windows / 10)
+    rows, top = np.arange(len(past)), np.maximum(size - 1, 0)
+    median = (ranked[rows, top // 2] + ranked[rows, (top + 1) // 2]) / 2
+    centre = np.where(size > 0, median, 0.0) * np.minimum(1, windows / ENOUGH_FOR_CENTRE)
     centre[few] = 0.0
     away = np.sort(np.abs(past - centre[:, None]), axis=1)
-    seen = np.nan_to_num(spread_of(away[None], size[None])[0])
-    error = np.sqrt((windows * seen**2 + PRIOR * parametric**2) / (windows + PRIOR)) * np.sqrt(
-        1 + 1 / np.maximum(windows, 1)
-    )
-    return centre, error, windows + PRIOR - 1
+    spread = np.nan_to_num(spread_of(away[None], size[None])[0])
+    pooled = np.sqrt((windows * spread**2 + PRIOR * parametric**2) / (windows + PRIOR))
+    return centre, pooled * np.sqrt(1 + 1 / np.maximum(windows, 1)), windows + PRIOR - 1
 
 
 def _parametric(
-    base: Baseline, line: Timeline, seen: Bools, link: Floats, unit: Floats, totals: _Totals
+    base: Baseline, line: Timeline, link: Floats, unit: Floats, totals: _Totals
 ) -> Floats:
     """Standard error that the autoregression implies, for histories too short to hold placebo
     releases of this length."""
-    n, m = line.before, line.after
-    whitening_gain = 1 - base.phi.sum(axis=1)
+    n, has_value = line.before, np.isfinite(line.value)
+    gain = 1 - base.phi.sum(axis=1)
     is_autocorrelated = (base.phi != 0).any(axis=1)
-    long_run = np.where(is_autocorrelated, base.innovation_spread / whitening_gain, 1.0)
-    steps = np.maximum(seen[:, n:].sum(axis=1), 1)
-    error = (
-        np.minimum(long_run * np.sqrt(1 / steps + 1 / np.maximum(seen[:, :n].sum(axis=1), 1)), 1.5)
-        * base.spread
-    )
-    _, expected = totals.means(np.array([n]), m, np.zeros((len(base.level), 1)))
+    long_run = np.where(is_autocorrelated, base.innovation_spread / gain, 1.0)
+    steps = np.maximum(has_value[:, n:].sum(axis=1), 1)
+    past_steps = np.maximum(has_value[:, :n].sum(axis=1), 1)
+    error = np.minimum(long_run * np.sqrt(1 / steps + 1 / past_steps), MOST_ERROR) * base.spread
+    _, expected = totals.means(np.array([n]), line.after, np.zeros((len(base.level), 1)))
     level = np.where(np.isfinite(expected[:, 0]), np.maximum(expected[:, 0], TINY), 1.0)
     root = np.where(base.scale == Scale.ROOT, error / np.sqrt(level), error / (2 * level))
     return np.asarray(
@@ -356,18 +378,16 @@ def band(base: Baseline, line: Timeline, lag: Ints, n: int) -> tuple[Floats, Flo
     after = line.after
     residual = np.where(line.present[:, :n], base.residual[:, :n], np.nan)
     origin = origins(line.before)[:-1]
-    offset = np.unique(np.linspace(0, after - 1, SAMPLED_STEPS).astype(int))
+    origin = origin[origin + after <= n]
+    steps = origin[:, None] + np.unique(np.linspace(0, after - 1, SAMPLE_STEPS).astype(int))
     low, high = np.full((2, len(lag)), np.nan)
     for each in np.unique(lag):
-        mine = np.flatnonzero(lag == each)
-        if each == 0:
-            sample = residual[mine]
-        else:
-            fits = origin[origin + after <= n]
-            position = fits[:, None] + offset
-            anchor = anchors(line.rows(mine), fits, int(each))
-            sample = (residual[mine][:, position] - anchor[:, :, None]).reshape(len(mine), -1)
-        low[mine], high[mine] = bounds(sample)
+        rows = np.flatnonzero(lag == each)
+        sample = residual[rows]
+        if each > 0:
+            anchor = anchors(line, origin, int(each), rows)
+            sample = (sample[:, steps] - anchor[:, :, None]).reshape(len(rows), -1)
+        low[rows], high[rows] = bounds(sample)
     return low, high
 
 

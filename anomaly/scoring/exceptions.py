@@ -1,6 +1,6 @@
-"""Series that hardly ever leave one value: what is surprising is a step that does.
+"""Series that hardly ever leave one value: a step that does is the surprise.
 
-With e exceptions in n steps the exceptions among m later steps follow a beta-binomial law
+With e exceptions in n steps, the exceptions among m later steps follow a beta-binomial distribution
 (Jeffreys' prior ½, ½).
 """
 
@@ -15,14 +15,14 @@ from anomaly.baseline.robust import Bools, Floats, median
 from anomaly.model import Direction
 
 MOSTLY = 0.9  # share of the history at one value from which a series counts as nearly constant
-PRIOR = 0.5
-LEVEL = 0.95
+PRIOR = 0.5  # Jeffreys' prior of a share
+CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True, slots=True)
 class Exceptions:
-    """Per series: whether it is nearly or exactly constant, at which value, and how surprising its
-    later exceptions are; 1 if not."""
+    """Per series: whether it is nearly or exactly constant, at which value, and the p-values of its
+    later exceptions, all of them and those above or below (1 where it is not constant)."""
 
     constant: Bools
     exact: Bools
@@ -33,35 +33,32 @@ class Exceptions:
 
     def p_values(self, i: int, direction: Direction) -> tuple[float, float]:
         """For series `i`, in the bad direction and in the good one."""
-        pair = {
-            Direction.UP: (self.up_p, self.down_p),
-            Direction.DOWN: (self.down_p, self.up_p),
-        }.get(direction)
-        return (
-            (float(self.any_p[i]), 1.0) if pair is None else (float(pair[0][i]), float(pair[1][i]))
-        )
+        if direction is Direction.EITHER:
+            return float(self.any_p[i]), 1.0
+        up, down = float(self.up_p[i]), float(self.down_p[i])
+        return (up, down) if direction is Direction.UP else (down, up)
 
 
 def exceptions(value: Floats, before: int) -> Exceptions:
     """Count the exceptions of `value` `(series, time)` before and after row `before`."""
     usual = median(value[:, :before])
-    seen = np.isfinite(value)
-    past, later = seen[:, :before].sum(axis=1), seen[:, before:].sum(axis=1)
-    differs = [
-        seen & (value != usual[:, None]),
-        seen & (value > usual[:, None]),
-        seen & (value < usual[:, None]),
-    ]
-    strange = differs[0][:, :before].sum(axis=1)
-    constant = (past > 0) & (strange <= (1 - MOSTLY) * past)
-    ps = np.ones((3, len(value)))
-    for kind, p in zip(differs, ps, strict=True):
-        old, new = kind[:, :before].sum(axis=1), kind[:, before:].sum(axis=1)
-        p[constant] = [
-            tail(int(new[i]), int(later[i]), int(old[i]), int(past[i]))
-            for i in np.flatnonzero(constant)
-        ]
-    return Exceptions(constant, (past > 0) & (strange == 0), usual, *ps)
+    has_value = np.isfinite(value)
+    past, later = has_value[:, :before].sum(axis=1), has_value[:, before:].sum(axis=1)
+    differs = has_value & (value != usual[:, None])
+    above = has_value & (value > usual[:, None])
+    below = has_value & (value < usual[:, None])
+    count = differs[:, :before].sum(axis=1)
+    constant = (past > 0) & (count <= (1 - MOSTLY) * past)
+
+    def p_values(marks: Bools) -> Floats:
+        old, new = marks[:, :before].sum(axis=1), marks[:, before:].sum(axis=1)
+        p = np.ones(len(value))
+        for i in np.flatnonzero(constant):
+            p[i] = tail(int(new[i]), int(later[i]), int(old[i]), int(past[i]))
+        return p
+
+    exact = (past > 0) & (count == 0)
+    return Exceptions(constant, exact, usual, p_values(differs), p_values(above), p_values(below))
 
 
 def tail(k: int, m: int, e: int, n: int) -> float:
@@ -75,6 +72,7 @@ def tail(k: int, m: int, e: int, n: int) -> float:
 
 
 def share_interval(k: float, m: int) -> tuple[float, float]:
-    """Jeffreys' interval of a share of `k` in `m`; of weighted steps `k` need not be whole."""
-    low, high = betaincinv(k + PRIOR, m - k + PRIOR, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    """Jeffreys' 95 % interval of a share of `k` in `m`; of weighted steps `k` need not be whole."""
+    ends = (1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2
+    low, high = betaincinv(k + PRIOR, m - k + PRIOR, ends)
     return (float(low) if k >= 1 else 0.0, float(high) if k <= m - 1 else 1.0)

@@ -1,9 +1,9 @@
 """When a change began: the posterior of its first step, over the last stretch of the history, the
 transition and the observation.
 
-Every step is as likely as any other beforehand; the change is a step, or, less likely, a line that
-goes on growing. Its size, and the level before it, are integrated out, so that a beginning that
-explains little of the data is worth little. The interval holds the middle 95 %.
+Every step is equally likely beforehand. The change is a step or, less likely, a line that goes on
+growing. Its size and the level before it are integrated out, so that a beginning that explains
+little of the data counts for little. The interval holds the middle 95 %.
 """
 
 from __future__ import annotations
@@ -16,29 +16,23 @@ from scipy.special import betaln
 
 from anomaly.baseline.noise import ORDER
 from anomaly.baseline.robust import Bools, Floats, spread
-from anomaly.scoring.questions import LEVELS, LONGEST, Question, QuestionKind
+from anomaly.scoring.question_kinds import DatedBy
+from anomaly.scoring.questions import LONGEST, Question
 from anomaly.scoring.timeline import Timeline
 
-LEAST_REACH = 24  # steps looked at before the release, where the observation is shorter
-# standard deviations of the noise that a step may be from the median of its neighbours: a wild one
-# is no beginning
+LEAST_REACH = 24  # steps before the release that are searched where the observation is shorter
+# Standard deviations of the noise that a step may lie from the median of its neighbours: an outlier
+# is no beginning.
 CLIP = 4.0
 NEIGHBOURS = 9
 PRIOR = 5.0  # standard deviation of a change's size, in that of the noise
-LINES = 0.1  # how likely a line is beforehand, against a step
+LINES = 0.1  # prior odds of a line, against a step
 TAIL = 0.025  # on either side of the interval
-JEFFREYS = 0.5
-EARLIER = 3.0  # standard score of a change by the history alone, under which it shows none
-# standard score of what the release added to an earlier change, and its size as a share of that
+JEFFREYS = 0.5  # Jeffreys' prior of a share
+EARLIER = 3.0  # standard score from which the history alone shows a change
+# Standard score of what the release added to an earlier change, and its size as a share of that.
 WORSE = 3.0
 WORSE_SHARE = 0.5
-LEVELLED = LEVELS | {
-    QuestionKind.HIGH,
-    QuestionKind.LOW,
-    QuestionKind.HIGHEST,
-    QuestionKind.LOWEST,
-}  # asked about the level: high values raise it
-MARKS = frozenset({QuestionKind.MISSING, QuestionKind.ZERO, QuestionKind.STUCK})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +40,8 @@ class Onset:
     """The likeliest first step of a change, and the ends of its 95 % interval; 0 is the first step
     after the transition.
 
-    `earlier` says that all of the interval is before the transition, and that the release made it
-    no worse. Else `step` is the likeliest that can be the release's.
+    `earlier` says that the whole interval is before the transition and that the release made it no
+    worse. Otherwise `step` is the likeliest of those that the release can have caused.
     """
 
     step: int
@@ -58,197 +52,234 @@ class Onset:
 
 @dataclass(frozen=True, slots=True)
 class _Stretch:
-    """One series around the release, steps of the transition included: `y` as it is asked about,
-    its noise `e` in standard deviations.
+    """One series around the release, with the steps of the transition: the `values` that are
+    searched, and their `noise` in standard deviations (0 where not `present`).
 
     `release` is the position of the first step of the transition, `start` of the first step after
-    it. `shapes` are a change of size 1 that begins at the first step, a step and a line, as the
-    noise would hold them; `level` is what a constant leaves there.
+    it. `shapes` are a step and a line of size 1 that begin at the first position, filtered like the
+    noise; `level` is what a constant 1 leaves there.
     """
 
-    y: Floats
-    e: Floats
-    known: Bools
+    values: Floats
+    noise: Floats
+    present: Bools
     shapes: tuple[Floats, Floats]
     level: float
     release: int
     start: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """A least-squares fit: the level before, the sizes of the changes, the standard errors of all
+    of them, and the rest sum of squares."""
+
+    level: float
+    sizes: tuple[float, ...]
+    errors: tuple[float, ...]
+    rest: float
+
+
 def onset(line: Timeline, i: int, question: Question, *, until: int) -> Onset:
     """When the change that `question` found in series `i` began, from the observation's first
     `until` steps."""
-    at = _stretch(line, i, question.kind, until)
-    if question.kind in MARKS:
-        return _located(at, _switched(at))
-    step, growing = (_moved(at, shape) for shape in at.shapes)
-    return _located(at, np.logaddexp(step, growing + np.log(LINES)))
+    dated_by = question.spec.dated_by
+    stretch = _stretch(line, i, dated_by, until)
+    if dated_by.is_mark:
+        return _located(stretch, _share_evidence(stretch))
+    step, ramp = stretch.shapes
+    return _located(
+        stretch,
+        np.logaddexp(
+            _shape_evidence(stretch, step), _shape_evidence(stretch, ramp) + np.log(LINES)
+        ),
+    )
 
 
-def switched(marks: Bools, before: int, gap: int) -> Onset:
+def onset_of_marks(marks: Bools, before: int, gap: int) -> Onset:
     """When the share of marked steps grew; `before` of them are history."""
-    y = _with_gap(marks.astype(float), before, gap)
+    values = _with_gap(marks.astype(float), before, gap)
     reach = min(before, max(len(marks) - before, LEAST_REACH))
-    y = y[before - reach :]
-    at = _Stretch(y, y, np.isfinite(y), (np.ones(len(y)), np.ones(len(y))), 1.0, reach, reach + gap)
-    return _located(at, _switched(at))
+    values = values[before - reach :]
+    ones = np.ones(len(values))
+    stretch = _Stretch(values, values, np.isfinite(values), (ones, ones), 1.0, reach, reach + gap)
+    return _located(stretch, _share_evidence(stretch))
 
 
 def _with_gap(values: Floats, before: int, gap: int) -> Floats:
     return np.concatenate([values[:before], np.full(gap, np.nan), values[before:]])
 
 
-def _stretch(line: Timeline, i: int, kind: QuestionKind, until: int) -> _Stretch:
+def _stretch(line: Timeline, i: int, dated_by: DatedBy, until: int) -> _Stretch:
+    """The stretch of series `i` that ends `until` steps after the transition."""
     n, stop = line.before, line.before + until
-    phi = line.phi[i] if kind in LEVELLED else np.zeros(ORDER)
-    y = _with_gap(_asked(line, i, kind)[:stop], n, line.gap)
-    e = y.copy()
+    phi = line.phi[i] if dated_by is DatedBy.RESIDUAL else np.zeros(ORDER)
+    values = _with_gap(_dating_values(line, i, dated_by)[:stop], n, line.gap)
+    noise = values.copy()
     for lag in range(1, ORDER + 1):
         if phi[lag - 1]:
-            e[lag:] -= phi[lag - 1] * y[:-lag]
-            e[:lag] = np.nan
+            noise[lag:] -= phi[lag - 1] * values[:-lag]
+            noise[:lag] = np.nan
     reach = min(n // 2, LONGEST)
-    sigma = float(spread(e[None, :n])[0]) or 1.0
-    here = slice(n - reach, None)
-    y, e = y[here], e[here] / sigma
-    rising = np.ones(len(y)), np.arange(1.0, len(y) + 1) / max(until, 1)
-    shapes = tuple(_filtered(shape, phi) / sigma for shape in rising)
-    known = np.isfinite(e)
-    e = np.where(known, e, 0.0)
-    usual = median_filter(e, size=NEIGHBOURS, mode="nearest")
+    sigma = float(spread(noise[None, :n])[0]) or 1.0
+    near = slice(n - reach, None)
+    values, noise = values[near], noise[near] / sigma
+    step, ramp = np.ones(len(values)), np.arange(1.0, len(values) + 1) / max(until, 1)
+    present = np.isfinite(noise)
+    noise = np.where(present, noise, 0.0)
+    usual = median_filter(noise, size=NEIGHBOURS, mode="nearest")
     return _Stretch(
-        y,
-        np.where(known, np.clip(e, usual - CLIP, usual + CLIP), 0.0),
-        known,
-        (shapes[0], shapes[1]),
-        float(1 - phi.sum()) / sigma,
-        reach,
-        reach + line.gap,
+        values=values,
+        noise=np.where(present, np.clip(noise, usual - CLIP, usual + CLIP), 0.0),
+        present=present,
+        shapes=(_filtered(step, phi) / sigma, _filtered(ramp, phi) / sigma),
+        level=float(1 - phi.sum()) / sigma,
+        release=reach,
+        start=reach + line.gap,
     )
 
 
-def _asked(line: Timeline, i: int, kind: QuestionKind) -> Floats:
-    """The series whose level has changed: itself, how far its steps are out, or whether they are
-    marked. NaN where unknown."""
+def _dating_values(line: Timeline, i: int, dated_by: DatedBy) -> Floats:
+    """The numbers of series `i` whose level has changed, NaN where there is none."""
     value = line.value[i]
-    if kind is QuestionKind.MISSING:
-        return np.asarray(~line.sampled[i], dtype=float)
-    if kind is QuestionKind.ZERO:
-        return np.where(np.isfinite(value), value == 0, np.nan)
-    if kind is QuestionKind.STUCK:
-        same = np.concatenate([[0.0], (np.diff(value) == 0) & (value[1:] != 0)])
-        return np.where(np.isfinite(value), same, np.nan)
-    if kind is QuestionKind.RHYTHM:
-        return np.asarray(np.abs(line.residual[i]))
-    return np.asarray(
-        line.residual[i] if kind in LEVELLED else np.where(line.known[i], np.abs(line.z[i]), np.nan)
-    )
+    match dated_by:
+        case DatedBy.MISSING:
+            return np.asarray(~line.has_sample[i], dtype=float)
+        case DatedBy.ZERO:
+            return np.where(np.isfinite(value), value == 0, np.nan)
+        case DatedBy.REPEATED:
+            same = np.concatenate([[0.0], (np.diff(value) == 0) & (value[1:] != 0)])
+            return np.where(np.isfinite(value), same, np.nan)
+        case DatedBy.RESIDUAL_SIZE:
+            return np.asarray(np.abs(line.residual[i]))
+        case DatedBy.INNOVATION_SIZE:
+            return np.where(line.has_innovation[i], np.abs(line.z[i]), np.nan)
+        case DatedBy.RESIDUAL:
+            return np.asarray(line.residual[i])
 
 
 def _filtered(shape: Floats, phi: Floats) -> Floats:
+    """A shape as the autoregression leaves it in the noise."""
     out = shape.copy()
     for lag in range(1, min(ORDER, len(shape) - 1) + 1):
         out[lag:] -= phi[lag - 1] * shape[:-lag]
     return out
 
 
-def _moved(at: _Stretch, shape: Floats) -> Floats:
-    """Log evidence that a change of this shape begins at each position, its size normal around 0,
-    the level before it free."""
-    known, e = at.known.astype(float), at.e
-    steps = max(known.sum(), 1.0)
-    share = _from(known, shape) / steps
-    projected = _from(e, shape) - share * e.sum()
-    power = np.maximum(_from(known, shape**2) - share**2 * steps, 0.0)
-    rest = float(((e - known * e.sum() / steps) ** 2).sum())
-    least = rest - float((projected**2 / np.maximum(power, 1e-9)).max())
-    variance = max(
-        1.0, least / max(steps - 2, 1.0)
-    )  # noise that was never so loud must not look like a change
+def _shape_evidence(stretch: _Stretch, shape: Floats) -> Floats:
+    """Log evidence that a change of this shape begins at each position. Its size is normal around
+    0, the level before it free."""
+    present, noise = stretch.present.astype(float), stretch.noise
+    steps = max(present.sum(), 1.0)
+    share = _sums_from(present, shape) / steps
+    projection = _sums_from(noise, shape) - share * noise.sum()
+    power = np.maximum(_sums_from(present, shape**2) - share**2 * steps, 0.0)
+    rest = float(((noise - present * noise.sum() / steps) ** 2).sum())
+    least = rest - float((projection**2 / np.maximum(power, 1e-9)).max())
+    # noise that was never so loud must not look like a change
+    variance = max(1.0, least / max(steps - 2, 1.0))
     size = PRIOR**2 * power / variance
     return np.asarray(
-        0.5 * projected**2 / np.maximum(power + variance / PRIOR**2, 1e-9) / variance
+        0.5 * projection**2 / np.maximum(power + variance / PRIOR**2, 1e-9) / variance
         - 0.5 * np.log1p(size)
     )
 
 
-def _from(values: Floats, shape: Floats) -> Floats:
+def _sums_from(values: Floats, shape: Floats) -> Floats:
     """Sum over `values` times `shape`, for `shape` beginning at each position."""
     return np.asarray(np.convolve(values[::-1], shape)[: len(values)][::-1])
 
 
-def _switched(at: _Stretch) -> Floats:
+def _share_evidence(stretch: _Stretch) -> Floats:
     """Log evidence that the share of marked steps is larger from each marked one on, both shares by
     Jeffreys' prior."""
-    marked, known = np.where(at.known, at.y, 0.0), at.known.astype(float)
-    before, so_far = (np.concatenate([[0.0], np.cumsum(each)[:-1]]) for each in (marked, known))
-    after, left = marked.sum() - before, known.sum() - so_far
-    evidence = betaln(before + JEFFREYS, so_far - before + JEFFREYS) + betaln(
-        after + JEFFREYS, left - after + JEFFREYS
+    marks, present = np.where(stretch.present, stretch.values, 0.0), stretch.present.astype(float)
+    before, steps_before = _sums_before(marks), _sums_before(present)
+    after, steps_after = marks.sum() - before, present.sum() - steps_before
+    evidence = betaln(before + JEFFREYS, steps_before - before + JEFFREYS) + betaln(
+        after + JEFFREYS, steps_after - after + JEFFREYS
     )
-    possible = (marked > 0) & (after * so_far >= before * left)
-    possible[at.start] = True
+    possible = (marks > 0) & (after * steps_before >= before * steps_after)
+    possible[stretch.start] = True
     return np.asarray(np.where(possible, evidence, -np.inf))
 
 
-def _located(at: _Stretch, evidence: Floats) -> Onset:
+def _sums_before(values: Floats) -> Floats:
+    return np.concatenate([[0.0], np.cumsum(values)[:-1]])
+
+
+def _located(stretch: _Stretch, evidence: Floats) -> Onset:
+    """The onset by the evidence for each position."""
     first, last = _interval(evidence)
-    if last < at.release:
-        began = first + int(evidence[first : last + 1].argmax())
-        if any(_went_on(at, shape) for shape in at.shapes):
-            return Onset(began - at.start, first - at.start, last - at.start, earlier=True)
-        first, last = (at.release + end for end in _interval(evidence[at.release :]))
-    step = at.start + int(evidence[at.start :].argmax())
-    return Onset(step - at.start, min(first, step) - at.start, max(last, step) - at.start)
+    if last < stretch.release:
+        earlier = first + int(evidence[first : last + 1].argmax())
+        if any(_went_on(stretch, shape) for shape in stretch.shapes):
+            return _onset(stretch, earlier, first, last, earlier=True)
+        first, last = _interval(evidence[stretch.release :])
+        first, last = stretch.release + first, stretch.release + last
+    step = stretch.start + int(evidence[stretch.start :].argmax())
+    return _onset(stretch, step, min(first, step), max(last, step), earlier=False)
+
+
+def _onset(stretch: _Stretch, step: int, first: int, last: int, *, earlier: bool) -> Onset:
+    start = stretch.start
+    return Onset(step - start, first - start, last - start, earlier=earlier)
 
 
 def _interval(evidence: Floats) -> tuple[int, int]:
+    """The ends of the middle 95 %."""
     below = np.cumsum(np.exp(evidence - evidence.max()))
     first, last = np.searchsorted(below / below[-1], [TAIL, 1 - TAIL])
     return int(first), min(int(last), len(evidence) - 1)
 
 
-def _went_on(at: _Stretch, shape: Floats) -> bool:
-    """Whether the history alone shows a change of this shape, which goes on so that the release
+def _went_on(stretch: _Stretch, shape: Floats) -> bool:
+    """Whether the history alone shows a change of this shape that goes on, so that the release
     added neither a step nor a line."""
-    past = replace(at, e=at.e[: at.release], known=at.known[: at.release])
-    alone, whole = (
-        int(_moved(each, shape[: len(each.e)])[: at.release].argmax()) for each in (past, at)
+    history = slice(stretch.release)
+    past = replace(stretch, noise=stretch.noise[history], present=stretch.present[history])
+    by_history = int(_shape_evidence(past, shape[history])[history].argmax())
+    by_all = int(_shape_evidence(stretch, shape)[history].argmax())
+    change = (_beginning(shape, by_all),)
+    before = _fit(stretch, change, stretch.release)
+    rest = _fit(stretch, change, len(stretch.noise)).rest
+    return abs(before.sizes[0]) > EARLIER * before.errors[1] and not any(
+        _made_worse(stretch, shape, position, addition, rest)
+        for position in (by_history, by_all)
+        for addition in stretch.shapes
     )
-    (_, before), (_, sure), _ = _fitted(at, (_beginning(shape, whole),), at.release)
-    *_, rest = _fitted(at, (_beginning(shape, whole),), len(at.e))
-    return abs(before) > EARLIER * sure and not any(
-        _added(at, shape, began, more, rest) for began in (alone, whole) for more in at.shapes
-    )
 
 
-def _added(at: _Stretch, shape: Floats, began: int, more: Floats, rest: float) -> bool:
-    """Whether a second change, of the shape `more` and with the release, adds to that which `began`
-    before and leaves less than `rest`."""
-    (_, size, added), _, left = _fitted(
-        at, (_beginning(shape, began), _beginning(more, at.start)), len(at.e)
-    )
-    so_far = (at.release - began) / (len(at.e) - at.start) if shape is at.shapes[1] else 1.0
-    clear = rest - left > WORSE**2 * max(1.0, left / max(int(at.known.sum()) - 3, 1))
-    return clear and added * size > 0 and abs(added) > WORSE_SHARE * abs(size) * so_far
+def _made_worse(
+    stretch: _Stretch, shape: Floats, position: int, addition: Floats, rest: float
+) -> bool:
+    """Whether a second change, of the shape `addition` and with the release, adds to the one that
+    began at `position` and leaves clearly less than `rest`."""
+    changes = _beginning(shape, position), _beginning(addition, stretch.start)
+    fit = _fit(stretch, changes, len(stretch.noise))
+    size, extra = fit.sizes
+    is_ramp = shape is stretch.shapes[1]
+    duration = len(stretch.noise) - stretch.start
+    growth = (stretch.release - position) / duration if is_ramp else 1.0
+    variance = max(1.0, fit.rest / max(int(stretch.present.sum()) - 3, 1))
+    is_clear = rest - fit.rest > WORSE**2 * variance
+    return is_clear and extra * size > 0 and abs(extra) > WORSE_SHARE * abs(size) * growth
 
 
-def _beginning(shape: Floats, at: int) -> Floats:
-    return np.concatenate([np.zeros(at), shape[: len(shape) - at]])
+def _beginning(shape: Floats, position: int) -> Floats:
+    """The shape, begun at a position."""
+    return np.concatenate([np.zeros(position), shape[: len(shape) - position]])
 
 
-def _fitted(
-    at: _Stretch, changes: tuple[Floats, ...], until: int
-) -> tuple[list[float], list[float], float]:
-    """The level before and the sizes of the changes, by least squares over the first steps, their
-    standard errors, and the rest."""
-    known = np.flatnonzero(at.known[:until])
-    design = np.stack([np.full(len(at.e), at.level), *changes], axis=1)[known]
-    sizes, *_ = np.linalg.lstsq(design, at.e[known], rcond=None)
-    rest = float(((at.e[known] - design @ sizes) ** 2).sum())
-    variance = max(1.0, rest / max(len(known) - design.shape[1], 1))
-    return (
-        sizes.tolist(),
-        np.sqrt(variance * np.diag(np.linalg.pinv(design.T @ design))).tolist(),
-        rest,
-    )
+def _fit(stretch: _Stretch, changes: tuple[Floats, ...], until: int) -> _Fit:
+    """The level before and the sizes of the changes, from the first `until` steps."""
+    rows = np.flatnonzero(stretch.present[:until])
+    level = np.full(len(stretch.noise), stretch.level)
+    design = np.stack([level, *changes], axis=1)[rows]
+    noise = stretch.noise[rows]
+    solution, *_ = np.linalg.lstsq(design, noise, rcond=None)
+    rest = float(((noise - design @ solution) ** 2).sum())
+    variance = max(1.0, rest / max(len(rows) - design.shape[1], 1))
+    errors = np.sqrt(variance * np.diag(np.linalg.pinv(design.T @ design)))
+    first, *sizes = solution.tolist()
+    return _Fit(first, tuple(sizes), tuple(errors.tolist()), rest)

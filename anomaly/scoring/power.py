@@ -1,8 +1,8 @@
-"""What could have been seen: the change of level that four of five placebo releases would have
-shown.
+"""What could have been detected: the smallest change of level that four of five placebo releases
+would have shown.
 
-A level that jumps moves every answer by an amount that follows from the question. Added to the
-answers at the placebo releases, which hold the series' own noise, it says how often such a jump
+A jump of the level moves every answer by an amount that follows from the question. Added to the
+answers at the placebo releases, which hold the series' own noise, it tells how often such a jump
 would have been found.
 """
 
@@ -17,43 +17,35 @@ from anomaly.baseline.robust import Floats, quantiles
 from anomaly.baseline.seasonal import BOUND
 from anomaly.model import Direction
 from anomaly.scoring.effect import Effects
-from anomaly.scoring.questions import (
-    LEVELS,
-    MATCHED,
-    TAIL,
-    TIGHT,
-    WIDE,
-    Question,
-    QuestionKind,
-    beyond,
+from anomaly.scoring.question_kinds import QuestionKind, StepMeasure
+from anomaly.scoring.questions import TAIL, TIGHT, WIDE, Question, beyond
+from anomaly.scoring.replay import (
+    Scores,
+    combine,
+    is_complete,
+    normal_score,
+    pointing,
+    shrunk_scores,
 )
-from anomaly.scoring.replay import Scores, combine, normal_score, pointing, shrunk_scores
-from anomaly.scoring.significance import NullDistribution, needed
+from anomaly.scoring.significance import g_at, null_of
 from anomaly.scoring.timeline import Timeline
 
-FOUND = (
-    0.825  # share of the placebo releases, above 0.8 because the spreads were learned from the same
-)
+# Share of the placebo releases: above 0.8, for the spreads were learned from the same ones.
+DETECTED_SHARE = 0.825
 POWER = 0.8416  # Φ⁻¹(0.8)
-# how many are asked, and which share of the most answers that one has they must have
-PLACEBOS = 40
-COMPLETE = 0.9
+PLACEBOS = 40  # placebo releases that stand for all
 SAMPLE = 200  # quantiles of the history that stand for its steps
 LARGEST, SMALLEST = 100.0, 0.02  # standard deviations
-BRANCHES, ROUNDS = 8, 3  # of the search: so many sizes at a time, so many times
-PLAIN = {
-    QuestionKind.LEVEL: 0,
-    QuestionKind.LEVEL_BEFORE: 0,
-    QuestionKind.TYPICAL: 1,
-    QuestionKind.TYPICAL_BEFORE: 1,
-}  # columns of `Response.seen`
-WHITENED = {
-    QuestionKind.JUMP: 0,
-    QuestionKind.RAMP: 0,
-    QuestionKind.SPREAD: 1,
-    QuestionKind.HIGH: 2,
-    QuestionKind.LOW: 3,
-}
+BRANCHES, ROUNDS = 8, 3  # of the search: sizes tried at a time, and how many times
+# The numbers of a step that a jump moves: these by itself ...
+PLAIN = (StepMeasure.RESIDUAL, StepMeasure.CENTRAL_RESIDUAL)
+# ... and these by what the autoregression leaves of it, 0, 1, … `ORDER` steps later.
+WHITENED = (
+    StepMeasure.INNOVATION,
+    StepMeasure.INNOVATION_SIZE,
+    StepMeasure.HIGH_EXCESS,
+    StepMeasure.LOW_EXCESS,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +55,7 @@ class Power:
 
     questions: tuple[Question, ...]
     past: Floats
-    local_volatility: Floats
+    volatility: Floats
     centre: Floats
     above: Floats
     below: Floats
@@ -73,15 +65,15 @@ class Power:
     series: int
 
     def detectable(
-        self, level: float, direction: Direction, tolerance: float, floor: float
+        self, alpha: float, direction: Direction, tolerance: float, floor: float
     ) -> tuple[float | None, float] | None:
-        """The smallest change of level, relative (see `Effect.size`) and absolute, found at this
-        `level` in four of five; None if none is.
+        """The smallest change of level, relative (see `Effect.size`) and absolute, that is
+        significant at `alpha` in four of five releases; None if none is.
 
         Its interval is then beyond tolerance and floor in four of five, too.
         """
         with np.errstate(all="ignore"):  # numbers too large to compute with end as infinity
-            return self._detectable(self.jump(level, direction), tolerance, floor)
+            return self._detectable(self.jump(alpha, direction), tolerance, floor)
 
     def _detectable(
         self, jump: float | None, tolerance: float, floor: float
@@ -90,61 +82,57 @@ class Power:
             return None
         effect = self.effects.of(self.series)
         absolute = abs(self.effects.of_jump(self.series, jump))
-        tolerated = max(tolerance * abs(effect.expected), floor)
-        if tolerated > 0:
+        tolerable = max(tolerance * abs(effect.expected), floor)
+        if tolerable > 0:
             _, margin = effect.size(
                 float(np.copysign(effect.half_width() + POWER * effect.error, jump))
             )
-            absolute = max(absolute, tolerated + abs(margin))
+            absolute = max(absolute, tolerable + abs(margin))
         return effect.relative(absolute), absolute
 
-    def jump(self, level: float, direction: Direction) -> float | None:
-        """The jump, in standard deviations of a step, that is found at this `level` in four of
-        five; None if none is."""
+    def jump(self, alpha: float, direction: Direction) -> float | None:
+        """The jump, in standard deviations of a step, that is significant at `alpha` in four of
+        five releases; None if none is."""
         sign = -1.0 if direction is Direction.DOWN else 1.0
-        enough = needed(
-            level,
-            NullDistribution.BOTH_WAYS
-            if direction is Direction.EITHER
-            else NullDistribution.ONE_WAY,
-        )
+        threshold = g_at(alpha, null_of(direction))
         sizes = np.geomspace(SMALLEST, LARGEST, BRANCHES**ROUNDS + 1)
         if self.past.shape[1] == 0:
             return None
         low = 0
         for stride in (BRANCHES**left for left in reversed(range(ROUNDS))):
             above = low + stride * np.arange(1, BRANCHES + 1)
-            found = self._found(sign * sizes[above], enough, direction) >= FOUND
-            if (
-                not found.any()
-            ):  # not even at the largest: of later rounds the last was found before
+            shares = self._significant_shares(sign * sizes[above], threshold, direction)
+            enough = shares >= DETECTED_SHARE
+            if not enough.any():  # can only be in the first round: later ones end where one was
                 return None
-            low = int(above[found.argmax()]) - stride
+            low = int(above[enough.argmax()]) - stride
         return float(sign * sizes[low + 1])
 
-    def _found(self, jumps: Floats, enough: float, direction: Direction) -> Floats:
-        """Share of the placebo releases at which each of the jumps would have been found."""
+    def _significant_shares(self, jumps: Floats, threshold: float, direction: Direction) -> Floats:
+        """Share of the placebo releases at which each of the jumps would have exceeded the
+        threshold."""
         count, placebos = self.past.shape
         shift = self.response.to(jumps)
-        moved = (
+        move = (
             self.past[:, None]
-            + shift[:, :, None] / self.local_volatility[:, None]
+            + shift[:, :, None] / self.volatility[:, None]
             - self.centre[:, :, None]
         ).reshape(count, -1)
-        scale = np.where(moved > 0, self.above, self.below)
-        up = shrunk_scores(self.questions, normal_score(moved / scale, self.freedom))
-        plus, minus = pointing(self.questions, direction)
-        return np.asarray(
-            (combine(np.concatenate([up[plus], -up[minus]])) > enough)
-            .reshape(-1, placebos)
-            .mean(axis=1)
-        )
+        scale = np.where(move > 0, self.above, self.below)
+        up = shrunk_scores(self.questions, normal_score(move / scale, self.freedom))
+        rising, falling = pointing(self.questions, direction)
+        g = combine(np.concatenate([up[rising], -up[falling]]))
+        return np.asarray((g > threshold).reshape(-1, placebos).mean(axis=1))
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """How answers follow a jump of the level: `weights` `(questions, seen)` of what is seen of it,
-    in samples of the history."""
+    """How answers follow a jump of the level: `weights` `(questions, moments)` of the moments of a
+    step that it moves, by samples `x` and `z` of the history.
+
+    `reach` is what a jump of 1 leaves in the innovations 0, 1, … `ORDER` steps later; `low` and
+    `high` are the tails.
+    """
 
     weights: Floats
     x: Floats
@@ -155,16 +143,17 @@ class Response:
 
     def to(self, jumps: Floats) -> Floats:
         """Change of every answer `(questions, jumps)`."""
-        seen = self._seen(np.concatenate([[0.0], jumps]))
-        return np.asarray(self.weights @ (seen[:, 1:] - seen[:, :1]))
+        moments = self._moments(np.concatenate([[0.0], jumps]))
+        return np.asarray(self.weights @ (moments[:, 1:] - moments[:, :1]))
 
-    def _seen(self, jumps: Floats) -> Floats:
-        """Mean of the residuals within each bound; of the innovations at each lag, of their size,
-        of what is beyond their tails."""
+    def _moments(self, jumps: Floats) -> Floats:
+        """The means of the `PLAIN` numbers of a step, and those of the `WHITENED` ones at each
+        lag."""
         x, z = self.x + jumps[:, None], self.z + (self.reach[:, None] * jumps)[:, :, None]
         plain = np.stack([np.clip(x, -bound, bound).mean(axis=-1) for bound in (BOUND, TIGHT)])
         size = np.minimum(np.abs(z), WIDE)
-        whitened = (np.clip(z, -WIDE, WIDE), size, beyond(z - self.high), beyond(self.low - z))
+        excess = beyond(z - self.high), beyond(self.low - z)
+        whitened = (np.clip(z, -WIDE, WIDE), size, *excess)
         return np.concatenate([plain, *(each.mean(axis=-1) for each in whitened)])
 
 
@@ -178,30 +167,22 @@ def power(
 ) -> Power:
     """The power of series `i`; `volatility` is the `local_volatility` of all."""
     past = np.stack([question.answers[i, :-1] for question in scores.questions])
-    asked = np.isfinite(past).sum(axis=0)
-    complete = np.flatnonzero((asked > 0) & (asked >= COMPLETE * asked.max(initial=0)))
-    chosen = (
-        complete[np.unique(np.linspace(0, len(complete) - 1, PLACEBOS).astype(int))]
-        if len(complete)
-        else complete
-    )
-    levels = np.array([[question.kind in LEVELS] for question in scores.questions])
-    volatility = np.where(levels, volatility[i, chosen], 1.0)
-    centre, above, below, freedom = (
-        each[:, i : i + 1] for each in (scores.centre, scores.above, scores.below, scores.freedom)
-    )
-    response = _response(line, scores.questions, float(innovation_spread[i]), i)
+    complete = np.flatnonzero(is_complete(past))
+    if len(complete):
+        complete = complete[np.unique(np.linspace(0, len(complete) - 1, PLACEBOS).astype(int))]
+    level = np.array([[question.spec.is_level] for question in scores.questions])
+    one = slice(i, i + 1)
     return Power(
-        scores.questions,
-        past[:, chosen],
-        volatility,
-        centre,
-        above,
-        below,
-        freedom,
-        response,
-        effects,
-        i,
+        questions=scores.questions,
+        past=past[:, complete],
+        volatility=np.where(level, volatility[i, complete], 1.0),
+        centre=scores.centre[:, one],
+        above=scores.above[:, one],
+        below=scores.below[:, one],
+        freedom=scores.freedom[:, one],
+        response=_response(line, scores.questions, float(innovation_spread[i]), i),
+        effects=effects,
+        series=i,
     )
 
 
@@ -209,41 +190,45 @@ def _response(
     line: Timeline, questions: tuple[Question, ...], innovation_spread: float, i: int
 ) -> Response:
     n, phi = line.before, line.phi[i]
-    x, z = line.x[i, :n][line.present[i, :n]], line.z[i, :n][line.known[i, :n]]
-    at = (np.arange(SAMPLE) + 0.5) / SAMPLE
-    reach = _whitened(np.ones(ORDER + 1), phi)
+    x = _sample(line.x[i, :n][line.present[i, :n]])
+    z = _sample(line.z[i, :n][line.has_innovation[i, :n]])
     weights = np.stack([_weights(question, phi) for question in questions])
-    x, z = (
-        quantiles(each, np.concatenate([[TAIL, 1 - TAIL], at])) if len(each) else np.zeros(3)
-        for each in (x, z)
+    reach = _whitened(np.ones(ORDER + 1), phi) / innovation_spread
+    return Response(weights, x[2:], z[2:], reach, float(z[0]), float(z[1]))
+
+
+def _sample(values: Floats) -> Floats:
+    """The quantiles of both tails, and those that stand for the values; zeros without any."""
+    middle = (np.arange(SAMPLE) + 0.5) / SAMPLE
+    return (
+        quantiles(values, np.concatenate([[TAIL, 1 - TAIL], middle]))
+        if len(values)
+        else np.zeros(3)
     )
-    (low, high), x, z = z[:2], x[2:], z[2:]
-    return Response(weights, x, z, reach / innovation_spread, float(low), float(high))
 
 
 def _weights(question: Question, phi: Floats) -> Floats:
-    """Row of `Response.weights`; counts of steps do not follow a jump of the level."""
-    out = np.zeros(len(set(PLAIN.values())) + len(set(WHITENED.values())) * (ORDER + 1))
-    if question.kind in PLAIN:
-        out[PLAIN[question.kind]] = 1.0
-    if question.kind in WHITENED:
-        size = question.size
-        share = np.full(size, 1 / size)
-        if question.kind in MATCHED:
-            share = _whitened(
-                np.ones(size)
-                if question.kind is QuestionKind.JUMP
-                else np.arange(1, size + 1) / size,
-                phi,
-            )
-            share /= np.sqrt((share**2).sum())
-        begin = len(set(PLAIN.values())) + WHITENED[question.kind] * (ORDER + 1)
-        out[begin : begin + min(size, ORDER)] = share[:ORDER]
-        out[begin + ORDER] = share[ORDER:].sum()  # from then on all steps see the same
-    return out
+    """Row of `Response.weights`; zeros where a jump of the level does not move the answer."""
+    weights = np.zeros(len(PLAIN) + len(WHITENED) * (ORDER + 1))
+    if not question.spec.responds:
+        return weights
+    if question.spec.measure in PLAIN:
+        weights[PLAIN.index(question.spec.measure)] = 1.0
+        return weights
+    size = question.size
+    share = np.full(size, 1 / size)
+    if question.spec.is_matched:
+        is_jump = question.kind is QuestionKind.JUMP
+        share = _whitened(np.ones(size) if is_jump else np.arange(1, size + 1) / size, phi)
+        share /= np.sqrt((share**2).sum())
+    begin = len(PLAIN) + WHITENED.index(question.spec.measure) * (ORDER + 1)
+    weights[begin : begin + min(size, ORDER)] = share[:ORDER]
+    weights[begin + ORDER] = share[ORDER:].sum()  # from there on every step is moved alike
+    return weights
 
 
 def _whitened(response: Floats, phi: Floats) -> Floats:
+    """A response of the level as it reaches the innovations."""
     out = response.copy()
     for lag, coefficient in enumerate(phi[: len(response) - 1], 1):
         out[lag:] -= coefficient * response[:-lag]

@@ -2,9 +2,9 @@
 moments without one?
 
 Each answer becomes a normal score by the spread of its placebo answers, with the degrees of freedom
-of the independent windows behind it; the scores of a series are combined by their average
-likelihood, which gains from several questions pointing the same way and does not fear that they are
-correlated.
+of the independent windows behind it. The scores of a series are combined by their average
+likelihood: it gains from several questions that point the same way, and their correlation does no
+harm.
 """
 
 from __future__ import annotations
@@ -16,63 +16,34 @@ import numpy as np
 
 from anomaly.baseline.robust import Bools, Floats
 from anomaly.model import Direction
-from anomaly.scoring.questions import LEVELS, LOCAL, MATCHED, Question, QuestionKind, Side
+from anomaly.scoring.question_kinds import Centre, Counterpart, QuestionKind, Side
+from anomaly.scoring.questions import Question
 from anomaly.scoring.timeline import Timeline, origins
 
 PRIOR = 4.0  # windows' worth of belief in the next shorter window's spread
 COUNT_SPREAD = 1.5  # prior spread of counts on the 2 √(count + ½) scale
-SCORE_WEIGHT = 0.25  # weight of the squared score in the average likelihood
-AGAINST_PAST = frozenset(  # what is held against the whole history, or much of it
-    {
-        QuestionKind.LEVEL,
-        QuestionKind.TYPICAL,
-        QuestionKind.TOTAL,
-        QuestionKind.SPREAD,
-        QuestionKind.HIGH,
-        QuestionKind.LOW,
-    }
-)
-# placebos on one side, independent windows, before up and down get spreads of their own
+SCORE_WEIGHT = 0.25  # of the squared score in the average likelihood
+# Placebos on one side, and independent windows, before up and down get spreads of their own.
 ENOUGH_SIDES = 8
 ENOUGH_WINDOWS = 12
-ALWAYS = frozenset(
-    {QuestionKind.SPREAD, QuestionKind.RHYTHM, QuestionKind.MISSING, QuestionKind.STUCK}
-)
-BESIDES = {  # what is bad besides a level that moves the bad way
-    Direction.UP: ALWAYS | {QuestionKind.HIGH, QuestionKind.HIGHEST},
-    Direction.DOWN: ALWAYS | {QuestionKind.LOW, QuestionKind.LOWEST, QuestionKind.ZERO},
-    Direction.EITHER: ALWAYS
-    | {
-        QuestionKind.HIGH,
-        QuestionKind.HIGHEST,
-        QuestionKind.LOW,
-        QuestionKind.LOWEST,
-        QuestionKind.ZERO,
-    },
-}
-SLOPES = {
-    QuestionKind.LEVEL: -0.25,
-    QuestionKind.JUMP: 0.15,
-    QuestionKind.TYPICAL: -0.25,
-    QuestionKind.SPREAD: -0.3,
-    QuestionKind.HIGH: -0.25,
-    QuestionKind.LOW: -0.25,
-}
-SLOPE = -0.1  # how the spread usually changes with the window, as a power of its size
-LEAST = {
-    QuestionKind.SPREAD: 0.35,
-    QuestionKind.HIGH: 0.35,
-    QuestionKind.LOW: 0.35,
-}  # × size ** -1/2
-LEAST_LEVEL = 0.05
+# Independent windows from which on a median is believed in full, and at which a slope is by half.
+HALF_BELIEF = 10
+LEAST_SLOPE, LARGEST_SLOPE = -0.5, 0.6  # of a spread, as a power of the window's size
+COUNT_QUANTILE = 2.5  # standard deviations at which the largest placebo count lies, at most
+LARGEST_SHARE = 0.6  # of the history that a window is taken to be
 LEAST_PLACEBOS = 3
-# scores from which a claim is held against its counterpart, how strongly, how far
+# The spread of absolute deviations: clipped root mean square, and two quantiles of |N(0, 1)|.
+CLIP = 5
+MEDIAN_OF_NORMAL = 0.6745  # Φ⁻¹(3/4)
+QUANTILE_90 = 1.645  # Φ⁻¹(0.95)
+QUANTILE_975 = 2.24  # Φ⁻¹(0.9875)
+# From this score on an answer is held against its counterpart: how strongly, and down to where.
 SHRINK_FROM = 1.5
 SHRINKAGE = 0.3
 LEAST_FACTOR = 0.4
 TINY, ROUNDING = 1e-12, 1e-9
-# placebo releases replayed for all series together, and which share of the most answers such a one
-# must have
+# Placebo releases replayed for all series together, and the share of the most answers that such a
+# one must have.
 JOINT = 100
 COMPLETE = 0.9
 
@@ -82,8 +53,8 @@ class Scores:
     """Normal scores `up` of the release, positive = upwards or more, NaN where there is no answer;
     all `(questions, series)`.
 
-    They are the answers' distances from `centre`, in units of `above` or `below`, as Student's t
-    with `freedom`.
+    They are the distances of the answers from `centre`, in units of `above` or `below`, as
+    Student's t with `freedom`.
     """
 
     questions: tuple[Question, ...]
@@ -99,85 +70,96 @@ def scores(line: Timeline, questions: list[Question]) -> Scores:
     if not questions:
         return Scores((), *np.empty((5, 0, len(line.x))))
     origin = origins(line.before)
-    answers = np.stack([q.answers for q in questions])
+    answers = np.stack([question.answers for question in questions])
     past, real = answers[:, :, :-1], answers[:, :, -1]
-    known = np.isfinite(past)
-    size = known.sum(axis=2)
-    first, last = known.argmax(axis=2), past.shape[2] - 1 - known[:, :, ::-1].argmax(axis=2)
+    has_answer = np.isfinite(past)
+    size = has_answer.sum(axis=2)
+    first = has_answer.argmax(axis=2)
+    last = past.shape[2] - 1 - has_answer[:, :, ::-1].argmax(axis=2)
     span = origin[last] - origin[first] + 1
-    length = np.array([line.after if q.side is Side.COUNT else q.size for q in questions])[:, None]
-    windows = np.minimum(np.maximum(1.0, span / length + 1), size)
+    lengths = [
+        line.after if question.spec.side is Side.COUNT else question.size for question in questions
+    ]
+    windows = np.minimum(np.maximum(1.0, span / np.array(lengths)[:, None] + 1), size)
     centre = _centres(questions, past, size, windows)
-    away = past - centre[:, :, None]
-    away = np.where(
-        np.abs(away) < ROUNDING, 0.0, away
-    )  # ties must not be split into up and down by the last bit
-    both = spread_of(np.sort(np.abs(away), axis=2), size)
-    above, below = both.copy(), both.copy()
-    for sign, side in ((1, above), (-1, below)):
-        one = np.where(sign * away > 0, sign * away, np.nan)
-        count = np.isfinite(one).sum(axis=2)
-        own = (count >= ENOUGH_SIDES) & (windows >= ENOUGH_WINDOWS)
-        side[own] = spread_of(np.sort(one, axis=2), count)[own]
-    freedom = _steady(line, questions, past, windows, centre, above, below)
+    above, below = _spreads(past - centre[:, :, None], size, windows)
+    _steady(line, questions, past, windows, centre, above, below)
+    freedom = windows + PRIOR - 1
     with np.errstate(invalid="ignore", divide="ignore"):
-        moved = real - centre
-        up = normal_score(np.where(moved > 0, moved / above, moved / below), freedom)
+        move = real - centre
+        up = normal_score(np.where(move > 0, move / above, move / below), freedom)
     usable = np.isfinite(real) & (size >= LEAST_PLACEBOS)
     up = np.where(usable, up, np.nan)
     return Scores(tuple(questions), shrunk_scores(questions, up), centre, above, below, freedom)
 
 
-def at_placebos(asked: Scores, i: int, chosen: slice = slice(None, -1)) -> Floats:
+def at_placebos(scores: Scores, i: int, sample: slice = slice(None, -1)) -> Floats:
     """The normal scores of series `i` at the placebo origins, `(questions, origins)`, as
     `Scores.up` has them at the release."""
-    moved = (
-        np.stack([question.answers[i, chosen] for question in asked.questions])
-        - asked.centre[:, i, None]
-    )
+    answers = np.stack([question.answers[i, sample] for question in scores.questions])
+    move = answers - scores.centre[:, i, None]
     with np.errstate(invalid="ignore", divide="ignore"):
-        spreads = np.where(moved > 0, asked.above[:, i, None], asked.below[:, i, None])
-        return shrunk_scores(
-            asked.questions, normal_score(moved / spreads, asked.freedom[:, i, None])
-        )
+        spreads = np.where(move > 0, scores.above[:, i, None], scores.below[:, i, None])
+        up = normal_score(move / spreads, scores.freedom[:, i, None])
+        return shrunk_scores(scores.questions, up)
 
 
 def joint_replay(scores: Scores, directions: Sequence[Direction]) -> Floats:
     """The combined score of each series' bad answers at the same placebo releases, `(series, up to
-    JOINT)`, as at a release.
+    JOINT)`, as at a release; NaN where there are too few answers.
 
-    NaN where too little could be asked. Their spreads were learned from the same answers: what they
-    tell is which series are surprising together, by their ranks.
+    The spreads were learned from the same answers. So only the ranks count: they tell which series
+    are surprising together.
     """
     if not scores.questions:
         return np.empty((len(directions), 0))
     count = scores.questions[0].answers.shape[1] - 1
-    chosen = slice(0, count, max(1, -(-count // JOINT)))
-    out = np.full((len(directions), len(range(count)[chosen])), np.nan)
-    for i, direction in enumerate(
-        directions
-    ):  # one after the other: all of them at once are too large for a cache, or a memory
-        up = at_placebos(scores, i, chosen)
-        plus, minus = pointing(scores.questions, direction)
-        asked = np.isfinite(up).sum(axis=0)
-        complete = (asked > 0) & (asked >= COMPLETE * asked.max(initial=0))
-        out[i, complete] = combine(np.concatenate([up[plus], -up[minus]]))[complete]
-    return out
+    sample = slice(0, count, max(1, -(-count // JOINT)))
+    combined = np.full((len(directions), len(range(count)[sample])), np.nan)
+    for i, direction in enumerate(directions):  # one by one: all at once would fill the memory
+        up = at_placebos(scores, i, sample)
+        rising, falling = pointing(scores.questions, direction)
+        complete = is_complete(up)
+        combined[i, complete] = combine(np.concatenate([up[rising], -up[falling]]))[complete]
+    return combined
+
+
+def is_complete(answers: Floats) -> Bools:
+    """At which origins of `(questions, origins)` nearly as many questions have an answer as at
+    any."""
+    count = np.isfinite(answers).sum(axis=0)
+    return np.asarray((count > 0) & (count >= COMPLETE * count.max(initial=0)))
 
 
 def _centres(questions: list[Question], past: Floats, size: np.ndarray, windows: Floats) -> Floats:
+    """Around which value the placebo answers lie, `(questions, series)`."""
     ranked = np.sort(past, axis=2)
     last = np.maximum(size - 1, 0)
     rows = np.arange(past.shape[0])[:, None], np.arange(past.shape[1])[None, :]
     centre = (ranked[(*rows, last // 2)] + ranked[(*rows, (last + 1) // 2)]) / 2
     for j, question in enumerate(questions):
-        if question.side is Side.COUNT:
+        if question.spec.centre is Centre.MEAN:
             centre[j] = np.nansum(past[j], axis=1) / np.maximum(size[j], 1)
-        elif question.kind in (QuestionKind.LEVEL, QuestionKind.TYPICAL, QuestionKind.TOTAL):
-            centre[j] *= np.minimum(1, windows[j] / 10)
-        elif question.kind in MATCHED:
+        elif question.spec.centre is Centre.SHRUNK_MEDIAN:
+            centre[j] *= np.minimum(1, windows[j] / HALF_BELIEF)
+        elif question.spec.centre is Centre.ZERO:
             centre[j] = 0.0
     return np.asarray(centre)
+
+
+def _spreads(away: Floats, size: np.ndarray, windows: Floats) -> tuple[Floats, Floats]:
+    """The spread of the placebo answers above their centre and below it, `(questions, series)`;
+    the same where few are on one side."""
+    # a tie must not count as up or down by its last bit
+    away = np.where(np.abs(away) < ROUNDING, 0.0, away)
+    both = spread_of(np.sort(np.abs(away), axis=2), size)
+    above, below = both.copy(), both.copy()
+    for sign, spread in ((1, above), (-1, below)):
+        one_side = np.where(sign * away > 0, sign * away, np.nan)
+        count = np.isfinite(one_side).sum(axis=2)
+        enough = (count >= ENOUGH_SIDES) & (windows >= ENOUGH_WINDOWS)
+        spread[enough] = spread_of(np.sort(one_side, axis=2), count)[enough]
+    return above, below
 
 
 def spread_of(ranked: Floats, size: np.ndarray) -> Floats:
@@ -186,14 +168,40 @@ def spread_of(ranked: Floats, size: np.ndarray) -> Floats:
     rows = np.arange(ranked.shape[0])[:, None], np.arange(ranked.shape[1])[None, :]
 
     def quantile(share: float) -> Floats:
-        return np.asarray(
-            ranked[(*rows, np.clip(((size - 1) * share).astype(int), 0, ranked.shape[2] - 1))]
-        )
+        position = np.clip(((size - 1) * share).astype(int), 0, ranked.shape[2] - 1)
+        return np.asarray(ranked[(*rows, position)])
 
-    sigma = np.maximum(quantile(0.5) / 0.6745, TINY)
-    cap = np.where(sigma > 10 * TINY, 5 * sigma, np.inf)[:, :, None]
+    sigma = np.maximum(quantile(0.5) / MEDIAN_OF_NORMAL, TINY)
+    cap = np.where(sigma > 10 * TINY, CLIP * sigma, np.inf)[:, :, None]
     square = np.sqrt(np.nansum(np.minimum(ranked, cap) ** 2, axis=2) / np.maximum(size, 1))
-    return np.asarray(np.fmax(np.fmax(square, quantile(0.9) / 1.645), quantile(0.975) / 2.24))
+    upper = quantile(0.9) / QUANTILE_90, quantile(0.975) / QUANTILE_975
+    return np.asarray(np.fmax(np.fmax(square, upper[0]), upper[1]))
+
+
+@dataclass(frozen=True, slots=True)
+class _Shorter:
+    """What the next shorter window of a kind says: its size and spreads, and how these change with
+    the size, as a power of it; per series."""
+
+    size: int
+    above: Floats
+    below: Floats
+    slope: Floats
+
+    def expected(self, size: int) -> tuple[Floats, Floats]:
+        """The spreads over windows of `size` steps."""
+        ratio = (size / self.size) ** self.slope
+        return self.above * ratio, self.below * ratio
+
+    def slope_to(self, size: int, above: Floats, below: Floats, windows: Floats) -> Floats:
+        """The slope with what the spreads of `size` steps teach, believed by the independent
+        `windows` behind them."""
+        own = np.maximum(np.sqrt(self.above * self.below), TINY)
+        longer = np.maximum(np.sqrt(above * below), TINY)
+        slope = np.log(longer / own) / np.log(size / self.size)
+        weight = windows / (windows + HALF_BELIEF)
+        mean = weight * np.where(np.isfinite(slope), slope, 0.0) + (1 - weight) * self.slope
+        return np.minimum(np.maximum(mean, LEAST_SLOPE), LARGEST_SLOPE)
 
 
 def _steady(
@@ -204,107 +212,88 @@ def _steady(
     centre: Floats,
     above: Floats,
     below: Floats,
-) -> Floats:
-    """Steady the spreads in place by the next shorter window of its kind; degrees of freedom
-    `(questions, series)`."""
-    freedom = windows + PRIOR - 1
-    shorter: dict[QuestionKind, tuple[int, Floats, Floats, Floats]] = {}
+) -> None:
+    """Steady the spreads in place: `PRIOR` windows' worth of belief in what the next shorter window
+    of the kind says."""
+    shorter: dict[QuestionKind, _Shorter] = {}
     with np.errstate(invalid="ignore", divide="ignore"):
         for j, question in enumerate(questions):
-            if question.side is Side.COUNT:
-                both = np.sqrt(
-                    (np.fmax(above[j], below[j]) ** 2 * windows[j] + COUNT_SPREAD**2 * PRIOR)
-                    / (windows[j] + PRIOR)
+            spec, size = question.spec, question.size
+            if spec.side is Side.COUNT:
+                above[j], below[j] = _count_spreads(
+                    past[j], windows[j], centre[j], np.fmax(above[j], below[j])
                 )
-                most = (
-                    np.nanmax(np.where(np.isfinite(past[j]), past[j], -np.inf), axis=1) - centre[j]
-                )
-                above[j], below[j] = np.maximum(both, most / 2.5), both
                 continue
-            kind = (
-                QuestionKind.JUMP if question.kind is QuestionKind.RAMP else question.kind
-            )  # both have the same variance
-            if kind in shorter:
-                length, up, down, slope = shorter[kind]
-                ratio = (question.size / length) ** slope
-                above[j] = np.sqrt(
-                    (windows[j] * above[j] ** 2 + PRIOR * (up * ratio) ** 2) / (windows[j] + PRIOR)
-                )
-                below[j] = np.sqrt(
-                    (windows[j] * below[j] ** 2 + PRIOR * (down * ratio) ** 2)
-                    / (windows[j] + PRIOR)
-                )
-                seen = np.log(
-                    np.maximum(np.sqrt(above[j] * below[j]), TINY)
-                    / np.maximum(np.sqrt(up * down), TINY)
-                ) / np.log(question.size / length)
-                weight = windows[j] / (windows[j] + 10)
-                slope = np.minimum(
-                    np.maximum(
-                        weight * np.where(np.isfinite(seen), seen, 0.0) + (1 - weight) * slope, -0.5
-                    ),
-                    0.6,
-                )
+            prior = shorter.get(spec.borrows_from or question.kind)
+            if prior is None:
+                slope = np.full(above.shape[1], spec.spread_slope)
             else:
-                slope = np.full(above.shape[1], SLOPES.get(question.kind, SLOPE))
-            shorter[question.kind] = (question.size, above[j].copy(), below[j].copy(), slope)
-            least = (
-                LEAST_LEVEL
-                if question.kind in LEVELS - MATCHED
-                else LEAST.get(question.kind, 1e-3 * question.size**0.5) / question.size**0.5
-            )
-            factor = 1.0
-            if question.kind in AGAINST_PAST:
-                part = min(0.6, question.size / line.before)
-                factor = np.sqrt(
-                    (1 + question.size / line.before) / (1 - part)
-                )  # the level was learned from the same history
-            above[j], below[j] = (
-                np.maximum(above[j], least) * factor,
-                np.maximum(below[j], least) * factor,
-            )
-    return freedom
+                expected = prior.expected(size)
+                above[j] = _pooled(above[j], expected[0], windows[j])
+                below[j] = _pooled(below[j], expected[1], windows[j])
+                slope = prior.slope_to(size, above[j], below[j], windows[j])
+            shorter[question.kind] = _Shorter(size, above[j].copy(), below[j].copy(), slope)
+            least, factor = spec.least_spread_of(size), 1.0
+            if spec.uses_history:  # a part of which is the window itself
+                share = size / line.before
+                factor = np.sqrt((1 + share) / (1 - min(LARGEST_SHARE, share)))
+            above[j] = np.maximum(above[j], least) * factor
+            below[j] = np.maximum(below[j], least) * factor
+
+
+def _pooled(spread: Floats, prior: Floats, windows: Floats) -> Floats:
+    """A spread from `windows` independent windows, and `PRIOR` windows' worth of a prior one."""
+    return np.asarray(np.sqrt((windows * spread**2 + PRIOR * prior**2) / (windows + PRIOR)))
+
+
+def _count_spreads(
+    past: Floats, windows: Floats, centre: Floats, spread: Floats
+) -> tuple[Floats, Floats]:
+    """The spreads of counts `(series,)` above and below: the largest of the past counts as no
+    surprise."""
+    both = np.sqrt((spread**2 * windows + COUNT_SPREAD**2 * PRIOR) / (windows + PRIOR))
+    most = np.nanmax(np.where(np.isfinite(past), past, -np.inf), axis=1) - centre
+    return np.maximum(both, most / COUNT_QUANTILE), both
 
 
 def shrunk_scores(questions: Sequence[Question], up: Floats) -> Floats:
-    """A claim counts for less if its counterpart does not share it.
+    """The normal scores, an answer nearer to 0 where its counterpart does not share it.
 
-    An incident that ended is not a change: a local claim is held against the level over the
-    shortest window that is at least as long as its own. Nor is what was so before: a level against
-    the whole history is held against the same window's against just before.
+    An incident that ended is not a change: a local level must show in the lasting level over the
+    shortest window that is at least as long. Nor is what was so before: a level against the whole
+    history must show in the same window against just before.
     """
-    levels = [
-        (q.size, j) for j, q in enumerate(questions) if q.kind is QuestionKind.LEVEL
-    ]  # short windows before long ones
-    before = {q.size: j for j, q in enumerate(questions) if q.kind is QuestionKind.LEVEL_BEFORE}
-    typical = {q.size: j for j, q in enumerate(questions) if q.kind is QuestionKind.TYPICAL_BEFORE}
-    pairs = [
-        (j, (level, level))
-        for j, q in enumerate(questions)
-        if q.kind in LOCAL
-        for size, level in levels
-        if size >= q.size
-    ]
-    whole = [
-        (j, q.size)
-        for j, q in enumerate(questions)
-        if q.kind in (QuestionKind.LEVEL, QuestionKind.TYPICAL) and q.size in before
-    ]
-    first = dict(reversed(pairs)) | {
-        j: (before[size], typical.get(size, before[size])) for j, size in whole
-    }
-    made, (one, other) = (
-        np.array([*first], dtype=int),
-        np.array([*first.values()], dtype=int).reshape(-1, 2).T,
-    )
-    claim = up[made]
-    shared = np.sign(claim) * np.where(
-        claim > 0, np.fmax(up[one], up[other]), np.fmin(up[one], up[other])
-    )
-    factor = np.maximum(LEAST_FACTOR, 1 - SHRINKAGE * (1 - np.clip(shared, -1, 1)))
+    pairs = _counterparts(questions)
+    rows = np.array([*pairs], dtype=int)
+    one, other = np.array([*pairs.values()], dtype=int).reshape(-1, 2).T
+    claim = up[rows]
+    support = np.where(claim > 0, np.fmax(up[one], up[other]), np.fmin(up[one], up[other]))
+    agreement = np.sign(claim) * support
+    factor = np.maximum(LEAST_FACTOR, 1 - SHRINKAGE * (1 - np.clip(agreement, -1, 1)))
     out = up.copy()
-    out[made] = np.where((np.abs(claim) > SHRINK_FROM) & (shared < 1), claim * factor, claim)
+    out[rows] = np.where((np.abs(claim) > SHRINK_FROM) & (agreement < 1), claim * factor, claim)
     return out
+
+
+def _counterparts(questions: Sequence[Question]) -> dict[int, tuple[int, int]]:
+    """The positions of the questions that have a counterpart, each with those of two (or twice one)
+    of which the better must agree."""
+    rows: dict[QuestionKind, dict[int, int]] = {}
+    for j, question in enumerate(questions):
+        rows.setdefault(question.kind, {})[question.size] = j
+    lasting = rows.get(QuestionKind.LEVEL, {})
+    before = rows.get(QuestionKind.LEVEL_BEFORE, {})
+    typical = rows.get(QuestionKind.TYPICAL_BEFORE, {})
+    pairs: dict[int, tuple[int, int]] = {}
+    for j, question in enumerate(questions):
+        size, counterpart = question.size, question.spec.counterpart
+        if counterpart is Counterpart.LASTING_LEVEL:
+            longer = [row for length, row in lasting.items() if length >= size]
+            if longer:
+                pairs[j] = (longer[0], longer[0])
+        elif counterpart is Counterpart.JUST_BEFORE and size in before:
+            pairs[j] = (before[size], typical.get(size, before[size]))
+    return pairs
 
 
 def normal_score(t: Floats, freedom: Floats) -> Floats:
@@ -319,24 +308,24 @@ def normal_score(t: Floats, freedom: Floats) -> Floats:
 
 def pointing(questions: Sequence[Question], direction: Direction) -> tuple[Bools, Bools]:
     """Of which questions an answer upwards is bad, and of which one downwards; a spread only if it
-    is wider, unless any move is."""
-    both = np.array([question.side is Side.BOTH for question in questions], dtype=bool)
+    is wider, unless any move is bad."""
+    specs = [question.spec for question in questions]
     if direction is Direction.EITHER:
+        both = np.array([spec.side is Side.BOTH for spec in specs], dtype=bool)
         return np.ones(len(questions), bool), both
-    level = np.array([question.kind in LEVELS for question in questions], dtype=bool)
-    besides = np.array([question.kind in BESIDES[direction] for question in questions], dtype=bool)
-    rising = direction is Direction.UP
-    return (level & rising) | besides, level & (not rising)
+    level = np.array([spec.is_level for spec in specs], dtype=bool)
+    bad = np.array([direction in spec.bad_for for spec in specs], dtype=bool)
+    is_up = direction is Direction.UP
+    return (level & is_up) | bad, level & (not is_up)
 
 
 def combine(one_sided: Floats) -> Floats:
     """G = log of the mean of exp(`SCORE_WEIGHT` max(z, 0)²) over the questions `(questions,
     series)`; a NaN is no answer and does not count."""
-    asked = np.isfinite(one_sided)
-    power = SCORE_WEIGHT * np.where(asked, np.maximum(one_sided, 0), 0.0) ** 2
+    has_answer = np.isfinite(one_sided)
+    power = SCORE_WEIGHT * np.where(has_answer, np.maximum(one_sided, 0), 0.0) ** 2
     top = power.max(axis=0, initial=0.0)
-    total = np.where(asked, np.exp(power - top), 0.0).sum(axis=0)
+    total = np.where(has_answer, np.exp(power - top), 0.0).sum(axis=0)
     with np.errstate(divide="ignore"):
-        return np.asarray(
-            np.where(asked.any(axis=0), top + np.log(total / np.maximum(asked.sum(axis=0), 1)), 0.0)
-        )
+        g = top + np.log(total / np.maximum(has_answer.sum(axis=0), 1))
+        return np.asarray(np.where(has_answer.any(axis=0), g, 0.0))

@@ -1,9 +1,9 @@
 """From the combined score G to a p-value.
 
-Placebo replay has already done the work of each series, so that the law of G without a release is
-nearly the same for every series; one table per set of questions holds it. `benchmarks/calibrate.py`
-makes it from generated quiet series, half of them restless: the spread of real KPIs comes and goes,
-and that is what is hardest.
+Placebo replay has already taken account of each series, so that the distribution of G without a
+release is nearly the same for all of them. One table per set of questions holds it.
+`benchmarks/calibrate.py` makes the tables from generated quiet series; half of them are restless,
+as the spread of real KPIs comes and goes, and that is the hardest case.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from enum import Enum
 import numpy as np
 
 from anomaly.baseline.robust import Floats
+from anomaly.model import Direction
 
 P = (1.0, 0.75, 0.5, 0.25, 0.1, 0.05, 0.02, 0.01, 0.003)
 
@@ -25,6 +26,12 @@ class NullDistribution(Enum):
     LEVEL = ((1e-6, 0.011, 0.055, 0.152, 0.347, 0.579, 0.934, 1.239, 1.917), 3.0)
 
 
+def null_of(direction: Direction) -> NullDistribution:
+    """The null distribution of the answers that are bad for a KPI with this direction."""
+    both_ways = direction is Direction.EITHER
+    return NullDistribution.BOTH_WAYS if both_ways else NullDistribution.ONE_WAY
+
+
 def p_value(g: Floats, null: NullDistribution) -> Floats:
     """Probability of at least `g` without a change, log-log between the table's entries."""
     table, exponent = null.value
@@ -34,7 +41,7 @@ def p_value(g: Floats, null: NullDistribution) -> Floats:
     )
 
 
-def needed(p: float, null: NullDistribution) -> float:
+def g_at(p: float, null: NullDistribution) -> float:
     """The G whose p-value is `p`: the inverse of `p_value`."""
     table, exponent = null.value
     if p < P[-1]:

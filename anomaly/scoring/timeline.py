@@ -1,9 +1,9 @@
 """History and observation of many series as one timeline of whitened residuals, and the origins at
-which it is looked at."""
+which the questions are put."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 
 import numpy as np
@@ -13,67 +13,82 @@ from anomaly.baseline import noise
 from anomaly.baseline.robust import Bools, Floats, Ints, spread
 from anomaly.baseline.seasonal import BOUND, HOURS, Baseline, by_hour
 from anomaly.baseline.transform import forward
-from anomaly.panel import Block
+from anomaly.panel import Block, block
 
 SPARSE = 0.2  # share of zeros in the history from which amounts are counted as they are
 PLACEBOS = 300  # origins, evenly over the history
 TINY = 1e-300
-# a shift is followed over a quarter of the observation, at least five steps
+# A shift is followed over a quarter of the observation, at least five steps.
 LEAST_SMOOTH = 5
 SMOOTH_PART = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """History and observation in one piece, the transitions cut out: matrices `(series, time)`.
+    """History and observation in one piece, the transition cut out: matrices `(series, time)`.
 
-    `residual` standardised deviations from the baseline (NaN where not `present`), `x` the same
-    (clipped, 0 where not `present`), `z` innovations (0 where not `known`), `value` and `sampled`
-    the data as collected; `before` steps are history; `gap` steps were cut out after them. Of a
-    `sparse` series, whose history is often zero and never less, `amount` is the value or the
-    numerator, in units of its mean where it is not zero, and `usual` what it is on average at that
-    hour, by its volume; both 0 where there is no sample, or the series is not sparse. `season` is
-    the shape of the season, around 0 and of spread 1 (0 throughout where there is none), `hours`
-    how many the observation has.
+    `series` holds the data as collected and `index` their times. The first `before` steps are
+    history; `gap` steps were cut out after them; `hours` is how long the observation is.
+
+    `residual` holds the standardised deviations from the baseline (NaN where not `present`), `x`
+    the same, clipped, and 0 where not `present`. `z` holds the innovations, 0 where a step
+    `has_innovation` not. `has_sample` marks the steps that are not missing.
+
+    A series is `sparse` if its history is often zero and never less. Then `amount` is the value or
+    the numerator, in units of its mean where it is not zero, and `usual` what it is on average at
+    that hour, by its volume. Both are 0 where there is no sample, and for all other series.
+
+    `season` is the shape of the season, around 0 and of spread 1 (0 throughout where there is
+    none), `phi` `(series, ORDER)` the autoregression.
     """
 
+    series: Block
+    index: pd.DatetimeIndex
+    before: int
+    gap: int
+    hours: float
     residual: Floats
     x: Floats
     present: Bools
     z: Floats
-    known: Bools
-    value: Floats
-    sampled: Bools
+    has_innovation: Bools
+    has_sample: Bools
     amount: Floats
     usual: Floats
     sparse: Bools
     season: Floats
     phi: Floats
-    before: int
-    gap: int
-    hours: float
 
     @property
     def after(self) -> int:
+        """Steps of the observation."""
         return int(self.x.shape[1]) - self.before
+
+    @property
+    def value(self) -> Floats:
+        """The values as collected."""
+        return self.series.value
+
+    @property
+    def later(self) -> pd.DatetimeIndex:
+        """The times of the observation."""
+        return self.index[self.before :]
 
     def rows(self, keep: Ints) -> Timeline:
         """The timeline of some series."""
-        matrices = (
-            "residual",
-            "x",
-            "present",
-            "z",
-            "known",
-            "value",
-            "sampled",
-            "amount",
-            "usual",
-            "sparse",
-            "season",
-            "phi",
+        series = self.series
+        part = Block(
+            tuple(series.keys[i] for i in keep),
+            series.ratio[keep],
+            series.value[keep],
+            series.amount[keep],
+            series.volume[keep],
+            series.present[keep],
         )
-        return replace(self, **{name: getattr(self, name)[keep] for name in matrices})
+        return replace(self, series=part, **{name: getattr(self, name)[keep] for name in MATRICES})
+
+
+MATRICES = tuple(each.name for each in fields(Timeline) if each.type in ("Floats", "Bools"))
 
 
 def origins(before: int) -> Ints:
@@ -82,56 +97,59 @@ def origins(before: int) -> Ints:
 
 
 def timeline(
-    base: Baseline, series: Block, index: pd.DatetimeIndex, before: int, gap: int
+    base: Baseline, history: pd.DataFrame, observation: pd.DataFrame, gap: int
 ) -> Timeline:
-    """The timeline of a block whose first `before` rows are the history that `base` was fitted
-    to."""
-    later = series.rows(before, len(index))
-    after = index[before:]
+    """The timeline of two panels with the same columns and `gap` steps between them.
+
+    `base` is fitted to `history`.
+    """
+    whole = pd.concat([history, observation])
+    series, index, before = block(whole), pd.DatetimeIndex(whole.index), len(history)
+    later, after = series.rows(before, len(index)), index[before:]
     y = forward(later.value, base.scale, base.floor)
-    x = (y - base.location(after)) / base.width(after, later.volume)
-    residual = np.concatenate(
-        [np.where(np.isfinite(series.value[:, :before]), base.residual, np.nan), x], axis=1
-    )
+    deviation = (y - base.location(after)) / base.width(after, later.volume)
+    past = np.where(np.isfinite(series.value[:, :before]), base.residual, np.nan)
+    residual = np.concatenate([past, deviation], axis=1)
     present = np.isfinite(residual)
     x = np.clip(np.where(present, residual, 0.0), -BOUND, BOUND)
-    z, known = _whitened(base, x, present, index)
-    sampled = series.present.copy()
-    sampled[:, :before] |= base.left_out  # what was left out is not missing
-    counted = _counted(series, base.residual, base.clock(index).hour)
-    season, hours = (
-        _shape(base.season.at(base.clock(index))),
-        (len(index) - before) * (base.step / timedelta(hours=1)),
-    )
+    z, has_innovation = _whitened(base, x, present, index)
+    has_sample = series.present.copy()
+    has_sample[:, :before] |= base.left_out  # what was left out is not missing
+    clock = base.clock(index)
+    amount, usual, sparse = _amounts(series, base.residual, clock.hour)
     return Timeline(
-        residual,
-        x,
-        present,
-        z,
-        known,
-        series.value,
-        sampled,
-        *counted,
-        season,
-        base.phi,
-        before,
-        gap,
-        hours,
+        series=series,
+        index=index,
+        before=before,
+        gap=gap,
+        hours=(len(index) - before) * (base.step / timedelta(hours=1)),
+        residual=residual,
+        x=x,
+        present=present,
+        z=z,
+        has_innovation=has_innovation,
+        has_sample=has_sample,
+        amount=amount,
+        usual=usual,
+        sparse=sparse,
+        season=_shape(base.season.at(clock)),
+        phi=base.phi,
     )
 
 
 def _shape(season: Floats) -> Floats:
-    """A season without its height, bounded as residuals are when they are learned from."""
+    """A season without its height, clipped like the residuals that the autoregression is learned
+    from."""
     size = spread(season)[:, None]
     shape = np.clip(season / np.where(size > 0, size, 1.0), -noise.CLIP, noise.CLIP)
     return np.asarray(shape - shape.mean(axis=1, keepdims=True))
 
 
-def _counted(series: Block, learned: Floats, hour: Floats) -> tuple[Floats, Floats, Bools]:
-    """`amount`, `usual` and `sparse` of a timeline; the steps of the history that have a residual
-    are `learned` from."""
-    before, told = learned.shape[1], np.isfinite(series.value)
-    past = np.isfinite(learned) & told[:, :before]
+def _amounts(series: Block, past_residual: Floats, hour: Floats) -> tuple[Floats, Floats, Bools]:
+    """`amount`, `usual` and `sparse` of a timeline; only steps of the history with a residual
+    teach."""
+    before, has_value = past_residual.shape[1], np.isfinite(series.value)
+    past = np.isfinite(past_residual) & has_value[:, :before]
     amount = np.where(past, series.amount[:, :before], 0.0)
     zeros = (past & (amount == 0)).sum(axis=1)
     sparse = (
@@ -142,28 +160,28 @@ def _counted(series: Block, learned: Floats, hour: Floats) -> tuple[Floats, Floa
     if not sparse.any():
         return np.zeros_like(series.amount), np.zeros_like(series.amount), sparse
     hours = np.arange(HOURS) == np.floor(hour)[:, None]
-    exposed = np.where(past, series.volume[:, :before], 0.0)
-    amounts, volumes = (each @ hours[:before] for each in (amount, exposed))
-    amounts, volumes = (
-        np.roll(each, -1, axis=1) + 2 * each + np.roll(each, 1, axis=1)
-        for each in (amounts, volumes)
-    )  # ¼ ½ ¼
-    whole = amount.sum(axis=1) / np.maximum(exposed.sum(axis=1), TINY)
-    rate = np.where(volumes > 0, amounts / np.maximum(volumes, TINY), whole[:, None])
-    unit = np.where(sparse, amount.sum(axis=1) / np.maximum((amount > 0).sum(axis=1), 1), 1.0)[
-        :, None
-    ]
-    here = told & sparse[:, None]
+    volume = np.where(past, series.volume[:, :before], 0.0)
+    amounts, volumes = _by_hour(amount, hours[:before]), _by_hour(volume, hours[:before])
+    total = amount.sum(axis=1)
+    overall = total / np.maximum(volume.sum(axis=1), TINY)
+    rate = np.where(volumes > 0, amounts / np.maximum(volumes, TINY), overall[:, None])
+    mean = total / np.maximum((amount > 0).sum(axis=1), 1)
+    unit = np.where(sparse, mean, 1.0)[:, None]
+    counts = has_value & sparse[:, None]
     return (
-        np.where(here, series.amount / unit, 0.0),
-        np.where(here, rate @ hours.T * series.volume / unit, 0.0),
+        np.where(counts, series.amount / unit, 0.0),
+        np.where(counts, rate @ hours.T * series.volume / unit, 0.0),
         sparse,
     )
 
 
-def without_shift(
-    base: Baseline, line: Timeline, off: Floats, width: Floats, index: pd.DatetimeIndex
-) -> Timeline:
+def _by_hour(values: Floats, hours: Bools) -> Floats:
+    """Sums by hour of the day, smoothed over three hours with weights ¼, ½, ¼ (times 4)."""
+    sums = values @ hours
+    return np.asarray(np.roll(sums, -1, axis=1) + 2 * sums + np.roll(sums, 1, axis=1))
+
+
+def without_shift(base: Baseline, line: Timeline, off: Floats, width: Floats) -> Timeline:
     """The timeline with the change of level taken out of the observation: what else changed?
 
     `off` `(series, steps of the observation)` is how far each step is from expected on the
@@ -182,16 +200,19 @@ def without_shift(
     rest = np.take_along_axis(later - choices, nearest, axis=0)[0] / width
     x = line.x.copy()
     x[:, n:] = np.where(line.present[:, n:], np.clip(rest, -BOUND, BOUND), 0.0)
-    z, known = _whitened(base, x, line.present, index)
-    return replace(line, x=x, z=z, known=known)
+    z, has_innovation = _whitened(base, x, line.present, line.index)
+    return replace(line, x=x, z=z, has_innovation=has_innovation)
 
 
 def _whitened(
     base: Baseline, x: Floats, present: Bools, index: pd.DatetimeIndex
 ) -> tuple[Floats, Bools]:
-    raw, known = noise.innovations(x, present, base.phi)
+    """Standardised innovations, 0 where there is none, and where there is one."""
+    raw, has_innovation = noise.innovations(x, present, base.phi)
     apart = np.diff(index.asi8)
-    for start in np.flatnonzero(apart > apart.min()) + 1:  # what happened in between is not known
-        known[:, start : start + noise.ORDER] &= ~(base.phi != 0).any(axis=1)[:, None]
+    is_autocorrelated = (base.phi != 0).any(axis=1)[:, None]
+    for start in np.flatnonzero(apart > apart.min()) + 1:  # steps are missing before this one
+        has_innovation[:, start : start + noise.ORDER] &= ~is_autocorrelated
     z = raw / base.innovation_spread[:, None] - base.innovation_centre[:, None]
-    return np.where(known, z / by_hour(base.innovation_hours, base.clock(index).hour), 0.0), known
+    z = z / by_hour(base.innovation_hours, base.clock(index).hour)
+    return np.where(has_innovation, z, 0.0), has_innovation

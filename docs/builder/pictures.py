@@ -22,7 +22,8 @@ from anomaly.baseline.seasonal import Baseline, SeasonalBaseline
 from anomaly.baseline.transform import back
 from anomaly.panel import block, judged_panel
 from anomaly.reporting.words import title
-from anomaly.scoring.questions import QuestionKind, ask
+from anomaly.scoring.question_kinds import QuestionKind
+from anomaly.scoring.questions import ask
 from anomaly.scoring.timeline import Timeline, timeline
 from anomaly.timing.spans import plan
 from docs.builder import floors
@@ -130,13 +131,12 @@ def fitted(root: Path, release: str, kpi: str, segment: str = "") -> Fitted:
         spans.observation.start : spans.observation.end - checklist.windows.step
     ]
     base = SeasonalBaseline().fit(history, kpis, checklist.calendar)
-    whole = pd.concat([history, observation])
     gap = int((observation.index[0] - history.index[-1]) // checklist.windows.step - 1)
     return Fitted(
         history,
         observation,
         base,
-        timeline(base, block(whole), pd.DatetimeIndex(whole.index), len(history), gap),
+        timeline(base, history, observation, gap),
     )
 
 

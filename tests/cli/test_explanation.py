@@ -13,7 +13,7 @@ from anomaly.cli.explanation import explanation
 from anomaly.model import ChangeKind, Finding, Verdict
 from anomaly.reporting import explanations
 from anomaly.reporting.report import Report
-from anomaly.scoring.questions import QuestionKind
+from anomaly.scoring.question_kinds import QuestionKind
 from tests.support import reports
 from tests.support.places import ROOT
 

@@ -18,10 +18,10 @@ import anomaly
 from anomaly.baseline.seasonal import SeasonalBaseline
 from anomaly.errors import UsageError
 from anomaly.model import Calendar, Direction, Finding, Kpi, Release, ReleaseVerdict, Verdict
-from anomaly.panel import assemble
+from anomaly.panel import Block, assemble
 from anomaly.reporting.report import Report
 from anomaly.scoring.controlled import score_beside_controls
-from anomaly.scoring.controls import Learned, bands, controls_of, learn
+from anomaly.scoring.controls import Prediction, bands, controls_of, learn
 from anomaly.scoring.score import Score
 from anomaly.scoring.timeline import Timeline
 from tests.support.simulations import Floats, finding_of, noise, remembering, stamps
@@ -206,30 +206,30 @@ def test_what_is_shared_does_not_depend_on_where_levels_are_counted_from(
     x = np.stack([shared + 0.5 * noise(12, count), shared + 0.5 * noise(13, count)])
     present = noise(14, 2, count) < 2
 
-    def learned(levels: Floats) -> Learned:
+    def learned(levels: Floats) -> Prediction:
         off = np.where(present, x + levels[:, None], 0.0)
-        whole = np.ones((2, count), bool)
-        sparse, phi = whole[:, 0], np.zeros((2, 1))
+        everywhere = np.ones((2, count), bool)
         line = Timeline(
-            off,
-            off,
-            present,
-            off,
-            whole,
-            off,
-            whole,
-            off,
-            off,
-            sparse,
-            off,
-            phi,
+            series=Block((), everywhere[:, 0], off, off, off, everywhere),
+            index=stamps(count, "30min"),
             before=360,
             gap=0,
             hours=0.0,
+            residual=off,
+            x=off,
+            present=present,
+            z=off,
+            has_innovation=everywhere,
+            has_sample=everywhere,
+            amount=off,
+            usual=off,
+            sparse=everywhere[:, 0],
+            season=off,
+            phi=np.zeros((2, 1)),
         )
-        found = learn(line, bands(line), 0, np.array([1]))
-        assert found is not None
-        return found
+        prediction = learn(line, bands(line), 0, np.array([1]))
+        assert prediction is not None
+        return prediction
 
     plain, raised = learned(np.zeros(2)), learned(np.array([kpi, control]))
     np.testing.assert_allclose(raised.moves, plain.moves, atol=1e-9)

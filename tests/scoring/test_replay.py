@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from anomaly.scoring.questions import Question, QuestionKind, Side
+from anomaly.scoring.question_kinds import QuestionKind
+from anomaly.scoring.questions import Question
 from anomaly.scoring.replay import shrunk_scores
 
 SIZES = {
@@ -16,15 +17,13 @@ SIZES = {
     QuestionKind.JUMP: (8,),
 }
 QUESTIONS = [
-    Question(kind, Side.BOTH, size, np.empty((1, 0)))
-    for kind, sizes in SIZES.items()
-    for size in sizes
+    Question(kind, size, np.empty((1, 0))) for kind, sizes in SIZES.items() for size in sizes
 ]
 LEVEL_32, LEVEL, BEFORE_8, BEFORE, TYPICAL, TYPICAL_BEFORE, JUMP = range(len(QUESTIONS))
 
 
 def after(**scores: float) -> list[float]:
-    """The damped scores, of which all others were 0."""
+    """The shrunk scores, of which all others were 0."""
     up = np.zeros((len(QUESTIONS), 1))
     for name, score in scores.items():
         up[globals()[name]] = score
@@ -60,6 +59,6 @@ def test_a_level_counts_in_full_if_one_of_its_counterparts_shares_it(counterpart
     assert after(LEVEL=4.0, **{counterpart: 1.0})[LEVEL] == 4.0
 
 
-def test_what_is_not_asked_damps_nothing_and_little_is_not_damped() -> None:
+def test_a_missing_counterpart_shrinks_nothing_and_little_is_not_shrunk() -> None:
     assert after(LEVEL=4.0, BEFORE=np.nan, TYPICAL_BEFORE=np.nan)[LEVEL] == 4.0
     assert after(LEVEL=1.4)[LEVEL] == 1.4
