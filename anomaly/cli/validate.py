@@ -63,7 +63,7 @@ class Match:
         if self.error:
             text = f"error: {self.error}"
         elif self.since is None:
-            text = "matched nothing"
+            text = "no data"
         else:
             text = f"{self.series:,} series, {self.points:,} points since {stamp(self.since)}"
         return plain("; ".join([f"{self.kpi[:LONGEST_NAME]}: {text}", *self.notes]), 1000)

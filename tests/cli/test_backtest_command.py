@@ -182,7 +182,7 @@ def test_the_table_says_what_to_know(capsys: pytest.CaptureFixture[str]) -> None
 
     assert (code, err) == (0, "")
     assert out.startswith(
-        "False alarms: 0 of 3 placebo releases failed (0 % [0, 56]); 1 % is promised"
+        "False alarms: 0 of 3 placebo releases failed (0 % [0, 56]); the promise is 1 %"
     )
     assert "engagement" in out
     assert max(map(len, out.splitlines())) <= WIDTH

@@ -129,11 +129,11 @@ def test_golden_help_covers_every_command() -> None:
         ),
         (
             ["check", str(HEALTHY), "--released-at", "-2h", "--stage", "5%"],
-            "--stage is '5%'; write a time and a share",
+            "--stage is '5%'; give a time and a share",
         ),
         (
             ["check", str(HEALTHY), "--released-at", "-2h", "--stage", "-1h=5"],
-            "--stage is '-1h=5'; write a time and a share",
+            "--stage is '-1h=5'; give a time and a share",
         ),
         (
             ["check", str(HEALTHY), "--released-at", "-2h", "--stage", "noon=5%"],
@@ -265,7 +265,7 @@ def test_probing_a_query_that_matches_nothing_is_undecided(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["validate", "--probe", str(_recent(tmp_path, rows=0))]) == 3
-    assert "orders: matched nothing" in capsys.readouterr().out
+    assert "orders: no data" in capsys.readouterr().out
 
 
 def test_probing_a_source_that_is_not_there_fails(
