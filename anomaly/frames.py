@@ -1,4 +1,4 @@
-"""Series at hand: a pandas Series or DataFrame as a panel, or a clear word about what is wrong with
+"""Series at hand: a pandas Series or DataFrame as a panel, or an error that says what is wrong with
 it."""
 
 from __future__ import annotations
@@ -68,17 +68,17 @@ def moment(value: datetime | str, what: str) -> datetime:
     """`value` (a pandas Timestamp and ISO-8601 text are fine) in UTC; raises UsageError for
     anything but a time with a zone."""
     try:
-        given = pd.to_datetime(value)
+        parsed = pd.to_datetime(value)
     except (TypeError, ValueError):
-        given = None
-    if not isinstance(given, datetime) or pd.isna(given):
+        parsed = None
+    if not isinstance(parsed, datetime) or pd.isna(parsed):
         raise UsageError(f"{what} is {value!r}; give a datetime with a time zone")
-    return utc(pd.Timestamp(given).to_pydatetime(), what)
+    return utc(pd.Timestamp(parsed).to_pydatetime(), what)
 
 
 def calendar_of(timezone: str, special_days: Days, leave_out: Spans) -> Calendar:
-    """The calendar that arguments of Python functions describe; raises UsageError for what is no
-    day or no span."""
+    """The calendar that arguments of Python functions describe; raises UsageError for what is not
+    a day or a span."""
     named = (
         special_days.items()
         if isinstance(special_days, Mapping)
@@ -161,8 +161,8 @@ def regular(index: pd.DatetimeIndex) -> tuple[pd.DatetimeIndex, timedelta]:
     off = (stamps - stamps[0]) % step != 0
     if off.any():
         raise UsageError(
-            f"rows lie on no regular grid: most are {pd.Timedelta(step)} apart, "
-            f"{index[off][0].isoformat()} lies between; resample them"
+            f"the rows are not on a regular grid: most are {pd.Timedelta(step)} apart, "
+            f"{index[off][0].isoformat()} lies in between; resample them"
         )
     count = int(stamps[-1] - stamps[0]) // step + 1
     if count > MOST_ROWS:

@@ -182,9 +182,9 @@ class Release:
         before, least = self.started_at, 0.0
         for number, (at, share) in enumerate(self.stages, 1):
             if not least < share <= 1:
-                wanted = f"more than the {least:.4g} before it" if least else "more than 0"
+                bound = f"more than the {least:.4g} before it" if least else "more than 0"
                 raise UsageError(
-                    f"share of stage {number} is {share:.4g}; it must be {wanted} and at most 1"
+                    f"share of stage {number} is {share:.4g}; it must be {bound} and at most 1"
                 )
             if at < before or (number > 1 and at == before):
                 what = (
@@ -279,14 +279,16 @@ class Kpi:
 NOT_FOR_CONTROLS = ("direction", "tolerance", "floor", "critical", "no_data", "dry_run")
 
 
-def control_problem(control: str, name: str, known: Container[str], judged: Container[str]) -> str:
-    """What is wrong with `control` being a control for `name`; empty if nothing. `judged` are those
-    `known` that are no controls."""
+def control_problem(
+    control: str, name: str, kpis: Container[str], judged_kpis: Container[str]
+) -> str:
+    """What is wrong with `control` being a control for `name`; empty if nothing. `judged_kpis` are
+    those of the `kpis` that are not controls."""
     if name == control:
         return "is the control itself; name its KPIs"
-    if name not in known:
-        return "is no KPI"
-    return "" if name in judged else "is a control too; name KPIs"
+    if name not in kpis:
+        return "is not a KPI"
+    return "" if name in judged_kpis else "is a control too; name KPIs"
 
 
 def select_kpis(kpis: Sequence[Kpi], names: Sequence[str]) -> tuple[Kpi, ...]:
@@ -296,10 +298,10 @@ def select_kpis(kpis: Sequence[Kpi], names: Sequence[str]) -> tuple[Kpi, ...]:
     for name in names:
         if name not in every:
             raise UsageError(f"{name!r} is not a KPI; use one of {', '.join(sorted(every))}")
-    judged = {kpi.name for kpi in kpis if not kpi.control_for}
+    judged_kpis = {kpi.name for kpi in kpis if not kpi.control_for}
     for kpi in kpis:
         for name in kpi.control_for:
-            if problem := control_problem(kpi.name, name, every, judged):
+            if problem := control_problem(kpi.name, name, every, judged_kpis):
                 raise UsageError(f"control_for of {kpi.name!r} names {name!r}, which {problem}")
     return tuple(
         kpi

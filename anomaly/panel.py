@@ -77,9 +77,9 @@ def keys_of(panel: pd.DataFrame) -> list[tuple[str, str, str]]:
     """The columns of a panel: (kpi, segment, role)."""
     columns = panel.columns
     assert isinstance(columns, pd.MultiIndex)  # noqa: S101  that is the shape of a panel
-    kpis, segments, roles = ([str(word) for word in level.tolist()] for level in columns.levels)
+    words = [[str(word) for word in level.tolist()] for level in columns.levels]
     return [
-        (kpis[kpi], segments[segment], roles[role])
+        (words[0][kpi], words[1][segment], words[2][role])
         for kpi, segment, role in zip(*columns.codes, strict=True)
     ]
 
@@ -90,12 +90,9 @@ def long_form(
     """Matrices `(series, time)` as columns of one frame, series after series, beside `kpi`,
     `segment` and `time`."""
     steps = len(index)
-    kpis, segments = (
-        np.repeat(np.array([key[level] for key in keys], dtype=object), steps) for level in range(2)
-    )
     columns = {
-        "kpi": kpis,
-        "segment": segments,
+        "kpi": np.repeat(np.array([kpi for kpi, _ in keys], dtype=object), steps),
+        "segment": np.repeat(np.array([segment for _, segment in keys], dtype=object), steps),
         "time": index[np.tile(np.arange(steps), len(keys))],
     }
     return pd.DataFrame(columns | {name: each.ravel() for name, each in matrices.items()})
@@ -149,20 +146,20 @@ def prepare(panel: pd.DataFrame, kpis: Sequence[Kpi], step: timedelta) -> pd.Dat
     for kpi in kpis:
         if kpi.per is None and kpi.empty is not Empty.ZERO:
             continue
-        mine = out.columns.get_level_values("kpi") == kpi.name
+        columns = out.columns.get_level_values("kpi") == kpi.name
         if kpi.per is not None:
-            out.loc[:, mine] *= step / kpi.per
+            out.loc[:, columns] *= step / kpi.per
         if kpi.empty is Empty.ZERO:
-            if not mine.any() and not kpi.by:
+            if not columns.any() and not kpi.by:
                 roles = (VALUE,) if kpi.denominator is None else (NUMERATOR, DENOMINATOR)
                 for role in roles:
                     out[(kpi.name, "", role)] = np.nan
-                mine = out.columns.get_level_values("kpi") == kpi.name
+                columns = out.columns.get_level_values("kpi") == kpi.name
             present = panel.notna().any(axis=1).to_numpy()
-            filled = out.loc[:, mine].to_numpy(copy=True)
+            filled = out.loc[:, columns].to_numpy(copy=True)
             block = filled[int(present.argmax()) if present.any() else 0 :]
             block[np.isnan(block)] = 0.0
-            out.loc[:, mine] = filled
+            out.loc[:, columns] = filled
     values = out.to_numpy(copy=True)
     values[np.abs(values) < np.finfo(np.float64).tiny] = 0.0
     return pd.DataFrame(values, out.index, out.columns)
@@ -186,10 +183,14 @@ class Block:
 
     def rows(self, start: int, stop: int) -> Block:
         """The block between two rows."""
-        parts = (
-            part[:, start:stop] for part in (self.value, self.amount, self.volume, self.present)
+        return Block(
+            self.keys,
+            self.ratio,
+            self.value[:, start:stop],
+            self.amount[:, start:stop],
+            self.volume[:, start:stop],
+            self.present[:, start:stop],
         )
-        return Block(self.keys, self.ratio, *parts)
 
 
 def block(panel: pd.DataFrame) -> Block:
@@ -232,22 +233,22 @@ def with_totals(panel: pd.DataFrame, kpis: Sequence[Kpi]) -> pd.DataFrame:
         # a single segment is its own total
         if len(parts.keys) < 2 or not parts.ratio.all():  # noqa: PLR2004
             continue
-        there = parts.present
-        volume = np.where(there, parts.volume, 0.0)
-        usual = volume.sum(axis=1, keepdims=True) / np.maximum(there.sum(axis=1, keepdims=True), 1)
-        begun, going = (
-            np.maximum.accumulate(there, axis=1),
-            np.maximum.accumulate(there[:, ::-1], axis=1)[:, ::-1],
+        present = parts.present
+        volume = np.where(present, parts.volume, 0.0)
+        usual = volume.sum(axis=1, keepdims=True) / np.maximum(
+            present.sum(axis=1, keepdims=True), 1
         )
-        expected = (usual * (begun & going)).sum(axis=0)
-        known = there.any(axis=0) & (
-            (usual * (begun & going & ~there)).sum(axis=0) <= NEGLIGIBLE * expected
-        )
+        after_first = np.maximum.accumulate(present, axis=1)
+        before_last = np.maximum.accumulate(present[:, ::-1], axis=1)[:, ::-1]
+        lifetime = after_first & before_last
+        expected = (usual * lifetime).sum(axis=0)
+        missing = (usual * (lifetime & ~present)).sum(axis=0)
+        has_total = present.any(axis=0) & (missing <= NEGLIGIBLE * expected)
         for role, counts in (
-            (NUMERATOR, np.where(there, parts.amount, 0.0)),
+            (NUMERATOR, np.where(present, parts.amount, 0.0)),
             (DENOMINATOR, volume),
         ):
-            totals[kpi.name, "", role] = np.where(known, counts.sum(axis=0), np.nan)
+            totals[kpi.name, "", role] = np.where(has_total, counts.sum(axis=0), np.nan)
     return (
         pd.concat([panel, assemble(totals, pd.DatetimeIndex(panel.index))], axis=1)
         if totals

@@ -190,10 +190,10 @@ class Bench:
         undecided = [
             f"{finding.kpi}: {finding.reason}" for finding in report.findings if finding.is_open
         ]
-        moved = tuple(finding for finding in report.findings if alarmed(finding))
+        alarms = tuple(finding for finding in report.findings if alarmed(finding))
         answered = report.verdict in (ReleaseVerdict.PASS, ReleaseVerdict.FAIL)
         return Rejudged(
-            past, report.verdict, moved, "" if answered or not undecided else undecided[0]
+            past, report.verdict, alarms, "" if answered or not undecided else undecided[0]
         )
 
 

@@ -37,7 +37,7 @@ PLACEBOS = 50
 TIMED = 8  # placebo releases at which early looks are taken at a large shift
 FALSE_ALARMS = 2  # of a series, before another tolerance is tried
 T = TypeVar("T")
-Tried = tuple[
+Trials = tuple[
     Setting, Windows, list[tuple[Findings, Findings]]
 ]  # at each placebo release as it is, and tried
 
@@ -78,7 +78,7 @@ def backtest_checklist(
     timed, variants = set(evenly(moments, TIMED)), bench.variants(moments)
     count = _Counter(progress, len(moments) + sum(len(at) for _, _, at in variants) + len(releases))
     trials = {at: bench.trial(at, timed=at in timed) for at in count.each(moments)}
-    tried: list[Tried] = [
+    by_setting: list[Trials] = [
         (
             setting,
             changed.windows,
@@ -90,7 +90,7 @@ def backtest_checklist(
         for setting, changed, ats in variants
     ]
     rejudged = tuple(bench.rejudged(past) for past in count.each(releases))
-    results = _results(bench, tuple(trials.values()), tried)
+    results = _results(bench, tuple(trials.values()), by_setting)
     return Backtest(
         placebos=moments,
         asked=placebos,
@@ -196,7 +196,7 @@ class _Counter:
 
 
 def _results(
-    bench: Bench, trials: Sequence[Trial], tried: Sequence[Tried]
+    bench: Bench, trials: Sequence[Trial], by_setting: Sequence[Trials]
 ) -> tuple[SeriesResult, ...]:
     """A result per series that any placebo release met, in the order of the checklist."""
     kpis = {kpi.name: kpi for kpi in bench.checklist.kpis}
@@ -204,7 +204,7 @@ def _results(
     records = _records(bench)
     out = []
     for key in sorted(_keys(trials), key=lambda key: (order[key[0]], key[1])):
-        result = _result(kpis[key[0]], key, trials, tried)
+        result = _result(kpis[key[0]], key, trials, by_setting)
         data = records.get(key, Record(None, 1.0, None))
         texts = warnings(
             result,
@@ -220,7 +220,7 @@ def _results(
 
 def _keys(trials: Sequence[Trial]) -> set[Key]:
     """All judged series, but what stood for a KPI before it had any segment."""
-    judged = {
+    judged_keys = {
         key
         for trial in trials
         for key, finding in trial.findings.items()
@@ -236,14 +236,18 @@ def _keys(trials: Sequence[Trial]) -> set[Key]:
     return {
         (name, segment)
         for name, segment in every
-        if segment or name not in segmented or (name, segment) in judged
+        if segment or name not in segmented or (name, segment) in judged_keys
     }
 
 
-def _result(kpi: Kpi, key: Key, trials: Sequence[Trial], tried: Sequence[Tried]) -> SeriesResult:
-    mine = [trial.findings[key] for trial in trials if key in trial.findings]
-    silent = [finding for finding in mine if finding.verdict in UNJUDGED and not alarmed(finding)]
-    sizes = [size for finding in mine if (size := detectable(finding)) is not None]
+def _result(
+    kpi: Kpi, key: Key, trials: Sequence[Trial], by_setting: Sequence[Trials]
+) -> SeriesResult:
+    findings = [trial.findings[key] for trial in trials if key in trial.findings]
+    silent = [
+        finding for finding in findings if finding.verdict in UNJUDGED and not alarmed(finding)
+    ]
+    sizes = [size for finding in findings if (size := detectable(finding)) is not None]
     found = [trial.found[key] for trial in trials if key in trial.found]
     times = sorted(trial.times[key] for trial in trials if key in trial.times)
     middle = times[len(times) // 2] if times else timedelta.max
@@ -251,7 +255,7 @@ def _result(kpi: Kpi, key: Key, trials: Sequence[Trial], tried: Sequence[Tried])
         kpi=kpi.name,
         segment=segment_labels(key[1]),
         tolerance=kpi.tolerance,
-        alarms=Share(sum(map(alarmed, mine)), len(mine) - len(silent)),
+        alarms=Share(sum(map(alarmed, findings)), len(findings) - len(silent)),
         unanswered=len(silent),
         why=silent[-1].reason if silent else "",
         detectable_effect=median(sizes) if sizes else None,
@@ -259,15 +263,15 @@ def _result(kpi: Kpi, key: Key, trials: Sequence[Trial], tried: Sequence[Tried])
         detected=Share(sum(time < timedelta.max for time in times), len(times)),
         time_to_detect=None if middle == timedelta.max else middle,
         alternatives=tuple(
-            each for setting in tried if (each := _alternative(key, setting)) is not None
+            each for setting in by_setting if (each := _alternative(key, setting)) is not None
         ),
-        total=any(finding.total for finding in mine),
+        total=any(finding.total for finding in findings),
     )
 
 
-def _alternative(key: Key, tried: Tried) -> Alternative | None:
+def _alternative(key: Key, variant: Trials) -> Alternative | None:
     """The medians over the placebo releases at which both have one."""
-    setting, windows, pairs = tried
+    setting, windows, pairs = variant
     sizes = [(detectable(before.get(key)), detectable(after.get(key))) for before, after in pairs]
     both = [(now, then) for now, then in sizes if now is not None and then is not None]
     if not both:

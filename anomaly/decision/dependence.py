@@ -3,8 +3,8 @@ they move together.
 
 What moves together at a release did so at the placebo releases before it, replayed at the same
 moments for all. One number holds it: the mean correlation of their combined scores, by ranks. It
-makes a Gaussian copula with one common factor, under p-values whose own law comes from many series.
-A copula bends to independence in its tail, and so does what the KPIs are credited with.
+makes a Gaussian copula with one common factor, under p-values whose own null distribution comes
+from many series. The tail of a copula is nearly independent, and so the credit is small there.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from scipy.special import ndtr, ndtri
 
 from anomaly.baseline.robust import Bools, Floats
 
-# replayed together, and independent among them, before the KPIs are credited with anything
+# placebo releases replayed together, and independent ones among them, before any dependence is
+# credited
 LEAST_PLACEBOS = 30
 LEAST_WINDOWS = 12
 LEAST_SHARE = 0.5  # of the placebo releases, that a series must have answered to be replayed
@@ -67,9 +68,9 @@ def learn_dependence(replayed: Floats, weight: Floats, windows: int) -> Dependen
     mean correlation.
     """
     none = Dependence(np.zeros(len(replayed), bool), 0.0)
-    known = np.isfinite(replayed)
-    together = known.mean(axis=1) >= LEAST_SHARE if replayed.shape[1] else none.together
-    columns = known[together].all(axis=0)
+    answered = np.isfinite(replayed)
+    together = answered.mean(axis=1) >= LEAST_SHARE if replayed.shape[1] else none.together
+    columns = answered[together].all(axis=0)
     # a pair
     if together.sum() < 2 or columns.sum() < LEAST_PLACEBOS or windows < LEAST_WINDOWS:  # noqa: PLR2004
         return none

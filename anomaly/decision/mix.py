@@ -4,7 +4,7 @@ changed.
 A ratio's total is Σ share × ratio over its segments. With the shares held at what is usual it
 changes only by what the segments do; the rest of its change is the mix (Kitagawa 1955; with the
 shares of the baseline, as Oaxaca 1973 and Blinder 1973 do). Usual are the shares expected in the
-observation: their rhythm of the day and of the week is no change.
+observation: their daily and weekly seasonality is no change.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ def usual_shares(
     """The share of each segment of a ratio in its total's volume that was to be expected over the
     observation.
 
-    Shares are themselves ratios, with a rhythm and a drift of their own, so they have the same
+    Shares are themselves ratios, with a seasonality and a drift of their own, so they have the same
     baseline as every KPI.
     """
     if not any(kpi.by for kpi in kpis):
         return {}
-    before, after = (_shares(part, kpis) for part in (history, observation))
+    before, after = _shares(history, kpis), _shares(observation, kpis)
     if not before.shape[1]:
         return {}
     base = SeasonalBaseline().fit(before, kpis, calendar)
@@ -135,39 +135,42 @@ def _of_ratio(
     """A segment without a past counts with what it differs from the usual total, for what came with
     it is no mix; one that is gone keeps its share and its ratio, so that its going is mix.
     """
-    later, seen = scored.observation, np.isfinite(scored.observation.value[whole])
-    counted = later.present[parts] & seen
-    volume, amount = (np.where(counted, part[parts], 0.0) for part in (later.volume, later.amount))
-    here, now = volume.sum(axis=1), volume.sum(axis=1) / volume.sum()
-    ratio = amount.sum(axis=1) / here
-    weight = np.where(here[:, None] > 0, volume, 1.0 * seen)
+    observation, present = scored.observation, np.isfinite(scored.observation.value[whole])
+    counted = observation.present[parts] & present
+    volume = np.where(counted, observation.volume[parts], 0.0)
+    amount = np.where(counted, observation.amount[parts], 0.0)
+    volumes, observed_share = volume.sum(axis=1), volume.sum(axis=1) / volume.sum()
+    ratio = amount.sum(axis=1) / volumes
+    weight = np.where(volumes[:, None] > 0, volume, 1.0 * present)
     before = np.where(weight > 0, expected[parts] * weight, 0.0).sum(axis=1) / weight.sum(axis=1)
-    known: Bools = np.isfinite(before)
-    fresh = (here > 0) & ~known
-    of_old = np.array([usual.get(scored.keys[i], np.nan) for i in parts])
-    of_old = of_old / np.nansum(of_old)  # each has a baseline of its own
-    share = _held(of_old, now, known, fresh)
-    before = _reconciled(np.where(known, before, change[0]), np.where(known, share, 0.0), change[0])
-    ratio = np.where(here > 0, ratio, before)
+    has_past: Bools = np.isfinite(before)
+    is_new = (volumes > 0) & ~has_past
+    usual_share = np.array([usual.get(scored.keys[i], np.nan) for i in parts])
+    usual_share = usual_share / np.nansum(usual_share)  # each has a baseline of its own
+    share = _held_shares(usual_share, observed_share, has_past, is_new)
+    before = _reconciled(
+        np.where(has_past, before, change[0]), np.where(has_past, share, 0.0), change[0]
+    )
+    ratio = np.where(volumes > 0, ratio, before)
     return Mix(
         contributions=_named(scored, parts, share * (ratio - before)),
         effect=float(change[1] - (share * ratio).sum()),
         shares={
-            scored.keys[i][1]: (float(now[j]), float(of_old[j]))
+            scored.keys[i][1]: (float(observed_share[j]), float(usual_share[j]))
             for j, i in enumerate(parts)
-            if np.isfinite(of_old[j])
+            if np.isfinite(usual_share[j])
         },
     )
 
 
-def _held(usual: Floats, now: Floats, known: Bools, fresh: Bools) -> Floats:
+def _held_shares(usual: Floats, observed_share: Floats, has_past: Bools, is_new: Bools) -> Floats:
     """The shares at which the total is held, adding up to 1: the usual ones among those with a
     past, the observed of the others."""
-    left = 1.0 - now[fresh].sum()
-    share = np.where(known, np.where(np.isfinite(usual), usual, now), 0.0)
+    left = 1.0 - observed_share[is_new].sum()
+    share = np.where(has_past, np.where(np.isfinite(usual), usual, observed_share), 0.0)
     if share.sum() <= 0:
-        share = np.where(known, now, 0.0)
-    return np.where(fresh, now, share * left / max(share.sum(), np.finfo(float).tiny))
+        share = np.where(has_past, observed_share, 0.0)
+    return np.where(is_new, observed_share, share * left / max(share.sum(), np.finfo(float).tiny))
 
 
 def _reconciled(before: Floats, weight: Floats, total: float) -> Floats:
@@ -193,9 +196,9 @@ def _adds_up(scored: Scored, whole: int, parts: list[int]) -> bool:
 def _of_amounts(
     scored: Scored, whole: int, parts: list[int], expected: Floats, change: tuple[float, float]
 ) -> Mix:
-    seen = scored.observation.present[whole]
-    observed = np.nansum(scored.observation.amount[parts][:, seen], axis=1)
-    before = np.nansum(expected[parts][:, seen], axis=1)
+    present = scored.observation.present[whole]
+    observed = np.nansum(scored.observation.amount[parts][:, present], axis=1)
+    before = np.nansum(expected[parts][:, present], axis=1)
 
     def shared_out(amounts: Floats, total: float) -> Floats:
         even = np.full(len(amounts), total / len(amounts))

@@ -51,7 +51,9 @@ def compare(
         for key in keys:
             total = segmented and not key[1]
             without_series = [
-                name for name, mine in zip(between, rows, strict=True) if key not in mine
+                name
+                for name, rows_by_key in zip(between, rows, strict=True)
+                if key not in rows_by_key
             ]
             if without_series:
                 out.append(
@@ -65,19 +67,20 @@ def compare(
                 )
                 continue
             all_whole = all(
-                is_whole(each.amount[mine[key]]) for each, mine in zip(blocks, rows, strict=True)
+                is_whole(each.amount[rows_by_key[key]])
+                for each, rows_by_key in zip(blocks, rows, strict=True)
             )
             sides = tuple(
                 days_of(
                     each,
-                    mine[key],
+                    rows_by_key[key],
                     pd.DatetimeIndex(panel.index),
                     kpi,
                     step_s=step_s,
                     timezone=timezone,
                     whole=all_whole,
                 )
-                for each, mine, panel in zip(blocks, rows, panels, strict=True)
+                for each, rows_by_key, panel in zip(blocks, rows, panels, strict=True)
             )
             out.append(_measured(kpi, key[1], (sides[0], sides[1]), between, total=total))
     return tuple(out)

@@ -67,7 +67,8 @@ def spread(first: Days, second: Days) -> Aspect:
     if first.counts and second.counts:
         counted = [float(each.mean()) for _, each in variances]
         ends = max(mean[1] - counted[1], 0.0) + counted[0], mean[1] * counted[0] / counted[1]
-        low, high = (math.log(end / mean[1]) / 2 for end in sorted(ends))
+        low = math.log(min(ends) / mean[1]) / 2
+        high = math.log(max(ends) / mean[1]) / 2
     elif first.grows:
         low, high = sorted((0.0, math.log(second.level / first.level) / 2))
     errors = [_error(each / each.mean() - 1) for each, _ in variances]

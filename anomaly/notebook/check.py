@@ -87,10 +87,10 @@ def check(
     for name in controls:
         if name not in names:
             raise UsageError(
-                f"controls names {name!r}, which is no column; use some of {', '.join(names)}"
+                f"controls names {name!r}, which is not a column; use some of {', '.join(names)}"
             )
-    judged = tuple(name for name in names if name not in controls)
-    if not judged:
+    judged_kpis = tuple(name for name in names if name not in controls)
+    if not judged_kpis:
         raise UsageError("controls names every column; at least one must be a KPI to be judged")
     below = {name: None if denominators is None else name for name in names}
     kpis = [
@@ -104,10 +104,10 @@ def check(
             no_data=member(NoData, no_data, "no_data"),
             kind=None if kind is None else member(KpiKind, kind, "kind"),
         )
-        for name in judged
+        for name in judged_kpis
     ]
     kpis += [
-        Kpi(name, query=name, denominator=below[name], control_for=judged)
+        Kpi(name, query=name, denominator=below[name], control_for=judged_kpis)
         for name in names
         if name in controls
     ]
@@ -130,7 +130,8 @@ def check(
     if not parts:
         begins = release.exposed_at + warmup
         raise UsageError(
-            f"nothing is left to watch: it would begin at {stamp(begins)} and end at {stamp(over)}"
+            f"nothing is left to watch: the watch would begin at {stamp(begins)} and end at "
+            f"{stamp(over)}"
         )
     baseline = Window(min(first, release.started_at - step), release.started_at)
     over = ended(release, over)

@@ -1,7 +1,7 @@
 """Each step of a verdict alone, for people who want to look at it: collect a panel, fit a baseline,
-take it apart, ask the past.
+take it apart, replay the past.
 
-The same functions judge a release (`anomaly.pipeline`); here they are put one after the other by
+The same functions judge a release (`anomaly.pipeline`); here they are called one after the other by
 hand.
 """
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from anomaly.checklist.checklist import Checklist
 
-LAGS = 48  # steps over which the memory is shown
+LAGS = 48  # steps over which the autocorrelation is shown
 
 
 @overload
@@ -80,8 +80,8 @@ def collect(
     only: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Collected | pd.DataFrame:
-    """Ask the sources of a checklist: for all that a look at a release needs, or for the panel of a
-    window.
+    """Collect from the sources of a checklist: all that a look at a release needs, or the panel of
+    a window.
 
     For a release everything is kept, errors and provenance too, as `check_release` takes it; `now`
     and `until` are as there. The panel of a window holds the KPIs as they are judged: counts per
@@ -116,8 +116,8 @@ def fit(
     """
     history, step = at_hand(panel, denominators)
     names = [*map(str, history.columns.get_level_values("kpi").unique())]
-    known = {kpi.name: kpi for kpi in checklist.kpis} if checklist is not None else {}
-    kpis = tuple(known.get(name, Kpi(name)) for name in names)
+    by_name = {kpi.name: kpi for kpi in checklist.kpis} if checklist is not None else {}
+    kpis = tuple(by_name.get(name, Kpi(name)) for name in names)
     calendar = Calendar(timezone) if checklist is None else checklist.calendar
     ordinary = exclusion_reasons(pd.DatetimeIndex(history.index), step, calendar) == ""
     watch = checklist.windows.watch // step if checklist is not None else 0
@@ -168,14 +168,9 @@ class FittedBaseline:
             low, high = bounds(
                 np.where(np.isfinite(block(self.history).value), base.residual, np.nan)
             )
-            expected, lower, upper = (
-                back(each, base.scale)
-                for each in (
-                    location,
-                    location + low[:, None] * width,
-                    location + high[:, None] * width,
-                )
-            )
+            expected = back(location, base.scale)
+            lower = back(location + low[:, None] * width, base.scale)
+            upper = back(location + high[:, None] * width, base.scale)
             z = (forward(later.value, base.scale, base.floor) - location) / width
         return pd.DataFrame(
             {
@@ -199,15 +194,15 @@ class FittedBaseline:
         `observed` and `expected` are in the KPI's unit; each step is expected by what the other
         days and weeks say. On the scale on which it is judged (`scale` says which) `level`, `day`
         and `week` add up to what is usual; `residual` is what is left, in standard deviations;
-        `surprise` what is left of that once its own memory is taken away.
+        `surprise` (the innovation) what is left of that once its autocorrelation is taken away.
         """
         base, i = self.learned, self._row(kpi, segment)
         values = block(self.history).value[i : i + 1]
-        known = np.isfinite(values)
+        present = np.isfinite(values)
         when = base.clock(base.history)
         foreseen = base.seasonal[i] + base.level[i]
-        bounded = np.clip(np.where(known, base.residual[i : i + 1], 0.0), -BOUND, BOUND)
-        raw, whole = noise.innovations(bounded, known, base.phi[i : i + 1])
+        bounded = np.clip(np.where(present, base.residual[i : i + 1], 0.0), -BOUND, BOUND)
+        raw, whole = noise.innovations(bounded, present, base.phi[i : i + 1])
         return pd.DataFrame(
             {
                 "observed": values[0],
@@ -215,7 +210,7 @@ class FittedBaseline:
                 "level": np.full(len(foreseen), base.level[i]),
                 "day": base.season.day[i, when.phase],
                 "week": base.season.week[i, when.slot],
-                "residual": np.where(known[0], base.residual[i], np.nan),
+                "residual": np.where(present[0], base.residual[i], np.nan),
                 "surprise": np.where(
                     whole[0], raw[0] / base.innovation_spread[i] - base.innovation_centre[i], np.nan
                 ),
@@ -256,11 +251,8 @@ class FittedBaseline:
         `later` has the columns of the history and begins after it. Raises UsageError if it does
         not, or has too little data.
         """
-        base, i, after = (
-            self.learned,
-            self._row(kpi, segment),
-            self._panel("replay", later, denominators),
-        )
+        base, i = self.learned, self._row(kpi, segment)
+        after = self._panel("replay", later, denominators)
         gap = int((after.index[0] - self.history.index[-1]) // base.step - 1)
         if gap < 0:
             raise UsageError(
@@ -269,16 +261,16 @@ class FittedBaseline:
             )
         with np.errstate(all="ignore"):
             line = timeline(base, self.history, after, gap)
-            asked = scores(line, ask(line))
-        if not asked.questions or not np.isfinite(asked.up[:, i]).any():
+            all_scores = scores(line, ask(line))
+        if not all_scores.questions or not np.isfinite(all_scores.up[:, i]).any():
             raise UsageError(
                 f"nothing can be asked of {_listed([base.keys[i]])}: too little data before or "
                 "after"
             )
         direction = next(each.direction for each in self.kpis if each.name == kpi)
-        rising, falling = pointing(asked.questions, direction)
+        rising, falling = pointing(all_scores.questions, direction)
         at = np.concatenate(
-            [at_placebos(asked, i), asked.up[:, i, None]], axis=1
+            [at_placebos(all_scores, i), all_scores.up[:, i, None]], axis=1
         )  # the release itself last
         bad = np.concatenate([at[rising], -at[falling]])
         null = (
@@ -286,10 +278,13 @@ class FittedBaseline:
             if direction is Direction.EITHER
             else NullDistribution.ONE_WAY
         )
-        named = [f"{question.kind} over {question.size} steps" for question in asked.questions]
-        names = [named[j] for j in np.flatnonzero(rising)]
+        questions = [
+            f"{question.kind} over {question.size} steps" for question in all_scores.questions
+        ]
+        names = [questions[j] for j in np.flatnonzero(rising)]
         names += [
-            f"{named[j]}, falling" if rising[j] else named[j] for j in np.flatnonzero(falling)
+            f"{questions[j]}, falling" if rising[j] else questions[j]
+            for j in np.flatnonzero(falling)
         ]
         moments = base.history[origins(len(self.history))[:-1]]
         p = p_value(combine(bad), null)
@@ -323,11 +318,11 @@ class FittedBaseline:
 
     def _panel(
         self,
-        asked: str,
+        method: str,
         over: Window | pd.Series | pd.DataFrame,
         denominators: pd.Series | pd.DataFrame | None,
     ) -> pd.DataFrame:
-        """What `asked` is given, with the columns of the history in their order."""
+        """What a `method` is given, with the columns of the history in their order."""
         if isinstance(over, Window):
             return pd.DataFrame(
                 np.nan, index=grid(over, self.learned.step), columns=self.history.columns
@@ -336,7 +331,7 @@ class FittedBaseline:
         if set(panel.columns) != set(self.history.columns):
             keys = block(panel).keys
             raise UsageError(
-                f"{asked} is given series {_listed(keys)}, the baseline knows "
+                f"{method} is given series {_listed(keys)}, the baseline knows "
                 f"{_listed(self.learned.keys)}; give the same columns"
             )
         return panel.loc[:, self.history.columns]
@@ -347,22 +342,22 @@ class FittedBaseline:
     def _row(self, kpi: str, segment: Segment | None) -> int:
         """Which series is meant; without a segment that of the total, or the only one. Raises
         KeyError that says which there are."""
-        mine = [(i, part) for i, (name, part) in enumerate(self.learned.keys) if name == kpi]
-        if not mine:
+        segments = [(i, part) for i, (name, part) in enumerate(self.learned.keys) if name == kpi]
+        if not segments:
             names = tuple(dict.fromkeys(name for name, _ in self.learned.keys))
             raise KeyError(
                 f"no KPI {kpi!r}; there are {', '.join(names)}{did_you_mean(kpi, names)}"
             )
-        wanted = segment_text(segment or {})
-        found = [i for i, part in mine if part == wanted] or (
-            [mine[0][0]] if segment is None and len(mine) == 1 else []
+        text = segment_text(segment or {})
+        rows = [i for i, part in segments if part == text] or (
+            [segments[0][0]] if segment is None and len(segments) == 1 else []
         )
-        if not found:
+        if not rows:
             raise KeyError(
                 f"{kpi!r} has no segment {dict(segment or {})!r}; there are "
-                f"{', '.join(repr(segment_labels(p)) for _, p in mine)}"
+                f"{', '.join(repr(segment_labels(p)) for _, p in segments)}"
             )
-        return found[0]
+        return rows[0]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -403,12 +398,12 @@ class Replay:
 
 def _correlation(values: Floats, lag: int) -> float:
     before, after = values[:-lag], values[lag:]
-    known = np.isfinite(before) & np.isfinite(after)
+    pairs = np.isfinite(before) & np.isfinite(after)
     middle = np.nanmean(values) if np.isfinite(values).any() else np.nan
     power = np.nanvar(values) if np.isfinite(values).any() else 0.0
     return (
-        float(np.mean((before[known] - middle) * (after[known] - middle)) / power)
-        if known.any() and power > 0
+        float(np.mean((before[pairs] - middle) * (after[pairs] - middle)) / power)
+        if pairs.any() and power > 0
         else np.nan
     )
 

@@ -14,7 +14,7 @@ from anomaly import wording
 from anomaly.baseline.robust import Floats
 from anomaly.baseline.transform import back
 from anomaly.panel import segment_labels, segment_text
-from anomaly.reporting import figure_style as drawing
+from anomaly.reporting import figure_style
 from anomaly.reporting.figure_style import (
     BLUE,
     DRAWING,
@@ -48,14 +48,21 @@ LONGEST_QUESTION = 50
 
 
 def decomposition(baseline: FittedBaseline, kpi: str, segment: Segment) -> Figure:
-    """The history of one series, its day and week, what they leave, and how long that is
-    remembered."""
+    """The history of one series, its day and week, the residuals and their
+    autocorrelation."""
     parts, learned = baseline.parts(kpi, segment), baseline.learned
     i = learned.keys.index((kpi, segment_text(segment)))
     zone = ZoneInfo(learned.timezone)
     with DRAWING:
-        figure = drawing.figure(WIDTH, 850)
-        write(figure, 0.02, 0.987, wording.shortened(_name(kpi, segment), LONGEST_TITLE), size=13, weight="bold")
+        figure = figure_style.figure(WIDTH, 850)
+        write(
+            figure,
+            0.02,
+            0.987,
+            wording.shortened(_name(kpi, segment), LONGEST_TITLE),
+            size=13,
+            weight="bold",
+        )
         write(
             figure,
             0.985,
@@ -65,7 +72,7 @@ def decomposition(baseline: FittedBaseline, kpi: str, segment: Segment) -> Figur
             color=GREY,
             align="right",
         )
-        times = [drawing.day(moment) for moment in parts.index]
+        times = [figure_style.day(moment) for moment in parts.index]
 
         whole = _axes(
             figure,
@@ -74,7 +81,7 @@ def decomposition(baseline: FittedBaseline, kpi: str, segment: Segment) -> Figur
         )
         whole.plot(times, parts["observed"], color=GREY, lw=0.5, alpha=0.7, label="observed")
         whole.plot(times, parts["expected"], color=BLUE, lw=1.2, label="expected")
-        drawing.time_axis(whole, zone, 9, clock_only=False)
+        figure_style.time_axis(whole, zone, 9, clock_only=False)
         whole.set_xlim(times[0], times[-1])
         _legend(whole)
 
@@ -98,9 +105,9 @@ def decomposition(baseline: FittedBaseline, kpi: str, segment: Segment) -> Figur
         for bound in (-3, 3):
             left.axhline(bound, color=VERMILION, lw=0.8, ls=(0, (4, 3)))
         left.set_xlim(times[0], times[-1])
-        drawing.time_axis(left, zone, 9, clock_only=False)
+        figure_style.time_axis(left, zone, 9, clock_only=False)
 
-        _memory(
+        _autocorrelation(
             _axes(figure, (0.075, 0.045, 0.4, 0.135), "Autocorrelation"), baseline, kpi, segment
         )
         _spread(_axes(figure, (0.585, 0.045, 0.4, 0.135), "How it is spread"), residual)
@@ -108,7 +115,7 @@ def decomposition(baseline: FittedBaseline, kpi: str, segment: Segment) -> Figur
 
 
 def _used(kept: np.bool_) -> str:
-    return "" if kept else " (not used, for it foresees nothing)"
+    return "" if kept else " (not used: it predicts nothing)"
 
 
 def _day(axes: Axes, baseline: FittedBaseline, i: int) -> None:
@@ -142,23 +149,30 @@ def _natural(baseline: FittedBaseline, i: int, seasonal: Floats) -> Floats:
     return np.asarray(back((learned.level[i] + seasonal)[None], learned.scale[i : i + 1])[0])
 
 
-def _memory(axes: Axes, baseline: FittedBaseline, kpi: str, segment: Segment) -> None:
-    found = baseline.autocorrelation(kpi, segment)
+def _autocorrelation(axes: Axes, baseline: FittedBaseline, kpi: str, segment: Segment) -> None:
+    correlations = baseline.autocorrelation(kpi, segment)
     chance = SURE / math.sqrt(max(int(baseline.parts(kpi, segment)["residual"].notna().sum()), 1))
     axes.axhspan(-chance, chance, color=SKY, alpha=0.28, lw=0)
-    axes.bar(found.index, found["residual"], color=GREY, width=0.7, label="what is left")
-    axes.plot(
-        found.index, found["surprise"], "o", color=VERMILION, markersize=2.6, label="surprise"
+    axes.bar(
+        correlations.index, correlations["residual"], color=GREY, width=0.7, label="what is left"
     )
-    axes.set_xlim(0.3, len(found) + 0.7)
+    axes.plot(
+        correlations.index,
+        correlations["surprise"],
+        "o",
+        color=VERMILION,
+        markersize=2.6,
+        label="surprise",
+    )
+    axes.set_xlim(0.3, len(correlations) + 0.7)
     _legend(axes)
 
 
 def _spread(axes: Axes, residual: Floats) -> None:
-    known = residual[np.isfinite(residual)]
+    numbers = residual[np.isfinite(residual)]
     edges = np.linspace(-5, 5, 51)
-    if len(known):
-        axes.hist(known.clip(-5, 5), bins=edges.tolist(), density=True, color=GREY, alpha=0.6)
+    if len(numbers):
+        axes.hist(numbers.clip(-5, 5), bins=edges.tolist(), density=True, color=GREY, alpha=0.6)
     at = np.linspace(-5, 5, 201)
     axes.plot(at, np.exp(-(at**2) / 2) / math.sqrt(2 * math.pi), color=BLUE, lw=1.2, label="normal")
     axes.set_yticks([])
@@ -166,32 +180,34 @@ def _spread(axes: Axes, residual: Floats) -> None:
     _legend(axes)
 
 
-def replay(seen: Replay) -> Figure:
+def replay(result: Replay) -> Figure:
     """A dot for each placebo release, as high as it is rare, beside the release; and what the
     strongest questions say at all of them."""
-    strongest = seen.scores.dropna().sort_values(ascending=False, kind="stable")[:STRONGEST]
+    strongest = result.scores.dropna().sort_values(ascending=False, kind="stable")[:STRONGEST]
     with DRAWING:
-        figure = drawing.figure(WIDTH, 470)
+        figure = figure_style.figure(WIDTH, 470)
         write(
             figure,
             0.02,
             0.975,
-            wording.shortened(_name(seen.kpi, segment_labels(seen.segment)), LONGEST_TITLE),
+            wording.shortened(_name(result.kpi, segment_labels(result.segment)), LONGEST_TITLE),
             size=13,
             weight="bold",
         )
-        placebos = int(seen.placebo_p_values.notna().sum())
-        said = f"{wording.p_value(seen.p_value)} at the release, beside {placebos} placebo releases"
-        write(figure, 0.985, 0.975, said, size=10, color=GREY, align="right")
+        placebos = int(result.placebo_p_values.notna().sum())
+        summary = (
+            f"{wording.p_value(result.p_value)} at the release, beside {placebos} placebo releases"
+        )
+        write(figure, 0.985, 0.975, summary, size=10, color=GREY, align="right")
 
         rare = _axes(
             figure,
             (0.115, 0.56, 0.87, 0.3),
             "How rare each moment is, judged as if it had been a release",
         )
-        past = seen.placebo_p_values.dropna()
+        past = result.placebo_p_values.dropna()
         rare.plot(
-            [drawing.day(moment) for moment in past.index],
+            [figure_style.day(moment) for moment in past.index],
             _rarity(past),
             "o",
             color=GREY,
@@ -199,15 +215,15 @@ def replay(seen: Replay) -> Figure:
             alpha=0.75,
         )
         rare.plot(
-            [drawing.day(seen.at)],
-            _rarity(pd.Series([seen.p_value])),
+            [figure_style.day(result.at)],
+            _rarity(pd.Series([result.p_value])),
             "D",
             color=VERMILION,
             markersize=7,
             label="the release",
         )
-        drawing.time_axis(rare, ZoneInfo("UTC"), 9, clock_only=False)
-        highest = max(1.0, *(-math.log10(max(p, MOST_SURPRISING)) for p in (seen.p_value, *past)))
+        figure_style.time_axis(rare, ZoneInfo("UTC"), 9, clock_only=False)
+        highest = max(1.0, *(-math.log10(max(p, MOST_SURPRISING)) for p in (result.p_value, *past)))
         marks = [
             each
             for each in range(math.ceil(highest) + 1)
@@ -217,17 +233,17 @@ def replay(seen: Replay) -> Figure:
         rare.set_ylim(-0.08 * highest, 1.15 * highest)
         _legend(rare)
 
-        asked = _axes(
+        questions = _axes(
             figure,
             (0.35, 0.075, 0.635, 0.355),
             "The strongest answers, in standard deviations, at all of them",
         )
         for place, (name, score) in enumerate(strongest.items()):
-            answers = seen.placebo_scores[name].dropna()
+            answers = result.placebo_scores[name].dropna()
             row = np.full(len(answers), -place) + 0.28 * np.sin(
                 np.arange(len(answers)) * 2.4
             )  # spread out, the same each time
-            asked.plot(
+            questions.plot(
                 answers.clip(-FARTHEST_RESIDUAL, None),
                 row,
                 "o",
@@ -235,15 +251,18 @@ def replay(seen: Replay) -> Figure:
                 markersize=2,
                 alpha=0.5,
             )
-            asked.plot([score], [-place], "D", color=VERMILION, markersize=6)
-        asked.axvline(0, color=FAINT, lw=1)
-        asked.grid(visible=False, axis="y")
-        asked.grid(axis="x", color=FAINT, lw=0.6)
-        asked.set_yticks(
+            questions.plot([score], [-place], "D", color=VERMILION, markersize=6)
+        questions.axvline(0, color=FAINT, lw=1)
+        questions.grid(visible=False, axis="y")
+        questions.grid(axis="x", color=FAINT, lw=0.6)
+        questions.set_yticks(
             range(0, -len(strongest), -1),
-            [glyphs(wording.shortened(plain(str(name), 80), LONGEST_QUESTION)) for name in strongest.index],
+            [
+                glyphs(wording.shortened(plain(str(name), 80), LONGEST_QUESTION))
+                for name in strongest.index
+            ],
         )
-        asked.set_ylim(-len(strongest) + 0.4, 0.6)
+        questions.set_ylim(-len(strongest) + 0.4, 0.6)
         return figure
 
 
@@ -253,7 +272,7 @@ def _rarity(p: pd.Series) -> list[float]:
 
 def _axes(figure: Figure, place: tuple[float, float, float, float], title: str) -> Axes:
     axes = figure.add_axes(place)
-    drawing.frame(axes)
+    figure_style.frame(axes)
     axes.set_title(
         glyphs(title), loc="left", fontsize=9, color=GREY, family=FONT, parse_math=False, pad=7
     )

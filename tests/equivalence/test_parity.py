@@ -159,7 +159,7 @@ def test_a_kpi_that_moved_in_production_alone_is_named_with_what_staging_could_h
         ["ok", "regressed"],
     )
     assert moved["reason"].startswith("regressed in production (-")
-    assert "ok in staging, though a change of" in moved["reason"]
+    assert "ok in staging, although a change of" in moved["reason"]
 
 
 @pytest.mark.slow
@@ -307,14 +307,14 @@ def test_a_source_that_both_share_is_not_compared_with_itself(
     [
         (
             ("--between", "staging", "staging"),
-            "--between names 'staging' twice; name two environments",
+            "--between has 'staging' twice; give two environments",
         ),
         (
             ("--between", "stagign", "production"),
             "'stagign'; use one of production, staging (did you mean staging?)",
         ),
         ((*BETWEEN, "--only", "engagementt"), "'engagementt' is not a KPI of the checklist"),
-        ((*BETWEEN, *RELEASE, *BEFORE), "--until is for a comparison without a release"),
+        ((*BETWEEN, *RELEASE, *BEFORE), "--until and --released-at exclude each other"),
         ((*BETWEEN, "--finished-at", "-1h", "-1h"), "--finished-at needs --released-at"),
         ((*BETWEEN, "--released-at", "-1h"), "requires 2 arguments"),
         ((), "Missing option '--between'"),

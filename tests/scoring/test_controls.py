@@ -396,7 +396,7 @@ def test_a_control_with_a_word_about_its_judgement_is_refused() -> None:
 
 def test_an_unknown_control_is_refused() -> None:
     with pytest.raises(
-        UsageError, match="controls names 'cntrl', which is no column; use some of kpi, control"
+        UsageError, match="controls names 'cntrl', which is not a column; use some of kpi, control"
     ):
         judged({"kpi": KPIS[:, 0], "control": CONTROLS[0][:, 0]}, ("cntrl",))
 
