@@ -168,7 +168,12 @@ def plain(text: str, limit: int) -> str:
     """
     visible = "".join(_visible(character) for character in text[: limit + 1])
     visible = CI_COMMAND.sub(lambda match: f"{match[0][0]}\\x{ord(match[0][1]):02x}", visible)
-    return visible if len(visible) <= limit else visible[: limit - 1] + CUT_MARK
+    return shortened(visible, limit)
+
+
+def shortened(text: str, limit: int) -> str:
+    """`text` with at most `limit` characters; a cut is marked with `…`."""
+    return text if len(text) <= limit else text[: limit - 1] + CUT_MARK
 
 
 def _visible(character: str) -> str:

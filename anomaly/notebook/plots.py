@@ -24,7 +24,6 @@ from anomaly.reporting.figure_style import (
     INK,
     SKY,
     VERMILION,
-    cut,
     glyphs,
     write,
 )
@@ -56,7 +55,14 @@ def decomposition(baseline: FittedBaseline, kpi: str, segment: Segment) -> Figur
     zone = ZoneInfo(learned.timezone)
     with DRAWING:
         figure = drawing.figure(WIDTH, 850)
-        write(figure, 0.02, 0.987, cut(_name(kpi, segment), LONGEST_TITLE), size=13, weight="bold")
+        write(
+            figure,
+            0.02,
+            0.987,
+            wording.shortened(_name(kpi, segment), LONGEST_TITLE),
+            size=13,
+            weight="bold",
+        )
         write(
             figure,
             0.985,
@@ -177,7 +183,7 @@ def replay(seen: Replay) -> Figure:
             figure,
             0.02,
             0.975,
-            cut(_name(seen.kpi, segment_labels(seen.segment)), LONGEST_TITLE),
+            wording.shortened(_name(seen.kpi, segment_labels(seen.segment)), LONGEST_TITLE),
             size=13,
             weight="bold",
         )
@@ -242,7 +248,10 @@ def replay(seen: Replay) -> Figure:
         asked.grid(axis="x", color=FAINT, lw=0.6)
         asked.set_yticks(
             range(0, -len(strongest), -1),
-            [glyphs(cut(plain(str(name), 80), LONGEST_QUESTION)) for name in strongest.index],
+            [
+                glyphs(wording.shortened(plain(str(name), 80), LONGEST_QUESTION))
+                for name in strongest.index
+            ],
         )
         asked.set_ylim(-len(strongest) + 0.4, 0.6)
         return figure

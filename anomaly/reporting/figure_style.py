@@ -15,8 +15,6 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from anomaly import wording
-
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -138,10 +136,6 @@ def legend(on: Figure, axes: Axes) -> None:
         handlelength=1.6,
         columnspacing=1.4,
     )
-
-
-def cut(text: str, most: int) -> str:
-    return text if len(text) <= most else text[: most - 1] + wording.CUT_MARK
 
 
 def glyphs(text: str) -> str:

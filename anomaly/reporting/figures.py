@@ -28,7 +28,6 @@ from anomaly.reporting.figure_style import (
     PAPER,
     SKY,
     VERMILION,
-    cut,
     glyphs,
     png,
     write,
@@ -92,7 +91,7 @@ def kpi(
             figure,
             0.02,
             1 - 0.12 / height,
-            cut(title(finding), LONGEST_TITLE),
+            wording.shortened(title(finding), LONGEST_TITLE),
             size=13,
             weight="bold",
         )
@@ -101,7 +100,7 @@ def kpi(
             figure,
             0.02,
             1 - 0.42 / height,
-            cut(words, LONGEST_WORDS),
+            wording.shortened(words, LONGEST_WORDS),
             size=10,
             color=_colour(finding),
         )
@@ -135,11 +134,11 @@ def overview(report: Report, *, timezone: str = "UTC", width: int = 900, dpi: in
                 figure,
                 (column + 0.06) / columns,
                 top,
-                cut(title(finding), LONGEST_PANEL_TITLE),
+                wording.shortened(title(finding), LONGEST_PANEL_TITLE),
                 size=9,
                 weight="bold",
             )
-            words = cut(_words(finding), LONGEST_PANEL_TITLE)
+            words = wording.shortened(_words(finding), LONGEST_PANEL_TITLE)
             write(
                 figure,
                 (column + 0.06) / columns,
@@ -356,4 +355,4 @@ def _colour(finding: Finding) -> str:
 
 
 def _release(report: Report) -> str:
-    return cut(release_words(report.release), LONGEST_RELEASE)
+    return wording.shortened(release_words(report.release), LONGEST_RELEASE)

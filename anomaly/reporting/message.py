@@ -78,6 +78,13 @@ class Message:
     look: str = ""
     link: str = ""
 
+    @property
+    def is_good_news(self) -> bool:
+        """Whether a failure is over, or the release passed: nothing is left to alert about."""
+        if self.action is Action.INFORM:
+            return self.report.verdict is ReleaseVerdict.PASS
+        return self.action is Action.RESOLVE
+
 
 @dataclass(frozen=True, slots=True)
 class Receipt:

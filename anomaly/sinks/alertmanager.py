@@ -14,7 +14,6 @@ from anomaly.contracts import Action, Message, Receipt
 from anomaly.errors import UsageError
 from anomaly.history.records import SHORT
 from anomaly.http.endpoint import checked_base, checked_headers
-from anomaly.model import ReleaseVerdict
 from anomaly.reporting.notice import notice
 from anomaly.sinks.hook import Hook
 from anomaly.wording import plain, stamp
@@ -70,9 +69,7 @@ class AlertmanagerSink:
             raise UsageError(f"lasts is {lasts}; it must be longer than zero")
 
     def send(self, message: Message, /) -> Receipt:
-        over = message.action is Action.RESOLVE or (
-            message.action is Action.INFORM and message.report.verdict is ReleaseVerdict.PASS
-        )
+        over = message.is_good_news
         if message.action is Action.INFORM and not over:
             return Receipt("alertmanager", delivered=True, detail="nothing to fire")
         body = json.dumps([self._alert(message, over=over)]).encode("ascii")

@@ -15,11 +15,10 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
-from anomaly.contracts import Action, Message, Receipt
+from anomaly.contracts import Message, Receipt
 from anomaly.errors import RetryableSinkError, SinkError, UsageError
 from anomaly.http.endpoint import RETRYABLE
 from anomaly.http.transport import QUIET, MetadataAddressError, refuse_metadata
-from anomaly.model import ReleaseVerdict
 from anomaly.reporting.figures import worst_png
 from anomaly.reporting.notice import Severity, notice
 
@@ -94,12 +93,9 @@ class AppriseSink:
 def _kind(message: Message, severity: Severity) -> NotifyType:
     from apprise import NotifyType
 
-    good = message.action is Action.RESOLVE or (
-        message.action is not Action.TRIAL and message.report.verdict is ReleaseVerdict.PASS
-    )
     by_severity = {
         Severity.WARNING: NotifyType.WARNING,
-        Severity.INFO: NotifyType.SUCCESS if good else NotifyType.INFO,
+        Severity.INFO: NotifyType.SUCCESS if message.is_good_news else NotifyType.INFO,
     }
     return by_severity.get(severity, NotifyType.FAILURE)
 

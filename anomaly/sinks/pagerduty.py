@@ -11,10 +11,9 @@ from typing import Any, ClassVar
 
 from anomaly.contracts import Action, Message, Receipt
 from anomaly.errors import UsageError
-from anomaly.model import ReleaseVerdict
 from anomaly.reporting.notice import LONGEST_NAME, notice
 from anomaly.sinks.hook import Hook
-from anomaly.wording import CUT_MARK, plain
+from anomaly.wording import plain, shortened
 
 LONGEST_SUMMARY = 1024  # characters that PagerDuty takes
 PUBLIC = "https://events.pagerduty.com/v2/enqueue"
@@ -46,12 +45,11 @@ class PagerdutySink:
         self._endpoint = Hook(url, secrets=(routing_key,), timeout=timeout, clock=clock)
 
     def send(self, message: Message, /) -> Receipt:
-        is_pass = message.action is Action.INFORM and message.report.verdict is ReleaseVerdict.PASS
         events = {
             Action.FIRE: ("trigger",),
             Action.RESOLVE: ("resolve",),
             Action.TRIAL: ("trigger", "resolve"),
-            Action.INFORM: ("resolve",) if is_pass else (),
+            Action.INFORM: ("resolve",) if message.is_good_news else (),
         }[message.action]
         for event in events:
             self._endpoint.ask(
@@ -85,9 +83,7 @@ class PagerdutySink:
                 else {}
             ),
             "payload": {
-                "summary": summary
-                if len(summary) <= LONGEST_SUMMARY
-                else summary[: LONGEST_SUMMARY - 1] + CUT_MARK,
+                "summary": shortened(summary, LONGEST_SUMMARY),
                 "source": service or "anomaly",
                 "severity": str(words.severity),
                 "component": service,

@@ -9,10 +9,9 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 from anomaly.contracts import Action, Message, Receipt
-from anomaly.model import ReleaseVerdict
 from anomaly.reporting.notice import Severity, notice
 from anomaly.sinks.hook import Hook
-from anomaly.wording import CUT_MARK
+from anomaly.wording import shortened
 
 LONGEST_HEADER, LONGEST_TEXT = 150, 3000  # characters that Slack accepts
 MARKS = {
@@ -76,7 +75,7 @@ def blocks(message: Message) -> dict[str, Any]:
             }
         )
     return {
-        "text": _cut(words.title, LONGEST_HEADER)
+        "text": shortened(words.title, LONGEST_HEADER)
         .replace("&", "&amp;")
         .replace("<", "&lt;")
         .replace(">", "&gt;"),
@@ -87,14 +86,10 @@ def blocks(message: Message) -> dict[str, Any]:
 def _mark(message: Message, severity: Severity) -> str:
     if message.action is Action.TRIAL:
         return ":test_tube:"
-    if message.action is Action.RESOLVE or message.report.verdict is ReleaseVerdict.PASS:
+    if message.is_good_news:
         return ":white_check_mark:"
     return MARKS[severity]
 
 
 def _text(text: str, most: int, *, emoji: bool = False) -> dict[str, Any]:
-    return {"type": "plain_text", "text": _cut(text, most), "emoji": emoji}
-
-
-def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else text[: most - 1] + CUT_MARK
+    return {"type": "plain_text", "text": shortened(text, most), "emoji": emoji}
