@@ -56,7 +56,7 @@ def backtest(
         list[str] | None,
         typer.Option(metavar="KPI", help="Replay only this KPI; repeatable."),
     ] = None,
-    kept: Annotated[
+    saved_data: Annotated[
         Path | None,
         typer.Option(
             "--from",
@@ -84,7 +84,7 @@ def backtest(
     from anomaly.model import select_kpis
 
     checklist = replace(checklist, kpis=select_kpis(checklist.kpis, only or ()))
-    collected = _collected(checklist, end, past_releases, session, now=now, kept=kept)
+    collected = _collected(checklist, end, past_releases, session, now=now, saved_data=saved_data)
     _refuse_failure(checklist, collected)
 
     with progress_bar(session, "replaying the past") as progress:
@@ -122,14 +122,14 @@ def _collected(
     session: Session,
     *,
     now: datetime,
-    kept: Path | None,
+    saved_data: Path | None,
 ) -> Collected:
     """All data up to `until` (default: the end of the saved data, or now) that the placebo and the
     past releases need."""
-    if kept is not None:
+    if saved_data is not None:
         from anomaly.collectors import snapshot
 
-        collected = snapshot.load(kept)
+        collected = snapshot.load(saved_data)
         return (
             collected
             if until is None

@@ -62,7 +62,7 @@ def check(
             metavar="FILE", help="Save the collected data, to judge it again with --from."
         ),
     ] = None,
-    kept: From = None,
+    saved_data: From = None,
     pictures: Pictures = None,
     markdown: Markdown = None,
     points: Points = None,
@@ -78,27 +78,27 @@ def check(
     checklist = opened(checklist_path, environment, session)
     check_names(checklist, only or ())
     forms = Forms(pictures, markdown, points)
-    sinks = [] if kept else _sinks(checklist)
+    sinks = [] if saved_data else _sinks(checklist)
     case = gather(
         checklist,
         Words(released_at, finished_at, release, until, stage or (), next_release),
         session,
         only=only or (),
-        kept=kept,
+        saved_data=saved_data,
     )
     unsaved = None if save is None else _save(case, save)
-    judged = case.judge()
-    session.exit_code = of_report(judged, ())
+    result = case.judge()
+    session.exit_code = of_report(result, ())
     receipts: Sequence[Receipt] = ()
     try:
         if output is Output.TABLE:
-            show(judged, output, session)
+            show(result, output, session)
     finally:  # sinks are notified even if standard output is closed
-        receipts = _deliver(judged, sinks, session)
-        is_written = written(report, judged, _key(judged), receipts) & forms.write(judged)
-    session.exit_code = of_report(judged, receipts)
+        receipts = _deliver(result, sinks, session)
+        is_written = written(report, result, _key(result), receipts) & forms.write(result)
+    session.exit_code = of_report(result, receipts)
     if output is Output.JSON:
-        show(judged, output, session, receipts)
+        show(result, output, session, receipts)
     if not is_written and session.exit_code is ExitCode.PASS:
         session.exit_code = ExitCode.NOT_TOLD
     if unsaved:

@@ -88,10 +88,10 @@ def _lines(checks: Sequence[Check]) -> str:
     lines: list[str] = []
     for check in checks:
         head = f"{check.state:<7} {plain(check.name, column):<{column}}  "
-        said = [plain(line, LONGEST_TEXT) for line in check.said.splitlines()] or [""]
+        texts = [plain(line, LONGEST_TEXT) for line in check.said.splitlines()] or [""]
         for text, first in [
-            (said[0], head),
-            *((line, indent) for line in said[1:]),
+            (texts[0], head),
+            *((line, indent) for line in texts[1:]),
             *([(f"→ {check.todo}", indent)] if check.todo else []),
         ]:
             lines += textwrap.wrap(

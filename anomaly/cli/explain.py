@@ -37,7 +37,7 @@ def explain(
     release: Version = "",
     environment: Environment = None,
     until: Until = None,
-    kept: From = None,
+    saved_data: From = None,
     _verbose: Verbose = False,
     _log_format: Logs = LogFormat.TEXT,
 ) -> ExitCode:
@@ -53,7 +53,7 @@ def explain(
         checklist,
         Words(released_at, finished_at, release, until, stage or (), next_release),
         session,
-        kept=kept,
+        saved_data=saved_data,
     ).judge()
 
     from anomaly.cli.explanation import explanation

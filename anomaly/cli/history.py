@@ -35,7 +35,7 @@ def history(
     service: Annotated[str, typer.Option(metavar="NAME", help="Only this service.")] = "",
     environment: Environment = None,
     checklist_path: OfChecklist = None,
-    store: StoreAt = None,
+    store_at: StoreAt = None,
     output: Annotated[Output, typer.Option(help="Output format.")] = Output.TABLE,
     html: Annotated[
         Path | None,
@@ -54,26 +54,26 @@ def history(
     wanted = service or (checklist.service if checklist is not None else "")
     from anomaly.cli.history_table import one, several
 
-    with opened_history(store, checklist, session) as kept:
+    with opened_history(store_at, checklist, session) as store:
         if release is not None:
             if html is not None:
                 raise UsageError(
                     "--html is a page of all releases; leave out the release, or use: anomaly "
                     "show ID --report FILE"
                 )
-            story = _story(kept, _release_of(kept, kept.find(release)))
+            story = _story(store, _release_of(store, store.find(release)))
             session.show(json.dumps(story, indent=2) if output is Output.JSON else one(story))
             return ExitCode.PASS
-        releases = kept.releases(service=wanted or None, environment=place or None)[::-1]
-        stories = [_summary(kept, each) for each in releases]
-        judged, incidents = kept.feedback()
-        feedback = {"judged": judged, "incidents": incidents}
+        releases = store.releases(service=wanted or None, environment=place or None)[::-1]
+        stories = [_summary(store, each) for each in releases]
+        count, incidents = store.feedback()
+        feedback = {"judged": count, "incidents": incidents}
         if html is not None:
             from anomaly.cli.history_page import write
 
             about = " in ".join(part for part in (wanted, place) if part)
             write(
-                html, kept, releases, checklist, {"releases": stories, "feedback": feedback}, about
+                html, store, releases, checklist, {"releases": stories, "feedback": feedback}, about
             )
     if output is Output.JSON:
         session.show(json.dumps({"releases": stories, "feedback": feedback}, indent=2))
@@ -94,7 +94,7 @@ def show(
     *,
     environment: Environment = None,
     checklist_path: OfChecklist = None,
-    store: StoreAt = None,
+    store_at: StoreAt = None,
     output: Annotated[Output, typer.Option(help="Output format.")] = Output.TABLE,
     report: ReportTo = None,
     pictures: Pictures = None,
@@ -114,10 +114,12 @@ def show(
     if archive.is_file(name):
         stored, deliveries = archive.read(Path(name))
     else:
-        with opened_history(store, named(checklist_path, environment, session), session) as kept:
-            record = kept.find(name)
-            stored = kept.report(kept.look_of(record))
-            deliveries = receipts_of(kept.messages(_release_of(kept, record).id))
+        with opened_history(
+            store_at, named(checklist_path, environment, session), session
+        ) as store:
+            record = store.find(name)
+            stored = store.report(store.look_of(record))
+            deliveries = receipts_of(store.messages(_release_of(store, record).id))
     is_written = written(report, stored, release_id(stored.release), deliveries)
     is_written &= forms.write(stored)
     if isinstance(record, FindingRecord) and output is Output.TABLE:
@@ -142,7 +144,7 @@ def ack(
     note: Annotated[str, typer.Option(metavar="TEXT", help="A note to keep with it.")] = "",
     environment: Environment = None,
     checklist_path: OfChecklist = None,
-    store: StoreAt = None,
+    store_at: StoreAt = None,
 ) -> ExitCode:
     """Acknowledge a failure: notify again only if it gets worse.
 
@@ -151,20 +153,20 @@ def ack(
     session: Session = context.obj
     from anomaly.history.records import Look
 
-    with opened_history(store, named(checklist_path, environment, session), session) as kept:
-        record = kept.find(name)
+    with opened_history(store_at, named(checklist_path, environment, session), session) as store:
+        record = store.find(name)
         if isinstance(record, Look):
             raise UsageError(
                 f"{name} is a look; acknowledge its release {record.release_id[:8]}, or one of "
                 "its findings"
             )
-        kept.acknowledge(record, incident=not not_an_incident, note=note, at=datetime.now(UTC))
-        judged, incidents = kept.feedback()
+        store.acknowledge(record, incident=not not_an_incident, note=note, at=datetime.now(UTC))
+        count, incidents = store.feedback()
     kind = "a false alarm" if not_an_incident else "an incident"
     session.show(f"acknowledged as {kind}: {_name(record)}")
     from anomaly.cli.history_table import feedback_line
 
-    session.show(feedback_line({"judged": judged, "incidents": incidents}))
+    session.show(feedback_line({"judged": count, "incidents": incidents}))
     return ExitCode.PASS
 
 
@@ -176,7 +178,7 @@ def prune(
     ],
     environment: Environment = None,
     checklist_path: OfChecklist = None,
-    store: StoreAt = None,
+    store_at: StoreAt = None,
 ) -> ExitCode:
     """Delete old releases from the history.
 
@@ -189,18 +191,18 @@ def prune(
         age = parse_duration(older_than)
     except UsageError as error:
         raise UsageError(f"--older-than: {error}") from None
-    with opened_history(store, named(checklist_path, environment, session), session) as kept:
-        count = kept.prune(datetime.now(UTC) - age)
+    with opened_history(store_at, named(checklist_path, environment, session), session) as store:
+        count = store.prune(datetime.now(UTC) - age)
     session.show(f"deleted {count} release{'' if count == 1 else 's'}")
     return ExitCode.PASS
 
 
-def _release_of(kept: Store, record: ReleaseRecord | Look | FindingRecord) -> ReleaseRecord:
+def _release_of(store: Store, record: ReleaseRecord | Look | FindingRecord) -> ReleaseRecord:
     from anomaly.history.records import ReleaseRecord
 
     if isinstance(record, ReleaseRecord):
         return record
-    return next(each for each in kept.releases() if each.id == record.release_id)
+    return next(each for each in store.releases() if each.id == record.release_id)
 
 
 def _name(record: ReleaseRecord | FindingRecord) -> str:
@@ -215,11 +217,11 @@ def _name(record: ReleaseRecord | FindingRecord) -> str:
     return release_words(record.release)
 
 
-def _summary(kept: Store, tracked: ReleaseRecord) -> dict[str, Any]:
+def _summary(store: Store, tracked: ReleaseRecord) -> dict[str, Any]:
     """A release in short, as JSON-able data."""
     from anomaly.reporting.data import release_data
 
-    looks = kept.looks(tracked.id)
+    looks = store.looks(tracked.id)
     return {
         "id": tracked.id,
         **release_data(tracked.release),
@@ -231,18 +233,18 @@ def _summary(kept: Store, tracked: ReleaseRecord) -> dict[str, Any]:
         "headline": looks[-1].headline if looks else "",
         "acknowledged": [
             {"target": ack.target, "incident": ack.incident, "note": ack.note}
-            for ack in kept.acks(tracked.id)
+            for ack in store.acks(tracked.id)
         ],
     }
 
 
-def _story(kept: Store, tracked: ReleaseRecord) -> dict[str, Any]:
+def _story(store: Store, tracked: ReleaseRecord) -> dict[str, Any]:
     """A release with its looks, findings and messages, as JSON-able data."""
     from anomaly.wording import stamp
 
-    looks = kept.looks(tracked.id)
-    last = {each.id: each for each in kept.findings(tracked.id)}
-    return _summary(kept, tracked) | {
+    looks = store.looks(tracked.id)
+    last = {each.id: each for each in store.findings(tracked.id)}
+    return _summary(store, tracked) | {
         "looked": [
             {
                 "id": look.id,
@@ -273,6 +275,6 @@ def _story(kept: Store, tracked: ReleaseRecord) -> dict[str, Any]:
                 "attempts": each.attempts,
                 "detail": each.detail,
             }
-            for each in kept.messages(tracked.id)
+            for each in store.messages(tracked.id)
         ],
     }

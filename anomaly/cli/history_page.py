@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def write(
     path: Path,
-    kept: Store,
+    store: Store,
     releases: Sequence[ReleaseRecord],
     checklist: Checklist | None,
     data: Mapping[str, Any],
@@ -36,17 +36,17 @@ def write(
     for each in releases:
         columns = sum(entry.verdict is not None for entry in entries)
         link = _link(each, beside, checklist)
-        entries.append(_entry(kept, each, link, with_cells=columns < MOST_COLUMNS))
+        entries.append(_entry(store, each, link, with_cells=columns < MOST_COLUMNS))
     replace_file(path, page(entries, data["feedback"], data, about=about))
 
 
-def _entry(kept: Store, tracked: ReleaseRecord, link: str, *, with_cells: bool) -> Entry:
+def _entry(store: Store, tracked: ReleaseRecord, link: str, *, with_cells: bool) -> Entry:
     """A release as its last look left it; its findings are read only if they have a column."""
     from anomaly.reporting.pages.history import Cell, Entry
 
-    looks: Sequence[Look] = kept.looks(tracked.id)
+    looks: Sequence[Look] = store.looks(tracked.id)
     last = looks[-1] if looks else None
-    findings = kept.findings(tracked.id, look=last.id) if last and with_cells else ()
+    findings = store.findings(tracked.id, look=last.id) if last and with_cells else ()
     return Entry(
         id=tracked.id,
         release=tracked.release,
@@ -55,7 +55,7 @@ def _entry(kept: Store, tracked: ReleaseRecord, link: str, *, with_cells: bool) 
         final=last.final if last else False,
         headline=last.headline if last else "",
         looks=len(looks),
-        comment=_comment(kept.acks(tracked.id)),
+        comment=_comment(store.acks(tracked.id)),
         cells=[
             Cell(finding.kpi, finding.verdict, finding.fails, finding.effect)
             for finding in findings

@@ -77,12 +77,12 @@ def one(story: Mapping[str, Any]) -> str:
 
 def feedback_line(feedback: Mapping[str, int]) -> str:
     """`6 of 7 alarms with feedback were incidents`; empty without feedback."""
-    judged, incidents = feedback["judged"], feedback["incidents"]
-    if not judged:
+    count, incidents = feedback["judged"], feedback["incidents"]
+    if not count:
         return ""
     were = "was an incident" if incidents == 1 else "were incidents"
-    alarms = f"alarm{'' if judged == 1 else 's'} with feedback"
-    return f"{incidents or 'none'} of {judged} {alarms} {were}"
+    alarms = f"alarm{'' if count == 1 else 's'} with feedback"
+    return f"{incidents or 'none'} of {count} {alarms} {were}"
 
 
 def _name(story: Mapping[str, Any]) -> str:

@@ -52,14 +52,14 @@ def gather(
     session: Session,
     *,
     only: Sequence[str] = (),
-    kept: Path | None = None,
+    saved_data: Path | None = None,
 ) -> Case:
-    """The release of `words` with collected data, or with the data saved in `kept`. Raises
+    """The release of `words` with collected data, or with `saved_data`. Raises
     UsageError."""
     now = right_now()
     release = release_of(checklist, words, now)
     until = end_of_watch(release, words, now)
-    if kept is None:
+    if saved_data is None:
         from anomaly.pipeline import collect
 
         with progress_bar(session) as progress:
@@ -76,7 +76,7 @@ def gather(
 
     from anomaly.collectors import snapshot
 
-    collected = snapshot.load(kept)
+    collected = snapshot.load(saved_data)
     reached = _reach(collected, checklist.windows.step) + checklist.windows.lag
     return Case(
         checklist,

@@ -58,7 +58,7 @@ def parity(
         list[str] | None,
         typer.Option(metavar="KPI", help="Compare only this KPI; repeatable."),
     ] = None,
-    kept: Annotated[
+    saved_data: Annotated[
         tuple[Path, Path] | None,
         typer.Option(
             "--from", metavar="FILE FILE", help="Data of each environment, saved by check --save."
@@ -76,7 +76,7 @@ def parity(
     session.quiet = output is Output.JSON
     _check_words(between, released_at, finished_at, until)
     checklists = _opened(checklist_path, between, session, only or ())
-    files = kept or (None, None)
+    files = saved_data or (None, None)
     if released_at is None:
         now = right_now()
         end = None if until is None else past("--until", until, now)
@@ -137,7 +137,7 @@ def _opened(
 def _before(
     name: str,
     checklist: Checklist,
-    kept: Path | None,
+    saved_data: Path | None,
     session: Session,
     *,
     now: datetime,
@@ -146,12 +146,12 @@ def _before(
     """An environment without a release, up to `end` (default: end of the saved data, or now)."""
     from anomaly.equivalence.run import Environment
 
-    if kept is not None:
+    if saved_data is not None:
         from anomaly.collectors import snapshot
 
-        collected = snapshot.load(kept)
+        collected = snapshot.load(saved_data)
         if not len(collected.panel):
-            raise UsageError(f"{kept}: the saved data hold no steps")
+            raise UsageError(f"{saved_data}: the saved data hold no steps")
         return Environment(
             name,
             checklist,
@@ -170,7 +170,7 @@ def _before(
 def _after(
     name: str,
     checklist: Checklist,
-    kept: Path | None,
+    saved_data: Path | None,
     released_at: str,
     finished_at: str | None,
     version: str,
@@ -179,7 +179,9 @@ def _after(
     """An environment with its release judged."""
     from anomaly.equivalence.run import Environment
 
-    case = gather(checklist, Words(released_at, finished_at, version), session, kept=kept)
+    case = gather(
+        checklist, Words(released_at, finished_at, version), session, saved_data=saved_data
+    )
     return Environment(name, checklist, case.collected, case.release.started_at, case.judge())
 
 

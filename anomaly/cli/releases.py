@@ -76,7 +76,7 @@ def start(
     service: Service = "",
     environment: Environment = None,
     checklist_path: OfChecklist = None,
-    store: StoreAt = None,
+    store_at: StoreAt = None,
 ) -> ExitCode:
     """Record the start of a release or of a stage. tick watches it from now on.
 
@@ -85,13 +85,13 @@ def start(
     session: Session = context.obj
     target = _Target.of(checklist_path, service, environment, session)
     new = _release(target, Words(at, None, release, None, stage or ()))
-    with history(store, target.checklist, session) as kept:
+    with history(store_at, target.checklist, session) as store:
         recorded = [
             each.id
-            for each in kept.releases(service=target.service, environment=target.environment)
+            for each in store.releases(service=target.service, environment=target.environment)
         ]
-        tracked = kept.track(
-            _staged(kept, new), origin="command", checklist=str(checklist_path or ""), anew=True
+        tracked = store.track(
+            _staged(store, new), origin="command", checklist=str(checklist_path or ""), anew=True
         )
         news = "already recorded" if tracked.id in recorded else "watched from now on"
         session.show(f"{news}: {_line(tracked)}")
@@ -107,19 +107,19 @@ def finish(
     service: Service = "",
     environment: Environment = None,
     checklist_path: OfChecklist = None,
-    store: StoreAt = None,
+    store_at: StoreAt = None,
 ) -> ExitCode:
     """Record that a release has reached all users. Default: the newest one."""
     session: Session = context.obj
     target = _Target.of(checklist_path, service, environment, session)
     end = past("--at", at, right_now())
-    with history(store, target.checklist, session) as kept:
-        tracked = _recorded(kept, target, release)
+    with history(store_at, target.checklist, session) as store:
+        tracked = _recorded(store, target, release)
         if end < tracked.release.started_at:
             raise UsageError(
                 f"--at {at} is before the release began at {tracked.release.started_at.isoformat()}"
             )
-        kept.change(tracked.id, finished_at=end)
+        store.change(tracked.id, finished_at=end)
         session.show(
             "finished: "
             f"{_line(replace(tracked, release=replace(tracked.release, finished_at=end)))}"
@@ -135,16 +135,16 @@ def abort(
     service: Service = "",
     environment: Environment = None,
     checklist_path: OfChecklist = None,
-    store: StoreAt = None,
+    store_at: StoreAt = None,
 ) -> ExitCode:
     """Record that a release was rolled back. Its watch ends. Default: the newest one."""
     session: Session = context.obj
     target = _Target.of(checklist_path, service, environment, session)
     from anomaly.history.records import State
 
-    with history(store, target.checklist, session) as kept:
-        tracked = _recorded(kept, target, release)
-        kept.change(tracked.id, state=State.ABORTED)
+    with history(store_at, target.checklist, session) as store:
+        tracked = _recorded(store, target, release)
+        store.change(tracked.id, state=State.ABORTED)
         session.show(f"aborted: {_line(tracked)}")
     return ExitCode.PASS
 
@@ -174,7 +174,7 @@ def add(
     service: Service = "",
     environment: Environment = None,
     checklist_path: OfChecklist = None,
-    store: StoreAt = None,
+    store_at: StoreAt = None,
 ) -> ExitCode:
     """Record past releases. They are not watched.
 
@@ -202,13 +202,13 @@ def add(
         )
     from anomaly.history.records import State
 
-    with history(store, checklist, session) as kept:
-        recorded = {each.id for each in kept.releases()}
+    with history(store_at, checklist, session) as store:
+        recorded = {each.id for each in store.releases()}
         for new, aborted in releases:
-            tracked = kept.track(new, origin="command", checklist=str(checklist_path or ""))
+            tracked = store.track(new, origin="command", checklist=str(checklist_path or ""))
             if tracked.id not in recorded:
                 tracked = replace(tracked, state=State.ABORTED if aborted else State.DONE)
-                kept.change(tracked.id, state=tracked.state)
+                store.change(tracked.id, state=tracked.state)
             session.show(
                 f"{'already recorded' if tracked.id in recorded else 'recorded'}: {_line(tracked)}"
             )
@@ -222,7 +222,7 @@ def list_releases(
     service: Annotated[str, typer.Option(metavar="NAME", help="Only this service.")] = "",
     environment: Environment = None,
     checklist_path: OfChecklist = None,
-    store: StoreAt = None,
+    store_at: StoreAt = None,
     output: Annotated[Output, typer.Option(help="Output format.")] = Output.TABLE,
 ) -> ExitCode:
     """List recorded releases, newest first."""
@@ -230,20 +230,20 @@ def list_releases(
     checklist = named(checklist_path, environment, session)
     wanted = service or (checklist.service if checklist is not None else "")
     place = checklist.environment if checklist is not None else environment
-    with history(store, checklist, session) as kept:
-        known = kept.releases(service=wanted or None, environment=place or None)[::-1]
+    with history(store_at, checklist, session) as store:
+        records = store.releases(service=wanted or None, environment=place or None)[::-1]
     if output is Output.JSON:
-        session.show(json.dumps([_data(each) for each in known], indent=2))
+        session.show(json.dumps([_data(each) for each in records], indent=2))
     else:
-        session.show("\n".join(_line(each) for each in known) or "no releases recorded")
+        session.show("\n".join(_line(each) for each in records) or "no releases recorded")
     return ExitCode.PASS
 
 
 def _release(target: _Target, words: Words) -> Release:
     if not words.version.strip():
         raise UsageError("--release is empty; give a version")
-    found = release_of(target.checklist or _nothing(), words, right_now())
-    return replace(found, service=target.service, environment=target.environment)
+    release = release_of(target.checklist or _nothing(), words, right_now())
+    return replace(release, service=target.service, environment=target.environment)
 
 
 def _listed(path: Path, service: str, environment: str) -> list[tuple[Release, bool]]:
@@ -252,7 +252,7 @@ def _listed(path: Path, service: str, environment: str) -> list[tuple[Release, b
     from anomaly.releases.form import read
 
     try:
-        written = read(
+        entries = read(
             sys.stdin.read() if path == STANDARD_INPUT else path.read_text(encoding="utf-8")
         )
     except OSError as error:
@@ -261,8 +261,8 @@ def _listed(path: Path, service: str, environment: str) -> list[tuple[Release, b
         raise UsageError(f"--from {path} is not text in UTF-8") from None
     except UsageError as error:
         raise UsageError(f"--from {path}: {error}") from None
-    found = []
-    for each in written:
+    releases = []
+    for each in entries:
         release = replace(
             each.release,
             service=each.release.service or service,
@@ -273,20 +273,20 @@ def _listed(path: Path, service: str, environment: str) -> list[tuple[Release, b
                 f"--from {path}: {release.version} has no service; add it there, or give --service"
             )
         past("--from", release.started_at.isoformat(), right_now())
-        found.append((release, each.aborted))
-    return found
+        releases.append((release, each.aborted))
+    return releases
 
 
 def _nothing() -> Checklist:
     return Checklist(service="", sources={}, kpis=())
 
 
-def _staged(kept: Store, release: Release) -> Release:
+def _staged(store: Store, release: Release) -> Release:
     """The release with its recorded stages before the new ones."""
     from anomaly.history.records import State
 
     newest = next(
-        iter(kept.releases(service=release.service, environment=release.environment)[::-1]), None
+        iter(store.releases(service=release.service, environment=release.environment)[::-1]), None
     )
     if (
         newest is None
@@ -295,30 +295,32 @@ def _staged(kept: Store, release: Release) -> Release:
         or not release.stages
     ):
         return release
-    known = newest.release
-    new = [stage for stage in release.stages if not known.stages or stage[0] > known.stages[-1][0]]
+    former = newest.release
+    added = [
+        stage for stage in release.stages if not former.stages or stage[0] > former.stages[-1][0]
+    ]
     return replace(
-        release, started_at=known.started_at, finished_at=None, stages=(*known.stages, *new)
+        release, started_at=former.started_at, finished_at=None, stages=(*former.stages, *added)
     )
 
 
-def _recorded(kept: Store, target: _Target, version: str) -> ReleaseRecord:
-    known = kept.releases(service=target.service, environment=target.environment)
-    found = [each for each in known if not version or each.release.version == version]
-    if not found:
+def _recorded(store: Store, target: _Target, version: str) -> ReleaseRecord:
+    records = store.releases(service=target.service, environment=target.environment)
+    matches = [each for each in records if not version or each.release.version == version]
+    if not matches:
         where = (
             f"{target.service} in {target.environment}" if target.environment else target.service
         )
         versions = (
             ", ".join(
-                dict.fromkeys(plain(each.release.version, LONGEST_NAME) for each in known[-5:])
+                dict.fromkeys(plain(each.release.version, LONGEST_NAME) for each in records[-5:])
             )
             or "none"
         )
         raise UsageError(
             f"no release {version} of {where} is recorded; recorded: {versions}".replace("  ", " ")
         )
-    return found[-1]
+    return matches[-1]
 
 
 def _line(tracked: ReleaseRecord) -> str:

@@ -33,7 +33,7 @@ def tick(
     checklist_path: ChecklistPath,
     *,
     environment: Environment = None,
-    store: StoreAt = None,
+    store_at: StoreAt = None,
     heartbeat: Annotated[
         str | None,
         typer.Option(
@@ -70,10 +70,10 @@ def tick(
     holder = f"{socket.gethostname()}/{os.getpid()}/{datetime.now(UTC).timestamp()}"
 
     # the signature is that of with_history
-    def work(kept: Store, saved: bool) -> tuple[TickResult, bool, list[bool]]:  # noqa: FBT001
+    def work(store: Store, saved: bool) -> tuple[TickResult, bool, list[bool]]:  # noqa: FBT001
         done = step(
             checklist,
-            kept,
+            store,
             sinks if saved else [each for each in sinks if each.dedupes],
             holder=holder,
             clock=lambda: datetime.now(UTC),
@@ -86,14 +86,14 @@ def tick(
             saved,
             [
                 written(
-                    report, each.report, each.record.id, receipts_of(kept.messages(each.record.id))
+                    report, each.report, each.record.id, receipts_of(store.messages(each.record.id))
                 )
                 for each in done.looks
             ],
         )
 
     try:
-        done, saved, pages = with_history(store, checklist, session, work)
+        done, saved, pages = with_history(store_at, checklist, session, work)
     except StoreBusy as error:
         log.info("%s", error)
         done, saved, pages = TickResult(busy=True), True, []

@@ -50,7 +50,7 @@ def watch(
     stage: Stages = None,
     release: Version = "",
     environment: Environment = None,
-    store: StoreAt = None,
+    store_at: StoreAt = None,
     output: Annotated[
         Output, typer.Option(help="Output format; json also keeps stderr quiet.")
     ] = Output.TABLE,
@@ -81,13 +81,15 @@ def watch(
     deliveries: Sequence[Receipt] = ()
     is_complete = True
 
-    def work(kept: Store, saved: bool) -> None:  # noqa: FBT001  the signature is that of with_history
+    def work(store: Store, saved: bool) -> None:  # noqa: FBT001  the signature is that of with_history
         nonlocal last, is_complete, deliveries
-        tracked = kept.track(target, origin="watch", checklist=str(checklist.path or ""), anew=True)
+        tracked = store.track(
+            target, origin="watch", checklist=str(checklist.path or ""), anew=True
+        )
         for looked, receipts in stay(
             checklist,
             tracked,
-            kept,
+            store,
             sinks,
             clock=right_now,
             sleep=time.sleep,
@@ -99,13 +101,13 @@ def watch(
             for receipt in receipts:
                 (log.info if receipt.delivered else log.error)("sink %s", receipt_line(receipt))
                 is_complete &= receipt.delivered
-            deliveries = receipts_of(kept.messages(tracked.id))
+            deliveries = receipts_of(store.messages(tracked.id))
             is_complete &= written(report, last, tracked.id, deliveries)
             screen.update(looked, next_look(checklist, right_now()))
 
     with _screen(session) as screen:
         try:
-            with_history(store, checklist, session, work)
+            with_history(store_at, checklist, session, work)
         finally:  # a signal ends the watch with the last look
             screen.close()
             if last is not None:

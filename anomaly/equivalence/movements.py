@@ -6,8 +6,8 @@ from __future__ import annotations
 from anomaly.backtesting.judging import by_key, detectable
 from anomaly.equivalence.result import Movement
 from anomaly.model import CHANGED, UNJUDGED, Finding, Verdict
-from anomaly.reporting import words as say
 from anomaly.reporting.report import Report
+from anomaly.reporting.words import change_words
 from anomaly.wording import percent
 
 
@@ -45,7 +45,7 @@ def _reason(pair: tuple[Finding | None, Finding | None], between: tuple[str, str
     first, second = pair
     if first is not None and second is not None and first.verdict is second.verdict:
         sizes = " and ".join(
-            f"{say.change_words(each)} in {name}"
+            f"{change_words(each)} in {name}"
             for each, name in zip(pair, between, strict=True)
             if each
         )
@@ -64,7 +64,7 @@ def _in_one(finding: Finding | None, name: str, moved: Finding | None) -> str:
         return f"missing in {name}"
     words = f"{finding.verdict.replace('_', ' ')} in {name}"
     if finding.verdict in CHANGED:
-        return f"{words} ({say.change_words(finding)})"
+        return f"{words} ({change_words(finding)})"
     if finding.verdict in UNJUDGED:
         return f"{words}: {finding.reason}"
     return f"{words}, {_power(finding, moved)}"

@@ -207,12 +207,12 @@ def rarity(finding: Finding) -> str:
 
 def rarity_of_all(finding: Finding, report: Report) -> str:
     """How often at least one of several KPIs would be as surprising."""
-    judged = {other.kpi for other in report.findings if other.p_release is not None}
-    if finding.p_release is None or finding.verdict is Verdict.IMPROVED or len(judged) == 1:
+    kpis = {other.kpi for other in report.findings if other.p_release is not None}
+    if finding.p_release is None or finding.verdict is Verdict.IMPROVED or len(kpis) == 1:
         return ""
     return (
         f"{wording.rarity(finding.p_release)} harmless releases have at least one of the "
-        f"{len(judged)} KPIs this far out, relative to its share"
+        f"{len(kpis)} KPIs this far out, relative to its share"
     )
 
 
@@ -227,16 +227,16 @@ def hurdle(finding: Finding, report: Report) -> str:
             + "an equal share of false_alarms; a dry run spends none of it"
             + _looked_early(finding, report)
         )
-    judged = [other for other in report.findings if other.level and not other.dry_run]
-    kpis = len({other.kpi for other in judged})
-    series = sum(other.kpi == finding.kpi for other in judged)
+    sharing = [other for other in report.findings if other.level and not other.dry_run]
+    kpis = len({other.kpi for other in sharing})
+    series = sum(other.kpi == finding.kpi for other in sharing)
     among = (
         f", which {kpis} KPIs share by usage; a KPI that already failed frees its share for the "
         "rest"
         if kpis > 1
         else ""
     )
-    has_total = any(other.total for other in judged if other.kpi == finding.kpi)
+    has_total = any(other.total for other in sharing if other.kpi == finding.kpi)
     divided = (
         "half of this KPI's share is for the total, half for its segments"
         if has_total

@@ -250,23 +250,23 @@ def _fail(report: Report) -> str:
 
 
 def _pass(report: Report) -> str:
-    judged = [finding for finding in report.findings if finding.verdict not in UNJUDGED]
+    judged_findings = [finding for finding in report.findings if finding.verdict not in UNJUDGED]
     counts = [
-        (sum(finding.verdict is verdict for finding in judged), word)
+        (sum(finding.verdict is verdict for finding in judged_findings), word)
         for verdict, word in (
             (Verdict.IMPROVED, "improved"),
             (Verdict.RECOVERED, "recovered"),
             (Verdict.REGRESSED, "regressed in a dry run"),
         )
     ]
-    mix_only = sum(finding.kind is ChangeKind.MIX for finding in judged)
+    mix_only = sum(finding.kind is ChangeKind.MIX for finding in judged_findings)
     counts.append((mix_only, "changed by mix only"))
     moved = ", ".join(f"{count} {word}" for count, word in counts if count)
-    left_out = len(report.findings) - len(judged)
+    left_out = len(report.findings) - len(judged_findings)
     parts = [
-        ", ".join(part for part in (scope(judged), "no regression", moved) if part),
+        ", ".join(part for part in (scope(judged_findings), "no regression", moved) if part),
         f"{left_out} not judged, which the checklist accepts" if left_out else "",
-        _detectable_range(judged),
+        _detectable_range(judged_findings),
         cut_words(report),
     ]
     return "; ".join(part for part in parts if part)

@@ -155,11 +155,11 @@ def _properties(message: Message) -> dict[str, str]:
         "key": wording.plain(message.key, LONGEST_NAME),
         "link": wording.plain(message.link, LONGEST_LINE),
     }
-    made = {
+    settings = {
         f"made.{wording.plain(name, LONGEST_NAME)}": wording.plain(value, LONGEST_LINE)
         for name, value in report.made.items()
     }
-    return {name: value for name, value in (properties | made).items() if value}
+    return {name: value for name, value in (properties | settings).items() if value}
 
 
 def _seconds(seconds: float) -> str:

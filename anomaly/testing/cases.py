@@ -28,7 +28,7 @@ from anomaly.panel import (
     grid,
     segment_text,
 )
-from anomaly.reporting import words as say
+from anomaly.reporting import words
 from anomaly.reporting.report import Report
 from anomaly.testing.form import CaseForm, ChangeForm, SeriesForm, validate
 from anomaly.timing.spans import plan
@@ -286,22 +286,22 @@ def _counted(expected: Floats, rng: np.random.Generator) -> Floats:
 
 def _misses(case: CaseForm, report: Report, actions: dict[str, list[str]]) -> Iterator[Miss]:
     if case.expect.verdict is not None and report.verdict is not case.expect.verdict:
-        yield Miss(f"the release to be {case.expect.verdict}", say.headline(report))
+        yield Miss(f"the release to be {case.expect.verdict}", words.headline(report))
     for name, verdict in case.expect.kpis.items():
         meant = [
-            finding for finding in report.findings if name in (say.title(finding), finding.kpi)
+            finding for finding in report.findings if name in (words.title(finding), finding.kpi)
         ]
         others = [finding for finding in meant if finding.verdict is not verdict]
         if others or not meant:
             got = "; ".join(
-                f"{say.title(finding)} {finding.verdict}: {finding.reason}" for finding in others
+                f"{words.title(finding)} {finding.verdict}: {finding.reason}" for finding in others
             )
             yield Miss(
                 f"{name} to be {verdict}",
                 got
                 or (
                     "no such KPI or segment; there are "
-                    f"{', '.join(map(say.title, report.findings))}"
+                    f"{', '.join(map(words.title, report.findings))}"
                 ),
             )
     for sink, wanted in case.expect.told.items():

@@ -248,7 +248,7 @@ def test_a_history_that_is_too_short_ends_with_3(capsys: pytest.CaptureFixture[s
     said = " ".join(capsys.readouterr().out.split())
     assert said.startswith(
         "No placebo release can be judged: the data reach from 2025-05-06 09:00 to 2025-05-10 "
-        "09:00 UTC; one needs 14d"
+        "09:00 UTC, but it needs 14d"
     )
 
 

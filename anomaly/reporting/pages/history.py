@@ -111,8 +111,8 @@ def page(
     (`judged`), and how many of these were `incidents`; `data` is embedded for machines; `about`
     names the service, if there is only one.
     """
-    judged = [entry for entry in entries if entry.verdict is not None]
-    columns = judged[:MOST_COLUMNS][::-1]
+    judged_entries = [entry for entry in entries if entry.verdict is not None]
+    columns = judged_entries[:MOST_COLUMNS][::-1]
     return document(
         "history.html",
         styles=STYLES,
@@ -132,7 +132,7 @@ def page(
                 ReleaseVerdict.INCONCLUSIVE,
                 ReleaseVerdict.PASS,
             )
-            if (count := sum(entry.verdict is verdict for entry in judged))
+            if (count := sum(entry.verdict is verdict for entry in judged_entries))
         ],
         feedback=feedback,
         precision=wording.percent(feedback["incidents"] / feedback["judged"])
