@@ -54,7 +54,6 @@ def regressed(report: Report) -> frozenset[Series]:
     )
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(("name", "fault"), [("credential", FRANCE), ("redesign", ENGAGEMENT)])
 def test_a_bad_release_is_found_in_at_least_18_of_20_shops(name: str, fault: Series) -> None:
@@ -68,7 +67,6 @@ def test_a_bad_release_is_found_in_at_least_18_of_20_shops(name: str, fault: Ser
     assert len(missed) <= 2, missed
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_healthy_release_fails_in_at_most_6_of_200_shops_and_is_always_judged() -> None:
     answers = {seed: judged("healthy", seed) for seed in HEALTHY_SEEDS}
