@@ -37,6 +37,7 @@ STARTS_SERVERS = frozenset(  # likewise: a test that asks for one is slow
         "chromium",
     }
 )
+WHOLE = "whole"  # the folder of the tests of everything together, which are all slow
 
 StartServer = Callable[[Samples], Server]
 
@@ -72,11 +73,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         fixtures = set(getattr(item, "fixturenames", ()))
         if OPENS_SOCKETS & fixtures and item.get_closest_marker("allow_hosts") is None:
             item.add_marker(pytest.mark.allow_hosts(LOOPBACK))
-        if STARTS_SERVERS & fixtures:
+        if STARTS_SERVERS & fixtures or item.path.parent.name == WHOLE:
             item.add_marker(pytest.mark.slow)
         slow[item.path] += item.get_closest_marker("slow") is not None
     # the longest files first, so that two processes end at about the same time
-    items.sort(key=lambda item: (item.path.parent.name != "whole", -slow[item.path]))
+    items.sort(key=lambda item: (item.path.parent.name != WHOLE, -slow[item.path]))
 
 
 @pytest.fixture(scope="session")

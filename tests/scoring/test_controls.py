@@ -30,6 +30,7 @@ BEFORE, AFTER, SEEDS = 14 * 48, 24, 500  # half-hourly steps
 ROWS = BEFORE + AFTER
 INDEX = stamps(ROWS, "30min")
 SHIFT = 1.04
+LEVEL = 0.01  # of a release of its own
 SHARED = [remembering(0.8, seed, ROWS, SEEDS) for seed in (1, 2)]
 KPIS = 100 + 2 * SHARED[0] + 2 * SHARED[1] + 2 * noise(3, ROWS, SEEDS)
 CONTROLS = [
@@ -59,14 +60,16 @@ def scores(
             known.append(Kpi(f"k{i} control {j}", control_for=(f"k{i}",)))
     panel = assemble(columns, INDEX)
     base = SeasonalBaseline().fit(panel.iloc[:BEFORE], known, Calendar())
-    found = score_beside_controls(base, panel.iloc[:BEFORE], panel.iloc[BEFORE:], known, 0).scores
+    found = score_beside_controls(
+        base, panel.iloc[:BEFORE], panel.iloc[BEFORE:], known, 0, report_below=LEVEL
+    ).scores
     out = [score for score in found[:: 1 + len(controls)] if score is not None]
     assert len(out) == kpis.shape[1]
     return out
 
 
-def alarms(found: list[Score], level: float = 0.01) -> float:
-    return float(np.mean([score.p_bad < level for score in found]))
+def alarms(found: list[Score]) -> float:
+    return float(np.mean([score.p_bad < LEVEL for score in found]))
 
 
 def intervals(found: list[Score]) -> Floats:
@@ -171,7 +174,7 @@ def test_a_control_of_pure_noise_costs_nothing() -> None:
     ],
 )
 def test_a_control_may_have_a_scale_and_a_season_of_its_own(control: Floats) -> None:
-    plain = scores(times(KPIS[:, :40], SHIFT), [CONTROLS[0][:, :40]])
+    plain = shifted(1)[:40]
     other = scores(times(KPIS[:, :40], SHIFT), [control[:, :40]])
 
     assert alarms(other) >= alarms(plain) - 0.1
@@ -182,10 +185,8 @@ def test_a_control_may_have_a_scale_and_a_season_of_its_own(control: Floats) -> 
 def test_collinear_controls_count_once() -> None:
     kpi, control = times(KPIS[:, :40], SHIFT), CONTROLS[0][:, :40]
 
-    once, thrice = (
-        np.median(np.diff(intervals(scores(kpi, each))))
-        for each in ([control], [control, control, 3 * control + 1])
-    )
+    once = np.median(np.diff(intervals(shifted(1)[:40])))
+    thrice = np.median(np.diff(intervals(scores(kpi, [control, control, 3 * control + 1]))))
     assert thrice == pytest.approx(once, rel=0.05)
 
 
@@ -193,7 +194,8 @@ def test_more_controls_than_days_do_no_harm() -> None:
     kpi = times(KPIS[:, :6], SHIFT)
     many = [CONTROLS[0][:, :6], *(100 + noise(100 + j, ROWS, 6) for j in range(30))]
 
-    one, crowd = (np.median(np.diff(intervals(scores(kpi, each)))) for each in (many[:1], many))
+    one = np.median(np.diff(intervals(shifted(1)[:6])))
+    crowd = np.median(np.diff(intervals(scores(kpi, many))))
     assert crowd <= 1.15 * one
 
 

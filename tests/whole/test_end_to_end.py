@@ -135,7 +135,6 @@ def test_an_empty_result_leaves_the_release_undecided(server: Server, tmp_path: 
     assert json.loads(done.stdout)["findings"][0]["verdict"] == "no_data"
 
 
-@pytest.mark.slow
 def test_a_server_that_is_stopped_is_an_error(loopback: None, tmp_path: Path) -> None:
     (tmp_path / "server").mkdir()
     with prometheus(tmp_path / "server", {"up": [(RELEASED.timestamp(), 1.0)]}) as server:

@@ -95,7 +95,6 @@ def watched(folder: Path, released: datetime) -> None:
     assert code == 0, err
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("count", "kept"), [(2, "file"), (20, "file"), (8, "database")])
 def test_of_many_ticks_at_once_one_works_and_one_alert_is_sent(
     count: int, kept: str, tmp_path: Path, httpserver: HTTPServer, request: pytest.FixtureRequest
@@ -167,7 +166,6 @@ def at_once(folder: Path, line: str, count: int) -> list[tuple[str, int]]:
     ]
 
 
-@pytest.mark.slow
 def test_a_heartbeat_is_asked_after_a_step_and_not_after_a_bad_one(
     loopback: None, tmp_path: Path, httpserver: HTTPServer
 ) -> None:
@@ -197,7 +195,6 @@ def test_a_heartbeat_of_the_command_line_is_asked_instead_of_that_of_the_checkli
     assert told(httpserver) == ["/mine"]
 
 
-@pytest.mark.slow
 def test_a_dead_heartbeat_is_said_and_changes_nothing(loopback: None, tmp_path: Path) -> None:
     watched(tmp_path, shop(tmp_path, f'heartbeat: "http://127.0.0.1:1/{SECRET}"\n'))
 
@@ -208,7 +205,6 @@ def test_a_dead_heartbeat_is_said_and_changes_nothing(loopback: None, tmp_path: 
     assert SECRET not in err
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "store",
     [
@@ -248,7 +244,6 @@ def told(httpserver: HTTPServer) -> list[str]:
     return sorted(request.path for request, _ in httpserver.log)
 
 
-@pytest.mark.slow
 def test_on_a_full_disk_a_step_judges_and_tells_whom_it_can_tell_twice(
     loopback: None, tmp_path: Path, httpserver: HTTPServer
 ) -> None:
@@ -318,7 +313,6 @@ def test_a_history_that_is_damaged_between_two_looks_of_a_watch_stops_neither_it
     ] == ["first"]
 
 
-@pytest.mark.slow
 def test_whichever_operation_of_the_history_fails_the_verdict_is_said_and_the_alert_told(
     loopback: None,
     tmp_path: Path,
@@ -369,7 +363,6 @@ def rows(path: Path) -> dict[str, int]:
         }
 
 
-@pytest.mark.slow
 def test_a_sink_that_is_down_is_told_at_a_later_step_under_the_same_id(
     loopback: None, tmp_path: Path, httpserver: HTTPServer
 ) -> None:
@@ -395,7 +388,6 @@ def test_a_sink_that_is_down_is_told_at_a_later_step_under_the_same_id(
     assert [response.status_code for _, response in httpserver.log] == [500, 500, 500, 200]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_a_watch_with_what_it_knows(tmp_path: Path, number: signal.Signals) -> None:
     released = shop(tmp_path, watch="2d")
@@ -420,7 +412,6 @@ def test_a_signal_ends_a_watch_with_what_it_knows(tmp_path: Path, number: signal
     assert time.monotonic() - began < 5
 
 
-@pytest.mark.slow
 def test_cron_has_hardly_an_environment(tmp_path: Path) -> None:
     watched(tmp_path, shop(tmp_path))
 
@@ -487,7 +478,6 @@ def test_too_little_memory_ends_with_4_and_a_message(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.slow
 def test_a_clock_that_was_set_back_loses_no_release(tmp_path: Path) -> None:
     released = shop(tmp_path)
     watched(tmp_path, released)
@@ -505,7 +495,6 @@ def test_a_clock_that_was_set_back_loses_no_release(tmp_path: Path) -> None:
     assert (code, "look 1: FAIL" in out) == (1, True)
 
 
-@pytest.mark.slow
 def test_few_file_handles_are_enough(tmp_path: Path) -> None:
     watched(tmp_path, shop(tmp_path))
     few = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))"
@@ -568,7 +557,6 @@ def strictly(text: str) -> dict[str, Any]:
     return parsed
 
 
-@pytest.mark.slow
 def test_odd_series_are_judged_by_themselves_and_the_json_is_strict(tmp_path: Path) -> None:
     released = with_odd_kpis(tmp_path)
 

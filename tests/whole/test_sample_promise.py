@@ -17,6 +17,7 @@ from tests.support.shop import FOLDER, collected, generate
 
 BAD_SEEDS = range(1, 21)
 HEALTHY_SEEDS = range(1, 201)
+LEAST_FOUND, FIRST_SHOPS = 18, 100
 FRANCE = ("request errors", frozenset({("country", "FR")}))
 ENGAGEMENT = ("engagement", frozenset[tuple[str, str]]())
 
@@ -54,32 +55,40 @@ def regressed(report: Report) -> frozenset[Series]:
     )
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(("name", "fault"), [("credential", FRANCE), ("redesign", ENGAGEMENT)])
 def test_a_bad_release_is_found_in_at_least_18_of_20_shops(name: str, fault: Series) -> None:
-    answers = {seed: judged(name, seed) for seed in BAD_SEEDS}
+    """Shops are judged until 18 are found: what the rest shows could change nothing."""
+    found, missed = 0, {}
+    for seed in BAD_SEEDS:
+        answer = judged(name, seed)
+        if answer.verdict is ReleaseVerdict.FAIL and fault in answer.regressed:
+            found += 1
+        else:
+            missed[seed] = answer
+        if found == LEAST_FOUND:
+            break
 
-    missed = {
-        seed: answer
-        for seed, answer in answers.items()
-        if answer.verdict is not ReleaseVerdict.FAIL or fault not in answer.regressed
-    }
-    assert len(missed) <= 2, missed
+    assert found == LEAST_FOUND, missed
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_healthy_release_fails_in_at_most_6_of_200_shops_and_is_always_judged() -> None:
-    answers = {seed: judged("healthy", seed) for seed in HEALTHY_SEEDS}
+    """If none of 100 fails, that is evidence enough; if one does, all 200 are judged, and at most 5
+    may fail. These two steps accept a true rate of 5 % or more no more often than 6 of 200 at once
+    would."""
+    answers = {seed: judged("healthy", seed) for seed in HEALTHY_SEEDS[:FIRST_SHOPS]}
+    if failed(answers):
+        answers |= {seed: judged("healthy", seed) for seed in HEALTHY_SEEDS[FIRST_SHOPS:]}
 
-    failed = {
+    assert len(failed(answers)) <= 5, failed(answers)
+    assert {answer.verdict for answer in answers.values()} <= {
+        ReleaseVerdict.FAIL,
+        ReleaseVerdict.PASS,
+    }
+
+
+def failed(answers: dict[int, Judged]) -> dict[int, Judged]:
+    return {
         seed: answer for seed, answer in answers.items() if answer.verdict is ReleaseVerdict.FAIL
     }
-    unjudged = {
-        seed: answer
-        for seed, answer in answers.items()
-        if answer.verdict not in {ReleaseVerdict.FAIL, ReleaseVerdict.PASS}
-    }
-    assert len(failed) <= 6, failed
-    assert not unjudged

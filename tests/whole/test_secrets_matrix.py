@@ -473,7 +473,6 @@ def _decoded(text: str) -> str:
 # --- the promises -------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_no_output_of_a_command_shows_a_secret(
     fault: str, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -499,7 +498,6 @@ def _others(scene: Scene, output: str) -> dict[str, str]:
     return {name: secret for name, secret in scene.planted.secrets.items() if name not in own}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "fault", [each for each in FAULTS if each != CRASH]
 )  # which names the secret to whoever catches it
@@ -565,7 +563,6 @@ def by_itself(kind: Kind, plugin: Plugin) -> str:
         return f"{made!r} {''.join(traceback.format_exception(error))}"
 
 
-@pytest.mark.slow
 def test_no_process_has_a_secret_in_its_command_line(
     database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -595,7 +592,6 @@ def read(path: Path) -> str:
         return ""
 
 
-@pytest.mark.slow
 def test_a_setting_that_is_refused_is_not_shown(
     database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
