@@ -13,6 +13,7 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +31,9 @@ OUTPUT = re.compile(
     re.DOTALL,
 )
 NAMED_FILE = re.compile(
-    r"`((?:anomaly|tests|benchmarks|sample_data)/(?:[\w./]*(?:/|\.\w+))?)`"
+    r"`((?:anomaly|tests|benchmarks|docs|notebooks|sample_data)/(?:[\w./]*(?:/|\.\w+))?)`"
 )  # a folder ends with /
+RUN_MODULE = re.compile(r"`python -m ((?:anomaly|benchmarks|docs)\b[\w.]*\w)")
 NAMED_CONSTANT = re.compile(r"`([A-Z][A-Z_]{3,})`")
 MINUTE = timedelta(minutes=1)
 
@@ -101,15 +103,28 @@ def test_the_files_that_are_named_exist() -> None:
     assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
 
 
-@pytest.mark.parametrize("page", ["architecture", "method"])
-def test_the_constants_that_are_named_exist(page: str) -> None:
-    code = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "anomaly").rglob("*.py"))
-    named = set(NAMED_CONSTANT.findall((ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")))
+def test_the_modules_that_are_run_exist() -> None:
+    modules = {
+        name for page in PAGES for name in RUN_MODULE.findall(page.read_text(encoding="utf-8"))
+    }
 
-    assert named
+    assert "benchmarks.killed" in modules
+    assert [name for name in sorted(modules) if find_spec(name) is None] == []
+
+
+def test_the_constants_that_are_named_exist() -> None:
+    code = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "anomaly").rglob("*.py"))
+    pages = [ROOT / "docs" / f"{name}.md" for name in ("architecture", "method", "accuracy")]
+    constants = {
+        (page.stem, name)
+        for page in pages
+        for name in NAMED_CONSTANT.findall(page.read_text(encoding="utf-8"))
+    }
+
+    assert ("method", "PLACEBOS") in constants
     assert [
-        name
-        for name in sorted(named)
+        (page, name)
+        for page, name in sorted(constants)
         if not re.search(rf"^(?:\w+, )*{name}(?:, \w+)* =", code, re.MULTILINE)
     ] == []
 
