@@ -194,10 +194,7 @@ class _Loader:
         if known and not chosen:
             self.note(
                 ("environments",),
-                (
-                    f"lists {', '.join(known)}; say which is meant: --environment, or the key "
-                    "environment"
-                ),
+                (f"lists {', '.join(known)}; name one with --environment or the key environment"),
             )
         elif known and chosen not in known:
             self.note(
@@ -244,15 +241,15 @@ class _Loader:
                 self.note(
                     ("silences", index),
                     (
-                        "would silence everything for ever; give it a start, an end, special_days, "
-                        "kpis or ids"
+                        "would silence everything for ever; add a start, an end, "
+                        "special_days, kpis or ids"
                     ),
                 )
             for name in silence.kpis:
                 if name not in known:
                     self.note(
                         ("silences", index, "kpis"),
-                        f"names {shown(name)}, which is no KPI{did_you_mean(name, known)}",
+                        f"names {shown(name)}, which is not a KPI{did_you_mean(name, known)}",
                     )
 
     def check_holidays(self, form: ChecklistForm | None) -> None:
@@ -261,7 +258,7 @@ class _Loader:
         if form is None or not form.holidays:
             return
         if not special_days.installed():
-            self.note(("holidays",), f"need more to be installed: {special_days.HINT}")
+            self.note(("holidays",), f"need an extra: {special_days.HINT}")
             return
         countries = special_days.countries()
         for index, each in enumerate(form.holidays):
@@ -289,7 +286,7 @@ class _Loader:
         """Notes names given twice, sources that are not there, and totals of nothing or of what has
         one."""
         if not sources:
-            self.note(("sources",), "names no source; the KPIs need at least one")
+            self.note(("sources",), "is empty; the KPIs need at least one source")
         first: dict[str, int] = {}
         for index, kpi in _items(data, "kpis"):
             name, source = kpi.get("name"), kpi.get("source")
@@ -316,20 +313,18 @@ class _Loader:
             if "total" in kpi and "by" not in kpi:
                 self.note(
                     ("kpis", index, "total"),
-                    (
-                        "has no segments to be the total of; list their labels under by, or leave "
-                        "it out"
-                    ),
+                    ("needs segments; list their labels under by, or remove it"),
                 )
             elif "total" in kpi and "denominator" in kpi:
                 self.note(
                     ("kpis", index, "total"),
-                    "is known: a ratio's total is that of its segments' counts; leave it out",
+                    "is not needed: a ratio's total follows from the counts of its segments; "
+                    "remove it",
                 )
         self.check_controls(data, first)
 
     def check_controls(self, data: Mapping[str, Any], known: Mapping[str, int]) -> None:
-        """Notes controls of what is no KPI to be judged, and what only such a KPI can have."""
+        """Notes controls of what is not a KPI to be judged, and what only such a KPI can have."""
         judged = [
             name for name, index in known.items() if not data["kpis"][index].get("control_for")
         ]
@@ -346,7 +341,7 @@ class _Loader:
                     )
             for key in NOT_FOR_CONTROLS if named else ():
                 if key in kpi:
-                    self.note(("kpis", index, key), "means nothing for a control; leave it out")
+                    self.note(("kpis", index, key), "has no meaning for a control; remove it")
 
     def filled(self, data: Mapping[str, Any]) -> variables.Filled:
         """The texts of `FILLED`, variables filled in; notes what is wrong with them."""

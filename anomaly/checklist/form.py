@@ -88,9 +88,11 @@ def _name(value: Any) -> str:
     """One line of text that can be a name."""
     text = _text(value)
     if "${" in text:
-        raise SettingError("variables are filled in only in the settings of sources and sinks")
+        raise SettingError("variables can be used only in the settings of sources and sinks")
     if text != text.strip() or not text.isprintable():
-        raise SettingError("it must be one line without blanks around it or control characters")
+        raise SettingError(
+            "it must be one line without control characters, and without blanks at its ends"
+        )
     if len(text) > LONGEST_NAME:
         raise SettingError(f"it must have at most {LONGEST_NAME} characters")
     return text
@@ -142,7 +144,7 @@ def _fraction(value: Any) -> float:
 def _false_alarms(value: Any) -> float:
     found = _fraction(value)
     if not 0 < found < 1:
-        raise SettingError("it must be between 0 and 1, without these, like 0.01")
+        raise SettingError("it must be more than 0 and less than 1, like 0.01")
     return found
 
 
@@ -183,7 +185,9 @@ def _names(what: str, example: str) -> Callable[[Any], tuple[str, ...]]:
         try:
             return _name(value)
         except SettingError as error:
-            raise SettingError(f"{shown(value)} in it is no {what} name: {error}") from None
+            raise SettingError(
+                f"{shown(value)} in it is not a valid {what} name: {error}"
+            ) from None
 
     return checked
 
@@ -267,30 +271,36 @@ F = TypeVar("F", bound=Form)
 
 
 class WindowsForm(Form):
-    """How much is looked at."""
+    """The time spans that are compared."""
 
     history: PositiveDuration = _length(WINDOWS.history, "How far back the baseline reaches.")
-    warmup: Duration = _length(WINDOWS.warmup, "Left out after the release is finished.")
+    warmup: Duration = _length(WINDOWS.warmup, "Skipped after the release has finished.")
     watch: PositiveDuration = _length(
         WINDOWS.watch, "How long a release is watched after the warm-up."
     )
-    step: PositiveDuration = _length(WINDOWS.step, "The distance of two points; whole seconds.")
+    step: PositiveDuration = _length(
+        WINDOWS.step, "The interval between two points, in whole seconds."
+    )
     lag: Duration = _length(
-        WINDOWS.lag, "Steps younger than this have not settled in the source and are left out."
+        WINDOWS.lag, "How late data arrive: steps younger than this are not used yet."
     )
 
 
 class RhythmForm(Form):
-    """How often to look when. All four are needed."""
+    """How often to look, and when. All four keys are required."""
 
-    usual: PositiveDuration = Field(description="Between two looks, far from a release.")
+    usual: PositiveDuration = Field(
+        description="The interval between two looks, far from a release."
+    )
     peak: PositiveDuration = Field(
-        description="Between two looks at the release; not longer than usual."
+        description="The interval between two looks right after a release; not longer than usual."
     )
     climb: PositiveDuration = Field(
-        description="How long before a release the frequency begins to climb."
+        description="How long before a release the looks become more frequent."
     )
-    fall: PositiveDuration = Field(description="How long after a release it is back to usual.")
+    fall: PositiveDuration = Field(
+        description="How long after a release the interval is back to usual."
+    )
 
 
 class PluginForm(BaseModel):
@@ -302,15 +312,15 @@ class PluginForm(BaseModel):
 
 
 class SourceForm(PluginForm):
-    """Where KPIs are read. `${NAME}` is filled in from the environment."""
+    """A data source. `${NAME}` is replaced by an environment variable."""
 
 
 class SinkForm(PluginForm):
-    """Who is told. `${NAME}` is filled in from the environment."""
+    """A receiver of results. `${NAME}` is replaced by an environment variable."""
 
 
 class ReleasesForm(PluginForm):
-    """Where releases are read. `${NAME}` is filled in from the environment."""
+    """A source of releases. `${NAME}` is replaced by an environment variable."""
 
 
 class EnvironmentForm(Form):
@@ -318,12 +328,10 @@ class EnvironmentForm(Form):
 
     sources: dict[Name, SourceForm] = Field(
         default={},
-        description="Added to the sources of the checklist; one of the same name is replaced.",
+        description="Added to the checklist's sources; one of the same name is replaced.",
     )
-    sinks: list[SinkForm] = optional([], "Instead of the sinks of the checklist.")
-    releases: list[ReleasesForm] = optional(
-        [], "Instead of the sources of releases of the checklist."
-    )
+    sinks: list[SinkForm] = optional([], "Used instead of the checklist's sinks.")
+    releases: list[ReleasesForm] = optional([], "Used instead of the checklist's release sources.")
 
 
 class KpiForm(Form):
@@ -337,26 +345,28 @@ class KpiForm(Form):
         }
     )
 
-    name: Name = Field(description="How the KPI is called in every answer; unique.")
-    source: Name = optional(KPI.source, "Which source is asked; may be left out if there is one.")
+    name: Name = Field(description="The KPI's name in every output; unique.")
+    source: Name = optional(KPI.source, "The source to query; optional if there is only one.")
     query: Text = Field(
-        description="What the source is asked: PromQL with $step, or a column of a file."
+        description="The query: PromQL with $step, a SQL statement, or a column of a file."
     )
     denominator: Text = optional("", "Makes the KPI a ratio of two counts: query / denominator.")
-    unit: Name = optional(KPI.unit, "The unit that values are shown with.")
+    unit: Name = optional(KPI.unit, "The unit of the values, for display.")
     kind: Annotated[KpiKind, _word(KpiKind)] = optional(
-        None, "Its nature: which values it can have, and on which scale it is judged."
+        None,
+        "What it measures; decides which values are possible and on which scale they are judged.",
     )
     direction: Annotated[Direction, _word(Direction)] = Field(
-        default=KPI.direction, description="The bad direction."
+        default=KPI.direction, description="Which way is worse."
     )
     tolerance: Share = Field(
-        default=KPI.tolerance, description="Relative change that is accepted: 5% or 0.05."
+        default=KPI.tolerance, description="Relative change that is tolerated: 5% or 0.05."
     )
     floor: Amount = Field(
         default=KPI.floor,
         description=(
-            "Absolute change that is accepted, in the KPI's unit. Both must be exceeded to matter."
+            "Absolute change that is tolerated, in the KPI's unit. A change matters only "
+            "beyond both."
         ),
     )
     critical: Truth = Field(
@@ -370,14 +380,11 @@ class KpiForm(Form):
     by: Labels = optional(KPI.by, "Labels that split the KPI into segments.")
     total: Text = optional(
         "",
-        (
-            "What the source is asked for all segments together: one series. A ratio's total is "
-            "known without."
-        ),
+        ("The query for all segments together: one series. Not needed for a ratio."),
     )
     min_volume: Amount = Field(
         default=KPI.min_volume,
-        description="Least total of the denominator over the observation; with less, inconclusive.",
+        description="Smallest total of the denominator over the watch; below it, inconclusive.",
     )
     no_data: Annotated[NoData, _word(NoData)] = Field(
         default=KPI.no_data, description="What missing data means for the release."
@@ -387,19 +394,19 @@ class KpiForm(Form):
     )
     per: PositiveDuration = optional(timedelta(0), "Declares a rate: 1s for values per second.")
     dry_run: Truth = Field(
-        default=KPI.dry_run, description="Judged and shown, but can't fail the release."
+        default=KPI.dry_run, description="Judged and reported, but never fails the release."
     )
     control_for: KpiNames = optional(
         KPI.control_for,
         (
-            "Makes it a control, a series that the release cannot have touched, for these KPIs; it "
-            "is not judged."
+            "Makes it a control for these KPIs: a series that the release cannot have "
+            "changed. A control is not judged."
         ),
     )
 
 
 class SpecialDayForm(Form):
-    """A day of the users that is like no other: it neither teaches nor is judged."""
+    """An unusual day: excluded from the baseline and not judged."""
 
     date: Day = Field(description="In the checklist's time zone.")
     name: Name = Field(default="special day", description="What is said of it.")
@@ -414,16 +421,16 @@ class HolidaysForm(Form):
     )
     categories: Words = Field(
         default=HOLIDAYS.categories,
-        description="Which sorts of holidays: public, and what the country has besides.",
+        description="The categories of holidays: public, and others that the country has.",
     )
     observed: Truth = Field(
         default=HOLIDAYS.observed,
-        description="Also the days on which a holiday is kept that falls on a weekend.",
+        description="Also the substitute days of holidays that fall on a weekend.",
     )
 
 
 class LeaveOutForm(Form):
-    """A span that neither teaches nor is judged, like a known incident."""
+    """A time span excluded from the baseline and not judged, such as a known incident."""
 
     start: Moment = Field(description="With a zone.")
     end: Moment = Field(description="With a zone.")
@@ -431,16 +438,14 @@ class LeaveOutForm(Form):
 
 
 class SilenceForm(Form):
-    """When nobody is told: all that is given must hold."""
+    """When nobody is notified. All conditions given must hold."""
 
     start: Moment = optional(None, "With a zone.")
     end: Moment = optional(None, "With a zone.")
     # the value of the key
     special_days: Truth = optional(False, "On the special days of the checklist.")  # noqa: FBT003
     kpis: KpiNames = optional((), "Only about these KPIs.")
-    ids: Ids = optional(
-        (), "Only about these releases and findings, by their ids or how these begin."
-    )
+    ids: Ids = optional((), "Only about these releases and findings, by id or unique prefix.")
     reason: Name = Field(default="silence", description="What is said of it.")
 
 
@@ -448,62 +453,65 @@ class ChecklistForm(Form):
     """KPIs judged the same way before and after a release, in staging and in production."""
 
     service: Name = Field(description="What is released.")
-    environment: Name = optional("", "The environment that is meant unless another is asked for.")
+    environment: Name = optional("", "The default environment.")
     environments: dict[Name, EnvironmentForm] = Field(
         default={}, description="What differs between environments."
     )
-    sources: dict[Name, SourceForm] = Field(default={}, description="Where KPIs are read, by name.")
-    windows: WindowsForm = Field(default=WindowsForm(), description="How much is looked at.")
+    sources: dict[Name, SourceForm] = Field(default={}, description="The data sources, by name.")
+    windows: WindowsForm = Field(
+        default=WindowsForm(), description="The time spans that are compared."
+    )
     rhythm: RhythmForm = optional(
-        None, "How often `anomaly tick` looks when. Without it, whenever a step has settled."
+        None, "How often `anomaly tick` looks, and when. Default: as soon as a step is complete."
     )
     timezone: Zone = Field(
         default=CALENDAR.timezone,
-        description="The users' clock, an IANA name; days and weeks follow it.",
+        description="The users' time zone, an IANA name; daily and weekly patterns follow it.",
     )
     special_days: list[SpecialDayForm] = Field(
-        default=[], description="Days that are like no other."
+        default=[], description="Unusual days, excluded from the baseline and not judged."
     )
     holidays: list[HolidaysForm] = Field(
         default=[], description="Countries whose holidays are special days."
     )
     leave_out: list[LeaveOutForm] = Field(
-        default=[], description="Spans that teach nothing, like known incidents."
+        default=[], description="Time spans excluded from the baseline, such as known incidents."
     )
     false_alarms: FalseAlarms = Field(
         default=FALSE_ALARMS, description="Share of harmless releases that may fail."
     )
     correction: Annotated[Correction, _word(Correction)] = Field(
-        default=Correction.HOLM, description="How false_alarms is spent over the KPIs."
+        default=Correction.HOLM, description="How false_alarms is divided among the KPIs."
     )
     kpis: list[KpiForm] = Field(min_length=1, description="The numbers that matter.")
     sinks: list[SinkForm] = Field(default=[], description="Who is told.")
     repeat: PositiveDuration = optional(
-        None, "Tell of what still fails again after this long. Without it, only when it gets worse."
+        None,
+        "Notify again about what still fails after this time. Default: only when it gets worse.",
     )
     silences: list[SilenceForm] = Field(default=[], description="When nobody is told.")
     releases: list[ReleasesForm] = Field(
-        default=[], description="Where `anomaly tick` learns of releases."
+        default=[], description="Where `anomaly tick` finds releases."
     )
     store: Text = optional(
         "",
         (
-            "Where history is kept: the path of a SQLite file, or a postgresql:// URL; ${NAME} is "
-            "filled in."
+            "Where the history is kept: the path of a SQLite file, or a postgresql:// URL; "
+            "may use ${NAME}."
         ),
     )
     heartbeat: Text = optional(
         "",
         (
-            "The URL that `anomaly tick` asks at its end, for a dead-man's switch; ${NAME} is "
-            "filled in."
+            "The URL that `anomaly tick` pings when it ends, for a dead man's switch; may use "
+            "${NAME}."
         ),
     )
     report_url: Text = optional(
         "",
         (
             "Where people read reports, for the links in messages; {service}, {version}, "
-            "{environment} and {id} are filled in."
+            "{environment} and {id} are replaced."
         ),
     )
 

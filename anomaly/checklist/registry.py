@@ -203,10 +203,10 @@ def _load(name: str, kind: Kind) -> type:
         raise _TypeError(_missing_module(name, error)) from error
     except Exception as error:  # a stranger's module may raise anything while it is imported
         raise _TypeError(
-            f"is {name!r}, a plug-in that can't be loaded: {type(error).__name__}: {error}"
+            f"is {name!r}, a plug-in that fails to load: {type(error).__name__}: {error}"
         ) from error
     if not isinstance(found, type) or not callable(getattr(found, kind.method, None)):
-        raise _TypeError(f"is {name!r}, which is no {kind.name}: it has no {kind.method}()")
+        raise _TypeError(f"is {name!r}, which is not a {kind.name}: it has no {kind.method}()")
     return found
 
 
@@ -296,7 +296,5 @@ def _built_in(target: str) -> Any:
 def _missing_module(name: str, error: ModuleNotFoundError) -> str:
     extra = EXTRAS.get((error.name or "").partition(".")[0])
     if extra:
-        return (
-            f"is {name!r}, which needs more to be installed: pip install '{DISTRIBUTION}[{extra}]'"
-        )
+        return f"is {name!r}, which needs an extra: pip install '{DISTRIBUTION}[{extra}]'"
     return f"is {name!r}, which can't be loaded: {error}"

@@ -180,7 +180,8 @@ def _why_not_here(moment: str, zone: str | None, clock: Clock) -> str:
         return "has no time zone; set timezone (UTC, Europe/Berlin) or write an offset"
     if zone is None and "1970" < moment < "2200":
         return (
-            f"happens twice or never in {clock.timezone}, where clocks change; write it with "
+            f"is ambiguous or does not exist in {clock.timezone}, where clocks change; write "
+            "it with "
             "an offset"
         )
     return "is not between 1970 and 2200"

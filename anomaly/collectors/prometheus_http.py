@@ -262,7 +262,7 @@ class _Session(requests.Session):
         except OSError:  # from requests, before it connects
             raise self._error(
                 Fault.UNAVAILABLE,
-                "was not asked: ca_file, cert_file or key_file can't be read any more",
+                "was not queried: ca_file, cert_file or key_file can't be read any more",
             ) from None
         except CollectError:
             raise

@@ -104,7 +104,7 @@ class Reading:
             raise CollectError(
                 f"{self.table.name}: more than {SERIES_AT_MOST:,} series by "
                 f"{', '.join(self.label_columns)}; "
-                "leave out the columns that are no labels"
+                "remove the columns that are not labels"
             )
         return np.array(known, dtype=np.int32)[combined]
 

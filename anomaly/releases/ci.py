@@ -37,7 +37,9 @@ class CiReleases:
         if self._environ.get("GITLAB_CI") == "true":
             release = self._gitlab()
             return [release] if window.start <= release.started_at < window.end else []
-        raise CollectError("no pipeline runs here: neither GITHUB_ACTIONS nor GITLAB_CI is true")
+        raise CollectError(
+            "not running in a pipeline: neither GITHUB_ACTIONS nor GITLAB_CI is true"
+        )
 
     def _github(self, window: Window) -> Release:
         tag = (
@@ -59,11 +61,11 @@ class CiReleases:
     def _needed(self, name: str) -> str:
         value = self._environ.get(name, "")
         if not value:
-            raise CollectError(f"the pipeline says nothing by {name}")
+            raise CollectError(f"the pipeline does not set {name}")
         return value
 
     def _moment(self, name: str) -> datetime:
         try:
             return utc(datetime.fromisoformat(self._needed(name)), name)
         except (ValueError, UsageError):
-            raise CollectError(f"{name} is no moment with a zone") from None
+            raise CollectError(f"{name} is not a time with a zone") from None

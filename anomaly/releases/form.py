@@ -59,7 +59,7 @@ def _parsed(text: str, where: str) -> Any:
         ) from None
     except (RecursionError, ValueError):
         raise UsageError(
-            f"{where}is not JSON that can be read; it is nested too deep, or has too long a number"
+            f"{where}is not readable JSON: it is nested too deeply, or a number is too long"
         ) from None
 
 
@@ -136,6 +136,5 @@ def _moment(item: Mapping[str, Any], key: str, place: str) -> datetime | None:
         raise UsageError(f"{place}: {error}") from None
     except (TypeError, ValueError, OverflowError):
         raise UsageError(
-            f"{place}: {key} is {shown(value)}; write a moment with a zone, like "
-            "2025-06-03T10:00:00Z"
+            f"{place}: {key} is {shown(value)}; write a time with a zone, like 2025-06-03T10:00:00Z"
         ) from None

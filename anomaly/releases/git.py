@@ -107,10 +107,9 @@ class GitReleases:
     def _problem(self, said: str) -> str:
         if "dubious ownership" in said:
             return (
-                "belongs to another user, and git asks nothing of such a repository; as the user "
-                "who runs anomaly: "
+                "belongs to another user, so git refuses to read it; as the user who runs anomaly: "
                 f"git config --global --add safe.directory {self._path}"
             )
         if "not a git repository" in said:
-            return "is no git repository; write the folder that holds .git"
+            return "is not a git repository; give the folder that holds .git"
         return f"git says: {plain(' '.join(said.split()), LONGEST_SAID)}"

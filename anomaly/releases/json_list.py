@@ -74,13 +74,13 @@ class JsonReleases:
                 raise CollectError(str(error)) from None
             if not body.strip():  # or it broke off
                 raise CollectError(
-                    f"{self._where} answered nothing; where there is no release, write []"
+                    f"{self._where} answered with nothing; for no releases, answer []"
                 )
             return body
         assert self._path is not None  # noqa: S101  or there is an address
         try:
             if not self._path.is_file():
-                raise CollectError(f"{self._path} is not there, or no file")
+                raise CollectError(f"{self._path} does not exist or is not a file")
             with self._path.open("rb") as file:
                 content = file.read(MOST_BYTES + 1)
         except OSError as error:

@@ -104,7 +104,11 @@ class PrometheusReleases:
         ]
         instances = list(self._instances(self._asked(moments)))
         if len({instance.version for instance in instances}) > MOST_VERSIONS:
-            hint = "that is no version" if self._label else "name the label that holds the version"
+            hint = (
+                "it does not hold versions"
+                if self._label
+                else "name the label that holds the version"
+            )
             raise CollectError(
                 f"limit: {self._shown}: more than {MOST_VERSIONS} versions; {hint}: {self._query}"
             )

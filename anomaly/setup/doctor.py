@@ -1,5 +1,5 @@
-"""Is everything there that a checklist needs? Each check stands alone and has a deadline; nobody is
-told, nothing is begun or repaired."""
+"""Checks everything that a checklist needs. Each check stands alone and has a deadline. Nothing is
+sent, created or repaired."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ PORTS = {"http": 80, "https": 443}
 
 
 class State(StrEnum):
-    """How it is with one thing."""
+    """The outcome of one check."""
 
     OK = "ok"
     WARNING = "warning"
@@ -65,8 +65,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What was found of one thing, and what to change. `wrong` says that it is the checklist that
-    must change."""
+    """The result of one check, and what to change. `wrong` says that the checklist must change."""
 
     name: str
     state: State
@@ -77,7 +76,7 @@ class Check:
 
 
 class _Bad(Exception):
-    """Something is not as it must be: what, and what to do about it."""
+    """Something is wrong: what, and what to do about it."""
 
     def __init__(self, said: str, todo: str = "", state: State = State.FAILED) -> None:
         super().__init__(said)
@@ -185,18 +184,16 @@ def _awaited(name: str, outcome: Future[Check], ends: float, deadline: timedelta
 def _source(plugin: Plugin, kpis: Sequence[Kpi], checklist: Checklist, now: datetime) -> str:
     collector = registry.collector(plugin)
     if registry.settled(plugin, COLLECTORS).get("path") == STANDARD_INPUT:
-        return "the standard input, which is not read here"
+        return "standard input; not read by this check"
     if not kpis:
-        raise _Bad(
-            "no KPI asks it", "leave it out, or name it as the source of a KPI", State.WARNING
-        )
+        raise _Bad("no KPI uses it", "remove it, or make it the source of a KPI", State.WARNING)
     return _answered(collector, kpis, checklist, now)
 
 
 def _answered(
     collector: Collector, kpis: Sequence[Kpi], checklist: Checklist, now: datetime
 ) -> str:
-    """What came of asking for the last steps."""
+    """The outcome of a query for the last steps."""
     step = checklist.windows.step
     end = align(now - checklist.windows.lag, step)
     began = time.monotonic()
@@ -216,7 +213,9 @@ def _answered(
             f"{'ahead of' if skew > timedelta(0) else 'behind'} this machine's"
         )
         raise _Bad(
-            said, "set both by NTP: what is the last settled step depends on it", State.WARNING
+            said,
+            "synchronize both by NTP: the choice of the last complete step depends on it",
+            State.WARNING,
         )
     present = collected.panel.notna().any(axis=0)
     with_samples = {
@@ -226,7 +225,7 @@ def _answered(
     }
     if quiet := [kpi.name for kpi in kpis if kpi.name not in with_samples]:
         said = (
-            f"answered {took}, but has nothing of the last {duration_text(STEPS * step)} for "
+            f"answered {took}, but returned no samples for the last {duration_text(STEPS * step)}: "
             f"{_named(quiet)}"
         )
         raise _Bad(said, _probing(checklist), State.WARNING)
@@ -256,14 +255,11 @@ def _releases(plugin: Plugin, now: datetime) -> str:
 
 
 def _sink(plugin: Plugin) -> str:
-    """Whether it can be reached, as far as that can be seen without telling it anything."""
+    """Whether the sink can be reached, as far as that shows without sending it anything."""
     registry.sink(plugin)
     values = registry.settled(plugin, SINKS)
     said = [text for name, value in values.items() if (text := _setting(name, value, values))]
-    return (
-        ", ".join(said)
-        or "nothing to connect to; to see whether a message arrives: anomaly sinks test"
-    )
+    return ", ".join(said) or "nothing to connect to; to send a trial message: anomaly sinks test"
 
 
 def _setting(name: str, value: Any, values: Mapping[str, Any]) -> str:
@@ -285,11 +281,11 @@ def _writable(path: Path) -> str:
     folder = path.parent
     if path.is_dir() or not folder.is_dir():
         raise _Bad(
-            f"{path} {'is a folder' if path.is_dir() else 'is in a folder that is not there'}",
+            f"{path} {'is a folder' if path.is_dir() else 'is in a folder that does not exist'}",
             f"name a file, or mkdir -p {folder}",
         )
     if not os.access(path if path.exists() else folder, os.W_OK):
-        raise _Bad(f"{path} can't be written by this user")
+        raise _Bad(f"this user can't write {path}")
     return f"{path} can be written"
 
 
@@ -327,18 +323,19 @@ def _reach(host: str, port: int, *, tls: bool) -> str:
     except socket.gaierror:
         raise _Bad(
             f"{where}: the name does not resolve",
-            "is it spelled right, and does this machine know it?",
+            "check its spelling and this machine's DNS",
         ) from None
     except ssl.SSLCertVerificationError as error:
         raise _Bad(
             f"{where} has a certificate that does not verify: {error.verify_message}"
         ) from None
     except TimeoutError:
-        raise _Bad(f"{where} takes no connection", "does a firewall lie between?") from None
+        raise _Bad(f"{where} accepts no connection", "check for a firewall in between") from None
     except OSError as error:
         raise _Bad(f"{where} can't be reached: {error.strerror or type(error).__name__}") from None
     return (
-        f"{where} {'speaks TLS' if tls else 'takes connections'}, {time.monotonic() - began:.2f} s"
+        f"{where} {'speaks TLS' if tls else 'accepts connections'}, "
+        f"{time.monotonic() - began:.2f} s"
     )
 
 
@@ -353,10 +350,10 @@ def _store(place: Callable[[], str]) -> str:
             nearest = next(folder for folder in path.absolute().parents if folder.exists())
             if not nearest.is_dir() or not os.access(nearest, os.W_OK):
                 raise _Bad(
-                    f"{path} can't be begun in {nearest}",
-                    "name a place by store: in the checklist, or --store",
+                    f"{path} can't be created in {nearest}",
+                    "set store: in the checklist, or pass --store",
                 )
-            return f"{path} is begun when it is needed"
+            return f"{path} will be created on first use"
         _refuse_damaged(path)
     with Store(where) as store:
         known = len(store.releases())
@@ -365,7 +362,7 @@ def _store(place: Callable[[], str]) -> str:
 
 
 def _refuse_damaged(path: Path) -> None:
-    """Opening a damaged file would move it aside, which is not for this command to do."""
+    """Refuses a damaged file: opening it would move it aside, which is not this command's task."""
     try:
         with closing(
             sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True, timeout=5)
@@ -376,5 +373,5 @@ def _refuse_damaged(path: Path) -> None:
     if said != "ok":
         raise _Bad(
             f"{path} is damaged: {said}",
-            "copy it away; the next command that needs it begins a new one",
+            "move it away; the next command that needs it creates a new one",
         )

@@ -106,14 +106,14 @@ def cron(job: Job, user: str = "") -> str:
             *(
                 [
                     (
-                        f"# {ENV_FILE} sets {', '.join(job.variables)}: lines NAME=value that only "
-                        "this user can read."
+                        f"# {ENV_FILE} sets {', '.join(job.variables)}: NAME=value lines that "
+                        "only this user can read."
                     )
                 ]
                 if job.variables
                 else []
             ),
-            "# What goes wrong is mailed by cron to MAILTO, by default to the user.",
+            "# cron mails errors to MAILTO, by default to the user.",
             "#MAILTO=you@example.com",
             "SHELL=/bin/sh",
             "PATH=/usr/local/bin:/usr/bin:/bin",
@@ -123,9 +123,9 @@ def cron(job: Job, user: str = "") -> str:
 
 
 def systemd(job: Job, user: str) -> dict[str, str]:
-    """A service and its timer, by file name. Raises UsageError for what is no name of a user."""
+    """A service and its timer, by file name. Raises UsageError for what is not a user name."""
     secrets = [
-        f"# Lines NAME=value, readable by root alone: {', '.join(job.variables)}",
+        f"# NAME=value lines, readable by root only: {', '.join(job.variables)}",
         f"EnvironmentFile={ENV_FILE}",
     ]
     home = "read-only" if any(_at_home(each) for each in job.command) else "yes"
@@ -147,14 +147,14 @@ def systemd(job: Job, user: str) -> dict[str, str]:
         "Type=oneshot",
         f"ExecStart={' '.join(_word(each).replace('$', '$$') for each in (*by_env, *job.command))}",
         *(secrets if job.variables else []),
-        f"# Once: useradd --system --home-dir {STATE} --shell /usr/sbin/nologin {_user(user)}",
+        f"# Run once: useradd --system --home-dir {STATE} --shell /usr/sbin/nologin {_user(user)}",
         f"User={user}",
-        f"# The history, where the checklist names no other place: {STATE}/history.db",
+        f"# The history, unless the checklist sets store: {STATE}/history.db",
         "StateDirectory=anomaly",
         "Environment=XDG_STATE_HOME=%S",
         "TimeoutStartSec=15min",
         (
-            "# A KPI that fails (1) and a watch without an answer (3) are answers; other codes are "
+            "# Exit codes 1 (a KPI failed) and 3 (undecided) are results; other codes are "
             "failures of this unit."
         ),
         "SuccessExitStatus=1 3",
@@ -211,15 +211,15 @@ def kubernetes(job: Job, image: str) -> str:
     if job.variables:
         head += [
             (
-                f"# The Secret {job.name} has {', '.join(job.variables)}; from a file of lines "
-                "NAME=value:"
+                f"# The Secret {job.name} has {', '.join(job.variables)}. To create it from a "
+                "file of NAME=value lines:"
             ),
             f"#   kubectl create secret generic {job.name} --from-env-file=FILE",
         ]
     if job.writes:
         head.append(
-            "# A pod may write to /tmp alone, and forgets it: let sinks that write files write "
-            "to a volume, or leave them out."
+            "# A pod can write only to /tmp, which is lost with it: let sinks that write "
+            "files use a volume, or remove them."
         )
     return (
         "\n".join(head)
@@ -322,7 +322,7 @@ def _each(number: int) -> str:
 
 def _user(name: str) -> str:
     if not USER.fullmatch(name):
-        raise UsageError(f"{name!r} is no name of a user")
+        raise UsageError(f"{name!r} is not a user name")
     return name
 
 

@@ -140,14 +140,14 @@ def checklist(proposal: Proposal) -> str:
     """The proposal as the text of a checklist."""
     mine = _selector(proposal.counter, proposal.label, proposal.service)
     parts = [
-        "# Proposed from what Prometheus holds; read it before you rely on it. Every key: "
+        "# Proposed from the metrics in Prometheus; review it before you rely on it. Every key: "
         "docs/checklist.md.\n"
         "# Needs the environment variable PROMETHEUS_URL.\n"
         f"service: {_quoted(proposal.service)}\n"
         "sources:\n"
         '  prod: {type: prometheus, url: "${PROMETHEUS_URL}"}\n'
         "windows: {history: 28d, warmup: 5m, watch: 6h, step: 5m}\n"
-        "timezone: UTC                            # your users' clock, like Europe/Berlin\n"
+        "timezone: UTC                            # your users' time zone, like Europe/Berlin\n"
         "false_alarms: 1%\n"
         "kpis:\n"
     ]
@@ -184,14 +184,11 @@ def checklist(proposal: Proposal) -> str:
         "    unit: requests\n    kind: counts\n    direction: down\n    tolerance: 10%\n    "
         "no_data: fail\n"
     )
-    parts.append(
-        "  # What the service is for is not here: orders, sign-ups, whatever people come for. "
-        "Add them.\n"
-    )
+    parts.append("  # Add the business KPIs: orders, sign-ups, whatever the service is for.\n")
     if proposal.others:
         shown = ", ".join(plain(each, 60) for each in proposal.others[:20])
         parts.append(
-            f"# Other services there, by traffic: {shown}. For one of them: anomaly init "
+            f"# Other services, by traffic: {shown}. For one of them: anomaly init "
             "--prometheus URL --service NAME\n"
         )
     parts.append("sinks: []\n")

@@ -101,7 +101,7 @@ def _strange(at: KeyPath, case: CaseForm, checklist: Checklist) -> Iterator[tupl
         if name not in kpis:
             yield (
                 (*at, "series", name),
-                f"is no KPI; use one of {', '.join(kpis)}{did_you_mean(name, tuple(kpis))}",
+                f"is not a KPI; use one of {', '.join(kpis)}{did_you_mean(name, tuple(kpis))}",
             )
             continue
         for i, part in enumerate(parts):
@@ -110,7 +110,7 @@ def _strange(at: KeyPath, case: CaseForm, checklist: Checklist) -> Iterator[tupl
                 wanted = (
                     f"its labels must be {', '.join(kpis[name].by)}"
                     if kpis[name].by
-                    else "the KPI has no segments; leave it out"
+                    else "the KPI has no segments; remove it"
                 )
                 yield (*where, "segment"), f"is {dict(part.segment) or 'missing'}; {wanted}"
             if (part.volume == 0) == (kpis[name].denominator is not None):
@@ -118,13 +118,13 @@ def _strange(at: KeyPath, case: CaseForm, checklist: Checklist) -> Iterator[tupl
                     (*where, "volume"),
                     "is missing; the KPI is a ratio"
                     if part.volume == 0
-                    else "means nothing; the KPI is no ratio",
+                    else "has no meaning; the KPI is not a ratio",
                 )
             for j, change in enumerate(part.after):
                 if (change.change is None) == (not change.missing):
                     yield (*where, "after", j), "needs either a change or missing: true"
                 if change.until <= change.since:
-                    yield (*where, "after", j, "until"), "is not after its since"
+                    yield (*where, "after", j, "until"), "is not later than since"
         if len({tuple(sorted(part.segment.items())) for part in parts}) < len(parts):
             yield (*at, "series", name), "has two series with the same labels"
     yield from _wrongly_expected((*at, "expect"), case, checklist)
@@ -145,13 +145,14 @@ def _wrongly_expected(
         if name.partition(" (")[0] not in kpis and name not in kpis:
             yield (
                 (*at, "kpis", name),
-                f"is no KPI; use one of {', '.join(kpis)}{did_you_mean(name, kpis)}",
+                f"is not a KPI; use one of {', '.join(kpis)}{did_you_mean(name, kpis)}",
             )
     for name in case.expect.told:
         if name not in sinks:
             yield (
                 (*at, "told", name),
-                f"is no sink; use one of {', '.join(sinks) or '(none)'}{did_you_mean(name, sinks)}",
+                "is not a sink; use one of "
+                f"{', '.join(sinks) or '(none)'}{did_you_mean(name, sinks)}",
             )
     if not case.expect.model_fields_set:
         yield at, "expects nothing"

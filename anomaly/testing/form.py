@@ -62,14 +62,16 @@ class ChangeForm(Form):
     """What happens to a series after the release."""
 
     change: Annotated[float | None, BeforeValidator(_change)] = optional(
-        None, "By how much its level is another: +30%, -10%."
+        None, "How much the level changes: +30%, -10%."
     )
-    ramp: Truth = Field(default=False, description="The change grows evenly from nothing.")
+    ramp: Truth = Field(default=False, description="The change grows linearly from zero.")
     missing: Truth = Field(default=False, description="There are no samples.")
     since: Duration = Field(
-        default=timedelta(0), description="From when on, after the release began."
+        default=timedelta(0), description="When it starts, after the start of the release."
     )
-    until: PositiveDuration = optional(LONGEST, "Until when; without it, to the end.")
+    until: PositiveDuration = optional(
+        LONGEST, "When it ends, after the start of the release; default: at the end."
+    )
 
 
 class SeriesForm(Form):
@@ -77,21 +79,19 @@ class SeriesForm(Form):
 
     segment: dict[Name, Name] = optional({}, "The labels of the series, for a KPI with `by`.")
     level: Annotated[float, BeforeValidator(_level)] = Field(
-        description="What a step usually holds; of a ratio, the ratio."
+        description="The usual value of a step; for a ratio, the ratio."
     )
-    volume: Amount = optional(
-        0.0, "Of a ratio, and of it alone: what its denominator holds at a step."
-    )
+    volume: Amount = optional(0.0, "For a ratio only: the denominator's value at a step.")
     daily: Share = Field(
         default=0.0,
         description=(
-            "By how much it is higher in the afternoon than on average, and lower at night."
+            "The daily swing: how much higher than average in the afternoon, and lower at night."
         ),
     )
     noise: Share = Field(
         default=NOISE,
         description=(
-            "The standard deviation of a step, relative to the level; a ratio has that "
+            "The standard deviation of a step, relative to the level; a ratio has the noise "
             "of its counts."
         ),
     )
@@ -104,52 +104,47 @@ class StageForm(Form):
     """A share of users that the release reaches."""
 
     after: Duration = Field(description="How long after the release began.")
-    share: Share = Field(description="Of the users that have it from then on: 5%.")
+    share: Share = Field(description="The share of users that have it from then on: 5%.")
 
 
 class ExpectForm(Form):
-    """What is expected; what is not named may be anything."""
+    """The expected result; what is not listed may be anything."""
 
     verdict: Annotated[ReleaseVerdict | None, _word(ReleaseVerdict)] = optional(
-        None, "Of the release, at the last look."
+        None, "The release's verdict at the last look."
     )
     kpis: dict[Name, Annotated[Verdict, _word(Verdict)]] = optional(
         {},
         (
-            "Of KPIs, by name: of all their segments and the total; of one as it is printed: "
-            "errors "
-            "(country=FR), errors (all)."
+            "Verdicts by KPI, for all its segments and the total; or by series, as printed: "
+            "errors (country=FR), errors (all)."
         ),
     )
     told: dict[Name, list[Annotated[Action, _word(Action)]]] = optional(
-        {}, "What a sink is told, in order over all looks; [] is nothing."
+        {}, "The notifications that a sink gets, in order over all looks; [] is none."
     )
 
 
 class CaseForm(Form):
     """A release, what its KPIs do, and what is expected."""
 
-    name: Name = Field(description="What it is called.")
+    name: Name = Field(description="The name of the case.")
     released_at: Moment = Field(default=RELEASED, description="When the release begins.")
-    finished_at: Moment = optional(None, "When it is finished; without it, at once.")
+    finished_at: Moment = optional(None, "When the release finishes; default: at once.")
     stages: list[StageForm] = optional(
-        [], "When it reaches which share of users, in order; without it, all at once."
+        [], "When the release reaches which share of users, in order; default: all at once."
     )
     seed: Annotated[int, BeforeValidator(_seed)] = Field(default=1, description="Of the noise.")
     series: dict[Name, Annotated[list[SeriesForm], BeforeValidator(_listed)]] = optional(
         {},
         (
-            "By KPI: one series, or a list of them, one for each segment. A KPI that is not "
-            "named is "
-            "quiet."
+            "By KPI: one series, or a list with one for each segment. A KPI that is not "
+            "listed is quiet."
         ),
     )
     looks: list[PositiveDuration] = optional(
         [],
-        (
-            "How long after the first warm-up it is looked at; without it, once, at the end of the "
-            "watch."
-        ),
+        ("When to look, after the first warm-up; default: once, at the end of the watch."),
     )
     expect: ExpectForm = Field(description="What is expected.")
 

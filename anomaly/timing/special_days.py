@@ -74,7 +74,7 @@ def _holidays(asked: Holidays, first: date, last: date) -> dict[date, str]:
     try:
         import holidays
     except ImportError:
-        raise UsageError(f"holidays of {asked.country} need more to be installed: {HINT}") from None
+        raise UsageError(f"holidays of {asked.country} need an extra: {HINT}") from None
     return dict(
         holidays.country_holidays(
             asked.country,

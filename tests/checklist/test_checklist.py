@@ -93,7 +93,7 @@ SHARE = "it must be a percentage like 5% or a number like 0.05"
 TYPES = f"use one of {', '.join(COLLECTORS.built_in)}"
 SINK_TYPES = f"use one of {', '.join(SINKS.built_in)}"
 FILES = "{type: files, path: shop.csv}"
-ONE_LINE = "it must be one line without blanks around it or control characters"
+ONE_LINE = "it must be one line without control characters, and without blanks at its ends"
 
 
 def test_every_key_reaches_the_checklist(load_text: Load) -> None:
@@ -165,17 +165,13 @@ def test_a_total_is_the_query_of_all_segments(load_text: Load) -> None:
     [
         (
             "total: all",
-            (
-                "7: kpis[0].total has no segments to be the total of; list their labels under "
-                "by, or "
-                "leave it out"
-            ),
+            ("7: kpis[0].total needs segments; list their labels under by, or remove it"),
         ),
         (
             "by: [country]\n    denominator: visits\n    total: all",
             (
-                "9: kpis[0].total is known: a ratio's total is that of its segments' counts; leave "
-                "it out"
+                "9: kpis[0].total is not needed: a ratio's total follows from the counts of "
+                "its segments; remove it"
             ),
         ),
     ],
@@ -215,8 +211,8 @@ def test_a_path_may_be_text(write: Write) -> None:
             "service: shop",
             "service: ${NAME}",
             (
-                "1: service is '${NAME}'; variables are filled in only in the settings of sources "
-                "and sinks"
+                "1: service is '${NAME}'; variables can be used only in the settings of "
+                "sources and sinks"
             ),
         ),
         ("service: shop\n", "", "1: service is missing"),
@@ -281,12 +277,12 @@ def test_a_path_may_be_text(write: Write) -> None:
         (
             "false_alarms: 2%",
             "false_alarms: 0",
-            "8: false_alarms is 0; it must be between 0 and 1, without these, like 0.01",
+            "8: false_alarms is 0; it must be more than 0 and less than 1, like 0.01",
         ),
         (
             "false_alarms: 2%",
             "false_alarms: 100%",
-            "8: false_alarms is '100%'; it must be between 0 and 1, without these, like 0.01",
+            "8: false_alarms is '100%'; it must be more than 0 and less than 1, like 0.01",
         ),
         ("false_alarms: 2%", "false_alarms: .nan", f"8: false_alarms is nan; {SHARE}"),
         (
@@ -370,7 +366,8 @@ def test_a_path_may_be_text(write: Write) -> None:
         (
             "[country, plan]",
             "[country, 5]",
-            "21: kpis[0].by is a list; 5 in it is no label name: it must be text; put it in quotes",
+            "21: kpis[0].by is a list; 5 in it is not a valid label name: it must be text; "
+            "put it in quotes",
         ),
         (
             "min_volume: 200",
@@ -449,7 +446,7 @@ def test_a_path_may_be_text(write: Write) -> None:
         (
             "control_for:",
             "critical: true, control_for:",
-            "31: kpis[2].critical means nothing for a control; leave it out",
+            "31: kpis[2].critical has no meaning for a control; remove it",
         ),
         ("  - {type: console}", "  - {typ: console}", "33: sinks[0].type is missing"),
         ("  - {type: console}", "  - console", "33: sinks[0] is text; it must be a mapping"),
@@ -525,7 +522,7 @@ def test_what_is_wrong_is_said_with_line_key_found_and_allowed(
         ("service: a\nsources: {}\nkpis: []\n", "3: kpis is empty; list at least one"),
         (
             "service: a\nsources: {}\nkpis: []\n",
-            "2: sources names no source; the KPIs need at least one",
+            "2: sources is empty; the KPIs need at least one source",
         ),
         ("service: a\nkpis: {}\n", "2: kpis is an empty mapping; it must be a list"),
         (
@@ -623,7 +620,7 @@ def test_a_variable_of_another_environment_need_not_be_set(load_text: Load) -> N
             ENVIRONMENTS,
             None,
             (
-                "7: environments lists staging, production; say which is meant: --environment, or "
+                "7: environments lists staging, production; name one with --environment or "
                 "the key environment"
             ),
         ),
@@ -917,10 +914,7 @@ def test_holidays_without_their_library_say_what_to_install(
     )  # what the import of a package that is not there finds
 
     assert complaints(SMALL + "holidays: [{country: DE}]\n") == [
-        (
-            "checklist.yaml:7: holidays need more to be installed: pip install "
-            "'release-anomaly[holidays]'"
-        )
+        ("checklist.yaml:7: holidays need an extra: pip install 'release-anomaly[holidays]'")
     ]
 
 

@@ -192,9 +192,9 @@ def test_an_unknown_type_lists_the_known_ones_of_all_packages() -> None:
 @pytest.mark.parametrize(
     ("kind", "text"),
     [
-        ("mute", "is 'mute', which is no sink: it has no send()"),
-        ("value", "is 'value', which is no sink: it has no send()"),
-        ("gone", "is 'gone', a plug-in that can't be loaded: AttributeError: "),
+        ("mute", "is 'mute', which is not a sink: it has no send()"),
+        ("value", "is 'value', which is not a sink: it has no send()"),
+        ("gone", "is 'gone', a plug-in that fails to load: AttributeError: "),
         ("nowhere", "is 'nowhere', which can't be loaded: No module named 'no_such_module'"),
     ],
 )
@@ -227,7 +227,7 @@ def test_two_packages_with_the_same_type_are_refused(install: Callable[..., None
 def test_a_plug_in_that_crashes_when_imported_is_explained(install: Callable[..., None]) -> None:
     install("bomb", "raise RuntimeError('boom')", {"anomaly.sinks": {"bomb": "bomb:X"}})
     assert refusal(plugin("bomb")) == (
-        "checklist.yaml:9: sinks[0].type is 'bomb', a plug-in that can't be loaded: "
+        "checklist.yaml:9: sinks[0].type is 'bomb', a plug-in that fails to load: "
         "RuntimeError: boom"
     )
 
@@ -245,7 +245,7 @@ def test_a_plug_in_that_crashes_when_imported_is_explained(install: Callable[...
 def test_a_missing_extra_says_how_to_install_it(install: Callable[..., None], module: str) -> None:
     name = f"needy{len(module)}"
     install(name, module, {"anomaly.sinks": {"needy": f"{name}:X"}})
-    told = "is 'needy', which needs more to be installed: pip install 'release-anomaly[parquet]'"
+    told = "is 'needy', which needs an extra: pip install 'release-anomaly[parquet]'"
     assert refusal(plugin("needy")) == f"checklist.yaml:9: sinks[0].type {told}"
 
 

@@ -303,12 +303,12 @@ def test_zones_may_be_mixed_when_every_stamp_has_one(write: Write) -> None:
         (
             "2025-10-26 02:30",
             {"timezone": "Europe/Berlin"},
-            "happens twice or never in Europe/Berlin",
+            "is ambiguous or does not exist in Europe/Berlin",
         ),
         (
             "2025-03-30 02:30",
             {"timezone": "Europe/Berlin"},
-            "happens twice or never in Europe/Berlin",
+            "is ambiguous or does not exist in Europe/Berlin",
         ),
         ("0001-01-01T00:00Z", {}, "is not between 1970 and 2200"),
         ("9999-12-31T00:00Z", {}, "is not between 1970 and 2200"),

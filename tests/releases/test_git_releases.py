@@ -123,7 +123,7 @@ def test_what_is_no_repository_is_said(tmp_path: Path, repository: Repository) -
     (tmp_path / "empty").mkdir()
     repository.environ["GIT_CEILING_DIRECTORIES"] = str(tmp_path)
     with pytest.raises(
-        CollectError, match=r"empty: is no git repository; write the folder that holds .git"
+        CollectError, match=r"empty: is not a git repository; give the folder that holds .git"
     ):
         GitReleases(path=tmp_path / "empty", environ=repository.environ).discover(WHOLE)
     with pytest.raises(

@@ -109,11 +109,11 @@ def test_after_what_was_aborted_the_version_before_is_back(tmp_path: Path) -> No
         ),
         (
             [BEFORE | {"started_at": "soon"}],
-            "release 1: started_at is 'soon'; write a moment with a zone",
+            "release 1: started_at is 'soon'; write a time with a zone",
         ),
         (
             [BEFORE | {"started_at": 1748944800}],
-            "release 1: started_at is 1748944800; write a moment with a zone",
+            "release 1: started_at is 1748944800; write a time with a zone",
         ),
         (
             [BEFORE | {"finished_at": "2025-06-01T00:00Z"}],
@@ -197,7 +197,7 @@ def test_what_is_printed_can_be_read_again(
 
 
 def test_a_file_that_is_missing_or_no_text_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(CollectError, match="list is not there, or no file"):
+    with pytest.raises(CollectError, match="list does not exist or is not a file"):
         JsonReleases(path=tmp_path / "list").discover(WHOLE)
     (tmp_path / "list").write_bytes(b"\xff\xfe[]")
     with pytest.raises(CollectError, match="list is not text in UTF-8"):
@@ -223,11 +223,11 @@ def test_an_address_is_asked_with_its_headers(httpserver: HTTPServer) -> None:
         (answer(404, "no s3cret"), CollectError, "answered 404"),
         (answer(503), RetryableCollectError, "answered 503"),
         (answer(200, "<html>"), CollectError, "line 1: is not JSON"),
-        (answer(200, ""), CollectError, r"answered nothing; where there is no release, write \[\]"),
+        (answer(200, ""), CollectError, r"answered with nothing; for no releases, answer \[\]"),
         (
             drip_after(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n"),
             CollectError,
-            "answered nothing",
+            "answered with nothing",
         ),
         (
             drip_after(b"HTTP/1.1 200 OK\r\nX: "),
@@ -293,15 +293,15 @@ def test_the_pipeline_of_gitlab_says_its_times_and_environment() -> None:
 @pytest.mark.parametrize(
     ("environ", "said"),
     [
-        ({}, "no pipeline runs here"),
-        ({"GITHUB_ACTIONS": "true"}, "the pipeline says nothing by GITHUB_SHA"),
+        ({}, "not running in a pipeline"),
+        ({"GITHUB_ACTIONS": "true"}, "the pipeline does not set GITHUB_SHA"),
         (
             GITLAB | {"CI_PIPELINE_CREATED_AT": "yesterday"},
-            "CI_PIPELINE_CREATED_AT is no moment with a zone",
+            "CI_PIPELINE_CREATED_AT is not a time with a zone",
         ),
         (
             GITLAB | {"CI_PIPELINE_CREATED_AT": "2025-06-03T09:00:00"},
-            "CI_PIPELINE_CREATED_AT is no moment with a zone",
+            "CI_PIPELINE_CREATED_AT is not a time with a zone",
         ),
     ],
 )

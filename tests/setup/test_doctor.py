@@ -169,7 +169,7 @@ def test_a_source_that_answers_but_is_silent_is_warned_of(tmp_path: Path) -> Non
     with Loopback([answer(200, matrix())]) as server:
         check = checks(tmp_path, prometheus(server.origin))["source prod"]
     assert check.state is State.WARNING
-    assert "has nothing of the last 15m for orders" in check.said
+    assert "returned no samples for the last 15m: orders" in check.said
     assert check.todo.startswith("anomaly validate --probe ")
 
 
@@ -189,7 +189,7 @@ def test_a_plug_in_that_crashes_is_named_without_its_words(
 
 
 def test_the_history_is_neither_begun_nor_repaired(tmp_path: Path) -> None:
-    assert "is begun when it is needed" in checks(tmp_path, FILE)["store"].said
+    assert "will be created on first use" in checks(tmp_path, FILE)["store"].said
     assert not (tmp_path / "history.db").exists()
 
     damaged = b"SQLite format 3\0" + b"\xff" * 4096

@@ -227,7 +227,7 @@ def test_foreign_text_stays_in_its_comment(tmp_path: Path) -> None:
     assert not any(
         line.startswith("* * * * * evil") for text in texts for line in text.splitlines()
     )
-    with pytest.raises(UsageError, match="is no name of a user"):
+    with pytest.raises(UsageError, match="is not a user name"):
         install.cron(made, "root evil")
 
 

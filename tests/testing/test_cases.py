@@ -209,12 +209,13 @@ def test_a_release_in_stages_is_looked_at_from_its_first_stage_on(attempt: Try) 
         ("cases: [{name: a, expect: {}}]", "cases[0].expect expects nothing"),
         (
             "cases: [{name: a, expect: {told: {slak: []}}}]",
-            "cases[0].expect.told.slak is no sink; use one of slack, jsonl (did you mean slack?)",
+            "cases[0].expect.told.slak is not a sink; use one of slack, jsonl (did you mean "
+            "slack?)",
         ),
         (
             "cases: [{name: a, series: {latncy: {level: 1}}, expect: {verdict: pass}}]",
             (
-                "cases[0].series.latncy is no KPI; use one of errors, orders, latency (did you "
+                "cases[0].series.latncy is not a KPI; use one of errors, orders, latency (did you "
                 "mean "
                 "latency?)"
             ),
@@ -222,7 +223,7 @@ def test_a_release_in_stages_is_looked_at_from_its_first_stage_on(attempt: Try) 
         (
             "cases: [{name: a, expect: {kpis: {latncy: ok}}}]",
             (
-                "cases[0].expect.kpis.latncy is no KPI; use one of errors, orders, latency (did "
+                "cases[0].expect.kpis.latncy is not a KPI; use one of errors, orders, latency (did "
                 "you "
                 "mean latency?)"
             ),
@@ -251,7 +252,7 @@ def test_a_release_in_stages_is_looked_at_from_its_first_stage_on(attempt: Try) 
         ),
         (
             "cases: [{name: a, series: {latency: {level: 1, volume: 2}}, expect: {verdict: pass}}]",
-            "volume means nothing; the KPI is no ratio",
+            "volume has no meaning; the KPI is not a ratio",
         ),
         (
             "cases: [{name: a, series: {orders: {level: 1}}, expect: {verdict: pass}}]",
