@@ -126,7 +126,7 @@ def _obstacle(sides: tuple[Days, Days], between: Names) -> str:
         if len(side.date) < MIN_DAYS:
             return f"not enough data: {len(side.date)} days in {name}, need {MIN_DAYS}"
         if side.signed:
-            return f"values below 0 in {name}: relative comparisons of such a level mean nothing"
+            return f"values below 0 in {name}: relative sizes mean nothing"
     return ""
 
 
