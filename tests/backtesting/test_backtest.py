@@ -271,6 +271,7 @@ def test_a_quiet_history_raises_few_false_alarms(quiet: Backtest) -> None:
     assert quiet.undecided <= 2
 
 
+@pytest.mark.slow
 def test_injected_effects_are_found(quiet: Backtest) -> None:
     for series in quiet.series:
         assert series.detectable_effect is not None
@@ -283,6 +284,7 @@ def test_injected_effects_are_found(quiet: Backtest) -> None:
         assert series.warnings == ()
 
 
+@pytest.mark.slow
 def test_the_same_history_gives_the_same_answer() -> None:
     counts = pd.DataFrame(
         {"orders": np.random.default_rng(2).poisson(40.0, ROWS).astype(float)}, stamps(ROWS)
@@ -404,6 +406,7 @@ def test_a_segment_counts_from_where_it_is_known() -> None:
 # --- past releases ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_past_releases_are_judged_and_counted() -> None:
     values = latency(1)
     moments = [START + timedelta(days=day, hours=10) for day in (25, 27, 29, 31, 33)]

@@ -36,6 +36,7 @@ def changed(how: str, seed: int) -> Floats:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["off", "scaled", "lower", "absent"])
 def test_a_series_that_is_new_since_two_days_passes_and_still_shows_a_loss(how: str) -> None:
     quiet = np.column_stack([changed(how, seed) for seed in range(20)])

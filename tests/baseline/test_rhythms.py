@@ -51,6 +51,7 @@ def verdicts(
     return [finding.verdict for finding in report.findings]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "released_at", ["2025-06-07T10:00Z", "2025-06-09T00:00Z"], ids=["Saturday", "Monday 00:00"]
 )
@@ -66,6 +67,7 @@ def test_a_weekend_and_a_monday_morning_raise_no_alarm_and_hide_no_loss(
     assert verdicts(lost, index, before).count(Verdict.REGRESSED) >= 0.9 * SERIES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "released_at",
     ["2025-03-30T03:00Z", "2025-10-26T03:00Z"],
@@ -80,6 +82,7 @@ def test_the_day_is_that_of_the_users_when_their_clocks_change(released_at: str)
     assert verdicts(lost, index, before, BERLIN).count(Verdict.REGRESSED) >= 0.9 * SERIES
 
 
+@pytest.mark.slow
 def test_the_band_follows_the_users_clock() -> None:
     values, index, before = shop(4, "2025-10-26T03:00Z", watch=24, timezone=BERLIN)
 
@@ -105,6 +108,7 @@ def test_an_effect_exactly_at_tolerance_is_no_regression_in_95_of_100() -> None:
     assert verdicts(values, index, 14 * 48, tolerance=0.05).count(Verdict.REGRESSED) == 300
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["at random", "in blocks"])
 def test_a_third_of_the_steps_missing_costs_no_false_alarm_and_hides_no_loss(how: str) -> None:
     index = pd.date_range("2025-03-03", periods=14 * 48 + 24, freq="30min", tz="UTC")
@@ -123,6 +127,7 @@ def test_a_third_of_the_steps_missing_costs_no_false_alarm_and_hides_no_loss(how
     assert verdicts(lost, index, 14 * 48).count(Verdict.REGRESSED) >= 0.8 * SERIES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("border", [0.0, 1.0])
 def test_shares_at_a_border_are_quiet_there_and_seen_when_they_leave_it(border: float) -> None:
     index = pd.date_range("2025-03-03", periods=14 * 48 + 24, freq="30min", tz="UTC")

@@ -169,6 +169,7 @@ def leave_one_out(values: Floats, period: int) -> Floats:
     return out.ravel()
 
 
+@pytest.mark.slow
 @given(arrays(float, (8, 6), elements=st.floats(-1, 1)))
 def test_each_day_is_predicted_from_the_median_of_the_others(wiggle: Floats) -> None:
     values = (np.array([0.0, 100, 300, 50, 20, 200]) + wiggle).ravel()

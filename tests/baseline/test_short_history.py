@@ -46,6 +46,7 @@ def widths(report: Report) -> tuple[float, float, float]:
     )
 
 
+@pytest.mark.slow
 def test_bounds_are_wider_the_shorter_the_history_is() -> None:
     by_days = np.array([widths(judged(days)) for days in (1, 3, 7, 28)])
 

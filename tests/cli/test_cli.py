@@ -352,6 +352,7 @@ def test_the_version_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
 # --- check and explain --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_healthy_release_passes(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["check", str(HEALTHY), *RELEASED]) == 0
     out, err = capsys.readouterr()
@@ -359,6 +360,7 @@ def test_a_healthy_release_passes(capsys: pytest.CaptureFixture[str]) -> None:
     assert err == ""
 
 
+@pytest.mark.slow
 def test_a_bad_release_fails_and_the_first_line_says_which_kpi_moved(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -368,6 +370,7 @@ def test_a_bad_release_fails_and_the_first_line_says_which_kpi_moved(
     assert err == ""
 
 
+@pytest.mark.slow
 def test_json_is_one_document_and_quiet(capsys: pytest.CaptureFixture[str]) -> None:
     assert (
         run(["check", str(CREDENTIAL), *RELEASED, "--release", "2025.22", "--output", "json"]) == 1
@@ -477,6 +480,7 @@ def _with_sink(folder: Path) -> Path:
     return folder / "checklist.yaml"
 
 
+@pytest.mark.slow
 def test_explain_shows_what_led_to_the_verdict_in_80_columns(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -617,6 +621,7 @@ def test_an_answer_that_reaches_nobody_is_a_failure(redirection: str) -> None:
     assert "Exception ignored" not in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full"])
 def test_an_error_that_nobody_reads_keeps_its_exit_code(redirection: str) -> None:
     line = f"exec {sys.executable} -m anomaly validate nowhere.yaml {redirection}"

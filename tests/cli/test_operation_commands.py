@@ -78,6 +78,7 @@ def test_golden_story_of_a_release(anomaly: Anomaly, shop: Shop) -> None:
     assert story in text
 
 
+@pytest.mark.slow
 def test_exit_codes_of_tick(anomaly: Anomaly, shop: Shop) -> None:
     anomaly(0, "release start --release 2.0 --checklist checklist.yaml")
 

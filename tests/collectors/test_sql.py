@@ -91,6 +91,7 @@ def values(collected: Collected, kpi: str, segment: str = "", role: str = VALUE)
     return [float(value) for value in collected.panel[(kpi, segment, role)]]
 
 
+@pytest.mark.slow
 def test_a_value_for_each_step_of_the_window(collect: Collect) -> None:
     found = collect(Kpi("orders", query=ORDERS))
 
@@ -255,6 +256,7 @@ def test_settings_that_cannot_work_are_refused(settings_: dict[str, Any], said: 
         SqlCollector(**settings_)
 
 
+@pytest.mark.slow
 @settings(
     max_examples=30,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

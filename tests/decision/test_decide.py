@@ -103,6 +103,7 @@ def test_equal_weights_are_spent_as_holm_says(ps: list[float]) -> None:
     assert regressed(findings) == list(multipletests(ps, ALPHA, method="holm")[0])
 
 
+@pytest.mark.slow
 @given(p_values)
 def test_equal_weights_are_spent_as_benjamini_and_hochberg_say(ps: list[float]) -> None:
     findings = decided(*plain(ps), Correction.BENJAMINI_HOCHBERG)
@@ -110,6 +111,7 @@ def test_equal_weights_are_spent_as_benjamini_and_hochberg_say(ps: list[float]) 
     assert regressed(findings) == list(multipletests(ps, ALPHA, method="fdr_bh")[0])
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(off_boundaries(0.1), weights), min_size=1, max_size=6))
 def test_weights_are_spent_as_the_closed_bonferroni_test_says(
     series: list[tuple[float, float]],
@@ -136,6 +138,7 @@ def closed_test(ps: list[float], share: list[float]) -> list[bool]:
     return [all(subset in rejected for subset in sets if i in subset) for i in everyone]
 
 
+@pytest.mark.slow
 @given(p_values, st.sampled_from(Correction))
 def test_what_regressed_is_below_its_level_and_nothing_else_is(
     ps: list[float], correction: Correction
@@ -372,6 +375,7 @@ def test_missing_evidence_is_never_a_pass(findings: list[Finding]) -> None:
         assert not any(each.verdict is Verdict.REGRESSED for each in counted)
 
 
+@pytest.mark.slow
 @given(findings_of_any_kind)
 def test_a_release_fails_exactly_if_a_finding_that_counts_does(findings: list[Finding]) -> None:
     bad = [

@@ -126,6 +126,7 @@ def test_the_reason_and_a_note_name_the_mix() -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_shift_for_the_better_is_no_improvement() -> None:
     totals = [total_of(judged(shop(seed, later=(0.2, 0.8)))) for seed in range(10)]
 
@@ -144,6 +145,7 @@ def test_a_mix_that_makes_up_for_a_fall_hides_it_from_no_segment() -> None:
     assert total.mix_effect > 0.1 * (total.expected or 0.0)
 
 
+@pytest.mark.slow
 def test_a_fall_of_every_segment_under_a_shifted_mix_regresses_the_total() -> None:
     totals = [
         total_of(judged(shop(seed, later=(0.5, 0.5), factors=(0.8, 0.8)))) for seed in range(10)
@@ -152,6 +154,7 @@ def test_a_fall_of_every_segment_under_a_shifted_mix_regresses_the_total() -> No
     assert [total.verdict for total in totals] == [Verdict.REGRESSED] * 10
 
 
+@pytest.mark.slow
 def test_the_rhythm_of_the_mix_is_no_mix_effect() -> None:
     """The shares swing by half within a day, and the watch sees the second half of it alone."""
     totals = [total_of(judged(shop(seed, rhythm=0.5))) for seed in range(10)]
@@ -163,6 +166,7 @@ def test_the_rhythm_of_the_mix_is_no_mix_effect() -> None:
 # --- the parts and the whole --------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_what_moves_every_segment_a_little_is_seen_in_the_total() -> None:
     devices = 6
     kpi = replace(CONVERSION, tolerance=0.01)
@@ -193,6 +197,7 @@ def test_segments_are_ranked_by_what_they_contribute() -> None:
 shares_of = st.lists(st.floats(0.05, 1.0), min_size=3, max_size=3)
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(
     st.integers(0, 1000),
@@ -217,6 +222,7 @@ def test_contributions_and_mix_add_up_to_the_change_of_the_total(
     assert parts == pytest.approx(total.effect_absolute, abs=1e-12)
 
 
+@pytest.mark.slow
 @settings(max_examples=10)
 @given(st.integers(0, 1000), st.lists(st.floats(0.5, 1.5), min_size=3, max_size=3))
 def test_contributions_of_amounts_add_up_to_the_change_of_their_total(

@@ -162,6 +162,7 @@ def test_the_release_fails_as_its_p_value_says() -> None:
     assert (report.verdict == "fail") == ((report.p_value or 1) < report.false_alarms)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["independent", "remembering", "daily"])
 def test_one_shift_of_three_sigma_among_twenty_kpis_is_found(kind: str) -> None:
     values = {

@@ -77,6 +77,7 @@ def staged_releases(draw: st.DrawFn) -> tuple[Release, Windows, datetime]:
     return release, windows, STARTED + draw(st.integers(0, 2000)) * MINUTES
 
 
+@pytest.mark.slow
 @given(staged_releases())
 def test_no_observed_step_touches_a_transition_and_every_other_settled_one_is_observed(
     case: tuple[Release, Windows, datetime],
@@ -200,6 +201,7 @@ def test_quiet_releases_in_stages_alarm_no_more_often_than_promised() -> None:
     assert alarms <= 9
 
 
+@pytest.mark.slow
 def test_an_effect_that_follows_the_stages_is_said_to_grow() -> None:
     seen = [only(staged(-0.2 * BY_SHARE, seed)) for seed in range(10)]
     assert [finding.verdict for finding in seen] == [Verdict.REGRESSED] * 10
@@ -215,6 +217,7 @@ def test_an_effect_that_follows_the_stages_is_said_to_grow() -> None:
     assert "; grows with exposure: " in seen[0].reason
 
 
+@pytest.mark.slow
 def test_an_effect_that_is_there_at_five_percent_already_is_said_not_to_grow() -> None:
     seen = [only(staged(-0.1 * AT_ONCE, seed)) for seed in range(20)]
     said = Counter(finding.exposure and finding.exposure.growth for finding in seen)
@@ -227,6 +230,7 @@ def test_an_effect_that_is_there_at_five_percent_already_is_said_not_to_grow() -
     )
 
 
+@pytest.mark.slow
 def test_plateaus_before_it_do_not_dilute_the_last_one() -> None:
     """Over the whole observation it is a third: within the tolerance."""
     seen = [only(staged(-0.12 * AT_FULL, seed, tolerance=0.06)) for seed in range(10)]
@@ -250,6 +254,7 @@ def effects(moves: Floats, errors: Floats) -> list[Effect]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("together", [0.0, 0.5, 0.95])
 def test_growth_is_stated_wrongly_in_at_most_one_of_twenty_cases_however_errors_go_together(
     together: float,

@@ -61,6 +61,7 @@ def test_a_release_is_judged_without_any_part(part: str) -> None:
         assert answers(JUDGES["anomaly"], cases(4, 2)[:2]).score.shape == (2,)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("memory", "alarms"), [(0.0, 0.0), (0.5, 0.06), (0.8, 0.26)])
 def test_the_canary_judge_takes_memory_for_a_change_as_often_as_the_one_it_stands_for(
     memory: float, alarms: float

@@ -113,6 +113,7 @@ def test_a_font_that_a_style_would_load_from_elsewhere_is_found(tmp_path: Path) 
     assert problems(tmp_path) == ["a.css: https://fonts.example.com/a.css is loaded from elsewhere"]
 
 
+@pytest.mark.slow
 def test_the_words_of_a_page_can_be_searched_for(site: Path) -> None:
     index = (site / "search.json").read_text(encoding="utf-8")
     assert "min_volume" in index
@@ -174,6 +175,7 @@ def test_every_key_of_a_checklist_and_every_setting_is_in_the_reference() -> Non
             assert set(CELL.findall(settings)) == keys_of(each["then"])
 
 
+@pytest.mark.slow
 def test_every_public_name_of_python_is_in_the_reference_with_what_it_is() -> None:
     page = python_reference.page(ROOT)
     for name in anomaly.__all__:
@@ -282,11 +284,13 @@ def test_a_screenshot_shows_what_a_terminal_would_and_loads_nothing(tmp_path: Pa
     assert svg == screenshots.terminal(command, tmp_path, unique="t")
 
 
+@pytest.mark.slow
 def test_a_screenshot_of_a_command_that_failed_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SiteError, match=r"gone\.yaml --released-at now` ended with 2"):
         screenshots.terminal("anomaly check gone.yaml --released-at now", tmp_path, unique="t")
 
 
+@pytest.mark.slow
 def test_a_picture_is_the_same_whenever_it_is_drawn_and_has_both_colours(tmp_path: Path) -> None:
     for folder in ("first", "second"):
         (tmp_path / folder).mkdir()

@@ -115,6 +115,7 @@ def test_the_same_process_at_one_percent_of_the_traffic_is_not_called_different(
     assert draw is counts or seen["level alike"] >= SEEDS - MOST_WRONG
 
 
+@pytest.mark.slow
 def test_staging_without_a_rhythm_differs_in_rhythm() -> None:
     at = index()
 
@@ -126,6 +127,7 @@ def test_staging_without_a_rhythm_differs_in_rhythm() -> None:
     assert seen["spread differs"] <= MOST_WRONG
 
 
+@pytest.mark.slow
 def test_a_rhythm_that_production_has_not_differs_too() -> None:
     at = index()
 
@@ -187,6 +189,7 @@ def test_counts_as_noisy_as_their_volume_says_are_alike_and_noisier_ones_not() -
     assert noisy.verdict is Likeness.DIFFERS
 
 
+@pytest.mark.slow
 def test_a_noisier_latency_differs_in_spread_alone() -> None:
     at = index()
 
@@ -198,6 +201,7 @@ def test_a_noisier_latency_differs_in_spread_alone() -> None:
     assert seen["rhythm differs"] + seen["level differs"] <= MOST_WRONG
 
 
+@pytest.mark.slow
 def test_another_level_differs_and_its_interval_holds() -> None:
     at = index()
     within = 0
@@ -345,6 +349,7 @@ def test_what_has_no_say_does_not_make_environments_differ() -> None:
     assert result.verdict is Likeness.ALIKE
 
 
+@pytest.mark.slow
 def test_staging_sees_less_of_the_same_process_than_production() -> None:
     at = index()
     panels = [assemble(ratio(seed, share, at), at) for seed, share in ((1, SHARE), (2, 1.0))]
@@ -362,6 +367,7 @@ def test_staging_sees_less_of_the_same_process_than_production() -> None:
     assert staging > 2 * production
 
 
+@pytest.mark.slow
 def test_the_same_data_give_the_same_answer_and_are_not_changed() -> None:
     at = index()
     panels = (

@@ -132,6 +132,7 @@ def test_golden_json() -> None:
     assert_golden("parity/parity.json", json.dumps(document, indent=2, allow_nan=False) + "\n")
 
 
+@pytest.mark.slow
 def test_golden_of_the_shop_is_shown_in_the_page_of_the_commands(
     shop: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -199,6 +200,7 @@ def test_without_a_release_differences_end_with_3_and_likeness_with_0(
         assert production < staging
 
 
+@pytest.mark.slow
 def test_kept_data_give_the_same_answer_and_an_unlike_pair_does_not(
     shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -270,6 +272,7 @@ def test_a_source_that_fails_is_said_and_never_alike(
     assert (engagement[0], critical[0]) == (3, 4)
 
 
+@pytest.mark.slow
 def test_a_source_that_both_share_is_not_compared_with_itself(
     shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -56,6 +56,7 @@ def waves(seed: int = 1) -> pd.Series:
     )
 
 
+@pytest.mark.slow
 def test_a_window_gives_the_panel_of_its_steps(
     checklist: Checklist, history: pd.DataFrame, report: Report
 ) -> None:

@@ -99,6 +99,7 @@ def quiet(kind: str) -> tuple[Floats, int]:
     return 100 + 5 * remembering(float(kind), 13, ROWS, SERIES), BEFORE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["0", "0.5", "0.8", "0.95", "a daily cycle", "quiet weekends"])
 def test_at_most_two_in_a_hundred_harmless_releases_are_flagged(kind: str) -> None:
     values, before = quiet(kind)
@@ -116,6 +117,7 @@ def test_the_weekend_trap_is_set() -> None:
     assert stamps(before + 1, start="2025-03-04")[-1].day_name() == "Saturday"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["0", "0.5", "0.8", "0.95", "a daily cycle", "quiet weekends"])
 def test_a_large_change_in_the_same_noise_is_found(kind: str) -> None:
     values, before = quiet(kind)
@@ -301,6 +303,7 @@ def each(values: Floats, **options: Any) -> list[Verdict]:
     return [only(check(column, **options)).verdict for column in values.T]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "delay"), STEPS)
 @pytest.mark.parametrize("direction", ["up", "down"])
 def test_a_move_in_the_good_direction_improves_and_passes(
@@ -312,6 +315,7 @@ def test_a_move_in_the_good_direction_improves_and_passes(
     assert verdicts.count(Verdict.IMPROVED) >= 0.9 * COLUMNS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "delay"), STEPS)
 @pytest.mark.parametrize(("floor", "tolerance"), [(50.0, 0.0), (0.0, 0.5)])
 def test_a_move_within_what_is_accepted_is_no_regression(
@@ -322,6 +326,7 @@ def test_a_move_within_what_is_accepted_is_no_regression(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [0.002, 0.005])
 def test_a_rise_of_a_small_ratio_below_the_floor_is_no_regression(rate: float) -> None:
     random = np.random.default_rng(54)
@@ -360,12 +365,14 @@ def changed(kind: str) -> Floats:
     return values
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("direction", ["up", "either"])
 @pytest.mark.parametrize("kind", ["spread", "spikes", "ramp"])
 def test_a_change_other_than_a_step_is_found_too(kind: str, direction: str) -> None:
     assert each(changed(kind), direction=direction).count(Verdict.REGRESSED) >= 0.7 * COLUMNS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("direction", ["down", "either"])
 def test_an_outage_is_found(direction: str) -> None:
     assert each(changed("outage"), direction=direction).count(Verdict.REGRESSED) == COLUMNS

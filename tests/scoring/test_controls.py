@@ -190,6 +190,7 @@ def test_collinear_controls_count_once() -> None:
     assert thrice == pytest.approx(once, rel=0.05)
 
 
+@pytest.mark.slow
 def test_more_controls_than_days_do_no_harm() -> None:
     kpi = times(KPIS[:, :6], SHIFT)
     many = [CONTROLS[0][:, :6], *(100 + noise(100 + j, ROWS, 6) for j in range(30))]
@@ -199,6 +200,7 @@ def test_more_controls_than_days_do_no_harm() -> None:
     assert crowd <= 1.15 * one
 
 
+@pytest.mark.slow
 @given(st.floats(-5, 5), st.floats(-5, 5))
 def test_what_is_shared_does_not_depend_on_where_levels_are_counted_from(
     kpi: float, control: float

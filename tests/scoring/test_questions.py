@@ -51,6 +51,7 @@ def judged(values: Floats, before: int, step: str, direction: Direction) -> list
     ]
 
 
+@pytest.mark.slow
 def test_a_rhythm_that_flattens_is_found_though_the_mean_stays() -> None:
     findings = judged(rhythmic(0.3), DAYS * 24, "1h", Direction.EITHER)
 
@@ -61,6 +62,7 @@ def test_a_rhythm_that_flattens_is_found_though_the_mean_stays() -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_rhythm_that_goes_on_is_none_that_flattens() -> None:
     findings = judged(rhythmic(1.0), DAYS * 24, "1h", Direction.EITHER)
 

@@ -41,6 +41,7 @@ def looks(seed: int, *bad: tuple[int, int]) -> list[Verdict]:
     return out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 def test_noise_does_not_call_back_what_is_over(seed: int) -> None:
     seen = looks(seed, (1, 8))
@@ -50,6 +51,7 @@ def test_noise_does_not_call_back_what_is_over(seed: int) -> None:
     assert set(seen[first:]) == {Verdict.RECOVERED}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS[:4])
 def test_a_relapse_is_a_regression_again(seed: int) -> None:
     seen = looks(seed, (1, 8), (16, 24))

@@ -209,6 +209,7 @@ def test_promtool_finds_nothing_wrong_with_hostile_text() -> None:
         assert check_metrics(exposition(reports.hostile(text))) == ""
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(st.text(max_size=40), st.dictionaries(st.text(max_size=8), st.text(max_size=8), max_size=4))
 def test_any_text_is_written_so_that_it_is_read_again(text: str, segment: dict[str, str]) -> None:

@@ -91,6 +91,7 @@ def test_there_are_as_many_looks_as_the_integral_of_the_frequency(
     assert abs(len(looks(schedule, starts, window)) - integral) <= 1.02
 
 
+@pytest.mark.slow
 @given(schedules, releases, st.lists(moments, min_size=3, max_size=5, unique=True))
 def test_looks_are_the_same_however_the_window_is_cut(
     schedule: Schedule, starts: list[datetime], cuts: list[datetime]

@@ -79,6 +79,7 @@ def test_a_step_is_looked_at_once_however_often_cron_fires(tmp_path: Path, store
     assert looks == [1, 0, 0, 1, 0]
 
 
+@pytest.mark.slow
 def test_by_a_rhythm_looks_get_rarer_and_the_last_one_is_made(tmp_path: Path, store: Store) -> None:
     shop, people = (
         Shop(tmp_path, more="rhythm: {usual: 3h, peak: 30m, climb: 1h, fall: 4h}"),
@@ -150,6 +151,7 @@ def test_two_at_once_are_one_and_the_other_says_busy(tmp_path: Path, store: Stor
     assert people.said() == [("fire", "first")]
 
 
+@pytest.mark.slow
 def test_a_watch_and_a_tick_of_one_release_share_their_looks_and_tell_once(
     tmp_path: Path, store: Store
 ) -> None:

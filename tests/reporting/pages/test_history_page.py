@@ -86,6 +86,7 @@ def test_a_square_shows_the_last_look_not_the_worst(tmp_path: Path) -> None:
     assert "1.0.0: inconclusive" not in page
 
 
+@pytest.mark.slow
 def test_only_the_findings_that_are_shown_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

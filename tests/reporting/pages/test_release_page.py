@@ -338,6 +338,7 @@ def test_embedded_json_is_the_same_text_to_json_and_no_markup_to_html(text: str)
     assert not set("<>&\u2028\u2029") & set(inside)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sample", SAMPLES)
 def test_a_page_can_be_fed_back(tmp_path: Path, sample: str) -> None:
     report = judged(sample)
