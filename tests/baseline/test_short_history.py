@@ -72,8 +72,8 @@ def test_a_long_history_is_not_called_short() -> None:
 @pytest.mark.parametrize(
     ("days", "said"),
     [
-        (1, "; too short to know a rhythm of the day or the week"),
-        (14, "; too short to know a rhythm of the week"),
+        (1, "; too short for a daily or weekly pattern"),
+        (14, "; too short for a weekly pattern"),
         (28, ""),
     ],
 )

@@ -225,7 +225,7 @@ def test_an_effect_that_is_there_at_five_percent_already_is_said_not_to_grow() -
     assert said[Growth.DOES_NOT_GROW] >= 16
     assert said[Growth.GROWS] <= 4  # one in twenty is allowed to
     assert any(
-        "does not grow with exposure, so perhaps not the release: " in finding.reason
+        "does not grow with exposure, so the release may not be the cause: " in finding.reason
         for finding in seen
     )
 
