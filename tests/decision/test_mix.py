@@ -432,6 +432,8 @@ def test_explain_says_that_the_mix_broke_nothing_and_how_the_share_is_divided() 
 
     text = " ".join(explanation(total_of(report), report).split())
 
-    assert "conversion (all): ok The mix of its segments changed, not the segments themselves" in text
+    assert (
+        "conversion (all): ok The mix of its segments changed, not the segments themselves" in text
+    )
     assert "half of this KPI's share is for the total, half for its segments" in text
     assert "find out which segments grew or shrank" in text
