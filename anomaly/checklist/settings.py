@@ -1,4 +1,5 @@
 """What a plug-in can be set to: the keyword-only arguments of its `__init__`, by their annotations.
+Settings that several plug-ins share are a TypedDict, taken as `**settings: Unpack[…]`.
 
 An annotation is text, number, duration (`timedelta`), path, enum or `Literal`, mapping of text to
 text, tuple of text, or a union of these. Arguments that the class names in `outside` (a clock, a
@@ -45,20 +46,35 @@ class SettingError(ValueError):
 
 
 def settings_of(plugin: type) -> dict[str, Setting]:
-    """The settings of a plug-in class by name, in the order of its signature."""
+    """The settings of a plug-in class by name: shared ones first, then as in its signature."""
     outside = outside_of(plugin)
-    parameters = {
-        name: parameter
-        for name, parameter in inspect.signature(plugin).parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY and name not in outside
-    }
+    parameters = [
+        each
+        for each in inspect.signature(plugin).parameters.values()
+        if each.kind in (each.KEYWORD_ONLY, each.VAR_KEYWORD) and each.name not in outside
+    ]
     written = types.SimpleNamespace(
-        __annotations__={name: parameter.annotation for name, parameter in parameters.items()}
+        __annotations__={each.name: each.annotation for each in parameters}
     )
     hints = typing.get_type_hints(written, vars(sys.modules[plugin.__module__]))
+    shared: dict[str, Setting] = {}
+    own: dict[str, Setting] = {}
+    for each in parameters:
+        if each.kind is each.VAR_KEYWORD:
+            shared |= _unpacked(hints.get(each.name))
+        else:
+            own[each.name] = Setting(each.name, hints[each.name], each.default)
+    return shared | own
+
+
+def _unpacked(annotation: Any) -> dict[str, Setting]:
+    """The settings of `**settings: Unpack[…]` with a TypedDict; those not required are None."""
+    if typing.get_origin(annotation) is not typing.Unpack:
+        return {}
+    (mapping,) = typing.get_args(annotation)
     return {
-        name: Setting(name, hints[name], parameter.default)
-        for name, parameter in parameters.items()
+        name: Setting(name, hint, *(() if name in mapping.__required_keys__ else (None,)))
+        for name, hint in typing.get_type_hints(mapping).items()
     }
 
 

@@ -58,15 +58,7 @@ def _proposed(url: str, service: str, session: Session) -> tuple[str | None, str
 
     session.keep_secret(url_secrets(url))
     token = os.environ.get("PROMETHEUS_TOKEN")
-    access = Access(
-        url=url,
-        bearer_token=token,
-        bearer_token_file=None,
-        username=None,
-        password=None,
-        ca_file=None,
-        headers={},
-    )
+    access = Access(url=url, bearer_token=token)
     session.keep_secret(access.secrets)
     proposal = proposed(access, service)
     if proposal is None:

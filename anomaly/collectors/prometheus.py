@@ -14,15 +14,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Unpack
 from urllib.parse import urlencode
 
 import numpy as np
 import pandas as pd
 
 from anomaly.collectors import promql
-from anomaly.collectors.prometheus_access import Access
+from anomaly.collectors.prometheus_access import Access, AccessSettings
 from anomaly.collectors.prometheus_http import Api, Budget, Outside, Question, RefusedError
 from anomaly.collectors.prometheus_series import (
     BoolArray,
@@ -98,15 +97,6 @@ class PrometheusCollector:
     def __init__(
         self,
         *,
-        url: str,
-        bearer_token: str | None = None,
-        bearer_token_file: Path | None = None,
-        username: str | None = None,
-        password: str | None = None,
-        ca_file: Path | None = None,
-        cert_file: Path | None = None,
-        key_file: Path | None = None,
-        headers: Mapping[str, str] | None = None,
         timeout: timedelta = timedelta(seconds=30),
         budget: timedelta = timedelta(minutes=5),
         concurrency: int = 4,
@@ -116,6 +106,7 @@ class PrometheusCollector:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         sleep: Callable[[float], None] = time.sleep,
         chance: Callable[[], float] = random.random,
+        **settings: Unpack[AccessSettings],
     ) -> None:
         for name, value in {"timeout": timeout, "budget": budget}.items():
             if value <= timedelta(0):
@@ -127,17 +118,7 @@ class PrometheusCollector:
         }.items():
             if count < 1:
                 raise UsageError(f"{name} is {count}; it must be at least 1")
-        access = Access(
-            url=url,
-            bearer_token=bearer_token,
-            bearer_token_file=bearer_token_file,
-            username=username,
-            password=password,
-            ca_file=ca_file,
-            cert_file=cert_file,
-            key_file=key_file,
-            headers=headers or {},
-        )
+        access = Access(**settings)
         outside = Outside(monotonic=monotonic, now=now, sleep=sleep, chance=chance)
         self._shown, self._budget, self._monotonic = access.shown, budget, monotonic
         self._page = "" if any(secret in access.url for secret in access.secrets) else access.url

@@ -10,6 +10,7 @@ import ssl
 import stat
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypedDict, Unpack
 from urllib.parse import unquote, urlsplit
 
 import requests
@@ -25,6 +26,25 @@ LONGEST_TOKEN = 65_536  # bytes
 log = logging.getLogger(__name__)
 
 
+class Address(TypedDict):
+    """The setting that every access needs."""
+
+    url: str
+
+
+class AccessSettings(Address, total=False):
+    """The settings of an `Access`; those that are missing are None."""
+
+    bearer_token: str | None
+    bearer_token_file: Path | None
+    username: str | None
+    password: str | None
+    ca_file: Path | None
+    cert_file: Path | None
+    key_file: Path | None
+    headers: Mapping[str, str] | None
+
+
 class Access:
     """How to reach the API at `url`, by at most one of: user and password, a token, a file that
     holds the token.
@@ -34,39 +54,26 @@ class Access:
     holds a secret.
     """
 
-    def __init__(
-        self,
-        *,
-        url: str,
-        bearer_token: str | None,
-        bearer_token_file: Path | None,
-        username: str | None,
-        password: str | None,
-        ca_file: Path | None,
-        headers: Mapping[str, str],
-        cert_file: Path | None = None,
-        key_file: Path | None = None,
-    ) -> None:
-        self.url, self.host, self.shown, found_user, found_password = _taken_apart(url)
-        if found_user is not None and username is not None:
+    def __init__(self, **settings: Unpack[AccessSettings]) -> None:
+        self.url, self.host, self.shown, url_user, url_password = _taken_apart(settings["url"])
+        username, password = settings.get("username"), settings.get("password")
+        if url_user is not None and username is not None:
             raise UsageError("a user is given both in url and as username; use one")
-        self._user = found_user if username is None else username
-        self._password = found_password if password is None else password
-        self._token, self._token_file = bearer_token, bearer_token_file
-        self.headers, self.ca_file, self.cert_file, self.key_file = (
-            dict(headers),
-            ca_file,
-            cert_file,
-            key_file,
-        )
+        self._user = url_user if username is None else username
+        self._password = url_password if password is None else password
+        self._token = settings.get("bearer_token")
+        self._token_file = settings.get("bearer_token_file")
+        self.headers, self.ca_file = dict(settings.get("headers") or {}), settings.get("ca_file")
+        self.cert_file, self.key_file = settings.get("cert_file"), settings.get("key_file")
         self._secrets = {
-            *url_secrets(url),
-            *headers.values(),
-            *(text for text in (bearer_token, self._password) if text),
+            *url_secrets(settings["url"]),
+            *self.headers.values(),
+            *(text for text in (self._token, self._password) if text),
         }
         self._check()
-        _warn_if_public("bearer_token_file", bearer_token_file)
-        _warn_if_public("cert_file" if key_file is None else "key_file", key_file or cert_file)
+        _warn_if_public("bearer_token_file", self._token_file)
+        name = "cert_file" if self.key_file is None else "key_file"
+        _warn_if_public(name, self.key_file or self.cert_file)
 
     @property
     def secrets(self) -> frozenset[str]:

@@ -1,5 +1,5 @@
-"""Asking a URL that a checklist names: what may be asked, how long, what an answer means, and what
-may be said of it.
+"""Requests to a URL from a checklist: which are allowed, how long they may take, what an answer
+means, and what may be shown of it.
 
 | answer | what it means |
 |---|---|
@@ -8,8 +8,8 @@ may be said of it.
 | 403 that says when to ask again | likewise |
 | any other status, a redirect, a certificate that does not verify | not at all |
 
-Only http and https, no redirects, no link-local addresses. A URL is often a secret as a whole: no
-more than its host is ever shown.
+Only http and https, no redirects, no link-local addresses. A URL is often a secret as a whole:
+only its scheme, host and port are ever shown.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from anomaly.redaction import Redactor, url_secrets
 
 RETRYABLE = frozenset({408, 425, 429})  # besides all of 5xx
 FORBIDDEN = 403
-LONGEST_SAID = 200  # characters of an error's body that are shown
+LONGEST_EXCERPT = 200  # characters of an error's body that are shown
 LONGEST_ANSWER = 2048  # bytes of an error's body that are read
 LONGEST_BODY = 1 << 24  # bytes of a good answer
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -43,15 +43,15 @@ USER_AGENT = "anomaly"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What was answered with a 2xx status."""
+    """An answer with a 2xx status."""
 
     status: int
     body: bytes
 
 
 class Endpoint:
-    """A URL to be asked, `secrets` (and those of the URL) masked in all that is said of it. Its
-    repr shows none.
+    """A URL for requests; `secrets` (and those of the URL) are masked in every text about it, its
+    repr included.
 
     Raises UsageError if the URL can't be used or `timeout` is not longer than zero; `setting` is
     what the checklist calls the URL.
@@ -68,9 +68,9 @@ class Endpoint:
     ) -> None:
         self._target = checked_url(url, setting)
         self._url = url
-        known = [each for each in secrets if each]
+        masked = [each for each in secrets if each]
         self._redactor = Redactor(
-            {*url_secrets(url), *known, *(each.split()[-1] for each in known if each.strip())}
+            {*url_secrets(url), *masked, *(each.split()[-1] for each in masked if each.strip())}
         )  # Bearer token
         self._clock = clock
         self._timeout_s = timeout.total_seconds()
@@ -92,10 +92,10 @@ class Endpoint:
         hints: Mapping[int, str] | None = None,
         read: bool = False,
     ) -> Answer:
-        """Ask once; `path` is added to the URL, statuses in `retryable` may pass, a good answer's
-        body is had only if it is to be `read`.
+        """One request; `path` is added to the URL, a status in `retryable` is worth another try,
+        and the body of a good answer is read only with `read`.
 
-        `hints` say what a status means here, and what to do. Raises RequestError and
+        `hints` explain a status and say what to do. Raises RequestError and
         RetryableRequestError.
         """
         try:
@@ -141,8 +141,8 @@ class Endpoint:
                 f"{self.where} answered {status}, a redirect{_redirect(response)}; write the URL "
                 "it leads to, redirects are not followed"
             )
-        said = self._said(response)
-        text = f"{self.where} answered {status}" + (f": {said}" if said else "")
+        reply = self._excerpt(response)
+        text = f"{self.where} answered {status}" + (f": {reply}" if reply else "")
         wait_s = _wait_s(response.headers, self._clock())
         if (
             status in RETRYABLE
@@ -154,17 +154,16 @@ class Endpoint:
             raise RetryableRequestError(text, retry_after_s=wait_s)
         raise RequestError(f"{text}; {hints[status]}" if status in hints else text)
 
-    def _said(self, response: requests.Response) -> str:
-        """The beginning of the answer's body, without what it may repeat of the URL, the headers or
-        the secret."""
+    def _excerpt(self, response: requests.Response) -> str:
+        """The beginning of the answer's body, without secrets that it may repeat."""
         try:
             body = response.raw.read1(
                 LONGEST_ANSWER
             )  # one read: an answer that drips can't hold us
-        except (HTTPError, OSError):  # the status has said enough
+        except (HTTPError, OSError):  # the status is enough
             return ""
         text = self._redactor.text(body.decode("utf-8", "replace"))
-        return wording.plain(" ".join(text.split()), LONGEST_SAID)
+        return wording.plain(" ".join(text.split()), LONGEST_EXCERPT)
 
     def _failure(self, error: requests.RequestException) -> RequestError:
         if isinstance(error, requests.ConnectTimeout):
@@ -185,7 +184,7 @@ class Endpoint:
 
 
 def _body(response: requests.Response, most: int) -> bytes:
-    """The beginning of a body, as far as it can be had."""
+    """The beginning of a body, as far as it can be read."""
     try:
         body: bytes = response.raw.read(most)
     except (HTTPError, OSError):
@@ -194,8 +193,8 @@ def _body(response: requests.Response, most: int) -> bytes:
 
 
 def _wait_s(headers: Mapping[str, str], now_s: float) -> float | None:
-    """How long to wait, by Retry-After, or by the X-RateLimit headers where nothing remains; None
-    if nothing is said."""
+    """The wait that Retry-After asks for, or the X-RateLimit headers if nothing remains; None
+    without either."""
     wait_s = retry_after(headers.get("Retry-After", ""), now_s)
     reset = headers.get("X-RateLimit-Reset", "")
     if (
@@ -208,8 +207,8 @@ def _wait_s(headers: Mapping[str, str], now_s: float) -> float | None:
 
 
 def retry_after(text: str, now_s: float) -> float | None:
-    """The seconds that a Retry-After header asks for, as a number or a date; None if it says
-    nothing usable."""
+    """The seconds that a Retry-After header asks for, as a number or a date; None if it is not
+    usable."""
     text = text.strip()
     if re.fullmatch(r"[0-9]{1,9}", text):
         return float(text)
@@ -223,7 +222,7 @@ def retry_after(text: str, now_s: float) -> float | None:
 
 
 def checked_url(url: str, setting: str = "url") -> SplitResult:
-    """The parts of a usable URL; an error never shows it, since it may be secret as a whole. Raises
+    """The parts of a usable URL; an error never shows the URL, which may be a secret. Raises
     UsageError."""
     try:
         target = urlsplit(url)
@@ -268,8 +267,8 @@ def checked_headers(headers: Mapping[str, str], own: Iterable[str]) -> dict[str,
                 "beyond ASCII"
             )
     reserved = {name.lower() for name in own} | {"content-type", "content-length", "host"}
-    if taken := sorted(name for name in headers if name.lower() in reserved):
-        raise UsageError(f"headers: {', '.join(taken)} is set by the sink itself; leave it out")
+    if conflicts := sorted(name for name in headers if name.lower() in reserved):
+        raise UsageError(f"headers: {', '.join(conflicts)} is set by the sink itself; leave it out")
     return dict(headers)
 
 
@@ -290,7 +289,7 @@ def _shown(target: SplitResult) -> str:
 def _credentials(
     target: SplitResult,
 ) -> Callable[[requests.PreparedRequest], requests.PreparedRequest]:
-    """The user and password of the URL, or none: a .netrc file is not asked."""
+    """The user and password of the URL, or none; a .netrc file is never read."""
     if target.username is None:
         return lambda request: request
     return requests.auth.HTTPBasicAuth(unquote(target.username), unquote(target.password or ""))
@@ -307,15 +306,20 @@ def _redirect(response: requests.Response) -> str:
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
     """The error, and every error inside or behind it."""
-    waiting, seen = [error], set[int]()
-    while waiting:
-        one = waiting.pop()
-        if id(one) in seen:
+    queue, visited = [error], set[int]()
+    while queue:
+        current = queue.pop()
+        if id(current) in visited:
             continue
-        seen.add(id(one))
-        yield one
-        waiting += [
+        visited.add(id(current))
+        yield current
+        queue += [
             cause
-            for cause in (one.__cause__, one.__context__, getattr(one, "reason", None), *one.args)
+            for cause in (
+                current.__cause__,
+                current.__context__,
+                getattr(current, "reason", None),
+                *current.args,
+            )
             if isinstance(cause, BaseException)
         ]

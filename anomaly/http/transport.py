@@ -1,8 +1,8 @@
-"""What every request over HTTP needs below its session.
+"""The transport below every HTTP session.
 
-A deadline on the whole answer, silence in urllib3's log, and addresses that are never asked:
-link-local and the like, where clouds tell machines their credentials. Those are refused by name,
-and again by the address connected to, since a name may resolve anew.
+It sets a deadline on the whole answer, keeps URLs out of urllib3's log, and refuses link-local and
+similar addresses, where clouds hand out credentials. It refuses them by name, and again by the
+address it connected to, because a name may resolve differently the second time.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ METADATA = frozenset(
 
 
 class Quiet(logging.Filter):
-    """Leaves out what urllib3 logs of the requests made inside `with`, by thread: it holds the
-    whole path and query."""
+    """Drops urllib3's log records of requests made inside `with`, by thread: they hold the whole
+    path and query."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,8 +49,8 @@ for _name in ("urllib3.connectionpool", "urllib3.connection"):
 
 
 class _Arriving(io.RawIOBase):
-    """The bytes of a socket until its timeout, counted from now, is over, however often it delivers
-    one."""
+    """The bytes of a socket until its timeout, counted from now, is over; a byte now and then does
+    not prolong it."""
 
     def __init__(self, connection: socket.socket) -> None:
         super().__init__()
@@ -82,8 +82,8 @@ class _TimedResponse(http.client.HTTPResponse):
 
 
 class MetadataAddressError(Exception):
-    """An address that is never asked; nothing was sent to it. Neither urllib3 nor requests wraps or
-    retries this error."""
+    """A refused address; nothing was sent to it. Neither urllib3 nor requests wraps or retries this
+    error."""
 
 
 def _checked(connection: socket.socket) -> socket.socket:
@@ -129,18 +129,18 @@ class DeadlineAdapter(HTTPAdapter):
 
 
 def refuse_metadata(host: str) -> None:
-    """Raises MetadataAddressError if `host` is, or resolves to, an address that is never asked."""
+    """Raises MetadataAddressError if `host` is, or resolves to, a refused address."""
     try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        addresses = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
-        # the request itself will say what is wrong, or go through a proxy that knows the name
+        # the request itself reports the error, or goes through a proxy that knows the name
         return
-    if any(is_metadata(str(address[0])) for *_, address in found):
+    if any(is_metadata(str(address[0])) for *_, address in addresses):
         raise MetadataAddressError
 
 
 def is_metadata(text: str) -> bool:
-    """Whether an address is link-local, or a cloud's metadata service."""
+    """Whether an address is link-local or that of a cloud's metadata service."""
     address = ipaddress.ip_address(text.partition("%")[0])
     address = getattr(address, "ipv4_mapped", None) or address
     return address.is_link_local or address in METADATA

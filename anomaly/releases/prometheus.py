@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Unpack
 
 import numpy as np
 
-from anomaly.collectors.prometheus_access import Access
+from anomaly.collectors.prometheus_access import Access, AccessSettings
 from anomaly.collectors.prometheus_http import Api, Budget, Outside, Question
 from anomaly.collectors.prometheus_series import Merged, plan
 from anomaly.errors import CollectError, UsageError
@@ -43,23 +42,15 @@ class PrometheusReleases:
     def __init__(
         self,
         *,
-        url: str,
         query: str,
         label: str = "",
         step: timedelta = timedelta(minutes=1),
-        bearer_token: str | None = None,
-        bearer_token_file: Path | None = None,
-        username: str | None = None,
-        password: str | None = None,
-        ca_file: Path | None = None,
-        cert_file: Path | None = None,
-        key_file: Path | None = None,
-        headers: Mapping[str, str] | None = None,
         timeout: timedelta = timedelta(seconds=30),
         monotonic: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         sleep: Callable[[float], None] = time.sleep,
         chance: Callable[[], float] = random.random,
+        **settings: Unpack[AccessSettings],
     ) -> None:
         if not query.strip():
             raise UsageError("query is empty; write one like build_info{service='shop'}")
@@ -70,17 +61,7 @@ class PrometheusReleases:
                 f"step is {duration_text(step)}; use whole seconds, at least "
                 f"{duration_text(SHORTEST_STEP)}"
             )
-        access = Access(
-            url=url,
-            bearer_token=bearer_token,
-            bearer_token_file=bearer_token_file,
-            username=username,
-            password=password,
-            ca_file=ca_file,
-            cert_file=cert_file,
-            key_file=key_file,
-            headers=headers or {},
-        )
+        access = Access(**settings)
         outside = Outside(monotonic=monotonic, now=now, sleep=sleep, chance=chance)
         self._query, self._label, self._step = query, label, step
         self._timeout_s, self._monotonic = timeout.total_seconds(), monotonic

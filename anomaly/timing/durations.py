@@ -19,12 +19,12 @@ UNITS = {
 DURATION_PATTERN = "(?=[0-9])" + "".join(rf"([0-9]+{unit})?" for unit in UNITS)
 DURATION = re.compile(DURATION_PATTERN)
 DIGITS_AT_MOST = 12  # a longer number overflows a timedelta in any unit that matters
-SHOWN = 60  # characters of a found value
+SHOWN = 60  # characters of a value in an error
 YEARS = range(1970, 2200)  # what a nanosecond time stamp can hold, with room for windows around it
 
 
 def parse_duration(text: str) -> timedelta:
-    """The duration that `text` names: whole numbers with w, d, h, m, s, ms, the largest first.
+    """The duration in `text`: whole numbers with w, d, h, m, s, ms, the largest first.
     Raises UsageError."""
     match = DURATION.fullmatch(text)
     if match is None:
@@ -51,7 +51,7 @@ def duration_text(duration: timedelta) -> str:
 
 
 def parse_moment(text: str, *, now: datetime) -> datetime:
-    """The moment that `text` names, in UTC: `now`, `-2h` (before now), or ISO-8601 with a zone.
+    """The moment in `text`, in UTC: `now`, `-2h` (before now), or ISO-8601 with a zone.
     Raises UsageError."""
     try:
         if text == "now":

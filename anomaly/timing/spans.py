@@ -1,5 +1,5 @@
-"""The spans of one look at a release: what is learned from, what is left out, what is watched, and
-how far data reach."""
+"""The spans of one look at a release: the history to learn from, the parts to leave out and to
+watch, and how far data reach."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from anomaly.model import Plateau, Release, Window, Windows, utc
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is learned from (`baseline`), the planned parts of the watch (`plateaus`, one at least),
-    when it is over, how far data reach (`horizon`), and if this is the last look. The next release
-    may end the watch before the plan does.
+    """The history to learn from (`baseline`), the planned parts of the watch (`plateaus`, at least
+    one), its end, how far data reach (`horizon`), and whether this is the last look. The next
+    release may end the watch before the plan does.
     """
 
     baseline: Window
@@ -26,7 +26,7 @@ class Plan:
 
     @property
     def span(self) -> Window:
-        """Everything that has to be collected."""
+        """The span to collect."""
         return Window(self.baseline.start, max(self.horizon, self.baseline.end))
 
     @property
@@ -42,7 +42,7 @@ class Plan:
         return cut(self.plateaus, self.horizon)
 
     def steps(self, stamp: datetime, step: timedelta) -> int:
-        """How many steps of the whole plan are observed, on the grid that holds `stamp`."""
+        """The number of observed steps in the whole plan, on the grid that holds `stamp`."""
         return sum(
             max(0, (w.end - stamp) // step + (stamp - w.start) // step)
             for w in (each.window for each in self.plateaus)
@@ -88,8 +88,8 @@ def plateaus(release: Release, warmup: timedelta, end: datetime) -> tuple[Platea
     """The parts of the watch up to `end`: one per stage, each from the end of its warm-up to the
     next stage.
 
-    What lies between `started_at` and the first stage, and between the last stage and
-    `finished_at`, is left out with the warm-ups.
+    The time between `started_at` and the first stage, and between the last stage and
+    `finished_at`, is left out, like the warm-ups.
     """
     begins = [*(at for at, _ in release.stages[:-1]), release.finished]
     ends = [*(at for at, _ in release.stages[1:]), max(end, release.finished)]

@@ -1,1 +1,1 @@
-"""The unattended watch: looks at releases, one after the other."""
+"""The unattended watch of releases."""

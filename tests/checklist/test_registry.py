@@ -55,6 +55,22 @@ PARROT = """
 
     VALUE = 5
 """
+FLOCK = """
+    from typing import TypedDict, Unpack
+
+    class Home(TypedDict):
+        pond: str
+
+    class Shared(Home, total=False):
+        feed: str | None
+
+    class Goose:
+        def __init__(self, *, loud: bool = False, **shared: Unpack[Shared]) -> None:
+            self.loud, self.shared = loud, shared
+
+        def send(self, message, /):
+            raise NotImplementedError
+"""
 KEYS = "type, word, times, volume, loud, wait, cage, names, friends, colour, mood, tone"
 POINTS = {
     "anomaly.sinks": {
@@ -282,3 +298,18 @@ def test_nothing_is_imported_until_it_is_used() -> None:
         ).stdout
         == "[]\n"
     )
+
+
+def test_settings_that_plug_ins_share_are_unpacked_from_a_typed_dict(
+    install: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "flock", raising=False)
+    install("flock", FLOCK, {"anomaly.sinks": {"goose": "flock:Goose"}})
+
+    made = sink(Plugin("goose", {"pond": "north", "loud": True}))
+
+    assert vars(made) == {"loud": True, "shared": {"pond": "north"}}
+    with pytest.raises(ChecklistError, match="pond is missing"):
+        sink(Plugin("goose", {"feed": "corn"}))
+    with pytest.raises(ChecklistError, match="use one of type, pond, feed, loud"):
+        sink(Plugin("goose", {"pond": "north", "fed": "corn"}))

@@ -44,15 +44,7 @@ def history() -> Samples:
 
 
 def access(url: str) -> Access:
-    return Access(
-        url=url,
-        bearer_token=None,
-        bearer_token_file=None,
-        username=None,
-        password=None,
-        ca_file=None,
-        headers={},
-    )
+    return Access(url=url)
 
 
 def test_the_busiest_service_is_proposed_and_can_be_judged(
