@@ -55,7 +55,14 @@ def decomposition(baseline: FittedBaseline, kpi: str, segment: Segment) -> Figur
     zone = ZoneInfo(learned.timezone)
     with DRAWING:
         figure = drawing.figure(WIDTH, 850)
-        write(figure, 0.02, 0.987, wording.shortened(_name(kpi, segment), LONGEST_TITLE), size=13, weight="bold")
+        write(
+            figure,
+            0.02,
+            0.987,
+            wording.shortened(_name(kpi, segment), LONGEST_TITLE),
+            size=13,
+            weight="bold",
+        )
         write(
             figure,
             0.985,
@@ -241,7 +248,10 @@ def replay(seen: Replay) -> Figure:
         asked.grid(axis="x", color=FAINT, lw=0.6)
         asked.set_yticks(
             range(0, -len(strongest), -1),
-            [glyphs(wording.shortened(plain(str(name), 80), LONGEST_QUESTION)) for name in strongest.index],
+            [
+                glyphs(wording.shortened(plain(str(name), 80), LONGEST_QUESTION))
+                for name in strongest.index
+            ],
         )
         asked.set_ylim(-len(strongest) + 0.4, 0.6)
         return figure
