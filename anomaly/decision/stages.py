@@ -75,7 +75,11 @@ def _worse(
         of_whole = [finding for finding in whole if finding.kpi == name]
         of_latest = [finding for finding in latest if finding.kpi == name]
         if _weighs_more(of_latest, of_whole):
-            out += [_of_plateau(*pair, plateau) for pair in zip(of_whole, of_latest, strict=True)]
+            by_segment = {segment_text(finding.segment): finding for finding in of_whole}
+            out += [
+                _of_plateau(by_segment[segment_text(finding.segment)], finding, plateau)
+                for finding in of_latest
+            ]
         else:
             out += of_whole
     return tuple(out)

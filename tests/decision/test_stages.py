@@ -18,6 +18,7 @@ from anomaly.decision.stages import growth
 from anomaly.errors import UsageError
 from anomaly.model import Growth, Kpi, Release, Verdict, Windows
 from anomaly.notebook.check import check
+from anomaly.panel import DENOMINATOR, NUMERATOR, segment_text
 from anomaly.reporting.report import Report
 from anomaly.scoring.effect import Effect
 from anomaly.timing.spans import plan
@@ -241,6 +242,31 @@ def test_plateaus_before_it_do_not_dilute_the_last_one() -> None:
 
 def test_a_change_that_is_over_by_the_last_stage_has_recovered() -> None:
     assert only(staged(-0.3 * (AT_ONCE - AT_FULL), 3)).verdict is Verdict.RECOVERED
+
+
+def test_each_segment_keeps_its_own_volume_when_the_last_stage_decides() -> None:
+    sessions = {"country=DE": 900.0, "country=FR": 300.0, "country=US": 100.0}
+    steps = HISTORY + len(SHARES) * PLATEAU
+    start = STARTED - HISTORY * STEP
+    stages = tuple((STARTED + i * PLATEAU * STEP, share) for i, share in enumerate(SHARES))
+    columns = {}
+    for number, (segment, count) in enumerate(sessions.items()):
+        columns["errors", segment, NUMERATOR] = 0.1 * count * (1 + 0.02 * noise(10 + number, steps))
+        columns["errors", segment, DENOMINATOR] = np.full(steps, count)
+
+    report = look(
+        columns,
+        [Kpi("errors", query="errors", denominator="sessions", by=("country",))],
+        now=start + steps * STEP + timedelta(days=1),
+        release=Release(STARTED, stages=stages),
+        windows=Windows(HISTORY * STEP, WARMUP, PLATEAU * STEP - WARMUP, STEP, timedelta(0)),
+    )
+
+    segments = [finding for finding in report.findings if not finding.total]
+    assert all(finding.reason.startswith("at 100 % of users: ") for finding in segments)
+    assert {segment_text(finding.segment): finding.volume for finding in segments} == {
+        segment: count * segments[0].steps for segment, count in sessions.items()
+    }
 
 
 def test_what_is_no_change_of_level_has_no_exposure() -> None:
