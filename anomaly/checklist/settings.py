@@ -52,10 +52,10 @@ def settings_of(plugin: type) -> dict[str, Setting]:
         for name, parameter in inspect.signature(plugin).parameters.items()
         if parameter.kind is parameter.KEYWORD_ONLY and name not in outside
     }
-    written = types.SimpleNamespace(
+    annotations = types.SimpleNamespace(
         __annotations__={name: parameter.annotation for name, parameter in parameters.items()}
     )
-    hints = typing.get_type_hints(written, vars(sys.modules[plugin.__module__]))
+    hints = typing.get_type_hints(annotations, vars(sys.modules[plugin.__module__]))
     return {
         name: Setting(name, hints[name], parameter.default)
         for name, parameter in parameters.items()
