@@ -158,7 +158,7 @@ def _of_verdict(finding: Finding, report: Report) -> Iterator[str]:
         yield "ok at an early look"
     if "nothing so far" in finding.reason and verdict is not Verdict.INCONCLUSIVE:
         yield f"its reason is: {finding.reason}"
-    rising = (finding.effect_absolute or 0.0) > 0
+    rising = (finding.effect_absolute or 0.0) > (finding.mix_effect or 0.0)  # at the usual mix
     if finding.direction is Direction.EITHER or finding.kind not in LEVELS:
         return
     if verdict is Verdict.REGRESSED and rising != (finding.direction is Direction.UP):

@@ -123,7 +123,7 @@ def _replaced(alone: Scored, rows: Iterable[int], taught: Scored) -> Scored:
     scores, steps = list(alone.scores), alone.observation.value.shape[1]
     parts = [alone.points.iloc[i * steps : (i + 1) * steps] for i in range(len(scores))]
     for i, row in enumerate(rows):
-        replayed[row] = taught.replayed[i]
+        replayed[row] = taught.replayed[i] if taught.replayed.size else np.nan
         scores[row], parts[row] = taught.scores[i], taught.points.iloc[i * steps : (i + 1) * steps]
     return replace(
         alone, scores=tuple(scores), replayed=replayed, points=pd.concat(parts, ignore_index=True)

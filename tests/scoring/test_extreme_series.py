@@ -213,3 +213,15 @@ def test_a_kpi_below_zero_is_held_against_a_control_that_moved() -> None:
 
     low, high = finding_of(report, "kpi").effect_absolute_interval or (np.nan, np.nan)
     assert low < high
+
+
+def test_a_kpi_that_hardly_answers_is_held_against_a_control_that_does() -> None:
+    index = stamps(402)
+    frame = pd.DataFrame({"kpi": noise(1, 402)}, index)
+    frame["control"] = frame["kpi"] + 0.1 * noise(2, 402)
+    frame.loc[np.arange(402) % 5 > 1, "kpi"] = np.nan
+    frame.loc[index[400:], "kpi"] = np.nan
+
+    report = anomaly.check(frame, released_at=index[400], controls=["control"])
+
+    assert Verdict.ERROR not in [finding.verdict for finding in report.findings]
