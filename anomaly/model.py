@@ -484,7 +484,7 @@ class Exposure:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What is said of one KPI and segment. Effects are observed against expected over the
+    """The result for one KPI and segment. Effects are observed against expected over the
     observation window.
 
     `effect` is relative (observed / expected − 1; None where expected is 0, or within the noise
@@ -492,10 +492,10 @@ class Finding:
     direction; `level` is the share of `false_alarms` that it had to undercut, `p_release` the share
     of harmless releases in which any of the KPIs would be as surprising as this one. `onset` is the
     likeliest step at which the change began, `onset_interval` from the first to the last that can
-    be, with 95 %. `detectable_effect` (absolute: in the KPI's unit) would have been found in four
-    of five releases. `total` marks the finding about all segments of a KPI together; the
-    `contribution` of each of them and the total's `mix_effect` add up to the total's
-    `effect_absolute`. `exposure` says of a level that moved after a staged release whether it did
+    be, with 95 %. `detectable_effect` and `detectable_absolute` are the minimum detectable effect
+    (80 % power), relative and in the KPI's unit. `total` marks the finding about all segments of a
+    KPI together; the `contribution` of each of them and the total's `mix_effect` add up to the
+    total's `effect_absolute`. `exposure` says of a level that moved after a staged release whether it did
     so with the share of users, `coverage` how many past steps the band of the points would have
     held. `link` shows `query` in its source, empty if nothing does. `evidence` holds the numbers
     behind the verdict, in the order of the argument.
