@@ -17,7 +17,7 @@ from __future__ import annotations
 
 
 class AnomalyError(Exception):
-    """Base of all errors below; its text is meant for the user and holds no secret."""
+    """Base of all errors below. Its text is meant for the user and contains no secret."""
 
 
 class UsageError(AnomalyError):
@@ -25,7 +25,7 @@ class UsageError(AnomalyError):
 
 
 class ChecklistError(UsageError):
-    """The checklist must change; the text names file, line, key, what was found and what is
+    """The checklist must change. The text names file, line, key, the value found and the values
     allowed."""
 
 
@@ -58,7 +58,7 @@ class SinkError(AnomalyError):
 
 
 class RetryableSinkError(SinkError):
-    """A sink did not take a message now, but may later; sending it again under the same key is
+    """A sink did not accept a message now, but may later. Sending it again under the same key is
     safe."""
 
     def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:

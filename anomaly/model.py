@@ -18,7 +18,7 @@ Stage = tuple[datetime, float]  # when the share of users that have a release gr
 
 
 class Direction(StrEnum):
-    """Which move of a KPI is bad."""
+    """The bad direction of a KPI."""
 
     UP = "up"
     DOWN = "down"
@@ -140,13 +140,13 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A version (or a flag step) reaching users, from `started_at` to `finished_at` (default: the
-    last stage, or at once).
+    """A version (or a flag step) that reaches users, from `started_at` to `finished_at` (default:
+    the last stage, or at once).
 
-    `stages` are the moments at which the share of users that have it grew, and to what: ((10:00,
-    0.05), (12:00, 1.0)). `followed_by` is the next release of the same service, which ends the
-    watch. Raises UsageError for times that are naive or out of order, and for shares that do not
-    grow within (0, 1].
+    `stages` are the moments at which the share of users grew, with the new share: ((10:00, 0.05),
+    (12:00, 1.0)). `followed_by` is the next release of the same service, which ends the watch.
+    Raises UsageError for times that are naive or out of order, and for shares that do not grow
+    within (0, 1].
     """
 
     started_at: datetime
@@ -204,12 +204,12 @@ class Release:
 
     @property
     def finished(self) -> datetime:
-        """`finished_at`, which is always set once the release exists."""
+        """`finished_at`, which is always set on an existing release."""
         return self.finished_at or self.started_at
 
     @property
     def exposed_at(self) -> datetime:
-        """When the first users had it: at the first of several stages, else at its end."""
+        """When the first users had it: at the first of several stages, otherwise at its end."""
         return self.stages[0][0] if len(self.stages) > 1 else self.finished
 
 
@@ -217,17 +217,17 @@ class Release:
 class Kpi:
     """A named number that matters.
 
-    `query` is what its source is asked for, per step of the panel; with `denominator` the KPI is
+    `query` is what its source is queried for, per step of the panel. With `denominator` the KPI is
     the ratio of the two, and both are counts. `tolerance` is relative to the expected value,
-    `floor` in the KPI's unit: a change must exceed both to matter. `usage` weighs the KPI: a
-    number, or a query whose total over the baseline window is the weight. `by` names the labels
-    that split it into segments, `total` is the query of all segments together (that of a ratio
-    follows from its segments). `min_volume` is the least total of the denominator over the
-    observation window (of the KPI itself without a denominator). A rate is declared by `per` and
+    `floor` is in the KPI's unit: a change must exceed both to matter. `usage` is the weight of the
+    KPI: a number, or a query whose total over the baseline window is the weight. `by` names the
+    labels that split it into segments. `total` is the query for all segments together (for a ratio
+    it follows from the segments). `min_volume` is the minimum total of the denominator over the
+    observation window (of the KPI itself without a denominator). `per` declares a rate, which
     becomes a count per step. With `control_for` the KPI is a control, a series that the release
-    cannot have touched: it is not judged, but what it shares with the KPIs named there is not the
-    release's. Raises UsageError for a tolerance, floor or volume that is negative or not a number,
-    and for a control with a key that says how it should be judged.
+    cannot have touched: it is not judged, and a change that it shares with the KPIs named there is
+    not due to the release. Raises UsageError for a tolerance, floor or volume that is negative or
+    not a number, and for a control with a key that says how to judge it.
     """
 
     name: str
@@ -270,7 +270,7 @@ class Kpi:
 
     @property
     def limits(self) -> tuple[float, float]:
-        """The least and the largest value that its kind can have."""
+        """The smallest and the largest value that its kind allows."""
         if self.kind is KpiKind.SHARE:
             return 0.0, 100.0 if self.unit == "%" else 1.0
         return (-math.inf if self.kind in (None, KpiKind.GAUGE, KpiKind.RATIO) else 0.0), math.inf
@@ -312,10 +312,10 @@ def select_kpis(kpis: Sequence[Kpi], names: Sequence[str]) -> tuple[Kpi, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """How much is looked at: `history` before a release, `watch` after it and its `warmup`, in
+    """How much data is judged: `history` before a release, `watch` after it and its `warmup`, in
     steps of `step`.
 
-    Steps younger than `lag` have not settled in the source and are left out.
+    Steps younger than `lag` have not settled in the source and are ignored.
     """
 
     history: timedelta = timedelta(days=28)
@@ -540,20 +540,20 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The result for one KPI and segment. Effects are observed against expected over the
+    """The answer for one KPI and segment. Effects compare observed with expected over the
     observation window.
 
     `effect` is relative (observed / expected − 1; None where expected is 0, or within the noise
-    around 0), `effect_absolute` in the KPI's unit; the intervals are 95 %. `p_value` is for the bad
-    direction; `level` is the share of `false_alarms` that it had to undercut, `p_release` the share
-    of harmless releases in which any of the KPIs would be as surprising as this one. `onset` is the
-    likeliest step at which the change began, `onset_interval` from the first to the last that can
-    be, with 95 %. `detectable_effect` and `detectable_absolute` are the minimum detectable effect
-    (80 % power), relative and in the KPI's unit. `total` marks the finding about all segments of a
-    KPI together; the `contribution` of each of them and the total's `mix_effect` add up to the
-    total's `effect_absolute`. `exposure` says of a level that moved after a staged release whether
-    it did so with the share of users, `coverage` how many past steps the band of the points would
-    have held. `link` shows `query` in its source, empty if nothing does. `evidence` holds the
+    around 0), `effect_absolute` is in the KPI's unit; the intervals are 95 %. `p_value` is for the
+    bad direction. `level` is the share of `false_alarms` that it must be below; `p_release` is the
+    share of harmless releases in which any KPI would be as extreme as this one. `onset` is the
+    likeliest step at which the change began, `onset_interval` its 95 % interval.
+    `detectable_effect` (absolute: in the KPI's unit) is the smallest detectable change: it is found
+    with 80 % power. `total` marks the finding about all segments of a KPI together; the
+    `contribution` of each segment and the total's `mix_effect` add up to the total's
+    `effect_absolute`. `exposure` says whether a level that moved after a staged release did so with
+    the share of users. `coverage` says how many past steps would have been inside the band of the
+    points. `link` shows `query` in its source; it is empty if nothing does. `evidence` holds the
     numbers behind the verdict.
     """
 
@@ -601,8 +601,7 @@ class Finding:
 
     @property
     def counts(self) -> bool:
-        """Whether the finding has a say in the verdict about the release: dry runs and controls
-        have none."""
+        """Whether the finding counts for the release: dry runs and controls do not."""
         return not self.dry_run and not self.control_for
 
     @property
@@ -613,8 +612,7 @@ class Finding:
 
     @property
     def is_open(self) -> bool:
-        """Whether the finding leaves the release without an answer about its KPI, where one was
-        wanted."""
+        """Whether the finding leaves the release undecided about its KPI."""
         return (
             self.verdict in UNJUDGED
             and not self.fails

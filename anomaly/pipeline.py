@@ -60,10 +60,10 @@ def check_release(
     progress: Progress | None = None,
     others: Sequence[Release] = (),
 ) -> Report:
-    """Judge a release by a checklist: what `anomaly check` does.
+    """Judge a release by a checklist, as `anomaly check` does.
 
     `now` (default: the clock) decides how far data reach and whether the watch is over; `until`
-    ends it there. `only` names KPIs to judge alone; `collected` is judged instead of asking the
+    ends it there. `only` names the KPIs to judge; `collected` is judged instead of querying the
     sources. Of the `others`, further releases, those that began during the watch are confounders.
     Raises UsageError for times that make no sense.
     """

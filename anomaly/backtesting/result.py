@@ -19,7 +19,7 @@ Z_95 = 1.959963984540054  # Φ⁻¹(0.975)
 
 
 class Label(StrEnum):
-    """What is known of a past release."""
+    """What is known about a past release."""
 
     GOOD = "good"
     BAD = "bad"
@@ -138,7 +138,7 @@ class SeriesResult:
 
 @dataclass(frozen=True, slots=True)
 class PastRelease:
-    """A release of the past and what is known of it."""
+    """A past release and what is known about it."""
 
     release: Release
     label: Label = Label.UNKNOWN
@@ -193,11 +193,11 @@ def recall(releases: Sequence[Rejudged]) -> Share:
 
 @dataclass(frozen=True, slots=True)
 class Backtest:
-    """What placebo releases and past releases say of a checklist.
+    """What placebo releases and past releases say about a checklist.
 
     `alarms` are the placebo releases that failed, `undecided` those without an answer. No two
-    placebo releases share a step of their watches, so each counts as one. Before the first of them
-    lies `least_history`, before the last `most_history`.
+    placebo releases share a step of their watches, so each counts as one. The first of them has
+    `least_history` before it, the last one `most_history`.
     """
 
     placebos: tuple[datetime, ...]

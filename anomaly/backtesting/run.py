@@ -51,12 +51,12 @@ def backtest_checklist(
     releases: Sequence[PastRelease] = (),
     progress: Progress | None = None,
 ) -> Backtest:
-    """Judge placebo releases, injected effects and past `releases` by what was `collected`, as
-    `check_release` would have then.
+    """Judge placebo releases, injected effects and past `releases` in the `collected` data, as
+    `check_release` would have done then.
 
-    The same input gives the same answer. `progress` is called with how many of how many parts are
-    done. Raises UsageError for fewer than one placebo release, and for data without values or of
-    another step than the checklist's.
+    The same input gives the same answer. `progress` is called with the number of finished parts and
+    of all parts. Raises UsageError for fewer than one placebo release, and for data without values
+    or with another step than the checklist's.
     """
     if placebos < 1:
         raise UsageError(f"placebos is {placebos}; it must be at least 1")
@@ -135,12 +135,12 @@ def backtest(
     seed: int = 0,
     releases: Sequence[PastRelease] = (),
 ) -> Backtest:
-    """Judge placebo releases by series at hand, given as to `check`, or by a panel (see
+    """Judge placebo releases in series in memory, given as to `check`, or in a panel (see
     `anomaly.panel`).
 
-    `kpis` says for columns, by name, which direction is bad and what is tolerated; without it every
-    column is a KPI and any move is bad. `history` (default: half of the rows) is what a release is
-    judged by. Raises UsageError as `check` does.
+    `kpis` says by column name which direction is bad and what is tolerated. Without it every column
+    is a KPI and any change is bad. `history` (default: half of the rows) is the past by which each
+    release is judged. Raises UsageError as `check` does.
 
     >>> import numpy as np, pandas as pd
     >>> from datetime import timedelta

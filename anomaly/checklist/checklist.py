@@ -41,11 +41,11 @@ __all__ = ["Checklist", "Plugin", "json_schema", "load"]
 
 @dataclass(frozen=True, slots=True)
 class Checklist:
-    """A checklist for one environment, variables filled in. Its repr shows no settings and no
-    secrets.
+    """A checklist for one environment, with its variables filled in. Its repr shows no settings and
+    no secrets.
 
-    `digest` names the content (sha256, hexadecimal): comments, order and values of variables do not
-    change it. `store` is a URL or the path of a file, empty for the default.
+    `digest` identifies the content (sha256, hexadecimal): comments, order and values of variables
+    do not change it. `store` is a URL or the path of a file, empty for the default.
     """
 
     service: str
@@ -69,8 +69,7 @@ class Checklist:
 
     @property
     def receivers(self) -> tuple[tuple[str, Plugin], ...]:
-        """The sinks but for the terminal, under names of their own: several of one type are
-        numbered."""
+        """The sinks except the terminal, under unique names: several of one type are numbered."""
         out: list[tuple[str, Plugin]] = []
         for plugin in self.sinks:
             if plugin.type != "console":
@@ -87,9 +86,9 @@ def load(
 ) -> Checklist:
     """The checklist in the YAML file `path`, for `environment` (default: the one it names).
 
-    `${NAME}` in settings of sources and sinks comes from `environ`. With None they stay as they are
-    written, unchecked, and no source or sink can be made of them. Raises ChecklistError with a line
-    per problem.
+    `${NAME}` in settings of sources and sinks comes from `environ`. With None the placeholders
+    stay, unchecked, and no source or sink can be created. Raises ChecklistError with a line per
+    problem.
     """
     path = Path(path)
     document = strict_yaml.parse(strict_yaml.read(path))

@@ -142,11 +142,11 @@ class Movement:
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """How alike two environments are: the first is to predict the second.
+    """How alike two environments are: the first should predict the second.
 
-    `histories` are the spans that were compared, `watch` is that in which a change would be found
-    (None: not asked). `reports` are those of the release in each, and `movements` what moved in
-    either, where a release was named.
+    `histories` are the compared spans. `watch` is the time within which a change should be detected
+    (None: not computed). `reports` are those of the release in each environment, and `movements`
+    what changed in either, if a release was named.
     """
 
     between: tuple[str, str]
@@ -160,7 +160,8 @@ class Parity:
 
     @property
     def verdict(self) -> Likeness:
-        """Alike only if every series that counts is; what is missing in one makes them differ."""
+        """Alike only if every series that counts is; a series that is missing in one makes them
+        differ."""
         likenesses = {each.verdict for each in self.series if each.counts}
         if likenesses & {Likeness.DIFFERS, Likeness.MISSING}:
             return Likeness.DIFFERS

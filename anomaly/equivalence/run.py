@@ -35,7 +35,7 @@ PLACEBOS = 8  # past moments at which the minimum detectable effect is computed
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """One side: its checklist and what was collected. `end` is that of the past that is compared,
+    """One side: its checklist and the collected data. `end` is the end of the compared past,
     `report` that of its release."""
 
     name: str
@@ -84,12 +84,12 @@ class Environment:
 
 
 def parity_checklist(first: Environment, second: Environment, *, detect: bool = True) -> Parity:
-    """How alike the environments are, the first of which is to predict the second, and with
-    `detect` which changes each can detect.
+    """Say how alike two environments are, the first of which should predict the second; with
+    `detect`, also which changes each can detect.
 
-    Both are under the same KPIs. A KPI whose source failed, or that both read from the same one, is
-    compared with nothing or with itself, so nothing is said of it. Raises UsageError for data of
-    another step than the checklist's.
+    Both have the same KPIs. A KPI whose source failed, or that both read from the same source,
+    can't be compared, so its result is unclear. Raises UsageError for data with another step than
+    the checklist's.
     """
     sides = first, second
     windows, kpis = second.checklist.windows, second.checklist.kpis
@@ -144,11 +144,11 @@ def parity(
     leave_out: Spans = (),
     between: tuple[str, str] = ("staging", "production"),
 ) -> Parity:
-    """How alike series at hand are in two environments: frames with a column per KPI as for
+    """Say how alike series in memory are in two environments: frames with a column per KPI as for
     `check`, or panels (see `anomaly.panel`).
 
     `kpis` names the columns to compare, by default all of either side. `watch` adds the smallest
-    change that each side can detect within so long. Raises UsageError for series as `check` does,
+    change that each side can detect within that time. Raises UsageError for series as `check` does,
     for steps that differ, and for a KPI that neither side has.
 
     >>> import numpy as np, pandas as pd

@@ -15,9 +15,10 @@ def load(name: str | os.PathLike[str], *, store: str | None = None) -> Report:
     """The report in a file (`.html` of `--report`, or `.json`, which holds no points), or the
     report with an id in the history.
 
-    The id, or a unique prefix of it, is that of a look, or of a release or finding for its last
-    look. The history is `store`, a path or a postgresql:// URL; by default that of $ANOMALY_STORE,
-    else the default one. Raises UsageError if there is no such report, StoreError.
+    The id, or a unique prefix of it, is that of a look; for a release or finding, its last look
+    counts. The history is `store`, a path or a postgresql:// URL; by default that of
+    $ANOMALY_STORE, else the default one. Raises UsageError if there is no such report, and
+    StoreError.
     """
     if archive.is_file(name):
         return archive.read(Path(name))[0]

@@ -42,19 +42,20 @@ def check(
     stages: Sequence[Stage] = (),
     next_release: datetime | Release | None = None,
 ) -> Report:
-    """Judge a release by series at hand: a Series, or a DataFrame with a column per KPI, on one
-    regular, time-zone-aware index.
+    """Judge a release by series in memory: a Series, or a DataFrame with a column per KPI, on one
+    regular index with a time zone.
 
-    The rows before `released_at` are the history; those from `finished_at` (default: at once) plus
+    The rows before `released_at` are the history. Those from `finished_at` (default: at once) plus
     `warmup` on are watched, for `watch` (default: to the last row). A watch that is not over by the
-    last row is an early look. `until` ends the watch there. Steps on `special_days` (dates in
+    last row is an early look; `until` ends the watch there. Steps on `special_days` (dates in
     `timezone`, or a mapping of these to names) and in spans to `leave_out`, (start, end) or (start,
-    end, reason), neither teach nor are judged. `denominators` (same columns) makes the KPIs ratios;
-    both are then counts. `kind` is their nature, `direction` the bad one; a change matters beyond
-    `tolerance` (relative) and `floor` (in the KPI's unit). `controls` names columns that the
-    release cannot have touched: they are not judged, but what they share with the others is not the
-    release's. `stages` of a staged release are (time, share of users); each is watched from the end
-    of its warm-up on. `next_release` ends the watch when it begins.
+    end, reason), are neither learned from nor judged. `denominators` (same columns) makes the KPIs
+    ratios; both are then counts. `kind` is their nature, `direction` the bad direction. A change
+    matters if it exceeds `tolerance` (relative) and `floor` (in the KPI's unit). `controls` names
+    columns that the release cannot have touched: they are not judged, and a change that they share
+    with the others is not due to the release. `stages` of a staged release are (time, share of
+    users); each is watched from the end of its warm-up on. `next_release` ends the watch when it
+    begins.
 
     Raises UsageError for an index that is naive, irregular or has duplicates, for values that are
     not numbers, unknown words and times that make no sense.

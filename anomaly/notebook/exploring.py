@@ -80,13 +80,13 @@ def collect(
     only: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Collected | pd.DataFrame:
-    """Collect from the sources of a checklist: all that a look at a release needs, or the panel of
-    a window.
+    """Collect from the sources of a checklist: everything that a look at a release needs, or the
+    panel of a window.
 
-    For a release everything is kept, errors and provenance too, as `check_release` takes it; `now`
-    and `until` are as there. The panel of a window holds the KPIs as they are judged: counts per
-    step, a column per role, with the totals of segments. A KPI that can't be read is not in it,
-    with a warning; raises the first CollectError if none can.
+    For a release the result keeps everything, including errors and provenance, as `check_release`
+    takes it; `now` and `until` are as there. The panel of a window holds the KPIs as they are
+    judged: counts per step, a column per role, with the totals of segments. A KPI that can't be
+    read is left out with a warning; raises the first CollectError if none can be read.
     """
     if isinstance(span, Release):
         return collect_for_release(
@@ -108,11 +108,10 @@ def fit(
     denominators: pd.Series | pd.DataFrame | None = None,
     timezone: str = "UTC",
 ) -> FittedBaseline:
-    """Learn what is usual from a panel, or from series at hand as `check` takes them: from all of
-    their rows.
+    """Learn a baseline from all rows of a panel, or of series in memory as `check` takes them.
 
-    A `checklist` says what its KPIs are by nature, the users' clock, special days and spans that
-    teach nothing; without one `timezone` is the users'. Raises UsageError as `check` does.
+    A `checklist` gives the nature of its KPIs, the users' time zone, special days and excluded
+    spans; without one, `timezone` is the users'. Raises UsageError as `check` does.
     """
     history, step = at_hand(panel, denominators)
     names = [*map(str, history.columns.get_level_values("kpi").unique())]
@@ -129,8 +128,8 @@ def fit(
 
 @dataclass(frozen=True, slots=True, repr=False)
 class FittedBaseline:
-    """What was learned from `history`, a panel, about each of its series. `learned` holds the
-    numbers, as matrices."""
+    """What was learned about each series of `history`, a panel. `learned` holds the numbers, as
+    matrices."""
 
     learned: Baseline
     history: pd.DataFrame
@@ -145,7 +144,7 @@ class FittedBaseline:
 
     @property
     def series(self) -> list[tuple[str, dict[str, str]]]:
-        """The series, as they can be asked for: KPI and segment."""
+        """The names of the series: KPI and segment."""
         return [(kpi, segment_labels(segment)) for kpi, segment in self.learned.keys]
 
     def predict(
@@ -154,12 +153,13 @@ class FittedBaseline:
         *,
         denominators: pd.Series | pd.DataFrame | None = None,
     ) -> pd.DataFrame:
-        """What is usual at each step: a frame like `report.points`, series after series.
+        """The expected value of each step: a frame like `report.points`, series after series.
 
-        `over` is a window, or a panel or series with the same columns, which are then held against
-        it: `observed`, `z` (standard deviations) and `flagged` (outside of the 99 % band) are
-        known. A ratio's band is as wide as its denominator makes it; of a window, as the usual
-        denominator does. Unlike the points of a report this knows nothing of the last steps before.
+        `over` is a window, or a panel or series with the same columns. In the second case the
+        result also compares: it has `observed`, `z` (standard deviations) and `flagged` (outside
+        the 99 % band). The band of a ratio depends on its denominator; for a window, on the usual
+        denominator. Unlike the points of a report, the prediction does not use the last steps
+        before.
         """
         base, panel = self.learned, self._panel("predict", over, denominators)
         index, later = pd.DatetimeIndex(panel.index), block(panel)
@@ -189,12 +189,12 @@ class FittedBaseline:
         )
 
     def parts(self, kpi: str, segment: Segment | None = None) -> pd.DataFrame:
-        """One series of the history taken apart, a row per step.
+        """One series of the history decomposed, a row per step.
 
-        `observed` and `expected` are in the KPI's unit; each step is expected by what the other
-        days and weeks say. On the scale on which it is judged (`scale` says which) `level`, `day`
-        and `week` add up to what is usual; `residual` is what is left, in standard deviations;
-        `surprise` (the innovation) what is left of that once its autocorrelation is taken away.
+        `observed` and `expected` are in the KPI's unit; each step is predicted from the other days
+        and weeks. On the scale on which the series is judged (`scale` names it), `level`, `day` and
+        `week` add up to the expected value. `residual` is the rest, in standard deviations;
+        `surprise` (the innovation) is what remains of it once its autocorrelation is removed.
         """
         base, i = self.learned, self._row(kpi, segment)
         values = block(self.history).value[i : i + 1]
@@ -219,14 +219,14 @@ class FittedBaseline:
         )
 
     def scale(self, kpi: str, segment: Segment | None = None) -> str:
-        """On which scale a series is judged: as it is, its logarithm, or its square root."""
+        """The scale on which a series is judged: as it is, its logarithm, or its square root."""
         return str(SCALES[self.learned.scale[self._row(kpi, segment)]])
 
     def autocorrelation(
         self, kpi: str, segment: Segment | None = None, *, lags: int = LAGS
     ) -> pd.DataFrame:
-        """How much steps that lie 1, 2, … `lags` apart resemble each other: the residuals, and the
-        surprises, which should not."""
+        """The autocorrelation at the lags 1, 2, … `lags`: of the residuals, and of the surprises,
+        which should have none."""
         parts = self.parts(kpi, segment)
         apart = pd.RangeIndex(1, min(lags, len(parts) - 1) + 1, name="lag")
         return pd.DataFrame(
@@ -245,8 +245,8 @@ class FittedBaseline:
         *,
         denominators: pd.Series | pd.DataFrame | None = None,
     ) -> Replay:
-        """Put the same questions to `later`, a panel of what came after, and to hundreds of moments
-        of the history.
+        """Ask the same questions of `later`, a panel of later data, and of hundreds of moments of
+        the history.
 
         `later` has the columns of the history and begins after it. Raises UsageError if it does
         not, or has too little data.
@@ -302,8 +302,8 @@ class FittedBaseline:
         )
 
     def plot(self, kpi: str | None = None, segment: Segment | None = None) -> Figure:
-        """One series (without a name: the first) taken apart: history, day, week, what is left, and
-        how that remembers itself.
+        """One series (without a name: the first) decomposed: history, day, week, residuals, and
+        their autocorrelation.
 
         Raises KeyError, and UsageError without matplotlib.
         """
@@ -365,8 +365,8 @@ class Replay:
     """One series at a release, and at the placebo releases of its history.
 
     `scores` are the answers to the questions, by name, as normal scores, positive in the bad
-    direction; `placebo_scores` the same, a row per placebo release. `p_value` is how rare the
-    answers together are, `placebo_p_values` the same at each placebo release.
+    direction; `placebo_scores` has the same, a row per placebo release. `p_value` says how rare the
+    answers are together, `placebo_p_values` the same at each placebo release.
     """
 
     kpi: str
@@ -384,7 +384,8 @@ class Replay:
         )
 
     def plot(self) -> Figure:
-        """How rare the release is among its placebo releases, and what the strongest questions say.
+        """How rare the release is among its placebo releases, and the answers to the strongest
+        questions.
 
         Raises UsageError without matplotlib.
         """

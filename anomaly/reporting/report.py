@@ -18,7 +18,7 @@ POINT_COLUMNS = ("kpi", "segment", "time", "observed", "expected", "lower", "upp
 
 
 class Findings(tuple[Finding, ...]):
-    """A tuple of findings that a notebook shows as a table; `to_frame` makes a frame of it."""
+    """A tuple of findings that a notebook displays as a table; `to_frame` makes a DataFrame."""
 
     __slots__ = ()
 
@@ -31,7 +31,7 @@ class Findings(tuple[Finding, ...]):
         return f"<{len(self)} finding{'' if len(self) == 1 else 's'}: {summary}>"
 
     def to_frame(self) -> pd.DataFrame:
-        """The findings as a frame, a row each, sortable by any column."""
+        """The findings as a DataFrame, a row each, sortable by any column."""
         from anomaly.reporting.data import findings_frame
 
         return findings_frame(self)
