@@ -55,17 +55,17 @@ def store(loopback: None, where: str) -> Iterator[Store]:
         yield store
 
 
-def known(store: Store, release: Release = REPORT.release) -> ReleaseRecord:
+def kept_release(store: Store, release: Release = REPORT.release) -> ReleaseRecord:
     return store.track(release, origin="command", checklist="shop.yaml")
 
 
 def message(
-    tracked: ReleaseRecord, number: int = 1, sink: str = "slack", **changes: object
+    record: ReleaseRecord, number: int = 1, sink: str = "slack", **changes: object
 ) -> OutboxMessage:
     made = OutboxMessage(
-        message_id(tracked.id, sink, number),
-        tracked.id,
-        look_id(tracked.id, 1),
+        message_id(record.id, sink, number),
+        record.id,
+        look_id(record.id, 1),
         sink,
         Action.FIRE,
         NotifyReason.FIRST,
@@ -81,15 +81,17 @@ def message(
 
 def test_a_release_comes_back_as_it_was_told(store: Store) -> None:
     staged = replace(reports.staged().release, followed_by=None)
-    tracked = known(store, staged)
+    record = kept_release(store, staged)
 
-    assert store.releases() == [tracked]
-    assert tracked == ReleaseRecord(tracked.id, staged, State.WATCHED, "command", "shop.yaml")
+    assert store.releases() == [record]
+    assert record == ReleaseRecord(record.id, staged, State.WATCHED, "command", "shop.yaml")
 
 
 def test_saying_it_again_is_the_same_release_with_what_is_new(store: Store) -> None:
-    first = known(store)
-    again = known(store, replace(REPORT.release, started_at=at("10:33"), finished_at=at("10:50")))
+    first = kept_release(store)
+    again = kept_release(
+        store, replace(REPORT.release, started_at=at("10:33"), finished_at=at("10:50"))
+    )
 
     assert again.id == first.id
     assert (again.release.started_at, again.release.finished_at) == (
@@ -105,18 +107,19 @@ def test_saying_it_again_is_the_same_release_with_what_is_new(store: Store) -> N
 def test_another_version_environment_or_service_is_another_release(
     store: Store, change: dict[str, str]
 ) -> None:
-    first = known(store)
+    first = kept_release(store)
 
-    assert (
-        known(store, replace(REPORT.release, started_at=at("12:00"), finished_at=None, **change)).id  # type: ignore[arg-type]
-        != first.id
-    )
+    other = replace(REPORT.release, started_at=at("12:00"), finished_at=None)
+
+    assert kept_release(store, replace(other, **change)).id != first.id  # type: ignore[arg-type]
 
 
 def test_a_version_that_comes_back_after_another_is_a_release_again(store: Store) -> None:
-    first = known(store)
-    known(store, replace(REPORT.release, version="1.4.3", started_at=at("12:00"), finished_at=None))
-    back = known(store, replace(REPORT.release, started_at=at("13:00"), finished_at=None))
+    first = kept_release(store)
+    kept_release(
+        store, replace(REPORT.release, version="1.4.3", started_at=at("12:00"), finished_at=None)
+    )
+    back = kept_release(store, replace(REPORT.release, started_at=at("13:00"), finished_at=None))
 
     assert back.id != first.id
     assert len(store.releases()) == 3
@@ -125,13 +128,15 @@ def test_a_version_that_comes_back_after_another_is_a_release_again(store: Store
 def test_what_is_told_again_after_the_next_release_is_still_the_one_before(store: Store) -> None:
     """Sources tell of the same release at every look, a little earlier or later than the pipeline
     did."""
-    first = known(store)
-    following = known(
+    first = kept_release(store)
+    following = kept_release(
         store, replace(REPORT.release, version="1.4.3", started_at=at("12:00"), finished_at=None)
     )
     for moment in ("10:28", "10:33", "11:59"):
         assert (
-            known(store, replace(REPORT.release, started_at=at(moment), finished_at=at(moment))).id
+            kept_release(
+                store, replace(REPORT.release, started_at=at(moment), finished_at=at(moment))
+            ).id
             == first.id
         )
     staged = replace(
@@ -141,16 +146,16 @@ def test_what_is_told_again_after_the_next_release_is_still_the_one_before(store
         stages=((at("10:00"), 0.1), (at("10:40"), 1.0)),
     )
 
-    assert known(store, staged).release.stages == ()  # they begin before it
+    assert kept_release(store, staged).release.stages == ()  # they begin before it
     assert [each.id for each in store.releases()] == [first.id, following.id]
 
 
 def test_what_was_aborted_is_watched_again_only_if_it_begins_anew(store: Store) -> None:
-    first = known(store)
+    first = kept_release(store)
     store.change(first.id, state=State.ABORTED)
     later = replace(REPORT.release, started_at=at("12:00"), finished_at=None)
 
-    assert known(store, later).state is State.ABORTED
+    assert kept_release(store, later).state is State.ABORTED
     again = store.track(later, origin="command", anew=True)
     assert (again.state, again.id != first.id) == (State.WATCHED, True)
     assert (
@@ -162,13 +167,11 @@ def test_what_was_aborted_is_watched_again_only_if_it_begins_anew(store: Store) 
 
 
 def test_releases_are_listed_by_what_is_asked_oldest_first(store: Store) -> None:
-    late = known(
+    late = kept_release(
         store, replace(REPORT.release, version="2", started_at=at("12:00"), finished_at=None)
     )
-    early, other = (
-        known(store, replace(REPORT.release, version="1")),
-        known(store, replace(REPORT.release, service="search")),
-    )
+    early = kept_release(store, replace(REPORT.release, version="1"))
+    other = kept_release(store, replace(REPORT.release, service="search"))
     store.change(late.id, state=State.ABORTED)
 
     assert [each.id for each in store.releases(service="shop")] == [early.id, late.id]
@@ -180,65 +183,63 @@ def test_releases_are_listed_by_what_is_asked_oldest_first(store: Store) -> None
 
 
 def test_a_look_keeps_its_report_its_findings_and_its_messages(store: Store) -> None:
-    tracked = known(store)
+    record = kept_release(store)
 
-    look = store.record(tracked.id, REPORT, [message(tracked)], at=at("11:00"), after=0)
+    look = store.record(record.id, REPORT, [message(record)], at=at("11:00"), after=0)
 
-    assert store.looks(tracked.id) == [look]
+    assert store.looks(record.id) == [look]
     assert (look.number, look.verdict, look.final) == (1, ReleaseVerdict.FAIL, REPORT.final)
     assert to_dict(store.report(look.id)) == to_dict(REPORT)
-    found = {each.id: each for each in store.findings(tracked.id)}
+    found = {each.id: each for each in store.findings(record.id)}
     assert set(found) == {finding_id(REPORT.release, finding) for finding in REPORT.findings}
     assert sum(each.fails for each in found.values()) == sum(
         finding.fails for finding in REPORT.findings
     )
-    assert store.messages(tracked.id) == [message(tracked)]
+    assert store.messages(record.id) == [message(record)]
 
 
 def test_a_final_look_ends_the_watch_and_an_early_one_does_not(store: Store) -> None:
-    tracked = known(store)
-    store.record(tracked.id, EARLY, [], at=at("11:00"), after=0)
+    record = kept_release(store)
+    store.record(record.id, EARLY, [], at=at("11:00"), after=0)
     assert store.releases()[0].state is State.WATCHED
 
-    store.record(tracked.id, REPORT, [], at=at("16:00"), after=1)
+    store.record(record.id, REPORT, [], at=at("16:00"), after=1)
     assert store.releases()[0].state is State.DONE
 
 
 def test_two_that_decide_at_once_are_one_and_nothing_of_the_other_is_kept(store: Store) -> None:
-    tracked = known(store)
-    store.record(tracked.id, EARLY, [], at=at("11:00"), after=0)
+    record = kept_release(store)
+    store.record(record.id, EARLY, [], at=at("11:00"), after=0)
 
     with pytest.raises(StoreBusy):
-        store.record(tracked.id, REPORT, [message(tracked)], at=at("11:00"), after=0)
+        store.record(record.id, REPORT, [message(record)], at=at("11:00"), after=0)
 
     assert (
-        len(store.looks(tracked.id)),
-        store.messages(tracked.id),
+        len(store.looks(record.id)),
+        store.messages(record.id),
         store.releases()[0].state,
     ) == (1, [], State.WATCHED)
 
 
 def test_messages_wait_until_they_are_due_and_settled(store: Store) -> None:
-    tracked = known(store)
-    now, later, sent = (
-        message(tracked),
-        message(tracked, 2, next_try=at("12:00")),
-        message(tracked, 1, "mail"),
-    )
-    store.record(tracked.id, REPORT, [now, later, sent], at=at("11:00"), after=0)
+    record = kept_release(store)
+    now = message(record)
+    later = message(record, 2, next_try=at("12:00"))
+    sent = message(record, 1, "mail")
+    store.record(record.id, REPORT, [now, later, sent], at=at("11:00"), after=0)
     store.settle(replace(sent, progress=Progress.SENT, attempts=1, detail="fine"))
 
     assert store.due(at("11:00")) == [now]
     assert store.due(at("12:00")) == [now, later]
-    assert store.messages(tracked.id, "mail") == [
+    assert store.messages(record.id, "mail") == [
         replace(sent, progress=Progress.SENT, attempts=1, detail="fine")
     ]
 
 
 def test_a_message_is_claimed_by_one_and_due_again_should_that_one_die(store: Store) -> None:
-    tracked = known(store)
-    waiting = message(tracked)
-    store.record(tracked.id, REPORT, [waiting], at=at("11:00"), after=0)
+    record = kept_release(store)
+    waiting = message(record)
+    store.record(record.id, REPORT, [waiting], at=at("11:00"), after=0)
 
     assert store.claim(waiting, at("11:05"))
     assert not store.claim(waiting, at("11:06"))
@@ -247,11 +248,11 @@ def test_a_message_is_claimed_by_one_and_due_again_should_that_one_die(store: St
 
 
 def test_everything_is_found_by_the_beginning_of_its_id(store: Store) -> None:
-    tracked = known(store)
-    look = store.record(tracked.id, REPORT, [], at=at("11:00"), after=0)
+    record = kept_release(store)
+    look = store.record(record.id, REPORT, [], at=at("11:00"), after=0)
     finding = finding_id(REPORT.release, REPORT.findings[0])
 
-    assert store.find(tracked.id[:6]) == replace(tracked, state=State.DONE)
+    assert store.find(record.id[:6]) == replace(record, state=State.DONE)
     assert store.find(look.id) == look
     assert isinstance(store.find(finding[:8]), FindingRecord)
     for wrong in ("abc", "xyz12", "%%%%", "0000000000"):
@@ -263,22 +264,22 @@ def test_everything_is_found_by_the_beginning_of_its_id(store: Store) -> None:
 
 
 def test_feedback_is_counted_and_the_last_word_holds(store: Store) -> None:
-    tracked = known(store)
-    store.record(tracked.id, REPORT, [], at=at("11:00"), after=0)
+    record = kept_release(store)
+    store.record(record.id, REPORT, [], at=at("11:00"), after=0)
     assert store.feedback() == (0, 0)
 
-    store.acknowledge(tracked, incident=True, note="", at=at("12:00"))
+    store.acknowledge(record, incident=True, note="", at=at("12:00"))
     assert store.feedback() == (1, 1)
-    store.acknowledge(tracked, incident=False, note="a holiday", at=at("12:30"))
+    store.acknowledge(record, incident=False, note="a holiday", at=at("12:30"))
     assert store.feedback() == (1, 0)
-    assert [ack.note for ack in store.acks(tracked.id)] == ["a holiday"]
+    assert [ack.note for ack in store.acks(record.id)] == ["a holiday"]
 
 
 def test_transitions_and_incidents_are_left_out_later_and_false_alarms_are_not(
     store: Store,
 ) -> None:
-    tracked = known(store)
-    store.record(tracked.id, REPORT, [], at=at("14:00"), after=0)
+    record = kept_release(store)
+    store.record(record.id, REPORT, [], at=at("14:00"), after=0)
 
     def lessons() -> list[tuple[str, str, str]]:
         spans = store.lessons(
@@ -291,18 +292,18 @@ def test_transitions_and_incidents_are_left_out_later_and_false_alarms_are_not(
 
     transition = ("10:30", "10:40", "release 1.4.2")
     assert lessons() == [transition]
-    store.acknowledge(tracked, incident=False, note="", at=at("15:00"))
+    store.acknowledge(record, incident=False, note="", at=at("15:00"))
     assert lessons() == [transition]
-    store.acknowledge(tracked, incident=True, note="", at=at("15:00"))
+    store.acknowledge(record, incident=True, note="", at=at("15:00"))
     assert lessons() == [("10:30", "14:00", "incident of release 1.4.2"), transition]
-    assert store.lessons("shop", "production", before=tracked.release.started_at, warmup=HOUR) == []
+    assert store.lessons("shop", "production", before=record.release.started_at, warmup=HOUR) == []
 
 
 # --- leases, pruning ----------------------------------------------------------------------------
 
 
-def test_a_reason_of_a_later_version_is_read_as_unknown(store: Store) -> None:
-    release = known(store)
+def test_a_reason_of_a_later_version_is_read_as_unkept_release(store: Store) -> None:
+    release = kept_release(store)
     later = message(release, why=LATER)
     store.record(release.id, REPORT, [later], at=at("11:00"), after=0)
 
@@ -327,9 +328,9 @@ def test_a_lease_is_held_by_one_until_it_ends_or_is_let_go(store: Store) -> None
 
 
 def test_pruning_forgets_what_is_old_and_over_and_told(store: Store) -> None:
-    done = known(store)
+    done = kept_release(store)
     store.record(done.id, REPORT, [], at=at("16:00"), after=0)
-    waiting = known(
+    waiting = kept_release(
         store, replace(REPORT.release, version="2", started_at=at("11:00"), finished_at=None)
     )
     store.record(
@@ -339,7 +340,7 @@ def test_pruning_forgets_what_is_old_and_over_and_told(store: Store) -> None:
         at=at("16:00"),
         after=0,
     )
-    watched = known(
+    watched = kept_release(
         store, replace(REPORT.release, version="3", started_at=at("12:00"), finished_at=None)
     )
 
@@ -377,11 +378,11 @@ def _write(number: int, where: str) -> None:
                 started_at=at("10:00") + hour * HOUR,
                 finished_at=None,
             )
-            tracked = known(store, release)
+            record = kept_release(store, release)
             store.record(
-                tracked.id,
+                record.id,
                 replace(EARLY, release=release),
-                [message(tracked)],
+                [message(record)],
                 at=at("11:00"),
                 after=0,
             )
@@ -423,7 +424,7 @@ def test_who_reads_does_not_hold_up_who_writes(path: Path) -> None:
         assert reading.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         reading.execute("BEGIN")
         assert reading.execute("SELECT count(*) FROM releases").fetchone() == (0,)
-        known(store, REPORT.release)
+        kept_release(store, REPORT.release)
         assert reading.execute("SELECT count(*) FROM releases").fetchone() == (0,)
 
 
@@ -435,7 +436,7 @@ def test_a_damaged_file_is_moved_aside_and_kept(
     path: Path, damage: Callable[[bytes], bytes], caplog: pytest.LogCaptureFixture
 ) -> None:
     with Store(path) as store:
-        known(store)
+        kept_release(store)
     for suffix in ("-wal", "-shm"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
     broken = damage(path.read_bytes())
@@ -443,7 +444,7 @@ def test_a_damaged_file_is_moved_aside_and_kept(
 
     with Store(path) as store:
         assert store.releases() == []
-        known(store)
+        kept_release(store)
 
     (aside,) = path.parent.glob("history.db.damaged-*")
     assert aside.read_bytes() == broken
@@ -453,7 +454,7 @@ def test_a_damaged_file_is_moved_aside_and_kept(
 @pytest.mark.parametrize("where", ["sqlite", "postgresql"], indirect=True)
 def test_a_later_version_is_refused_and_left_as_it_is(loopback: None, where: str) -> None:
     with Store(where) as store:
-        known(store)
+        kept_release(store)
         with store._transaction() as connection:
             connection.execute(sql.update(SCHEMA).values(version=NEWEST + 1))
 
@@ -470,11 +471,11 @@ def test_every_older_history_can_be_read(path: Path, old: Path) -> None:
         connection.executescript(old.read_text(encoding="utf-8"))
 
     with Store(path) as store:
-        (tracked,) = store.releases()
+        (record,) = store.releases()
         look = store.find("c8a5ca2b")
         assert isinstance(look, Look)
-        assert store.report(look.id).release.version == tracked.release.version == "1.4.2"
-        assert store.messages(tracked.id)[0].action is Action.FIRE
+        assert store.report(look.id).release.version == record.release.version == "1.4.2"
+        assert store.messages(record.id)[0].action is Action.FIRE
 
 
 def test_there_is_an_old_history_for_every_version() -> None:
@@ -507,7 +508,7 @@ def test_a_place_that_cannot_be_written_is_an_error(where: str) -> None:
 
 def _fill(_number: int, path: str) -> None:
     with Store(path) as store:
-        tracked = known(store)
+        record = kept_release(store)
         resource.setrlimit(
             resource.RLIMIT_FSIZE, (Path(path).stat().st_size, resource.RLIM_INFINITY)
         )
@@ -517,7 +518,7 @@ def _fill(_number: int, path: str) -> None:
         try:
             for number in range(200):
                 store.record(
-                    tracked.id, EARLY, [message(tracked, number)], at=at("11:00"), after=number
+                    record.id, EARLY, [message(record, number)], at=at("11:00"), after=number
                 )
         except StoreError:
             os._exit(3)
@@ -531,8 +532,8 @@ def test_a_full_disk_is_an_error_and_what_was_kept_is_whole(path: Path) -> None:
     assert in_processes(_fill, str(path), count=1) == [3]
 
     with Store(path) as store:
-        (tracked,) = store.releases()
-        assert len(store.looks(tracked.id)) == len(store.messages(tracked.id))
+        (record,) = store.releases()
+        assert len(store.looks(record.id)) == len(store.messages(record.id))
 
 
 def test_an_unreachable_server_is_an_error_without_its_password(loopback: None) -> None:

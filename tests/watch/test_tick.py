@@ -30,7 +30,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield store
 
 
-def ticked(shop: Shop, store: Store, hours: float, *sinks: People, **more: object) -> TickResult:
+def tick_at(shop: Shop, store: Store, hours: float, *sinks: People, **more: object) -> TickResult:
     shop.at(hours)
     told = [
         Receiver("people" if number == 0 else f"people {number + 1}", sink)
@@ -55,7 +55,7 @@ def test_a_regression_that_goes_away_is_told_once_and_resolved_once_and_the_end_
     store.track(shop.release(), origin="command")
 
     for half_hours in range(1, 27):
-        ticked(shop, store, half_hours / 2, people, mirror)
+        tick_at(shop, store, half_hours / 2, people, mirror)
 
     assert people.said() == [("fire", "first"), ("resolve", "resolved"), ("inform", "ended")]
     assert len({message.key for message in (*people.took, *mirror.took)}) == 1
@@ -74,40 +74,38 @@ def test_a_step_is_looked_at_once_however_often_cron_fires(tmp_path: Path, store
     shop, people = Shop(tmp_path), People()
     store.track(shop.release(), origin="command")
 
-    looks = [len(ticked(shop, store, hours, people).looks) for hours in (0.5, 0.6, 0.7, 1.0, 1.2)]
+    looks = [len(tick_at(shop, store, hours, people).looks) for hours in (0.5, 0.6, 0.7, 1.0, 1.2)]
 
     assert looks == [1, 0, 0, 1, 0]
 
 
 @pytest.mark.slow
-def test_by_a_rhythm_looks_get_rarer_and_the_last_one_is_made(tmp_path: Path, store: Store) -> None:
-    shop, people = (
-        Shop(tmp_path, more="rhythm: {usual: 3h, peak: 30m, climb: 1h, fall: 4h}"),
-        People(),
-    )
+def test_by_a_schedule_looks_get_rarer_and_the_last_one_is_made(
+    tmp_path: Path, store: Store
+) -> None:
+    shop = Shop(tmp_path, more="rhythm: {usual: 3h, peak: 30m, climb: 1h, fall: 4h}")
+    people = People()
     store.track(shop.release(), origin="command")
 
-    made = [half / 2 for half in range(1, 26) if ticked(shop, store, half / 2, people).looks]
+    made = [half / 2 for half in range(1, 26) if tick_at(shop, store, half / 2, people).looks]
 
     pauses = [after - before for before, after in pairwise(made)]
     assert made[0] == 0.5
-    assert made[-1] == 12, "the watch is over: a look that no rhythm asked for"
+    assert made[-1] == 12, "the watch is over: a look outside the schedule"
     assert pauses[0] == 0.5
     assert pauses[:-1] == sorted(pauses[:-1])
     assert max(pauses) == 3
     assert people.said() == [("inform", "ended")]
 
 
-def test_by_a_rhythm_hours_that_were_missed_are_caught_up_by_one_look(
+def test_by_a_schedule_hours_that_were_missed_are_caught_up_by_one_look(
     tmp_path: Path, store: Store
 ) -> None:
-    shop, people = (
-        Shop(tmp_path, more="rhythm: {usual: 4h, peak: 30m, climb: 1h, fall: 1h}"),
-        People(),
-    )
+    shop = Shop(tmp_path, more="rhythm: {usual: 4h, peak: 30m, climb: 1h, fall: 1h}")
+    people = People()
     store.track(shop.release(), origin="command")
 
-    looks = [len(ticked(shop, store, hours, people).looks) for hours in (0.5, 6, 6.5, 7)]
+    looks = [len(tick_at(shop, store, hours, people).looks) for hours in (0.5, 6, 6.5, 7)]
 
     assert looks == [1, 1, 0, 0]
 
@@ -118,21 +116,21 @@ def test_hours_that_were_missed_are_caught_up_by_one_last_look(
     shop, people = Shop(tmp_path), People()
     store.track(shop.release(), origin="command")
 
-    ticked(shop, store, 0.5, people)
-    late = ticked(shop, store, 30, people)
+    tick_at(shop, store, 0.5, people)
+    late = tick_at(shop, store, 30, people)
 
     assert [each.report.final for each in late.looks] == [True]
     assert people.said() == [("inform", "ended")]
-    assert not ticked(shop, store, 31, people).looks
+    assert not tick_at(shop, store, 31, people).looks
 
 
 def test_a_clock_that_is_set_back_holds_up_no_look(tmp_path: Path, store: Store) -> None:
     shop, people = Shop(tmp_path, {"errors": (0.0, 99.0)}), People()
     tracked = store.track(shop.release(), origin="command")
-    ticked(shop, store, 3, people)
+    tick_at(shop, store, 3, people)
 
-    assert [each.look.number for each in ticked(shop, store, 2, people).looks] == [2]
-    assert [each.look.number for each in ticked(shop, store, 3.5, people).looks] == [3]
+    assert [each.look.number for each in tick_at(shop, store, 2, people).looks] == [2]
+    assert [each.look.number for each in tick_at(shop, store, 3.5, people).looks] == [3]
     assert people.said() == [("fire", "first")]
     assert len(store.looks(tracked.id)) == 3
 
@@ -145,9 +143,9 @@ def test_two_at_once_are_one_and_the_other_says_busy(tmp_path: Path, store: Stor
         "tick shop production", "somebody", now=now, until=now + timedelta(minutes=5)
     )
 
-    assert ticked(shop, store, 3, people).busy
+    assert tick_at(shop, store, 3, people).busy
     assert people.took == []
-    assert not ticked(shop, store, 3.5, people).busy  # the other died, its lease ran out
+    assert not tick_at(shop, store, 3.5, people).busy  # the other died, its lease ran out
     assert people.said() == [("fire", "first")]
 
 
@@ -165,8 +163,8 @@ def test_a_watch_and_a_tick_of_one_release_share_their_looks_and_tell_once(
 
     shop.at(4)
     seen = [
-        looked.look
-        for looked, _ in stay(shop.checklist(), tracked, store, told, clock=shop.clock, sleep=sleep)
+        result.look
+        for result, _ in stay(shop.checklist(), tracked, store, told, clock=shop.clock, sleep=sleep)
     ]
 
     assert seen[-1].verdict is ReleaseVerdict.FAIL
@@ -190,16 +188,16 @@ def test_a_watch_ends_with_the_last_look_of_another_process(tmp_path: Path, stor
 def test_a_later_release_ends_the_watch_and_is_named(tmp_path: Path, store: Store) -> None:
     shop, people = Shop(tmp_path), People()
     first = store.track(shop.release(), origin="command")
-    ticked(shop, store, 2, people)
+    tick_at(shop, store, 2, people)
     second = store.track(shop.release(5, "2.1"), origin="command")
 
-    looked = {each.record.id: each.report for each in ticked(shop, store, 5.5, people).looks}
+    results = {each.record.id: each.report for each in tick_at(shop, store, 5.5, people).looks}
 
-    assert looked[first.id].final
-    assert looked[first.id].release.followed_by == replace(shop.release(5, "2.1"))
-    assert not looked[second.id].final
+    assert results[first.id].final
+    assert results[first.id].release.followed_by == replace(shop.release(5, "2.1"))
+    assert not results[second.id].final
     assert [
-        span.reason for span in looked[second.id].left_out
+        span.reason for span in results[second.id].left_out
     ] == []  # a release at once has no transition to leave out
     assert {each.id: each.state for each in store.releases()} == {
         first.id: State.DONE,
@@ -216,14 +214,14 @@ def test_the_transition_of_an_earlier_release_and_an_incident_teach_nothing(
         origin="command",
     )
     for hours in (-44.0, -40.0, -34.5):
-        ticked(shop, store, hours, people)
+        tick_at(shop, store, hours, people)
     assert people.said()[0] == ("fire", "first")
     store.acknowledge(earlier, incident=True, note="", at=shop.now)
     store.track(shop.release(), origin="command")
 
-    (looked,) = ticked(shop, store, 1, people).looks
+    (result,) = tick_at(shop, store, 1, people).looks
 
-    reasons = [span.reason for span in looked.report.left_out]
+    reasons = [span.reason for span in result.report.left_out]
     assert reasons == ["release 1.9", "incident of release 1.9"]
 
 
@@ -235,9 +233,9 @@ def test_a_release_of_another_service_meanwhile_is_a_confounder(
     other = replace(shop.release(0.25, "7"), service="search")
     store.track(other, origin="command")
 
-    (looked,) = ticked(shop, store, 1, People()).looks
+    (result,) = tick_at(shop, store, 1, People()).looks
 
-    assert looked.report.confounders == (other,)
+    assert result.report.confounders == (other,)
 
 
 def test_an_abort_ends_the_watch_and_takes_back_what_was_fired(
@@ -245,10 +243,10 @@ def test_an_abort_ends_the_watch_and_takes_back_what_was_fired(
 ) -> None:
     shop, people = Shop(tmp_path, {"errors": (0.0, 99.0)}), People()
     tracked = store.track(shop.release(), origin="command")
-    ticked(shop, store, 3, people)
+    tick_at(shop, store, 3, people)
     store.change(tracked.id, state=State.ABORTED)
 
-    again = [ticked(shop, store, hours, people) for hours in (3.5, 4.0)]
+    again = [tick_at(shop, store, hours, people) for hours in (3.5, 4.0)]
 
     assert people.said() == [("fire", "first"), ("resolve", "aborted")]
     assert not any(each.looks for each in again)
@@ -261,10 +259,10 @@ def test_sinks_that_are_down_are_told_later_under_the_same_id_and_do_not_hold_up
     shop = Shop(tmp_path, {"errors": (0.0, 99.0)})
     tracked = store.track(shop.release(), origin="command")
 
-    receipts = ticked(shop, store, 3, down, fine, redact=str).receipts
+    receipts = tick_at(shop, store, 3, down, fine, redact=str).receipts
     waiting = store.messages(tracked.id, "people")
     down.fail = lambda _: None
-    ticked(shop, store, 3.5, down, fine)
+    tick_at(shop, store, 3.5, down, fine)
 
     assert [receipt.delivered for receipt in receipts] == [False, True]
     assert [message.progress for message in waiting] == [Progress.PENDING]
@@ -279,10 +277,10 @@ def test_what_a_sink_refuses_is_not_sent_again_and_counts_as_not_told(
     shop = Shop(tmp_path, {"errors": (0.0, 99.0)})
     tracked = store.track(shop.release(), origin="command")
 
-    ticked(shop, store, 3, people)
+    tick_at(shop, store, 3, people)
     assert [message.progress for message in store.messages(tracked.id)] == [Progress.FAILED]
     people.fail = lambda _: None
-    ticked(shop, store, 3.5, people)
+    tick_at(shop, store, 3.5, people)
     assert people.said() == [("fire", "first")]
 
 
@@ -300,8 +298,8 @@ def test_releases_are_learnt_from_sources_and_a_dead_one_is_said(
         def discover(self, window: Window, /) -> list[Release]:
             raise CollectError(f"no answer about {window.end:%Y}")
 
-    first = ticked(shop, store, 1, People(), sources=[("git", Known()), ("prometheus", Dead())])
-    ticked(shop, store, 2, People(), sources=[("git", Known())])
+    first = tick_at(shop, store, 1, People(), sources=[("git", Known()), ("prometheus", Dead())])
+    tick_at(shop, store, 2, People(), sources=[("git", Known())])
 
     assert first.problems == ("prometheus could not list releases: no answer about 2025",)
     (tracked,) = store.releases()
@@ -341,7 +339,7 @@ def test_killed_at_any_operation_nothing_is_lost_and_nothing_told_under_two_ids(
         with Mortal(folder / "history.db") as store:
             store.left = n
             try:
-                ticked(shop, store, 3, people, mirror)
+                tick_at(shop, store, 3, people, mirror)
                 survived = True
             except Killed:
                 pass
@@ -380,7 +378,7 @@ def test_a_release_of_which_several_kpis_fail_is_one_message_that_names_them(
     shop, people = Shop(tmp_path, {"errors": (0.0, 99.0), "latency": (0.0, 99.0)}), People()
     store.track(shop.release(), origin="command")
 
-    ticked(shop, store, 3, people)
+    tick_at(shop, store, 3, people)
 
     (message,) = people.took
     assert {finding.kpi for finding in message.report.findings if finding.fails} == {
@@ -398,7 +396,7 @@ def test_a_second_kpi_that_fails_later_is_news_about_the_same_release(
     store.track(shop.release(), origin="command")
 
     for hours in (3, 4, 8, 9):
-        ticked(shop, store, hours, people)
+        tick_at(shop, store, hours, people)
 
     assert people.said() == [("fire", "first"), ("fire", "escalated")]
     assert len({message.key for message in people.took}) == 1
@@ -422,9 +420,9 @@ def test_a_silence_by_id_holds_for_the_release_or_finding_it_names(
     )
     store.track(shop.release(), origin="command")
 
-    looked = ticked(shop, store, 3, people, mirror).looks
+    results = tick_at(shop, store, 3, people, mirror).looks
 
-    assert looked[0].report.verdict is ReleaseVerdict.FAIL
+    assert results[0].report.verdict is ReleaseVerdict.FAIL
     assert people.said() == ([("fire", "first")] if named == "another" else [])
     assert [each.why for each in mirror.took] == (["first"] if named == "another" else ["silenced"])
 
@@ -441,7 +439,7 @@ def test_what_a_maintenance_window_held_back_is_told_once_when_it_ends(
     (tmp_path / "checklist.yaml").write_text(CHECKLIST + window, encoding="utf-8")
     store.track(shop.release(), origin="command")
 
-    said = [(ticked(shop, store, hours, people), people.said())[1] for hours in (3, 5, 6.5, 7)]
+    said = [(tick_at(shop, store, hours, people), people.said())[1] for hours in (3, 5, 6.5, 7)]
 
     assert said == [[], [], [("fire", "first")], [("fire", "first")]]
 
@@ -454,7 +452,7 @@ def test_a_message_that_nobody_took_for_a_day_is_given_up(tmp_path: Path, store:
 
     hours = [3 + each for each in range(26)]
     progress = [
-        (ticked(shop, store, each, people, redact=str), store.messages(tracked.id)[0].progress)[1]
+        (tick_at(shop, store, each, people, redact=str), store.messages(tracked.id)[0].progress)[1]
         for each in hours
     ]
 
@@ -476,7 +474,7 @@ def test_a_source_of_releases_that_crashes_hides_neither_the_others_nor_what_is_
             assert window.start < RELEASED
             return [Release(RELEASED, version="2.0")]
 
-    done = ticked(shop, store, 3, people, sources=[("stranger", Broken()), ("git", Known())])
+    done = tick_at(shop, store, 3, people, sources=[("stranger", Broken()), ("git", Known())])
 
     assert done.problems == ("stranger could not list releases: it crashed: KeyError",)
     assert people.said() == [("fire", "first")]
