@@ -38,9 +38,9 @@ class Redactor:
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        known = {secret for secret in secrets if len(secret) >= SHORTEST}
-        self._plain = frozenset(form for secret in known for form in _forms(secret))
-        self._base64 = frozenset(form for secret in known for form in _base64_forms(secret))
+        maskable = {secret for secret in secrets if len(secret) >= SHORTEST}
+        self._plain = frozenset(form for secret in maskable for form in _forms(secret))
+        self._base64 = frozenset(form for secret in maskable for form in _base64_forms(secret))
 
     def text(self, text: str) -> str:
         """`text` with every secret masked; base64 that contains a secret is masked up to its
@@ -49,12 +49,12 @@ class Redactor:
             *_found(text, self._plain),
             *(_widened(text, span) for span in _found(text, self._base64)),
         ]
-        parts, done = [], 0
+        parts, position = [], 0
         for start, end in sorted(spans):
-            if start >= done:
-                parts += [text[done:start], MASK]
-            done = max(done, end)
-        return "".join([*parts, text[done:]])
+            if start >= position:
+                parts += [text[position:start], MASK]
+            position = max(position, end)
+        return "".join([*parts, text[position:]])
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Masks secrets in the record's message, traceback, stack and text fields; always keeps the
@@ -97,7 +97,7 @@ def url_secrets(url: str) -> frozenset[str]:
     userinfo = parts.netloc.rpartition("@")[0]
     query = [pair.partition("=")[2] or pair for pair in re.split("[&;]", parts.query)]
     path = [segment for segment in parts.path.split("/") if looks_like_token(segment)]
-    found = [
+    candidates = [
         userinfo,
         *userinfo.split(":", 1),
         *query,
@@ -106,7 +106,7 @@ def url_secrets(url: str) -> frozenset[str]:
         parts.path if path else "",
     ]
     return frozenset(
-        form for part in found for form in (part, unquote(part)) if len(form) >= SHORTEST
+        form for part in candidates for form in (part, unquote(part)) if len(form) >= SHORTEST
     )
 
 

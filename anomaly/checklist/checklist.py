@@ -139,10 +139,12 @@ class _Loader:
         self.check_kpis(data, [str(path[-1]) for path, _ in sources])
         self.check_twice(sinks)
         self.check_twice(releases)
-        made = {str(path[-1]): self.plugin(path, raw, COLLECTORS) for path, raw in sources}
-        told = tuple(self.plugin(path, raw, SINKS) for path, raw in sinks)
+        source_plugins = {
+            str(path[-1]): self.plugin(path, raw, COLLECTORS) for path, raw in sources
+        }
+        sink_plugins = tuple(self.plugin(path, raw, SINKS) for path, raw in sinks)
         asked_for = tuple(self.plugin(path, raw, RELEASES) for path, raw in releases)
-        filled = self.filled(data)
+        texts = self.filled(data)
         windows, schedule = self.windows(form), self.schedule(form)
         self.check_spans(form)
         self.check_holidays(form)
@@ -152,10 +154,10 @@ class _Loader:
         return _checklist(
             form,
             environment=environment,
-            sources=made,
-            sinks=told,
+            sources=source_plugins,
+            sinks=sink_plugins,
             releases=asked_for,
-            filled=filled,
+            filled=texts,
             windows=windows,
             schedule=schedule,
             path=self.path,
@@ -172,11 +174,11 @@ class _Loader:
     def data(self) -> dict[str, Any]:
         data = self.document.data
         if not isinstance(data, dict):
-            found = "is empty" if data is None else f"is {shown(data)}"
+            state = "is empty" if data is None else f"is {shown(data)}"
             self.note(
                 (),
                 (
-                    f"the checklist {found}; it must be a mapping with the keys service, sources "
+                    f"the checklist {state}; it must be a mapping with the keys service, sources "
                     "and "
                     "kpis"
                 ),
@@ -187,29 +189,29 @@ class _Loader:
     def environment(self, data: Mapping[str, Any], asked: str | None) -> str:
         """The environment that is meant, "" for none; notes one that the checklist does not
         know."""
-        named, known = data.get("environment", ""), tuple(_mapping(data, "environments"))
-        if not isinstance(named, str):
+        default, names = data.get("environment", ""), tuple(_mapping(data, "environments"))
+        if not isinstance(default, str):
             return asked or ""
-        chosen = asked or named
-        if known and not chosen:
+        choice = asked or default
+        if names and not choice:
             self.note(
                 ("environments",),
-                (f"lists {', '.join(known)}; name one with --environment or the key environment"),
+                (f"lists {', '.join(names)}; name one with --environment or the key environment"),
             )
-        elif known and chosen not in known:
+        elif names and choice not in names:
             self.note(
                 ("environment",),
-                f"is {shown(chosen)}; use one of {', '.join(known)}{did_you_mean(chosen, known)}",
+                f"is {shown(choice)}; use one of {', '.join(names)}{did_you_mean(choice, names)}",
             )
-        elif not known and named and chosen != named:
+        elif not names and default and choice != default:
             self.note(
                 ("environment",),
                 (
-                    f"is {shown(named)}, but {shown(chosen)} was asked for; list both under "
+                    f"is {shown(default)}, but {shown(choice)} was asked for; list both under "
                     "environments"
                 ),
             )
-        return chosen
+        return choice
 
     def windows(self, form: ChecklistForm | None) -> Windows:
         """The windows; notes those that do not fit together."""
@@ -233,7 +235,7 @@ class _Loader:
         for index, span in enumerate(form.leave_out if form else ()):
             if span.end <= span.start:
                 self.note(("leave_out", index, "end"), "is not after its start")
-        known = [kpi.name for kpi in form.kpis] if form else []
+        names = [kpi.name for kpi in form.kpis] if form else []
         for index, silence in enumerate(form.silences if form else ()):
             if silence.start and silence.end and silence.end <= silence.start:
                 self.note(("silences", index, "end"), "is not after its start")
@@ -246,10 +248,10 @@ class _Loader:
                     ),
                 )
             for name in silence.kpis:
-                if name not in known:
+                if name not in names:
                     self.note(
                         ("silences", index, "kpis"),
-                        f"names {shown(name)}, which is not a KPI{did_you_mean(name, known)}",
+                        f"names {shown(name)}, which is not a KPI{did_you_mean(name, names)}",
                     )
 
     def check_holidays(self, form: ChecklistForm | None) -> None:
@@ -268,18 +270,18 @@ class _Loader:
                 text = "use an ISO 3166 code like DE or US that the holidays library knows"
                 self.note(("holidays", index, "country"), f"is {shown(each.country)}; {text}{hint}")
                 continue
-            for key, word, known in special_days.unknown(Holidays(**dict(each))):
-                wanted = f"use one of {', '.join(known)}" if known else f"{each.country} has none"
+            for key, word, words in special_days.unknown(Holidays(**dict(each))):
+                advice = f"use one of {', '.join(words)}" if words else f"{each.country} has none"
                 self.note(
                     ("holidays", index, key),
-                    f"is {shown(word)}; {wanted}{did_you_mean(word, known)}",
+                    f"is {shown(word)}; {advice}{did_you_mean(word, words)}",
                 )
 
     def check_counts(self, places: Mapping[str, Sequence[Place]]) -> None:
         """Refuses more sources or sinks than can be checked in a moment."""
-        for key, found in places.items():
-            if len(found) > MOST_PLUGINS:
-                self.note((key,), f"has {len(found)} entries; at most {MOST_PLUGINS} are allowed")
+        for key, entries in places.items():
+            if len(entries) > MOST_PLUGINS:
+                self.note((key,), f"has {len(entries)} entries; at most {MOST_PLUGINS} are allowed")
                 self.refuse()
 
     def check_kpis(self, data: Mapping[str, Any], sources: Sequence[str]) -> None:
@@ -323,39 +325,41 @@ class _Loader:
                 )
         self.check_controls(data, first)
 
-    def check_controls(self, data: Mapping[str, Any], known: Mapping[str, int]) -> None:
+    def check_controls(self, data: Mapping[str, Any], indexes: Mapping[str, int]) -> None:
         """Notes controls of what is not a KPI to be judged, and what only such a KPI can have."""
-        judged = [
-            name for name, index in known.items() if not data["kpis"][index].get("control_for")
+        judged_names = [
+            name for name, index in indexes.items() if not data["kpis"][index].get("control_for")
         ]
         for index, kpi in _items(data, "kpis"):
-            named = kpi.get("control_for")
+            targets = kpi.get("control_for")
             for name in (
-                (each for each in named if isinstance(each, str)) if isinstance(named, list) else ()
+                (each for each in targets if isinstance(each, str))
+                if isinstance(targets, list)
+                else ()
             ):
-                if problem := control_problem(str(kpi.get("name")), name, known, judged):
-                    near = "" if name in known else did_you_mean(name, judged)
+                if problem := control_problem(str(kpi.get("name")), name, indexes, judged_names):
+                    near = "" if name in indexes else did_you_mean(name, judged_names)
                     self.note(
                         ("kpis", index, "control_for"),
                         f"names {shown(name)}, which {problem}{near}",
                     )
-            for key in NOT_FOR_CONTROLS if named else ():
+            for key in NOT_FOR_CONTROLS if targets else ():
                 if key in kpi:
                     self.note(("kpis", index, key), "has no meaning for a control; remove it")
 
     def filled(self, data: Mapping[str, Any]) -> variables.Filled:
         """The texts of `FILLED`, variables filled in; notes what is wrong with them."""
-        written = {key: data[key] for key in FILLED if isinstance(data.get(key), str)}
-        filled = self.fill(written)
-        for inside, text in (*variables.written_out(written), *filled.problems):
+        texts = {key: data[key] for key in FILLED if isinstance(data.get(key), str)}
+        filled = self.fill(texts)
+        for inside, text in (*variables.written_out(texts), *filled.problems):
             self.note(inside, text)
         return filled
 
-    def fill(self, written: Mapping[str, Any]) -> variables.Filled:
+    def fill(self, settings: Mapping[str, Any]) -> variables.Filled:
         return (
-            variables.Filled(dict(written))
+            variables.Filled(dict(settings))
             if self.environ is None
-            else variables.fill(written, self.environ)
+            else variables.fill(settings, self.environ)
         )
 
     def check_twice(self, places: Sequence[Place]) -> None:
@@ -367,8 +371,8 @@ class _Loader:
 
     def plugin(self, path: KeyPath, raw: Mapping[str, Any], kind: Kind) -> Plugin:
         """The source or sink at `path`, variables filled in; notes what is wrong with it."""
-        written = {key: value for key, value in raw.items() if key != "type"}
-        filled = self.fill(written)
+        settings = {key: value for key, value in raw.items() if key != "type"}
+        filled = self.fill(settings)
         for inside, text in filled.problems:
             self.note((*path, *inside), text)
         plugin = Plugin(
@@ -378,7 +382,7 @@ class _Loader:
             folder=self.path.parent,
             origins={
                 key: Origin(f"{self.path}:{self.document.line((*path, key))}", value)
-                for key, value in written.items()
+                for key, value in settings.items()
             },
             secrets=frozenset(filled.secrets),
         )
@@ -401,7 +405,7 @@ def _checklist(
     path: Path,
 ) -> Checklist:
     only_source = next(iter(sources)) if len(sources) == 1 else ""
-    made = Checklist(
+    checklist = Checklist(
         service=form.service,
         environment=environment,
         sources=sources,
@@ -427,12 +431,12 @@ def _checklist(
             *(plugin.secrets for plugin in (*sources.values(), *sinks, *releases))
         ),
     )
-    return replace(made, digest=_digest(made))
+    return replace(checklist, digest=_digest(checklist))
 
 
 def _kpi(form: KpiForm, only_source: str) -> Kpi:
-    given = {name: getattr(form, name) for name in form.model_fields_set}
-    return Kpi(**{"source": only_source, **given})
+    values = {name: getattr(form, name) for name in form.model_fields_set}
+    return Kpi(**{"source": only_source, **values})
 
 
 def _digest(checklist: Checklist) -> str:
@@ -502,15 +506,15 @@ def _all_places(data: Mapping[str, Any]) -> Iterator[Place]:
 def _mapping(data: Any, key: str) -> Mapping[str, Any]:
     """The mapping under `key`, empty if there is none: whether it should be there is the form's to
     say."""
-    found = data.get(key) if isinstance(data, dict) else None
-    return found if isinstance(found, dict) else {}
+    value = data.get(key) if isinstance(data, dict) else None
+    return value if isinstance(value, dict) else {}
 
 
 def _items(data: Any, key: str) -> list[tuple[int, Mapping[str, Any]]]:
     """The mappings in the list under `key`, with their index."""
-    found = data.get(key) if isinstance(data, dict) else None
+    value = data.get(key) if isinstance(data, dict) else None
     return (
-        [(index, item) for index, item in enumerate(found) if isinstance(item, dict)]
-        if isinstance(found, list)
+        [(index, item) for index, item in enumerate(value) if isinstance(item, dict)]
+        if isinstance(value, list)
         else []
     )

@@ -131,28 +131,28 @@ def _fraction(value: Any) -> float:
     if isinstance(value, str) and (match := PERCENT.fullmatch(value)):
         return float(match[1]) / 100
     try:
-        found = number(value)
+        share = number(value)
     except SettingError:
         raise SettingError("it must be a percentage like 5% or a number like 0.05") from None
-    if found < 0:
+    if share < 0:
         raise SettingError("it must not be negative")
-    if found > 1:
-        raise SettingError(f"a number is a share of 1; write {found:g}% or {100 * found:g}%")
-    return float(found)
+    if share > 1:
+        raise SettingError(f"a number is a share of 1; write {share:g}% or {100 * share:g}%")
+    return float(share)
 
 
 def _false_alarms(value: Any) -> float:
-    found = _fraction(value)
-    if not 0 < found < 1:
+    share = _fraction(value)
+    if not 0 < share < 1:
         raise SettingError("it must be more than 0 and less than 1, like 0.01")
-    return found
+    return share
 
 
 def _amount(value: Any) -> float:
-    found = number(value)
-    if found < 0:
+    amount = number(value)
+    if amount < 0:
         raise SettingError("it must not be negative")
-    return float(found)
+    return float(amount)
 
 
 def _usage(value: Any) -> float | str:
@@ -170,7 +170,7 @@ def _usage(value: Any) -> float | str:
 def _names(what: str, example: str) -> Callable[[Any], tuple[str, ...]]:
     """A list of names of `what`, each once."""
 
-    def checked(value: Any) -> tuple[str, ...]:
+    def names_of(value: Any) -> tuple[str, ...]:
         if not isinstance(value, list):
             raise SettingError(f"it must be a list of {what} names, like [{example}]")
         if not value:
@@ -189,7 +189,7 @@ def _names(what: str, example: str) -> Callable[[Any], tuple[str, ...]]:
                 f"{shown(value)} in it is not a valid {what} name: {error}"
             ) from None
 
-    return checked
+    return names_of
 
 
 def _truth(value: Any) -> bool:
@@ -199,10 +199,10 @@ def _truth(value: Any) -> bool:
 
 
 def _word(words: type[StrEnum]) -> BeforeValidator:
-    def chosen(value: Any) -> StrEnum:
+    def member_of(value: Any) -> StrEnum:
         return words(one_of(value, [member.value for member in words]))
 
-    return BeforeValidator(chosen)
+    return BeforeValidator(member_of)
 
 
 def _checked(
@@ -530,8 +530,8 @@ def validated(
     try:
         return form.model_validate(data), []
     except ValidationError as error:
-        found = error.errors(include_url=False)
-        return None, [(_path(one["loc"]), _problem(one, form_at)) for one in found[:MOST_ERRORS]]
+        errors = error.errors(include_url=False)
+        return None, [(_path(one["loc"]), _problem(one, form_at)) for one in errors[:MOST_ERRORS]]
 
 
 def _path(loc: tuple[str | int, ...]) -> KeyPath:
@@ -541,25 +541,23 @@ def _path(loc: tuple[str | int, ...]) -> KeyPath:
 
 def _problem(error: Any, form_at: Callable[[KeyPath], type[Form]]) -> str:
     kind, path = error["type"], error["loc"]
-    found = (
+    value = (
         shown(error["input"]) if path and path[0] not in SECRET_PLACES else kind_of(error["input"])
     )
     match kind:
         case "extra_forbidden":
-            known = tuple(form_at(path).model_fields)
-            return (
-                f"is an unknown key; use one of {', '.join(known)}{did_you_mean(path[-1], known)}"
-            )
+            keys = tuple(form_at(path).model_fields)
+            return f"is an unknown key; use one of {', '.join(keys)}{did_you_mean(path[-1], keys)}"
         case "missing":
             return "is missing"
         case "too_short":
             return "is empty; list at least one"
         case "value_error":
-            return f"is {found}; {error['ctx']['error']}"
+            return f"is {value}; {error['ctx']['error']}"
         case "list_type":
-            return f"is {found}; it must be a list"
+            return f"is {value}; it must be a list"
         case _:
-            return f"is {found}; it must be a mapping"
+            return f"is {value}; it must be a mapping"
 
 
 def _form_at(path: tuple[str | int, ...]) -> type[Form]:
@@ -610,9 +608,9 @@ def _by_type(kind: Kind) -> dict[str, Any]:
 
 
 def _conditions(kind: Kind) -> Iterator[dict[str, Any]]:
-    for name, known in built_in_settings(kind).items():
-        properties = {key: settings.schema(setting) for key, setting in known.items()}
-        required = ["type", *(key for key, setting in known.items() if setting.required)]
+    for name, settings_by_name in built_in_settings(kind).items():
+        properties = {key: settings.schema(setting) for key, setting in settings_by_name.items()}
+        required = ["type", *(key for key, setting in settings_by_name.items() if setting.required)]
         then = {
             "properties": {"type": True, **properties},
             "required": required,

@@ -136,20 +136,20 @@ class _TypeError(Exception):
 def collector(plugin: Plugin, **outside: Any) -> Collector:
     """The collector that `plugin` asks for; `outside` holds what the class may be given from
     outside. Raises ChecklistError."""
-    made: Collector = _make(plugin, COLLECTORS, outside)
-    return made
+    instance: Collector = _make(plugin, COLLECTORS, outside)
+    return instance
 
 
 def sink(plugin: Plugin, **outside: Any) -> Sink:
     """The sink that `plugin` asks for; see `collector`."""
-    made: Sink = _make(plugin, SINKS, outside)
-    return made
+    instance: Sink = _make(plugin, SINKS, outside)
+    return instance
 
 
 def release_source(plugin: Plugin, **outside: Any) -> ReleaseSource:
     """The source of releases that `plugin` asks for; see `collector`."""
-    made: ReleaseSource = _make(plugin, RELEASES, outside)
-    return made
+    instance: ReleaseSource = _make(plugin, RELEASES, outside)
+    return instance
 
 
 def types_of(kind: Kind) -> tuple[str, ...]:
@@ -175,12 +175,12 @@ def is_told_every_look(plugin: Plugin) -> bool:
         return False
 
 
-def settled(plugin: Plugin, kind: Kind) -> dict[str, Any]:
+def full_settings(plugin: Plugin, kind: Kind) -> dict[str, Any]:
     """The settings of `plugin` as its class gets them, defaults included. Raises ChecklistError."""
-    known = settings_of(_checked_class(plugin, kind))
+    settings = settings_of(_checked_class(plugin, kind))
     return {
-        name: setting.default for name, setting in known.items() if not setting.required
-    } | _prepare(plugin, known)[0]
+        name: setting.default for name, setting in settings.items() if not setting.required
+    } | _prepare(plugin, settings)[0]
 
 
 def built_in_settings(kind: Kind) -> dict[str, dict[str, Setting]]:
@@ -198,33 +198,33 @@ def _load(name: str, kind: Kind) -> type:
     extra."""
     entry = _entry_point(name, kind)
     try:
-        found = entry.load() if entry else _built_in(kind.built_in[name])
+        target = entry.load() if entry else _built_in(kind.built_in[name])
     except ModuleNotFoundError as error:
         raise _TypeError(_missing_module(name, error)) from error
     except Exception as error:  # a stranger's module may raise anything while it is imported
         raise _TypeError(
             f"is {name!r}, a plug-in that fails to load: {type(error).__name__}: {error}"
         ) from error
-    if not isinstance(found, type) or not callable(getattr(found, kind.method, None)):
+    if not isinstance(target, type) or not callable(getattr(target, kind.method, None)):
         raise _TypeError(f"is {name!r}, which is not a {kind.name}: it has no {kind.method}()")
-    return found
+    return target
 
 
 def _checked_class(plugin: Plugin, kind: Kind) -> type:
     """The class that `plugin` asks for, its settings found to be right; raises ChecklistError."""
-    found = problems(plugin, kind)
-    if found:
-        raise ChecklistError("\n".join(plugin.complaint(problem) for problem in found))
+    complaints = problems(plugin, kind)
+    if complaints:
+        raise ChecklistError("\n".join(plugin.complaint(problem) for problem in complaints))
     return _load(plugin.type, kind)
 
 
 def _make(plugin: Plugin, kind: Kind, outside: Mapping[str, Any]) -> Any:
     made_from = _checked_class(plugin, kind)
     values, _ = _prepare(plugin, settings_of(made_from))
-    taken = outside_of(made_from)
+    names = outside_of(made_from)
     try:
         return made_from(
-            **values, **{name: value for name, value in outside.items() if name in taken}
+            **values, **{name: value for name, value in outside.items() if name in names}
         )
     except ModuleNotFoundError as error:
         raise ChecklistError(
@@ -236,28 +236,28 @@ def _make(plugin: Plugin, kind: Kind, outside: Mapping[str, Any]) -> Any:
 
 
 def _prepare(
-    plugin: Plugin, known: Mapping[str, Setting]
+    plugin: Plugin, settings: Mapping[str, Setting]
 ) -> tuple[dict[str, Any], list[SettingProblem]]:
     """The settings as the class wants them, and what is wrong with them."""
     values: dict[str, Any] = {}
-    found: list[SettingProblem] = []
+    complaints: list[SettingProblem] = []
     for key, value in plugin.settings.items():
-        if key not in known:
-            allowed = ", ".join(["type", *known])
-            found.append(
+        if key not in settings:
+            keys = ", ".join(["type", *settings])
+            complaints.append(
                 SettingProblem(
-                    key, f"is an unknown key; use one of {allowed}{did_you_mean(key, tuple(known))}"
+                    key, f"is an unknown key; use one of {keys}{did_you_mean(key, tuple(settings))}"
                 )
             )
             continue
         try:
-            values[key] = coerce(value, known[key].annotation, plugin.folder)
+            values[key] = coerce(value, settings[key].annotation, plugin.folder)
         except SettingError as error:
-            found.append(SettingProblem(key, f"{_written(plugin, key)}{error}"))
-    for key, setting in known.items():
+            complaints.append(SettingProblem(key, f"{_written(plugin, key)}{error}"))
+    for key, setting in settings.items():
         if setting.required and key not in plugin.settings:
-            found.append(SettingProblem(key, f"is missing; a {plugin.type} needs it"))
-    return values, found
+            complaints.append(SettingProblem(key, f"is missing; a {plugin.type} needs it"))
+    return values, complaints
 
 
 def _written(plugin: Plugin, key: str) -> str:
@@ -272,20 +272,20 @@ def _entry_point(name: str, kind: Kind) -> EntryPoint | None:
     several do."""
     if name in kind.built_in:
         return None
-    found = tuple(entry_points(group=kind.group, name=name))
-    if not found:
+    entries = tuple(entry_points(group=kind.group, name=name))
+    if not entries:
         raise _TypeError(
             f"is {shown(name)}; use one of "
             f"{', '.join(types_of(kind))}{did_you_mean(name, types_of(kind))}"
         )
-    if len({entry.value for entry in found}) > 1:
+    if len({entry.value for entry in entries}) > 1:
         packages = ", ".join(
-            sorted(entry.dist.name if entry.dist else entry.value for entry in found)
+            sorted(entry.dist.name if entry.dist else entry.value for entry in entries)
         )
         raise _TypeError(
             f"is {name!r}, provided by several packages: {packages}; uninstall all but one"
         )
-    return found[0]
+    return entries[0]
 
 
 def _built_in(target: str) -> Any:

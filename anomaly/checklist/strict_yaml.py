@@ -216,19 +216,19 @@ class _Composer:
             )
 
     def mapping(self, path: KeyPath) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        mapping: dict[str, Any] = {}
         while not isinstance(event := next(self.events), yaml.MappingEndEvent):
             key = self.key(event, path)
             inside = (*path, key)
-            if key in found:
+            if key in mapping:
                 self.problem(
                     event,
                     f"{path_text(inside)} is given twice (first on line {self.out.lines[inside]})",
                 )
                 inside = (*path, key, "(again)")
             self.out.lines.setdefault(inside, event.start_mark.line + 1)
-            found[key] = self.value(next(self.events), inside)
-        return found
+            mapping[key] = self.value(next(self.events), inside)
+        return mapping
 
     def key(self, event: Any, path: KeyPath) -> str:
         if not isinstance(event, yaml.ScalarEvent):
@@ -241,10 +241,10 @@ class _Composer:
         return str(event.value)
 
     def sequence(self, path: KeyPath) -> list[Any]:
-        found: list[Any] = []
+        items: list[Any] = []
         while not isinstance(event := next(self.events), yaml.SequenceEndEvent):
-            found.append(self.value(event, (*path, len(found))))
-        return found
+            items.append(self.value(event, (*path, len(items))))
+        return items
 
     def scalar(self, event: Any, path: KeyPath) -> Any:
         if CONTROL.search(event.value):

@@ -92,18 +92,18 @@ def _filled_text(text: str, path: KeyPath, environ: Mapping[str, str], out: Fill
                 f"is {shown(text)}; write a variable as ${{NAME}}, with letters, digits and _ only",
             )
         )
-    filled = VARIABLE.sub(lambda match: environ.get(match[1], ""), text)
-    secrets = _secrets(_name(path), filled, {name: environ.get(name, "") for name in names})
+    value = VARIABLE.sub(lambda match: environ.get(match[1], ""), text)
+    secrets = _secrets(_name(path), value, {name: environ.get(name, "") for name in names})
     out.secrets |= secrets
-    return Secret(filled) if secrets else filled
+    return Secret(value) if secrets else value
 
 
-def _secrets(setting: str, filled: str, used: Mapping[str, str]) -> set[str]:
+def _secrets(setting: str, text: str, values: Mapping[str, str]) -> set[str]:
     """The secrets in a filled text, by the rules at the top of this file."""
-    secrets = set(url_secrets(filled)) if is_url(filled) else set()
+    secrets = set(url_secrets(text)) if is_url(text) else set()
     if is_secret_name(setting):
-        secrets.add(filled)
-    for name, value in used.items():
+        secrets.add(text)
+    for name, value in values.items():
         if is_url(value):
             secrets |= {*url_secrets(value), *_whole_path(value)}
         elif (

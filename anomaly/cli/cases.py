@@ -43,7 +43,7 @@ def cases(
 
     session: Session = context.obj
     checklist = load(checklist_path, environment=environment, environ=None)
-    wanted = test_cases.chosen(test_cases.load(file, checklist), case or ())
+    wanted = test_cases.select(test_cases.load(file, checklist), case or ())
     log.info(
         "read %s and %s: %d KPIs, %d cases", checklist_path, file, len(checklist.kpis), len(wanted)
     )

@@ -63,9 +63,9 @@ def doctor(
 def _checks(
     path: Path, environment: str | None, store: str | None, session: Session
 ) -> list[Check]:
-    from anomaly.setup.doctor import Check, State, examine, installed
+    from anomaly.setup.doctor import Check, State, examine, installation
 
-    checks = list(installed())
+    checks = list(installation())
     try:
         checklist = opened(path, environment, session)
     except ChecklistError as error:

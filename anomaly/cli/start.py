@@ -53,14 +53,14 @@ def _proposed(url: str, service: str, session: Session) -> tuple[str | None, str
     CollectError."""
     from anomaly.collectors.prometheus_access import Access
     from anomaly.redaction import url_secrets
-    from anomaly.setup.proposal import checklist, proposed
+    from anomaly.setup.proposal import checklist, propose
     from anomaly.wording import plain
 
     session.keep_secret(url_secrets(url))
     token = os.environ.get("PROMETHEUS_TOKEN")
     access = Access(url=url, bearer_token=token)
     session.keep_secret(access.secrets)
-    proposal = proposed(access, service)
+    proposal = propose(access, service)
     if proposal is None:
         return (
             None,

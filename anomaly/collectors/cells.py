@@ -139,12 +139,12 @@ def _of_texts(distinct: list[str], clock: Clock) -> Integers:
 
 def _parsed(moments: list[str], timezone: ZoneInfo | None) -> Integers:
     """ISO-8601 as nanoseconds; without an offset they are local times of `timezone`."""
-    read = pd.DatetimeIndex(
+    stamps = pd.DatetimeIndex(
         pd.to_datetime(moments, format="ISO8601", errors="coerce", utc=timezone is None)
     )
     if timezone is not None:
-        read = read.tz_localize(timezone, ambiguous="NaT", nonexistent="NaT")
-    return _nanoseconds(read)
+        stamps = stamps.tz_localize(timezone, ambiguous="NaT", nonexistent="NaT")
+    return _nanoseconds(stamps)
 
 
 def _nanoseconds(moments: pd.DatetimeIndex) -> Integers:
@@ -156,22 +156,22 @@ def _nanoseconds(moments: pd.DatetimeIndex) -> Integers:
 
 
 def _why_no_moment(text: str, clock: Clock) -> str:
-    shown = repr(plain(text, SHOWN))
+    excerpt = repr(plain(text, SHOWN))
     if not text:
         return "the time is empty"
     if NUMBER.fullmatch(text):
         if clock.unit is None:
             return (
-                f"the time {shown} is a number; set time_unit to s or ms if it counts from "
+                f"the time {excerpt} is a number; set time_unit to s or ms if it counts from "
                 "1970, or write 2025-06-03T10:00Z"
             )
-        return f"the time {shown} is not between 1970 and 2200 as time_unit {clock.unit}"
+        return f"the time {excerpt} is not between 1970 and 2200 as time_unit {clock.unit}"
     match = MOMENT.fullmatch(text)
     if match is None or pd.isna(
         pd.to_datetime(match[1].replace(",", "."), format="ISO8601", errors="coerce")
     ):
-        return f"{shown} is not a time; write 2025-06-03T10:00Z"
-    return f"the time {shown} {_why_not_here(match[1], match[2], clock)}"
+        return f"{excerpt} is not a time; write 2025-06-03T10:00Z"
+    return f"the time {excerpt} {_why_not_here(match[1], match[2], clock)}"
 
 
 def _why_not_here(moment: str, zone: str | None, clock: Clock) -> str:
@@ -194,21 +194,21 @@ def numbers(cells: pd.Series) -> tuple[Floats, Bad | None]:
         return cells.to_numpy(dtype=np.float64, na_value=np.nan), None
     out = np.asarray(pd.to_numeric(cells, errors="coerce"), dtype=np.float64)
     unread = np.flatnonzero(np.isnan(out))
-    shown = texts(cells.iloc[unread])
-    bad = ~shown.str.lower().isin(MISSING).to_numpy()
+    words = texts(cells.iloc[unread])
+    bad = ~words.str.lower().isin(MISSING).to_numpy()
     if not bad.any():
         return out, None
     at = int(bad.argmax())
-    return out, Bad(int(unread[at]), _why_no_number(str(shown.iloc[at])))
+    return out, Bad(int(unread[at]), _why_no_number(str(words.iloc[at])))
 
 
 def _why_no_number(text: str) -> str:
-    shown = repr(plain(text, SHOWN))
+    excerpt = repr(plain(text, SHOWN))
     if text.startswith("="):
-        return f"{shown} is a formula, not a number; export the values"
+        return f"{excerpt} is a formula, not a number; export the values"
     if WITH_SEPARATORS.fullmatch(text):
         return (
-            f"{shown} is not a number; write it with a decimal point and without thousands "
+            f"{excerpt} is not a number; write it with a decimal point and without thousands "
             "separators"
         )
-    return f"{shown} is not a number"
+    return f"{excerpt} is not a number"

@@ -32,15 +32,15 @@ def collect_window(
     """
     queries = _queries(select_kpis(checklist.kpis, only))
     parts: list[Collected] = []
-    answered = 0
+    answers = 0
     for source in dict.fromkeys(query.source for query in queries):
         if progress is not None:
-            progress(answered, len(queries))
+            progress(answers, len(queries))
         of_source = [query for query in queries if query.source == source]
         parts.append(_from_source(checklist, source, of_source, window))
-        answered += len(of_source)
+        answers += len(of_source)
     if progress is not None:
-        progress(answered, len(queries))
+        progress(answers, len(queries))
     index = grid(window, checklist.windows.step)
     return Collected(
         pd.concat([part.panel.reindex(index) for part in parts], axis=1),

@@ -22,8 +22,8 @@ import pandas as pd
 
 from anomaly.collectors.cells import Clock, Floats, TimeUnit
 from anomaly.collectors.reading import Reading, read_long, read_wide
-from anomaly.collectors.steps import Resample, Samples, stepped
-from anomaly.collectors.tables import Table, opened
+from anomaly.collectors.steps import Resample, Samples, to_steps
+from anomaly.collectors.tables import Table, open_table
 from anomaly.contracts import Collected, Provenance
 from anomaly.errors import CollectError, UsageError
 from anomaly.model import Kpi, Window
@@ -84,7 +84,7 @@ class FilesCollector:
         """The panel of `kpis` over the whole steps of `window`; what can't be read is an error of
         the KPIs concerned."""
         try:
-            with opened(self._path, self._stdin, self._max_bytes) as table:
+            with open_table(self._path, self._stdin, self._max_bytes) as table:
                 return self.collect_table(table, kpis, window, step)
         except CollectError as error:
             return Collected(
@@ -194,17 +194,17 @@ class _Source:
         if samples is None:
             return _Side({}, {}, (self._nothing(name),))
         samples = self._by_segment(samples, name, by)
-        on_grid = stepped(samples, self.index, self.step, self.resample, self.reading.table.place)
+        on_grid = to_steps(samples, self.index, self.step, self.resample, self.reading.table.place)
         spacing = _spacing(samples)
-        cut = (
+        partial_steps = (
             self._incomplete(spacing)
             if self.resample is Resample.SUM
             else np.zeros(len(self.index), dtype=bool)
         )
-        values = np.where(cut, np.nan, on_grid.values)
-        present = on_grid.present & ~cut
+        values = np.where(partial_steps, np.nan, on_grid.values)
+        present = on_grid.present & ~partial_steps
         segments = [segment_text(dict(zip(by, labels, strict=True))) for labels in samples.labels]
-        notes = [*on_grid.notes, *self._notes(name, spacing, cut)]
+        notes = [*on_grid.notes, *self._notes(name, spacing, partial_steps)]
         return _Side(
             dict(zip(segments, values, strict=True)),
             dict(zip(segments, present, strict=True)),
@@ -216,8 +216,8 @@ class _Source:
         where a segment holds two series."""
         columns = self.reading.label_columns
         at = [columns.index(label) for label in by]
-        used, numbers = np.unique(samples.numbers, return_inverse=True)
-        full = [samples.labels[number] for number in used]
+        present_numbers, numbers = np.unique(samples.numbers, return_inverse=True)
+        full = [samples.labels[number] for number in present_numbers]
         short = [tuple(labels[position] for position in at) for labels in full]
         for position, labels in enumerate(short):
             if (first := short.index(labels)) < position:
@@ -244,8 +244,8 @@ class _Source:
             return numerator
         nothing, never = np.full(len(self.index), np.nan), np.zeros(len(self.index), dtype=bool)
         values = dict(numerator.values)
-        for segment, counted in denominator.values.items():
-            silent = ~numerator.present.get(segment, never) & np.isfinite(counted)
+        for segment, counts in denominator.values.items():
+            silent = ~numerator.present.get(segment, never) & np.isfinite(counts)
             values[segment] = np.where(silent, 0.0, values.get(segment, nothing))
         notes = numerator.notes
         if not numerator.values and values:
@@ -255,20 +255,22 @@ class _Source:
     def _incomplete(self, spacing: timedelta | None) -> npt.NDArray[np.bool_]:
         """The steps at the ends of the file that it covers only in part: their sums would be too
         small."""
-        cut = np.zeros(len(self.index), dtype=bool)
+        partial_steps = np.zeros(len(self.index), dtype=bool)
         first, last = self.reading.first, self.reading.last
         if spacing is None or first is None or last is None or spacing >= self.step:
-            return cut
+            return partial_steps
         begins, gap, length = (
             self.index.as_unit("ns").asi8,
             _nanoseconds(spacing),
             _nanoseconds(self.step),
         )
-        cut |= (begins <= first - gap) & (first < begins + length)
-        cut |= (begins <= last) & (last < begins + length - gap)
-        return cut
+        partial_steps |= (begins <= first - gap) & (first < begins + length)
+        partial_steps |= (begins <= last) & (last < begins + length - gap)
+        return partial_steps
 
-    def _notes(self, name: str, spacing: timedelta | None, cut: npt.NDArray[np.bool_]) -> list[str]:
+    def _notes(
+        self, name: str, spacing: timedelta | None, partial_steps: npt.NDArray[np.bool_]
+    ) -> list[str]:
         notes = []
         if endless := self.reading.infinite.get(name):
             notes.append(f"{endless:,} infinite values of {name!r} count as missing")
@@ -279,7 +281,7 @@ class _Source:
             )
         notes += [
             f"the step of {stamp(moment)} is covered in part and left out"
-            for moment in self.index[cut]
+            for moment in self.index[partial_steps]
         ]
         return notes
 
@@ -287,8 +289,8 @@ class _Source:
         """Why there are no samples of `name`."""
         reading = self.reading
         if self.layout is Layout.LONG and name not in reading.names:
-            known = ", ".join(plain(known, 40) for known in [*reading.names][:NAMES_SHOWN])
-            return f"no series matched: no row of {name!r}; the file holds {known or 'no rows'}"
+            names = ", ".join(plain(names, 40) for names in [*reading.names][:NAMES_SHOWN])
+            return f"no series matched: no row of {name!r}; the file holds {names or 'no rows'}"
         if reading.first is None or reading.last is None:
             return f"no series matched: no rows of {name!r}"
         return (
@@ -299,9 +301,9 @@ class _Source:
     def _begins_late(self, columns: Sequence[Floats]) -> list[str]:
         if not columns or not len(self.index):
             return []
-        known = np.isfinite(np.vstack(columns)).any(axis=0)
-        first = int(known.argmax())
-        if not known.any() or first <= SHORT_BY * len(self.index):
+        present = np.isfinite(np.vstack(columns)).any(axis=0)
+        first = int(present.argmax())
+        if not present.any() or first <= SHORT_BY * len(self.index):
             return []
         return [f"history begins {stamp(self.index[first])}, asked from {stamp(self.index[0])}"]
 
@@ -319,13 +321,13 @@ def _require(table: Table, columns: Sequence[str]) -> None:
             continue
         if count:
             raise CollectError(f"{table.name}: column {column!r} is there {count} times")
-        shown = ", ".join(plain(name, 40) for name in table.header[:NAMES_SHOWN])
+        names = ", ".join(plain(name, 40) for name in table.header[:NAMES_SHOWN])
         more = (
             f" and {len(table.header) - NAMES_SHOWN} more"
             if len(table.header) > NAMES_SHOWN
             else ""
         )
-        raise CollectError(f"{table.name}: no column {column!r}; the columns are {shown}{more}")
+        raise CollectError(f"{table.name}: no column {column!r}; the columns are {names}{more}")
 
 
 def _spacing(samples: Samples) -> timedelta | None:

@@ -28,13 +28,13 @@ from anomaly.collectors.prometheus_series import (
     FloatArray,
     Merged,
     Series,
-    believed,
     by_segment,
-    covered,
     finite,
     first_row,
     numerator,
+    only_rows,
     plan,
+    trusted_rows,
 )
 from anomaly.contracts import Collected, Provenance
 from anomaly.errors import CollectError, RetryableCollectError, UsageError
@@ -169,7 +169,7 @@ class PrometheusCollector:
         """The outcome of each KPI. Threads are daemons and not waited for beyond the budget:
         nothing can hold the caller."""
         todo: queue.SimpleQueue[Kpi] = queue.SimpleQueue()
-        done: queue.SimpleQueue[tuple[str, _Part | Exception]] = queue.SimpleQueue()
+        results: queue.SimpleQueue[tuple[str, _Part | Exception]] = queue.SimpleQueue()
         for kpi in kpis:
             todo.put(kpi)
 
@@ -179,7 +179,7 @@ class PrometheusCollector:
                     kpi = todo.get_nowait()
                 except queue.Empty:
                     return
-                done.put((kpi.name, self._outcome(kpi, task)))
+                results.put((kpi.name, self._outcome(kpi, task)))
 
         for _ in range(min(self._concurrency, len(kpis))):
             threading.Thread(target=work, name="prometheus", daemon=True).start()
@@ -190,7 +190,7 @@ class PrometheusCollector:
         outcomes: dict[str, _Part | CollectError] = dict.fromkeys((kpi.name for kpi in kpis), late)
         for _ in kpis:
             try:
-                name, outcome = done.get(timeout=max(0.0, task.budget.left()) + GRACE_S)
+                name, outcome = results.get(timeout=max(0.0, task.budget.left()) + GRACE_S)
             except queue.Empty:
                 break
             if not isinstance(outcome, _Part | CollectError):
@@ -249,22 +249,26 @@ class PrometheusCollector:
             return ""
         end: datetime = task.index[-1].to_pydatetime() + task.step
         about = {"tab": "0", "range_input": LINKED_RANGE, "end_input": f"{end:%Y-%m-%d %H:%M:%S}"}
-        asked = [{"expr": query, **about} for query in queries if query is not None]
+        queries_of_page = [{"expr": query, **about} for query in queries if query is not None]
         fields = {
-            f"g{i}.{name}": value for i, each in enumerate(asked) for name, value in each.items()
+            f"g{i}.{name}": value
+            for i, each in enumerate(queries_of_page)
+            for name, value in each.items()
         }
         return f"{self._page}/graph?{urlencode(fields)}"
 
-    def _side(self, kpi: Kpi, written: str, task: _Task) -> _Side:
-        if not written.strip():
+    def _side(self, kpi: Kpi, template: str, task: _Task) -> _Side:
+        if not template.strip():
             raise CollectError("bad query: it is empty")
-        query = promql.resolve(written, task.step)
-        answered = by_segment(self._ask(query, kpi.by, task), kpi.by, query)
-        cleaned = {segment: finite(series) for segment, series in answered.items()}
-        side = _Side(query, answered, {segment: series for segment, (series, _) in cleaned.items()})
-        if not answered:
+        query = promql.resolve(template, task.step)
+        answers = by_segment(self._ask(query, kpi.by, task), kpi.by, query)
+        finite_series = {segment: finite(series) for segment, series in answers.items()}
+        side = _Side(
+            query, answers, {segment: series for segment, (series, _) in finite_series.items()}
+        )
+        if not answers:
             side.notes.append("no series matched")
-        if odd := sum(count for _, count in cleaned.values()):
+        if odd := sum(count for _, count in finite_series.values()):
             side.notes.append(f"{odd} samples are NaN or infinite and taken as missing")
         reading = promql.read(query)
         step = duration_text(task.step)
@@ -272,7 +276,7 @@ class PrometheusCollector:
             f"selector range [{reach}] differs from the step of {step}"
             for reach in promql.other_ranges(reading, task.step)
         ]
-        if answered:
+        if answers:
             self._cover(side, reading, kpi.by, task)
         return side
 
@@ -291,7 +295,7 @@ class PrometheusCollector:
                 "be filled"
             )
             return
-        taken = 0
+        removals = 0
         for selector in doubtful:
             present = self._present(selector, by, task)
             if not present:
@@ -301,13 +305,13 @@ class PrometheusCollector:
                 continue
             anywhere: BoolArray = np.logical_or.reduce([*present.values()])
             for segment, series in side.series.items():
-                side.series[segment], count = covered(
-                    series, believed(present.get(segment, anywhere))
+                side.series[segment], count = only_rows(
+                    series, trusted_rows(present.get(segment, anywhere))
                 )
-                taken += count
-        if taken:
+                removals += count
+        if removals:
             side.notes.append(
-                f"{taken} values repeat an earlier sample over a gap and are taken as missing"
+                f"{removals} values repeat an earlier sample over a gap and are taken as missing"
             )
 
     def _present(
@@ -316,29 +320,31 @@ class PrometheusCollector:
         """The rows in which `selector` has samples, by segment; under "" for all if its series lack
         the labels of `by`."""
         try:
-            found = self._ask(promql.presence(selector, by, task.step), by, task)
+            presence = self._ask(promql.presence(selector, by, task.step), by, task)
         except RefusedError as error:  # by a server that reads the selector differently
             LOG.info("%s: no coverage of %s: %s", self._shown, selector.text, error)
             return {}
-        labelled = any(labels for labels in found)
+        labelled = any(labels for labels in presence)
         return {
             segment: series.answered
-            for segment, series in by_segment(found, by if labelled else (), selector.text).items()
+            for segment, series in by_segment(
+                presence, by if labelled else (), selector.text
+            ).items()
         }
 
     def _ask(
         self, query: str, by: Sequence[str], task: _Task
     ) -> Mapping[frozenset[tuple[str, str]], Series]:
         """The merged series of `query` over all rows."""
-        merged = Merged(len(task.index), self._max_series)
+        answer = Merged(len(task.index), self._max_series)
         for chunk, question in _questions(query, task, POINTS_OF_MANY if by else POINTS):
-            merged.add(
+            answer.add(
                 chunk,
                 round(question.start.timestamp()),
                 question.step_s,
                 self._api.ask(question, task.budget),
             )
-        return merged.series
+        return answer.series
 
 
 def _questions(query: str, task: _Task, points: int) -> Iterator[tuple[range, Question]]:
@@ -346,7 +352,7 @@ def _questions(query: str, task: _Task, points: int) -> Iterator[tuple[range, Qu
         task.index[0].to_pydatetime() + task.step
     )  # evaluated at the end of the row's step
     for chunk in plan(len(task.index), points):
-        start, end = (first + row * task.step for row in (chunk[0], chunk[-1]))
+        start, end = first + chunk[0] * task.step, first + chunk[-1] * task.step
         yield chunk, Question(query, start, end, task.step // SECOND)
 
 
@@ -357,8 +363,8 @@ def _values(kpi: Kpi, side: _Side) -> Columns:
 def _ratio(kpi: Kpi, above: _Side, below: _Side, rows: int) -> Columns:
     columns = {}
     for segment in sorted({*above.series, *below.series}):
-        found = below.series.get(segment)
-        denominator = np.full(rows, np.nan) if found is None else found.values
+        counts = below.series.get(segment)
+        denominator = np.full(rows, np.nan) if counts is None else counts.values
         columns[kpi.name, segment, NUMERATOR] = numerator(
             above.series.get(segment), above.answered.get(segment), denominator
         )

@@ -100,9 +100,9 @@ class Access:
             "bearer_token_file": self._token_file,
             "username": self._user,
         }
-        given = [name for name, value in ways.items() if value is not None]
-        if len(given) > 1:
-            raise UsageError(f"{' and '.join(given)} are given; use one of them")
+        ways_in_use = [name for name, value in ways.items() if value is not None]
+        if len(ways_in_use) > 1:
+            raise UsageError(f"{' and '.join(ways_in_use)} are given; use one of them")
         if self._password is not None and self._user is None:
             raise UsageError("password is given without username")
         if self._token is not None and not TOKEN.fullmatch(self._token):
@@ -114,8 +114,10 @@ class Access:
                 raise UsageError(
                     f"headers: {name!r} or its value holds characters that a header can't"
                 )
-            if name.lower() == "authorization" and given:
-                raise UsageError(f"headers: {name} is given beside {given[0]}; use one of them")
+            if name.lower() == "authorization" and ways_in_use:
+                raise UsageError(
+                    f"headers: {name} is given beside {ways_in_use[0]}; use one of them"
+                )
         for name, path in {
             "ca_file": self.ca_file,
             "cert_file": self.cert_file,
@@ -204,8 +206,7 @@ def _taken_apart(url: str) -> tuple[str, str, str, str | None, str | None]:
             "url must not hold ? or #; give credentials as bearer_token, username and password, "
             "or headers"
         )
-    shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-    user, password = (
-        None if text is None else unquote(text) for text in (parts.username, parts.password)
-    )
-    return shown + parts.path.rstrip("/"), host, shown, user, password
+    display = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    user = None if parts.username is None else unquote(parts.username)
+    password = None if parts.password is None else unquote(parts.password)
+    return display + parts.path.rstrip("/"), host, display, user, password

@@ -178,7 +178,7 @@ class Api:
             raise _TooLateError(
                 f"{Fault.UNAVAILABLE}: {self._access.shown}: the time for this source is used up"
             )
-        started = self._outside.monotonic()
+        start = self._outside.monotonic()
         series: list[Any] = self._connect.custom_query_range(
             question.query,
             start_time=question.start,
@@ -190,7 +190,7 @@ class Api:
             # # requests takes urllib3's Timeout as well as a number
             timeout=Timeout(total=seconds),  # type: ignore[arg-type]
         )
-        took = self._outside.monotonic() - started
+        took = self._outside.monotonic() - start
         LOG.debug(
             "%s: %s from %s: %d series in %.2f s",
             self._access.shown,
@@ -312,40 +312,44 @@ class _Session(requests.Session):
 
     def _refuse_partial(self, content: Mapping[str, Any]) -> None:
         warnings = content.get("warnings") or []
-        said = [str(text) for text in warnings] if isinstance(warnings, list) else [str(warnings)]
-        hints = [text for text in said if text.startswith(INFO)]
+        messages = (
+            [str(text) for text in warnings] if isinstance(warnings, list) else [str(warnings)]
+        )
+        hints = [text for text in messages if text.startswith(INFO)]
         for hint in hints:
             LOG.info("%s: %s", self._access.shown, self._masked(_plain(hint)))
         if content.get("isPartial") is True:
-            said.append("isPartial")
-        if len(said) > len(hints):
+            messages.append("isPartial")
+        if len(messages) > len(hints):
             raise self._error(
                 Fault.PARTIAL,
                 (
                     "answered with a warning: "
-                    f"{_plain('; '.join(text for text in said if text not in hints))}"
+                    f"{_plain('; '.join(text for text in messages if text not in hints))}"
                 ),
             )
 
     def _refused(self, response: requests.Response, body: bytes) -> CollectError:
-        status, said = response.status_code, _excerpt(body)
-        answered = f"answered {status}: {said}" if said else f"answered {status}"
+        status, excerpt = response.status_code, _excerpt(body)
+        outcome = f"answered {status}: {excerpt}" if excerpt else f"answered {status}"
         if status in PASSING or status >= requests.codes.server_error:
             return self._error(
-                Fault.UNAVAILABLE, answered, passing=True, retry_after_s=self._retry_after(response)
+                Fault.UNAVAILABLE, outcome, passing=True, retry_after_s=self._retry_after(response)
             )
         if response.is_redirect:  # not followed, and its body not shown, for it repeats the address
             return self._error(
                 Fault.UNAVAILABLE,
                 f"answered {status}, a redirect to {_origin(response)}; set url to the API itself",
             )
-        if status == requests.codes.not_found or NO_API in said:
+        if status == requests.codes.not_found or NO_API in excerpt:
             return self._error(
-                Fault.UNAVAILABLE, f"{answered}; there is no /api/v1/query_range under url"
+                Fault.UNAVAILABLE, f"{outcome}; there is no /api/v1/query_range under url"
             )
         if status in {MALFORMED, UNPROCESSABLE}:
-            return self._error(Fault.LIMIT if TOO_MUCH.search(said) else Fault.BAD_QUERY, answered)
-        return self._error(FAULT_OF_STATUS.get(status, Fault.UNAVAILABLE), answered)
+            return self._error(
+                Fault.LIMIT if TOO_MUCH.search(excerpt) else Fault.BAD_QUERY, outcome
+            )
+        return self._error(FAULT_OF_STATUS.get(status, Fault.UNAVAILABLE), outcome)
 
     def _no_json(self, response: requests.Response, body: bytes) -> CollectError:
         if "html" in response.headers.get("Content-Type", "").lower() or body.lstrip().startswith(
@@ -403,10 +407,14 @@ class _Session(requests.Session):
     def _error(
         self, fault: Fault, text: str, *, passing: bool = False, retry_after_s: float | None = None
     ) -> CollectError:
-        said = self._text(fault, text)
+        message = self._text(fault, text)
         if passing:
-            return RetryableCollectError(said, retry_after_s=retry_after_s)
-        return RefusedError(said) if fault in {Fault.BAD_QUERY, Fault.LIMIT} else CollectError(said)
+            return RetryableCollectError(message, retry_after_s=retry_after_s)
+        return (
+            RefusedError(message)
+            if fault in {Fault.BAD_QUERY, Fault.LIMIT}
+            else CollectError(message)
+        )
 
     def _text(self, fault: Fault, text: str) -> str:
         return f"{fault}: {self._access.shown} {self._masked(text)}"
@@ -449,23 +457,23 @@ def _origin(response: requests.Response) -> str:
 
 def _reason(error: BaseException) -> str:
     """The innermost cause that the operating system or OpenSSL names."""
-    seen: list[BaseException] = []
+    causes: list[BaseException] = []
     todo: list[object] = [error]
     while todo:
         cause = todo.pop()
-        if isinstance(cause, BaseException) and cause not in seen:
-            seen.append(cause)
+        if isinstance(cause, BaseException) and cause not in causes:
+            causes.append(cause)
             todo += [
                 *cause.args,
                 cause.__cause__,
                 cause.__context__,
                 getattr(cause, "reason", None),
             ]
-    named = [
+    reasons = [
         cause.strerror
-        for cause in seen
+        for cause in causes
         if isinstance(cause, OSError)
         and not isinstance(cause, requests.RequestException)
         and cause.strerror
     ]
-    return _plain(str(named[-1])) if named else type(seen[-1]).__name__
+    return _plain(str(reasons[-1])) if reasons else type(causes[-1]).__name__

@@ -98,10 +98,10 @@ def plan(rows: int, at_most: int) -> Iterator[range]:
 def by_segment(series: Mapping[Labels, Series], by: Sequence[str], query: str) -> dict[str, Series]:
     """The series by segment text, in its order. Raises CollectError where two would share a segment
     or none has a label of `by`."""
-    found: dict[str, list[Labels]] = {}
+    groups: dict[str, list[Labels]] = {}
     for labels in series:
-        found.setdefault(_segment(dict(labels), by), []).append(labels)
-    for segment, alike in found.items():
+        groups.setdefault(_segment(dict(labels), by), []).append(labels)
+    for segment, alike in groups.items():
         if len(alike) > 1:
             raise CollectError(_ambiguous(alike, by, segment, query))
     if by and series and not any(name in dict(labels) for labels in series for name in by):
@@ -110,7 +110,7 @@ def by_segment(series: Mapping[Labels, Series], by: Sequence[str], query: str) -
             f"bad query: no series has {_listed(by)}, only {_listed(there)}; write sum "
             f"{grouping(by)} (…) in: {query}"
         )
-    return {segment: series[found[segment][0]] for segment in sorted(found)}
+    return {segment: series[groups[segment][0]] for segment in sorted(groups)}
 
 
 def finite(series: Series) -> tuple[Series, int]:
@@ -119,7 +119,7 @@ def finite(series: Series) -> tuple[Series, int]:
     return Series(np.where(odd, np.nan, series.values), series.answered), int(odd.sum())
 
 
-def believed(present: BoolArray) -> BoolArray:
+def trusted_rows(present: BoolArray) -> BoolArray:
     """The rows that a sample stands for: its own, and those until the next one is usually there.
 
     A source that is measured less often than once a step leaves regular rows empty; these are no
@@ -127,12 +127,12 @@ def believed(present: BoolArray) -> BoolArray:
     """
     own = np.flatnonzero(present)
     usual = int(np.median(np.diff(own))) if len(own) > 1 else 1
-    seen = np.concatenate(([0], np.cumsum(present)))
+    counts = np.concatenate(([0], np.cumsum(present)))
     rows = np.arange(len(present))
-    return np.asarray(seen[rows + 1] > seen[np.maximum(0, rows + 1 - usual)])
+    return np.asarray(counts[rows + 1] > counts[np.maximum(0, rows + 1 - usual)])
 
 
-def covered(series: Series, rows: BoolArray) -> tuple[Series, int]:
+def only_rows(series: Series, rows: BoolArray) -> tuple[Series, int]:
     """The series with NaN outside of `rows`, and how many of its values that took away."""
     repeated = ~np.isnan(series.values) & ~rows
     return Series(np.where(rows, series.values, np.nan), series.answered), int(repeated.sum())

@@ -66,14 +66,14 @@ def resolve(query: str, step: timedelta) -> str:
 def read(query: str) -> Reading:
     """The selectors of `query`, in order, each once, and what is around them."""
     tokens = [match for match in TOKEN.finditer(query) if match.lastgroup != "space"]
-    found: list[Selector] = []
+    selectors: list[Selector] = []
     joined, at = False, 0
     while at < len(tokens):
         word, following = tokens[at][0].lower(), _text(tokens, at + 1)
         kind = tokens[at].lastgroup
         if kind == "matchers" or (kind == "name" and not _is_word(word, following)):
             selector, at = _selector(query, tokens, at)
-            found.append(selector)
+            selectors.append(selector)
             continue
         joined = joined or (kind == "name" and word in JOINING | HIDING)
         at = (
@@ -86,7 +86,7 @@ def read(query: str) -> Reading:
         for match in tokens
         if match.lastgroup == "range" and ":" in match[0]
     ]
-    return Reading(tuple(dict.fromkeys(found)), tuple(lengths), joined)
+    return Reading(tuple(dict.fromkeys(selectors)), tuple(lengths), joined)
 
 
 def repeating(reading: Reading, step: timedelta) -> tuple[Selector, ...]:
@@ -117,8 +117,8 @@ def presence(selector: Selector, by: Sequence[str], step: timedelta) -> str:
     A range includes its far end up to Prometheus 2, hence the millisecond less.
     """
     inside = f"{step // timedelta(milliseconds=1) - 1}ms"
-    counted = f"count_over_time({selector.text}[{inside}]{selector.shift})"
-    return f"count {grouping(by)} ({counted})" if by else f"count({counted})"
+    count = f"count_over_time({selector.text}[{inside}]{selector.shift})"
+    return f"count {grouping(by)} ({count})" if by else f"count({count})"
 
 
 def grouping(by: Sequence[str]) -> str:

@@ -89,14 +89,14 @@ class Reading:
     def series(self, columns: Mapping[str, pd.Series]) -> SmallIntegers:
         """The number of the series that each row belongs to, by its labels; raises CollectError
         when there are too many."""
-        shown = [columns[column] for column in self.label_columns]
+        label_cells = [columns[column] for column in self.label_columns]
         combined = np.zeros(len(next(iter(columns.values()))), dtype=np.int64)
-        for column in shown:
+        for column in label_cells:
             codes, distinct = pd.factorize(column, use_na_sentinel=False)
             _, combined = np.unique(combined * max(1, len(distinct)) + codes, return_inverse=True)
         _, examples, combined = np.unique(combined, return_index=True, return_inverse=True)
-        values = [texts(column.iloc[examples]) for column in shown]
-        known = [
+        values = [texts(column.iloc[examples]) for column in label_cells]
+        numbers = [
             self.labels.setdefault(labels, len(self.labels))
             for labels in (zip(*values, strict=True) if values else [()])
         ]
@@ -106,7 +106,7 @@ class Reading:
                 f"{', '.join(self.label_columns)}; "
                 "remove the columns that are not labels"
             )
-        return np.array(known, dtype=np.int32)[combined]
+        return np.array(numbers, dtype=np.int32)[combined]
 
     def samples(self, name: str) -> Samples | None:
         """All samples of `name`, or None if there are none; raises CollectError when it could not
@@ -117,9 +117,9 @@ class Reading:
         parts = [part for part in self.parts.get(name, ()) if len(part[0])]
         if not parts:
             return None
-        when, values, records, series = (
+        when, values, records, series = [
             np.concatenate(arrays) for arrays in zip(*parts, strict=True)
-        )
+        ]
         return Samples(when, values, records, series, tuple(self.labels))
 
 
@@ -134,11 +134,11 @@ def read_wide(reading: Reading, names: Sequence[str], clock: Clock, *, time: str
             for name in names:
                 reading.spoil(name, records, bad)
             return
-        kept = reading.inside(when)
-        mine = {column: cells[kept] for column, cells in columns.items()}
+        inside = reading.inside(when)
+        mine = {column: cells[inside] for column, cells in columns.items()}
         series = reading.series(mine)
         for name in names:
-            reading.add(name, mine[name], when[kept], records[kept], series)
+            reading.add(name, mine[name], when[inside], records[inside], series)
 
 
 def read_long(
@@ -149,20 +149,22 @@ def read_long(
     for records, columns in _filled(
         reading.table.chunks(_once([time, kpi, value, *reading.label_columns]))
     ):
-        met, distinct = pd.factorize(columns[kpi], use_na_sentinel=False)
-        known = texts(pd.Series(distinct)).tolist()
-        reading.names |= dict.fromkeys(known)
-        for number, name in enumerate(known):
+        codes, distinct = pd.factorize(columns[kpi], use_na_sentinel=False)
+        kpi_names = texts(pd.Series(distinct)).tolist()
+        reading.names |= dict.fromkeys(kpi_names)
+        for number, name in enumerate(kpi_names):
             if name not in names:
                 continue
-            rows = met == number
+            rows = codes == number
             when, bad = stamps(columns[time][rows], clock)
             if bad is not None:
                 reading.spoil(name, records[rows], bad)
                 continue
-            kept = reading.inside(when)
-            mine = {column: cells[rows][kept] for column, cells in columns.items()}
-            reading.add(name, mine[value], when[kept], records[rows][kept], reading.series(mine))
+            inside = reading.inside(when)
+            mine = {column: cells[rows][inside] for column, cells in columns.items()}
+            reading.add(
+                name, mine[value], when[inside], records[rows][inside], reading.series(mine)
+            )
 
 
 def _filled(chunks: Iterator[Chunk]) -> Iterator[tuple[SmallIntegers, dict[str, pd.Series]]]:

@@ -120,29 +120,31 @@ class SqlCollector:
     # --- one statement ---------------------------------------------------------------------------
 
     def _answer(self, engine: Engine, statement: str, window: Window, step: timedelta) -> _Answer:
-        asked, names = _prepared(statement)
+        query, names = _prepared(statement)
         values: dict[str, datetime | int] = {
             "start": window.start,
             "end": window.end,
             "step": int(step.total_seconds()),
         }
-        bound = {name: _for_dialect(values[name], engine.dialect.name) for name in names}
+        parameters = {name: _for_dialect(values[name], engine.dialect.name) for name in names}
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                return self._rows(engine, asked, bound)
+                return self._rows(engine, query, parameters)
             except RetryableCollectError:
                 if attempt == ATTEMPTS:
                     raise
                 self._sleep(PAUSE_S * attempt)
         raise AssertionError  # the loop returns or raises
 
-    def _rows(self, engine: Engine, asked: sql.TextClause, bound: Mapping[str, Any]) -> _Answer:
+    def _rows(
+        self, engine: Engine, query: sql.TextClause, parameters: Mapping[str, Any]
+    ) -> _Answer:
         parts: list[list[tuple[Any, ...]]] = []
         with self._session(engine) as connection:
             streamed = connection.execution_options(
                 stream_results=True, max_row_buffer=ROWS_AT_ONCE
             )
-            with closing(streamed.execute(asked, bound)) as result:
+            with closing(streamed.execute(query, parameters)) as result:
                 if not result.returns_rows:
                     raise CollectError(
                         f"{self._where}: the statement returns no rows; write a SELECT"
@@ -176,16 +178,18 @@ class SqlCollector:
             raise CollectError(f"{self._where}: {self._said(error)}") from None
 
     def _failure(self, error: DBAPIError) -> CollectError:
-        said = self._said(error.orig or error)
-        if "interrupted" in said or "statement timeout" in said:
+        message = self._said(error.orig or error)
+        if "interrupted" in message or "statement timeout" in message:
             return CollectError(
                 f"{self._where}: no answer within {self._timeout.total_seconds():g} s; raise "
                 "timeout, or ask for less"
             )
-        lost = error.connection_invalidated or (
-            isinstance(error.orig, OSError) or "connect" in said.lower()
+        connection_lost = error.connection_invalidated or (
+            isinstance(error.orig, OSError) or "connect" in message.lower()
         )
-        return (RetryableCollectError if lost else CollectError)(f"{self._where}: {said}")
+        return (RetryableCollectError if connection_lost else CollectError)(
+            f"{self._where}: {message}"
+        )
 
     def _said(self, error: BaseException) -> str:
         return plain(self._redactor.text(" ".join(str(error).split())), LONGEST_SAID)
@@ -232,12 +236,12 @@ class SqlCollector:
         columns = {}
         for _, segment, _ in dict.fromkeys([*above.columns, *below.columns]):
             key = (kpi.name, segment, VALUE)
-            counted = below[key].to_numpy() if key in below else np.full(len(below), np.nan)
+            counts = below[key].to_numpy() if key in below else np.full(len(below), np.nan)
             happened = above[key].to_numpy() if key in above else np.full(len(above), np.nan)
             columns[kpi.name, segment, NUMERATOR] = np.where(
-                np.isnan(happened) & np.isfinite(counted), 0.0, happened
+                np.isnan(happened) & np.isfinite(counts), 0.0, happened
             )
-            columns[kpi.name, segment, DENOMINATOR] = counted
+            columns[kpi.name, segment, DENOMINATOR] = counts
         return assemble(columns, grid(window, step)), tuple(dict.fromkeys([*notes, *more]))
 
     def _read(
@@ -249,20 +253,20 @@ class SqlCollector:
         window: Window,
         step: timedelta,
     ) -> tuple[pd.DataFrame, tuple[str, ...]]:
-        known = {TIME, query, denominator, *kpi.by}
-        if more := [name for name in table.header if name not in known]:
+        expected_columns = {TIME, query, denominator, *kpi.by}
+        if more := [name for name in table.header if name not in expected_columns]:
             raise CollectError(
                 f"{self._where}: the answer has the column{'s' if more[1:] else ''} "
                 f"{', '.join(plain(name, 40) for name in more)}; "
                 f"list labels under by, and name the others {TIME}, and {VALUE} or {NUMERATOR} "
                 f"and {DENOMINATOR}"
             )
-        found = self._reader.collect_table(
+        answer = self._reader.collect_table(
             table, [replace(kpi, query=query, denominator=denominator)], window, step
         )
-        if kpi.name in found.errors:
-            raise found.errors[kpi.name]
-        return found.panel, found.provenance[kpi.name].notes
+        if kpi.name in answer.errors:
+            raise answer.errors[kpi.name]
+        return answer.panel, answer.provenance[kpi.name].notes
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,10 +305,10 @@ def _checked(text: str) -> URL:
         url.get_dialect()
     except NoSuchModuleError:
         name = text.partition(":")[0]
-        known = ("postgresql", "mysql", "mariadb", "sqlite", "mssql", "oracle")
+        dialects = ("postgresql", "mysql", "mariadb", "sqlite", "mssql", "oracle")
         raise UsageError(
             f"url starts with {plain(name, 40)}, which SQLAlchemy does not "
-            f"know{did_you_mean(name, known)}"
+            f"know{did_you_mean(name, dialects)}"
         ) from None
     except ArgumentError:
         raise UsageError(
@@ -326,16 +330,16 @@ def _prepared(statement: str) -> tuple[sql.TextClause, tuple[str, ...]]:
         raise CollectError(
             "more than one statement; write one SELECT, without anything after its ;"
         )
-    asked = sql.text(text[: ends[0]] if ends else text)
-    names = tuple(asked._bindparams)
+    query = sql.text(text[: ends[0]] if ends else text)
+    names = tuple(query._bindparams)
     for name in names:
         if name not in BOUND:
-            allowed = f":{', :'.join(BOUND)}{did_you_mean(name, BOUND)}"
+            choices = f":{', :'.join(BOUND)}{did_you_mean(name, BOUND)}"
             raise CollectError(
-                f"the statement binds :{plain(name, 40)}; use {allowed}, and write a colon of "
+                f"the statement binds :{plain(name, 40)}; use {choices}, and write a colon of "
                 "its own as \\:"
             )
-    return asked, names
+    return query, names
 
 
 def _for_dialect(value: datetime | int, dialect: str) -> object:

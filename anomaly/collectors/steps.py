@@ -50,7 +50,7 @@ class Stepped:
     notes: tuple[str, ...]
 
 
-def stepped(
+def to_steps(
     samples: Samples,
     index: pd.DatetimeIndex,
     step: timedelta,
@@ -89,8 +89,8 @@ def stepped(
     shape = (len(samples.labels), len(index))
     present = np.zeros(shape[0] * shape[1], dtype=bool)
     present[cells] = True
-    dropped = int(again.sum())
-    notes = (f"{dropped:,} repeated rows count once",) if dropped else ()
+    repeats = int(again.sum())
+    notes = (f"{repeats:,} repeated rows count once",) if repeats else ()
     return Stepped(out.reshape(shape), present.reshape(shape), notes)
 
 
@@ -116,9 +116,9 @@ def _gathered(cells: Integers, values: Floats, size: int, resample: Resample | N
     if resample is Resample.SUM:
         out[cells] = np.bincount(cells, weights=values, minlength=size)[cells]
     elif resample is Resample.MEAN:
-        known = ~np.isnan(values)
-        count = np.bincount(cells[known], minlength=size)
-        total = np.bincount(cells[known], weights=values[known], minlength=size)
+        present = ~np.isnan(values)
+        count = np.bincount(cells[present], minlength=size)
+        total = np.bincount(cells[present], weights=values[present], minlength=size)
         np.divide(total, count, out=out, where=count > 0)
     else:
         out[cells] = values
@@ -129,11 +129,11 @@ def _two_values(
     at: int, records: SmallIntegers, values: Floats, place: Callable[[int], str]
 ) -> str:
     earlier, later = sorted(records[at : at + 2].tolist())
-    told = " and ".join(
+    both = " and ".join(
         "nothing" if np.isnan(value) else f"{value:g}" for value in values[at : at + 2]
     )
     return (
-        f"{place(later)}: the same moment as at {place(earlier)} with another value ({told}); "
+        f"{place(later)}: the same moment as at {place(earlier)} with another value ({both}); "
         "keep one row per moment and "
         "series, or name the columns that tell the rows apart in by"
     )

@@ -70,7 +70,7 @@ class Table(Protocol):
 
 
 @contextmanager
-def opened(path: Path, stdin: BinaryIO | None, max_bytes: int) -> Iterator[Table]:
+def open_table(path: Path, stdin: BinaryIO | None, max_bytes: int) -> Iterator[Table]:
     """The table in a regular file, or in the standard input for `-`; its content says whether it is
     CSV or Parquet.
 
@@ -204,7 +204,7 @@ class CsvTable:
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
         """The columns as text, stripped of nothing; raises CollectError for a record with more
         cells than the header."""
-        wanted = {column: self.header.index(column) for column in columns}
+        positions = {column: self.header.index(column) for column in columns}
         beyond = len(self.header)
         self._file.seek(0)
         try:
@@ -231,14 +231,16 @@ class CsvTable:
                             f"{beyond} columns of line 1"
                         )
                     body = frame.iloc[1:] if first < 0 else frame
-                    yield Chunk(max(0, first), {column: body[at] for column, at in wanted.items()})
+                    yield Chunk(
+                        max(0, first), {column: body[at] for column, at in positions.items()}
+                    )
                     first += len(frame)
         except pd.errors.ParserError as error:
             raise CollectError(self._parser_text(str(error))) from error
 
     def _parser_text(self, text: str) -> str:
-        if found := re.search(r"starting at row (\d+)", text):
-            return f"{self.name}:{int(found[1]) + 1}: a quotation mark is never closed"
+        if match := re.search(r"starting at row (\d+)", text):
+            return f"{self.name}:{int(match[1]) + 1}: a quotation mark is never closed"
         line = re.search(r"in line (\d+)", text)
         return f"{self.name}:{line[1] if line else 1}: {plain(text, 200)}"
 

@@ -44,7 +44,7 @@ class _Change:
 
 
 def releases(
-    moments: Sequence[datetime], instances: Sequence[Instance], missed: int
+    moments: Sequence[datetime], instances: Sequence[Instance], patience: int
 ) -> list[Release]:
     """The releases in order of time. The first `missed` + 1 moments only teach what was there
     before.
@@ -57,39 +57,42 @@ def releases(
     matrix = np.array([instance.weight for instance in instances], np.float64).reshape(
         len(instances), len(moments)
     )
-    told = np.flatnonzero((matrix > 0).any(axis=0))
-    matrix, times = matrix[:, told], [moments[row] for row in told.tolist()]
-    weight, seen = np.zeros((len(names), len(times))), np.zeros((len(names), len(times)), np.bool_)
+    filled_rows = np.flatnonzero((matrix > 0).any(axis=0))
+    matrix, times = matrix[:, filled_rows], [moments[row] for row in filled_rows.tolist()]
+    weight, present = (
+        np.zeros((len(names), len(times))),
+        np.zeros((len(names), len(times)), np.bool_),
+    )
     for instance, row in zip(instances, matrix, strict=True):
         at = names.index(instance.version)
-        weight[at] += _bridged(row, missed)
-        seen[at] |= row > 0
-    changes = list(_changes(weight, missed + 1))
-    found = []
+        weight[at] += _bridged(row, patience)
+        present[at] |= row > 0
+    changes = list(_changes(weight, patience + 1))
+    out = []
     for change in changes:
         end = next((later.row for later in changes if later.row > change.row), len(times))
         stages = _stages(
-            _share(change, weight[:, change.row : min(end, len(times) - missed)]),
+            _share(change, weight[:, change.row : min(end, len(times) - patience)]),
             times[change.row :],
         )
         finished = (
             None
             if stages
-            else _last_of_both(change, seen[:, change.row : end], times[change.row :])
+            else _last_of_both(change, present[:, change.row : end], times[change.row :])
         )
-        found.append(
+        out.append(
             Release(times[change.row], finished, version=names[change.version], stages=stages)
         )
-    return found
+    return out
 
 
-def _bridged(weight: FloatArray, missed: int) -> FloatArray:
+def _bridged(weight: FloatArray, patience: int) -> FloatArray:
     """The weight with gaps of at most `missed` filled from before them, one that lasts until the
     end, too."""
     rows = np.arange(len(weight))
     last = np.maximum.accumulate(np.where(weight > 0, rows, -1))
     following = np.minimum.accumulate(np.where(weight > 0, rows, len(weight))[::-1])[::-1]
-    return np.where((last >= 0) & (following - last - 1 <= missed), weight[last], 0.0)
+    return np.where((last >= 0) & (following - last - 1 <= patience), weight[last], 0.0)
 
 
 def _changes(weight: FloatArray, first: int) -> Iterator[_Change]:
@@ -116,23 +119,27 @@ def _share(change: _Change, weight: FloatArray) -> FloatArray:
     return share
 
 
-def _last_of_both(change: _Change, seen: BoolArray, times: Sequence[datetime]) -> datetime | None:
-    rows = np.flatnonzero(seen[change.version] & seen[change.older].any(axis=0))
+def _last_of_both(
+    change: _Change, present: BoolArray, times: Sequence[datetime]
+) -> datetime | None:
+    rows = np.flatnonzero(present[change.version] & present[change.older].any(axis=0))
     return times[int(rows[-1])] if len(rows) else None
 
 
 def _stages(share: FloatArray, times: Sequence[datetime]) -> tuple[Stage, ...]:
     """When the share grew to a level that it held, and when it was complete after one; none for a
     release without such a level."""
-    held: list[Stage] = []
+    stages: list[Stage] = []
     since = 0
     for row in range(1, len(share) + 1):
-        done = row == len(share)
-        if not done and not (share[row] > GROWTH * share[since] or share[row] == 1 > share[since]):
+        at_end = row == len(share)
+        if not at_end and not (
+            share[row] > GROWTH * share[since] or share[row] == 1 > share[since]
+        ):
             continue
-        if share[since] < 1 and times[row - done] - times[since] >= PLATEAU:
-            held.append((times[since], float(share[since])))
+        if share[since] < 1 and times[row - at_end] - times[since] >= PLATEAU:
+            stages.append((times[since], float(share[since])))
         since = row
-        if held and not done and share[row] == 1:
-            return (*held, (times[row], 1.0))
-    return tuple(held)
+        if stages and not at_end and share[row] == 1:
+            return (*stages, (times[row], 1.0))
+    return tuple(stages)

@@ -50,10 +50,10 @@ class CiReleases:
         return Release(window.end, version=tag or self._needed("GITHUB_SHA")[:SHORT])
 
     def _gitlab(self) -> Release:
-        started, job = self._moment("CI_PIPELINE_CREATED_AT"), self._moment("CI_JOB_STARTED_AT")
+        start, job = self._moment("CI_PIPELINE_CREATED_AT"), self._moment("CI_JOB_STARTED_AT")
         return Release(
-            started,
-            max(started, job),
+            start,
+            max(start, job),
             version=self._environ.get("CI_COMMIT_TAG") or self._needed("CI_COMMIT_SHORT_SHA"),
             environment=self._environ.get("CI_ENVIRONMENT_NAME", ""),
         )

@@ -69,29 +69,31 @@ def _written(item: Any, place: str) -> Written:
             f"{place} is {shown(item)}; it must be an object like {{'version': …, 'started_at': …}}"
         )
     _refuse_unknown(item, KEYS + OF_A_LIST, KEYS, place)
-    service, version, environment = (_name(item, name, place) for name in NAMES)
-    started = _moment(item, "started_at", place)
-    if started is None:
+    service = _name(item, "service", place)
+    version = _name(item, "version", place)
+    environment = _name(item, "environment", place)
+    start = _moment(item, "started_at", place)
+    if start is None:
         raise UsageError(f"{place}: started_at is missing")
     finished, aborted = _moment(item, "finished_at", place), _moment(item, "aborted_at", place)
     stages = item.get("stages") or []
     if not isinstance(stages, list):
         raise UsageError(f"{place}: stages is {shown(stages)}; it must be a list")
-    taken = tuple(
+    stage_values = tuple(
         _stage(stage, f"{place}: stages[{number}]") for number, stage in enumerate(stages)
     )
     try:
         release = Release(
-            started,
+            start,
             finished,
             service=service,
             version=version,
             environment=environment,
-            stages=taken,
+            stages=stage_values,
         )
     except UsageError as error:
         raise UsageError(f"{place}: {error}") from None
-    if aborted is not None and aborted <= started:
+    if aborted is not None and aborted <= start:
         raise UsageError(f"{place}: aborted_at is not after started_at")
     return Written(release, aborted is not None or item.get("state") == ABORTED, aborted)
 
@@ -109,13 +111,13 @@ def _stage(item: Any, place: str) -> Stage:
 
 
 def _refuse_unknown(
-    item: Mapping[str, Any], known: tuple[str, ...], said: tuple[str, ...], place: str
+    item: Mapping[str, Any], keys: tuple[str, ...], advice: tuple[str, ...], place: str
 ) -> None:
     for key in item:
-        if key not in known:
+        if key not in keys:
             raise UsageError(
                 f"{place}: {shown(key)} is an unknown key; use one of "
-                f"{', '.join(said)}{did_you_mean(key, said)}"
+                f"{', '.join(advice)}{did_you_mean(key, advice)}"
             )
 
 

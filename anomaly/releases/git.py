@@ -46,10 +46,10 @@ class GitReleases:
         if timeout <= timedelta(0):
             raise UsageError(f"timeout is {timeout}; it must be longer than zero")
         self._path, self._tags, self._timeout_s = path.expanduser(), tags, timeout.total_seconds()
-        given = os.environ if environ is None else environ
+        variables = os.environ if environ is None else environ
         self._environ = {
             name: value
-            for name, value in given.items()
+            for name, value in variables.items()
             if not name.startswith("GIT_") or name.startswith(KEPT)
         }
 
@@ -58,17 +58,17 @@ class GitReleases:
 
     def discover(self, window: Window, /) -> Sequence[Release]:
         """The tags of the window by time, then by name. Raises CollectError."""
-        found = []
+        tags = []
         for line in self._git(
             "for-each-ref", f"--format={FORMAT}", "--", f"refs/tags/{self._tags}"
         ).splitlines():
             seconds, _, name = line.partition(" ")
             if seconds:  # a tag of a file or a tree has no date
-                found.append((int(seconds), name))
+                tags.append((int(seconds), name))
         start, end = window.start.timestamp(), window.end.timestamp()
         return [
             Release(datetime.fromtimestamp(at, UTC), version=name)
-            for at, name in sorted(found)
+            for at, name in sorted(tags)
             if start <= at < end
         ]
 
@@ -82,7 +82,7 @@ class GitReleases:
         }
         try:
             # no shell; what the checklist gives can't be taken for an option
-            done = subprocess.run(  # noqa: S603
+            outcome = subprocess.run(  # noqa: S603
                 line,
                 env=environ,
                 capture_output=True,
@@ -98,18 +98,18 @@ class GitReleases:
             raise RetryableCollectError(
                 f"{self._path}: git gave no answer within {self._timeout_s:g} s"
             ) from None
-        if done.returncode:
+        if outcome.returncode:
             raise CollectError(
-                f"{self._path}: {self._problem(done.stderr.decode('utf-8', 'replace'))}"
+                f"{self._path}: {self._problem(outcome.stderr.decode('utf-8', 'replace'))}"
             )
-        return done.stdout.decode("utf-8", "replace")
+        return outcome.stdout.decode("utf-8", "replace")
 
-    def _problem(self, said: str) -> str:
-        if "dubious ownership" in said:
+    def _problem(self, output: str) -> str:
+        if "dubious ownership" in output:
             return (
                 "belongs to another user, so git refuses to read it; as the user who runs anomaly: "
                 f"git config --global --add safe.directory {self._path}"
             )
-        if "not a git repository" in said:
+        if "not a git repository" in output:
             return "is not a git repository; give the folder that holds .git"
-        return f"git says: {plain(' '.join(said.split()), LONGEST_SAID)}"
+        return f"git says: {plain(' '.join(output.split()), LONGEST_SAID)}"

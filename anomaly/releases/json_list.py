@@ -54,13 +54,13 @@ class JsonReleases:
     def discover(self, window: Window, /) -> Sequence[Release]:
         """Those of the list that began in the window. Raises CollectError."""
         try:
-            written = read(self._content().decode("utf-8"))
+            entries = read(self._content().decode("utf-8"))
         except UnicodeDecodeError:
             raise CollectError(f"{self._where} is not text in UTF-8") from None
         except UsageError as error:
             raise CollectError(f"{self._where}: {error}") from None
-        found = sorted(_told(written), key=lambda each: each.started_at)
-        return [each for each in found if window.start <= each.started_at < window.end]
+        releases = sorted(_told(entries), key=lambda each: each.started_at)
+        return [each for each in releases if window.start <= each.started_at < window.end]
 
     def _content(self) -> bytes:
         if self._endpoint is not None:
@@ -92,16 +92,16 @@ class JsonReleases:
         return content
 
 
-def _told(written: Sequence[Written]) -> Iterator[Release]:
+def _told(entries: Sequence[Written]) -> Iterator[Release]:
     """The releases, and after one that was aborted what came back; one of which nobody says when it
     was aborted is left out."""
-    for number, each in enumerate(written):
+    for number, each in enumerate(entries):
         release = each.release
         if each.aborted_at is not None:
             yield release
             alike = [
                 other.release
-                for other in written[:number]
+                for other in entries[:number]
                 if not other.aborted and _of(other.release) == _of(release)
             ]
             back = alike[-1].version if alike else f"before {release.version}"

@@ -76,9 +76,9 @@ class PrometheusReleases:
     def discover(self, window: Window, /) -> Sequence[Release]:
         """The changes of version in the window, each at the first step of the grid at which it was
         there. Raises CollectError."""
-        missed = max(1, LOST // self._step)
+        patience = max(1, LOST // self._step)
         step_s = self._step // SECOND
-        first = int(window.start.timestamp() // step_s) - missed - 1
+        first = int(window.start.timestamp() // step_s) - patience - 1
         moments = [
             datetime.fromtimestamp(row * step_s, UTC)
             for row in range(first, int(window.end.timestamp() // step_s) + 1)
@@ -95,33 +95,33 @@ class PrometheusReleases:
             )
         return [
             each
-            for each in releases(moments, instances, missed)
+            for each in releases(moments, instances, patience)
             if window.start <= each.started_at < window.end
         ]
 
     def _asked(self, moments: Sequence[datetime]) -> Merged:
         budget = Budget(self._monotonic() + self._timeout_s, self._monotonic)
-        merged = Merged(len(moments), MOST_SERIES)
+        answer = Merged(len(moments), MOST_SERIES)
         for chunk in plan(len(moments), POINTS):
             question = Question(
                 self._query, moments[chunk[0]], moments[chunk[-1]], self._step // SECOND
             )
-            merged.add(
+            answer.add(
                 chunk,
                 round(question.start.timestamp()),
                 question.step_s,
                 self._api.ask(question, budget),
             )
-        if not merged.series:
+        if not answer.series:
             raise CollectError(f"bad query: {self._shown}: no series matched: {self._query}")
-        return merged
+        return answer
 
-    def _instances(self, merged: Merged) -> Iterator[Instance]:
+    def _instances(self, answer: Merged) -> Iterator[Instance]:
         """Which series had which version; raises CollectError if none has the label."""
-        if self._label and not any(dict(labels).get(self._label) for labels in merged.series):
+        if self._label and not any(dict(labels).get(self._label) for labels in answer.series):
             there = (
                 ", ".join(
-                    sorted({plain(name, 60) for labels in merged.series for name, _ in labels})
+                    sorted({plain(name, 60) for labels in answer.series for name, _ in labels})
                 )
                 or "no labels"
             )
@@ -129,11 +129,11 @@ class PrometheusReleases:
                 f"bad query: {self._shown}: no series has the label {self._label}, only {there}: "
                 f"{self._query}"
             )
-        for labels, series in merged.series.items():
-            counted = np.where(np.isfinite(series.values), series.values, 0.0)
+        for labels, series in answer.series.items():
+            counts = np.where(np.isfinite(series.values), series.values, 0.0)
             version = dict(labels).get(self._label, "")
             if version:
-                yield Instance(version, np.maximum(counted, 0.0))
+                yield Instance(version, np.maximum(counts, 0.0))
             elif not self._label:
                 for value in np.unique(series.values[np.isfinite(series.values)])[
                     : MOST_VERSIONS + 1

@@ -83,17 +83,17 @@ def run(directory: Path | None = None, *, judge: Judge | None = None) -> tuple[O
         key: datetime.fromisoformat(answers[key]) for key in ("started_at", "finished_at", "now")
     }
     outcomes = []
-    for name, known in answers["releases"].items():
+    for name, entry in answers["releases"].items():
         checklist = load(directory / name / CHECKLIST)
         release = Release(
             started_at=moments["started_at"],
             finished_at=moments["finished_at"],
             service=checklist.service,
-            version=known["version"],
+            version=entry["version"],
             environment=checklist.environment,
         )
         outcomes.append(
-            Outcome(name, _answer(known), judge(checklist, release, now=moments["now"]))
+            Outcome(name, _answer(entry), judge(checklist, release, now=moments["now"]))
         )
     return tuple(outcomes)
 
@@ -121,9 +121,9 @@ def _answers(path: Path) -> Mapping[str, Any]:
     return answers
 
 
-def _answer(known: Mapping[str, Any]) -> Answer:
+def _answer(entry: Mapping[str, Any]) -> Answer:
     return Answer(
-        ReleaseVerdict(known["verdict"]), _series(known["regressed"]), _series(known["may_regress"])
+        ReleaseVerdict(entry["verdict"]), _series(entry["regressed"]), _series(entry["may_regress"])
     )
 
 

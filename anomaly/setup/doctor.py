@@ -86,7 +86,7 @@ class _Bad(Exception):
 Probe = Callable[[], str]  # says what is well; raises _Bad
 
 
-def installed() -> Iterator[Check]:
+def installation() -> Iterator[Check]:
     """What runs, on what, and with which extras."""
     yield Check(
         "anomaly",
@@ -100,15 +100,15 @@ def installed() -> Iterator[Check]:
         except PackageNotFoundError:
             missing.append(name)
     todo = f"pip install {registry.DISTRIBUTION}" if missing else ""
-    said = ", ".join([*versions, *(f"{name} is missing" for name in missing)])
-    yield Check("libraries", State.FAILED if missing else State.OK, said, todo)
+    text = ", ".join([*versions, *(f"{name} is missing" for name in missing)])
+    yield Check("libraries", State.FAILED if missing else State.OK, text, todo)
     have = {
         extra: importlib.util.find_spec(module) is not None
         for module, extra in sorted(registry.EXTRAS.items())
     }
     lack = [extra for extra, there in have.items() if not there]
-    said = ", ".join(extra for extra, there in have.items() if there) or "none"
-    yield Check("extras", State.OK, said + (f"; not installed: {', '.join(lack)}" if lack else ""))
+    text = ", ".join(extra for extra, there in have.items() if there) or "none"
+    yield Check("extras", State.OK, text + (f"; not installed: {', '.join(lack)}" if lack else ""))
 
 
 def examine(
@@ -129,8 +129,8 @@ def examine(
         probes.append(("heartbeat", partial(_reach_url, checklist.heartbeat)))
     probes.append(("store", partial(_store, store)))
     ends = time.monotonic() + deadline.total_seconds()
-    started = [(name, _started(name, probe)) for name, probe in probes]
-    return [_awaited(name, outcome, ends, deadline) for name, outcome in started]
+    outcomes = [(name, _started(name, probe)) for name, probe in probes]
+    return [_awaited(name, outcome, ends, deadline) for name, outcome in outcomes]
 
 
 # --- one at a time, and all at once -------------------------------------------------------------
@@ -183,7 +183,7 @@ def _awaited(name: str, outcome: Future[Check], ends: float, deadline: timedelta
 
 def _source(plugin: Plugin, kpis: Sequence[Kpi], checklist: Checklist, now: datetime) -> str:
     collector = registry.collector(plugin)
-    if registry.settled(plugin, COLLECTORS).get("path") == STANDARD_INPUT:
+    if registry.full_settings(plugin, COLLECTORS).get("path") == STANDARD_INPUT:
         return "standard input; not read by this check"
     if not kpis:
         raise _Bad("no KPI uses it", "remove it, or make it the source of a KPI", State.WARNING)
@@ -208,12 +208,12 @@ def _answered(
     skew = getattr(collector, "clock_skew", None)
     if skew is not None and abs(skew) > SKEW:
         off = duration_text(timedelta(seconds=round(abs(skew).total_seconds())))
-        said = (
+        text = (
             f"answered {took}, but its clock is {off} "
             f"{'ahead of' if skew > timedelta(0) else 'behind'} this machine's"
         )
         raise _Bad(
-            said,
+            text,
             "synchronize both by NTP: the choice of the last complete step depends on it",
             State.WARNING,
         )
@@ -224,11 +224,11 @@ def _answered(
         if there
     }
     if quiet := [kpi.name for kpi in kpis if kpi.name not in with_samples]:
-        said = (
+        text = (
             f"answered {took}, but returned no samples for the last {duration_text(STEPS * step)}: "
             f"{_named(quiet)}"
         )
-        raise _Bad(said, _probing(checklist), State.WARNING)
+        raise _Bad(text, _probing(checklist), State.WARNING)
     return f"{len(kpis)} of {len(kpis)} KPIs answered {took}, {int(present.sum())} series"
 
 
@@ -245,9 +245,9 @@ def _probing(checklist: Checklist) -> str:
 
 def _releases(plugin: Plugin, now: datetime) -> str:
     source: ReleaseSource = registry.release_source(plugin)
-    found = source.discover(Window(now - timedelta(days=1), now))
-    return f"{len(found)} release{'' if len(found) == 1 else 's'} in the last day" + (
-        f", the last at {found[-1].started_at:%H:%M} UTC" if found else ""
+    releases = source.discover(Window(now - timedelta(days=1), now))
+    return f"{len(releases)} release{'' if len(releases) == 1 else 's'} in the last day" + (
+        f", the last at {releases[-1].started_at:%H:%M} UTC" if releases else ""
     )
 
 
@@ -257,9 +257,9 @@ def _releases(plugin: Plugin, now: datetime) -> str:
 def _sink(plugin: Plugin) -> str:
     """Whether the sink can be reached, as far as that shows without sending it anything."""
     registry.sink(plugin)
-    values = registry.settled(plugin, SINKS)
-    said = [text for name, value in values.items() if (text := _setting(name, value, values))]
-    return ", ".join(said) or "nothing to connect to; to send a trial message: anomaly sinks test"
+    values = registry.full_settings(plugin, SINKS)
+    texts = [text for name, value in values.items() if (text := _setting(name, value, values))]
+    return ", ".join(texts) or "nothing to connect to; to send a trial message: anomaly sinks test"
 
 
 def _setting(name: str, value: Any, values: Mapping[str, Any]) -> str:
@@ -356,9 +356,11 @@ def _store(place: Callable[[], str]) -> str:
             return f"{path} will be created on first use"
         _refuse_damaged(path)
     with Store(where) as store:
-        known = len(store.releases())
-    shown = where if not is_url(where) else f"{urlsplit(where).scheme}://{urlsplit(where).hostname}"
-    return f"{shown} opens, {known} {'release' if known == 1 else 'releases'}"
+        count = len(store.releases())
+    place_text = (
+        where if not is_url(where) else f"{urlsplit(where).scheme}://{urlsplit(where).hostname}"
+    )
+    return f"{place_text} opens, {count} {'release' if count == 1 else 'releases'}"
 
 
 def _refuse_damaged(path: Path) -> None:
@@ -367,11 +369,11 @@ def _refuse_damaged(path: Path) -> None:
         with closing(
             sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True, timeout=5)
         ) as connection:
-            (said,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+            (result,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.Error as error:
-        said = str(error)
-    if said != "ok":
+        result = str(error)
+    if result != "ok":
         raise _Bad(
-            f"{path} is damaged: {said}",
+            f"{path} is damaged: {result}",
             "move it away; the next command that needs it creates a new one",
         )

@@ -55,10 +55,10 @@ class Job:
 
     def __post_init__(self) -> None:
         if self.every not in EVERY:
-            allowed = ", ".join(map(duration_text, EVERY))
+            choices = ", ".join(map(duration_text, EVERY))
             raise UsageError(
                 f"cron can't run something every {duration_text(self.every)} evenly; use one of "
-                f"{allowed}"
+                f"{choices}"
             )
         for word in (*self.command, *map(str, self.writes)):
             if not word.isprintable():
@@ -132,7 +132,7 @@ def systemd(job: Job, user: str) -> dict[str, str]:
     by_env = (
         [] if PLAIN_WORD.fullmatch(job.program[0]) else ["/usr/bin/env"]
     )  # an executable may have no quotes, an argument may
-    written = (
+    write_access = (
         [f"ReadWritePaths={' '.join(_word(str(each)) for each in job.writes)}"]
         if job.writes
         else []
@@ -160,7 +160,7 @@ def systemd(job: Job, user: str) -> dict[str, str]:
         "SuccessExitStatus=1 3",
         "",
         "ProtectSystem=strict",
-        *written,
+        *write_access,
         f"ProtectHome={home}",
         "PrivateTmp=yes",
         "PrivateDevices=yes",

@@ -58,40 +58,40 @@ class Proposal:
     others: Sequence[str] = field(default=())
 
 
-def proposed(access: Access, wanted: str = "", *, now: datetime | None = None) -> Proposal | None:
-    """What to judge of the service `wanted`, or of the busiest one; None if no requests are counted
+def propose(access: Access, service: str = "", *, now: datetime | None = None) -> Proposal | None:
+    """What to judge of a service, by default the busiest one; None if no requests are counted
     there. Raises CollectError."""
-    asking = _Asking(access, now or datetime.now(UTC))
+    queries = _Queries(access, now or datetime.now(UTC))
     grouped = ", ".join(["__name__", *SERVICES])
-    found: dict[str, Proposal] = {}
-    for labels, _ in asking.of(f'count by ({grouped}) ({{__name__=~"{COUNTERS}"}})'):
+    proposals: dict[str, Proposal] = {}
+    for labels, _ in queries.of(f'count by ({grouped}) ({{__name__=~"{COUNTERS}"}})'):
         label = next((each for each in SERVICES if labels.get(each)), "")
         if label:
             name, counter = labels[label], labels["__name__"]
             per_hour = sum(
                 value
-                for _, value in asking.of(f"sum(increase({_selector(counter, label, name)}[1h]))")
+                for _, value in queries.of(f"sum(increase({_selector(counter, label, name)}[1h]))")
             )
-            if name not in found or per_hour > found[name].per_hour:
-                found[name] = Proposal(name, label, counter, per_hour)
-        if len(found) > MOST_SERVICES:
+            if name not in proposals or per_hour > proposals[name].per_hour:
+                proposals[name] = Proposal(name, label, counter, per_hour)
+        if len(proposals) > MOST_SERVICES:
             raise CollectError(
                 f"{access.shown}: more than {MOST_SERVICES} services; name one by --service"
             )
-    busiest = sorted(found.values(), key=lambda each: (-each.per_hour, each.service))
-    chosen = next((each for each in busiest if not wanted or each.service == wanted), None)
-    if chosen is None:
-        if wanted and found:
+    busiest = sorted(proposals.values(), key=lambda each: (-each.per_hour, each.service))
+    choice = next((each for each in busiest if not service or each.service == service), None)
+    if choice is None:
+        if service and proposals:
             raise CollectError(
-                f"{access.shown}: no requests of {plain(wanted, 60)!r} are counted; there are "
-                f"those of {', '.join(sorted(found)[:12])}"
+                f"{access.shown}: no requests of {plain(service, 60)!r} are counted; there are "
+                f"those of {', '.join(sorted(proposals)[:12])}"
             )
         return None
-    others = tuple(each.service for each in busiest if each is not chosen)
-    return asking.completed(chosen, others)
+    others = tuple(each.service for each in busiest if each is not choice)
+    return queries.complete(choice, others)
 
 
-class _Asking:
+class _Queries:
     """Instant questions to one server, all in one budget."""
 
     def __init__(self, access: Access, now: datetime) -> None:
@@ -109,11 +109,11 @@ class _Asking:
             if series.get("values")
         ]
 
-    def completed(self, chosen: Proposal, others: Sequence[str]) -> Proposal:
-        mine = _selector(chosen.counter, chosen.label, chosen.service)
+    def complete(self, proposal: Proposal, others: Sequence[str]) -> Proposal:
+        mine = _selector(proposal.counter, proposal.label, proposal.service)
         labels = [set(labels) for labels, _ in self.of(f"sum by ({', '.join(STATUSES)}) ({mine})")]
-        status = next((each for each in STATUSES if any(each in known for known in labels)), "")
-        same = _matcher(chosen.label, chosen.service)
+        status = next((each for each in STATUSES if any(each in names for names in labels)), "")
+        same = _matcher(proposal.label, proposal.service)
         buckets = sorted(
             {
                 labels["__name__"]
@@ -123,13 +123,13 @@ class _Asking:
         near = [
             each
             for each in buckets
-            if each.startswith(re.sub(r"(_requests?)?_(total|count)$", "", chosen.counter))
+            if each.startswith(re.sub(r"(_requests?)?_(total|count)$", "", proposal.counter))
         ]
         return Proposal(
-            chosen.service,
-            chosen.label,
-            chosen.counter,
-            chosen.per_hour,
+            proposal.service,
+            proposal.label,
+            proposal.counter,
+            proposal.per_hour,
             status,
             (near or buckets or [""])[0],
             others,
@@ -186,9 +186,9 @@ def checklist(proposal: Proposal) -> str:
     )
     parts.append("  # Add the business KPIs: orders, sign-ups, whatever the service is for.\n")
     if proposal.others:
-        shown = ", ".join(plain(each, 60) for each in proposal.others[:20])
+        others = ", ".join(plain(each, 60) for each in proposal.others[:20])
         parts.append(
-            f"# Other services, by traffic: {shown}. For one of them: anomaly init "
+            f"# Other services, by traffic: {others}. For one of them: anomaly init "
             "--prometheus URL --service NAME\n"
         )
     parts.append("sinks: []\n")

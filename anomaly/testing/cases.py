@@ -82,14 +82,14 @@ def load(path: Path, checklist: Checklist) -> tuple[CaseForm, ...]:
     return tuple(form.cases)
 
 
-def chosen(cases: Sequence[CaseForm], names: Sequence[str]) -> tuple[CaseForm, ...]:
+def select(cases: Sequence[CaseForm], names: Sequence[str]) -> tuple[CaseForm, ...]:
     """The cases of these names, or all. Raises ChecklistError."""
-    known = [case.name for case in cases]
+    case_names = [case.name for case in cases]
     for name in names:
-        if name not in known:
+        if name not in case_names:
             raise ChecklistError(
                 f"no case is called {shown(name)}; use one of "
-                f"{', '.join(known)}{did_you_mean(name, known)}"
+                f"{', '.join(case_names)}{did_you_mean(name, case_names)}"
             )
     return tuple(case for case in cases if not names or case.name in names)
 
@@ -107,12 +107,12 @@ def _strange(at: KeyPath, case: CaseForm, checklist: Checklist) -> Iterator[tupl
         for i, part in enumerate(parts):
             where = (*at, "series", name, i)
             if set(part.segment) != set(kpis[name].by):
-                wanted = (
+                advice = (
                     f"its labels must be {', '.join(kpis[name].by)}"
                     if kpis[name].by
                     else "the KPI has no segments; remove it"
                 )
-                yield (*where, "segment"), f"is {dict(part.segment) or 'missing'}; {wanted}"
+                yield (*where, "segment"), f"is {dict(part.segment) or 'missing'}; {advice}"
             if (part.volume == 0) == (kpis[name].denominator is not None):
                 yield (
                     (*where, "volume"),
@@ -166,12 +166,12 @@ def run(case: CaseForm, checklist: Checklist) -> Outcome:
     ends = [begins + after for after in case.looks] or [
         release.finished + checklist.windows.warmup + checklist.windows.watch
     ]
-    collected = made(case, checklist, release, max(ends))
-    told = [
+    collected = synthetic_data(case, checklist, release, max(ends))
+    receivers = [
         Receiver(name, _Nobody(registry.is_told_every_look(plugin)))
         for name, plugin in checklist.receivers
     ]
-    actions: dict[str, list[str]] = {receiver.name: [] for receiver in told}
+    actions: dict[str, list[str]] = {receiver.name: [] for receiver in receivers}
     report = None
     with Store(IN_MEMORY) as store:
         tracked = store.track(release, origin="test", checklist=str(checklist.path or ""))
@@ -183,7 +183,7 @@ def run(case: CaseForm, checklist: Checklist) -> Outcome:
                 checklist,
                 tracked,
                 store,
-                told,
+                receivers,
                 now=end + checklist.windows.lag,
                 collected=Collected(there),
             )
@@ -206,7 +206,9 @@ def _release(case: CaseForm, checklist: Checklist) -> Release:
     )
 
 
-def made(case: CaseForm, checklist: Checklist, release: Release, end: datetime) -> Collected:
+def synthetic_data(
+    case: CaseForm, checklist: Checklist, release: Release, end: datetime
+) -> Collected:
     """The panel of a case: what its sources would have answered at `end`. The same case makes the
     same numbers."""
     index = pd.DatetimeIndex(
@@ -277,38 +279,36 @@ def _changed(values: Floats, change: ChangeForm, after: Floats) -> Floats:
     return np.where(inside, values * (1 + (change.change or 0.0) * part), values)
 
 
-def _counted(expected: Floats, rng: np.random.Generator) -> Floats:
+def _counted(means: Floats, rng: np.random.Generator) -> Floats:
     """Whole numbers with that mean, as independent events have them."""
-    counts = rng.poisson(np.where(np.isfinite(expected), np.maximum(expected, 0.0), 0.0)).astype(
-        float
-    )
-    return np.where(np.isfinite(expected), counts, np.nan)
+    counts = rng.poisson(np.where(np.isfinite(means), np.maximum(means, 0.0), 0.0)).astype(float)
+    return np.where(np.isfinite(means), counts, np.nan)
 
 
 def _misses(case: CaseForm, report: Report, actions: dict[str, list[str]]) -> Iterator[Miss]:
     if case.expect.verdict is not None and report.verdict is not case.expect.verdict:
         yield Miss(f"the release to be {case.expect.verdict}", words.headline(report))
     for name, verdict in case.expect.kpis.items():
-        meant = [
+        candidates = [
             finding for finding in report.findings if name in (words.title(finding), finding.kpi)
         ]
-        others = [finding for finding in meant if finding.verdict is not verdict]
-        if others or not meant:
-            got = "; ".join(
+        others = [finding for finding in candidates if finding.verdict is not verdict]
+        if others or not candidates:
+            verdicts = "; ".join(
                 f"{words.title(finding)} {finding.verdict}: {finding.reason}" for finding in others
             )
             yield Miss(
                 f"{name} to be {verdict}",
-                got
+                verdicts
                 or (
                     "no such KPI or segment; there are "
                     f"{', '.join(map(words.title, report.findings))}"
                 ),
             )
-    for sink, wanted in case.expect.told.items():
-        if actions[sink] != [str(action) for action in wanted]:
+    for sink, expected_actions in case.expect.told.items():
+        if actions[sink] != [str(action) for action in expected_actions]:
             yield Miss(
-                f"{sink} to be told {', '.join(wanted) or 'nothing'}",
+                f"{sink} to be told {', '.join(expected_actions) or 'nothing'}",
                 ", ".join(actions[sink]) or "nothing",
             )
 

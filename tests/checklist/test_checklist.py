@@ -427,7 +427,7 @@ def test_a_path_may_be_text(write: Write) -> None:
         (
             "[orders]",
             "[ordrs]",
-            "31: kpis[2].control_for names 'ordrs', which is no KPI (did you mean orders?)",
+            "31: kpis[2].control_for names 'ordrs', which is not a KPI (did you mean orders?)",
         ),
         (
             "[orders]",

@@ -11,10 +11,10 @@ from anomaly.collectors.prometheus_series import (
     Labels,
     Merged,
     Series,
-    believed,
     by_segment,
     numerator,
     plan,
+    trusted_rows,
 )
 from anomaly.errors import CollectError
 
@@ -154,7 +154,7 @@ def test_labels_that_are_too_long_are_refused() -> None:
     ],
 )
 def test_a_sample_stands_until_the_next_is_usually_there(present: str, expected: str) -> None:
-    rows = believed(np.array([sign == "1" for sign in present], dtype=np.bool_))
+    rows = trusted_rows(np.array([sign == "1" for sign in present], dtype=np.bool_))
     assert "".join("01"[int(row)] for row in rows) == expected
 
 

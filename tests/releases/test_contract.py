@@ -142,8 +142,8 @@ def test_an_unknown_setting_is_reported_with_its_place(subject: Subject) -> None
 
 
 def test_the_settings_survive_the_registry(subject: Subject) -> None:
-    settled = registry.settled(subject.plugin(), KIND)
-    assert {*subject.example.settings} <= {*settled}
+    settings = registry.full_settings(subject.plugin(), KIND)
+    assert {*subject.example.settings} <= {*settings}
     assert registry.problems(subject.plugin(), KIND) == []
 
 

@@ -12,7 +12,7 @@ from anomaly.checklist.checklist import load
 from anomaly.cli.ending import run
 from anomaly.collectors.prometheus_access import Access
 from anomaly.errors import CollectError
-from anomaly.setup.proposal import Proposal, checklist, proposed
+from anomaly.setup.proposal import Proposal, checklist, propose
 from tests.conftest import StartServer
 from tests.support.servers import Samples
 
@@ -73,14 +73,14 @@ def test_the_busiest_service_is_proposed_and_can_be_judged(
     }
     assert NASTY in Path("checklist.yaml").read_text(encoding="utf-8")
     assert (code, capsys.readouterr().out[:4]) == (0, "PASS")
-    other = proposed(access(server.url), NASTY)
+    other = propose(access(server.url), NASTY)
     assert other is not None
     Path("other.yaml").write_text(checklist(other), encoding="utf-8")
     assert load("other.yaml").service == NASTY
     with pytest.raises(
         CollectError, match="no requests of 'nobody' are counted; there are those of"
     ):
-        proposed(access(server.url), "nobody")
+        propose(access(server.url), "nobody")
 
 
 def test_where_nothing_is_found_it_is_the_template(

@@ -17,7 +17,7 @@ from anomaly.checklist.checklist import Checklist
 from anomaly.checklist.checklist import load as load_checklist
 from anomaly.cli.ending import run as main
 from anomaly.model import Release
-from anomaly.testing.cases import load, made, run
+from anomaly.testing.cases import load, run, synthetic_data
 from anomaly.testing.form import CaseForm
 from tests.support.places import ROOT
 
@@ -333,7 +333,7 @@ def test_the_same_case_makes_the_same_series_and_a_change_only_what_follows_it(
         )
         end = datetime(2025, 6, 3, 15, 5, tzinfo=UTC)
         return np.asarray(
-            made(case, checklist, Release(case.released_at), end)
+            synthetic_data(case, checklist, Release(case.released_at), end)
             .panel["p95 latency"]
             .to_numpy()[:, 0]
         )
