@@ -14,7 +14,7 @@ import pytest
 from tests.docs.test_docs import FENCE
 from tests.support.places import ROOT
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 PAGE = ROOT / "CONTRIBUTING.md"
 TITLE = re.compile(r'python title="(?P<path>[\w/.]+)(?:, in (?P<table>[A-Z]+))?"')
 SUITES = (

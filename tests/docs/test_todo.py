@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.todo import todo
 
-pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
+pytestmark = [pytest.mark.slow, pytest.mark.allow_hosts(["127.0.0.1"])]
 
 
 def test_nothing_is_left_to_write() -> None:
