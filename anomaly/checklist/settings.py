@@ -53,10 +53,10 @@ def settings_of(plugin: type) -> dict[str, Setting]:
         for each in inspect.signature(plugin).parameters.values()
         if each.kind in (each.KEYWORD_ONLY, each.VAR_KEYWORD) and each.name not in outside
     ]
-    written = types.SimpleNamespace(
+    annotations = types.SimpleNamespace(
         __annotations__={each.name: each.annotation for each in parameters}
     )
-    hints = typing.get_type_hints(written, vars(sys.modules[plugin.__module__]))
+    hints = typing.get_type_hints(annotations, vars(sys.modules[plugin.__module__]))
     shared: dict[str, Setting] = {}
     own: dict[str, Setting] = {}
     for each in parameters:
