@@ -482,6 +482,62 @@ class Exposure:
     plateaus: tuple[Plateau, ...]
 
 
+class ValueScale(StrEnum):
+    """The scale on which the values of a series are compared."""
+
+    IDENTITY = "as it is"
+    LOG = "logarithm"
+    ROOT = "square root"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer to a question about `steps` steps: the normal score `z`, in the bad direction, of
+    the release among its placebo releases."""
+
+    question: str
+    steps: int
+    z: float
+
+
+@dataclass(frozen=True, slots=True)
+class ControlEvidence:
+    """The controls with data: those that are `used`, the share of the past that these explain, and
+    those that explain nothing (more)."""
+
+    used: tuple[str, ...] = ()
+    explains: float = 0.0
+    idle: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """The numbers behind a verdict; None where one does not apply.
+
+    `history_since` is the first step that counts, if that is not the first of all, `season` the
+    profiles that are used (`day`, `week`), `autocorrelation` the sum of the autoregression's
+    coefficients. `level_steps` is over how many steps before the release the level was taken (0:
+    the whole history), `independent_watches` how many watches fit into the history. `answers` are
+    the strongest, the strongest first. A series that hardly ever left its `usual_value` has the
+    number of `steps_that_differ`. `shares` are the observed and the usual share of a segment in its
+    total.
+    """
+
+    history_since: datetime | None = None
+    history_steps: int | None = None
+    season: tuple[str, ...] | None = None
+    scale: ValueScale | None = None
+    autocorrelation: float | None = None
+    level_steps: int | None = None
+    placebo_releases: int | None = None
+    independent_watches: int | None = None
+    answers: tuple[Answer, ...] = ()
+    usual_value: float | None = None
+    steps_that_differ: int | None = None
+    controls: ControlEvidence | None = None
+    shares: tuple[float, float] | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """What is said of one KPI and segment. Effects are observed against expected over the
@@ -498,7 +554,7 @@ class Finding:
     `effect_absolute`. `exposure` says of a level that moved after a staged release whether it did
     so with the share of users, `coverage` how many past steps the band of the points would have
     held. `link` shows `query` in its source, empty if nothing does. `evidence` holds the numbers
-    behind the verdict, in the order of the argument.
+    behind the verdict.
     """
 
     kpi: str
@@ -541,7 +597,7 @@ class Finding:
     denominator: str | None = None
     link: str = ""
     notes: tuple[str, ...] = ()
-    evidence: Mapping[str, str | float] = field(default_factory=dict)
+    evidence: Evidence = Evidence()
 
     @property
     def counts(self) -> bool:

@@ -265,7 +265,7 @@ def test_steps_that_touch_the_transition_are_on_neither_side() -> None:
 
     assert only(report).verdict is Verdict.OK
     assert report.points["time"].iloc[0] == at("12:25")
-    assert only(report).evidence["history steps"] == HISTORY_STEPS - 1
+    assert only(report).evidence.history_steps == HISTORY_STEPS - 1
 
 
 def test_steps_that_touch_the_transition_only_at_its_edge_are_used() -> None:
@@ -276,7 +276,7 @@ def test_steps_that_touch_the_transition_only_at_its_edge_are_used() -> None:
 
     assert report.points["time"].iloc[0] == at("12:10")
     assert bool(report.points["flagged"].iloc[0])
-    assert only(report).evidence["history steps"] == HISTORY_STEPS
+    assert only(report).evidence.history_steps == HISTORY_STEPS
 
 
 def test_steps_that_have_not_settled_are_left_out() -> None:

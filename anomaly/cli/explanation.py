@@ -12,6 +12,7 @@ from anomaly.baseline.season import MIN_PERIODS
 from anomaly.model import Finding, Window
 from anomaly.panel import segment_text
 from anomaly.reporting import explanations, words
+from anomaly.reporting.evidence import lines
 from anomaly.reporting.report import Report
 from anomaly.timing.durations import duration_text
 
@@ -109,15 +110,13 @@ def _comparison(finding: Finding, report: Report) -> Iterator[tuple[str, str]]:
 
 def _evidence(finding: Finding) -> Iterator[str]:
     """Each number, and below it what it means."""
-    questions = 0
-    for name, value in finding.evidence.items():
-        text = value if isinstance(value, str) else wording.number(value)
+    for line in lines(finding.evidence):
+        text = line.value if isinstance(line.value, str) else wording.number(line.value)
         yield from _wrapped(
-            f"{wording.plain(name, LONGEST_NAME)}: {wording.plain(text, LONGEST_TEXT)}", INDENT
+            f"{wording.plain(line.name, LONGEST_NAME)}: {wording.plain(text, LONGEST_TEXT)}", INDENT
         )
-        yield from _wrapped(explanations.meaning(name, value), INDENT + DEEPER)
-        questions += text.endswith("sigma")
-    if questions:
+        yield from _wrapped(line.meaning, INDENT + DEEPER)
+    if finding.evidence.answers:
         yield from _wrapped(
             "sigma: how far out the answer is among those at the placebo releases; the p-value "
             "combines all of them",

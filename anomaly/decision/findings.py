@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from anomaly.decision.case import Case
 from anomaly.decision.draft import MIN_HISTORY, NOTHING, Draft, Refusal
 from anomaly.decision.mix import Mix
-from anomaly.decision.mix_notes import Composition, shift
+from anomaly.decision.mix_notes import Composition
 from anomaly.decision.progress import WatchProgress
 from anomaly.decision.ruling import Ruling
 from anomaly.errors import CollectError
-from anomaly.model import ChangeKind, Finding, Flagged, Kpi, Verdict
+from anomaly.model import ChangeKind, Evidence, Finding, Flagged, Kpi, Verdict
 from anomaly.panel import segment_labels
 
 
@@ -39,9 +39,9 @@ def finding(
     # of a control nothing is asked that alpha or power could answer
     counted = None if kpi.control_for else case
     relative, absolute = (None, None) if counted is None else counted.detectable
-    evidence = {} if case is None else dict(case.score.evidence)
+    evidence = Evidence() if case is None else case.score.evidence
     if mix is not None and not draft.is_total and draft.segment in mix.shares:
-        evidence["share of the total"] = shift(mix, draft.segment)
+        evidence = replace(evidence, shares=mix.shares[draft.segment])
     reason, notes = ruling.reason, draft.notes
     if composition is not None:
         notes = (*notes, composition.note)

@@ -53,7 +53,7 @@ def composition(sizes: Sizes, unit: str, mix: Mix, *, a_segment_changed: bool) -
     )
 
 
-def shift(mix: Mix, segment: str) -> str:
+def _shift(mix: Mix, segment: str) -> str:
     """How the share of a segment moved: `60 % instead of 20 %`."""
     now, usual = mix.shares[segment]
     return f"{percent(now)} instead of {percent(usual)}"
@@ -67,7 +67,7 @@ def _largest_shift(sizes: Sizes, mix: Mix) -> str:
     shifts = {segment: round(now - usual, TIE) for segment, (now, usual) in mix.shares.items()}
     # of two that moved alike, the one that grew
     segment = max(shifts, key=lambda each: (abs(shifts[each]), shifts[each]))
-    return f" ({plain(segment, LONGEST_NAME)} {shift(mix, segment)})"
+    return f" ({plain(segment, LONGEST_NAME)} {_shift(mix, segment)})"
 
 
 def _amount(sizes: Sizes, unit: str, part: float) -> str:

@@ -220,7 +220,7 @@ class FittedBaseline:
 
     def scale(self, kpi: str, segment: Segment | None = None) -> str:
         """On which scale a series is judged: as it is, its logarithm, or its square root."""
-        return SCALES[self.learned.scale[self._row(kpi, segment)]]
+        return str(SCALES[self.learned.scale[self._row(kpi, segment)]])
 
     def autocorrelation(
         self, kpi: str, segment: Segment | None = None, *, lags: int = LAGS

@@ -15,6 +15,7 @@ from anomaly.model import (
     Release,
     Window,
 )
+from anomaly.reporting.evidence import by_name
 from anomaly.reporting.message import Receipt
 from anomaly.reporting.report import Report
 from anomaly.reporting.words import headline
@@ -126,7 +127,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "notes": list(finding.notes),
         "evidence": {
             name: value if isinstance(value, str) else _finite(value)
-            for name, value in finding.evidence.items()
+            for name, value in by_name(finding.evidence).items()
         },
         "steps": int(finding.steps),
         "steps_planned": int(finding.steps_planned),

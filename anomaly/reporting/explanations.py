@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 
 from anomaly import wording
@@ -10,94 +9,17 @@ from anomaly.model import ChangeKind, Direction, Finding, NoData, Verdict
 from anomaly.reporting import words
 from anomaly.reporting.report import Report
 
-QUESTION = re.compile(r"(.+) over (\d+) steps?")
-QUESTIONS = {
-    "level": "does the mean differ from the whole history?",
-    "level against just before": "does the mean differ from the few steps before the release?",
-    "typical level": "does the typical value differ, single outliers ignored?",
-    "typical level against just before": (
-        "does the typical value differ from the same number of steps just before?"
-    ),
-    "jump and plateau": "did it jump and stay there, by more than its usual drift?",
-    "ramp": "did it slide steadily, by more than its usual drift?",
-    "total": "is the sum higher or lower than usual at that hour? For series that are often zero",
-    "spread": "do the steps scatter differently from four times as many before?",
-    "high values": "do high values stand out?",
-    "low values": "do low values stand out?",
-    "highest values": "do the highest 5 % of the steps stand out?",
-    "lowest values": "do the lowest 5 % of the steps stand out?",
-    "flatter rhythm": "is the daily or weekly pattern flatter than before?",
-    "missing steps": "are more steps missing than ever before?",
-    "zeros": "are more steps zero than ever before?",
-    "repeated values": "does one value repeat more often than ever before?",
-}
-NUMBERS = {
-    "history since": (
-        "the first step that counts; before it there was no data, the KPI was switched off, or it "
-        "was on another scale"
-    ),
-    "history steps": "steps before the release that had a value to learn from",
-    "placebo releases": (
-        "past moments judged as if each had been a release; they show what is usual"
-    ),
-    "of them independent": (
-        "watches that fit into the history without overlap; a rarer p-value rests on simulations"
-    ),
-    "always": "the one value that the history hardly ever leaves",
-    "steps that differ": "steps since the release with another value",
-    "controls": "series that the release cannot have touched; what moved in them too is removed",
-    "controls not used": "their past does not help to predict this series",
-    "share of the total": (
-        "its share of the denominator since the release, and the expected share"
-    ),
-}
-SCALES = {
-    "as it is": "values are compared directly, because they scatter equally at every level",
-    "logarithm": "values are compared as ratios, because they scatter more at higher levels",
-    "square root": (
-        "values are compared by square root, because counts scatter with the root of their level"
-    ),
-}
 BAD_MOVES = {
     Direction.UP: "up",
     Direction.DOWN: "down",
     Direction.EITHER: "up or down",
 }
-FORGETS, DRIFTS = 0.1, 0.9  # memories
 CHANGES = {
     ChangeKind.SPREAD: "Its steps scatter differently than before",
     ChangeKind.SPIKES: "Its extreme values are outside the usual range",
     ChangeKind.OUTAGE: "It is zero where it was not before",
     ChangeKind.SHAPE: "Its pattern changed, apart from its level",
 }
-
-
-def meaning(name: str, value: str | float) -> str:
-    """What a line of the evidence means; empty for an unknown name."""
-    if question := QUESTION.fullmatch(name):
-        return QUESTIONS.get(question[1], "")
-    if name == "season":
-        return (
-            "no daily or weekly pattern predicted the past better"
-            if value == "none"
-            else "it predicted past days, so it is expected to go on"
-        )
-    if name == "level":
-        return "the part of the past that best predicted the level of the next hours"
-    if name == "scale":
-        return SCALES.get(str(value), "")
-    return _memory(float(value)) if name == "memory" else NUMBERS.get(name, "")
-
-
-def _memory(value: float) -> str:
-    if value < FORGETS:
-        return "a step says nothing about the next: each is independent evidence"
-    if value < DRIFTS:
-        return (
-            "a deviation carries over into the next steps: many steps in a row are weaker "
-            "evidence than they seem"
-        )
-    return "it drifts by itself for hours: only a change beyond that drift is evidence"
 
 
 def answer(finding: Finding) -> str:

@@ -25,16 +25,16 @@ CLEAR = 3.0  # standard scores of the last quarter that a clear recovery must ha
 RAMP_STEPS = 8
 RAMP_RATIO = 2.0
 
-Answer = tuple[Question, float]  # a question and its one-sided normal score
+QuestionScore = tuple[Question, float]  # a question and its one-sided normal score
 
 
-def strongest(answers: list[Answer]) -> Question | None:
+def strongest(answers: list[QuestionScore]) -> Question | None:
     """The question with the largest score, None without one."""
     top = max(answers, key=lambda answer: answer[1], default=None)
     return None if top is None else top[0]
 
 
-def naming_question(answers: list[Answer]) -> Question | None:
+def naming_question(answers: list[QuestionScore]) -> Question | None:
     """The question that names the change: the strongest, or a level's if that is nearly as
     strong."""
     level = max((score for question, score in answers if question.spec.is_level), default=None)
@@ -44,7 +44,7 @@ def naming_question(answers: list[Answer]) -> Question | None:
     return strongest([answer for answer in answers if answer[0].spec.is_level])
 
 
-def dating_question(named_by: Question, answers: list[Answer], p_other: float) -> Question:
+def dating_question(named_by: Question, answers: list[QuestionScore], p_other: float) -> Question:
     """The question that says when the change began: the one that it was `named_by`, or a level's if
     nothing but the level changed.
 

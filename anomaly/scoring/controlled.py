@@ -17,13 +17,12 @@ from scipy.special import stdtr, stdtrit
 
 from anomaly.baseline.seasonal import Baseline, Foreseen
 from anomaly.baseline.transform import Scale
-from anomaly.model import ChangeKind, Direction, Kpi
+from anomaly.model import ChangeKind, ControlEvidence, Direction, Kpi
 from anomaly.panel import block
 from anomaly.scoring.controls import Prediction, bands, controls_of, learn, usable
 from anomaly.scoring.effect import TWO_SIDED, Effect
 from anomaly.scoring.score import Beside, Score, Scored, score, score_timeline, sizes_of
 from anomaly.scoring.timeline import Timeline, timeline
-from anomaly.wording import percent
 
 MOVED = 0.05  # p-value under which a control counts as moved itself
 LEVEL_KINDS = frozenset({ChangeKind.LEVEL, ChangeKind.RAMP})
@@ -86,7 +85,7 @@ def score_beside_controls(
         silent += [names[i] for i in candidates[row] if i not in rows]
         evidence = _evidence(prediction, [names[i] for i in rows], [*others])
         scores[row] = replace(
-            beside, notes=_notes(silent), evidence={**beside.evidence, **evidence}
+            beside, notes=_notes(silent), evidence=replace(beside.evidence, controls=evidence)
         )
     return replace(taught, scores=tuple(scores))
 
@@ -245,15 +244,14 @@ def _p_values(effect: Effect, direction: Direction) -> tuple[float, float]:
 
 def _evidence(
     prediction: Prediction | None, controls: Sequence[str], used: Sequence[str]
-) -> dict[str, str]:
-    """What the controls that have data are worth, in words."""
+) -> ControlEvidence | None:
+    """What the controls that have data are worth; None without one."""
+    if not controls:
+        return None
     if prediction is None:
-        return {"controls not used": f"{_explain(controls)} 0 % of the past"} if controls else {}
-    idle = [name for name in controls if name not in used]
-    share = percent(round(prediction.explains, 2))
-    return {"controls": f"{_explain(used)} {share} of the past"} | (
-        {"controls not used": f"{_explain(idle)} nothing more of the past"} if idle else {}
-    )
+        return ControlEvidence(idle=tuple(controls))
+    idle = tuple(name for name in controls if name not in used)
+    return ControlEvidence(tuple(used), prediction.explains, idle)
 
 
 def _notes(silent: Sequence[str]) -> tuple[str, ...]:
@@ -262,10 +260,6 @@ def _notes(silent: Sequence[str]) -> tuple[str, ...]:
         if silent
         else ()
     )
-
-
-def _explain(names: Sequence[str]) -> str:
-    return f"{_names(names)} {'explains' if len(names) == 1 else 'explain'}"
 
 
 def _names(names: Sequence[str]) -> str:

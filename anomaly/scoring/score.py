@@ -3,7 +3,7 @@ points."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -12,13 +12,22 @@ import pandas as pd
 from anomaly.baseline.robust import ROUNDING, Bools, Floats
 from anomaly.baseline.seasonal import Baseline
 from anomaly.baseline.transform import Scale
-from anomaly.model import ChangeKind, Coverage, Direction, Interval, Kpi
+from anomaly.model import (
+    Answer,
+    ChangeKind,
+    Coverage,
+    Direction,
+    Evidence,
+    Interval,
+    Kpi,
+    ValueScale,
+)
 from anomaly.panel import Block, long_form
 from anomaly.scoring.attribution import (
     CHANCE,
     LEAST_LAST,
     LEVEL_LEADS,
-    Answer,
+    QuestionScore,
     dating_question,
     has_recovered,
     has_settled,
@@ -40,13 +49,16 @@ from anomaly.scoring.questions import Question, ask, local_volatility
 from anomaly.scoring.replay import Scores, combine, joint_replay, pointing, scores
 from anomaly.scoring.significance import NullDistribution, null_of, p_value
 from anomaly.scoring.timeline import Timeline, timeline, without_shift
-from anomaly.wording import stamp
 
-MOST_EVIDENCE = 3  # answers that are named
+MOST_ANSWERS = 3  # in the evidence
 DIGITS = 10  # of a p-value: the last bits of a sum depend on how many series are summed beside it
 BETTER = 0.1  # p-value of a good move from which on a bad change must show without it
 MOSTLY, STRONG = 0.5, 2.0  # share of steps, and standard score of missing ones
-SCALES = {Scale.IDENTITY: "as it is", Scale.LOG: "logarithm", Scale.ROOT: "square root"}
+SCALES = {
+    Scale.IDENTITY: ValueScale.IDENTITY,
+    Scale.LOG: ValueScale.LOG,
+    Scale.ROOT: ValueScale.ROOT,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +116,7 @@ class Score:
     beside: Beside | None = None
     coverage: Coverage | None = None
     notes: tuple[str, ...] = ()
-    evidence: Mapping[str, str | float] = field(default_factory=dict)
+    evidence: Evidence = field(default_factory=Evidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +247,7 @@ class _Panel:
             return out
         return self._with_onset(i, out, dating_question(question, answers, p_other))
 
-    def _bad_besides_level(self, i: int, direction: Direction) -> list[Answer]:
+    def _bad_besides_level(self, i: int, direction: Direction) -> list[QuestionScore]:
         """The bad answers of series `i` once the change of its level is taken out."""
         rows, effects = np.array([i]), self.effects
         off = effects.z[rows] * effects.width[rows]
@@ -294,14 +306,14 @@ class _Panel:
             recovered=recovered,
             sizes=_sizes_of_exceptions(usual, value[n:], self.line.series.volume[i, n:]),
             coverage=self.coverage[i],
-            evidence={
-                "history steps": int(np.isfinite(value[:n]).sum()),
-                "always": usual,
-                "steps that differ": int(later.sum()),
-            },
+            evidence=Evidence(
+                history_steps=int(np.isfinite(value[:n]).sum()),
+                usual_value=usual,
+                steps_that_differ=int(later.sum()),
+            ),
         )
 
-    def _is_silent(self, i: int, bad: list[Answer]) -> bool:
+    def _is_silent(self, i: int, bad: list[QuestionScore]) -> bool:
         """Whether missing steps are the strongest sign, or strong while most steps are missing."""
         missing = _top_score([each for each in bad if each[0].kind is QuestionKind.MISSING])
         mostly = self.line.has_sample[i, self.line.before :].mean() < MOSTLY
@@ -319,41 +331,36 @@ class _Panel:
         innovation_spread = self.base.innovation_spread
         return power(self.line, self.answers, self.volatility, self.effects, innovation_spread, i)
 
-    def _evidence(self, i: int, bad: list[Answer]) -> dict[str, str | float]:
-        season, lag = self.base.season, int(self.effects.lag[i])
-        profiles = [
-            word
-            for word, has_profile in (("day", season.has_day[i]), ("week", season.has_week[i]))
-            if has_profile
-        ]
+    def _evidence(self, i: int, bad: list[QuestionScore]) -> Evidence:
+        season, history = self.base.season, slice(self.line.before)
+        has_profile = {"day": season.has_day[i], "week": season.has_week[i]}
         first = int(self.line.has_sample[i].argmax())
-        steps = int(self.line.present[i, : self.line.before].sum())
+        steps = int(self.line.present[i, history].sum())
         placebos = (np.isfinite(each.answers[i, :-1]).sum() for each in self.answers.questions)
-        out: dict[str, str | float] = (
-            {"history since": stamp(self.base.history[first].to_pydatetime())} if first else {}
+        strongest = sorted(bad, key=lambda each: -each[1])[:MOST_ANSWERS]
+        return Evidence(
+            history_since=self.base.history[first].to_pydatetime() if first else None,
+            history_steps=steps,
+            season=tuple(name for name, has in has_profile.items() if has),
+            scale=SCALES[Scale(int(self.base.scale[i]))],
+            autocorrelation=float(self.base.phi[i].sum()),
+            level_steps=int(self.effects.lag[i]),
+            placebo_releases=int(max(placebos, default=0)),
+            independent_watches=steps // self.line.after,
+            answers=tuple(Answer(str(each.kind), each.size, z) for each, z in strongest),
         )
-        out |= {
-            "history steps": steps,
-            "season": " and ".join(profiles) or "none",
-            "scale": SCALES[Scale(int(self.base.scale[i]))],
-            "memory": round(float(self.base.phi[i].sum()), 3),
-            "level": f"of the {lag} steps before the release" if lag else "of the whole history",
-            "placebo releases": int(max(placebos, default=0)),
-            "of them independent": steps // self.line.after,
-        }
-        for question, z in sorted(bad, key=lambda answer: -answer[1])[:MOST_EVIDENCE]:
-            out[f"{question.kind} over {question.size} steps"] = f"{z:+.1f} sigma"
-        return out
 
 
-def one_sided(answers: Scores, i: int, direction: Direction) -> tuple[list[Answer], list[Answer]]:
+def one_sided(
+    answers: Scores, i: int, direction: Direction
+) -> tuple[list[QuestionScore], list[QuestionScore]]:
     """The answers of series `i` that point in the bad direction, and those of its level in the good
     one."""
     rising, falling = pointing(answers.questions, direction)
     has_answer = np.isfinite(answers.up[:, i])
     level = np.array([question.spec.is_level for question in answers.questions], dtype=bool)
 
-    def signed(upwards: Bools, downwards: Bools) -> list[Answer]:
+    def signed(upwards: Bools, downwards: Bools) -> list[QuestionScore]:
         return [
             (answers.questions[j], sign * float(answers.up[j, i]))
             for sign, mask in ((1, upwards), (-1, downwards))
@@ -364,11 +371,11 @@ def one_sided(answers: Scores, i: int, direction: Direction) -> tuple[list[Answe
     return bad, [] if direction is Direction.EITHER else signed(level & ~rising, level & ~falling)
 
 
-def _top_score(answers: list[Answer]) -> float:
+def _top_score(answers: list[QuestionScore]) -> float:
     return max((z for _, z in answers), default=0.0)
 
 
-def _p_of(answers: list[Answer], null: NullDistribution) -> float:
+def _p_of(answers: list[QuestionScore], null: NullDistribution) -> float:
     """The p-value of answers together."""
     if not answers:
         return 1.0

@@ -296,8 +296,8 @@ def test_a_holiday_in_the_history_does_not_teach() -> None:
         judged("2025-04-23", calendar) for calendar in (Calendar(), GERMAN)
     )  # the ninth day is the first of May
 
-    assert {each.evidence["history steps"] for each in plain.findings} == {BEFORE}
-    assert {each.evidence["history steps"] for each in without.findings} == {BEFORE - 48}
+    assert {each.evidence.history_steps for each in plain.findings} == {BEFORE}
+    assert {each.evidence.history_steps for each in without.findings} == {BEFORE - 48}
     assert ("holidays" in plain.made, without.made["holidays"]) == (False, version("holidays"))
 
 

@@ -85,7 +85,7 @@ def test_a_declared_scale_is_the_one_that_is_used() -> None:
     scales = {
         kind: only(
             anomaly.check(frame(make()[:, :1], INDEX), released_at=INDEX[BEFORE], kind=kind)
-        ).evidence["scale"]
+        ).evidence.scale
         for kind, make in KINDS.items()
     }
 

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import timedelta
 
 import pytest
 
 from anomaly import wording
 from anomaly.cli.explanation import explanation
-from anomaly.model import ChangeKind, Finding, Verdict
+from anomaly.model import (
+    Answer,
+    ChangeKind,
+    ControlEvidence,
+    Evidence,
+    Finding,
+    ValueScale,
+    Verdict,
+)
 from anomaly.reporting import explanations
+from anomaly.reporting.evidence import QUESTIONS, EvidenceLine, by_name, lines
 from anomaly.reporting.report import Report
 from anomaly.scoring.question_kinds import QuestionKind
 from tests.support import reports
@@ -50,29 +59,44 @@ def test_a_p_value_is_a_share_of_releases(p: float, words: str) -> None:
 
 
 def test_every_question_has_a_sentence_of_its_own() -> None:
-    assert set(explanations.QUESTIONS) == {str(kind) for kind in QuestionKind}
-    assert len(set(explanations.QUESTIONS.values())) == len(explanations.QUESTIONS)
-    assert (
-        explanations.meaning("zeros over 1 steps", "+3.0 sigma") == explanations.QUESTIONS["zeros"]
-    )
+    assert set(QUESTIONS) == {str(kind) for kind in QuestionKind}
+    assert len(set(QUESTIONS.values())) == len(QUESTIONS)
+    (line,) = lines(Evidence(answers=(Answer("zeros", 1, 3.0),)))
+    assert line == EvidenceLine("zeros over 1 steps", "+3.0 sigma", QUESTIONS["zeros"])
 
 
-def test_every_number_that_the_method_names_has_a_sentence() -> None:
+def test_the_method_names_every_number_and_each_has_a_sentence() -> None:
     table = METHOD.read_text(encoding="utf-8").split("## The evidence")[1].split("## ")[0]
     names = [
         name for name in re.findall(r"^\| ([a-z ]+) \|", table, re.MULTILINE) if name != "name"
     ]
-    values: dict[str, str | float] = {"scale": "logarithm", "memory": 0.5}
+    whole = Evidence(
+        history_since=FAILING.release.started_at,
+        history_steps=1,
+        season=("day",),
+        scale=ValueScale.LOG,
+        autocorrelation=0.5,
+        level_steps=1,
+        placebo_releases=1,
+        independent_watches=1,
+        usual_value=1.0,
+        steps_that_differ=1,
+        controls=ControlEvidence(("used",), 0.5, ("idle",)),
+        shares=(0.5, 0.4),
+    )
 
-    assert len(names) >= 10
-    assert [name for name in names if not explanations.meaning(name, values.get(name, "x"))] == []
+    assert all(getattr(whole, field.name) for field in fields(whole) if field.name != "answers")
+    assert sorted(by_name(whole)) == sorted(names)
+    assert all(line.meaning for line in lines(whole))
 
 
 @pytest.mark.parametrize(
     ("value", "word"), [(0.0, "independent"), (0.5, "weaker"), (0.97, "drifts by itself")]
 )
-def test_a_memory_is_told_by_its_size(value: float, word: str) -> None:
-    assert word in explanations.meaning("memory", value)
+def test_an_autocorrelation_is_explained_by_its_size(value: float, word: str) -> None:
+    (line,) = lines(Evidence(autocorrelation=value))
+
+    assert word in line.meaning
 
 
 @pytest.mark.parametrize("verdict", Verdict)

@@ -432,7 +432,7 @@ def test_a_regression_says_what_moved_since_when_by_how_much_and_how_sure_that_i
     assert finding.flagged.count >= 60
     assert finding.flagged.worst_z > 5
     assert (finding.steps, finding.steps_planned) == (WATCHED, WATCHED)
-    assert finding.evidence["history steps"] == HISTORY
+    assert finding.evidence.history_steps == HISTORY
     assert "vs expected 100" in finding.reason
     assert "since 02:30" in finding.reason
 

@@ -23,6 +23,7 @@ import anomaly
 from anomaly.cli.exit_codes import of_report
 from anomaly.model import Empty, Finding, Kpi, NoData, ReleaseVerdict, Verdict
 from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE
+from anomaly.reporting.evidence import by_name
 from anomaly.reporting.report import Report
 from tests.support.simulations import (
     STARTED,
@@ -73,7 +74,7 @@ def numbers(finding: Finding) -> list[float]:
     flat = [part for value in values for part in (value if isinstance(value, tuple) else (value,))]
     return [
         float(value)
-        for value in (*flat, *finding.evidence.values())
+        for value in (*flat, *by_name(finding.evidence).values())
         if isinstance(value, int | float)
     ]
 

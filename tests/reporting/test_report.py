@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from anomaly import wording
 from anomaly.contracts import Receipt
-from anomaly.model import ChangeKind, Finding, NoData, ReleaseVerdict, Verdict
+from anomaly.model import ChangeKind, Evidence, Finding, NoData, ReleaseVerdict, Verdict
 from anomaly.reporting.data import COLUMNS, to_dict
 from anomaly.reporting.report import Report
 from anomaly.reporting.words import finding_line, headline, ordered, receipt_line, title
@@ -399,7 +399,7 @@ def test_what_is_not_finite_becomes_null_in_strict_json() -> None:
         effect=math.inf,
         effect_interval=(0.1, math.inf),
         weight=-math.inf,
-        evidence={"a": math.nan, "b": np.float64(1.5), "c": "text", "d": 3},
+        evidence=Evidence(autocorrelation=math.nan, usual_value=np.float64(1.5), history_steps=3),
     )
     data = json.loads(json.dumps(to_dict(report(ReleaseVerdict.FAIL, wild)), allow_nan=False))[
         "findings"
@@ -410,7 +410,7 @@ def test_what_is_not_finite_becomes_null_in_strict_json() -> None:
         [0.1, None],
         None,
     )
-    assert data["evidence"] == {"a": None, "b": 1.5, "c": "text", "d": 3.0}
+    assert data["evidence"] == {"history steps": 3.0, "memory": None, "always": 1.5}
 
 
 @given(

@@ -8,9 +8,12 @@ from datetime import UTC, datetime, timedelta
 import pandas as pd
 
 from anomaly.model import (
+    Answer,
     ChangeKind,
+    ControlEvidence,
     Coverage,
     Direction,
+    Evidence,
     Exposure,
     Finding,
     Flagged,
@@ -20,6 +23,7 @@ from anomaly.model import (
     Plateau,
     Release,
     ReleaseVerdict,
+    ValueScale,
     Verdict,
     Window,
 )
@@ -71,11 +75,16 @@ REGRESSED = Finding(
     critical=True,
     query=COUNTRY_ERRORS,
     denominator=COUNTRY_REQUESTS,
-    evidence={
-        "test": "level of the observation against 276 placebo releases",
-        "surprise": 6.4,
-        "placebo releases": 276,
-    },
+    evidence=Evidence(
+        history_steps=8064,
+        season=("day", "week"),
+        scale=ValueScale.ROOT,
+        autocorrelation=0.42,
+        level_steps=0,
+        placebo_releases=276,
+        independent_watches=112,
+        answers=(Answer("level", 72, 6.4),),
+    ),
 )
 IMPROVED = Finding(
     kpi="sign-ups",
@@ -353,7 +362,9 @@ def hostile(text: str) -> Report:
         query=text,
         denominator=text,
         notes=(text,),
-        evidence={text: text},
+        evidence=Evidence(
+            answers=(Answer(text, 72, 6.4),), controls=ControlEvidence(used=(text,), idle=(text,))
+        ),
     )
     error = replace(REFUSED, kpi=text, reason=text, query=text, notes=(text,))
     fine = replace(LATENCY, kpi=text, unit=text, notes=(text,))

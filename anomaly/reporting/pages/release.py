@@ -14,6 +14,7 @@ from anomaly import wording
 from anomaly.model import UNJUDGED, WORST_FIRST, Finding, Release, ReleaseVerdict, Verdict, Window
 from anomaly.reporting import archive, explanations, words
 from anomaly.reporting.data import receipt_data
+from anomaly.reporting.evidence import lines
 from anomaly.reporting.message import Action, Message, Receipt
 from anomaly.reporting.notice import notice, release_words
 from anomaly.reporting.pages.document import document
@@ -361,12 +362,12 @@ def _more(finding: Finding, report: Report) -> Iterator[tuple[str, Markup]]:
 
 
 def _evidence(finding: Finding) -> Iterator[tuple[str, str, str]]:
-    for name, value in finding.evidence.items():
-        text = value if isinstance(value, str) else wording.number(value)
+    for line in lines(finding.evidence):
+        text = line.value if isinstance(line.value, str) else wording.number(line.value)
         yield (
-            wording.plain(name, LONGEST_NAME),
+            wording.plain(line.name, LONGEST_NAME),
             wording.plain(text, LONGEST_TEXT),
-            explanations.meaning(name, value),
+            line.meaning,
         )
 
 

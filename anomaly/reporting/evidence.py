@@ -1,0 +1,177 @@
+"""The evidence of a finding in words: a name, a text or number, and what it means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from anomaly.model import Answer, ControlEvidence, Evidence, ValueScale
+from anomaly.wording import percent, stamp
+
+MOST_NAMES = 3  # of controls
+QUESTIONS = {
+    "level": "does the mean differ from the whole history?",
+    "level against just before": "does the mean differ from the few steps before the release?",
+    "typical level": "does the typical value differ, single outliers ignored?",
+    "typical level against just before": (
+        "does the typical value differ from the same number of steps just before?"
+    ),
+    "jump and plateau": "did it jump and stay there, by more than its usual drift?",
+    "ramp": "did it slide steadily, by more than its usual drift?",
+    "total": "is the sum higher or lower than usual at that hour? For series that are often zero",
+    "spread": "do the steps scatter differently from four times as many before?",
+    "high values": "do high values stand out?",
+    "low values": "do low values stand out?",
+    "highest values": "do the highest 5 % of the steps stand out?",
+    "lowest values": "do the lowest 5 % of the steps stand out?",
+    "flatter rhythm": "is the daily or weekly pattern flatter than before?",
+    "missing steps": "are more steps missing than ever before?",
+    "zeros": "are more steps zero than ever before?",
+    "repeated values": "does one value repeat more often than ever before?",
+}
+SCALES = {
+    ValueScale.IDENTITY: (
+        "values are compared directly, because they scatter equally at every level"
+    ),
+    ValueScale.LOG: "values are compared as ratios, because they scatter more at higher levels",
+    ValueScale.ROOT: (
+        "values are compared by square root, because counts scatter with the root of their level"
+    ),
+}
+INDEPENDENT, DRIFTING = 0.1, 0.9  # sums of autoregressive coefficients: below, and from here on
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceLine:
+    """One line of the evidence; `meaning` is a plain sentence."""
+
+    name: str
+    value: str | float
+    meaning: str
+
+
+def by_name(evidence: Evidence) -> dict[str, str | float]:
+    """The names and values, as `docs/json.md` describes them."""
+    return {line.name: line.value for line in lines(evidence)}
+
+
+def lines(evidence: Evidence) -> Iterator[EvidenceLine]:
+    """What there is of it, in the order of the argument."""
+    if evidence.history_since is not None:
+        yield EvidenceLine(
+            "history since",
+            stamp(evidence.history_since),
+            "the first step that counts; before it there was no data, the KPI was switched off, or "
+            "it was on another scale",
+        )
+    if evidence.history_steps is not None:
+        yield EvidenceLine(
+            "history steps",
+            evidence.history_steps,
+            "steps before the release that had a value to learn from",
+        )
+    yield from _of_baseline(evidence)
+    yield from _of_placebos(evidence)
+    for answer in evidence.answers:
+        yield _of_answer(answer)
+    if evidence.usual_value is not None:
+        yield EvidenceLine(
+            "always", evidence.usual_value, "the one value that the history hardly ever leaves"
+        )
+    if evidence.steps_that_differ is not None:
+        yield EvidenceLine(
+            "steps that differ",
+            evidence.steps_that_differ,
+            "steps since the release with another value",
+        )
+    if evidence.controls is not None:
+        yield from _of_controls(evidence.controls)
+    if evidence.shares is not None:
+        now, usual = evidence.shares
+        yield EvidenceLine(
+            "share of the total",
+            f"{percent(now)} instead of {percent(usual)}",
+            "its share of the denominator since the release, and the expected share",
+        )
+
+
+def _of_baseline(evidence: Evidence) -> Iterator[EvidenceLine]:
+    if evidence.season is not None:
+        yield EvidenceLine(
+            "season",
+            " and ".join(evidence.season) or "none",
+            "it predicted past days, so it is expected to go on"
+            if evidence.season
+            else "no daily or weekly pattern predicted the past better",
+        )
+    if evidence.scale is not None:
+        yield EvidenceLine("scale", str(evidence.scale), SCALES[evidence.scale])
+    if evidence.autocorrelation is not None:
+        yield EvidenceLine(
+            "memory", round(evidence.autocorrelation, 3), _memory(evidence.autocorrelation)
+        )
+    if evidence.level_steps is not None:
+        yield EvidenceLine(
+            "level",
+            f"of the {evidence.level_steps} steps before the release"
+            if evidence.level_steps
+            else "of the whole history",
+            "the part of the past that best predicted the level of the next hours",
+        )
+
+
+def _of_placebos(evidence: Evidence) -> Iterator[EvidenceLine]:
+    if evidence.placebo_releases is not None:
+        yield EvidenceLine(
+            "placebo releases",
+            evidence.placebo_releases,
+            "past moments judged as if each had been a release; they show what is usual",
+        )
+    if evidence.independent_watches is not None:
+        yield EvidenceLine(
+            "of them independent",
+            evidence.independent_watches,
+            "watches that fit into the history without overlap; a rarer p-value rests on "
+            "simulations",
+        )
+
+
+def _of_answer(answer: Answer) -> EvidenceLine:
+    return EvidenceLine(
+        f"{answer.question} over {answer.steps} steps",
+        f"{answer.z:+.1f} sigma",
+        QUESTIONS.get(answer.question, ""),
+    )
+
+
+def _of_controls(controls: ControlEvidence) -> Iterator[EvidenceLine]:
+    if controls.used:
+        yield EvidenceLine(
+            "controls",
+            f"{_explain(controls.used)} {percent(round(controls.explains, 2))} of the past",
+            "series that the release cannot have touched; what moved in them too is removed",
+        )
+    if controls.idle:
+        nothing = "nothing more" if controls.used else "0 %"
+        yield EvidenceLine(
+            "controls not used",
+            f"{_explain(controls.idle)} {nothing} of the past",
+            "their past does not help to predict this series",
+        )
+
+
+def _explain(names: tuple[str, ...]) -> str:
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    verb = "explains" if len(names) == 1 else "explain"
+    return f"{', '.join(names[:MOST_NAMES])}{more} {verb}"
+
+
+def _memory(autocorrelation: float) -> str:
+    if autocorrelation < INDEPENDENT:
+        return "a step says nothing about the next: each is independent evidence"
+    if autocorrelation < DRIFTING:
+        return (
+            "a deviation carries over into the next steps: many steps in a row are weaker "
+            "evidence than they seem"
+        )
+    return "it drifts by itself for hours: only a change beyond that drift is evidence"
