@@ -31,6 +31,7 @@ from anomaly.model import (
     Window,
 )
 from anomaly.reporting.data import SCHEMA, to_dict
+from anomaly.reporting.evidence import from_names
 from anomaly.reporting.message import Receipt
 from anomaly.reporting.report import Report
 
@@ -265,6 +266,7 @@ def _finding(data: Mapping[str, Any]) -> Finding:
         ),  # older reports have none
         "notes": tuple(data["notes"]),
         "control_for": tuple(data["control_for"]),
+        "evidence": from_names(data.get("evidence", {})),
     }
     return Finding(**{**data, **parsed})
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
 
 from anomaly.model import Answer, ControlEvidence, Evidence, ValueScale
 from anomaly.wording import percent, stamp
 
+T = TypeVar("T")
 MOST_NAMES = 3  # of controls
+ANSWER = re.compile(r"(.+) over (\d+) steps")
+EXPLAINS = re.compile(r"(.+) (explains?) (nothing more|\S+ %) of the past", re.DOTALL)
 QUESTIONS = {
     "level": "does the mean differ from the whole history?",
     "level against just before": "does the mean differ from the few steps before the release?",
@@ -53,6 +60,77 @@ class EvidenceLine:
 def by_name(evidence: Evidence) -> dict[str, str | float]:
     """The names and values, as `docs/json.md` describes them."""
     return {line.name: line.value for line in lines(evidence)}
+
+
+def from_names(data: Mapping[str, Any]) -> Evidence:
+    """The evidence whose `by_name` is `data`, as precise as the words are; unknown names are left
+    out. Raises ValueError or TypeError for impossible values."""
+    data = dict(data)
+    level = _digits(str(data["level"])) if "level" in data else None
+    season = str(data["season"]) if "season" in data else None
+    matches = ((ANSWER.fullmatch(name), value) for name, value in data.items())
+    return Evidence(
+        history_since=_maybe(data.get("history since"), datetime.fromisoformat),
+        history_steps=_maybe(data.get("history steps"), _count),
+        season=None if season is None else tuple(season.split(" and ")) if season != "none" else (),
+        scale=_maybe(data.get("scale"), ValueScale),
+        autocorrelation=data.get("memory"),
+        level_steps=level,
+        placebo_releases=_maybe(data.get("placebo releases"), _count),
+        independent_watches=_maybe(data.get("of them independent"), _count),
+        answers=tuple(
+            Answer(match[1], int(match[2]), float(str(value).removesuffix(" sigma")))
+            for match, value in matches
+            if match
+        ),
+        usual_value=data.get("always"),
+        steps_that_differ=_maybe(data.get("steps that differ"), _count),
+        controls=_controls_from(data.get("controls"), data.get("controls not used")),
+        shares=_maybe(data.get("share of the total"), _shares_from),
+    )
+
+
+def _count(value: float) -> int:
+    if not math.isfinite(value):
+        raise ValueError(f"{value} is no count")
+    return int(value)
+
+
+def _digits(text: str) -> int:
+    """The number in a text, 0 without one."""
+    return int(re.sub(r"\D", "", text) or 0)
+
+
+def _maybe(value: Any, build: Callable[[Any], T]) -> T | None:
+    return None if value is None else build(value)
+
+
+def _share(text: str) -> float:
+    return float(text.removesuffix(" %")) / 100
+
+
+def _shares_from(text: str) -> tuple[float, float]:
+    now, _, usual = str(text).partition(" instead of ")
+    return _share(now), _share(usual)
+
+
+def _controls_from(used: str | None, idle: str | None) -> ControlEvidence | None:
+    if used is None and idle is None:
+        return None
+    used_match, idle_match = EXPLAINS.fullmatch(used or ""), EXPLAINS.fullmatch(idle or "")
+    return ControlEvidence(
+        used=_names_from(used_match),
+        explains=_share(used_match[3]) if used_match else 0.0,
+        idle=_names_from(idle_match),
+    )
+
+
+def _names_from(match: re.Match[str] | None) -> tuple[str, ...]:
+    """One name, or the first and the others together: a name may hold a comma itself."""
+    if match is None:
+        return ()
+    first, comma, others = match[1].partition(", ")
+    return (match[1],) if match[2] == "explains" or not comma else (first, others)
 
 
 def lines(evidence: Evidence) -> Iterator[EvidenceLine]:
