@@ -132,6 +132,7 @@ def test_a_history_too_short_to_tell_credits_nothing_and_says_what_it_can_verify
     )
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.floats(0.001, 0.2), min_size=2, max_size=6),
     st.floats(0, 0.95),
