@@ -35,6 +35,7 @@ def assert_all_there(folder: Path) -> None:
     assert set(pd.read_csv(folder / "points.csv")["kpi"]) == {"errors", "latency"}
 
 
+@pytest.mark.slow
 def test_check_writes_every_form_beside_the_answer(anomaly: Anomaly, shop: Shop) -> None:
     code, out, err = anomaly(3, f"check checklist.yaml --released-at {shop_time()} {ALL}")
     assert (code, err) == (1, "")
@@ -42,6 +43,7 @@ def test_check_writes_every_form_beside_the_answer(anomaly: Anomaly, shop: Shop)
     assert_all_there(shop.folder / "made")
 
 
+@pytest.mark.slow
 def test_a_kept_report_is_written_again_in_every_form(anomaly: Anomaly, shop: Shop) -> None:
     anomaly(0, "release start --release 2.0 --checklist checklist.yaml")
     anomaly(3, "tick checklist.yaml")
@@ -120,6 +122,7 @@ def names(report: Report) -> list[str]:
     return [name for name, _ in pictures(report)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", [*reports.HOSTILE, "../../etc/passwd", "漢字"])
 def test_no_name_leaves_the_folder(text: str) -> None:
     for name in names(drawable(reports.hostile(text))):

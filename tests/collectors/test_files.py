@@ -925,6 +925,7 @@ def test_without_pyarrow_parquet_says_what_to_install(
 SAMPLES = st.dictionaries(st.integers(0, 19), st.floats(-1e9, 1e9) | st.none(), min_size=1)
 
 
+@pytest.mark.slow
 @given(SAMPLES, st.randoms(use_true_random=False), st.sampled_from(list(Resample)))
 @settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
@@ -951,6 +952,7 @@ def test_both_layouts_and_any_order_give_the_same_panel(
     pd.testing.assert_frame_equal(left.panel, right.panel)
 
 
+@pytest.mark.slow
 @given(
     st.dictionaries(st.integers(0, 3), st.floats(allow_nan=False, allow_infinity=False), min_size=1)
 )
@@ -970,6 +972,7 @@ def test_numbers_are_read_to_the_last_bit(tmp_path: Path, samples: dict[int, flo
     assert {at: value for at, value in enumerate(found) if not np.isnan(value)} == samples
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=200), st.sampled_from(list(Layout)))
 @settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

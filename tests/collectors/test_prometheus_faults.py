@@ -339,6 +339,7 @@ def test_hints_among_the_warnings_do_not_make_an_answer_partial() -> None:
         assert not collect(script.url).errors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [200, 302, 500])
 def test_a_bomb_is_cut_off_by_its_decompressed_size(status: int) -> None:
     bomb = gzip.compress(b" " * 100_000_000)

@@ -70,6 +70,7 @@ def said(errors: dict[str, CollectError]) -> dict[str, tuple[Any, ...]]:
     }
 
 
+@pytest.mark.slow
 @given(collections(), st.sampled_from(["kept.json", "kept.json.gz"]))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_what_was_saved_is_loaded_to_the_last_bit(

@@ -60,6 +60,7 @@ def test_no_secret_can_be_passed_in() -> None:
     assert set(names) == {"PATH", "HOME", "PYTHONDONTWRITEBYTECODE"}
 
 
+@pytest.mark.slow
 def test_it_runs_as_the_no_one_that_the_manifests_name(pod: dict[str, Any]) -> None:
     (user,) = instructions("USER")
     context = pod["securityContext"]

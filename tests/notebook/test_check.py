@@ -140,9 +140,9 @@ REFUSED: dict[str, tuple[Callable[[], Report], str]] = {
     "irregular": (
         lambda: check(QUIET.rename(index={INDEX[9]: INDEX[9] + pd.Timedelta(minutes=1)})),
         (
-            "rows lie on no regular grid: most are 0 days 00:05:00 apart, "
+            "the rows are not on a regular grid: most are 0 days 00:05:00 apart, "
             "2025-03-03T00:46:00+00:00 "
-            "lies between; resample them"
+            "lies in between; resample them"
         ),
     ),
     "duplicates": (
@@ -187,7 +187,7 @@ REFUSED: dict[str, tuple[Callable[[], Report], str]] = {
     "all warm-up": (
         lambda: check(warmup=12 * HOUR),
         (
-            "nothing is left to watch: it would begin at 2025-03-05T14:00:00Z and end at "
+            "nothing is left to watch: the watch would begin at 2025-03-05T14:00:00Z and end at "
             "2025-03-05T08:00:00Z"
         ),
     ),

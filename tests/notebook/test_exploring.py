@@ -81,6 +81,7 @@ def test_a_kpi_that_can_not_be_read_is_warned_of_and_left_out(checklist: Checkli
         anomaly.collect(replace(checklist, kpis=lost), window, only=["revenue"])
 
 
+@pytest.mark.slow
 def test_the_replay_has_the_p_value_of_the_report(
     baseline: FittedBaseline, after: pd.DataFrame, report: Report
 ) -> None:
@@ -267,6 +268,7 @@ def test_every_series_of_the_shop_can_be_looked_at(
         assert beside._repr_png_() == baseline.replay(after, kpi, segment).plot()._repr_png_()  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("values", ["constant", "missing", "few", "huge"])
 def test_any_series_can_be_looked_at(values: str) -> None:
     series = {

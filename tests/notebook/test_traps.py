@@ -387,7 +387,7 @@ def test_a_change_that_began_before_the_release_is_not_blamed_on_it() -> None:
 
     assert finding.verdict is Verdict.INCONCLUSIVE
     assert finding.onset == stamps(ROWS)[BEFORE - 12]
-    assert "began about" in finding.reason
+    assert "it began at about" in finding.reason
     assert "before the release" in finding.reason
 
 
@@ -501,7 +501,7 @@ def test_the_least_volume_is_the_total_of_the_denominator_over_the_watch(
 
     assert only(report).verdict is verdict
     if verdict is Verdict.INCONCLUSIVE:
-        assert "too little volume: 720 of 721" in only(report).reason
+        assert "too little volume: 720 since the release, need 721" in only(report).reason
 
 
 # --- wild data ----------------------------------------------------------------------------------

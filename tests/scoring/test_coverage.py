@@ -110,8 +110,5 @@ def test_the_explanation_says_it_in_a_sentence() -> None:
     words = " ".join(explanation(finding, report).split())
 
     share = f"{100 * finding.coverage.share:.3g} %"
-    said = (
-        f"of the last 336 steps before the release, judged from what was before them, {share} "
-        "were within the band that promises 99 %"
-    )
-    assert said in words
+    sentence = f"{share} of the last 336 steps before the release fell inside the 99 % band"
+    assert sentence in words
