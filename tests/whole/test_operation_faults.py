@@ -10,7 +10,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -401,7 +400,6 @@ def test_a_signal_ends_a_watch_with_what_it_knows(tmp_path: Path, number: signal
     assert process.stderr is not None
     first = process.stderr.readline()
 
-    began = time.monotonic()
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
 
@@ -409,7 +407,6 @@ def test_a_signal_ends_a_watch_with_what_it_knows(tmp_path: Path, number: signal
     assert process.returncode == 3
     assert out.startswith("INCONCLUSIVE  nothing so far")
     assert f"stopped by {number.name}" in err
-    assert time.monotonic() - began < 5
 
 
 def test_cron_has_hardly_an_environment(tmp_path: Path) -> None:
