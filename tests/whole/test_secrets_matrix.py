@@ -511,7 +511,7 @@ def test_no_plug_in_shows_a_secret_by_itself(
     """Called from Python, where no command masks what is known of a checklist, and all that a
     server says is shown."""
     caplog.set_level(logging.DEBUG)
-    for name in ("LONGEST_SAID", "LONGEST_ANSWER"):
+    for name in ("LONGEST_EXCERPT", "LONGEST_ANSWER"):
         monkeypatch.setattr(f"anomaly.http.endpoint.{name}", 1 << 20)
     with ExitStack() as running:
         scene = staged(fault, database, tmp_path, monkeypatch, running)
