@@ -34,7 +34,7 @@ def exclusion_reasons(index: pd.DatetimeIndex, step: timedelta, calendar: Calend
 def left_out_within(calendar: Calendar, span: Window) -> tuple[LeftOut, ...]:
     """The spans to leave out and the special days that have a moment in common with `span`."""
     zone = ZoneInfo(calendar.timezone)
-    named = special_days(
+    day_names = special_days(
         calendar, *(moment.astimezone(zone).date() for moment in (span.start, span.end))
     )
     days = [
@@ -44,6 +44,6 @@ def left_out_within(calendar: Calendar, span: Window) -> tuple[LeftOut, ...]:
             ),
             name,
         )
-        for day, name in named.items()
+        for day, name in day_names.items()
     ]
     return tuple(each for each in (*calendar.leave_out, *days) if each.window.overlaps(span))

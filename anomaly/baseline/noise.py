@@ -1,7 +1,7 @@
-"""What is left after the season still remembers itself: an autoregression whitens it.
+"""What is left after the season is autocorrelated: an autoregression whitens it.
 
-Without this step every test on a mean believes that neighbouring steps are independent and cries
-wolf.
+Without this step every test of a mean would take neighbouring steps as independent and raise false
+alarms.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy as np
 from anomaly.baseline.robust import Bools, Floats
 
 ORDER = 4  # largest order tried
-CLIP = 3.0  # standard deviations; one outlier must not make the memory look shorter than it is
+CLIP = 3.0  # standard deviations; one outlier must not hide the autocorrelation
 PENALTY = 3.0  # strict BIC: three times log n per coefficient
 MAX_SUM = 0.99  # keeps the long-run level finite
 MIN_FOR_ANY, MIN_FOR_ALL = 20, 40  # finite steps
@@ -60,14 +60,14 @@ def autoregression(x: Floats, present: Bools) -> Floats:
 
 
 def innovations(x: Floats, present: Bools, phi: Floats) -> tuple[Floats, Bools]:
-    """What the autoregression could not foresee, and where it is known: `ORDER` present steps
-    before count."""
-    out, known = x.copy(), present.copy()
+    """What the autoregression did not predict, and where it is known: the steps before must be
+    present."""
+    out, has_innovation = x.copy(), present.copy()
     for lag in range(1, ORDER + 1):
-        used = phi[:, lag - 1] != 0
-        if not used.any():
+        rows = phi[:, lag - 1] != 0
+        if not rows.any():
             continue
-        out[used, lag:] -= phi[used, lag - 1, None] * x[used, :-lag]
-        known[used, lag:] &= present[used, :-lag]
-        known[used, :lag] = False
-    return np.where(known, out, 0.0), known
+        out[rows, lag:] -= phi[rows, lag - 1, None] * x[rows, :-lag]
+        has_innovation[rows, lag:] &= present[rows, :-lag]
+        has_innovation[rows, :lag] = False
+    return np.where(has_innovation, out, 0.0), has_innovation

@@ -1,5 +1,5 @@
-"""Where the history begins to be relevant: a series that was switched on, or re-scaled, is another
-one since."""
+"""Where the current regime of a series starts: one that was switched on, or re-scaled, is another
+series since."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ SCALED = float(np.log(3.0))  # and then at least so far: lesser moves are part o
 
 
 def since_regime_start(history: pd.DataFrame, watch: int) -> pd.DataFrame:
-    """The history with what is not relevant missing; `watch` is the number of steps that are
-    judged."""
+    """The history with all before the current regime missing; `watch` is the number of steps that
+    are judged."""
     series = block(history)
     begin = regime_starts(series.value, max(LEAST_STEPS, LEAST_WATCHES * watch))
     if not begin.any():
@@ -29,8 +29,8 @@ def since_regime_start(history: pd.DataFrame, watch: int) -> pd.DataFrame:
 
 
 def regime_starts(values: Floats, least: int) -> Ints:
-    """The first relevant row of each series `(series, time)`, at least `least` before the end; 0
-    where all is."""
+    """The first row of the current regime of each series `(series, time)`, at least `least` before
+    the end; 0 where there is only one."""
     count, n = values.shape
     length = max(4, n // BLOCKS)
     blocks = n // length
@@ -44,20 +44,18 @@ def regime_starts(values: Floats, least: int) -> Ints:
         )
         if len(cuts) == 0:
             return np.zeros(count, dtype=int)
-        low_before, high_before = (
-            each.accumulate(level, axis=1)[:, cuts - 1] for each in (np.fmin, np.fmax)
-        )
-        low_after, high_after = (
-            each.accumulate(level[:, ::-1], axis=1)[:, ::-1][:, cuts] for each in (np.fmin, np.fmax)
-        )
+        low_before = np.fmin.accumulate(level, axis=1)[:, cuts - 1]
+        high_before = np.fmax.accumulate(level, axis=1)[:, cuts - 1]
+        low_after = np.fmin.accumulate(level[:, ::-1], axis=1)[:, ::-1][:, cuts]
+        high_after = np.fmax.accumulate(level[:, ::-1], axis=1)[:, ::-1][:, cuts]
         gap = np.fmax(low_after - high_before, low_before - high_after)
         wide = np.fmax(high_before - low_before, high_after - low_after)
         was_off = (low_before == 0) & (high_before == 0)
-        found = (gap > 0) & (
+        is_cut = (gap > 0) & (
             (gap > np.maximum(APART * wide, np.where(positive, SCALED, 0.0)[:, None]))
             | (was_off & ~positive[:, None])
         )
-    last = found.shape[1] - 1 - found[:, ::-1].argmax(axis=1)
+    last = is_cut.shape[1] - 1 - is_cut[:, ::-1].argmax(axis=1)
     return np.where(
-        found.any(axis=1), rest + (cuts[last] + 1) * length, 0
+        is_cut.any(axis=1), rest + (cuts[last] + 1) * length, 0
     )  # the first block may hold some of both

@@ -30,10 +30,8 @@ def median(values: Floats) -> Floats:
         )  # their sum may be too large a number
     ranked = np.sort(values, axis=-1)  # NaN last
     size = (~missing).sum(axis=-1, keepdims=True)
-    low, high = (
-        np.take_along_axis(ranked, middle, axis=-1)[..., 0]
-        for middle in (np.maximum(size - 1, 0) // 2, size // 2)
-    )
+    low = np.take_along_axis(ranked, np.maximum(size - 1, 0) // 2, axis=-1)[..., 0]
+    high = np.take_along_axis(ranked, size // 2, axis=-1)[..., 0]
     return np.asarray(low / 2 + high / 2)
 
 
@@ -43,10 +41,9 @@ def quantiles(values: Floats, shares: Floats) -> Floats:
     size = (~np.isnan(values)).sum(axis=-1, keepdims=True)
     at = np.maximum(size - 1, 0) * shares
     low = np.floor(at).astype(int)
-    below, above = (
-        np.take_along_axis(ranked, each, axis=-1)
-        for each in (low, np.minimum(low + 1, np.maximum(size - 1, 0)))
-    )
+    high = np.minimum(low + 1, np.maximum(size - 1, 0))
+    below = np.take_along_axis(ranked, low, axis=-1)
+    above = np.take_along_axis(ranked, high, axis=-1)
     return np.asarray(below + (above - below) * (at - low))
 
 
@@ -88,11 +85,11 @@ def running_sums(values: Floats | Bools) -> Floats:
 
 def skewness(values: Floats) -> Floats:
     """Sample skewness of each row, 0 for a constant one."""
-    known = ~np.isnan(values)
-    size = known.sum(axis=-1)
+    present = ~np.isnan(values)
+    size = present.sum(axis=-1)
     with np.errstate(all="ignore"):
-        mean = np.where(known, values, 0.0).sum(axis=-1) / size
-        centred = np.where(known, values - mean[..., None], 0.0)
+        mean = np.where(present, values, 0.0).sum(axis=-1) / size
+        centred = np.where(present, values - mean[..., None], 0.0)
         square = centred * centred
         second, third = square.sum(axis=-1) / size, (square * centred).sum(axis=-1) / size
         out = third / second**1.5

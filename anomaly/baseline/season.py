@@ -138,9 +138,9 @@ def _profile(
         mine = np.flatnonzero(widths == width)
         full, others = _fold(y[mine], weight[mine], int(width), row, column, period)
         with np.errstate(invalid="ignore"):
-            kept = _worth(y[mine], others, *rule)
-        profile[mine] = kept[:, None] * full
-        seasonal[mine] = kept[:, None] * others
+            shrinkage = _worth(y[mine], others, *rule)
+        profile[mine] = shrinkage[:, None] * full
+        seasonal[mine] = shrinkage[:, None] * others
     return profile, seasonal
 
 
@@ -187,15 +187,15 @@ def _whole(profiles: Floats, half: int) -> Floats:
     """Profiles smoothed around the clock, holes filled from their neighbours, and from 0 where
     there are none."""
     out = smooth_cyclic(profiles, half)
-    known = np.isfinite(profiles)
-    holey = ~known.reshape(len(profiles), -1).all(axis=1)
+    present = np.isfinite(profiles)
+    holey = ~present.reshape(len(profiles), -1).all(axis=1)
     if holey.any():
-        known, some = known[holey], max(half, 1)
-        share = smooth_cyclic(known.astype(float), some)
+        present, some = present[holey], max(half, 1)
+        share = smooth_cyclic(present.astype(float), some)
         with np.errstate(invalid="ignore", divide="ignore"):
             smooth = np.where(
                 share > 0,
-                smooth_cyclic(np.where(known, profiles[holey], 0.0), some) / share,
+                smooth_cyclic(np.where(present, profiles[holey], 0.0), some) / share,
                 np.nan,
             )
         out = out.copy()
@@ -207,10 +207,10 @@ def _blocks(values: Floats, length: int) -> Floats:
     """Means over blocks of `length` steps, NaN where none is there; a rest at the end is left
     out."""
     whole = values[:, : values.shape[1] // length * length].reshape(len(values), -1, length)
-    known = np.isfinite(whole)
-    size = known.sum(axis=2)
+    present = np.isfinite(whole)
+    size = present.sum(axis=2)
     return np.asarray(
-        np.where(size > 0, np.where(known, whole, 0.0).sum(axis=2) / np.maximum(size, 1), np.nan)
+        np.where(size > 0, np.where(present, whole, 0.0).sum(axis=2) / np.maximum(size, 1), np.nan)
     )
 
 
@@ -226,21 +226,25 @@ def _worth(y: Floats, predicted: Floats, gain: float, full: float, block: int) -
             _blocks(np.where(np.isfinite(y), predicted, np.nan), block),
         )
     rest = y - median(y)[:, None]
-    known = np.isfinite(rest)
-    rest, predicted = np.where(known, rest, 0.0), np.where(known, predicted, 0.0)
-    bound = 8 * np.maximum(median(np.where(known, np.abs(rest), np.nan)), 1e-300)[:, None] * 1.4826
+    present = np.isfinite(rest)
+    rest, predicted = np.where(present, rest, 0.0), np.where(present, predicted, 0.0)
+    bound = (
+        8 * np.maximum(median(np.where(present, np.abs(rest), np.nan)), 1e-300)[:, None] * 1.4826
+    )
     clipped = np.clip(rest, -bound, bound) if np.isfinite(bound).all() else rest
     power = (predicted**2).sum(axis=1)
     shrink = np.clip((predicted * clipped).sum(axis=1) / np.where(power > 0, power, 1.0), 0.0, 1.0)
     shrink = np.where(shrink > full, 1.0, shrink)
-    left = rest - shrink[:, None] * predicted
+    remainder = rest - shrink[:, None] * predicted
     ratios = []
     for size in (
         lambda v: np.abs(v).sum(axis=1),
-        lambda v: median(np.where(known, np.abs(v), np.nan)),
+        lambda v: median(np.where(present, np.abs(v), np.nan)),
     ):
         before = size(rest)
-        ratios.append(np.where(before > 0, size(left) / np.where(before > 0, before, 1.0), 1.0))
+        ratios.append(
+            np.where(before > 0, size(remainder) / np.where(before > 0, before, 1.0), 1.0)
+        )
     return np.where(
         (np.mean(ratios, axis=0) < gain) & (shrink > MIN_SHRINK) & (power > 0), shrink, 0.0
     )

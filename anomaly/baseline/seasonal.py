@@ -1,5 +1,5 @@
-"""The default baseline: a robust season, the level under it, a spread that knows the hour, and the
-memory of what is left."""
+"""The default baseline: a robust season, the level under it, a spread by the hour, and the
+autocorrelation of what is left."""
 
 from __future__ import annotations
 
@@ -106,12 +106,12 @@ class Baseline:
     def rows(self, keep: Ints) -> Baseline:
         """The baseline of some series."""
         mine = {name: getattr(self, name)[keep] for name in MATRICES}
-        kept = Season(self.season.day[keep], self.season.week[keep])
-        return replace(self, keys=tuple(self.keys[i] for i in keep), season=kept, **mine)
+        profiles = Season(self.season.day[keep], self.season.week[keep])
+        return replace(self, keys=tuple(self.keys[i] for i in keep), season=profiles, **mine)
 
     def moved_by(self, foreseen: Foreseen, series: Block) -> Baseline:
-        """The baseline with what others foresee taken into account: level, spread and memory are
-        those of what that leaves unexplained.
+        """The baseline with what others foresee taken into account: level, spread and
+        autocorrelation are those of what that leaves unexplained.
 
         `series` is the history that this was fitted to.
         """
@@ -119,10 +119,10 @@ class Baseline:
         seasonal = self.seasonal + shift
         y = forward(series.value, self.scale, self.floor)
         with np.errstate(all="ignore"):
-            left = _unexplained(
+            rest_fields = _unexplained(
                 series, y - seasonal, self.few, self.clock(self.history), self.step, wider
             )
-        return replace(self, seasonal=seasonal, foreseen=foreseen, **left)
+        return replace(self, seasonal=seasonal, foreseen=foreseen, **rest_fields)
 
 
 MATRICES = tuple(each.name for each in fields(Baseline) if each.type in ("Floats", "Bools"))
@@ -150,12 +150,14 @@ class SeasonalBaseline:
         events, few = _events(series)
         scale = np.where(few, transform.Scale.IDENTITY, scale)
         y = np.where(few[:, None], series.value, y)
-        known = np.isfinite(y)
+        present = np.isfinite(y)
         middle, sigma = median(y)[:, None], spread(y)[:, None]
         wide = np.where(few[:, None], np.inf, WINSOR * sigma)
         clipped = np.clip(y, middle - wide, middle + wide)
-        learned, seasonal = season.learn(clipped, np.where(known, series.volume, 0.0), events, when)
-        left = _unexplained(series, y - seasonal, few, when, step, np.ones_like(y))
+        profiles, seasonal = season.learn(
+            clipped, np.where(present, series.volume, 0.0), events, when
+        )
+        rest_fields = _unexplained(series, y - seasonal, few, when, step, np.ones_like(y))
         return Baseline(
             keys=series.keys,
             step=step,
@@ -164,19 +166,19 @@ class SeasonalBaseline:
             scale=scale,
             floor=floor,
             few=few,
-            season=learned,
+            season=profiles,
             seasonal=seasonal,
             left_out=exclusion_reasons(index, step, calendar) != "",
-            **left,
+            **rest_fields,
         )
 
 
 def _unexplained(
     series: Block, rest: Floats, few: Bools, when: Clock, step: timedelta, wider: Floats
 ) -> dict[str, Any]:
-    """Level, spread and memory of the `rest` `(series, time)` that the season leaves: the fields of
-    a `Baseline` named so."""
-    known = np.isfinite(rest)
+    """Level, spread and autocorrelation of the `rest` `(series, time)` that the season leaves, as
+    the fields of a `Baseline` with these names."""
+    present = np.isfinite(rest)
     level = np.where(few, _mean_level(series, rest), median(rest))
     rest = rest - level[:, None]
     noise_of_volume = _volume_noise(rest, series)
@@ -185,18 +187,18 @@ def _unexplained(
     safe = np.where(sigma > 0, sigma, 1.0)
     x = rest / safe[:, None]
     days = rest.shape[1] * step / timedelta(days=1)
-    hours = _hours(x, known, when, days, step, DAYS_RESIDUAL)
+    hours = _hours(x, present, when, days, step, DAYS_RESIDUAL)
     x = x / by_hour(hours, when.hour)
     again = spread(x)
     again = np.where(again > 0, again, 1.0)
-    x = np.where(known, x / again[:, None], 0.0)
+    x = np.where(present, x / again[:, None], 0.0)
     bounded = np.clip(x, -BOUND, BOUND)
-    phi = noise.autoregression(bounded, known)
-    raw, whole = noise.innovations(bounded, known, phi)
-    seen = np.where(whole, raw, np.nan)
-    sigma_z = spread(seen)
+    phi = noise.autoregression(bounded, present)
+    raw, whole = noise.innovations(bounded, present, phi)
+    z_raw = np.where(whole, raw, np.nan)
+    sigma_z = spread(z_raw)
     sigma_z = np.where(sigma_z > 0, sigma_z, 1.0)
-    centre = np.nan_to_num(median(seen / sigma_z[:, None]))
+    centre = np.nan_to_num(median(z_raw / sigma_z[:, None]))
     z = np.where(whole, raw / sigma_z[:, None] - centre[:, None], 0.0)
     z_hours = _hours(z, whole, when, days, step, DAYS_INNOVATION)
     return {
@@ -273,8 +275,8 @@ def _volume_noise(rest: Floats, series: Block) -> Floats:
     the median volume."""
     out = np.tile([0.0, 1.0], (len(rest), 1))
     for i in np.flatnonzero(series.ratio):
-        known = np.isfinite(rest[i])
-        squares, inverse = rest[i, known] ** 2, 1 / series.volume[i, known]
+        present = np.isfinite(rest[i])
+        squares, inverse = rest[i, present] ** 2, 1 / series.volume[i, present]
         if len(squares) < 2 * season.EVENTS or inverse.max() <= inverse.min():
             continue
         squares = np.minimum(squares, np.quantile(squares, 0.99))
@@ -292,7 +294,7 @@ def _volume_noise(rest: Floats, series: Block) -> Floats:
 
 
 def _hours(
-    x: Floats, known: Bools, when: Clock, days: float, step: timedelta, half_days: float
+    x: Floats, present: Bools, when: Clock, days: float, step: timedelta, half_days: float
 ) -> Floats:
     """Spread of each hour of the day as a share of the whole, shrunk towards 1 while the days are
     few; `(series, 24)`."""
@@ -300,14 +302,13 @@ def _hours(
         return np.ones((len(x), HOURS))
     bins = HOURS if step <= timedelta(hours=1) else 8
     slot = (when.hour * bins / HOURS).astype(int)
-    size = np.where(known, np.minimum(np.abs(x), 4.0), 0.0)
-    count, total = (
-        np.stack([np.bincount(slot, row, bins) for row in each]) for each in (known, size)
-    )
-    overall = size.sum(axis=1, keepdims=True) / np.maximum(known.sum(axis=1, keepdims=True), 1)
+    size = np.where(present, np.minimum(np.abs(x), 4.0), 0.0)
+    count = np.stack([np.bincount(slot, row, bins) for row in present])
+    total = np.stack([np.bincount(slot, row, bins) for row in size])
+    overall = size.sum(axis=1, keepdims=True) / np.maximum(present.sum(axis=1, keepdims=True), 1)
     mean = smooth_cyclic(np.where(count > 0, total / np.maximum(count, 1), overall), 1)
     share = np.clip(mean / np.maximum(overall, TINY), 0.2, 5.0) ** (days / (days + half_days))
-    varies = (overall > 0) & ~mostly_tied(np.where(known, x, np.nan))[
+    varies = (overall > 0) & ~mostly_tied(np.where(present, x, np.nan))[
         :, None
     ]  # where most steps are alike the hours say nothing
     share = np.where(varies, np.clip(share, SPREAD_LOW, SPREAD_HIGH), 1.0)

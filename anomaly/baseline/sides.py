@@ -68,6 +68,6 @@ def split(panel: pd.DataFrame, spans: Plan, step: timedelta, calendar: Calendar)
 
 def _context(panel: pd.DataFrame, judged_mask: np.ndarray, since: datetime) -> pd.DataFrame:
     """The steps that are not judged, in long form, series after series."""
-    shown = panel[(panel.index >= since) & ~judged_mask]
-    series = block(shown)
-    return long_form(series.keys, pd.DatetimeIndex(shown.index), {"observed": series.value})
+    context = panel[(panel.index >= since) & ~judged_mask]
+    series = block(context)
+    return long_form(series.keys, pd.DatetimeIndex(context.index), {"observed": series.value})
