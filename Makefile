@@ -5,8 +5,8 @@ UV_VERSION := 0.13.9
 BIN := .venv/bin
 SYNC := $(BIN)/uv sync --frozen --inexact --quiet
 LOCKED := pyproject.toml uv.lock
-# a file's tests stay in one process, where they share what is dear to make
-TWO := --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+# a file's tests stay in one process, where they share what is dear to make; many wait for servers, so three keep two cores busy
+TWO := --numprocesses=3 --dist=loadfile --no-loadscope-reorder
 
 export UV_PYTHON_DOWNLOADS := never
 # a network may have a certificate authority of its own
@@ -28,7 +28,7 @@ help: ## say what can be made
 demo: .venv/.run ## judge the releases of sample_data, offline
 	@$(BIN)/anomaly demo
 
-test: .venv/.dev tools ## run every test in two processes, the ones against real servers included
+test: .venv/.dev tools ## run every test in three processes, the ones against real servers included
 	@$(BIN)/python -m pytest $(TWO) --durations=25
 
 quick: .venv/.dev ## what to run while coding, in a minute: lint, types, layers and the quick tests

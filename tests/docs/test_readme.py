@@ -169,8 +169,8 @@ def edited(text: str, diff: str) -> str:
 
 
 def with_first_kpi_alone(text: str) -> str:
-    kpis, after = text.split("\n# Who is told", 1)
-    return f"{'  - name: '.join(kpis.split('  - name: ')[:2])}\n# Who is told{after}"
+    kpis, after = text.split("\n# Who is notified", 1)
+    return f"{'  - name: '.join(kpis.split('  - name: ')[:2])}\n# Who is notified{after}"
 
 
 @pytest.mark.slow

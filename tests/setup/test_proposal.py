@@ -93,7 +93,7 @@ def test_where_nothing_is_found_it_is_the_template(
     monkeypatch.chdir(tmp_path)
 
     assert run(["init", "--prometheus", server.url]) == 0
-    assert "so this is the template" in capsys.readouterr().out
+    assert "using the template" in capsys.readouterr().out
     assert "checkout errors" in Path("checklist.yaml").read_text(encoding="utf-8")
 
 
