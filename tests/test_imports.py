@@ -36,6 +36,7 @@ def test_importing_loads_nothing_numerical(module: str) -> None:
     assert loaded_by(f"import {module}") == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "line",
     [

@@ -109,6 +109,7 @@ def test_a_control_is_used_and_neither_judged_nor_moved() -> None:
 # --- which moments ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(
     days=st.integers(1, 90),
@@ -451,6 +452,7 @@ def test_past_releases_are_judged_and_counted() -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_release_whose_watch_is_not_over_is_an_early_look() -> None:
     frame = pd.DataFrame({"latency": latency(1)}, stamps(ROWS))
     past = PastRelease(Release(START + ROWS * HOUR - 4 * HOUR), Label.GOOD)

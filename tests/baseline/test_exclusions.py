@@ -44,6 +44,7 @@ def usual(seed: int) -> Floats:
     return RHYTHM + 3 * noise(seed, ROWS)
 
 
+@pytest.mark.slow
 def test_an_incident_that_is_left_out_no_longer_hides_a_shift() -> None:
     values = np.column_stack([usual(seed) for seed in range(12)])
     values[BEFORE - 12 * 48 : BEFORE - 5 * 48] += 60
@@ -60,6 +61,7 @@ def test_an_incident_that_is_left_out_no_longer_hides_a_shift() -> None:
     )
 
 
+@pytest.mark.slow
 def test_what_is_left_out_is_no_gap_neither_before_nor_after() -> None:
     values = np.column_stack([usual(seed) for seed in range(40)])
     spans = [(INDEX[BEFORE - 96], INDEX[BEFORE - 40]), (INDEX[BEFORE + 3], INDEX[BEFORE + 9])]

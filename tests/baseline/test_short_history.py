@@ -65,10 +65,12 @@ def test_a_short_history_is_said_and_alarms_no_more_often(days: int) -> None:
     assert report.verdict is ReleaseVerdict.PASS
 
 
+@pytest.mark.slow
 def test_a_long_history_is_not_called_short() -> None:
     assert {each.notes for each in judged(28).findings} == {()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("days", "said"),
     [

@@ -410,6 +410,7 @@ def test_kept_data_give_the_same_answer_after_the_source_is_gone(
     assert json.loads(capsys.readouterr().out)["findings"] == live["findings"]
 
 
+@pytest.mark.slow
 def test_an_early_look_is_one_still_when_it_is_judged_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -438,6 +439,7 @@ def test_data_that_can_not_be_kept_do_not_hide_the_answer(
     assert "kept.json: can't be written" in err
 
 
+@pytest.mark.slow
 def test_sinks_are_told_by_a_live_check_and_not_by_one_of_kept_data(tmp_path: Path) -> None:
     checklist, reports, kept = (
         _with_sink(tmp_path),
@@ -525,6 +527,7 @@ STAGES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", STAGES)
 def test_an_unexpected_exception_at_any_stage_ends_with_4(
     stage: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

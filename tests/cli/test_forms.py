@@ -54,6 +54,7 @@ def test_a_kept_report_is_written_again_in_every_form(anomaly: Anomaly, shop: Sh
     assert_all_there(shop.folder / "made")
 
 
+@pytest.mark.slow
 def test_watch_writes_what_it_saw_last(anomaly: Anomaly, shop: Shop) -> None:
     code, _, err = anomaly(3, f"watch checklist.yaml --released-at {shop_time()} {ALL}")
     assert code == 1, err
@@ -131,6 +132,7 @@ def test_no_name_leaves_the_folder(text: str) -> None:
         assert len(name) < 100
 
 
+@pytest.mark.slow
 def test_names_that_look_alike_stay_apart() -> None:
     alike = [reports.LATENCY, *(reports.REGRESSED,) * 2]
     assert names(reports.report(reports.failing().verdict, *alike))[1:] == [

@@ -172,6 +172,7 @@ def test_a_list_of_past_releases_is_taken_and_printed_again(
     assert anomaly(1, "release list --output json --checklist checklist.yaml")[1] == listed
 
 
+@pytest.mark.slow
 def test_tick_finds_a_release_in_a_list_once(anomaly: Anomaly, shop: Shop) -> None:
     with (shop.folder / "checklist.yaml").open("a", encoding="utf-8") as file:
         file.write("releases: [{type: json, path: releases.json}]\n")
@@ -260,6 +261,7 @@ def test_a_history_that_cannot_be_used_is_said_and_the_verdict_still_told(
     assert json.loads(told)["verdict"] == "fail"
 
 
+@pytest.mark.slow
 def test_watch_stays_until_a_kpi_fails(
     anomaly: Anomaly, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -281,6 +283,7 @@ def test_watch_stays_until_a_kpi_fails(
     assert 2 <= len(waited) <= 8
 
 
+@pytest.mark.slow
 def test_watch_passes_when_the_watch_is_over(
     shop: Shop, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,6 +55,7 @@ def test_a_page_that_cannot_be_written_is_said_and_takes_a_pass_alone(
     assert "report not written" in err
 
 
+@pytest.mark.slow
 def test_tick_writes_the_page_at_each_look_and_says_who_was_told(
     anomaly: Anomaly,
     shop: Shop,

@@ -100,6 +100,7 @@ def drip_chunks() -> Iterator[bytes]:
     yield from forever(b"1\r\n \r\n", 0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answer", [never, drip_body, drip_headers, drip_chunks])
 def test_a_source_that_hangs_or_drips_is_given_up_at_the_deadline(answer: Any) -> None:
     with scripted(lambda _: answer()) as script:
@@ -114,6 +115,7 @@ def test_a_source_that_hangs_or_drips_is_given_up_at_the_deadline(answer: Any) -
     assert collected.panel.empty
 
 
+@pytest.mark.slow
 def test_a_hanging_kpi_does_not_hide_the_others() -> None:
     def respond(request: Request) -> Answer:
         return never() if "slow" in request.asked["query"] else constant()(request)
@@ -127,6 +129,7 @@ def test_a_hanging_kpi_does_not_hide_the_others() -> None:
     assert collected.panel["errors"].notna().to_numpy().all()
 
 
+@pytest.mark.slow
 def test_the_budget_bounds_all_kpis_together() -> None:
     kpis = [Kpi(f"k{number}", query=f"sum(increase(k{number}[$step]))") for number in range(6)]
     with scripted(lambda _: never()) as script:
@@ -554,6 +557,7 @@ def test_an_authority_of_ones_own_is_trusted_only_when_named() -> None:
     assert len(script.requests) == 1
 
 
+@pytest.mark.slow
 def test_a_drip_over_tls_is_given_up_too() -> None:
     with scripted(lambda _: drip_headers(), tls=str(TLS / "loopback.pem")) as script:
         collector = PrometheusCollector(

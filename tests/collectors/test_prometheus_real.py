@@ -81,6 +81,7 @@ def column(
     return found
 
 
+@pytest.mark.slow
 def test_counts_of_each_step_stand_at_its_start(server: Server) -> None:
     kpi = Kpi("requests", query="sum(increase(requests_total[$step]))")
     collected = collect(server, kpi)
@@ -97,6 +98,7 @@ def test_a_gauge_is_read_at_the_end_of_its_step(server: Server) -> None:
     assert depth.to_numpy() == pytest.approx(np.arange(4032) * 5 + 4)
 
 
+@pytest.mark.slow
 def test_a_month_of_minutes_comes_whole_although_one_answer_cannot_hold_it(server: Server) -> None:
     window = Window(START - HISTORY, START + HISTORY)
     depth = column(

@@ -30,6 +30,7 @@ def series(*values: float) -> Series:
     return Series(found, ~np.isnan(found))
 
 
+@pytest.mark.slow
 @given(rows=st.integers(0, 50_000), at_most=st.integers(1, 11_000))
 def test_chunks_hold_each_row_exactly_once_in_order_and_none_is_too_long(
     rows: int, at_most: int
@@ -39,6 +40,7 @@ def test_chunks_hold_each_row_exactly_once_in_order_and_none_is_too_long(
     assert all(0 < len(chunk) <= at_most for chunk in chunks)
 
 
+@pytest.mark.slow
 @given(
     present=st.dictionaries(
         st.tuples(st.sampled_from(["DE", "FR", "IT"]), st.integers(0, 59)),

@@ -99,6 +99,7 @@ def test_a_value_for_each_step_of_the_window(collect: Collect) -> None:
     assert found.provenance["orders"].query == ORDERS
 
 
+@pytest.mark.slow
 def test_a_ratio_of_one_statement_by_segment(collect: Collect) -> None:
     found = collect(Kpi("conversion", query=CONVERSION, by=("country",)))
 
@@ -127,6 +128,7 @@ def test_a_kpi_that_fails_hides_no_other(collect: Collect) -> None:
     assert set(found.panel.columns.get_level_values("kpi")) == {"orders"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("statement", "said"),
     [

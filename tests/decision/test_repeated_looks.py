@@ -57,6 +57,7 @@ def test_a_large_shift_is_found_before_half_of_the_watch(kind: str) -> None:
     assert (first_alarm(values) <= LOOKS // 2).mean() >= 0.9
 
 
+@pytest.mark.slow
 def test_a_look_without_alarm_stays_open_until_the_last() -> None:
     values = 100 + NOISE["independent"][:, 0]
 

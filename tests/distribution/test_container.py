@@ -68,6 +68,7 @@ def test_it_runs_as_the_no_one_that_the_manifests_name(pod: dict[str, Any]) -> N
     assert int(user.partition(":")[0]) > 0
 
 
+@pytest.mark.slow
 def test_its_user_may_write_a_history_where_the_manifests_keep_it(pod: dict[str, Any]) -> None:
     (mount,) = [each for each in pod["containers"][0]["volumeMounts"] if each["name"] == "history"]
     user, group = instructions("USER")[0].split(":")

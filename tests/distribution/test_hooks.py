@@ -59,6 +59,7 @@ def test_every_hook_is_a_target_of_the_makefile(hook: dict[str, Any]) -> None:
     assert hook["entry"].removeprefix(MAKE) in targets
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["pre-commit", "pre-push"])
 def test_each_stage_runs_all_its_hooks(clone: Path, stage: str) -> None:
     expected = [hook["id"] for hook in hooks() if stage in hook["stages"]]

@@ -53,6 +53,7 @@ def test_it_ranks_releases_better_than_every_simple_judge_and_keeps_its_promise(
     assert all(recall_at(mine, 0.05) > recall_at(other, 0.05) + 0.2 for other in found.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", PARTS)
 def test_a_release_is_judged_without_any_part(part: str) -> None:
     with ExitStack() as stack:

@@ -144,6 +144,7 @@ def test_golden_of_the_shop_is_shown_in_the_page_of_the_commands(
     assert out in (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_kpi_that_moved_in_production_alone_is_named_with_what_staging_could_have_seen(
     shop: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -79,6 +79,7 @@ def message(
 # --- releases -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_release_comes_back_as_it_was_told(store: Store) -> None:
     staged = replace(reports.staged().release, followed_by=None)
     record = kept_release(store, staged)
@@ -389,6 +390,7 @@ def _write(number: int, where: str) -> None:
     os._exit(0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["sqlite", "postgresql"], indirect=True)
 def test_of_twenty_processes_one_gets_the_lease(loopback: None, where: str) -> None:
     with Store(where):
@@ -397,6 +399,7 @@ def test_of_twenty_processes_one_gets_the_lease(loopback: None, where: str) -> N
     assert sorted(in_processes(_take, where, count=20)) == [0] * 19 + [7]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["sqlite", "postgresql"], indirect=True)
 def test_four_processes_write_at_once_without_an_error(loopback: None, where: str) -> None:
     assert in_processes(_write, where, count=4) == [0] * 4

@@ -437,6 +437,7 @@ def test_a_regression_says_what_moved_since_when_by_how_much_and_how_sure_that_i
     assert "since 02:30" in finding.reason
 
 
+@pytest.mark.slow
 def test_an_ok_finding_says_what_it_would_have_found_most_of_the_time() -> None:
     index = stamps(28 * 24 + 24)
     quiet, later = 100 + noise(9, len(index), 20), (np.arange(len(index)) >= 28 * 24)[:, None]
@@ -500,6 +501,7 @@ def test_a_point_is_flagged_where_it_is_outside_its_band() -> None:
     assert (points["expected"] < points["upper"]).all()
 
 
+@pytest.mark.slow
 def test_about_one_quiet_point_in_a_hundred_is_flagged() -> None:
     quiet = pd.DataFrame(100 + noise(8, len(INDEX), 60), INDEX)
 
@@ -559,6 +561,7 @@ MIXED = pd.DataFrame(
 )
 
 
+@pytest.mark.slow
 def test_the_same_input_gives_the_same_report_to_the_last_bit() -> None:
     first, second = check(MIXED), check(MIXED.copy(deep=True))
 

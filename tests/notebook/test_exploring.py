@@ -96,6 +96,7 @@ def test_the_replay_has_the_p_value_of_the_report(
         assert math.isclose(baseline.replay(after, kpi, segment).p_value, p, rel_tol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_replay_knows_the_placebo_releases_and_what_each_answered(
     baseline: FittedBaseline, after: pd.DataFrame
 ) -> None:

@@ -636,6 +636,7 @@ def alike(left: Finding, right: Finding, shift: timedelta = timedelta(0)) -> boo
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("factor", [1e-9, 1e12, 2.0**40])
 @pytest.mark.parametrize("kind", mixed())
 def test_the_unit_does_not_matter(kind: str, factor: float) -> None:
@@ -649,6 +650,7 @@ def test_the_unit_does_not_matter(kind: str, factor: float) -> None:
     assert alike(plain, scaled), (plain, scaled)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weeks", [-300, 1, 104])
 @pytest.mark.parametrize("kind", mixed())
 def test_the_date_does_not_matter(kind: str, weeks: int) -> None:

@@ -221,6 +221,7 @@ def test_a_mirror_is_told_every_look_and_keeps_firing_until_it_is_known_to_be_ov
     assert told("recovered", FIRED) is Action.RESOLVE
 
 
+@pytest.mark.slow
 @given(st.lists(st.sampled_from(sorted(REPORTED)), max_size=12))
 def test_nothing_is_resolved_that_was_not_fired_and_nothing_fired_twice_without_being_worse(
     looks: Sequence[str],

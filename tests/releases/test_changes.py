@@ -110,6 +110,7 @@ SEEN = st.lists(st.tuples(COUNTS, TIMES), max_size=15).map(
 )
 
 
+@pytest.mark.slow
 @given(SEEN)
 def test_releases_are_in_order_real_and_none_twice(rows: Rows) -> None:
     got = found(rows)
@@ -122,6 +123,7 @@ def test_releases_are_in_order_real_and_none_twice(rows: Rows) -> None:
     assert all(earlier.version != later.version for earlier, later in pairwise(got))
 
 
+@pytest.mark.slow
 @given(SEEN, st.data())
 def test_a_later_look_finds_the_same_and_forgets_none(rows: Rows, data: st.DataObject) -> None:
     until = data.draw(st.integers(0, len(rows)), label="until")
@@ -130,6 +132,7 @@ def test_a_later_look_finds_the_same_and_forgets_none(rows: Rows, data: st.DataO
         assert after[release.started_at, release.version][: len(release.stages)] == release.stages
 
 
+@pytest.mark.slow
 @given(SEEN, st.data())
 def test_two_windows_find_the_same_where_both_look(rows: Rows, data: st.DataObject) -> None:
     since = data.draw(st.integers(0, len(rows)), label="since")

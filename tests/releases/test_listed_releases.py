@@ -161,6 +161,7 @@ def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, content: Any, said
     assert len(str(caught.value)) < 500
 
 
+@pytest.mark.slow
 @given(
     st.recursive(
         st.none() | st.booleans() | st.floats() | st.text(),
@@ -182,6 +183,7 @@ MOMENTS = st.datetimes(
 ).map(lambda moment: moment.replace(microsecond=0))
 
 
+@pytest.mark.slow
 @given(MOMENTS, st.lists(st.integers(1, 9), unique=True), st.text(), st.text())
 def test_what_is_printed_can_be_read_again(
     started: datetime, shares: list[int], service: str, version: str
@@ -216,6 +218,7 @@ def test_an_address_is_asked_with_its_headers(httpserver: HTTPServer) -> None:
     assert "s3cret" not in repr(source)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("reply", "error", "said"),
     [

@@ -141,6 +141,7 @@ def test_several_segments_without_a_total_are_told_apart_by_labels_only() -> Non
         reports.report(reports.failing().verdict, *parts)["checkout errors"]
 
 
+@pytest.mark.slow
 def test_a_plot_shows_itself_and_is_that_of_the_name() -> None:
     report = drawable()
     figure = report.plot("checkout errors", GERMANY)

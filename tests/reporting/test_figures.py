@@ -58,6 +58,7 @@ def shown(
     }, axes
 
 
+@pytest.mark.slow
 def test_the_same_report_gives_the_same_bytes_and_nothing_says_when_or_by_what() -> None:
     report = drawable()
     first, second = (picture.kpi_png(report, failing(report)) for _ in range(2))
@@ -133,6 +134,7 @@ SERIES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SERIES)
 def test_any_series_is_drawn(name: str) -> None:
     report = drawable()
@@ -141,6 +143,7 @@ def test_any_series_is_drawn(name: str) -> None:
     picture.overview_png(report)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", [*reports.HOSTILE, r"$\frac{1}{", "$x$", "漢字 עברית 🙂"])
 def test_any_name_is_drawn_as_plain_text(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     report = drawable(reports.hostile(text))
@@ -151,6 +154,7 @@ def test_any_name_is_drawn_as_plain_text(text: str, monkeypatch: pytest.MonkeyPa
     )
 
 
+@pytest.mark.slow
 def test_an_overview_shows_at_most_twelve_and_says_of_how_many() -> None:
     few = reports.report(
         reports.failing().verdict, *[replace(reports.LATENCY, kpi=f"kpi {i}") for i in range(3)]
@@ -160,6 +164,7 @@ def test_an_overview_shows_at_most_twelve_and_says_of_how_many() -> None:
     assert size(picture.overview_png(many)) == (900, 760)
 
 
+@pytest.mark.slow
 def test_what_a_message_is_about_is_drawn_and_nothing_else() -> None:
     assert picture.worst_png(drawn()) is not None
     assert picture.worst_png(drawn(Action.TRIAL)) is None

@@ -51,6 +51,7 @@ def test_negative_numbers_stay_numbers() -> None:
     assert {row["observed"] for row in rows(csv_bytes(points))} == {"-1.5"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text", [*reports.HOSTILE, 'quote " and, comma', "line\nbreak", "return\rhere"]
 )

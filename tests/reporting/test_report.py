@@ -413,6 +413,7 @@ def test_what_is_not_finite_becomes_null_in_strict_json() -> None:
     assert data["evidence"] == {"history steps": 3.0, "memory": None, "always": 1.5}
 
 
+@pytest.mark.slow
 @given(
     st.builds(
         Finding,
@@ -462,6 +463,7 @@ def test_every_column_of_the_frame_sorts_and_keeps_its_type(told: Report) -> Non
     }
 
 
+@pytest.mark.slow
 def test_a_report_can_be_told_without_numerics() -> None:
     sinks = (
         "anomaly.sinks.console, anomaly.sinks.json_file, anomaly.sinks.jsonl, "

@@ -50,6 +50,7 @@ def shares(report: Report) -> list[float]:
     return [each.coverage.share for each in report.findings if each.coverage is not None]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("days", [14, 35])
 @pytest.mark.parametrize("name", QUIET)
 def test_the_band_holds_as_many_later_steps_as_it_says(name: str, days: int) -> None:
@@ -62,6 +63,7 @@ def test_the_band_holds_as_many_later_steps_as_it_says(name: str, days: int) -> 
     assert sum(TOO_NARROW in " ".join(each.notes) for each in report.findings) <= SERIES * 0.05
 
 
+@pytest.mark.slow
 def test_a_week_that_is_known_is_part_of_it() -> None:
     report = judged(
         lambda seed, rows: (100 + daily(rows)) * weekly(rows) + 3 * noise(seed, rows), 35, 7 * STEPS
@@ -70,6 +72,7 @@ def test_a_week_that_is_known_is_part_of_it() -> None:
     assert abs(np.mean(shares(report)) - (1 - report.points["flagged"].mean())) < AGREES
 
 
+@pytest.mark.slow
 def test_steps_do_not_vouch_for_themselves() -> None:
     def restless(seed: int, rows: int) -> Floats:
         """Three times as wide in the last quarter before the release, and after it."""
@@ -88,6 +91,7 @@ def test_steps_do_not_vouch_for_themselves() -> None:
     )
 
 
+@pytest.mark.slow
 def test_rare_events_at_the_bound_of_the_band_are_inside_of_it() -> None:
     report = judged(
         lambda seed, rows: np.random.default_rng(seed).poisson(0.05, rows).astype(float), 28
@@ -98,10 +102,12 @@ def test_rare_events_at_the_bound_of_the_band_are_inside_of_it() -> None:
     assert lone["flagged"].mean() < 0.1
 
 
+@pytest.mark.slow
 def test_a_history_too_short_to_say_says_nothing() -> None:
     assert shares(judged(QUIET["white"], 8)) == []
 
 
+@pytest.mark.slow
 def test_the_explanation_says_it_in_a_sentence() -> None:
     report = judged(QUIET["white"], 28)
     finding = report.findings[0]

@@ -53,6 +53,7 @@ def panels(draw: st.DrawFn) -> tuple[pd.DataFrame, list[Kpi]]:
     return assemble(columns, stamps(rows)), kpis
 
 
+@pytest.mark.slow
 @given(panels())
 @settings(max_examples=60, derandomize=True, deadline=None)
 def test_whatever_a_series_holds_it_is_scored(case: tuple[pd.DataFrame, list[Kpi]]) -> None:
@@ -80,6 +81,7 @@ def assert_sound(score: Score) -> None:
         assert low <= score.sizes.relative <= high
 
 
+@pytest.mark.slow
 @given(panels(), st.booleans(), st.integers(1, LONGEST_WATCH))
 @settings(max_examples=60, derandomize=True, deadline=None)
 def test_no_series_fails_the_judgement(
@@ -123,6 +125,7 @@ def test_a_canary_of_few_steps_whose_errors_rise_is_judged(steps: int, seed: int
     assert only(report).verdict is not Verdict.ERROR
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [0.1, 0.3, 1 / 3, 7.0, 1e15 + 0.3])
 @pytest.mark.parametrize("after", [1, 3, 7, 40])
 def test_the_effect_of_a_constant_that_stays_is_nothing(value: float, after: int) -> None:

@@ -34,6 +34,7 @@ def share(findings: tuple[Finding, ...], *verdicts: Verdict) -> float:
     return sum(finding.verdict in verdicts for finding in findings) / len(findings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", [BEFORE, BEFORE + GAP + 20])
 @pytest.mark.parametrize("sigma", [2, 3, 5])
 @pytest.mark.parametrize("memory", [0.0, 0.6])
@@ -51,6 +52,7 @@ def test_the_interval_holds_the_true_onset(memory: float, sigma: float, first: i
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("memory", "widest"), [(0.0, 2), (0.6, 2)])
 def test_a_large_shift_is_dated_to_its_step(memory: float, widest: int) -> None:
     values = remembering(memory, 2, ROWS, COLUMNS)
@@ -63,6 +65,7 @@ def test_a_large_shift_is_dated_to_its_step(memory: float, widest: int) -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_onset_is_within_its_interval() -> None:
     values = remembering(0.6, 3, ROWS, COLUMNS)
     values[BEFORE + 10 :] += 2.5
@@ -73,6 +76,7 @@ def test_the_onset_is_within_its_interval() -> None:
             assert finding.onset_interval[0] <= finding.onset <= finding.onset_interval[1]
 
 
+@pytest.mark.slow
 def test_what_is_not_a_finding_has_no_onset() -> None:
     assert {
         finding.onset_interval
@@ -84,6 +88,7 @@ def test_what_is_not_a_finding_has_no_onset() -> None:
 # --- whose change it is -------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("memory", [0.0, 0.6])
 @pytest.mark.parametrize("earlier", [12, 40])
 def test_a_release_inside_an_earlier_incident_is_left_open(memory: float, earlier: int) -> None:
@@ -100,6 +105,7 @@ def test_a_release_inside_an_earlier_incident_is_left_open(memory: float, earlie
     assert "before the release, which made it no worse" in left.reason
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("memory", [0.0, 0.6])
 def test_a_release_that_makes_an_incident_worse_is_blamed(memory: float) -> None:
     values = remembering(memory, 6, ROWS, COLUMNS)
@@ -109,6 +115,7 @@ def test_a_release_that_makes_an_incident_worse_is_blamed(memory: float) -> None
     assert share(judged(values), Verdict.REGRESSED) >= 0.95
 
 
+@pytest.mark.slow
 def test_an_outage_that_began_before_the_release_is_left_open() -> None:
     values = noise(7, ROWS, COLUMNS)
     values[BEFORE - 12 :] = -100  # nothing at all
@@ -127,6 +134,7 @@ def drifting(memory: float, steps: int, sigma: float) -> Floats:
     return values
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("memory", [0.0, 0.6])
 @pytest.mark.parametrize(
     ("steps", "sigma"), [(144, 3), (150, 4), (288, 3), (288, 6), (864, 3), (864, 6)]
@@ -139,6 +147,7 @@ def test_a_drift_already_under_way_is_not_blamed_on_the_release(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("memory", [0.0, 0.6])
 def test_a_release_that_adds_a_step_to_a_drift_is_blamed(memory: float) -> None:
     values = drifting(memory, 288, 3)
@@ -147,6 +156,7 @@ def test_a_release_that_adds_a_step_to_a_drift_is_blamed(memory: float) -> None:
     assert share(judged(values), Verdict.REGRESSED) >= 0.95
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("memory", [0.0, 0.6])
 def test_a_drift_that_the_release_began_is(memory: float) -> None:
     values = remembering(memory, 5, ROWS, COLUMNS)
@@ -155,6 +165,7 @@ def test_a_drift_that_the_release_began_is(memory: float) -> None:
     assert share(judged(values), Verdict.REGRESSED) >= 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["random walk", "two regimes"])
 def test_a_level_that_always_wandered_is_blamed_on_no_release(kind: str) -> None:
     values = noise(10, ROWS, COLUMNS)
@@ -166,6 +177,7 @@ def test_a_level_that_always_wandered_is_blamed_on_no_release(kind: str) -> None
     assert share(judged(values), Verdict.REGRESSED) <= 0.05
 
 
+@pytest.mark.slow
 def test_one_point_after_the_release_is_dated_to_itself() -> None:
     values = noise(6, ROWS, COLUMNS)
     values[BEFORE + GAP] += 8
@@ -181,6 +193,7 @@ def test_one_point_after_the_release_is_dated_to_itself() -> None:
 # --- whether it is over -------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("memory", "sigma", "least"), [(0.0, 3, 0.95), (0.0, 5, 0.95), (0.6, 3, 0.85), (0.6, 5, 0.95)]
 )
@@ -196,6 +209,7 @@ def test_what_recovers_at_half_the_watch_has_recovered_and_is_never_silently_ok(
     assert share(findings, Verdict.OK, Verdict.INCONCLUSIVE) == 0
 
 
+@pytest.mark.slow
 def test_the_calm_after_a_change_does_not_hide_that_it_was_over_the_line() -> None:
     values = 100 + 3 * noise(12, ROWS, COLUMNS)
     values[BEFORE : BEFORE + GAP + 27] += 15  # 15 % until then, 5.6 % over the watch
@@ -212,6 +226,7 @@ def test_the_calm_after_a_change_does_not_hide_that_it_was_over_the_line() -> No
     assert "back to normal since 02:" in report.findings[0].reason
 
 
+@pytest.mark.slow
 def test_what_lasts_to_the_end_has_not_recovered() -> None:
     values = noise(8, ROWS, COLUMNS)
     values[BEFORE + 20 :] += 3

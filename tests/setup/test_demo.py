@@ -154,6 +154,7 @@ def test_a_broken_checklist_is_an_error_not_a_wrong_answer(tmp_path: Path) -> No
         run(tmp_path / "data", judge=Told(RIGHT))
 
 
+@pytest.mark.slow
 def test_the_tool_gives_the_known_answers() -> None:
     outcomes = run(FOLDER)
 

@@ -62,6 +62,7 @@ def told(folder: Path) -> list[str]:
     return (folder / "told").read_text().splitlines()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("user", ["", "root"])
 def test_the_real_cron_runs_the_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, user: str
@@ -153,6 +154,7 @@ def test_systemd_calls_the_service_well_enclosed(tmp_path: Path) -> None:
     assert float(level.rpartition("service: ")[2].split()[0]) <= 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("store", ["", "history.db", "postgresql://db/anomaly", "${DATABASE_URL}"])
 def test_kubernetes_takes_the_objects(tmp_path: Path, store: str) -> None:
     names = ("PROMETHEUS_URL", "SHOP_TOKEN")
@@ -193,6 +195,7 @@ def test_kubernetes_takes_the_objects(tmp_path: Path, store: str) -> None:
     }
 
 
+@pytest.mark.slow
 def test_the_schema_would_find_a_slip(tmp_path: Path) -> None:
     cron_job = list(yaml.safe_load_all(install.kubernetes(job(tmp_path), "image")))[-1]
     cron_job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["volumeMount"] = []

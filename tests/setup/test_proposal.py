@@ -97,6 +97,7 @@ def test_where_nothing_is_found_it_is_the_template(
     assert "checkout errors" in Path("checklist.yaml").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "code", "said"),
     [

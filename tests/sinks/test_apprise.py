@@ -37,11 +37,13 @@ def sent(message: Message) -> Any:
     return json.loads(request.body)
 
 
+@pytest.mark.slow
 def test_golden_payloads() -> None:
     told = {kind: sent(message) for kind, message in MESSAGES.items()}
     assert_golden("sinks/apprise.json", json.dumps(told, indent=2, ensure_ascii=False) + "\n")
 
 
+@pytest.mark.slow
 def test_what_happened_says_how_a_service_colours_it() -> None:
     assert {kind: sent(message)["type"] for kind, message in MESSAGES.items()} == {
         "fire": "failure",

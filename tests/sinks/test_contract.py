@@ -72,6 +72,7 @@ def sink(
         yield registry.sink(registry.Plugin(request.param, settings, folder=tmp_path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REPORTS)
 def test_a_sink_takes_any_report_and_says_so(sink: Sink, name: str) -> None:
     receipt = sink.send(Message("k", REPORTS[name]()))
@@ -79,6 +80,7 @@ def test_a_sink_takes_any_report_and_says_so(sink: Sink, name: str) -> None:
     assert receipt.delivered
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", reports.HOSTILE)
 def test_a_sink_takes_hostile_text(sink: Sink, text: str) -> None:
     assert sink.send(Message("k", reports.hostile(text))).delivered

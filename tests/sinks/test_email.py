@@ -144,6 +144,7 @@ def tags(mail: EmailMessage) -> set[tuple[str, frozenset[str]]]:
     return parser.seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "hostile",
     [

@@ -204,6 +204,7 @@ def test_promtool_finds_nothing_wrong(name: str) -> None:
     assert check_metrics(exposition(with_points(report, *report.findings))) == ""
 
 
+@pytest.mark.slow
 def test_promtool_finds_nothing_wrong_with_hostile_text() -> None:
     for text in reports.HOSTILE:
         assert check_metrics(exposition(reports.hostile(text))) == ""

@@ -291,6 +291,7 @@ def test_in_a_job_everything_is_known_but_the_token(
     assert f"POST /api/v3/repos/{REPOSITORY}/issues/7/comments" in github.asked
 
 
+@pytest.mark.slow
 def test_a_check_in_a_job_tells_github_what_it_prints(
     api: str, github: Github, tmp_path: Path
 ) -> None:
@@ -438,6 +439,7 @@ def test_a_look_without_news_and_a_second_attempt_are_not_annotated() -> None:
     assert stream.getvalue().startswith(printed + "::notice")
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(st.text(st.sampled_from("%:,\r\n=;[]25ADC0 ") | st.characters(), max_size=40))
 def test_no_text_ends_a_command_or_begins_another(text: str) -> None:

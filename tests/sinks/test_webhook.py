@@ -152,6 +152,7 @@ def test_credentials_of_a_netrc_are_not_sent(
 # --- what is retried ----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("replies", "attempts", "delivered"),
     [
@@ -233,6 +234,7 @@ def test_a_date_without_a_zone_is_read_as_utc() -> None:
     assert retry_after("Tue, 04 Nov 2025 10:35:20", NOW_S) == 20
 
 
+@pytest.mark.slow
 def test_a_head_that_drips_does_not_outlast_the_timeout() -> None:
     with (
         Loopback([drip_after(b"HTTP/1.1 200 OK\r\nX-Long: ")]) as server,
@@ -241,6 +243,7 @@ def test_a_head_that_drips_does_not_outlast_the_timeout() -> None:
         WebhookSink(url=server.origin, timeout=SOON).send(MESSAGE)
 
 
+@pytest.mark.slow
 def test_a_timeout_says_that_the_message_may_have_arrived() -> None:
     with (
         Loopback([hang]) as server,

@@ -33,6 +33,7 @@ def _is_mark_of_file(statement: ast.stmt) -> bool:
     return isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "pytestmark"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", ROOMS)
 def test_every_room_has_quick_tests(room: str) -> None:
     tests = ROOT / "tests"

@@ -66,6 +66,7 @@ def checklist_of(folder: Path) -> Checklist:
     return load_checklist(folder / "checklist.yaml", environ=None)
 
 
+@pytest.mark.slow
 def test_the_cases_of_the_sample_shop_come_out_as_expected(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -81,6 +82,7 @@ def test_the_cases_of_the_sample_shop_come_out_as_expected(
     assert capsys.readouterr().out.endswith("5 passed, 0 failed\n")
 
 
+@pytest.mark.slow
 def test_the_example_of_the_page_comes_out_as_expected(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -98,6 +100,7 @@ def test_the_example_of_the_page_comes_out_as_expected(
     assert code == 0, capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_failure_is_fired_once_and_resolved_and_nobody_is_really_told(
     attempt: Try, folder: Path
 ) -> None:
@@ -177,6 +180,7 @@ def test_a_kpi_is_ok_only_if_all_of_its_segments_are(attempt: Try) -> None:
     assert "orders (country=FR) ok" not in out
 
 
+@pytest.mark.slow
 def test_a_release_in_stages_is_looked_at_from_its_first_stage_on(attempt: Try) -> None:
     code, out, _ = attempt("""
         cases:
@@ -315,6 +319,7 @@ def test_a_slip_in_the_checklist_is_said_though_variables_are_not_set(
     assert "kpis[2].direction is 'upp'; use one of up, down, either" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(seed=st.integers(0, 5), change=st.floats(-0.9, 3), since=st.integers(0, 300))
 def test_the_same_case_makes_the_same_series_and_a_change_only_what_follows_it(

@@ -205,6 +205,7 @@ def test_a_later_release_ends_the_watch_and_is_named(tmp_path: Path, store: Stor
     }
 
 
+@pytest.mark.slow
 def test_the_transition_of_an_earlier_release_and_an_incident_teach_nothing(
     tmp_path: Path, store: Store
 ) -> None:
@@ -389,6 +390,7 @@ def test_a_release_of_which_several_kpis_fail_is_one_message_that_names_them(
     assert all(name in " ".join((said.title, *said.facts)) for name in ("errors", "latency"))
 
 
+@pytest.mark.slow
 def test_a_second_kpi_that_fails_later_is_news_about_the_same_release(
     tmp_path: Path, store: Store
 ) -> None:
@@ -427,6 +429,7 @@ def test_a_silence_by_id_holds_for_the_release_or_finding_it_names(
     assert [each.why for each in mirror.took] == (["first"] if named == "another" else ["silenced"])
 
 
+@pytest.mark.slow
 def test_what_a_maintenance_window_held_back_is_told_once_when_it_ends(
     tmp_path: Path, store: Store
 ) -> None:
