@@ -12,14 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from anomaly.baseline.robust import Floats, median, smooth_cyclic
+from anomaly.baseline.robust import MAD_TO_SIGMA, Floats, median, smooth_cyclic
 
 DAY_S = 86_400
 MIN_PHASES = 4  # steps a day
-MIN_PERIODS = 2.2  # days or weeks of history before a profile can be tested on itself
-# half-widths: a 72nd of a day (20 min), a 112th of a week (90 min)
-DAY_SMOOTH = 72
-WEEK_SMOOTH = 112
+MIN_PERIODS = 2.2  # days of history before a profile can be tested on itself
+DAY_SMOOTH = 72  # half-width of the smoothing: a 72nd of a day (20 min)
 MIN_FOR_SMOOTH = 48  # steps a day
 # a profile must take away this share of the error of predicting without it
 DAY_GAIN = 0.97
@@ -29,20 +27,32 @@ MIN_SHRINK = 0.1
 DAY_FULL = 0.9
 WEEK_FULL = 0.5
 DAY_BLOCKS, WEEK_BLOCKS = 24, 8  # blocks of a day over whose means a profile is judged
+SHRINKS = np.linspace(0, 1, 21)  # the shares of a profile that are tried
+EDGE = 4.0  # standard errors from which a difference between neighbours is an edge, not noise
+MIN_WEEKS = 1.9
+KINDS_OF_DAY = (  # ways to tell the days of a week apart; Monday is 0
+    ((0, 1, 2, 3, 4), (5, 6)),
+    ((0, 1, 2, 3, 4), (5,), (6,)),
+    ((0,), (1,), (2,), (3,), (4,), (5,), (6,)),
+)
+LEAST_DAYS = 2  # of a kind
+FINER = 0.97  # share of the error that a finer distinction must leave at most
+MEDIAN_ERROR = 1.2533  # standard error of a median, that of a mean being 1: √(π / 2)
 EVENTS = 10.0  # events that a smoothing window should hold before a median of it means something
 
 
 @dataclass(frozen=True, slots=True)
 class Clock:
     """Where each row lies in the users' day and week: `day` counts days, `phase` steps in it,
-    `week` and `slot` alike."""
+    `slot` steps in the week, of which each day has `phases`. `weekday` is 0 on Mondays."""
 
     day: np.ndarray
     phase: np.ndarray
-    week: np.ndarray
     slot: np.ndarray
+    weekday: np.ndarray
     hour: Floats
     phases: int
+    is_daily: bool
 
 
 def clock(index: pd.DatetimeIndex, step_s: float, timezone: str) -> Clock:
@@ -52,14 +62,15 @@ def clock(index: pd.DatetimeIndex, step_s: float, timezone: str) -> Clock:
     day, second = np.divmod(local, DAY_S)
     phases = int(DAY_S // step_s) if DAY_S % step_s == 0 else 1
     phase = second * phases // DAY_S if phases > 1 else np.zeros(len(local), int)
-    monday = day + 3  # 1970-01-01 was a Thursday
+    weekday = (day + 3) % 7  # 1970-01-01 was a Thursday
     return Clock(
-        day - day[0],
-        phase,
-        monday // 7 - monday[0] // 7,
-        (monday % 7) * phases + phase,
-        second / 3600,
-        phases,
+        day=day - day[0],
+        phase=phase,
+        slot=weekday * phases + phase,
+        weekday=weekday,
+        hour=second / 3600,
+        phases=phases,
+        is_daily=step_s == DAY_S,
     )
 
 
@@ -95,22 +106,81 @@ def learn(y: Floats, weight: Floats, events: Floats, when: Clock) -> tuple[Seaso
     day = np.zeros((count, when.phases))
     week = np.zeros((count, 7 * when.phases))
     seasonal = np.zeros((count, n))
-    if when.phases < MIN_PHASES:
+    if when.phases < MIN_PHASES and not when.is_daily:
         return Season(day, week), seasonal
     half = when.phases // DAY_SMOOTH if when.phases >= MIN_FOR_SMOOTH else 0
-    if n >= MIN_PERIODS * when.phases:
-        widths = _half_widths(events, half, when.phases)
-        rule = (DAY_GAIN, DAY_FULL, max(1, when.phases // DAY_BLOCKS))
-        day, seasonal = _profile(y, weight, widths, when.day, when.phase, when.phases, rule)
-    if n >= MIN_PERIODS * 7 * when.phases:
-        half = max(1, 7 * when.phases // WEEK_SMOOTH)
-        widths = _half_widths(events, half, when.phases)
-        rule = (WEEK_GAIN, WEEK_FULL, max(1, when.phases // WEEK_BLOCKS))
-        week, more = _profile(
-            y - seasonal, weight, widths, when.week, when.slot, 7 * when.phases, rule
-        )
-        seasonal = seasonal + more
+    widths = _half_widths(events, half, when.phases)
+    if n >= MIN_PERIODS * when.phases and not when.is_daily:
+        day, seasonal = _days(y, weight, widths, when)
+    if n >= MIN_WEEKS * 7 * when.phases:
+        week, seasonal = _kinds_of_day(y, weight, widths, when, day, seasonal)
     return Season(day, week), seasonal
+
+
+def _days(y: Floats, weight: Floats, widths: Floats, when: Clock) -> tuple[Floats, Floats]:
+    """What all days share `(series, phases)`, and its out-of-sample value at each step."""
+    full, others = np.zeros((len(y), when.phases)), np.zeros_like(y)
+    for width in np.unique(widths[np.isfinite(widths)]):
+        mine = np.flatnonzero(widths == width)
+        profile, rest = _fold(y[mine], weight[mine], int(width), when.day, when.phase, when.phases)
+        middle = median(profile)[:, None]
+        full[mine] = profile - middle
+        others[mine] = rest[:, when.day, when.phase] - median(rest)[:, when.day]
+    block = max(1, when.phases // DAY_BLOCKS)
+    shrink, error = _worth(y, others, DAY_FULL, block)
+    kept = np.where((error < DAY_GAIN) & (shrink > MIN_SHRINK), shrink, 0.0)[:, None]
+    return kept * full, kept * others
+
+
+def _kinds_of_day(
+    y: Floats, weight: Floats, widths: Floats, when: Clock, day: Floats, seasonal: Floats
+) -> tuple[Floats, Floats]:
+    """What kinds of day add to the `day` `(series, 7 × phases)`, and the whole season out of
+    sample.
+
+    Every way to tell the days of a week apart is tried; the one that predicts best is taken, if it
+    predicts clearly better than days that are all alike.
+    """
+    week, out = np.zeros((len(y), 7 * when.phases)), seasonal.copy()
+    least = np.full(len(y), WEEK_GAIN)
+    block = max(1, when.phases // WEEK_BLOCKS)
+    for kinds in KINDS_OF_DAY:
+        if (
+            min(len(np.unique(when.day[np.isin(when.weekday, kind)])) for kind in kinds)
+            < LEAST_DAYS
+        ):
+            continue
+        table, others = _by_kind(y, weight, widths, when, kinds)
+        more = others - seasonal
+        middle = median(np.where(np.isfinite(y), more, np.nan))[:, None]
+        more = more - middle
+        shrink, error = _worth(y - seasonal, more, WEEK_FULL, block)
+        better = (error < least) & (shrink > MIN_SHRINK) & np.isfinite(widths)
+        kept = np.where(better, shrink, 0.0)[:, None]
+        added = kept * (table - middle - np.tile(day, 7))
+        week = np.where(better[:, None], added, week)
+        out = np.where(better[:, None], seasonal + kept * more, out)
+        least = np.where(better, error * FINER, least)
+    return week, out
+
+
+def _by_kind(
+    y: Floats, weight: Floats, widths: Floats, when: Clock, kinds: tuple[tuple[int, ...], ...]
+) -> tuple[Floats, Floats]:
+    """The profiles of kinds of day as a week `(series, 7 × phases)`, and their out-of-sample
+    values."""
+    week, others = np.zeros((len(y), 7, when.phases)), np.zeros_like(y)
+    for kind in kinds:
+        rows = np.flatnonzero(np.isin(when.weekday, kind))
+        day = np.unique(when.day[rows], return_inverse=True)[1]
+        phase = when.phase[rows]
+        for width in np.unique(widths[np.isfinite(widths)]):
+            mine = np.flatnonzero(widths == width)
+            part = np.ix_(mine, rows)
+            profile, rest = _fold(y[part], weight[part], int(width), day, phase, when.phases)
+            week[np.ix_(mine, np.array(kind))] = profile[:, None, :]
+            others[part] = rest[:, day, phase]
+    return week.reshape(len(y), -1), others
 
 
 def _half_widths(events: Floats, half: int, phases: int) -> Floats:
@@ -121,33 +191,11 @@ def _half_widths(events: Floats, half: int, phases: int) -> Floats:
     return np.where(sparse, -np.where(wide <= phases / 4, wide, np.inf), half)
 
 
-def _profile(
-    y: Floats,
-    weight: Floats,
-    widths: Floats,
-    row: np.ndarray,
-    column: np.ndarray,
-    period: int,
-    rule: tuple[float, float, int],
-) -> tuple[Floats, Floats]:
-    """Shrunk profile `(series, period)` and its out-of-sample value at each step, zero where it
-    does not predict."""
-    count, n = y.shape
-    profile, seasonal = np.zeros((count, period)), np.zeros((count, n))
-    for width in np.unique(widths[np.isfinite(widths)]):
-        mine = np.flatnonzero(widths == width)
-        full, others = _fold(y[mine], weight[mine], int(width), row, column, period)
-        with np.errstate(invalid="ignore"):
-            shrinkage = _worth(y[mine], others, *rule)
-        profile[mine] = shrinkage[:, None] * full
-        seasonal[mine] = shrinkage[:, None] * others
-    return profile, seasonal
-
-
 def _fold(
     y: Floats, weight: Floats, width: int, row: np.ndarray, column: np.ndarray, period: int
 ) -> tuple[Floats, Floats]:
-    """Median over the periods, centred, and for each step the same without its own period."""
+    """Median over the periods `(series, period)`, and for each period the same without itself
+    `(series, periods, period)`."""
     folded = np.full((len(y), int(row.max()) + 1, period), np.nan)
     folded[:, row, column] = y
     if width < 0:  # few events: pool neighbours first
@@ -159,9 +207,9 @@ def _fold(
                 pooled > 0, smooth_cyclic(np.nan_to_num(folded) * mass, -width) / pooled, np.nan
             )
     full, others = _medians(folded)
-    full, others = _whole(full[:, None, :], max(width, 0))[:, 0], _whole(others, max(width, 0))
-    middle = median(full)[:, None]
-    return full - middle, others[:, row, column] - median(others)[:, row]
+    half = max(width, 0)
+    error = _error(folded, full)
+    return _smooth(full[:, None, :], half, error)[:, 0], _smooth(others, half, error)
 
 
 def _medians(folded: Floats) -> tuple[Floats, Floats]:
@@ -181,6 +229,24 @@ def _medians(folded: Floats) -> tuple[Floats, Floats]:
     low, high = (rest - 1) // 2, rest // 2
     others = (pick(low + (present & (low >= rank))) + pick(high + (present & (high >= rank)))) / 2
     return full[:, 0], np.where(rest > 0, others, np.nan)
+
+
+def _error(folded: Floats, full: Floats) -> Floats:
+    """Standard error of the medians of `folded` `(series, periods, period)`, one per series."""
+    periods = np.maximum(np.isfinite(folded).sum(axis=1).mean(axis=1), 1)
+    away = np.abs(folded - full[:, None, :]).reshape(len(folded), -1)
+    return np.asarray(MAD_TO_SIGMA * MEDIAN_ERROR * median(away) / np.sqrt(periods))
+
+
+def _smooth(profiles: Floats, half: int, error: Floats) -> Floats:
+    """Profiles smoothed around the clock, but not where that would blur an edge."""
+    smooth = _whole(profiles, half)
+    if half == 0:
+        return smooth
+    edge = EDGE * np.where(np.isfinite(error), error, np.inf)[:, None, None]
+    with np.errstate(invalid="ignore"):
+        is_edge = np.abs(profiles - smooth) > edge
+    return np.where(is_edge, profiles, smooth)
 
 
 def _whole(profiles: Floats, half: int) -> Floats:
@@ -214,9 +280,9 @@ def _blocks(values: Floats, length: int) -> Floats:
     )
 
 
-def _worth(y: Floats, predicted: Floats, gain: float, full: float, block: int) -> Floats:
-    """By how much the profile should be shrunk, 0 where it does not predict `y` well enough (per
-    series).
+def _worth(y: Floats, predicted: Floats, full: float, block: int) -> tuple[Floats, Floats]:
+    """By how much the profile should be shrunk to predict `y` best, and which share of the error
+    that leaves, both per series.
 
     Judged on means over `block` steps: in single steps of a noisy series a weekend would drown.
     """
@@ -228,12 +294,8 @@ def _worth(y: Floats, predicted: Floats, gain: float, full: float, block: int) -
     rest = y - median(y)[:, None]
     present = np.isfinite(rest)
     rest, predicted = np.where(present, rest, 0.0), np.where(present, predicted, 0.0)
-    bound = (
-        8 * np.maximum(median(np.where(present, np.abs(rest), np.nan)), 1e-300)[:, None] * 1.4826
-    )
-    clipped = np.clip(rest, -bound, bound) if np.isfinite(bound).all() else rest
-    power = (predicted**2).sum(axis=1)
-    shrink = np.clip((predicted * clipped).sum(axis=1) / np.where(power > 0, power, 1.0), 0.0, 1.0)
+    losses = np.stack([np.abs(rest - share * predicted).sum(axis=1) for share in SHRINKS])
+    shrink = SHRINKS[losses.argmin(axis=0)]
     shrink = np.where(shrink > full, 1.0, shrink)
     remainder = rest - shrink[:, None] * predicted
     ratios = []
@@ -245,6 +307,4 @@ def _worth(y: Floats, predicted: Floats, gain: float, full: float, block: int) -
         ratios.append(
             np.where(before > 0, size(remainder) / np.where(before > 0, before, 1.0), 1.0)
         )
-    return np.where(
-        (np.mean(ratios, axis=0) < gain) & (shrink > MIN_SHRINK) & (power > 0), shrink, 0.0
-    )
+    return shrink, np.mean(ratios, axis=0)

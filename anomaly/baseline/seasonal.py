@@ -20,7 +20,6 @@ from anomaly.model import Calendar, Kpi
 from anomaly.panel import Block, block, step_of
 
 BOUND = 6.0  # standard deviations at which residuals are clipped before they are averaged
-WINSOR = 8.0  # MADs around the median within which the season is learned
 HOURS = 24
 # days of history at which half of an hour's own spread is believed
 DAYS_RESIDUAL = 10.0
@@ -151,12 +150,8 @@ class SeasonalBaseline:
         scale = np.where(few, transform.Scale.IDENTITY, scale)
         y = np.where(few[:, None], series.value, y)
         present = np.isfinite(y)
-        middle, sigma = median(y)[:, None], spread(y)[:, None]
-        wide = np.where(few[:, None], np.inf, WINSOR * sigma)
-        clipped = np.clip(y, middle - wide, middle + wide)
-        profiles, seasonal = season.learn(
-            clipped, np.where(present, series.volume, 0.0), events, when
-        )
+        volume = np.where(present, series.volume, 0.0)
+        profiles, seasonal = season.learn(y, volume, events, when)
         rest_fields = _unexplained(series, y - seasonal, few, when, step, np.ones_like(y))
         return Baseline(
             keys=series.keys,

@@ -9,11 +9,11 @@ import pandas as pd
 
 from anomaly.baseline.robust import Floats, Ints, median, spread
 from anomaly.baseline.season import EVENTS
-from anomaly.baseline.seasonal import WINSOR
 from anomaly.model import Kpi, KpiKind
 from anomaly.panel import Block
 
 HOURS, WEEK, DAY_S = 24, 7, 86_400
+WINSOR = 8.0  # standard deviations around the median to which single values are pulled
 FULL = 0.5  # share of its slots that a day must have to count as one
 GROWING = frozenset({KpiKind.COUNTS, KpiKind.RATE})
 

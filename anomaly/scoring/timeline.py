@@ -31,7 +31,7 @@ class Timeline:
     history; `gap` steps were cut out after them; `hours` is how long the observation is.
 
     `residual` holds the standardised deviations from the baseline (NaN where not `present`), `x`
-    the same, clipped, and 0 where not `present`. `z` holds the innovations, 0 where a step
+    the same, `bounded`, and 0 where not `present`. `z` holds the innovations, 0 where a step
     `has_innovation` not. `has_sample` marks the steps that are not missing.
 
     A series is `sparse` if its history is often zero and never less. Then `amount` is the value or
@@ -111,7 +111,7 @@ def timeline(
     past = np.where(np.isfinite(series.value[:, :before]), base.residual, np.nan)
     residual = np.concatenate([past, deviation], axis=1)
     present = np.isfinite(residual)
-    x = np.clip(np.where(present, residual, 0.0), -BOUND, BOUND)
+    x = bounded(np.where(present, residual, 0.0), BOUND)
     z, has_innovation = _whitened(base, x, present, index)
     has_sample = series.present.copy()
     has_sample[:, :before] |= base.left_out  # what was left out is not missing
@@ -135,6 +135,13 @@ def timeline(
         season=_shape(base.season.at(clock)),
         phi=base.phi,
     )
+
+
+def bounded(values: Floats, bound: float) -> Floats:
+    """Values that grow with their logarithm beyond `bound`: no single one counts for many, yet a
+    larger one never counts for less."""
+    size = np.maximum(np.abs(values) / bound, 1.0)
+    return np.asarray(np.clip(values, -bound, bound) * (1 + np.log(size)))
 
 
 def _shape(season: Floats) -> Floats:
