@@ -7,14 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from anomaly.baseline.robust import Bools, Floats
+from anomaly.baseline.robust import ROUNDING, Floats
 from anomaly.decision.progress import WatchProgress
-from anomaly.model import Coverage, Kpi, Verdict
+from anomaly.model import Coverage, Kpi, NoData, Verdict
 from anomaly.scoring.score import Score, Scored
 from anomaly.wording import number, within_band
 
 MIN_HISTORY = 16  # steps with data before the release
 MIN_COVERAGE = 0.5  # of the steps that usually have a sample
+MOSTLY_SILENT = 0.1  # share of steps with a sample below which none is nothing to wonder at
 SILENCE = 0.01  # p-value under which no sample at all is no data before the watch is over
 NOTHING = "no samples before or after the release"
 # in the history: with fewer what they say of each other is half belief (`PRIOR` in
@@ -72,11 +73,11 @@ def draft(kpi: Kpi, weight: float, scored: Scored, row: int, progress: WatchProg
     if score is not None and before >= MIN_HISTORY:
         p = progress.over_the_watch(score.p_bad)
     refusal = (
-        _silence(before, p, progress)
+        _silence(kpi, before, p, float(scored.usual_presence[row]), progress)
         if steps == 0
         else _impossible(kpi, history.value[row], observation.value[row])
         or _too_little(
-            kpi, score, before, steps, _usual_coverage(history.present[row]), volume, progress
+            kpi, score, before, steps, float(scored.usual_presence[row]), volume, progress
         )
         or _nothing_to_compute(score, steps, progress)
     )
@@ -103,28 +104,42 @@ def _total(amounts: Floats) -> float:
         return float(np.nan_to_num(np.nansum(amounts)))
 
 
-def _usual_coverage(present: Bools) -> float:
-    """Share of the steps that have a sample, since the first that has; 1 without any."""
-    return float(present[int(present.argmax()) :].mean()) if present.any() else 1.0
-
-
 # --- refusals -----------------------------------------------------------------------------------
 
 
-def _silence(before: int, p: float | None, progress: WatchProgress) -> Refusal:
-    """No sample since the release: missing data once that is certain, an open end before."""
+def _silence(
+    kpi: Kpi, before: int, p: float | None, usual: float, progress: WatchProgress
+) -> Refusal:
+    """No sample since the release: missing data once that is certain, an open end before; `usual`
+    is the share of steps that have a sample at these times."""
     if before == 0:
-        return Refusal(Verdict.NO_DATA, NOTHING)
+        return nothing(kpi)
+    if usual < MOSTLY_SILENT:
+        return Refusal(
+            Verdict.INCONCLUSIVE, "no samples since the release, as at this time on other days"
+        )
     if progress.final or (p is not None and p < SILENCE):
         return Refusal(Verdict.NO_DATA, f"no samples since the release, {before} before it")
     return Refusal(Verdict.INCONCLUSIVE, f"nothing so far, 0 of {progress.planned} steps")
+
+
+def nothing(kpi: Kpi) -> Refusal:
+    """No sample on either side: where that would fail the release, the checklist is wrong, not the
+    release."""
+    if kpi.no_data is NoData.FAIL:
+        return Refusal(
+            Verdict.ERROR,
+            f"{NOTHING}; correct the query, or the KPI's name, and look at the source",
+        )
+    return Refusal(Verdict.NO_DATA, NOTHING)
 
 
 def _impossible(kpi: Kpi, *sides: Floats) -> Refusal | None:
     """A value that the KPI's kind can't have."""
     least, most = kpi.limits
     for side in sides:
-        strange = side[(side < least) | (side > most)]
+        rounding = ROUNDING * np.nanmax(np.abs(side), initial=0.0)
+        strange = side[(side < least - rounding) | (side > most + rounding)]
         if len(strange):
             bounds = (
                 f"from {number(least)} to {number(most)}"

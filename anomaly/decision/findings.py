@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from anomaly.decision.case import Case
-from anomaly.decision.draft import MIN_HISTORY, NOTHING, Draft, Refusal
+from anomaly.decision.draft import MIN_HISTORY, Draft, Refusal, nothing
 from anomaly.decision.mix import Mix
 from anomaly.decision.mix_notes import Composition
 from anomaly.decision.progress import WatchProgress
@@ -102,7 +102,7 @@ def unjudged(
     """The finding of a KPI, or its total, that has no series or whose panel is too short to learn
     from; `steps` have data."""
     if steps == 0:
-        refusal = Refusal(Verdict.NO_DATA, NOTHING)
+        refusal = nothing(kpi)
     elif progress.steps == 0:
         refusal = Refusal(Verdict.INCONCLUSIVE, f"nothing so far, 0 of {progress.planned} steps")
     else:

@@ -1,7 +1,8 @@
-"""Series that hardly ever leave one value: a step that does is the surprise.
+"""Series that hardly ever leave one value: a step that does is the surprise, or that none does any
+more.
 
 With e exceptions in n steps, the exceptions among m later steps follow a beta-binomial distribution
-(Jeffreys' prior ½, ½).
+(Jeffreys' prior ½, ½). A single event is no surprise, however clean the history was.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import betaincinv, betaln, gammaln, logsumexp
 
-from anomaly.baseline.robust import Bools, Floats, median
+from anomaly.baseline.robust import ROUNDING, Bools, Floats, median
 from anomaly.model import Direction
+from anomaly.panel import Block
 
 MOSTLY = 0.9  # share of the history at one value from which a series counts as nearly constant
 PRIOR = 0.5  # Jeffreys' prior of a share
@@ -21,8 +23,9 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Exceptions:
-    """Per series: whether it is nearly or exactly constant, at which value, and the p-values of its
-    later exceptions, all of them and those above or below (1 where it is not constant)."""
+    """Per series: whether it is nearly or exactly constant, at which value, and the p-values that
+    the exceptions changed in number, that values moved up, and that they moved down (1 where it is
+    not constant)."""
 
     constant: Bools
     exact: Bools
@@ -39,33 +42,61 @@ class Exceptions:
         return (up, down) if direction is Direction.UP else (down, up)
 
 
-def exceptions(value: Floats, before: int) -> Exceptions:
-    """Count the exceptions of `value` `(series, time)` before and after row `before`."""
+def exceptions(series: Block, before: int) -> Exceptions:
+    """Count the exceptions of the series before and after row `before`."""
+    value = series.value
     usual = median(value[:, :before])
+    differs = is_exception(value, usual[:, None])
     has_value = np.isfinite(value)
     past, later = has_value[:, :before].sum(axis=1), has_value[:, before:].sum(axis=1)
-    differs = has_value & (value != usual[:, None])
-    above = has_value & (value > usual[:, None])
-    below = has_value & (value < usual[:, None])
+    above, below = differs & (value > usual[:, None]), differs & (value < usual[:, None])
     count = differs[:, :before].sum(axis=1)
     constant = (past > 0) & (count <= (1 - MOSTLY) * past)
-
-    def p_values(marks: Bools) -> Floats:
-        old, new = marks[:, :before].sum(axis=1), marks[:, before:].sum(axis=1)
-        p = np.ones(len(value))
-        for i in np.flatnonzero(constant):
-            p[i] = tail(int(new[i]), int(later[i]), int(old[i]), int(past[i]))
-        return p
-
+    any_p, up_p, down_p = np.ones((3, len(value)))
+    is_one = _is_one_event(series, differs, usual, before)
+    for i in np.flatnonzero(constant & ~is_one):
+        steps = int(later[i]), int(past[i])
+        any_p[i] = _p_of(differs[i], differs[i], before, *steps)
+        up_p[i] = _p_of(above[i], below[i], before, *steps)
+        down_p[i] = _p_of(below[i], above[i], before, *steps)
     exact = (past > 0) & (count == 0)
-    return Exceptions(constant, exact, usual, p_values(differs), p_values(above), p_values(below))
+    return Exceptions(constant, exact, usual, any_p, up_p, down_p)
+
+
+def _p_of(more: Bools, fewer: Bools, before: int, m: int, n: int) -> float:
+    """The p-value of more exceptions of one kind, or fewer of the other, in `m` steps after `n`."""
+    p = tail(int(more[before:].sum()), m, int(more[:before].sum()), n)
+    if not fewer[:before].any():
+        return p
+    return min(1.0, 2 * min(p, head(int(fewer[before:].sum()), m, int(fewer[:before].sum()), n)))
+
+
+def is_exception(value: Floats, usual: Floats | float) -> Bools:
+    """Where a value is there and differs from the usual one by more than rounding."""
+    return np.asarray(np.isfinite(value) & (np.abs(value - usual) > ROUNDING * np.abs(usual)))
+
+
+def _is_one_event(series: Block, differs: Bools, usual: Floats, before: int) -> Bools:
+    """Whether the later exceptions are one event: one error, or one request that failed."""
+    later = differs[:, before:]
+    amount, volume = series.amount[:, before:], series.volume[:, before:]
+    events = np.where(later, np.abs(amount - usual[:, None] * volume), 0.0).sum(axis=1)
+    counts = series.ratio | (usual == 0)
+    return np.asarray(counts & (later.sum(axis=1) == 1) & (np.abs(events - 1) < ROUNDING))
 
 
 def tail(k: int, m: int, e: int, n: int) -> float:
     """P(at least `k` of `m` steps are exceptions | `e` of `n` were)."""
-    if k <= 0 or m <= 0:
-        return 1.0
-    i = np.arange(k, m + 1)
+    return 1.0 if k <= 0 or m <= 0 else _chance(np.arange(k, m + 1), m, e, n)
+
+
+def head(k: int, m: int, e: int, n: int) -> float:
+    """P(at most `k` of `m` steps are exceptions | `e` of `n` were)."""
+    return 1.0 if k >= m else _chance(np.arange(k + 1), m, e, n)
+
+
+def _chance(i: np.ndarray, m: int, e: int, n: int) -> float:
+    """P(one of the numbers `i` of exceptions in `m` steps | `e` of `n` were)."""
     choose = gammaln(m + 1) - gammaln(i + 1) - gammaln(m - i + 1)
     a, b = PRIOR + e, PRIOR + n - e
     return float(min(1.0, np.exp(logsumexp(choose + betaln(i + a, m - i + b) - betaln(a, b)))))

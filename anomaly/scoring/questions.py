@@ -35,6 +35,8 @@ LONGER = 4  # times as many steps before a window as its spread is compared with
 LEAST_AHEAD = 4  # steps before the origin that a level is compared with, at least
 # Local volatility: steps before the origin, and as many steps' worth of belief that it is as usual.
 VOLATILITY_STEPS = 16
+SURE = 3.0  # standard deviations beyond which zeros are more than chance makes of few events
+TINY = 1e-300
 MOSTLY = 0.5  # share of the history: what marks more steps than this is not asked about
 
 
@@ -353,8 +355,8 @@ def _rhythms(line: Timeline, windows: _Windows) -> list[Question]:
 
 
 def _counts(line: Timeline, windows: _Windows) -> list[Question]:
-    """The fullest stretch of missing, zero or repeated values, on the variance-stabilised scale 2
-    √(count + ½)."""
+    """The fullest stretch of missing, zero or repeated values, beyond what chance makes of few
+    events, on the variance-stabilised scale 2 √(count + ½)."""
     value, after, fits = line.value, line.after, windows.fits[-1]
     is_repeated = np.zeros_like(value)
     # zeros have a question of their own
@@ -364,23 +366,44 @@ def _counts(line: Timeline, windows: _Windows) -> list[Question]:
     running_steps = np.maximum(is_running[:, : line.before].sum(axis=1), 1)
     start = np.where(fits, windows.origins, 0)
     questions = []
-    for kind, marks in (
-        (QuestionKind.MISSING, (~line.has_sample & is_running).astype(float)),
-        (QuestionKind.ZERO, (value == 0).astype(float)),
-        (QuestionKind.STUCK, is_repeated),
+    never = np.zeros_like(value)
+    for kind, marks, chance in (
+        (QuestionKind.MISSING, (~line.has_sample & is_running).astype(float), never),
+        (QuestionKind.ZERO, (value == 0).astype(float), _chance_of_zero(line)),
+        (QuestionKind.STUCK, is_repeated, never),
     ):
         share = marks[:, : line.before].sum(axis=1) / running_steps
         is_rare = (share <= MOSTLY) & (marks[:, line.before :].sum(axis=1) > 0)
         if not is_rare.any():
             continue
         mask = fits & is_rare[:, None] & (windows.origins >= first)
-        sums = running_sums(marks)
+        sums, expected = running_sums(marks), running_sums(chance)
+        variance = running_sums(chance * (1 - chance))
         for length in parts_of(after):
-            fullest = _fullest(sums[:, length:] - sums[:, :-length], after - length + 1)
+            noise = np.maximum(_within(variance, length), 0)
+            excess = _within(sums, length) - _within(expected, length) - SURE * np.sqrt(noise)
+            fullest = _fullest(excess, after - length + 1)
             count = fullest[:, np.minimum(start, fullest.shape[1] - 1)]
             answers = 2 * np.sqrt(np.maximum(count, 0) + 0.5)
             questions.append(Question(kind, length, np.where(mask, answers, np.nan)))
     return questions
+
+
+def _chance_of_zero(line: Timeline) -> Floats:
+    """The probability that a step of a ratio has no event at its volume, `(series, time)`; 0 for
+    all other series."""
+    series, n = line.series, line.before
+    ratio = series.ratio[:, None]
+    amount, volume = (
+        np.where(np.isfinite(series.value), each, 0.0) for each in (series.amount, series.volume)
+    )
+    share = amount[:, :n].sum(axis=1) / np.maximum(volume[:, :n].sum(axis=1), TINY)
+    return np.where(ratio & (volume > 0), np.exp(-share[:, None] * volume), 0.0)
+
+
+def _within(sums: Floats, length: int) -> Floats:
+    """Sums over every window of `length` steps, from running ones."""
+    return np.asarray(sums[:, length:] - sums[:, :-length])
 
 
 def _fullest(counts: Floats, span: int) -> Floats:

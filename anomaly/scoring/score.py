@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
-from anomaly.baseline.robust import ROUNDING, Bools, Floats
+from anomaly.baseline.robust import ROUNDING, Bools, Floats, Ints
 from anomaly.baseline.seasonal import Baseline
 from anomaly.baseline.transform import Scale
 from anomaly.model import (
@@ -41,7 +41,13 @@ from anomaly.scoring.attribution import (
 )
 from anomaly.scoring.coverage import coverage
 from anomaly.scoring.effect import Effect, Effects, estimate
-from anomaly.scoring.exceptions import Exceptions, exceptions, share_interval, tail
+from anomaly.scoring.exceptions import (
+    Exceptions,
+    exceptions,
+    is_exception,
+    share_interval,
+    tail,
+)
 from anomaly.scoring.onset import Onset, onset, onset_of_marks
 from anomaly.scoring.power import Power, power
 from anomaly.scoring.question_kinds import QuestionKind
@@ -53,6 +59,7 @@ from anomaly.scoring.timeline import Timeline, timeline, without_shift
 MOST_ANSWERS = 3  # in the evidence
 DIGITS = 10  # of a p-value: the last bits of a sum depend on how many series are summed beside it
 BETTER = 0.1  # p-value of a good move from which on a bad change must show without it
+ENOUGH_ALIKE = 3  # days or weeks that say what is usual at a time of the day or week
 MOSTLY, STRONG = 0.5, 2.0  # share of steps, and standard score of missing ones
 SCALES = {
     Scale.IDENTITY: ValueScale.IDENTITY,
@@ -124,12 +131,14 @@ class Scored:
     """Scores in the order of `keys` (None: nothing to judge), the scored points, and the data
     before and after.
 
-    `replayed` `(series, placebo releases)` are the combined scores at the same placebo releases
-    (see `joint_replay`).
+    `usual_presence` `(series,)` is the share of steps that have a sample at the observation's time
+    of the day or week. `replayed` `(series, placebo releases)` are the combined scores at the same
+    placebo releases (see `joint_replay`).
     """
 
     keys: tuple[tuple[str, str], ...]
     scores: tuple[Score | None, ...]
+    usual_presence: Floats
     replayed: Floats
     points: pd.DataFrame
     history: Block
@@ -170,14 +179,16 @@ def score_timeline(
         answers=scores(line, ask(line)),
         volatility=local_volatility(line),
         effects=effects,
-        exceptions=exceptions(line.value, n),
+        exceptions=exceptions(series, n),
         coverage=coverage(base, line, effects.lag),
+        alike=_steps_alike(base, line),
         report_below=report_below,
     )
     later = series.rows(n, len(line.index))
     return Scored(
         keys=series.keys,
         scores=tuple(panel.score(i, direction) for i, direction in enumerate(directions)),
+        usual_presence=np.array([panel.usual_presence(i) for i in range(len(directions))]),
         replayed=joint_replay(panel.answers, directions),
         points=_points(effects, later, line.later, kpis),
         history=series.rows(0, n),
@@ -187,7 +198,8 @@ def score_timeline(
 
 @dataclass(frozen=True, slots=True)
 class _Panel:
-    """All that is computed for the series of a panel together."""
+    """All that is computed for the series of a panel together; `alike` are the steps of the
+    history: all, and those at the observation's times of the day and of the week."""
 
     base: Baseline
     line: Timeline
@@ -196,6 +208,7 @@ class _Panel:
     effects: Effects
     exceptions: Exceptions
     coverage: tuple[Coverage | None, ...]
+    alike: tuple[Ints, ...]
     report_below: float
 
     def score(self, i: int, direction: Direction) -> Score | None:
@@ -290,7 +303,7 @@ class _Panel:
         """The score of a series that never left one value: every step that does counts."""
         usual, n = float(self.exceptions.value[i]), self.line.before
         value = self.line.value[i]
-        differs = np.isfinite(value) & (value != usual)
+        differs = is_exception(value, usual)
         p_bad, p_good = self.exceptions.p_values(i, direction)
         later = differs[n:]
         last = last_part(len(later))
@@ -321,9 +334,20 @@ class _Panel:
 
     def _p_silence(self, i: int) -> float:
         """How surprising it is that no step of the observation has a value, given how many had none
-        before."""
-        missing, n = ~self.line.has_sample[i], self.line.before
-        return tail(int(missing[n:].sum()), self.line.after, int(missing[:n].sum()), n)
+        before, in all and at the same time of the day or week."""
+        missing, after = ~self.line.has_sample[i], self.line.after
+        return max(
+            tail(int(missing[-after:].sum()), after, int(missing[rows].sum()), len(rows))
+            for rows in self.alike
+        )
+
+    def usual_presence(self, i: int) -> float:
+        """The share of steps of series `i` that usually have a sample at this time of the day or
+        week, since its first one; 1 without any."""
+        has_sample = self.line.series.present[i]
+        first = int(has_sample.argmax())
+        shares = [has_sample[rows[rows >= first]] for rows in self.alike]
+        return min((float(each.mean()) for each in shares if len(each)), default=1.0)
 
     def _power(self, i: int) -> Power | None:
         if not self.answers.questions:
@@ -349,6 +373,17 @@ class _Panel:
             independent_watches=steps // self.line.after,
             answers=tuple(Answer(str(each.kind), each.size, z) for each, z in strongest),
         )
+
+
+def _steps_alike(base: Baseline, line: Timeline) -> tuple[Ints, ...]:
+    """The steps of the history, those at the same times of the day as the observation, and of the
+    week, each where there are `ENOUGH_ALIKE` days or weeks."""
+    clock, n = base.clock(line.index), line.before
+    out = [np.arange(n)]
+    for when, length in ((clock.phase, clock.phases), (clock.slot, 7 * clock.phases)):
+        if clock.phases > 1 and n >= ENOUGH_ALIKE * length:
+            out.append(np.flatnonzero(np.isin(when[:n], when[n:])))
+    return tuple(out)
 
 
 def one_sided(
@@ -402,7 +437,7 @@ def _sizes_of_exceptions(usual: float, later: Floats, volume: Floats) -> Sizes |
     times their share; None where a number is too large to compute with."""
     has_value = np.isfinite(later)
     value, weight = later[has_value], volume[has_value] / volume[has_value].max()
-    differs, steps = value != usual, len(value)
+    differs, steps = is_exception(value, usual), len(value)
     count = float(steps * weight[differs].sum() / weight.sum())
     away = float(np.average(value[differs] - usual, weights=weight[differs])) if count > 0 else 0.0
     ends = [share * away for share in share_interval(count, steps)]

@@ -208,6 +208,10 @@ def without_shift(base: Baseline, line: Timeline, off: Floats, width: Floats) ->
     x = line.x.copy()
     x[:, n:] = np.where(line.present[:, n:], np.clip(rest, -BOUND, BOUND), 0.0)
     z, has_innovation = _whitened(base, x, line.present, line.index)
+    is_autocorrelated = (base.phi != 0).any(axis=1)[:, None]
+    # from the level of the history to none is a jump that the shift alone made
+    has_innovation[:, n : n + noise.ORDER] &= ~is_autocorrelated
+    z = np.where(has_innovation, z, 0.0)
     return replace(line, x=x, z=z, has_innovation=has_innovation)
 
 
