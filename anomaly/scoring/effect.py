@@ -8,13 +8,14 @@ steps before the origin, whichever would have foreseen the placebo releases bett
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
+from scipy.ndimage import median_filter
 from scipy.special import stdtrit
 
 from anomaly.baseline.robust import Bools, Floats, Ints, running_sums
-from anomaly.baseline.seasonal import Baseline
+from anomaly.baseline.seasonal import BOUND, Baseline
 from anomaly.baseline.transform import Scale, back, forward
 from anomaly.panel import Block
 from anomaly.scoring.replay import spread_of
@@ -29,6 +30,7 @@ ENOUGH_FOR_QUANTILES = 400  # steps from which the band is their quantiles alone
 ENOUGH_FOR_CENTRE = 10  # independent windows from which the placebo median is believed in full
 LEAST_ANCHOR = 0.3  # share of the steps of a local level that must be present
 MOST_ERROR = 1.5  # standard deviations of a step: the largest error of a mean
+ALONE = 5  # steps over whose median a step must stand out to stand alone
 TINY = 1e-12
 
 
@@ -61,10 +63,12 @@ class Effect:
         return relative, relative * self.expected
 
     def relative(self, absolute: float) -> float | None:
-        """A share of the expected value; None where that is 0, or nearer to 0 than the noise of a
-        KPI that has two signs, or so near that the share is too large a number."""
+        """A share of the expected value; None where that is 0, or so near that the share is too
+        large a number, and of a KPI that has two signs where the expected value is nearer to 0 than
+        its noise, or the observed one is of the other sign."""
         exists = self.expected != 0 and (
-            self.link != Scale.IDENTITY or abs(self.expected) >= self.unit
+            self.link != Scale.IDENTITY
+            or (abs(self.expected) >= self.unit and self.expected * self.observed >= 0)
         )
         share = absolute / abs(self.expected) if exists else math.inf
         return share if math.isfinite(share) else None
@@ -147,9 +151,9 @@ def estimate(base: Baseline, line: Timeline) -> Effects:
     location = np.concatenate([past_location, base.location(line.later)], axis=1)
     width = base.width(line.later, series.volume[:, n:])
     has_value = np.isfinite(series.value)
-    link = _links(base, series, n)
+    link = _links(base, series)
     unit = np.maximum(base.spread, TINY)
-    totals = _Totals(series, has_value, location, base.scale)
+    totals = _Totals(tempered(base, line), has_value, location, base.scale)
     fit = _best_fit(base, line, link, unit, totals)
     corrected = _unlinked(fit.expected, fit.centre, link, unit)
     is_plain = link == Scale.IDENTITY
@@ -182,6 +186,32 @@ def estimate(base: Baseline, line: Timeline) -> Effects:
         scale=base.scale,
         weight=np.where(has_value, series.volume, 0.0)[:, n:],
     )
+
+
+def tempered(base: Baseline, line: Timeline) -> Block:
+    """The series with every step that stands out alone pulled in to `BOUND` standard deviations
+    from the steps around it: the mean of a day must not be that of one step.
+
+    Series of few events stay as they are: all they have are such steps.
+    """
+    series = line.series
+    far = np.abs(np.nan_to_num(line.residual)) > BOUND
+    rows = np.flatnonzero(far.any(axis=1) & ~base.few & ~line.sparse)
+    if not len(rows):
+        return series
+    value, width = series.value.copy(), base.rows(rows).width(line.index, series.volume[rows])
+    for row, sigma in zip(rows, width, strict=True):
+        present = np.flatnonzero(line.present[row])
+        residual = line.residual[row, present]
+        around = median_filter(residual, size=ALONE, mode="nearest")
+        pulled = around + np.clip(residual - around, -BOUND, BOUND)
+        alone = pulled != residual
+        steps, scale = present[alone], base.scale[[row]]
+        y = forward(value[[row]][:, steps], scale, base.floor[[row]])
+        moved = y + (pulled - residual)[alone] * sigma[steps]
+        value[row, steps] = back(moved, scale)[0]
+    amount = np.where(value != series.value, value * series.volume, series.amount)
+    return replace(series, value=value, amount=amount)
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,10 +273,10 @@ def _best_fit(base: Baseline, line: Timeline, link: Floats, unit: Floats, totals
     return best
 
 
-def _links(base: Baseline, series: Block, before: int) -> Floats:
+def _links(base: Baseline, series: Block) -> Floats:
     """The scale on which a change is measured: where values can't be negative, noise is assumed to
     grow with the root of the level."""
-    least = np.where(np.isfinite(series.value), series.value, np.inf)[:, :before].min(axis=1)
+    least = np.where(np.isfinite(series.value), series.value, np.inf).min(axis=1)
     return np.where(
         series.ratio | (least >= 0) & (base.scale == Scale.IDENTITY), Scale.ROOT, base.scale
     ).astype(float)
