@@ -21,6 +21,7 @@ NEARER = 0.4
 LASTING = 2.0
 FAR = 2.0  # standard deviations from which a step counts as far out
 CLEAR = 3.0  # standard scores of the last quarter that a clear recovery must have been off before
+STRETCH_ROUNDS = 5  # of the search for the stretch of a change
 # Steps from the onset on, and last third against first, before a change can be a ramp.
 RAMP_STEPS = 8
 RAMP_RATIO = 2.0
@@ -56,14 +57,25 @@ def dating_question(named_by: Question, answers: list[QuestionScore], p_other: f
     return strongest(levels) or named_by
 
 
-def steps_off(off: Floats) -> int:
-    """How many steps a change lasted that is over: up to where its cumulative sum is highest.
+def stretch_off(off: Floats) -> tuple[int, int]:
+    """The steps, from the first to before the second, over which a change lasted: those whose sum
+    beyond half of their own mean is largest.
 
     `off` is how far each step of the observation is from expected in the direction of the change,
     in standard deviations (0 where missing).
     """
-    bounded = np.clip(off, -BOUND, BOUND)
-    return int(np.cumsum(bounded - 0.5 * max(float(bounded.mean()), 0.0)).argmax()) + 1
+    distance = np.clip(off, -BOUND, BOUND)
+    start, stop = 0, len(distance)
+    for _ in range(STRETCH_ROUNDS):
+        half = 0.5 * max(float(distance[start:stop].mean()), 0.0)
+        total = np.concatenate([[0.0], np.cumsum(distance - half)])
+        gain = total - np.minimum.accumulate(total)
+        last = int(gain[1:].argmax()) + 1
+        first = int(total[:last].argmin())
+        if (first, last) == (start, stop):
+            break
+        start, stop = first, last
+    return start, stop
 
 
 def is_ramp(off: Floats, onset: int) -> bool:
@@ -115,25 +127,30 @@ def last_part(after: int) -> int:
     return max(LEAST_LAST, after // LAST_PART)
 
 
-def has_recovered(off: Floats, usual: Floats) -> bool:
+def has_recovered(off: Floats, usual: Floats, lasting: Floats | None) -> bool:
     """Whether the last quarter of the observation is as expected again, or clearly was at an
     earlier look and is not much off anew.
 
     `off` are the standardised deviations of the observation, NaN where missing; `usual` past means
-    over windows about as long.
+    over windows about as long; `lasting` the deviations if the change had gone on, None for a
+    change that is not one of level. Where little is expected, as at night, nothing shows that it
+    did not.
     """
-    if _is_near_again(off, usual):
+    if _is_near_again(off, usual, lasting):
         return True
     lengths = range(2 * LEAST_LAST, len(off))
-    return _is_near_again(off, usual, times=LASTING) and any(
-        _is_near_again(off[:length], usual, clear=CLEAR) for length in lengths
+    return _is_near_again(off, usual, lasting, times=LASTING) and any(
+        _is_near_again(
+            off[:length], usual, None if lasting is None else lasting[:length], clear=CLEAR
+        )
+        for length in lengths
     )
 
 
 def has_settled(noise: Floats, usual: Floats) -> bool:
     """Whether the last quarter of the observation is as noisy as expected again; see
     `noisiness`."""
-    return _is_near_again(noise, usual, swings=False)
+    return _is_near_again(noise, usual, None, swings=False)
 
 
 def has_surely_settled(noise: Floats) -> bool:
@@ -143,7 +160,7 @@ def has_surely_settled(noise: Floats) -> bool:
     if len(noise) <= length:  # the change had no time to last
         return False
     earlier, last = noise[:-length], noise[-length:]
-    noisy = earlier[: steps_off(np.nan_to_num(earlier))]
+    noisy = earlier[slice(*stretch_off(np.nan_to_num(earlier)))]
     is_far_before = noisy[np.isfinite(noisy)] > FAR
     is_far_now = last[np.isfinite(last)] > FAR
     if not len(is_far_before):
@@ -153,22 +170,36 @@ def has_surely_settled(noise: Floats) -> bool:
 
 
 def _is_near_again(
-    off: Floats, usual: Floats, *, swings: bool = True, times: float = 1.0, clear: float = 0.0
+    off: Floats,
+    usual: Floats,
+    lasting: Floats | None,
+    *,
+    swings: bool = True,
+    times: float = 1.0,
+    clear: float = 0.0,
 ) -> bool:
     """Whether the last quarter is at most so many `times` as far off as a series that has
     recovered, and the rest was off by at least `clear` standard scores.
 
-    What `swings` may have been off on both sides, so that its mean does not tell how far.
+    What `swings` may have been off on both sides, so that its mean does not tell how far. Against a
+    `lasting` change the last quarter must be off by less of it, and by more than chance.
     """
     length = last_part(len(off))
     if len(off) < 2 * LEAST_LAST:
         return False
     earlier, last = np.clip(off[:-length], -BOUND, BOUND), off[-length:]
-    earlier, last = earlier[np.isfinite(earlier)], last[np.isfinite(last)]
+    earlier, present = earlier[np.isfinite(earlier)], np.isfinite(last)
+    last = last[present]
     if len(last) < LEAST_LAST or len(earlier) == 0:
         return False
-    now, before = abs(float(last.clip(-BOUND, BOUND).mean())), abs(float(earlier.mean()))
-    nearer = now < times * NEARER * (max(before, float(earlier.std())) if swings else before)
+    mean, before = float(last.clip(-BOUND, BOUND).mean()), abs(float(earlier.mean()))
+    now = abs(mean)
     common = max(float(np.sqrt(np.mean(usual**2))) if len(usual) else 1.0, 1 / np.sqrt(len(last)))
+    if lasting is None:
+        nearer = now < times * NEARER * (max(before, float(earlier.std())) if swings else before)
+    else:
+        gone = float(np.clip(lasting[-length:][present], -BOUND, BOUND).mean())
+        apart = np.sign(gone) * (gone - mean)
+        nearer = now < times * NEARER * abs(gone) and apart > COMPATIBLE * common
     near = now < times * COMPATIBLE * common and float(np.abs(last).mean()) < times * COMPATIBLE
     return nearer and near and before >= clear * common

@@ -11,7 +11,7 @@ import pandas as pd
 
 from anomaly.baseline.robust import ROUNDING, Bools, Floats, Ints
 from anomaly.baseline.seasonal import Baseline
-from anomaly.baseline.transform import Scale
+from anomaly.baseline.transform import Scale, forward
 from anomaly.model import (
     Answer,
     ChangeKind,
@@ -37,7 +37,7 @@ from anomaly.scoring.attribution import (
     naming_question,
     noisiness,
     past_means,
-    steps_off,
+    stretch_off,
 )
 from anomaly.scoring.coverage import coverage
 from anomaly.scoring.effect import Effect, Effects, estimate
@@ -278,17 +278,18 @@ class _Panel:
         line, n = self.line, self.line.before
         off = np.where(line.present[i, n:], self.effects.z[i], np.nan)
         past = np.where(line.present[i, :n], line.x[i, :n], np.nan)
-        recovered = has_recovered(off, past_means(past, line.after))
         is_fall = score.effect is not None and score.effect.move < 0
         change = -off if is_fall else off
         by_noise = question.spec.ends_by_noise
+        lasting = None if by_noise else self._lasting(i, change)
+        recovered = has_recovered(off, past_means(past, line.after), lasting)
         if by_noise or score.p_other < CHANCE:
             noise = noisiness(line, i, question.spec.measure)
             recovered &= has_settled(noise[n:], past_means(noise[:n], line.after))
             if by_noise:
                 recovered &= has_surely_settled(noise[n:])
                 change = noise[n:]
-        until = steps_off(np.nan_to_num(change)) if recovered else line.after
+        until = stretch_off(np.nan_to_num(change))[1] if recovered else line.after
         began = onset(line, i, question, until=until)
         ramps = score.kind is ChangeKind.LEVEL and is_ramp(np.nan_to_num(off), max(began.step, 0))
         return replace(
@@ -298,6 +299,27 @@ class _Panel:
             recovered=recovered,
             recovered_at=until if recovered else None,
         )
+
+    def _lasting(self, i: int, change: Floats) -> Floats:
+        """How far off series `i` would be in each step of the observation, in standard deviations,
+        if it were by as much as while the change lasted; `change` is how far off it is in the
+        direction of the change."""
+        effects, n = self.effects, self.line.before
+        earlier = np.nan_to_num(change[: -last_part(len(change))])
+        stretch = slice(*stretch_off(earlier)) if len(earlier) else slice(None)
+        value, weight = self.line.value[i, n:], effects.weight[i]
+        present = np.isfinite(value[stretch]) & (weight[stretch] > 0)
+        usual = effects.at[i]
+        if not present.any():
+            return np.full(len(change), np.nan)
+        observed, expected = (
+            np.average(each[stretch][present], weights=weight[stretch][present])
+            for each in (value, usual)
+        )
+        is_factor = effects.link[i] != Scale.IDENTITY and expected > 0
+        moved = usual * observed / expected if is_factor else usual + observed - expected
+        y = forward(moved[None], effects.scale[[i]], self.base.floor[[i]])[0]
+        return np.asarray((y - effects.location[i]) / effects.width[i])
 
     def _constant(self, i: int, direction: Direction) -> Score:
         """The score of a series that never left one value: every step that does counts."""
