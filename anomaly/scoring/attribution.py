@@ -17,6 +17,7 @@ LAST_PART, LEAST_LAST = 4, 4  # recovery is looked for in the last quarter, at l
 COMPATIBLE = 2.0  # standard scores within which a mean is as expected
 # A series has recovered when its level came this near to expected, as a share of what it was off.
 NEARER = 0.4
+LEFT = 0.15  # share of a change that may be left when it is over
 # What had clearly recovered is off anew only beyond so many times that: noise must not alert twice.
 LASTING = 2.0
 FAR = 2.0  # standard deviations from which a step counts as far out
@@ -188,7 +189,9 @@ def _is_near_again(
     if len(off) < 2 * LEAST_LAST:
         return False
     earlier, last = np.clip(off[:-length], -BOUND, BOUND), off[-length:]
-    earlier, present = earlier[np.isfinite(earlier)], np.isfinite(last)
+    side = np.sign(np.nansum(earlier))
+    changed = earlier[slice(*stretch_off(np.nan_to_num(side * earlier)))]
+    earlier, present = changed[np.isfinite(changed)], np.isfinite(last)
     last = last[present]
     if len(last) < LEAST_LAST or len(earlier) == 0:
         return False
@@ -201,5 +204,6 @@ def _is_near_again(
         gone = float(np.clip(lasting[-length:][present], -BOUND, BOUND).mean())
         apart = np.sign(gone) * (gone - mean)
         nearer = now < times * NEARER * abs(gone) and apart > COMPATIBLE * common
-    near = now < times * COMPATIBLE * common and float(np.abs(last).mean()) < times * COMPATIBLE
+    rest = max(COMPATIBLE * common, LEFT * before)
+    near = now < times * rest and float(np.abs(last).mean()) < times * COMPATIBLE
     return nearer and near and before >= clear * common
