@@ -45,6 +45,12 @@ def recovered_at(case: Case, step: int) -> str:
     return f", back to normal since {clock(case.progress.at(step), case.progress.day)}"
 
 
+def unit(factor: float) -> str:
+    """A change that is as large as that between two units."""
+    times = f"{factor:,.0f}" if factor > 1 else f"1/{1 / factor:,.0f}"
+    return f"; × {times} looks like a change of unit, check the query"
+
+
 def began_earlier(case: Case, began: OnsetTime | None) -> str:
     when = "" if began is None else _when(case, began)
     return (

@@ -12,6 +12,10 @@ from anomaly.scoring.controlled import MOVED
 from anomaly.scoring.score import Beside, Sizes
 
 LEVEL_KINDS = frozenset({ChangeKind.LEVEL, ChangeKind.RAMP})
+# Factors between units: minutes, percent, thousands, kibi, hours, millions, billions.
+UNITS = (60, 100, 1e3, 1024, 3600, 1e6, 1e9)
+UNIT_ROUNDING = 0.03  # how far from such a factor a change may be to look like it
+UNIT_DOUBT = 1.2  # upper end of the change as a multiple of the lower one, up to which it is certain
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,8 @@ def _not_worse(case: Case) -> Ruling:
     is_good = _matters(case, own) and not _is_bad(case, own) and not _is_mix(case)
     if is_better and is_good:
         return _change(case, Verdict.IMPROVED, case.kind)
-    by_mix = is_better and _matters(case, case.sizes) and not is_good
+    has_mix = case.mix_effect is not None
+    by_mix = has_mix and is_better and _matters(case, case.sizes) and not is_good
     return _nothing_found(case, reasons.size_and_p(case), by_mix=by_mix)
 
 
@@ -80,7 +85,11 @@ def _worse(case: Case) -> Ruling:
     matters = (
         not is_explained
         if case.kind not in LEVEL_KINDS
-        else _matters(case, _until_recovered(case, own)) and _is_bad(case, own) and not is_mix
+        else (
+            _matters(case, _until_recovered(case, own)) or case.is_significant(case.score.p_beyond)
+        )
+        and _is_bad(case, own)
+        and not is_mix
     )
     if not matters and (is_explained or not case.is_significant(case.score.p_other)):
         has_mix = case.mix_effect is not None
@@ -89,7 +98,8 @@ def _worse(case: Case) -> Ruling:
         )
         reason = reasons.size_and_p(case)
         if not by_mix:
-            reason = f"{reason}, within {reasons.tolerance(case.kpi)}"
+            within = "within" if _is_within(case) else "not surely beyond"
+            reason = f"{reason}, {within} {reasons.tolerance(case.kpi)}"
         return _nothing_found(case, reason, by_mix=by_mix)
     answer = Verdict.RECOVERED if case.score.recovered else Verdict.REGRESSED
     return _change(case, answer, case.kind if matters else ChangeKind.SHAPE)
@@ -101,6 +111,10 @@ def _change(case: Case, answer: Verdict, kind: ChangeKind | None) -> Ruling:
     if case.score.onset is not None and case.score.onset.earlier:
         return Ruling(Verdict.INCONCLUSIVE, reasons.began_earlier(case, onset), kind, onset)
     reason = reasons.change(case, kind, onset, with_p=answer is not Verdict.IMPROVED)
+    factor = unit_factor(case.sizes)
+    if factor is not None and kind in LEVEL_KINDS:
+        reason += reasons.unit(factor)
+        answer = Verdict.INCONCLUSIVE if answer is Verdict.IMPROVED else answer
     if answer is Verdict.RECOVERED and case.score.recovered_at is not None:
         reason += reasons.recovered_at(case, case.score.recovered_at)
     if case.score.beside is not None:
@@ -147,6 +161,25 @@ def _matters(case: Case, sizes: Sizes) -> bool:
         return case.kpi.tolerance == 0 and case.kpi.floor == 0
     near = min(abs(low), abs(high))
     return near >= case.kpi.floor and near >= case.kpi.tolerance * abs(sizes.expected)
+
+
+def unit_factor(sizes: Sizes) -> float | None:
+    """By which factor the level changed, if that is the one between two units; else None."""
+    if sizes.relative_interval is None or sizes.expected <= 0 or sizes.observed <= 0:
+        return None
+    factor = sizes.observed / sizes.expected
+    ends = [1 + end for end in sizes.relative_interval]
+    if min(ends) <= 0 or max(ends) > UNIT_DOUBT * min(ends):
+        return None
+    times = max(factor, 1 / factor)
+    near = [unit for unit in UNITS if abs(times / unit - 1) < UNIT_ROUNDING]
+    return None if not near else near[0] if factor > 1 else 1 / near[0]
+
+
+def _is_within(case: Case) -> bool:
+    """Whether the whole interval of the effect is within tolerance or floor."""
+    far = max(map(abs, case.sizes.absolute_interval))
+    return far <= max(case.kpi.floor, case.kpi.tolerance * abs(case.sizes.expected))
 
 
 def _is_mix(case: Case) -> bool:

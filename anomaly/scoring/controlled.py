@@ -161,6 +161,7 @@ def _beside(
         p_bad=max(taught.p_bad, own.p_bad, bad),
         p_good=max(taught.p_good, own.p_good, good),
         p_other=max(taught.p_other, own.p_other),
+        p_beyond=max(taught.p_beyond, own.p_beyond),
         beside=Beside(tuple(movers), move, own.p_bad, taught.p_bad),
     )
 

@@ -50,11 +50,11 @@ from anomaly.scoring.exceptions import (
 )
 from anomaly.scoring.onset import Onset, onset, onset_of_marks
 from anomaly.scoring.power import Power, power
-from anomaly.scoring.question_kinds import QuestionKind
+from anomaly.scoring.question_kinds import LASTING, QuestionKind
 from anomaly.scoring.questions import Question, ask, local_volatility
 from anomaly.scoring.replay import Scores, combine, joint_replay, pointing, scores
 from anomaly.scoring.significance import NullDistribution, null_of, p_value
-from anomaly.scoring.timeline import Timeline, timeline, without_shift
+from anomaly.scoring.timeline import Timeline, timeline, with_deviation, without_shift
 
 MOST_ANSWERS = 3  # in the evidence
 DIGITS = 10  # of a p-value: the last bits of a sum depend on how many series are summed beside it
@@ -102,7 +102,8 @@ class Score:
     """What the data of one series say, before tolerance, multiplicity and policy.
 
     `p_bad` is the p-value of a change in the bad direction, `p_good` of a level change in the good
-    one, `p_other` of a bad change that is not one of level (1 where it was not computed). `gaps`:
+    one, `p_other` of a bad change that is not one of level, `p_beyond` of a lasting level beyond
+    tolerance and floor in the direction of the change (both 1 where not computed). `gaps`:
     missing steps are the surprise. `onset`: when the change began. `recovered`: the last quarter of
     the observation is as expected again, from step `recovered_at` on. `sizes`, `effect` and `power`
     are None where there is no value. `beside` is set where a control moved, `coverage` where the
@@ -112,6 +113,7 @@ class Score:
     p_bad: float
     p_good: float = 1.0
     p_other: float = 1.0
+    p_beyond: float = 1.0
     kind: ChangeKind | None = None
     gaps: bool = False
     onset: Onset | None = None
@@ -171,7 +173,9 @@ def score_timeline(
 ) -> Scored:
     """`score`, from a timeline made with `base`; numpy's warnings are the caller's."""
     series, n = line.series, line.before
-    directions = [{kpi.name: kpi.direction for kpi in kpis}[name] for name, _ in series.keys]
+    by_name = {kpi.name: kpi for kpi in kpis}
+    judged = [by_name[name] for name, _ in series.keys]
+    directions = [kpi.direction for kpi in judged]
     effects = estimate(base, line)
     panel = _Panel(
         base=base,
@@ -187,8 +191,8 @@ def score_timeline(
     later = series.rows(n, len(line.index))
     return Scored(
         keys=series.keys,
-        scores=tuple(panel.score(i, direction) for i, direction in enumerate(directions)),
-        usual_presence=np.array([panel.usual_presence(i) for i in range(len(directions))]),
+        scores=tuple(panel.score(i, kpi) for i, kpi in enumerate(judged)),
+        usual_presence=np.array([panel.usual_presence(i) for i in range(len(judged))]),
         replayed=joint_replay(panel.answers, directions),
         points=_points(effects, later, line.later, kpis),
         history=series.rows(0, n),
@@ -211,20 +215,21 @@ class _Panel:
     alike: tuple[Ints, ...]
     report_below: float
 
-    def score(self, i: int, direction: Direction) -> Score | None:
+    def score(self, i: int, kpi: Kpi) -> Score | None:
         """The score of series `i`; None without a value on both sides of the release."""
         value, n = self.line.value[i], self.line.before
         if not np.isfinite(value[:n]).any():
             return None
         if not np.isfinite(value[n:]).any():
             return Score(p_bad=self._p_silence(i), gaps=True)
-        is_silent = self._is_silent(i, one_sided(self.answers, i, direction)[0])
+        is_silent = self._is_silent(i, one_sided(self.answers, i, kpi.direction)[0])
         if self.exceptions.exact[i] and not is_silent:
-            return self._constant(i, direction)
-        return self._varying(i, direction)
+            return self._constant(i, kpi.direction)
+        return self._varying(i, kpi)
 
-    def _varying(self, i: int, direction: Direction) -> Score:
+    def _varying(self, i: int, kpi: Kpi) -> Score:
         """The score of a series with a spread."""
+        direction = kpi.direction
         bad, good = one_sided(self.answers, i, direction)
         null = null_of(direction)
         p_bad, p_good, p_other = _p_of(bad, null), _p_of(good, NullDistribution.LEVEL), 1.0
@@ -248,6 +253,7 @@ class _Panel:
             p_bad=p_bad,
             p_good=p_good,
             p_other=p_other,
+            p_beyond=self._p_beyond(i, kpi) if p_bad < self.report_below else 1.0,
             kind=None if question is None else question.spec.change,
             gaps=gaps,
             sizes=sizes_of(effect),
@@ -272,6 +278,28 @@ class _Panel:
             for question, z in zip(answers.questions, answers.up[:, 0], strict=True)
             if np.isfinite(z) and direction in question.spec.bad_for
         ]
+
+    def _p_beyond(self, i: int, kpi: Kpi) -> float:
+        """The p-value of a lasting change of level by more than tolerance and floor: the same
+        questions, once what is accepted is taken out of every step."""
+        if not kpi.tolerance and not kpi.floor:
+            return 1.0
+        rows, effects, n = np.array([i]), self.effects, self.line.before
+        accepted = np.maximum(kpi.tolerance * np.abs(effects.at[rows]), kpi.floor)
+        sign = float(np.sign(effects.move[i]))
+        base = self.base.rows(rows)
+        y = forward(self.line.value[rows, n:] - sign * accepted, base.scale, base.floor)
+        deviation = (y - base.location(self.line.later)) / effects.width[rows]
+        rest = with_deviation(base, self.line.rows(rows), deviation)
+        answers = scores(rest, ask(rest))
+        lasting = [
+            (question, sign * float(z))
+            for question, z in zip(answers.questions, answers.up[:, 0], strict=True)
+            if np.isfinite(z)
+            and question.spec.is_level
+            and question.size * LASTING >= self.line.after
+        ]
+        return _p_of(lasting, NullDistribution.LEVEL)
 
     def _with_onset(self, i: int, score: Score, question: Question) -> Score:
         """The score with when its change began, by this question, and whether it is over."""

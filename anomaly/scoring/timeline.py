@@ -205,13 +205,19 @@ def without_shift(base: Baseline, line: Timeline, off: Floats, width: Floats) ->
     choices = np.stack([around, trailing, leading])
     nearest = np.abs(choices - later).argmin(axis=0)[None]
     rest = np.take_along_axis(later - choices, nearest, axis=0)[0] / width
-    x = line.x.copy()
-    x[:, n:] = np.where(line.present[:, n:], np.clip(rest, -BOUND, BOUND), 0.0)
-    z, has_innovation = _whitened(base, x, line.present, line.index)
+    out = with_deviation(base, line, np.clip(rest, -BOUND, BOUND))
     is_autocorrelated = (base.phi != 0).any(axis=1)[:, None]
     # from the level of the history to none is a jump that the shift alone made
+    has_innovation = out.has_innovation.copy()
     has_innovation[:, n : n + noise.ORDER] &= ~is_autocorrelated
-    z = np.where(has_innovation, z, 0.0)
+    return replace(out, z=np.where(has_innovation, out.z, 0.0), has_innovation=has_innovation)
+
+
+def with_deviation(base: Baseline, line: Timeline, deviation: Floats) -> Timeline:
+    """The timeline with other standardised deviations `(series, steps of the observation)`."""
+    n, x = line.before, line.x.copy()
+    x[:, n:] = np.where(line.present[:, n:], bounded(deviation, BOUND), 0.0)
+    z, has_innovation = _whitened(base, x, line.present, line.index)
     return replace(line, x=x, z=z, has_innovation=has_innovation)
 
 
