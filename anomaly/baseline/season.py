@@ -36,6 +36,9 @@ KINDS_OF_DAY = (  # ways to tell the days of a week apart; Monday is 0
     ((0,), (1,), (2,), (3,), (4,), (5,), (6,)),
 )
 LEAST_DAYS = 2  # of a kind
+# A profile must be better by so many standard errors, from day to day, or its few good days must
+# outweigh the others so many times.
+SURE, RARELY = 2.0, 4.0
 FINER = 0.97  # share of the error that a finer distinction must leave at most
 MEDIAN_ERROR = 1.2533  # standard error of a median, that of a mean being 1: √(π / 2)
 EVENTS = 10.0  # events that a smoothing window should hold before a median of it means something
@@ -127,7 +130,7 @@ def _days(y: Floats, weight: Floats, widths: Floats, when: Clock) -> tuple[Float
         full[mine] = profile - middle
         others[mine] = rest[:, when.day, when.phase] - median(rest)[:, when.day]
     block = max(1, when.phases // DAY_BLOCKS)
-    shrink, error = _worth(y, others, DAY_FULL, block)
+    shrink, error = _worth(y, others, when.day, DAY_FULL, block)
     kept = np.where((error < DAY_GAIN) & (shrink > MIN_SHRINK), shrink, 0.0)[:, None]
     return kept * full, kept * others
 
@@ -154,7 +157,7 @@ def _kinds_of_day(
         more = others - seasonal
         middle = median(np.where(np.isfinite(y), more, np.nan))[:, None]
         more = more - middle
-        shrink, error = _worth(y - seasonal, more, WEEK_FULL, block)
+        shrink, error = _worth(y - seasonal, more, when.day, WEEK_FULL, block)
         better = (error < least) & (shrink > MIN_SHRINK) & np.isfinite(widths)
         kept = np.where(better, shrink, 0.0)[:, None]
         added = kept * (table - middle - np.tile(day, 7))
@@ -280,17 +283,17 @@ def _blocks(values: Floats, length: int) -> Floats:
     )
 
 
-def _worth(y: Floats, predicted: Floats, full: float, block: int) -> tuple[Floats, Floats]:
+def _worth(
+    y: Floats, predicted: Floats, day: np.ndarray, full: float, block: int
+) -> tuple[Floats, Floats]:
     """By how much the profile should be shrunk to predict `y` best, and which share of the error
-    that leaves, both per series.
+    that leaves, both per series; 1 where it is no better on most days.
 
     Judged on means over `block` steps: in single steps of a noisy series a weekend would drown.
     """
     if block > 1:
-        y, predicted = (
-            _blocks(y, block),
-            _blocks(np.where(np.isfinite(y), predicted, np.nan), block),
-        )
+        predicted = _blocks(np.where(np.isfinite(y), predicted, np.nan), block)
+        y, day = _blocks(y, block), day[: len(day) // block * block : block]
     rest = y - median(y)[:, None]
     present = np.isfinite(rest)
     rest, predicted = np.where(present, rest, 0.0), np.where(present, predicted, 0.0)
@@ -307,4 +310,8 @@ def _worth(y: Floats, predicted: Floats, full: float, block: int) -> tuple[Float
         ratios.append(
             np.where(before > 0, size(remainder) / np.where(before > 0, before, 1.0), 1.0)
         )
-    return shrink, np.mean(ratios, axis=0)
+    gain = (np.abs(rest) - np.abs(remainder)) @ (day[:, None] == np.unique(day))
+    noise = gain.std(axis=1) * np.sqrt(gain.shape[1])
+    lost = np.maximum(-gain, 0).sum(axis=1)
+    is_sure = gain.sum(axis=1) > np.minimum(SURE * noise, RARELY * lost)
+    return shrink, np.where(is_sure, np.mean(ratios, axis=0), 1.0)

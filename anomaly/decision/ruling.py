@@ -15,7 +15,9 @@ LEVEL_KINDS = frozenset({ChangeKind.LEVEL, ChangeKind.RAMP})
 # Factors between units: minutes, percent, thousands, kibi, hours, millions, billions.
 UNITS = (60, 100, 1e3, 1024, 3600, 1e6, 1e9)
 UNIT_ROUNDING = 0.03  # how far from such a factor a change may be to look like it
-UNIT_DOUBT = 1.2  # upper end of the change as a multiple of the lower one, up to which it is certain
+UNIT_DOUBT = (
+    1.2  # upper end of the change as a multiple of the lower one, up to which it is certain
+)
 
 
 @dataclass(frozen=True, slots=True)

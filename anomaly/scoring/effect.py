@@ -14,7 +14,7 @@ import numpy as np
 from scipy.ndimage import median_filter
 from scipy.special import stdtrit
 
-from anomaly.baseline.robust import Bools, Floats, Ints, running_sums
+from anomaly.baseline.robust import MAD_TO_SIGMA, Bools, Floats, Ints, running_sums
 from anomaly.baseline.seasonal import BOUND, Baseline
 from anomaly.baseline.transform import Scale, back, forward
 from anomaly.panel import Block
@@ -204,8 +204,12 @@ def tempered(base: Baseline, line: Timeline) -> Block:
         present = np.flatnonzero(line.present[row])
         residual = line.residual[row, present]
         around = median_filter(residual, size=ALONE, mode="nearest")
-        pulled = around + np.clip(residual - around, -BOUND, BOUND)
-        alone = pulled != residual
+        rest = residual - around
+        later = present >= line.before
+        noise = max(1.0, MAD_TO_SIGMA * float(np.median(np.abs(rest[later]))) if later.any() else 1)
+        most = BOUND * np.where(later, noise, 1.0)  # noise may have grown with the level
+        pulled = around + np.clip(rest, -most, most)
+        alone = np.abs(rest) > most
         steps, scale = present[alone], base.scale[[row]]
         y = forward(value[[row]][:, steps], scale, base.floor[[row]])
         moved = y + (pulled - residual)[alone] * sigma[steps]

@@ -64,6 +64,7 @@ def decided(
     scored = Scored(
         tuple(ps),
         scores,
+        np.ones(len(ps)),
         np.empty((len(ps), 0)),
         points,
         block(panel.iloc[:BEFORE]),

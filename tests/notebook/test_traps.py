@@ -260,8 +260,13 @@ def test_no_error_at_all_is_ok() -> None:
 
 
 @pytest.mark.parametrize("step", [0, 36, 60, 71])
-def test_the_first_error_ever_is_a_regression(step: int) -> None:
-    finding = only(errors(step))
+def test_the_first_error_ever_is_no_regression(step: int) -> None:
+    assert only(errors(step)).verdict is Verdict.OK
+
+
+@pytest.mark.parametrize("step", [0, 36, 60, 70])
+def test_two_first_errors_are_a_regression(step: int) -> None:
+    finding = only(errors(step, step + 1))
 
     assert finding.verdict is Verdict.REGRESSED
     assert finding.onset == stamps(LONG + step + 1, "5min")[-1]
