@@ -35,7 +35,7 @@ from anomaly.scoring.questions import ask
 from anomaly.scoring.replay import at_placebos, combine, pointing, scores
 from anomaly.scoring.score import SCALES
 from anomaly.scoring.significance import NullDistribution, p_value
-from anomaly.scoring.timeline import origins, timeline
+from anomaly.scoring.timeline import timeline
 from anomaly.wording import did_you_mean
 
 if TYPE_CHECKING:
@@ -286,7 +286,7 @@ class FittedBaseline:
             f"{questions[j]}, falling" if rising[j] else questions[j]
             for j in np.flatnonzero(falling)
         ]
-        moments = base.history[origins(len(self.history))[:-1]]
+        moments = base.history[line.origins[:-1]]
         p = p_value(combine(bad), null)
         answers = pd.DataFrame(
             bad[:, :-1].T, index=pd.DatetimeIndex(moments, name="placebo release"), columns=names

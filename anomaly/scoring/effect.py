@@ -19,7 +19,7 @@ from anomaly.baseline.seasonal import BOUND, Baseline
 from anomaly.baseline.transform import Scale, back, forward
 from anomaly.panel import Block
 from anomaly.scoring.replay import spread_of
-from anomaly.scoring.timeline import Timeline, origins
+from anomaly.scoring.timeline import Timeline
 
 PRIOR = 4.0  # windows' worth of belief in the spread that the autoregression implies
 MARGIN = 0.9  # a local level's error must be this share of the best so far to be preferred
@@ -252,7 +252,7 @@ def _best_fit(base: Baseline, line: Timeline, link: Floats, unit: Floats, totals
     placebo releases best."""
     n, after = line.before, line.after
     parametric = _parametric(base, line, link, unit, totals)
-    origin = origins(n)
+    origin = line.origins
     origin = origin[(origin + after <= n) | (origin == n)]
     best: _Fit | None = None
     for lag in (0, *sorted({max(4, after // 4), after, 4 * after})):
@@ -411,7 +411,7 @@ def band(base: Baseline, line: Timeline, lag: Ints, n: int) -> tuple[Floats, Flo
     foreseen as the release's are."""
     after = line.after
     residual = np.where(line.present[:, :n], base.residual[:, :n], np.nan)
-    origin = origins(line.before)[:-1]
+    origin = line.origins[:-1]
     origin = origin[origin + after <= n]
     steps = origin[:, None] + np.unique(np.linspace(0, after - 1, SAMPLE_STEPS).astype(int))
     low, high = np.full((2, len(lag)), np.nan)

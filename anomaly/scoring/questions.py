@@ -17,7 +17,7 @@ from scipy.ndimage import maximum_filter1d
 from anomaly.baseline.noise import ORDER
 from anomaly.baseline.robust import Bools, Floats, quantiles, running_sums
 from anomaly.scoring.question_kinds import SPECS, QuestionKind, QuestionSpec, parts_of
-from anomaly.scoring.timeline import Timeline, origins
+from anomaly.scoring.timeline import Timeline
 
 LONGEST = 512  # steps of a window, unless the observation is longer
 LARGEST_PART = 0.75  # of the observation: a longer window is the observation itself
@@ -68,7 +68,7 @@ class _Windows:
 
     def __init__(self, line: Timeline) -> None:
         self.before, self.after, self.gap = line.before, line.after, line.gap
-        self.origins = origins(line.before)
+        self.origins = line.origins
         self.at_release = self.origins == line.before
         self.sizes = np.array(sizes(line.after))
         self.start = np.broadcast_to(self.origins, (len(self.sizes), len(self.origins)))
@@ -263,7 +263,7 @@ def local_volatility(line: Timeline) -> Floats:
     usual = (z[:, history] ** 2).sum(axis=1, keepdims=True) / np.maximum(
         mask[:, history].sum(axis=1, keepdims=True), 1
     )
-    origin = origins(line.before)
+    origin = line.origins
     end = np.maximum(np.where(origin == line.before, origin, origin - line.gap), 0)
     begin = np.maximum(end - VOLATILITY_STEPS, 0)
 

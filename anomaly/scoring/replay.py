@@ -18,7 +18,7 @@ from anomaly.baseline.robust import Bools, Floats
 from anomaly.model import Direction
 from anomaly.scoring.question_kinds import Centre, Counterpart, QuestionKind, Side
 from anomaly.scoring.questions import Question
-from anomaly.scoring.timeline import Timeline, origins
+from anomaly.scoring.timeline import Timeline
 
 PRIOR = 4.0  # windows' worth of belief in the next shorter window's spread
 COUNT_SPREAD = 1.5  # prior spread of counts on the 2 √(count + ½) scale
@@ -69,7 +69,7 @@ def scores(line: Timeline, questions: list[Question]) -> Scores:
     """Every question's answer at the release as a normal score."""
     if not questions:
         return Scores((), *np.empty((5, 0, len(line.x))))
-    origin = origins(line.before)
+    origin = line.origins
     answers = np.stack([question.answers for question in questions])
     past, real = answers[:, :, :-1], answers[:, :, -1]
     has_answer = np.isfinite(past)

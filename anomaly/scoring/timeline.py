@@ -11,12 +11,14 @@ import pandas as pd
 
 from anomaly.baseline import noise
 from anomaly.baseline.robust import Bools, Floats, Ints, spread
+from anomaly.baseline.season import Clock
 from anomaly.baseline.seasonal import BOUND, HOURS, Baseline, by_hour
 from anomaly.baseline.transform import forward
 from anomaly.panel import Block, block
 
 SPARSE = 0.2  # share of zeros in the history from which amounts are counted as they are
 PLACEBOS = 300  # origins, evenly over the history
+MOST_ALIKE = 100  # days at whose time of the release there are origins, too
 TINY = 1e-300
 # A shift is followed over a quarter of the observation, at least five steps.
 LEAST_SMOOTH = 5
@@ -27,7 +29,8 @@ SMOOTH_PART = 4
 class Timeline:
     """History and observation in one piece, the transition cut out: matrices `(series, time)`.
 
-    `series` holds the data as collected and `index` their times. The first `before` steps are
+    `series` holds the data as collected, `index` their times, and `origins` the rows at which the
+    questions are put, the release's last. The first `before` steps are
     history; `gap` steps were cut out after them; `hours` is how long the observation is.
 
     `residual` holds the standardised deviations from the baseline (NaN where not `present`), `x`
@@ -44,6 +47,7 @@ class Timeline:
 
     series: Block
     index: pd.DatetimeIndex
+    origins: Ints
     before: int
     gap: int
     hours: float
@@ -91,9 +95,14 @@ class Timeline:
 MATRICES = tuple(each.name for each in fields(Timeline) if each.type in ("Floats", "Bools"))
 
 
-def origins(before: int) -> Ints:
-    """Placebo origins, oldest first, and the release itself, last."""
-    return np.arange(before, 0, -max(1, -(-(before - 2) // PLACEBOS)))[::-1]
+def origins(clock: Clock, before: int) -> Ints:
+    """Placebo origins, oldest first, and the release itself, last: evenly over the history, and at
+    the release's own time of every day, so that what recurs then is no surprise."""
+    evenly = np.arange(before, 0, -max(1, -(-(before - 2) // PLACEBOS)))
+    alike = np.flatnonzero(clock.phase[:before] == clock.phase[before])
+    if clock.phases == 1 or len(alike) > MOST_ALIKE:
+        alike = alike[:0]
+    return np.unique(np.concatenate([evenly, alike[alike > 0]]))
 
 
 def timeline(
@@ -120,6 +129,7 @@ def timeline(
     return Timeline(
         series=series,
         index=index,
+        origins=origins(clock, before),
         before=before,
         gap=gap,
         hours=(len(index) - before) * (base.step / timedelta(hours=1)),
