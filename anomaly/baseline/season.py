@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from anomaly.baseline.robust import MAD_TO_SIGMA, Floats, median, smooth_cyclic
+from anomaly.baseline.robust import MAD_TO_SIGMA, Floats, Ints, median, smooth_cyclic
 
 DAY_S = 86_400
 MIN_PHASES = 4  # steps a day
@@ -36,6 +36,9 @@ KINDS_OF_DAY = (  # ways to tell the days of a week apart; Monday is 0
     ((0,), (1,), (2,), (3,), (4,), (5,), (6,)),
 )
 LEAST_DAYS = 2  # of a kind
+MONTH_DAYS = 32  # the days of a month, the last one first
+MIN_MONTH = 31  # days of history before a day of the month can come twice
+MONTH_GAIN = 0.5  # share of a day's distance that its other times may leave unexplained
 # A profile must be better by so many standard errors, from day to day, or its few good days must
 # outweigh the others so many times.
 SURE, RARELY = 2.0, 4.0
@@ -46,13 +49,15 @@ EVENTS = 10.0  # events that a smoothing window should hold before a median of i
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Where each row lies in the users' day and week: `day` counts days, `phase` steps in it,
-    `slot` steps in the week, of which each day has `phases`. `weekday` is 0 on Mondays."""
+    """Where each row lies in the users' day, week and month: `day` counts days, `phase` steps in
+    it, `slot` steps in the week, of which each day has `phases`. `weekday` is 0 on Mondays,
+    `month_day` the day of the month, 0 on the last one."""
 
     day: np.ndarray
     phase: np.ndarray
     slot: np.ndarray
     weekday: np.ndarray
+    month_day: np.ndarray
     hour: Floats
     phases: int
     is_daily: bool
@@ -61,7 +66,8 @@ class Clock:
 def clock(index: pd.DatetimeIndex, step_s: float, timezone: str) -> Clock:
     """The local clock of the rows; a step that does not divide the day leaves one phase, so that no
     profile can be learned."""
-    local = index.as_unit("ns").tz_convert(timezone).tz_localize(None).asi8 // 1_000_000_000
+    naive = index.as_unit("ns").tz_convert(timezone).tz_localize(None)
+    local = naive.asi8 // 1_000_000_000
     day, second = np.divmod(local, DAY_S)
     phases = int(DAY_S // step_s) if DAY_S % step_s == 0 else 1
     phase = second * phases // DAY_S if phases > 1 else np.zeros(len(local), int)
@@ -71,6 +77,7 @@ def clock(index: pd.DatetimeIndex, step_s: float, timezone: str) -> Clock:
         phase=phase,
         slot=weekday * phases + phase,
         weekday=weekday,
+        month_day=np.where(naive.is_month_end, 0, naive.day),
         hour=second / 3600,
         phases=phases,
         is_daily=step_s == DAY_S,
@@ -80,14 +87,17 @@ def clock(index: pd.DatetimeIndex, step_s: float, timezone: str) -> Clock:
 @dataclass(frozen=True, slots=True)
 class Season:
     """Profiles per series, shrunk: `day` `(series, phases)` and, added to it, `week` `(series, 7 ×
-    phases)`; zero where not kept."""
+    phases)` and `month` `(series, MONTH_DAYS)`; zero where not kept."""
 
     day: Floats
     week: Floats
+    month: Floats
 
     def at(self, when: Clock) -> Floats:
         """The seasonal part at each row, `(series, time)`."""
-        return np.asarray(self.day[:, when.phase] + self.week[:, when.slot])
+        return np.asarray(
+            self.day[:, when.phase] + self.week[:, when.slot] + self.month[:, when.month_day]
+        )
 
     @property
     def has_day(self) -> np.ndarray:
@@ -96,6 +106,14 @@ class Season:
     @property
     def has_week(self) -> np.ndarray:
         return np.asarray((self.week != 0).any(axis=1))
+
+    @property
+    def has_month(self) -> np.ndarray:
+        return np.asarray((self.month != 0).any(axis=1))
+
+    def rows(self, keep: Ints) -> Season:
+        """The season of some series."""
+        return Season(self.day[keep], self.week[keep], self.month[keep])
 
 
 def learn(y: Floats, weight: Floats, events: Floats, when: Clock) -> tuple[Season, Floats]:
@@ -109,15 +127,19 @@ def learn(y: Floats, weight: Floats, events: Floats, when: Clock) -> tuple[Seaso
     day = np.zeros((count, when.phases))
     week = np.zeros((count, 7 * when.phases))
     seasonal = np.zeros((count, n))
+    month = np.zeros((count, MONTH_DAYS))
     if when.phases < MIN_PHASES and not when.is_daily:
-        return Season(day, week), seasonal
+        return Season(day, week, month), seasonal
     half = when.phases // DAY_SMOOTH if when.phases >= MIN_FOR_SMOOTH else 0
     widths = _half_widths(events, half, when.phases)
     if n >= MIN_PERIODS * when.phases and not when.is_daily:
         day, seasonal = _days(y, weight, widths, when)
     if n >= MIN_WEEKS * 7 * when.phases:
         week, seasonal = _kinds_of_day(y, weight, widths, when, day, seasonal)
-    return Season(day, week), seasonal
+    if when.day[-1] >= MIN_MONTH:
+        month, more = _month_days(y - seasonal, when)
+        seasonal = seasonal + more
+    return Season(day, week, month), seasonal
 
 
 def _days(y: Floats, weight: Floats, widths: Floats, when: Clock) -> tuple[Floats, Floats]:
@@ -165,6 +187,33 @@ def _kinds_of_day(
         out = np.where(better[:, None], seasonal + kept * more, out)
         least = np.where(better, error * FINER, least)
     return week, out
+
+
+def _month_days(rest: Floats, when: Clock) -> tuple[Floats, Floats]:
+    """What stands out on some days of the month `(series, MONTH_DAYS)`, and its out-of-sample value
+    at each step; `rest` is what day and week leave.
+
+    Such a day must have stood out each time, as far as its other times foresee.
+    """
+    month, seasonal = np.zeros((len(rest), MONTH_DAYS)), np.zeros_like(rest)
+    days, first = np.unique(when.day, return_index=True)
+    rest = rest - median(rest)[:, None]
+    level = np.stack([median(rest[:, when.day == each]) for each in days], axis=1)
+    usual = MAD_TO_SIGMA * median(np.abs(level))
+    for month_day in range(MONTH_DAYS):
+        mine = np.flatnonzero(when.month_day[first] == month_day)
+        if len(mine) < LEAST_DAYS:
+            continue
+        times = level[:, mine]
+        others = (times.sum(axis=1, keepdims=True) - times) / (len(mine) - 1)
+        stands_out = (np.abs(others) > EDGE * usual[:, None]).all(axis=1)
+        foresees = (np.abs(times - others) < MONTH_GAIN * np.abs(times)).all(axis=1)
+        kept = (stands_out & foresees)[:, None]
+        month[:, [month_day]] = np.where(kept, times.mean(axis=1, keepdims=True), 0.0)
+        for column, each in enumerate(mine):
+            rows = when.day == days[each]
+            seasonal[:, rows] = np.where(kept, others[:, [column]], 0.0)
+    return month, seasonal
 
 
 def _by_kind(

@@ -105,8 +105,8 @@ class Baseline:
     def rows(self, keep: Ints) -> Baseline:
         """The baseline of some series."""
         mine = {name: getattr(self, name)[keep] for name in MATRICES}
-        profiles = Season(self.season.day[keep], self.season.week[keep])
-        return replace(self, keys=tuple(self.keys[i] for i in keep), season=profiles, **mine)
+        keys = tuple(self.keys[i] for i in keep)
+        return replace(self, keys=keys, season=self.season.rows(keep), **mine)
 
     def moved_by(self, foreseen: Foreseen, series: Block) -> Baseline:
         """The baseline with what others foresee taken into account: level, spread and

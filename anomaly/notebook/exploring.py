@@ -192,8 +192,8 @@ class FittedBaseline:
         """One series of the history decomposed, a row per step.
 
         `observed` and `expected` are in the KPI's unit; each step is predicted from the other days
-        and weeks. On the scale on which the series is judged (`scale` names it), `level`, `day` and
-        `week` add up to the expected value. `residual` is the rest, in standard deviations;
+        and weeks. On the scale on which the series is judged (`scale` names it), `level`, `day`,
+        `week` and `month` add up to the expected value. `residual` is the rest, in standard deviations;
         `surprise` (the innovation) is what remains of it once its autocorrelation is removed.
         """
         base, i = self.learned, self._row(kpi, segment)
@@ -210,6 +210,7 @@ class FittedBaseline:
                 "level": np.full(len(foreseen), base.level[i]),
                 "day": base.season.day[i, when.phase],
                 "week": base.season.week[i, when.slot],
+                "month": base.season.month[i, when.month_day],
                 "residual": np.where(present[0], base.residual[i], np.nan),
                 "surprise": np.where(
                     whole[0], raw[0] / base.innovation_spread[i] - base.innovation_centre[i], np.nan

@@ -407,7 +407,7 @@ class _Panel:
 
     def _evidence(self, i: int, bad: list[QuestionScore]) -> Evidence:
         season, history = self.base.season, slice(self.line.before)
-        has_profile = {"day": season.has_day[i], "week": season.has_week[i]}
+        profiles = {"day": season.has_day, "week": season.has_week, "month": season.has_month}
         first = int(self.line.has_sample[i].argmax())
         steps = int(self.line.present[i, history].sum())
         placebos = (np.isfinite(each.answers[i, :-1]).sum() for each in self.answers.questions)
@@ -415,7 +415,7 @@ class _Panel:
         return Evidence(
             history_since=self.base.history[first].to_pydatetime() if first else None,
             history_steps=steps,
-            season=tuple(name for name, has in has_profile.items() if has),
+            season=tuple(name for name, has in profiles.items() if has[i]),
             scale=SCALES[Scale(int(self.base.scale[i]))],
             autocorrelation=float(self.base.phi[i].sum()),
             level_steps=int(self.effects.lag[i]),

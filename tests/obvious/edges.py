@@ -32,7 +32,8 @@ def _pair(
         at = released(rng) if callable(released) else released
         index, after = grid(at, int(rng.integers(*days)), hours)
         values = noisy(rng, level(rng, index), rng.uniform(0.01, 0.04))
-        return Case(np.where(after, share, 1.0) * values, index, at, {"direction": "down"})
+        options = {"direction": "down" if share < 1 else "either"}
+        return Case(np.where(after, share, 1.0) * values, index, at, options)
 
     kind(name, GROUP, right, lambda rng: make(rng, 1.0))
     kind(
