@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import bdtr
 
 from anomaly.baseline.robust import Floats, quantiles, running_sums
 from anomaly.baseline.seasonal import BOUND
@@ -20,8 +19,11 @@ NEARER = 0.4
 LEFT = 0.15  # share of a change that may be left when it is over
 # What had clearly recovered is off anew only beyond so many times that: noise must not alert twice.
 LASTING = 2.0
-FAR = 2.0  # standard deviations from which a step counts as far out
 CLEAR = 3.0  # standard scores of the last quarter that a clear recovery must have been off before
+# Twice the log-likelihood by which a change that ended must beat one that lasts: of changes that
+# last, one in a hundred seems to have ended.
+ENDED = 12.0
+MOST_ENDS = 256  # steps at which a change is tried to begin and to end
 STRETCH_ROUNDS = 5  # of the search for the stretch of a change
 # Steps from the onset on, and last third against first, before a change can be a ramp.
 RAMP_STEPS = 8
@@ -154,20 +156,27 @@ def has_settled(noise: Floats, usual: Floats) -> bool:
     return _is_near_again(noise, usual, None, swings=False)
 
 
-def has_surely_settled(noise: Floats) -> bool:
-    """Whether the last quarter has fewer steps far out than chance would leave it, had the noise
-    gone on."""
-    length = last_part(len(noise))
-    if len(noise) <= length:  # the change had no time to last
-        return False
-    earlier, last = noise[:-length], noise[-length:]
-    noisy = earlier[slice(*stretch_off(np.nan_to_num(earlier)))]
-    is_far_before = noisy[np.isfinite(noisy)] > FAR
-    is_far_now = last[np.isfinite(last)] > FAR
-    if not len(is_far_before):
-        return False
-    p = bdtr(int(is_far_now.sum()), len(is_far_now), float(is_far_before.mean()))
-    return bool(p < CHANCE)
+def has_ended(change: Floats, lasting: Floats, usual: Floats) -> bool:
+    """Whether a change that ended explains the observation clearly better than one that lasts.
+
+    `change` is how far off each step is in the direction of the change, in standard deviations (NaN
+    where missing), `lasting` how far it would be if the change had gone on, `usual` past means over
+    windows as long as the last part. Twice the difference of the log-likelihoods must exceed
+    `ENDED`, times how much larger the variance of a mean is than that of independent steps.
+    """
+    present = np.isfinite(change) & np.isfinite(lasting)
+    shape = np.where(present, np.clip(lasting, 0, BOUND), 0.0)
+    off = np.where(present, np.clip(change, -BOUND, BOUND), 0.0)
+    fit = np.concatenate([[0.0], np.cumsum(off * shape)])
+    power = np.concatenate([[0.0], np.cumsum(shape**2)])
+    ends = np.unique(np.linspace(0, len(off), MOST_ENDS).astype(int))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        gain = np.maximum(fit[ends] - fit[ends, None], 0) ** 2 / (power[ends] - power[ends, None])
+    gain = np.triu(np.nan_to_num(gain, posinf=0.0), 1)
+    length = last_part(len(off))
+    inflation = max(1.0, length * float(np.mean(usual**2))) if len(usual) else 1.0
+    ended = gain[:, ends <= len(off) - length]
+    return bool(ended.size and ended.max() - gain[:, -1].max() > ENDED * inflation)
 
 
 def _is_near_again(

@@ -29,9 +29,9 @@ from anomaly.scoring.attribution import (
     LEVEL_LEADS,
     QuestionScore,
     dating_question,
+    has_ended,
     has_recovered,
     has_settled,
-    has_surely_settled,
     is_ramp,
     last_part,
     naming_question,
@@ -308,15 +308,18 @@ class _Panel:
         past = np.where(line.present[i, :n], line.x[i, :n], np.nan)
         is_fall = score.effect is not None and score.effect.move < 0
         change = -off if is_fall else off
-        by_noise = question.spec.ends_by_noise
+        by_noise, usual = question.spec.ends_by_noise, past_means(past, line.after)
         lasting = None if by_noise else self._lasting(i, change)
-        recovered = has_recovered(off, past_means(past, line.after), lasting)
+        recovered = has_recovered(off, usual, lasting)
+        if lasting is not None:
+            recovered &= has_ended(change, -lasting if is_fall else lasting, usual)
         if by_noise or score.p_other < CHANCE:
             noise = noisiness(line, i, question.spec.measure)
-            recovered &= has_settled(noise[n:], past_means(noise[:n], line.after))
+            usual = past_means(noise[:n], line.after)
+            recovered &= has_settled(noise[n:], usual)
             if by_noise:
-                recovered &= has_surely_settled(noise[n:])
                 change = noise[n:]
+                recovered &= has_ended(change, np.ones_like(change), usual)
         until = stretch_off(np.nan_to_num(change))[1] if recovered else line.after
         began = onset(line, i, question, until=until)
         ramps = score.kind is ChangeKind.LEVEL and is_ramp(np.nan_to_num(off), max(began.step, 0))
