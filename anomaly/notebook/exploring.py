@@ -194,7 +194,8 @@ class FittedBaseline:
         `observed` and `expected` are in the KPI's unit; each step is predicted from the other days
         and weeks. On the scale on which the series is judged (`scale` names it), `level`, `day`,
         `week` and `month` add up to the expected value. `residual` is the rest, in standard
-        deviations; `surprise` (the innovation) is what remains of it once its autocorrelation is removed.
+        deviations; `surprise` (the innovation) is what remains of it once its autocorrelation is
+        removed.
         """
         base, i = self.learned, self._row(kpi, segment)
         values = block(self.history).value[i : i + 1]

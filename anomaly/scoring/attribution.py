@@ -22,7 +22,7 @@ LASTING = 2.0
 CLEAR = 3.0  # standard scores of the last quarter that a clear recovery must have been off before
 # Twice the log-likelihood by which a change that ended must beat one that lasts: of changes that
 # last, one in a hundred seems to have ended.
-ENDED = 12.0
+ENDED = 9.0
 MOST_ENDS = 256  # steps at which a change is tried to begin and to end
 STRETCH_ROUNDS = 5  # of the search for the stretch of a change
 # Steps from the onset on, and last third against first, before a change can be a ramp.
@@ -162,7 +162,7 @@ def has_ended(change: Floats, lasting: Floats, usual: Floats) -> bool:
     `change` is how far off each step is in the direction of the change, in standard deviations (NaN
     where missing), `lasting` how far it would be if the change had gone on, `usual` past means over
     windows as long as the last part. Twice the difference of the log-likelihoods must exceed
-    `ENDED`, times how much larger the variance of a mean is than that of independent steps.
+    `ENDED`, times how much larger the variance is than that of independent steps at rest.
     """
     present = np.isfinite(change) & np.isfinite(lasting)
     shape = np.where(present, np.clip(lasting, 0, BOUND), 0.0)
@@ -174,9 +174,10 @@ def has_ended(change: Floats, lasting: Floats, usual: Floats) -> bool:
         gain = np.maximum(fit[ends] - fit[ends, None], 0) ** 2 / (power[ends] - power[ends, None])
     gain = np.triu(np.nan_to_num(gain, posinf=0.0), 1)
     length = last_part(len(off))
-    inflation = max(1.0, length * float(np.mean(usual**2))) if len(usual) else 1.0
-    ended = gain[:, ends <= len(off) - length]
-    return bool(ended.size and ended.max() - gain[:, -1].max() > ENDED * inflation)
+    ended = gain[:, ends <= len(off) - length].max(initial=0.0)
+    left = (float((off**2).sum()) - ended) / max(int(present.sum()), 1)  # noise, if it ended
+    inflation = max(1.0, left, length * float(np.mean(usual**2)) if len(usual) else 1.0)
+    return bool(ended - gain[:, -1].max() > ENDED * inflation)
 
 
 def _is_near_again(
