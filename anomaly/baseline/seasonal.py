@@ -86,6 +86,13 @@ class Baseline:
         """Where the rows of `index` lie in the users' day and week."""
         return season.clock(index, self.step.total_seconds(), self.timezone)
 
+    @property
+    def past_season(self) -> Floats:
+        """The season at each row of the history, learned from the other days and weeks."""
+        if self.foreseen is None:
+            return self.seasonal
+        return np.asarray(self.seasonal - self.foreseen.at(self.history)[0])
+
     def location(self, index: pd.DatetimeIndex) -> Floats:
         """Expected value on the transformed scale, `(series, time)`."""
         usual = self.season.at(self.clock(index)) + self.level[:, None]

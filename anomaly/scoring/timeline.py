@@ -142,7 +142,7 @@ def timeline(
         amount=amount,
         usual=usual,
         sparse=sparse,
-        season=_shape(base.season.at(clock)),
+        season=_shape(np.concatenate([base.past_season, base.season.at(clock)[:, before:]], axis=1)),
         phi=base.phi,
     )
 

@@ -122,7 +122,7 @@ def test_the_reason_and_a_note_name_the_mix() -> None:
     assert "the mix accounts for -10.5 % (device=0 50.2 % instead of 31.2 %)" in total.reason
     assert total.reason.endswith("at the usual mix, no segment moved")
     assert total.notes[-1].startswith(
-        "-12.1 % in all: -10.5 % mix (device=0 50.2 % instead of 31.2 %), "
+        "-12.2 % in all: -10.5 % mix (device=0 50.2 % instead of 31.2 %), "
     )
 
 
