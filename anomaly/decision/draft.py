@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 import numpy as np
 
@@ -21,6 +23,8 @@ NOTHING = "no samples before or after the release"
 # in the history: with fewer what they say of each other is half belief (`PRIOR` in
 # `anomaly/scoring/effect.py`)
 FEW_WATCHES = 10
+FEWEST_WEEKS, SURE_OF_WEEK = timedelta(days=13.3), timedelta(days=20.5)  # of history
+SATURDAY = 5
 CLEARLY_OFF = 0.95  # coverage of a band that promises 99 %: five times as many steps are outside
 
 
@@ -93,7 +97,12 @@ def draft(kpi: Kpi, weight: float, scored: Scored, row: int, progress: WatchProg
         p_value=None if is_open else p,
         notes=()
         if refusal is not None or score is None
-        else (*score.notes, *_of_history(before, progress), *_of_band(score.coverage)),
+        else (
+            *score.notes,
+            *_of_history(before, progress),
+            *_of_weeks(before * progress.step, score.evidence.season or (), progress),
+            *_of_band(score.coverage),
+        ),
         refusal=refusal,
     )
 
@@ -203,6 +212,20 @@ def _of_history(before: int, progress: WatchProgress) -> tuple[str, ...]:
         f"short history: {number(before)} steps are only {watches} watches of {progress.planned}, "
         "so the intervals are wider",
     )
+
+
+def _of_weeks(
+    history: timedelta, season: Sequence[str], progress: WatchProgress
+) -> tuple[str, ...]:
+    """A note where a longer history would say more of the week."""
+    days = f"{history / timedelta(days=1):.0f} days"
+    if "week" in season:
+        sure = history >= SURE_OF_WEEK
+        return () if sure else (f"the week rests on {days}; with three weeks it is surer",)
+    weekend = any(start.weekday() >= SATURDAY for start in progress.starts)
+    if not weekend or history >= FEWEST_WEEKS:
+        return ()
+    return (f"{days} of history can't tell a weekend from a change; two weeks can",)
 
 
 def _of_band(coverage: Coverage | None) -> tuple[str, ...]:

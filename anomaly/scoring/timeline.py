@@ -142,7 +142,9 @@ def timeline(
         amount=amount,
         usual=usual,
         sparse=sparse,
-        season=_shape(np.concatenate([base.past_season, base.season.at(clock)[:, before:]], axis=1)),
+        season=_shape(
+            np.concatenate([base.past_season, base.season.at(clock)[:, before:]], axis=1)
+        ),
         phi=base.phi,
     )
 
