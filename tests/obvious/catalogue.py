@@ -210,7 +210,7 @@ def hour(index: pd.DatetimeIndex) -> Floats:
 
 def weekend(index: pd.DatetimeIndex, share: float) -> Floats:
     """`share` on Saturdays and Sundays, 1 on other days."""
-    return np.where(index.dayofweek >= 5, share, 1.0)
+    return np.where(index.day_of_week >= 5, share, 1.0)
 
 
 def day(index: pd.DatetimeIndex, height: float = 0.3, top: float = 15.0) -> Floats:

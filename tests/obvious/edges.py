@@ -1,4 +1,4 @@
-"""A. The edges of the calendar: what recurs at the time of the release is not its work."""
+"""The edges of the calendar: what recurs at the time of the release is not its work."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _opens(rng: Rng, index: pd.DatetimeIndex) -> Floats:
 
 
 def _opens_on_weekdays(rng: Rng, index: pd.DatetimeIndex) -> Floats:
-    return np.where(index.dayofweek < 5, _opens(rng, index), 15.0)
+    return np.where(index.day_of_week < 5, _opens(rng, index), 15.0)
 
 
 def _opens_by_local_time(rng: Rng, index: pd.DatetimeIndex) -> Floats:
@@ -92,7 +92,7 @@ def _nightly_job(rng: Rng, index: pd.DatetimeIndex) -> Floats:
 
 
 def _weekly_job(rng: Rng, index: pd.DatetimeIndex) -> Floats:
-    job = (index.dayofweek == 6) & (hour(index) >= 22)
+    job = (index.day_of_week == 6) & (hour(index) >= 22)
     return 100 * np.where(job, rng.uniform(1.5, 2.5), 1.0) * day(index, 0.2)
 
 
@@ -165,7 +165,7 @@ def _holiday(rng: Rng, left: float) -> Case:
     holiday = date(2025, 6, 9)
     at = pd.Timestamp("2025-06-10T00:00Z") + pd.Timedelta(hours=int(rng.integers(6, 12)))
     index, after = grid(at, int(rng.integers(21, 36)), 6)
-    off = (index.dayofweek >= 5) | np.asarray(index.date == holiday)
+    off = (index.day_of_week >= 5) | np.asarray(index.date == holiday)
     level = 100 * np.where(off, rng.uniform(0.5, 0.8), 1.0) * day(index, rng.uniform(0.2, 0.4))
     values = noisy(rng, np.where(after, left, 1.0) * level, rng.uniform(0.01, 0.04))
     return Case(values, index, at, DOWN | {"special_days": {holiday: "a holiday"}})

@@ -1,4 +1,4 @@
-"""B. The expected value: what anybody would expect is what is expected."""
+"""The expected value: what anybody would expect is what is expected."""
 
 from __future__ import annotations
 

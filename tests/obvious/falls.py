@@ -1,4 +1,4 @@
-"""C. A catastrophe never passes."""
+"""A catastrophe never passes."""
 
 from __future__ import annotations
 

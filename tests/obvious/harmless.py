@@ -1,4 +1,4 @@
-"""D. No harm is seen where there is none, and harm where there is."""
+"""No harm is seen where there is none, and harm where there is."""
 
 from __future__ import annotations
 

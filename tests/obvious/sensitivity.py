@@ -1,4 +1,4 @@
-"""E. A change that the report calls detectable is found in four of five releases.
+"""A change that the report calls detectable is found in four of five releases.
 
 Each case is judged twice: first as it is, which says what is detectable; then with exactly that
 change in its observation.
@@ -36,7 +36,7 @@ LEAST, MOST = 0.7, 0.95  # four of five are promised
 
 def changed(case: Case, relative: float) -> Case:
     """The case with all that is after the release higher by a share of it, in the bad direction."""
-    sign = -1 if case.options["direction"] == "down" else 1
+    sign = -1 if case.options.get("direction") == "down" else 1
     return replace(case, values=case.values * np.where(case.after, 1 + sign * relative, 1.0))
 
 
