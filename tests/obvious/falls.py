@@ -219,6 +219,15 @@ def _weekend_after_drift(rng: Rng, left: float) -> Case:
     return Case(noisy(rng, level, rng.uniform(0.01, 0.02)), index, SATURDAY, DOWN)
 
 
+def _weekend_after_holiday(rng: Rng, left: float) -> Case:
+    """A Thursday like a Sunday, two days before, of which the calendar knows nothing."""
+    index, after = grid(SATURDAY, 28, 6)
+    holiday = index.normalize() == SATURDAY.normalize() - pd.Timedelta(days=2)
+    quiet = np.where(holiday, 0.7, weekend(index, 0.7))
+    level = 1e5 * quiet * day(index) * np.where(after, left, 1.0)
+    return Case(noisy(rng, level, rng.uniform(0.01, 0.02)), index, SATURDAY, DOWN)
+
+
 def _weekend_of_ratio(rng: Rng, left: float) -> Case:
     """The share of visits with an order, a third lower on weekends."""
     index, after = grid(SATURDAY, 28, 6)
@@ -229,6 +238,7 @@ def _weekend_of_ratio(rng: Rng, left: float) -> Case:
 
 for _name, _make in (
     ("a drifting KPI on a Saturday", _weekend_after_drift),
+    ("a Saturday after a holiday", _weekend_after_holiday),
     ("a ratio on a Saturday", _weekend_of_ratio),
 ):
     kind(_name, GROUP, passes, partial(_make, left=1.0))
