@@ -12,4 +12,7 @@ NOT_YET: dict[str, str] = {
     "days of a calendar with an hour change, halved": UNEVEN,
     "months of a calendar": UNEVEN,
     "months of a calendar, halved": UNEVEN,
+    "a leak five times as fast": (
+        "A gauge that starts over is judged by how high it is, not by how fast it grows."
+    ),
 }
