@@ -19,7 +19,7 @@ endif
 # where Python keeps no bytecode, every process compiles all libraries anew: seconds each time
 unexport VIRTUAL_ENV UV_PROJECT_ENVIRONMENT PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test quick quick-tests check lint types layers spelling docs fmt bench bench-accuracy fuzz ablations peers golden tools \
+.PHONY: help demo test quick quick-tests check lint types layers spelling docs fmt bench bench-accuracy obvious fuzz ablations peers golden tools \
 	hooks dist release-check clean
 
 help: ## say what can be made
@@ -72,6 +72,9 @@ bench: .venv/.dev ## time the main steps
 
 bench-accuracy: .venv/.dev ## judge generated releases with known answers, beside simple judges
 	@$(BIN)/python -m benchmarks.accuracy
+
+obvious: .venv/.dev ## judge releases about which nobody would argue, beside simple judges
+	@$(BIN)/python -m benchmarks.obvious
 
 fuzz: .venv/.dev ## judge 20,000 random frames and check that the numbers of their reports agree
 	@$(BIN)/python -m benchmarks.fuzz

@@ -109,7 +109,7 @@ def three_sigma(case: Case) -> Judged:
 def seasonal_naive(case: Case) -> Judged:
     """Median deviation from the same time a day before, in robust standard deviations of such
     deviations (Hyndman 2021, 5.2)."""
-    day = DAY // (case.index[1] - case.index[0])
+    day = max(DAY // (case.index[1] - case.index[0]), 1)
     lag = day if case.before > 2 * day else 1
     change = case.values[lag:] - case.values[:-lag]
     past, after = known(change[: case.before - lag]), known(change[case.before - lag :])

@@ -7,7 +7,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-PAGE = Path(__file__).parents[1] / "docs" / "accuracy.md"
+DOCS = Path(__file__).parents[1] / "docs"
+PAGE, GALLERY = DOCS / "accuracy.md", DOCS / "gallery.md"
 
 
 def options(doc: str | None) -> argparse.Namespace:
@@ -26,7 +27,12 @@ def publish(name: str, lines: Sequence[str], *, write: bool) -> None:
     text = "\n".join(lines)
     print(text)
     if write:
-        PAGE.write_text(placed(PAGE.read_text(encoding="utf-8"), name, text), encoding="utf-8")
+        place(name, text, PAGE)
+
+
+def place(name: str, text: str, page: Path) -> None:
+    """Put a table into a page, in the place of its name; ValueError as of `placed`."""
+    page.write_text(placed(page.read_text(encoding="utf-8"), name, text), encoding="utf-8")
 
 
 def placed(page: str, name: str, text: str) -> str:

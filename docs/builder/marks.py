@@ -1,4 +1,4 @@
-"""What the marks of a page stand for: pictures, screenshots, words of the site."""
+"""What the marks of a page stand for: pictures, screenshots, the gallery, words of the site."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import posixpath
 import re
 from pathlib import Path
 
-from docs.builder import pictures, screenshots
+from docs.builder import gallery, pictures, screenshots
 from docs.builder.errors import SiteError
 from docs.builder.markdown import outside_fences
 
 MARK = re.compile(
-    r"^<!-- (?P<kind>picture|screenshot|site): (?P<what>(?:(?!-->).)+?) -->$",
+    r"^<!-- (?P<kind>picture|screenshot|gallery|site): (?P<what>(?:(?!-->).)+?) -->$",
     re.MULTILINE | re.DOTALL,
 )
 
@@ -44,6 +44,8 @@ class Marks:
                 return self._picture(what, here)
             case "screenshot":
                 return self._screenshot(what, here)
+            case "gallery":
+                return gallery.cards(what)
             case _:
                 return what
 

@@ -4,6 +4,7 @@ exist."""
 from __future__ import annotations
 
 from contextlib import ExitStack
+from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
@@ -13,10 +14,12 @@ import pytest
 from benchmarks.ablation import PARTS
 from benchmarks.accuracy import answers, auc, average_precision, false_alarms, gathered, recall_at
 from benchmarks.generated import EFFECTS, SERIES, Case, cases
-from benchmarks.judges import JUDGES, Judged, canary, robust_bands
+from benchmarks.judges import JUDGES, Judged, canary, robust_bands, three_sigma
+from benchmarks.obvious import Row, alarms, as_shown, shares, summary
 from benchmarks.peers import PACKAGES, local_level, peers
 from benchmarks.quiet import Floats, remembering
-from benchmarks.tables import PAGE, placed
+from benchmarks.tables import GALLERY, PAGE, placed
+from tests.obvious.kinds import named
 
 
 def test_the_same_seed_makes_the_same_releases() -> None:
@@ -126,9 +129,11 @@ def test_the_measures_are_those_of_the_books() -> None:
     assert average_precision(blind) == pytest.approx((1 / 2 + 2 / 3 + 3 / 4) / 3)
 
 
-@pytest.mark.parametrize("name", ["accuracy", "ablations"])
-def test_the_page_has_a_place_for_each_table(name: str) -> None:
-    page = PAGE.read_text(encoding="utf-8")
+@pytest.mark.parametrize(
+    ("name", "file"), [("accuracy", PAGE), ("ablations", PAGE), ("obvious", GALLERY)]
+)
+def test_the_page_has_a_place_for_each_table(name: str, file: Path) -> None:
+    page = file.read_text(encoding="utf-8")
 
     assert "| new |" in placed(page, name, "| new |")
     with pytest.raises(ValueError, match="0 places"):
@@ -141,3 +146,35 @@ def released(values: Floats, before: int) -> Case:
         pd.date_range("2025-03-03", periods=len(values), freq="1min", tz="UTC", unit="ns")
     )
     return Case("series", np.asarray(values, dtype=float), index, before, "", 0.0)
+
+
+def test_of_an_obvious_release_the_other_judges_see_the_ratio_and_when_it_was() -> None:
+    case = named("an error ratio, times five").case(0)
+    shown = as_shown(case)
+
+    assert shown.index[shown.before] == case.released
+    assert np.nanmean(shown.values[: shown.before]) == pytest.approx(0.01, rel=0.05)
+    assert alarms(three_sigma, shown)
+
+
+def test_where_nothing_was_ever_there_no_other_judge_raises_an_alarm() -> None:
+    shown = as_shown(named("a query that never matched").case(0))
+    assert [name for name, judge in JUDGES.items() if alarms(judge, shown)] == []
+
+
+@pytest.mark.slow
+def test_every_judge_has_a_share_of_right_answers_and_a_miss_is_marked() -> None:
+    kind = named("white noise, doubled")
+    row = Row(kind, shares(kind.name, 2))
+
+    assert {*JUDGES, *peers()[0]} == row.shares.keys()
+    assert row.cells().startswith("| plain releases | white noise, doubled | 0.95 | 1.00 | ")
+    assert "| 0.50 ✗ |" in Row(kind, {"anomaly": 0.5}).cells()
+    assert summary([row, Row(kind, dict.fromkeys(row.shares, 0.0))]).startswith(
+        "Of 2 kinds, anomaly holds 1, "
+    )
+
+
+def test_anomaly_may_not_find_more_than_it_promises_and_the_others_may() -> None:
+    row = Row(named("the detectable effect in a gauge"), {"anomaly": 1.0, "CUSUM": 1.0})
+    assert (row.held("anomaly"), row.held("CUSUM")) == (False, True)

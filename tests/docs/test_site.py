@@ -8,6 +8,7 @@ import re
 import shutil
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import jsonschema
 import pytest
@@ -19,6 +20,7 @@ from docs.builder import (
     checklist_reference,
     command_reference,
     floors,
+    gallery,
     markdown,
     marks,
     pictures,
@@ -31,11 +33,13 @@ from docs.builder.errors import SiteError
 from docs.builder.nav import misplaced, nav_pages, read_nav, repository_pages
 from docs.builder.site import build
 from tests.docs.test_docs import commands_and_options
+from tests.obvious.kinds import GROUPS, KINDS, named
 from tests.reporting.test_report import REPORTS
 from tests.support.places import ROOT
 
 pytestmark = pytest.mark.timeout(300)
 CELL = re.compile(r"^\| `(?P<first>[^`]+)`", re.MULTILINE)
+LARGEST_PAGE = 2_000_000  # characters
 SVG = "http://www.w3.org/2000/svg"  # a name, not a place
 
 
@@ -303,6 +307,43 @@ def test_a_picture_is_the_same_whenever_it_is_drawn_and_has_both_colours(tmp_pat
 def test_every_picture_that_is_drawn_is_on_a_page() -> None:
     pages = "".join((ROOT / source).read_text(encoding="utf-8") for source, _ in repository_pages())
     assert [name for name in pictures.PICTURES if f"<!-- picture: {name} -->" not in pages] == []
+
+
+def test_every_group_of_the_gallery_is_on_its_page() -> None:
+    page = (ROOT / "docs" / "gallery.md").read_text(encoding="utf-8")
+    assert [group for group in GROUPS if f"<!-- gallery: {group} -->" not in page] == []
+
+
+def test_a_group_that_the_gallery_does_not_have_is_told_with_its_page(tmp_path: Path) -> None:
+    with pytest.raises(
+        SiteError, match=r"^page\.md: no group of sunsets in the gallery; use one of "
+    ):
+        marks.Marks(tmp_path / "images", ROOT).filled_in(
+            "<!-- gallery: of sunsets -->\n", "page.md"
+        )
+
+
+@pytest.mark.slow
+def test_every_obvious_release_is_a_picture_with_an_answer(site: Path) -> None:
+    page = (site / "gallery" / "index.html").read_text(encoding="utf-8")
+    assert page.count('<div class="kind">') == page.count('<path class="release"') / 2 == len(KINDS)
+    assert page.count("✓ right") + page.count("✗ not yet") == len(KINDS)
+    assert len(page) < LARGEST_PAGE
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("white noise, doubled", {"observed", "observed many", "expected", "band"}),
+        ("a query that never matched", set()),  # nothing to draw
+    ],
+)
+def test_a_picture_is_whole_and_shows_what_there_is(name: str, lines: set[str]) -> None:
+    case = named(name).case(0)
+    svg = ElementTree.fromstring(gallery.picture(case, case.report(), "a & b"))  # noqa: S314  ours
+    drawn = {path.get("class") for path in svg.iter("path") if path.get("d")}
+    assert svg.get("aria-label") == "a & b"
+    assert drawn == lines | {"frame", "release"}
 
 
 def test_the_map_shows_every_room_of_the_package_and_how_large_it_is() -> None:

@@ -1,46 +1,66 @@
-"""A. The edges of the calendar: what recurs at the time of the release is not its work."""
+"""The edges of the calendar: what recurs at the time of the release is not its work."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
 
 import numpy as np
 import pandas as pd
 
 from tests.obvious.catalogue import (
+    CERTAIN,
+    DOWN,
+    EITHER,
+    HALVED,
     Answer,
     Case,
     Floats,
     Rng,
     day,
+    does_not_fail,
     grid,
     hour,
     kind,
-    no_alarm,
     noisy,
-    quiet,
-    regressed,
+    passes,
+    regresses,
     weekend,
 )
 
 GROUP = "edges of the calendar"
 SATURDAY, MONDAY = pd.Timestamp("2025-06-07T00:00Z"), pd.Timestamp("2025-06-09T00:00Z")
+WEDNESDAY = pd.Timestamp("2025-06-04T00:00Z")
+BERLIN = "Europe/Berlin"
+HOUR_CHANGE = pd.Timestamp("2025-03-30", tz=BERLIN)  # a Sunday, whose clocks go forward at 2:00
+
+Level = Callable[[Rng, pd.DatetimeIndex], Floats]
+Moment = Callable[[Rng], pd.Timestamp]
 
 
-def _pair(
-    name: str, level, released, *, days=(21, 36), hours=6.0, fall=(0.2, 0.4), right: Answer = quiet
+def _twins(
+    name: str,
+    level: Level,
+    released: pd.Timestamp | Moment,
+    *,
+    days: tuple[int, int] = (21, 36),
+    hours: float = 6.0,
+    right: Answer = passes,
 ) -> None:
-    def make(rng: Rng, share: float) -> Case:
+    """A harmless release at this moment of a series, and one after which 20 to 40 % are gone."""
+
+    def make(rng: Rng, left: float) -> Case:
         at = released(rng) if callable(released) else released
         index, after = grid(at, int(rng.integers(*days)), hours)
         values = noisy(rng, level(rng, index), rng.uniform(0.01, 0.04))
-        options = {"direction": "down" if share < 1 else "either"}
-        return Case(np.where(after, share, 1.0) * values, index, at, options)
+        return Case(np.where(after, left, 1.0) * values, index, at, DOWN if left < 1 else EITHER)
 
     kind(name, GROUP, right, lambda rng: make(rng, 1.0))
     kind(
         f"{name}, and a fall",
         GROUP,
-        regressed,
-        lambda rng: make(rng, 1 - rng.uniform(*fall)),
+        regresses,
+        lambda rng: make(rng, 1 - rng.uniform(0.2, 0.4)),
         harmful=True,
     )
 
@@ -54,11 +74,16 @@ def _weekend_and_day(rng: Rng, index: pd.DatetimeIndex) -> Floats:
 
 
 def _opens(rng: Rng, index: pd.DatetimeIndex) -> Floats:
-    return np.where((hour(index) >= 9) & (hour(index) < 20), 100.0, rng.uniform(10, 40))
+    is_open = (hour(index) >= 9) & (hour(index) < 20)
+    return np.where(is_open, 100.0, rng.uniform(10, 40))
 
 
 def _opens_on_weekdays(rng: Rng, index: pd.DatetimeIndex) -> Floats:
-    return np.where(index.dayofweek < 5, _opens(rng, index), 15.0)
+    return np.where(index.day_of_week < 5, _opens(rng, index), 15.0)
+
+
+def _opens_by_local_time(rng: Rng, index: pd.DatetimeIndex) -> Floats:
+    return _opens(rng, index.tz_convert(BERLIN))
 
 
 def _nightly_job(rng: Rng, index: pd.DatetimeIndex) -> Floats:
@@ -67,7 +92,7 @@ def _nightly_job(rng: Rng, index: pd.DatetimeIndex) -> Floats:
 
 
 def _weekly_job(rng: Rng, index: pd.DatetimeIndex) -> Floats:
-    job = (index.dayofweek == 6) & (hour(index) >= 22)
+    job = (index.day_of_week == 6) & (hour(index) >= 22)
     return 100 * np.where(job, rng.uniform(1.5, 2.5), 1.0) * day(index, 0.2)
 
 
@@ -75,28 +100,144 @@ def _first_of_month(rng: Rng, index: pd.DatetimeIndex) -> Floats:
     return 100 * np.where(index.day == 1, 1.5, 1.0) * day(index, 0.2)
 
 
-_pair("a weekend, released as it begins", _weekend, SATURDAY)
-_pair("a weekend and a day, released on Monday at 0:00", _weekend_and_day, MONDAY)
-_pair("a weekend and a day, released as the weekend begins", _weekend_and_day, SATURDAY)
-_pair(
+_twins("a weekend, released as it begins", _weekend, SATURDAY)
+_twins("a weekend and a day, released on Monday at 0:00", _weekend_and_day, MONDAY)
+_twins("a weekend and a day, released as the weekend begins", _weekend_and_day, SATURDAY)
+_twins(
     "a weekend and a day, released on Friday night",
     _weekend_and_day,
     lambda rng: SATURDAY - pd.Timedelta(minutes=5 * int(rng.integers(12, 36))),
 )
-_pair("opens at 9, released just before", _opens, pd.Timestamp("2025-06-04T08:30Z"))
-_pair(
+_twins("opens at 9, released just before", _opens, WEDNESDAY + pd.Timedelta("8h30min"))
+_twins(
     "opens at 9 on weekdays, released on Monday just before",
     _opens_on_weekdays,
     MONDAY + pd.Timedelta("8h30min"),
 )
-_pair("a nightly job, released just before", _nightly_job, pd.Timestamp("2025-06-04T01:45Z"))
-_pair(
-    "a weekly job, released just before", _weekly_job, pd.Timestamp("2025-06-08T21:30Z"), hours=2.5
+_twins(
+    "opens at 9 on weekdays, released on Saturday just before",
+    _opens_on_weekdays,
+    SATURDAY + pd.Timedelta("8h30min"),
 )
-_pair(
+_twins(
+    "opens at 9 on weekdays, released on Friday just before it closes",
+    _opens_on_weekdays,
+    SATURDAY - pd.Timedelta("4h15min"),
+)
+_twins(
+    "a nightly job, released just before",
+    _nightly_job,
+    WEDNESDAY + pd.Timedelta("1h45min"),
+)
+_twins(
+    "a weekly job, released just before", _weekly_job, MONDAY - pd.Timedelta("2h30min"), hours=2.5
+)
+_twins(
     "the first of the month, seen twice",
     _first_of_month,
     pd.Timestamp("2025-07-01T00:00Z"),
     days=(62, 70),
-    right=no_alarm,
+    right=does_not_fail,
+)
+
+
+def _hour_change(rng: Rng, left: float) -> Case:
+    """Released just before it opens by local time, on the first to third day of summer time."""
+    at = HOUR_CHANGE + pd.Timedelta(days=int(rng.integers(3)))
+    at = (at.normalize() + pd.DateOffset(hours=8, minutes=30)).tz_convert("UTC")
+    index, after = grid(at, int(rng.integers(21, 36)), 6)
+    values = noisy(rng, _opens_by_local_time(rng, index), rng.uniform(0.01, 0.04))
+    return Case(np.where(after, left, 1.0) * values, index, at, DOWN | {"timezone": BERLIN})
+
+
+kind("opens at 9 by clocks that went forward", GROUP, passes, lambda rng: _hour_change(rng, 1.0))
+kind(
+    "opens at 9 by clocks that went forward, and a fall",
+    GROUP,
+    regresses,
+    lambda rng: _hour_change(rng, rng.uniform(0.6, 0.8)),
+    harmful=True,
+)
+
+
+def _holiday(rng: Rng, left: float) -> Case:
+    """Released the day after a holiday that the calendar has, which was as quiet as a Sunday."""
+    holiday = date(2025, 6, 9)
+    at = pd.Timestamp("2025-06-10T00:00Z") + pd.Timedelta(hours=int(rng.integers(6, 12)))
+    index, after = grid(at, int(rng.integers(21, 36)), 6)
+    off = (index.day_of_week >= 5) | np.asarray(index.date == holiday)
+    level = 100 * np.where(off, rng.uniform(0.5, 0.8), 1.0) * day(index, rng.uniform(0.2, 0.4))
+    values = noisy(rng, np.where(after, left, 1.0) * level, rng.uniform(0.01, 0.04))
+    return Case(values, index, at, DOWN | {"special_days": {holiday: "a holiday"}})
+
+
+kind("the day after a holiday", GROUP, passes, lambda rng: _holiday(rng, 1.0))
+kind(
+    "the day after a holiday, halved",
+    GROUP,
+    regresses,
+    lambda rng: _holiday(rng, HALVED),
+    harmful=True,
+    at_least=CERTAIN,
+)
+
+
+def _local_days(rng: Rng, left: float) -> Case:
+    """Daily values of local days, a week of them with the hour change after the release."""
+    at = HOUR_CHANGE - pd.DateOffset(days=int(rng.integers(1, 7)))
+    days = int(rng.integers(56, 120))
+    index = pd.date_range(at - pd.DateOffset(days=days), periods=days + 7, freq="D")
+    level = 1000 * weekend(index, rng.uniform(0.4, 0.8)) * np.where(index >= at, left, 1.0)
+    return Case(noisy(rng, level, 0.02), index, at, DOWN | {"timezone": BERLIN})
+
+
+kind("days of a calendar with an hour change", GROUP, passes, lambda rng: _local_days(rng, 1.0))
+kind(
+    "days of a calendar with an hour change, halved",
+    GROUP,
+    regresses,
+    lambda rng: _local_days(rng, HALVED),
+    harmful=True,
+    at_least=CERTAIN,
+)
+
+
+def _months(rng: Rng, left: float) -> Case:
+    """Four to six years of months with a December, watched for a quarter."""
+    years = int(rng.integers(4, 7))
+    at = pd.Timestamp("2025-04-01T00:00Z")
+    index = pd.date_range(at - pd.DateOffset(years=years), at + pd.DateOffset(months=2), freq="MS")
+    level = 1e5 * (1 + 0.2 * np.cos(2 * np.pi * (index.month - 12) / 12))
+    values = noisy(rng, level * np.where(index >= at, left, 1.0), rng.uniform(0.01, 0.03))
+    return Case(values, index, at, DOWN)
+
+
+kind("months of a calendar", GROUP, passes, lambda rng: _months(rng, 1.0))
+kind(
+    "months of a calendar, halved",
+    GROUP,
+    regresses,
+    lambda rng: _months(rng, HALVED),
+    harmful=True,
+    at_least=CERTAIN,
+)
+
+
+def _weeks(rng: Rng, left: float) -> Case:
+    """One to three years of weeks, watched for three."""
+    at = pd.Timestamp("2025-06-02T00:00Z")
+    weeks = int(rng.integers(52, 156))
+    index = pd.date_range(at - pd.Timedelta(weeks=weeks), periods=weeks + 3, freq="7D")
+    values = noisy(rng, np.where(index >= at, left, 1.0) * 1e4, rng.uniform(0.01, 0.03))
+    return Case(values, index, at, DOWN)
+
+
+kind("weekly values", GROUP, passes, lambda rng: _weeks(rng, 1.0))
+kind(
+    "weekly values, halved",
+    GROUP,
+    regresses,
+    lambda rng: _weeks(rng, HALVED),
+    harmful=True,
+    at_least=CERTAIN,
 )

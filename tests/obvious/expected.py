@@ -1,27 +1,37 @@
-"""B. The expected value: what anybody would expect is what is expected."""
+"""The expected value: what anybody would expect is what is expected."""
 
 from __future__ import annotations
+
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
 from tests.obvious.catalogue import (
+    CERTAIN,
+    DOWN,
+    EITHER,
+    HALVED,
     TUESDAY,
+    UP,
     Case,
-    Floats,
     Rng,
+    counted,
     day,
     grid,
     hour,
     kind,
     noisy,
-    quiet_within,
-    regressed,
-    regressed_by,
+    passes,
+    passes_within,
+    regresses,
+    regresses_by,
+    regresses_since,
     weekend,
 )
 
 GROUP = "expected values"
+ONSET, WEEKEND_ONSET = pd.Timestamp("2025-06-03T12:00Z"), pd.Timestamp("2025-06-07T08:00Z")
 
 
 def _lunch(rng: Rng, left: float) -> Case:
@@ -29,15 +39,15 @@ def _lunch(rng: Rng, left: float) -> Case:
     index, after = grid(at, 28, 3)
     peak = np.exp(-0.5 * ((hour(index) - 12.5) / 0.5) ** 2)
     level = rng.uniform(300, 900) * (1 + rng.uniform(3, 6) * peak)
-    values = rng.poisson(level * np.where(after, left, 1.0)).astype(float)
-    return Case(values, index, at, {"direction": "down"})
+    values = counted(rng, level * np.where(after, left, 1.0))
+    return Case(values, index, at, DOWN)
 
 
-kind("a lunch peak, released before it", GROUP, quiet_within(0.05), lambda rng: _lunch(rng, 1.0))
+kind("a lunch peak, released before it", GROUP, passes_within(0.05), lambda rng: _lunch(rng, 1.0))
 kind(
     "a lunch peak, and a fall by 15 to 20 %",
     GROUP,
-    regressed,
+    regresses,
     lambda rng: _lunch(rng, rng.uniform(0.8, 0.85)),
     harmful=True,
 )
@@ -48,41 +58,65 @@ def _daily(rng: Rng, first: str, watched: int, left: float) -> Case:
     at = pd.Timestamp(first)
     index = pd.date_range(at - pd.Timedelta(days=days), periods=days + watched, freq="D")
     level = 1000 * weekend(index, rng.uniform(0.3, 0.7)) * np.where(index >= at, left, 1.0)
-    return Case(noisy(rng, level, 0.02), index, at, {"direction": "down"})
+    return Case(noisy(rng, level, 0.02), index, at, DOWN)
 
 
 kind(
     "daily values, Friday to Sunday",
     GROUP,
-    quiet_within(0.06),
+    passes_within(0.06),
     lambda rng: _daily(rng, "2025-06-06T00:00Z", 3, 1.0),
 )
 kind(
     "daily values, a weekend alone",
     GROUP,
-    quiet_within(0.06),
+    passes_within(0.06),
     lambda rng: _daily(rng, "2025-06-07T00:00Z", 2, 1.0),
 )
 kind(
     "daily values, a week",
     GROUP,
-    quiet_within(0.06),
+    passes_within(0.06),
     lambda rng: _daily(rng, "2025-06-02T00:00Z", 7, 1.0),
 )
 kind(
     "daily values, 20 % less on three to five weekdays",
     GROUP,
-    regressed_by(-0.2, 0.08),
+    regresses_by(-0.2, 0.08),
     lambda rng: _daily(rng, "2025-06-02T00:00Z", int(rng.integers(3, 6)), 0.8),
     harmful=True,
 )
 
 
-def _two_weeks(rng: Rng, step: str, at: pd.Timestamp, left: float) -> Case:
+def _in_a_day(rng: Rng, left: float) -> Case:
+    """Daily values, released at 14:00: the row of that day is partly before and partly after."""
+    released = pd.Timestamp("2025-06-02T14:00Z")
+    days = int(rng.integers(42, 200))
+    at = released.normalize()
+    index = pd.date_range(at - pd.Timedelta(days=days), periods=days + 5, freq="D")
+    after = np.where(index > at, 1.0, np.where(index == at, 10 / 24, 0.0))
+    level = 1000 * weekend(index, rng.uniform(0.3, 0.7)) * (1 - (1 - left) * after)
+    return Case(noisy(rng, level, 0.02), index, released, DOWN)
+
+
+kind("daily values, released at 14:00", GROUP, passes, lambda rng: _in_a_day(rng, 1.0))
+kind(
+    "daily values, released at 14:00, halved",
+    GROUP,
+    regresses,
+    lambda rng: _in_a_day(rng, HALVED),
+    harmful=True,
+    at_least=CERTAIN,
+)
+
+
+def _two_weeks(rng: Rng, step: str, at: pd.Timestamp, lost: tuple[float, float]) -> Case:
+    """Two weeks of orders with a weekend at .4 to .6, of which such a share is lost after it."""
+    left = 1 - rng.uniform(*lost)
     index, after = grid(at, int(rng.integers(14, 16)), 24 if step == "1h" else 6, step)
     level = 400 * weekend(index, rng.uniform(0.4, 0.6)) * day(index, 0.4)
-    values = rng.poisson(level * np.where(after, left, 1.0)).astype(float)
-    return Case(values, index, at, {"direction": "down"})
+    values = counted(rng, level * np.where(after, left, 1.0))
+    return Case(values, index, at, DOWN)
 
 
 for _step in ("1h", "5min"):
@@ -90,14 +124,14 @@ for _step in ("1h", "5min"):
         kind(
             f"two weeks with a weekend, steps of {_step}, {_when}",
             GROUP,
-            quiet_within(0.12),
-            lambda rng, step=_step, at=_at: _two_weeks(rng, step, at, 1.0),
+            passes_within(0.12),
+            partial(_two_weeks, step=_step, at=_at, lost=(0.0, 0.0)),
         )
         kind(
             f"two weeks with a weekend, steps of {_step}, {_when}, and a fall by 20 to 30 %",
             GROUP,
-            regressed,
-            lambda rng, step=_step, at=_at: _two_weeks(rng, step, at, rng.uniform(0.7, 0.8)),
+            regresses,
+            partial(_two_weeks, step=_step, at=_at, lost=(0.2, 0.3)),
             harmful=True,
         )
 
@@ -106,24 +140,69 @@ def _one_extreme(rng: Rng) -> Case:
     index, after = grid(TUESDAY, 28, 6)
     values = noisy(rng, 100 * day(index), 0.03)
     values[int(rng.choice(np.flatnonzero(after)))] *= rng.uniform(4, 8)
-    return Case(values, index, TUESDAY, {"direction": "down"})
+    return Case(values, index, TUESDAY, DOWN)
 
 
 def _step_a_day_earlier(rng: Rng) -> Case:
     index, _ = grid(TUESDAY, 28, 6)
     earlier = index >= TUESDAY - pd.Timedelta("1D")
     values = noisy(rng, 100 * day(index) * np.where(earlier, 1.4, 1.0), 0.03)
-    return Case(values, index, TUESDAY, {"direction": "down"})
+    return Case(values, index, TUESDAY, DOWN)
 
 
-def _batch(rng: Rng) -> Floats | Case:
-    at = pd.Timestamp("2025-06-03T22:00Z")
-    index, _ = grid(at, 28, 8)
+def _batch(rng: Rng, at: pd.Timestamp, hours: float) -> Case:
+    index, _ = grid(at, 28, hours)
     job = (hour(index) >= 1) & (hour(index) < 3)
     values = noisy(rng, 100 * np.where(job, rng.uniform(3, 6), 1.0), 0.03)
-    return Case(values, index, at, {"direction": "either"})
+    return Case(values, index, at, EITHER)
 
 
-kind("one extreme step", GROUP, quiet_within(0.02), _one_extreme)
-kind("a step a day earlier", GROUP, quiet_within(0.05), _step_a_day_earlier)
-kind("a batch every night", GROUP, quiet_within(0.03), _batch)
+kind("one extreme step", GROUP, passes_within(0.02), _one_extreme)
+kind("a step a day earlier", GROUP, passes_within(0.05), _step_a_day_earlier)
+kind(
+    "a batch every night",
+    GROUP,
+    passes_within(0.03),
+    lambda rng: _batch(rng, pd.Timestamp("2025-06-03T22:00Z"), 8),
+)
+kind(
+    "a batch in the night before",
+    GROUP,
+    passes_within(0.03),
+    lambda rng: _batch(
+        rng, pd.Timestamp("2025-06-03T03:00Z") + pd.Timedelta(hours=int(rng.integers(4))), 6
+    ),
+)
+
+
+def _late_spikes(rng: Rng) -> Case:
+    """Spikes of one step, twice to four times as high, every half hour from 12:00 on."""
+    index, _ = grid(TUESDAY, 21, 9)
+    values = noisy(rng, 100 * day(index), 0.03)
+    spikes = (index >= ONSET) & (index.minute % 30 == 0)
+    return Case(values * np.where(spikes, rng.uniform(2, 4), 1.0), index, TUESDAY, UP)
+
+
+def _saturday_step(rng: Rng) -> Case:
+    """Released on Friday evening; from Saturday 8:00 on, 20 to 40 % are gone."""
+    at = WEEKEND_ONSET - pd.Timedelta(hours=int(rng.integers(12, 18)))
+    index, _ = grid(at, 28, 24)
+    level = 300 * weekend(index, rng.uniform(0.5, 0.8)) * day(index)
+    left = np.where(index >= WEEKEND_ONSET, rng.uniform(0.6, 0.8), 1.0)
+    return Case(counted(rng, level * left), index, at, DOWN)
+
+
+kind(
+    "spikes that begin three hours later",
+    GROUP,
+    regresses_since(ONSET, pd.Timedelta("30min")),
+    _late_spikes,
+    harmful=True,
+)
+kind(
+    "a step that begins on Saturday",
+    GROUP,
+    regresses_since(WEEKEND_ONSET, pd.Timedelta("20min")),
+    _saturday_step,
+    harmful=True,
+)

@@ -1,4 +1,4 @@
-"""D. No harm is seen where there is none."""
+"""No harm is seen where there is none, and harm where there is."""
 
 from __future__ import annotations
 
@@ -7,33 +7,40 @@ import pandas as pd
 
 from anomaly import Report, Verdict
 from tests.obvious.catalogue import (
+    CERTAIN,
+    DOWN,
     TUESDAY,
+    UP,
     Case,
     Rng,
+    counted,
     day,
+    does_not_fail,
+    does_not_pass,
     grid,
     hour,
+    is_over,
     kind,
-    no_alarm,
     noisy,
-    not_a_pass,
     only,
-    over,
-    quiet,
-    regressed,
+    passes,
+    ratio,
+    regresses,
 )
 
 GROUP = "no harm"
+MIDNIGHT = TUESDAY.normalize()
 
 
 def _memory(rng: Rng) -> Case:
+    """Memory that grew for two weeks and starts over at the release."""
     index, after = grid(TUESDAY, 14, 6)
     hours = np.asarray((index - TUESDAY) / pd.Timedelta("1h"), float)
     level = 1e9 * np.where(after, 1 + 0.001 * hours, 1 + 0.001 * (hours + 336))
-    return Case(noisy(rng, level, 0.004), index, TUESDAY, {"direction": "up", "tolerance": 0.1})
+    return Case(noisy(rng, level, 0.004), index, TUESDAY, UP | {"tolerance": 0.1})
 
 
-kind("memory falls at the restart", GROUP, quiet, _memory)
+kind("memory falls at the restart", GROUP, passes, _memory)
 
 
 def _empty_nights(rng: Rng, *, dies: bool) -> Case:
@@ -43,109 +50,145 @@ def _empty_nights(rng: Rng, *, dies: bool) -> Case:
     values[(hour(index) < 6) | (hour(index) >= 20)] = np.nan
     if dies:
         values[after] = np.nan
-    return Case(values, index, at, {"direction": "up", "no_data": "fail"})
+    return Case(values, index, at, UP | {"no_data": "fail"})
+
+
+def _fails(report: Report) -> bool:
+    return report.verdict == "fail"
 
 
 kind(
     "no samples at night, as every night",
     GROUP,
-    no_alarm,
+    does_not_fail,
     lambda rng: _empty_nights(rng, dies=False),
 )
-kind(
-    "no samples by day",
-    GROUP,
-    lambda report: report.verdict == "fail",
-    lambda rng: _empty_nights(rng, dies=True),
-    harmful=True,
-)
-
-
-def _requests(rng: Rng, errors: np.ndarray, index: pd.DatetimeIndex, total: np.ndarray) -> Case:
-    denominators = pd.Series(total.astype(float), index)
-    return Case(
-        errors.astype(float), index, TUESDAY, {"direction": "up", "denominators": denominators}
-    )
+kind("no samples by day", GROUP, _fails, lambda rng: _empty_nights(rng, dies=True), harmful=True)
 
 
 def _one_error(rng: Rng) -> Case:
     index, after = grid(TUESDAY, 28, 6)
     errors = np.zeros(len(index))
     errors[int(rng.choice(np.flatnonzero(after)))] = 1
-    return _requests(rng, errors, index, rng.poisson(3000, len(index)))
+    requests = pd.Series(counted(rng, np.full(len(index), 3000.0)), index)
+    return Case(errors, index, TUESDAY, UP | {"denominators": requests})
 
 
-def _many_errors(rng: Rng) -> Case:
+def _errors_in_100(rng: Rng) -> Case:
     index, after = grid(TUESDAY, 28, 6)
-    total = rng.poisson(3000, len(index))
-    return _requests(rng, rng.binomial(total, np.where(after, 0.01, 0.0)), index, total)
+    errors, requests = ratio(rng, index, np.full(len(index), 3000.0), np.where(after, 0.01, 0.0))
+    return Case(errors, index, TUESDAY, UP | {"denominators": requests})
 
 
-kind("one error in 200,000 requests", GROUP, lambda report: not regressed(report), _one_error)
+def _one_error_in_days(rng: Rng) -> Case:
+    index, after = grid(MIDNIGHT, 60, 72, "1D")
+    errors = np.zeros(len(index))
+    errors[int(rng.choice(np.flatnonzero(after)))] = 1
+    requests = pd.Series(counted(rng, np.full(len(index), 2e5)), index)
+    return Case(errors, index, MIDNIGHT, UP | {"denominators": requests})
+
+
+def _errors_in_1000_in_days(rng: Rng) -> Case:
+    index, after = grid(MIDNIGHT, 60, 72, "1D")
+    errors, requests = ratio(rng, index, np.full(len(index), 2e5), np.where(after, 0.001, 0.0))
+    return Case(errors, index, MIDNIGHT, UP | {"denominators": requests})
+
+
+def _has_not_regressed(report: Report) -> bool:
+    return not regresses(report)
+
+
+kind("one error in 200,000 requests", GROUP, _has_not_regressed, _one_error)
 kind(
     "errors in one of 100 requests, never before",
     GROUP,
-    regressed,
-    _many_errors,
+    regresses,
+    _errors_in_100,
     harmful=True,
-    at_least=0.95,
+    at_least=CERTAIN,
+)
+kind("one error in three days", GROUP, _has_not_regressed, _one_error_in_days)
+kind(
+    "errors in one of 1,000 requests of three days, never before",
+    GROUP,
+    regresses,
+    _errors_in_1000_in_days,
+    harmful=True,
+    at_least=CERTAIN,
 )
 
 
 def _blip(rng: Rng) -> Case:
+    """Two to four times as high for 20 minutes of the first two hours."""
     index, after = grid(TUESDAY, 21, 6)
     start = int(rng.choice(np.flatnonzero(after)[:24]))
     values = noisy(rng, 100 * day(index), 0.03)
     values[start : start + 4] *= rng.uniform(2, 4)
-    return Case(values, index, TUESDAY, {"direction": "up"})
+    return Case(values, index, TUESDAY, UP)
 
 
-kind("a blip of 20 minutes", GROUP, over, _blip)
+kind("a blip of 20 minutes", GROUP, is_over, _blip)
 
 
-def _never_matched(rng: Rng) -> Case:
-    index, _ = grid(TUESDAY, 14, 6)
+def _never_matched(_: Rng) -> Case:
+    index, _after = grid(TUESDAY, 14, 6)
     return Case(np.full(len(index), np.nan), index, TUESDAY, {"no_data": "fail"})
 
 
-kind("a query that never matched", GROUP, no_alarm, _never_matched)
+kind("a query that never matched", GROUP, does_not_fail, _never_matched)
 
 
 def _tenth(rng: Rng, direction: str, times: float) -> Case:
+    """An error ratio of which only a tenth of the requests is left."""
     index, after = grid(TUESDAY, 21, 6)
-    total = rng.poisson(1000 * day(index) * np.where(after, 0.1, 1.0))
-    errors = rng.binomial(total, 0.02 * np.where(after, times, 1.0))
-    options = {"direction": direction, "denominators": pd.Series(total.astype(float), index)}
-    return Case(errors.astype(float), index, TUESDAY, options)
+    errors, requests = ratio(
+        rng,
+        index,
+        1000 * day(index) * np.where(after, 0.1, 1.0),
+        0.02 * np.where(after, times, 1.0),
+    )
+    return Case(errors, index, TUESDAY, {"direction": direction, "denominators": requests})
 
 
 kind(
-    "a ratio at a tenth of the traffic, up is bad", GROUP, quiet, lambda rng: _tenth(rng, "up", 1.0)
+    "a ratio at a tenth of the traffic, up is bad",
+    GROUP,
+    passes,
+    lambda rng: _tenth(rng, "up", 1.0),
 )
 kind(
     "a ratio at a tenth of the traffic, down is bad",
     GROUP,
-    quiet,
+    passes,
     lambda rng: _tenth(rng, "down", 1.0),
 )
 kind(
     "a ratio at a tenth of the traffic, times three",
     GROUP,
-    regressed,
+    regresses,
     lambda rng: _tenth(rng, "up", 3.0),
     harmful=True,
 )
 
 
-def _last_bit(rng: Rng) -> Case:
+def _last_bit(_: Rng) -> Case:
     index, after = grid(TUESDAY, 14, 6)
     return Case(np.where(after, 0.1 + 0.2, 0.3), index, TUESDAY)
 
 
-kind("the last bit of a constant", GROUP, quiet, _last_bit)
+def _share_of_all(rng: Rng) -> Case:
+    """All requests succeed; the last bit of some shares says more than all."""
+    index, _ = grid(TUESDAY, 14, 6)
+    values = np.where(rng.random(len(index)) < 0.5, 1.0, 1.0 + 2e-16)
+    return Case(values, index, TUESDAY, DOWN | {"kind": "share"})
+
+
+kind("the last bit of a constant", GROUP, passes, _last_bit)
+kind("the last bit of a share of 1", GROUP, passes, _share_of_all)
 
 
 def _sawtooth(rng: Rng, faster: float) -> Case:
+    """A gauge that grows from each start of the process on; the release is one."""
     index, after = grid(TUESDAY, 21, 12)
     starts = np.sort(TUESDAY.value - rng.uniform(0, 21, 9) * 86_400e9)
     starts = np.append(starts, TUESDAY.value)
@@ -153,58 +196,65 @@ def _sawtooth(rng: Rng, faster: float) -> Case:
     began = starts[np.clip(np.searchsorted(starts, at, "right") - 1, 0, None)]
     hours = np.maximum(at - began, 0) / 3600e9
     level = 1e8 * (1 + 0.02 * hours * np.where(after, faster, 1.0))
-    return Case(noisy(rng, level, 0.01), index, TUESDAY, {"direction": "up"})
+    return Case(noisy(rng, level, 0.01), index, TUESDAY, UP)
 
 
-kind("a gauge that starts over with the process", GROUP, no_alarm, lambda rng: _sawtooth(rng, 1.0))
 kind(
-    "a leak twenty times as fast", GROUP, regressed, lambda rng: _sawtooth(rng, 20.0), harmful=True
+    "a gauge that starts over with the process",
+    GROUP,
+    does_not_fail,
+    lambda rng: _sawtooth(rng, 1.0),
 )
+kind("a leak five times as fast", GROUP, regresses, lambda rng: _sawtooth(rng, 5.0), harmful=True)
+kind(
+    "a leak twenty times as fast", GROUP, regresses, lambda rng: _sawtooth(rng, 20.0), harmful=True
+)
+
+
+def _around_zero(rng: Rng) -> Case:
+    index, _ = grid(TUESDAY, 14, 6)
+    return Case(rng.uniform(1, 100) * rng.normal(size=len(index)), index, TUESDAY, DOWN)
 
 
 def _below_zero(rng: Rng) -> Case:
     index, after = grid(TUESDAY, 14, 6)
-    return Case(
-        np.where(after, -30, 50) + 5 * rng.normal(size=len(index)),
-        index,
-        TUESDAY,
-        {"direction": "down"},
-    )
+    values = np.where(after, -30, 50) + 5 * rng.normal(size=len(index))
+    return Case(values, index, TUESDAY, DOWN)
 
 
-def _eighty_less(report: Report) -> bool:
+def _regresses_by_80(report: Report) -> bool:
     size = only(report).effect_absolute
-    return regressed(report) and size is not None and abs(size + 80) < 4
+    return regresses(report) and size is not None and abs(size + 80) < 4
 
 
-kind("from +50 to −30", GROUP, _eighty_less, _below_zero, harmful=True, at_least=0.95)
+kind("values around zero", GROUP, passes, _around_zero)
+kind("from +50 to −30", GROUP, _regresses_by_80, _below_zero, harmful=True, at_least=CERTAIN)
 
 
 def _unit(rng: Rng) -> Case:
+    """Milliseconds that become seconds."""
     index, after = grid(TUESDAY, 14, 6)
     values = 200 * np.exp(rng.normal(0, 0.1, len(index))) / np.where(after, 1000, 1)
-    return Case(values, index, TUESDAY, {"direction": "up", "kind": "latency"})
+    return Case(values, index, TUESDAY, UP | {"kind": "latency"})
 
 
 def _says_unit(report: Report) -> bool:
-    return not_a_pass(report) or any("unit" in note for note in only(report).notes)
+    return does_not_pass(report) or any("unit" in note for note in only(report).notes)
 
 
-kind("the unit changed", GROUP, _says_unit, _unit, harmful=True, at_least=0.95)
+kind("the unit changed", GROUP, _says_unit, _unit, harmful=True, at_least=CERTAIN)
 
 
 def _cumulative(rng: Rng) -> Case:
     index, _ = grid(TUESDAY, 14, 6)
-    return Case(
-        np.cumsum(rng.poisson(100, len(index))).astype(float), index, TUESDAY, {"direction": "up"}
-    )
+    return Case(np.cumsum(counted(rng, np.full(len(index), 100.0))), index, TUESDAY, UP)
 
 
-def _not_improved(report: Report) -> bool:
+def _neither_better_nor_worse(report: Report) -> bool:
     return only(report).verdict not in (Verdict.IMPROVED, Verdict.REGRESSED)
 
 
-kind("a counter without rate", GROUP, _not_improved, _cumulative)
+kind("a counter without rate", GROUP, _neither_better_nor_worse, _cumulative)
 
 
 def _constant(rng: Rng) -> Case:
@@ -214,7 +264,7 @@ def _constant(rng: Rng) -> Case:
 
 def _claims_nothing_small(report: Report) -> bool:
     interval = only(report).effect_interval
-    return quiet(report) and (interval is None or interval[0] <= 0 <= interval[1])
+    return passes(report) and (interval is None or interval[0] <= 0 <= interval[1])
 
 
 kind("a constant", GROUP, _claims_nothing_small, _constant)

@@ -1,0 +1,114 @@
+"""What holds in whatever series: a verdict agrees with the interval beside it, and a larger effect
+is never less significant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import pytest
+
+import anomaly
+from anomaly import Direction, Finding, Verdict
+from benchmarks import generated
+from tests.obvious import sensitivity
+from tests.obvious.catalogue import DOWN, UP, Case, only
+from tests.obvious.kinds import GROUPS, KINDS
+
+WRONG_INTERVALS = 0.05  # of 95 % intervals
+SEEDS = 1
+SERIES, SERIES_SEED = 160, 7
+NOISE = 3.0  # by which a p-value may rise though the effect is larger
+NO_CHANCE = 1e-6  # p-values below it all say the same
+SIGNIFICANT = 0.01
+MULTIPLES = (1, 2, 4)  # of the detectable effect
+RISES, FALLS = (9.0, 999.0), (0.9, 0.99, 1.0)  # then up to × 1,000, and down to 0
+
+
+def finding(case: Case) -> Finding | None:
+    """The finding about a case, if it can be judged."""
+    try:
+        return only(case.report())
+    except anomaly.AnomalyError:
+        return None
+
+
+def contradicts_its_interval(of: Finding) -> bool:
+    """Whether the KPI is `ok` though the interval of its effect lies beyond the tolerance."""
+    if of.verdict is not Verdict.OK or of.effect_interval is None:
+        return False
+    low, high = of.effect_interval
+    risen = of.direction is not Direction.DOWN and low > of.tolerance
+    fallen = of.direction is not Direction.UP and high < -of.tolerance
+    return risen or fallen
+
+
+def random_series() -> list[Case]:
+    """Series as hard as real KPIs are, most of them with an effect, judged in either direction."""
+    return [
+        Case(case.values, case.index, case.index[case.before], UP if number % 2 else DOWN)
+        for number, case in enumerate(generated.cases(SERIES, SERIES_SEED))
+    ]
+
+
+def share_of_contradictions(cases: Iterable[Case]) -> float:
+    """How many of the findings contradict their interval."""
+    found = [each for each in map(finding, cases) if each is not None]
+    return sum(map(contradicts_its_interval, found)) / len(found)
+
+
+@pytest.mark.slow
+def test_an_ok_contradicts_its_interval_no_more_often_than_intervals_are_wrong() -> None:
+    obvious = (
+        which.case(seed)
+        for which in KINDS
+        if which.group != sensitivity.GROUP  # effects between the two levels of significance
+        for seed in range(SEEDS)
+    )
+    assert share_of_contradictions(obvious) <= WRONG_INTERVALS
+    assert share_of_contradictions(random_series()) <= WRONG_INTERVALS
+
+
+def growing_effects(detectable: float, *, fall: bool) -> list[float]:
+    """Relative sizes from the detectable effect on, up to × 1,000 or down to nothing."""
+    most = FALLS if fall else RISES
+    return [each * detectable for each in MULTIPLES if each * detectable < most[0]] + [*most]
+
+
+def problem(case: Case) -> str:
+    """Where a larger effect is less significant, or the largest is not significant; empty if
+    nowhere, if nothing is said to be detectable, or if there is nothing to be multiplied."""
+    quiet = finding(case)
+    if not np.nansum(np.abs(case.values[case.after])):
+        return ""
+    if quiet is None or quiet.verdict is not Verdict.OK or quiet.detectable_effect is None:
+        return ""
+    before = 1.0
+    fall = case.options.get("direction") == "down"
+    for size in growing_effects(quiet.detectable_effect, fall=fall):
+        of = finding(sensitivity.changed(case, size))
+        if of is None or of.p_value is None:
+            return f"no p-value at {size:.3g}"
+        if max(of.p_value, NO_CHANCE) > NOISE * max(before, NO_CHANCE):
+            return f"p rises from {before:.2g} to {of.p_value:.2g} at {size:.3g}"
+        before = of.p_value
+    return "" if before < SIGNIFICANT else f"p is still {before:.2g} at the largest effect"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("group", [group for group in GROUPS if group != sensitivity.GROUP])
+def test_a_larger_effect_in_an_obvious_series_is_never_less_significant(group: str) -> None:
+    quiet = [which for which in KINDS if which.group == group and not which.harmful]
+    problems = {which.name: wrong for which in quiet if (wrong := problem(which.case(0)))}
+    assert problems == {}
+
+
+@pytest.mark.slow
+def test_a_larger_effect_in_a_random_series_is_never_less_significant() -> None:
+    quiet = [
+        Case(each.values, each.index, each.index[each.before], UP)
+        for each in generated.cases(SERIES, SERIES_SEED)
+        if not each.effect
+    ]
+    problems = {number: wrong for number, case in enumerate(quiet) if (wrong := problem(case))}
+    assert problems == {}
