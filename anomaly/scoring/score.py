@@ -504,12 +504,12 @@ def _sizes_of_exceptions(usual: float, later: Floats, volume: Floats) -> Sizes |
 
 
 def _noise_growth(effects: Effects) -> Floats:
-    """By how much noise is assumed to have grown with the level `(series, 1)`: that of counts grows
-    with its root."""
+    """By how much noise is assumed to have grown with the level `(series, 1)`: at most as it did,
+    as where every value is multiplied."""
     with np.errstate(all="ignore"):
         ratio = effects.observed / effects.expected
     grows = (effects.link == Scale.ROOT) & np.isfinite(ratio) & (ratio > 1)
-    return np.sqrt(np.where(grows, ratio, 1.0))[:, None]
+    return np.where(grows, ratio, 1.0)[:, None]
 
 
 def _points(

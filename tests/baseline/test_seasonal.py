@@ -18,6 +18,7 @@ from anomaly.baseline.noise import ORDER, autoregression, innovations
 from anomaly.baseline.season import clock as clock_of
 from anomaly.baseline.season import learn
 from anomaly.baseline.seasonal import Baseline, SeasonalBaseline
+from anomaly.baseline.transform import back
 from anomaly.model import Calendar, Kpi
 from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE, assemble
 from tests.support.simulations import Floats, noise, remembering, stamps
@@ -200,6 +201,57 @@ def test_a_week_is_found_where_there_is_one() -> None:
     assert base.season.has_week.tolist() == [True]
     saturday = stamps(DAY, start="2025-06-07")
     assert base.location(saturday)[0].mean() == pytest.approx(60, abs=4)
+
+
+def test_a_shop_that_opens_at_nine_opens_at_nine() -> None:
+    rows = 21 * 288
+    is_open = np.arange(rows) % 288 >= 108
+
+    base = fit(np.where(is_open, 100.0, 20.0) + noise(14, rows), step="5min")
+
+    opening = stamps(10, "5min", "2025-06-03T08:35")
+    assert base.location(opening)[0] == pytest.approx([20] * 5 + [100] * 5, abs=3)
+
+
+@pytest.mark.parametrize("closed", [{5, 6}, {6}, {2}])
+def test_two_weeks_are_enough_to_tell_kinds_of_day_apart(closed: set[int]) -> None:
+    rows = 14 * DAY + 12
+    is_closed = np.isin(np.arange(rows) // DAY % 7, [*closed])
+
+    base = fit(np.where(is_closed, 0.5, 1.0) * daily(rows) + noise(15, rows))
+
+    later = stamps(7 * DAY, start="2025-06-02")
+    expected = np.where(np.isin(np.arange(7 * DAY) // DAY, [*closed]), 0.5, 1.0) * daily(7 * DAY)
+    assert base.location(later)[0] == pytest.approx(expected, abs=8)
+
+
+def test_daily_values_learn_a_week() -> None:
+    usual = np.where(np.arange(84) % 7 >= 5, 400.0, 1000.0)
+
+    base = fit(usual + 10 * noise(16, 84), step="1D")
+
+    later = stamps(7, "1D", "2025-06-02")
+    assert base.location(later)[0] == pytest.approx(usual[:7], abs=30)
+
+
+def test_a_day_of_the_month_is_learned_once_it_stood_out_twice() -> None:
+    def first_of_june(days: int) -> float:
+        index = stamps(days * DAY, start=str(pd.Timestamp("2025-05-31") - pd.Timedelta(days, "D")))
+        base = fit(
+            np.where(index.day == 1, 150.0, 100.0) + noise(17, len(index)), start=str(index[0])
+        )
+        location = base.location(stamps(DAY, start="2025-06-01"))
+        return float(back(location, base.scale).mean())
+
+    assert first_of_june(65) == pytest.approx(150, abs=3)
+    assert first_of_june(35) == pytest.approx(100, abs=3)
+
+
+@pytest.mark.parametrize("days", [42, 90])
+def test_no_week_is_kept_in_daily_noise(days: int) -> None:
+    base = fit(*(100 + noise(seed, days) for seed in range(100)), step="1D")
+
+    assert base.season.has_week.mean() <= 0.03
 
 
 @pytest.mark.parametrize("phi", [0.0, 0.5, 0.9])

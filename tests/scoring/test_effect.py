@@ -1,0 +1,101 @@
+"""The size of a change: what it is measured by, and what it is not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import anomaly
+from anomaly.model import Finding, Verdict
+from tests.support.simulations import Floats, noise, only, stamps
+
+BEFORE, AFTER = 14 * 288, 72
+INDEX = stamps(BEFORE + AFTER, "5min")
+
+
+def judged(values: Floats, direction: str = "either", **options: object) -> Finding:
+    return only(
+        anomaly.check(
+            pd.Series(values, INDEX), released_at=INDEX[BEFORE], direction=direction, **options
+        )
+    )
+
+
+def test_a_single_step_does_not_move_the_mean() -> None:
+    values = 100 + noise(1, len(INDEX))
+    values[BEFORE + 30] = 900
+
+    finding = judged(values)
+
+    assert finding.effect == pytest.approx(0, abs=0.005)
+    assert finding.effect_interval is not None
+    assert finding.effect_interval[0] < 0 < finding.effect_interval[1]
+
+
+@pytest.mark.parametrize("times", [0.0, 0.5, 3.0, 1000.0])
+def test_the_mean_of_what_changed_for_good_is_the_plain_one(times: float) -> None:
+    values = 100 + noise(2, len(INDEX))
+    values[BEFORE:] *= times
+
+    assert judged(values).observed == pytest.approx(values[BEFORE:].mean())
+
+
+def test_a_change_of_sign_has_a_size_and_no_share() -> None:
+    values = noise(3, len(INDEX)) + np.where(np.arange(len(INDEX)) < BEFORE, 50, -30)
+
+    finding = judged(values, "down")
+
+    assert finding.verdict is Verdict.REGRESSED
+    assert finding.effect is None
+    assert finding.effect_absolute == pytest.approx(-80, abs=1)
+
+
+def test_a_larger_fall_is_never_less_surprising() -> None:
+    values = 100 + noise(4, len(INDEX))
+    p = []
+    for left in (0.97, 0.9, 0.5, 0.1, 0.01, 0.0):
+        later = np.where(np.arange(len(INDEX)) < BEFORE, 1.0, left)
+        finding = judged(values * later, "down")
+        assert finding.p_value is not None
+        p.append(finding.p_value)
+
+    assert p == sorted(p, reverse=True)
+    assert p[-1] < p[1]
+
+
+@pytest.mark.parametrize("times", [1000.0, 1 / 1000, 60.0])
+def test_a_factor_between_units_is_named_and_no_improvement(times: float) -> None:
+    values = 100 + noise(5, len(INDEX))
+    values[BEFORE:] *= times
+
+    finding = judged(values, "up" if times < 1 else "down")
+
+    assert finding.verdict is Verdict.INCONCLUSIVE
+    assert "looks like a change of unit" in finding.reason
+
+
+def test_a_change_of_unit_for_the_worse_is_a_regression_all_the_same() -> None:
+    values = 100 + noise(6, len(INDEX))
+    values[BEFORE:] *= 1000
+
+    finding = judged(values, "up")
+
+    assert finding.verdict is Verdict.REGRESSED
+    assert "× 1,000 looks like a change of unit" in finding.reason
+
+
+@pytest.mark.parametrize(
+    ("left", "verdict", "said"),
+    [(0.99, Verdict.OK, "within tolerance 5 %"), (0.9, Verdict.REGRESSED, "tolerance 5 %")],
+)
+def test_within_the_tolerance_is_said_only_of_what_is(
+    left: float, verdict: Verdict, said: str
+) -> None:
+    values = 100 + noise(7, len(INDEX))
+    values[BEFORE:] *= left
+
+    finding = judged(values, "down", tolerance=0.05)
+
+    assert finding.verdict is verdict
+    assert finding.reason.endswith(said) or said in finding.reason.split("; ")[0]

@@ -1,0 +1,69 @@
+"""Series that hardly ever leave one value: what counts as an exception, and how many surprise."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE, assemble, block
+from anomaly.scoring.exceptions import Exceptions, exceptions, head, tail
+from tests.support.simulations import Floats, stamps
+
+BEFORE, AFTER = 8000, 72
+
+
+def of(past: Floats, later: Floats, volume: float | None = None) -> Exceptions:
+    values = np.concatenate([past, later])
+    columns = (
+        {("kpi", "", VALUE): values}
+        if volume is None
+        else {
+            ("kpi", "", NUMERATOR): values,
+            ("kpi", "", DENOMINATOR): np.full(len(values), volume),
+        }
+    )
+    return exceptions(block(assemble(columns, stamps(len(values), "5min"))), len(past))
+
+
+def marks(count: int, *at: int) -> Floats:
+    out = np.zeros(count)
+    out[list(at)] = 1
+    return out
+
+
+@pytest.mark.parametrize("volume", [None, 1000.0])
+def test_a_single_event_is_no_surprise_and_two_are(volume: float | None) -> None:
+    clean = np.zeros(BEFORE)
+
+    assert of(clean, marks(AFTER, 40), volume).up_p == 1
+    assert of(clean, marks(AFTER, 40, 41), volume).up_p < 0.01
+
+
+def test_one_step_full_of_errors_is_more_than_an_event() -> None:
+    assert of(np.zeros(BEFORE), 500 * marks(AFTER, 40), 1000.0).up_p < 0.01
+
+
+def test_one_failure_among_many_successes_is_a_single_event() -> None:
+    assert of(np.full(BEFORE, 1000.0), 1000 - marks(AFTER, 9), 1000.0).down_p == 1
+
+
+def test_rare_events_that_stop_are_a_fall() -> None:
+    rare = marks(BEFORE, *range(0, BEFORE, 12))
+
+    assert of(rare, np.zeros(864)).down_p < 1e-6
+    assert of(rare, np.zeros(864)).up_p == 1
+    assert of(rare, np.zeros(6)).down_p > 0.1
+    assert of(rare, marks(864, *range(0, 864, 12))).down_p > 0.5
+
+
+def test_the_last_digits_of_a_sum_are_no_exception() -> None:
+    seen = of(np.full(BEFORE, 0.3), np.full(AFTER, 0.1 + 0.2))
+
+    assert seen.exact
+    assert seen.any_p == 1
+
+
+@pytest.mark.parametrize(("m", "e", "n"), [(72, 0, 2000), (72, 3, 2000), (5, 40, 100)])
+def test_at_most_so_many_or_more_is_certain(m: int, e: int, n: int) -> None:
+    for k in range(m):
+        assert head(k, m, e, n) + tail(k + 1, m, e, n) == pytest.approx(1)
