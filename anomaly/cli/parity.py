@@ -19,6 +19,7 @@ from anomaly.cli.release import Words, opened, past, right_now
 from anomaly.cli.session import LogFormat, Session
 from anomaly.errors import UsageError
 from anomaly.model import Release
+from anomaly.steps import later
 
 if TYPE_CHECKING:
     from anomaly.equivalence.result import Parity
@@ -156,7 +157,7 @@ def _before(
             name,
             checklist,
             collected,
-            end or collected.panel.index[-1].to_pydatetime() + checklist.windows.step,
+            end or later(collected.panel.index[-1].to_pydatetime(), checklist.windows.step),
         )
     from anomaly.pipeline import collect
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from anomaly.errors import UsageError
 from anomaly.model import utc
+from anomaly.steps import DAY, MONTH, NAMES, CalendarStep
 
 UNITS = {
     "w": timedelta(weeks=1),
@@ -18,6 +19,8 @@ UNITS = {
 }
 DURATION_PATTERN = "(?=[0-9])" + "".join(rf"([0-9]+{unit})?" for unit in UNITS)
 DURATION = re.compile(DURATION_PATTERN)
+LONG_STEPS = "a step of a day or longer is 1d, 1w (from Monday) or 1M (a month)"
+STEP_PATTERN = f"1M|{DURATION_PATTERN}"
 DIGITS_AT_MOST = 12  # a longer number overflows a timedelta in any unit that matters
 SHOWN = 60  # characters of a value in an error
 YEARS = range(1970, 2200)  # what a nanosecond time stamp can hold, with room for windows around it
@@ -36,9 +39,22 @@ def parse_duration(text: str) -> timedelta:
     return total
 
 
+def parse_step(text: str) -> timedelta:
+    """The step in `text`: a duration below a day, or `1d`, `1w`, `1M` (a month). Raises
+    UsageError."""
+    if text == NAMES[MONTH]:
+        return MONTH
+    step = parse_duration(text)
+    if step >= DAY and step not in NAMES:
+        raise UsageError(f"{_shown(text)} is not a step; {LONG_STEPS}")
+    return step
+
+
 def duration_text(duration: timedelta) -> str:
     """The shortest text of `duration` in d, h, m, s, ms (`5m`, `1h30m`, `0s`), rounded to the
-    millisecond."""
+    millisecond; that of a step of the calendar is its name."""
+    if isinstance(duration, CalendarStep):
+        return str(duration)
     if duration < timedelta(0):
         return f"-{duration_text(-duration)}"
     left = round(duration / UNITS["ms"])
