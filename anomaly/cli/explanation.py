@@ -14,6 +14,7 @@ from anomaly.panel import segment_text
 from anomaly.reporting import explanations, words
 from anomaly.reporting.evidence import lines
 from anomaly.reporting.report import Report
+from anomaly.steps import CalendarZone
 from anomaly.timing.durations import duration_text
 
 if TYPE_CHECKING:
@@ -175,14 +176,18 @@ def _table(points: pd.DataFrame) -> Iterator[str]:
     together = -(-len(points) // MOST_ROWS)
     groups = [points.iloc[start : start + together] for start in range(0, len(points), together)]
     columns = ("observed", "expected", "lower", "upper")
-    yield f"{INDENT}{'UTC':<16}" + "".join(f"{name:>{NUMBER_WIDTH}}" for name in columns)
+    zoned = isinstance(points["time"].iloc[0].tzinfo, CalendarZone)
+    yield f"{INDENT}{'date' if zoned else 'UTC':<16}" + "".join(
+        f"{name:>{NUMBER_WIDTH}}" for name in columns
+    )
     for group in groups:
         worst = group.iloc[int(group["z"].abs().fillna(-1.0).to_numpy().argmax())]
         numbers = "".join(
             f"{wording.number(float(worst[name])):>{NUMBER_WIDTH}}" for name in columns
         )
         outside = "  outside" if worst["flagged"] else ""
-        yield f"{INDENT}{worst['time']:%Y-%m-%d %H:%M}{numbers}{outside}".rstrip()
+        when = wording.clock(worst["time"].to_pydatetime(), None)
+        yield f"{INDENT}{when:<16}{numbers}{outside}".rstrip()
     if together > 1:
         yield f"{INDENT}one row per {together} steps: the one furthest from expected"
     yield f"{INDENT}lower to upper: the usual range, 99 % of normal steps"
