@@ -224,6 +224,8 @@ def _zone_name(index: pd.Index) -> str:
 
 def _advice(usual: timedelta) -> str:
     """What to do about rows that are usually so far apart, but not always."""
+    if LENGTHS[MONTH][1] < usual:
+        return "steps are at most a month: give days, weeks or months"
     if LENGTHS[MONTH][0] <= usual:
         return "stamp each month by its first day, as resample('MS') does"
     if LENGTHS[DAY][0] <= usual:
