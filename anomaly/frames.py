@@ -137,6 +137,11 @@ def frame_of(series: pd.Series | pd.DataFrame, what: str) -> pd.DataFrame:
     )
     if not isinstance(frame, pd.DataFrame):
         raise UsageError(f"{what} is a {type(series).__name__}; give a pandas Series or DataFrame")
+    if pd.api.types.is_string_dtype(frame.index.dtype):
+        raise UsageError(
+            f"{what} needs a time-zone-aware DatetimeIndex, its times are text; use "
+            f"{what}.set_axis(pd.to_datetime({what}.index, utc=True))"
+        )
     if not isinstance(frame.index, pd.DatetimeIndex) or frame.index.tz is None:
         raise UsageError(
             f"{what} needs a time-zone-aware DatetimeIndex; for times in UTC use "
