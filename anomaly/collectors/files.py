@@ -28,6 +28,7 @@ from anomaly.contracts import Collected, Provenance
 from anomaly.errors import CollectError, UsageError
 from anomaly.model import Kpi, Window
 from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE, assemble, edges, grid, segment_text
+from anomaly.steps import CalendarStep
 from anomaly.timing.durations import duration_text
 from anomaly.wording import plain, stamp
 
@@ -203,7 +204,7 @@ class _Source:
         values = np.where(partial_steps, np.nan, on_grid.values)
         present = on_grid.present & ~partial_steps
         segments = [segment_text(dict(zip(by, labels, strict=True))) for labels in samples.labels]
-        notes = [*on_grid.notes, *self._notes(name, spacing, partial_steps)]
+        notes = [*on_grid.notes, *self._notes(name, samples, spacing, partial_steps)]
         return _Side(
             dict(zip(segments, values, strict=True)),
             dict(zip(segments, present, strict=True)),
@@ -266,13 +267,28 @@ class _Source:
         return partial_steps
 
     def _notes(
-        self, name: str, spacing: timedelta | None, partial_steps: npt.NDArray[np.bool_]
+        self,
+        name: str,
+        samples: Samples,
+        spacing: timedelta | None,
+        partial_steps: npt.NDArray[np.bool_],
     ) -> list[str]:
         notes = []
         if endless := self.reading.infinite.get(name):
             notes.append(f"{endless:,} infinite values of {name!r} count as missing")
-        longest = np.diff(edges(self.index, self.step)).max(initial=0)
-        if spacing is not None and _nanoseconds(spacing) > longest:
+        bounds = edges(self.index, self.step)
+        lengths, gap = np.diff(bounds), 0 if spacing is None else _nanoseconds(spacing)
+        if (
+            isinstance(self.step, CalendarStep)
+            and gap >= lengths.min(initial=gap + 1)
+            and not np.isin(samples.stamps, bounds).all()
+        ):
+            notes.append(
+                f"samples of {name!r} are not stamped by the starts of the steps "
+                f"({duration_text(self.step)}, {self.step.zone}); each is taken for the step that "
+                "it lies in"
+            )
+        if spacing is not None and gap > lengths.max(initial=0):
             notes.append(
                 f"samples of {name!r} come every {duration_text(spacing)}, the step is "
                 f"{duration_text(self.step)}"

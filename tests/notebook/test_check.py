@@ -134,7 +134,7 @@ REFUSED: dict[str, tuple[Callable[[], Report], str]] = {
     "naive index": (lambda: check(QUIET.tz_localize(None)), "series " + NAIVE.format("series")),
     "no times": (lambda: check(QUIET.reset_index(drop=True)), "series " + NAIVE.format("series")),
     "times as text": (
-        lambda: check(QUIET.set_axis(QUIET.index.tz_convert("Europe/Berlin").map(str))),
+        lambda: check(QUIET.set_axis(INDEX.tz_convert("Europe/Berlin").map(str))),
         "series.set_axis(pd.to_datetime(series.index, utc=True))",
     ),
     "not a time": (

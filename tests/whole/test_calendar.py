@@ -313,6 +313,20 @@ def test_events_are_summed_over_their_local_day(tmp_path: Path) -> None:
     assert panel.iloc[:, 0].tolist() == [24.0] * 6 + [25.0] + [24.0] * 3
 
 
+def test_daily_rows_of_other_days_count_for_the_day_that_they_start_in(tmp_path: Path) -> None:
+    checklist = checklist_of(
+        tmp_path, pd.Series(1.0, days("2025-01-01", 3)), step="1d", history="20d", watch="7d"
+    )
+    stamps = [f"{day:%Y-%m-%dT00:00Z}" for day in days("2025-03-01", 40, "UTC")]
+    frame = pd.DataFrame({"time": stamps, "orders": np.arange(40.0)})
+    frame.to_csv(tmp_path / "orders.csv", index=False)
+
+    collected = collect(checklist, Release(local(2025, 3, 30)), now=local(2025, 5, 1))
+
+    assert collected.panel.iloc[:, 0].tolist() == list(range(9, 36))
+    assert "not stamped by the starts of the steps" in collected.provenance["orders"].notes[0]
+
+
 @pytest.mark.parametrize("step", ["1y", "2M", "2d", "1mo", "36h"])
 def test_a_step_that_no_calendar_has_is_refused_with_those_that_there_are(
     tmp_path: Path, step: str
