@@ -79,6 +79,7 @@ def kpi(
         axes = figure.add_axes((0.085, 0.6 / height, 0.89, 1 - 1.36 / height))
         zone = _zone(report, timezone)
         _Drawing(axes, report, zone).draw(finding, ticks=7, named=True)
+        axes.xaxis.get_offset_text().set_visible(False)  # the day is beside it
         day = report.release.started_at.astimezone(zone).date()
         axes.set_xlabel(
             f"{day.isoformat()}, {zone.key}",
