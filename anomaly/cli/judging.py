@@ -59,7 +59,7 @@ def gather(
     UsageError."""
     now = right_now()
     release = release_of(checklist, words, now)
-    until = end_of_watch(release, words, now)
+    until = end_of_watch(release, words, now, checklist.calendar.timezone)
     if saved_data is None:
         from anomaly.pipeline import collect
 

@@ -80,7 +80,9 @@ def parity(
     files = saved_data or (None, None)
     if released_at is None:
         now = right_now()
-        end = None if until is None else past("--until", until, now)
+        end = (
+            None if until is None else past("--until", until, now, checklists[1].calendar.timezone)
+        )
         sides = [
             _before(*each, session, now=now, end=end)
             for each in zip(between, checklists, files, strict=True)

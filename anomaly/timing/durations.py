@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 from anomaly.errors import UsageError
 from anomaly.model import utc
@@ -19,6 +20,7 @@ UNITS = {
 }
 DURATION_PATTERN = "(?=[0-9])" + "".join(rf"([0-9]+{unit})?" for unit in UNITS)
 DURATION = re.compile(DURATION_PATTERN)
+DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 LONG_STEPS = "a step of a day or longer is 1d, 1w (from Monday) or 1M (a month)"
 STEP_PATTERN = f"1M|{DURATION_PATTERN}"
 DIGITS_AT_MOST = 12  # a longer number overflows a timedelta in any unit that matters
@@ -66,14 +68,17 @@ def duration_text(duration: timedelta) -> str:
     return "".join(parts) or "0s"
 
 
-def parse_moment(text: str, *, now: datetime) -> datetime:
-    """The moment in `text`, in UTC: `now`, `-2h` (before now), or ISO-8601 with a zone.
-    Raises UsageError."""
+def parse_moment(text: str, *, now: datetime, zone: str | None = None) -> datetime:
+    """The moment in `text`, in UTC: `now`, `-2h` (before now), or ISO-8601 with a zone. A date
+    alone is the midnight at which its day starts in `zone`, if there is one. Raises UsageError."""
     try:
         if text == "now":
             return utc(now, "now")
         if text.startswith("-") and DURATION.fullmatch(text[1:]):
             moment = utc(now, "now") - parse_duration(text[1:])
+        elif zone is not None and DATE.fullmatch(text):
+            day = date.fromisoformat(text)
+            moment = utc(datetime.combine(day, time(), ZoneInfo(zone)), "date")
         else:
             moment = utc(datetime.fromisoformat(text), "time")
     except (ValueError, OverflowError):
