@@ -14,7 +14,7 @@ from anomaly.panel import segment_text
 from anomaly.reporting import explanations, words
 from anomaly.reporting.evidence import lines
 from anomaly.reporting.report import Report
-from anomaly.steps import CalendarZone
+from anomaly.steps import CalendarZone, local
 from anomaly.timing.durations import duration_text
 
 if TYPE_CHECKING:
@@ -97,15 +97,17 @@ def _comparison(finding: Finding, report: Report) -> Iterator[tuple[str, str]]:
     yield "query", finding.query or "(none)"
     if finding.denominator:
         yield "divided by", finding.denominator
-    step = duration_text(report.step)
+    start, end = (local(at, report.step) for at in (report.baseline.start, report.baseline.end))
+    length = duration_text(end - start)  # on the wall clock of a calendar
     yield (
         "baseline",
-        f"{_span(report.baseline)} ({duration_text(report.baseline.length)}, step {step})"
+        f"{_span(report.baseline, report.step)} ({length}, step {duration_text(report.step)})"
         f"{_unknown_seasons(report.baseline)}",
     )
     yield (
         "observed",
-        f"{_span(report.observation)} ({finding.steps} of {finding.steps_planned} steps)",
+        f"{_span(report.observation, report.step)} "
+        f"({finding.steps} of {finding.steps_planned} steps)",
     )
 
 
@@ -131,11 +133,9 @@ def _unknown_seasons(baseline: Window) -> str:
     return f"; too short for a {' or '.join(unknown)} pattern" if unknown else ""
 
 
-def _span(window: Window) -> str:
-    return (
-        f"{wording.clock(window.start, None)} to "
-        f"{wording.clock(window.end, window.start.date())} UTC"
-    )
+def _span(window: Window, step: timedelta) -> str:
+    start, end = words.ends(window, step)
+    return f"{wording.clock(start, None)} to {wording.clock_and_zone(end, start.date())}"
 
 
 def _wrapped(text: str, indent: str) -> list[str]:

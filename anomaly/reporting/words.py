@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from anomaly import wording
@@ -22,6 +22,7 @@ from anomaly.model import (
     ReleaseVerdict,
     Segment,
     Verdict,
+    Window,
 )
 from anomaly.reporting.message import Receipt
 from anomaly.reporting.report import Report
@@ -351,7 +352,7 @@ def judged_words(report: Report) -> str:
         if in_days
         else f"{wording.number(hours)} hours"
     )
-    observed = " to ".join(wording.clock(end, day) for end in _observed(report))
+    observed = " to ".join(wording.clock(end, day) for end in ends(report.observation, report.step))
     steps = progress(report.findings)
     stages = (
         f" in stages ({', '.join(wording.percent(share) for _, share in release.stages)})"
@@ -365,9 +366,8 @@ def judged_words(report: Report) -> str:
     )
 
 
-def _observed(report: Report) -> tuple[datetime, datetime]:
-    """From when to when steps were observed; of those of the calendar, the first and the last."""
-    window, step = report.observation, report.step
+def ends(window: Window, step: timedelta) -> tuple[datetime, datetime]:
+    """From when to when a window reaches; in steps of the calendar, the first and the last."""
     steps = step.edges(window.start, window.end)[:-1] if isinstance(step, CalendarStep) else []
     if steps:
         return local(steps[0], step), local(steps[-1], step)

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 import anomaly
+from anomaly.cli.explanation import explanation
 from anomaly.collectors import snapshot
 from anomaly.collectors.prometheus import PrometheusCollector
 from anomaly.errors import ChecklistError
@@ -105,6 +106,10 @@ def test_the_date_is_the_local_one_wherever_it_is_shown() -> None:
     assert [row.split(",")[2].strip('"')[:10] for row in rows] == [
         str(date(2025, 10, 26) + timedelta(days=i)) for i in range(7)
     ]
+    explained = explanation(finding, report)
+    assert "baseline  2025-07-28 to 2025-10-25 (90d, step 1d)" in explained
+    assert "since     2025-10-26, exact to the step" in explained
+    assert "\n  2025-11-01 " in explained
     assert 'data-timezone="Europe/Berlin"' in page(report)
     assert "2025-10-25 22:00</time>, exact" not in page(report)
     assert again.step == report.step
