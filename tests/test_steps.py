@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from anomaly.collectors.steps import Resample, Samples, to_steps
 from anomaly.errors import UsageError
 from anomaly.frames import regular
 from anomaly.model import Window, Windows
@@ -212,3 +213,25 @@ def test_a_panel_of_days_is_extended_cut_and_measured_by_its_days() -> None:
     # the day of the hour change is over at its own midnight, not an hour before
     assert not ended(index, datetime(2025, 10, 26, 23, 30, tzinfo=berlin), day)[-1]
     assert ended(index, datetime(2025, 10, 27, tzinfo=berlin), day)[-1]
+
+
+@pytest.mark.slow
+@given(zones, units, moments, st.lists(st.integers(0, 100 * 48), min_size=1, max_size=50))
+def test_events_of_a_file_are_counted_once_each_in_the_step_they_lie_in(
+    zone: str, unit: timedelta, start: datetime, after: list[int]
+) -> None:
+    step = CalendarStep(unit, zone)
+    end = align(start + 101 * timedelta(days=1), step)
+    index = grid(Window(align(start, step), end), step)
+    events = [moment for each in after if (moment := start + each * HALF_HOUR) < end]
+    stamps = np.array([int(each.timestamp()) * 10**9 for each in events], dtype=np.int64)
+    numbers = np.arange(len(events), dtype=np.int32)  # no two at one moment in a series
+    samples = Samples(
+        stamps, np.ones(len(events)), numbers, numbers, [(str(n),) for n in range(len(events))]
+    )
+
+    placed = to_steps(samples, index, Resample.SUM, str)
+
+    assert placed.present.sum() == len(events)
+    for row, event in zip(placed.present, events, strict=True):
+        assert index[row].tolist() == [pd.Timestamp(align(event, step))]

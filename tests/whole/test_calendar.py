@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -15,6 +17,7 @@ import anomaly
 from anomaly.cli.explanation import explanation
 from anomaly.collectors import snapshot
 from anomaly.collectors.prometheus import PrometheusCollector
+from anomaly.collectors.sql import SqlCollector
 from anomaly.errors import ChecklistError
 from anomaly.model import Kpi, Release, Verdict, Window
 from anomaly.pipeline import collect
@@ -369,7 +372,26 @@ def test_what_days_should_be_is_foreseen_for_days() -> None:
     assert [each.astimezone(BERLIN).date().day for each in foreseen["time"]] == [29, 30, 31, 1, 2]
 
 
-# Prometheus
+# A database, and Prometheus
+
+
+def test_a_database_is_asked_for_local_days(tmp_path: Path) -> None:
+    hours = pd.date_range("2025-10-24", "2025-10-29", freq="h", tz="Europe/Berlin")[:-1]
+    local_days = hours.normalize().tz_convert("UTC").strftime("%Y-%m-%d %H:%M")
+    with closing(sqlite3.connect(tmp_path / "shop.db")) as shop, shop:
+        shop.execute("CREATE TABLE orders (day TEXT)")
+        shop.executemany("INSERT INTO orders VALUES (?)", [(day,) for day in local_days])
+    query = "SELECT day || 'Z' AS time, count(*) AS value FROM orders GROUP BY 1"
+
+    collected = SqlCollector(path=tmp_path / "shop.db").collect(
+        [Kpi("orders", query=query)],
+        Window(local(2025, 10, 24), local(2025, 10, 29)),
+        CalendarStep(DAY, "Europe/Berlin"),
+    )
+
+    assert not collected.errors
+    assert collected.panel.iloc[:, 0].tolist() == [24.0, 24.0, 25.0, 24.0, 24.0]
+    assert collected.provenance["orders"].notes == ()
 
 
 @pytest.mark.usefixtures("loopback")
