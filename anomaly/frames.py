@@ -181,8 +181,8 @@ def regular(index: pd.DatetimeIndex, zones: Sequence[str]) -> tuple[pd.DatetimeI
     usual = timedelta(microseconds=step // 1000)
     of_calendar = _calendar_step(index, usual, zones)
     if of_calendar is not None:
-        first, last = (index[at].to_pydatetime() for at in (0, -1))
-        return index_of(of_calendar.edges(first, last)), of_calendar
+        starts = of_calendar.edges(index[0].to_pydatetime(), index[-1].to_pydatetime())
+        return index_of(starts), of_calendar
     off = (stamps - stamps[0]) % step != 0
     if off.any():
         raise UsageError(

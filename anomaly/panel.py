@@ -163,7 +163,8 @@ def step_of(panel: pd.DataFrame) -> timedelta:
     stamps = pd.DatetimeIndex(panel.index).as_unit("ns").asi8
     gaps = np.diff(stamps)
     if len(gaps) and gaps.min() > 0:
-        least, most = (timedelta(microseconds=int(gap) // 1000) for gap in (gaps.min(), gaps.max()))
+        least = timedelta(microseconds=int(gaps.min()) // 1000)
+        most = timedelta(microseconds=int(gaps.max()) // 1000)
         if least == most:
             return least
         for usual, (shortest, longest) in LENGTHS.items():
@@ -184,8 +185,8 @@ def has_step(panel: pd.DataFrame, step: timedelta) -> bool:
     """Whether the rows of a panel, two at least, are consecutive steps of this kind."""
     if not isinstance(step, CalendarStep):
         return step_of(panel) == step
-    first, last = (panel.index[at].to_pydatetime() for at in (0, -1))
-    return bool(panel.index.equals(index_of(step.edges(first, last))))
+    starts = step.edges(panel.index[0].to_pydatetime(), panel.index[-1].to_pydatetime())
+    return bool(panel.index.equals(index_of(starts)))
 
 
 def prepare(panel: pd.DataFrame, kpis: Sequence[Kpi], step: timedelta) -> pd.DataFrame:

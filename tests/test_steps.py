@@ -181,7 +181,8 @@ def test_weeks_begin_on_monday_and_months_on_the_first() -> None:
     berlin = ZoneInfo("Europe/Berlin")
     moment = datetime(2025, 4, 2, 12, tzinfo=UTC)
 
-    week, month = (align(moment, CalendarStep(unit, "Europe/Berlin")) for unit in (WEEK, MONTH))
+    week = align(moment, CalendarStep(WEEK, "Europe/Berlin"))
+    month = align(moment, CalendarStep(MONTH, "Europe/Berlin"))
 
     assert week == datetime(2025, 3, 31, tzinfo=berlin)
     assert month == datetime(2025, 4, 1, tzinfo=berlin)

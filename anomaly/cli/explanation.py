@@ -97,7 +97,7 @@ def _comparison(finding: Finding, report: Report) -> Iterator[tuple[str, str]]:
     yield "query", finding.query or "(none)"
     if finding.denominator:
         yield "divided by", finding.denominator
-    start, end = (local(at, report.step) for at in (report.baseline.start, report.baseline.end))
+    start, end = local(report.baseline.start, report.step), local(report.baseline.end, report.step)
     length = duration_text(end - start)  # on the wall clock of a calendar
     yield (
         "baseline",

@@ -147,12 +147,8 @@ def _around_changes(
     night by night; NO_STAMP where that says nothing, or where clocks skip a time that is asked for.
     """
     first, second = (
-        _nanoseconds(
-            walls.tz_localize(
-                timezone, ambiguous=np.full(len(walls), is_first), nonexistent="shift_forward"
-            )
-        )
-        for is_first in (True, False)
+        _placed(walls, timezone, is_first=True),
+        _placed(walls, timezone, is_first=False),
     )
     nights = walls.normalize()
     out = np.where(walls == nights, first, NO_STAMP)
@@ -167,6 +163,13 @@ def _around_changes(
     start, end = asked
     needless = (second < start) | (first >= end)
     return np.where((out == NO_STAMP) & needless, first, out)
+
+
+def _placed(walls: pd.DatetimeIndex, timezone: ZoneInfo, *, is_first: bool) -> Integers:
+    """Local times as nanoseconds: the first or the second time that clocks show them, and the next
+    moment of those that clocks skip."""
+    choice = np.full(len(walls), is_first)
+    return _nanoseconds(walls.tz_localize(timezone, ambiguous=choice, nonexistent="shift_forward"))
 
 
 def _second_time(walls: Integers) -> npt.NDArray[np.bool_] | None:

@@ -116,8 +116,8 @@ def check(
         for name in names
         if name in controls
     ]
-    first, last = (panel.index[at].to_pydatetime() for at in (0, -1))
-    end = later(last, step)
+    first = panel.index[0].to_pydatetime()
+    end = later(panel.index[-1].to_pydatetime(), step)
     if warmup < timedelta(0):
         raise UsageError(f"warmup is {warmup}; it must not be negative")
     over = (

@@ -398,7 +398,7 @@ def test_a_database_is_asked_for_local_days(tmp_path: Path) -> None:
 def test_prometheus_is_asked_for_each_local_day_by_its_own_length() -> None:
     def answer(request: Request) -> Answer:
         asked = parse_qs(urlsplit(request.target).query)
-        start, end, step = (float(asked[name][0]) for name in ("start", "end", "step"))
+        start, end, step = float(asked["start"][0]), float(asked["end"][0]), float(asked["step"][0])
         points = [
             (start + i * step, str(step / 3600)) for i in range(int((end - start) // step) + 1)
         ]
