@@ -49,8 +49,8 @@ class Collected:
 
 
 class Collector(Protocol):
-    """Reads series from one source. A KPI that can't be read is an entry in `errors`; the others
-    are still read."""
+    """Reads series from one source, for each step of `anomaly.panel.grid(window, step)`. A KPI
+    that can't be read is an entry in `errors`; the others are still read."""
 
     def collect(self, kpis: Sequence[Kpi], window: Window, step: timedelta, /) -> Collected: ...
 

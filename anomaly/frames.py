@@ -13,10 +13,12 @@ import pandas as pd
 
 from anomaly.errors import UsageError
 from anomaly.model import Calendar, LeftOut, SpecialDay, Window, utc
-from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE, assemble, step_of
+from anomaly.panel import DENOMINATOR, LENGTHS, NUMERATOR, VALUE, assemble, index_of, step_of
+from anomaly.steps import DAY, MONTH, CalendarStep
 
 W = TypeVar("W", bound=StrEnum)
 MOST_ROWS = 2_000_000
+LAST_DAY = 28  # that every month has
 Days = Mapping[date, str] | Iterable[date]  # special days with their names, or without
 Spans = Iterable[
     tuple[datetime, datetime] | tuple[datetime, datetime, str]
@@ -24,15 +26,18 @@ Spans = Iterable[
 
 
 def panel_of(
-    series: pd.Series | pd.DataFrame, denominators: pd.Series | pd.DataFrame | None
+    series: pd.Series | pd.DataFrame,
+    denominators: pd.Series | pd.DataFrame | None,
+    timezone: str = "UTC",
 ) -> tuple[pd.DataFrame, timedelta]:
-    """The panel of a column per KPI, ratios where `denominators` are given, and its step.
+    """The panel of a column per KPI, ratios where `denominators` are given, and its step. Days,
+    weeks and months are those of `timezone`, or of the index.
 
     Raises UsageError for an index that is naive, irregular or has duplicates, and for values that
     are not numbers.
     """
     values = frame_of(series, "series")
-    index, step = regular(pd.DatetimeIndex(values.index))
+    index, step = regular(pd.DatetimeIndex(values.index), [timezone, _zone_name(series.index)])
     role = VALUE if denominators is None else NUMERATOR
     columns = {(str(name), "", role): values[name].to_numpy() for name in values}
     if denominators is not None:
@@ -56,12 +61,21 @@ def panel_of(
 
 
 def at_hand(
-    series: pd.Series | pd.DataFrame, denominators: pd.Series | pd.DataFrame | None = None
+    series: pd.Series | pd.DataFrame,
+    denominators: pd.Series | pd.DataFrame | None = None,
+    *,
+    timezone: str,
 ) -> tuple[pd.DataFrame, timedelta]:
     """A panel as it is, or the one of a column per KPI (see `panel_of`), and its step."""
     if isinstance(series, pd.DataFrame) and isinstance(series.columns, pd.MultiIndex):
-        return series, step_of(series)
-    return panel_of(series, denominators)
+        step = step_of(series)
+        return series, _calendar_step(pd.DatetimeIndex(series.index), step, [timezone]) or step
+    return panel_of(series, denominators, timezone)
+
+
+def zone_of(step: timedelta, timezone: str) -> str:
+    """The time zone of the users' calendar: that of the steps, if these are of a calendar."""
+    return step.zone if isinstance(step, CalendarStep) else timezone
 
 
 def moment(value: datetime | str, what: str) -> datetime:
@@ -123,6 +137,11 @@ def frame_of(series: pd.Series | pd.DataFrame, what: str) -> pd.DataFrame:
     )
     if not isinstance(frame, pd.DataFrame):
         raise UsageError(f"{what} is a {type(series).__name__}; give a pandas Series or DataFrame")
+    if pd.api.types.is_string_dtype(frame.index.dtype):
+        raise UsageError(
+            f"{what} needs a time-zone-aware DatetimeIndex, its times are text; use "
+            f"{what}.set_axis(pd.to_datetime({what}.index, utc=True))"
+        )
     if not isinstance(frame.index, pd.DatetimeIndex) or frame.index.tz is None:
         raise UsageError(
             f"{what} needs a time-zone-aware DatetimeIndex; for times in UTC use "
@@ -151,18 +170,24 @@ def frame_of(series: pd.Series | pd.DataFrame, what: str) -> pd.DataFrame:
     return numbers.sort_index()
 
 
-def regular(index: pd.DatetimeIndex) -> tuple[pd.DatetimeIndex, timedelta]:
-    """The whole grid that the rows lie on, and its step; raises UsageError if they lie on none."""
+def regular(index: pd.DatetimeIndex, zones: Sequence[str]) -> tuple[pd.DatetimeIndex, timedelta]:
+    """The whole grid that the rows lie on, and its step: one of the calendar in one of the `zones`,
+    or of fixed length. Raises UsageError if they lie on none."""
     if len(index) < 2:  # noqa: PLR2004  one row has no step
         raise UsageError("the series needs at least two rows")
     stamps = index.as_unit("ns").asi8
     gaps, counts = np.unique(np.diff(stamps), return_counts=True)
     step = int(gaps[counts.argmax()])
+    usual = timedelta(microseconds=step // 1000)
+    of_calendar = _calendar_step(index, usual, zones)
+    if of_calendar is not None:
+        starts = of_calendar.edges(index[0].to_pydatetime(), index[-1].to_pydatetime())
+        return index_of(starts), of_calendar
     off = (stamps - stamps[0]) % step != 0
     if off.any():
         raise UsageError(
             f"the rows are not on a regular grid: most are {pd.Timedelta(step)} apart, "
-            f"{index[off][0].isoformat()} lies in between; resample them"
+            f"{index[off][0].isoformat()} lies in between; {_advice(usual)}"
         )
     count = int(stamps[-1] - stamps[0]) // step + 1
     if count > MOST_ROWS:
@@ -173,6 +198,46 @@ def regular(index: pd.DatetimeIndex) -> tuple[pd.DatetimeIndex, timedelta]:
     return pd.DatetimeIndex(
         pd.date_range(index[0], periods=count, freq=pd.Timedelta(step), unit="ns")
     ), pd.Timedelta(step).to_pytimedelta()
+
+
+def _calendar_step(
+    index: pd.DatetimeIndex, usual: timedelta, zones: Sequence[str]
+) -> CalendarStep | None:
+    """The step of the calendar on which all rows start; with midnights, if there is a choice of
+    zones. None if there is none."""
+    unit = next((unit for unit, (least, most) in LENGTHS.items() if least <= usual <= most), None)
+    if unit is None:
+        return None
+    out = []
+    for zone in dict.fromkeys([*filter(None, zones), "UTC"]):
+        wall = index.tz_convert(zone).tz_localize(None)
+        times = wall - wall.normalize()
+        first = wall[times == times.value_counts().index[0]][0]  # clocks may change at midnight
+        step = CalendarStep(unit, zone, first.to_pydatetime())
+        if first.day <= LAST_DAY or unit != MONTH:
+            edges = step.edges(index[0].to_pydatetime(), index[-1].to_pydatetime())
+            if index.isin(index_of(edges)).all():
+                out.append(step)
+    return min(out, key=lambda step: step.origin.time() != time(), default=None)
+
+
+def _zone_name(index: pd.Index) -> str:
+    """The IANA name of the time zone of an index, empty if it has none."""
+    zone = getattr(index, "tz", None)
+    return str(getattr(zone, "key", None) or getattr(zone, "zone", None) or "")
+
+
+def _advice(usual: timedelta) -> str:
+    """What to do about rows that are usually so far apart, but not always."""
+    if LENGTHS[MONTH][1] < usual:
+        return "steps are at most a month: give days, weeks or months"
+    if LENGTHS[MONTH][0] <= usual:
+        return "stamp each month by its first day, as resample('MS') does"
+    if LENGTHS[DAY][0] <= usual:
+        return (
+            "if they are local days, name their zone: timezone='Europe/Berlin'; else resample them"
+        )
+    return "resample them"
 
 
 def member(words: type[W], text: str, what: str) -> W:

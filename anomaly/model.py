@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from anomaly.errors import UsageError
+from anomaly.steps import local, shifted
 
 Interval = tuple[float, float]
 Segment = Mapping[str, str]
@@ -315,7 +316,8 @@ class Windows:
     """How much data is judged: `history` before a release, `watch` after it and its `warmup`, in
     steps of `step`.
 
-    Steps younger than `lag` have not settled in the source and are ignored.
+    Steps younger than `lag` have not settled in the source and are ignored. Where steps are those
+    of the calendar, the days of `history` and `watch` are, too.
     """
 
     history: timedelta = timedelta(days=28)
@@ -343,6 +345,14 @@ class Windows:
             raise UsageError(
                 f"windows.history is {self.history}, shorter than one step of {self.step}"
             )
+
+    def history_since(self, started_at: datetime) -> datetime:
+        """When the history of a release begins that starts then."""
+        return shifted(started_at, -self.history, self.step)
+
+    def watched_until(self, finished: datetime) -> datetime:
+        """When the watch of a release ends that is finished then."""
+        return shifted(finished + self.warmup, self.watch, self.step)
 
 
 @dataclass(frozen=True, slots=True)
@@ -619,3 +629,23 @@ class Finding:
             and self.counts
             and self.no_data is not NoData.IGNORE
         )
+
+
+def dated(finding: Finding, step: timedelta) -> Finding:
+    """The finding with the starts of its steps in the zone of the calendar, if steps are of one."""
+
+    def moved(moment: datetime | None) -> datetime | None:
+        return None if moment is None else local(moment, step)
+
+    interval, flagged, evidence = finding.onset_interval, finding.flagged, finding.evidence
+    return replace(
+        finding,
+        onset=moved(finding.onset),
+        onset_interval=None
+        if interval is None
+        else (local(interval[0], step), local(interval[1], step)),
+        flagged=None
+        if flagged is None
+        else replace(flagged, first=local(flagged.first, step), worst=local(flagged.worst, step)),
+        evidence=replace(evidence, history_since=moved(evidence.history_since)),
+    )

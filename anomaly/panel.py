@@ -1,6 +1,7 @@
 """The one shape of data: a wide, regular frame of float64 series.
 
-Rows: a UTC DatetimeIndex with one step; a row's stamp is the start of its step `[t, t + step)`.
+Rows: a UTC DatetimeIndex with one step; a row's stamp is the start of its step. A step ends where
+the next one starts: after a fixed time, or as the calendar says (`anomaly.steps`).
 Columns: a MultiIndex (kpi, segment, role); role is `value`, or `numerator` and `denominator` of a
 ratio; a segment is the text of its labels, `country=DE,plan=pro`, empty for a KPI without segments.
 NaN means missing and nothing else.
@@ -11,19 +12,26 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 import pandas as pd
 
 from anomaly.errors import UsageError
 from anomaly.model import Empty, Kpi, Segment, Window
+from anomaly.steps import DAY, MONTH, WEEK, CalendarStep, CalendarZone, align, later
 
 VALUE, NUMERATOR, DENOMINATOR = "value", "numerator", "denominator"
 USAGE, TOTAL = "usage of ", "total of "  # names of what is collected beside a KPI: usage of <KPI>
 LEVELS = ("kpi", "segment", "role")
 SPECIAL = re.compile(r"([\\,=])")
 NEGLIGIBLE = 0.05  # share of a KPI's volume that may be missing at a step of its total
+# how long a step of the calendar can be, where clocks change by up to two hours
+LENGTHS = {
+    DAY: (timedelta(hours=22), timedelta(hours=26)),
+    WEEK: (timedelta(days=6), timedelta(days=8)),
+    MONTH: (timedelta(days=27), timedelta(days=32)),
+}
 PART = re.compile(r"((?:[^\\,=]|\\.)*)=((?:[^\\,=]|\\.)*)(?:,|$)", re.DOTALL)
 
 
@@ -46,18 +54,37 @@ def segment_labels(text: str) -> dict[str, str]:
     return {plain(m[1]): plain(m[2]) for m in PART.finditer(text)} if text else {}
 
 
-def align(moment: datetime, step: timedelta) -> datetime:
-    """The start of the step that `moment` lies in; steps count from the Unix epoch."""
-    return moment - (moment - datetime(1970, 1, 1, tzinfo=UTC)) % step
-
-
 def grid(window: Window, step: timedelta) -> pd.DatetimeIndex:
-    """The stamps of all whole steps in `window`, aligned to the epoch."""
+    """The stamps of all whole steps in `window`, aligned to the epoch or to the calendar."""
+    if isinstance(step, CalendarStep):
+        return index_of(step.edges(window.start, window.end)[:-1])
     first = align(window.start, step)
     if first < window.start:
         first += step
     count = max(0, (window.end - first) // step)
     return pd.DatetimeIndex(pd.date_range(first, periods=count, freq=step, unit="ns"), name="time")
+
+
+def index_of(moments: Sequence[datetime]) -> pd.DatetimeIndex:
+    """The index of a panel whose steps start at these moments."""
+    index = pd.DatetimeIndex(pd.to_datetime([*moments], utc=True), name="time")
+    return pd.DatetimeIndex(index.as_unit("ns"))
+
+
+def edges(index: pd.DatetimeIndex, step: timedelta) -> np.ndarray:
+    """When the consecutive steps of `index` start, and the last one ends: nanoseconds since 1970,
+    one more than there are steps; none without steps."""
+    if not len(index):
+        return np.empty(0, dtype=np.int64)
+    end = index_of([later(index[-1].to_pydatetime(), step)])
+    return np.asarray(pd.DatetimeIndex(index.append(end)).as_unit("ns").asi8)
+
+
+def ended(index: pd.DatetimeIndex, moment: datetime, step: timedelta) -> np.ndarray:
+    """Which steps are over at a moment, `(time,)`."""
+    if isinstance(step, CalendarStep):
+        return np.asarray(index < pd.Timestamp(step.start(moment)))
+    return np.asarray(index <= pd.Timestamp(moment - step))
 
 
 def assemble(
@@ -98,6 +125,13 @@ def long_form(
     return pd.DataFrame(columns | {name: each.ravel() for name, each in matrices.items()})
 
 
+def in_calendar(points: pd.DataFrame, step: timedelta) -> pd.DataFrame:
+    """A long frame with its `time` in the zone of the calendar, if steps are of one."""
+    if not isinstance(step, CalendarStep) or not len(points):
+        return points
+    return points.assign(time=points["time"].dt.tz_convert(CalendarZone(step.zone)))
+
+
 def times(panel: pd.DataFrame) -> tuple[datetime, ...]:
     """The starts of the steps."""
     return tuple(pd.DatetimeIndex(panel.index).to_pydatetime())
@@ -106,9 +140,7 @@ def times(panel: pd.DataFrame) -> tuple[datetime, ...]:
 def rows_within(panel: pd.DataFrame, window: Window, step: timedelta) -> np.ndarray:
     """Which rows lie wholly in a window."""
     stamps = pd.DatetimeIndex(panel.index)
-    return np.asarray(
-        (stamps >= pd.Timestamp(window.start)) & (stamps <= pd.Timestamp(window.end - step))
-    )
+    return np.asarray((stamps >= pd.Timestamp(window.start)) & ended(stamps, window.end, step))
 
 
 def extended(panel: pd.DataFrame, step: timedelta, horizon: datetime) -> pd.DataFrame:
@@ -117,22 +149,44 @@ def extended(panel: pd.DataFrame, step: timedelta, horizon: datetime) -> pd.Data
     if len(panel) == 0:
         return panel
     last = panel.index[-1].to_pydatetime()
-    missing = (horizon - last) // step - 1
-    if missing <= 0:
-        return panel
-    more = pd.DatetimeIndex(pd.date_range(last + step, periods=missing, freq=step, unit="ns"))
-    return panel.reindex(panel.index.append(more))
+    if isinstance(step, CalendarStep):
+        more = index_of(step.edges(later(last, step), horizon)[:-1])
+    else:
+        missing = max(0, (horizon - last) // step - 1)
+        more = pd.DatetimeIndex(pd.date_range(last + step, periods=missing, freq=step, unit="ns"))
+    return panel.reindex(panel.index.append(more)) if len(more) else panel
 
 
 def step_of(panel: pd.DataFrame) -> timedelta:
-    """The step of a panel of at least two rows; raises UsageError if the rows are not regular."""
+    """The step of a panel of at least two rows, the usual length of a day, week or month where
+    these differ; raises UsageError if the rows are not regular."""
     stamps = pd.DatetimeIndex(panel.index).as_unit("ns").asi8
     gaps = np.diff(stamps)
-    if len(gaps) == 0 or (gaps != gaps[0]).any() or gaps[0] <= 0:
-        raise UsageError(
-            "a panel needs at least two rows with one regular, increasing step between them"
-        )
-    return timedelta(microseconds=int(gaps[0]) // 1000)
+    if len(gaps) and gaps.min() > 0:
+        least = timedelta(microseconds=int(gaps.min()) // 1000)
+        most = timedelta(microseconds=int(gaps.max()) // 1000)
+        if least == most:
+            return least
+        for usual, (shortest, longest) in LENGTHS.items():
+            if shortest <= least and most <= longest:
+                return usual
+    raise UsageError(
+        "a panel needs at least two rows with one regular, increasing step between them"
+    )
+
+
+def steps_between(before: pd.DataFrame, after: pd.DataFrame, step: timedelta) -> int:
+    """How many steps lie between the last row of a panel and the first of a later one."""
+    apart: float = (after.index[0] - before.index[-1]) / step
+    return round(apart) - 1
+
+
+def has_step(panel: pd.DataFrame, step: timedelta) -> bool:
+    """Whether the rows of a panel, two at least, are consecutive steps of this kind."""
+    if not isinstance(step, CalendarStep):
+        return step_of(panel) == step
+    starts = step.edges(panel.index[0].to_pydatetime(), panel.index[-1].to_pydatetime())
+    return bool(panel.index.equals(index_of(starts)))
 
 
 def prepare(panel: pd.DataFrame, kpis: Sequence[Kpi], step: timedelta) -> pd.DataFrame:
@@ -148,7 +202,9 @@ def prepare(panel: pd.DataFrame, kpis: Sequence[Kpi], step: timedelta) -> pd.Dat
             continue
         columns = out.columns.get_level_values("kpi") == kpi.name
         if kpi.per is not None:
-            out.loc[:, columns] *= step / kpi.per
+            out.loc[:, columns] = out.loc[:, columns].mul(
+                _lengths(out, step) / np.timedelta64(kpi.per), axis=0
+            )
         if kpi.empty is Empty.ZERO:
             if not columns.any() and not kpi.by:
                 roles = (VALUE,) if kpi.denominator is None else (NUMERATOR, DENOMINATOR)
@@ -163,6 +219,13 @@ def prepare(panel: pd.DataFrame, kpis: Sequence[Kpi], step: timedelta) -> pd.Dat
     values = out.to_numpy(copy=True)
     values[np.abs(values) < np.finfo(np.float64).tiny] = 0.0
     return pd.DataFrame(values, out.index, out.columns)
+
+
+def _lengths(panel: pd.DataFrame, step: timedelta) -> np.ndarray:
+    """How long each step of a panel is, `(time,)`."""
+    if isinstance(step, CalendarStep):
+        return np.diff(edges(pd.DatetimeIndex(panel.index), step)).astype("timedelta64[ns]")
+    return np.full(len(panel), np.timedelta64(step))
 
 
 @dataclass(frozen=True, slots=True)

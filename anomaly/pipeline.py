@@ -23,8 +23,8 @@ from anomaly.decision.progress import WatchProgress
 from anomaly.decision.release import cut_short, verdict, without_exclusions
 from anomaly.decision.stages import by_stages
 from anomaly.errors import AnomalyError, CollectError
-from anomaly.model import Finding, Kpi, Release, Window, select_kpis
-from anomaly.panel import TOTAL, extended, judged_panel, keys_of, usage_weights
+from anomaly.model import Finding, Kpi, Release, Window, dated, select_kpis
+from anomaly.panel import TOTAL, extended, in_calendar, judged_panel, keys_of, usage_weights
 from anomaly.reporting.report import POINT_COLUMNS, Report
 from anomaly.timing.spans import Plan, plan
 from anomaly.timing.special_days import library
@@ -174,13 +174,13 @@ def _report(
         verifiable = fitted.verifiable(sides.planned_steps)
     findings = _of_every_kpi(findings, kpis, panel, usage, progress, collected)
     findings = without_exclusions(findings, sides.exclusions, progress)
-    findings = cut_short(findings, spans, progress)
+    findings = tuple(dated(each, step) for each in cut_short(findings, spans, progress))
     return Report(
         release=release,
         verdict=verdict(findings, final=spans.final),
         final=spans.final,
         findings=findings,
-        points=points,
+        points=in_calendar(points, step),
         baseline=spans.baseline,
         observation=spans.observation,
         step=step,
@@ -188,7 +188,7 @@ def _report(
         verifiable=verifiable,
         made=dict(made),
         left_out=left_out_within(settings.calendar, spans.span),
-        around=sides.context,
+        around=in_calendar(sides.context, step),
     )
 
 

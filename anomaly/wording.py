@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from anomaly.model import Coverage, Exposure, Growth, Interval, Plateau, Release
+from anomaly.steps import CalendarZone
 
 LONGEST_WORD = 100  # characters to compare
 NEAR = 0.7  # share of characters in common; at 0.6 `on` is near `down`
@@ -142,14 +143,25 @@ def rarity(p: float) -> str:
 
 
 def stamp(moment: datetime) -> str:
-    """ISO-8601 in UTC: `2025-11-04T10:35:00Z`."""
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    """ISO-8601 in UTC: `2025-11-04T10:35:00Z`; the start of a step of the calendar in its zone:
+    `2025-11-04T00:00:00+01:00`."""
+    if not isinstance(moment.tzinfo, CalendarZone):
+        moment = moment.astimezone(UTC)
+    return moment.isoformat().replace("+00:00", "Z")
 
 
 def clock(moment: datetime, day: date | None) -> str:
-    """`10:35` in UTC, with the date before it unless that is `day`."""
+    """`10:35` in UTC, with the date before it unless that is `day`; the start of a step of the
+    calendar is its date alone, in its zone."""
+    if isinstance(moment.tzinfo, CalendarZone):
+        return f"{moment:%Y-%m-%d}"
     moment = moment.astimezone(UTC)
     return f"{moment:%H:%M}" if moment.date() == day else f"{moment:%Y-%m-%d %H:%M}"
+
+
+def clock_and_zone(moment: datetime, day: date | None) -> str:
+    """As `clock`, with the zone behind a time: `10:35 UTC`, `2025-11-04`."""
+    return clock(moment, day) + ("" if isinstance(moment.tzinfo, CalendarZone) else " UTC")
 
 
 def onset(moment: datetime, interval: tuple[datetime, datetime] | None, day: date | None) -> str:

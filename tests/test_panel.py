@@ -16,7 +16,6 @@ from anomaly.panel import (
     DENOMINATOR,
     NUMERATOR,
     VALUE,
-    align,
     assemble,
     block,
     grid,
@@ -25,6 +24,7 @@ from anomaly.panel import (
     segment_text,
     step_of,
 )
+from anomaly.steps import align
 from anomaly.timing.spans import plan
 from tests.support.simulations import STARTED, WINDOWS, finding_of, look, noise, only
 

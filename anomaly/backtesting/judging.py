@@ -19,6 +19,7 @@ from anomaly.model import Direction, Finding, NoData, Release, ReleaseVerdict, V
 from anomaly.panel import TOTAL, segment_text
 from anomaly.pipeline import check_release
 from anomaly.reporting.report import Report
+from anomaly.steps import shifted
 
 LOOKS = 8  # at an injected shift, each at twice the share of the watch of the one before
 TRIED = 8  # placebo releases at which another watch or history is tried
@@ -84,13 +85,13 @@ class Bench:
     def placebo(self, at: datetime, checklist: Checklist | None = None) -> tuple[Collected, Report]:
         """What would have been collected at the end of the watch, and the report on it."""
         checklist = checklist or self.checklist
-        data = self._until(at, at + checklist.windows.warmup + checklist.windows.watch, checklist)
+        data = self._until(at, checklist.windows.watched_until(at), checklist)
         return data, self._judge(Release(at), data, checklist=checklist)
 
     def _until(self, started_at: datetime, horizon: datetime, checklist: Checklist) -> Collected:
         """Not what came later, nor series that came later."""
         stamps = self.collected.panel.index
-        first, last = stamps.searchsorted([started_at - checklist.windows.history, horizon])
+        first, last = stamps.searchsorted([checklist.windows.history_since(started_at), horizon])
         panel = self.collected.panel.iloc[first:last]
         series = [tuple(column[:2]) for column in panel.columns]
         present_keys = {
@@ -108,7 +109,7 @@ class Bench:
     ) -> Report:
         checklist = checklist or self.checklist
         windows = checklist.windows
-        over = min(horizon or self.end, release.finished + windows.warmup + windows.watch)
+        over = min(horizon or self.end, windows.watched_until(release.finished))
         return check_release(checklist, release, now=over + windows.lag, collected=data)
 
     def injected(self, data: Collected, quiet: Report, effects: Mapping[Key, float]) -> Collected:
@@ -147,7 +148,7 @@ class Bench:
         for steps in sorted({math.ceil(planned / 2**look) for look in range(LOOKS)}):
             if keys <= times.keys():
                 break
-            horizon = at + windows.warmup + steps * windows.step
+            horizon = shifted(at + windows.warmup, steps * windows.step, windows.step)
             cut = replace(data, panel=data.panel[data.panel.index < horizon])
             for key in _alarms(self._judge(quiet.release, cut, horizon=horizon), quiet):
                 times.setdefault(key, horizon - at)
@@ -168,7 +169,7 @@ class Bench:
             (
                 Setting.WATCH,
                 longer,
-                [at for at in moments if at + longer.warmup + longer.watch <= self.end],
+                [at for at in moments if longer.watched_until(at) <= self.end],
             )
         )
         shorter = replace(windows, history=max(windows.step, windows.history / 2))
@@ -183,7 +184,11 @@ class Bench:
         watch."""
         release, windows = past.release, self.checklist.windows
         began = release.finished + windows.warmup
-        data = self._until(release.started_at, min(self.end, began + windows.watch), self.checklist)
+        data = self._until(
+            release.started_at,
+            min(self.end, windows.watched_until(release.finished)),
+            self.checklist,
+        )
         if began >= self.end or not len(data.panel) or data.panel.index[0] >= release.started_at:
             return Rejudged(past, ReleaseVerdict.INCONCLUSIVE, why="the data do not reach it")
         report = self._judge(release, data)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from anomaly.model import Release, Windows
+from anomaly.steps import CalendarStep, align
 
 LEAST_HISTORY = 0.5  # of the configured history, before the first placebo release
 ROOM = (
@@ -40,7 +41,12 @@ def origins(
         first + number * slot + (slot - span) * ((number + 1) * GOLDEN % 1.0)
         for number in range(count)
     ]
-    on_grid = [start + (moment - start) // windows.step * windows.step for moment in moments]
+    on_grid = [
+        align(moment, windows.step)
+        if isinstance(windows.step, CalendarStep)
+        else start + (moment - start) // windows.step * windows.step
+        for moment in moments
+    ]
     return tuple(
         moment
         for moment in on_grid

@@ -26,9 +26,10 @@ from anomaly.checklist.checklist import Checklist
 from anomaly.collectors.collect import Progress
 from anomaly.contracts import Collected
 from anomaly.errors import UsageError
-from anomaly.frames import Days, Spans, at_hand, calendar_of, member
+from anomaly.frames import Days, Spans, at_hand, calendar_of, member, zone_of
 from anomaly.model import UNJUDGED, Correction, Kpi, ReleaseVerdict, Windows
-from anomaly.panel import block, judged_panel, segment_labels, segment_text, step_of
+from anomaly.panel import block, has_step, judged_panel, segment_labels, segment_text, step_of
+from anomaly.steps import later
 from anomaly.timing.durations import duration_text
 from anomaly.timing.special_days import library
 from anomaly.wording import did_you_mean, percent
@@ -66,13 +67,13 @@ def backtest_checklist(
             "the data hold fewer than two steps with a value: there is nothing to replay"
         )
     windows = checklist.windows
-    if step_of(collected.panel) != windows.step:
+    if not has_step(collected.panel, windows.step):
         raise UsageError(
             f"the data have a step of {duration_text(step_of(collected.panel))}, windows.step is "
             f"{duration_text(windows.step)}"
         )
     start = collected.panel.index[int(has_value.argmax())].to_pydatetime()
-    end = collected.panel.index[-1].to_pydatetime() + windows.step
+    end = later(collected.panel.index[-1].to_pydatetime(), windows.step)
     bench = Bench(checklist, collected, end, seed)
     moments = origins(start, end, windows, placebos, [past.release for past in releases])
     timed, variants = set(evenly(moments, TIMED)), bench.variants(moments)
@@ -150,7 +151,8 @@ def backtest(
     >>> print(result.alarms.hits, result.alarms.of, result.series[0].detectable_effect < 0.05)
     0 20 True
     """
-    panel, step = at_hand(series, denominators)
+    calendar = calendar_of(timezone, special_days, leave_out)
+    panel, step = at_hand(series, denominators, timezone=timezone)
     names = tuple(map(str, panel.columns.get_level_values("kpi").unique()))
     for kpi in kpis:
         if kpi.name not in names:
@@ -172,7 +174,7 @@ def backtest(
         sources={},
         kpis=columns,
         windows=windows,
-        calendar=calendar_of(timezone, special_days, leave_out),
+        calendar=replace(calendar, timezone=zone_of(step, timezone)),
         false_alarms=false_alarms,
         correction=member(Correction, correction, "correction"),
     )

@@ -10,24 +10,27 @@ import numpy as np
 import pandas as pd
 
 from anomaly.model import Calendar, LeftOut, Window
+from anomaly.panel import ended
+from anomaly.steps import DAY
 from anomaly.timing.special_days import special_days
 
 
 def exclusion_reasons(index: pd.DatetimeIndex, step: timedelta, calendar: Calendar) -> np.ndarray:
-    """Why each step is left out, as text `(time,)`; empty for an ordinary one. `index` is
-    sorted."""
+    """Why each step is left out, as text `(time,)`; empty for an ordinary one. `index` is sorted.
+
+    A special day leaves out the steps that start on it; steps longer than a day hold too many other
+    days for that.
+    """
     out = np.full(len(index), "", dtype=object)
-    if (calendar.special_days or calendar.holidays) and len(index):
+    if (calendar.special_days or calendar.holidays) and len(index) and step <= DAY:
         days = (
             index.tz_convert(calendar.timezone).tz_localize(None).normalize()
         )  # where clocks change at midnight, it may not exist
         for day, name in special_days(calendar, days[0].date(), days[-1].date()).items():
             out[days == pd.Timestamp(day)] = name
     for span in calendar.leave_out:
-        out[
-            (index < pd.Timestamp(span.window.end))
-            & (index > pd.Timestamp(span.window.start - step))
-        ] = span.reason or "left out"
+        begun = np.asarray(index < pd.Timestamp(span.window.end))
+        out[begun & ~ended(index, span.window.start, step)] = span.reason or "left out"
     return out
 
 

@@ -29,6 +29,7 @@ from anomaly.model import (
     Windows,
     control_problem,
 )
+from anomaly.steps import of_calendar
 from anomaly.timing import special_days
 from anomaly.timing.schedule import Schedule
 from anomaly.wording import did_you_mean, nearest
@@ -66,6 +67,10 @@ class Checklist:
     path: Path | None = None
     digest: str = ""
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
+
+    def __post_init__(self) -> None:
+        step = of_calendar(self.windows.step, self.calendar.timezone)
+        object.__setattr__(self, "windows", replace(self.windows, step=step))
 
     @property
     def receivers(self) -> tuple[tuple[str, Plugin], ...]:
@@ -215,7 +220,10 @@ class _Loader:
     def windows(self, form: ChecklistForm | None) -> Windows:
         """The windows; notes those that do not fit together."""
         try:
-            return Windows(**dict(form.windows)) if form else Windows()
+            if form is None:
+                return Windows()
+            step = of_calendar(form.windows.step, form.timezone)
+            return Windows(**{**dict(form.windows), "step": step})
         except UsageError as error:
             self.document.problems.append(Problem(self.document.line(("windows",)), str(error)))
             return Windows()

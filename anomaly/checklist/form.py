@@ -34,7 +34,14 @@ from anomaly.model import (
     Windows,
     utc,
 )
-from anomaly.timing.durations import DURATION_PATTERN, duration_text, parse_duration
+from anomaly.timing.durations import (
+    DURATION_PATTERN,
+    LONG_STEPS,
+    STEP_PATTERN,
+    duration_text,
+    parse_duration,
+    parse_step,
+)
 from anomaly.wording import did_you_mean
 
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -74,6 +81,16 @@ def _positive_duration(value: Any) -> timedelta:
     if not duration:
         raise SettingError("it must be longer than zero")
     return duration
+
+
+def _step(value: Any) -> timedelta:
+    try:
+        step = parse_step(value if isinstance(value, str) else "")
+    except UsageError:
+        raise SettingError(f"it must be a duration like 30s, 5m or 1h; {LONG_STEPS}") from None
+    if not step:
+        raise SettingError("it must be longer than zero")
+    return step
 
 
 def _text(value: Any) -> str:
@@ -216,6 +233,11 @@ DURATION_SCHEMA = {
     "pattern": f"^{DURATION_PATTERN}$",
     "examples": ["30s", "5m", "1h30m", "28d"],
 }
+STEP_SCHEMA = {
+    "type": "string",
+    "pattern": f"^({STEP_PATTERN})$",
+    "examples": ["30s", "5m", "1h", "1d", "1w", "1M"],
+}
 NAME_SCHEMA = {"type": "string", "minLength": 1, "maxLength": LONGEST_NAME}
 SHARE_SCHEMA = {"anyOf": [PERCENT_SCHEMA, {"type": "number", "minimum": 0, "maximum": 1}]}
 FALSE_ALARMS_SCHEMA = {
@@ -226,6 +248,7 @@ NAMES_SCHEMA = {"type": "array", "items": NAME_SCHEMA, "minItems": 1, "uniqueIte
 
 Duration = Annotated[timedelta, *_checked(_duration, DURATION_SCHEMA)]
 PositiveDuration = Annotated[timedelta, *_checked(_positive_duration, DURATION_SCHEMA)]
+StepLength = Annotated[timedelta, *_checked(_step, STEP_SCHEMA)]
 Text = Annotated[str, *_checked(_text, {"type": "string", "minLength": 1})]
 Name = Annotated[str, *_checked(_name, NAME_SCHEMA)]
 Zone = Annotated[
@@ -278,8 +301,9 @@ class WindowsForm(Form):
     watch: PositiveDuration = _length(
         WINDOWS.watch, "How long a release is watched after the warm-up."
     )
-    step: PositiveDuration = _length(
-        WINDOWS.step, "The interval between two points, in whole seconds."
+    step: StepLength = _length(
+        WINDOWS.step,
+        "The interval between two points: whole seconds, or 1d, 1w, 1M of the calendar.",
     )
     lag: Duration = _length(
         WINDOWS.lag, "How late data arrive: steps younger than this are not used yet."

@@ -77,7 +77,7 @@ def backtest(
     checklist = opened(checklist_path, environment, session)
     check_names(checklist, only or ())
     now = right_now()
-    end = None if until is None else past("--until", until, now)
+    end = None if until is None else past("--until", until, now, checklist.calendar.timezone)
     past_releases = _releases(releases, now)
 
     from anomaly.backtesting.run import backtest_checklist

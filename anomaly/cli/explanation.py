@@ -14,6 +14,7 @@ from anomaly.panel import segment_text
 from anomaly.reporting import explanations, words
 from anomaly.reporting.evidence import lines
 from anomaly.reporting.report import Report
+from anomaly.steps import CalendarZone, local
 from anomaly.timing.durations import duration_text
 
 if TYPE_CHECKING:
@@ -96,15 +97,17 @@ def _comparison(finding: Finding, report: Report) -> Iterator[tuple[str, str]]:
     yield "query", finding.query or "(none)"
     if finding.denominator:
         yield "divided by", finding.denominator
-    step = duration_text(report.step)
+    start, end = local(report.baseline.start, report.step), local(report.baseline.end, report.step)
+    length = duration_text(end - start)  # on the wall clock of a calendar
     yield (
         "baseline",
-        f"{_span(report.baseline)} ({duration_text(report.baseline.length)}, step {step})"
+        f"{_span(report.baseline, report.step)} ({length}, step {duration_text(report.step)})"
         f"{_unknown_seasons(report.baseline)}",
     )
     yield (
         "observed",
-        f"{_span(report.observation)} ({finding.steps} of {finding.steps_planned} steps)",
+        f"{_span(report.observation, report.step)} "
+        f"({finding.steps} of {finding.steps_planned} steps)",
     )
 
 
@@ -130,11 +133,9 @@ def _unknown_seasons(baseline: Window) -> str:
     return f"; too short for a {' or '.join(unknown)} pattern" if unknown else ""
 
 
-def _span(window: Window) -> str:
-    return (
-        f"{wording.clock(window.start, None)} to "
-        f"{wording.clock(window.end, window.start.date())} UTC"
-    )
+def _span(window: Window, step: timedelta) -> str:
+    start, end = words.ends(window, step)
+    return f"{wording.clock(start, None)} to {wording.clock_and_zone(end, start.date())}"
 
 
 def _wrapped(text: str, indent: str) -> list[str]:
@@ -175,14 +176,18 @@ def _table(points: pd.DataFrame) -> Iterator[str]:
     together = -(-len(points) // MOST_ROWS)
     groups = [points.iloc[start : start + together] for start in range(0, len(points), together)]
     columns = ("observed", "expected", "lower", "upper")
-    yield f"{INDENT}{'UTC':<16}" + "".join(f"{name:>{NUMBER_WIDTH}}" for name in columns)
+    zoned = isinstance(points["time"].iloc[0].tzinfo, CalendarZone)
+    yield f"{INDENT}{'date' if zoned else 'UTC':<16}" + "".join(
+        f"{name:>{NUMBER_WIDTH}}" for name in columns
+    )
     for group in groups:
         worst = group.iloc[int(group["z"].abs().fillna(-1.0).to_numpy().argmax())]
         numbers = "".join(
             f"{wording.number(float(worst[name])):>{NUMBER_WIDTH}}" for name in columns
         )
         outside = "  outside" if worst["flagged"] else ""
-        yield f"{INDENT}{worst['time']:%Y-%m-%d %H:%M}{numbers}{outside}".rstrip()
+        when = wording.clock(worst["time"].to_pydatetime(), None)
+        yield f"{INDENT}{when:<16}{numbers}{outside}".rstrip()
     if together > 1:
         yield f"{INDENT}one row per {together} steps: the one furthest from expected"
     yield f"{INDENT}lower to upper: the usual range, 99 % of normal steps"

@@ -14,6 +14,7 @@ from anomaly.cli.release import Words, end_of_watch, release_of, right_now
 from anomaly.cli.session import Session, log
 from anomaly.errors import UsageError
 from anomaly.model import Release
+from anomaly.steps import later
 from anomaly.wording import did_you_mean
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def gather(
     UsageError."""
     now = right_now()
     release = release_of(checklist, words, now)
-    until = end_of_watch(release, words, now)
+    until = end_of_watch(release, words, now, checklist.calendar.timezone)
     if saved_data is None:
         from anomaly.pipeline import collect
 
@@ -94,9 +95,8 @@ def _reach(collected: Collected, step: timedelta) -> datetime:
     if len(index) == 0:
         raise UsageError("the saved data hold no steps")
     last: datetime = index[-1].to_pydatetime()
-    return (
-        last + 2 * step - timedelta(microseconds=1)
-    )  # the step after the last one was not complete
+    # the step after the last one was not complete
+    return later(last, step, 2) - timedelta(microseconds=1)
 
 
 def check_names(checklist: Checklist, names: Sequence[str]) -> None:

@@ -28,7 +28,9 @@ def _log_format(context: typer.Context, value: LogFormat) -> LogFormat:
 ChecklistPath = Annotated[Path, typer.Argument(metavar="CHECKLIST", help="Checklist file (YAML).")]
 ReleasedAt = Annotated[
     str,
-    typer.Option(metavar="T", help="Start of the release: ISO-8601 with a zone, -2h, or now."),
+    typer.Option(
+        metavar="T", help="Start of the release: ISO-8601 with a zone, a date, -2h, or now."
+    ),
 ]
 FinishedAt = Annotated[
     str | None,

@@ -19,6 +19,7 @@ from anomaly.cli.release import Words, opened, past, right_now
 from anomaly.cli.session import LogFormat, Session
 from anomaly.errors import UsageError
 from anomaly.model import Release
+from anomaly.steps import later
 
 if TYPE_CHECKING:
     from anomaly.equivalence.result import Parity
@@ -79,7 +80,9 @@ def parity(
     files = saved_data or (None, None)
     if released_at is None:
         now = right_now()
-        end = None if until is None else past("--until", until, now)
+        end = (
+            None if until is None else past("--until", until, now, checklists[1].calendar.timezone)
+        )
         sides = [
             _before(*each, session, now=now, end=end)
             for each in zip(between, checklists, files, strict=True)
@@ -156,7 +159,7 @@ def _before(
             name,
             checklist,
             collected,
-            end or collected.panel.index[-1].to_pydatetime() + checklist.windows.step,
+            end or later(collected.panel.index[-1].to_pydatetime(), checklist.windows.step),
         )
     from anomaly.pipeline import collect
 

@@ -41,21 +41,24 @@ def right_now() -> datetime:
 
 def release_of(checklist: Checklist, words: Words, now: datetime) -> Release:
     """The release; raises UsageError, also for a start in the future. Stages and the next release
-    may be planned."""
+    may be planned. A date alone is the midnight of the users' day."""
+    zone = checklist.calendar.timezone
     return Release(
-        started_at=past("--released-at", words.released_at, now),
+        started_at=past("--released-at", words.released_at, now, zone),
         finished_at=None
         if words.finished_at is None
-        else past("--finished-at", words.finished_at, now),
+        else past("--finished-at", words.finished_at, now, zone),
         service=checklist.service,
         version=words.version,
         environment=checklist.environment,
-        stages=tuple(_stage(text, now) for text in words.stages),
-        followed_by=None if words.next_release is None else _next_release(words.next_release, now),
+        stages=tuple(_stage(text, now, zone) for text in words.stages),
+        followed_by=None
+        if words.next_release is None
+        else _next_release(words.next_release, now, zone),
     )
 
 
-def _stage(text: str, now: datetime) -> Stage:
+def _stage(text: str, now: datetime, zone: str) -> Stage:
     when, _, share = text.rpartition("=")
     try:
         part = float(share.removesuffix("%")) / (100 if share.endswith("%") else 1)
@@ -66,19 +69,21 @@ def _stage(text: str, now: datetime) -> Stage:
             f"--stage is {text!r}; give a time and a share of users up to 100 %, such as "
             "2025-06-03T10:00Z=5%"
         )
-    return moment("--stage", when, now), part
+    return moment("--stage", when, now, zone), part
 
 
-def _next_release(text: str, now: datetime) -> Release:
+def _next_release(text: str, now: datetime, zone: str) -> Release:
     when, _, name = text.partition("=")
-    return Release(moment("--next-release", when, now), version=name)
+    return Release(moment("--next-release", when, now, zone), version=name)
 
 
-def end_of_watch(release: Release, words: Words, now: datetime) -> datetime | None:
+def end_of_watch(
+    release: Release, words: Words, now: datetime, zone: str | None = None
+) -> datetime | None:
     """The time of `--until`; raises UsageError if it is in the future or not after the release."""
     if words.until is None:
         return None
-    until = past("--until", words.until, now)
+    until = past("--until", words.until, now, zone)
     if until <= release.exposed_at:
         raise UsageError(
             f"--until {words.until} is not after the release, which ended at "
@@ -87,9 +92,9 @@ def end_of_watch(release: Release, words: Words, now: datetime) -> datetime | No
     return until
 
 
-def past(option: str, text: str, now: datetime) -> datetime:
+def past(option: str, text: str, now: datetime, zone: str | None = None) -> datetime:
     """The time of an option; raises UsageError if it is in the future."""
-    at = moment(option, text, now)
+    at = moment(option, text, now, zone)
     if at > now:
         raise UsageError(
             f"{option} {text} is in the future; now is {now.isoformat(timespec='seconds')}"
@@ -97,9 +102,9 @@ def past(option: str, text: str, now: datetime) -> datetime:
     return at
 
 
-def moment(option: str, text: str, now: datetime) -> datetime:
+def moment(option: str, text: str, now: datetime, zone: str | None = None) -> datetime:
     """The time of an option; raises UsageError."""
     try:
-        return parse_moment(text, now=now)
+        return parse_moment(text, now=now, zone=zone)
     except UsageError as error:
         raise UsageError(f"{option}: {error}") from None

@@ -44,7 +44,9 @@ def watch(
     *,
     released_at: Annotated[
         str,
-        typer.Option(metavar="T", help="Start of the release: ISO-8601 with a zone, -2h, or now."),
+        typer.Option(
+            metavar="T", help="Start of the release: ISO-8601 with a zone, a date, -2h, or now."
+        ),
     ] = "now",
     finished_at: FinishedAt = None,
     stage: Stages = None,

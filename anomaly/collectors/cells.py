@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -76,9 +77,18 @@ def empty(cells: pd.Series) -> npt.NDArray[np.bool_]:
     return cells.isna().to_numpy()
 
 
-def stamps(cells: pd.Series, clock: Clock) -> tuple[Integers, Bad | None]:
+def stamps(
+    cells: pd.Series,
+    clock: Clock,
+    labels: Sequence[pd.Series] = (),
+    asked: tuple[int, int] = (EARLIEST, LATEST),
+) -> tuple[Integers, Bad | None]:
     """Nanoseconds since 1970 per cell, `NO_STAMP` where it is no moment between 1970 and 2200; and
-    the first of those."""
+    the first of those.
+
+    A local time that clocks show twice is told by the order of the rows of its series, which has
+    the same `labels`. One that can't be told matters only between the moments `asked`.
+    """
     if pd.api.types.is_datetime64_any_dtype(cells.dtype):
         out = _of_datetimes(pd.DatetimeIndex(cells), clock)
     else:
@@ -88,6 +98,14 @@ def stamps(cells: pd.Series, clock: Clock) -> tuple[Integers, Bad | None]:
             if _all_plain(distinct)
             else _of_texts(distinct.tolist(), clock)
         )[codes]
+    unread = np.flatnonzero(out == NO_STAMP)
+    if len(unread) and clock.timezone is not None:
+        others = out[out != NO_STAMP]
+        backwards = len(others) > 1 and others[0] > others[-1]
+        rows = unread[::-1] if backwards else unread
+        names = [texts(label.iloc[rows]).tolist() for label in labels] or [[""] * len(rows)]
+        series = pd.factorize(pd.Series([*zip(*names, strict=True)]))[0]
+        out[rows] = _around_changes(_walls(cells.iloc[rows]), clock.timezone, series, asked)
     out = np.where((out >= EARLIEST) & (out < LATEST), out, NO_STAMP)
     at = int((out == NO_STAMP).argmax()) if len(out) else 0
     if len(out) == 0 or out[at] != NO_STAMP:
@@ -102,6 +120,69 @@ def _of_datetimes(moments: pd.DatetimeIndex, clock: Clock) -> Integers:
             return np.full(len(moments), NO_STAMP)
         moments = moments.tz_localize(clock.timezone, ambiguous="NaT", nonexistent="NaT")
     return _nanoseconds(moments)
+
+
+def _walls(cells: pd.Series) -> pd.DatetimeIndex:
+    """The cells as local times, NaT where they are none between 1970 and 2200."""
+    if pd.api.types.is_datetime64_any_dtype(cells.dtype):
+        walls = pd.DatetimeIndex(cells)
+    else:
+        matches = [MOMENT.fullmatch(text) for text in texts(cells)]
+        written = [
+            None if match is None or match[2] else match[1].replace(",", ".") for match in matches
+        ]
+        walls = pd.DatetimeIndex(
+            pd.to_datetime(pd.Series(written, dtype=object), format="ISO8601", errors="coerce")
+        )
+    within = (walls >= pd.Timestamp(EARLIEST)) & (walls < pd.Timestamp(LATEST))
+    return pd.DatetimeIndex(walls.where(within)).as_unit("ns")
+
+
+def _around_changes(
+    walls: pd.DatetimeIndex, timezone: ZoneInfo, series: Integers, asked: tuple[int, int]
+) -> Integers:
+    """Nanoseconds since 1970 of local times, in order of time, that clocks show twice or never.
+
+    A midnight is the start of its day. Other times that are there twice are told by their order,
+    night by night; NO_STAMP where that says nothing, or where clocks skip a time that is asked for.
+    """
+    first, second = (
+        _placed(walls, timezone, is_first=True),
+        _placed(walls, timezone, is_first=False),
+    )
+    nights = walls.normalize()
+    out = np.where(walls == nights, first, NO_STAMP)
+    twice = np.flatnonzero(first != second)
+    for night in dict.fromkeys(
+        zip(series[twice].tolist(), nights.asi8[twice].tolist(), strict=True)
+    ):
+        rows = twice[(series[twice] == night[0]) & (nights.asi8[twice] == night[1])]
+        again = _second_time(walls.asi8[rows])
+        if again is not None:
+            out[rows] = np.where(again, second[rows], first[rows])
+    start, end = asked
+    needless = (second < start) | (first >= end)
+    return np.where((out == NO_STAMP) & needless, first, out)
+
+
+def _placed(walls: pd.DatetimeIndex, timezone: ZoneInfo, *, is_first: bool) -> Integers:
+    """Local times as nanoseconds: the first or the second time that clocks show them, and the next
+    moment of those that clocks skip."""
+    choice = np.full(len(walls), is_first)
+    return _nanoseconds(walls.tz_localize(timezone, ambiguous=choice, nonexistent="shift_forward"))
+
+
+def _second_time(walls: Integers) -> npt.NDArray[np.bool_] | None:
+    """Which rows of a night show their local time for the second time: those after clocks went
+    back, or every other one of pairs. None if the order does not tell."""
+    falls = np.flatnonzero(np.diff(walls) < 0)
+    rows = np.arange(len(walls))
+    if len(falls) == 1:
+        return np.asarray(rows > falls[0])
+    in_pairs = len(walls) % 2 == 0 and np.array_equal(walls[::2], walls[1::2])
+    if not len(falls) and in_pairs and len(np.unique(walls)) == len(walls) // 2:
+        return np.asarray(rows % 2 == 1)
+    return None
 
 
 def _all_plain(distinct: pd.Index) -> bool:

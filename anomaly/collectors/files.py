@@ -27,7 +27,8 @@ from anomaly.collectors.tables import Table, open_table
 from anomaly.contracts import Collected, Provenance
 from anomaly.errors import CollectError, UsageError
 from anomaly.model import Kpi, Window
-from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE, assemble, grid, segment_text
+from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE, assemble, edges, grid, segment_text
+from anomaly.steps import CalendarStep
 from anomaly.timing.durations import duration_text
 from anomaly.wording import plain, stamp
 
@@ -124,8 +125,7 @@ class FilesCollector:
             )
         ]
         by = [*dict.fromkeys(label for kpi in kpis for label in kpi.by)]
-        start = int(index.as_unit("ns").asi8[0]) if len(index) else 0
-        end = start + len(index) * (step // timedelta(microseconds=1)) * 1000
+        start, end = edges(index, step)[[0, -1]].tolist() if len(index) else (0, 0)
         if self._layout is Layout.LONG:
             _require(table, (time, kpi_column, value_column))
             labels = [
@@ -194,7 +194,7 @@ class _Source:
         if samples is None:
             return _Side({}, {}, (self._nothing(name),))
         samples = self._by_segment(samples, name, by)
-        on_grid = to_steps(samples, self.index, self.step, self.resample, self.reading.table.place)
+        on_grid = to_steps(samples, self.index, self.resample, self.reading.table.place)
         spacing = _spacing(samples)
         partial_steps = (
             self._incomplete(spacing)
@@ -204,7 +204,7 @@ class _Source:
         values = np.where(partial_steps, np.nan, on_grid.values)
         present = on_grid.present & ~partial_steps
         segments = [segment_text(dict(zip(by, labels, strict=True))) for labels in samples.labels]
-        notes = [*on_grid.notes, *self._notes(name, spacing, partial_steps)]
+        notes = [*on_grid.notes, *self._notes(name, samples, spacing, partial_steps)]
         return _Side(
             dict(zip(segments, values, strict=True)),
             dict(zip(segments, present, strict=True)),
@@ -257,24 +257,38 @@ class _Source:
         small."""
         partial_steps = np.zeros(len(self.index), dtype=bool)
         first, last = self.reading.first, self.reading.last
-        if spacing is None or first is None or last is None or spacing >= self.step:
+        bounds = edges(self.index, self.step)
+        gap = 0 if spacing is None else _nanoseconds(spacing)
+        if first is None or last is None or not 0 < gap < np.diff(bounds).min(initial=gap + 1):
             return partial_steps
-        begins, gap, length = (
-            self.index.as_unit("ns").asi8,
-            _nanoseconds(spacing),
-            _nanoseconds(self.step),
-        )
-        partial_steps |= (begins <= first - gap) & (first < begins + length)
-        partial_steps |= (begins <= last) & (last < begins + length - gap)
+        begins, ends = bounds[:-1], bounds[1:]
+        partial_steps |= (begins <= first - gap) & (first < ends)
+        partial_steps |= (begins <= last) & (last < ends - gap)
         return partial_steps
 
     def _notes(
-        self, name: str, spacing: timedelta | None, partial_steps: npt.NDArray[np.bool_]
+        self,
+        name: str,
+        samples: Samples,
+        spacing: timedelta | None,
+        partial_steps: npt.NDArray[np.bool_],
     ) -> list[str]:
         notes = []
         if endless := self.reading.infinite.get(name):
             notes.append(f"{endless:,} infinite values of {name!r} count as missing")
-        if spacing is not None and spacing > self.step:
+        bounds = edges(self.index, self.step)
+        lengths, gap = np.diff(bounds), 0 if spacing is None else _nanoseconds(spacing)
+        if (
+            isinstance(self.step, CalendarStep)
+            and gap >= lengths.min(initial=gap + 1)
+            and not np.isin(samples.stamps, bounds).all()
+        ):
+            notes.append(
+                f"samples of {name!r} are not stamped by the starts of the steps "
+                f"({duration_text(self.step)}, {self.step.zone}); each is taken for the step that "
+                "it lies in"
+            )
+        if spacing is not None and gap > lengths.max(initial=0):
             notes.append(
                 f"samples of {name!r} come every {duration_text(spacing)}, the step is "
                 f"{duration_text(self.step)}"

@@ -1,7 +1,8 @@
 """KPIs from Prometheus and what speaks its API: Thanos, Mimir, Cortex, VictoriaMetrics.
 
-A row stamped t holds the value of the query at t + step, so that `increase(…[$step])` counts
-exactly that row's step.
+A row stamped t holds the value of the query at the end of its step, and `$step` is the length of
+that step, so that `increase(…[$step])` counts exactly that row's step. Days and months that differ
+in length are asked for separately.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import ClassVar, Unpack
 from urllib.parse import urlencode
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from anomaly.collectors import promql
 from anomaly.collectors.prometheus_access import Access, AccessSettings
@@ -39,7 +42,8 @@ from anomaly.collectors.prometheus_series import (
 from anomaly.contracts import Collected, Provenance
 from anomaly.errors import CollectError, RetryableCollectError, UsageError
 from anomaly.model import Kpi, Window
-from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE, assemble, grid
+from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE, assemble, edges, grid
+from anomaly.steps import later
 from anomaly.timing.durations import duration_text
 
 LOG = logging.getLogger(__name__)
@@ -79,6 +83,17 @@ class _Task:
     index: pd.DatetimeIndex
     step: timedelta
     budget: Budget
+
+    @property
+    def seconds(self) -> NDArray[np.int64]:
+        """When the rows start, and the last one ends: seconds since 1970."""
+        return edges(self.index, self.step) // 1_000_000_000
+
+    @property
+    def usual(self) -> timedelta:
+        """How long most rows are."""
+        lengths, counts = np.unique(np.diff(self.seconds), return_counts=True)
+        return timedelta(seconds=int(lengths[counts.argmax()]))
 
 
 class PrometheusCollector:
@@ -247,7 +262,7 @@ class PrometheusCollector:
         """Where the server shows its own graphs of the queries over the last part of the rows."""
         if not self._page:
             return ""
-        end: datetime = task.index[-1].to_pydatetime() + task.step
+        end = later(task.index[-1].to_pydatetime(), task.step)
         about = {"tab": "0", "range_input": LINKED_RANGE, "end_input": f"{end:%Y-%m-%d %H:%M:%S}"}
         queries_of_page = [{"expr": query, **about} for query in queries if query is not None]
         fields = {
@@ -260,8 +275,10 @@ class PrometheusCollector:
     def _side(self, kpi: Kpi, template: str, task: _Task) -> _Side:
         if not template.strip():
             raise CollectError("bad query: it is empty")
-        query = promql.resolve(template, task.step)
-        answers = by_segment(self._ask(query, kpi.by, task), kpi.by, query)
+        query = promql.resolve(template, task.usual)
+        answers = by_segment(
+            self._ask(lambda length: promql.resolve(template, length), kpi.by, task), kpi.by, query
+        )
         finite_series = {segment: finite(series) for segment, series in answers.items()}
         side = _Side(
             query, answers, {segment: series for segment, (series, _) in finite_series.items()}
@@ -274,7 +291,7 @@ class PrometheusCollector:
         step = duration_text(task.step)
         side.notes += [
             f"selector range [{reach}] differs from the step of {step}"
-            for reach in promql.other_ranges(reading, task.step)
+            for reach in promql.other_ranges(reading, task.usual)
         ]
         if answers:
             self._cover(side, reading, kpi.by, task)
@@ -286,7 +303,7 @@ class PrometheusCollector:
         An instant selector repeats its last sample for five minutes, a long range keeps it for its
         length. So it is asked separately in which steps those selectors have samples of their own.
         """
-        doubtful = promql.repeating(reading, task.step)
+        doubtful = promql.repeating(reading, task.usual)
         if not doubtful and reading.selectors:
             return
         if reading.joined or not reading.selectors:
@@ -320,7 +337,7 @@ class PrometheusCollector:
         """The rows in which `selector` has samples, by segment; under "" for all if its series lack
         the labels of `by`."""
         try:
-            presence = self._ask(promql.presence(selector, by, task.step), by, task)
+            presence = self._ask(lambda length: promql.presence(selector, by, length), by, task)
         except RefusedError as error:  # by a server that reads the selector differently
             LOG.info("%s: no coverage of %s: %s", self._shown, selector.text, error)
             return {}
@@ -333,9 +350,9 @@ class PrometheusCollector:
         }
 
     def _ask(
-        self, query: str, by: Sequence[str], task: _Task
+        self, query: Callable[[timedelta], str], by: Sequence[str], task: _Task
     ) -> Mapping[frozenset[tuple[str, str]], Series]:
-        """The merged series of `query` over all rows."""
+        """The merged series of a query over all rows; `query` writes it for a length of rows."""
         answer = Merged(len(task.index), self._max_series)
         for chunk, question in _questions(query, task, POINTS_OF_MANY if by else POINTS):
             answer.add(
@@ -347,13 +364,17 @@ class PrometheusCollector:
         return answer.series
 
 
-def _questions(query: str, task: _Task, points: int) -> Iterator[tuple[range, Question]]:
-    first: datetime = (
-        task.index[0].to_pydatetime() + task.step
-    )  # evaluated at the end of the row's step
-    for chunk in plan(len(task.index), points):
-        start, end = first + chunk[0] * task.step, first + chunk[-1] * task.step
-        yield chunk, Question(query, start, end, task.step // SECOND)
+def _questions(
+    query: Callable[[timedelta], str], task: _Task, points: int
+) -> Iterator[tuple[range, Question]]:
+    ends = [datetime.fromtimestamp(each, UTC) for each in task.seconds[1:].tolist()]
+    lengths = np.diff(task.seconds)
+    alike = [0, *(np.flatnonzero(np.diff(lengths)) + 1).tolist(), len(lengths)]
+    for begin, end in pairwise(alike):
+        length = int(lengths[begin])
+        text = query(timedelta(seconds=length))
+        for chunk in plan(end - begin, points, begin):
+            yield chunk, Question(text, ends[chunk[0]], ends[chunk[-1]], length)
 
 
 def _values(kpi: Kpi, side: _Side) -> Columns:

@@ -90,9 +90,10 @@ class Merged:
         return self.series[labels]
 
 
-def plan(rows: int, at_most: int) -> Iterator[range]:
-    """The rows 0 … `rows` − 1, each in exactly one chunk of at most `at_most`."""
-    return (range(first, min(first + at_most, rows)) for first in range(0, rows, at_most))
+def plan(rows: int, at_most: int, start: int = 0) -> Iterator[range]:
+    """The rows from `start` on, `rows` many, each in exactly one chunk of at most `at_most`."""
+    end = start + rows
+    return (range(first, min(first + at_most, end)) for first in range(start, end, at_most))
 
 
 def by_segment(series: Mapping[Labels, Series], by: Sequence[str], query: str) -> dict[str, Series]:

@@ -129,7 +129,8 @@ def read_wide(reading: Reading, names: Sequence[str], clock: Clock, *, time: str
     for records, columns in _filled(
         reading.table.chunks(_once([time, *reading.label_columns, *names]))
     ):
-        when, bad = stamps(columns[time], clock)
+        labels = [columns[column] for column in reading.label_columns]
+        when, bad = stamps(columns[time], clock, labels, (reading.start, reading.end))
         if bad is not None:
             for name in names:
                 reading.spoil(name, records, bad)
@@ -156,7 +157,8 @@ def read_long(
             if name not in names:
                 continue
             rows = codes == number
-            when, bad = stamps(columns[time][rows], clock)
+            labels = [columns[column][rows] for column in reading.label_columns]
+            when, bad = stamps(columns[time][rows], clock, labels, (reading.start, reading.end))
             if bad is not None:
                 reading.spoil(name, records[rows], bad)
                 continue

@@ -1,7 +1,9 @@
 """What was collected, kept in a file, so that a verdict can be reproduced after the source forgot.
 
 JSON, compressed where the name ends in `.gz`: the panel column by column (numbers to the last bit,
-null for missing), the provenance and the errors of the KPIs. `schema` changes when the form does.
+null for missing), the provenance and the errors of the KPIs. Rows are told by `start`, `step_s` and
+their number, or by `times` where days or months differ in length. `schema` changes when the form
+does.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import math
 import os
 import zlib
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -31,10 +34,10 @@ from pydantic import (
 
 from anomaly.contracts import Collected, Provenance
 from anomaly.errors import CollectError, RetryableCollectError, UsageError
-from anomaly.panel import assemble, segment_labels, segment_text, step_of
+from anomaly.panel import assemble, index_of, segment_labels, segment_text, step_of, times
 from anomaly.wording import plain, stamp
 
-SCHEMA = 2  # 1 had no links
+SCHEMA = 3  # 1 had no links, 2 no times
 GZIP_MAGIC = b"\x1f\x8b"
 LARGEST = 1 << 29  # bytes, unpacked
 YEARS = range(1970, 2200)
@@ -66,10 +69,11 @@ class _Error(_Strict):
 
 
 class _Snapshot(_Strict):
-    schema_: Annotated[Literal[1, 2], Field(alias="schema")]
+    schema_: Annotated[Literal[1, 2, 3], Field(alias="schema")]
     start: AwareDatetime | None
     step_s: Annotated[int, Field(gt=0)] | None
     rows: Annotated[int, Field(ge=0)]
+    times: list[AwareDatetime] | None = None
     columns: list[_Column]
     provenance: dict[str, _Provenance]
     errors: dict[str, _Error]
@@ -78,6 +82,10 @@ class _Snapshot(_Strict):
     def _fits(self) -> Self:
         if self.rows and (self.start is None or (self.rows > 1 and self.step_s is None)):
             raise ValueError("rows need start and step_s")
+        if self.times is not None and (
+            len(self.times) != self.rows or any(b <= a for a, b in pairwise(self.times))
+        ):
+            raise ValueError("times are not increasing, or not as many as rows")
         for at, column in enumerate(self.columns):
             if len(column.values) != self.rows:
                 raise ValueError(
@@ -164,11 +172,13 @@ def _document(collected: Collected) -> dict[str, Any]:
     panel = collected.panel
     values = panel.to_numpy(dtype=np.float64)
     step = _step(panel)
+    is_regular = len(set(np.diff(pd.DatetimeIndex(panel.index).asi8).tolist())) <= 1
     return {
         "schema": SCHEMA,
         "start": stamp(panel.index[0].to_pydatetime()) if len(panel) else None,
         "step_s": None if step is None else step // timedelta(seconds=1),
         "rows": len(panel),
+        "times": None if is_regular else [stamp(moment) for moment in times(panel)],
         "columns": [
             {
                 "kpi": kpi,
@@ -247,6 +257,8 @@ def _index(path: Path, snapshot: _Snapshot) -> pd.DatetimeIndex:
             f"{path}: is not a snapshot of this tool: its times are not between {YEARS[0]} and "
             f"{YEARS[-1]}"
         )
+    if snapshot.times is not None:
+        return index_of(snapshot.times)
     start = pd.Timestamp(snapshot.start).tz_convert("UTC")
     return pd.DatetimeIndex(
         pd.date_range(start, periods=snapshot.rows, freq=step, unit="ns"), name="time"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from enum import StrEnum
 
 import numpy as np
@@ -53,7 +52,6 @@ class Stepped:
 def to_steps(
     samples: Samples,
     index: pd.DatetimeIndex,
-    step: timedelta,
     resample: Resample | None,
     place: Callable[[int], str],
 ) -> Stepped:
@@ -80,8 +78,8 @@ def to_steps(
     if again.any():
         keep = np.concatenate([[True], ~again])
         stamps, values, records, numbers = stamps[keep], values[keep], records[keep], numbers[keep]
-    length = step // timedelta(microseconds=1) * 1000
-    cells = numbers.astype(np.int64) * len(index) + (stamps - index.as_unit("ns").asi8[0]) // length
+    starts = index.as_unit("ns").asi8
+    cells = numbers.astype(np.int64) * len(index) + np.searchsorted(starts, stamps, "right") - 1
     crowded = np.diff(cells) == 0
     if crowded.any() and resample is None:
         raise CollectError(_two_moments(int(crowded.argmax()), records, place))

@@ -15,6 +15,7 @@ from anomaly.decision.mix import mixes, usual_shares
 from anomaly.decision.progress import WatchProgress
 from anomaly.errors import UsageError
 from anomaly.model import Calendar, Correction, Finding, Kpi
+from anomaly.panel import steps_between
 from anomaly.scoring.controlled import score_beside_controls
 from anomaly.scoring.score import Scored
 
@@ -90,4 +91,4 @@ class Judge:
 
     def _gap(self, observation: pd.DataFrame) -> int:
         """How many steps lie between the history and the observation."""
-        return int((observation.index[0] - self.history.index[-1]) // self.baseline.step - 1)
+        return steps_between(self.history, observation, self.baseline.step)

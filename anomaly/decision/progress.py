@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from anomaly.model import Release
+from anomaly.steps import later, local
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +36,15 @@ class WatchProgress:
         return self.release.started_at.date()
 
     def at(self, step: int) -> datetime:
-        """When a step of the observation starts; a negative one is before it."""
+        """When a step of the observation starts; a negative one is before it. A step of the
+        calendar starts in its zone."""
         if 0 <= step < self.steps:
-            return self.starts[step]
-        if step < 0:
-            return self.starts[0] + step * self.step
-        return self.starts[-1] + (step - self.steps + 1) * self.step
+            moment = self.starts[step]
+        elif step < 0:
+            moment = later(self.starts[0], self.step, step)
+        else:
+            moment = later(self.starts[-1], self.step, step - self.steps + 1)
+        return local(moment, self.step)
 
     def over_the_watch(self, p: float) -> float:
         """A p-value made valid for every look of the planned watch: an early look may spend only as

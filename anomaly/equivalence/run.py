@@ -22,10 +22,11 @@ from anomaly.equivalence.compare import compare
 from anomaly.equivalence.movements import movements
 from anomaly.equivalence.result import Parity
 from anomaly.errors import UsageError
-from anomaly.frames import Days, Spans, at_hand, calendar_of
+from anomaly.frames import Days, Spans, at_hand, calendar_of, zone_of
 from anomaly.model import Kpi, Window, Windows
-from anomaly.panel import grid, judged_panel, segment_text, step_of
+from anomaly.panel import grid, has_step, judged_panel, segment_text, step_of
 from anomaly.reporting.report import Report
+from anomaly.steps import later
 from anomaly.timing.durations import duration_text
 from anomaly.timing.special_days import library
 from anomaly.wording import did_you_mean
@@ -46,7 +47,7 @@ class Environment:
 
     @property
     def history(self) -> Window:
-        return Window(self.end - self.checklist.windows.history, self.end)
+        return Window(self.checklist.windows.history_since(self.end), self.end)
 
     def panel(self) -> pd.DataFrame:
         """The history as the baseline wants it; steps that teach nothing are missing."""
@@ -94,7 +95,7 @@ def parity_checklist(first: Environment, second: Environment, *, detect: bool = 
     sides = first, second
     windows, kpis = second.checklist.windows, second.checklist.kpis
     for side in sides:
-        if len(side.collected.panel) > 1 and step_of(side.collected.panel) != windows.step:
+        if len(side.collected.panel) > 1 and not has_step(side.collected.panel, windows.step):
             step = duration_text(step_of(side.collected.panel))
             raise UsageError(
                 f"the data of {side.name} have a step of {step}, windows.step is "
@@ -162,8 +163,9 @@ def parity(
     orders alike
     sign-ups differs in rhythm
     """
-    first_panel, step = at_hand(staging)
-    second_panel, second_step = at_hand(production)
+    calendar = calendar_of(timezone, special_days, leave_out)
+    first_panel, step = at_hand(staging, timezone=timezone)
+    second_panel, second_step = at_hand(production, timezone=timezone)
     panels = first_panel, second_panel
     if step != second_step:
         raise UsageError(
@@ -184,7 +186,7 @@ def parity(
                 f"{', '.join(names)}{did_you_mean(kpi.name, names)}"
             )
     compared = tuple(kpis) or tuple(Kpi(name) for name in names)
-    calendar = calendar_of(timezone, special_days, leave_out)
+    calendar = replace(calendar, timezone=zone_of(step, timezone))
 
     def side(name: str, panel: pd.DataFrame) -> Environment:
         windows = Windows(
@@ -198,7 +200,7 @@ def parity(
             service="", sources={}, kpis=compared, windows=windows, calendar=calendar
         )
         return Environment(
-            name, checklist, Collected(panel), panel.index[-1].to_pydatetime() + step
+            name, checklist, Collected(panel), later(panel.index[-1].to_pydatetime(), step)
         )
 
     first = side(between[0], panels[0])

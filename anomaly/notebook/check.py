@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from importlib.metadata import version
 
@@ -11,10 +12,11 @@ import pandas as pd
 from anomaly.contracts import Collected
 from anomaly.decision.judge import Settings
 from anomaly.errors import UsageError
-from anomaly.frames import Days, Spans, calendar_of, member, moment, panel_of
+from anomaly.frames import Days, Spans, calendar_of, member, moment, panel_of, zone_of
 from anomaly.model import Correction, Direction, Kpi, KpiKind, NoData, Release, Stage, Window
 from anomaly.pipeline import judge
 from anomaly.reporting.report import Report
+from anomaly.steps import later, shifted
 from anomaly.timing.spans import Plan, ended, plateaus
 from anomaly.wording import stamp
 
@@ -43,7 +45,8 @@ def check(
     next_release: datetime | Release | None = None,
 ) -> Report:
     """Judge a release by series in memory: a Series, or a DataFrame with a column per KPI, on one
-    regular index with a time zone.
+    regular index with a time zone. Days, weeks and months are those of `timezone`, or of the
+    index.
 
     The rows before `released_at` are the history. Those from `finished_at` (default: at once) plus
     `warmup` on are watched, for `watch` (default: to the last row). A watch that is not over by the
@@ -78,12 +81,13 @@ def check(
         if isinstance(next_release, Release | None)
         else Release(moment(next_release, "next_release")),
     )
+    calendar = calendar_of(timezone, special_days, leave_out)
+    panel, step = panel_of(series, denominators, timezone)
     settings = Settings(
-        calendar_of(timezone, special_days, leave_out),
+        replace(calendar, timezone=zone_of(step, timezone)),
         false_alarms,
         member(Correction, correction, "correction"),
     )
-    panel, step = panel_of(series, denominators)
     names = [*panel.columns.get_level_values("kpi").unique()]
     for name in controls:
         if name not in names:
@@ -112,7 +116,8 @@ def check(
         for name in names
         if name in controls
     ]
-    first, end = panel.index[0].to_pydatetime(), panel.index[-1].to_pydatetime() + step
+    first = panel.index[0].to_pydatetime()
+    end = later(panel.index[-1].to_pydatetime(), step)
     if warmup < timedelta(0):
         raise UsageError(f"warmup is {warmup}; it must not be negative")
     over = (
@@ -120,7 +125,7 @@ def check(
         if until is not None
         else end
         if watch is None
-        else release.finished + warmup + watch
+        else shifted(release.finished + warmup, watch, step)
     )
     if release.started_at >= end:
         raise UsageError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, overload
 
@@ -25,9 +25,16 @@ from anomaly.baseline.transform import back, forward
 from anomaly.collectors.collect import Progress, collect_window
 from anomaly.contracts import Collected
 from anomaly.errors import UsageError
-from anomaly.frames import at_hand
+from anomaly.frames import at_hand, zone_of
 from anomaly.model import Calendar, Direction, Kpi, Release, Segment, Window, select_kpis
-from anomaly.panel import block, grid, judged_panel, segment_labels, segment_text
+from anomaly.panel import (
+    block,
+    grid,
+    judged_panel,
+    segment_labels,
+    segment_text,
+    steps_between,
+)
 from anomaly.pipeline import collect as collect_for_release
 from anomaly.reporting.display import needs_matplotlib
 from anomaly.scoring.effect import bounds
@@ -113,11 +120,12 @@ def fit(
     A `checklist` gives the nature of its KPIs, the users' time zone, special days and excluded
     spans; without one, `timezone` is the users'. Raises UsageError as `check` does.
     """
-    history, step = at_hand(panel, denominators)
+    calendar = Calendar(timezone) if checklist is None else checklist.calendar
+    history, step = at_hand(panel, denominators, timezone=calendar.timezone)
+    calendar = replace(calendar, timezone=zone_of(step, calendar.timezone))
     names = [*map(str, history.columns.get_level_values("kpi").unique())]
     by_name = {kpi.name: kpi for kpi in checklist.kpis} if checklist is not None else {}
     kpis = tuple(by_name.get(name, Kpi(name)) for name in names)
-    calendar = Calendar(timezone) if checklist is None else checklist.calendar
     ordinary = exclusion_reasons(pd.DatetimeIndex(history.index), step, calendar) == ""
     watch = checklist.windows.watch // step if checklist is not None else 0
     history = since_regime_start(
@@ -255,7 +263,7 @@ class FittedBaseline:
         """
         base, i = self.learned, self._row(kpi, segment)
         after = self._panel("replay", later, denominators)
-        gap = int((after.index[0] - self.history.index[-1]) // base.step - 1)
+        gap = steps_between(self.history, after, base.step)
         if gap < 0:
             raise UsageError(
                 f"what came after begins {after.index[0]}, within the history, which ends "
@@ -326,10 +334,9 @@ class FittedBaseline:
     ) -> pd.DataFrame:
         """What a `method` is given, with the columns of the history in their order."""
         if isinstance(over, Window):
-            return pd.DataFrame(
-                np.nan, index=grid(over, self.learned.step), columns=self.history.columns
-            )
-        panel, _ = at_hand(over, denominators)
+            _, step = at_hand(self.history, timezone=self.learned.timezone)
+            return pd.DataFrame(np.nan, index=grid(over, step), columns=self.history.columns)
+        panel, _ = at_hand(over, denominators, timezone=self.learned.timezone)
         if set(panel.columns) != set(self.history.columns):
             keys = block(panel).keys
             raise UsageError(

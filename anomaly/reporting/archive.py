@@ -29,11 +29,13 @@ from anomaly.model import (
     ReleaseVerdict,
     Verdict,
     Window,
+    dated,
 )
 from anomaly.reporting.data import SCHEMA, to_dict
 from anomaly.reporting.evidence import from_names
 from anomaly.reporting.message import Receipt
 from anomaly.reporting.report import Report
+from anomaly.steps import of_calendar
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -211,15 +213,22 @@ def from_dict(
             "newer anomaly"
         )
     windows = data["windows"]
+    step, zone = timedelta(seconds=windows["step_s"]), windows.get("timezone")
+    if zone is not None:
+        from anomaly.panel import in_calendar
+
+        step = of_calendar(step, zone)
+        points = in_calendar(points, step)
+        around = None if around is None else in_calendar(around, step)
     return Report(
         release=_release(data["release"]),
         verdict=ReleaseVerdict(data["verdict"]),
         final=data["final"],
-        findings=tuple(_finding(each) for each in data["findings"]),
+        findings=tuple(dated(_finding(each), step) for each in data["findings"]),
         points=points,
         baseline=_window(windows["baseline"]),
         observation=_window(windows["observation"]),
-        step=timedelta(seconds=windows["step_s"]),
+        step=step,
         false_alarms=data["false_alarms"],
         verifiable=data.get("verifiable"),
         made=data["made"],

@@ -19,6 +19,7 @@ from anomaly.reporting.evidence import by_name
 from anomaly.reporting.message import Receipt
 from anomaly.reporting.report import Report
 from anomaly.reporting.words import headline
+from anomaly.steps import CalendarStep
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,6 +45,7 @@ def to_dict(
             "baseline": _window(report.baseline),
             "observation": _window(report.observation),
             "step_s": report.step.total_seconds(),
+            "timezone": report.step.zone if isinstance(report.step, CalendarStep) else None,
         },
         "false_alarms": _finite(report.false_alarms),
         "p_value": _finite(report.p_value),

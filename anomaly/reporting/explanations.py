@@ -67,7 +67,7 @@ def advice(finding: Finding, report: Report) -> str:
             "nothing to roll back; find out which segments grew or shrank, and whether that was "
             "intended"
         )
-    when = f"{_from(finding, report)} UTC"
+    when = _from(finding, report)
     fails = " `no_data: fail` makes this a failure" if finding.no_data is NoData.FAIL else ""
     alone = "a dry run fails nothing; " if finding.dry_run else ""
     return {
@@ -91,7 +91,7 @@ def advice(finding: Finding, report: Report) -> str:
 def _what_is_missing(finding: Finding, report: Report) -> str:
     if finding.onset is not None:
         return (
-            f"find what started about {_from(finding, report)} UTC and end it, then check "
+            f"find what started about {_from(finding, report)} and end it, then check "
             "again: it may hide an effect of the release"
         )
     if report.final:
@@ -109,7 +109,7 @@ def _from(finding: Finding, report: Report) -> str:
         if finding.onset_interval
         else finding.onset or report.observation.start
     )
-    return wording.clock(first, report.release.started_at.date())
+    return wording.clock_and_zone(first, report.release.started_at.date())
 
 
 def rarity(finding: Finding) -> str:
@@ -188,12 +188,12 @@ def since(finding: Finding, report: Report) -> str:
     if finding.onset is None:
         return ""
     day = report.release.started_at.date()
-    began = wording.clock(finding.onset, day)
+    began = wording.clock_and_zone(finding.onset, day)
     if finding.onset_interval is None or finding.onset_interval[0] == finding.onset_interval[1]:
-        return f"{began} UTC, exact to the step"
+        return f"{began}, exact to the step"
     first, last = finding.onset_interval
     return (
-        f"{began} UTC, 95 % interval {wording.clock(first, day)} to {wording.clock(last, day)}"
+        f"{began}, 95 % interval {wording.clock(first, day)} to {wording.clock(last, day)}"
         f"{_against(finding.onset_interval, report.release.started_at)}"
     )
 

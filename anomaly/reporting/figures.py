@@ -47,6 +47,7 @@ from anomaly.reporting.words import (
     verdict_words,
     versus_words,
 )
+from anomaly.steps import CalendarStep, CalendarZone
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -76,8 +77,9 @@ def kpi(
         figure = figure_style.figure(width, 0.4 * width, dpi)
         height = 0.4 * width / dpi  # inches, like all of the layout: text fits at any size
         axes = figure.add_axes((0.085, 0.6 / height, 0.89, 1 - 1.36 / height))
-        zone = ZoneInfo(timezone)
+        zone = _zone(report, timezone)
         _Drawing(axes, report, zone).draw(finding, ticks=7, named=True)
+        axes.xaxis.get_offset_text().set_visible(False)  # the day is beside it
         day = report.release.started_at.astimezone(zone).date()
         axes.set_xlabel(
             f"{day.isoformat()}, {zone.key}",
@@ -128,7 +130,7 @@ def overview(report: Report, *, timezone: str = "UTC", width: int = 900, dpi: in
             axes = figure.add_axes(
                 ((column + 0.17) / columns, below + 0.3 / height, 0.79 / columns, 0.92 / height)
             )
-            _Drawing(axes, report, ZoneInfo(timezone)).draw(finding, ticks=4, named=False)
+            _Drawing(axes, report, _zone(report, timezone)).draw(finding, ticks=4, named=False)
             top = below + 1.62 / height
             write(
                 figure,
@@ -316,7 +318,7 @@ class _Drawing:
         left, right = axes.get_xlim()
         late = moment > left + 0.8 * (right - left)
         axes.annotate(
-            f"since {finding.onset.astimezone(self.zone):%H:%M}",
+            f"since {self._clock(finding.onset)}",
             (moment, 0.985),
             xycoords=("data", "axes fraction"),
             xytext=(-5 if late else 5, 0),
@@ -330,8 +332,19 @@ class _Drawing:
             parse_math=False,
         )
 
+    def _clock(self, onset: datetime) -> str:
+        if isinstance(onset.tzinfo, CalendarZone):  # the start of a step of the calendar
+            return wording.clock(onset, None)
+        return f"{onset.astimezone(self.zone):%H:%M}"
+
     def _days(self, start: datetime, end: datetime) -> tuple[float, float]:
         return figure_style.day(start), figure_style.day(end)
+
+
+def _zone(report: Report, timezone: str) -> ZoneInfo:
+    """The zone of the axis: that of the calendar, if steps are of one."""
+    step = report.step
+    return ZoneInfo(step.zone if isinstance(step, CalendarStep) else timezone)
 
 
 def _words(finding: Finding) -> str:

@@ -9,6 +9,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING
 
 from anomaly.errors import UsageError
+from anomaly.wording import stamp
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,18 +17,19 @@ if TYPE_CHECKING:
 TEXTS = ("kpi", "segment")
 # how a text begins that a spreadsheet takes for a formula (OWASP, CSV Injection)
 FORMULA = re.compile(r"[=+\-@＝＋－＠\t\r\n]")  # noqa: RUF001
-STAMP = "%Y-%m-%dT%H:%M:%SZ"
 
 
 def csv_bytes(points: pd.DataFrame) -> bytes:
-    """A header, then a row per step, in UTF-8; times are UTC, unknown numbers empty.
+    """A header, then a row per step, in UTF-8; times are UTC, those of days, weeks and months
+    local; unknown numbers are empty.
 
     A KPI or segment that a spreadsheet would take for a formula starts with a `'`.
     """
     safe = _with_texts(points, lambda text: f"'{text}" if FORMULA.match(text) else text)
-    return safe.to_csv(
-        index=False, date_format=STAMP, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC
-    ).encode("utf-8")
+    safe = safe.assign(time=[stamp(moment) for moment in points["time"]])
+    return safe.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC).encode(
+        "utf-8"
+    )
 
 
 def parquet_bytes(points: pd.DataFrame) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from anomaly import wording
@@ -21,9 +22,11 @@ from anomaly.model import (
     ReleaseVerdict,
     Segment,
     Verdict,
+    Window,
 )
 from anomaly.reporting.message import Receipt
 from anomaly.reporting.report import Report
+from anomaly.steps import CalendarStep, local
 
 TOTAL = "all"  # the name of the total of a KPI's segments
 # characters; a longer unit is in the first line and in the JSON, not in every row
@@ -349,10 +352,7 @@ def judged_words(report: Report) -> str:
         if in_days
         else f"{wording.number(hours)} hours"
     )
-    observed = (
-        f"{wording.clock(report.observation.start, day)} to "
-        f"{wording.clock(report.observation.end, day)}"
-    )
+    observed = " to ".join(wording.clock(end, day) for end in ends(report.observation, report.step))
     steps = progress(report.findings)
     stages = (
         f" in stages ({', '.join(wording.percent(share) for _, share in release.stages)})"
@@ -364,6 +364,14 @@ def judged_words(report: Report) -> str:
         f"{wording.clock(release.started_at, None)} UTC{stages}; "
         f"observed {observed}{f' ({steps})' if steps else ''}, compared with the {past} before"
     )
+
+
+def ends(window: Window, step: timedelta) -> tuple[datetime, datetime]:
+    """From when to when a window reaches; in steps of the calendar, the first and the last."""
+    steps = step.edges(window.start, window.end)[:-1] if isinstance(step, CalendarStep) else []
+    if steps:
+        return local(steps[0], step), local(steps[-1], step)
+    return window.start, window.end
 
 
 def context_lines(report: Report) -> list[str]:

@@ -20,6 +20,7 @@ SPARSE = 0.2  # share of zeros in the history from which amounts are counted as 
 PLACEBOS = 300  # origins, evenly over the history
 MOST_ALIKE = 100  # days at whose time of the release there are origins, too
 TINY = 1e-300
+SKIPPED = 1.5  # lengths of the shortest step: days and months differ by less
 # A shift is followed over a quarter of the observation, at least five steps.
 LEAST_SMOOTH = 5
 SMOOTH_PART = 4
@@ -240,7 +241,7 @@ def _whitened(
     raw, has_innovation = noise.innovations(x, present, base.phi)
     apart = np.diff(index.asi8)
     is_autocorrelated = (base.phi != 0).any(axis=1)[:, None]
-    for start in np.flatnonzero(apart > apart.min()) + 1:  # steps are missing before this one
+    for start in np.flatnonzero(apart > SKIPPED * apart.min()) + 1:  # steps are missing before it
         has_innovation[:, start : start + noise.ORDER] &= ~is_autocorrelated
     z = raw / base.innovation_spread[:, None] - base.innovation_centre[:, None]
     z = z / by_hour(base.innovation_hours, base.clock(index).hour)

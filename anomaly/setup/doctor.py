@@ -34,8 +34,8 @@ from anomaly.errors import AnomalyError, ChecklistError
 from anomaly.history.store import Store
 from anomaly.http.transport import MetadataAddressError, refuse_metadata
 from anomaly.model import Kpi, Window
-from anomaly.panel import align
 from anomaly.redaction import is_url
+from anomaly.steps import align, later
 from anomaly.timing.durations import duration_text
 
 DEADLINE = timedelta(seconds=20)  # of all checks together, for they run at once
@@ -197,7 +197,7 @@ def _answered(
     step = checklist.windows.step
     end = align(now - checklist.windows.lag, step)
     began = time.monotonic()
-    collected = collector.collect(kpis, Window(end - STEPS * step, end), step)
+    collected = collector.collect(kpis, Window(later(end, step, -STEPS), end), step)
     took = f"in {time.monotonic() - began:.2f} s"
     if collected.errors:
         text = str(next(iter(collected.errors.values())))

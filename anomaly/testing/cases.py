@@ -25,6 +25,7 @@ from anomaly.panel import (
     USAGE,
     VALUE,
     assemble,
+    ended,
     grid,
     segment_text,
 )
@@ -164,7 +165,7 @@ def run(case: CaseForm, checklist: Checklist) -> Outcome:
     release = _release(case, checklist)
     begins = release.exposed_at + checklist.windows.warmup
     ends = [begins + after for after in case.looks] or [
-        release.finished + checklist.windows.warmup + checklist.windows.watch
+        checklist.windows.watched_until(release.finished)
     ]
     collected = synthetic_data(case, checklist, release, max(ends))
     receivers = [
@@ -177,7 +178,7 @@ def run(case: CaseForm, checklist: Checklist) -> Outcome:
         tracked = store.track(release, origin="test", checklist=str(checklist.path or ""))
         for end in sorted(ends):
             there = collected.panel[
-                collected.panel.index <= pd.Timestamp(end - checklist.windows.step)
+                ended(pd.DatetimeIndex(collected.panel.index), end, checklist.windows.step)
             ]
             looked = look(
                 checklist,

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from anomaly.errors import UsageError
 from anomaly.model import Plateau, Release, Window, Windows, utc
+from anomaly.steps import CalendarStep
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +44,10 @@ class Plan:
 
     def steps(self, stamp: datetime, step: timedelta) -> int:
         """The number of observed steps in the whole plan, on the grid that holds `stamp`."""
-        return sum(
-            max(0, (w.end - stamp) // step + (stamp - w.start) // step)
-            for w in (each.window for each in self.plateaus)
-        )
+        windows = [each.window for each in self.plateaus]
+        if isinstance(step, CalendarStep):
+            return sum(max(0, len(step.edges(w.start, w.end)) - 1) for w in windows)
+        return sum(max(0, (w.end - stamp) // step + (stamp - w.start) // step) for w in windows)
 
 
 def plan(
@@ -60,7 +61,7 @@ def plan(
             f"the release starts {release.started_at.isoformat()}, in the future (now is "
             f"{now.isoformat()})"
         )
-    parts = plateaus(release, windows.warmup, release.finished + windows.warmup + windows.watch)
+    parts = plateaus(release, windows.warmup, windows.watched_until(release.finished))
     if until is not None:
         until, begins = utc(until, "until"), parts[0].window.start
         if until > now:
@@ -76,7 +77,7 @@ def plan(
         parts = plateaus(release, windows.warmup, until)
     watch_end = ended(release, parts[-1].window.end)
     return Plan(
-        Window(release.started_at - windows.history, release.started_at),
+        Window(windows.history_since(release.started_at), release.started_at),
         parts,
         watch_end,
         min(now - windows.lag, watch_end),

@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
@@ -26,6 +26,7 @@ from anomaly.notify.delivery import Envelope, RetryPolicy, deliver
 from anomaly.notify.policy import Decision, decide, last_alarm, mirrored
 from anomaly.pipeline import check_release
 from anomaly.reporting.report import Report
+from anomaly.steps import align, later
 from anomaly.timing.special_days import special_days
 
 RETRY_POLICY = RetryPolicy(attempts=3, deadline=timedelta(seconds=30))  # within one look
@@ -160,8 +161,8 @@ def _look_when_free(
 
 def next_look(checklist: Checklist, now: datetime) -> datetime:
     """When the current step will have settled."""
-    step, lag = checklist.windows.step.total_seconds(), checklist.windows.lag
-    return datetime.fromtimestamp(((now - lag).timestamp() // step + 1) * step, UTC) + lag
+    step, lag = checklist.windows.step, checklist.windows.lag
+    return later(align(now - lag, step), step) + lag
 
 
 def resolve_aborted(

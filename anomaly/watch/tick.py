@@ -16,6 +16,7 @@ from anomaly.errors import AnomalyError, CollectError, StoreBusy, StoreError
 from anomaly.history.records import ReleaseRecord, State
 from anomaly.history.store import Store
 from anomaly.model import Window
+from anomaly.steps import align
 from anomaly.timing.schedule import Schedule, due
 from anomaly.timing.spans import plan
 from anomaly.watch.look import LookResult, Receiver, following, look, resolve_aborted, tell
@@ -116,7 +117,7 @@ def _is_due(record: ReleaseRecord, store: Store, checklist: Checklist, now: date
     step, lag = checklist.windows.step, checklist.windows.lag
     if not looks or looks[-1].at > now:  # a look in the future: the clock was set back since
         return True
-    if _steps(now - lag, step) <= _steps(looks[-1].at - lag, step):
+    if align(now - lag, step) <= align(looks[-1].at - lag, step):
         return False
     return (
         checklist.schedule is None
@@ -138,10 +139,6 @@ def _is_scheduled(
     records = store.releases(service=release.service, environment=release.environment)
     starts = [each.release.started_at for each in records if each.state is not State.ABORTED]
     return due(schedule, starts, last=last, now=now)
-
-
-def _steps(moment: datetime, step: timedelta) -> int:
-    return int(moment.timestamp() // step.total_seconds())
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,7 @@ from anomaly.contracts import Collected
 from anomaly.errors import ChecklistError, CollectError, UsageError
 from anomaly.model import Kpi, Window
 from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE
+from anomaly.steps import DAY, CalendarStep
 
 START = datetime(2025, 6, 3, 9, 0, tzinfo=UTC)
 STEP = timedelta(minutes=5)
@@ -300,16 +302,6 @@ def test_zones_may_be_mixed_when_every_stamp_has_one(write: Write) -> None:
         ("1748941200", {"timezone": "UTC"}, "is a number; set time_unit"),
         ("1748941200000", {"time_unit": "s"}, "is not between 1970 and 2200 as time_unit s"),
         ("-5", {"time_unit": "s"}, "is not between 1970 and 2200 as time_unit s"),
-        (
-            "2025-10-26 02:30",
-            {"timezone": "Europe/Berlin"},
-            "is ambiguous or does not exist in Europe/Berlin",
-        ),
-        (
-            "2025-03-30 02:30",
-            {"timezone": "Europe/Berlin"},
-            "is ambiguous or does not exist in Europe/Berlin",
-        ),
         ("0001-01-01T00:00Z", {}, "is not between 1970 and 2200"),
         ("9999-12-31T00:00Z", {}, "is not between 1970 and 2200"),
         ("9999-12-31T00:00", {"timezone": "UTC"}, "is not between 1970 and 2200"),
@@ -332,6 +324,78 @@ def test_a_stamp_that_names_no_moment_is_an_error_with_its_line(
 
     assert text.startswith(f"{path}:3: ")
     assert said in text
+
+
+@pytest.mark.parametrize("stamp", ["2025-10-26 02:30", "2025-03-30 02:30"])
+def test_a_local_time_that_clocks_show_twice_or_never_is_an_error_where_it_is_asked_for(
+    write: Write, stamp: str
+) -> None:
+    path = write(f"time,orders\n{stamp[:10]} 00:30,1\n{stamp},2\n2025-11-03 10:00,3\n")
+    night = datetime.fromisoformat(f"{stamp[:10]}T00:00Z")
+    how = {"timezone": "Europe/Berlin"}
+
+    asked = read(path, ORDERS, window=Window(night, night + timedelta(hours=3)), **how)
+    later = datetime(2025, 11, 3, 9, tzinfo=UTC)
+    not_asked = read(path, ORDERS, window=Window(later, later + STEP), **how)
+
+    assert wrong(asked).startswith(f"{path}:3: ")
+    assert "is ambiguous or does not exist in Europe/Berlin" in wrong(asked)
+    assert values(not_asked) == [3]
+
+
+@pytest.mark.parametrize("minutes", [5, 15, 30, 60], ids="every {} minutes".format)
+@pytest.mark.parametrize("layout", ["one series", "segments", "newest first", "long", "parquet"])
+def test_the_order_of_rows_tells_the_hour_that_clocks_show_twice(
+    tmp_path: Path, minutes: int, layout: str
+) -> None:
+    stamps = pd.date_range(
+        "2025-10-25", "2025-10-27", freq=f"{minutes}min", tz="Europe/Berlin", inclusive="left"
+    )
+    frame = pd.DataFrame({"time": stamps.tz_localize(None), "orders": range(len(stamps))})
+    kpi = ORDERS
+    if layout == "segments":
+        other = frame.assign(orders=frame["orders"] + 1000)
+        parts = [frame.assign(country="DE"), other.assign(country="US")]
+        frame = pd.concat(parts).sort_index(kind="stable")
+        kpi = Kpi("orders", query="orders", by=("country",))
+    elif layout == "newest first":
+        frame = frame.iloc[::-1]
+    elif layout == "long":
+        frame = frame.rename(columns={"orders": "value"}).assign(kpi="orders")
+    path = tmp_path / "kpis.csv"
+    if layout == "parquet":
+        frame.to_parquet(path, index=False)
+    else:
+        frame.to_csv(path, index=False)
+    collector = FilesCollector(
+        path=path,
+        timezone="Europe/Berlin",
+        layout=Layout.LONG if layout == "long" else Layout.WIDE,
+    )
+    window = Window(stamps[0].to_pydatetime(), stamps[-1].to_pydatetime() + timedelta(hours=1))
+
+    collected = collector.collect([kpi], window, timedelta(minutes=minutes))
+
+    assert not collected.errors
+    read_back = collected.panel.iloc[: len(stamps), 0]
+    assert read_back.tolist() == list(range(len(stamps)))
+
+
+@pytest.mark.parametrize(
+    ("first", "odd"), [("2025-03-08", "2025-03-09"), ("2025-11-01", "2025-11-02")]
+)
+def test_a_date_is_the_start_of_its_day_even_without_or_with_two_midnights(
+    write: Write, first: str, odd: str
+) -> None:
+    zone = "America/Havana"  # where clocks change at midnight
+    path = write(f"time,orders\n{first},1\n{odd},2\n")
+    start = datetime.fromisoformat(first).replace(tzinfo=ZoneInfo(zone))
+
+    collected = FilesCollector(path=path, timezone=zone).collect(
+        [ORDERS], Window(start, start + timedelta(days=3)), CalendarStep(DAY, zone)
+    )
+
+    assert same(values(collected), [1, 2, NAN])
 
 
 def test_an_ambiguous_moment_with_an_offset_is_fine(write: Write) -> None:

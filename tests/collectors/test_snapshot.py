@@ -171,7 +171,7 @@ COLUMN = {"kpi": "orders", "segment": "", "role": "value", "values": [None] * 12
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"schema": 3}, r"newer version \(schema 3; this one reads 2\)"),
+        ({"schema": 4}, r"newer version \(schema 4; this one reads 3\)"),
         ({"schema": 0}, "schema"),
         ({"schema": "1"}, "schema"),
         ({"surprise": 1}, "surprise"),

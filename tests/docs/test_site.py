@@ -141,7 +141,7 @@ def test_every_command_has_its_section_with_every_option() -> None:
 def test_a_default_and_a_variable_of_the_environment_stand_beside_the_option() -> None:
     watch = section(command_reference.page(), "## `anomaly watch`")
     assert (
-        "| `--released-at T` | Start of the release: ISO-8601 with a zone, -2h, or now. | "
+        "| `--released-at T` | Start of the release: ISO-8601 with a zone, a date, -2h, or now. | "
         "default: now |"
     ) in watch
     assert re.search(

@@ -133,6 +133,10 @@ NO_TIME = pd.DatetimeIndex([pd.NaT], tz="UTC")
 REFUSED: dict[str, tuple[Callable[[], Report], str]] = {
     "naive index": (lambda: check(QUIET.tz_localize(None)), "series " + NAIVE.format("series")),
     "no times": (lambda: check(QUIET.reset_index(drop=True)), "series " + NAIVE.format("series")),
+    "times as text": (
+        lambda: check(QUIET.set_axis(INDEX.tz_convert("Europe/Berlin").map(str))),
+        "series.set_axis(pd.to_datetime(series.index, utc=True))",
+    ),
     "not a time": (
         lambda: check(pd.concat([QUIET, QUIET.iloc[:1].set_axis(NO_TIME)])),
         "series has rows without a time (NaT)",

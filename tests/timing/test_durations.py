@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anomaly.errors import UsageError
-from anomaly.timing.durations import duration_text, parse_duration, parse_moment
+from anomaly.steps import DAY, MONTH, WEEK
+from anomaly.timing.durations import duration_text, parse_duration, parse_moment, parse_step
 
 NOW = datetime(2025, 6, 3, 12, tzinfo=UTC)
 MILLISECONDS = st.integers(0, 10**14).map(lambda count: timedelta(milliseconds=count))
@@ -106,6 +107,41 @@ def test_a_moment_is_read_in_utc(text: str, expected: datetime) -> None:
     moment = parse_moment(text, now=NOW)
     assert moment == expected
     assert moment.tzinfo is UTC
+
+
+@pytest.mark.parametrize(
+    ("text", "zone", "expected"),
+    [
+        ("2025-06-03", "Europe/Berlin", datetime(2025, 6, 2, 22, tzinfo=UTC)),
+        ("2025-10-27", "Europe/Berlin", datetime(2025, 10, 26, 23, tzinfo=UTC)),
+        ("2025-06-03", "UTC", datetime(2025, 6, 3, tzinfo=UTC)),
+        ("2025-03-09", "America/Havana", datetime(2025, 3, 9, 5, tzinfo=UTC)),
+    ],
+)
+def test_a_date_is_the_midnight_of_its_day(text: str, zone: str, expected: datetime) -> None:
+    assert parse_moment(text, now=NOW, zone=zone) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("5m", timedelta(minutes=5)),
+        ("12h", timedelta(hours=12)),
+        ("1d", DAY),
+        ("24h", DAY),
+        ("7d", WEEK),
+        ("1w", WEEK),
+        ("1M", MONTH),
+    ],
+)
+def test_a_step_is_a_duration_or_one_of_the_calendar(text: str, expected: timedelta) -> None:
+    assert parse_step(text) == expected
+
+
+@pytest.mark.parametrize("text", ["2d", "36h", "30d", "2w", "2M", "1y", "1mo", "M"])
+def test_a_step_that_no_calendar_has_is_refused(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_step(text)
 
 
 @pytest.mark.parametrize("text", ["2025-06-03T10:00", "2025-06-03"])

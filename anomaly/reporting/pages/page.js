@@ -5,6 +5,8 @@ const page = (() => {
   const root = document.documentElement;
   const listeners = [];
   const state = { zone: "UTC" };
+  // where steps are those of a calendar, its time zone takes the place of UTC
+  const base = document.querySelector("[data-timezone]")?.dataset.timezone || "UTC";
 
   const recall = (name) => {
     try { return localStorage.getItem(`anomaly ${name}`); } catch { return null; }
@@ -35,7 +37,7 @@ const page = (() => {
   const formats = {};
   const stamp = (seconds) => {
     formats[state.zone] ??= new Intl.DateTimeFormat("sv-SE", {
-      timeZone: state.zone === "UTC" ? "UTC" : undefined, hourCycle: "h23",
+      timeZone: state.zone === "UTC" ? base : undefined, hourCycle: "h23",
       year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit",
     });
     return formats[state.zone].format(new Date(seconds * 1000)).replace(",", "");
@@ -58,7 +60,7 @@ const page = (() => {
       const seconds = Date.parse(element.dateTime) / 1000;
       element.textContent = element.dataset.style === "full" ? stamp(seconds) : clock(seconds, from);
     }
-    for (const word of document.querySelectorAll(".zone")) word.textContent = state.zone === "UTC" ? "UTC" : "local time";
+    for (const word of document.querySelectorAll(".zone")) word.textContent = state.zone === "UTC" ? base : "local time";
   };
   const zoneButtons = [...document.querySelectorAll("[data-zone]")];
   const showZone = (zone) => {
@@ -73,13 +75,15 @@ const page = (() => {
   }));
 
   return {
-    state, stamp, clock, number,
+    state, base, stamp, clock, number,
     onChange: (listener) => listeners.push(listener),
     colour,
     say: (text) => { probe.textContent = text; },
     start: () => {
       showTheme();
+      for (const button of zoneButtons) if (button.dataset.zone === "UTC") button.textContent = base;
       if (recall("zone") === "local") showZone("local");
+      else if (base !== "UTC") showTimes();
     },
   };
 })();

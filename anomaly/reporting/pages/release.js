@@ -13,6 +13,7 @@
       parsed = {
         series,
         step: report.windows.step_s,
+        calendar: Boolean(report.windows.timezone), // steps are days, weeks or months
         started: seconds(report.release.started_at),
         finished: seconds(report.release.finished_at),
         observed: seconds(report.windows.observation.start),
@@ -148,7 +149,8 @@
         ctx.fillStyle = colours.bad;
         ctx.textAlign = late ? "right" : "left";
         ctx.textBaseline = "top";
-        ctx.fillText(`since ${page.clock(Number(onset), data().started)}`, x + (late ? -6 : 6) * ratio, bbox.top + 2 * ratio);
+        const since = data().calendar ? page.stamp(Number(onset)).slice(0, 10) : page.clock(Number(onset), data().started);
+        ctx.fillText(`since ${since}`, x + (late ? -6 : 6) * ratio, bbox.top + 2 * ratio);
       }
     }
     ctx.restore();
@@ -181,7 +183,7 @@
       height: element.clientHeight,
       padding: [6, 18, 0, 0],
       legend: { show: false },
-      tzDate: (at) => (page.state.zone === "UTC" ? uPlot.tzDate(new Date(at * 1000), "Etc/UTC") : new Date(at * 1000)),
+      tzDate: (at) => (page.state.zone === "UTC" ? uPlot.tzDate(new Date(at * 1000), page.base) : new Date(at * 1000)),
       cursor: {
         y: false,
         points: { size: 7, fill: () => colours.ink },

@@ -19,6 +19,7 @@ from anomaly.reporting.message import Action, Message, Receipt
 from anomaly.reporting.notice import notice, release_words
 from anomaly.reporting.pages.document import document
 from anomaly.reporting.report import Report
+from anomaly.steps import CalendarStep, CalendarZone
 from anomaly.timing.durations import duration_text
 
 LONGEST_NAME, LONGEST_TEXT = 120, 4000  # characters of foreign text
@@ -125,6 +126,7 @@ def page(report: Report, *, deliveries: Sequence[Receipt] = ()) -> str:
         tone=RELEASE_TONES[report.verdict],
         release=release_words(report.release),
         released=wording.stamp(report.release.started_at),
+        timezone=report.step.zone if isinstance(report.step, CalendarStep) else "UTC",
         lead=lead,
         sentence=timed(sentence, moments, day),
         todo=summary.todo,
@@ -178,7 +180,9 @@ def timed(text: str, moments: Iterable[datetime], day: date | None) -> Markup:
 
 def time_of(moment: datetime, day: date | None) -> Markup:
     """The moment as an element, in UTC until the reader chooses another zone; without its date on
-    `day`."""
+    `day`. The start of a step of the calendar is its date, whatever the reader chooses."""
+    if isinstance(moment.tzinfo, CalendarZone):
+        return escape(wording.clock(moment, day))
     style = "clock" if day is not None else "full"
     return Markup('<time datetime="{}" data-style="{}">{}</time>').format(
         wording.stamp(moment), style, wording.clock(moment, day)
