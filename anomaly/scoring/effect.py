@@ -14,7 +14,7 @@ import numpy as np
 from scipy.ndimage import median_filter
 from scipy.special import stdtrit
 
-from anomaly.baseline.robust import MAD_TO_SIGMA, Bools, Floats, Ints, running_sums
+from anomaly.baseline.robust import MAD_TO_SIGMA, Bools, Floats, Ints, median, running_sums
 from anomaly.baseline.seasonal import BOUND, Baseline
 from anomaly.baseline.transform import Scale, back, forward
 from anomaly.panel import Block
@@ -254,6 +254,7 @@ def _best_fit(base: Baseline, line: Timeline, link: Floats, unit: Floats, totals
     parametric = _parametric(base, line, link, unit, totals)
     origin = line.origins
     origin = origin[(origin + after <= n) | (origin == n)]
+    thinner = _thinner(base, line, origin)
     best: _Fit | None = None
     for lag in (0, *sorted({max(4, after // 4), after, 4 * after})):
         if lag > n // 2:
@@ -262,6 +263,7 @@ def _best_fit(base: Baseline, line: Timeline, link: Floats, unit: Floats, totals
         observed, expected = totals.means(origin, after, anchor * base.spread[:, None])
         move = _linked(observed, expected, link, unit)
         centre, error, freedom = _null(move, origin, after, parametric, base.few)
+        error = error * thinner
         fit = _Fit(
             observed[:, -1],
             expected[:, -1],
@@ -275,6 +277,20 @@ def _best_fit(base: Baseline, line: Timeline, link: Floats, unit: Floats, totals
         best = fit if best is None else best.or_better(fit)
     assert best is not None  # noqa: S101  the whole history's, lag 0, always fits
     return best
+
+
+def _thinner(base: Baseline, line: Timeline, origin: Ints) -> Floats:
+    """By how much noisier a ratio's mean over the observation is than over the windows of the
+    history, for its denominators are smaller `(series,)`: at least 1."""
+    a, b = base.volume_noise.T[:, :, None]
+    volume = np.where(line.present, line.series.volume, 0.0)
+    first, second = running_sums(volume), running_sums(volume**2)
+    total = first[:, origin + line.after] - first[:, origin]
+    square = second[:, origin + line.after] - second[:, origin]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        variance = np.where(total > 0, (a * total + b * square) / total**2, np.nan)
+        ratio = variance[:, -1] / median(variance[:, :-1])
+    return np.where(line.series.ratio & (ratio > 1), np.sqrt(ratio), 1.0)
 
 
 def _links(base: Baseline, series: Block) -> Floats:

@@ -230,6 +230,7 @@ def test_what_is_shared_does_not_depend_on_where_levels_are_counted_from(
         line = Timeline(
             series=Block((), everywhere[:, 0], off, off, off, everywhere),
             index=stamps(count, "30min"),
+            origins=np.array([360]),
             before=360,
             gap=0,
             hours=0.0,

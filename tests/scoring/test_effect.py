@@ -14,11 +14,11 @@ BEFORE, AFTER = 14 * 288, 72
 INDEX = stamps(BEFORE + AFTER, "5min")
 
 
-def judged(values: Floats, direction: str = "either", **options: object) -> Finding:
+def judged(values: Floats, direction: str = "either", tolerance: float = 0.0) -> Finding:
+    series = pd.Series(values, INDEX)
+    released_at = INDEX[BEFORE].to_pydatetime()
     return only(
-        anomaly.check(
-            pd.Series(values, INDEX), released_at=INDEX[BEFORE], direction=direction, **options
-        )
+        anomaly.check(series, released_at=released_at, direction=direction, tolerance=tolerance)
     )
 
 
