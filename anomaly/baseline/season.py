@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from anomaly.baseline.robust import MAD_TO_SIGMA, Floats, Ints, median, smooth_cyclic
+from anomaly.baseline.robust import MAD_TO_SIGMA, Bools, Floats, Ints, median, smooth_cyclic
 
 DAY_S = 86_400
 MIN_PHASES = 4  # steps a day
@@ -169,24 +169,33 @@ def _kinds_of_day(
     week, out = np.zeros((len(y), 7 * when.phases)), seasonal.copy()
     least = np.full(len(y), WEEK_GAIN)
     block = max(1, when.phases // WEEK_BLOCKS)
+    has_data, weekday = _full_days(y, when)
+    enough = has_data.sum(axis=1) >= MIN_WEEKS * 7 - 1
     for kinds in KINDS_OF_DAY:
-        if (
-            min(len(np.unique(when.day[np.isin(when.weekday, kind)])) for kind in kinds)
-            < LEAST_DAYS
-        ):
+        days = [has_data[:, np.isin(weekday, kind)].sum(axis=1) for kind in kinds]
+        can_tell = enough & (np.min(days, axis=0) >= LEAST_DAYS) & np.isfinite(widths)
+        if not can_tell.any():
             continue
         table, others = _by_kind(y, weight, widths, when, kinds)
         more = others - seasonal
         middle = median(np.where(np.isfinite(y), more, np.nan))[:, None]
         more = more - middle
         shrink, error = _worth(y - seasonal, more, when.day, WEEK_FULL, block)
-        better = (error < least) & (shrink > MIN_SHRINK) & np.isfinite(widths)
+        better = (error < least) & (shrink > MIN_SHRINK) & can_tell
         kept = np.where(better, shrink, 0.0)[:, None]
         added = kept * (table - middle - np.tile(day, 7))
         week = np.where(better[:, None], added, week)
         out = np.where(better[:, None], seasonal + kept * more, out)
         least = np.where(better, error * FINER, least)
     return week, out
+
+
+def _full_days(y: Floats, when: Clock) -> tuple[Bools, np.ndarray]:
+    """Which days have at least half as many values as the fullest one `(series, days)`, and their
+    weekdays."""
+    first = np.flatnonzero(np.diff(when.day, prepend=-1))
+    count = np.add.reduceat(np.isfinite(y), first, axis=1, dtype=int)
+    return (count > 0) & (2 * count >= count.max(axis=1, keepdims=True)), when.weekday[first]
 
 
 def _month_days(rest: Floats, when: Clock) -> tuple[Floats, Floats]:
@@ -343,13 +352,18 @@ def _worth(
     if block > 1:
         predicted = _blocks(np.where(np.isfinite(y), predicted, np.nan), block)
         y, day = _blocks(y, block), day[: len(day) // block * block : block]
-    rest = y - median(y)[:, None]
-    present = np.isfinite(rest)
-    rest, predicted = np.where(present, rest, 0.0), np.where(present, predicted, 0.0)
-    losses = np.stack([np.abs(rest - share * predicted).sum(axis=1) for share in SHRINKS])
+    present = np.isfinite(y)
+    predicted = np.where(present, predicted, 0.0)
+
+    def left(share: Floats) -> Floats:
+        """What a share of the profile leaves, around its own middle; 0 where there is no value."""
+        out = y - share[:, None] * predicted
+        return np.where(present, out - median(out)[:, None], 0.0)
+
+    losses = np.stack([np.abs(left(np.full(len(y), share))).sum(axis=1) for share in SHRINKS])
     shrink = SHRINKS[losses.argmin(axis=0)]
     shrink = np.where(shrink > full, 1.0, shrink)
-    remainder = rest - shrink[:, None] * predicted
+    rest, remainder = left(np.zeros(len(y))), left(shrink)
     ratios = []
     for size in (
         lambda v: np.abs(v).sum(axis=1),

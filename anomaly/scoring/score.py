@@ -297,6 +297,7 @@ class _Panel:
             for question, z in zip(answers.questions, answers.up[:, 0], strict=True)
             if np.isfinite(z)
             and question.spec.is_level
+            and question.kind is not QuestionKind.TOTAL  # it counts what is there
             and question.size * LASTING >= self.line.after
         ]
         return _p_of(lasting, NullDistribution.LEVEL)
