@@ -525,17 +525,18 @@ class Evidence:
     """The numbers behind a verdict; None where one does not apply.
 
     `history_since` is the first step that counts, if that is not the first of all, `season` the
-    profiles that are used (`day`, `week`), `autocorrelation` the sum of the autoregression's
-    coefficients. `level_steps` is over how many steps before the release the level was taken (0:
-    the whole history), `independent_watches` how many watches fit into the history. `answers` are
-    the strongest, the strongest first. A series that hardly ever left its `usual_value` has the
-    number of `steps_that_differ`. `shares` are the observed and the usual share of a segment in its
-    total.
+    profiles that are used (`day`, `week`) or, where one is, `structural_model` what that is made
+    of, `autocorrelation` the sum of the autoregression's coefficients. `level_steps` is over how
+    many steps before the release the level was taken (0: the whole history), `independent_watches`
+    how many watches fit into the history. `answers` are the strongest, the strongest first. A
+    series that hardly ever left its `usual_value` has the number of `steps_that_differ`. `shares`
+    are the observed and the usual share of a segment in its total.
     """
 
     history_since: datetime | None = None
     history_steps: int | None = None
     season: tuple[str, ...] | None = None
+    structural_model: str | None = None
     scale: ValueScale | None = None
     autocorrelation: float | None = None
     level_steps: int | None = None

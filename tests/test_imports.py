@@ -54,6 +54,17 @@ def test_help_loads_nothing_numerical(line: list[str]) -> None:
     assert loaded_by(f"from anomaly.cli.ending import run; run({line!r})") == set()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("step", "loaded"), [("5min", False), ("1D", True)])
+def test_a_verdict_loads_statsmodels_for_slow_steps_alone(step: str, *, loaded: bool) -> None:
+    code = f"""
+import numpy as np, pandas as pd, anomaly
+index = pd.date_range("2025-03-03", periods=120, freq="{step}", tz="UTC")
+anomaly.check(pd.Series(np.arange(120.0) % 7, index), released_at=index[115])"""
+
+    assert ("statsmodels" in loaded_by(code)) is loaded
+
+
 def test_the_probe_of_loaded_modules_can_fail() -> None:
     assert loaded_by("import numpy") == {"numpy"}
 

@@ -31,21 +31,33 @@ TINY = 1e-12
 
 @dataclass(frozen=True, slots=True)
 class Foreseen:
-    """What other series say about these, over the rows of `index`, history and later: matrices
-    `(series, time)`.
+    """What other series, or a model, say about these, over the rows of `index`, history and later:
+    matrices `(series, time)`.
 
     `shift` moves the expected value on the transformed scale, `wider` is how much wider than usual
-    the spread is, where they say less.
+    the spread is, where they say less. `models` names the structural model of each series, empty
+    where there is none.
     """
 
     index: pd.DatetimeIndex
     shift: Floats
     wider: Floats
+    models: tuple[str, ...] = ()
 
     def at(self, index: pd.DatetimeIndex) -> tuple[Floats, Floats]:
         """Shift and widening at the rows of `index`."""
         row = self.index.get_indexer(index)
         return self.shift[:, row], self.wider[:, row]
+
+    def rows(self, keep: Ints) -> Foreseen:
+        """What is said about some series."""
+        models = tuple(self.models[i] for i in keep) if self.models else ()
+        return Foreseen(self.index, self.shift[keep], self.wider[keep], models)
+
+    def after(self, earlier: Foreseen) -> Foreseen:
+        """Both together, where these say more about what `earlier` left."""
+        shift, wider = earlier.at(self.index)
+        return Foreseen(self.index, shift + self.shift, wider * self.wider, earlier.models)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +121,18 @@ class Baseline:
         )
         return np.asarray(usual if self.foreseen is None else usual * self.foreseen.at(index)[1])
 
+    def structural_model(self, i: int) -> str | None:
+        """What the structural model of series `i` is made of; None where there is none."""
+        has_models = self.foreseen is not None and self.foreseen.models
+        return has_models[i] or None if has_models else None
+
     def rows(self, keep: Ints) -> Baseline:
         """The baseline of some series."""
         mine = {name: getattr(self, name)[keep] for name in MATRICES}
         keys = tuple(self.keys[i] for i in keep)
-        return replace(self, keys=keys, season=self.season.rows(keep), **mine)
+        foreseen = None if self.foreseen is None else self.foreseen.rows(keep)
+        season = self.season.rows(keep)
+        return replace(self, keys=keys, season=season, foreseen=foreseen, **mine)
 
     def moved_by(self, foreseen: Foreseen, series: Block) -> Baseline:
         """The baseline with what others foresee taken into account: level, spread and
@@ -121,14 +140,15 @@ class Baseline:
 
         `series` is the history that this was fitted to.
         """
-        shift, wider = foreseen.at(self.history)
-        seasonal = self.seasonal + shift
+        seasonal = self.seasonal + foreseen.at(self.history)[0]
+        together = foreseen if self.foreseen is None else foreseen.after(self.foreseen)
+        wider = together.at(self.history)[1]
         y = forward(series.value, self.scale, self.floor)
         with np.errstate(all="ignore"):
             rest_fields = _unexplained(
                 series, y - seasonal, self.few, self.clock(self.history), self.step, wider
             )
-        return replace(self, seasonal=seasonal, foreseen=foreseen, **rest_fields)
+        return replace(self, seasonal=seasonal, foreseen=together, **rest_fields)
 
 
 MATRICES = tuple(each.name for each in fields(Baseline) if each.type in ("Floats", "Bools"))

@@ -10,6 +10,7 @@ import pandas as pd
 from anomaly.baseline.regime_start import since_regime_start
 from anomaly.baseline.seasonal import Baseline, SeasonalBaseline
 from anomaly.baseline.sides import Sides
+from anomaly.baseline.structural import with_structure
 from anomaly.decision.decide import decide
 from anomaly.decision.mix import mixes, usual_shares
 from anomaly.decision.progress import WatchProgress
@@ -53,7 +54,11 @@ class Judge:
     ) -> Judge:
         """Learn from the history since its current regime started."""
         history = since_regime_start(sides.history, len(sides.observation))
-        baseline = SeasonalBaseline().fit(history, kpis, settings.calendar)
+        baseline = with_structure(
+            SeasonalBaseline().fit(history, kpis, settings.calendar),
+            history,
+            pd.DatetimeIndex(sides.observation.index),
+        )
         return cls(baseline, history, kpis, usage, settings)
 
     def verifiable(self, planned_steps: int) -> float:

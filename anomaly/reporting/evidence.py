@@ -73,6 +73,7 @@ def from_names(data: Mapping[str, Any]) -> Evidence:
         history_since=_maybe(data.get("history since"), datetime.fromisoformat),
         history_steps=_maybe(data.get("history steps"), _count),
         season=None if season is None else tuple(season.split(" and ")) if season != "none" else (),
+        structural_model=_maybe(data.get("structural model"), str),
         scale=_maybe(data.get("scale"), ValueScale),
         autocorrelation=data.get("memory"),
         level_steps=level,
@@ -181,6 +182,13 @@ def _of_baseline(evidence: Evidence) -> Iterator[EvidenceLine]:
             "it predicted past days, so it is expected to go on"
             if evidence.season
             else "no daily or weekly pattern predicted the past better",
+        )
+    if evidence.structural_model is not None:
+        yield EvidenceLine(
+            "structural model",
+            evidence.structural_model,
+            "it follows what changes slowly, and predicted the past clearly better than a fixed "
+            "season and level",
         )
     if evidence.scale is not None:
         yield EvidenceLine("scale", str(evidence.scale), SCALES[evidence.scale])

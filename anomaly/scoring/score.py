@@ -416,13 +416,16 @@ class _Panel:
         steps = int(self.line.present[i, history].sum())
         placebos = (np.isfinite(each.answers[i, :-1]).sum() for each in self.answers.questions)
         strongest = sorted(bad, key=lambda each: -each[1])[:MOST_ANSWERS]
+        model = self.base.structural_model(i)
+        seasons = tuple(name for name, has in profiles.items() if has[i])
         return Evidence(
             history_since=self.base.history[first].to_pydatetime() if first else None,
             history_steps=steps,
-            season=tuple(name for name, has in profiles.items() if has[i]),
+            season=seasons if model is None else None,
+            structural_model=model,
             scale=SCALES[Scale(int(self.base.scale[i]))],
             autocorrelation=float(self.base.phi[i].sum()),
-            level_steps=int(self.effects.lag[i]),
+            level_steps=int(self.effects.lag[i]) or (0 if model is None else None),
             placebo_releases=int(max(placebos, default=0)),
             independent_watches=steps // self.line.after,
             answers=tuple(Answer(str(each.kind), each.size, z) for each, z in strongest),

@@ -74,6 +74,7 @@ def test_the_method_names_every_number_and_each_has_a_sentence() -> None:
         history_since=FAILING.release.started_at,
         history_steps=1,
         season=("day",),
+        structural_model="trend and week",
         scale=ValueScale.LOG,
         autocorrelation=0.5,
         level_steps=1,

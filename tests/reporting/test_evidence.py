@@ -28,6 +28,7 @@ VARYING = Evidence(
     [
         VARYING,
         Evidence(season=(), level_steps=0),
+        Evidence(structural_model="trend and week", scale=ValueScale.LOG),
         Evidence(history_steps=10, usual_value=7.5, steps_that_differ=3),
         Evidence(),
     ],
