@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from anomaly.baseline.correlogram import Correlogram
 from anomaly.baseline.exclusions import left_out_within
-from anomaly.baseline.sides import split
+from anomaly.baseline.sides import Sides, split
 from anomaly.collectors.collect import Progress, collect_window
 from anomaly.contracts import Collected
 from anomaly.decision.draft import MIN_HISTORY
@@ -99,6 +100,24 @@ def _of_service(checklist: Checklist, release: Release) -> Release:
     return replace(release, service=checklist.service, environment=environment)
 
 
+def correlograms(
+    checklist: Checklist,
+    release: Release,
+    *,
+    now: datetime,
+    until: datetime | None = None,
+    only: Sequence[str] = (),
+    collected: Collected,
+) -> Mapping[tuple[str, str], Correlogram]:
+    """What `check_release` leaves of the autocorrelation of each series, by KPI and segment."""
+    spans = plan(release, checklist.windows, now=now, until=until)
+    settings = Settings(checklist.calendar, checklist.false_alarms, checklist.correction)
+    kpis, step = select_kpis(checklist.kpis, only), checklist.windows.step
+    panel = extended(judged_panel(collected.panel, kpis, step), step, spans.horizon)
+    sides = split(panel, spans, step, settings.calendar)
+    return Judge.fit(sides, kpis, {}, settings).correlograms() if _judgeable(sides) else {}
+
+
 def judge(
     collected: Collected,
     kpis: Sequence[Kpi],
@@ -168,7 +187,7 @@ def _report(
     progress = WatchProgress(release, sides.starts, step, sides.planned_steps, spans.final)
     findings: tuple[Finding, ...] = ()
     points, verifiable = pd.DataFrame({name: [] for name in POINT_COLUMNS}), None
-    if len(sides.history) >= MIN_HISTORY and len(sides.observation) and panel.shape[1]:
+    if _judgeable(sides):
         fitted = Judge.fit(sides, kpis, usage, settings)
         findings, points = by_stages(fitted, sides, spans, progress)
         verifiable = fitted.verifiable(sides.planned_steps)
@@ -190,6 +209,11 @@ def _report(
         left_out=left_out_within(settings.calendar, spans.span),
         around=in_calendar(sides.context, step),
     )
+
+
+def _judgeable(sides: Sides) -> bool:
+    has_series = sides.history.shape[1] > 0
+    return len(sides.history) >= MIN_HISTORY and len(sides.observation) > 0 and has_series
 
 
 def _of_every_kpi(

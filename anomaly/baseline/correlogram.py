@@ -38,16 +38,25 @@ def correlogram(values: Floats, coefficients: int = 0, lags: int = LAGS) -> Corr
     """The correlogram of `values` `(time,)`, NaN for missing, of which an autoregression took away
     as many `coefficients`; None where they are too few or do not vary.
 
-    Ljung and Box 1978. Missing steps add nothing to a correlation (statsmodels'
-    `missing="conservative"`).
+    Ljung and Box 1978.
     """
     from scipy.special import chdtrc
-    from statsmodels.tsa.stattools import acf, q_stat
+    from statsmodels.tsa.stattools import q_stat
 
     steps = int(np.isfinite(values).sum())
     lags = min(lags, steps // STEPS_PER_LAG)
     if lags <= coefficients or not np.nanstd(values) > 0:
         return None
-    correlations = acf(values, nlags=lags, missing="conservative", fft=True)[1:]
+    correlations = autocorrelations(values, lags)
     statistic = float(q_stat(correlations, steps)[0][-1])
     return Correlogram(correlations, steps, float(chdtrc(lags - coefficients, statistic)))
+
+
+def autocorrelations(values: Floats, lags: int) -> Floats:
+    """The autocorrelations of `values` `(time,)` at the lags 1 … `lags`; NaN where they do not
+    vary. Missing steps add nothing (statsmodels' `missing="conservative"`)."""
+    from statsmodels.tsa.stattools import acf
+
+    if not np.isfinite(values).any() or not np.nanstd(values) > 0:
+        return np.full(lags, np.nan)
+    return np.asarray(acf(values, nlags=lags, missing="conservative", fft=True)[1:])

@@ -121,6 +121,14 @@ class Baseline:
         )
         return np.asarray(usual if self.foreseen is None else usual * self.foreseen.at(index)[1])
 
+    def surprises(self, present: Bools) -> Floats:
+        """The innovations of the history `(series, time)`: what is left of the residuals without
+        their autocorrelation, in standard deviations; NaN where steps are not `present`."""
+        bounded = np.clip(np.where(present, self.residual, 0.0), -BOUND, BOUND)
+        raw, whole = noise.innovations(bounded, present, self.phi)
+        z = raw / self.innovation_spread[:, None] - self.innovation_centre[:, None]
+        return np.where(whole, z, np.nan)
+
     def structural_model(self, i: int) -> str | None:
         """What the structural model of series `i` is made of; None where there is none."""
         has_models = self.foreseen is not None and self.foreseen.models

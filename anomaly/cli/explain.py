@@ -23,6 +23,7 @@ from anomaly.cli.options import (
 )
 from anomaly.cli.release import Words, opened
 from anomaly.cli.session import LogFormat, Session
+from anomaly.model import Verdict
 
 
 def explain(
@@ -49,15 +50,24 @@ def explain(
     session: Session = context.obj
     checklist = opened(checklist_path, environment, session)
     check_names(checklist, kpis)
-    report = gather(
+    case = gather(
         checklist,
         Words(released_at, finished_at, release, until, stage or (), next_release),
         session,
         saved_data=saved_data,
-    ).judge()
+    )
+    report = case.judge()
 
     from anomaly.cli.explanation import explanation
+    from anomaly.panel import segment_text
 
     chosen = [finding for name in kpis for finding in report.findings if finding.kpi == name]
-    session.show("\n\n".join(explanation(finding, report) for finding in chosen))
+    answered = {finding.kpi for finding in chosen if finding.verdict is not Verdict.ERROR}
+    left = case.correlograms([*answered]) if answered else {}
+    session.show(
+        "\n\n".join(
+            explanation(finding, report, left.get((finding.kpi, segment_text(finding.segment))))
+            for finding in chosen
+        )
+    )
     return ExitCode.PASS

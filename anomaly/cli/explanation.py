@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from anomaly import wording
+from anomaly.baseline.correlogram import Correlogram
 from anomaly.baseline.season import MIN_PERIODS
 from anomaly.model import Finding, Window
 from anomaly.panel import segment_text
@@ -26,12 +27,14 @@ LONGEST_NAME = 60  # characters of the name of a number
 LONGEST_TEXT = 2000  # characters of a query or a reason
 MOST_ROWS = 24
 NUMBER_WIDTH = 11
+SURELY_LEFT = 0.01  # p-value under which an autocorrelation is no chance
+LITTLE = 0.1  # the size of an autocorrelation up to which it changes nothing
 PERIODS = {"daily": timedelta(days=1), "weekly": timedelta(weeks=1)}
 
 
-def explanation(finding: Finding, report: Report) -> str:
+def explanation(finding: Finding, report: Report, left: Correlogram | None = None) -> str:
     """What happened, how certain it is, what it was compared with, the evidence, and the steps
-    after the release."""
+    after the release. `left` is the autocorrelation that the baseline leaves."""
     head = [
         f"{words.title(finding)}: {words.verdict_words(finding)}",
         *_wrapped(explanations.answer(finding), INDENT),
@@ -40,7 +43,7 @@ def explanation(finding: Finding, report: Report) -> str:
         [*head, *_listed(_happened(finding, report))],
         _titled("how certain", _listed(_certainty(finding, report))),
         _titled("compared with", _listed(_comparison(finding, report))),
-        _titled("evidence", [*_evidence(finding)]),
+        _titled("evidence", [*_evidence(finding), *_left(left)]),
         _titled("steps after the release", [*_table(_points(finding, report))]),
     ]
     return "\n\n".join("\n".join(lines) for lines in parts if lines)
@@ -125,6 +128,27 @@ def _evidence(finding: Finding) -> Iterator[str]:
             "combines all of them",
             INDENT,
         )
+
+
+def _left(left: Correlogram | None) -> Iterator[str]:
+    """The autocorrelation that the baseline leaves, and what it means."""
+    if left is None:
+        return
+    lag, correlation = left.largest
+    test = f"Ljung-Box {wording.p_value(left.p_value)} over {len(left.correlations)} lags"
+    if left.p_value >= SURELY_LEFT:
+        size, meaning = "none", "season, level and memory explain how steps hang together"
+    elif abs(correlation) < LITTLE:
+        size = f"at most {correlation:.2f}, at lag {lag}"
+        meaning = "too little to matter: so many steps show the least of it"
+    else:
+        size = f"{correlation:.2f} at lag {lag}"
+        meaning = (
+            "steps so far apart are still related; p-value and interval rest on placebo releases, "
+            "in which they are too, but a longer history or a control may explain more"
+        )
+    yield from _wrapped(f"autocorrelation left: {size} ({test})", INDENT)
+    yield from _wrapped(meaning, INDENT + DEEPER)
 
 
 def _unknown_seasons(baseline: Window) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,6 +18,7 @@ from anomaly.steps import later
 from anomaly.wording import did_you_mean
 
 if TYPE_CHECKING:
+    from anomaly.baseline.correlogram import Correlogram
     from anomaly.collectors.collect import Progress
     from anomaly.contracts import Collected
     from anomaly.reporting.report import Report
@@ -43,6 +44,19 @@ class Case:
             now=self.now,
             until=self.until,
             only=self.only,
+            collected=self.collected,
+        )
+
+    def correlograms(self, kpis: Sequence[str]) -> Mapping[tuple[str, str], Correlogram]:
+        """What is left of the autocorrelation of each series of some KPIs, by KPI and segment."""
+        from anomaly.pipeline import correlograms
+
+        return correlograms(
+            self.checklist,
+            self.release,
+            now=self.now,
+            until=self.until,
+            only=kpis,
             collected=self.collected,
         )
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
+from anomaly.baseline.correlogram import Correlogram, correlogram
 from anomaly.baseline.regime_start import since_regime_start
 from anomaly.baseline.seasonal import Baseline, SeasonalBaseline
 from anomaly.baseline.sides import Sides
@@ -16,7 +18,7 @@ from anomaly.decision.mix import mixes, usual_shares
 from anomaly.decision.progress import WatchProgress
 from anomaly.errors import UsageError
 from anomaly.model import Calendar, Correction, Finding, Kpi
-from anomaly.panel import steps_between
+from anomaly.panel import block, steps_between
 from anomaly.scoring.controlled import score_beside_controls
 from anomaly.scoring.score import Scored
 
@@ -60,6 +62,15 @@ class Judge:
             pd.DatetimeIndex(sides.observation.index),
         )
         return cls(baseline, history, kpis, usage, settings)
+
+    def correlograms(self) -> Mapping[tuple[str, str], Correlogram]:
+        """What is left of the autocorrelation of each series, by KPI and segment; without those
+        that have too little history."""
+        present = np.isfinite(block(self.history).value)
+        surprises, orders = self.baseline.surprises(present), (self.baseline.phi != 0).sum(axis=1)
+        tests = (correlogram(row, int(order)) for row, order in zip(surprises, orders, strict=True))
+        keys = self.baseline.keys
+        return {key: test for key, test in zip(keys, tests, strict=True) if test is not None}
 
     def verifiable(self, planned_steps: int) -> float:
         """The least rate of false alarms that this history can confirm for a watch so long."""

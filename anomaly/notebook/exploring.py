@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING, overload
 import numpy as np
 import pandas as pd
 
-from anomaly.baseline import noise
+from anomaly.baseline.correlogram import autocorrelations, correlogram
 from anomaly.baseline.exclusions import exclusion_reasons
 from anomaly.baseline.regime_start import since_regime_start
-from anomaly.baseline.robust import Floats
-from anomaly.baseline.seasonal import BOUND, Baseline, SeasonalBaseline
+from anomaly.baseline.seasonal import Baseline, SeasonalBaseline
 from anomaly.baseline.transform import back, forward
 from anomaly.collectors.collect import Progress, collect_window
 from anomaly.contracts import Collected
@@ -210,8 +209,6 @@ class FittedBaseline:
         present = np.isfinite(values)
         when = base.clock(base.history)
         foreseen = base.seasonal[i] + base.level[i]
-        bounded = np.clip(np.where(present, base.residual[i : i + 1], 0.0), -BOUND, BOUND)
-        raw, whole = noise.innovations(bounded, present, base.phi[i : i + 1])
         return pd.DataFrame(
             {
                 "observed": values[0],
@@ -221,9 +218,7 @@ class FittedBaseline:
                 "week": base.season.week[i, when.slot],
                 "month": base.season.month[i, when.month_day],
                 "residual": np.where(present[0], base.residual[i], np.nan),
-                "surprise": np.where(
-                    whole[0], raw[0] / base.innovation_spread[i] - base.innovation_centre[i], np.nan
-                ),
+                "surprise": base.rows(np.array([i])).surprises(present)[0],
             },
             index=base.history,
         )
@@ -241,11 +236,32 @@ class FittedBaseline:
         apart = pd.RangeIndex(1, min(lags, len(parts) - 1) + 1, name="lag")
         return pd.DataFrame(
             {
-                name: [_correlation(parts[name].to_numpy(), lag) for lag in apart]
+                name: autocorrelations(parts[name].to_numpy(), len(apart))
                 for name in ("residual", "surprise")
             },
             apart,
         )
+
+    def ljung_box(self, kpi: str, segment: Segment | None = None) -> pd.DataFrame:
+        """The Ljung–Box test that there is no autocorrelation at any lag up to `lags`: of the
+        residuals, and of the surprises, of which the autoregression already took some away.
+
+        A row for each, with `lags`, `steps` and `p_value`; no row where there are too few steps.
+        """
+        parts, order = (
+            self.parts(kpi, segment),
+            int((self.learned.phi[self._row(kpi, segment)] != 0).sum()),
+        )
+        tests = {
+            name: correlogram(parts[name].to_numpy(), coefficients)
+            for name, coefficients in (("residual", 0), ("surprise", order))
+        }
+        rows = {
+            name: (len(test.correlations), test.steps, test.p_value)
+            for name, test in tests.items()
+            if test is not None
+        }
+        return pd.DataFrame.from_dict(rows, orient="index", columns=["lags", "steps", "p_value"])
 
     def replay(
         self,
@@ -404,18 +420,6 @@ class Replay:
             return plots.replay(self)
         except ModuleNotFoundError as error:
             raise UsageError(needs_matplotlib(error)) from error
-
-
-def _correlation(values: Floats, lag: int) -> float:
-    before, after = values[:-lag], values[lag:]
-    pairs = np.isfinite(before) & np.isfinite(after)
-    middle = np.nanmean(values) if np.isfinite(values).any() else np.nan
-    power = np.nanvar(values) if np.isfinite(values).any() else 0.0
-    return (
-        float(np.mean((before[pairs] - middle) * (after[pairs] - middle)) / power)
-        if pairs.any() and power > 0
-        else np.nan
-    )
 
 
 def _listed(keys: Sequence[tuple[str, str]]) -> str:

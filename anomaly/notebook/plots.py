@@ -108,7 +108,10 @@ def decomposition(baseline: FittedBaseline, kpi: str, segment: Segment) -> Figur
         figure_style.time_axis(left, zone, 9, clock_only=False)
 
         _autocorrelation(
-            _axes(figure, (0.075, 0.045, 0.4, 0.135), "Autocorrelation"), baseline, kpi, segment
+            _axes(figure, (0.075, 0.045, 0.4, 0.135), _ljung_box(baseline, kpi, segment)),
+            baseline,
+            kpi,
+            segment,
         )
         _spread(_axes(figure, (0.585, 0.045, 0.4, 0.135), "How it is spread"), residual)
         return figure
@@ -147,6 +150,15 @@ def _week(axes: Axes, baseline: FittedBaseline, i: int) -> None:
 def _natural(baseline: FittedBaseline, i: int, seasonal: Floats) -> Floats:
     learned = baseline.learned
     return np.asarray(back((learned.level[i] + seasonal)[None], learned.scale[i : i + 1])[0])
+
+
+def _ljung_box(baseline: FittedBaseline, kpi: str, segment: Segment) -> str:
+    """The title of an autocorrelation, with the test of what is left."""
+    tests = baseline.ljung_box(kpi, segment)
+    if "surprise" not in tests.index:
+        return "Autocorrelation"
+    p_value = float(tests["p_value"]["surprise"])
+    return f"Autocorrelation (of the surprise, Ljung-Box {wording.p_value(p_value)})"
 
 
 def _autocorrelation(axes: Axes, baseline: FittedBaseline, kpi: str, segment: Segment) -> None:

@@ -26,7 +26,7 @@ def weekend(days: int) -> Floats:
 def growing(seed: int, count: int, days: int = DAYS + WATCH, spread: float = 0.04) -> Floats:
     """Daily orders of many shops that grow by 2 % a week, with 60 % of them on weekends."""
     growth = np.exp(0.003 * np.arange(days))[:, None]
-    return 1000 * growth * weekend(days) * np.exp(spread * noise(seed, days, count))
+    return np.asarray(1000 * growth * weekend(days) * np.exp(spread * noise(seed, days, count)))
 
 
 def kpis(count: int) -> list[Kpi]:

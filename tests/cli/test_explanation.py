@@ -6,9 +6,11 @@ import re
 from dataclasses import fields, replace
 from datetime import timedelta
 
+import numpy as np
 import pytest
 
 from anomaly import wording
+from anomaly.baseline.correlogram import Correlogram
 from anomaly.cli.explanation import explanation
 from anomaly.model import (
     Answer,
@@ -183,3 +185,23 @@ def test_what_is_open_says_what_it_waits_for() -> None:
     assert "provide what the reason names" in explanations.advice(
         waiting, replace(FAILING, final=True)
     )
+
+
+@pytest.mark.parametrize(
+    ("correlations", "p_value", "line", "meaning"),
+    [
+        ((0.02, -0.03), 0.4, "none (Ljung-Box p = 0.4 over 2 lags)", "explain how steps hang"),
+        ((0.02, -0.05), 1e-9, "at most -0.05, at lag 2 (Ljung-Box p < 0.0001", "too little"),
+        ((0.02, 0.31), 1e-9, "0.31 at lag 2 (Ljung-Box p < 0.0001", "still related"),
+    ],
+)
+def test_the_autocorrelation_that_is_left_is_said_in_plain_words(
+    correlations: tuple[float, ...], p_value: float, line: str, meaning: str
+) -> None:
+    left = Correlogram(np.array(correlations), 400, p_value)
+
+    text = explanation(FAILING.findings[0], FAILING, left)
+
+    assert f"  autocorrelation left: {line}" in text
+    assert meaning in " ".join(text.split())
+    assert max(map(len, text.splitlines())) <= 80

@@ -150,12 +150,13 @@ def test_memory_that_is_there_is_shown_and_taken_away() -> None:
     rng, values = np.random.default_rng(2), np.zeros(len(INDEX))
     for step in range(1, len(values)):
         values[step] = 0.8 * values[step - 1] + rng.normal(0, 6)
-    found = anomaly.fit(pd.Series(500 + values, INDEX, name="slow")).autocorrelation(
-        "slow", lags=20
-    )
+    fitted = anomaly.fit(pd.Series(500 + values, INDEX, name="slow"))
+    found, tests = fitted.autocorrelation("slow", lags=20), fitted.ljung_box("slow")
     assert list(found.index) == list(range(1, 21))
     assert 0.7 < found["residual"].iloc[0] < 0.9
     assert found["surprise"].abs().max() < 0.1
+    assert tests["p_value"]["residual"] < 1e-6
+    assert tests["p_value"]["surprise"] > 0.01
 
 
 def test_a_prediction_holds_what_comes_and_marks_what_does_not_fit() -> None:
