@@ -6,12 +6,7 @@ names the line to be removed.
 
 from __future__ import annotations
 
-UNEVEN = "An index whose steps are days or months of a calendar is refused as irregular."
 NOT_YET: dict[str, str] = {
-    "days of a calendar with an hour change": UNEVEN,
-    "days of a calendar with an hour change, halved": UNEVEN,
-    "months of a calendar": UNEVEN,
-    "months of a calendar, halved": UNEVEN,
     "a leak five times as fast": (
         "A gauge that starts over is judged by how high it is, not by how fast it grows."
     ),
