@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -32,12 +33,13 @@ def collect_window(
     """
     queries = _queries(select_kpis(checklist.kpis, only))
     parts: list[Collected] = []
+    redactor = cache(lambda: Redactor(checklist.secrets))  # dear to make, and needed by few
     answers = 0
     for source in dict.fromkeys(query.source for query in queries):
         if progress is not None:
             progress(answers, len(queries))
         of_source = [query for query in queries if query.source == source]
-        parts.append(_from_source(checklist, source, of_source, window))
+        parts.append(_from_source(checklist, source, of_source, window, redactor))
         answers += len(of_source)
     if progress is not None:
         progress(answers, len(queries))
@@ -63,7 +65,11 @@ def _queries(kpis: Sequence[Kpi]) -> list[Kpi]:
 
 
 def _from_source(
-    checklist: Checklist, source: str, kpis: Sequence[Kpi], window: Window
+    checklist: Checklist,
+    source: str,
+    kpis: Sequence[Kpi],
+    window: Window,
+    redactor: Callable[[], Redactor],
 ) -> Collected:
     """What one source answers; whatever it does wrong is the error of its KPIs alone."""
     from anomaly.checklist import registry
@@ -82,7 +88,7 @@ def _from_source(
     else:
         if not collected.errors:
             return collected
-        mask = Redactor(checklist.secrets).text
+        mask = redactor().text
         return replace(
             collected,
             errors={

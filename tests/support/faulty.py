@@ -160,7 +160,7 @@ def servers(fault: str, folder: Path, database: str) -> Iterator[Places]:
             mail = f"127.0.0.1:{running.enter_context(server).port}"
         if MAIL.get(fault, "") is None:
             data = database
-        patience = {"timeout": "200ms"} if fault == "hangs" else {}
+        patience = {"timeout": "100ms"} if fault == "hangs" else {}
         yield Places(f"http://{http}", f"https://{https}", mail, data, folder, patience, web)
 
 

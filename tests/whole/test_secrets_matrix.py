@@ -358,10 +358,10 @@ def hurry(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.setattr(f"anomaly.sinks.{name}.worst_png", lambda _: PIXEL)
     if fault != "hangs":
         return
-    _by_default(Endpoint.__init__, "timeout", timedelta(milliseconds=200), monkeypatch)
-    monkeypatch.setattr("anomaly.setup.proposal.TIMEOUT_S", 0.2)
+    _by_default(Endpoint.__init__, "timeout", timedelta(milliseconds=100), monkeypatch)
+    monkeypatch.setattr("anomaly.setup.proposal.TIMEOUT_S", 0.1)
     monkeypatch.setattr(
-        "psycopg.connection.timeout_from_conninfo", lambda _: 1
+        "psycopg.connection.timeout_from_conninfo", lambda _: 0.1
     )  # its own least is 2 s
     _by_default(Store.__init__, "busy_s", 2.0, monkeypatch)
 

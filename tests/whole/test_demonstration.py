@@ -108,7 +108,6 @@ def until(ready: Callable[[], bool], what: str, log: Path) -> None:
         time.sleep(0.5)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_a_release_regresses_and_recovers_under_cron(
     loopback: None, tmp_path: Path, httpserver: HTTPServer
