@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,7 +14,6 @@ from anomaly.wording import plain, stamp
 
 SCHEMA = 1
 LONGEST_NAME = 60  # characters
-Z_95 = 1.959963984540054  # Φ⁻¹(0.975)
 
 
 class Label(StrEnum):
@@ -50,10 +48,10 @@ class Share:
         """The 95 % score interval of a binomial share (Wilson 1927)."""
         if not self.of:
             return None
-        share, square = self.hits / self.of, Z_95**2 / self.of
-        middle = (share + square / 2) / (1 + square)
-        half = math.sqrt(square * (share * (1 - share) + square / 4)) / (1 + square)
-        return max(0.0, middle - half), min(1.0, middle + half)
+        from statsmodels.stats.proportion import proportion_confint
+
+        low, high = proportion_confint(self.hits, self.of, method="wilson")
+        return float(low), float(high)
 
     def to_dict(self) -> dict[str, Any]:
         interval = self.interval
