@@ -193,18 +193,16 @@ def with_structure(base: Baseline, history: pd.DataFrame, later: pd.DatetimeInde
     """
     if base.step < SLOW or len(later) == 0:
         return base
-    first, last = ((moment - base.history[-1]) // base.step for moment in (later[0], later[-1]))
-    watch, n, period = (
-        _Watch(int(first) - 1, int(last - first) + 1),
-        len(history),
-        _period(base.step),
-    )
+    ahead = np.rint((later - base.history[-1]) / base.step).astype(int)  # days are not all alike
+    watch = _Watch(int(ahead[0]) - 1, int(ahead[-1] - ahead[0]) + 1)
+    n, period = len(history), _period(base.step)
     known = max(LEARNED, period + 3)
     if n < 2 * (known + watch.gap) + LEAST_WATCHES * watch.steps:
         return base
     series = block(history)
     y = forward(series.value, base.scale, base.floor)
-    rows = pd.date_range(base.history[0], periods=n + watch.reach, freq=base.step)
+    rows = pd.DatetimeIndex(base.history.append(later))
+    columns = np.concatenate([np.arange(n), n - 1 + ahead])
     clock = base.clock(rows)
     usual = np.concatenate([base.seasonal, base.season.at(clock)[:, n:]], axis=1)
     month = base.season.month[:, clock.month_day]
@@ -215,8 +213,9 @@ def with_structure(base: Baseline, history: pd.DataFrame, later: pd.DatetimeInde
             model = _best(y[i] - month[i, :n], rest, period, watch, known)
             if model is not None:
                 expected, width = model.forecasts(watch, known)
-                shift[i], models[i] = expected + month[i] - usual[i], model.structure.name
-                wider[i] = np.minimum(width / np.median(width[:n]), WIDEST)
+                models[i] = model.structure.name
+                shift[i] = expected[columns] + month[i] - usual[i]
+                wider[i] = np.minimum(width / np.median(width[:n]), WIDEST)[columns]
     if not any(models):
         return base
     return base.moved_by(Foreseen(rows, shift, wider, tuple(models)), series)

@@ -145,6 +145,17 @@ def test_fast_steps_and_short_histories_are_not_modelled(days: int, step: str) -
     assert same is plain
 
 
+def test_days_of_the_users_are_foreseen_across_a_change_of_their_clocks() -> None:
+    index = pd.date_range("2025-05-05", periods=DAYS + WATCH, freq="1D", tz="Europe/Berlin")
+
+    (finding,) = anomaly.check(
+        frame(growing(4, 1), index), released_at=index[DAYS], timezone="Europe/Berlin"
+    ).findings
+
+    assert finding.evidence.structural_model == "trend and week"
+    assert finding.verdict is Verdict.OK
+
+
 def test_a_control_explains_what_the_model_leaves() -> None:
     shared = 0.04 * noise(7, DAYS + WATCH, 1)
     values = growing(8, 1, spread=0.01) * np.exp(shared)
