@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
+from anomaly.decision.draft import NOTHING
 from anomaly.errors import UsageError
 from anomaly.model import (
     ChangeKind,
@@ -148,7 +149,7 @@ def _of_verdict(finding: Finding, report: Report) -> Iterator[str]:
         yield "no reason"
     if any(word in finding.reason.split() for word in ("nan", "inf", "-inf", "NaN")):
         yield f"a reason without a number: {finding.reason}"
-    if verdict is Verdict.ERROR:
+    if verdict is Verdict.ERROR and not finding.reason.startswith(NOTHING):
         yield f"it failed: {finding.reason}"
     if verdict in (Verdict.REGRESSED, Verdict.RECOVERED) and not (
         p is not None and level is not None and p < level

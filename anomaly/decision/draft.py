@@ -77,7 +77,7 @@ def draft(kpi: Kpi, weight: float, scored: Scored, row: int, progress: WatchProg
     if score is not None and before >= MIN_HISTORY:
         p = progress.over_the_watch(score.p_bad)
     refusal = (
-        _silence(kpi, before, p, float(scored.usual_presence[row]), progress)
+        _silence(kpi, segment, before, p, float(scored.usual_presence[row]), progress)
         if steps == 0
         else _impossible(kpi, history.value[row], observation.value[row])
         or _too_little(
@@ -117,12 +117,12 @@ def _total(amounts: Floats) -> float:
 
 
 def _silence(
-    kpi: Kpi, before: int, p: float | None, usual: float, progress: WatchProgress
+    kpi: Kpi, segment: str, before: int, p: float | None, usual: float, progress: WatchProgress
 ) -> Refusal:
     """No sample since the release: missing data once that is certain, an open end before; `usual`
     is the share of steps that have a sample at these times."""
     if before == 0:
-        return nothing(kpi)
+        return Refusal(Verdict.NO_DATA, NOTHING) if segment else nothing(kpi)
     if usual < MOSTLY_SILENT:
         return Refusal(
             Verdict.INCONCLUSIVE, "no samples since the release, as at this time on other days"

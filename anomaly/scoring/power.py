@@ -31,7 +31,7 @@ from anomaly.scoring.significance import g_at, null_of
 from anomaly.scoring.timeline import Timeline
 
 # Share of the placebo releases: above 0.8, for the spreads were learned from the same ones.
-DETECTED_SHARE = 0.825
+DETECTED_SHARE = 0.86
 POWER = 0.8416  # Φ⁻¹(0.8)
 PLACEBOS = 40  # placebo releases that stand for all
 SAMPLE = 200  # quantiles of the history that stand for its steps
