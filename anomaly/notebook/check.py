@@ -72,6 +72,9 @@ def check(
     >>> print(report.verdict, report.findings[0].verdict, report.findings[0].onset == index[928])
     fail regressed True
     """
+    _expect(float, "a number, such as 0.05", tolerance=tolerance, floor=floor)
+    _expect(timedelta, "a timedelta, such as timedelta(hours=6)", watch=watch, warmup=warmup)
+    _expect(str, "the name of a column", **{f"controls[{i}]": c for i, c in enumerate(controls)})
     released = moment(released_at, "released_at")
     release = Release(
         released,
@@ -157,3 +160,11 @@ def check(
         settings,
         {"anomaly": version("release-anomaly")},
     )
+
+
+def _expect(kind: type, form: str, **arguments: object) -> None:
+    """Raise UsageError for an argument of another type; None is one that was left out."""
+    kinds = (int, float) if kind is float else (kind,)
+    for name, value in arguments.items():
+        if value is not None and not isinstance(value, kinds):
+            raise UsageError(f"{name} is {type(value).__name__} {value!r:.40}; give {form}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -615,3 +616,18 @@ def test_a_report_holds_the_steps_beside_those_that_were_judged() -> None:
     assert report.around["observed"].tolist() == expected.tolist()
     assert [*report.around["time"]] == [*expected.index]
     assert set(report.around["time"]).isdisjoint(report.points["time"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"tolerance": "5%"}, "tolerance is str '5%'; give a number, such as 0.05"),
+        ({"floor": [1]}, "floor is list"),
+        ({"watch": "6h"}, "watch is str '6h'; give a timedelta"),
+        ({"warmup": 5}, "warmup is int 5; give a timedelta"),
+        ({"controls": [ERRORS]}, "give the name of a column"),
+    ],
+)
+def test_an_argument_of_another_type_is_named(arguments: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(said)):
+        check(MORE_ERRORS, **arguments)
