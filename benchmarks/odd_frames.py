@@ -33,6 +33,7 @@ from anomaly.model import (
 )
 from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE, assemble, segment_text
 from anomaly.reporting.report import Report
+from anomaly.steps import DAY
 
 Floats = NDArray[np.float64]
 Random = np.random.Generator
@@ -94,9 +95,10 @@ def _of_columns(rng: Random) -> OddFrame:
 def _of_segments(rng: Random) -> OddFrame:
     """A panel with segments and their totals, for a checklist."""
     index, before = _index(rng)
+    zone, step = _one(rng, ZONES), _step(index)
+    if step == DAY:  # a checklist's days are those of its calendar
+        index = pd.date_range(index[0].date(), periods=len(index), freq="D", tz=zone)
     index = pd.DatetimeIndex(index.tz_convert("UTC").as_unit("ns"), name="time")
-    step = _step(index)
-    start = index[0].to_pydatetime()
     kpis, columns = [], {}
     for i in range(rng.integers(1, 4)):
         by = ("country",) if _sometimes(rng, 0.7) else ()
@@ -131,7 +133,7 @@ def _of_segments(rng: Random) -> OddFrame:
                 columns[f"total of {kpi.name}", "", VALUE] = np.sum(parts, axis=0)
     panel = assemble(columns, index)
     watch = max(1, len(index) - before + int(_one(rng, (0, 0, 0, 5, -2))))
-    release = Release(start + before * step, **_stages(rng, index, before))
+    release = Release(index[before].to_pydatetime(), **_stages(rng, index, before))
     options: dict[str, Any] = {
         "kpis": tuple(kpis),
         "windows": Windows(
@@ -144,14 +146,14 @@ def _of_segments(rng: Random) -> OddFrame:
         "false_alarms": _one(rng, (0.01, 0.01, 0.2, 1e-6)),
         "correction": _one(rng, tuple(Correction)),
         "calendar": Calendar(
-            timezone=_one(rng, ZONES),
+            timezone=zone,
             leave_out=tuple(
                 LeftOut(Window(begin, end)) for begin, end in _left_out(rng, index) or ()
             ),
         ),
     }
     checklist = Checklist(service="shop", sources={}, **options)
-    collected, now = Collected(panel), start + len(index) * step
+    collected, now = Collected(panel), (index[-1] + step).to_pydatetime()
 
     def judge() -> Report:
         return anomaly.check_release(checklist, release, now=now, collected=collected)

@@ -91,9 +91,11 @@ def _weighs_more(latest: Sequence[Finding], whole: Sequence[Finding]) -> bool:
     if whole[0].control_for:
         return False
     of_latest, of_whole = _severities(latest), _severities(whole)
+    worst = WORST_FIRST[of_latest[0]]
+    if worst is Verdict.ERROR:  # a query that matched under less exposure is right
+        return False
     if of_latest != of_whole:
         return of_latest < of_whole
-    worst = WORST_FIRST[of_latest[0]]
     return worst is Verdict.OK or (
         worst is Verdict.REGRESSED and max(map(_sureness, latest)) > max(map(_sureness, whole))
     )
@@ -170,7 +172,8 @@ def growth(shares: Sequence[float], effects: Sequence[Effect], sign: float) -> G
     error = np.array([effect.error for effect in effects])
     if not (error > 0).all():
         return Growth.UNCLEAR
-    weight = 1 / error**2
+    move, error = move / error.max(), error / error.max()  # only their ratio counts
+    weight = (error.min() / error) ** 2
     away = share - np.average(share, weights=weight)
     slope = weight * away / np.sum(weight * away**2)
     at_zero = weight / weight.sum() - slope * np.average(share, weights=weight)

@@ -495,7 +495,7 @@ def _sizes_of_exceptions(usual: float, later: Floats, volume: Floats) -> Sizes |
     has_value = np.isfinite(later)
     value, weight = later[has_value], volume[has_value] / volume[has_value].max()
     differs, steps = is_exception(value, usual), len(value)
-    count = float(steps * weight[differs].sum() / weight.sum())
+    count = min(float(steps * weight[differs].sum() / weight.sum()), steps)  # of rounded sums
     away = float(np.average(value[differs] - usual, weights=weight[differs])) if count > 0 else 0.0
     ends = [share * away for share in share_interval(count, steps)]
     absolute, low, high = count / steps * away, min(ends), max(ends)

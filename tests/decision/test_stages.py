@@ -297,6 +297,21 @@ def test_growth_is_stated_wrongly_in_at_most_one_of_twenty_cases_however_errors_
     assert growing[Growth.DOES_NOT_GROW] <= 0.06 * len(off)
 
 
+def test_errors_as_large_as_numbers_are_leave_growth_unclear() -> None:
+    found = growth(SHARES, effects(np.ones(3), np.full(3, 1e200)), 1.0)
+    assert found is Growth.UNCLEAR
+
+
+def test_a_query_that_matched_at_the_first_stage_alone_is_not_called_wrong() -> None:
+    """Without history nothing can be judged, but the query is right."""
+    values = pd.Series(np.nan, INDEX, name="orders")
+    values[STAGES[0][0] : STAGES[0][0] + PLATEAU // 2 * STEP] = 5.0
+    finding = only(
+        check(values, released_at=STAGES[0][0], stages=STAGES, direction="down", no_data="fail")
+    )
+    assert finding.verdict is Verdict.INCONCLUSIVE
+
+
 # --- looks --------------------------------------------------------------------------------------
 
 
