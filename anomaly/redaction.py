@@ -10,6 +10,7 @@ import re
 import string
 import traceback
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 MASK = "***"
@@ -38,9 +39,15 @@ class Redactor:
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        maskable = {secret for secret in secrets if len(secret) >= SHORTEST}
-        self._plain = frozenset(form for secret in maskable for form in _forms(secret))
-        self._base64 = frozenset(form for secret in maskable for form in _base64_forms(secret))
+        self._secrets = frozenset(secret for secret in secrets if len(secret) >= SHORTEST)
+
+    @cached_property  # dear to make, and most runs have nothing to mask
+    def _plain(self) -> frozenset[str]:
+        return frozenset(form for secret in self._secrets for form in _forms(secret))
+
+    @cached_property
+    def _base64(self) -> frozenset[str]:
+        return frozenset(form for secret in self._secrets for form in _base64_forms(secret))
 
     def text(self, text: str) -> str:
         """`text` with every secret masked; base64 that contains a secret is masked up to its

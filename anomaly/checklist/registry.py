@@ -183,7 +183,7 @@ def full_settings(plugin: Plugin, kind: Kind) -> dict[str, Any]:
     } | _prepare(plugin, settings)[0]
 
 
-def built_in_settings(kind: Kind) -> dict[str, dict[str, Setting]]:
+def built_in_settings(kind: Kind) -> dict[str, Mapping[str, Setting]]:
     """The settings of every built-in type, by type and name."""
     return {name: settings_of(_load(name, kind)) for name in kind.built_in}
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,8 @@ class SettingError(ValueError):
     number`."""
 
 
-def settings_of(plugin: type) -> dict[str, Setting]:
+@cache  # every check of a checklist asks again
+def settings_of(plugin: type) -> Mapping[str, Setting]:
     """The settings of a plug-in class by name: shared ones first, then as in its signature."""
     outside = outside_of(plugin)
     parameters = [
@@ -64,7 +66,7 @@ def settings_of(plugin: type) -> dict[str, Setting]:
             shared |= _unpacked(hints.get(each.name))
         else:
             own[each.name] = Setting(each.name, hints[each.name], each.default)
-    return shared | own
+    return types.MappingProxyType(shared | own)
 
 
 def _unpacked(annotation: Any) -> dict[str, Setting]:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
@@ -201,6 +202,7 @@ def tell(
         for record in store.releases(service=checklist.service, environment=checklist.environment)
     }
     by_name = {receiver.name: receiver for receiver in receivers}
+    report_of_look = lru_cache(maxsize=4)(store.report)  # most sinks are told of the same look
     queues = _queues(store, records, by_name, now)
     receipts: list[Receipt] = []
     while heads := [queue.pop(0) for queue in queues.values() if queue]:
@@ -209,7 +211,15 @@ def tell(
             Envelope(
                 message.sink,
                 by_name[message.sink].sink,
-                _message(message, records[message.release_id], checklist, store, saved=saved),
+                Message(
+                    key=message.release_id,
+                    report=report_of_look(message.look_id),
+                    action=message.action,
+                    id=message.id,
+                    why=message.why,
+                    look=message.look_id[:SHORT] if saved else "",
+                    link=link(checklist, records[message.release_id]),
+                ),
             )
             for message in batch
         ]
@@ -325,25 +335,6 @@ def _queues(
         if by_name[name].every_look and by_name[name].dedupes:
             queues[name] = _newest(queue, store)
     return queues
-
-
-def _message(
-    message: OutboxMessage,
-    record: ReleaseRecord,
-    checklist: Checklist,
-    store: Store,
-    *,
-    saved: bool,
-) -> Message:
-    return Message(
-        key=message.release_id,
-        report=store.report(message.look_id),
-        action=message.action,
-        id=message.id,
-        why=message.why,
-        look=message.look_id[:SHORT] if saved else "",
-        link=link(checklist, record),
-    )
 
 
 def _outbox_message(
