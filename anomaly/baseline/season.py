@@ -7,7 +7,9 @@ is, and a profile is kept only where it predicts.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, partial
 
 import numpy as np
 import pandas as pd
@@ -169,6 +171,7 @@ def _kinds_of_day(
     week, out = np.zeros((len(y), 7 * when.phases)), seasonal.copy()
     least = np.full(len(y), WEEK_GAIN)
     block = max(1, when.phases // WEEK_BLOCKS)
+    profile_of = cache(partial(_alike, y, weight, widths, when))
     has_data, weekday = _full_days(y, when)
     enough = has_data.sum(axis=1) >= MIN_WEEKS * 7 - 1
     for kinds in KINDS_OF_DAY:
@@ -176,7 +179,7 @@ def _kinds_of_day(
         can_tell = enough & (np.min(days, axis=0) >= LEAST_DAYS) & np.isfinite(widths)
         if not can_tell.any():
             continue
-        table, others = _by_kind(y, weight, widths, when, kinds)
+        table, others = _by_kind(kinds, profile_of, y, when)
         more = others - seasonal
         middle = median(np.where(np.isfinite(y), more, np.nan))[:, None]
         more = more - middle
@@ -226,22 +229,36 @@ def _month_days(rest: Floats, when: Clock) -> tuple[Floats, Floats]:
 
 
 def _by_kind(
-    y: Floats, weight: Floats, widths: Floats, when: Clock, kinds: tuple[tuple[int, ...], ...]
+    kinds: tuple[tuple[int, ...], ...],
+    profile_of: Callable[[tuple[int, ...]], tuple[Floats, Floats, Ints]],
+    y: Floats,
+    when: Clock,
 ) -> tuple[Floats, Floats]:
     """The profiles of kinds of day as a week `(series, 7 × phases)`, and their out-of-sample
     values."""
     week, others = np.zeros((len(y), 7, when.phases)), np.zeros_like(y)
     for kind in kinds:
-        rows = np.flatnonzero(np.isin(when.weekday, kind))
-        day = np.unique(when.day[rows], return_inverse=True)[1]
-        phase = when.phase[rows]
-        for width in np.unique(widths[np.isfinite(widths)]):
-            mine = np.flatnonzero(widths == width)
-            part = np.ix_(mine, rows)
-            profile, rest = _fold(y[part], weight[part], int(width), day, phase, when.phases)
-            week[np.ix_(mine, np.array(kind))] = profile[:, None, :]
-            others[part] = rest[:, day, phase]
+        profile, rest, rows = profile_of(kind)
+        week[:, kind] = profile[:, None, :]
+        others[:, rows] = rest
     return week.reshape(len(y), -1), others
+
+
+def _alike(
+    y: Floats, weight: Floats, widths: Floats, when: Clock, kind: tuple[int, ...]
+) -> tuple[Floats, Floats, Ints]:
+    """The profile of the days of a kind `(series, phases)`, and the out-of-sample values of its
+    `rows`."""
+    rows = np.flatnonzero(np.isin(when.weekday, kind))
+    day = np.unique(when.day[rows], return_inverse=True)[1]
+    phase = when.phase[rows]
+    profiles, others = np.zeros((len(y), when.phases)), np.zeros((len(y), len(rows)))
+    for width in np.unique(widths[np.isfinite(widths)]):
+        mine = np.flatnonzero(widths == width)
+        part = np.ix_(mine, rows)
+        profiles[mine], rest = _fold(y[part], weight[part], int(width), day, phase, when.phases)
+        others[mine] = rest[:, day, phase]
+    return profiles, others, rows
 
 
 def _half_widths(events: Floats, half: int, phases: int) -> Floats:
@@ -275,21 +292,21 @@ def _fold(
 
 def _medians(folded: Floats) -> tuple[Floats, Floats]:
     """Median over axis 1 and, for each entry, the median of the others; NaN are left out."""
-    order = np.argsort(folded, axis=1)
-    ranked = np.take_along_axis(folded, order, axis=1)
-    rank = np.empty_like(order)
-    np.put_along_axis(rank, order, np.arange(folded.shape[1])[None, :, None], axis=1)
+    ranked = np.sort(folded, axis=1)  # NaN last
     present = np.isfinite(folded)
     size = present.sum(axis=1, keepdims=True)
 
-    def pick(position: np.ndarray) -> Floats:
+    def at(position: np.ndarray) -> Floats:
         return np.take_along_axis(ranked, np.clip(position, 0, folded.shape[1] - 1), axis=1)
 
-    full = np.where(size > 0, (pick((size - 1) // 2) + pick(size // 2)) / 2, np.nan)
-    rest = size - present  # how many others there are
-    low, high = (rest - 1) // 2, rest // 2
-    others = (pick(low + (present & (low >= rank))) + pick(high + (present & (high >= rank)))) / 2
-    return full[:, 0], np.where(rest > 0, others, np.nan)
+    def without(position: np.ndarray) -> Floats:
+        """What is at a position among the others of each entry: one up if the entry is below."""
+        usual = at(position)
+        return np.where(folded <= usual, at(position + 1), usual)
+
+    full = np.where(size > 0, (at((size - 1) // 2) + at(size // 2)) / 2, np.nan)
+    others = (without((size - 2) // 2) + without((size - 1) // 2)) / 2
+    return full[:, 0], np.where(present, np.where(size > 1, others, np.nan), full)
 
 
 def _error(folded: Floats, full: Floats) -> Floats:
