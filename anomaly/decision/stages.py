@@ -170,7 +170,7 @@ def growth(shares: Sequence[float], effects: Sequence[Effect], sign: float) -> G
     share = np.array(shares)
     move = np.array([effect.move for effect in effects])
     error = np.array([effect.error for effect in effects])
-    if not (error > 0).all():
+    if not ((error > 0) & np.isfinite(error) & np.isfinite(move)).all():
         return Growth.UNCLEAR
     move, error = move / error.max(), error / error.max()  # only their ratio counts
     weight = (error.min() / error) ** 2

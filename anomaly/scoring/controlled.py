@@ -44,14 +44,10 @@ def score_beside_controls(
 ) -> Scored:
     """`score`, with each KPI compared with its controls (`Kpi.control_for`); without controls the
     same.
-
-    With controls, onset and recovery of every change are computed, for controls may make it
-    another.
     """
-    has_controls = any(kpi.control_for for kpi in kpis)
     with np.errstate(all="ignore"):
         line = timeline(base, history, observation, gap)
-        alone = score_timeline(base, line, kpis, report_below=1.0 if has_controls else report_below)
+        alone = score_timeline(base, line, kpis, report_below=report_below)
         candidates = controls_of(alone.keys, kpis)
         if not candidates:
             return alone
@@ -64,7 +60,9 @@ def score_beside_controls(
         }
         taught = alone
         if predictions:
-            again = _score_with(predictions, base, line, history, observation, kpis)
+            again = _score_with(
+                predictions, base, line, history, observation, kpis, report_below=report_below
+            )
             taught = _replaced(alone, predictions, again)
     names = [_name(key) for key in alone.keys]
     directions = {kpi.name: kpi.direction for kpi in kpis}
@@ -97,6 +95,8 @@ def _score_with(
     history: pd.DataFrame,
     observation: pd.DataFrame,
     kpis: Sequence[Kpi],
+    *,
+    report_below: float,
 ) -> Scored:
     """The scores of the series that have a prediction, against a baseline that includes it."""
     keys = {line.series.keys[row] for row in predictions}
@@ -104,7 +104,7 @@ def _score_with(
     before, after = history.loc[:, columns], observation.loc[:, columns]
     own = base.rows(np.array([*predictions]))
     moved = own.moved_by(_foreseen(base, line, predictions), block(before))
-    return score(moved, before, after, kpis, line.gap)
+    return score(moved, before, after, kpis, line.gap, report_below=report_below)
 
 
 def _foreseen(base: Baseline, line: Timeline, predictions: Mapping[int, Prediction]) -> Foreseen:
