@@ -296,27 +296,31 @@ def with_totals(panel: pd.DataFrame, kpis: Sequence[Kpi]) -> pd.DataFrame:
         # a single segment is its own total
         if len(parts.keys) < 2 or not parts.ratio.all():  # noqa: PLR2004
             continue
-        present = parts.present
-        volume = np.where(present, parts.volume, 0.0)
-        usual = volume.sum(axis=1, keepdims=True) / np.maximum(
-            present.sum(axis=1, keepdims=True), 1
-        )
-        after_first = np.maximum.accumulate(present, axis=1)
-        before_last = np.maximum.accumulate(present[:, ::-1], axis=1)[:, ::-1]
-        lifetime = after_first & before_last
-        expected = (usual * lifetime).sum(axis=0)
-        missing = (usual * (lifetime & ~present)).sum(axis=0)
-        has_total = present.any(axis=0) & (missing <= NEGLIGIBLE * expected)
-        for role, counts in (
-            (NUMERATOR, np.where(present, parts.amount, 0.0)),
-            (DENOMINATOR, volume),
-        ):
-            totals[kpi.name, "", role] = np.where(has_total, counts.sum(axis=0), np.nan)
+        with np.errstate(over="ignore", invalid="ignore"):
+            top, below = _summed(parts)
+        totals[kpi.name, "", NUMERATOR], totals[kpi.name, "", DENOMINATOR] = top, below
     return (
         pd.concat([panel, assemble(totals, pd.DatetimeIndex(panel.index))], axis=1)
         if totals
         else panel
     )
+
+
+def _summed(parts: Block) -> tuple[np.ndarray, np.ndarray]:
+    """The sums of the counts of segments, and of their volumes, `(time,)`; NaN where there is no
+    total, or it is too large a number."""
+    present = parts.present
+    amount, volume = (np.where(present, each, 0.0) for each in (parts.amount, parts.volume))
+    usual = volume.sum(axis=1, keepdims=True) / np.maximum(present.sum(axis=1, keepdims=True), 1)
+    after_first = np.maximum.accumulate(present, axis=1)
+    before_last = np.maximum.accumulate(present[:, ::-1], axis=1)[:, ::-1]
+    lifetime = after_first & before_last
+    expected = (usual * lifetime).sum(axis=0)
+    missing = (usual * (lifetime & ~present)).sum(axis=0)
+    top, below = amount.sum(axis=0), volume.sum(axis=0)
+    has_total = present.any(axis=0) & (missing <= NEGLIGIBLE * expected)
+    has_total &= np.isfinite(top) & np.isfinite(below)
+    return np.where(has_total, top, np.nan), np.where(has_total, below, np.nan)
 
 
 def judged_panel(panel: pd.DataFrame, kpis: Sequence[Kpi], step: timedelta) -> pd.DataFrame:

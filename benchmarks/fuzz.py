@@ -21,6 +21,7 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from anomaly.decision.draft import NOTHING
+from anomaly.decision.reasons import FASTER
 from anomaly.errors import UsageError
 from anomaly.model import (
     ChangeKind,
@@ -161,6 +162,8 @@ def _of_verdict(finding: Finding, report: Report) -> Iterator[str]:
         yield f"its reason is: {finding.reason}"
     rising = (finding.effect_absolute or 0.0) > (finding.mix_effect or 0.0)  # at the usual mix
     if finding.direction is Direction.EITHER or finding.kind not in LEVELS:
+        return
+    if FASTER in finding.reason:  # its level may be better than before
         return
     if verdict is Verdict.REGRESSED and rising != (finding.direction is Direction.UP):
         yield f"the effect is {finding.effect_absolute}"

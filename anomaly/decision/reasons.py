@@ -7,6 +7,8 @@ from anomaly.model import ChangeKind, Kpi
 from anomaly.scoring.score import Beside, Sizes
 from anomaly.wording import clock, number, onset, p_value, percent, quantity, relative
 
+FASTER = " more than it usually does in such a time"
+
 
 def size(sizes: Sizes, unit: str) -> str:
     """The size of a change: `+12.4 % [8.1, 16.9] vs expected 0.81`."""
@@ -39,6 +41,16 @@ def change(case: Case, kind: ChangeKind | None, began: OnsetTime | None, *, with
         + ("" if began is None else f", since {_when(case, began)}")
         + (f", {tolerance(kpi)}" if kpi.tolerance or kpi.floor else "")
     )
+
+
+def rise(case: Case) -> str:
+    """By how much it grew faster than usual, in the KPI's unit."""
+    more = case.score.rise
+    if more is None:
+        return ""
+    way = "rose" if more.absolute > 0 else "fell"
+    amount = quantity(abs(more.absolute), case.kpi.unit)
+    return f"; since the release it {way} by {amount}{FASTER}"
 
 
 def recovered_at(case: Case, step: int) -> str:

@@ -93,6 +93,8 @@ def _worse(case: Case) -> Ruling:
         and _is_bad(case, own)
         and not is_mix
     )
+    if not matters and not is_explained and _grows(case):
+        return _change(case, _answer(case), ChangeKind.RAMP, reasons.rise(case))
     if not matters and (is_explained or not case.is_significant(case.score.p_other)):
         has_mix = case.mix_effect is not None
         by_mix = is_explained or (
@@ -103,16 +105,32 @@ def _worse(case: Case) -> Ruling:
             within = "within" if _is_within(case) else "not surely beyond"
             reason = f"{reason}, {within} {reasons.tolerance(case.kpi)}"
         return _nothing_found(case, reason, by_mix=by_mix)
-    answer = Verdict.RECOVERED if case.score.recovered else Verdict.REGRESSED
-    return _change(case, answer, case.kind if matters else ChangeKind.SHAPE)
+    kind, more = (case.kind if matters else ChangeKind.SHAPE), ""
+    if kind in LEVEL_KINDS and not _is_certain(case.sizes) and _grows(case):
+        kind, more = ChangeKind.RAMP, reasons.rise(case)
+    return _change(case, _answer(case), kind, more)
 
 
-def _change(case: Case, answer: Verdict, kind: ChangeKind | None) -> Ruling:
+def _answer(case: Case) -> Verdict:
+    return Verdict.RECOVERED if case.score.recovered else Verdict.REGRESSED
+
+
+def _grows(case: Case) -> bool:
+    """Whether the KPI grows faster than usual, by more than tolerance and floor, though its level
+    may not be higher yet: as memory that leaks from a restart on."""
+    rise = case.score.rise
+    if rise is None or not case.is_significant(rise.p_value):
+        return False
+    tolerable = max(case.kpi.floor, case.kpi.tolerance * abs(case.sizes.expected))
+    return abs(rise.absolute) > tolerable
+
+
+def _change(case: Case, answer: Verdict, kind: ChangeKind | None, more: str = "") -> Ruling:
     """A change with its verdict, unless it began before the release."""
     onset = case.onset
     if case.score.onset is not None and case.score.onset.earlier:
         return Ruling(Verdict.INCONCLUSIVE, reasons.began_earlier(case, onset), kind, onset)
-    reason = reasons.change(case, kind, onset, with_p=answer is not Verdict.IMPROVED)
+    reason = reasons.change(case, kind, onset, with_p=answer is not Verdict.IMPROVED) + more
     factor = unit_factor(case.sizes)
     if factor is not None and kind in LEVEL_KINDS:
         reason += reasons.unit(factor)

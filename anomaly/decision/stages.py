@@ -92,7 +92,7 @@ def _weighs_more(latest: Sequence[Finding], whole: Sequence[Finding]) -> bool:
         return False
     of_latest, of_whole = _severities(latest), _severities(whole)
     worst = WORST_FIRST[of_latest[0]]
-    if worst is Verdict.ERROR:  # a query that matched under less exposure is right
+    if worst is Verdict.ERROR:
         return False
     if of_latest != of_whole:
         return of_latest < of_whole
@@ -108,6 +108,8 @@ def _severities(findings: Sequence[Finding]) -> list[int]:
 
 def _of_plateau(whole: Finding, latest: Finding, plateau: Plateau) -> Finding:
     """The finding about the latest plateau, with what is counted over the whole observation."""
+    if latest.verdict is Verdict.ERROR:  # a query that matched under less exposure is right
+        return whole
     return replace(
         latest,
         steps=whole.steps,

@@ -17,6 +17,7 @@ from anomaly.model import (
     UNJUDGED,
     WORST_FIRST,
     ChangeKind,
+    Direction,
     Finding,
     Release,
     ReleaseVerdict,
@@ -130,9 +131,20 @@ def change_words(finding: Finding) -> str:
     kind = "" if finding.kind is None else KIND_WORDS.get(finding.kind, "")
     if kind and finding.verdict is Verdict.IMPROVED:
         kind = f"{finding.kind} improved"
+    if _is_only_faster(finding):
+        kind = "grows faster," if finding.direction is Direction.UP else "falls faster,"
     return " ".join(
         part for part in (kind, effect_words(finding)) if part
     ) or finding.verdict.replace("_", " ")
+
+
+def _is_only_faster(finding: Finding) -> bool:
+    """Whether a KPI regressed by how fast it grows or falls, while its level is still better than
+    expected."""
+    if finding.verdict is not Verdict.REGRESSED or finding.kind is not ChangeKind.RAMP:
+        return False
+    rises = (finding.effect_absolute or 0.0) > (finding.mix_effect or 0.0)
+    return finding.direction is (Direction.DOWN if rises else Direction.UP)
 
 
 def rest_words(finding: Finding) -> str:

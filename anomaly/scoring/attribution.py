@@ -6,6 +6,7 @@ import numpy as np
 
 from anomaly.baseline.robust import Floats, quantiles, running_sums
 from anomaly.baseline.seasonal import BOUND
+from anomaly.model import ChangeKind
 from anomaly.scoring.question_kinds import StepMeasure
 from anomaly.scoring.questions import TAIL, WIDE, Question, beyond
 from anomaly.scoring.timeline import Timeline
@@ -46,6 +47,18 @@ def naming_question(answers: list[QuestionScore]) -> Question | None:
     if top is None or level is None or level < LEVEL_LEADS * top:
         return strongest(answers)
     return strongest([answer for answer in answers if answer[0].spec.is_level])
+
+
+def spikes_question(answers: list[QuestionScore], p_other: float) -> Question | None:
+    """The question about spikes that is nearly as strong as any other, if it is left with something
+    once a change of level is taken out (`p_other`)."""
+    top = max((score for _, score in answers), default=0.0)
+    of_spikes = [
+        (question, score)
+        for question, score in answers
+        if question.spec.change is ChangeKind.SPIKES and score >= LEVEL_LEADS * top
+    ]
+    return strongest(of_spikes) if p_other < CHANCE else None
 
 
 def dating_question(named_by: Question, answers: list[QuestionScore], p_other: float) -> Question:

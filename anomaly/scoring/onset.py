@@ -15,9 +15,9 @@ from scipy.ndimage import median_filter
 from scipy.special import betaln
 
 from anomaly.baseline.noise import ORDER
-from anomaly.baseline.robust import Bools, Floats, spread
+from anomaly.baseline.robust import Bools, Floats, quantiles, spread
 from anomaly.scoring.question_kinds import DatedBy
-from anomaly.scoring.questions import LONGEST, Question
+from anomaly.scoring.questions import LONGEST, TOP, Question
 from anomaly.scoring.timeline import Timeline
 
 LEAST_REACH = 24  # steps before the release that are searched where the observation is shorter
@@ -28,6 +28,7 @@ NEIGHBOURS = 9
 PRIOR = 5.0  # standard deviation of a change's size, in that of the noise
 LINES = 0.1  # prior odds of a line, against a step
 TAIL = 0.025  # on either side of the interval
+NEARLY_ALL = 0.99  # share of the history that a spike lies above
 JEFFREYS = 0.5  # Jeffreys' prior of a share
 EARLIER = 3.0  # standard score from which the history alone shows a change
 # Standard score of what the release added to an earlier change, and its size as a share of that.
@@ -104,6 +105,15 @@ def onset_of_marks(marks: Bools, before: int, gap: int) -> Onset:
     ones = np.ones(len(values))
     stretch = _Stretch(values, values, np.isfinite(values), (ones, ones), 1.0, reach, reach + gap)
     return _located(stretch, _share_evidence(stretch))
+
+
+def spikes(residual: Floats, before: int) -> Bools:
+    """Which steps of a series lie nearer to the highest of the observation than to those of the
+    history, the first `before` steps."""
+    usual = float(quantiles(residual[None, :before], np.array([NEARLY_ALL]))[0, 0])
+    later = residual[before:][np.isfinite(residual[before:])]
+    highest = np.sort(later)[-max(1, int(np.ceil(TOP * len(later)))) :]
+    return np.asarray(residual > (usual + float(highest.mean())) / 2)
 
 
 def _with_gap(values: Floats, before: int, gap: int) -> Floats:

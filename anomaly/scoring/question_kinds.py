@@ -31,6 +31,7 @@ class QuestionKind(StrEnum):
     TYPICAL_BEFORE = "typical level against just before"
     JUMP = "jump and plateau"
     RAMP = "ramp"
+    GROWTH = "growth"
     TOTAL = "total"
     SPREAD = "spread"
     HIGH = "high values"
@@ -221,6 +222,14 @@ RAMP = replace(
     spread_slope=USUAL_SLOPE,
     borrows_from=QuestionKind.JUMP,
 )
+GROWTH = QuestionSpec(
+    change=ChangeKind.LEVEL,
+    measure=StepMeasure.RESIDUAL,
+    dated_by=DatedBy.RESIDUAL,
+    rule=WindowRule.WHOLE,
+    least_size=8,
+    centre=Centre.MEDIAN,
+)
 TOTAL = QuestionSpec(
     change=ChangeKind.LEVEL,
     measure=StepMeasure.RESIDUAL,
@@ -301,6 +310,7 @@ SPECS: Mapping[QuestionKind, QuestionSpec] = MappingProxyType(
         QuestionKind.TYPICAL_BEFORE: TYPICAL_BEFORE,
         QuestionKind.JUMP: JUMP,
         QuestionKind.RAMP: RAMP,
+        QuestionKind.GROWTH: GROWTH,
         QuestionKind.TOTAL: TOTAL,
         QuestionKind.SPREAD: SPREAD,
         QuestionKind.HIGH: HIGH,

@@ -131,7 +131,11 @@ def ask(line: Timeline, *, level: bool = True) -> list[Question]:
         volatility = local_volatility(line)
         questions += [
             replace(question, answers=question.answers / volatility)
-            for question in (*_levels(line, windows), *_matched(line, windows))
+            for question in (
+                *_levels(line, windows),
+                *_matched(line, windows),
+                *_growth(line, windows),
+            )
         ]
         questions += _totals(line, windows)
     for part in (_spreads, _tails, _extremes, _rhythms, _counts):
@@ -232,6 +236,26 @@ def _match(
     mask = fits & (windows.origins >= 2 * ORDER) & enough & (power > 0)
     answers = np.where(mask, total / np.sqrt(np.maximum(power, 1e-12)), np.nan)
     return Question(kind, size, answers)
+
+
+def _growth(line: Timeline, windows: _Windows) -> list[Question]:
+    """By how much the residuals grow over the observation, by a line of its own: what falls at the
+    release and then grows faster than ever need not be higher than before."""
+    if line.after < SPECS[QuestionKind.GROWTH].least_size:
+        return []
+    at = np.arange(float(line.x.shape[1])) * line.present
+    x = np.where(line.present, line.x, 0.0)
+
+    def sums(values: Floats | Bools) -> Floats:
+        return np.asarray(windows.sums(running_sums(values))[-1])
+
+    count, when, level = np.maximum(sums(line.present), 1), sums(at), sums(x)
+    spread = sums(at**2) - when**2 / count
+    together = sums(at * x) - when * level / count
+    slope = line.after * together / np.maximum(spread, 1.0)
+    _, enough = windows.means(x, windows.present_sums)
+    mask = enough[-1] & (spread > 0)
+    return [Question(QuestionKind.GROWTH, line.after, np.where(mask, slope, np.nan))]
 
 
 def _totals(line: Timeline, windows: _Windows) -> list[Question]:

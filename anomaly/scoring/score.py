@@ -37,6 +37,7 @@ from anomaly.scoring.attribution import (
     naming_question,
     noisiness,
     past_means,
+    spikes_question,
     stretch_off,
 )
 from anomaly.scoring.coverage import coverage
@@ -48,9 +49,9 @@ from anomaly.scoring.exceptions import (
     share_interval,
     tail,
 )
-from anomaly.scoring.onset import Onset, onset, onset_of_marks
+from anomaly.scoring.onset import Onset, onset, onset_of_marks, spikes
 from anomaly.scoring.power import Power, power
-from anomaly.scoring.question_kinds import LASTING, QuestionKind
+from anomaly.scoring.question_kinds import LASTING, QuestionKind, StepMeasure
 from anomaly.scoring.questions import Question, ask, local_volatility
 from anomaly.scoring.replay import Scores, combine, joint_replay, pointing, scores
 from anomaly.scoring.significance import NullDistribution, null_of, p_value
@@ -60,6 +61,7 @@ MOST_ANSWERS = 3  # in the evidence
 DIGITS = 10  # of a p-value: the last bits of a sum depend on how many series are summed beside it
 BETTER = 0.1  # p-value of a good move from which on a bad change must show without it
 ENOUGH_ALIKE = 3  # days or weeks that say what is usual at a time of the day or week
+MOST_OFF = 1.0  # standard deviations that the typical step is off where the level moved
 MOSTLY, STRONG = 0.5, 2.0  # share of steps, and standard score of missing ones
 SCALES = {
     Scale.IDENTITY: ValueScale.IDENTITY,
@@ -98,22 +100,33 @@ class Beside:
 
 
 @dataclass(frozen=True, slots=True)
+class Rise:
+    """By how much a series grew more over the observation than it usually does in such a time, in
+    the KPI's unit (`absolute`), with the p-value of such growth in the bad direction."""
+
+    absolute: float
+    p_value: float
+
+
+@dataclass(frozen=True, slots=True)
 class Score:
     """What the data of one series say, before tolerance, multiplicity and policy.
 
     `p_bad` is the p-value of a change in the bad direction, `p_good` of a level change in the good
     one, `p_other` of a bad change that is not one of level, `p_beyond` of a lasting level beyond
-    tolerance and floor in the direction of the change (both 1 where not computed). `gaps`:
-    missing steps are the surprise. `onset`: when the change began. `recovered`: the last quarter of
-    the observation is as expected again, from step `recovered_at` on. `sizes`, `effect` and `power`
-    are None where there is no value. `beside` is set where a control moved, `coverage` where the
-    history is long enough to measure the band.
+    tolerance and floor in the direction of the change (both 1 where not computed). `rise`: growth
+    in the bad direction, whatever the level is. `gaps`: missing steps are the surprise. `onset`:
+    when the change began. `recovered`: the last quarter of the observation is as expected again,
+    from step `recovered_at` on. `sizes`, `effect` and `power` are None where there is no value.
+    `beside` is set where a control moved, `coverage` where the history is long enough to measure
+    the band.
     """
 
     p_bad: float
     p_good: float = 1.0
     p_other: float = 1.0
     p_beyond: float = 1.0
+    rise: Rise | None = None
     kind: ChangeKind | None = None
     gaps: bool = False
     onset: Onset | None = None
@@ -238,7 +251,8 @@ class _Panel:
             others = self._bad_besides_level(i, direction)
             p_other = _p_of(others, null)
             if is_better:  # only what is left without the good move can be bad
-                bad, p_bad = others, max(p_bad, p_other)
+                bad = others + [each for each in bad if each[0].kind is QuestionKind.GROWTH]
+                p_bad = max(p_bad, _p_of(bad, null))
         gaps = self._is_silent(i, bad)
         answers = good if p_good < p_bad else bad
         question = naming_question(
@@ -254,6 +268,7 @@ class _Panel:
             p_good=p_good,
             p_other=p_other,
             p_beyond=self._p_beyond(i, kpi) if p_bad < self.report_below else 1.0,
+            rise=self._rise(i, bad, null) if p_bad < self.report_below else None,
             kind=None if question is None else question.spec.change,
             gaps=gaps,
             sizes=sizes_of(effect),
@@ -264,7 +279,8 @@ class _Panel:
         )
         if question is None or min(p_bad, p_good) >= self.report_below:
             return out
-        return self._with_onset(i, out, dating_question(question, answers, p_other))
+        spiky = spikes_question(answers, p_other)
+        return self._with_onset(i, out, dating_question(question, answers, p_other), spiky)
 
     def _bad_besides_level(self, i: int, direction: Direction) -> list[QuestionScore]:
         """The bad answers of series `i` once the change of its level is taken out."""
@@ -278,6 +294,16 @@ class _Panel:
             for question, z in zip(answers.questions, answers.up[:, 0], strict=True)
             if np.isfinite(z) and direction in question.spec.bad_for
         ]
+
+    def _rise(self, i: int, bad: list[QuestionScore], null: NullDistribution) -> Rise | None:
+        """The growth of series `i`, if it is among the `bad` answers."""
+        for question, z in bad:
+            if question.kind is QuestionKind.GROWTH and z > 0:
+                usual = float(np.nanmedian(question.answers[i, :-1]))
+                more = float(question.answers[i, -1]) * self.volatility[i, -1] - usual
+                rise = self.effects.of_jump(i, more)
+                return Rise(rise, _p_of([(question, z)], null)) if np.isfinite(rise) else None
+        return None
 
     def _p_beyond(self, i: int, kpi: Kpi) -> float:
         """The p-value of a lasting change of level by more than tolerance and floor: the same
@@ -302,8 +328,11 @@ class _Panel:
         ]
         return _p_of(lasting, NullDistribution.LEVEL)
 
-    def _with_onset(self, i: int, score: Score, question: Question) -> Score:
-        """The score with when its change began, by this question, and whether it is over."""
+    def _with_onset(
+        self, i: int, score: Score, question: Question, spiky: Question | None
+    ) -> Score:
+        """The score with when its change began, by this question, and whether it is over. `spiky`
+        asks about spikes that may be all there is."""
         line, n = self.line, self.line.before
         off = np.where(line.present[i, n:], self.effects.z[i], np.nan)
         past = np.where(line.present[i, :n], line.x[i, :n], np.nan)
@@ -322,11 +351,17 @@ class _Panel:
                 change = noise[n:]
                 recovered &= has_ended(change, np.ones_like(change), usual)
         until = stretch_off(np.nan_to_num(change))[1] if recovered else line.after
-        began = onset(line, i, question, until=until)
-        ramps = score.kind is ChangeKind.LEVEL and is_ramp(np.nan_to_num(off), max(began.step, 0))
+        began, kind = onset(line, i, question, until=until), score.kind
+        first = max(began.step, 0)
+        if spiky is not None and abs(np.nanmedian(off[first:until])) < MOST_OFF:
+            sign = -1.0 if spiky.spec.measure is StepMeasure.LOW_EXCESS else 1.0
+            marks = spikes(sign * line.residual[i, : n + until], n)
+            began, kind = onset_of_marks(marks, n, line.gap), ChangeKind.SPIKES
+        if kind is ChangeKind.LEVEL and is_ramp(np.nan_to_num(off), first):
+            kind = ChangeKind.RAMP
         return replace(
             score,
-            kind=ChangeKind.RAMP if ramps else score.kind,
+            kind=kind,
             onset=began,
             recovered=recovered,
             recovered_at=until if recovered else None,
@@ -446,11 +481,14 @@ def _steps_alike(base: Baseline, line: Timeline) -> tuple[Ints, ...]:
 def one_sided(
     answers: Scores, i: int, direction: Direction
 ) -> tuple[list[QuestionScore], list[QuestionScore]]:
-    """The answers of series `i` that point in the bad direction, and those of its level in the good
-    one."""
+    """The answers of series `i` that point in the bad direction, and those of its level, not of its
+    growth, in the good one."""
     rising, falling = pointing(answers.questions, direction)
     has_answer = np.isfinite(answers.up[:, i])
-    level = np.array([question.spec.is_level for question in answers.questions], dtype=bool)
+    level = np.array(  # what falls again may have been higher all the time
+        [each.spec.is_level and each.kind is not QuestionKind.GROWTH for each in answers.questions],
+        dtype=bool,
+    )
 
     def signed(upwards: Bools, downwards: Bools) -> list[QuestionScore]:
         return [

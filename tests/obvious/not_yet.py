@@ -6,8 +6,4 @@ names the line to be removed.
 
 from __future__ import annotations
 
-NOT_YET: dict[str, str] = {
-    "a leak five times as fast": (
-        "A gauge that starts over is judged by how high it is, not by how fast it grows."
-    ),
-}
+NOT_YET: dict[str, str] = {}

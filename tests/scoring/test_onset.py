@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import anomaly
-from anomaly.model import Finding, ReleaseVerdict, Verdict
+from anomaly.model import ChangeKind, Finding, ReleaseVerdict, Verdict
 from tests.support.simulations import Floats, frame, noise, remembering, stamps
 
 BEFORE, WATCHED, GAP, COLUMNS = 7 * 288, 72, 2, 40  # steps of five minutes
@@ -238,3 +238,15 @@ def test_what_lasts_to_the_end_has_not_recovered() -> None:
         anomaly.check(frame(100 + values, INDEX), released_at=INDEX[BEFORE]).verdict
         is ReleaseVerdict.FAIL
     )
+
+
+def test_spikes_are_dated_by_themselves() -> None:
+    """A step in ten is far above, from an hour after the transition on; none before."""
+    values = noise(11, ROWS, 10)
+    first = BEFORE + GAP + 12
+    values[first::10] += 25
+
+    findings = judged(values)
+
+    assert {finding.kind for finding in findings} == {ChangeKind.SPIKES}
+    assert [finding.onset == INDEX[first] for finding in findings].count(True) >= 9
