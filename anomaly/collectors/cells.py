@@ -118,8 +118,18 @@ def _of_datetimes(moments: pd.DatetimeIndex, clock: Clock) -> Integers:
     if moments.tz is None:
         if clock.timezone is None:
             return np.full(len(moments), NO_STAMP)
-        moments = moments.tz_localize(clock.timezone, ambiguous="NaT", nonexistent="NaT")
+        moments = _localized(moments, clock.timezone)
     return _nanoseconds(moments)
+
+
+def _localized(walls: pd.DatetimeIndex, timezone: ZoneInfo) -> pd.DatetimeIndex:
+    """Local times as moments; NaT where clocks change, and where they are far from 1970 to 2200:
+    beyond the year 9999 there is no local time."""
+    day = pd.Timedelta(days=1)
+    near = (walls > pd.Timestamp(EARLIEST) - day) & (walls < pd.Timestamp(LATEST) + day)
+    return pd.DatetimeIndex(walls.where(near)).tz_localize(
+        timezone, ambiguous="NaT", nonexistent="NaT"
+    )
 
 
 def _walls(cells: pd.Series) -> pd.DatetimeIndex:
@@ -224,7 +234,7 @@ def _parsed(moments: list[str], timezone: ZoneInfo | None) -> Integers:
         pd.to_datetime(moments, format="ISO8601", errors="coerce", utc=timezone is None)
     )
     if timezone is not None:
-        stamps = stamps.tz_localize(timezone, ambiguous="NaT", nonexistent="NaT")
+        stamps = _localized(stamps, timezone)
     return _nanoseconds(stamps)
 
 
@@ -273,6 +283,8 @@ def numbers(cells: pd.Series) -> tuple[Floats, Bad | None]:
     that is something else."""
     if pd.api.types.is_numeric_dtype(cells.dtype):
         return cells.to_numpy(dtype=np.float64, na_value=np.nan), None
+    if pd.api.types.is_datetime64_any_dtype(cells.dtype):
+        cells = texts(cells)
     out = np.asarray(pd.to_numeric(cells, errors="coerce"), dtype=np.float64)
     unread = np.flatnonzero(np.isnan(out))
     words = texts(cells.iloc[unread])

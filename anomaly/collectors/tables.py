@@ -108,7 +108,7 @@ def _spooled(stdin: BinaryIO | None, name: str, max_bytes: int) -> BinaryIO:
         total += len(block)
         if total > max_bytes:
             spool.close()
-            raise _too_large(name, max_bytes)
+            raise too_large(name, max_bytes)
         spool.write(block)
     if not total:
         spool.close()
@@ -117,7 +117,8 @@ def _spooled(stdin: BinaryIO | None, name: str, max_bytes: int) -> BinaryIO:
     return spool  # type: ignore[return-value]  # it is a BinaryIO in all but the declaration
 
 
-def _too_large(name: str, max_bytes: int) -> CollectError:
+def too_large(name: str, max_bytes: int) -> CollectError:
+    """That a table holds more than `max_bytes`."""
     return CollectError(
         f"{name}: larger than {max_bytes:,} bytes; cut it to the asked time or raise max_bytes"
     )
@@ -130,6 +131,8 @@ def _table(file: BinaryIO, name: str, max_bytes: int) -> Table:
         if head.startswith(magic):
             raise CollectError(f"{name}: is compressed ({kind}); unpack it first")
     if head.startswith(PARQUET_MAGIC):
+        from anomaly.collectors.parquet import ParquetTable
+
         return ParquetTable(file, name, max_bytes)
     if head.startswith(UTF16_MARKS):
         raise CollectError(f"{name}:1: is UTF-16; save it as UTF-8")
@@ -145,7 +148,7 @@ def _check_text(file: BinaryIO, name: str, max_bytes: int) -> None:
     while block := file.read(BLOCK):
         total += len(block)
         if total > max_bytes:
-            raise _too_large(name, max_bytes)
+            raise too_large(name, max_bytes)
         if (at := block.find(b"\0")) >= 0:
             raise CollectError(
                 f"{name}:{lines + block.count(NEWLINE, 0, at) + 1}: holds a NUL byte; it is not "
@@ -250,54 +253,3 @@ class CsvTable:
             if number == record + 1:
                 return f"{self.name}:{line}"
         return f"{self.name}:{record + 2}"
-
-
-class ParquetTable:
-    """A Parquet file; its records are rows, counted from 1."""
-
-    def __init__(self, file: BinaryIO, name: str, max_bytes: int) -> None:
-        try:
-            import pyarrow as pa  # type: ignore[import-untyped]
-            import pyarrow.parquet as pq  # type: ignore[import-untyped]
-        except ImportError as error:
-            raise CollectError(
-                f"{name}: is a Parquet file; to read it: pip install 'release-anomaly[parquet]'"
-            ) from error
-        self.name = name
-        self._invalid = pa.ArrowException
-        try:
-            self._file = pq.ParquetFile(file)
-        except (self._invalid, OSError) as error:
-            raise CollectError(
-                f"{name}: is not a readable Parquet file: {plain(str(error), 200)}"
-            ) from error
-        about = self._file.metadata
-        unpacked = sum(
-            about.row_group(number).total_byte_size for number in range(about.num_row_groups)
-        )
-        if unpacked > max_bytes:
-            raise _too_large(name, max_bytes)
-        if about.num_rows > ROWS_AT_MOST:
-            raise CollectError(
-                f"{name}: {about.num_rows:,} rows; at most {ROWS_AT_MOST:,} are read"
-            )
-        self.header = tuple(self._file.schema_arrow.names)
-
-    def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
-        """The columns with the types that they have in the file."""
-        first = 0
-        try:
-            for batch in self._file.iter_batches(
-                batch_size=ROWS_PER_CHUNK, columns=list(columns), use_threads=False
-            ):
-                frame = batch.to_pandas()
-                yield Chunk(first, {column: frame[column] for column in columns})
-                first += len(frame)
-        except (self._invalid, OSError) as error:
-            raise CollectError(
-                f"{self.name}: is not a readable Parquet file: {plain(str(error), 200)}"
-            ) from error
-
-    def place(self, record: int) -> str:
-        """`file:row n`."""
-        return f"{self.name}:row {record + 1}"
