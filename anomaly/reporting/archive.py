@@ -5,46 +5,25 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
 import zlib
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
+from anomaly import wording
 from anomaly.errors import UsageError
-from anomaly.model import (
-    ChangeKind,
-    Coverage,
-    Direction,
-    Exposure,
-    Finding,
-    Flagged,
-    Growth,
-    Interval,
-    LeftOut,
-    NoData,
-    Plateau,
-    Release,
-    ReleaseVerdict,
-    Verdict,
-    Window,
-    dated,
-)
 from anomaly.reporting.data import SCHEMA, to_dict
-from anomaly.reporting.evidence import from_names
 from anomaly.reporting.message import Receipt
 from anomaly.reporting.report import Report
-from anomaly.steps import of_calendar
 
 if TYPE_CHECKING:
     import pandas as pd
 
+LONGEST_SAID = 200
 MOST_BYTES = 1 << 28  # the largest report after unpacking
 NUMBERS = ("observed", "expected", "lower", "upper", "z")
 SUFFIXES = (".html", ".htm", ".json")
-IN_A_PAGE = re.compile(r'<script type="application/json" id="data">(.*?)</script>', re.DOTALL)
-T = TypeVar("T")
+OPENING, CLOSING = '<script type="application/json" id="data">', "</script>"  # in a page
 
 
 def pack(report: Report) -> bytes:
@@ -56,14 +35,17 @@ def pack(report: Report) -> bytes:
 
 def unpack(packed: bytes) -> Report:
     """What `pack` packed. Raises UsageError for anything else."""
+    unpacking = zlib.decompressobj()
     try:
-        unpacking = zlib.decompressobj()
         text = unpacking.decompress(packed, MOST_BYTES)
-        if not unpacking.eof:
-            raise UsageError("the stored report is truncated or too large")
-        return report_of(json.loads(text))
-    except (zlib.error, ValueError, KeyError, TypeError, IndexError) as error:
-        raise UsageError(f"this is not a stored report: {type(error).__name__}") from error
+    except zlib.error as error:
+        raise UsageError(f"this is not a stored report: {error}") from None
+    if not unpacking.eof:
+        raise UsageError("the stored report is truncated or too large")
+    try:
+        return report_of(_parsed(text))
+    except UsageError as error:
+        raise UsageError(f"this is not a stored report: {error}") from None
 
 
 def is_file(name: str | os.PathLike[str]) -> bool:
@@ -81,23 +63,35 @@ def read(path: Path) -> tuple[Report, tuple[Receipt, ...]]:
         raise UsageError(
             f"{path} can't be read: {getattr(error, 'strerror', None) or 'it is not text'}"
         ) from None
-    embedded = IN_A_PAGE.search(text)
     try:
-        data = json.loads(embedded[1] if embedded else text)
-        whole = data if "report" in data else {"report": data, "series": []}
-        return report_of(whole), tuple(
-            _receipt(each) for each in whole["report"].get("deliveries", ())
-        )
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+        data = _parsed(_embedded(text))
+        whole = data if "report" in data else {"report": data}
+        return report_of(whole), receipts_of(whole)
+    except UsageError as error:
         raise UsageError(
-            f"{path} holds no report; give an HTML page written by --report, or a report in JSON"
+            f"{path} holds no report: {error}; give an HTML page written by --report, or a report "
+            "in JSON"
         ) from None
 
 
-def _receipt(data: Mapping[str, Any]) -> Receipt:
-    return Receipt(
-        data["sink"], delivered=data["delivered"], detail=data["detail"], attempts=data["attempts"]
-    )
+def _embedded(text: str) -> str:
+    """The data in a page, or the text itself."""
+    _, opening, rest = text.partition(OPENING)
+    data, closing, _ = rest.partition(CLOSING)
+    return data if opening and closing else text
+
+
+def _parsed(text: str | bytes) -> dict[str, Any]:
+    """The object in JSON. Raises UsageError."""
+    try:
+        data = json.loads(text)
+    except RecursionError:
+        raise UsageError("its JSON is nested too deeply") from None
+    except ValueError:
+        raise UsageError("it is not JSON") from None
+    if not isinstance(data, dict):
+        raise UsageError("its JSON is not an object")
+    return data
 
 
 def data_of(report: Report) -> dict[str, Any]:
@@ -107,11 +101,29 @@ def data_of(report: Report) -> dict[str, Any]:
 
 
 def report_of(data: Mapping[str, Any]) -> Report:
-    """The report whose `data_of` is `data`. Raises UsageError, KeyError, TypeError or ValueError
-    for anything else."""
-    # older reports have `points`: one list for all series, without `around`
-    series = [data["points"]] if "points" in data else data["series"]
-    return from_dict(data["report"], points_frame(series), around_frame(data.get("series", ())))
+    """The report whose `data_of` is `data`. Raises UsageError for anything else, and for a later
+    schema."""
+    from anomaly.reporting.archive_form import checked, report_of_form
+
+    schema = data["report"].get("schema") if isinstance(data.get("report"), dict) else None
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise UsageError(
+            f"the report has schema {schema}, this version reads up to {SCHEMA}; use a newer "
+            "anomaly"
+        )
+    form = checked(data)
+    series = form.all_series()
+    try:
+        return report_of_form(form, points_frame(series), around_frame(series))
+    except (ValueError, OverflowError) as error:
+        raise UsageError(wording.plain(str(error), LONGEST_SAID)) from None
+
+
+def receipts_of(data: Mapping[str, Any]) -> tuple[Receipt, ...]:
+    """The deliveries that a report's data names. Raises UsageError."""
+    from anomaly.reporting.archive_form import checked
+
+    return checked(data).receipts()
 
 
 def series_data(report: Report) -> list[dict[str, Any]]:
@@ -168,7 +180,11 @@ def points_frame(series: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 def around_frame(series: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """The steps that were not judged, as `Report.around`."""
     return _frame(
-        [{**each["around"], "kpi": each["kpi"], "segment": each["segment"]} for each in series],
+        [
+            {**each["around"], "kpi": each["kpi"], "segment": each["segment"]}
+            for each in series
+            if each["around"] is not None
+        ],
         ("observed",),
     )
 
@@ -200,123 +216,3 @@ def _column(values: list[Any], dtype: str) -> pd.Series:
     import pandas as pd
 
     return pd.Series(values, dtype=dtype)
-
-
-def from_dict(
-    data: Mapping[str, Any], points: pd.DataFrame, around: pd.DataFrame | None = None
-) -> Report:
-    """The report whose `to_dict` is `data`. Raises UsageError for a later schema, KeyError,
-    TypeError or ValueError for anything else."""
-    if data["schema"] > SCHEMA:
-        raise UsageError(
-            f"the report has schema {data['schema']}, this version reads up to {SCHEMA}; use a "
-            "newer anomaly"
-        )
-    windows = data["windows"]
-    step, zone = timedelta(seconds=windows["step_s"]), windows.get("timezone")
-    if zone is not None:
-        from anomaly.panel import in_calendar
-
-        step = of_calendar(step, zone)
-        points = in_calendar(points, step)
-        around = None if around is None else in_calendar(around, step)
-    return Report(
-        release=_release(data["release"]),
-        verdict=ReleaseVerdict(data["verdict"]),
-        final=data["final"],
-        findings=tuple(dated(_finding(each), step) for each in data["findings"]),
-        points=points,
-        baseline=_window(windows["baseline"]),
-        observation=_window(windows["observation"]),
-        step=step,
-        false_alarms=data["false_alarms"],
-        verifiable=data.get("verifiable"),
-        made=data["made"],
-        left_out=tuple(LeftOut(_window(each), each["reason"]) for each in data.get("left_out", ())),
-        confounders=tuple(_other_release(each) for each in data.get("confounders", ())),
-        around=around,
-    )
-
-
-def _release(data: Mapping[str, Any]) -> Release:
-    return Release(
-        started_at=_moment(data["started_at"]),
-        finished_at=_moment(data["finished_at"]),
-        service=data["service"],
-        version=data["version"],
-        environment=data["environment"],
-        stages=tuple((_moment(stage["at"]), stage["share"]) for stage in data["stages"]),
-        followed_by=_maybe(data["followed_by"], _other_release),
-    )
-
-
-def _other_release(data: Mapping[str, Any]) -> Release:
-    return Release(
-        _moment(data["started_at"]), service=data.get("service", ""), version=data["version"]
-    )
-
-
-def _finding(data: Mapping[str, Any]) -> Finding:
-    parsed = {
-        "verdict": Verdict(data["verdict"]),
-        "kind": _maybe(data["kind"], ChangeKind),
-        "direction": Direction(data["direction"]),
-        "no_data": NoData(data["no_data"]),
-        "effect_interval": _maybe(data["effect_interval"], _interval),
-        "effect_absolute_interval": _maybe(data["effect_absolute_interval"], _interval),
-        "onset": _maybe(data["onset"], _moment),
-        "onset_interval": _maybe(
-            data["onset_interval"], lambda ends: (_moment(ends[0]), _moment(ends[1]))
-        ),
-        "exposure": _maybe(data["exposure"], _exposure),
-        "flagged": _maybe(data["flagged"], _flagged),
-        "coverage": _maybe(
-            data.get("coverage"), lambda coverage: Coverage(coverage["share"], coverage["steps"])
-        ),  # older reports have none
-        "notes": tuple(data["notes"]),
-        "control_for": tuple(data["control_for"]),
-        "evidence": from_names(data.get("evidence", {})),
-    }
-    return Finding(**{**data, **parsed})
-
-
-def _flagged(data: Mapping[str, Any]) -> Flagged:
-    return Flagged(
-        data["count"], _moment(data["first"]), _moment(data["worst"]), _number(data["worst_z"])
-    )
-
-
-def _exposure(data: Mapping[str, Any]) -> Exposure:
-    return Exposure(Growth(data["growth"]), tuple(_plateau(each) for each in data["plateaus"]))
-
-
-def _plateau(data: Mapping[str, Any]) -> Plateau:
-    return Plateau(
-        share=data["share"],
-        window=_window(data),
-        effect=data["effect"],
-        effect_interval=_maybe(data["effect_interval"], _interval),
-        effect_absolute=data["effect_absolute"],
-        effect_absolute_interval=_maybe(data["effect_absolute_interval"], _interval),
-    )
-
-
-def _window(data: Mapping[str, Any]) -> Window:
-    return Window(_moment(data["start"]), _moment(data["end"]))
-
-
-def _moment(text: str) -> datetime:
-    return datetime.fromisoformat(text)
-
-
-def _interval(ends: list[float | None]) -> Interval:
-    return _number(ends[0]), _number(ends[1])
-
-
-def _number(value: float | None) -> float:
-    """JSON has no infinity and no NaN; both come back as NaN."""
-    return math.nan if value is None else value
-
-
-def _maybe(value: Any, build: Callable[[Any], T]) -> T | None:
-    return None if value is None else build(value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from anomaly.model import Answer, ControlEvidence, Evidence, ValueScale
 from anomaly.wording import percent, stamp
 
 T = TypeVar("T")
+YEARS, LARGEST_COUNT = range(1000, 9000), 10**9  # of what is believed
 MOST_NAMES = 3  # of controls
 ANSWER = re.compile(r"(.+) over (\d+) steps")
 EXPLAINS = re.compile(r"(.+) (explains?) (nothing more|\S+ %) of the past", re.DOTALL)
@@ -64,42 +64,52 @@ def by_name(evidence: Evidence) -> dict[str, str | float]:
 
 def from_names(data: Mapping[str, Any]) -> Evidence:
     """The evidence whose `by_name` is `data`, as precise as the words are; unknown names are left
-    out. Raises ValueError or TypeError for impossible values."""
+    out. Raises ValueError for impossible values."""
     data = dict(data)
     level = _digits(str(data["level"])) if "level" in data else None
     season = str(data["season"]) if "season" in data else None
     matches = ((ANSWER.fullmatch(name), value) for name, value in data.items())
     return Evidence(
-        history_since=_maybe(data.get("history since"), datetime.fromisoformat),
+        history_since=_maybe(data.get("history since"), _moment),
         history_steps=_maybe(data.get("history steps"), _count),
         season=None if season is None else tuple(season.split(" and ")) if season != "none" else (),
         structural_model=_maybe(data.get("structural model"), str),
         scale=_maybe(data.get("scale"), ValueScale),
-        autocorrelation=data.get("memory"),
+        autocorrelation=_maybe(data.get("memory"), float),
         level_steps=level,
         placebo_releases=_maybe(data.get("placebo releases"), _count),
         independent_watches=_maybe(data.get("of them independent"), _count),
         answers=tuple(
-            Answer(match[1], int(match[2]), float(str(value).removesuffix(" sigma")))
+            Answer(match[1], _count(match[2]), float(str(value).removesuffix(" sigma")))
             for match, value in matches
             if match
         ),
-        usual_value=data.get("always"),
+        usual_value=_maybe(data.get("always"), float),
         steps_that_differ=_maybe(data.get("steps that differ"), _count),
-        controls=_controls_from(data.get("controls"), data.get("controls not used")),
+        controls=_controls_from(
+            _maybe(data.get("controls"), str), _maybe(data.get("controls not used"), str)
+        ),
         shares=_maybe(data.get("share of the total"), _shares_from),
     )
 
 
-def _count(value: float) -> int:
-    if not math.isfinite(value):
+def _moment(text: Any) -> datetime:
+    moment = datetime.fromisoformat(str(text))
+    if moment.tzinfo is None or moment.year not in YEARS:
+        raise ValueError(f"{text} is no time of a history")
+    return moment
+
+
+def _count(value: float | str) -> int:
+    count = float(value)
+    if not 0 <= count <= LARGEST_COUNT:
         raise ValueError(f"{value} is no count")
-    return int(value)
+    return int(count)
 
 
 def _digits(text: str) -> int:
     """The number in a text, 0 without one."""
-    return int(re.sub(r"\D", "", text) or 0)
+    return _count(re.sub(r"[^0-9]", "", text) or 0)
 
 
 def _maybe(value: Any, build: Callable[[Any], T]) -> T | None:
