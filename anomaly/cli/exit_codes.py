@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from anomaly.errors import AnomalyError, CollectError, SinkError, UsageError
+from anomaly.errors import AnomalyError, CollectError, SinkError, StoreError, UsageError
 from anomaly.model import ReleaseVerdict, Verdict
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ OF_ERROR = {
     UsageError: ExitCode.USAGE,
     OutputError: ExitCode.FAILED,
     CollectError: ExitCode.FAILED,
+    StoreError: ExitCode.FAILED,
     SinkError: ExitCode.NOT_TOLD,
 }
 

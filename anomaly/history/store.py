@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import os
+import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar, get_type_hints
 
 import sqlalchemy as sql
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from sqlalchemy.engine import Connection, Engine, RowMapping, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
 
+from anomaly import wording
 from anomaly.contracts import Action, NotifyReason
 from anomaly.errors import StoreBusy, StoreError, UsageError
 from anomaly.history.records import (
@@ -52,8 +57,12 @@ from anomaly.reporting.words import headline
 IN_MEMORY = ":memory:"
 BUSY_S = 20  # how long to wait for another process that holds the store
 SHORTEST_PREFIX = 4  # characters of an id
+LONGEST_SAID = 200
+DAMAGE = (ValueError, TypeError, LookupError, OverflowError)  # what reading an odd cell raises
 DAMAGED = ("malformed", "not a database", "disk image", "corrupt")
+ID = re.compile(r"[\x21-\x7e]+")
 Row = RowMapping
+R = TypeVar("R")
 
 log = logging.getLogger(__name__)
 
@@ -161,10 +170,10 @@ class Store:
                 RELEASES,
                 **{name: value for name, value in conditions.items() if value is not None},
             )
-        return sorted(
-            (_release_record(row) for row in rows),
-            key=lambda record: (record.release.started_at, record.id),
-        )
+            return sorted(
+                (_release_record(row) for row in rows),
+                key=lambda record: (record.release.started_at, record.id),
+            )
 
     # --- looks -----------------------------------------------------------------------------------
 
@@ -235,7 +244,10 @@ class Store:
             ).scalar()
         if packed is None:
             raise UsageError(f"there is no look {look}")
-        return archive.unpack(bytes(packed))
+        try:
+            return archive.unpack(packed if isinstance(packed, bytes) else b"")
+        except UsageError as error:
+            raise self._damage(f"the report of look {look}: {error}") from None
 
     def findings(self, release: str, *, look: str | None = None) -> list[FindingRecord]:
         """The findings of every look at a release, or of one `look`, oldest first."""
@@ -249,7 +261,7 @@ class Store:
             if look is not None:
                 query = query.where(FINDINGS.c.look_id == look)
             rows = connection.execute(query).mappings().all()
-        return [_finding_record(row) for row in rows]
+            return [_finding_record(row) for row in rows]
 
     def find(self, prefix: str) -> ReleaseRecord | Look | FindingRecord:
         """The release, look or finding with this id or prefix of an id. Raises UsageError if there
@@ -289,10 +301,10 @@ class Store:
         conditions = {"release_id": release} | ({} if sink is None else {"sink": sink})
         with self._transaction() as connection:
             rows = _of(connection, MESSAGES, **conditions)
-        return [
-            _outbox_message(row)
-            for row in sorted(rows, key=lambda row: (row["at"], row["sink"], row["number"]))
-        ]
+            return [
+                _outbox_message(row)
+                for row in sorted(rows, key=lambda row: (row["at"], row["sink"], row["number"]))
+            ]
 
     def post(self, messages: Sequence[OutboxMessage]) -> None:
         """Add messages about a look that is kept already."""
@@ -359,10 +371,16 @@ class Store:
         """The acknowledgements of a release and its findings, oldest first."""
         with self._transaction() as connection:
             rows = _of(connection, ACKS, release_id=release)
-        return [
-            Ack(row["target"], row["at"], row["incident"], row["note"])
-            for row in sorted(rows, key=lambda row: (row["at"], row["target"]))
-        ]
+            return [
+                _checked(
+                    Ack,
+                    target=row["target"],
+                    at=row["at"],
+                    incident=row["incident"],
+                    note=row["note"],
+                )
+                for row in sorted(rows, key=lambda row: (row["at"], row["target"]))
+            ]
 
     def lessons(
         self, service: str, environment: str, *, before: datetime, warmup: timedelta
@@ -399,7 +417,7 @@ class Store:
         with self._transaction() as connection:
             query = sql.select(ACKS.c.incident).where(ACKS.c.release_id.in_(alarms))
             incidents = connection.execute(query).scalars().all()
-        return len(incidents), sum(incidents)
+            return len(incidents), sum(incidents)
 
     # --- leases ----------------------------------------------------------------------------------
 
@@ -459,6 +477,15 @@ class Store:
             raise
         except (SQLAlchemyError, OSError) as error:
             raise self._failure(error) from None
+        except DAMAGE as error:
+            raise self._damage(_said(error)) from None
+
+    def _damage(self, text: str) -> StoreError:
+        """That a cell holds what no version writes."""
+        return StoreError(
+            f"the history at {self._redactor.text(self.where)} is damaged: "
+            f"{wording.plain(text, LONGEST_SAID)}; move it aside, and a new one is created"
+        )
 
     def _failure(self, error: Exception) -> StoreError:
         cause = error.orig if isinstance(error, DBAPIError) else error
@@ -467,6 +494,13 @@ class Store:
 
     def _open(self) -> Engine:
         path = None if self.where == IN_MEMORY or "://" in self.where else Path(self.where)
+        if path is not None and path.exists() and not path.is_file():
+            raise StoreError(
+                f"the history at {wording.plain(self.where, LONGEST_SAID)} is not a file; name one "
+                "in it, such as history.db"
+                if path.is_dir()
+                else f"the history at {wording.plain(self.where, LONGEST_SAID)} is not a file"
+            )
         try:
             try:
                 return self._prepared_engine(path)
@@ -481,6 +515,8 @@ class Store:
             ) from None
         except (SQLAlchemyError, OSError, sqlite3.Error) as error:
             raise self._failure(error) from None
+        except DAMAGE as error:
+            raise self._damage(_said(error)) from None
 
     def _prepared_engine(self, path: Path | None) -> Engine:
         engine = self._engine_of(path)
@@ -635,28 +671,71 @@ def _extent(release: Release) -> dict[str, Any]:
     }
 
 
+def _checked(kind: type[R], **cells: Any) -> R:
+    """The record of these cells. Raises ValueError for a cell of another type."""
+    _form(kind, tuple(cells)).model_validate(cells)
+    return kind(**cells)
+
+
+@cache
+def _form(kind: type, names: tuple[str, ...]) -> type[BaseModel]:
+    types: Any = get_type_hints(kind)
+    fields: Any = {name: (types[name], ...) for name in names}
+    return create_model(kind.__name__, __config__=ConfigDict(strict=True), **fields)
+
+
+def _said(error: Exception) -> str:
+    if not isinstance(error, ValidationError):
+        return f"{type(error).__name__}: {error}"
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+
+
+def _id(text: Any) -> Any:
+    """An id as it may be printed. Raises ValueError."""
+    if not isinstance(text, str) or not ID.fullmatch(text):
+        raise ValueError(f"{text!r:.40} is not an id")
+    return text
+
+
+def _finite(value: float | None) -> float | None:
+    """JSON has no infinity."""
+    return value if isinstance(value, float) and math.isfinite(value) else None
+
+
 def _release_record(row: Row | Mapping[str, Any]) -> ReleaseRecord:
-    release = Release(
-        started_at=row["started_at"],
-        finished_at=row["finished_at"],
-        service=row["service"],
-        version=row["version"],
-        environment=row["environment"],
-        stages=tuple((datetime.fromisoformat(at), share) for at, share in row["stages"]),
+    try:
+        release = _checked(
+            Release,
+            started_at=row["started_at"],
+            finished_at=row["finished_at"],
+            service=row["service"],
+            version=row["version"],
+            environment=row["environment"],
+            stages=tuple((datetime.fromisoformat(at), share) for at, share in row["stages"]),
+        )
+    except UsageError as error:
+        raise ValueError(str(error)) from None
+    return _checked(
+        ReleaseRecord,
+        id=_id(row["id"]),
+        release=release,
+        state=State(row["state"]),
+        origin=row["origin"],
+        checklist=row["checklist"],
     )
-    return ReleaseRecord(row["id"], release, State(row["state"]), row["origin"], row["checklist"])
 
 
 def _look(row: Row) -> Look:
-    verdict = ReleaseVerdict(row["verdict"])
-    return Look(
-        row["id"],
-        row["release_id"],
-        row["number"],
-        row["at"],
-        row["final"],
-        verdict,
-        row["headline"],
+    return _checked(
+        Look,
+        id=_id(row["id"]),
+        release_id=_id(row["release_id"]),
+        number=row["number"],
+        at=row["at"],
+        final=row["final"],
+        verdict=ReleaseVerdict(row["verdict"]),
+        headline=row["headline"],
     )
 
 
@@ -677,19 +756,20 @@ def _finding_row(release: str, look: Look, report: Report, finding: Any) -> dict
 
 
 def _finding_record(row: Row) -> FindingRecord:
-    return FindingRecord(
-        row["id"],
-        row["release_id"],
-        row["look_id"],
-        row["at"],
-        row["kpi"],
-        row["segment"],
-        row["total"],
-        Verdict(row["verdict"]),
-        row["fails"],
-        row["effect"],
-        row["p_value"],
-        row["began"],
+    return _checked(
+        FindingRecord,
+        id=_id(row["id"]),
+        release_id=_id(row["release_id"]),
+        look_id=_id(row["look_id"]),
+        at=row["at"],
+        kpi=row["kpi"],
+        segment=row["segment"],
+        total=row["total"],
+        verdict=Verdict(row["verdict"]),
+        fails=row["fails"],
+        effect=_finite(row["effect"]),
+        p_value=_finite(row["p_value"]),
+        began=row["began"],
     )
 
 
@@ -717,19 +797,20 @@ def _insert_messages(connection: Connection, messages: Sequence[OutboxMessage]) 
 
 
 def _outbox_message(row: Row) -> OutboxMessage:
-    return OutboxMessage(
-        row["id"],
-        row["release_id"],
-        row["look_id"],
-        row["sink"],
-        Action(row["action"]),
-        NotifyReason.of(row["why"]),
-        row["at"],
-        row["next_try"],
-        row["told"],
-        Progress(row["progress"]),
-        row["attempts"],
-        row["detail"],
+    return _checked(
+        OutboxMessage,
+        id=_id(row["id"]),
+        release_id=_id(row["release_id"]),
+        look_id=_id(row["look_id"]),
+        sink=row["sink"],
+        action=Action(row["action"]),
+        why=NotifyReason.of(row["why"]),
+        at=row["at"],
+        next_try=row["next_try"],
+        reported_effects=row["told"],
+        progress=Progress(row["progress"]),
+        attempts=row["attempts"],
+        detail=row["detail"],
     )
 
 

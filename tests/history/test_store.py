@@ -8,7 +8,7 @@ import resource
 import sqlite3
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -501,6 +501,78 @@ def test_a_locked_file_is_an_error_after_a_while(path: Path) -> None:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(StoreError, match="locked"):
             Store(path, busy_s=0.05)
+
+
+def test_a_folder_is_no_history(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"is not a file; name one in it, such as history\.db"):
+        Store(tmp_path)
+
+
+CELLS = {
+    "releases": ("stages", "started_at", "state", "version", "id", "service"),
+    "looks": ("at", "verdict", "number", "report", "id", "headline"),
+    "findings": ("segment", "verdict", "effect", "kpi", "total"),
+    "messages": ("told", "at", "action", "progress", "id", "detail"),
+    "acks": ("at", "incident", "note"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("table", CELLS)
+def test_an_odd_cell_is_a_store_error_or_is_read_as_it_is(path: Path, table: str) -> None:
+    with Store(path) as store:
+        record = kept_release(store)
+        store.record(record.id, REPORT, [message(record)], at=at("11:00"), after=0)
+        store.acknowledge(record, incident=True, note="known", at=at("12:00"))
+    whole = path.read_bytes()
+    for column in CELLS[table]:
+        for odd in (b"\xff", "[[1]]", 2**62, "\x1b[31m"):
+            path.write_bytes(whole)
+            with closing(sqlite3.connect(path)) as connection:
+                query = sql.update(METADATA.tables[table]).values({column: sql.literal_column("?")})
+                connection.execute(str(query), (odd,))
+                connection.commit()
+            with Store(path) as store:
+                reads: list[Callable[[], object]] = [
+                    store.releases,
+                    lambda: store.looks(record.id),
+                    lambda: store.report(look_id(record.id, 1)),
+                    lambda: store.findings(record.id),
+                    lambda: store.messages(record.id),
+                    lambda: store.acks(record.id),
+                    lambda: store.find(record.id[:8]),
+                    lambda: store.due(at("12:00")),
+                    store.feedback,
+                ]
+                for read in reads:
+                    with suppress(StoreError, UsageError):
+                        read()
+
+
+def test_an_infinite_number_in_a_history_is_none(path: Path) -> None:
+    with Store(path) as store:
+        record = kept_release(store)
+        store.record(record.id, REPORT, [], at=at("11:00"), after=0)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE findings SET effect = 9e999, p_value = -9e999")
+        connection.commit()
+
+    with Store(path) as store:
+        findings = store.findings(record.id)
+
+    assert {(each.effect, each.p_value) for each in findings} == {(None, None)}
+
+
+def test_an_odd_id_is_never_printed(path: Path) -> None:
+    with Store(path) as store:
+        kept_release(store)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE releases SET id = ?", ("\x1b[31m",))
+        connection.commit()
+
+    with Store(path) as store, pytest.raises(StoreError, match="damaged") as caught:
+        store.releases()
+    assert "\x1b" not in str(caught.value)
 
 
 @pytest.mark.parametrize("where", ["/proc/nowhere/history.db", "/dev/null/history.db"])
