@@ -105,14 +105,30 @@ class ChangeKind(StrEnum):
     MIX = "mix"
 
 
+YEARS = range(1678, 2262)  # what a nanosecond time stamp can hold
+
+
 def utc(moment: datetime, what: str) -> datetime:
-    """`moment` in UTC; raises UsageError if it has no time zone."""
+    """`moment` in UTC; raises UsageError if it has no time zone, or lies outside of `YEARS`."""
     if moment.tzinfo is None:
         raise UsageError(
             f"{what} {moment.isoformat()} has no time zone; write {moment.isoformat()}Z or an "
             "offset"
         )
+    if moment.year not in YEARS:
+        raise UsageError(
+            f"{what} {moment.isoformat()} is outside of the years {YEARS[0]} to {YEARS[-1]}"
+        )
     return moment.astimezone(UTC)
+
+
+def _share(value: float) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise UsageError(
+            f"the share of a stage is {value!r:.40}; it must be a number up to 1"
+        ) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +177,7 @@ class Release:
     def __post_init__(self) -> None:
         object.__setattr__(self, "started_at", utc(self.started_at, "release start"))
         object.__setattr__(
-            self, "stages", tuple((utc(at, "stage"), float(share)) for at, share in self.stages)
+            self, "stages", tuple((utc(at, "stage"), _share(share)) for at, share in self.stages)
         )
         at_once = self.stages[-1][0] if self.stages else self.started_at
         finished = at_once if self.finished_at is None else utc(self.finished_at, "release end")

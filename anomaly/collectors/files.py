@@ -226,6 +226,7 @@ class _Source:
                     for c, one, other in zip(columns, full[first], full[position], strict=True)
                     if one != other
                 ]
+                labels_of_all = plain(", ".join([*by, *differing]), 80)
                 examples = " and ".join(
                     segment_text({c: part[columns.index(c)] for c in differing})
                     for part in (full[first], full[position])
@@ -233,7 +234,7 @@ class _Source:
                 raise CollectError(
                     f"{self.reading.table.name}: {name!r} holds several series "
                     f"({plain(examples, 80)}); "
-                    f"write by: [{', '.join([*by, *differing])}], or sum them in the file"
+                    f"write by: [{labels_of_all}], or sum them in the file"
                 )
         return replace(samples, numbers=numbers.astype(np.int32), labels=short)
 

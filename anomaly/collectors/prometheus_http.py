@@ -40,6 +40,7 @@ from urllib3.exceptions import ReadTimeoutError
 
 from anomaly.collectors.prometheus_access import Access
 from anomaly.errors import CollectError, RetryableCollectError
+from anomaly.http.endpoint import retry_after
 from anomaly.http.transport import QUIET, DeadlineAdapter, MetadataAddressError, refuse_metadata
 from anomaly.redaction import Redactor
 
@@ -398,11 +399,7 @@ class _Session(requests.Session):
     def _retry_after(self, response: requests.Response) -> float | None:
         """The seconds of a Retry-After header, which may be a date; None without one that can be
         understood."""
-        text = response.headers.get("Retry-After", "").strip()
-        if text.isascii() and text.isdigit():
-            return float(text)
-        moment = _date(text)
-        return None if moment is None else max(0.0, (moment - self._now()).total_seconds())
+        return retry_after(response.headers.get("Retry-After", ""), self._now().timestamp())
 
     def _error(
         self, fault: Fault, text: str, *, passing: bool = False, retry_after_s: float | None = None

@@ -47,7 +47,14 @@ class Merged:
         try:
             for item in answer:
                 self._add_one(chunk, start_s, step_s, item)
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        except (
+            KeyError,
+            TypeError,
+            ValueError,  # of lone surrogates, too
+            IndexError,
+            AttributeError,
+            OverflowError,
+        ) as error:
             raise CollectError(
                 "unreadable: the answer is not as the Prometheus API writes it "
                 f"({type(error).__name__})"
@@ -62,6 +69,7 @@ class Merged:
         labels = frozenset(
             {str(name): str(value) for name, value in item["metric"].items()}.items()
         )
+        "".join(text for pair in labels for text in pair).encode()
         points = item["values"]
         places = (
             np.fromiter((point[0] for point in points), np.float64, len(points)) - start_s
