@@ -50,6 +50,7 @@ ATTEMPTS = 4
 # between attempts; a Retry-After beyond the longest is not believed
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
+LONGEST_WAIT_S = 1e9  # that is kept of what a server asks for
 PIECE = 65_536  # bytes read at once
 LONGEST_SAID = 200  # characters of an answer that are shown
 TOO_MUCH = re.compile(
@@ -399,7 +400,10 @@ class _Session(requests.Session):
     def _retry_after(self, response: requests.Response) -> float | None:
         """The seconds of a Retry-After header, which may be a date; None without one that can be
         understood."""
-        return retry_after(response.headers.get("Retry-After", ""), self._now().timestamp())
+        text = response.headers.get("Retry-After", "").strip()
+        if text.isascii() and text.isdigit():
+            return min(float(text), LONGEST_WAIT_S)
+        return retry_after(text, self._now().timestamp())
 
     def _error(
         self, fault: Fault, text: str, *, passing: bool = False, retry_after_s: float | None = None

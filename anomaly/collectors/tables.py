@@ -23,6 +23,7 @@ from typing import BinaryIO, Protocol
 
 import pandas as pd
 
+from anomaly.collectors import arrow
 from anomaly.errors import CollectError
 from anomaly.wording import plain
 
@@ -34,6 +35,8 @@ COLUMNS_AT_MOST = 10_000
 BLOCK = 1 << 20
 NEWLINE = b"\n"
 SPOOL_IN_MEMORY = 1 << 25
+# what pyarrow raises about damaged files, besides its own errors
+DAMAGE = (OSError, ValueError, TypeError, LookupError, OverflowError, MemoryError)
 PARQUET_MAGIC = b"PAR1"
 COMPRESSED = {
     b"\x1f\x8b": "gzip",
@@ -108,7 +111,7 @@ def _spooled(stdin: BinaryIO | None, name: str, max_bytes: int) -> BinaryIO:
         total += len(block)
         if total > max_bytes:
             spool.close()
-            raise too_large(name, max_bytes)
+            raise _too_large(name, max_bytes)
         spool.write(block)
     if not total:
         spool.close()
@@ -117,8 +120,7 @@ def _spooled(stdin: BinaryIO | None, name: str, max_bytes: int) -> BinaryIO:
     return spool  # type: ignore[return-value]  # it is a BinaryIO in all but the declaration
 
 
-def too_large(name: str, max_bytes: int) -> CollectError:
-    """That a table holds more than `max_bytes`."""
+def _too_large(name: str, max_bytes: int) -> CollectError:
     return CollectError(
         f"{name}: larger than {max_bytes:,} bytes; cut it to the asked time or raise max_bytes"
     )
@@ -131,8 +133,6 @@ def _table(file: BinaryIO, name: str, max_bytes: int) -> Table:
         if head.startswith(magic):
             raise CollectError(f"{name}: is compressed ({kind}); unpack it first")
     if head.startswith(PARQUET_MAGIC):
-        from anomaly.collectors.parquet import ParquetTable
-
         return ParquetTable(file, name, max_bytes)
     if head.startswith(UTF16_MARKS):
         raise CollectError(f"{name}:1: is UTF-16; save it as UTF-8")
@@ -148,7 +148,7 @@ def _check_text(file: BinaryIO, name: str, max_bytes: int) -> None:
     while block := file.read(BLOCK):
         total += len(block)
         if total > max_bytes:
-            raise too_large(name, max_bytes)
+            raise _too_large(name, max_bytes)
         if (at := block.find(b"\0")) >= 0:
             raise CollectError(
                 f"{name}:{lines + block.count(NEWLINE, 0, at) + 1}: holds a NUL byte; it is not "
@@ -253,3 +253,79 @@ class CsvTable:
             if number == record + 1:
                 return f"{self.name}:{line}"
         return f"{self.name}:{record + 2}"
+
+
+class ParquetTable:
+    """A Parquet file; its records are rows, counted from 1.
+
+    Raises CollectError for a file that is damaged or has too many rows, and for one that unpacks to
+    more than `max_bytes`, by its own word here, or as it is read.
+    """
+
+    def __init__(self, file: BinaryIO, name: str, max_bytes: int) -> None:
+        try:
+            import pyarrow as pa  # type: ignore[import-untyped]
+            import pyarrow.parquet as pq  # type: ignore[import-untyped]
+        except ImportError as error:
+            raise CollectError(
+                f"{name}: is a Parquet file; to read it: pip install 'release-anomaly[parquet]'"
+            ) from error
+        self.name = name
+        self._max_bytes = max_bytes
+        self._damage = (pa.ArrowException, *DAMAGE)
+        try:
+            about = pq.read_metadata(file)
+            file.seek(0)
+            schema = pq.read_schema(file)
+            file.seek(0)
+            # a text that many rows share is kept once
+            self._file = pq.ParquetFile(
+                file,
+                read_dictionary=[each.name for each in schema if arrow.is_text(each.type)],
+            )
+            unpacked = sum(
+                about.row_group(number).total_byte_size for number in range(about.num_row_groups)
+            )
+            self.header = tuple(schema.names)
+        except self._damage as error:
+            raise self._damaged(error) from None
+        if unpacked > max_bytes:
+            raise _too_large(name, max_bytes)
+        if about.num_rows > ROWS_AT_MOST:
+            raise CollectError(
+                f"{name}: {about.num_rows:,} rows; at most {ROWS_AT_MOST:,} are read"
+            )
+
+    def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
+        """The columns: moments as UTC or naive times, numbers as numbers, all else as text."""
+        first = unpacked = 0
+        try:
+            for batch in self._file.iter_batches(
+                batch_size=ROWS_PER_CHUNK, columns=list(columns), use_threads=False
+            ):
+                batch.validate(full=True)
+                at = [batch.schema.get_all_field_indices(column)[0] for column in columns]
+                arrays = [batch.column(position) for position in at]
+                unpacked += sum(arrow.size(array) for array in arrays)
+                if unpacked > self._max_bytes:
+                    raise _too_large(self.name, self._max_bytes)
+                yield Chunk(
+                    first,
+                    {
+                        column: arrow.cells(array)
+                        for column, array in zip(columns, arrays, strict=True)
+                    },
+                )
+                first += batch.num_rows
+        except self._damage as error:
+            raise self._damaged(error) from None
+
+    def place(self, record: int) -> str:
+        """`file:row n`."""
+        return f"{self.name}:row {record + 1}"
+
+    def _damaged(self, error: BaseException) -> CollectError:
+        text = plain(" ".join(str(error).split()), 200) or type(error).__name__
+        return CollectError(
+            f"{self.name}: is not a readable Parquet file, or damaged: {text}; write it anew"
+        )

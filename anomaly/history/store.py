@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any, Self, TypeVar, get_type_hints
+from typing import Any, Self, TypeVar, cast, get_type_hints
 
 import sqlalchemy as sql
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
@@ -673,7 +673,7 @@ def _extent(release: Release) -> dict[str, Any]:
 
 def _checked(kind: type[R], **cells: Any) -> R:
     """The record of these cells. Raises ValueError for a cell of another type."""
-    _form(kind, tuple(cells)).model_validate(cells)
+    _form(cast("Any", kind), tuple(cells)).model_validate(cells)
     return kind(**cells)
 
 

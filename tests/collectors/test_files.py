@@ -954,7 +954,7 @@ def test_parquet_that_claims_many_rows_in_few_bytes_is_refused(
         tmp_path / "bomb.parquet",
         pd.DataFrame({"time": ["2025-06-03T09:00Z"] * 1_000_000, "orders": 0}),
     )
-    monkeypatch.setattr("anomaly.collectors.parquet.ROWS_AT_MOST", 999_999)
+    monkeypatch.setattr(tables, "ROWS_AT_MOST", 999_999)
 
     assert path.stat().st_size < 100_000
     assert "1,000,000 rows; at most 999,999 are read" in wrong(read(path, ORDERS))
