@@ -14,25 +14,40 @@ Ints = NDArray[np.intp]
 
 MAD_TO_SIGMA = 1.4826  # 1 / Φ⁻¹(3/4)
 ROUNDING = 1e-9
+WORTH_A_CALL = 1024  # values for which one more call to numpy pays
 RANGE_TO_SIGMA = 3.29  # 5–95 % range of a normal distribution in standard deviations
 
 
 def median(values: Floats) -> Floats:
     """Median of each row, NaN for an empty one."""
-    if values.shape[-1] == 0:
+    length = values.shape[-1]
+    if length == 0:
         return np.full(values.shape[:-1], np.nan)
     missing = np.isnan(values)
     if not missing.any():
-        low, high = (values.shape[-1] - 1) // 2, values.shape[-1] // 2
-        ranked = np.partition(values, (low, high), axis=-1)
-        return np.asarray(
-            ranked[..., low] / 2 + ranked[..., high] / 2
-        )  # their sum may be too large a number
-    ranked = np.sort(values, axis=-1)  # NaN last
-    size = (~missing).sum(axis=-1, keepdims=True)
-    low = np.take_along_axis(ranked, np.maximum(size - 1, 0) // 2, axis=-1)[..., 0]
-    high = np.take_along_axis(ranked, size // 2, axis=-1)[..., 0]
-    return np.asarray(low / 2 + high / 2)
+        return _middle(values, length)
+    rows = values.reshape(-1, length)
+    size = length - missing.reshape(-1, length).sum(axis=1)
+    sizes = np.unique(size)
+    out = np.full(len(rows), np.nan)
+    if len(sizes) * WORTH_A_CALL > rows.size:  # so many different ones are faster sorted
+        ranked, each, some = np.sort(rows, axis=1), np.arange(len(rows)), size > 0  # NaN last
+        low, high = ranked[each, np.maximum(size - 1, 0) // 2], ranked[each, size // 2]
+        out[some] = (low / 2 + high / 2)[some]
+    else:
+        for every in sizes[sizes > 0]:
+            mine = size == every
+            out[mine] = _middle(rows[mine], int(every))
+    return out.reshape(values.shape[:-1])
+
+
+def _middle(values: Floats, size: int) -> Floats:
+    """Median of each row of `size` values, NaN beyond."""
+    at = size // 2
+    ranked = np.partition(values, at, axis=-1)  # NaN last
+    high = ranked[..., at]
+    low = high if size % 2 else ranked[..., :at].max(axis=-1)
+    return np.asarray(low / 2 + high / 2)  # their sum may be too large a number
 
 
 def quantiles(values: Floats, shares: Floats) -> Floats:
@@ -56,7 +71,9 @@ def mostly_tied(values: Floats) -> Bools:
 
 def _tied(away: Floats, middle: Floats) -> Bools:
     with np.errstate(invalid="ignore"):
-        largest = np.where(np.isfinite(away), away, 0.0).max(axis=-1)
+        largest = np.fmax.reduce(away, axis=-1)
+        if np.isinf(largest).any():
+            largest = np.where(np.isfinite(away), away, 0.0).max(axis=-1)
         return np.asarray(~(middle > ROUNDING * largest))
 
 
@@ -79,7 +96,10 @@ def running_sums(values: Floats | Bools) -> Floats:
     """Sums of the first 0, 1, 2 … values of each row, so that any window's is a difference."""
     out = np.empty((values.shape[0], values.shape[1] + 1))
     out[:, 0] = 0.0
-    np.cumsum(values, axis=1, out=out[:, 1:])
+    if values.dtype == np.bool_:  # counted in whole numbers, which is faster
+        out[:, 1:] = np.cumsum(values, axis=1, dtype=np.int32)
+    else:
+        np.cumsum(values, axis=1, out=out[:, 1:])
     return out
 
 
