@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from anomaly.decision.mix import at_usual_mix
 from anomaly.decision.progress import WatchProgress
 from anomaly.model import ChangeKind, Kpi
+from anomaly.scoring import power
+from anomaly.scoring.power import Asked
 from anomaly.scoring.score import Score, Sizes
 
 
@@ -53,19 +56,27 @@ class Case:
         first, last = self.progress.at(steps.first), self.progress.at(steps.last)
         return OnsetTime(self.progress.at(steps.step), (first, last))
 
-    @property
-    def detectable(self) -> tuple[float | None, float | None]:
-        """The smallest change that would be found with a power of 80 %, relative and absolute."""
-        if self.score.power is None:
-            return None, None
-        smallest = self.score.power.detectable(
-            self.alpha * self.progress.share,
-            self.kpi.direction,
-            self.kpi.tolerance,
-            self.kpi.floor,
-        )
-        return smallest if smallest is not None and math.isfinite(smallest[1]) else (None, None)
-
     def is_significant(self, p: float) -> bool:
         """Whether a p-value of the steps so far undercuts alpha."""
         return self.progress.over_the_watch(p) < self.alpha
+
+
+def detectable(cases: Sequence[Case]) -> list[tuple[float | None, float | None]]:
+    """The smallest change of each case that would be found with a power of 80 %, relative and
+    absolute."""
+    asked = {
+        i: Asked(
+            case.score.power,
+            case.alpha * case.progress.share,
+            case.kpi.direction,
+            case.kpi.tolerance,
+            case.kpi.floor,
+        )
+        for i, case in enumerate(cases)
+        if case.score.power is not None
+    }
+    out: list[tuple[float | None, float | None]] = [(None, None)] * len(cases)
+    for i, smallest in zip(asked, power.detectable([*asked.values()]), strict=True):
+        if smallest is not None and math.isfinite(smallest[1]):
+            out[i] = smallest
+    return out

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from anomaly.decision.case import Case
+from anomaly.decision.case import Case, detectable
 from anomaly.decision.draft import Draft, draft
 from anomaly.decision.findings import Context, finding
 from anomaly.decision.mix import Mix
@@ -62,6 +62,9 @@ def decide(
     rulings = [_ruling(each, case) for each, case in zip(drafts, cases, strict=True)]
     compositions = _compositions(drafts, cases, rulings, mixes)
     flags = _flags(scored, progress)
+    # of a control nothing is asked that power could answer
+    counted = [case for case in cases if case is not None and not case.kpi.control_for]
+    smallest = dict(zip(map(id, counted), detectable(counted), strict=True))
     findings = [
         finding(
             each,
@@ -69,6 +72,7 @@ def decide(
             case,
             progress,
             Context(
+                detectable=smallest.get(id(case), (None, None)),
                 p_release=_at_share(allowance.p_release, share),
                 flagged=flags.get((each.kpi.name, each.segment)),
                 mix=mixes.get(each.kpi.name),

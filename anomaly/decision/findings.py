@@ -17,9 +17,11 @@ from anomaly.panel import segment_labels
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a finding says of its series beside the ruling: the p-value of the release, its flagged
-    points, the mix of the total that it belongs to, and of a total what its change is made of."""
+    """What a finding says of its series beside the ruling: the smallest change that would be found,
+    relative and absolute, the p-value of the release, its flagged points, the mix of the total that
+    it belongs to, and of a total what its change is made of."""
 
+    detectable: tuple[float | None, float | None] = (None, None)
     p_release: float | None = None
     flagged: Flagged | None = None
     mix: Mix | None = None
@@ -36,9 +38,9 @@ def finding(
     """The finding about one series; `case` is None for one that can't be judged."""
     kpi, mix, composition = draft.kpi, context.mix, context.composition
     sizes = None if case is None else case.sizes
-    # of a control nothing is asked that alpha or power could answer
+    # of a control nothing is asked that alpha could answer
     counted = None if kpi.control_for else case
-    relative, absolute = (None, None) if counted is None else counted.detectable
+    relative, absolute = context.detectable
     evidence = Evidence() if case is None else case.score.evidence
     if mix is not None and not draft.is_total and draft.segment in mix.shares:
         evidence = replace(evidence, shares=mix.shares[draft.segment])

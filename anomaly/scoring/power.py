@@ -8,12 +8,13 @@ would have been found.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from anomaly.baseline.noise import ORDER
-from anomaly.baseline.robust import Floats, quantiles
+from anomaly.baseline.robust import Bools, Floats, Ints, quantiles
 from anomaly.baseline.seasonal import BOUND
 from anomaly.model import Direction
 from anomaly.scoring.effect import Effects
@@ -23,7 +24,6 @@ from anomaly.scoring.replay import (
     Scores,
     combine,
     is_complete,
-    normal_score,
     pointing,
     shrunk_scores,
 )
@@ -36,7 +36,8 @@ POWER = 0.8416  # Φ⁻¹(0.8)
 PLACEBOS = 40  # placebo releases that stand for all
 SAMPLE = 200  # quantiles of the history that stand for its steps
 LARGEST, SMALLEST = 100.0, 0.02  # standard deviations
-BRANCHES, ROUNDS = 8, 3  # of the search: sizes tried at a time, and how many times
+BRANCHES, ROUNDS = 8, 3  # of the search: sizes between which it chooses, and how many times
+AT_ONCE, TOGETHER = 4, 4  # sizes and series that are tried at a time
 # The numbers of a step that a jump moves: these by itself ...
 PLAIN = (StepMeasure.RESIDUAL, StepMeasure.CENTRAL_RESIDUAL)
 # ... and these by what the autoregression leaves of it, 0, 1, … `ORDER` steps later.
@@ -49,39 +50,39 @@ WHITENED = (
 
 
 @dataclass(frozen=True, slots=True)
-class Power:
-    """How the answers of one series follow a jump of its level: matrices `(questions, placebo
-    releases)` or `(questions, 1)`."""
+class Powers:
+    """How the answers of the series of a panel follow a jump of their level: all that this needs of
+    the panel; `volatility` is the `local_volatility` of all."""
 
-    questions: tuple[Question, ...]
-    past: Floats
+    line: Timeline
+    scores: Scores
     volatility: Floats
-    centre: Floats
-    above: Floats
-    below: Floats
-    freedom: Floats
-    response: Response
     effects: Effects
+    innovation_spread: Floats
+
+    def jumps(self, rows: Ints, alphas: Sequence[float], direction: Direction) -> Floats:
+        """The jump of each of these series, in standard deviations of a step, that is significant
+        at its one of the `alphas` in four of five releases; NaN if none is."""
+        null = null_of(direction)
+        threshold = np.array([g_at(alpha, null) for alpha in alphas])
+        parts = [slice(i, i + TOGETHER) for i in range(0, len(rows), TOGETHER)]
+        found = [_Answers.of(self, rows[part]).jumps(threshold[part], direction) for part in parts]
+        return np.concatenate([np.empty(0), *found])
+
+
+@dataclass(frozen=True, slots=True)
+class Power:
+    """The power of one `series` of a panel."""
+
+    panel: Powers
     series: int
 
-    def detectable(
-        self, alpha: float, direction: Direction, tolerance: float, floor: float
-    ) -> tuple[float | None, float] | None:
-        """The smallest change of level, relative (see `Effect.size`) and absolute, that is
-        significant at `alpha` in four of five releases; None if none is.
-
-        Its interval is then beyond tolerance and floor in four of five, too.
-        """
-        with np.errstate(all="ignore"):  # numbers too large to compute with end as infinity
-            return self._detectable(self.jump(alpha, direction), tolerance, floor)
-
-    def _detectable(
-        self, jump: float | None, tolerance: float, floor: float
-    ) -> tuple[float | None, float] | None:
-        if jump is None:
-            return None
-        effect = self.effects.of(self.series)
-        absolute = abs(self.effects.of_jump(self.series, jump))
+    def change(self, jump: float, tolerance: float, floor: float) -> tuple[float | None, float]:
+        """The change of a level that jumps, relative (see `Effect.size`) and absolute, or the least
+        whose interval is then beyond tolerance and floor in four of five releases, too."""
+        effects = self.panel.effects
+        effect = effects.of(self.series)
+        absolute = abs(effects.of_jump(self.series, jump))
         tolerable = max(tolerance * abs(effect.expected), floor)
         if tolerable > 0:
             _, margin = effect.size(
@@ -90,146 +91,246 @@ class Power:
             absolute = max(absolute, tolerable + abs(margin))
         return effect.relative(absolute), absolute
 
-    def jump(self, alpha: float, direction: Direction) -> float | None:
-        """The jump, in standard deviations of a step, that is significant at `alpha` in four of
-        five releases; None if none is."""
-        sign = -1.0 if direction is Direction.DOWN else 1.0
-        threshold = g_at(alpha, null_of(direction))
-        sizes = np.geomspace(SMALLEST, LARGEST, BRANCHES**ROUNDS + 1)
-        if self.past.shape[1] == 0:
-            return None
-        low = 0
-        for stride in (BRANCHES**left for left in reversed(range(ROUNDS))):
-            above = low + stride * np.arange(1, BRANCHES + 1)
-            shares = self._significant_shares(sign * sizes[above], threshold, direction)
-            enough = shares >= DETECTED_SHARE
-            if not enough.any():  # can only be in the first round: later ones end where one was
-                return None
-            low = int(above[enough.argmax()]) - stride
-        return float(sign * sizes[low + 1])
 
-    def _significant_shares(self, jumps: Floats, threshold: float, direction: Direction) -> Floats:
-        """Share of the placebo releases at which each of the jumps would have exceeded the
-        threshold."""
-        count, placebos = self.past.shape
-        shift = self.response.to(jumps)
-        move = (
-            self.past[:, None]
-            + shift[:, :, None] / self.volatility[:, None]
-            - self.centre[:, :, None]
-        ).reshape(count, -1)
-        scale = np.where(move > 0, self.above, self.below)
-        up = shrunk_scores(self.questions, normal_score(move / scale, self.freedom))
-        rising, falling = pointing(self.questions, direction)
-        g = combine(np.concatenate([up[rising], -up[falling]]))
-        return np.asarray((g > threshold).reshape(-1, placebos).mean(axis=1))
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Of which series the smallest change is asked that can be detected, and by which measure."""
+
+    power: Power
+    alpha: float
+    direction: Direction
+    tolerance: float
+    floor: float
+
+
+def detectable(asked: Sequence[Asked]) -> list[tuple[float | None, float] | None]:
+    """For each the smallest change of level, relative (see `Effect.size`) and absolute, that is
+    significant at `alpha` in four of five releases; None if none is.
+
+    Its interval is then beyond tolerance and floor in four of five, too.
+    """
+    out: list[tuple[float | None, float] | None] = [None] * len(asked)
+    together: dict[tuple[int, Direction], list[int]] = {}
+    for i, each in enumerate(asked):
+        together.setdefault((id(each.power.panel), each.direction), []).append(i)
+    with np.errstate(all="ignore"):  # numbers too large to compute with end as infinity
+        for mine in together.values():
+            first = asked[mine[0]]
+            jumps = first.power.panel.jumps(
+                np.array([asked[i].power.series for i in mine]),
+                [asked[i].alpha for i in mine],
+                first.direction,
+            )
+            for i, jump in zip(mine, jumps, strict=True):
+                if np.isfinite(jump):
+                    each = asked[i]
+                    out[i] = each.power.change(float(jump), each.tolerance, each.floor)
+    return out
 
 
 @dataclass(frozen=True, slots=True)
-class Response:
-    """How answers follow a jump of the level: `weights` `(questions, moments)` of the moments of a
-    step that it moves, by samples `x` and `z` of the history.
+class _Answers:
+    """The answers of some series at the placebo releases that stand for all, `(questions, series,
+    1, placebo releases)`, NaN where there are fewer; the spreads have one column."""
 
-    `reach` is what a jump of 1 leaves in the innovations 0, 1, … `ORDER` steps later; `low` and
-    `high` are the tails.
+    questions: tuple[Question, ...]
+    past: Floats
+    counted: Bools
+    volatility: Floats
+    centre: Floats
+    above: Floats
+    below: Floats
+    freedom: Floats
+    response: _Response
+
+    @classmethod
+    def of(cls, panel: Powers, rows: Ints) -> _Answers:
+        scores = panel.scores
+        past = np.full((len(scores.questions), len(rows), PLACEBOS), np.nan)
+        volatility, counted = np.ones_like(past), np.zeros(past.shape[1:], bool)
+        level = [question.spec.is_level for question in scores.questions]
+        for i, row in enumerate(rows):
+            answers = np.stack([question.answers[row, :-1] for question in scores.questions])
+            complete = np.flatnonzero(is_complete(answers))
+            if not len(complete):
+                continue
+            sample = complete[np.unique(np.linspace(0, len(complete) - 1, PLACEBOS).astype(int))]
+            past[:, i, : len(sample)] = answers[:, sample]
+            volatility[level, i, : len(sample)] = panel.volatility[row, sample]
+            counted[i, : len(sample)] = True
+        return cls(
+            scores.questions,
+            past[:, :, None],
+            counted,
+            volatility[:, :, None],
+            *(
+                each[:, rows, None, None]
+                for each in (scores.centre, scores.above, scores.below, scores.freedom)
+            ),
+            _response(panel, rows),
+        )
+
+    def jumps(self, threshold: Floats, direction: Direction) -> Floats:
+        """The smallest jump of each series that exceeds its threshold often enough; NaN where none
+        does."""
+        sign = -1.0 if direction is Direction.DOWN else 1.0
+        sizes = sign * np.geomspace(SMALLEST, LARGEST, BRANCHES**ROUNDS + 1)
+        rows = np.flatnonzero(self.counted.any(axis=1))
+        low = np.zeros(len(threshold), int)
+        for stride in (BRANCHES**left for left in reversed(range(ROUNDS))):
+            rows, low = self._nearer(rows, low, stride, sizes, threshold, direction)
+        out = np.full(len(threshold), np.nan)
+        out[rows] = sizes[low[rows] + 1]
+        return out
+
+    def _nearer(
+        self,
+        rows: Ints,
+        low: Ints,
+        stride: int,
+        sizes: Floats,
+        threshold: Floats,
+        direction: Direction,
+    ) -> tuple[Ints, Ints]:
+        """Which of the series have a size that is enough among the next `BRANCHES`, and the place
+        of the last one before it. The smaller ones are tried first."""
+        first, low, open_rows = stride == BRANCHES ** (ROUNDS - 1), low.copy(), rows
+        last = BRANCHES if first else BRANCHES - 1  # else the largest is known to be enough
+        for begin in range(1, last + 1, AT_ONCE):
+            steps = stride * np.arange(begin, min(begin + AT_ONCE, last + 1))
+            if not len(open_rows):
+                break
+            jumps = sizes[low[open_rows, None] + steps]
+            shares = self._shares(open_rows, jumps, threshold[open_rows], direction)
+            enough = shares >= DETECTED_SHARE
+            hit = enough.any(axis=1)
+            low[open_rows[hit]] += steps[enough[hit].argmax(axis=1)] - stride
+            open_rows = open_rows[~hit]
+        if first:
+            return np.setdiff1d(rows, open_rows), low
+        low[open_rows] += stride * last
+        return rows, low
+
+    def _shares(self, rows: Ints, jumps: Floats, threshold: Floats, direction: Direction) -> Floats:
+        """Share of the placebo releases at which each of the jumps `(series, jumps)` would have
+        exceeded the threshold."""
+        everyone = len(rows) == len(self.counted)
+
+        def of(each: Floats) -> Floats:
+            return each if everyone else each[:, rows]
+
+        shift = np.moveaxis(self.response.to(rows, jumps), 1, 0)[..., None]
+        move = of(self.past) + shift / of(self.volatility) - of(self.centre)
+        move /= np.where(move > 0, of(self.above), of(self.below))
+        up = shrunk_scores(self.questions, _about_normal(move, of(self.freedom)))
+        rising, falling = pointing(self.questions, direction)
+        g = combine(np.concatenate([up[rising], -up[falling]]))
+        counted = self.counted[rows, None]
+        significant = ((g > threshold[:, None, None]) & counted).sum(axis=2)
+        return np.asarray(significant / counted.sum(axis=2))
+
+
+def _about_normal(t: Floats, freedom: Floats) -> Floats:
+    """`normal_score` without care for the last digits of the smallest."""
+    factor = (8 * freedom + 1) / (8 * freedom + 3) * np.sqrt(freedom)
+    return np.copysign(factor * np.sqrt(np.log(1 + t * t / freedom)), t)
+
+
+@dataclass(frozen=True, slots=True)
+class _Response:
+    """How the answers of some series follow a jump of the level: `weights` `(series, questions,
+    moments)` of the moments of a step that it moves, by samples `x` and `z` `(series, sample)` of
+    the history.
+
+    `reach` `(series, lags)` is what a jump of 1 leaves in the innovations 0, 1, … `ORDER` steps
+    later; `low` and `high` are the tails; `usual` are the moments without a jump.
     """
 
     weights: Floats
     x: Floats
     z: Floats
     reach: Floats
-    low: float
-    high: float
+    low: Floats
+    high: Floats
+    usual: Floats
 
-    def to(self, jumps: Floats) -> Floats:
-        """Change of every answer `(questions, jumps)`."""
-        moments = self._moments(np.concatenate([[0.0], jumps]))
-        return np.asarray(self.weights @ (moments[:, 1:] - moments[:, :1]))
-
-    def _moments(self, jumps: Floats) -> Floats:
-        """The means of the `PLAIN` numbers of a step, and those of the `WHITENED` ones at each
-        lag."""
-        x, z = self.x + jumps[:, None], self.z + (self.reach[:, None] * jumps)[:, :, None]
-        plain = np.stack([np.clip(x, -bound, bound).mean(axis=-1) for bound in (BOUND, TIGHT)])
-        size = np.minimum(np.abs(z), WIDE)
-        excess = beyond(z - self.high), beyond(self.low - z)
-        whitened = (np.clip(z, -WIDE, WIDE), size, *excess)
-        return np.concatenate([plain, *(each.mean(axis=-1) for each in whitened)])
+    def to(self, rows: Ints, jumps: Floats) -> Floats:
+        """Change of every answer of some series `(series, questions, jumps)`."""
+        moments = _moments(
+            self.x[rows], self.z[rows], self.reach[rows], self.low[rows], self.high[rows], jumps
+        )
+        return np.asarray(self.weights[rows] @ (moments - self.usual[rows]))
 
 
-def power(
-    line: Timeline,
-    scores: Scores,
-    volatility: Floats,
-    effects: Effects,
-    innovation_spread: Floats,
-    i: int,
-) -> Power:
-    """The power of series `i`; `volatility` is the `local_volatility` of all."""
-    past = np.stack([question.answers[i, :-1] for question in scores.questions])
-    complete = np.flatnonzero(is_complete(past))
-    if len(complete):
-        complete = complete[np.unique(np.linspace(0, len(complete) - 1, PLACEBOS).astype(int))]
-    level = np.array([[question.spec.is_level] for question in scores.questions])
-    one = slice(i, i + 1)
-    return Power(
-        questions=scores.questions,
-        past=past[:, complete],
-        volatility=np.where(level, volatility[i, complete], 1.0),
-        centre=scores.centre[:, one],
-        above=scores.above[:, one],
-        below=scores.below[:, one],
-        freedom=scores.freedom[:, one],
-        response=_response(line, scores.questions, float(innovation_spread[i]), i),
-        effects=effects,
-        series=i,
+def _moments(
+    x: Floats, z: Floats, reach: Floats, low: Floats, high: Floats, jumps: Floats
+) -> Floats:
+    """The means of the `PLAIN` numbers of a step, and those of the `WHITENED` ones at each lag,
+    `(series, moments, jumps)`."""
+    x = x[:, None] + jumps[:, :, None]
+    if not np.ptp(reach):  # without autocorrelation all lags are alike
+        reach = reach[:, :1]
+    z = z[:, None, None] + (reach[:, :, None] * jumps[:, None])[..., None]
+    plain = [np.clip(x, -bound, bound).mean(axis=-1)[:, None] for bound in (BOUND, TIGHT)]
+    low, high = low[:, None, None, None], high[:, None, None, None]
+    whitened = (
+        np.clip(z, -WIDE, WIDE),
+        np.clip(np.abs(z), 0.0, WIDE),
+        beyond(z - high),
+        beyond(low - z),
     )
+    lags = (len(x), ORDER + 1, jumps.shape[1])
+    means = [np.broadcast_to(each.mean(axis=-1), lags) for each in whitened]
+    return np.concatenate([*plain, *means], axis=1)
 
 
-def _response(
-    line: Timeline, questions: tuple[Question, ...], innovation_spread: float, i: int
-) -> Response:
-    n, phi = line.before, line.phi[i]
-    x = _sample(line.x[i, :n][line.present[i, :n]])
-    z = _sample(line.z[i, :n][line.has_innovation[i, :n]])
-    weights = np.stack([_weights(question, phi) for question in questions])
-    reach = _whitened(np.ones(ORDER + 1), phi) / innovation_spread
-    return Response(weights, x[2:], z[2:], reach, float(z[0]), float(z[1]))
+def _response(panel: Powers, rows: Ints) -> _Response:
+    line, n = panel.line, panel.line.before
+    phi = line.phi[rows]
+    x = _sample(line.x[rows, :n], line.present[rows, :n])
+    z = _sample(line.z[rows, :n], line.has_innovation[rows, :n])
+    weights = np.stack([_weights(question, phi) for question in panel.scores.questions], axis=1)
+    reach = _whitened(np.ones((len(rows), ORDER + 1)), phi)
+    reach = reach / panel.innovation_spread[rows, None]
+    low, high, x, z = z[:, 0], z[:, 1], x[:, 2:], z[:, 2:]
+    usual = _moments(x, z, reach, low, high, np.zeros((len(rows), 1)))
+    return _Response(weights, x, z, reach, low, high, usual)
 
 
-def _sample(values: Floats) -> Floats:
-    """The quantiles of both tails, and those that stand for the values; zeros without any."""
+def _sample(values: Floats, mask: Bools) -> Floats:
+    """The quantiles of both tails, and those that stand for the values where `mask` is True; zeros
+    without any."""
     middle = (np.arange(SAMPLE) + 0.5) / SAMPLE
-    return (
-        quantiles(values, np.concatenate([[TAIL, 1 - TAIL], middle]))
-        if len(values)
-        else np.zeros(3)
-    )
+    values = values if mask.all() else np.where(mask, values, np.nan)
+    return np.nan_to_num(quantiles(values, np.concatenate([[TAIL, 1 - TAIL], middle])))
 
 
 def _weights(question: Question, phi: Floats) -> Floats:
-    """Row of `Response.weights`; zeros where a jump of the level does not move the answer."""
-    weights = np.zeros(len(PLAIN) + len(WHITENED) * (ORDER + 1))
+    """`Response.weights` of one question `(series, moments)`; zeros where a jump of the level does
+    not move the answer."""
+    weights = np.zeros((len(phi), len(PLAIN) + len(WHITENED) * (ORDER + 1)))
     if not question.spec.responds:
         return weights
     if question.spec.measure in PLAIN:
-        weights[PLAIN.index(question.spec.measure)] = 1.0
+        weights[:, PLAIN.index(question.spec.measure)] = 1.0
         return weights
     size = question.size
-    share = np.full(size, 1 / size)
+    share = np.full((len(phi), size), 1 / size)
     if question.spec.is_matched:
         is_jump = question.kind is QuestionKind.JUMP
-        share = _whitened(np.ones(size) if is_jump else np.arange(1, size + 1) / size, phi)
-        share /= np.sqrt((share**2).sum())
+        shape = np.ones(size) if is_jump else np.arange(1, size + 1) / size
+        share = _whitened(np.tile(shape, (len(phi), 1)), phi)
+        share /= np.sqrt((share**2).sum(axis=1, keepdims=True))
     begin = len(PLAIN) + WHITENED.index(question.spec.measure) * (ORDER + 1)
-    weights[begin : begin + min(size, ORDER)] = share[:ORDER]
-    weights[begin + ORDER] = share[ORDER:].sum()  # from there on every step is moved alike
+    weights[:, begin : begin + min(size, ORDER)] = share[:, :ORDER]
+    # from there on every step is moved alike
+    weights[:, begin + ORDER] = share[:, ORDER:].sum(axis=1)
     return weights
 
 
 def _whitened(response: Floats, phi: Floats) -> Floats:
-    """A response of the level as it reaches the innovations."""
+    """Responses of the level `(series, steps)` as they reach the innovations."""
     out = response.copy()
-    for lag, coefficient in enumerate(phi[: len(response) - 1], 1):
-        out[lag:] -= coefficient * response[:-lag]
+    for lag in range(1, min(phi.shape[1], response.shape[1] - 1) + 1):
+        out[:, lag:] -= phi[:, lag - 1, None] * response[:, :-lag]
     return out

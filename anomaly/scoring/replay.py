@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
-from anomaly.baseline.robust import Bools, Floats
+from anomaly.baseline.robust import Bools, Floats, Ints
 from anomaly.model import Direction
-from anomaly.scoring.question_kinds import Centre, Counterpart, QuestionKind, Side
+from anomaly.scoring.question_kinds import SPECS, Centre, Counterpart, QuestionKind, Side
 from anomaly.scoring.questions import Question
 from anomaly.scoring.timeline import Timeline
 
@@ -263,9 +264,7 @@ def shrunk_scores(questions: Sequence[Question], up: Floats) -> Floats:
     shortest window that is at least as long. Nor is what was so before: a level against the whole
     history must show in the same window against just before.
     """
-    pairs = _counterparts(questions)
-    rows = np.array([*pairs], dtype=int)
-    one, other = np.array([*pairs.values()], dtype=int).reshape(-1, 2).T
+    rows, one, other = _counterparts(tuple((each.kind, each.size) for each in questions))
     claim = up[rows]
     support = np.where(claim > 0, np.fmax(up[one], up[other]), np.fmin(up[one], up[other]))
     agreement = np.sign(claim) * support
@@ -275,25 +274,27 @@ def shrunk_scores(questions: Sequence[Question], up: Floats) -> Floats:
     return out
 
 
-def _counterparts(questions: Sequence[Question]) -> dict[int, tuple[int, int]]:
-    """The positions of the questions that have a counterpart, each with those of two (or twice one)
-    of which the better must agree."""
+@lru_cache
+def _counterparts(asked: tuple[tuple[QuestionKind, int], ...]) -> tuple[Ints, Ints, Ints]:
+    """The positions of the questions that have a counterpart, and for each those of two (or twice
+    one) of which the better must agree; `asked` holds their kinds and sizes."""
     rows: dict[QuestionKind, dict[int, int]] = {}
-    for j, question in enumerate(questions):
-        rows.setdefault(question.kind, {})[question.size] = j
+    for j, (kind, size) in enumerate(asked):
+        rows.setdefault(kind, {})[size] = j
     lasting = rows.get(QuestionKind.LEVEL, {})
     before = rows.get(QuestionKind.LEVEL_BEFORE, {})
     typical = rows.get(QuestionKind.TYPICAL_BEFORE, {})
     pairs: dict[int, tuple[int, int]] = {}
-    for j, question in enumerate(questions):
-        size, counterpart = question.size, question.spec.counterpart
+    for j, (kind, size) in enumerate(asked):
+        counterpart = SPECS[kind].counterpart
         if counterpart is Counterpart.LASTING_LEVEL:
             longer = [row for length, row in lasting.items() if length >= size]
             if longer:
                 pairs[j] = (longer[0], longer[0])
         elif counterpart is Counterpart.JUST_BEFORE and size in before:
             pairs[j] = (before[size], typical.get(size, before[size]))
-    return pairs
+    one, other = np.array([*pairs.values()], dtype=int).reshape(-1, 2).T
+    return np.array([*pairs], dtype=int), one, other
 
 
 def normal_score(t: Floats, freedom: Floats) -> Floats:
@@ -309,10 +310,15 @@ def normal_score(t: Floats, freedom: Floats) -> Floats:
 def pointing(questions: Sequence[Question], direction: Direction) -> tuple[Bools, Bools]:
     """Of which questions an answer upwards is bad, and of which one downwards; a spread only if it
     is wider, unless any move is bad."""
-    specs = [question.spec for question in questions]
+    return _pointing(tuple(question.kind for question in questions), direction)
+
+
+@lru_cache
+def _pointing(kinds: tuple[QuestionKind, ...], direction: Direction) -> tuple[Bools, Bools]:
+    specs = [SPECS[kind] for kind in kinds]
     if direction is Direction.EITHER:
         both = np.array([spec.side is Side.BOTH for spec in specs], dtype=bool)
-        return np.ones(len(questions), bool), both
+        return np.ones(len(specs), bool), both
     level = np.array([spec.is_level for spec in specs], dtype=bool)
     bad = np.array([direction in spec.bad_for for spec in specs], dtype=bool)
     is_up = direction is Direction.UP

@@ -50,7 +50,7 @@ from anomaly.scoring.exceptions import (
     tail,
 )
 from anomaly.scoring.onset import Onset, onset, onset_of_marks, spikes
-from anomaly.scoring.power import Power, power
+from anomaly.scoring.power import Power, Powers
 from anomaly.scoring.question_kinds import LASTING, QuestionKind, StepMeasure
 from anomaly.scoring.questions import Question, ask, local_volatility
 from anomaly.scoring.replay import Scores, combine, joint_replay, pointing, scores
@@ -190,11 +190,12 @@ def score_timeline(
     judged = [by_name[name] for name, _ in series.keys]
     directions = [kpi.direction for kpi in judged]
     effects = estimate(base, line)
+    answers = scores(line, ask(line))
     panel = _Panel(
         base=base,
         line=line,
-        answers=scores(line, ask(line)),
-        volatility=local_volatility(line),
+        answers=answers,
+        powers=Powers(line, answers, local_volatility(line), effects, base.innovation_spread),
         effects=effects,
         exceptions=exceptions(series, n),
         coverage=coverage(base, line, effects.lag),
@@ -221,7 +222,7 @@ class _Panel:
     base: Baseline
     line: Timeline
     answers: Scores
-    volatility: Floats
+    powers: Powers
     effects: Effects
     exceptions: Exceptions
     coverage: tuple[Coverage | None, ...]
@@ -273,7 +274,7 @@ class _Panel:
             gaps=gaps,
             sizes=sizes_of(effect),
             effect=effect,
-            power=self._power(i),
+            power=Power(self.powers, i) if self.answers.questions else None,
             coverage=self.coverage[i],
             evidence=self._evidence(i, bad),
         )
@@ -437,12 +438,6 @@ class _Panel:
         first = int(has_sample.argmax())
         shares = [has_sample[rows[rows >= first]] for rows in self.alike]
         return min((float(each.mean()) for each in shares if len(each)), default=1.0)
-
-    def _power(self, i: int) -> Power | None:
-        if not self.answers.questions:
-            return None
-        innovation_spread = self.base.innovation_spread
-        return power(self.line, self.answers, self.volatility, self.effects, innovation_spread, i)
 
     def _evidence(self, i: int, bad: list[QuestionScore]) -> Evidence:
         season, history = self.base.season, slice(self.line.before)
