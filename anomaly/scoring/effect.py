@@ -282,6 +282,8 @@ def _best_fit(base: Baseline, line: Timeline, link: Floats, unit: Floats, totals
 def _thinner(base: Baseline, line: Timeline, origin: Ints) -> Floats:
     """By how much noisier a ratio's mean over the observation is than over the windows of the
     history, for its denominators are smaller `(series,)`: at least 1."""
+    if not line.series.ratio.any():
+        return np.ones(len(line.x))
     a, b = base.volume_noise.T[:, :, None]
     volume = np.where(line.present, line.series.volume, 0.0)
     first, second = running_sums(volume), running_sums(volume**2)
@@ -344,16 +346,15 @@ class _Totals:
 def anchors(line: Timeline, origin: Ints, lag: int, rows: Ints | slice = slice(None)) -> Floats:
     """Mean residual over the `lag` steps before each origin (before the transition at the release),
     0 for `lag` 0; of the series `rows`."""
-    x, present = line.x[rows], line.present[rows]
+    sums, counts = line.x_sums[rows], line.present_sums[rows]
     if lag == 0:
-        return np.zeros((len(x), len(origin)))
+        return np.zeros((len(sums), len(origin)))
     end = np.where(origin == line.before, origin, origin - line.gap)
     start = end - lag
     fits = start >= 0
     start, end = np.where(fits, start, 0), np.where(fits, end, 0)
-    sums, counts = running_sums(x), running_sums(present.astype(float))
-    steps = counts[:, end] - counts[:, start]
-    mean = (sums[:, end] - sums[:, start]) / np.maximum(steps, 1)
+    steps = counts.take(end, axis=1) - counts.take(start, axis=1)
+    mean = (sums.take(end, axis=1) - sums.take(start, axis=1)) / np.maximum(steps, 1)
     return np.where(steps > LEAST_ANCHOR * lag, mean, np.nan)
 
 

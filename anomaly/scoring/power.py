@@ -19,7 +19,7 @@ from anomaly.baseline.seasonal import BOUND
 from anomaly.model import Direction
 from anomaly.scoring.effect import Effects
 from anomaly.scoring.question_kinds import QuestionKind, StepMeasure
-from anomaly.scoring.questions import TAIL, TIGHT, WIDE, Question, beyond
+from anomaly.scoring.questions import TAIL, TIGHT, Question, beyond
 from anomaly.scoring.replay import (
     Scores,
     combine,
@@ -28,7 +28,7 @@ from anomaly.scoring.replay import (
     shrunk_scores,
 )
 from anomaly.scoring.significance import g_at, null_of
-from anomaly.scoring.timeline import Timeline
+from anomaly.scoring.timeline import WIDE, Timeline
 
 # Share of the placebo releases: above 0.8, for the spreads were learned from the same ones.
 DETECTED_SHARE = 0.86

@@ -21,7 +21,7 @@ from anomaly.scoring.timeline import Timeline
 
 LONGEST = 512  # steps of a window, unless the observation is longer
 LARGEST_PART = 0.75  # of the observation: a longer window is the observation itself
-TIGHT, WIDE, DEEP = 1.5, 4.0, 8.0  # clips, in standard deviations
+TIGHT, DEEP = 1.5, 8.0  # clips, in standard deviations, beside `WIDE`
 MIN_SHARE, MIN_SHARE_BEFORE = 0.4, 0.3  # share of a window's steps that must be present
 LEAST_BEFORE = 8  # steps of history before the first origin at which a level is asked about
 TAIL = 0.05  # share of the steps in either tail
@@ -76,12 +76,14 @@ class _Windows:
         self.fits = (stop <= line.before) | self.at_release
         self.stop = np.where(self.fits, stop, self.start)
         self.has_past = self.start >= min(LEAST_BEFORE, line.before // 4)
-        self.present_sums = running_sums(line.present)
-        self.innovation_sums = running_sums(line.has_innovation)
+        self.present_sums = line.present_sums
+        self.innovation_sums = line.innovation_sums
+        self.counts: dict[int, tuple[Floats, Bools]] = {}
 
     def sums(self, sums: Floats) -> Floats:
         """Sums over the windows, `(sizes, series, origins)`, from running ones."""
-        return np.moveaxis(sums[:, self.stop] - sums[:, self.start], 1, 0)
+        begin = sums.take(self.origins, axis=1)[:, None]
+        return np.moveaxis(sums.take(self.stop, axis=1) - begin, 1, 0)
 
     def sums_before(self, sums: Floats, lengths: np.ndarray) -> tuple[Floats, Bools]:
         """Sums over the `lengths` steps before the transition at each origin, and where there are
@@ -90,21 +92,28 @@ class _Windows:
         begin = end - lengths[:, None]
         fits = (begin >= 0) & (lengths <= self.before // 2)[:, None]
         last, first = np.where(fits, end, 0), np.where(fits, begin, 0)
-        return np.moveaxis(sums[:, last] - sums[:, first], 1, 0), fits
+        return np.moveaxis(sums.take(last, axis=1) - sums.take(first, axis=1), 1, 0), fits
 
     def means(self, values: Floats, count_sums: Floats) -> tuple[Floats, Bools]:
         """Mean over the windows, and where enough of their steps count; both `(sizes, series,
         origins)`. `count_sums` are the running sums of the steps that do."""
-        count = self.sums(count_sums)
-        need = np.maximum(1, np.ceil(self.sizes * MIN_SHARE))[:, None, None]
-        enough = (count >= need) & self.fits[:, None, :]
-        return self.sums(running_sums(values)) / np.maximum(count, 1), enough
+        return self.means_of(running_sums(values), count_sums)
+
+    def means_of(self, sums: Floats, count_sums: Floats) -> tuple[Floats, Bools]:
+        """The same from the running sums of the values."""
+        if id(count_sums) not in self.counts:
+            count = self.sums(count_sums)
+            need = np.maximum(1, np.ceil(self.sizes * MIN_SHARE))[:, None, None]
+            enough = (count >= need) & self.fits[:, None, :]
+            self.counts[id(count_sums)] = np.maximum(count, 1), enough
+        count, enough = self.counts[id(count_sums)]
+        return self.sums(sums) / count, enough
 
     def means_before(
-        self, values: Floats, count_sums: Floats, lengths: np.ndarray
+        self, sums: Floats, count_sums: Floats, lengths: np.ndarray
     ) -> tuple[Floats, Bools]:
         """The same over the `lengths` steps before the transition."""
-        total, fits = self.sums_before(running_sums(values), lengths)
+        total, fits = self.sums_before(sums, lengths)
         count, _ = self.sums_before(count_sums, lengths)
         need = np.maximum(1, lengths * MIN_SHARE_BEFORE)[:, None, None]
         return total / np.maximum(count, 1), fits[:, None, :] & (count >= need)
@@ -146,12 +155,12 @@ def ask(line: Timeline, *, level: bool = True) -> list[Question]:
 def _levels(line: Timeline, windows: _Windows) -> list[Question]:
     """Means of the residuals, and of the residuals within tight bounds, against the whole history
     and against the steps just before."""
-    central = np.clip(line.x, -TIGHT, TIGHT)
-    mean, enough = windows.means(line.x, windows.present_sums)
-    enough &= windows.has_past[:, None, :]
-    typical, _ = windows.means(central, windows.present_sums)
+    central = running_sums(np.clip(line.x, -TIGHT, TIGHT))
+    mean, enough = windows.means_of(line.x_sums, windows.present_sums)
+    enough = enough & windows.has_past[:, None, :]
+    typical, _ = windows.means_of(central, windows.present_sums)
     few = np.maximum(LEAST_AHEAD, windows.sizes // 4)
-    mean_before, enough_few = windows.means_before(line.x, windows.present_sums, few)
+    mean_before, enough_few = windows.means_before(line.x_sums, windows.present_sums, few)
     typical_before, enough_before = windows.means_before(
         central, windows.present_sums, windows.sizes
     )
@@ -192,8 +201,8 @@ def _matched(line: Timeline, windows: _Windows) -> list[Question]:
     innovations as wᵢ = rᵢ − Σ φⱼ rᵢ₋ⱼ; the answer is Σ wᵢ zᵢ / √(Σ wᵢ²). Beyond the
     autoregression's order w is a line: `flat` + `slope` (i + 1).
     """
-    z = np.clip(line.z, -WIDE, WIDE)
-    innovations = _Innovations(z, running_sums(z), running_sums(z * np.arange(z.shape[1])))
+    z = line.clipped
+    innovations = _Innovations(z, line.clipped_sums, running_sums(z * np.arange(z.shape[1])))
     gain = 1 - line.phi.sum(axis=1)
     lags = np.arange(1, ORDER + 1)
     jump = _Shape(np.ones(ORDER), gain, np.zeros_like(gain))
@@ -269,7 +278,7 @@ def _totals(line: Timeline, windows: _Windows) -> list[Question]:
         return []
     total = windows.sums(running_sums(line.amount))
     usual = windows.sums(running_sums(line.usual))
-    _, enough = windows.means(line.present.astype(float), windows.present_sums)
+    _, enough = windows.means_of(windows.present_sums, windows.present_sums)
     mask = enough & (usual > 0) & line.sparse[:, None]
     answers = (total - usual) / np.sqrt(np.maximum(usual, LEAST_USUAL))
     return windows.questions(QuestionKind.TOTAL, answers, mask)
@@ -281,21 +290,17 @@ def local_volatility(line: Timeline) -> Floats:
 
     Where the spread comes and goes, a series must move more while it is volatile to be surprising.
     """
-    z = np.where(line.has_innovation, np.clip(line.z, -WIDE, WIDE), 0.0)
-    mask = line.has_innovation.astype(float)
     history = slice(line.before)
-    usual = (z[:, history] ** 2).sum(axis=1, keepdims=True) / np.maximum(
-        mask[:, history].sum(axis=1, keepdims=True), 1
+    usual = (line.clipped[:, history] ** 2).sum(axis=1, keepdims=True) / np.maximum(
+        line.has_innovation[:, history].sum(axis=1, keepdims=True), 1
     )
     origin = line.origins
     end = np.maximum(np.where(origin == line.before, origin, origin - line.gap), 0)
     begin = np.maximum(end - VOLATILITY_STEPS, 0)
-
-    def just_before(values: Floats) -> Floats:
-        sums = running_sums(values)
-        return np.asarray(sums[:, end] - sums[:, begin])
-
-    count, first, second = just_before(mask), just_before(z), just_before(z**2)
+    count, first, second = (
+        each.take(end, axis=1) - each.take(begin, axis=1)
+        for each in (line.innovation_sums, line.clipped_sums, line.square_sums)
+    )
     # around their own mean: a level that changed is not volatile
     around = np.maximum(second - first**2 / np.maximum(count, 1), 0.0)
     has_spread = usual > 0
@@ -310,8 +315,8 @@ def local_volatility(line: Timeline) -> Floats:
 def _spreads(line: Timeline, windows: _Windows) -> list[Question]:
     """How large the innovations are, against those of the steps before: a spread that comes and
     goes has no usual size."""
-    size = np.where(line.has_innovation, np.minimum(np.abs(line.z), WIDE), 0.0)
-    mean, enough = windows.means(size, windows.innovation_sums)
+    size = running_sums(np.abs(line.clipped))
+    mean, enough = windows.means_of(size, windows.innovation_sums)
     lengths = np.minimum(LONGER * windows.sizes, line.before // 2)
     mean_before, enough_before = windows.means_before(size, windows.innovation_sums, lengths)
     mask = enough & windows.has_past[:, None, :] & enough_before
@@ -341,12 +346,12 @@ def beyond(excess: Floats) -> Floats:
 def _extremes(line: Timeline, windows: _Windows) -> list[Question]:
     """The mean of the highest steps of the observation, and of the lowest, as log(1 + |z|): a few
     spikes drown in a mean of all."""
-    z = np.where(line.has_innovation, np.clip(line.z, -FARTHEST, FARTHEST), 0.0)
-    z = np.sign(z) * np.log1p(np.abs(z))
+    z = np.clip(line.z, -FARTHEST, FARTHEST)
+    z = np.copysign(np.log1p(np.abs(z)), z)
     count = max(1, int(np.ceil(TOP * line.after)))
     sample = np.flatnonzero(windows.fits[-1])[::-1]
     sample = sample[:: max(1, len(sample) // SORTED)]
-    _, enough = windows.means(z, windows.innovation_sums)
+    _, enough = windows.means_of(windows.innovation_sums, windows.innovation_sums)
     highest = np.full((len(z), len(windows.origins)), np.nan)
     lowest = highest.copy()
     for i, row in enumerate(z):  # one by one: the windows of all series would fill the memory
@@ -366,13 +371,16 @@ def _rhythms(line: Timeline, windows: _Windows) -> list[Question]:
     if line.hours < RHYTHM_HOURS or not line.season.any():
         return []
     season = np.where(line.present, line.season, 0.0)
-    count = windows.sums(windows.present_sums)[-1]
+    start, stop = windows.origins, windows.stop[-1]
+    count = windows.present_sums.take(stop, axis=1) - windows.present_sums.take(start, axis=1)
+    steps = np.maximum(count, 1)
 
-    def mean(values: Floats) -> Floats:
-        return np.asarray(windows.sums(running_sums(values))[-1] / np.maximum(count, 1))
+    def mean(sums: Floats) -> Floats:
+        return np.asarray((sums.take(stop, axis=1) - sums.take(start, axis=1)) / steps)
 
-    covariance = mean(line.x * season) - mean(line.x) * mean(season)
-    slope = covariance / np.maximum(mean(season**2) - mean(season) ** 2, LEAST_RHYTHM)
+    usual, squares = mean(running_sums(season)), mean(running_sums(season**2))
+    covariance = mean(running_sums(line.x * season)) - mean(line.x_sums) * usual
+    slope = covariance / np.maximum(squares - usual**2, LEAST_RHYTHM)
     has_season = (line.season != 0).any(axis=1)[:, None]
     mask = windows.fits[-1] & (count >= MIN_SHARE * line.after) & has_season
     return [Question(QuestionKind.RHYTHM, line.after, np.where(mask, -slope, np.nan))]

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
 from anomaly.baseline import noise
-from anomaly.baseline.robust import Bools, Floats, Ints, spread
+from anomaly.baseline.robust import Bools, Floats, Ints, running_sums, spread
 from anomaly.baseline.season import Clock
 from anomaly.baseline.seasonal import BOUND, HOURS, Baseline, by_hour
 from anomaly.baseline.transform import forward
@@ -19,6 +20,7 @@ from anomaly.panel import Block, block
 SPARSE = 0.2  # share of zeros in the history from which amounts are counted as they are
 PLACEBOS = 300  # origins, evenly over the history
 MOST_ALIKE = 100  # days at whose time of the release there are origins, too
+WIDE = 4.0  # standard deviations at which innovations are clipped
 TINY = 1e-300
 SKIPPED = 1.5  # lengths of the shortest step: days and months differ by less
 # A shift is followed over a quarter of the observation, at least five steps.
@@ -26,7 +28,7 @@ LEAST_SMOOTH = 5
 SMOOTH_PART = 4
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Timeline:
     """History and observation in one piece, the transition cut out: matrices `(series, time)`.
 
@@ -68,6 +70,36 @@ class Timeline:
     def after(self) -> int:
         """Steps of the observation."""
         return int(self.x.shape[1]) - self.before
+
+    @cached_property
+    def x_sums(self) -> Floats:
+        """Running sums of `x`."""
+        return running_sums(self.x)
+
+    @cached_property
+    def present_sums(self) -> Floats:
+        """Running sums of `present`."""
+        return running_sums(self.present)
+
+    @cached_property
+    def clipped(self) -> Floats:
+        """The innovations within `WIDE`."""
+        return np.asarray(np.clip(self.z, -WIDE, WIDE))
+
+    @cached_property
+    def clipped_sums(self) -> Floats:
+        """Running sums of the `clipped` innovations."""
+        return running_sums(self.clipped)
+
+    @cached_property
+    def square_sums(self) -> Floats:
+        """Running sums of their squares."""
+        return running_sums(self.clipped**2)
+
+    @cached_property
+    def innovation_sums(self) -> Floats:
+        """Running sums of where there is an innovation."""
+        return running_sums(self.has_innovation)
 
     @property
     def value(self) -> Floats:
