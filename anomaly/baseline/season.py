@@ -30,6 +30,7 @@ DAY_FULL = 0.9
 WEEK_FULL = 0.5
 DAY_BLOCKS, WEEK_BLOCKS = 24, 8  # blocks of a day over whose means a profile is judged
 SHRINKS = np.linspace(0, 1, 21)  # the shares of a profile that are tried
+AT_ONCE = 32_768  # numbers that a processor has at hand
 EDGE = 4.0  # standard errors from which a difference between neighbours is an edge, not noise
 MIN_WEEKS = 1.9
 KINDS_OF_DAY = (  # ways to tell the days of a week apart; Monday is 0
@@ -134,33 +135,60 @@ def learn(y: Floats, weight: Floats, events: Floats, when: Clock) -> tuple[Seaso
         return Season(day, week, month), seasonal
     half = when.phases // DAY_SMOOTH if when.phases >= MIN_FOR_SMOOTH else 0
     widths = _half_widths(events, half, when.phases)
+    folds = _folds(y, weight, when)
     if n >= MIN_PERIODS * when.phases and not when.is_daily:
-        day, seasonal = _days(y, weight, widths, when)
+        day, seasonal = _days(y, folds, widths, when)
     if n >= MIN_WEEKS * 7 * when.phases:
-        week, seasonal = _kinds_of_day(y, weight, widths, when, day, seasonal)
+        week, seasonal = _kinds_of_day(y, folds, widths, when, day, seasonal)
     if when.day[-1] >= MIN_MONTH:
         month, more = _month_days(y - seasonal, when)
         seasonal = seasonal + more
     return Season(day, week, month), seasonal
 
 
-def _days(y: Floats, weight: Floats, widths: Floats, when: Clock) -> tuple[Floats, Floats]:
+@dataclass(frozen=True, slots=True)
+class _Folds:
+    """Rows of a history as days `(series, days, phases)`: its `values`, NaN where there is none,
+    and their `mass`, of which a mean is made; `at` is where each row lies among all phases."""
+
+    values: Floats
+    mass: Floats
+    at: Ints | slice
+
+    def rows(self, folded: Floats) -> Floats:
+        """What lies at each row of the history, `(series, time)`."""
+        return np.asarray(folded.reshape(len(folded), -1)[:, self.at])
+
+
+def _folds(y: Floats, weight: Floats, when: Clock) -> _Folds:
+    at: Ints | slice = when.day * when.phases + when.phase
+    if (np.diff(at) == 1).all():  # no clock was changed
+        at = slice(int(at[0]), int(at[0]) + len(at))
+    shape = len(y), int(when.day[-1]) + 1, when.phases
+    values, mass = np.full(shape, np.nan), np.zeros(shape)
+    values.reshape(len(y), -1)[:, at] = y
+    mass.reshape(len(y), -1)[:, at] = np.where(np.isfinite(y), weight, 0.0)
+    return _Folds(values, mass, at)
+
+
+def _days(y: Floats, folds: _Folds, widths: Floats, when: Clock) -> tuple[Floats, Floats]:
     """What all days share `(series, phases)`, and its out-of-sample value at each step."""
-    full, others = np.zeros((len(y), when.phases)), np.zeros_like(y)
+    full, others = np.zeros((len(y), when.phases)), np.zeros_like(folds.values)
     for width in np.unique(widths[np.isfinite(widths)]):
         mine = np.flatnonzero(widths == width)
-        profile, rest = _fold(y[mine], weight[mine], int(width), when.day, when.phase, when.phases)
+        profile, rest = _fold(folds.values[mine], folds.mass[mine], int(width))
         middle = median(profile)[:, None]
         full[mine] = profile - middle
-        others[mine] = rest[:, when.day, when.phase] - median(rest)[:, when.day]
+        others[mine] = rest - median(rest)[:, :, None]
+    foreseen = folds.rows(others)
     block = max(1, when.phases // DAY_BLOCKS)
-    shrink, error = _worth(y, others, when.day, DAY_FULL, block)
+    shrink, error = _worth(y, foreseen, when.day, DAY_FULL, block)
     kept = np.where((error < DAY_GAIN) & (shrink > MIN_SHRINK), shrink, 0.0)[:, None]
-    return kept * full, kept * others
+    return kept * full, kept * foreseen
 
 
 def _kinds_of_day(
-    y: Floats, weight: Floats, widths: Floats, when: Clock, day: Floats, seasonal: Floats
+    y: Floats, folds: _Folds, widths: Floats, when: Clock, day: Floats, seasonal: Floats
 ) -> tuple[Floats, Floats]:
     """What kinds of day add to the `day` `(series, 7 × phases)`, and the whole season out of
     sample.
@@ -171,7 +199,7 @@ def _kinds_of_day(
     week, out = np.zeros((len(y), 7 * when.phases)), seasonal.copy()
     least = np.full(len(y), WEEK_GAIN)
     block = max(1, when.phases // WEEK_BLOCKS)
-    profile_of = cache(partial(_alike, y, weight, widths, when))
+    profile_of = cache(partial(_alike, folds, widths, when))
     has_data, weekday = _full_days(y, when)
     enough = has_data.sum(axis=1) >= MIN_WEEKS * 7 - 1
     for kinds in KINDS_OF_DAY:
@@ -179,7 +207,7 @@ def _kinds_of_day(
         can_tell = enough & (np.min(days, axis=0) >= LEAST_DAYS) & np.isfinite(widths)
         if not can_tell.any():
             continue
-        table, others = _by_kind(kinds, profile_of, y, when)
+        table, others = _by_kind(kinds, profile_of, folds)
         more = others - seasonal
         middle = median(np.where(np.isfinite(y), more, np.nan))[:, None]
         more = more - middle
@@ -231,34 +259,31 @@ def _month_days(rest: Floats, when: Clock) -> tuple[Floats, Floats]:
 def _by_kind(
     kinds: tuple[tuple[int, ...], ...],
     profile_of: Callable[[tuple[int, ...]], tuple[Floats, Floats, Ints]],
-    y: Floats,
-    when: Clock,
+    folds: _Folds,
 ) -> tuple[Floats, Floats]:
     """The profiles of kinds of day as a week `(series, 7 × phases)`, and their out-of-sample
     values."""
-    week, others = np.zeros((len(y), 7, when.phases)), np.zeros_like(y)
+    count, _, phases = folds.values.shape
+    week, others = np.zeros((count, 7, phases)), np.zeros_like(folds.values)
     for kind in kinds:
-        profile, rest, rows = profile_of(kind)
+        profile, rest, days = profile_of(kind)
         week[:, kind] = profile[:, None, :]
-        others[:, rows] = rest
-    return week.reshape(len(y), -1), others
+        others[:, days] = rest
+    return week.reshape(count, -1), folds.rows(others)
 
 
 def _alike(
-    y: Floats, weight: Floats, widths: Floats, when: Clock, kind: tuple[int, ...]
+    folds: _Folds, widths: Floats, when: Clock, kind: tuple[int, ...]
 ) -> tuple[Floats, Floats, Ints]:
     """The profile of the days of a kind `(series, phases)`, and the out-of-sample values of its
-    `rows`."""
-    rows = np.flatnonzero(np.isin(when.weekday, kind))
-    day = np.unique(when.day[rows], return_inverse=True)[1]
-    phase = when.phase[rows]
-    profiles, others = np.zeros((len(y), when.phases)), np.zeros((len(y), len(rows)))
+    `days`."""
+    days = np.unique(when.day[np.isin(when.weekday, kind)])
+    values, mass = folds.values[:, days], folds.mass[:, days]
+    profiles, others = np.zeros((len(values), when.phases)), np.zeros_like(values)
     for width in np.unique(widths[np.isfinite(widths)]):
         mine = np.flatnonzero(widths == width)
-        part = np.ix_(mine, rows)
-        profiles[mine], rest = _fold(y[part], weight[part], int(width), day, phase, when.phases)
-        others[mine] = rest[:, day, phase]
-    return profiles, others, rows
+        profiles[mine], others[mine] = _fold(values[mine], mass[mine], int(width))
+    return profiles, others, days
 
 
 def _half_widths(events: Floats, half: int, phases: int) -> Floats:
@@ -269,16 +294,10 @@ def _half_widths(events: Floats, half: int, phases: int) -> Floats:
     return np.where(sparse, -np.where(wide <= phases / 4, wide, np.inf), half)
 
 
-def _fold(
-    y: Floats, weight: Floats, width: int, row: np.ndarray, column: np.ndarray, period: int
-) -> tuple[Floats, Floats]:
-    """Median over the periods `(series, period)`, and for each period the same without itself
-    `(series, periods, period)`."""
-    folded = np.full((len(y), int(row.max()) + 1, period), np.nan)
-    folded[:, row, column] = y
+def _fold(folded: Floats, mass: Floats, width: int) -> tuple[Floats, Floats]:
+    """Median over the periods of `folded` `(series, periods, period)`, `(series, period)`, and for
+    each period the same without itself."""
     if width < 0:  # few events: pool neighbours first
-        mass = np.zeros_like(folded)
-        mass[:, row, column] = np.where(np.isfinite(y), weight, 0.0)
         pooled = smooth_cyclic(mass, -width)
         with np.errstate(invalid="ignore", divide="ignore"):
             folded = np.where(
@@ -286,7 +305,7 @@ def _fold(
             )
     full, others = _medians(folded)
     half = max(width, 0)
-    error = _error(folded, full)
+    error = _error(folded, full) if half else np.empty(0)
     return _smooth(full[:, None, :], half, error)[:, 0], _smooth(others, half, error)
 
 
@@ -295,6 +314,11 @@ def _medians(folded: Floats) -> tuple[Floats, Floats]:
     ranked = np.sort(folded, axis=1)  # NaN last
     present = np.isfinite(folded)
     size = present.sum(axis=1, keepdims=True)
+    least = int(size.min())
+    if least > 1 and (size == least).all():
+        full, others = _medians_of(ranked, folded, least)
+        everywhere = least == folded.shape[1]
+        return full[:, 0], others if everywhere else np.where(present, others, full)
 
     def at(position: np.ndarray) -> Floats:
         return np.take_along_axis(ranked, np.clip(position, 0, folded.shape[1] - 1), axis=1)
@@ -307,6 +331,28 @@ def _medians(folded: Floats) -> tuple[Floats, Floats]:
     full = np.where(size > 0, (at((size - 1) // 2) + at(size // 2)) / 2, np.nan)
     others = (without((size - 2) // 2) + without((size - 1) // 2)) / 2
     return full[:, 0], np.where(present, np.where(size > 1, others, np.nan), full)
+
+
+def _medians_of(ranked: Floats, folded: Floats, size: int) -> tuple[Floats, Floats]:
+    """The same where every column has `size` entries; `ranked` are they in order."""
+
+    def middle(one: int, other: int) -> Floats:
+        return (ranked[:, one, None] + ranked[:, other, None]) / 2
+
+    full, low = middle((size - 1) // 2, size // 2), (size - 2) // 2
+    below = folded <= ranked[:, low, None]
+    if size % 2 == 0:
+        return full, _choice(below, middle(low + 1, low + 1), middle(low, low))
+    upto = folded <= ranked[:, low + 1, None]
+    rest = _choice(upto, middle(low, low + 2), middle(low, low + 1))
+    return full, _choice(below, middle(low + 1, low + 2), rest)
+
+
+def _choice(mask: Bools, one: Floats, other: Floats) -> Floats:
+    """`np.where` of finite numbers, faster where the mask follows no pattern."""
+    if not (np.isfinite(one).all() and np.isfinite(other).all()):
+        return np.where(mask, one, other)
+    return one * mask + other * ~mask
 
 
 def _error(folded: Floats, full: Floats) -> Floats:
@@ -372,15 +418,20 @@ def _worth(
     present = np.isfinite(y)
     predicted = np.where(present, predicted, 0.0)
 
-    def left(share: Floats) -> Floats:
-        """What a share of the profile leaves, around its own middle; 0 where there is no value."""
-        out = y - share[:, None] * predicted
-        return np.where(present, out - median(out)[:, None], 0.0)
+    def left(shares: Floats, rows: slice = slice(None)) -> Floats:
+        """What shares `(shares, series)` of the profile leave, around its own middle; 0 where there
+        is no value."""
+        out = y[rows] - shares[:, :, None] * predicted[rows]
+        out -= median(out)[:, :, None]
+        out[:, ~present[rows]] = 0.0
+        return out
 
-    losses = np.stack([np.abs(left(np.full(len(y), share))).sum(axis=1) for share in SHRINKS])
-    shrink = SHRINKS[losses.argmin(axis=0)]
+    together = max(1, AT_ONCE // (len(SHRINKS) * max(1, y.shape[1])))
+    parts = [slice(i, i + together) for i in range(0, len(y), together)]
+    losses = [np.abs(left(SHRINKS[:, None], part)).sum(axis=2) for part in parts]
+    shrink = SHRINKS[np.concatenate(losses, axis=1).argmin(axis=0)]
     shrink = np.where(shrink > full, 1.0, shrink)
-    rest, remainder = left(np.zeros(len(y))), left(shrink)
+    rest, remainder = left(np.stack([np.zeros(len(y)), shrink]))
     ratios = []
     for size in (
         lambda v: np.abs(v).sum(axis=1),
