@@ -301,7 +301,7 @@ class _Panel:
         for question, z in bad:
             if question.kind is QuestionKind.GROWTH and z > 0:
                 usual = float(np.nanmedian(question.answers[i, :-1]))
-                more = float(question.answers[i, -1]) * self.volatility[i, -1] - usual
+                more = float(question.answers[i, -1]) * self.powers.volatility[i, -1] - usual
                 rise = self.effects.of_jump(i, more)
                 return Rise(rise, _p_of([(question, z)], null)) if np.isfinite(rise) else None
         return None
