@@ -6,9 +6,10 @@ python -m benchmarks.obvious [--seeds N] [--only WORDS] [--write]
 A row is a kind of the catalogue of `tests/obvious`, with the share of the seeds that must get the
 right answer, and the share that does. The other judges only raise an alarm or don't: they are right
 if they do on a harmful kind, and don't on a harmless one, at their known thresholds. They are
-given a ratio as a ratio; other packages judge the first PEER_SEEDS seeds. A share that is too low, or for `anomaly` too high, is marked by ✗. The
-exit code is 1 if `anomaly` misses a kind. `--only` judges the kinds whose group or name holds these
-words. `--write` puts the table into docs/gallery.md.
+given a ratio as a ratio. Other packages judge the first PEER_SEEDS seeds. A share that is too low,
+or for `anomaly` too high, is marked by ✗. The exit code is 1 if `anomaly` misses a kind. `--only`
+judges the kinds whose group or name holds these words. `--write` puts the table into
+docs/gallery.md.
 """
 
 from __future__ import annotations

@@ -12,8 +12,7 @@ import pytest
 from scipy.stats import binom
 
 from tests.obvious.catalogue import CERTAIN, FOUND, Kind, cases
-from tests.obvious.kinds import GROUPS, KINDS, named
-from tests.obvious.not_yet import NOT_YET
+from tests.obvious.kinds import GROUPS, KINDS
 
 SEEDS = 6
 CHANCE = 1e-4  # that a kind which holds its share is taken for one that does not
@@ -32,26 +31,15 @@ def right(which: Kind) -> int:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("which", KINDS, ids=lambda which: which.name)
-def test_a_kind_is_answered_right_unless_it_is_listed_as_not_held_yet(which: Kind) -> None:
+def test_a_kind_is_answered_right(which: Kind) -> None:
     count = right(which)
-    if which.name in NOT_YET:
-        assert not which.holds(count / SEEDS), (
-            f"{which.name!r} is held now: remove it from tests/obvious/not_yet.py"
-        )
-    else:
-        assert count >= allowance(which.at_least), f"{count} of {SEEDS} seeds are right"
+    assert count >= allowance(which.at_least), f"{count} of {SEEDS} seeds are right"
 
 
 def test_so_few_seeds_allow_for_bad_luck_and_for_no_more() -> None:
     for share in (CERTAIN, FOUND, 0.7):
         fewest = allowance(share)
         assert binom.cdf(fewest - 1, SEEDS, share) < CHANCE <= binom.cdf(fewest, SEEDS, share)
-
-
-def test_what_is_not_held_yet_is_a_kind_and_has_a_reason() -> None:
-    for name, reason in NOT_YET.items():
-        assert named(name)
-        assert reason.endswith(".")
 
 
 def test_a_case_is_the_same_whenever_it_is_made() -> None:
