@@ -4,20 +4,26 @@ it."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
+from numbers import Real
 from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
 from anomaly.errors import UsageError
-from anomaly.model import Calendar, LeftOut, SpecialDay, Window, utc
+from anomaly.model import YEARS, Calendar, LeftOut, SpecialDay, Window, utc
 from anomaly.panel import DENOMINATOR, LENGTHS, NUMERATOR, VALUE, assemble, index_of, step_of
 from anomaly.steps import DAY, MONTH, CalendarStep
+from anomaly.wording import plain
 
 W = TypeVar("W", bound=StrEnum)
+T = TypeVar("T")
 MOST_ROWS = 2_000_000
+LONGEST = timedelta(days=36_500)
+SHOWN = 60  # characters of an argument
 LAST_DAY = 28  # that every month has
 Days = Mapping[date, str] | Iterable[date]  # special days with their names, or without
 Spans = Iterable[
@@ -81,25 +87,67 @@ def zone_of(step: timedelta, timezone: str) -> str:
 def moment(value: datetime | str, what: str) -> datetime:
     """`value` (a pandas Timestamp and ISO-8601 text are fine) in UTC; raises UsageError for
     anything but a time with a zone."""
+    parsed: Any = None
+    with suppress(TypeError, ValueError, OverflowError):
+        if isinstance(value, str):
+            parsed = datetime.fromisoformat(value)
+        elif isinstance(value, datetime | np.datetime64):
+            parsed = pd.Timestamp(value)
+    if parsed is None or pd.isna(parsed):
+        raise UsageError(f"{what} is {shown(value)}; give a datetime with a time zone")
     try:
-        parsed = pd.to_datetime(value)
-    except (TypeError, ValueError):
-        parsed = None
-    if not isinstance(parsed, datetime) or pd.isna(parsed):
-        raise UsageError(f"{what} is {value!r}; give a datetime with a time zone")
-    return utc(pd.Timestamp(parsed).to_pydatetime(), what)
+        return utc(pd.Timestamp(parsed).to_pydatetime(warn=False), what)
+    except (ValueError, OverflowError):
+        raise UsageError(f"{what} is {shown(value)}; give a time that Python has") from None
+
+
+def real(value: Any, what: str) -> float:
+    """`value`; raises UsageError for anything but a number that is one."""
+    if isinstance(value, Real) and not isinstance(value, bool):
+        with suppress(TypeError, OverflowError):  # a NumPy timedelta counts as a number, too
+            number = float(value)
+            return value if isinstance(value, int) else number
+    raise UsageError(f"{what} is {shown(value)}; give a number, such as 0.05")
+
+
+def length(value: timedelta, what: str) -> timedelta:
+    """`value`; raises UsageError for anything but a length of time that fits into a history."""
+    if not isinstance(value, timedelta) or pd.isna(value):
+        raise UsageError(f"{what} is {shown(value)}; give a timedelta, such as timedelta(hours=6)")
+    if abs(value) > LONGEST:
+        raise UsageError(f"{what} is {shown(value)}; give at most {LONGEST.days:,} days")
+    return value
+
+
+def listed(value: Iterable[T], what: str, form: str) -> list[T]:
+    """The items of `value`; raises UsageError for text and for what has no items."""
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes | pd.DataFrame):
+        return [*value]
+    raise UsageError(f"{what} is {shown(value)}; give {form}")
+
+
+def shown(value: object) -> str:
+    """The type and the value of an argument, on one short line."""
+    try:
+        text = "" if isinstance(value, pd.Series | pd.DataFrame) else repr(value)
+    except ValueError:  # a number with more digits than Python writes
+        text = ""
+    return plain(f"{type(value).__name__} {text}".strip(), SHOWN)
 
 
 def calendar_of(timezone: str, special_days: Days, leave_out: Spans) -> Calendar:
     """The calendar that arguments of Python functions describe; raises UsageError for what is not
     a day or a span."""
-    named = (
-        special_days.items()
+    named: list[tuple[Any, ...]] = (
+        [*special_days.items()]
         if isinstance(special_days, Mapping)
-        else ((day,) for day in special_days)
+        else [(day,) for day in listed(special_days, "special_days", "a list of dates")]
     )
     days = tuple(SpecialDay(_day(day), *map(str, name)) for day, *name in named)
-    return Calendar(timezone, days, tuple(_left_out(span) for span in leave_out))
+    spans = listed(leave_out, "leave_out", "a list of (start, end) or (start, end, reason)")
+    if not isinstance(timezone, str):
+        raise UsageError(f"timezone is {shown(timezone)}; give an IANA name like Europe/Berlin")
+    return Calendar(timezone, days, tuple(_left_out(span) for span in spans))
 
 
 def _day(value: date) -> date:
@@ -112,7 +160,7 @@ def _day(value: date) -> date:
         return value.date()
     if not isinstance(value, date) or isinstance(value, datetime):
         raise UsageError(
-            f"special_days has {value!r}; give dates in the time zone of the users, like "
+            f"special_days has {shown(value)}; give dates in the time zone of the users, like "
             "datetime.date(2025, 12, 25)"
         )
     return value
@@ -124,12 +172,15 @@ def _left_out(span: Sequence[Any]) -> LeftOut:
     except (TypeError, ValueError):
         start, end, reason = None, None, [None]
     if len(reason) > 1 or not all(isinstance(each, str) for each in reason):
-        raise UsageError(f"leave_out has {span!r}; give (start, end) or (start, end, reason)")
+        raise UsageError(f"leave_out has {shown(span)}; give (start, end) or (start, end, reason)")
     return LeftOut(Window(moment(start, "leave_out"), moment(end, "leave_out")), *reason)
 
 
 def frame_of(series: pd.Series | pd.DataFrame, what: str) -> pd.DataFrame:
     """A frame of floats with text columns, a UTC index, sorted."""
+    for name in [series.name] if isinstance(series, pd.Series) else getattr(series, "columns", ()):
+        if any("\ud800" <= sign <= "\udfff" for sign in str(name)):
+            raise UsageError(f"{what} has a column {shown(name)} with a lone surrogate; rename it")
     frame = (
         series.to_frame("kpi" if series.name is None else series.name)
         if isinstance(series, pd.Series)
@@ -163,10 +214,17 @@ def frame_of(series: pd.Series | pd.DataFrame, what: str) -> pd.DataFrame:
         if any(np.iscomplexobj(frame[name]) for name in frame):
             raise TypeError("complex numbers")  # noqa: TRY301  said below, with the others
         numbers = frame.astype("float64")
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"{what} has values that are not numbers: {error}") from None
+    except (TypeError, ValueError, OverflowError) as error:
+        raise UsageError(
+            f"{what} has values that are not numbers: {plain(str(error), 2 * SHOWN)}"
+        ) from None
     numbers.columns = names
-    numbers.index = frame.index.tz_convert("UTC").as_unit("ns")
+    try:
+        numbers.index = frame.index.tz_convert("UTC").as_unit("ns")
+    except pd.errors.OutOfBoundsDatetime:
+        raise UsageError(
+            f"{what} has times outside of the years {YEARS[0]} to {YEARS[-1]}"
+        ) from None
     return numbers.sort_index()
 
 
@@ -242,7 +300,7 @@ def _advice(usual: timedelta) -> str:
 
 def member(words: type[W], text: str, what: str) -> W:
     """The member of `words` that `text` names; raises UsageError that lists them."""
-    try:
+    if isinstance(text, str) and text in [*words]:
         return words(text)
-    except ValueError:
-        raise UsageError(f"{what} is {text!r}; use one of {', '.join(words)}") from None
+    excerpt = plain(repr(text), SHOWN) if isinstance(text, str) else shown(text)
+    raise UsageError(f"{what} is {excerpt}; use one of {', '.join(words)}")

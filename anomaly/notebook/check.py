@@ -12,13 +12,27 @@ import pandas as pd
 from anomaly.contracts import Collected
 from anomaly.decision.judge import Settings
 from anomaly.errors import UsageError
-from anomaly.frames import Days, Spans, calendar_of, member, moment, panel_of, zone_of
+from anomaly.frames import (
+    Days,
+    Spans,
+    calendar_of,
+    length,
+    listed,
+    member,
+    moment,
+    panel_of,
+    real,
+    shown,
+    zone_of,
+)
 from anomaly.model import Correction, Direction, Kpi, KpiKind, NoData, Release, Stage, Window
 from anomaly.pipeline import judge
 from anomaly.reporting.report import Report
 from anomaly.steps import later, shifted
 from anomaly.timing.spans import Plan, ended, plateaus
 from anomaly.wording import stamp
+
+STAGES = "a list of (time, share of users)"
 
 
 def check(
@@ -72,14 +86,17 @@ def check(
     >>> print(report.verdict, report.findings[0].verdict, report.findings[0].onset == index[928])
     fail regressed True
     """
-    _expect(float, "a number, such as 0.05", tolerance=tolerance, floor=floor)
-    _expect(timedelta, "a timedelta, such as timedelta(hours=6)", watch=watch, warmup=warmup)
-    _expect(str, "the name of a column", **{f"controls[{i}]": c for i, c in enumerate(controls)})
-    released = moment(released_at, "released_at")
+    tolerance, floor = real(tolerance, "tolerance"), real(floor, "floor")
+    warmup = length(warmup, "warmup")
+    watch = None if watch is None else length(watch, "watch")
+    controls = listed(controls, "controls", "a list of the names of columns")
+    for number, name in enumerate(controls):
+        if not isinstance(name, str):
+            raise UsageError(f"controls[{number}] is {shown(name)}; give the name of a column")
     release = Release(
-        released,
+        moment(released_at, "released_at"),
         None if finished_at is None else moment(finished_at, "finished_at"),
-        stages=tuple((moment(at, "stage"), share) for at, share in stages),
+        stages=tuple(_stage(stage) for stage in listed(stages, "stages", STAGES)),
         followed_by=next_release
         if isinstance(next_release, Release | None)
         else Release(moment(next_release, "next_release")),
@@ -88,7 +105,7 @@ def check(
     panel, step = panel_of(series, denominators, timezone)
     settings = Settings(
         replace(calendar, timezone=zone_of(step, timezone)),
-        false_alarms,
+        real(false_alarms, "false_alarms"),
         member(Correction, correction, "correction"),
     )
     names = [*panel.columns.get_level_values("kpi").unique()]
@@ -162,9 +179,9 @@ def check(
     )
 
 
-def _expect(kind: type, form: str, **arguments: object) -> None:
-    """Raise UsageError for an argument of another type; None is one that was left out."""
-    kinds = (int, float) if kind is float else (kind,)
-    for name, value in arguments.items():
-        if value is not None and not isinstance(value, kinds):
-            raise UsageError(f"{name} is {type(value).__name__} {value!r:.40}; give {form}")
+def _stage(stage: Stage) -> Stage:
+    try:
+        at, share = stage
+    except (TypeError, ValueError):
+        raise UsageError(f"stages has {shown(stage)}; give {STAGES}") from None
+    return moment(at, "stage"), real(share, "the share of a stage")

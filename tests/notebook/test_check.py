@@ -6,7 +6,9 @@ import json
 import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any, cast
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -626,8 +628,52 @@ def test_a_report_holds_the_steps_beside_those_that_were_judged() -> None:
         ({"watch": "6h"}, "watch is str '6h'; give a timedelta"),
         ({"warmup": 5}, "warmup is int 5; give a timedelta"),
         ({"controls": [ERRORS]}, "give the name of a column"),
+        ({"controls": "errors"}, "controls is str 'errors'; give a list of the names of columns"),
+        ({"controls": 5}, "controls is int 5; give a list"),
+        ({"tolerance": True}, "tolerance is bool True; give a number"),
+        ({"tolerance": 10**400}, "give a number, such as 0.05"),
+        ({"tolerance": Decimal("0.05")}, "tolerance is Decimal Decimal('0.05'); give a number"),
+        ({"false_alarms": "1%"}, "false_alarms is str '1%'; give a number"),
+        ({"watch": timedelta.max}, "give at most 36,500 days"),
+        ({"warmup": pd.NaT}, "warmup is NaTType NaT; give a timedelta"),
+        ({"released_at": 1_748_941_200}, "released_at is int 1748941200; give a datetime"),
+        ({"released_at": "03/06/2025 10:00Z"}, "give a datetime with a time zone"),
+        ({"released_at": datetime.min.replace(tzinfo=ZoneInfo("Asia/Tokyo"))}, "years 1678 to"),
+        (
+            {"until": np.datetime64("2025-03-01T10:00")},
+            "until 2025-03-01T10:00:00 has no time zone",
+        ),
+        ({"finished_at": [5]}, "finished_at is list [5]; give a datetime"),
+        ({"timezone": 5}, "timezone is int 5; give an IANA name"),
+        ({"timezone": "../../etc/passwd"}, "use an IANA name like Europe/Berlin"),
+        ({"timezone": "UTC\0"}, "use an IANA name like Europe/Berlin"),
+        ({"special_days": 5}, "special_days is int 5; give a list of dates"),
+        ({"special_days": "2025-03-01"}, "special_days is str '2025-03-01'; give a list of dates"),
+        ({"leave_out": 5}, "leave_out is int 5; give a list of (start, end)"),
+        ({"stages": [5]}, "stages has int 5; give a list of (time, share of users)"),
+        ({"stages": [("2025-03-01T10:00Z", "all")]}, "the share of a stage is str 'all'"),
+        ({"next_release": 5}, "next_release is int 5; give a datetime"),
+        ({"kind": {"a": 1}}, "kind is dict {'a': 1}; use one of counts"),
+        ({"direction": ["up"]}, "direction is list ['up']; use one of up, down, either"),
+        ({"denominators": 5}, "denominators is a int; give a pandas Series or DataFrame"),
     ],
 )
 def test_an_argument_of_another_type_is_named(arguments: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError, match=re.escape(said)):
         check(MORE_ERRORS, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("series", "said"),
+    [
+        (QUIET.rename("\ud800"), "with a lone surrogate; rename it"),
+        (pd.Series([10**400] * 3, INDEX[:3]), "series has values that are not numbers"),
+        (
+            pd.Series(1.0, pd.date_range("0001-01-01", periods=3, tz="UTC", unit="s")),
+            "series has times outside of the years 1678 to 2261",
+        ),
+    ],
+)
+def test_a_series_beyond_what_can_be_judged_is_refused(series: pd.Series, said: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(said)):
+        check(series)
