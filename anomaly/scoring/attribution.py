@@ -8,8 +8,8 @@ from anomaly.baseline.robust import Floats, quantiles, running_sums
 from anomaly.baseline.seasonal import BOUND
 from anomaly.model import ChangeKind
 from anomaly.scoring.question_kinds import StepMeasure
-from anomaly.scoring.questions import TAIL, Question, beyond
-from anomaly.scoring.timeline import WIDE, Timeline
+from anomaly.scoring.questions import Question, beyond
+from anomaly.scoring.timeline import TAIL, WIDE, Timeline
 
 CHANCE = 0.05  # probability under which chance is ruled out
 LEVEL_LEADS = 0.7  # a level this near to the strongest names the change: it can be acted on

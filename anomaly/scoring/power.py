@@ -14,27 +14,26 @@ from dataclasses import dataclass
 import numpy as np
 
 from anomaly.baseline.noise import ORDER
-from anomaly.baseline.robust import Bools, Floats, Ints, quantiles
+from anomaly.baseline.robust import Bools, Floats, Ints
 from anomaly.baseline.seasonal import BOUND
 from anomaly.model import Direction
 from anomaly.scoring.effect import Effects
 from anomaly.scoring.question_kinds import QuestionKind, StepMeasure
-from anomaly.scoring.questions import TAIL, TIGHT, Question, beyond
+from anomaly.scoring.questions import TIGHT, Question, beyond
 from anomaly.scoring.replay import (
+    SCORE_WEIGHT,
     Scores,
-    combine,
     is_complete,
     pointing,
     shrunk_scores,
 )
 from anomaly.scoring.significance import g_at, null_of
-from anomaly.scoring.timeline import WIDE, Timeline
+from anomaly.scoring.timeline import WIDE, Timeline, sample_of
 
 # Share of the placebo releases: above 0.8, for the spreads were learned from the same ones.
 DETECTED_SHARE = 0.86
 POWER = 0.8416  # Φ⁻¹(0.8)
 PLACEBOS = 40  # placebo releases that stand for all
-SAMPLE = 200  # quantiles of the history that stand for its steps
 LARGEST, SMALLEST = 100.0, 0.02  # standard deviations
 BRANCHES, ROUNDS = 8, 3  # of the search: sizes between which it chooses, and how many times
 AT_ONCE, TOGETHER = 4, 4  # sizes and series that are tried at a time
@@ -65,8 +64,13 @@ class Powers:
         at its one of the `alphas` in four of five releases; NaN if none is."""
         null = null_of(direction)
         threshold = np.array([g_at(alpha, null) for alpha in alphas])
+        questions = self.scores.questions
+        weights = np.stack([_weights(each, self.line.phi[rows]) for each in questions], axis=1)
         parts = [slice(i, i + TOGETHER) for i in range(0, len(rows), TOGETHER)]
-        found = [_Answers.of(self, rows[part]).jumps(threshold[part], direction) for part in parts]
+        found = [
+            _Answers.of(self, rows[part], weights[part]).jumps(threshold[part], direction)
+            for part in parts
+        ]
         return np.concatenate([np.empty(0), *found])
 
 
@@ -144,13 +148,13 @@ class _Answers:
     response: _Response
 
     @classmethod
-    def of(cls, panel: Powers, rows: Ints) -> _Answers:
+    def of(cls, panel: Powers, rows: Ints, weights: Floats) -> _Answers:
         scores = panel.scores
         past = np.full((len(scores.questions), len(rows), PLACEBOS), np.nan)
         volatility, counted = np.ones_like(past), np.zeros(past.shape[1:], bool)
         level = [question.spec.is_level for question in scores.questions]
         for i, row in enumerate(rows):
-            answers = np.stack([question.answers[row, :-1] for question in scores.questions])
+            answers = scores.answers[:, row, :-1]
             complete = np.flatnonzero(is_complete(answers))
             if not len(complete):
                 continue
@@ -158,16 +162,14 @@ class _Answers:
             past[:, i, : len(sample)] = answers[:, sample]
             volatility[level, i, : len(sample)] = panel.volatility[row, sample]
             counted[i, : len(sample)] = True
+        spreads = (scores.centre, scores.above, scores.below, scores.freedom)
         return cls(
             scores.questions,
             past[:, :, None],
             counted,
             volatility[:, :, None],
-            *(
-                each[:, rows, None, None]
-                for each in (scores.centre, scores.above, scores.below, scores.freedom)
-            ),
-            _response(panel, rows),
+            *(each[:, rows, None, None] for each in spreads),
+            _response(panel, rows, weights),
         )
 
     def jumps(self, threshold: Floats, direction: Direction) -> Floats:
@@ -223,17 +225,40 @@ class _Answers:
         move = of(self.past) + shift / of(self.volatility) - of(self.centre)
         move /= np.where(move > 0, of(self.above), of(self.below))
         up = shrunk_scores(self.questions, _about_normal(move, of(self.freedom)))
-        rising, falling = pointing(self.questions, direction)
-        g = combine(np.concatenate([up[rising], -up[falling]]))
+        found = _exceeds(up, *pointing(self.questions, direction), threshold[:, None, None])
         counted = self.counted[rows, None]
-        significant = ((g > threshold[:, None, None]) & counted).sum(axis=2)
-        return np.asarray(significant / counted.sum(axis=2))
+        return np.asarray((found & counted).sum(axis=2) / counted.sum(axis=2))
 
 
 def _about_normal(t: Floats, freedom: Floats) -> Floats:
     """`normal_score` without care for the last digits of the smallest."""
     factor = (8 * freedom + 1) / (8 * freedom + 3) * np.sqrt(freedom)
     return np.copysign(factor * np.sqrt(np.log(1 + t * t / freedom)), t)
+
+
+def _exceeds(up: Floats, rising: Bools, falling: Bools, threshold: Floats) -> Bools:
+    """Whether the scores `(questions, ...)` that are bad upwards, and those that are so downwards,
+    `combine` to more than a threshold.
+
+    A score that points the other way counts as 0: of those that are bad on both sides one always
+    does.
+    """
+    both = rising & falling
+    bad = np.concatenate(
+        [
+            np.abs(up[both]),
+            np.maximum(up[rising & ~both], 0.0),
+            np.maximum(-up[falling & ~both], 0.0),
+        ]
+    )
+    likelihood = np.exp(SCORE_WEIGHT * bad * bad)
+    has_answer = np.isfinite(bad)
+    if has_answer.all():
+        count, zeros = np.float64(len(bad)), np.float64(both.sum())
+    else:
+        likelihood = np.where(has_answer, likelihood, 0.0)
+        count, zeros = has_answer.sum(axis=0), has_answer[: both.sum()].sum(axis=0)
+    return np.asarray(likelihood.sum(axis=0) + zeros > (count + zeros) * np.exp(threshold))
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,25 +309,15 @@ def _moments(
     return np.concatenate([*plain, *means], axis=1)
 
 
-def _response(panel: Powers, rows: Ints) -> _Response:
+def _response(panel: Powers, rows: Ints, weights: Floats) -> _Response:
     line, n = panel.line, panel.line.before
-    phi = line.phi[rows]
-    x = _sample(line.x[rows, :n], line.present[rows, :n])
-    z = _sample(line.z[rows, :n], line.has_innovation[rows, :n])
-    weights = np.stack([_weights(question, phi) for question in panel.scores.questions], axis=1)
-    reach = _whitened(np.ones((len(rows), ORDER + 1)), phi)
+    x = sample_of(line.x[rows, :n], line.present[rows, :n])[:, 2:]
+    low, high = line.innovation_quantiles[rows, :2].T
+    z = line.innovation_quantiles[rows, 2:]
+    reach = _whitened(np.ones((len(rows), ORDER + 1)), line.phi[rows])
     reach = reach / panel.innovation_spread[rows, None]
-    low, high, x, z = z[:, 0], z[:, 1], x[:, 2:], z[:, 2:]
     usual = _moments(x, z, reach, low, high, np.zeros((len(rows), 1)))
     return _Response(weights, x, z, reach, low, high, usual)
-
-
-def _sample(values: Floats, mask: Bools) -> Floats:
-    """The quantiles of both tails, and those that stand for the values where `mask` is True; zeros
-    without any."""
-    middle = (np.arange(SAMPLE) + 0.5) / SAMPLE
-    values = values if mask.all() else np.where(mask, values, np.nan)
-    return np.nan_to_num(quantiles(values, np.concatenate([[TAIL, 1 - TAIL], middle])))
 
 
 def _weights(question: Question, phi: Floats) -> Floats:

@@ -15,7 +15,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from scipy.ndimage import maximum_filter1d
 
 from anomaly.baseline.noise import ORDER
-from anomaly.baseline.robust import Bools, Floats, quantiles, running_sums
+from anomaly.baseline.robust import Bools, Floats, running_sums
 from anomaly.scoring.question_kinds import SPECS, QuestionKind, QuestionSpec, parts_of
 from anomaly.scoring.timeline import Timeline
 
@@ -24,7 +24,6 @@ LARGEST_PART = 0.75  # of the observation: a longer window is the observation it
 TIGHT, DEEP = 1.5, 8.0  # clips, in standard deviations, beside `WIDE`
 MIN_SHARE, MIN_SHARE_BEFORE = 0.4, 0.3  # share of a window's steps that must be present
 LEAST_BEFORE = 8  # steps of history before the first origin at which a level is asked about
-TAIL = 0.05  # share of the steps in either tail
 TOP = 0.05  # share of the steps that count as the highest, or the lowest
 FARTHEST = 40.0  # standard deviations at which the highest and the lowest are clipped
 SORTED = 100  # origins, about, at which they are looked for: sorting is slow
@@ -325,8 +324,7 @@ def _spreads(line: Timeline, windows: _Windows) -> list[Question]:
 
 def _tails(line: Timeline, windows: _Windows) -> list[Question]:
     """How far the innovations lie beyond the upper, and the lower, tail of the history."""
-    past = np.where(line.has_innovation, line.z, np.nan)[:, : line.before]
-    low, high = np.nan_to_num(quantiles(past, np.array([TAIL, 1 - TAIL]))).T
+    low, high = line.innovation_quantiles[:, :2].T
     questions = []
     for kind, excess in (
         (QuestionKind.HIGH, line.z - high[:, None]),

@@ -10,7 +10,7 @@ harm.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -54,11 +54,12 @@ class Scores:
     """Normal scores `up` of the release, positive = upwards or more, NaN where there is no answer;
     all `(questions, series)`.
 
-    They are the distances of the answers from `centre`, in units of `above` or `below`, as
-    Student's t with `freedom`.
+    They are the distances of the `answers` `(questions, series, origins)` from `centre`, in units
+    of `above` or `below`, as Student's t with `freedom`.
     """
 
     questions: tuple[Question, ...]
+    answers: Floats
     up: Floats
     centre: Floats
     above: Floats
@@ -69,7 +70,8 @@ class Scores:
 def scores(line: Timeline, questions: list[Question]) -> Scores:
     """Every question's answer at the release as a normal score."""
     if not questions:
-        return Scores((), *np.empty((5, 0, len(line.x))))
+        none = np.empty((0, len(line.x)))
+        return Scores((), none[..., None], none, none, none, none, none)
     origin = line.origins
     answers = np.stack([question.answers for question in questions])
     past, real = answers[:, :, :-1], answers[:, :, -1]
@@ -91,14 +93,16 @@ def scores(line: Timeline, questions: list[Question]) -> Scores:
         up = normal_score(np.where(move > 0, move / above, move / below), freedom)
     usable = np.isfinite(real) & (size >= LEAST_PLACEBOS)
     up = np.where(usable, up, np.nan)
-    return Scores(tuple(questions), shrunk_scores(questions, up), centre, above, below, freedom)
+    asked = tuple(  # the same numbers are kept once
+        replace(question, answers=mine) for question, mine in zip(questions, answers, strict=True)
+    )
+    return Scores(asked, answers, shrunk_scores(asked, up), centre, above, below, freedom)
 
 
 def at_placebos(scores: Scores, i: int, sample: slice = slice(None, -1)) -> Floats:
     """The normal scores of series `i` at the placebo origins, `(questions, origins)`, as
     `Scores.up` has them at the release."""
-    answers = np.stack([question.answers[i, sample] for question in scores.questions])
-    move = answers - scores.centre[:, i, None]
+    move = scores.answers[:, i, sample] - scores.centre[:, i, None]
     with np.errstate(invalid="ignore", divide="ignore"):
         spreads = np.where(move > 0, scores.above[:, i, None], scores.below[:, i, None])
         up = normal_score(move / spreads, scores.freedom[:, i, None])
@@ -114,7 +118,7 @@ def joint_replay(scores: Scores, directions: Sequence[Direction]) -> Floats:
     """
     if not scores.questions:
         return np.empty((len(directions), 0))
-    count = scores.questions[0].answers.shape[1] - 1
+    count = scores.answers.shape[2] - 1
     sample = slice(0, count, max(1, -(-count // JOINT)))
     combined = np.full((len(directions), len(range(count)[sample])), np.nan)
     for i, direction in enumerate(directions):  # one by one: all at once would fill the memory

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from anomaly.baseline import noise
-from anomaly.baseline.robust import Bools, Floats, Ints, running_sums, spread
+from anomaly.baseline.robust import Bools, Floats, Ints, quantiles, running_sums, spread
 from anomaly.baseline.season import Clock
 from anomaly.baseline.seasonal import BOUND, HOURS, Baseline, by_hour
 from anomaly.baseline.transform import forward
@@ -20,6 +20,8 @@ from anomaly.panel import Block, block
 SPARSE = 0.2  # share of zeros in the history from which amounts are counted as they are
 PLACEBOS = 300  # origins, evenly over the history
 MOST_ALIKE = 100  # days at whose time of the release there are origins, too
+TAIL = 0.05  # share of the steps in either tail
+SAMPLE = 200  # quantiles of the history that stand for its steps
 WIDE = 4.0  # standard deviations at which innovations are clipped
 TINY = 1e-300
 SKIPPED = 1.5  # lengths of the shortest step: days and months differ by less
@@ -101,6 +103,13 @@ class Timeline:
         """Running sums of where there is an innovation."""
         return running_sums(self.has_innovation)
 
+    @cached_property
+    def innovation_quantiles(self) -> Floats:
+        """Quantiles `(series, 2 + SAMPLE)` of the innovations of the history: those of both tails,
+        and those that stand for all; 0 without any."""
+        has_innovation, z = self.has_innovation[:, : self.before], self.z[:, : self.before]
+        return sample_of(z, has_innovation)
+
     @property
     def value(self) -> Floats:
         """The values as collected."""
@@ -126,6 +135,13 @@ class Timeline:
 
 
 MATRICES = tuple(each.name for each in fields(Timeline) if each.type in ("Floats", "Bools"))
+
+
+def sample_of(values: Floats, mask: Bools) -> Floats:
+    """Quantiles of each row where `mask` is True, as `Timeline.innovation_quantiles`."""
+    middle = (np.arange(SAMPLE) + 0.5) / SAMPLE
+    values = values if mask.all() else np.where(mask, values, np.nan)
+    return np.nan_to_num(quantiles(values, np.concatenate([[TAIL, 1 - TAIL], middle])))
 
 
 def origins(clock: Clock, before: int) -> Ints:
