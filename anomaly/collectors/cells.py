@@ -295,6 +295,17 @@ def numbers(cells: pd.Series) -> tuple[Floats, Bad | None]:
     return out, Bad(int(unread[at]), _why_no_number(str(words.iloc[at])))
 
 
+def marks(cells: pd.Series) -> Floats:
+    """1 for each cell that holds something, NaN for the others."""
+    if pd.api.types.is_numeric_dtype(cells.dtype) or pd.api.types.is_datetime64_any_dtype(
+        cells.dtype
+    ):
+        present = cells.notna()
+    else:
+        present = ~texts(cells).str.lower().isin(MISSING)
+    return np.where(present, 1.0, np.nan)
+
+
 def _why_no_number(text: str) -> str:
     excerpt = repr(plain(text, SHOWN))
     if text.startswith("="):

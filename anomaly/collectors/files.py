@@ -20,13 +20,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from anomaly.collectors.cells import Clock, Floats, TimeUnit
-from anomaly.collectors.reading import Reading, read_long, read_wide
-from anomaly.collectors.steps import Resample, Samples, to_steps
+from anomaly.collectors.cells import Clock, Floats, Integers, TimeUnit
+from anomaly.collectors.reading import Reading, read_long, read_wide, rows
+from anomaly.collectors.steps import ADDITIVE, Resample, Samples, to_steps
 from anomaly.collectors.tables import Table, open_table
 from anomaly.contracts import Collected, Provenance
 from anomaly.errors import CollectError, UsageError
-from anomaly.model import Kpi, Window
+from anomaly.model import Empty, Kpi, Window
 from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE, assemble, edges, grid, segment_text
 from anomaly.steps import CalendarStep
 from anomaly.timing.durations import duration_text
@@ -100,7 +100,12 @@ class FilesCollector:
         """As `collect`, from an open table; raises CollectError when no KPI can be read from it."""
         index = grid(window, step)
         source = _Source(
-            self._read(table, kpis, index, step), self._layout, index, step, self._resample
+            self._read(table, kpis, index, step),
+            self._layout,
+            index,
+            step,
+            self._resample,
+            self._names[0],
         )
         columns: dict[tuple[str, str, str], Floats] = {}
         notes: dict[str, tuple[str, ...]] = {}
@@ -126,18 +131,21 @@ class FilesCollector:
         ]
         by = [*dict.fromkeys(label for kpi in kpis for label in kpi.by)]
         start, end = edges(index, step)[[0, -1]].tolist() if len(index) else (0, 0)
+        counted, additive = self._resample is Resample.COUNT, self._resample in ADDITIVE
         if self._layout is Layout.LONG:
             _require(table, (time, kpi_column, value_column))
             labels = [
                 column
                 for column in table.header
                 if column not in {time, kpi_column, value_column, ""}
+                and (column in by or not additive)
             ]
-            reading = Reading(table, tuple(labels), start, end)
+            reading = Reading(table, tuple(labels), start, end, counted)
             read_long(reading, names, self._clock, time=time, kpi=kpi_column, value=value_column)
             return reading
         _require(table, (time,))
-        reading = Reading(table, tuple(label for label in by if label in table.header), start, end)
+        labels = [label for label in by if label in table.header]
+        reading = Reading(table, tuple(labels), start, end, counted)
         read_wide(
             reading,
             [name for name in names if table.header.count(name) == 1],
@@ -166,6 +174,7 @@ class _Source:
     index: pd.DatetimeIndex
     step: timedelta
     resample: Resample | None
+    time_column: str
 
     def columns(self, kpi: Kpi) -> tuple[dict[tuple[str, str, str], Floats], tuple[str, ...]]:
         """The panel columns of one KPI and what is worth knowing; raises CollectError when it can't
@@ -185,7 +194,10 @@ class _Source:
             for role, side in sides.items()
         }
         notes = [note for side in sides.values() for note in side.notes]
-        return columns, tuple(dict.fromkeys([*notes, *self._begins_late([*columns.values()])]))
+        whole = [*columns.values()]
+        return columns, tuple(
+            dict.fromkeys([*notes, *self._begins_late(whole), *self._silent(whole, kpi)])
+        )
 
     def _side(self, name: str, by: tuple[str, ...]) -> _Side:
         if self.layout is Layout.WIDE:
@@ -195,16 +207,19 @@ class _Source:
             return _Side({}, {}, (self._nothing(name),))
         samples = self._by_segment(samples, name, by)
         on_grid = to_steps(samples, self.index, self.resample, self.reading.table.place)
+        self._expect_alike(on_grid.repeats, name, by)
         spacing = _spacing(samples)
         partial_steps = (
-            self._incomplete(spacing)
-            if self.resample is Resample.SUM
+            self._incomplete(samples.stamps, spacing)
+            if self.resample in ADDITIVE
             else np.zeros(len(self.index), dtype=bool)
         )
         values = np.where(partial_steps, np.nan, on_grid.values)
         present = on_grid.present & ~partial_steps
         segments = [segment_text(dict(zip(by, labels, strict=True))) for labels in samples.labels]
-        notes = [*on_grid.notes, *self._notes(name, samples, spacing, partial_steps)]
+        notes = self._notes(name, samples, spacing, partial_steps)
+        if len(on_grid.repeats):
+            notes.insert(0, f"{len(on_grid.repeats):,} repeated rows count once")
         return _Side(
             dict(zip(segments, values, strict=True)),
             dict(zip(segments, present, strict=True)),
@@ -213,12 +228,16 @@ class _Source:
 
     def _by_segment(self, samples: Samples, name: str, by: tuple[str, ...]) -> Samples:
         """The samples numbered by segment, with the values of `by` as labels; raises CollectError
-        where a segment holds two series."""
+        where a segment holds two series whose rows do not add up."""
         columns = self.reading.label_columns
         at = [columns.index(label) for label in by]
         present_numbers, numbers = np.unique(samples.numbers, return_inverse=True)
         full = [samples.labels[number] for number in present_numbers]
         short = [tuple(labels[position] for position in at) for labels in full]
+        if self.resample in ADDITIVE:
+            segments = [*dict.fromkeys(short)]
+            merged = np.array([segments.index(labels) for labels in short], dtype=np.int32)
+            return replace(samples, numbers=merged[numbers], labels=segments)
         for position, labels in enumerate(short):
             if (first := short.index(labels)) < position:
                 differing = [
@@ -234,7 +253,7 @@ class _Source:
                 raise CollectError(
                     f"{self.reading.table.name}: {name!r} holds several series "
                     f"({plain(examples, 80)}); "
-                    f"write by: [{labels_of_all}], or sum them in the file"
+                    f"write by: [{labels_of_all}], or resample: sum to add them up"
                 )
         return replace(samples, numbers=numbers.astype(np.int32), labels=short)
 
@@ -253,9 +272,37 @@ class _Source:
             notes = (*notes, f"{kpi.query!r} counts as 0 wherever {kpi.denominator!r} has a row")
         return replace(numerator, values=values, notes=notes)
 
-    def _incomplete(self, spacing: timedelta | None) -> npt.NDArray[np.bool_]:
+    def _expect_alike(self, repeats: npt.NDArray[np.int32], name: str, by: tuple[str, ...]) -> None:
+        """Raises CollectError unless the rows of a wide table that count once are equal in every
+        column."""
+        table = self.reading.table
+        if not len(repeats) or self.layout is not Layout.WIDE:
+            return
+        others = [
+            column
+            for column in table.header
+            if column != name
+            and column not in self.reading.label_columns
+            and table.header.count(column) == 1
+        ]
+        cells = rows(table, others, np.unique(repeats))
+        before, after = (cells.loc[repeats[:, side]].reset_index(drop=True) for side in (0, 1))
+        differing = (before != after).drop(columns=self.time_column)
+        if differing.empty or not (rows_differ := differing.any(axis=1)).any():
+            return
+        at = int(rows_differ.to_numpy().argmax())
+        column = str(differing.columns[int(differing.iloc[at].to_numpy().argmax())])
+        values = (plain(str(side.loc[at, column]), 40) for side in (before, after))
+        raise CollectError(
+            f"{table.place(int(repeats[at, 1]))}: the same time and value as at "
+            f"{table.place(int(repeats[at, 0]))}, but another {column} ({' and '.join(values)}); "
+            f"write by: [{', '.join([*by, column])}], or, if each row is an event, set resample to "
+            f"one of {', '.join(Resample)}"
+        )
+
+    def _incomplete(self, stamps: Integers, spacing: timedelta | None) -> npt.NDArray[np.bool_]:
         """The steps at the ends of the file that it covers only in part: their sums would be too
-        small."""
+        small. The file ends earlier within them than rows usually do."""
         partial_steps = np.zeros(len(self.index), dtype=bool)
         first, last = self.reading.first, self.reading.last
         bounds = edges(self.index, self.step)
@@ -263,8 +310,14 @@ class _Source:
         if first is None or last is None or not 0 < gap < np.diff(bounds).min(initial=gap + 1):
             return partial_steps
         begins, ends = bounds[:-1], bounds[1:]
-        partial_steps |= (begins <= first - gap) & (first < ends)
-        partial_steps |= (begins <= last) & (last < ends - gap)
+        moments = np.unique(stamps)
+        at = np.searchsorted(begins, moments, "right") - 1
+        starts_step = np.concatenate([[True], np.diff(at) > 0])
+        ends_step = np.concatenate([np.diff(at) > 0, [True]])
+        lead = moments[starts_step] - begins[at[starts_step]]
+        rest = ends[at[ends_step]] - moments[ends_step]
+        partial_steps |= (begins < first - _usual(lead[1:], gap - 1)) & (first < ends)
+        partial_steps |= (begins <= last) & (last < ends - _usual(rest[:-1], gap))
         return partial_steps
 
     def _notes(
@@ -322,6 +375,20 @@ class _Source:
             return []
         return [f"history begins {stamp(self.index[first])}, asked from {stamp(self.index[0])}"]
 
+    def _silent(self, columns: Sequence[Floats], kpi: Kpi) -> list[str]:
+        """That steps without a row are missing, where rows are events."""
+        if self.resample not in ADDITIVE or kpi.empty is Empty.ZERO or not columns:
+            return []
+        present = np.isfinite(np.vstack(columns)).any(axis=0)
+        between = np.flatnonzero(present)[[0, -1]] if present.any() else (0, -1)
+        silent = int((~present[between[0] : between[1] + 1]).sum())
+        if not silent:
+            return []
+        return [
+            f"{silent:,} steps between the first and the last row have none and count as missing; "
+            "write empty: zero if nothing happened in them"
+        ]
+
 
 def _provenance(kpis: Sequence[Kpi], notes: Mapping[str, tuple[str, ...]]) -> dict[str, Provenance]:
     return {
@@ -350,6 +417,14 @@ def _spacing(samples: Samples) -> timedelta | None:
     gaps = np.diff(np.sort(samples.stamps))
     gaps = gaps[gaps > 0]
     return timedelta(microseconds=int(np.median(gaps)) // 1000) if len(gaps) else None
+
+
+def _usual(silence: Integers, least: int) -> int:
+    """How long rows are silent at an end of a step, but for one step in a hundred; at least
+    `least`."""
+    if not len(silence):
+        return least
+    return max(least, int(np.quantile(silence, 0.99, method="higher")))
 
 
 def _nanoseconds(length: timedelta) -> int:

@@ -17,6 +17,7 @@ from anomaly.collectors.cells import (
     Integers,
     SmallIntegers,
     empty,
+    marks,
     numbers,
     stamps,
     texts,
@@ -35,15 +36,17 @@ Part = tuple[
 class Reading:
     """What has been read so far, within `[start, end)` (nanoseconds since 1970).
 
-    `labels` are the values of `label_columns`, per number of a series. `bad` holds, per name, the
-    first record that could not be read; `first` and `last` are the outermost stamps of the file;
-    `names` are the names met in a long file.
+    `labels` are the values of `label_columns`, per number of a series. Where cells are `counted`
+    they may hold anything, and each counts as 1. `bad` holds, per name, the first record that could
+    not be read; `first` and `last` are the outermost stamps of the file; `names` are the names met
+    in a long file.
     """
 
     table: Table
     label_columns: tuple[str, ...]
     start: int
     end: int
+    counted: bool = False
     labels: dict[Labels, int] = field(default_factory=dict)
     parts: dict[str, list[Part]] = field(default_factory=dict)
     bad: dict[str, tuple[int, str]] = field(default_factory=dict)
@@ -63,7 +66,7 @@ class Reading:
         """Samples of `name`; a cell that is no number spoils the name."""
         if name in self.bad:
             return
-        values, bad = numbers(cells)
+        values, bad = (marks(cells), None) if self.counted else numbers(cells)
         if bad is not None:
             self.spoil(name, records, bad)
             return
@@ -167,6 +170,19 @@ def read_long(
             reading.add(
                 name, mine[value], when[inside], records[rows][inside], reading.series(mine)
             )
+
+
+def rows(table: Table, columns: Sequence[str], records: SmallIntegers) -> pd.DataFrame:
+    """The cells of some records as text, indexed by their numbers."""
+    parts = []
+    for chunk in table.chunks(columns):
+        numbers = np.arange(
+            chunk.first, chunk.first + len(next(iter(chunk.columns.values()))), dtype=np.int32
+        )
+        asked = np.isin(numbers, records)
+        cells = {column: texts(cells[asked]).to_numpy() for column, cells in chunk.columns.items()}
+        parts.append(pd.DataFrame(cells, index=numbers[asked]))
+    return pd.concat(parts)
 
 
 def _filled(chunks: Iterator[Chunk]) -> Iterator[tuple[SmallIntegers, dict[str, pd.Series]]]:

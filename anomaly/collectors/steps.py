@@ -17,10 +17,17 @@ Labels = tuple[str, ...]
 
 
 class Resample(StrEnum):
-    """What becomes of several samples in one step: counts are summed, gauges averaged."""
+    """What becomes of several rows in one step: amounts are summed, rows counted, gauges averaged,
+    or the largest or the last value taken."""
 
     SUM = "sum"
+    COUNT = "count"
     MEAN = "mean"
+    MAX = "max"
+    LAST = "last"
+
+
+ADDITIVE = (Resample.SUM, Resample.COUNT)  # every row is a part of its step
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +49,12 @@ class Samples:
 @dataclass(frozen=True, slots=True)
 class Stepped:
     """Per series (in the order of its samples' `labels`) and step: the value, and whether there was
-    any sample."""
+    any sample. `repeats` are the records that count once: the one before and the repeating one,
+    `(repeats, 2)`."""
 
     values: Floats
     present: npt.NDArray[np.bool_]
-    notes: tuple[str, ...]
+    repeats: SmallIntegers
 
 
 def to_steps(
@@ -58,38 +66,49 @@ def to_steps(
     """The samples per series and step of `index`; a step without a sample, or with an empty one in
     a sum, is NaN.
 
-    Equal samples at one moment count once. Raises CollectError, naming both records by `place`, for
-    two different values at one moment, and for two moments in one step unless `resample` says what
-    becomes of them.
+    Under `resample` every row counts. Without it a row is the sample of a step, and equal ones at
+    one moment count once. Raises CollectError, naming both records by `place`, for two different
+    values at one moment and for two moments in one step, and for rows of which most are equal:
+    `resample` must say what they are.
     """
     samples = _sorted(samples)
-    stamps, values, records, numbers = (
-        samples.stamps,
-        samples.values,
-        samples.records,
-        samples.numbers,
-    )
-    again = (np.diff(stamps) == 0) & (np.diff(numbers) == 0)
+    repeats = np.empty((0, 2), dtype=np.int32)
+    if resample is None:
+        samples, repeats = _distinct(samples, place)
+    starts = index.as_unit("ns").asi8
+    series = samples.numbers.astype(np.int64) * len(index)
+    cells = series + np.searchsorted(starts, samples.stamps, "right") - 1
+    crowded = np.diff(cells) == 0
+    if crowded.any() and resample is None:
+        raise CollectError(_two_moments(int(crowded.argmax()), samples.records, place))
+    out = _gathered(cells, samples.values, len(samples.labels) * len(index), resample)
+    shape = (len(samples.labels), len(index))
+    present = np.zeros(shape[0] * shape[1], dtype=bool)
+    present[cells] = True
+    return Stepped(out.reshape(shape), present.reshape(shape), repeats)
+
+
+def _distinct(samples: Samples, place: Callable[[int], str]) -> tuple[Samples, SmallIntegers]:
+    """Sorted samples without those that repeat the one before, and the records of these pairs."""
+    stamps, values, records = samples.stamps, samples.values, samples.records
+    again = (np.diff(stamps) == 0) & (np.diff(samples.numbers) == 0)
     differing = again & ~(
         (values[1:] == values[:-1]) | (np.isnan(values[1:]) & np.isnan(values[:-1]))
     )
     if differing.any():
         raise CollectError(_two_values(int(differing.argmax()), records, values, place))
-    if again.any():
-        keep = np.concatenate([[True], ~again])
-        stamps, values, records, numbers = stamps[keep], values[keep], records[keep], numbers[keep]
-    starts = index.as_unit("ns").asi8
-    cells = numbers.astype(np.int64) * len(index) + np.searchsorted(starts, stamps, "right") - 1
-    crowded = np.diff(cells) == 0
-    if crowded.any() and resample is None:
-        raise CollectError(_two_moments(int(crowded.argmax()), records, place))
-    out = _gathered(cells, values, len(samples.labels) * len(index), resample)
-    shape = (len(samples.labels), len(index))
-    present = np.zeros(shape[0] * shape[1], dtype=bool)
-    present[cells] = True
-    repeats = int(again.sum())
-    notes = (f"{repeats:,} repeated rows count once",) if repeats else ()
-    return Stepped(out.reshape(shape), present.reshape(shape), notes)
+    pairs = np.column_stack([records[:-1][again], records[1:][again]])
+    if 2 * len(pairs) > len(stamps):
+        before, after = pairs[0].tolist()
+        raise CollectError(
+            f"{place(after)}: the same time and value as at {place(before)}, like most rows; if "
+            f"each row is an event, set resample to {Resample.SUM} or {Resample.COUNT}"
+        )
+    keep = np.concatenate([[True], ~again])
+    distinct = Samples(
+        stamps[keep], values[keep], records[keep], samples.numbers[keep], samples.labels
+    )
+    return distinct, pairs
 
 
 def _sorted(samples: Samples) -> Samples:
@@ -108,18 +127,23 @@ def _sorted(samples: Samples) -> Samples:
 
 
 def _gathered(cells: Integers, values: Floats, size: int, resample: Resample | None) -> Floats:
-    """One value per cell of the panel: the sum of its samples, or the mean of those that are
-    numbers."""
+    """One value per cell of the panel, whose samples stand together and in order of time: their
+    sum, or what `resample` makes of those that are numbers."""
     out = np.full(size, np.nan)
-    if resample is Resample.SUM:
-        out[cells] = np.bincount(cells, weights=values, minlength=size)[cells]
-    elif resample is Resample.MEAN:
-        present = ~np.isnan(values)
-        count = np.bincount(cells[present], minlength=size)
-        total = np.bincount(cells[present], weights=values[present], minlength=size)
-        np.divide(total, count, out=out, where=count > 0)
-    else:
-        out[cells] = values
+    present = ~np.isnan(values)
+    match resample:
+        case Resample.SUM:
+            out[cells] = np.bincount(cells, weights=values, minlength=size)[cells]
+        case Resample.COUNT:
+            out[cells] = np.bincount(cells[present], minlength=size)[cells]
+        case Resample.MEAN:
+            count = np.bincount(cells[present], minlength=size)
+            total = np.bincount(cells[present], weights=values[present], minlength=size)
+            np.divide(total, count, out=out, where=count > 0)
+        case Resample.MAX:
+            np.fmax.at(out, cells, values)
+        case _:  # of several the last one stays
+            out[cells[present]] = values[present]
     return out
 
 
@@ -132,8 +156,8 @@ def _two_values(
     )
     return (
         f"{place(later)}: the same moment as at {place(earlier)} with another value ({both}); "
-        "keep one row per moment and "
-        "series, or name the columns that tell the rows apart in by"
+        "name the columns that tell the rows apart in by, or, if each row is an event, set "
+        f"resample to one of {', '.join(Resample)}"
     )
 
 
@@ -141,5 +165,5 @@ def _two_moments(at: int, records: SmallIntegers, place: Callable[[int], str]) -
     earlier, later = sorted(records[at : at + 2].tolist())
     return (
         f"{place(later)}: a second moment in the step of {place(earlier)}; set resample to "
-        "sum (counts) or mean (gauges)"
+        "sum (amounts), count (rows), mean (gauges), max or last"
     )

@@ -25,7 +25,7 @@ from anomaly.collectors.files import FilesCollector, Layout
 from anomaly.collectors.steps import Resample
 from anomaly.contracts import Collected
 from anomaly.errors import ChecklistError, CollectError, UsageError
-from anomaly.model import Kpi, Window
+from anomaly.model import Empty, Kpi, Window
 from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE
 from anomaly.steps import DAY, CalendarStep
 
@@ -419,8 +419,8 @@ def test_two_moments_in_one_step_need_a_rule(write: Write) -> None:
     path = write("time,orders\n2025-06-03T09:00Z,1\n2025-06-03T09:02Z,3\n")
 
     assert wrong(read(path, ORDERS)) == (
-        f"{path}:3: a second moment in the step of {path}:2; set resample to sum (counts) or "
-        "mean (gauges)"
+        f"{path}:3: a second moment in the step of {path}:2; set resample to sum (amounts), "
+        "count (rows), mean (gauges), max or last"
     )
 
 
@@ -430,12 +430,106 @@ MINUTES = "time,orders\n" + "".join(
 
 
 @pytest.mark.parametrize(
-    ("rule", "expected"), [(Resample.SUM, [10, 35, 60, 85]), (Resample.MEAN, [2, 7, 12, 17])]
+    ("rule", "expected"),
+    [
+        (Resample.SUM, [10, 35, 60, 85]),
+        (Resample.COUNT, [5, 5, 5, 5]),
+        (Resample.MEAN, [2, 7, 12, 17]),
+        (Resample.MAX, [4, 9, 14, 19]),
+        (Resample.LAST, [4, 9, 14, 19]),
+    ],
 )
-def test_counts_are_summed_and_gauges_averaged(
+def test_a_rule_says_what_becomes_of_the_rows_of_a_step(
     write: Write, rule: Resample, expected: list[float]
 ) -> None:
     assert values(read(write(MINUTES), ORDERS, resample=rule)) == expected
+
+
+EVENTS = """\
+time,order_id,country,amount
+2025-06-03T09:00:01Z,a1,DE,10
+2025-06-03T09:00:01Z,a2,DE,10
+2025-06-03T09:00:01Z,a3,FR,7
+2025-06-03T09:04:59Z,a4,DE,
+2025-06-03T09:07:00Z,a5,FR,5
+2025-06-03T09:12:00Z,a6,FR,5
+2025-06-03T09:19:00Z,a7,DE,1
+"""
+AMOUNT = Kpi("amount", query="amount")
+
+
+@pytest.mark.parametrize(
+    ("rule", "query", "expected"),
+    [
+        (Resample.SUM, "amount", [NAN, 5, 5, 1]),
+        (Resample.COUNT, "amount", [3, 1, 1, 1]),
+        (Resample.COUNT, "order_id", [4, 1, 1, 1]),
+        (Resample.COUNT, "time", [4, 1, 1, 1]),
+        (Resample.MEAN, "amount", [9, 5, 5, 1]),
+        (Resample.MAX, "amount", [10, 5, 5, 1]),
+        (Resample.LAST, "amount", [7, 5, 5, 1]),
+    ],
+)
+def test_every_row_of_a_table_of_events_counts(
+    write: Write, rule: Resample, query: str, expected: list[float]
+) -> None:
+    path = write(EVENTS)
+
+    assert same(values(read(path, Kpi("orders", query=query), resample=rule)), expected)
+
+
+@pytest.mark.parametrize("layout", list(Layout))
+def test_events_add_up_to_segments_and_to_their_total(write: Write, layout: Layout) -> None:
+    lines = EVENTS.splitlines()
+    long = [
+        "time,kpi,value,country",
+        *(
+            f"{time},amount,{amount},{country}"
+            for time, _, country, amount in (line.split(",") for line in lines[1:])
+        ),
+    ]
+    path = write("\n".join(lines if layout is Layout.WIDE else long))
+    by_country = Kpi("by country", query="amount", by=("country",))
+
+    collected = read(path, AMOUNT, by_country, resample=Resample.COUNT, layout=layout)
+
+    assert same(values(collected, "amount"), [3, 1, 1, 1])
+    assert same(values(collected, "by country", "country=DE"), [2, NAN, NAN, 1])
+    assert same(values(collected, "by country", "country=FR"), [1, 1, 1, NAN])
+
+
+def test_a_day_ends_with_the_file_only_where_rows_end_earlier_than_they_do(write: Write) -> None:
+    rows = "".join(
+        f"2025-06-{day:02}T{hour:02}:{minute:02}Z,1\n"
+        for day in range(1, 8)
+        for hour in range(8, 20)
+        for minute in (0, 1, 30 + day)
+    )
+    window = Window(datetime(2025, 6, 1, tzinfo=UTC), datetime(2025, 6, 8, tzinfo=UTC))
+    kpi = Kpi("orders", query="orders")
+
+    whole, cut = (
+        FilesCollector(path=write("time,orders\n" + text), resample=Resample.SUM).collect(
+            [kpi], window, CalendarStep(DAY, "UTC")
+        )
+        for text in (rows, rows[: rows.index("2025-06-07T15")])
+    )
+
+    assert values(whole) == [36] * 7
+    assert same(values(cut), [*[36] * 6, NAN])
+    assert "the step of 2025-06-07T00:00:00Z is covered in part" in notes(cut)
+
+
+def test_steps_without_an_event_are_missing_and_the_note_says_what_to_write(write: Write) -> None:
+    path = write("time,orders\n2025-06-03T09:00Z,1\n2025-06-03T09:15Z,2\n")
+    zero = Kpi("zero", query="orders", empty=Empty.ZERO)
+
+    collected = read(path, ORDERS, zero, resample=Resample.SUM)
+
+    assert same(values(collected), [1, NAN, NAN, 2])
+    assert "2 steps between the first and the last row have none" in notes(collected)
+    assert "write empty: zero" in notes(collected)
+    assert "empty: zero" not in notes(collected, "zero")
 
 
 def test_a_sum_with_a_missing_part_is_missing_and_a_mean_is_not(write: Write) -> None:
@@ -473,21 +567,40 @@ def test_a_repeated_row_counts_once_and_is_said(write: Write) -> None:
         "time,orders\n2025-06-03T09:00Z,1\n2025-06-03T09:05Z,2\n2025-06-03T11:00+02:00,1\n"
     )
 
-    collected = read(path, ORDERS, resample=Resample.MEAN)
+    collected = read(path, ORDERS)
 
     assert same(values(collected), [1, 2, NAN, NAN])
     assert "1 repeated rows count once" in notes(collected)
 
 
-@pytest.mark.parametrize("resample", [None, Resample.SUM, Resample.MEAN])
-def test_two_values_for_one_moment_are_an_error_with_both_lines(
-    write: Write, resample: Resample | None
-) -> None:
+def test_two_values_for_one_moment_are_an_error_with_both_lines(write: Write) -> None:
     path = write("time,orders\n2025-06-03T09:00Z,1\n2025-06-03T09:05Z,2\n2025-06-03T09:00Z,3\n")
 
-    text = wrong(read(path, ORDERS, resample=resample))
+    text = wrong(read(path, ORDERS))
 
     assert text.startswith(f"{path}:4: the same moment as at {path}:2 with another value (1 and 3)")
+    assert "if each row is an event, set resample to one of sum, count" in text
+
+
+def test_rows_that_differ_in_a_column_that_nobody_asked_for_do_not_repeat(write: Write) -> None:
+    path = write("time,country,orders\n2025-06-03T09:00Z,DE,1\n2025-06-03T09:00Z,FR,1\n")
+
+    text = wrong(read(path, ORDERS))
+
+    assert text.startswith(f"{path}:3: the same time and value as at {path}:2")
+    assert "another country (DE and FR); write by: [country]" in text
+
+
+def test_rows_most_of_which_are_equal_are_events_and_need_a_rule(write: Write) -> None:
+    path = write("time,orders\n" + 5 * "2025-06-03,1\n" + 4 * "2025-06-04,1\n")
+    window = Window(datetime(2025, 6, 3, tzinfo=UTC), datetime(2025, 6, 5, tzinfo=UTC))
+
+    def daily(**how: Any) -> Collected:
+        collector = FilesCollector(path=path, timezone="UTC", **how)
+        return collector.collect([ORDERS], window, CalendarStep(DAY, "UTC"))
+
+    assert "like most rows; if each row is an event, set resample to sum or count" in wrong(daily())
+    assert values(daily(resample=Resample.SUM)) == [5, 4]
 
 
 def test_a_value_and_an_empty_cell_for_one_moment_differ(write: Write) -> None:
@@ -798,7 +911,7 @@ def test_links_that_lead_nowhere_are_errors(tmp_path: Path) -> None:
 def test_a_bad_setting_is_refused_with_what_is_allowed() -> None:
     with pytest.raises(UsageError, match="timezone is 'Europa/Berlin'; use an IANA name"):
         FilesCollector(path=Path("x"), timezone="Europa/Berlin")
-    with pytest.raises(ChecklistError, match="use one of sum, mean"):
+    with pytest.raises(ChecklistError, match="use one of sum, count, mean"):
         collector(Plugin("files", {"path": "x", "resample": "avg"}))
     with pytest.raises(ChecklistError, match="use one of wide, long"):
         collector(Plugin("files", {"path": "x", "layout": "tall"}))
