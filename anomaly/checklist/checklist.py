@@ -412,6 +412,8 @@ def _checklist(
     path: Path,
 ) -> Checklist:
     only_source = next(iter(sources)) if len(sources) == 1 else ""
+    zone = form.timezone if "timezone" in form.model_fields_set else None
+    sources = {name: replace(source, calendar_zone=zone) for name, source in sources.items()}
     checklist = Checklist(
         service=form.service,
         environment=environment,

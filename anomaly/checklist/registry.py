@@ -30,6 +30,7 @@ EXTRAS = {  # module → the extra that brings it
     "matplotlib": "plot",
     "psycopg": "sql",
     "pyarrow": "parquet",
+    "python_calamine": "xlsx",
 }
 
 
@@ -102,7 +103,8 @@ class Plugin:
     """A source or sink as the checklist asks for it. Its repr holds no settings, for these hold
     secrets.
 
-    `where` is `checklist.yaml:5: sources.prod`; relative paths start at `folder`.
+    `where` is `checklist.yaml:5: sources.prod`; relative paths start at `folder`. `calendar_zone`
+    is the time zone that the checklist names, for times without one.
     """
 
     type: str
@@ -111,6 +113,7 @@ class Plugin:
     folder: Path = Path()
     origins: Mapping[str, Origin] = field(default_factory=dict, repr=False)
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
+    calendar_zone: str | None = None
 
     def complaint(self, problem: SettingProblem) -> str:
         """`checklist.yaml:7: sources.prod.url …`, with the line of the setting if it is known."""
@@ -222,6 +225,7 @@ def _make(plugin: Plugin, kind: Kind, outside: Mapping[str, Any]) -> Any:
     made_from = _checked_class(plugin, kind)
     values, _ = _prepare(plugin, settings_of(made_from))
     names = outside_of(made_from)
+    outside = {"calendar_zone": plugin.calendar_zone, **outside}
     try:
         return made_from(
             **values, **{name: value for name, value in outside.items() if name in names}

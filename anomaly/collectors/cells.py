@@ -13,6 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from anomaly.collectors import written_numbers
+from anomaly.collectors.written_dates import Dates
+from anomaly.collectors.written_numbers import Decimal
 from anomaly.wording import plain
 
 Floats = npt.NDArray[np.float64]
@@ -32,6 +35,7 @@ MOMENT = re.compile(
 )
 PLAIN_MOMENT = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d(:?\d\d)?)"
 WITH_SEPARATORS = re.compile(r"[+-]?\d[\d.,'’\s]*")
+INFINITE = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
 MISSING = frozenset({"", "nan", "null", "none", "na", "n/a", "<na>"})
 SHOWN = 40
 
@@ -57,10 +61,11 @@ class Bad:
 @dataclass(frozen=True, slots=True)
 class Clock:
     """How stamps are read: naive ones in `timezone` (None: refused), numbers as `unit` (s, ms)
-    since 1970 (None: refused)."""
+    since 1970 (None: refused), those that are not ISO-8601 as `dates` (None: refused)."""
 
     timezone: ZoneInfo | None = None
     unit: TimeUnit | None = None
+    dates: Dates | None = None
 
 
 def texts(cells: pd.Series) -> pd.Series:
@@ -89,6 +94,9 @@ def stamps(
     A local time that clocks show twice is told by the order of the rows of its series, which has
     the same `labels`. One that can't be told matters only between the moments `asked`.
     """
+    written = cells
+    if clock.dates is not None and not pd.api.types.is_datetime64_any_dtype(cells.dtype):
+        cells = _as_iso(cells, clock.dates, clock.unit)
     if pd.api.types.is_datetime64_any_dtype(cells.dtype):
         out = _of_datetimes(pd.DatetimeIndex(cells), clock)
     else:
@@ -110,7 +118,41 @@ def stamps(
     at = int((out == NO_STAMP).argmax()) if len(out) else 0
     if len(out) == 0 or out[at] != NO_STAMP:
         return out, None
-    return out, Bad(at, _why_no_moment(str(texts(cells.iloc[at : at + 1]).iloc[0]), clock))
+    iso, shown = (str(texts(each.iloc[at : at + 1]).iloc[0]) for each in (cells, written))
+    return out, Bad(at, _why_no_moment(iso, shown, clock))
+
+
+def is_moment(text: str) -> bool:
+    """Whether a text has the form of ISO-8601."""
+    return MOMENT.fullmatch(text) is not None
+
+
+def any_naive(cells: pd.Series, clock: Clock) -> bool:
+    """Whether the first of the times, all of which are read, has no zone of its own."""
+    if pd.api.types.is_datetime64_any_dtype(cells.dtype):
+        return pd.DatetimeIndex(cells).tz is None
+    first = cells.iloc[:1]
+    if clock.dates is not None:
+        first = _as_iso(first, clock.dates, clock.unit)
+    return any((match := MOMENT.fullmatch(text)) and not match[2] for text in texts(first))
+
+
+def any_percent(cells: pd.Series) -> bool:
+    """Whether any of the cells has a percent sign."""
+    return bool(texts(cells).str.contains("%", regex=False).any())
+
+
+def _as_iso(cells: pd.Series, dates: Dates, unit: TimeUnit | None) -> pd.Series:
+    """The cells with dates in other forms as ISO-8601."""
+    codes, distinct = pd.factorize(texts(cells))
+
+    def written(text: str) -> str:
+        if unit is not None and NUMBER.fullmatch(text):
+            return text
+        iso = dates.iso(text) if dates.format or not is_moment(text) else None
+        return text if iso is None else iso
+
+    return pd.Series(np.array([*map(written, distinct)], dtype=object)[codes], index=cells.index)
 
 
 def _of_datetimes(moments: pd.DatetimeIndex, clock: Clock) -> Integers:
@@ -246,8 +288,9 @@ def _nanoseconds(moments: pd.DatetimeIndex) -> Integers:
     return np.asarray(pd.DatetimeIndex(moments.where(within)).as_unit("ns").asi8)
 
 
-def _why_no_moment(text: str, clock: Clock) -> str:
-    excerpt = repr(plain(text, SHOWN))
+def _why_no_moment(text: str, shown: str, clock: Clock) -> str:
+    """Why a text, brought into the form of ISO-8601 if it could be, is no moment."""
+    excerpt = repr(plain(shown, SHOWN))
     if not text:
         return "the time is empty"
     if NUMBER.fullmatch(text):
@@ -261,7 +304,9 @@ def _why_no_moment(text: str, clock: Clock) -> str:
     if match is None or pd.isna(
         pd.to_datetime(match[1].replace(",", "."), format="ISO8601", errors="coerce")
     ):
-        return f"{excerpt} is not a time; write 2025-06-03T10:00Z"
+        if clock.dates is not None and clock.dates.format:
+            return f"the time {excerpt} is not in the date_format {clock.dates.format}"
+        return f"{excerpt} is not a time; write 2025-06-03T10:00Z, or set date_format"
     return f"the time {excerpt} {_why_not_here(match[1], match[2], clock)}"
 
 
@@ -278,13 +323,19 @@ def _why_not_here(moment: str, zone: str | None, clock: Clock) -> str:
     return "is not between 1970 and 2200"
 
 
-def numbers(cells: pd.Series) -> tuple[Floats, Bad | None]:
+def numbers(cells: pd.Series, decimal: Decimal | None = None) -> tuple[Floats, Bad | None]:
     """The cells as numbers, NaN where there is nothing, infinities as they are; and the first cell
-    that is something else."""
+    that is something else.
+
+    Without a `decimal` sign only numbers as programs write them are read. With one, those of people
+    too, of which all must be in one unit.
+    """
     if pd.api.types.is_numeric_dtype(cells.dtype):
         return cells.to_numpy(dtype=np.float64, na_value=np.nan), None
     if pd.api.types.is_datetime64_any_dtype(cells.dtype):
         cells = texts(cells)
+    if decimal is not None:
+        return _of_people(cells, decimal)
     out = np.asarray(pd.to_numeric(cells, errors="coerce"), dtype=np.float64)
     unread = np.flatnonzero(np.isnan(out))
     words = texts(cells.iloc[unread])
@@ -293,6 +344,41 @@ def numbers(cells: pd.Series) -> tuple[Floats, Bad | None]:
         return out, None
     at = int(bad.argmax())
     return out, Bad(int(unread[at]), _why_no_number(str(words.iloc[at])))
+
+
+def _of_people(cells: pd.Series, decimal: Decimal) -> tuple[Floats, Bad | None]:
+    """Texts as numbers with this decimal sign; numbers stay."""
+    if cells.dtype == object:
+        typed = cells.map(lambda cell: isinstance(cell, int | float)).to_numpy(dtype=bool)
+        if typed.any():
+            read, bad_text = _of_people(cells.where(~typed, "").astype("string"), decimal)
+            read[typed] = cells[typed].to_numpy(dtype=np.float64)
+            return read, bad_text
+    codes, distinct = pd.factorize(texts(cells))
+    values = np.full(len(distinct), np.nan)
+    bad = np.zeros(len(distinct), dtype=bool)
+    units: dict[str, int] = {}
+    for number, text in enumerate(distinct.tolist()):
+        reading = written_numbers.read(text, decimal)
+        if reading is not None:
+            values[number] = reading.value
+            if reading.unit or reading.value:
+                units.setdefault(reading.unit, number)
+        elif INFINITE.fullmatch(text):
+            values[number] = float(text)
+        else:
+            bad[number] = text.lower() not in MISSING
+    if bad.any():
+        at = int(bad[codes].argmax())
+        return values[codes], Bad(at, _why_no_number(distinct[codes[at]], decimal))
+    if len({*units} - {""}) > 1 or {"", "%"} <= {*units}:
+        one, other = sorted([*units.values()][-2:])
+        return values[codes], Bad(
+            int((codes == other).argmax()),
+            f"{plain(distinct[other], SHOWN)!r} is in another unit than "
+            f"{plain(distinct[one], SHOWN)!r}; write one unit into the column",
+        )
+    return values[codes], None
 
 
 def marks(cells: pd.Series) -> Floats:
@@ -306,13 +392,10 @@ def marks(cells: pd.Series) -> Floats:
     return np.where(present, 1.0, np.nan)
 
 
-def _why_no_number(text: str) -> str:
+def _why_no_number(text: str, decimal: Decimal | None = None) -> str:
     excerpt = repr(plain(text, SHOWN))
     if text.startswith("="):
         return f"{excerpt} is a formula, not a number; export the values"
-    if WITH_SEPARATORS.fullmatch(text):
-        return (
-            f"{excerpt} is not a number; write it with a decimal point and without thousands "
-            "separators"
-        )
+    if decimal is not None and WITH_SEPARATORS.fullmatch(text):
+        return f"{excerpt} is not a number with a {written_numbers.NAMES[decimal]}; set decimal"
     return f"{excerpt} is not a number"

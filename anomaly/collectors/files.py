@@ -1,14 +1,17 @@
-"""Series from a CSV or Parquet file, or from the standard input.
+"""Series from a CSV or Parquet file, a workbook, or from the standard input.
 
-Two layouts. Wide: a row per moment and a column per KPI (`time, orders, sessions`), with columns of
-labels where a KPI has segments (`time, country, requests, errors`). Long: a row per KPI, moment and
-segment (`time, kpi, value, country`); every column beside those three is a label. A KPI's `query`
-and `denominator` are names of columns, or values of the kpi column.
+Three layouts. Wide: a row per moment and a column per KPI (`time, orders, sessions`), with columns
+of labels where a KPI has segments (`time, country, requests, errors`). Long: a row per KPI, moment
+and segment (`time, kpi, value, country`); every column beside those three is a label. Pivot: a row
+per KPI and a column per moment (`kpi, 2025-06-02, 2025-06-03`). A KPI's `query` and `denominator`
+are names of columns, or values of the kpi column.
 """
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -20,10 +23,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from anomaly.collectors.cells import Clock, Floats, Integers, TimeUnit
-from anomaly.collectors.reading import Reading, read_long, read_wide, rows
+from anomaly.collectors import pivot
+from anomaly.collectors.cells import Clock, Floats, Integers, TimeUnit, texts
+from anomaly.collectors.reading import Reading, forms, read_long, read_wide, rows
 from anomaly.collectors.steps import ADDITIVE, Resample, Samples, to_steps
-from anomaly.collectors.tables import Table, open_table
+from anomaly.collectors.tables import Table, TextForm, open_table
+from anomaly.collectors.written_dates import Dates, checked_format
+from anomaly.collectors.written_numbers import Decimal
 from anomaly.contracts import Collected, Provenance
 from anomaly.errors import CollectError, UsageError
 from anomaly.model import Empty, Kpi, Window
@@ -38,23 +44,26 @@ LARGEST_FILE = 1 << 30
 
 
 class Layout(StrEnum):
-    """A column per KPI, or a row per KPI."""
+    """A column per KPI, a row per KPI and moment, or a row per KPI and a column per moment."""
 
     WIDE = "wide"
     LONG = "long"
+    PIVOT = "pivot"
 
 
 class FilesCollector:
     """Reads KPIs from one file, once per `collect`; only the asked window is kept.
 
     `path` is the file, or `-` for the standard input. A stamp without a zone needs `timezone` (an
-    IANA name), a number needs `time_unit` (s, ms). Several samples in one step need `resample`: sum
-    for counts, mean for gauges. Empty cells, `nan`, `null` and infinities are missing; any other
-    text that is no number is an error with its line. A step without a row is missing too, but in a
-    long file a numerator without a row is 0 where its denominator has one.
+    IANA name; `calendar_zone` where there is none), a number needs `time_unit` (s, ms). Several
+    rows in one step need `resample`. How cells, numbers and dates are written is found out, and
+    said; where two readings are possible, `delimiter`, `encoding`, `decimal` or `date_format` must
+    say which. Empty cells, `nan`, `null` and infinities are missing; any other text that is no
+    number is an error with its line. A step without a row is missing too, but in a long file a
+    numerator without a row is 0 where its denominator has one.
     """
 
-    outside: ClassVar[frozenset[str]] = frozenset({"stdin"})
+    outside: ClassVar[frozenset[str]] = frozenset({"stdin", "calendar_zone"})
 
     def __init__(
         self,
@@ -66,17 +75,32 @@ class FilesCollector:
         value_column: str = "value",
         timezone: str | None = None,
         time_unit: TimeUnit | None = None,
+        date_format: str | None = None,
+        decimal: Decimal | None = None,
+        delimiter: str | None = None,
+        encoding: str | None = None,
+        sheet: str | None = None,
         resample: Resample | None = None,
         max_bytes: int = LARGEST_FILE,
         stdin: BinaryIO | None = None,
+        calendar_zone: str | None = None,
     ) -> None:
         self._path = Path(path)
         self._layout = Layout(layout)
         self._names = (time_column, kpi_column, value_column)
         self._resample = None if resample is None else Resample(resample)
+        zone = timezone or calendar_zone
         self._clock = Clock(
-            None if timezone is None else _zone(timezone),
+            None if zone is None else _zone(zone),
             None if time_unit is None else TimeUnit(time_unit),
+            None if date_format is None else Dates(format=checked_format(date_format)),
+        )
+        self._zone_is_given = timezone is not None
+        self._decimal = None if decimal is None else Decimal(decimal)
+        if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n\0'):
+            raise UsageError(f"delimiter is {delimiter!r}; give one sign, like ; or | or \\t")
+        self._form = TextForm(
+            None if encoding is None else _encoding(encoding), delimiter, sheet=sheet
         )
         self._max_bytes = max_bytes
         self._stdin = stdin
@@ -85,7 +109,8 @@ class FilesCollector:
         """The panel of `kpis` over the whole steps of `window`; what can't be read is an error of
         the KPIs concerned."""
         try:
-            with open_table(self._path, self._stdin, self._max_bytes) as table:
+            form = replace(self._form, names=(*self._names, *_names(kpis), *_labels(kpis)))
+            with open_table(self._path, self._stdin, self._max_bytes, form) as table:
                 return self.collect_table(table, kpis, window, step)
         except CollectError as error:
             return Collected(
@@ -99,14 +124,9 @@ class FilesCollector:
     ) -> Collected:
         """As `collect`, from an open table; raises CollectError when no KPI can be read from it."""
         index = grid(window, step)
-        source = _Source(
-            self._read(table, kpis, index, step),
-            self._layout,
-            index,
-            step,
-            self._resample,
-            self._names[0],
-        )
+        table, shape = self._shaped(table, kpis)
+        reading, clock = self._read(table, shape, kpis, edges(index, step))
+        source = _Source(reading, shape, index, step, self._resample, self._read_as(reading, clock))
         columns: dict[tuple[str, str, str], Floats] = {}
         notes: dict[str, tuple[str, ...]] = {}
         errors: dict[str, CollectError] = {}
@@ -119,40 +139,110 @@ class FilesCollector:
                 columns |= mine
         return Collected(assemble(columns, index), _provenance(kpis, notes), errors)
 
+    def _shaped(self, table: Table, kpis: Sequence[Kpi]) -> tuple[Table, _Shape]:
+        """The table with a row per moment, and what its columns are. A wide table without the
+        column of times whose header holds moments has its KPIs in rows."""
+        time, kpi, value = self._names
+        layout = self._layout
+        if layout is Layout.WIDE and time not in table.header and TextForm().fit(table.header):
+            layout = Layout.PIVOT
+        if layout is not Layout.PIVOT:
+            return table, _Shape(layout, time, kpi, value)
+        table = pivot.Pivot(table, time=time, value=value)
+        others = [name for name in table.kept if name not in _labels(kpis)]
+        if kpi not in table.kept:
+            if len(others) != 1:
+                names = ", ".join(plain(name, 40) for name in others[:NAMES_SHOWN])
+                raise CollectError(
+                    f"{table.name}: the KPIs are in rows; set kpi_column to the column of their "
+                    f"names, one of {names or 'none'}"
+                )
+            kpi = others[0]
+        return table, _Shape(Layout.LONG, time, kpi, value)
+
     def _read(
-        self, table: Table, kpis: Sequence[Kpi], index: pd.DatetimeIndex, step: timedelta
-    ) -> Reading:
-        """Everything that the KPIs need of the table, in one pass."""
-        time, kpi_column, value_column = self._names
-        names = [
-            *dict.fromkeys(
-                name for kpi in kpis for name in (kpi.query, kpi.denominator) if name is not None
-            )
-        ]
-        by = [*dict.fromkeys(label for kpi in kpis for label in kpi.by)]
-        start, end = edges(index, step)[[0, -1]].tolist() if len(index) else (0, 0)
-        counted, additive = self._resample is Resample.COUNT, self._resample in ADDITIVE
-        if self._layout is Layout.LONG:
-            _require(table, (time, kpi_column, value_column))
+        self, table: Table, shape: _Shape, kpis: Sequence[Kpi], bounds: npt.NDArray[np.int64]
+    ) -> tuple[Reading, Clock]:
+        """Everything that the KPIs need of the table, and how its times were read: as programs
+        write numbers and dates, or else as people do."""
+        names = [*_names(kpis)]
+        by = [*_labels(kpis)]
+        additive = self._resample in ADDITIVE
+        start, end = bounds[[0, -1]].tolist() if len(bounds) else (0, 0)
+        if shape.layout is Layout.LONG:
+            _require(table, (shape.time, shape.kpi, shape.value))
+            own = {shape.time, shape.kpi, shape.value, ""}
             labels = [
                 column
                 for column in table.header
-                if column not in {time, kpi_column, value_column, ""}
-                and (column in by or not additive)
+                if column not in own and (column in by or not additive)
             ]
-            reading = Reading(table, tuple(labels), start, end, counted)
-            read_long(reading, names, self._clock, time=time, kpi=kpi_column, value=value_column)
+            columns = [shape.value]
+        else:
+            _require(table, (shape.time,), "; set time_column to the one with the times")
+            labels = [label for label in by if label in table.header]
+            columns = [name for name in names if table.header.count(name) == 1]
+
+        def attempt(clock: Clock, decimal: Decimal | None) -> Reading:
+            counted = self._resample is Resample.COUNT
+            reading = Reading(table, tuple(labels), start, end, counted, decimal)
+            if shape.layout is Layout.LONG:
+                read_long(reading, names, clock, time=shape.time, kpi=shape.kpi, value=shape.value)
+            else:
+                read_wide(reading, columns, clock, time=shape.time)
             return reading
-        _require(table, (time,))
-        labels = [label for label in by if label in table.header]
-        reading = Reading(table, tuple(labels), start, end, counted)
-        read_wide(
-            reading,
-            [name for name in names if table.header.count(name) == 1],
-            self._clock,
-            time=time,
+
+        reading = attempt(self._clock, self._decimal)
+        is_standard = table.delimiter in ("", ",")
+        if not reading.bad and is_standard:
+            return reading, self._clock
+        found = forms(
+            table,
+            time=shape.time,
+            values=[] if self._resample is Resample.COUNT else columns,
+            is_standard=is_standard,
+            decimal=self._decimal,
+            clock=self._clock,
         )
-        return reading
+        if found.problem is not None:
+            for name in [*reading.bad] if is_standard else names:
+                reading.unclear(name, found.problem)
+            return reading, self._clock
+        clock = replace(self._clock, dates=found.dates)
+        if (clock, found.decimal) == (self._clock, self._decimal):
+            return reading, clock
+        return attempt(clock, found.decimal), clock
+
+    def _read_as(self, reading: Reading, clock: Clock) -> tuple[str, ...]:
+        """What was found out about the form of the table."""
+        said = [*reading.table.read_as]
+        if reading.decimal is Decimal.COMMA and self._decimal is None:
+            said.append("decimal comma")
+        if reading.percent:
+            said.append("percent as shares of 1")
+        if clock.dates is not None and clock.dates != self._clock.dates:
+            said.append(f"dates like {clock.dates.example}")
+        if reading.naive and clock.timezone is not None and (said or not self._zone_is_given):
+            said.append(str(clock.timezone))
+        notes = [f"read as: {', '.join(said)}"] if said else []
+        if reading.totals:
+            record, text = next(iter(reading.totals.items()))
+            more = f" and {len(reading.totals) - 1} more" if len(reading.totals) > 1 else ""
+            notes.append(
+                f"{reading.table.place(record)}: {plain(text, 40)!r} is a row of totals{more}, "
+                "left out"
+            )
+        return tuple(notes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """The layout of a table with a row per moment, and the names of its columns."""
+
+    layout: Layout
+    time: str
+    kpi: str
+    value: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,11 +260,11 @@ class _Source:
     """A table that has been read, and how its samples come onto the grid."""
 
     reading: Reading
-    layout: Layout
+    shape: _Shape
     index: pd.DatetimeIndex
     step: timedelta
     resample: Resample | None
-    time_column: str
+    read_as: tuple[str, ...]
 
     def columns(self, kpi: Kpi) -> tuple[dict[tuple[str, str, str], Floats], tuple[str, ...]]:
         """The panel columns of one KPI and what is worth knowing; raises CollectError when it can't
@@ -196,12 +286,14 @@ class _Source:
         notes = [note for side in sides.values() for note in side.notes]
         whole = [*columns.values()]
         return columns, tuple(
-            dict.fromkeys([*notes, *self._begins_late(whole), *self._silent(whole, kpi)])
+            dict.fromkeys(
+                [*self.read_as, *notes, *self._begins_late(whole), *self._silent(whole, kpi)]
+            )
         )
 
     def _side(self, name: str, by: tuple[str, ...]) -> _Side:
-        if self.layout is Layout.WIDE:
-            _require(self.reading.table, (name,))
+        if self.shape.layout is Layout.WIDE:
+            _require(self.reading.table, (name,), self._where_else(name))
         samples = self.reading.samples(name)
         if samples is None:
             return _Side({}, {}, (self._nothing(name),))
@@ -225,6 +317,20 @@ class _Source:
             dict(zip(segments, present, strict=True)),
             tuple(notes),
         )
+
+    def _where_else(self, name: str) -> str:
+        """What to set where a wide table has no column of this name, but cells that hold it."""
+        table = self.reading.table
+        if name in table.header:
+            return ""
+        for column in table.header:
+            if table.header.count(column) != 1:
+                continue
+            chunk = next(iter(table.chunks([column])), None)
+            if chunk is not None and (texts(chunk.columns[column]) == name).any():
+                own = "" if column == self.shape.kpi else f", kpi_column: {column}"
+                return f"; column {column!r} holds it in its rows: set layout: long{own}"
+        return ""
 
     def _by_segment(self, samples: Samples, name: str, by: tuple[str, ...]) -> Samples:
         """The samples numbered by segment, with the values of `by` as labels; raises CollectError
@@ -260,7 +366,7 @@ class _Source:
     def _joined(self, numerator: _Side, denominator: _Side, kpi: Kpi) -> _Side:
         """The numerator with 0 where a long file has a row of the denominator alone: nothing
         happened there."""
-        if self.layout is Layout.WIDE:
+        if self.shape.layout is Layout.WIDE:
             return numerator
         nothing, never = np.full(len(self.index), np.nan), np.zeros(len(self.index), dtype=bool)
         values = dict(numerator.values)
@@ -276,7 +382,7 @@ class _Source:
         """Raises CollectError unless the rows of a wide table that count once are equal in every
         column."""
         table = self.reading.table
-        if not len(repeats) or self.layout is not Layout.WIDE:
+        if not len(repeats) or self.shape.layout is not Layout.WIDE:
             return
         others = [
             column
@@ -287,7 +393,7 @@ class _Source:
         ]
         cells = rows(table, others, np.unique(repeats))
         before, after = (cells.loc[repeats[:, side]].reset_index(drop=True) for side in (0, 1))
-        differing = (before != after).drop(columns=self.time_column)
+        differing = (before != after).drop(columns=self.shape.time)
         if differing.empty or not (rows_differ := differing.any(axis=1)).any():
             return
         at = int(rows_differ.to_numpy().argmax())
@@ -356,7 +462,7 @@ class _Source:
     def _nothing(self, name: str) -> str:
         """Why there are no samples of `name`."""
         reading = self.reading
-        if self.layout is Layout.LONG and name not in reading.names:
+        if self.shape.layout is Layout.LONG and name not in reading.names:
             names = ", ".join(plain(names, 40) for names in [*reading.names][:NAMES_SHOWN])
             return f"no series matched: no row of {name!r}; the file holds {names or 'no rows'}"
         if reading.first is None or reading.last is None:
@@ -379,9 +485,8 @@ class _Source:
         """That steps without a row are missing, where rows are events."""
         if self.resample not in ADDITIVE or kpi.empty is Empty.ZERO or not columns:
             return []
-        present = np.isfinite(np.vstack(columns)).any(axis=0)
-        between = np.flatnonzero(present)[[0, -1]] if present.any() else (0, -1)
-        silent = int((~present[between[0] : between[1] + 1]).sum())
+        held = np.flatnonzero(np.isfinite(np.vstack(columns)).any(axis=0))
+        silent = held[-1] - held[0] + 1 - len(held) if len(held) else 0
         if not silent:
             return []
         return [
@@ -396,8 +501,19 @@ def _provenance(kpis: Sequence[Kpi], notes: Mapping[str, tuple[str, ...]]) -> di
     }
 
 
-def _require(table: Table, columns: Sequence[str]) -> None:
-    """Raises CollectError unless each of `columns` is once in the table."""
+def _names(kpis: Sequence[Kpi]) -> dict[str, None]:
+    """The names that the KPIs ask for."""
+    names = (name for kpi in kpis for name in (kpi.query, kpi.denominator))
+    return dict.fromkeys(name for name in names if name is not None)
+
+
+def _labels(kpis: Sequence[Kpi]) -> dict[str, None]:
+    """The labels that the KPIs split by."""
+    return dict.fromkeys(label for kpi in kpis for label in kpi.by)
+
+
+def _require(table: Table, columns: Sequence[str], advice: str = "") -> None:
+    """Raises CollectError, with some advice, unless each of `columns` is once in the table."""
     for column in columns:
         if (count := table.header.count(column)) == 1:
             continue
@@ -409,7 +525,10 @@ def _require(table: Table, columns: Sequence[str]) -> None:
             if len(table.header) > NAMES_SHOWN
             else ""
         )
-        raise CollectError(f"{table.name}: no column {column!r}; the columns are {names}{more}")
+        form = f" (read as: {', '.join(table.read_as)})" if table.read_as else ""
+        raise CollectError(
+            f"{table.name}: no column {column!r}; the columns are {names}{more}{form}{advice}"
+        )
 
 
 def _spacing(samples: Samples) -> timedelta | None:
@@ -433,6 +552,19 @@ def _nanoseconds(length: timedelta) -> int:
 
 def _moment(nanoseconds: int) -> str:
     return stamp(datetime.fromtimestamp(nanoseconds / 1e9, tz=UTC).replace(microsecond=0))
+
+
+def _encoding(name: str) -> str:
+    """The name of an encoding of text as Python knows it. Raises UsageError."""
+    try:
+        found = codecs.lookup(name)
+        with suppress(UnicodeError):
+            b" ".decode(found.name)
+    except LookupError:
+        raise UsageError(
+            f"encoding is {name!r}; use one that Python knows, like utf-8, cp1252 or utf-16"
+        ) from None
+    return found.name
 
 
 def _zone(name: str) -> ZoneInfo:

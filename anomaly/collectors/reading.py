@@ -3,6 +3,7 @@ arrays."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -10,13 +11,18 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from anomaly.collectors import written_dates, written_numbers
 from anomaly.collectors.cells import (
+    SHOWN,
     Bad,
     Clock,
     Floats,
     Integers,
     SmallIntegers,
+    any_naive,
+    any_percent,
     empty,
+    is_moment,
     marks,
     numbers,
     stamps,
@@ -24,9 +30,20 @@ from anomaly.collectors.cells import (
 )
 from anomaly.collectors.steps import Labels, Samples
 from anomaly.collectors.tables import Chunk, Table
+from anomaly.collectors.written_dates import Dates, Order
+from anomaly.collectors.written_numbers import Decimal
 from anomaly.errors import CollectError
+from anomaly.wording import plain
 
 SERIES_AT_MOST = 5_000
+TOTALS = re.compile(  # what stands in the place of a time in a row of totals or averages
+    r"(?:(?:grand|sub|overall|report)[ -]?)?totals?\b.*|totals?[ :].*|overall|sum|average|mean|"
+    r"(?:gesamt|zwischen|end)?summen?|gesamt(?:ergebnis|wert)?|insgesamt|ergebnis|mittelwert|"
+    r"durchschnitt|total(?:e|i|en|es|aux)\b.*|totaal|somme|moyenne|suma|soma|media|média|promedio|"
+    r"summa|razem|celkem|итого.*|всего|合計|合计|总计|總計|합계",
+    re.IGNORECASE,
+)
+Cells = tuple[SmallIntegers, dict[str, pd.Series]]  # numbers of records, and their columns
 Part = tuple[
     Integers, Floats, SmallIntegers, SmallIntegers
 ]  # stamps, values, records, numbers of series, equally long
@@ -39,7 +56,8 @@ class Reading:
     `labels` are the values of `label_columns`, per number of a series. Where cells are `counted`
     they may hold anything, and each counts as 1. `bad` holds, per name, the first record that could
     not be read; `first` and `last` are the outermost stamps of the file; `names` are the names met
-    in a long file.
+    in a long file, `totals` the records left out because they have a word like Total for a time.
+    `percent` tells whether numbers had a %, `naive` whether a time had no zone.
     """
 
     table: Table
@@ -47,11 +65,15 @@ class Reading:
     start: int
     end: int
     counted: bool = False
+    decimal: Decimal | None = None
     labels: dict[Labels, int] = field(default_factory=dict)
     parts: dict[str, list[Part]] = field(default_factory=dict)
     bad: dict[str, tuple[int, str]] = field(default_factory=dict)
     infinite: dict[str, int] = field(default_factory=dict)
     names: dict[str, None] = field(default_factory=dict)
+    totals: dict[int, str] = field(default_factory=dict)
+    percent: bool = False
+    naive: bool = False
     first: int | None = None
     last: int | None = None
 
@@ -66,10 +88,11 @@ class Reading:
         """Samples of `name`; a cell that is no number spoils the name."""
         if name in self.bad:
             return
-        values, bad = (marks(cells), None) if self.counted else numbers(cells)
+        values, bad = (marks(cells), None) if self.counted else numbers(cells, self.decimal)
         if bad is not None:
             self.spoil(name, records, bad)
             return
+        self.percent = self.percent or (self.decimal is not None and any_percent(cells))
         endless = np.isinf(values)
         if endless.any():
             self.infinite[name] = self.infinite.get(name, 0) + int(endless.sum())
@@ -80,6 +103,31 @@ class Reading:
         """`name` can't be read; the first reason is kept."""
         self.bad.setdefault(name, (int(records[bad.offset]), bad.reason))
         self.parts.pop(name, None)
+
+    def unclear(self, name: str, problem: tuple[int, str]) -> None:
+        """`name` can be read in two ways: at which record, and what to set."""
+        self.bad[name] = problem
+        self.parts.pop(name, None)
+
+    def without_totals(self, parts: Iterator[Cells], time: str) -> Iterator[Cells]:
+        """The parts without rows of totals; remembers those."""
+        for records, columns in parts:
+            if pd.api.types.is_datetime64_any_dtype(columns[time].dtype):
+                yield records, columns
+                continue
+            codes, distinct = pd.factorize(texts(columns[time]))
+            is_total = np.array(
+                [
+                    not text[:1].isdigit() and TOTALS.fullmatch(text) is not None
+                    for text in distinct
+                ],
+                dtype=bool,
+            )
+            out = is_total[codes]
+            for record, code in zip(records[out].tolist(), codes[out].tolist(), strict=True):
+                self.totals[record] = str(distinct[code])
+            if not out.all():
+                yield records[~out], {column: cells[~out] for column, cells in columns.items()}
 
     def inside(self, when: Integers) -> npt.NDArray[np.bool_]:
         """Which stamps lie in the window; remembers the outermost of all."""
@@ -129,8 +177,9 @@ class Reading:
 def read_wide(reading: Reading, names: Sequence[str], clock: Clock, *, time: str) -> None:
     """Fills `reading` from a table with a column per name; a stamp that can't be read spoils every
     name."""
-    for records, columns in _filled(
-        reading.table.chunks(_once([time, *reading.label_columns, *names]))
+    columns_read = _once([time, *reading.label_columns, *names])
+    for records, columns in reading.without_totals(
+        _filled(reading.table.chunks(columns_read)), time
     ):
         labels = [columns[column] for column in reading.label_columns]
         when, bad = stamps(columns[time], clock, labels, (reading.start, reading.end))
@@ -138,6 +187,7 @@ def read_wide(reading: Reading, names: Sequence[str], clock: Clock, *, time: str
             for name in names:
                 reading.spoil(name, records, bad)
             return
+        reading.naive = reading.naive or any_naive(columns[time], clock)
         inside = reading.inside(when)
         mine = {column: cells[inside] for column, cells in columns.items()}
         series = reading.series(mine)
@@ -150,8 +200,9 @@ def read_long(
 ) -> None:
     """Fills `reading` from a table with a row per name and moment; what can't be read spoils the
     name of its row."""
-    for records, columns in _filled(
-        reading.table.chunks(_once([time, kpi, value, *reading.label_columns]))
+    columns_read = _once([time, kpi, value, *reading.label_columns])
+    for records, columns in reading.without_totals(
+        _filled(reading.table.chunks(columns_read)), time
     ):
         codes, distinct = pd.factorize(columns[kpi], use_na_sentinel=False)
         kpi_names = texts(pd.Series(distinct)).tolist()
@@ -165,11 +216,120 @@ def read_long(
             if bad is not None:
                 reading.spoil(name, records[rows], bad)
                 continue
+            reading.naive = reading.naive or any_naive(columns[time][rows], clock)
             inside = reading.inside(when)
             mine = {column: cells[rows][inside] for column, cells in columns.items()}
             reading.add(
                 name, mine[value], when[inside], records[rows][inside], reading.series(mine)
             )
+
+
+@dataclass(frozen=True, slots=True)
+class Forms:
+    """How numbers and dates are written in a table: the decimal sign, and the form of dates that
+    are not ISO-8601, None without any. `problem` is a record that allows two readings, and what to
+    set."""
+
+    decimal: Decimal | None
+    dates: Dates | None
+    problem: tuple[int, str] | None
+
+
+def forms(
+    table: Table,
+    *,
+    time: str,
+    values: Sequence[str],
+    is_standard: bool,
+    decimal: Decimal | None,
+    clock: Clock,
+) -> Forms:
+    """The forms that the cells of a table tell, where `decimal` and `clock.dates` do not say them
+    yet. In a standard file, `1.234` has a decimal point."""
+    dates, digits = written_dates.Evidence(), written_numbers.Evidence()
+    for records, columns in _filled(table.chunks(_once([time, *values]))):
+        if clock.dates is None:
+            found = _texts_of(columns[time], records)
+            dates.add(each for each in found if not is_moment(each[1]))
+        for name in () if decimal is not None else values:
+            digits.add(_texts_of(columns[name], records))
+    problems: list[tuple[int, str]] = []
+    written = clock.dates
+    if written is None and dates.met:
+        order, unclear = _order(table, dates)
+        written = Dates(order, example=plain(dates.met, SHOWN))
+        problems += unclear
+    if decimal is None:
+        decimal, unclear = _decimal(table, digits, is_standard=is_standard)
+        problems += unclear
+    if not problems:
+        return Forms(decimal, written, None)
+    record, text = problems[0]
+    more = [f"; {table.place(at)}: {other}" for at, other in problems[1:]]
+    return Forms(decimal, written, (record, "".join([text, *more])))
+
+
+def _texts_of(cells: pd.Series, records: SmallIntegers) -> Iterator[tuple[int, str]]:
+    """The distinct texts with the first record of each; none of what is typed."""
+    if pd.api.types.is_numeric_dtype(cells.dtype) or pd.api.types.is_datetime64_any_dtype(
+        cells.dtype
+    ):
+        return
+    if cells.dtype == object:  # the cells of a sheet have types of their own
+        is_text = cells.map(lambda cell: isinstance(cell, str)).to_numpy(dtype=bool)
+        cells, records = cells[is_text], records[is_text]
+    words = texts(cells)
+    first = ~words.duplicated().to_numpy()
+    yield from zip(records[first].tolist(), words[first].tolist(), strict=True)
+
+
+def _order(table: Table, dates: written_dates.Evidence) -> tuple[Order, list[tuple[int, str]]]:
+    """Whether the day or the month comes first, and what to set if that is not clear."""
+    if len(dates.only) > 1:
+        (record, text), (other, more) = dates.only.values()
+        return Order.DAY, [
+            (
+                record,
+                f"{plain(text, SHOWN)!r} and {plain(more, SHOWN)!r} at {table.place(other)} have "
+                "day and month in different orders; export dates in one form, or set date_format",
+            )
+        ]
+    if dates.only:
+        return next(iter(dates.only)), []
+    if dates.either is None or dates.sign == ".":
+        return Order.DAY, []
+    record, text = dates.either
+    readings = " or ".join(written_dates.spoken(text, order) for order in Order)
+    settings = " or ".join(f'"{written_dates.format_of(text, order)}"' for order in Order)
+    return Order.DAY, [
+        (record, f"{plain(text, SHOWN)!r} is {readings}; set date_format to {settings}")
+    ]
+
+
+def _decimal(
+    table: Table, digits: written_numbers.Evidence, *, is_standard: bool
+) -> tuple[Decimal, list[tuple[int, str]]]:
+    """The decimal sign, and what to set if that is not clear."""
+    if len(digits.only) > 1:
+        (record, text), (other, more) = digits.only.values()
+        return Decimal.POINT, [
+            (
+                record,
+                f"{plain(text, SHOWN)!r} and {plain(more, SHOWN)!r} at {table.place(other)} have "
+                'different decimal signs; set decimal to "," or "."',
+            )
+        ]
+    if digits.only:
+        return next(iter(digits.only)), []
+    if digits.either is None or (is_standard and Decimal.COMMA not in digits.either[1]):
+        return Decimal.POINT, []
+    record, text = digits.either
+    said = " or ".join(
+        f'{reading.value:.12g} (decimal: "{decimal}")'
+        for decimal in Decimal
+        if (reading := written_numbers.read(text, decimal)) is not None
+    )
+    return Decimal.POINT, [(record, f"{plain(text, SHOWN)!r} is {said}; set decimal")]
 
 
 def rows(table: Table, columns: Sequence[str], records: SmallIntegers) -> pd.DataFrame:
@@ -185,7 +345,7 @@ def rows(table: Table, columns: Sequence[str], records: SmallIntegers) -> pd.Dat
     return pd.concat(parts)
 
 
-def _filled(chunks: Iterator[Chunk]) -> Iterator[tuple[SmallIntegers, dict[str, pd.Series]]]:
+def _filled(chunks: Iterator[Chunk]) -> Iterator[Cells]:
     """Per chunk the numbers of its records and the columns, without the records that are empty in
     every column."""
     for chunk in chunks:

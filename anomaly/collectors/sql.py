@@ -273,6 +273,9 @@ class SqlCollector:
 class _Answer:
     """The rows of an answer, as a table."""
 
+    delimiter: ClassVar[str] = ""
+    read_as: ClassVar[tuple[str, ...]] = ()
+
     name: str
     header: tuple[str, ...]
     parts: Sequence[Sequence[tuple[Any, ...]]]

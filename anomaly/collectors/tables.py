@@ -15,15 +15,17 @@ import re
 import stat
 import sys
 import tempfile
+import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, ClassVar, Protocol
 
 import pandas as pd
 
-from anomaly.collectors import arrow
+from anomaly.collectors import arrow, written_dates
 from anomaly.errors import CollectError
 from anomaly.wording import plain
 
@@ -38,13 +40,26 @@ SPOOL_IN_MEMORY = 1 << 25
 # what pyarrow raises about damaged files, besides its own errors
 DAMAGE = (OSError, ValueError, TypeError, LookupError, OverflowError, MemoryError)
 PARQUET_MAGIC = b"PAR1"
+ZIP_MAGIC = b"PK\x03\x04"
 COMPRESSED = {
     b"\x1f\x8b": "gzip",
-    b"PK\x03\x04": "a zip archive or a spreadsheet",
+    ZIP_MAGIC: "a zip archive, and no .xlsx file",
     b"BZh": "bzip2",
     b"\xfd7zXZ": "xz",
     b"\x28\xb5\x2f\xfd": "zstd",
 }
+UTF8, WINDOWS = "utf-8", "cp1252"
+ENCODINGS = {WINDOWS: "Windows-1252", "utf-16": "UTF-16"}
+DELIMITERS = {
+    ",": "comma separated",
+    ";": "; separated",
+    "\t": "tab separated",
+    "|": "| separated",
+}
+SAID = re.compile(r"sep=(.)$")  # how spreadsheets say the delimiter in a first line of its own
+HEADER_WITHIN = 20  # records from the start
+OF_MOMENTS = 2  # cells of a header that holds moments, at least
+LINE_END = "\n"
 UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -58,8 +73,9 @@ class Chunk:
 
 
 class Table(Protocol):
-    """A table whose columns are named by `header`; `place` names a record for people
-    (`kpis.csv:17`)."""
+    """A table whose columns are named by `header`. `delimiter` parts cells that are text (empty:
+    they have types), `read_as` says what of its form was found out (`; separated`), `place` names a
+    record for people (`kpis.csv:17`)."""
 
     @property
     def name(self) -> str: ...
@@ -67,24 +83,51 @@ class Table(Protocol):
     @property
     def header(self) -> tuple[str, ...]: ...
 
+    @property
+    def delimiter(self) -> str: ...
+
+    @property
+    def read_as(self) -> tuple[str, ...]: ...
+
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]: ...
 
     def place(self, record: int) -> str: ...
 
 
-@contextmanager
-def open_table(path: Path, stdin: BinaryIO | None, max_bytes: int) -> Iterator[Table]:
-    """The table in a regular file, or in the standard input for `-`; its content says whether it is
-    CSV or Parquet.
+@dataclass(frozen=True, slots=True)
+class TextForm:
+    """How a text file is a table; what is None is found out. `names` are columns that it should
+    have: the line that holds most of them is the header. `sheet` is of a workbook."""
 
-    Raises CollectError when it can't be read or is larger than `max_bytes` (Parquet: unpacked).
+    encoding: str | None = None
+    delimiter: str | None = None
+    names: tuple[str, ...] = ()
+    sheet: str | None = None
+
+    def fit(self, cells: Sequence[str]) -> int:
+        """How well a row of cells would do as the header: how many of the names it holds, or that
+        it is mostly moments."""
+        known = len({*cells} & {*self.names})
+        dates = sum(map(written_dates.is_date, cells))
+        return max(known, OF_MOMENTS if dates >= max(OF_MOMENTS, len(cells) / 2) else 0)
+
+
+@contextmanager
+def open_table(
+    path: Path, stdin: BinaryIO | None, max_bytes: int, form: TextForm
+) -> Iterator[Table]:
+    """The table in a regular file, or in the standard input for `-`; its content says whether it is
+    CSV, Parquet or a workbook.
+
+    Raises CollectError when it can't be read or is larger than `max_bytes` (Parquet and workbooks:
+    unpacked).
     """
     name = "standard input" if str(path) == STDIN else str(path)
     try:
         with (
             _spooled(stdin, name, max_bytes) if str(path) == STDIN else _regular(path, name) as file
         ):
-            yield _table(file, name, max_bytes)
+            yield _table(file, name, max_bytes, form)
     except OSError as error:
         raise CollectError(f"{name}: {error.strerror or type(error).__name__}") from error
 
@@ -111,7 +154,7 @@ def _spooled(stdin: BinaryIO | None, name: str, max_bytes: int) -> BinaryIO:
         total += len(block)
         if total > max_bytes:
             spool.close()
-            raise _too_large(name, max_bytes)
+            raise too_large(name, max_bytes)
         spool.write(block)
     if not total:
         spool.close()
@@ -120,81 +163,157 @@ def _spooled(stdin: BinaryIO | None, name: str, max_bytes: int) -> BinaryIO:
     return spool  # type: ignore[return-value]  # it is a BinaryIO in all but the declaration
 
 
-def _too_large(name: str, max_bytes: int) -> CollectError:
+def too_large(name: str, max_bytes: int) -> CollectError:
     return CollectError(
         f"{name}: larger than {max_bytes:,} bytes; cut it to the asked time or raise max_bytes"
     )
 
 
-def _table(file: BinaryIO, name: str, max_bytes: int) -> Table:
+def _table(file: BinaryIO, name: str, max_bytes: int, form: TextForm) -> Table:
     head = file.read(8)
     file.seek(0)
+    if head.startswith(ZIP_MAGIC) and _is_workbook(file):
+        from anomaly.collectors.workbook import Sheet  # it builds on this module
+
+        return Sheet(file, name, max_bytes, form)
     for magic, kind in COMPRESSED.items():
         if head.startswith(magic):
             raise CollectError(f"{name}: is compressed ({kind}); unpack it first")
     if head.startswith(PARQUET_MAGIC):
         return ParquetTable(file, name, max_bytes)
-    if head.startswith(UTF16_MARKS):
-        raise CollectError(f"{name}:1: is UTF-16; save it as UTF-8")
-    _check_text(file, name, max_bytes)
-    return CsvTable(file, name)
+    encoding = form.encoding
+    if encoding is None and head.startswith(UTF16_MARKS):
+        encoding = "utf-16"
+    found = _checked_encoding(file, name, max_bytes, encoding)
+    return CsvTable(file, name, found, is_given=form.encoding is not None, form=form)
 
 
-def _check_text(file: BinaryIO, name: str, max_bytes: int) -> None:
-    """Raises CollectError, with the line, unless the file is UTF-8 without NUL bytes and small
-    enough."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
+def _is_workbook(file: BinaryIO) -> bool:
+    """Whether a zip archive is an .xlsx file."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return any(name.startswith("xl/workbook") for name in archive.namelist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return False
+    finally:
+        file.seek(0)
+
+
+def _checked_encoding(file: BinaryIO, name: str, max_bytes: int, encoding: str | None) -> str:
+    """The encoding of a text file: the given one, UTF-8, or Windows-1252 where nothing in it is
+    UTF-8. Raises CollectError, with the line, unless all of it can be decoded, without NUL
+    bytes."""
+    bad = _undecodable(file, name, max_bytes, encoding or UTF8)
+    if bad is None:
+        return encoding or UTF8
+    line, is_mixed, reason = bad
+    if encoding is not None:
+        raise CollectError(f"{name}:{line}: is not {encoding}; set encoding to another one")
+    if is_mixed or _undecodable(file, name, max_bytes, WINDOWS) is not None:
+        raise CollectError(
+            f"{name}:{line}: is not UTF-8{reason}; save it as UTF-8, or set encoding, like "
+            f"{WINDOWS}"
+        )
+    return WINDOWS
+
+
+def _undecodable(
+    file: BinaryIO, name: str, max_bytes: int, encoding: str
+) -> tuple[int, bool, str] | None:
+    """The first line that can't be decoded, whether there was any other character before it, and
+    why; None if there is none. Raises CollectError for a NUL byte and a file that is too large."""
+    decoder = codecs.getincrementaldecoder(encoding)()
     total = lines = 0
+    is_mixed = False
+    file.seek(0)
     while block := file.read(BLOCK):
         total += len(block)
         if total > max_bytes:
-            raise _too_large(name, max_bytes)
-        if (at := block.find(b"\0")) >= 0:
+            raise too_large(name, max_bytes)
+        try:
+            text = decoder.decode(block)
+        except UnicodeDecodeError as error:
+            before = error.object[: error.start]
+            return lines + before.count(NEWLINE) + 1, is_mixed or not before.isascii(), ""
+        if (at := text.find("\0")) >= 0:
             raise CollectError(
-                f"{name}:{lines + block.count(NEWLINE, 0, at) + 1}: holds a NUL byte; it is not "
+                f"{name}:{lines + text.count(LINE_END, 0, at) + 1}: holds a NUL byte; it is not "
                 "a CSV file"
             )
-        try:
-            decoder.decode(block)
-        except UnicodeDecodeError as error:
-            line = lines + error.object.count(NEWLINE, 0, error.start) + 1
-            raise CollectError(f"{name}:{line}: is not UTF-8; save it as UTF-8") from error
-        lines += block.count(NEWLINE)
-    if decoder.getstate()[0]:
-        raise CollectError(f"{name}:{lines + 1}: is not UTF-8; it ends inside a character")
+        is_mixed = is_mixed or not text.isascii()
+        lines += text.count(LINE_END)
+    try:
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return lines + 1, is_mixed, "; it ends inside a character"
     file.seek(0)
+    return None
 
 
 class CsvTable:
-    """A CSV file: commas, the first line names the columns, UTF-8 with or without a mark at its
-    start."""
+    """A CSV file, whose columns one of its first lines names. `delimiter` is the sign between
+    cells; `read_as` says what of its form is unusual."""
 
-    def __init__(self, file: BinaryIO, name: str) -> None:
+    def __init__(
+        self, file: BinaryIO, name: str, encoding: str, *, is_given: bool, form: TextForm
+    ) -> None:
         self.name = name
         self._file = file
-        self.header = self._read_header()
+        self._encoding = "utf-8-sig" if encoding == UTF8 else encoding
+        self.delimiter, self._skipped, self.header = self._layout(form)
+        self.read_as = tuple(self._unusual(encoding, is_given=is_given))
 
-    def _read_header(self) -> tuple[str, ...]:
-        for cells in self._records():
-            if not any(cell.strip() for cell in cells):
-                break
-            if len(cells) > COLUMNS_AT_MOST:
-                raise CollectError(
-                    f"{self.name}:1: {len(cells):,} columns; at most {COLUMNS_AT_MOST:,} are read"
-                )
-            return tuple(cell.strip() for cell in cells)
-        raise CollectError(f"{self.name}:1: is empty; the first line must name the columns")
+    def _unusual(self, encoding: str, *, is_given: bool) -> Iterator[str]:
+        if self.delimiter != ",":
+            yield DELIMITERS.get(self.delimiter, f"{self.delimiter} separated")
+        if encoding != UTF8 and not is_given:
+            yield ENCODINGS[encoding]
+        if self._skipped:
+            yield f"header in line {self._line_of(-1)}"
 
-    def _records(self) -> Iterator[list[str]]:
-        """The records from the start as Python's reader splits them."""
-        for _, cells in self._lines_and_records():
-            yield cells
+    def _layout(self, form: TextForm) -> tuple[str, int, tuple[str, ...]]:
+        """The delimiter, how many records precede the header, and the header: the record with most
+        of the names, else the first, split into most cells."""
+        given = form.delimiter
+        if given is None and (said := SAID.match(self._first_line())):
+            given = said[1]
+        best: tuple[int, bool, int] = (-1, False, 0)
+        layout: tuple[str, int, tuple[str, ...]] | None = None
+        for delimiter in [*DELIMITERS] if given is None else [given]:
+            is_first = True
+            for skipped, (line, cells) in enumerate(
+                islice(self._records(delimiter), HEADER_WITHIN)
+            ):
+                names = tuple(cell.strip() for cell in cells)
+                if not any(names) or SAID.match(delimiter.join(names)):
+                    continue
+                if len(names) > COLUMNS_AT_MOST:
+                    raise CollectError(
+                        f"{self.name}:{line}: {len(names):,} columns; at most "
+                        f"{COLUMNS_AT_MOST:,} are read"
+                    )
+                worth = (form.fit(names), is_first, len(names))
+                if worth > best:
+                    best, layout = worth, (delimiter, skipped, names)
+                is_first = False
+        if layout is None:
+            raise CollectError(f"{self.name}:1: is empty; the first line must name the columns")
+        return layout
 
-    def _lines_and_records(self) -> Iterator[tuple[int, list[str]]]:
+    def _first_line(self) -> str:
         self._file.seek(0)
-        text = io.TextIOWrapper(self._file, "utf-8-sig", newline="")
+        text = io.TextIOWrapper(self._file, self._encoding)
         try:
-            reader = csv.reader(text)
+            return text.readline(BLOCK).strip().strip('"')
+        finally:
+            text.detach()
+
+    def _records(self, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+        """The records as Python's reader splits them, with their lines."""
+        self._file.seek(0)
+        text = io.TextIOWrapper(self._file, self._encoding, newline="")
+        try:
+            reader = csv.reader(text, delimiter=delimiter)
             line = 1
             for cells in reader:
                 yield line, cells
@@ -213,7 +332,9 @@ class CsvTable:
         try:
             with pd.read_csv(  # left open it would take the file with it when it is forgotten
                 self._file,
-                encoding="utf-8-sig",
+                encoding=self._encoding,
+                sep=self.delimiter,
+                skiprows=self._skipped,
                 header=None,
                 names=range(beyond + 1),
                 index_col=False,
@@ -231,7 +352,7 @@ class CsvTable:
                     if too_long.any():
                         raise CollectError(
                             f"{self.place(first + int(too_long.argmax()))}: more cells than the "
-                            f"{beyond} columns of line 1"
+                            f"{beyond} columns of line {self._line_of(-1)}"
                         )
                     body = frame.iloc[1:] if first < 0 else frame
                     yield Chunk(
@@ -249,10 +370,14 @@ class CsvTable:
 
     def place(self, record: int) -> str:
         """`file:line` of a record; records before it may span lines. Moves the file's position."""
-        for number, (line, _) in enumerate(self._lines_and_records()):
-            if number == record + 1:
-                return f"{self.name}:{line}"
-        return f"{self.name}:{record + 2}"
+        return f"{self.name}:{self._line_of(record)}"
+
+    def _line_of(self, record: int) -> int:
+        """The line at which a record begins; the header is the record -1."""
+        for number, (line, _) in enumerate(self._records(self.delimiter)):
+            if number == record + 1 + self._skipped:
+                return line
+        return record + 2 + self._skipped
 
 
 class ParquetTable:
@@ -261,6 +386,9 @@ class ParquetTable:
     Raises CollectError for a file that is damaged or has too many rows, and for one that unpacks to
     more than `max_bytes`, by its own word here, or as it is read.
     """
+
+    delimiter: ClassVar[str] = ""
+    read_as: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, file: BinaryIO, name: str, max_bytes: int) -> None:
         try:
@@ -290,7 +418,7 @@ class ParquetTable:
         except self._damage as error:
             raise self._damaged(error) from None
         if unpacked > max_bytes:
-            raise _too_large(name, max_bytes)
+            raise too_large(name, max_bytes)
         if about.num_rows > ROWS_AT_MOST:
             raise CollectError(
                 f"{name}: {about.num_rows:,} rows; at most {ROWS_AT_MOST:,} are read"

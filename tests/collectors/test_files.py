@@ -307,7 +307,7 @@ def test_zones_may_be_mixed_when_every_stamp_has_one(write: Write) -> None:
         ("9999-12-31T00:00", {"timezone": "UTC"}, "is not between 1970 and 2200"),
         ("2025-13-01T00:00Z", {}, "is not a time"),
         ("2025-06-03T09:00:60Z", {}, "is not a time"),
-        ("03.06.2025 09:00", {"timezone": "UTC"}, "is not a time"),
+        ("03.13.2025 25:00", {"timezone": "UTC"}, "is not a time"),
         ("=NOW()", {}, "is not a time"),
         ("soon", {}, "is not a time"),
         ("", {}, "the time is empty"),
@@ -478,7 +478,7 @@ def test_every_row_of_a_table_of_events_counts(
     assert same(values(read(path, Kpi("orders", query=query), resample=rule)), expected)
 
 
-@pytest.mark.parametrize("layout", list(Layout))
+@pytest.mark.parametrize("layout", [Layout.WIDE, Layout.LONG])
 def test_events_add_up_to_segments_and_to_their_total(write: Write, layout: Layout) -> None:
     lines = EVENTS.splitlines()
     long = [
@@ -643,7 +643,7 @@ def test_labels_that_one_kpi_splits_by_are_labels_for_all(write: Write) -> None:
     assert "errors" not in collected.errors
 
 
-@pytest.mark.parametrize("layout", list(Layout))
+@pytest.mark.parametrize("layout", [Layout.WIDE, Layout.LONG])
 def test_a_missing_label_column_is_an_error_that_lists_the_columns(
     write: Write, layout: Layout
 ) -> None:
@@ -717,7 +717,7 @@ def test_a_long_file_without_rows_of_a_kpi_gives_no_series_and_says_what_it_hold
     )
 
 
-@pytest.mark.parametrize("layout", list(Layout))
+@pytest.mark.parametrize("layout", [Layout.WIDE, Layout.LONG])
 def test_a_file_without_rows_in_the_window_says_what_it_holds(write: Write, layout: Layout) -> None:
     path = write(
         "time,kpi,value,orders\n2024-01-01T00:00Z,orders,1,1\n2024-01-02T00:00Z,orders,1,1\n"
@@ -766,9 +766,7 @@ def test_a_window_shorter_than_a_step_gives_no_rows(write: Write) -> None:
     [
         ("=1+1", "'=1+1' is a formula, not a number"),
         ('"=HYPERLINK(""http://x"")"', "is a formula, not a number"),
-        ('"1,234"', "without thousands separators"),
-        ("1.234.567", "without thousands separators"),
-        ("1'234", "without thousands separators"),
+        ('"1,234"', '\'1,234\' is 1234 (decimal: ".") or 1.234 (decimal: ","); set decimal'),
         ("1_000", "'1_000' is not a number"),
         ("12 ms", "'12 ms' is not a number"),
         ("0x10", "'0x10' is not a number"),
@@ -790,7 +788,7 @@ def test_a_cell_that_is_no_number_is_an_error_with_its_line(
     assert len(text) < 400
 
 
-@pytest.mark.parametrize("layout", list(Layout))
+@pytest.mark.parametrize("layout", [Layout.WIDE, Layout.LONG])
 def test_a_bad_cell_of_one_kpi_does_not_hide_the_others(write: Write, layout: Layout) -> None:
     wide = "time,orders,sessions\n2025-06-03T09:00Z,1,x\n2025-06-03T09:05Z,2,3\n"
     long = (
@@ -839,15 +837,15 @@ def test_the_size_of_chunks_does_not_matter(
         (b"time,orders\n2025-06-03T09:00Z,1,2\n", ":2: more cells than the 2 columns of line 1"),
         (b"time,orders\n2025-06-03T09:00Z,1\n2025-06-03T09:05Z,1,2,3\n", ":3: "),
         (b"time,orders\n2025-06-03T09:00Z,1\n2025-06-03T09:05Z,\0\n", ":3: holds a NUL byte"),
-        (b"time,orders\n2025-06-03T09:00Z,\xe9\n", ":2: is not UTF-8"),
-        (b"time,orders\n2025-06-03T09:00Z,1\xe2", ":2: is not UTF-8"),
-        ("time,orders\n".encode("utf-16"), ":1: is UTF-16"),
+        ("time,é\n2025,ü\n".encode() + b"2025,\xe9\n", ":3: is not UTF-8; save it as UTF-8"),
+        ("time,é\n2025,".encode() + b"1\xe2", ":2: is not UTF-8; it ends inside a character"),
+        (b"time,\x81\n", ":1: is not UTF-8; save it as UTF-8, or set encoding"),
         (
             b'time,orders\n2025-06-03T09:00Z,1\n2025-06-03T09:05Z,"1\n',
             ":3: a quotation mark is never closed",
         ),
         (gzip.compress(b"time,orders\n", mtime=0), ": is compressed (gzip)"),
-        (b"PK\x03\x04rest", ": is compressed (a zip archive or a spreadsheet)"),
+        (b"PK\x03\x04rest", ": is compressed (a zip archive, and no .xlsx file)"),
         (b"PAR1rest", ": is not a readable Parquet file"),
         (b"a" * 200_000 + b"\n", ":"),
         (b"a," * 20_000 + b"\n", ":1: 20,001 columns"),
@@ -913,7 +911,7 @@ def test_a_bad_setting_is_refused_with_what_is_allowed() -> None:
         FilesCollector(path=Path("x"), timezone="Europa/Berlin")
     with pytest.raises(ChecklistError, match="use one of sum, count, mean"):
         collector(Plugin("files", {"path": "x", "resample": "avg"}))
-    with pytest.raises(ChecklistError, match="use one of wide, long"):
+    with pytest.raises(ChecklistError, match="use one of wide, long, pivot"):
         collector(Plugin("files", {"path": "x", "layout": "tall"}))
     with pytest.raises(ChecklistError, match="use one of s, ms"):
         collector(Plugin("files", {"path": "x", "time_unit": "us"}))

@@ -42,6 +42,8 @@ class FrameTable:
 
     name: str
     frame: pd.DataFrame
+    delimiter: str = ""
+    read_as: tuple[str, ...] = ()
 
     @property
     def header(self) -> tuple[str, ...]:
