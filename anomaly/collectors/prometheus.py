@@ -276,13 +276,13 @@ class PrometheusCollector:
         if not template.strip():
             raise CollectError("bad query: it is empty")
         query = promql.resolve(template, task.usual)
-        answers = by_segment(
-            self._ask(lambda length: promql.resolve(template, length), kpi.by, task), kpi.by, query
-        )
+        merged = self._ask(lambda length: promql.resolve(template, length), kpi.by, task)
+        answers = by_segment(merged.series, kpi.by, query)
         finite_series = {segment: finite(series) for segment, series in answers.items()}
         side = _Side(
             query, answers, {segment: series for segment, (series, _) in finite_series.items()}
         )
+        side.notes += [f"the server says: {text}" for text in merged.notes]
         if not answers:
             side.notes.append("no series matched")
         if odd := sum(count for _, count in finite_series.values()):
@@ -337,7 +337,9 @@ class PrometheusCollector:
         """The rows in which `selector` has samples, by segment; under "" for all if its series lack
         the labels of `by`."""
         try:
-            presence = self._ask(lambda length: promql.presence(selector, by, length), by, task)
+            presence = self._ask(
+                lambda length: promql.presence(selector, by, length), by, task
+            ).series
         except RefusedError as error:  # by a server that reads the selector differently
             LOG.info("%s: no coverage of %s: %s", self._shown, selector.text, error)
             return {}
@@ -349,9 +351,7 @@ class PrometheusCollector:
             ).items()
         }
 
-    def _ask(
-        self, query: Callable[[timedelta], str], by: Sequence[str], task: _Task
-    ) -> Mapping[frozenset[tuple[str, str]], Series]:
+    def _ask(self, query: Callable[[timedelta], str], by: Sequence[str], task: _Task) -> Merged:
         """The merged series of a query over all rows; `query` writes it for a length of rows."""
         answer = Merged(len(task.index), self._max_series)
         for chunk, question in _questions(query, task, POINTS_OF_MANY if by else POINTS):
@@ -361,7 +361,7 @@ class PrometheusCollector:
                 question.step_s,
                 self._api.ask(question, task.budget),
             )
-        return answer.series
+        return answer
 
 
 def _questions(

@@ -9,11 +9,12 @@ unrelated ways, one of them a KeyError. The session below it can be given all of
 - a limit on the decompressed size
 - no redirect, no link-local or metadata address, no credentials from `.netrc`, and no URL in the
   log of urllib3
+- a query in the body of a POST, which no limit on the length of an address cuts off
 - any answer that is not a complete, successful matrix raises
 
-`Api.ask` adds the one place where a request is repeated. Every error is a CollectError that starts
-with its `Fault`; those that may pass (unavailable) are RetryableCollectErrors. No text holds a
-secret.
+`Api.ask` adds the one place where a request is repeated: later, as GET, or in pieces. Every error
+is a CollectError that starts with its `Fault`; those that may pass (unavailable) are
+RetryableCollectErrors. No text holds a secret.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ import math
 import random
 import re
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
@@ -51,14 +53,19 @@ ATTEMPTS = 4
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 LONGEST_WAIT_S = 1e9  # that is kept of what a server asks for
+POST, GET = "POST", "GET"
 PIECE = 65_536  # bytes read at once
 LONGEST_SAID = 200  # characters of an answer that are shown
-TOO_MUCH = re.compile(
-    r"\btoo many\b|\bexceed", re.IGNORECASE
-)  # Prometheus, Mimir and VictoriaMetrics on a limit
-INFO = "PromQL info:"  # Prometheus 2.48 to 2.53 put hints among the warnings
+TOO_MUCH = re.compile(  # Prometheus, Mimir, Thanos and VictoriaMetrics on a limit
+    r"\btoo (many|long|large|big|wide|much)\b|\bexceed|\blimit|\bmaximum\b|\b(more|longer) than\b"
+    r"|\btime range\b",
+    re.IGNORECASE,
+)
+PARSE_ERROR = "parse error"  # Prometheus on a query that is none
+ADVICE = ("PromQL info:", "PromQL warning:")  # about the query; the answer is complete
+MOST_ADVICE = 3  # of one answer that is kept
 NO_API = "unsupported path requested"  # VictoriaMetrics, with status 400
-MALFORMED, UNPROCESSABLE = 400, 422
+MALFORMED, UNPROCESSABLE, TOO_LARGE = 400, 422, 413
 
 
 class Fault(StrEnum):
@@ -76,8 +83,8 @@ FAULT_OF_STATUS = {
     401: Fault.AUTH,
     403: Fault.AUTH,
     407: Fault.AUTH,
-    413: Fault.LIMIT,
     414: Fault.LIMIT,
+    431: Fault.LIMIT,
 }
 FAULT_OF_TYPE = {
     "bad_data": Fault.BAD_QUERY,
@@ -86,6 +93,8 @@ FAULT_OF_TYPE = {
     "too_many_requests": Fault.LIMIT,
 }
 PASSING = frozenset({408, 425, 429})  # besides all of 5xx
+NO_METHOD = frozenset({405, 411, 415, 501})
+NO_POST = NO_METHOD | {400, 403, 404}  # what a proxy that lets only GET pass may answer
 
 
 class _TooLateError(RetryableCollectError):
@@ -94,6 +103,27 @@ class _TooLateError(RetryableCollectError):
 
 class RefusedError(CollectError):
     """The server does not take this query: it is malformed or asks for too much."""
+
+
+class _TooMuchError(RefusedError):
+    """The server does not take a query over so many moments, or of so many samples."""
+
+
+class _MethodError(CollectError):
+    """A POST that may have been refused for being one, with `status`; `error` is what it says."""
+
+    def __init__(self, status: int, error: CollectError) -> None:
+        super().__init__(str(error))
+        self.status, self.error = status, error
+
+
+class Answer(list[Any]):
+    """The series of an answer as the API writes them, `{"metric": {…}, "values": [[seconds, "1.5"],
+    …]}`; in `notes`, what the server says of the query."""
+
+    def __init__(self, series: Iterable[Any] = (), notes: Iterable[str] = ()) -> None:
+        super().__init__(series)
+        self.notes = tuple(dict.fromkeys(notes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +135,18 @@ class Question:
     start: datetime
     end: datetime
     step_s: int
+
+    @property
+    def moments(self) -> int:
+        """How many moments are asked for."""
+        return int((self.end - self.start) / timedelta(seconds=self.step_s)) + 1
+
+    def pieces(self, most: int) -> Iterator[Question]:
+        """The same question about at most so many moments at once."""
+        step = timedelta(seconds=self.step_s)
+        for first in range(0, self.moments, most):
+            last = min(first + most, self.moments) - 1
+            yield replace(self, start=self.start + first * step, end=self.start + last * step)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +185,13 @@ class Api:
     ) -> None:
         self._access, self._timeout_s, self._outside = access, timeout_s, outside
         self._session = session = _Session(access, max_bytes, outside.now)
-        self._connect = PrometheusConnect(
-            access.url, session=session, retry=Retry(0, redirect=False)
-        )
+        self._by = {
+            method: PrometheusConnect(
+                access.url, session=session, retry=Retry(0, redirect=False), method=method
+            )
+            for method in (POST, GET)
+        }
+        self._method: str | None = None  # the one that the server takes, once that is known
         session.mount(
             access.url, DeadlineAdapter(pool_maxsize=connections, max_retries=0)
         )  # replaces what PrometheusConnect mounted
@@ -156,12 +202,31 @@ class Api:
         if it named none."""
         return self._session.clock_skew
 
-    def ask(self, question: Question, budget: Budget) -> list[Any]:
-        """The series of the answer as the API writes them: `{"metric": {…}, "values": [[seconds,
-        "1.5"], …]}`."""
+    def ask(self, question: Question, budget: Budget) -> Answer:
+        """The answer; a question that is too large for the server is asked in shorter pieces."""
+        series: list[Any] = []
+        notes: list[str] = []
+        todo = deque([question])
+        while todo:
+            piece = todo.popleft()
+            try:
+                answer = self._patient(piece, budget)
+            except _TooMuchError as error:
+                if piece.moments == 1:
+                    raise
+                most = (piece.moments + 1) // 2
+                LOG.info("%s; asking for %d moments at once", error, most)
+                todo = deque(part for each in (piece, *todo) for part in each.pieces(most))
+            else:
+                series += answer
+                notes += answer.notes
+        return Answer(series, notes)
+
+    def _patient(self, question: Question, budget: Budget) -> Answer:
+        """The answer, asked for again after an error that may pass."""
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                return self._once(question, budget)
+                return self._by_a_method_it_takes(question, budget)
             except _TooLateError:
                 raise
             except RetryableCollectError as error:
@@ -174,14 +239,35 @@ class Api:
                 self._outside.sleep(pause)
         raise AssertionError("the last attempt returns or raises")
 
-    def _once(self, question: Question, budget: Budget) -> list[Any]:
+    def _by_a_method_it_takes(self, question: Question, budget: Budget) -> Answer:
+        """The answer to a POST or, where the server or a proxy before it takes none, to a GET."""
+        if self._method is not None:
+            return self._once(self._method, question, budget)
+        try:
+            answer = self._once(POST, question, budget)
+        except _MethodError as refused:
+            try:
+                answer = self._once(GET, question, budget)
+            except RetryableCollectError:
+                raise
+            except CollectError as error:
+                if refused.status not in NO_METHOD:
+                    raise refused.error from None
+                raise type(error)(f"{error} (a POST was answered {refused.status})") from None
+            self._method = GET
+            LOG.info("%s; asking by GET from now on", refused)
+        else:
+            self._method = POST
+        return answer
+
+    def _once(self, method: str, question: Question, budget: Budget) -> Answer:
         seconds = min(self._timeout_s, budget.left())
         if seconds <= 0:
             raise _TooLateError(
                 f"{Fault.UNAVAILABLE}: {self._access.shown}: the time for this source is used up"
             )
         start = self._outside.monotonic()
-        series: list[Any] = self._connect.custom_query_range(
+        answer: Answer = self._by[method].custom_query_range(
             question.query,
             start_time=question.start,
             end_time=question.end,
@@ -198,10 +284,10 @@ class Api:
             self._access.shown,
             question.query,
             question.start,
-            len(series),
+            len(answer),
             took,
         )
-        return series
+        return answer
 
     def _pause(self, attempt: int, asked_s: float | None) -> float:
         """Seconds until the next attempt: what the server asked for and a little, else doubling
@@ -244,6 +330,8 @@ class _Session(requests.Session):
     def request(
         self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any
     ) -> requests.Response:
+        if method == POST:  # the library puts the query into the address all the same
+            kwargs["data"] = kwargs.pop("params")
         try:
             refuse_metadata(self._access.host)
             with (
@@ -254,7 +342,17 @@ class _Session(requests.Session):
             ):
                 date = _date(response.headers.get("Date", ""))
                 self.clock_skew = None if date is None else date - self._now()
-                return self._checked(response, self._body(response))
+                body = self._body(response)
+                try:
+                    return self._checked(response, body)
+                except CollectError as error:
+                    if (
+                        method == POST
+                        and response.status_code in NO_POST
+                        and not isinstance(error, _TooMuchError)
+                    ):
+                        raise _MethodError(response.status_code, error) from None
+                    raise
         except MetadataAddressError:
             raise self._error(
                 Fault.UNAVAILABLE, "is a link-local or metadata address, which is never asked"
@@ -302,7 +400,7 @@ class _Session(requests.Session):
             )
         if content["status"] == "error":
             raise self._reported(content, body)
-        self._refuse_partial(content)
+        notes = self._advice(content)
         data = content.get("data")
         if (
             not isinstance(data, dict)
@@ -310,26 +408,21 @@ class _Session(requests.Session):
             or not isinstance(data.get("result"), list)
         ):
             raise self._error(Fault.UNREADABLE, f"answered no matrix: {_excerpt(body)}")
-        return _Complete(content)
+        return _Complete({"data": {"result": Answer(data["result"], notes)}})
 
-    def _refuse_partial(self, content: Mapping[str, Any]) -> None:
-        warnings = content.get("warnings") or []
-        messages = (
-            [str(text) for text in warnings] if isinstance(warnings, list) else [str(warnings)]
-        )
-        hints = [text for text in messages if text.startswith(INFO)]
-        for hint in hints:
-            LOG.info("%s: %s", self._access.shown, self._masked(_plain(hint)))
+    def _advice(self, content: Mapping[str, Any]) -> list[str]:
+        """What the server says of the query, as notes. Raises CollectError if it says that parts of
+        the answer are missing."""
+        warnings = [text for key in ("warnings", "infos") for text in _texts(content.get(key))]
+        advice = [text for text in warnings if text.startswith(ADVICE)]
+        doubts = [text for text in _texts(content.get("warnings")) if text not in advice]
         if content.get("isPartial") is True:
-            messages.append("isPartial")
-        if len(messages) > len(hints):
+            doubts.append("isPartial")
+        if doubts:
             raise self._error(
-                Fault.PARTIAL,
-                (
-                    "answered with a warning: "
-                    f"{_plain('; '.join(text for text in messages if text not in hints))}"
-                ),
+                Fault.PARTIAL, f"answered with a warning: {_plain('; '.join(doubts))}"
             )
+        return [self._masked(_plain(text)) for text in advice[:MOST_ADVICE]]
 
     def _refused(self, response: requests.Response, body: bytes) -> CollectError:
         status, excerpt = response.status_code, _excerpt(body)
@@ -347,11 +440,14 @@ class _Session(requests.Session):
             return self._error(
                 Fault.UNAVAILABLE, f"{outcome}; there is no /api/v1/query_range under url"
             )
-        if status in {MALFORMED, UNPROCESSABLE}:
-            return self._error(
-                Fault.LIMIT if TOO_MUCH.search(excerpt) else Fault.BAD_QUERY, outcome
-            )
+        if status in {MALFORMED, UNPROCESSABLE, TOO_LARGE}:
+            return self._too_much_or_bad(outcome, status)
         return self._error(FAULT_OF_STATUS.get(status, Fault.UNAVAILABLE), outcome)
+
+    def _too_much_or_bad(self, text: str, status: int) -> CollectError:
+        if status == TOO_LARGE or (TOO_MUCH.search(text) and PARSE_ERROR not in text):
+            return _TooMuchError(self._text(Fault.LIMIT, text))
+        return self._error(Fault.BAD_QUERY, text)
 
     def _no_json(self, response: requests.Response, body: bytes) -> CollectError:
         if "html" in response.headers.get("Content-Type", "").lower() or body.lstrip().startswith(
@@ -370,11 +466,10 @@ class _Session(requests.Session):
     def _reported(self, content: Mapping[str, Any], body: bytes) -> CollectError:
         """An error told with status 200, as some proxies do."""
         fault = FAULT_OF_TYPE.get(str(content.get("errorType")), Fault.UNAVAILABLE)
-        if fault is Fault.BAD_QUERY and TOO_MUCH.search(str(content.get("error"))):
-            fault = Fault.LIMIT
-        return self._error(
-            fault, f"answered an error: {_excerpt(body)}", passing=fault is Fault.UNAVAILABLE
-        )
+        text = f"answered an error: {_excerpt(body)}"
+        if fault is Fault.BAD_QUERY:
+            return self._too_much_or_bad(text, MALFORMED)
+        return self._error(fault, text, passing=fault is Fault.UNAVAILABLE)
 
     def _broken(self, error: requests.RequestException) -> CollectError:
         if isinstance(error, requests.Timeout) or any(
@@ -422,6 +517,11 @@ class _Session(requests.Session):
 
     def _masked(self, text: str) -> str:
         return Redactor(self._access.secrets).text(text)
+
+
+def _texts(value: Any) -> list[str]:
+    """The texts of a list, or the one text that stands in its place."""
+    return [str(text) for text in value] if isinstance(value, list) else [str(value)] * bool(value)
 
 
 def _date(text: str) -> datetime | None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from anomaly.collectors.prometheus_http import Answer
 from anomaly.collectors.promql import grouping
 from anomaly.errors import CollectError
 from anomaly.panel import segment_text
@@ -35,15 +36,17 @@ class Series:
 @dataclass(slots=True)
 class Merged:
     """The series of one query over `rows` rows, merged by label set from the chunks that are added;
-    at most `limit` series."""
+    at most `limit` series. `notes` are what the server said of the query."""
 
     rows: int
     limit: int
     series: dict[Labels, Series] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
-    def add(self, chunk: range, start_s: int, step_s: int, answer: Sequence[Any]) -> None:
+    def add(self, chunk: range, start_s: int, step_s: int, answer: Answer) -> None:
         """Puts in the answer for the rows `chunk`, the first of which is stamped `start_s`. Raises
         CollectError."""
+        self.notes += [note for note in answer.notes if note not in self.notes]
         try:
             for item in answer:
                 self._add_one(chunk, start_s, step_s, item)

@@ -436,7 +436,7 @@ class ParquetTable:
                 arrays = [batch.column(position) for position in at]
                 unpacked += sum(arrow.size(array) for array in arrays)
                 if unpacked > self._max_bytes:
-                    raise _too_large(self.name, self._max_bytes)
+                    raise too_large(self.name, self._max_bytes)
                 yield Chunk(
                     first,
                     {

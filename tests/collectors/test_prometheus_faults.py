@@ -201,12 +201,84 @@ def test_a_source_that_recovers_is_read(status: int) -> None:
     assert len(script.requests) == 3
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 413, 422])
-def test_a_refusal_is_not_repeated(status: int) -> None:
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 422])
+def test_a_refusal_is_not_repeated_but_by_the_other_method(status: int) -> None:
     with scripted(http("no", status)) as script:
         error = collect(script.url).errors["errors"]
     assert not isinstance(error, RetryableCollectError)
-    assert len(script.requests) == 1
+    by_get = status not in {401, 422}
+    assert [request.method for request in script.requests] == ["POST", "GET"][: 1 + by_get]
+
+
+def test_a_long_query_is_sent_where_no_limit_of_an_address_cuts_it_off() -> None:
+    def like_a_proxy(request: Request) -> Answer:
+        return http("too long", 414) if len(request.target) > 4096 else constant()(request)
+
+    kpi = Kpi("errors", query=f"sum(increase(errors_total{{path=~'{'x|' * 20_000}'}}[$step]))")
+    with scripted(like_a_proxy) as script:
+        collected = collect(script.url, kpi)
+
+    assert not collected.errors
+    assert {request.method for request in script.requests} == {"POST"}
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 405, 411, 415, 501])
+def test_where_no_post_passes_it_is_a_get_and_stays_one(status: int) -> None:
+    def reading_alone(request: Request) -> Answer:
+        return http("no", status) if request.method == "POST" else constant()(request)
+
+    hours = Window(START, START + timedelta(hours=3))
+    with scripted(reading_alone) as script:
+        collected = collect(script.url, window=hours, step=timedelta(seconds=1))
+
+    assert not collected.errors
+    assert [request.method for request in script.requests[:3]] == ["POST", "GET", "GET"]
+    assert sum(request.method == "POST" for request in script.requests) == 1
+
+
+@pytest.mark.parametrize("status", [414, 431])
+def test_what_fits_neither_way_is_said(status: int) -> None:
+    def strict(request: Request) -> Answer:
+        return http("no", 405 if request.method == "POST" else status)
+
+    assert str(error_of(strict)).endswith(f"answered {status}: no (a POST was answered 405)")
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        (422, "query processing would load too many samples into memory in query execution"),
+        (422, "the query time range exceeds the limit (query length: 672h, limit: 24h)"),
+        (400, "exceeded maximum resolution of 11,000 points per timeseries"),
+        (400, "time range too long, at most 1d"),
+        (422, "cannot select more than -search.maxSamplesPerQuery=1000 samples"),
+        (413, ""),
+    ],
+)
+def test_what_is_too_much_at_once_is_asked_in_pieces_that_meet(status: int, text: str) -> None:
+    def narrow(request: Request) -> Answer:
+        answer = json.dumps({"status": "error", "errorType": "execution", "error": text})
+        return http(answer, status) if len(moments(request)) > 20 else constant()(request)
+
+    window = Window(START, START + timedelta(hours=12))
+    with scripted(narrow) as script:
+        collected = collect(script.url, window=window)
+
+    assert not collected.errors
+    assert collected.panel["errors"].notna().to_numpy().all()
+    answered = [moments(each) for each in script.requests if len(moments(each)) <= 20]
+    assert [at for chunk in answered for at in chunk] == [
+        int(START.timestamp()) + 300 * row for row in range(1, 145)
+    ]
+    assert len(script.requests) < 16
+
+
+def test_what_is_too_much_for_a_single_step_is_an_error_soon() -> None:
+    with scripted(http('{"error":"the query hit the max number of series limit"}', 422)) as script:
+        error = collect(script.url, window=Window(START, START + timedelta(days=14))).errors
+
+    assert str(error["errors"]).startswith("limit: ")
+    assert len(script.requests) < 16
 
 
 def test_no_pause_goes_beyond_the_budget() -> None:
@@ -277,7 +349,7 @@ def test_a_closed_port_is_unavailable() -> None:
         (
             http('{"status":"error","errorType":"execution","error":"too many samples"}'),
             "limit: .* too many samples",
-            1,
+            5,
         ),
         (
             http('{"status":"error","errorType":"timeout","error":"timed out"}'),
@@ -297,17 +369,17 @@ def test_a_closed_port_is_unavailable() -> None:
             "unreadable: .*TypeError",
             1,
         ),
-        (http("forbidden", 403), "auth: .* answered 403: forbidden", 1),
-        (http("nothing here", 404), "unavailable: .* no /api/v1/query_range under url", 1),
+        (http("forbidden", 403), "auth: .* answered 403: forbidden", 2),
+        (http("nothing here", 404), "unavailable: .* no /api/v1/query_range under url", 2),
         (
             http('{"error":"query processing would load too many samples into memory"}', 422),
             "limit: .* too many samples",
-            1,
+            5,
         ),
         (
             http('{"error":"exceeded maximum resolution of 11,000 points per timeseries"}', 400),
             "limit: .* 11,000",
-            1,
+            5,
         ),
         (http("x" * 100_000, 418), "unavailable: .* answered 418: x{200}…$", 1),
     ],
@@ -332,14 +404,21 @@ def test_a_partial_answer_is_never_taken_as_complete(more: dict[str, Any]) -> No
     assert not isinstance(error, RetryableCollectError)
 
 
-def test_hints_among_the_warnings_do_not_make_an_answer_partial() -> None:
+def test_advice_about_the_query_is_a_note_and_does_not_make_an_answer_partial() -> None:
     hints = {
-        "warnings": ["PromQL info: metric might not be a counter"],
-        "infos": ["PromQL info: x"],
+        "warnings": ["PromQL warning: mix of histograms and floats (1:5)", "PromQL info: x"],
+        "infos": ["PromQL info: metric might not be a counter", "PromQL info: x"],
         "isPartial": False,
     }
     with scripted(http(matrix([({}, [(START.timestamp() + 300, "1")])], **hints))) as script:
-        assert not collect(script.url).errors
+        collected = collect(script.url)
+
+    assert not collected.errors
+    assert collected.provenance["errors"].notes == (
+        "the server says: PromQL warning: mix of histograms and floats (1:5)",
+        "the server says: PromQL info: x",
+        "the server says: PromQL info: metric might not be a counter",
+    )
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from anomaly.collectors.prometheus_http import Answer
 from anomaly.collectors.prometheus_series import (
     Labels,
     Merged,
@@ -62,7 +63,7 @@ def test_merging_chunks_gives_back_every_sample_at_its_row(
             ]
             if points:
                 answer.append({"metric": {"country": country}, "values": points})
-        merged.add(chunk, 1000 + chunk.start * step_s, step_s, answer)
+        merged.add(chunk, 1000 + chunk.start * step_s, step_s, Answer(answer))
     found = {
         (country, int(row)): float(one.values[row])
         for key, one in merged.series.items()
@@ -75,7 +76,7 @@ def test_merging_chunks_gives_back_every_sample_at_its_row(
 @pytest.mark.parametrize("stamp", [1000.5, 999, 1060, -1e300, NAN])
 def test_a_sample_beside_the_grid_is_refused(stamp: float) -> None:
     with pytest.raises(CollectError, match="unreadable"):
-        Merged(6, 10).add(range(6), 1000, 10, [{"metric": {}, "values": [[stamp, "1"]]}])
+        Merged(6, 10).add(range(6), 1000, 10, Answer([{"metric": {}, "values": [[stamp, "1"]]}]))
 
 
 @pytest.mark.parametrize(
@@ -91,12 +92,12 @@ def test_a_sample_beside_the_grid_is_refused(stamp: float) -> None:
 )
 def test_a_malformed_series_is_refused(item: object) -> None:
     with pytest.raises(CollectError, match="unreadable"):
-        Merged(6, 10).add(range(6), 1000, 10, [item])
+        Merged(6, 10).add(range(6), 1000, 10, Answer([item]))
 
 
 def test_native_histograms_are_refused_with_advice() -> None:
     with pytest.raises(CollectError, match="histogram_quantile"):
-        Merged(6, 10).add(range(6), 1000, 10, [{"metric": {}, "histograms": []}])
+        Merged(6, 10).add(range(6), 1000, 10, Answer([{"metric": {}, "histograms": []}]))
 
 
 def test_several_series_without_by_are_refused_with_their_labels_and_what_to_write() -> None:

@@ -19,12 +19,15 @@ Respond = Callable[["Request"], Answer]
 
 @dataclass(frozen=True, slots=True)
 class Request:
+    method: str
     target: str
     headers: Mapping[str, str]
+    body: str = ""
 
     @property
     def asked(self) -> dict[str, str]:
-        return {name: values[0] for name, values in parse_qs(urlsplit(self.target).query).items()}
+        fields = parse_qs(urlsplit(self.target).query) | parse_qs(self.body)
+        return {name: values[0] for name, values in fields.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +77,13 @@ def _serve(connection: socket.socket, script: Script, context: ssl.SSLContext | 
     with connection, suppress(OSError):
         speaking = context.wrap_socket(connection, server_side=True) if context else connection
         with speaking, speaking.makefile("rb") as incoming:
-            target = incoming.readline().decode("ascii").split(" ")[1]
+            method, target, _ = incoming.readline().decode("ascii").split(" ")
             headers = {}
             while line := incoming.readline().decode("latin-1").strip():
                 name, _, value = line.partition(":")
                 headers[name.lower()] = value.strip()
-            for piece in script.next(Request(target, headers)):
+            body = incoming.read(int(headers.get("content-length", "0"))).decode()
+            for piece in script.next(Request(method, target, headers, body)):
                 if script.ended.is_set():
                     return
                 speaking.sendall(piece)
