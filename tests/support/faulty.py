@@ -78,12 +78,9 @@ def healthy(server: Loopback) -> Reply:
         target = server.answered.line.split()[1]
         body = "[]"
         if "/query_range" in target:
-            query = {
-                name: float(values[0])
-                for name, values in parse_qs(urlsplit(target).query).items()
-                if name in ("start", "end", "step")
-            }
-            moments = range(int(query["start"]), int(query["end"]) + 1, int(query["step"]))
+            query = parse_qs(urlsplit(target).query or server.answered.body.decode())
+            start, end, step = (int(query[name][0]) for name in ("start", "end", "step"))
+            moments = range(start, end + 1, step)
             body = matrix([({"version": "1"}, [(at, "1") for at in moments])])
         elif "/api/v1/" in target:
             body = json.dumps({"status": "success", "data": []})

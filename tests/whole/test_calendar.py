@@ -6,7 +6,6 @@ import sqlite3
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -397,8 +396,7 @@ def test_a_database_is_asked_for_local_days(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("loopback")
 def test_prometheus_is_asked_for_each_local_day_by_its_own_length() -> None:
     def answer(request: Request) -> Answer:
-        asked = parse_qs(urlsplit(request.target).query)
-        start, end, step = float(asked["start"][0]), float(asked["end"][0]), float(asked["step"][0])
+        start, end, step = (float(request.asked[name]) for name in ("start", "end", "step"))
         points = [
             (start + i * step, str(step / 3600)) for i in range(int((end - start) // step) + 1)
         ]
@@ -414,7 +412,7 @@ def test_prometheus_is_asked_for_each_local_day_by_its_own_length() -> None:
 
     assert not collected.errors
     assert collected.panel.iloc[:, 0].tolist() == [24.0, 24.0, 25.0, 24.0, 24.0]
-    asked = [parse_qs(urlsplit(each.target).query)["query"][0] for each in script.requests]
+    asked = [each.asked["query"] for each in script.requests]
     assert asked == [f"sum(increase(orders_total[{length}]))" for length in ("1d", "1d1h", "1d")]
     assert collected.provenance["orders"].query == "sum(increase(orders_total[1d]))"
     assert collected.provenance["orders"].notes == ()
