@@ -57,11 +57,12 @@ POST, GET = "POST", "GET"
 PIECE = 65_536  # bytes read at once
 LONGEST_SAID = 200  # characters of an answer that are shown
 TOO_MUCH = re.compile(  # Prometheus, Mimir, Thanos and VictoriaMetrics on a limit
-    r"\btoo (many|long|large|big|wide|much)\b|\bexceed|\blimit|\bmaximum\b|\b(more|longer) than\b"
-    r"|\btime range\b",
+    r"\btoo (many|long|large|big|wide|much)\b|\bexceed|\blimit|\bmaximum\b|\b(more|longer) than\b",
     re.IGNORECASE,
 )
-PARSE_ERROR = "parse error"  # Prometheus on a query that is none
+NO_QUERY = re.compile(  # Prometheus and VictoriaMetrics on what is none, which may be repeated
+    r"parse error|unexpected token|unparsed"
+)
 ADVICE = ("PromQL info:", "PromQL warning:")  # about the query; the answer is complete
 MOST_ADVICE = 3  # of one answer that is kept
 NO_API = "unsupported path requested"  # VictoriaMetrics, with status 400
@@ -445,7 +446,7 @@ class _Session(requests.Session):
         return self._error(FAULT_OF_STATUS.get(status, Fault.UNAVAILABLE), outcome)
 
     def _too_much_or_bad(self, text: str, status: int) -> CollectError:
-        if status == TOO_LARGE or (TOO_MUCH.search(text) and PARSE_ERROR not in text):
+        if status == TOO_LARGE or (TOO_MUCH.search(text) and not NO_QUERY.search(text)):
             return _TooMuchError(self._text(Fault.LIMIT, text))
         return self._error(Fault.BAD_QUERY, text)
 
