@@ -35,10 +35,12 @@ from anomaly.collectors.prometheus_series import (
     finite,
     first_row,
     numerator,
+    only_grows,
     only_rows,
     plan,
     trusted_rows,
 )
+from anomaly.collectors.replicas import settled
 from anomaly.contracts import Collected, Provenance
 from anomaly.errors import CollectError, RetryableCollectError, UsageError
 from anomaly.model import Kpi, Window
@@ -231,10 +233,14 @@ class PrometheusCollector:
         columns = (
             _values(kpi, value) if below is None else _ratio(kpi, value, below, len(task.index))
         )
+        additive = below is not None or promql.is_sum(kpi.query)
+        columns, coming_and_going = settled(columns, kpi.by, additive=additive)
         notes = [
             *value.notes,
             *([] if below is None else (f"denominator: {note}" for note in below.notes)),
+            *coming_and_going,
             *_history(columns, task),
+            *_advice(kpi, value),
         ]
         rows = max(
             (int(np.count_nonzero(~np.isnan(values))) for values in columns.values()), default=0
@@ -401,6 +407,31 @@ def _history(columns: Columns, task: _Task) -> list[str]:
     if first is None or first <= rows * SHORT_HISTORY:
         return []
     return [f"history {_days((rows - first) * task.step)} of {_days(rows * task.step)} asked"]
+
+
+def _advice(kpi: Kpi, side: _Side) -> Iterator[str]:
+    """What to write instead of a query that can't mean what it says."""
+    parts = None if kpi.denominator is not None else promql.division(kpi.query)
+    if parts is not None and not _is_whole([each.answered for each in side.answered.values()]):
+        yield (
+            "the query divides, and has no value where one side has none, as before the first "
+            f"error; write both apart, query: {parts[0]} and denominator: {parts[1]}, and such "
+            "steps count as 0"
+        )
+    counters = promql.raw_counters(kpi.query)
+    grows = any(only_grows(each.values) for each in side.series.values())
+    if counters or (grows and not promql.counts(kpi.query)):
+        name = counters[0] if counters else "what the query returns"
+        yield (
+            f"{name} is a counter: it only grows, and falls to 0 when its process starts; write "
+            f"sum(increase({counters[0] if counters else 'NAME'}[$step])) for what it counts in a "
+            "step"
+        )
+
+
+def _is_whole(present: Sequence[BoolArray]) -> bool:
+    """Whether nearly all rows have a sample."""
+    return bool(present) and bool(np.logical_or.reduce(present).mean() >= 1 - SHORT_HISTORY)
 
 
 def _days(length: timedelta) -> str:

@@ -33,6 +33,11 @@ JOINING = frozenset(
     {"and", "or", "unless", "default", "if", "ifnot"}
 )  # a value may come from either side
 NO_METRIC = frozenset({"bool", "inf", "nan", "atan2", "offset", "keep_metric_names", "limit"})
+SUMS = frozenset({"sum", "count"})
+CHANGES = frozenset({"increase", "rate", "irate", "delta", "idelta", "deriv", "changes", "resets"})
+NO_VALUES = frozenset({"count", "group", "absent", "timestamp"})  # what takes no value as it is
+OPERATORS = frozenset({"/", "*", "+", "-", "%", "^", "=", "!", "<", ">"})
+COUNTER = re.compile(r"[A-Za-z_:][A-Za-z0-9_:]*_(total|bucket)")
 HIDING = frozenset(
     {"absent", "absent_over_time", "with"}
 )  # absence makes a value; `with` is MetricsQL's template
@@ -65,7 +70,7 @@ def resolve(query: str, step: timedelta) -> str:
 
 def read(query: str) -> Reading:
     """The selectors of `query`, in order, each once, and what is around them."""
-    tokens = [match for match in TOKEN.finditer(query) if match.lastgroup != "space"]
+    tokens = _tokens(query)
     selectors: list[Selector] = []
     joined, at = False, 0
     while at < len(tokens):
@@ -121,11 +126,76 @@ def presence(selector: Selector, by: Sequence[str], step: timedelta) -> str:
     return f"count {grouping(by)} ({count})" if by else f"count({count})"
 
 
+def is_sum(query: str) -> bool:
+    """Whether the values of a query are sums or counts, so that their sum means the same."""
+    tokens = _tokens(query)
+    if not tokens or tokens[0][0].lower() not in {*SUMS, *CHANGES}:
+        return False
+    at = 1
+    if _text(tokens, at).lower() in {"by", "without"}:
+        at = _after_labels(tokens, at + 1)
+    end = _closing(tokens, at)
+    if _text(tokens, end + 1).lower() in {"by", "without"}:
+        end = _after_labels(tokens, end + 2) - 1
+    return end == len(tokens) - 1
+
+
+def division(query: str) -> tuple[str, str] | None:
+    """The two sides of a query that divides one thing by another, and does nothing else after
+    that."""
+    tokens = _tokens(query)
+    depth, places = 0, []
+    for place, token in enumerate(tokens):
+        depth += {"(": 1, ")": -1}.get(token[0], 0)
+        if depth == 0 and (token[0] in OPERATORS or token[0].lower() in JOINING):
+            places.append(place)
+    if len(places) != 1 or tokens[places[0]][0] != "/" or places[0] in {0, len(tokens) - 1}:
+        return None
+    if _text(tokens, places[0] + 1).lower() in BEFORE_LABELS | {"bool"}:
+        return None
+    slash = tokens[places[0]]
+    above, below = query[: slash.start()].strip(), query[slash.end() :].strip()
+    return None if re.fullmatch(r"[\d.e+-]+", below) else (above, below)
+
+
+def counts(query: str) -> bool:
+    """Whether a query takes the change of a counter, or something else that does not grow."""
+    return any(token[0].lower() in CHANGES for token in _tokens(query))
+
+
+def raw_counters(query: str) -> tuple[str, ...]:
+    """The selectors of counters, by their names, whose values are read as they stand."""
+    reading = read(query)
+    if any(token[0].lower() in NO_VALUES for token in _tokens(query)):
+        return ()
+    if reading.subqueries or any(selector.shift for selector in reading.selectors):
+        return ()  # their change may be what is read
+    return tuple(
+        selector.text
+        for selector in reading.selectors
+        if selector.reach is None and COUNTER.fullmatch(selector.text.partition("{")[0])
+    )
+
+
 def grouping(by: Sequence[str]) -> str:
     """`by (country, plan)`; names that PromQL can't take bare are quoted."""
     return (
         f"by ({', '.join(name if LABEL_NAME.fullmatch(name) else json.dumps(name) for name in by)})"
     )
+
+
+def _tokens(query: str) -> list[re.Match[str]]:
+    return [match for match in TOKEN.finditer(query) if match.lastgroup != "space"]
+
+
+def _closing(tokens: Sequence[re.Match[str]], at: int) -> int:
+    """The token that closes the parenthesis at token `at`."""
+    depth = 0
+    for place in range(at, len(tokens)):
+        depth += {"(": 1, ")": -1}.get(tokens[place][0], 0)
+        if depth == 0:
+            return place
+    return len(tokens)
 
 
 def _longer(reach: str, step: timedelta) -> bool:

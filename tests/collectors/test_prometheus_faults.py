@@ -877,3 +877,61 @@ def test_a_query_and_its_denominator_are_linked_to_without_credentials() -> None
     assert asked["g0.expr"] == ['sum(increase(e{a="&b"}[5m]))']
     assert asked["g1.expr"] == ["sum(increase(r[5m]))"]
     assert asked["g0.end_input"] == ["2025-03-03 01:00:00"]
+
+
+# What can't be meant
+
+
+DAYS = Window(START, START + timedelta(days=2))
+
+
+def growing(request: Request) -> Answer:
+    """A counter whose process starts anew in the second night."""
+    return http(
+        matrix([({}, [(at, str((at - START.timestamp()) % 130_000)) for at in moments(request)])])
+    )
+
+
+@pytest.mark.parametrize(
+    ("query", "named"),
+    [
+        ("http_requests_total", "http_requests_total is a counter"),
+        ("sum(http_requests)", "what the query returns is a counter"),
+    ],
+)
+def test_a_counter_that_is_read_as_it_stands_is_said_by_name_or_by_growth(
+    query: str, named: str
+) -> None:
+    with scripted(growing) as script:
+        notes = (
+            collect(script.url, Kpi("errors", query=query), window=DAYS).provenance["errors"].notes
+        )
+
+    assert any(note.startswith(f"{named}: it only grows") for note in notes)
+    assert any("[$step])) for what it counts in a step" in note for note in notes)
+
+
+def test_a_count_of_each_step_is_no_counter_even_if_it_grows() -> None:
+    with scripted(growing) as script:
+        assert collect(script.url, window=DAYS).provenance["errors"].notes == ()
+
+
+def test_a_ratio_in_one_query_that_is_often_absent_says_how_to_write_it() -> None:
+    late = START.timestamp() + 20 * 3600
+
+    def absent_before(request: Request) -> Answer:
+        return http(matrix([({}, [(at, "0.5") for at in moments(request) if at > late])]))
+
+    query = "sum(increase(e[$step])) / sum(increase(r[$step]))"
+    with scripted(absent_before) as script:
+        notes = (
+            collect(script.url, Kpi("errors", query=query), window=DAYS).provenance["errors"].notes
+        )
+    with scripted(constant()) as script:
+        quiet = collect(script.url, Kpi("errors", query=query)).provenance["errors"].notes
+
+    assert any(
+        "query: sum(increase(e[$step])) and denominator: sum(increase(r[$step]))" in note
+        for note in notes
+    )
+    assert quiet == ()

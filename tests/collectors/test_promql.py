@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from anomaly.collectors import promql
 from anomaly.collectors.promql import other_ranges, presence, read, repeating, resolve
 
 STEP = timedelta(minutes=5)
@@ -103,3 +104,58 @@ def test_the_step_takes_the_place_of_its_name() -> None:
 )
 def test_ranges_other_than_the_step_are_named(query: str, ranges: tuple[str, ...]) -> None:
     assert other_ranges(read(query), STEP) == ranges
+
+
+@pytest.mark.parametrize(
+    ("query", "sums"),
+    [
+        ("sum by (pod) (increase(a[$step]))", True),
+        ("sum(increase(a[$step])) by (pod)", True),
+        ("sum without (le) (rate(a[$step]))", True),
+        ("increase(a[$step])", True),
+        ("count by (pod) (up)", True),
+        ("sum by (pod) (a) / sum by (pod) (b)", False),
+        ("avg by (pod) (a)", False),
+        ("a", False),
+        ("sum(a", False),
+        ("", False),
+    ],
+)
+def test_a_query_whose_values_add_up_is_known(query: str, sums: bool) -> None:
+    assert promql.is_sum(query) is sums
+
+
+@pytest.mark.parametrize(
+    ("query", "parts"),
+    [
+        ("sum(rate(a[5m])) / sum(rate(b[5m]))", ("sum(rate(a[5m]))", "sum(rate(b[5m]))")),
+        ('a{b="/"}/c', ('a{b="/"}', "c")),
+        ("sum(a / b)", None),
+        ("a / b * 100", None),
+        ("a / on (x) b", None),
+        ("a / 60", None),
+        ("a / b or c", None),
+        ("/ b", None),
+        ("a", None),
+    ],
+)
+def test_a_query_that_divides_is_taken_apart(query: str, parts: tuple[str, str] | None) -> None:
+    assert promql.division(query) == parts
+
+
+@pytest.mark.parametrize(
+    ("query", "counters"),
+    [
+        ("requests_total", ("requests_total",)),
+        ('sum(requests_total{code="500"})', ('requests_total{code="500"}',)),
+        ("sum(increase(requests_total[$step]))", ()),
+        ("count(requests_total)", ()),
+        ("requests_total - requests_total offset 5m", ()),
+        ("rate(sum(requests_total)[5m:1m])", ()),
+        ("queue_length", ()),
+    ],
+)
+def test_a_counter_that_is_read_as_it_stands_is_known(
+    query: str, counters: tuple[str, ...]
+) -> None:
+    assert promql.raw_counters(query) == counters
