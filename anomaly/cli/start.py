@@ -36,7 +36,7 @@ def init(
     session: Session = context.obj
     if service and not prometheus:
         raise UsageError("--service needs --prometheus URL")
-    text, note = _proposed(prometheus, service, session) if prometheus else (None, "")
+    text, note = _from_prometheus(prometheus, service, session) if prometheus else (None, "")
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text or TEMPLATE.read_text(encoding="utf-8"))
@@ -48,27 +48,30 @@ def init(
     return ExitCode.PASS
 
 
-def _proposed(url: str, service: str, session: Session) -> tuple[str | None, str]:
-    """The text of a checklist, None if nothing was found, and a note about it. Raises UsageError,
-    CollectError."""
+def _from_prometheus(url: str, service: str, session: Session) -> tuple[str | None, str]:
+    """The text of a checklist, None if nothing was found, and what is said of it. Raises
+    UsageError, CollectError."""
     from anomaly.collectors.prometheus_access import Access
     from anomaly.redaction import url_secrets
-    from anomaly.setup.proposal import checklist, propose
+    from anomaly.setup.prometheus_proposal import propose
     from anomaly.wording import plain
 
-    session.keep_secret(url_secrets(url))
+    secrets = url_secrets(url)
+    session.keep_secret(secrets)
     token = os.environ.get("PROMETHEUS_TOKEN")
     access = Access(url=url, bearer_token=token)
     session.keep_secret(access.secrets)
-    proposal = propose(access, service)
-    if proposal is None:
+    settings = {"type": "prometheus", "url": "${PROMETHEUS_URL}" if secrets else url}
+    if token:
+        settings["bearer_token"] = "${PROMETHEUS_TOKEN}"  # noqa: S105  a variable's name
+    found = propose(access, settings, service)
+    if found is None:
         return (
             None,
             f"{access.shown} has no request counter with a usual name; using the template\n",
         )
-    return checklist(proposal), (
-        f"found {plain(proposal.service, 60)} by {plain(proposal.counter, 100)}\n"
-    )
+    said = "".join(f"  {line}\n" for line in found.said)
+    return found.proposal.checklist(), f"found {plain(found.proposal.service, 60)}\n{said}"
 
 
 def schema(context: typer.Context) -> ExitCode:

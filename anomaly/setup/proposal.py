@@ -1,206 +1,120 @@
-"""A first checklist for a service, from what a Prometheus holds of it: requests, the share of
-errors, latency.
-
-The names are those that the common client libraries and proxies give their metrics; nothing else is
-guessed.
-"""
+"""A first checklist for a service, as it was found: KPIs, each with the reason why, and the text of
+the checklist."""
 
 from __future__ import annotations
 
 import json
-import re
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import timedelta
 
-from anomaly.collectors.prometheus_access import Access
-from anomaly.collectors.prometheus_http import Api, Budget, Outside, Question
-from anomaly.errors import CollectError
+from anomaly.model import Kpi, Windows
+from anomaly.steps import DAY, NAMES, WEEK
+from anomaly.timing.durations import duration_text
 from anomaly.wording import plain
 
-COUNTERS = (
-    r"(.+_)?requests?(_duration)?(_(seconds|milliseconds|ms))?_(total|count)"
-    r"|grpc_server_handled_total"
-)
-BUCKETS = r"(.+_)?(request|requests|handling)(_.+)?_bucket"
-SERVICES = (
-    "service",
-    "app",
-    "application",
-    "job",
-)  # labels that say whose a series is, the telling one first
-STATUSES = {  # label of the outcome → what in it is an error
-    "code": "5..",
-    "status": "5..",
-    "status_code": "5..",
-    "response_code": "5..",
-    "http_status": "5..",
-    "http_status_code": "5..",
-    "grpc_code": "Unknown|DeadlineExceeded|Internal|Unavailable|DataLoss",
-}
-TIMEOUT_S, MOST_BYTES, MOST_SERVICES = 30.0, 33_554_432, 200
 BREAKS = "\x7f\x85\u2028\u2029\ufeff"  # what YAML takes for the end of a line, or refuses
-Labels = Mapping[str, str]
+LONGEST_NAME = 60  # characters of a name in a comment
+DEFAULTS = Kpi("-")
+TEXTS = frozenset({"denominator", "unit"})  # keys whose values are anybody's words
+MISSING = 0.02  # share of a history that may lack at its start
+OTHERS = 20  # services that are named
+SINKS = """\
+# Who is told, besides the terminal: a page that follows the last look. Add your own: docs/sinks.md.
+sinks:
+  - {type: html, path: report.html}
+  # - {type: slack, url: "${SLACK_WEBHOOK_URL}"}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ProposedKpi:
+    """A KPI, and why it is one and is judged that way."""
+
+    kpi: Kpi
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """What is there of one service: a counter of requests, the outcome's label and the histogram of
-    latency, as far as found."""
+    """What to judge of a service: KPIs of one source (its `settings`), and over which windows.
+
+    `remarks` are comments at the head of the checklist, `why_windows` and `why_zone` those beside
+    these keys; `releases` are the settings of a source of releases, if there is one; `others` are
+    services that were found, too.
+    """
 
     service: str
-    label: str
-    counter: str
-    per_hour: float
-    status: str = ""
-    histogram: str = ""
+    settings: Mapping[str, str]
+    kpis: Sequence[ProposedKpi]
+    windows: Windows
+    why_windows: str = ""
+    timezone: str = "UTC"
+    why_zone: str = "your users' time zone, like Europe/Berlin"
+    remarks: Sequence[str] = field(default=())
+    releases: Mapping[str, str] = field(default_factory=dict)
     others: Sequence[str] = field(default=())
 
+    def checklist(self) -> str:
+        """The text of the checklist."""
+        return "".join(f"{line}\n" for line in self._lines()) + SINKS
 
-def propose(access: Access, service: str = "", *, now: datetime | None = None) -> Proposal | None:
-    """What to judge of a service, by default the busiest one; None if no requests are counted
-    there. Raises CollectError."""
-    queries = _Queries(access, now or datetime.now(UTC))
-    grouped = ", ".join(["__name__", *SERVICES])
-    proposals: dict[str, Proposal] = {}
-    for labels, _ in queries.of(f'count by ({grouped}) ({{__name__=~"{COUNTERS}"}})'):
-        label = next((each for each in SERVICES if labels.get(each)), "")
-        if label:
-            name, counter = labels[label], labels["__name__"]
-            per_hour = sum(
-                value
-                for _, value in queries.of(f"sum(increase({_selector(counter, label, name)}[1h]))")
-            )
-            if name not in proposals or per_hour > proposals[name].per_hour:
-                proposals[name] = Proposal(name, label, counter, per_hour)
-        if len(proposals) > MOST_SERVICES:
-            raise CollectError(
-                f"{access.shown}: more than {MOST_SERVICES} services; name one by --service"
-            )
-    busiest = sorted(proposals.values(), key=lambda each: (-each.per_hour, each.service))
-    choice = next((each for each in busiest if not service or each.service == service), None)
-    if choice is None:
-        if service and proposals:
-            raise CollectError(
-                f"{access.shown}: no requests of {plain(service, 60)!r} are counted; there are "
-                f"those of {', '.join(sorted(proposals)[:12])}"
-            )
-        return None
-    others = tuple(each.service for each in busiest if each is not choice)
-    return queries.complete(choice, others)
-
-
-class _Queries:
-    """Instant questions to one server, all in one budget."""
-
-    def __init__(self, access: Access, now: datetime) -> None:
-        self._api = Api(
-            access, timeout_s=TIMEOUT_S, max_bytes=MOST_BYTES, connections=1, outside=Outside()
+    def _lines(self) -> Iterator[str]:
+        yield "# A proposal; review it before you rely on it. Every key: docs/checklist.md."
+        yield from (f"# {_comment(remark)}" for remark in self.remarks)
+        yield f"service: {_quoted(self.service)}"
+        yield "sources:"
+        yield f"  data: {_mapping(self.settings)}"
+        if self.why_windows:
+            yield f"# {_comment(self.why_windows)}"
+        windows = self.windows
+        yield (
+            f"windows: {{history: {duration_text(windows.history)}, "
+            f"warmup: {duration_text(windows.warmup)}, watch: {duration_text(windows.watch)}, "
+            f"step: {NAMES.get(windows.step) or duration_text(windows.step)}}}"
         )
-        self._budget = Budget(time.monotonic() + TIMEOUT_S, time.monotonic)
-        self._now = now.replace(microsecond=0)
-
-    def of(self, query: str) -> list[tuple[Labels, float]]:
-        answer = self._api.ask(Question(query, self._now, self._now, 60), self._budget)
-        return [
-            (series["metric"], float(series["values"][-1][1]))
-            for series in answer
-            if series.get("values")
-        ]
-
-    def complete(self, proposal: Proposal, others: Sequence[str]) -> Proposal:
-        mine = _selector(proposal.counter, proposal.label, proposal.service)
-        labels = [set(labels) for labels, _ in self.of(f"sum by ({', '.join(STATUSES)}) ({mine})")]
-        status = next((each for each in STATUSES if any(each in names for names in labels)), "")
-        same = _matcher(proposal.label, proposal.service)
-        buckets = sorted(
-            {
-                labels["__name__"]
-                for labels, _ in self.of(f'group by (__name__) ({{__name__=~"{BUCKETS}", {same}}})')
-            }
-        )
-        near = [
-            each
-            for each in buckets
-            if each.startswith(re.sub(r"(_requests?)?_(total|count)$", "", proposal.counter))
-        ]
-        return Proposal(
-            proposal.service,
-            proposal.label,
-            proposal.counter,
-            proposal.per_hour,
-            status,
-            (near or buckets or [""])[0],
-            others,
-        )
+        yield f"timezone: {self.timezone}  # {_comment(self.why_zone)}"
+        yield "false_alarms: 1%"
+        yield "kpis:"
+        for proposed in self.kpis:
+            yield f"  # {_comment(proposed.why)}"
+            yield from _keys(proposed.kpi)
+        yield "  # Add what the service is for: orders, sign-ups, payments."
+        if self.others:
+            others = ", ".join(plain(each, LONGEST_NAME) for each in self.others[:OTHERS])
+            yield f"# Other services, by traffic: {others}. For one of them: --service NAME"
+        if self.releases:
+            yield "releases:"
+            yield f"  - {_mapping(self.releases)}"
 
 
-def checklist(proposal: Proposal) -> str:
-    """The proposal as the text of a checklist."""
-    mine = _selector(proposal.counter, proposal.label, proposal.service)
-    parts = [
-        "# Proposed from the metrics in Prometheus; review it before you rely on it. Every key: "
-        "docs/checklist.md.\n"
-        "# Needs the environment variable PROMETHEUS_URL.\n"
-        f"service: {_quoted(proposal.service)}\n"
-        "sources:\n"
-        '  prod: {type: prometheus, url: "${PROMETHEUS_URL}"}\n'
-        "windows: {history: 28d, warmup: 5m, watch: 6h, step: 5m}\n"
-        "timezone: UTC                            # your users' time zone, like Europe/Berlin\n"
-        "false_alarms: 1%\n"
-        "kpis:\n"
-    ]
-    if proposal.status:
-        bad = f'{proposal.status}=~"{STATUSES[proposal.status]}"'
-        failed = f"{mine[:-1]}, {bad}}}"
-        parts.append(
-            "  - name: errors\n"
-            f"    query: {_quoted(f'sum(increase({failed}[$step]))')}\n"
-            f"    denominator: {_quoted(f'sum(increase({mine}[$step]))')}\n"
-            "    unit: errors per request\n    direction: up\n    tolerance: 10%\n    floor: "
-            "0.001\n    critical: true\n    usage: 3\n"
-        )
-    if proposal.histogram:
-        buckets = _selector(proposal.histogram, proposal.label, proposal.service)
-        unit = next(
-            (
-                short
-                for word, short in (("milliseconds", "ms"), ("_ms_", "ms"), ("seconds", "s"))
-                if word in proposal.histogram
-            ),
-            "",
-        )
-        parts.append(
-            "  - name: p95 latency\n"
-            "    query: "
-            f"{_quoted(f'histogram_quantile(0.95, sum by (le) (rate({buckets}[$step])))')}\n"
-            f"    {f'unit: {unit}' if unit else 'kind: latency'}\n    direction: up\n    "
-            "tolerance: 10%\n    usage: 2\n"
-        )
-    parts.append(
-        "  - name: requests\n"
-        f"    query: {_quoted(f'sum(increase({mine}[$step]))')}\n"
-        "    unit: requests\n    kind: counts\n    direction: down\n    tolerance: 10%\n    "
-        "no_data: fail\n"
-    )
-    parts.append("  # Add the business KPIs: orders, sign-ups, whatever the service is for.\n")
-    if proposal.others:
-        others = ", ".join(plain(each, 60) for each in proposal.others[:20])
-        parts.append(
-            f"# Other services, by traffic: {others}. For one of them: anomaly init "
-            "--prometheus URL --service NAME\n"
-        )
-    parts.append("sinks: []\n")
-    return "".join(parts)
+def _keys(kpi: Kpi) -> Iterator[str]:
+    """The keys of a KPI that are not the defaults, a line for each."""
+    yield f"  - name: {_quoted(kpi.name)}"
+    yield f"    query: {_quoted(kpi.query)}"
+    for name in (
+        *("denominator", "by", "unit", "kind", "direction", "tolerance", "floor", "min_volume"),
+        *("no_data", "empty", "critical", "usage", "dry_run"),
+    ):
+        value = getattr(kpi, name)
+        if value == getattr(DEFAULTS, name) and name != "direction":
+            continue
+        if isinstance(value, bool | tuple):
+            yield f"    {name}: {json.dumps(value, ensure_ascii=False)}"
+        elif name == "tolerance":
+            yield f"    tolerance: {100 * value:g}%"
+        elif isinstance(value, int | float):
+            yield f"    {name}: {value:g}"
+        else:
+            yield f"    {name}: {_quoted(str(value)) if name in TEXTS else value}"
 
 
-def _selector(metric: str, label: str, value: str) -> str:
-    return f"{metric}{{{_matcher(label, value)}}}"
+def _mapping(settings: Mapping[str, str]) -> str:
+    return "{" + ", ".join(f"{name}: {_quoted(each)}" for name, each in settings.items()) + "}"
 
 
-def _matcher(label: str, value: str) -> str:
-    return f"{label}={json.dumps(value, ensure_ascii=False)}"
+def _comment(text: str) -> str:
+    return plain(text, 400)
 
 
 def _quoted(text: str) -> str:
@@ -208,3 +122,11 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False).translate(
         {ord(each): f"\\u{ord(each):04x}" for each in BREAKS}
     )
+
+
+def history_of(there: timedelta, most: timedelta) -> timedelta:
+    """As much history as there is, up to `most`: in whole weeks if there are two, else in days."""
+    length = min(there * (1 + MISSING), most)
+    if length >= 2 * WEEK:
+        return length // WEEK * WEEK
+    return max(length // DAY * DAY, DAY)

@@ -359,7 +359,7 @@ def hurry(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if fault != "hangs":
         return
     _by_default(Endpoint.__init__, "timeout", timedelta(milliseconds=100), monkeypatch)
-    monkeypatch.setattr("anomaly.setup.proposal.TIMEOUT_S", 0.1)
+    monkeypatch.setattr("anomaly.setup.prometheus_proposal.TIMEOUT_S", 0.1)
     monkeypatch.setattr(
         "psycopg.connection.timeout_from_conninfo", lambda _: 0.1
     )  # its own least is 2 s
