@@ -24,6 +24,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from anomaly.collectors import promql
+from anomaly.collectors.births import with_births
 from anomaly.collectors.prometheus_access import Access, AccessSettings
 from anomaly.collectors.prometheus_http import Api, Budget, Outside, Question, RefusedError
 from anomaly.collectors.prometheus_series import (
@@ -47,6 +48,7 @@ from anomaly.model import Kpi, Window
 from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE, assemble, edges, grid
 from anomaly.steps import later
 from anomaly.timing.durations import duration_text
+from anomaly.wording import number
 
 LOG = logging.getLogger(__name__)
 
@@ -54,6 +56,7 @@ POINTS = 10_000  # of a series in one request; Prometheus refuses more than 11,0
 POINTS_OF_MANY = 1_000  # of each series where a query returns one per segment
 GRACE_S = 1.0  # for a thread to report that its time is over
 SHORT_HISTORY = 0.02  # share of the window that may be missing at its start without a note
+WORTH_A_NOTE = 0.01  # share of all that is counted
 LINKED_RANGE = "2d"  # before the end of the rows, of the graph that a report links to
 SECOND, DAY = timedelta(seconds=1), timedelta(days=1)
 
@@ -230,6 +233,15 @@ class PrometheusCollector:
     def _part(self, kpi: Kpi, task: _Task) -> _Part:
         value = self._side(kpi, kpi.query, task)
         below = None if kpi.denominator is None else self._side(kpi, kpi.denominator, task)
+        alive = first_row(
+            side.series[segment].values
+            for side in (value, below)
+            if side is not None
+            for segment in side.series
+        )
+        for template, side in ((kpi.query, value), (kpi.denominator, below)):
+            if side is not None and template is not None and promql.is_sum(template):
+                self._count_births(side, template, kpi.by, alive, task)
         columns = (
             _values(kpi, value) if below is None else _ratio(kpi, value, below, len(task.index))
         )
@@ -336,6 +348,60 @@ class PrometheusCollector:
             side.notes.append(
                 f"{removals} values repeat an earlier sample over a gap and are taken as missing"
             )
+
+    def _count_births(
+        self, side: _Side, template: str, by: Sequence[str], alive: int | None, task: _Task
+    ) -> None:
+        """Adds what the first samples of new series count, which `increase` leaves out, from a
+        little after the row at which anything was `alive`: before, all is new to the source."""
+        if promql.since_birth(promql.resolve(template, task.usual), task.usual) is None:
+            return
+        try:
+            merged = self._ask(
+                lambda length: promql.since_birth(promql.resolve(template, length), length) or "",
+                by,
+                task,
+            )
+            amended = by_segment(merged.series, by, side.query)
+        except CollectError as error:  # the answer stands without
+            LOG.info("%s: no births of %s: %s", self._shown, side.query, error)
+            side.notes.append("what the first samples of new series count could not be asked")
+            return
+        is_rate = promql.is_rate(side.query)
+        seconds = task.usual / SECOND if is_rate else 1.0
+        found = {
+            segment: with_births(side.series.get(segment), series, alive, seconds)
+            for segment, series in amended.items()
+        }
+        births = {segment: each for segment, each in found.items() if each is not None}
+        if len(births) < len(found):
+            LOG.info("%s: births of %s contradict its answer", self._shown, side.query)
+            return
+        side.series = {
+            segment: births[segment].series if segment in births else side.series[segment]
+            for segment in sorted({*side.series, *births})
+        }
+        side.answered = {**side.answered, **{name: each.series for name, each in births.items()}}
+        whole = seconds * sum(float(np.nansum(each.values)) for each in side.series.values())
+        function = "rate()" if is_rate else "increase()"
+        for amount, text in (
+            (
+                sum(each.counted for each in births.values()),
+                f"are the first samples of new series, which {function} leaves out",
+            ),
+            (
+                sum(each.unproven for each in births.values()),
+                "in the first samples of all are not counted: nothing shows that the source had "
+                "data before",
+            ),
+            (
+                sum(each.too_many for each in births.values()),
+                "in the first samples of new series are not counted: too many for a process that "
+                "has just started",
+            ),
+        ):
+            if amount > WORTH_A_NOTE * whole:
+                side.notes.append(f"{number(amount)} {text}")
 
     def _present(
         self, selector: promql.Selector, by: Sequence[str], task: _Task

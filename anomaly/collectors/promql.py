@@ -33,6 +33,8 @@ JOINING = frozenset(
     {"and", "or", "unless", "default", "if", "ifnot"}
 )  # a value may come from either side
 NO_METRIC = frozenset({"bool", "inf", "nan", "atan2", "offset", "keep_metric_names", "limit"})
+BORN = frozenset({"increase", "rate"})  # what counts no first sample
+SECOND, HOUR, DAY = timedelta(seconds=1), timedelta(hours=1), timedelta(days=1)
 SUMS = frozenset({"sum", "count"})
 CHANGES = frozenset({"increase", "rate", "irate", "delta", "idelta", "deriv", "changes", "resets"})
 NO_VALUES = frozenset({"count", "group", "absent", "timestamp"})  # what takes no value as it is
@@ -126,6 +128,36 @@ def presence(selector: Selector, by: Sequence[str], step: timedelta) -> str:
     return f"count {grouping(by)} ({count})" if by else f"count({count})"
 
 
+def since_birth(query: str, step: timedelta) -> str | None:
+    """The query, in which the first sample of a new series counts in full: None if it takes no
+    `increase` or `rate` over the step.
+
+    A counter is born with its first event, so `increase` sees no change in it. A series is new
+    where it has no sample before the step, nor an hour or a day earlier: one that was not scraped
+    for a while is none.
+    """
+    tokens = _tokens(query)
+    length = duration_text(step)
+    before = dict.fromkeys(duration_text(each) for each in (step, 2 * step, HOUR, DAY))
+    out, copied = "", 0
+    for at, token in enumerate(tokens):
+        if token[0] not in BORN or _text(tokens, at + 1) != "(":
+            continue
+        if _kind(tokens, at + 2) not in {"name", "matchers"}:
+            return None
+        selector, end = _selector(query, tokens, at + 2)
+        if _text(tokens, end) != ")" or selector.shift or _length(selector.reach or "") != step:
+            return None
+        name, whole = selector.text, f"{token[0]}({selector.text}[{selector.reach}])"
+        gone = " or ".join(f"{name} offset {each}" for each in before)
+        first = f"(max_over_time({name}[{length}]) unless ({gone}))"
+        if token[0] == "rate":
+            first += f" / {step // SECOND}"
+        out += f"{query[copied : token.start()]}({first} or {whole})"
+        copied = tokens[end].end()
+    return out + query[copied:] if copied else None
+
+
 def is_sum(query: str) -> bool:
     """Whether the values of a query are sums or counts, so that their sum means the same."""
     tokens = _tokens(query)
@@ -138,6 +170,12 @@ def is_sum(query: str) -> bool:
     if _text(tokens, end + 1).lower() in {"by", "without"}:
         end = _after_labels(tokens, end + 2) - 1
     return end == len(tokens) - 1
+
+
+def is_rate(query: str) -> bool:
+    """Whether the values of a query are per second."""
+    words = {token[0] for token in _tokens(query)}
+    return "rate" in words and "increase" not in words
 
 
 def division(query: str) -> tuple[str, str] | None:

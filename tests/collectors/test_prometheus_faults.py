@@ -43,7 +43,7 @@ pytestmark = pytest.mark.usefixtures("loopback")
 START = datetime(2025, 3, 3, tzinfo=UTC)
 STEP = timedelta(minutes=5)
 HOUR = Window(START, START + timedelta(hours=1))
-KPI = Kpi("errors", query="sum(increase(errors_total[$step]))")
+KPI = Kpi("errors", query="max(max_over_time(errors[$step]))")
 MATRIX = matrix([({}, [(START.timestamp() + 300, "1")])])
 TLS = ROOT / "tests" / "support" / "tls"
 
@@ -912,8 +912,9 @@ def test_a_counter_that_is_read_as_it_stands_is_said_by_name_or_by_growth(
 
 
 def test_a_count_of_each_step_is_no_counter_even_if_it_grows() -> None:
+    kpi = Kpi("errors", query="sum(increase(errors_total[$step]))")
     with scripted(growing) as script:
-        assert collect(script.url, window=DAYS).provenance["errors"].notes == ()
+        assert collect(script.url, kpi, window=DAYS).provenance["errors"].notes == ()
 
 
 def test_a_ratio_in_one_query_that_is_often_absent_says_how_to_write_it() -> None:
@@ -935,3 +936,31 @@ def test_a_ratio_in_one_query_that_is_often_absent_says_how_to_write_it() -> Non
         for note in notes
     )
     assert quiet == ()
+
+
+def test_births_that_contradict_the_answer_do_not_count() -> None:
+    def other(request: Request) -> Answer:
+        return constant("1" if " offset " in request.asked["query"] else "5")(request)
+
+    kpi = Kpi("errors", query="sum(increase(errors_total[$step]))")
+    with scripted(other) as script:
+        collected = collect(script.url, kpi)
+
+    assert (collected.panel["errors"] == 5).to_numpy().all()
+    assert collected.provenance["errors"].notes == ()
+
+
+def test_births_that_cannot_be_asked_are_said_and_the_answer_stands() -> None:
+    def refusing(request: Request) -> Answer:
+        if " offset " in request.asked["query"]:
+            return http("no", 422)
+        return constant("5")(request)
+
+    kpi = Kpi("errors", query="sum(increase(errors_total[$step]))")
+    with scripted(refusing) as script:
+        collected = collect(script.url, kpi)
+
+    assert (collected.panel["errors"] == 5).to_numpy().all()
+    assert collected.provenance["errors"].notes == (
+        "what the first samples of new series count could not be asked",
+    )

@@ -24,6 +24,7 @@ HISTORY = timedelta(days=14)
 MINUTE, STEP = timedelta(minutes=1), timedelta(minutes=5)
 MINUTES = HISTORY // MINUTE
 AWKWARD = 'quote" back\\slash {b="c"} ü'
+BIRTH = MINUTES // 2 + 2  # in the middle of a step
 GAP = range(7203, 7209)  # minutes without a scrape, in the steps 1440 (7200 to 7204) and 1441
 
 WHOLE = Window(START, START + HISTORY)
@@ -54,6 +55,16 @@ def history() -> Samples:
         f'awkward_total{{name="{label}"}}': points(lambda minute: minute),
         'young_total{country="DE"}': points(lambda minute: minute, range(MINUTES - 2880, MINUTES)),
         'ended{country="DE"}': points(lambda _: 7.0, range(7200)),
+        'born_total{pod="old"}': points(lambda _: 0.0),
+        'born_total{pod="new"}': points(lambda _: 5.0, range(BIRTH, MINUTES)),
+        'looping_total{pod="old"}': points(lambda _: 0.0),
+        **{
+            f'looping_total{{pod="{number}"}}': points(lambda _: 7.0, [BIRTH + 7 * number])
+            for number in range(10)
+        },
+        'moved_total{pod="old"}': points(lambda minute: minute),
+        'moved_total{pod="new"}': points(lambda minute: 5e6 + minute, range(BIRTH, MINUTES)),
+        'first_total{pod="only"}': points(lambda _: 5.0, range(BIRTH, MINUTES)),
     }
 
 
@@ -110,6 +121,46 @@ def test_a_month_of_minutes_comes_whole_although_one_answer_cannot_hold_it(serve
     assert len(depth) == 40_320
     assert depth.iloc[:20_160].isna().all()
     assert depth.iloc[20_160:].to_numpy() == pytest.approx(np.arange(20_160))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("metric", "counted"),
+    [("born_total", 5.0), ("looping_total", 70.0), ("moved_total", 0.0), ("first_total", 0.0)],
+)
+def test_the_first_sample_of_a_new_series_counts_unless_it_may_be_old(
+    server: Server, metric: str, counted: float
+) -> None:
+    collected = collect(
+        server,
+        Kpi("increase", query=f"sum(increase({metric}[$step]))"),
+        Kpi("rate", query=f"sum(rate({metric}[$step])) "),
+    )
+    birth = START + BIRTH * MINUTE
+    after = column(collected, "increase")[birth - STEP : birth + timedelta(hours=2)].fillna(0.0)
+    usual = column(collected, "increase")[: birth - STEP].mean()
+    rates = column(collected, "rate")[birth - STEP : birth + timedelta(hours=2)].fillna(0.0)
+
+    if metric == "moved_total":  # the counts themselves double
+        assert after.max() < 2.5 * usual
+    elif server.name == "prometheus":
+        assert after.sum() == pytest.approx(counted)
+        assert 300 * rates.sum() == pytest.approx(counted)
+        notes = " ".join(collected.provenance["increase"].notes)
+        text = "are the first samples of new series" if counted else "nothing shows that the source"
+        assert text in notes
+
+
+@pytest.mark.slow
+def test_a_series_beside_it_shows_that_a_counter_is_born(server: Server) -> None:
+    kpi = Kpi(
+        "errors",
+        query="sum(increase(first_total[$step]))",
+        denominator='sum(increase(requests_total{country="DE"}[$step]))',
+    )
+    errors = column(collect(server, kpi), "errors", role="numerator")
+
+    assert errors.sum() == pytest.approx(5.0)
 
 
 def test_before_the_first_error_there_were_none_and_where_no_error_came_too(server: Server) -> None:

@@ -159,3 +159,27 @@ def test_a_counter_that_is_read_as_it_stands_is_known(
     query: str, counters: tuple[str, ...]
 ) -> None:
     assert promql.raw_counters(query) == counters
+
+
+@pytest.mark.parametrize(
+    ("query", "written"),
+    [
+        (
+            'sum by (pod) (increase(a{b="c"}[5m]))',
+            'sum by (pod) (((max_over_time(a{b="c"}[5m]) unless (a{b="c"} offset 5m or a{b="c"} '
+            'offset 10m or a{b="c"} offset 1h or a{b="c"} offset 1d)) or increase(a{b="c"}[5m])))',
+        ),
+        (
+            "sum(rate(a[5m]))",
+            "sum(((max_over_time(a[5m]) unless (a offset 5m or a offset 10m or a offset 1h or a "
+            "offset 1d)) / 300 or rate(a[5m])))",
+        ),
+        ("sum(increase(a[15m]))", None),
+        ("sum(increase(a[5m] offset 1d))", None),
+        ("sum(a)", None),
+        ("sum(increase(a[5m:1m]))", None),
+        ("sum(increase(", None),
+    ],
+)
+def test_the_births_of_a_counter_are_asked_for(query: str, written: str | None) -> None:
+    assert promql.since_birth(query, timedelta(minutes=5)) == written
