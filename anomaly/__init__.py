@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from anomaly.notebook.exploring import FittedBaseline, Replay, collect, fit
     from anomaly.pipeline import check_release
     from anomaly.reporting.report import Findings, Report
+    from anomaly.setup.frame_proposal import propose
+    from anomaly.setup.proposal import Proposal
 
     __version__: str
 
@@ -67,6 +69,7 @@ __all__ = [
     "NoData",
     "Parity",
     "PastRelease",
+    "Proposal",
     "Release",
     "ReleaseVerdict",
     "Replay",
@@ -89,6 +92,7 @@ __all__ = [
     "load_checklist",
     "parity",
     "parity_checklist",
+    "propose",
 ]
 
 HOMES = {
@@ -121,6 +125,8 @@ HOMES = {
     ),
     "reporting.report": ("Findings", "Report"),
     "pipeline": ("check_release",),
+    "setup.frame_proposal": ("propose",),
+    "setup.proposal": ("Proposal",),
     "notebook.check": ("check",),
 }
 WHERE = {name: (f"anomaly.{home}", name) for home, names in HOMES.items() for name in names}

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from anomaly.cli.exit_codes import ExitCode
+from anomaly.cli.release import right_now
 from anomaly.cli.session import Session
 from anomaly.errors import UsageError
 
@@ -31,21 +32,78 @@ def init(
     service: Annotated[
         str, typer.Option(metavar="NAME", help="Service to look for. Default: the busiest one.")
     ] = "",
+    file: Annotated[
+        Path | None,
+        typer.Option("--file", metavar="FILE", help="Propose KPIs from the columns of this file."),
+    ] = None,
+    sql: Annotated[
+        str,
+        typer.Option("--sql", metavar="URL", help="Propose KPIs from a table of this database."),
+    ] = "",
+    table: Annotated[
+        str, typer.Option(metavar="NAME", help="The table of the database of --sql.")
+    ] = "",
 ) -> ExitCode:
     """Write a commented checklist to start from."""
     session: Session = context.obj
     if service and not prometheus:
         raise UsageError("--service needs --prometheus URL")
-    text, note = _from_prometheus(prometheus, service, session) if prometheus else (None, "")
+    if bool(sql) != bool(table):
+        raise UsageError("--sql URL and --table NAME belong together")
+    if sum(bool(each) for each in (prometheus, file, sql)) > 1:
+        raise UsageError("use one of --prometheus, --file and --sql")
+    text: str | None = None
+    note, probe = "", f"anomaly validate --probe {path}"
+    if prometheus:
+        text, note = _from_prometheus(prometheus, service, session)
+    elif file is not None or sql:
+        text, note, until = _from_table(file, sql, table, path, session)
+        probe += f" --until {until}" if until else ""
     try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text or TEMPLATE.read_text(encoding="utf-8"))
+        with path.open("x", encoding="utf-8") as stream:
+            stream.write(text or TEMPLATE.read_text(encoding="utf-8"))
     except FileExistsError:
         raise UsageError(f"{path} already exists; give another file") from None
     except OSError as error:
         raise UsageError(f"{path} can't be written: {error.strerror}") from None
-    session.show(f"{note}wrote {path}; edit it, then run: anomaly validate --probe {path}")
+    session.show(f"{note}wrote {path}; edit it, then run: {probe}")
     return ExitCode.PASS
+
+
+def _from_table(
+    file: Path | None, url: str, table: str, path: Path, session: Session
+) -> tuple[str, str, str]:
+    """The text of a checklist, what is said of it, and the moment at which its data end, empty if
+    that is now. Raises UsageError, CollectError."""
+    from anomaly.redaction import url_secrets
+    from anomaly.setup.table_proposal import from_database, from_file
+    from anomaly.wording import plain
+
+    if file is not None:
+        proposal, ends = from_file(file, _beside(file, path))
+    else:
+        scheme, _, place = url.partition(":///")
+        secrets = url_secrets(url)
+        session.keep_secret(secrets)
+        if scheme == "sqlite":
+            database = Path(place)
+            settings = {"type": "sql", "path": _beside(database, path)}
+            proposal, ends = from_database(settings, table, path=database)
+        else:
+            settings = {"type": "sql", "url": "${DATABASE_URL}" if secrets else url}
+            proposal, ends = from_database(settings, table, url=url)
+    said = [f"  {each.kpi.name}: {plain(each.why, 200)}\n" for each in proposal.kpis]
+    said += [f"  {plain(each, 400)}\n" for each in proposal.remarks]
+    is_old = ends < right_now() - 2 * proposal.windows.step - proposal.windows.lag
+    until = f"{ends:%Y-%m-%dT%H:%MZ}" if is_old else ""
+    return proposal.checklist(), f"found {len(proposal.kpis)} KPIs\n{''.join(said)}", until
+
+
+def _beside(file: Path, checklist: Path) -> str:
+    """The path of a file as the checklist names it, from its own folder."""
+    folder = checklist.parent.resolve()
+    target = file.resolve()
+    return str(target.relative_to(folder) if target.is_relative_to(folder) else target)
 
 
 def _from_prometheus(url: str, service: str, session: Session) -> tuple[str | None, str]:

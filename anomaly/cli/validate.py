@@ -14,8 +14,9 @@ from anomaly.checklist.checklist import Checklist
 from anomaly.cli.exit_codes import ExitCode
 from anomaly.cli.judging import progress_bar
 from anomaly.cli.options import ChecklistPath, Environment, Logs, Verbose
-from anomaly.cli.release import opened, right_now
+from anomaly.cli.release import opened, past, right_now
 from anomaly.cli.session import LogFormat, Session
+from anomaly.errors import UsageError
 from anomaly.model import Release
 from anomaly.wording import plain, stamp
 
@@ -33,16 +34,25 @@ def validate(
     probe: Annotated[
         bool, typer.Option("--probe", help="Also run each query over the history before now.")
     ] = False,
+    until: Annotated[
+        str | None,
+        typer.Option(metavar="T", help="Probe the history before this time, for old data."),
+    ] = None,
     _verbose: Verbose = False,
     _log_format: Logs = LogFormat.TEXT,
 ) -> ExitCode:
     """Check a checklist; every error names its line."""
     session: Session = context.obj
+    if until is not None and not probe:
+        raise UsageError("--until needs --probe")
     checklist = opened(checklist_path, environment, session)
     session.show(f"ok: {summary(checklist_path, checklist)}")
     if not probe:
         return ExitCode.PASS
-    matches = _matches(checklist, session, right_now())
+    now = right_now()
+    if until is not None:
+        now = past("--until", until, now, checklist.calendar.timezone)
+    matches = _matches(checklist, session, now)
     session.show(session.redactor.text("\n".join(match.line for match in matches)))
     return _verdict(matches)
 

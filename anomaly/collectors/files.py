@@ -119,6 +119,16 @@ class FilesCollector:
                 {kpi.name: error for kpi in kpis},
             )
 
+    def cells(self, rows: int) -> pd.DataFrame:
+        """The first rows of the file as they stand there, text from CSV. Raises CollectError."""
+        with open_table(self._path, self._stdin, self._max_bytes) as table:
+            parts: list[pd.DataFrame] = []
+            for chunk in table.chunks([*dict.fromkeys(name for name in table.header if name)]):
+                parts.append(pd.DataFrame(dict(chunk.columns)))
+                if chunk.first + len(parts[-1]) >= rows:
+                    break
+            return pd.concat(parts, ignore_index=True)[:rows] if parts else pd.DataFrame()
+
     def collect_table(
         self, table: Table, kpis: Sequence[Kpi], window: Window, step: timedelta
     ) -> Collected:

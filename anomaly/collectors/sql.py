@@ -117,6 +117,21 @@ class SqlCollector:
                 errors[kpi.name] = error
         return Collected(pd.concat(panels, axis=1), _provenance(kpis, notes), errors)
 
+    def cells(self, table: str, rows: int) -> tuple[pd.DataFrame, Callable[[str], str]]:
+        """Rows of a table as the database gives them, and what quotes a name for it; a dot sets a
+        schema apart. Raises CollectError."""
+        engine = self._engine()
+        try:
+            quote = engine.dialect.identifier_preparer.quote_identifier
+            name = ".".join(quote(part) for part in table.split("."))
+            answer = self._rows(engine, sql.text(f"SELECT * FROM {name} LIMIT {rows:d}"), {})  # noqa: S608  quoted
+        finally:
+            engine.dispose()
+        return (
+            pd.DataFrame([row for part in answer.parts for row in part], columns=[*answer.header]),
+            quote,
+        )
+
     # --- one statement ---------------------------------------------------------------------------
 
     def _answer(self, engine: Engine, statement: str, window: Window, step: timedelta) -> _Answer:
