@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from anomaly.errors import UsageError
-from anomaly.model import Direction, Kpi, KpiKind, Windows
+from anomaly.model import Direction, Empty, Kpi, KpiKind, Windows
 from anomaly.setup.proposal import Proposal, ProposedKpi, history_of
 from anomaly.steps import DAY, MONTH, WEEK
 from anomaly.wording import number, plain
@@ -55,6 +55,18 @@ EVENT_STEPS = (timedelta(minutes=5), timedelta(minutes=15), timedelta(hours=1), 
 ENOUGH_EVENTS = 20  # in a usual step
 READ = 0.9  # share of cells that have to be of a kind
 REGULAR = 0.6  # share of gaps that are the usual one
+NO_SUM = frozenset({KpiKind.SHARE, KpiKind.LATENCY})  # means nothing in sum
+ROWS = ProposedKpi(
+    Kpi(
+        "rows",
+        query="",
+        kind=KpiKind.COUNTS,
+        direction=Direction.DOWN,
+        tolerance=0.05,
+        empty=Empty.ZERO,
+    ),
+    "how many rows a step has; fewer are worse, unless they are failures",
+)
 MOST_SEGMENTS, MOST_KPIS = 20, 20
 FEWEST_ROWS = 3
 
@@ -62,7 +74,7 @@ FEWEST_ROWS = 3
 @dataclass(frozen=True, slots=True)
 class Finding:
     """What a table is: its time column, its KPIs, its labels, its step and whether its rows are
-    events."""
+    events; `filled` is a column without holes."""
 
     time: str
     unit: str
@@ -74,7 +86,7 @@ class Finding:
     events: bool
     kpi_column: str = ""
     value_column: str = ""
-    names: Sequence[str] = ()
+    filled: str = ""
 
     @property
     def first(self) -> datetime:
@@ -145,8 +157,11 @@ def read(table: pd.DataFrame, name: str) -> Finding:
     events = not regular or repeats > 0.01  # noqa: PLR2004  a stray repetition is no event
     if events:
         step = _event_step(moments)
+    whole = [each for each in rest if table[each].notna().all() and (table[each] != "").all()]
+    whole.sort(key=lambda each: each not in values)  # numbers before texts
+    filled = "" if kpi_column else (whole or [""])[0]
     return Finding(
-        time, unit, moments, naive, values, labels, step, events, kpi_column, value_column, names
+        time, unit, moments, naive, values, labels, step, events, kpi_column, value_column, filled
     )
 
 
@@ -167,32 +182,49 @@ def of_table(
         settings |= {"layout": "long"}
         settings |= {} if found.kpi_column == "kpi" else {"kpi_column": found.kpi_column}
         settings |= {} if found.value_column == "value" else {"value_column": found.value_column}
+    if found.naive and not found.unit:
+        settings["timezone"] = timezone
     if found.events:
-        settings["resample"] = "sum"
-    kpis = [
-        replace(each, kpi=replace(each.kpi, by=() if found.events else tuple(found.labels)))
-        for each in kpis_of(found.values)
-    ]
+        kpis = [replace(each, kpi=replace(each.kpi, source="amounts")) for each in events_of(found)]
+        sources = {"amounts": {**settings, "resample": "sum"}} if kpis else {}
+        if found.filled:
+            rows = replace(ROWS.kpi, source="rows", query=found.filled)
+            kpis.insert(0, replace(ROWS, kpi=rows))
+            sources["rows"] = {**settings, "resample": "count"}
+    else:
+        kpis = [
+            replace(each, kpi=replace(each.kpi, by=tuple(found.labels)))
+            for each in kpis_of(found.values)
+        ]
+        sources = {"data": settings}
     if not kpis:
         raise UsageError(
             f"{service}: no column holds numbers to judge; name the columns of numbers"
         )
-    return described(found, service, settings, kpis, timezone, remarks)
+    return described(found, service, sources, kpis, timezone, remarks)
+
+
+def events_of(found: Finding) -> list[ProposedKpi]:
+    """The KPIs of what events amount to: sums, in which no event is 0."""
+    return [
+        replace(each, kpi=replace(each.kpi, denominator=None, kind=None, empty=Empty.ZERO))
+        for each in kpis_of(found.values)
+        if each.kpi.direction is not Direction.EITHER
+        and each.kpi.kind not in {KpiKind.SHARE, KpiKind.LATENCY}
+    ]
 
 
 def described(
     found: Finding,
     service: str,
-    settings: Mapping[str, str],
+    sources: Mapping[str, Mapping[str, str]],
     kpis: Sequence[ProposedKpi],
     timezone: str,
     remarks: Sequence[str],
 ) -> Proposal:
     """The proposal with windows and comments as the table suggests."""
-    settings = dict(settings)
     more = [*remarks]
     if found.naive and not found.unit:
-        settings.setdefault("timezone", timezone)
         more.append(
             f"The times in {found.time} have no zone and are read in {timezone}: correct timezone, "
             "of the source and of the users"
@@ -205,7 +237,7 @@ def described(
     rows = "a row per event" if found.events else "a row per step"
     return Proposal(
         service=service,
-        settings=settings,
+        sources=sources,
         kpis=kpis,
         windows=windows_of(found),
         why_windows=(

@@ -255,7 +255,7 @@ def _of(
         said.append(remarks[-1])
     proposal = Proposal(
         service=counter.service,
-        settings=settings,
+        sources={"prod": settings},
         kpis=kpis,
         windows=windows,
         why_windows=why,

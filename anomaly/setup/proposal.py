@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from anomaly.model import Kpi, Windows
@@ -37,7 +37,8 @@ class ProposedKpi:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """What to judge of a service: KPIs of one source (its `settings`), and over which windows.
+    """What to judge of a service: KPIs of some sources (their settings, by name), and over which
+    windows.
 
     `remarks` are comments at the head of the checklist, `why_windows` and `why_zone` those beside
     these keys; `releases` are the settings of a source of releases, if there is one; `others` are
@@ -45,7 +46,7 @@ class Proposal:
     """
 
     service: str
-    settings: Mapping[str, str]
+    sources: Mapping[str, Mapping[str, str]]
     kpis: Sequence[ProposedKpi]
     windows: Windows
     why_windows: str = ""
@@ -64,7 +65,8 @@ class Proposal:
         yield from (f"# {_comment(remark)}" for remark in self.remarks)
         yield f"service: {_quoted(self.service)}"
         yield "sources:"
-        yield f"  data: {_mapping(self.settings)}"
+        for name, settings in self.sources.items():
+            yield f"  {name}: {_mapping(settings)}"
         if self.why_windows:
             yield f"# {_comment(self.why_windows)}"
         windows = self.windows
@@ -78,7 +80,8 @@ class Proposal:
         yield "kpis:"
         for proposed in self.kpis:
             yield f"  # {_comment(proposed.why)}"
-            yield from _keys(proposed.kpi)
+            kpi = proposed.kpi
+            yield from _keys(kpi if len(self.sources) > 1 else replace(kpi, source=""))
         yield "  # Add what the service is for: orders, sign-ups, payments."
         if self.others:
             others = ", ".join(plain(each, LONGEST_NAME) for each in self.others[:OTHERS])
@@ -93,7 +96,17 @@ def _keys(kpi: Kpi) -> Iterator[str]:
     yield f"  - name: {_quoted(kpi.name)}"
     yield f"    query: {_quoted(kpi.query)}"
     for name in (
-        *("denominator", "by", "unit", "kind", "direction", "tolerance", "floor", "min_volume"),
+        *(
+            "source",
+            "denominator",
+            "by",
+            "unit",
+            "kind",
+            "direction",
+            "tolerance",
+            "floor",
+            "min_volume",
+        ),
         *("no_data", "empty", "critical", "usage", "dry_run"),
     ):
         value = getattr(kpi, name)

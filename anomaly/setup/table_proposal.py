@@ -13,17 +13,24 @@ import pandas as pd
 from anomaly.collectors.files import FilesCollector
 from anomaly.collectors.sql import SqlCollector
 from anomaly.errors import UsageError
-from anomaly.model import Direction, Kpi, KpiKind
-from anomaly.setup.frame_proposal import Finding, described, kpis_of, of_table, read
+from anomaly.setup.frame_proposal import (
+    ROWS,
+    Finding,
+    described,
+    events_of,
+    kpis_of,
+    of_table,
+    read,
+)
 from anomaly.setup.proposal import Proposal, ProposedKpi
 
-ROWS = 500_000  # that are looked at
+MOST_ROWS = 500_000  # that are looked at
 
 
 def from_file(path: Path, shown: str) -> tuple[Proposal, datetime]:
     """The proposal for a file, under the path that the checklist is to name, and when its data end.
     Raises UsageError, CollectError."""
-    found = read(FilesCollector(path=path).cells(ROWS), str(path))
+    found = read(FilesCollector(path=path).cells(MOST_ROWS), str(path))
     proposal = of_table(found, path.stem or "data", {"type": "files", "path": shown})
     return proposal, found.ends
 
@@ -33,7 +40,7 @@ def from_database(
 ) -> tuple[Proposal, datetime]:
     """The proposal for a table of a database, and when its data end; `settings` are those of the
     source. Raises UsageError, CollectError."""
-    frame, quote = SqlCollector(url=url, path=path).cells(table, ROWS)
+    frame, quote = SqlCollector(url=url, path=path).cells(table, MOST_ROWS)
     found = read(frame.apply(_typed).rename(columns=str), table)
     name = ".".join(quote(part) for part in table.split("."))
     more = dict(settings)
@@ -42,7 +49,9 @@ def from_database(
     if found.events:
         more["resample"] = "sum"
     kpis = [*_statements(found, name, quote)]
-    return described(found, table, more, kpis, "UTC", ()), found.ends
+    if found.naive and not found.unit:
+        more["timezone"] = "UTC"
+    return described(found, table, {"data": more}, kpis, "UTC", ()), found.ends
 
 
 def _statements(found: Finding, table: str, quote: Callable[[str], str]) -> Iterator[ProposedKpi]:
@@ -62,17 +71,10 @@ def _statements(found: Finding, table: str, quote: Callable[[str], str]) -> Iter
         return every if found.unit else f"{every} WHERE {time} >= :start AND {time} < :end"
 
     if found.events:
-        yield ProposedKpi(
-            Kpi(
-                "rows",
-                query=statement("1"),
-                kind=KpiKind.COUNTS,
-                direction=Direction.DOWN,
-                tolerance=0.05,
-            ),
-            f"how many rows {table} has in a step; fewer are worse, unless they are failures",
-        )
-    by = () if found.events else tuple(found.labels)
+        yield replace(ROWS, kpi=replace(ROWS.kpi, query=statement("1")))
+        for each in events_of(found):
+            yield replace(each, kpi=replace(each.kpi, query=statement(quote(each.kpi.query))))
+        return
     for each in kpis_of(found.values):
         below = each.kpi.denominator
         yield replace(
@@ -81,7 +83,7 @@ def _statements(found: Finding, table: str, quote: Callable[[str], str]) -> Iter
                 each.kpi,
                 query=statement(quote(each.kpi.query)),
                 denominator=None if below is None else statement(quote(below)),
-                by=by,
+                by=tuple(found.labels),
             ),
         )
 

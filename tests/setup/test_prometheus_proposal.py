@@ -220,7 +220,11 @@ def test_any_name_makes_a_checklist(tmp_path: Path, name: str) -> None:
     path = tmp_path / "checklist.yaml"
     kpi = ProposedKpi(Kpi("errors", query=f"requests_total{name}"), name)
     proposal = Proposal(
-        "shop", {"type": "prometheus", "url": "http://h"}, [kpi], Windows(), others=(name,)
+        "shop",
+        {"prod": {"type": "prometheus", "url": "http://h"}},
+        [kpi],
+        Windows(),
+        others=(name,),
     )
     path.write_text(proposal.checklist(), encoding="utf-8")
 

@@ -184,6 +184,19 @@ def test_a_table_of_events_is_counted_and_summed(
 
 
 @pytest.mark.slow
+def test_a_file_of_events_is_counted_and_summed(capsys: pytest.CaptureFixture[str]) -> None:
+    events().to_csv("orders.csv", index=False)
+
+    made = proposed(capsys, "--file", "orders.csv")
+
+    assert [(kpi.name, kpi.source) for kpi in made.kpis] == [
+        ("rows", "rows"),
+        ("amount", "amounts"),
+    ]
+    assert verdict(capsys, 26) == "PASS"
+
+
+@pytest.mark.slow
 def test_a_table_of_postgresql_is_proposed(
     capsys: pytest.CaptureFixture[str], database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
