@@ -42,7 +42,7 @@ def check(
     context: typer.Context,
     checklist_path: ChecklistPath,
     *,
-    released_at: ReleasedAt,
+    released_at: ReleasedAt = None,
     finished_at: FinishedAt = None,
     stage: Stages = None,
     next_release: NextRelease = None,

@@ -31,7 +31,7 @@ def explain(
     checklist_path: ChecklistPath,
     kpis: Annotated[list[str], typer.Argument(metavar="KPI", help="Names of KPIs.")],
     *,
-    released_at: ReleasedAt,
+    released_at: ReleasedAt = None,
     finished_at: FinishedAt = None,
     stage: Stages = None,
     next_release: NextRelease = None,

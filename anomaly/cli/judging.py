@@ -69,10 +69,14 @@ def gather(
     only: Sequence[str] = (),
     saved_data: Path | None = None,
 ) -> Case:
-    """The release of `words` with collected data, or with `saved_data`. Raises
-    UsageError."""
+    """The release of `words`, or the latest that is known, with collected data, or with
+    `saved_data`. Raises UsageError."""
     now = right_now()
-    release = release_of(checklist, words, now)
+    release = (
+        _latest(checklist, words, session, now)
+        if words.released_at is None
+        else release_of(checklist, words, now)
+    )
     until = end_of_watch(release, words, now, checklist.calendar.timezone)
     if saved_data is None:
         from anomaly.pipeline import collect
@@ -101,6 +105,19 @@ def gather(
         until,
         only,
     )
+
+
+def _latest(checklist: Checklist, words: Words, session: Session, now: datetime) -> Release:
+    from anomaly.cli.latest import latest
+
+    for option, value in {
+        "--finished-at": words.finished_at,
+        "--stage": words.stages,
+        "--next-release": words.next_release,
+    }.items():
+        if value:
+            raise UsageError(f"{option} needs --released-at")
+    return latest(checklist, words.version, session, now)
 
 
 def _reach(collected: Collected, step: timedelta) -> datetime:

@@ -27,9 +27,11 @@ def _log_format(context: typer.Context, value: LogFormat) -> LogFormat:
 
 ChecklistPath = Annotated[Path, typer.Argument(metavar="CHECKLIST", help="Checklist file (YAML).")]
 ReleasedAt = Annotated[
-    str,
+    str | None,
     typer.Option(
-        metavar="T", help="Start of the release: ISO-8601 with a zone, a date, -2h, or now."
+        metavar="T",
+        help="Start of the release: ISO-8601 with a zone, a date, -2h, or now. Default: that of "
+        "the latest release that is known.",
     ),
 ]
 FinishedAt = Annotated[

@@ -19,7 +19,7 @@ from anomaly.timing.durations import parse_moment
 class Words:
     """The options about the release, as text."""
 
-    released_at: str
+    released_at: str | None
     finished_at: str | None = None
     version: str = ""
     until: str | None = None
@@ -43,6 +43,8 @@ def release_of(checklist: Checklist, words: Words, now: datetime) -> Release:
     """The release; raises UsageError, also for a start in the future. Stages and the next release
     may be planned. A date alone is the midnight of the users' day."""
     zone = checklist.calendar.timezone
+    if words.released_at is None:
+        raise UsageError("--released-at is missing")
     return Release(
         started_at=past("--released-at", words.released_at, now, zone),
         finished_at=None

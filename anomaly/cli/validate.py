@@ -41,12 +41,16 @@ def validate(
     _verbose: Verbose = False,
     _log_format: Logs = LogFormat.TEXT,
 ) -> ExitCode:
-    """Check a checklist; every error names its line."""
+    """Check a checklist; every error names its line, and so does a warning."""
     session: Session = context.obj
     if until is not None and not probe:
         raise UsageError("--until needs --probe")
+    from anomaly.setup.advice import advice
+
     checklist = opened(checklist_path, environment, session)
     session.show(f"ok: {summary(checklist_path, checklist)}")
+    for line in advice(checklist):
+        session.show(session.redactor.text(f"warning: {line}"))
     if not probe:
         return ExitCode.PASS
     now = right_now()

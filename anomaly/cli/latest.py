@@ -1,0 +1,82 @@
+"""The latest release that is known: recorded in the history, or found by the checklist's
+sources."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from anomaly.checklist.checklist import Checklist
+from anomaly.cli.session import Session, log
+from anomaly.cli.storing import place
+from anomaly.errors import AnomalyError, UsageError
+from anomaly.model import Release, Window
+
+LOOK_BACK = timedelta(days=7)  # at least, for what the sources know
+
+
+def latest(checklist: Checklist, version: str, session: Session, now: datetime) -> Release:
+    """The release that began last (of `version`, if that is not empty), with the one after it.
+    Raises UsageError if none is known."""
+    known = sorted(
+        (
+            each
+            for each in (*_recorded(checklist, session), *_found(checklist, now))
+            if each.started_at <= now
+        ),
+        key=lambda each: each.started_at,
+    )
+    chosen = next((each for each in known[::-1] if version in {"", each.version}), None)
+    if chosen is None:
+        of_version = f" {version!r}" if version else ""
+        raise UsageError(
+            f"no release{of_version} is known: give --released-at T, record releases by anomaly "
+            "release start, or say under releases in the checklist where they are found"
+        )
+    after = [
+        each
+        for each in known
+        if each.started_at > chosen.started_at and each.version != chosen.version
+    ]
+    log.info("the latest release that is known began at %s", chosen.started_at.isoformat())
+    return replace(chosen, followed_by=after[0] if after else None)
+
+
+def _recorded(checklist: Checklist, session: Session) -> Iterator[Release]:
+    """The releases of the history, if there is one: nothing is created."""
+    from anomaly.history.records import State
+    from anomaly.history.store import Store
+
+    where = place(os.environ.get("ANOMALY_STORE"), checklist, session)
+    if "://" not in where and not Path(where).exists():
+        return
+    with Store(where) as store:
+        records = store.releases(service=checklist.service, environment=checklist.environment)
+        yield from (each.release for each in records if each.state is not State.ABORTED)
+
+
+def _found(checklist: Checklist, now: datetime) -> Iterator[Release]:
+    """What the checklist's sources of releases know."""
+    from anomaly.checklist import registry
+
+    windows = checklist.windows
+    watched = windows.warmup + windows.watch + windows.lag + timedelta(days=1)
+    for plugin in checklist.releases:
+        try:
+            releases = registry.release_source(plugin).discover(
+                Window(now - max(watched, LOOK_BACK), now)
+            )
+        except UsageError:
+            raise
+        except AnomalyError as error:
+            log.error("%s could not list releases: %s", plugin.type, error)
+            continue
+        for each in releases:
+            yield replace(
+                each,
+                service=each.service or checklist.service,
+                environment=each.environment or checklist.environment,
+            )
