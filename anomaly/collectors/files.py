@@ -121,7 +121,7 @@ class FilesCollector:
 
     def cells(self, rows: int) -> pd.DataFrame:
         """The first rows of the file as they stand there, text from CSV. Raises CollectError."""
-        with open_table(self._path, self._stdin, self._max_bytes) as table:
+        with open_table(self._path, self._stdin, self._max_bytes, self._form) as table:
             parts: list[pd.DataFrame] = []
             for chunk in table.chunks([*dict.fromkeys(name for name in table.header if name)]):
                 parts.append(pd.DataFrame(dict(chunk.columns)))
