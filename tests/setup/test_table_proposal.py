@@ -155,6 +155,44 @@ def test_local_days_and_weeks_are_read_in_the_zone_that_is_said(
     assert "have no zone and are read in UTC" in Path("checklist.yaml").read_text(encoding="utf-8")
 
 
+def german(days: int = 120) -> pd.DataFrame:
+    """Daily rows as a German program writes them."""
+    frame = shop("1D", days, tz=None)
+    revenue = frame["revenue"].map(lambda value: f"{value * 10:,.2f} €")
+    return pd.DataFrame(
+        {
+            "Datum": pd.DatetimeIndex(frame.index).strftime("%d.%m.%Y"),
+            "Umsatz": revenue.str.translate(str.maketrans(",.", ".,")).to_numpy(),
+            "Bestellungen": frame["requests"].to_numpy(),
+        }
+    )
+
+
+@pytest.mark.slow
+def test_an_export_with_semicolons_decimal_commas_and_local_dates_is_proposed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    german().to_csv("export.csv", sep=";", index=False, encoding="cp1252")
+
+    made = proposed(capsys, "--file", "export.csv")
+
+    assert [(kpi.name, kpi.direction) for kpi in made.kpis] == [
+        ("Umsatz", Direction.DOWN),
+        ("Bestellungen", Direction.DOWN),
+    ]
+    assert made.windows.step.days == 1
+
+
+@pytest.mark.slow
+def test_a_spreadsheet_is_proposed(capsys: pytest.CaptureFixture[str]) -> None:
+    frame = shop("1D", 120, tz=None)[["revenue", "requests"]].rename_axis("Date").reset_index()
+    frame.to_excel("export.xlsx", index=False)
+
+    made = proposed(capsys, "--file", "export.xlsx")
+
+    assert [kpi.name for kpi in made.kpis] == ["revenue", "requests"]
+
+
 @pytest.mark.slow
 def test_numbers_since_1970_have_their_unit(capsys: pytest.CaptureFixture[str]) -> None:
     frame = shop("1h")[["revenue"]].reset_index()
