@@ -26,6 +26,7 @@ USAGE, TOTAL = "usage of ", "total of "  # names of what is collected beside a K
 LEVELS = ("kpi", "segment", "role")
 SPECIAL = re.compile(r"([\\,=])")
 NEGLIGIBLE = 0.05  # share of a KPI's volume that may be missing at a step of its total
+BORN_LATE = 0.8  # of the rows: what has its first sample later had none before, in a whole history
 # how long a step of the calendar can be, where clocks change by up to two hours
 LENGTHS = {
     DAY: (timedelta(hours=22), timedelta(hours=26)),
@@ -194,7 +195,8 @@ def prepare(panel: pd.DataFrame, kpis: Sequence[Kpi], step: timedelta) -> pd.Dat
     zero` filled.
 
     What is too near to zero to be computed with at full precision is zero. Filling starts at the
-    first sample of any series, so that a short history is not prolonged by invented zeros.
+    first sample of the KPI, so that a short history is not prolonged by invented zeros. If that is
+    among the last rows, as that of a first error, the history is not short: nothing happened.
     """
     out = panel.copy()
     for kpi in kpis:
@@ -211,14 +213,20 @@ def prepare(panel: pd.DataFrame, kpis: Sequence[Kpi], step: timedelta) -> pd.Dat
                 for role in roles:
                     out[(kpi.name, "", role)] = np.nan
                 columns = out.columns.get_level_values("kpi") == kpi.name
-            present = panel.notna().any(axis=1).to_numpy()
             filled = out.loc[:, columns].to_numpy(copy=True)
-            block = filled[int(present.argmax()) if present.any() else 0 :]
+            block = filled[_first_to_fill(filled) :]
             block[np.isnan(block)] = 0.0
             out.loc[:, columns] = filled
     values = out.to_numpy(copy=True)
     values[np.abs(values) < np.finfo(np.float64).tiny] = 0.0
     return pd.DataFrame(values, out.index, out.columns)
+
+
+def _first_to_fill(values: np.ndarray) -> int:
+    """The row from which on absence is zero, of `(time, column)`."""
+    present = ~np.isnan(values).all(axis=1)
+    first = int(present.argmax()) if present.any() else 0
+    return first if first < BORN_LATE * len(values) else 0
 
 
 def _lengths(panel: pd.DataFrame, step: timedelta) -> np.ndarray:

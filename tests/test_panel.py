@@ -174,12 +174,29 @@ def test_absence_is_zero_only_where_that_is_declared() -> None:
     np.testing.assert_array_equal(column(out, "b"), [1, np.nan, 3])
 
 
-def test_zeros_are_not_invented_before_the_first_sample_of_any_series() -> None:
-    panel = panel_of(a=[np.nan, np.nan, np.nan, 3, np.nan], b=[np.nan, np.nan, 2, 2, 2])
+@pytest.mark.parametrize(
+    ("first", "filled"), [(2, 2), (7, 7), (8, 0), (9, 0)], ids=["early", "7 of 10", "late", "last"]
+)
+def test_a_short_history_is_not_prolonged_and_what_begins_late_had_none_before(
+    first: int, filled: int
+) -> None:
+    values = [np.nan] * 10
+    values[first] = 3
 
-    out = prepare(panel, [Kpi("a", empty=Empty.ZERO), Kpi("b")], STEP)
+    out = prepare(panel_of(a=values), [Kpi("a", empty=Empty.ZERO)], STEP)
 
-    np.testing.assert_array_equal(column(out, "a"), [np.nan, np.nan, 0, 3, 0])
+    there = np.flatnonzero(~np.isnan(np.array(column(out, "a"))))
+    assert there.tolist() == [*range(filled, 10)]
+
+
+def test_absence_is_zero_whatever_other_kpis_have() -> None:
+    values = [np.nan, np.nan, 1, np.nan, 3]
+    kpis = [Kpi("a", empty=Empty.ZERO), Kpi("b")]
+
+    alone = prepare(panel_of(a=values), kpis[:1], STEP)
+    beside = prepare(panel_of(a=values, b=[2, 2, 2, 2, 2]), kpis, STEP)
+
+    np.testing.assert_array_equal(column(alone, "a"), column(beside, "a"))
 
 
 @pytest.mark.parametrize(
@@ -193,7 +210,7 @@ def test_a_kpi_that_no_series_matched_is_zero_throughout_where_absence_is_zero(
     out = prepare(panel, [Kpi("a", denominator=denominator, empty=Empty.ZERO), Kpi("b")], STEP)
 
     for role in roles:
-        np.testing.assert_array_equal(column(out, "a", role), [np.nan, 0, 0])
+        np.testing.assert_array_equal(column(out, "a", role), [0, 0, 0])
 
 
 def test_no_segment_is_invented() -> None:

@@ -44,8 +44,8 @@ from anomaly.collectors.prometheus_series import (
 from anomaly.collectors.replicas import settled
 from anomaly.contracts import Collected, Provenance
 from anomaly.errors import CollectError, RetryableCollectError, UsageError
-from anomaly.model import Kpi, Window
-from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE, assemble, edges, grid
+from anomaly.model import Empty, Kpi, Window
+from anomaly.panel import BORN_LATE, DENOMINATOR, NUMERATOR, VALUE, assemble, edges, grid
 from anomaly.steps import later
 from anomaly.timing.durations import duration_text
 from anomaly.wording import number
@@ -239,6 +239,9 @@ class PrometheusCollector:
             if side is not None
             for segment in side.series
         )
+        late = alive is None or alive >= BORN_LATE * len(task.index)
+        if late and kpi.empty is Empty.ZERO:  # what is absent before is known to be nothing
+            alive = 0
         for template, side in ((kpi.query, value), (kpi.denominator, below)):
             if side is not None and template is not None and promql.is_sum(template):
                 self._count_births(side, template, kpi.by, alive, task)

@@ -14,7 +14,7 @@ import pytest
 from anomaly.collectors.prometheus import PrometheusCollector
 from anomaly.contracts import Collected
 from anomaly.errors import CollectError, RetryableCollectError
-from anomaly.model import Kpi, Window
+from anomaly.model import Empty, Kpi, Window
 from anomaly.panel import segment_labels
 from tests.conftest import StartServer
 from tests.support.servers import Samples, Server, prometheus, victoria_metrics
@@ -161,6 +161,14 @@ def test_a_series_beside_it_shows_that_a_counter_is_born(server: Server) -> None
     errors = column(collect(server, kpi), "errors", role="numerator")
 
     assert errors.sum() == pytest.approx(5.0)
+
+
+@pytest.mark.slow
+def test_where_absence_is_zero_a_counter_that_appears_late_is_born(server: Server) -> None:
+    window = Window(START, START + (BIRTH + 120) * MINUTE)
+    kpi = Kpi("errors", query="sum(increase(first_total[$step]))", empty=Empty.ZERO)
+
+    assert column(collect(server, kpi, window=window), "errors").sum() == pytest.approx(5.0)
 
 
 def test_before_the_first_error_there_were_none_and_where_no_error_came_too(server: Server) -> None:
