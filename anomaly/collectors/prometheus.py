@@ -254,8 +254,8 @@ class PrometheusCollector:
             *value.notes,
             *([] if below is None else (f"denominator: {note}" for note in below.notes)),
             *coming_and_going,
-            *_history(columns, task),
-            *_advice(kpi, value),
+            *([] if late and kpi.empty is Empty.ZERO else _history(columns, task)),
+            *_advice(kpi, value, appears_late=late),
         ]
         rows = max(
             (int(np.count_nonzero(~np.isnan(values))) for values in columns.values()), default=0
@@ -478,7 +478,7 @@ def _history(columns: Columns, task: _Task) -> list[str]:
     return [f"history {_days((rows - first) * task.step)} of {_days(rows * task.step)} asked"]
 
 
-def _advice(kpi: Kpi, side: _Side) -> Iterator[str]:
+def _advice(kpi: Kpi, side: _Side, *, appears_late: bool) -> Iterator[str]:
     """What to write instead of a query that can't mean what it says."""
     parts = None if kpi.denominator is not None else promql.division(kpi.query)
     if parts is not None and not _is_whole([each.answered for each in side.answered.values()]):
@@ -488,6 +488,12 @@ def _advice(kpi: Kpi, side: _Side) -> Iterator[str]:
             "steps count as 0"
         )
     counters = promql.raw_counters(kpi.query)
+    is_count = kpi.denominator is None and promql.is_sum(kpi.query) and promql.counts(kpi.query)
+    if appears_late and side.answered and is_count and kpi.empty is Empty.MISSING:
+        yield (
+            "the series first appears at the end of the window; if none means that nothing "
+            "happened, as before a first error, write empty: zero"
+        )
     grows = any(only_grows(each.values) for each in side.series.values())
     if counters or (grows and not promql.counts(kpi.query)):
         name = counters[0] if counters else "what the query returns"

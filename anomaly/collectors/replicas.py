@@ -1,7 +1,7 @@
 """Labels that name what comes and goes: pods, instances, versions.
 
 A release replaces them, so that none has both a baseline and a time after the release. What they
-share can be judged, in sum.
+share can be judged: their sum, or their mean.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ Columns = Mapping[tuple[str, str, str], NDArray[np.float64]]
 def settled(
     columns: Columns, by: Sequence[str], *, additive: bool
 ) -> tuple[Columns, tuple[str, ...]]:
-    """The columns (kpi, segment, role), in sum over each label whose values come and go; without
-    `additive`, without those that do. A note says so for each such label."""
+    """The columns (kpi, segment, role), in sum over each label whose values come and go, or in the
+    mean of what is not `additive`. A note says so for each such label."""
     notes = []
     for label in by:
         lives = _lives(columns, label)
@@ -40,10 +40,10 @@ def settled(
         vanished = sum(ends for _, ends in lives.values())
         if label not in REPLICAS and not (appeared and vanished):
             continue
-        columns = _in_sum(columns, label) if additive else _without(columns, label, passing)
+        columns = _together(columns, label, additive=additive)
         notes.append(
             f"by: [{label}] names what comes and goes ({appeared} appeared, {vanished} vanished of "
-            f"{len(lives)}), so {'all are judged in sum' if additive else 'these are left out'}; "
+            f"{len(lives)}), so all are judged by their {'sum' if additive else 'mean'}; "
             f"take {label} out of by and of the query"
         )
     return columns, tuple(notes)
@@ -66,22 +66,15 @@ def _lives(columns: Columns, label: str) -> dict[str, tuple[bool, bool]]:
     }
 
 
-def _in_sum(columns: Columns, label: str) -> Columns:
-    out: dict[tuple[str, str, str], NDArray[np.float64]] = {}
+def _together(columns: Columns, label: str, *, additive: bool) -> Columns:
+    parts: dict[tuple[str, str, str], list[NDArray[np.float64]]] = {}
     for (kpi, segment, role), values in columns.items():
         key = (kpi, segment_text({**segment_labels(segment), label: ALL}), role)
-        before = out.get(key)
-        if before is not None:
-            both = np.isnan(before) & np.isnan(values)
-            out[key] = np.where(both, np.nan, np.nan_to_num(before) + np.nan_to_num(values))
-        else:
-            out[key] = values
+        parts.setdefault(key, []).append(values)
+    out = {}
+    for key, each in parts.items():
+        matrix = np.vstack(each)
+        count = np.count_nonzero(~np.isnan(matrix), axis=0)
+        total = np.where(count > 0, np.nansum(matrix, axis=0), np.nan)
+        out[key] = total if additive else total / np.maximum(count, 1)
     return out
-
-
-def _without(columns: Columns, label: str, passing: set[str]) -> Columns:
-    return {
-        key: values
-        for key, values in columns.items()
-        if segment_labels(key[1]).get(label, "") not in passing
-    }

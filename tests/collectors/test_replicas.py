@@ -34,8 +34,8 @@ def test_replicas_that_come_and_go_are_judged_in_sum() -> None:
     values = found["requests", "pod=all", "value"]
     assert values.tolist() == [1.0] * 58 + [2.0] * 2 + [1.0] * 40
     assert notes == (
-        "by: [pod] names what comes and goes (1 appeared, 1 vanished of 2), so all are judged in "
-        "sum; take pod out of by and of the query",
+        "by: [pod] names what comes and goes (1 appeared, 1 vanished of 2), so all are judged by "
+        "their sum; take pod out of by and of the query",
     )
 
 
@@ -50,11 +50,11 @@ def test_other_labels_beside_them_stay() -> None:
     assert len(notes) == 1
 
 
-def test_what_has_no_sum_is_left_out_where_it_comes_or_goes() -> None:
+def test_what_has_no_sum_is_judged_by_its_mean() -> None:
     found, notes = settled(columns(pod_a=BEFORE, pod_b=AFTER, pod_c=WHOLE), ["pod"], additive=False)
 
-    assert {segment for _, segment, _ in found} == {"pod=c"}
-    assert "1 appeared, 1 vanished of 3), so these are left out" in notes[0]
+    assert found["requests", "pod=all", "value"].tolist() == [1.0] * ROWS
+    assert "1 appeared, 1 vanished of 3), so all are judged by their mean" in notes[0]
 
 
 @pytest.mark.parametrize(
