@@ -103,7 +103,7 @@ def moment(value: datetime | str, what: str) -> datetime:
 
 def real(value: Any, what: str) -> float:
     """`value`; raises UsageError for anything but a number that is one."""
-    if isinstance(value, Real) and not isinstance(value, bool):
+    if isinstance(value, (int, float, Real)) and not isinstance(value, bool):
         with suppress(TypeError, OverflowError):  # a NumPy timedelta counts as a number, too
             number = float(value)
             return value if isinstance(value, int) else number

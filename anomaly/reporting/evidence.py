@@ -25,6 +25,7 @@ QUESTIONS = {
     ),
     "jump and plateau": "did it jump and stay there, by more than its usual drift?",
     "ramp": "did it slide steadily, by more than its usual drift?",
+    "growth": "did it grow or fall faster than it usually does in such a time?",
     "total": "is the sum higher or lower than usual at that hour? For series that are often zero",
     "spread": "do the steps scatter differently from four times as many before?",
     "high values": "do high values stand out?",
