@@ -29,6 +29,7 @@ PRIOR = 5.0  # standard deviation of a change's size, in that of the noise
 LINES = 0.1  # prior odds of a line, against a step
 TAIL = 0.025  # on either side of the interval
 NEARLY_ALL = 0.99  # share of the history that a spike lies above
+ONE_BY_ONE = 10_000  # steps up to which sums need no shortcut
 JEFFREYS = 0.5  # Jeffreys' prior of a share
 EARLIER = 3.0  # standard score from which the history alone shows a change
 # Standard score of what the release added to an earlier change, and its size as a share of that.
@@ -183,7 +184,7 @@ def _shape_evidence(stretch: _Stretch, shape: Floats) -> Floats:
     steps = max(present.sum(), 1.0)
     share = _sums_from(present, shape) / steps
     projection = _sums_from(noise, shape) - share * noise.sum()
-    power = np.maximum(_sums_from(present, shape**2) - share**2 * steps, 0.0)
+    power = np.maximum(_sums_from(present, shape, squared=True) - share**2 * steps, 0.0)
     rest = float(((noise - present * noise.sum() / steps) ** 2).sum())
     least = rest - float((projection**2 / np.maximum(power, 1e-9)).max())
     # noise that was never so loud must not look like a change
@@ -195,9 +196,31 @@ def _shape_evidence(stretch: _Stretch, shape: Floats) -> Floats:
     )
 
 
-def _sums_from(values: Floats, shape: Floats) -> Floats:
-    """Sum over `values` times `shape`, for `shape` beginning at each position."""
-    return np.asarray(np.convolve(values[::-1], shape)[: len(values)][::-1])
+def _sums_from(values: Floats, shape: Floats, *, squared: bool = False) -> Floats:
+    """Sum over `values` times `shape` (or its square), for `shape` beginning at each position.
+
+    After its first `ORDER` steps a filtered shape is a line, which lets long sums follow from each
+    other; taken one by one their time grows with the square of the steps.
+    """
+    n = len(values)
+    if n <= ONE_BY_ONE:
+        factors = shape**2 if squared else shape
+        return np.asarray(np.convolve(values[::-1], factors)[:n][::-1])
+    first, slope = shape[ORDER], (shape[-1] - shape[ORDER]) / (n - 1 - ORDER)
+    factors = (first**2, 2 * first * slope, slope**2) if squared else (first, slope, 0.0)
+    sums = _suffix_sums(values)
+    by_distance = _suffix_sums(sums) - sums  # each value times the steps to it
+    by_square = _suffix_sums(2 * by_distance + sums) - (2 * by_distance + sums)
+    tail = factors[0] * sums + factors[1] * by_distance + factors[2] * by_square
+    out = np.concatenate([tail[ORDER:], np.zeros(ORDER)])
+    for step in range(ORDER):
+        factor = shape[step] ** 2 if squared else shape[step]
+        out[: n - step] += factor * values[step:]
+    return out
+
+
+def _suffix_sums(values: Floats) -> Floats:
+    return np.cumsum(values[::-1])[::-1]
 
 
 def _share_evidence(stretch: _Stretch) -> Floats:

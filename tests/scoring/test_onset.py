@@ -6,6 +6,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import anomaly
@@ -250,3 +251,29 @@ def test_spikes_are_dated_by_themselves() -> None:
 
     assert {finding.kind for finding in findings} == {ChangeKind.SPIKES}
     assert [finding.onset == INDEX[first] for finding in findings].count(True) >= 9
+
+
+@pytest.mark.parametrize("slide", [1, 500])
+def test_a_long_watch_is_dated_as_a_short_one(monkeypatch: pytest.MonkeyPatch, slide: int) -> None:
+    index = stamps(3000, "1min")
+    values = noise(5, 3000)
+    values[1000:] += 3 * np.minimum(np.arange(1, 2001) / slide, 1)
+    series = pd.Series(100 + values, index)
+
+    one_by_one = anomaly.check(series, released_at=index[900]).findings[0]
+    monkeypatch.setattr("anomaly.scoring.onset.ONE_BY_ONE", 0)
+    from_each_other = anomaly.check(series, released_at=index[900]).findings[0]
+
+    assert one_by_one.onset is not None
+    assert one_by_one == from_each_other
+
+
+@pytest.mark.slow
+def test_a_watch_of_many_steps_is_judged_in_seconds() -> None:
+    index = stamps(101_000, "1min")  # with the square of the steps it takes minutes
+    values = noise(6, len(index))
+    values[1000:] += 3
+
+    finding = anomaly.check(pd.Series(100 + values, index), released_at=index[1000]).findings[0]
+
+    assert finding.onset == index[1000]
