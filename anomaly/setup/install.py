@@ -3,6 +3,7 @@ nothing is installed."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shlex
 from collections.abc import Mapping
@@ -25,6 +26,7 @@ EVERY = tuple(
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 ENV_FILE = "/etc/anomaly/env"  # NAME=value lines with the variables of the checklist
 NOT_IN_A_NAME = re.compile("[^a-z0-9]+")
+OTHER_LINE_ENDS = re.compile("[\x85\u2028\u2029\ufeff\r]")  # lost in a block of YAML
 LONGEST_NAME = 52  # characters of a CronJob's name
 LONGEST_PURPOSE = 80
 USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -74,9 +76,14 @@ class Job:
 
     @property
     def name(self) -> str:
-        """`anomaly-shop-production`: for files, units and objects."""
-        words = NOT_IN_A_NAME.sub("-", f"anomaly {self.service} {self.environment}".lower())
-        return words[:LONGEST_NAME].strip("-")
+        """`anomaly-shop-production`: for files, units and objects. Where letters are lost, a digest
+        tells the names apart."""
+        text = f"anomaly {self.service} {self.environment}".rstrip()
+        words = NOT_IN_A_NAME.sub("-", text.lower()).strip("-")
+        if text.isascii() and len(words) <= LONGEST_NAME:
+            return words
+        digest = hashlib.sha256(f"{self.service}\n{self.environment}".encode()).hexdigest()[:8]
+        return f"{words[: LONGEST_NAME - 9].strip('-')}-{digest}"
 
     @property
     def purpose(self) -> str:
@@ -354,9 +361,8 @@ def _dumper() -> type:
         pass
 
     def text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
-        return dumper.represent_scalar(
-            "tag:yaml.org,2002:str", value, style="|" if "\n" in value else None
-        )
+        style = '"' if OTHER_LINE_ENDS.search(value) else "|" if "\n" in value else None
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
     Dumper.add_representer(str, text)
     return Dumper

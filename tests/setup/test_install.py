@@ -19,6 +19,7 @@ from anomaly.cli.ending import run
 from anomaly.cli.exit_codes import ExitCode
 from anomaly.errors import UsageError
 from anomaly.setup import install
+from anomaly.setup.crontab import escaped
 from anomaly.setup.install import EVERY, Job
 from tests.support import servers
 
@@ -27,7 +28,7 @@ service: shop
 sources: {shop: {type: prometheus, url: "${PROMETHEUS_URL}", headers: {X-Token: "${SHOP_TOKEN}"}}}
 kpis: [{name: orders, query: orders}]
 """
-AWKWARD = """a 100% $HOME "it's" folder"""
+AWKWARD = r"""a 100\% $HOME "it's" folder"""
 SCHEMA = json.loads(
     (Path(__file__).parent / "kubernetes_schema.json").read_text()
 )  # of Kubernetes 1.33, strict, what a CronJob needs
@@ -329,3 +330,50 @@ def _moment(text: str) -> tuple[str, str, str, str]:
 def _clock(text: str) -> timedelta:
     hours, minutes, seconds = map(int, text.split(":"))
     return timedelta(hours=hours, minutes=minutes, seconds=seconds)
+
+
+@pytest.mark.parametrize("end", ["\x85", "\u2028", "\u2029", "\ufeff", "\r\n", "\n"])
+def test_a_checklist_with_other_line_ends_stays_as_it_is(tmp_path: Path, end: str) -> None:
+    text = f"service: shop  # a{end}b\nkpis: []\n"
+
+    config = next(yaml.safe_load_all(install.kubernetes(job(tmp_path, text=text), "anomaly:1")))
+
+    assert config["data"]["checklist.yaml"] == text
+
+
+def test_names_without_ascii_letters_differ(tmp_path: Path) -> None:
+    services = ("магазин", "商店", "shop", "shop магазин", "s" * 80, "s" * 81)
+
+    names = [job(tmp_path, service=service).name for service in services]
+
+    assert len({*names}) == len(services)
+    assert names[2] == "anomaly-shop"
+    for name in names:
+        assert install.NOT_IN_A_NAME.sub("-", name) == name
+        assert len(name) <= install.LONGEST_NAME
+
+
+def as_cron_reads(line: str, *, reads_pairs: bool) -> str:
+    """A command as cron takes it: up to a `%`, `\\%` as `%`; some read `\\\\` as a backslash."""
+    out, after_backslash = "", False
+    for sign in line:
+        if after_backslash:
+            out = out[:-1] if sign == "%" or (sign == "\\" and reads_pairs) else out
+        elif sign == "%":
+            break
+        out += sign
+        after_backslash = sign == "\\" and not after_backslash
+    return out
+
+
+@pytest.mark.parametrize("reads_pairs", [False, True])
+@pytest.mark.parametrize("word", [r"a\%b", r"a\\%b", r"\\\%%", r"it's \% 'and' \\", "100%", "a\\"])
+def test_cron_gets_the_path_as_it_is(word: str, *, reads_pairs: bool) -> None:
+    line = escaped(shlex.join(["tick", word]))
+
+    assert shlex.split(as_cron_reads(line, reads_pairs=reads_pairs)) == ["tick", word]
+
+
+def test_a_backslash_before_a_percent_sign_outside_of_quotes_is_refused() -> None:
+    with pytest.raises(UsageError, match="not every cron reads alike"):
+        escaped(r"date +\%F")
