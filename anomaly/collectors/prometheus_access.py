@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 import requests
 
 from anomaly.errors import CollectError, UsageError
+from anomaly.http.transport import is_host
 from anomaly.redaction import url_secrets
 
 SCHEMES = frozenset({"http", "https"})
@@ -196,6 +197,7 @@ def _taken_apart(url: str) -> tuple[str, str, str, str | None, str | None]:
     if (
         parts.scheme not in SCHEMES
         or not host
+        or not is_host(host)
         or not port_is_usable
         or not url.isprintable()
         or " " in url

@@ -24,11 +24,17 @@ from email.utils import parsedate_to_datetime
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import requests
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, LocationValueError
 
 from anomaly import wording
 from anomaly.errors import RequestError, RetryableRequestError, UsageError
-from anomaly.http.transport import QUIET, DeadlineAdapter, MetadataAddressError, refuse_metadata
+from anomaly.http.transport import (
+    QUIET,
+    DeadlineAdapter,
+    MetadataAddressError,
+    is_host,
+    refuse_metadata,
+)
 from anomaly.redaction import Redactor, url_secrets
 
 RETRYABLE = frozenset({408, 425, 429})  # besides all of 5xx
@@ -125,6 +131,8 @@ class Endpoint:
             ) from None
         except requests.RequestException as error:
             raise self._failure(error) from None  # its text and its causes hold the URL
+        except LocationValueError:  # of urllib3, which requests lets through
+            raise RequestError(f"{self.where} is not a host that can be looked up") from None
 
     def _answer(
         self,
@@ -233,6 +241,11 @@ def checked_url(url: str, setting: str = "url") -> SplitResult:
         raise UsageError(
             f"{setting} starts with {wording.plain(target.scheme, 20) or 'no scheme'}; use http "
             "or https"
+        )
+    if target.hostname and not is_host(target.hostname):
+        raise UsageError(
+            f"{setting} names a host with a part that is empty or too long; write "
+            f"{target.scheme}://host/path"
         )
     if not target.hostname or not port_is_usable:
         raise UsageError(

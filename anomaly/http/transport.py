@@ -21,8 +21,22 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 METADATA = frozenset(
-    ipaddress.ip_address(text) for text in ("fd00:ec2::254", "100.100.100.200")
+    ipaddress.ip_address(text)
+    for text in (
+        "fd00:ec2::254",  # AWS
+        "fd00:ec2::23",  # AWS, of pods
+        "100.100.100.200",  # Alibaba
+        "168.63.129.16",  # Azure
+        "192.0.0.192",  # Oracle
+        "fd00:c1::a9fe:a9fe",  # Oracle
+        "fd20:ce::254",  # Google
+        "fd00:42::42",  # Scaleway
+    )
 )  # outside of link-local
+NAMES = frozenset({"metadata", "metadata.google.internal", "metadata.goog", "instance-data"})
+NAT64 = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("64:ff9b:1::/48"))
+COMPATIBLE = ipaddress.IPv6Network("::/96")
+LONGEST_HOST = 253  # characters
 
 
 class Quiet(logging.Filter):
@@ -128,11 +142,21 @@ class DeadlineAdapter(HTTPAdapter):
         return manager
 
 
+def is_host(text: str) -> bool:
+    """Whether a name or an address can be looked up: no part of it is empty or too long."""
+    try:
+        return 0 < len(text.encode("idna")) <= LONGEST_HOST
+    except UnicodeError:
+        return False
+
+
 def refuse_metadata(host: str) -> None:
     """Raises MetadataAddressError if `host` is, or resolves to, a refused address."""
+    if host.rstrip(".").lower() in NAMES:  # a proxy may know the address
+        raise MetadataAddressError
     try:
         addresses = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
+    except (OSError, UnicodeError, ValueError):
         # the request itself reports the error, or goes through a proxy that knows the name
         return
     if any(is_metadata(str(address[0])) for *_, address in addresses):
@@ -140,7 +164,22 @@ def refuse_metadata(host: str) -> None:
 
 
 def is_metadata(text: str) -> bool:
-    """Whether an address is link-local or that of a cloud's metadata service."""
+    """Whether an address is link-local or that of a cloud's metadata service, also as IPv6 writes
+    addresses of IPv4."""
     address = ipaddress.ip_address(text.partition("%")[0])
-    address = getattr(address, "ipv4_mapped", None) or address
-    return address.is_link_local or address in METADATA
+    return any(
+        each.is_link_local or each in METADATA for each in (address, *_of_version_4(address))
+    )
+
+
+def _of_version_4(
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address,
+) -> tuple[ipaddress.IPv4Address, ...]:
+    """The addresses of IPv4 that an address may stand for: mapped, compatible, by NAT64, 6to4 and
+    Teredo."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return ()
+    last = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    by_last = any(address in network for network in (*NAT64, COMPATIBLE))
+    named = (address.ipv4_mapped, address.sixtofour, *(address.teredo or ()))
+    return tuple(each for each in (*named, last if by_last else None) if each is not None)

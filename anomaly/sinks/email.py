@@ -26,7 +26,7 @@ from typing import ClassVar, Literal
 from anomaly import wording
 from anomaly.contracts import Message, Receipt
 from anomaly.errors import RetryableSinkError, SinkError, UsageError
-from anomaly.http.transport import MetadataAddressError, refuse_metadata
+from anomaly.http.transport import MetadataAddressError, is_host, refuse_metadata
 from anomaly.redaction import Redactor
 from anomaly.reporting.figures import worst_png
 from anomaly.reporting.notice import Notice, Severity, notice
@@ -87,8 +87,10 @@ class EmailSink:
             raise UsageError(
                 "security: none would send the password in the clear; use starttls or tls"
             )
-        if not host.strip() or not 0 < self._port < 1 << 16:
-            raise UsageError(f"{'port' if host.strip() else 'host'} is not that of a mail server")
+        if not is_host(host.strip()) or not 0 < self._port < 1 << 16:
+            raise UsageError(
+                f"{'port' if is_host(host.strip()) else 'host'} is not that of a mail server"
+            )
         if self._timeout_s <= 0:
             raise UsageError(f"timeout is {timeout}; it must be longer than zero")
 

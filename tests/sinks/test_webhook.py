@@ -300,6 +300,18 @@ def test_a_redirect_to_another_host_is_not_followed() -> None:
         "http://0xa9fea9fe/",
         "http://[fd00:ec2::254]/",
         "http://100.100.100.200/latest/meta-data",
+        "http://168.63.129.16/machine",
+        "http://192.0.0.192/latest",
+        "http://[fd00:c1::a9fe:a9fe]/opc/v2",
+        "http://[fd20:ce::254]/computeMetadata/v1",
+        "http://[fd00:42::42]/conf",
+        "http://[::169.254.169.254]/",
+        "http://[64:ff9b::169.254.169.254]/",
+        "http://[64:ff9b:1::a9fe:a9fe]/",
+        "http://[64:ff9b::100.100.100.200]/",
+        "http://[2002:a9fe:a9fe::1]/",
+        "http://metadata.google.internal/computeMetadata/v1",
+        "http://METADATA.google.internal./computeMetadata/v1",
     ],
 )
 def test_link_local_addresses_are_refused(url: str) -> None:
@@ -330,7 +342,18 @@ def test_a_name_that_resolves_anew_to_such_an_address_is_not_asked(
 
 
 @pytest.mark.parametrize(
-    "address", ["127.0.0.1", "10.0.0.1", "192.168.1.1", "8.8.8.8", "::1", "fd00::1"]
+    "address",
+    [
+        "127.0.0.1",
+        "10.0.0.1",
+        "192.168.1.1",
+        "8.8.8.8",
+        "::",
+        "::1",
+        "fd00::1",
+        "64:ff9b::8.8.8.8",
+        "2002:0808:0808::1",
+    ],
 )
 def test_private_addresses_are_fine(address: str) -> None:
     assert not is_metadata(address)
@@ -342,6 +365,10 @@ def test_private_addresses_are_fine(address: str) -> None:
         ({"url": "file:///etc/passwd"}, "url starts with file; use http or https"),
         ({"url": "hooks.example.com/x"}, "url starts with no scheme; use http or https"),
         ({"url": "https:///x"}, "url names no host"),
+        ({"url": "https://a..example/x"}, "url names a host with a part that is empty or too long"),
+        ({"url": "https://.example/x"}, "url names a host with a part that is empty or too long"),
+        ({"url": f"https://{'a' * 64}.example/x"}, "a part that is empty or too long"),
+        ({"url": f"https://{'a.' * 200}example/x"}, "a part that is empty or too long"),
         ({"url": "https://[x/"}, "url is not a URL"),
         ({"url": "https://x:99999/"}, "url is not a URL"),
         ({"url": "https://x", "headers": {"a b": "c"}}, "'a b' is not a header's name"),
