@@ -17,6 +17,7 @@ from anomaly.cli.release import opened
 from anomaly.cli.session import Session, log
 from anomaly.errors import UsageError
 from anomaly.redaction import is_url
+from anomaly.replacement import replace_file
 from anomaly.setup import install as files
 from anomaly.setup.install import Job
 from anomaly.timing.durations import parse_duration
@@ -77,7 +78,7 @@ def systemd(
         return ExitCode.PASS
     for name, text in units.items():
         try:
-            (into / name).write_text(f"{text}\n", encoding="utf-8")
+            replace_file(into / name, f"{text}\n".encode())
         except OSError as error:
             raise UsageError(f"--into {into}: {error.strerror or error}") from None
         session.show(f"wrote {into / name}")

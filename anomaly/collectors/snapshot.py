@@ -12,7 +12,6 @@ import gzip
 import io
 import json
 import math
-import os
 import zlib
 from datetime import timedelta
 from itertools import pairwise
@@ -35,6 +34,7 @@ from pydantic import (
 from anomaly.contracts import Collected, Provenance
 from anomaly.errors import CollectError, RetryableCollectError, UsageError
 from anomaly.panel import assemble, index_of, segment_labels, segment_text, step_of, times
+from anomaly.replacement import replace_file
 from anomaly.wording import plain, stamp
 
 SCHEMA = 3  # 1 had no links, 2 no times
@@ -106,21 +106,9 @@ def save(collected: Collected, path: Path) -> None:
     if path.suffix == ".gz":
         data = gzip.compress(data, mtime=0)
     try:
-        _replace(path.resolve(), data)
+        replace_file(path, data)
     except OSError as error:
         raise UsageError(f"{path}: can't be written: {error.strerror or error}") from error
-
-
-def _replace(path: Path, data: bytes) -> None:
-    if path.exists() and not path.is_file():
-        raise UsageError(f"{path}: can't be written: not a regular file")
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("xb") as file:
-            file.write(data)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def load(path: Path) -> Collected:

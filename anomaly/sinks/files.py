@@ -3,10 +3,9 @@ mix."""
 
 from __future__ import annotations
 
-import os
-import secrets
 from pathlib import Path
 
+from anomaly import replacement
 from anomaly.contracts import Action, Message, Receipt
 from anomaly.errors import SinkError
 
@@ -23,26 +22,8 @@ def replace_file(path: Path, content: str | bytes, *, trial: bool = False) -> No
 
     Raises SinkError.
     """
+    data = content.encode("utf-8") if isinstance(content, str) else content
     try:
-        _replace(
-            path.resolve(),
-            content.encode("utf-8") if isinstance(content, str) else content,
-            trial=trial,
-        )
+        replacement.replace_file(path, data, trial=trial)
     except OSError as error:
         raise SinkError(f"{path}: {error.strerror or error}") from error
-
-
-def _replace(path: Path, content: bytes, *, trial: bool) -> None:
-    if path.exists() and not path.is_file():
-        raise SinkError(f"{path} is not a regular file")
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with beside.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        if not trial:
-            beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)

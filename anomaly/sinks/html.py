@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from anomaly.reporting.pages.release import page
 from anomaly.reporting.report import Report
 from anomaly.sinks.files import mirror, replace_file
 
-SHORT = 8  # characters of a key
+SHORT, LONGEST_PART = 8, 100  # characters of a key or a digest, and of a name
 UNSAFE = re.compile(r"[^\w.-]", re.ASCII)
 
 
@@ -53,5 +54,13 @@ def path_of(path: Path, release: Release, key: str) -> Path:
     }
     text = str(path)
     for name, value in names.items():
-        text = text.replace(f"{{{name}}}", UNSAFE.sub("_", value).lstrip(".")[:100] or "_")
+        text = text.replace(f"{{{name}}}", _file_name(value))
     return Path(text)
+
+
+def _file_name(text: str) -> str:
+    """A part of a file's name; where letters are lost, a digest tells the names apart."""
+    name = UNSAFE.sub("_", text).lstrip(".")[:LONGEST_PART]
+    if not text.isascii():
+        name += f"-{hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()[:SHORT]}"
+    return name or "_"
