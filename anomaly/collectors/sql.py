@@ -10,6 +10,7 @@ statement names them.
 from __future__ import annotations
 
 import re
+import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -37,7 +38,18 @@ from anomaly.wording import did_you_mean, plain
 
 TIME = "time"
 BOUND = ("start", "end", "step")
-ROWS_AT_ONCE, MOST_ROWS = 10_000, 2_000_000
+ROWS_AT_ONCE, MOST_ROWS = 1_000, 2_000_000
+MOST_BYTES, LARGEST_CELL = 1 << 28, 1 << 20  # of an answer; SQLite refuses larger cells
+NUMBER_BYTES = 8
+READING = frozenset(
+    {
+        sqlite3.SQLITE_SELECT,
+        sqlite3.SQLITE_READ,
+        sqlite3.SQLITE_FUNCTION,
+        sqlite3.SQLITE_RECURSIVE,
+        sqlite3.SQLITE_TRANSACTION,
+    }
+)
 ATTEMPTS, PAUSE_S = 3, 1.0
 LONGEST_SAID = 300
 APART = re.compile(
@@ -164,9 +176,15 @@ class SqlCollector:
                     raise CollectError(
                         f"{self._where}: the statement returns no rows; write a SELECT"
                     )
-                header, count = tuple(result.keys()), 0
+                header, count, size = tuple(result.keys()), 0, 0
                 for part in result.partitions(ROWS_AT_ONCE):
                     count += len(part)
+                    size += sum(_size(cell) for row in part for cell in row)
+                    if size > MOST_BYTES:
+                        raise CollectError(
+                            f"{self._where}: the answer is larger than {MOST_BYTES:,} bytes; sum "
+                            "the rows per step, and select only the columns that are needed"
+                        )
                     if count > self._max_rows:
                         raise CollectError(
                             f"{self._where}: more than {self._max_rows:,} rows; sum them per "
@@ -194,6 +212,8 @@ class SqlCollector:
 
     def _failure(self, error: DBAPIError) -> CollectError:
         message = self._said(error.orig or error)
+        if "not authorized" in message or "authorization denied" in message:
+            return CollectError(f"{self._where}: the session is read-only; write a SELECT")
         if "interrupted" in message or "statement timeout" in message:
             return CollectError(
                 f"{self._where}: no answer within {self._timeout.total_seconds():g} s; raise "
@@ -217,7 +237,7 @@ class SqlCollector:
             if not file.is_file():
                 raise CollectError(f"{self._where}: no such file")
             url = URL.create(
-                "sqlite", database=f"file:{file.resolve()}", query={"mode": "ro", "uri": "true"}
+                "sqlite", database=file.resolve().as_uri(), query={"mode": "ro", "uri": "true"}
             )
         elif url.get_backend_name() == "postgresql":
             options = {
@@ -309,6 +329,11 @@ class _Answer:
         return f"{self.name}: row {record + 1}"
 
 
+def _size(cell: object) -> int:
+    """About the bytes of a cell."""
+    return len(cell) if isinstance(cell, str | bytes) else NUMBER_BYTES
+
+
 def _had(answer: _Answer | CollectError) -> _Answer:
     if isinstance(answer, CollectError):
         raise answer
@@ -384,6 +409,11 @@ def _forbid_writing(connection: Connection, timeout: timedelta) -> None:
             ends = time.monotonic() + timeout.total_seconds()
             driver: Any = connection.connection.dbapi_connection
             driver.set_progress_handler(lambda: time.monotonic() > ends, 10_000)
+            driver.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LARGEST_CELL)
+            # another file would be created where there is none, even by a session that only reads
+            driver.set_authorizer(
+                lambda action, *_: sqlite3.SQLITE_OK if action in READING else sqlite3.SQLITE_DENY
+            )
 
 
 def _provenance(kpis: Sequence[Kpi], notes: Mapping[str, tuple[str, ...]]) -> dict[str, Provenance]:

@@ -181,6 +181,62 @@ def test_more_rows_than_allowed_are_refused(collect: Collect) -> None:
     assert "more than 3 rows; sum them per step, or raise max_rows" in str(found.errors["orders"])
 
 
+def test_an_answer_of_many_bytes_is_refused(
+    collect: Collect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("anomaly.collectors.sql.MOST_BYTES", 200)
+    text = "x" * 150
+    long = f"SELECT time, '{text}' AS country, 1 AS value FROM shop"  # noqa: S608  its own text
+
+    collected = collect(Kpi("long", query=long, by=("country",)), Kpi("orders", query=ORDERS))
+
+    assert "larger than 200 bytes; sum the rows per step" in str(collected.errors["long"])
+    assert "orders" not in collected.errors
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "ATTACH '{new}' AS other",
+        "ATTACH 'file:{new}?mode=rwc' AS other",
+        "VACUUM INTO '{new}'",
+        "VACUUM main INTO '{new}'",
+        "PRAGMA journal_mode = DELETE",
+        "SELECT * FROM pragma_journal_mode('DELETE')",
+        "CREATE TEMP TABLE t (a)",
+    ],
+)
+def test_sqlite_only_reads(tmp_path: Path, statement: str) -> None:
+    path = tmp_path / "shop.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE shop (time TEXT, value REAL)")
+        connection.commit()
+    before = path.read_bytes()
+    query = statement.format(new=tmp_path / "new.db").replace("file:", r"file\:")
+
+    collected = SqlCollector(path=path).collect([Kpi("kpi", query=query)], WINDOW, STEP)
+
+    assert "the session is read-only; write a SELECT" in str(collected.errors["kpi"])
+    assert [each.name for each in tmp_path.iterdir()] == ["shop.db"]
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["a?b.db", "a#b.db", "a%41.db", "a b.db", "a?mode=rwc&x.db"])
+def test_a_path_of_sqlite_is_the_file_that_it_names(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE shop (time TEXT, value REAL)")
+        connection.execute("INSERT INTO shop VALUES ('2025-06-03 09:00', 5)")
+        connection.commit()
+
+    collected = SqlCollector(path=path, timezone="UTC").collect(
+        [Kpi("kpi", query="SELECT * FROM shop")], WINDOW, STEP
+    )
+
+    assert values(collected, "kpi")[0] == 5
+    assert [each.name for each in tmp_path.iterdir()] == [name]
+
+
 def test_postgresql_writes_nothing_even_inside_a_select(loopback: None, database: str) -> None:
     with psycopg.connect(database) as connection:
         connection.execute("CREATE TABLE shop (time timestamptz, value int)")
