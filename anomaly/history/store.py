@@ -112,8 +112,14 @@ class Store:
 
         So it may be reported often, by several sources that disagree on the moment. New stages and
         a later end are added to it. An aborted release stays aborted, unless this one begins
-        `anew`: then it is another release.
+        `anew`: then it is another release. Raises UsageError for names that are no text: half a
+        character, or a NUL, which no database keeps.
         """
+        for name in ("service", "version", "environment"):
+            if not _is_text(getattr(release, name)):
+                raise UsageError(
+                    f"the {name} of a release is {getattr(release, name)!r:.60}, which is not text"
+                )
         with self._transaction() as connection:
             rows = _of(
                 connection, RELEASES, service=release.service, environment=release.environment
@@ -549,6 +555,10 @@ class Store:
             engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE")
         )
         return engine
+
+
+def _is_text(value: str) -> bool:
+    return not any(sign == "\0" or "\ud800" <= sign <= "\udfff" for sign in value)
 
 
 def look_id(release: str, number: int) -> str:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from anomaly.checklist.checklist import Checklist
 from anomaly.contracts import Receipt, ReleaseSource
-from anomaly.errors import AnomalyError, CollectError, StoreBusy, StoreError
+from anomaly.errors import AnomalyError, CollectError, StoreBusy, StoreError, UsageError
 from anomaly.history.records import ReleaseRecord, State
 from anomaly.history.store import Store
 from anomaly.model import Window
@@ -105,7 +105,10 @@ def _discover(
                 service=release.service or checklist.service,
                 environment=release.environment or checklist.environment,
             )
-            store.track(complete, origin=name, checklist=str(checklist.path or ""))
+            try:
+                store.track(complete, origin=name, checklist=str(checklist.path or ""))
+            except UsageError as error:  # one that can't be kept must not hide the others
+                yield f"{name}: {error}"
 
 
 def _is_due(record: ReleaseRecord, store: Store, checklist: Checklist, now: datetime) -> bool:

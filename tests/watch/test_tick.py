@@ -481,3 +481,25 @@ def test_a_source_of_releases_that_crashes_hides_neither_the_others_nor_what_is_
 
     assert done.problems == ("stranger could not list releases: it crashed: KeyError",)
     assert people.said() == [("fire", "first")]
+
+
+@pytest.mark.parametrize("version", ["\ud800", "2.0\udcff", "2\0"])
+def test_a_version_that_is_no_text_is_refused_and_the_others_are_judged(
+    tmp_path: Path, store: Store, version: str
+) -> None:
+    shop, people = Shop(tmp_path, {"errors": (0.0, 99.0)}), People()
+    hour = timedelta(hours=1)
+
+    class Known:
+        def discover(self, window: Window, /) -> list[Release]:
+            assert window.start < RELEASED
+            odd = [Release(RELEASED + by, version=version) for by in (-hour, hour)]
+            return [odd[0], Release(RELEASED, version="2.0"), odd[1]]
+
+    done = tick_at(shop, store, 3, people, sources=[("json", Known())])
+
+    assert len(done.problems) == 2
+    assert done.problems[0].startswith("json: the version of a release is ")
+    assert done.problems[0].isprintable()
+    assert people.said() == [("fire", "first")]
+    assert [each.release.version for each in store.releases()] == ["2.0"]
