@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
-from numbers import Real
 from typing import Any, TypeVar
 
 import numpy as np
@@ -103,7 +102,7 @@ def moment(value: datetime | str, what: str) -> datetime:
 
 def real(value: Any, what: str) -> float:
     """`value`; raises UsageError for anything but a number that is one."""
-    if isinstance(value, (int, float, Real)) and not isinstance(value, bool):
+    if isinstance(value, int | float | np.number) and not isinstance(value, bool):
         with suppress(TypeError, OverflowError):  # a NumPy timedelta counts as a number, too
             number = float(value)
             return value if isinstance(value, int) else number

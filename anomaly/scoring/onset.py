@@ -206,12 +206,14 @@ def _sums_from(values: Floats, shape: Floats, *, squared: bool = False) -> Float
     if n <= ONE_BY_ONE:
         factors = shape**2 if squared else shape
         return np.asarray(np.convolve(values[::-1], factors)[:n][::-1])
-    first, slope = shape[ORDER], (shape[-1] - shape[ORDER]) / (n - 1 - ORDER)
-    factors = (first**2, 2 * first * slope, slope**2) if squared else (first, slope, 0.0)
+    first, slope = float(shape[ORDER]), float(shape[-1] - shape[ORDER]) / (n - 1 - ORDER)
+    level, line, parabola = (
+        (first**2, 2 * first * slope, slope**2) if squared else (first, slope, 0.0)
+    )
     sums = _suffix_sums(values)
     by_distance = _suffix_sums(sums) - sums  # each value times the steps to it
     by_square = _suffix_sums(2 * by_distance + sums) - (2 * by_distance + sums)
-    tail = factors[0] * sums + factors[1] * by_distance + factors[2] * by_square
+    tail = level * sums + line * by_distance + parabola * by_square
     out = np.concatenate([tail[ORDER:], np.zeros(ORDER)])
     for step in range(ORDER):
         factor = shape[step] ** 2 if squared else shape[step]
