@@ -76,8 +76,9 @@ bench-accuracy: .venv/.dev ## judge generated releases with known answers, besid
 obvious: .venv/.dev ## judge releases about which nobody would argue, beside simple judges
 	@$(BIN)/python -m benchmarks.obvious
 
-fuzz: .venv/.dev ## judge 20,000 random frames and check that the numbers of their reports agree
+fuzz: .venv/.dev ## judge 20,000 random frames, and give 1,000,000 odd inputs to the parsers (hours)
 	@$(BIN)/python -m benchmarks.fuzz
+	@$(BIN)/python -m benchmarks.parsers
 
 ablations: .venv/.dev ## say in docs/accuracy.md what each part of the method is worth
 	@$(BIN)/python -m benchmarks.ablation --write
