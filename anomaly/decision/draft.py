@@ -222,8 +222,7 @@ def _of_weeks(
     if "week" in season:
         sure = history >= SURE_OF_WEEK
         return () if sure else (f"the week rests on {days}; with three weeks it is surer",)
-    weekend = any(start.weekday() >= SATURDAY for start in progress.starts)
-    if not weekend or history >= FEWEST_WEEKS:
+    if history >= FEWEST_WEEKS or all(start.weekday() < SATURDAY for start in progress.starts):
         return ()
     return (f"{days} of history can't tell a weekend from a change; two weeks can",)
 

@@ -354,7 +354,7 @@ def _extremes(line: Timeline, windows: _Windows) -> list[Question]:
     lowest = highest.copy()
     for i, row in enumerate(z):  # one by one: the windows of all series would fill the memory
         stretches = sliding_window_view(row, line.after)[windows.origins[sample]]
-        ranked = np.partition(stretches, (count - 1, line.after - count), axis=1)
+        ranked = np.sort(stretches, axis=1)
         highest[i, sample] = ranked[:, line.after - count :].mean(axis=1)
         lowest[i, sample] = -ranked[:, :count].mean(axis=1)
     return [
@@ -387,26 +387,28 @@ def _rhythms(line: Timeline, windows: _Windows) -> list[Question]:
 def _counts(line: Timeline, windows: _Windows) -> list[Question]:
     """The fullest stretch of missing, zero or repeated values, beyond what chance makes of few
     events, on the variance-stabilised scale 2 √(count + ½)."""
-    value, after, fits = line.value, line.after, windows.fits[-1]
-    is_repeated = np.zeros_like(value)
+    value, after, fits, n = line.value, line.after, windows.fits[-1], line.before
+    is_repeated = np.zeros(value.shape, bool)
     # zeros have a question of their own
-    is_repeated[:, 1:] = (value[:, 1:] == value[:, :-1]) & (value[:, 1:] != 0)
+    np.equal(value[:, 1:], value[:, :-1], out=is_repeated[:, 1:])
+    is_zero = value == 0
+    is_repeated &= ~is_zero
     first = line.has_sample.argmax(axis=1)[:, None]
     is_running = np.arange(value.shape[1]) >= first  # what has not begun yet is not missing
-    running_steps = np.maximum(is_running[:, : line.before].sum(axis=1), 1)
+    running_steps = np.maximum(is_running[:, :n].sum(axis=1), 1)
     start = np.where(fits, windows.origins, 0)
     questions = []
-    never = np.zeros_like(value)
-    for kind, marks, chance in (
-        (QuestionKind.MISSING, (~line.has_sample & is_running).astype(float), never),
-        (QuestionKind.ZERO, (value == 0).astype(float), _chance_of_zero(line)),
-        (QuestionKind.STUCK, is_repeated, never),
+    for kind, marks in (
+        (QuestionKind.MISSING, ~line.has_sample & is_running),
+        (QuestionKind.ZERO, is_zero),
+        (QuestionKind.STUCK, is_repeated),
     ):
-        share = marks[:, : line.before].sum(axis=1) / running_steps
-        is_rare = (share <= MOSTLY) & (marks[:, line.before :].sum(axis=1) > 0)
+        share = marks[:, :n].sum(axis=1) / running_steps
+        is_rare = (share <= MOSTLY) & marks[:, n:].any(axis=1)
         if not is_rare.any():
             continue
         mask = fits & is_rare[:, None] & (windows.origins >= first)
+        chance = _chance_of_zero(line) if kind is QuestionKind.ZERO else np.zeros_like(value)
         sums, expected = running_sums(marks), running_sums(chance)
         variance = running_sums(chance * (1 - chance))
         for length in parts_of(after):

@@ -3,7 +3,7 @@ points."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -190,7 +190,7 @@ def score_timeline(
     judged = [by_name[name] for name, _ in series.keys]
     directions = [kpi.direction for kpi in judged]
     effects = estimate(base, line)
-    answers = scores(line, ask(line))
+    answers, season = scores(line, ask(line)), base.season
     panel = _Panel(
         base=base,
         line=line,
@@ -200,6 +200,8 @@ def score_timeline(
         exceptions=exceptions(series, n),
         coverage=coverage(base, line, effects.lag),
         alike=_steps_alike(base, line),
+        profiles={"day": season.has_day, "week": season.has_week, "month": season.has_month},
+        placebos=np.isfinite(answers.answers[..., :-1]).sum(axis=2).max(axis=0, initial=0),
         report_below=report_below,
     )
     later = series.rows(n, len(line.index))
@@ -217,7 +219,8 @@ def score_timeline(
 @dataclass(frozen=True, slots=True)
 class _Panel:
     """All that is computed for the series of a panel together; `alike` are the steps of the
-    history: all, and those at the observation's times of the day and of the week."""
+    history: all, and those at the observation's times of the day and of the week. `profiles` say
+    which series have each part of a season, `placebos` how many answers they have at most."""
 
     base: Baseline
     line: Timeline
@@ -227,6 +230,8 @@ class _Panel:
     exceptions: Exceptions
     coverage: tuple[Coverage | None, ...]
     alike: tuple[Ints, ...]
+    profiles: Mapping[str, np.ndarray]
+    placebos: Ints
     report_below: float
 
     def score(self, i: int, kpi: Kpi) -> Score | None:
@@ -440,14 +445,11 @@ class _Panel:
         return min((float(each.mean()) for each in shares if len(each)), default=1.0)
 
     def _evidence(self, i: int, bad: list[QuestionScore]) -> Evidence:
-        season, history = self.base.season, slice(self.line.before)
-        profiles = {"day": season.has_day, "week": season.has_week, "month": season.has_month}
         first = int(self.line.has_sample[i].argmax())
-        steps = int(self.line.present[i, history].sum())
-        placebos = (np.isfinite(each.answers[i, :-1]).sum() for each in self.answers.questions)
+        steps = int(self.line.present_sums[i, self.line.before])
         strongest = sorted(bad, key=lambda each: -each[1])[:MOST_ANSWERS]
         model = self.base.structural_model(i)
-        seasons = tuple(name for name, has in profiles.items() if has[i])
+        seasons = tuple(name for name, has in self.profiles.items() if has[i])
         return Evidence(
             history_since=self.base.history[first].to_pydatetime() if first else None,
             history_steps=steps,
@@ -456,7 +458,7 @@ class _Panel:
             scale=SCALES[Scale(int(self.base.scale[i]))],
             autocorrelation=float(self.base.phi[i].sum()),
             level_steps=int(self.effects.lag[i]) or (0 if model is None else None),
-            placebo_releases=int(max(placebos, default=0)),
+            placebo_releases=int(self.placebos[i]),
             independent_watches=steps // self.line.after,
             answers=tuple(Answer(str(each.kind), each.size, z) for each, z in strongest),
         )
