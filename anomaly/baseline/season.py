@@ -7,9 +7,7 @@ is, and a profile is kept only where it predicts.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, partial
 
 import numpy as np
 import pandas as pd
@@ -199,7 +197,7 @@ def _kinds_of_day(
     week, out = np.zeros((len(y), 7 * when.phases)), seasonal.copy()
     least = np.full(len(y), WEEK_GAIN)
     block = max(1, when.phases // WEEK_BLOCKS)
-    profile_of = cache(partial(_alike, folds, widths, when))
+    profiles = _Profiles(folds, widths, when)
     has_data, weekday = _full_days(y, when)
     enough = has_data.sum(axis=1) >= MIN_WEEKS * 7 - 1
     for kinds in KINDS_OF_DAY:
@@ -207,7 +205,7 @@ def _kinds_of_day(
         can_tell = enough & (np.min(days, axis=0) >= LEAST_DAYS) & np.isfinite(widths)
         if not can_tell.any():
             continue
-        table, others = _by_kind(kinds, profile_of, folds)
+        table, others = profiles.week(kinds)
         more = others - seasonal
         middle = median(np.where(np.isfinite(y), more, np.nan))[:, None]
         more = more - middle
@@ -256,34 +254,51 @@ def _month_days(rest: Floats, when: Clock) -> tuple[Floats, Floats]:
     return month, seasonal
 
 
-def _by_kind(
-    kinds: tuple[tuple[int, ...], ...],
-    profile_of: Callable[[tuple[int, ...]], tuple[Floats, Floats, Ints]],
-    folds: _Folds,
-) -> tuple[Floats, Floats]:
-    """The profiles of kinds of day as a week `(series, 7 × phases)`, and their out-of-sample
-    values."""
-    count, _, phases = folds.values.shape
-    week, others = np.zeros((count, 7, phases)), np.zeros_like(folds.values)
-    for kind in kinds:
-        profile, rest, days = profile_of(kind)
-        week[:, kind] = profile[:, None, :]
-        others[:, days] = rest
-    return week.reshape(count, -1), folds.rows(others)
+class _Profiles:
+    """The profiles of kinds of day, each learned once."""
 
+    def __init__(self, folds: _Folds, widths: Floats, when: Clock) -> None:
+        self.folds, self.widths = folds, widths
+        days, first = np.unique(when.day, return_index=True)
+        self.days, self.weekday = days, when.weekday[first]
+        self.known: dict[tuple[int, ...], tuple[Floats, Floats, Ints]] = {}
 
-def _alike(
-    folds: _Folds, widths: Floats, when: Clock, kind: tuple[int, ...]
-) -> tuple[Floats, Floats, Ints]:
-    """The profile of the days of a kind `(series, phases)`, and the out-of-sample values of its
-    `days`."""
-    days = np.unique(when.day[np.isin(when.weekday, kind)])
-    values, mass = folds.values[:, days], folds.mass[:, days]
-    profiles, others = np.zeros((len(values), when.phases)), np.zeros_like(values)
-    for width in np.unique(widths[np.isfinite(widths)]):
-        mine = np.flatnonzero(widths == width)
-        profiles[mine], others[mine] = _fold(values[mine], mass[mine], int(width))
-    return profiles, others, days
+    def week(self, kinds: tuple[tuple[int, ...], ...]) -> tuple[Floats, Floats]:
+        """The profiles of kinds of day as a week `(series, 7 × phases)`, and their out-of-sample
+        values."""
+        self._learn([kind for kind in kinds if kind not in self.known])
+        count, _, phases = self.folds.values.shape
+        week, others = np.zeros((count, 7, phases)), np.zeros_like(self.folds.values)
+        for kind in kinds:
+            profile, rest, days = self.known[kind]
+            week[:, kind] = profile[:, None, :]
+            others[:, days] = rest
+        return week.reshape(count, -1), self.folds.rows(others)
+
+    def _learn(self, kinds: list[tuple[int, ...]]) -> None:
+        """The profile of the days of each kind `(series, phases)`, and the out-of-sample values of
+        its `days`. Those of equally many days are learned together."""
+        together: dict[int, list[tuple[tuple[int, ...], Ints]]] = {}
+        for kind in kinds:
+            days = self.days[np.isin(self.weekday, kind)]
+            together.setdefault(len(days), []).append((kind, days))
+        for alike in together.values():
+            of_kinds = np.stack([days for _, days in alike])
+            values = np.moveaxis(self.folds.values[:, of_kinds], 1, 0)
+            mass = np.moveaxis(self.folds.mass[:, of_kinds], 1, 0)
+            profiles, others = np.zeros_like(values[:, :, 0]), np.zeros_like(values)
+            for width in np.unique(self.widths[np.isfinite(self.widths)]):
+                mine = np.flatnonzero(self.widths == width)
+                shape = len(alike), len(mine), *values.shape[2:]
+                profile, rest = _fold(
+                    values[:, mine].reshape(-1, *shape[2:]),
+                    mass[:, mine].reshape(-1, *shape[2:]),
+                    int(width),
+                )
+                profiles[:, mine] = profile.reshape(shape[0], shape[1], -1)
+                others[:, mine] = rest.reshape(shape)
+            for (kind, days), profile, rest in zip(alike, profiles, others, strict=True):
+                self.known[kind] = profile, rest, days
 
 
 def _half_widths(events: Floats, half: int, phases: int) -> Floats:

@@ -127,11 +127,11 @@ class _Windows:
         ]
 
 
-def ask(line: Timeline, *, level: bool = True) -> list[Question]:
+def ask(line: Timeline, *, level: bool = True, other: bool = True) -> list[Question]:
     """Every question that the length of the observation allows, short windows before long ones
     within a kind.
 
-    Those about the level are left out if `level` is False.
+    Those about the level are left out if `level` is False, all others if `other` is.
     """
     windows = _Windows(line)
     questions: list[Question] = []
@@ -146,7 +146,7 @@ def ask(line: Timeline, *, level: bool = True) -> list[Question]:
             )
         ]
         questions += _totals(line, windows)
-    for part in (_spreads, _tails, _extremes, _rhythms, _counts):
+    for part in (_spreads, _tails, _extremes, _rhythms, _counts) if other else ():
         questions += part(line, windows)
     return [question for question in questions if np.isfinite(question.answers[:, -1]).any()]
 

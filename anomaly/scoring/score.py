@@ -323,7 +323,7 @@ class _Panel:
         y = forward(self.line.value[rows, n:] - sign * accepted, base.scale, base.floor)
         deviation = (y - base.location(self.line.later)) / effects.width[rows]
         rest = with_deviation(base, self.line.rows(rows), deviation)
-        answers = scores(rest, ask(rest))
+        answers = scores(rest, ask(rest, other=False))
         lasting = [
             (question, sign * float(z))
             for question, z in zip(answers.questions, answers.up[:, 0], strict=True)
