@@ -241,9 +241,10 @@ class _Panel:
             return None
         if not np.isfinite(value[n:]).any():
             return Score(p_bad=self._p_silence(i), gaps=True)
-        is_silent = self._is_silent(i, one_sided(self.answers, i, kpi.direction)[0])
-        if self.exceptions.exact[i] and not is_silent:
-            return self._constant(i, kpi.direction)
+        if self.exceptions.exact[i]:
+            bad, _ = one_sided(self.answers, i, kpi.direction)
+            if not self._is_silent(i, bad):
+                return self._constant(i, kpi.direction)
         return self._varying(i, kpi)
 
     def _varying(self, i: int, kpi: Kpi) -> Score:
@@ -481,21 +482,24 @@ def one_sided(
     """The answers of series `i` that point in the bad direction, and those of its level, not of its
     growth, in the good one."""
     rising, falling = pointing(answers.questions, direction)
-    has_answer = np.isfinite(answers.up[:, i])
+    up = answers.up[:, i]
+    has_answer, scores_up = np.isfinite(up), up.tolist()
+
+    def signed(upwards: Bools, downwards: Bools) -> list[QuestionScore]:
+        return [
+            (answers.questions[j], sign * scores_up[j])
+            for sign, mask in ((1, upwards), (-1, downwards))
+            for j in np.flatnonzero(mask & has_answer).tolist()
+        ]
+
+    bad = signed(rising, falling)
+    if direction is Direction.EITHER:
+        return bad, []
     level = np.array(  # what falls again may have been higher all the time
         [each.spec.is_level and each.kind is not QuestionKind.GROWTH for each in answers.questions],
         dtype=bool,
     )
-
-    def signed(upwards: Bools, downwards: Bools) -> list[QuestionScore]:
-        return [
-            (answers.questions[j], sign * float(answers.up[j, i]))
-            for sign, mask in ((1, upwards), (-1, downwards))
-            for j in np.flatnonzero(mask & has_answer)
-        ]
-
-    bad = signed(rising, falling)
-    return bad, [] if direction is Direction.EITHER else signed(level & ~rising, level & ~falling)
+    return bad, signed(level & ~rising, level & ~falling)
 
 
 def _top_score(answers: list[QuestionScore]) -> float:
