@@ -92,11 +92,12 @@ def _from_table(
         else:
             settings = {"type": "sql", "url": "${DATABASE_URL}" if secrets else url}
             proposal, ends = from_database(settings, table, url=url)
+    found = f"{len(proposal.kpis)} KPI{'s' if len(proposal.kpis) > 1 else ''}"
     said = [f"  {each.kpi.name}: {plain(each.why, 200)}\n" for each in proposal.kpis]
     said += [f"  {plain(each, 400)}\n" for each in proposal.remarks]
     is_old = ends < right_now() - 2 * proposal.windows.step - proposal.windows.lag
     until = f"{ends:%Y-%m-%dT%H:%MZ}" if is_old else ""
-    return proposal.checklist(), f"found {len(proposal.kpis)} KPIs\n{''.join(said)}", until
+    return proposal.checklist(), f"found {found}\n{''.join(said)}", until
 
 
 def _beside(file: Path, checklist: Path) -> str:

@@ -35,6 +35,13 @@ OF_THE_MONITORING = re.compile(  # what every process, or the monitoring, counts
 STEM = re.compile(r"(_requests?|_responses?)?(_duration)?(_seconds)?_(total|count)$")
 BUCKETS = r"(.+_)?(requests?|responses?|handling|latency|duration|rq)(_.+)?_bucket"
 ERRORS = r"(.+_)?(errors?|failures?|failed|exceptions?|5xx)(_.+)?_total"
+LIKE_BUCKETS = "http_request_duration_seconds_bucket"  # what is said of where it was looked
+LIKE_ERRORS = "http_errors_total, payment_failures_total"
+LIKE_BUSY = (
+    "process_cpu_seconds_total, container_cpu_usage_seconds_total, queue_length, "
+    "http_requests_in_flight"
+)
+LIKE_BUILDS = "build_info, shop_build_info, app_info"
 BUSY = (  # the metrics of saturation, the telling one first, and what they are
     (r"(process|container)_cpu(_usage)?_seconds_total", "cpu", "cores"),
     (r"(.+_)?queue_(length|size|depth)", "queue length", ""),
@@ -223,12 +230,12 @@ def _of(
     kpis, said = [], []
     for name, found, where in (
         ("errors", _errors(queries, counter, matcher), _where_errors(counter)),
-        ("latency", _latency(queries, counter, matcher), f"metrics like {BUCKETS}"),
+        ("latency", _latency(queries, counter, matcher), f"metrics like {LIKE_BUCKETS}"),
         ("traffic", _traffic(counter), ""),
         (
             "saturation",
             _saturation(queries, counter, matcher),
-            f"metrics like {', '.join(pattern for pattern, _, _ in BUSY)}",
+            f"metrics like {LIKE_BUSY}",
         ),
     ):
         if found is not None:
@@ -297,7 +304,7 @@ def _errors(queries: _Queries, counter: _Counter, matcher: str) -> ProposedKpi |
 
 
 def _where_errors(counter: _Counter) -> str:
-    return f"the labels {', '.join(OUTCOMES)} of {counter.name}, and metrics like {ERRORS}"
+    return f"the labels {', '.join(OUTCOMES)} of {counter.name}, and metrics like {LIKE_ERRORS}"
 
 
 def _latency(queries: _Queries, counter: _Counter, matcher: str) -> ProposedKpi | None:
@@ -382,7 +389,7 @@ def _releases(
                 return {**settings, "query": query, "label": label}, (
                     f"a new {label} of {labels['__name__']}"
                 )
-    return {}, f"not found; looked for metrics like {BUILDS} with {matcher}"
+    return {}, f"not found; looked for metrics like {LIKE_BUILDS} with {matcher}"
 
 
 def _replicas(queries: _Queries, counter: _Counter) -> list[str]:
