@@ -104,7 +104,9 @@ def days(count: int = 150) -> pd.DataFrame:
     """Daily numbers, less at weekends; half the orders since a release, a week before the end."""
     rng = np.random.default_rng(6)
     at = pd.date_range(end="2025-06-01", periods=count, freq="D")
-    usual = np.where(at.day_of_week >= 5, 600, 1000) * np.where(at >= "2025-05-26", 0.5, 1.0)
+    usual = np.where(at.day_of_week >= 5, 600, 1000) * np.where(
+        at >= pd.Timestamp("2025-05-26"), 0.5, 1.0
+    )
     orders = rng.poisson(usual)
     return pd.DataFrame(
         {
