@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from anomaly.contracts import Collected
+from anomaly.collectors import promql
+from anomaly.collectors.replicas import settled
+from anomaly.contracts import Collected, Provenance
 from anomaly.errors import CollectError, UsageError
-from anomaly.model import Kpi, Window, select_kpis
-from anomaly.panel import TOTAL, USAGE, assemble, grid
+from anomaly.model import Kpi, KpiKind, Window, select_kpis
+from anomaly.panel import TOTAL, USAGE, assemble, grid, keys_of
 from anomaly.redaction import Redactor
 
 if TYPE_CHECKING:
@@ -85,6 +87,7 @@ def _from_source(
         log.exception("the collector of source %s crashed", source)
         failure = CollectError(f"the collector of source {source} crashed: {type(error).__name__}")
     else:
+        collected = _with_settled_labels(collected, kpis)
         if not collected.errors:
             return collected
         mask = redactor.text
@@ -99,3 +102,28 @@ def _from_source(
         {},
         dict.fromkeys((kpi.name for kpi in kpis), failure),
     )
+
+
+def _with_settled_labels(collected: Collected, kpis: Sequence[Kpi]) -> Collected:
+    """The series, in which what comes and goes with each release is judged together."""
+    columns = dict(zip(keys_of(collected.panel), collected.panel.to_numpy().T, strict=True))
+    provenance = dict(collected.provenance)
+    for kpi in kpis:
+        if not kpi.by:
+            continue
+        mine = {key: values for key, values in columns.items() if key[0] == kpi.name}
+        additive = (
+            kpi.denominator is not None
+            or kpi.kind is KpiKind.COUNTS
+            or promql.is_sum(kpi.query)  # of another language it is none
+        )
+        together, notes = settled(mine, kpi.by, additive=additive)
+        if notes:
+            others = {key: each for key, each in columns.items() if key not in mine}
+            columns = {**others, **together}
+            about = provenance.get(kpi.name, Provenance(kpi.query, kpi.denominator))
+            provenance[kpi.name] = replace(about, notes=(*about.notes, *notes))
+    if provenance == collected.provenance:
+        return collected
+    panel = assemble(columns, pd.DatetimeIndex(collected.panel.index))
+    return replace(collected, panel=panel, provenance=provenance)

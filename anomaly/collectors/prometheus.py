@@ -41,7 +41,6 @@ from anomaly.collectors.prometheus_series import (
     plan,
     trusted_rows,
 )
-from anomaly.collectors.replicas import settled
 from anomaly.contracts import Collected, Provenance
 from anomaly.errors import CollectError, RetryableCollectError, UsageError
 from anomaly.model import Empty, Kpi, Window
@@ -248,12 +247,9 @@ class PrometheusCollector:
         columns = (
             _values(kpi, value) if below is None else _ratio(kpi, value, below, len(task.index))
         )
-        additive = below is not None or promql.is_sum(kpi.query)
-        columns, coming_and_going = settled(columns, kpi.by, additive=additive)
         notes = [
             *value.notes,
             *([] if below is None else (f"denominator: {note}" for note in below.notes)),
-            *coming_and_going,
             *([] if late and kpi.empty is Empty.ZERO else _history(columns, task)),
             *_advice(kpi, value, appears_late=late),
         ]

@@ -125,3 +125,26 @@ def test_a_release_that_replaces_all_pods_can_pass_and_fail(
     assert report.verdict is ReleaseVerdict(verdict)
     assert [finding.segment for finding in report.findings] == [{"pod": "all"}]
     assert any("take pod out of by" in note for note in report.findings[0].notes)
+
+
+@pytest.mark.parametrize("kind", ["kind: counts, ", ""])
+def test_replicas_in_a_file_are_judged_together(tmp_path: Path, kind: str) -> None:
+    rng = np.random.default_rng(3)
+    hours = [RELEASED + timedelta(hours=each) for each in range(-14 * 24, 12)]
+    rows = [
+        f"{at.isoformat()},{'old' if at < RELEASED else 'new'},{rng.poisson(400)}\n" for at in hours
+    ]
+    (tmp_path / "data.csv").write_text("".join(["time,host_image,requests\n", *rows]))
+    path = tmp_path / "checklist.yaml"
+    path.write_text(
+        "service: shop\nsources: {data: {type: files, path: data.csv}}\n"
+        "windows: {history: 14d, warmup: 0s, watch: 12h, step: 1h}\n"
+        f"kpis: [{{name: requests, query: requests, {kind}by: [host_image], direction: down}}]\n"
+    )
+
+    report = anomaly.check_release(
+        anomaly.load_checklist(path), Release(RELEASED), now=RELEASED + timedelta(hours=13)
+    )
+
+    assert report.verdict is ReleaseVerdict.PASS
+    assert any("take host_image out of by" in note for note in report.findings[0].notes)
