@@ -88,7 +88,7 @@ class _Counter:
 
     @property
     def selector(self) -> str:
-        return f"{self.name}{{{_matcher(self.label, self.service)}}}"
+        return _selector(self.name, _matcher(self.label, self.service))
 
     @property
     def stem(self) -> str:
@@ -157,10 +157,10 @@ def propose(
         if service and by_service:
             raise CollectError(
                 f"{access.shown}: no requests of {plain(service, 60)!r} are counted; there are "
-                f"those of {', '.join(sorted(by_service)[:12])}"
+                f"those of {', '.join(sorted(filter(None, by_service))[:12]) or 'no named one'}"
             )
         return None
-    others = [each.service for each in best_first if each is not choice]
+    others = [each.service for each in best_first if each is not choice and each.service]
     return _of(queries, choice, settings, others)
 
 
@@ -185,7 +185,7 @@ class _Queries:
 
     def names(self, pattern: str, matcher: str) -> list[str]:
         """The names of the metrics of a service that match a pattern."""
-        found = self.of(f'group by (__name__) ({{__name__=~"{pattern}", {matcher}}})')
+        found = self.of(f"group by (__name__) ({_named(pattern, matcher)})")
         return sorted({labels["__name__"] for labels, _ in found})
 
     def age(self, selector: str) -> timedelta:
@@ -207,9 +207,7 @@ def _counters(queries: _Queries) -> Iterator[_Counter]:
     counters: dict[tuple[str, str, str], _Counter] = {}
     for labels, _ in queries.of(f'count by ({grouped}) ({{__name__=~"{COUNTERS}"}})'):
         label = next((each for each in SERVICES if labels.get(each)), "")
-        if not label:
-            continue
-        key = (labels["__name__"], label, labels[label])
+        key = (labels["__name__"], label, labels.get(label, ""))
         counter = counters.setdefault(key, _Counter(*key))
         for each in OUTCOMES:
             if labels.get(each):
@@ -218,8 +216,8 @@ def _counters(queries: _Queries) -> Iterator[_Counter]:
     for name in names[:MOST_COUNTERS]:
         for labels, value in queries.of(f"sum by ({', '.join(SERVICES)}) (increase({name}[1h]))"):
             label = next((each for each in SERVICES if labels.get(each)), "")
-            if label and (name, label, labels[label]) in counters:
-                counters[name, label, labels[label]].per_hour += value
+            if (key := (name, label, labels.get(label, ""))) in counters:
+                counters[key].per_hour += value
     yield from counters.values()
 
 
@@ -243,7 +241,7 @@ def _of(
         said.append(
             f"{name}: {found.why}"
             if found is not None
-            else f"{name}: not found; looked for {where} with {matcher}"
+            else f"{name}: not found; looked for {where}{_with(matcher)}"
         )
     age = queries.age(counter.selector)
     history = history_of(age, MOST_HISTORY)
@@ -261,7 +259,7 @@ def _of(
         )
         said.append(remarks[-1])
     proposal = Proposal(
-        service=counter.service,
+        service=counter.service or "service",
         sources={"prod": settings},
         kpis=kpis,
         windows=windows,
@@ -276,7 +274,7 @@ def _of(
 def _errors(queries: _Queries, counter: _Counter, matcher: str) -> ProposedKpi | None:
     requests = f"sum(increase({counter.selector}[$step]))"
     if counter.errors:
-        failed = f"{counter.selector[:-1]}, {counter.errors}}}"
+        failed = _selector(counter.name, matcher, counter.errors)
         why = f"the share of {counter.name} with {counter.errors}"
     else:
         names = [
@@ -285,7 +283,7 @@ def _errors(queries: _Queries, counter: _Counter, matcher: str) -> ProposedKpi |
         near = [each for each in names if each.startswith(counter.stem)] or names
         if not near:
             return None
-        failed = f"{near[0]}{{{matcher}}}"
+        failed = _selector(near[0], matcher)
         why = f"{near[0]} per {counter.name}"
     return ProposedKpi(
         Kpi(
@@ -322,7 +320,7 @@ def _latency(queries: _Queries, counter: _Counter, matcher: str) -> ProposedKpi 
         ),
         "",
     )
-    buckets = f"{near[0]}{{{matcher}}}"
+    buckets = _selector(near[0], matcher)
     return ProposedKpi(
         Kpi(
             "p95 latency",
@@ -358,7 +356,7 @@ def _saturation(queries: _Queries, counter: _Counter, matcher: str) -> ProposedK
         near = [each for each in names if each.startswith(counter.stem)] or names
         if not near:
             continue
-        selector = f"{near[0]}{{{matcher}}}"
+        selector = _selector(near[0], matcher)
         of_time = near[0].endswith("_total")
         return ProposedKpi(
             Kpi(
@@ -379,17 +377,17 @@ def _releases(
 ) -> tuple[Mapping[str, str], str]:
     """The settings of a source of releases, empty if there is none, and what was found."""
     if "${" in matcher:  # it would be taken for a variable
-        return {}, f"not looked for with {matcher}"
+        return {}, f"not looked for{_with(matcher)}"
     grouped = ", ".join(["__name__", *VERSIONS])
-    found = queries.of(f'count by ({grouped}) ({{__name__=~"{BUILDS}", {matcher}}})')
+    found = queries.of(f"count by ({grouped}) ({_named(BUILDS, matcher)})")
     for label in VERSIONS:
         for labels, _ in sorted(found, key=lambda each: each[0]["__name__"]):
             if labels.get(label) and labels["__name__"] not in NO_BUILDS:
-                query = f"sum by ({label}) ({labels['__name__']}{{{matcher}}})"
+                query = f"sum by ({label}) ({_selector(labels['__name__'], matcher)})"
                 return {**settings, "query": query, "label": label}, (
                     f"a new {label} of {labels['__name__']}"
                 )
-    return {}, f"not found; looked for metrics like {LIKE_BUILDS} with {matcher}"
+    return {}, f"not found; looked for metrics like {LIKE_BUILDS}{_with(matcher)}"
 
 
 def _replicas(queries: _Queries, counter: _Counter) -> list[str]:
@@ -404,4 +402,19 @@ def _days(length: timedelta) -> str:
 
 
 def _matcher(label: str, value: str) -> str:
-    return f"{label}={json.dumps(value, ensure_ascii=False)}"
+    """The matcher of a service; empty where no label names one."""
+    return f"{label}={json.dumps(value, ensure_ascii=False)}" if label else ""
+
+
+def _selector(name: str, *matchers: str) -> str:
+    inside = ", ".join(each for each in matchers if each)
+    return f"{name}{{{inside}}}" if inside else name
+
+
+def _named(pattern: str, matcher: str) -> str:
+    """The selector of all metrics of a service whose names match."""
+    return _selector("", f'__name__=~"{pattern}"', matcher)
+
+
+def _with(matcher: str) -> str:
+    return f" with {matcher}" if matcher else ""

@@ -160,6 +160,33 @@ def test_a_counter_whose_errors_can_be_told_is_preferred_to_a_busier_one(
     assert any(line.startswith("releases: not found; looked for") for line in shop.said)
 
 
+def test_series_without_a_label_of_a_service_are_proposed_too(
+    start_prometheus: StartServer, tmp_path: Path
+) -> None:
+    hour = 60
+    server = start_prometheus(
+        {
+            'http_requests_total{code="200"}': counter(99, minutes=hour),
+            'http_requests_total{code="500"}': counter(1, minutes=hour),
+            "http_request_duration_seconds_bucket": counter(100, minutes=hour),
+        }
+    )
+
+    proposed = found(server.url)
+
+    path = tmp_path / "checklist.yaml"
+    path.write_text(proposed.proposal.checklist(), encoding="utf-8")
+    assert load(path).service == "service"
+    assert queries(proposed) == {
+        "errors": 'sum(increase(http_requests_total{code=~"5.."}[$step]))',
+        "p95 latency": (
+            "histogram_quantile(0.95, sum by (le) "
+            "(rate(http_request_duration_seconds_bucket[$step])))"
+        ),
+        "requests": "sum(increase(http_requests_total[$step]))",
+    }
+
+
 def test_where_errors_cannot_be_told_it_says_where_it_looked(
     start_prometheus: StartServer,
 ) -> None:
