@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from anomaly.collectors import pivot
 from anomaly.errors import UsageError
 from anomaly.model import Direction, Empty, Kpi, KpiKind, Windows
 from anomaly.setup.proposal import Proposal, ProposedKpi, history_of
@@ -74,7 +75,7 @@ FEWEST_ROWS = 3
 @dataclass(frozen=True, slots=True)
 class Finding:
     """What a table is: its time column, its KPIs, its labels, its step and whether its rows are
-    events; `filled` is a column without holes."""
+    events; `filled` is a column without holes, `layout` that of a table with a `kpi_column`."""
 
     time: str
     unit: str
@@ -87,6 +88,7 @@ class Finding:
     kpi_column: str = ""
     value_column: str = ""
     filled: str = ""
+    layout: str = "long"
 
     @property
     def first(self) -> datetime:
@@ -122,6 +124,9 @@ def propose(frame: pd.DataFrame) -> Proposal:
 
 def read(table: pd.DataFrame, name: str) -> Finding:
     """What the columns of a table are, whose cells are typed or text. Raises UsageError."""
+    columns = pivot.moments([str(each) for each in table.columns])
+    if len(columns) >= FEWEST_ROWS:
+        return _of_pivot(table, columns, name)
     if len(table) < FEWEST_ROWS:
         raise UsageError(f"{name}: {len(table)} rows are too few to propose anything")
     time, unit, moments = _time_column(table, name)
@@ -165,6 +170,17 @@ def read(table: pd.DataFrame, name: str) -> Finding:
     )
 
 
+def _of_pivot(table: pd.DataFrame, moments: Sequence[str], name: str) -> Finding:
+    """A table with a row per KPI and a column per moment."""
+    others = [each for each in table.columns if each not in moments]
+    kpi = next((each for each in others if each.lower() in LONG_KPI), others[0] if others else "")
+    if not kpi:
+        raise UsageError(f"{name}: no column names the KPIs, all are times")
+    long = table.melt(others, [*moments], var_name="time", value_name="value")
+    found = read(long.rename(columns={kpi: "kpi"}), name)
+    return replace(found, time="time", kpi_column=kpi, value_column="value", layout="pivot")
+
+
 def of_table(
     found: Finding,
     service: str,
@@ -179,7 +195,7 @@ def of_table(
     if found.unit:
         settings["time_unit"] = found.unit
     if found.kpi_column:
-        settings |= {"layout": "long"}
+        settings |= {"layout": found.layout}
         settings |= {} if found.kpi_column == "kpi" else {"kpi_column": found.kpi_column}
         settings |= {} if found.value_column == "value" else {"value_column": found.value_column}
     if found.naive and not found.unit:

@@ -184,6 +184,17 @@ def test_an_export_with_semicolons_decimal_commas_and_local_dates_is_proposed(
 
 
 @pytest.mark.slow
+def test_kpis_in_rows_are_proposed(capsys: pytest.CaptureFixture[str]) -> None:
+    frame = german().set_index("Datum")[["Bestellungen"]].T
+    frame.rename_axis("Kennzahl").to_csv("pivot.csv", sep=";")
+
+    made = proposed(capsys, "--file", "pivot.csv")
+
+    assert [kpi.name for kpi in made.kpis] == ["Bestellungen"]
+    assert made.sources["data"].settings["layout"] == "pivot"
+
+
+@pytest.mark.slow
 def test_a_spreadsheet_is_proposed(capsys: pytest.CaptureFixture[str]) -> None:
     frame = shop("1D", 120, tz=None)[["revenue", "requests"]].rename_axis("Date").reset_index()
     frame.to_excel("export.xlsx", index=False)
