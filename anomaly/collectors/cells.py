@@ -25,6 +25,8 @@ SmallIntegers = npt.NDArray[np.int32]
 NO_STAMP = np.iinfo(np.int64).min  # what NaT is inside
 EARLIEST = int(datetime(1970, 1, 1, tzinfo=UTC).timestamp()) * 10**9
 LATEST = int(datetime(2200, 1, 1, tzinfo=UTC).timestamp()) * 10**9
+LOST = NO_STAMP + 1  # a moment that can't be told from another
+ALWAYS = np.array([EARLIEST, LATEST])
 NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?", re.ASCII)
 MOMENT = re.compile(
     (
@@ -86,13 +88,14 @@ def stamps(
     cells: pd.Series,
     clock: Clock,
     labels: Sequence[pd.Series] = (),
-    asked: tuple[int, int] = (EARLIEST, LATEST),
+    edges: Integers = ALWAYS,
 ) -> tuple[Integers, Bad | None]:
     """Nanoseconds since 1970 per cell, `NO_STAMP` where it is no moment between 1970 and 2200; and
     the first of those.
 
     A local time that clocks show twice is told by the order of the rows of its series, which has
-    the same `labels`. One that can't be told matters only between the moments `asked`.
+    the same `labels`. One that can't be told matters only between the `edges` of the asked steps,
+    and where its two moments lie in different ones: it is `LOST`.
     """
     written = cells
     if clock.dates is not None and not pd.api.types.is_datetime64_any_dtype(cells.dtype):
@@ -113,8 +116,8 @@ def stamps(
         rows = unread[::-1] if backwards else unread
         names = [texts(label.iloc[rows]).tolist() for label in labels] or [[""] * len(rows)]
         series = pd.factorize(pd.Series([*zip(*names, strict=True)]))[0]
-        out[rows] = _around_changes(_walls(cells.iloc[rows]), clock.timezone, series, asked)
-    out = np.where((out >= EARLIEST) & (out < LATEST), out, NO_STAMP)
+        out[rows] = _around_changes(_walls(cells.iloc[rows]), clock.timezone, series, edges)
+    out = np.where(((out >= EARLIEST) & (out < LATEST)) | (out == LOST), out, NO_STAMP)
     at = int((out == NO_STAMP).argmax()) if len(out) else 0
     if len(out) == 0 or out[at] != NO_STAMP:
         return out, None
@@ -125,6 +128,22 @@ def stamps(
 def is_moment(text: str) -> bool:
     """Whether a text has the form of ISO-8601."""
     return MOMENT.fullmatch(text) is not None
+
+
+def days(cells: pd.Series, clock: Clock) -> Integers:
+    """Per cell the day that it names if it is the start of one where it was written: nanoseconds
+    from 1970 to its midnight, as if that were in UTC. NO_STAMP for other times."""
+    if pd.api.types.is_datetime64_any_dtype(cells.dtype):
+        walls = pd.DatetimeIndex(cells).tz_localize(None)
+    else:
+        iso = texts(cells) if clock.dates is None else _as_iso(cells, clock.dates, clock.unit)
+        matches = [MOMENT.fullmatch(text) for text in iso]
+        written = [None if match is None else match[1].replace(",", ".") for match in matches]
+        walls = pd.DatetimeIndex(
+            pd.to_datetime(pd.Series(written, dtype=object), format="ISO8601", errors="coerce")
+        )
+    walls = pd.DatetimeIndex(walls.where(walls == walls.normalize())).as_unit("ns")
+    return np.asarray(walls.asi8)
 
 
 def any_naive(cells: pd.Series, clock: Clock) -> bool:
@@ -191,12 +210,13 @@ def _walls(cells: pd.Series) -> pd.DatetimeIndex:
 
 
 def _around_changes(
-    walls: pd.DatetimeIndex, timezone: ZoneInfo, series: Integers, asked: tuple[int, int]
+    walls: pd.DatetimeIndex, timezone: ZoneInfo, series: Integers, edges: Integers
 ) -> Integers:
     """Nanoseconds since 1970 of local times, in order of time, that clocks show twice or never.
 
     A midnight is the start of its day. Other times that are there twice are told by their order,
-    night by night; NO_STAMP where that says nothing, or where clocks skip a time that is asked for.
+    night by night; LOST where that says nothing. NO_STAMP where clocks skip a time that is asked
+    for.
     """
     first, second = (
         _placed(walls, timezone, is_first=True),
@@ -212,9 +232,11 @@ def _around_changes(
         again = _second_time(walls.asi8[rows])
         if again is not None:
             out[rows] = np.where(again, second[rows], first[rows])
-    start, end = asked
-    needless = (second < start) | (first >= end)
-    return np.where((out == NO_STAMP) & needless, first, out)
+    start, end = (edges[0], edges[-1]) if len(edges) else (LATEST, LATEST)
+    steps = [np.searchsorted(edges, moments, "right") for moments in (first, second)]
+    needless = (second < start) | (first >= end) | ((first != second) & (steps[0] == steps[1]))
+    out = np.where((out == NO_STAMP) & needless, first, out)
+    return np.where((out == NO_STAMP) & (first != second), LOST, out)
 
 
 def _placed(walls: pd.DatetimeIndex, timezone: ZoneInfo, *, is_first: bool) -> Integers:
@@ -315,11 +337,7 @@ def _why_not_here(moment: str, zone: str | None, clock: Clock) -> str:
     if zone is None and clock.timezone is None:
         return "has no time zone; set timezone (UTC, Europe/Berlin) or write an offset"
     if zone is None and "1970" < moment < "2200":
-        return (
-            f"is ambiguous or does not exist in {clock.timezone}, where clocks change; write "
-            "it with "
-            "an offset"
-        )
+        return f"does not exist in {clock.timezone}, where clocks skip it; write it with an offset"
     return "is not between 1970 and 2200"
 
 

@@ -105,6 +105,11 @@ class FilesCollector:
         self._max_bytes = max_bytes
         self._stdin = stdin
 
+    @property
+    def zone(self) -> ZoneInfo | None:
+        """The time zone of times without one."""
+        return self._clock.timezone
+
     def collect(self, kpis: Sequence[Kpi], window: Window, step: timedelta, /) -> Collected:
         """The panel of `kpis` over the whole steps of `window`; what can't be read is an error of
         the KPIs concerned."""
@@ -136,7 +141,8 @@ class FilesCollector:
         index = grid(window, step)
         table, shape = self._shaped(table, kpis)
         reading, clock = self._read(table, shape, kpis, edges(index, step))
-        source = _Source(reading, shape, index, step, self._resample, self._read_as(reading, clock))
+        read_as = self._read_as(reading, clock)
+        source = _Source(reading, shape, index, step, self._resample, read_as, clock)
         columns: dict[tuple[str, str, str], Floats] = {}
         notes: dict[str, tuple[str, ...]] = {}
         errors: dict[str, CollectError] = {}
@@ -178,7 +184,6 @@ class FilesCollector:
         names = [*_names(kpis)]
         by = [*_labels(kpis)]
         additive = self._resample in ADDITIVE
-        start, end = bounds[[0, -1]].tolist() if len(bounds) else (0, 0)
         if shape.layout is Layout.LONG:
             _require(table, (shape.time, shape.kpi, shape.value))
             own = {shape.time, shape.kpi, shape.value, ""}
@@ -195,7 +200,7 @@ class FilesCollector:
 
         def attempt(clock: Clock, decimal: Decimal | None) -> Reading:
             counted = self._resample is Resample.COUNT
-            reading = Reading(table, tuple(labels), start, end, counted, decimal)
+            reading = Reading(table, tuple(labels), bounds, counted, decimal)
             if shape.layout is Layout.LONG:
                 read_long(reading, names, clock, time=shape.time, kpi=shape.kpi, value=shape.value)
             else:
@@ -242,6 +247,11 @@ class FilesCollector:
                 f"{reading.table.place(record)}: {plain(text, 40)!r} is a row of totals{more}, "
                 "left out"
             )
+        if reading.lost:
+            notes.append(
+                f"{reading.lost:,} rows in an hour that clocks show twice can't be told apart and "
+                "are left out; write such times with an offset"
+            )
         return tuple(notes)
 
 
@@ -275,6 +285,7 @@ class _Source:
     step: timedelta
     resample: Resample | None
     read_as: tuple[str, ...]
+    clock: Clock
 
     def columns(self, kpi: Kpi) -> tuple[dict[tuple[str, str, str], Floats], tuple[str, ...]]:
         """The panel columns of one KPI and what is worth knowing; raises CollectError when it can't
@@ -308,9 +319,10 @@ class _Source:
         if samples is None:
             return _Side({}, {}, (self._nothing(name),))
         samples = self._by_segment(samples, name, by)
+        spacing = _spacing(samples)
+        self._expect_own_days(spacing)
         on_grid = to_steps(samples, self.index, self.resample, self.reading.table.place)
         self._expect_alike(on_grid.repeats, name, by)
-        spacing = _spacing(samples)
         partial_steps = (
             self._incomplete(samples.stamps, spacing)
             if self.resample in ADDITIVE
@@ -387,6 +399,28 @@ class _Source:
         if not numerator.values and values:
             notes = (*notes, f"{kpi.query!r} counts as 0 wherever {kpi.denominator!r} has a row")
         return replace(numerator, values=values, notes=notes)
+
+    def _expect_own_days(self, spacing: timedelta | None) -> None:
+        """Raises CollectError where rows that stand for whole days, weeks or months name another
+        day than the one that they start in by the calendar of the steps."""
+        shortest = np.diff(edges(self.index, self.step)).min(initial=np.iinfo(np.int64).max)
+        if not isinstance(self.step, CalendarStep) or spacing is None:
+            return
+        if _nanoseconds(spacing) < shortest:
+            return
+        for stamps, written in self.reading.days:
+            local = pd.DatetimeIndex(pd.to_datetime(stamps, utc=True)).tz_convert(self.step.zone)
+            moved = local.tz_localize(None).normalize().as_unit("ns").asi8 != written
+            if moved.any():
+                at = int(moved.argmax())
+                day = pd.Timestamp(int(written[at])).date()
+                zone = self.clock.timezone if self.reading.naive else None
+                raise CollectError(
+                    f"{self.reading.table.name}: the rows are days of "
+                    f"{zone or 'another time zone'}, the steps days of {self.step.zone}: "
+                    f"{day} begins {_moment(int(stamps[at]))}; set timezone of the checklist to "
+                    f"{zone or 'that of the rows'}"
+                )
 
     def _expect_alike(self, repeats: npt.NDArray[np.int32], name: str, by: tuple[str, ...]) -> None:
         """Raises CollectError unless the rows of a wide table that count once are equal in every

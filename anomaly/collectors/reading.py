@@ -13,6 +13,8 @@ import pandas as pd
 
 from anomaly.collectors import written_dates, written_numbers
 from anomaly.collectors.cells import (
+    LOST,
+    NO_STAMP,
     SHOWN,
     Bad,
     Clock,
@@ -21,6 +23,7 @@ from anomaly.collectors.cells import (
     SmallIntegers,
     any_naive,
     any_percent,
+    days,
     empty,
     is_moment,
     marks,
@@ -36,6 +39,7 @@ from anomaly.errors import CollectError
 from anomaly.wording import plain
 
 SERIES_AT_MOST = 5_000
+DAYS_LOOKED_AT = 1_000  # rows of each part, to see which days they name
 TOTALS = re.compile(  # what stands in the place of a time in a row of totals or averages
     r"(?:(?:grand|sub|overall|report)[ -]?)?totals?\b.*|totals?[ :].*|overall|sum|average|mean|"
     r"(?:gesamt|zwischen|end)?summen?|gesamt(?:ergebnis|wert)?|insgesamt|ergebnis|mittelwert|"
@@ -51,19 +55,21 @@ Part = tuple[
 
 @dataclass(slots=True)
 class Reading:
-    """What has been read so far, within `[start, end)` (nanoseconds since 1970).
+    """What has been read so far, within the asked steps: `edges` are their starts and the end of
+    the last (nanoseconds since 1970).
 
     `labels` are the values of `label_columns`, per number of a series. Where cells are `counted`
     they may hold anything, and each counts as 1. `bad` holds, per name, the first record that could
     not be read; `first` and `last` are the outermost stamps of the file; `names` are the names met
     in a long file, `totals` the records left out because they have a word like Total for a time.
-    `percent` tells whether numbers had a %, `naive` whether a time had no zone.
+    `percent` tells whether numbers had a %, `naive` whether a time had no zone. `lost` counts the
+    rows in an hour that clocks show twice which can't be told apart. `days` are stamps of rows at
+    the start of a day, and that day as it was written (`cells.days`).
     """
 
     table: Table
     label_columns: tuple[str, ...]
-    start: int
-    end: int
+    edges: Integers
     counted: bool = False
     decimal: Decimal | None = None
     labels: dict[Labels, int] = field(default_factory=dict)
@@ -74,6 +80,8 @@ class Reading:
     totals: dict[int, str] = field(default_factory=dict)
     percent: bool = False
     naive: bool = False
+    lost: int = 0
+    days: list[tuple[Integers, Integers]] = field(default_factory=list)
     first: int | None = None
     last: int | None = None
 
@@ -129,13 +137,24 @@ class Reading:
             if not out.all():
                 yield records[~out], {column: cells[~out] for column, cells in columns.items()}
 
+    def see(self, cells: pd.Series, when: Integers, clock: Clock) -> None:
+        """Remembers how times are written: whether they have a zone, and which days they name."""
+        self.naive = self.naive or any_naive(cells, clock)
+        named = days(cells.iloc[:DAYS_LOOKED_AT], clock)
+        known = named != NO_STAMP
+        self.days.append((when[:DAYS_LOOKED_AT][known], named[known]))
+
     def inside(self, when: Integers) -> npt.NDArray[np.bool_]:
-        """Which stamps lie in the window; remembers the outermost of all."""
-        if len(when):
-            first, last = int(when.min()), int(when.max())
+        """Which stamps lie in the window; remembers the outermost of all, and how many are lost."""
+        self.lost += int((when == LOST).sum())
+        when = np.where(when == LOST, NO_STAMP, when)
+        known = when[when != NO_STAMP]
+        if len(known):
+            first, last = int(known.min()), int(known.max())
             self.first = first if self.first is None else min(first, self.first)
             self.last = last if self.last is None else max(last, self.last)
-        return (when >= self.start) & (when < self.end)
+        start, end = self.edges[[0, -1]].tolist() if len(self.edges) else (0, 0)
+        return (when >= start) & (when < end)
 
     def series(self, columns: Mapping[str, pd.Series]) -> SmallIntegers:
         """The number of the series that each row belongs to, by its labels; raises CollectError
@@ -182,12 +201,12 @@ def read_wide(reading: Reading, names: Sequence[str], clock: Clock, *, time: str
         _filled(reading.table.chunks(columns_read)), time
     ):
         labels = [columns[column] for column in reading.label_columns]
-        when, bad = stamps(columns[time], clock, labels, (reading.start, reading.end))
+        when, bad = stamps(columns[time], clock, labels, reading.edges)
         if bad is not None:
             for name in names:
                 reading.spoil(name, records, bad)
             return
-        reading.naive = reading.naive or any_naive(columns[time], clock)
+        reading.see(columns[time], when, clock)
         inside = reading.inside(when)
         mine = {column: cells[inside] for column, cells in columns.items()}
         series = reading.series(mine)
@@ -212,11 +231,11 @@ def read_long(
                 continue
             rows = codes == number
             labels = [columns[column][rows] for column in reading.label_columns]
-            when, bad = stamps(columns[time][rows], clock, labels, (reading.start, reading.end))
+            when, bad = stamps(columns[time][rows], clock, labels, reading.edges)
             if bad is not None:
                 reading.spoil(name, records[rows], bad)
                 continue
-            reading.naive = reading.naive or any_naive(columns[time][rows], clock)
+            reading.see(columns[time][rows], when, clock)
             inside = reading.inside(when)
             mine = {column: cells[rows][inside] for column, cells in columns.items()}
             reading.add(

@@ -15,9 +15,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import time as time_of_day
 from pathlib import Path
 from typing import Any, ClassVar
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -50,6 +52,7 @@ READING = frozenset(
         sqlite3.SQLITE_TRANSACTION,
     }
 )
+AROUND_A_CHANGE = [timedelta(minutes=15 * number) for number in range(9)]  # two hours, after it
 ATTEMPTS, PAUSE_S = 3, 1.0
 LONGEST_SAID = 300
 APART = re.compile(
@@ -66,7 +69,7 @@ class SqlCollector:
     can't be used.
     """
 
-    outside: ClassVar[frozenset[str]] = frozenset({"sleep"})
+    outside: ClassVar[frozenset[str]] = frozenset({"sleep", "calendar_zone"})
 
     def __init__(
         self,
@@ -79,6 +82,7 @@ class SqlCollector:
         timeout: timedelta = timedelta(seconds=30),
         max_rows: int = MOST_ROWS,
         sleep: Callable[[float], None] = time.sleep,
+        calendar_zone: str | None = None,
     ) -> None:
         if (url is None) == (path is None):
             raise UsageError("needs either a url or the path of a SQLite file")
@@ -93,8 +97,13 @@ class SqlCollector:
             100,
         )
         self._reader = FilesCollector(
-            path=Path(), timezone=timezone, time_unit=time_unit, resample=resample
+            path=Path(),
+            timezone=timezone,
+            time_unit=time_unit,
+            resample=resample,
+            calendar_zone=calendar_zone,
         )
+        self._zone = self._reader.zone
         self._timeout = timeout
         self._max_rows = max_rows
         self._sleep = sleep
@@ -148,12 +157,8 @@ class SqlCollector:
 
     def _answer(self, engine: Engine, statement: str, window: Window, step: timedelta) -> _Answer:
         query, names = _prepared(statement)
-        values: dict[str, datetime | int] = {
-            "start": window.start,
-            "end": window.end,
-            "step": int(step.total_seconds()),
-        }
-        parameters = {name: _for_dialect(values[name], engine.dialect.name) for name in names}
+        values = _bounds(window, step, engine.dialect.name, self._zone)
+        parameters = {name: values[name] for name in names}
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return self._rows(engine, query, parameters)
@@ -200,6 +205,12 @@ class SqlCollector:
         try:
             with engine.connect() as connection:
                 _forbid_writing(connection, self._timeout)
+                if self._zone is not None and connection.dialect.name == "postgresql":
+                    # so that columns without a zone are compared in it, and days begin in it
+                    connection.execute(
+                        sql.text("SELECT set_config('TimeZone', :zone, true)"),
+                        {"zone": self._zone.key},
+                    )
                 try:
                     yield connection
                 finally:
@@ -385,13 +396,34 @@ def _prepared(statement: str) -> tuple[sql.TextClause, tuple[str, ...]]:
     return query, names
 
 
-def _for_dialect(value: datetime | int, dialect: str) -> object:
-    """A bound value as the database compares it: PostgreSQL has times with a zone, SQLite text,
-    others times without, in UTC."""
-    if isinstance(value, int) or dialect == "postgresql":
-        return value
-    naive = value.astimezone(UTC).replace(tzinfo=None)
-    return naive.isoformat(sep=" ") if dialect == "sqlite" else naive
+def _bounds(
+    window: Window, step: timedelta, dialect: str, zone: ZoneInfo | None
+) -> dict[str, object]:
+    """What a statement may bind, as the database compares it.
+
+    PostgreSQL has times with a zone. Elsewhere times have none, and may be in UTC or in `zone`, and
+    SQLite has text, with a T before the time or without. There the bounds enclose the window in
+    each of these forms; what lies outside of it is left out when the answer is read.
+    """
+    seconds = int(step.total_seconds())
+    if dialect == "postgresql":
+        return {"start": window.start, "end": window.end, "step": seconds}
+    zones = [UTC] if zone is None else [UTC, zone]
+    start = min(_wall(window.start + near, each) for each in zones for near in AROUND_A_CHANGE)
+    end = max(_wall(window.end - near, each) for each in zones for near in AROUND_A_CHANGE)
+    if dialect != "sqlite":
+        return {"start": start, "end": end, "step": seconds}
+    shortest = "%Y-%m-%d %H:%M:%S" if start.second else "%Y-%m-%d %H:%M"
+    shortest = shortest if start.time() != time_of_day() else "%Y-%m-%d"
+    return {
+        "start": start.strftime(shortest),  # a beginning of each form: none sorts before it
+        "end": end.isoformat(timespec="seconds"),  # T sorts after the space
+        "step": seconds,
+    }
+
+
+def _wall(moment: datetime, zone: tzinfo) -> datetime:
+    return moment.astimezone(zone).replace(tzinfo=None)
 
 
 def _forbid_writing(connection: Connection, timeout: timedelta) -> None:

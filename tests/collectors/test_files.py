@@ -326,12 +326,11 @@ def test_a_stamp_that_names_no_moment_is_an_error_with_its_line(
     assert said in text
 
 
-@pytest.mark.parametrize("stamp", ["2025-10-26 02:30", "2025-03-30 02:30"])
-def test_a_local_time_that_clocks_show_twice_or_never_is_an_error_where_it_is_asked_for(
-    write: Write, stamp: str
+def test_a_local_time_that_clocks_never_show_is_an_error_where_it_is_asked_for(
+    write: Write,
 ) -> None:
-    path = write(f"time,orders\n{stamp[:10]} 00:30,1\n{stamp},2\n2025-11-03 10:00,3\n")
-    night = datetime.fromisoformat(f"{stamp[:10]}T00:00Z")
+    path = write("time,orders\n2025-03-30 00:30,1\n2025-03-30 02:30,2\n2025-11-03 10:00,3\n")
+    night = datetime(2025, 3, 30, tzinfo=UTC)
     how = {"timezone": "Europe/Berlin"}
 
     asked = read(path, ORDERS, window=Window(night, night + timedelta(hours=3)), **how)
@@ -339,8 +338,68 @@ def test_a_local_time_that_clocks_show_twice_or_never_is_an_error_where_it_is_as
     not_asked = read(path, ORDERS, window=Window(later, later + STEP), **how)
 
     assert wrong(asked).startswith(f"{path}:3: ")
-    assert "is ambiguous or does not exist in Europe/Berlin" in wrong(asked)
+    assert "does not exist in Europe/Berlin, where clocks skip it" in wrong(asked)
     assert values(not_asked) == [3]
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "Europe/London", "America/New_York"])
+@pytest.mark.parametrize("minutes", [15, 60])
+def test_a_repeated_hour_that_cannot_be_told_apart_costs_that_hour_and_not_the_kpi(
+    tmp_path: Path, zone: str, minutes: int
+) -> None:
+    day = "2025-11-02" if zone == "America/New_York" else "2025-10-26"
+    stamps = pd.date_range(
+        pd.Timestamp(day, tz=zone), periods=30 * 60 // minutes, freq=f"{minutes}min"
+    )
+    walls = stamps.tz_localize(None)
+    frame = pd.DataFrame({"time": walls, "orders": 1.0}).drop_duplicates("time")  # summed by hour
+    path = tmp_path / "kpis.csv"
+    frame.to_csv(path, index=False)
+
+    collected = FilesCollector(path=path, timezone=zone).collect(
+        [ORDERS], Window(stamps[0], stamps[-1]), timedelta(minutes=minutes)
+    )
+
+    is_twice = walls.isin(walls[walls.duplicated()])[:-1]
+    assert same(values(collected), np.where(is_twice, NAN, 1.0).tolist())
+    assert f"{60 // minutes} rows in an hour that clocks show twice can't be told apart" in notes(
+        collected
+    )
+
+
+def test_a_repeated_hour_within_one_step_costs_nothing(write: Write) -> None:
+    zone = ZoneInfo("Europe/Berlin")
+    times = [f"2025-10-26 {hour:02}:00" for hour in range(24)]
+    path = write("time,orders\n" + "".join(f"{time},1\n" for time in times))
+    window = Window(datetime(2025, 10, 26, tzinfo=zone), datetime(2025, 10, 27, tzinfo=zone))
+
+    collected = FilesCollector(path=path, timezone=zone.key, resample=Resample.COUNT).collect(
+        [ORDERS], window, CalendarStep(DAY, zone.key)
+    )
+
+    assert values(collected) == [24]
+    assert "told apart" not in notes(collected)
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "Europe/London", "Asia/Tokyo"])
+@pytest.mark.parametrize("form", ["%Y-%m-%d", "%Y-%m-%d %H:%M", "%d.%m.%Y", "%Y-%m-%dT%H:%M%z"])
+def test_days_of_another_zone_than_that_of_the_steps_are_an_error_that_says_what_to_set(
+    tmp_path: Path, zone: str, form: str
+) -> None:
+    stamps = pd.date_range("2025-05-12", periods=28, freq="D", tz=zone)
+    path = tmp_path / "kpis.csv"
+    pd.DataFrame({"time": stamps.strftime(form), "orders": range(28)}).to_csv(path, index=False)
+    window = Window(stamps[0] - timedelta(days=1), stamps[-1] + timedelta(days=2))
+
+    def collected(steps: str) -> Collected:
+        source = FilesCollector(path=path, timezone=zone)
+        return source.collect([ORDERS], window, CalendarStep(DAY, steps))
+
+    assert values(collected(zone))[1:-1] == [*range(28)]
+    text = wrong(collected("UTC"))
+    assert "the steps days of UTC: 2025-05-12 begins 2025-05-11T" in text
+    assert "set timezone of the checklist to" in text
+    assert zone in text or "%z" in form
 
 
 @pytest.mark.parametrize("minutes", [5, 15, 30, 60], ids="every {} minutes".format)

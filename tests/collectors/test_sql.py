@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -19,7 +20,8 @@ from anomaly.collectors.sql import SqlCollector
 from anomaly.contracts import Collected
 from anomaly.errors import CollectError, UsageError
 from anomaly.model import Kpi, Window
-from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE
+from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE, edges
+from anomaly.steps import DAY, CalendarStep
 
 START = datetime(2025, 6, 3, 9, 0, tzinfo=UTC)
 STEP = timedelta(minutes=5)
@@ -312,6 +314,104 @@ def test_a_server_that_is_not_there_is_asked_again_and_its_password_never_said(
 def test_settings_that_cannot_work_are_refused(settings_: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError, match=said):
         SqlCollector(**settings_)
+
+
+HOURLY = "SELECT time, value FROM kpi WHERE time >= :start AND time < :end"
+ZONES = ["Europe/Berlin", "Europe/London", "America/New_York", "Asia/Tokyo"]
+
+
+def hours_of_a_week(zone: str) -> pd.DatetimeIndex:
+    """The hours of a week in the middle of which clocks go back in Berlin and London."""
+    return pd.date_range("2025-10-23", periods=168, freq="h", tz=zone)
+
+
+def middle(hours: pd.DatetimeIndex) -> Window:
+    return Window(hours[48].to_pydatetime(), hours[48 + 72].to_pydatetime())
+
+
+@pytest.mark.parametrize("zone", ZONES)
+@pytest.mark.parametrize(
+    ("form", "is_local"),
+    [
+        ("%Y-%m-%d %H:%M:%S", True),
+        ("%Y-%m-%dT%H:%M:%S", True),
+        ("%Y-%m-%d %H:%M", True),
+        ("%Y-%m-%dT%H:%M:%S.000", True),
+        ("%Y-%m-%dT%H:%M:%SZ", False),
+        ("%Y-%m-%d %H:%M:%S+00:00", False),
+        ("%Y-%m-%dT%H:%M:%S%z", True),
+    ],
+)
+def test_sqlite_compares_texts_of_any_form_with_the_bounds(
+    tmp_path: Path, zone: str, form: str, is_local: bool
+) -> None:
+    hours = hours_of_a_week(zone)
+    texts = (hours if is_local else hours.tz_convert("UTC")).strftime(form)
+    path = tmp_path / "shop.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE kpi (time TEXT, value INTEGER)")
+        connection.executemany("INSERT INTO kpi VALUES (?, ?)", zip(texts, range(168), strict=True))
+        connection.commit()
+
+    for how in ({"timezone": zone}, {"calendar_zone": zone}):
+        found = SqlCollector(path=path, **how).collect(
+            [Kpi("kpi", query=HOURLY)], middle(hours), timedelta(hours=1)
+        )
+        assert values(found, "kpi") == [*range(48, 48 + 72)]
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_days_in_a_table_are_those_of_the_calendar(tmp_path: Path, zone: str) -> None:
+    days = pd.date_range("2025-10-20", periods=10, freq="D", tz=zone)
+    path = tmp_path / "shop.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE kpi (time TEXT, value INTEGER)")
+        rows = zip(days.strftime("%Y-%m-%d"), range(10), strict=True)
+        connection.executemany("INSERT INTO kpi VALUES (?, ?)", rows)
+        connection.commit()
+    window = Window(days[2].to_pydatetime(), days[8].to_pydatetime())
+
+    found = SqlCollector(path=path, calendar_zone=zone).collect(
+        [Kpi("kpi", query=HOURLY)], window, CalendarStep(DAY, zone)
+    )
+
+    assert values(found, "kpi") == [2, 3, 4, 5, 6, 7]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("server", ["UTC", "America/New_York"])
+def test_postgresql_compares_columns_without_a_zone_in_that_of_the_source(
+    loopback: None, database: str, server: str
+) -> None:
+    by_day = (
+        "SELECT date_trunc('day', zoned) AS time, count(*) AS value FROM kpi "
+        "WHERE zoned >= :start AND zoned < :end GROUP BY 1"
+    )
+    with psycopg.connect(database, autocommit=True) as connection:
+        name = connection.info.dbname
+        connection.execute(f"ALTER DATABASE {name} SET timezone TO '{server}'")
+        connection.execute("CREATE TABLE kpi (time timestamp, zoned timestamptz, value int)")
+    for zone in ZONES:
+        hours = hours_of_a_week(zone)
+        with psycopg.connect(database) as connection:
+            connection.execute("DELETE FROM kpi")
+            rows = zip(
+                hours.tz_localize(None).to_pydatetime(),
+                hours.to_pydatetime(),
+                range(168),
+                strict=True,
+            )
+            connection.cursor().executemany("INSERT INTO kpi VALUES (%s, %s, %s)", rows)
+        source = SqlCollector(url=database, timezone=zone)
+
+        found = source.collect(
+            [Kpi("kpi", query=HOURLY + " ORDER BY value")], middle(hours), timedelta(hours=1)
+        )
+        days = source.collect([Kpi("days", query=by_day)], middle(hours), CalendarStep(DAY, zone))
+
+        assert values(found, "kpi") == [*range(48, 48 + 72)]
+        step = CalendarStep(DAY, zone)
+        assert values(days, "days") == (np.diff(edges(days.panel.index, step)) / 3.6e12).tolist()
 
 
 @pytest.mark.slow
