@@ -3,11 +3,13 @@ it."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
 from typing import Any, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 import pandas as pd
@@ -20,11 +22,18 @@ from anomaly.wording import plain
 
 W = TypeVar("W", bound=StrEnum)
 T = TypeVar("T")
+TRY = re.compile(r"[.,] try", re.IGNORECASE)  # advice of pandas, which is not for our users
 MOST_ROWS = 2_000_000
 LONGEST = timedelta(days=36_500)
 SHOWN = 60  # characters of an argument
+COMMON_ZONES = (  # that rows of days in UTC are tried with, to say what helps
+    "Europe/Berlin", "Europe/London", "Europe/Athens", "America/New_York", "America/Chicago",
+    "America/Denver", "America/Los_Angeles", "America/Sao_Paulo", "Asia/Tokyo", "Asia/Shanghai",
+    "Asia/Kolkata", "Australia/Sydney", "Pacific/Auckland",
+)  # fmt: skip
 LAST_DAY = 28  # that every month has
-Days = Mapping[date, str] | Iterable[date]  # special days with their names, or without
+Day = date | str
+Days = Mapping[Day, str] | Iterable[Day] | Day  # special days with their names, or without
 Spans = Iterable[
     tuple[datetime, datetime] | tuple[datetime, datetime, str]
 ]  # start, end and, if given, what was there
@@ -33,20 +42,21 @@ Spans = Iterable[
 def panel_of(
     series: pd.Series | pd.DataFrame,
     denominators: pd.Series | pd.DataFrame | None,
-    timezone: str = "UTC",
+    timezone: str | None = None,
 ) -> tuple[pd.DataFrame, timedelta]:
     """The panel of a column per KPI, ratios where `denominators` are given, and its step. Days,
-    weeks and months are those of `timezone`, or of the index.
+    weeks and months are those of `timezone`, or of the index, or of UTC.
 
     Raises UsageError for an index that is naive, irregular or has duplicates, and for values that
     are not numbers.
     """
-    values = frame_of(series, "series")
-    index, step = regular(pd.DatetimeIndex(values.index), [timezone, _zone_name(series.index)])
+    zones = [timezone or "", _zone_name(getattr(series, "index", None))]
+    values = _by_first_days(frame_of(series, "series"), zones)
+    index, step = regular(pd.DatetimeIndex(values.index), zones)
     role = VALUE if denominators is None else NUMERATOR
     columns = {(str(name), "", role): values[name].to_numpy() for name in values}
     if denominators is not None:
-        below = frame_of(denominators, "denominators")
+        below = _by_first_days(frame_of(denominators, "denominators"), zones)
         if list(below) != list(values) and len(below.columns) != 1:
             raise UsageError(
                 f"denominators has columns {list(below)}, series has {list(values)}; name them "
@@ -83,9 +93,9 @@ def zone_of(step: timedelta, timezone: str) -> str:
     return step.zone if isinstance(step, CalendarStep) else timezone
 
 
-def moment(value: datetime | str, what: str) -> datetime:
-    """`value` (a pandas Timestamp and ISO-8601 text are fine) in UTC; raises UsageError for
-    anything but a time with a zone."""
+def moment(value: datetime | str, what: str, timezone: str | None = None) -> datetime:
+    """`value` (a pandas Timestamp and ISO-8601 text are fine) in UTC; without a zone it is in
+    `timezone`. Raises UsageError for anything but a time, and without any zone."""
     parsed: Any = None
     with suppress(TypeError, ValueError, OverflowError):
         if isinstance(value, str):
@@ -95,7 +105,10 @@ def moment(value: datetime | str, what: str) -> datetime:
     if parsed is None or pd.isna(parsed):
         raise UsageError(f"{what} is {shown(value)}; give a datetime with a time zone")
     try:
-        return utc(pd.Timestamp(parsed).to_pydatetime(warn=False), what)
+        at = pd.Timestamp(parsed)
+        if at.tzinfo is None and isinstance(timezone, str):
+            at = at.tz_localize(zone_info(timezone))
+        return utc(at.to_pydatetime(warn=False), what)
     except (ValueError, OverflowError):
         raise UsageError(f"{what} is {shown(value)}; give a time that Python has") from None
 
@@ -134,9 +147,50 @@ def shown(value: object) -> str:
     return plain(f"{type(value).__name__} {text}".strip(), SHOWN)
 
 
-def calendar_of(timezone: str, special_days: Days, leave_out: Spans) -> Calendar:
+def zone_info(name: str) -> ZoneInfo:
+    """The time zone of an IANA name. Raises UsageError."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise UsageError(
+            f"timezone is {shown(name)}; use an IANA name like Europe/Berlin"
+        ) from None
+
+
+def localized(series: Any, timezone: str | None) -> Any:
+    """Series in memory with their times in `timezone`, where these have no zone; as they are
+    without a `timezone`. Raises UsageError for times that clocks there skip, or show twice in an
+    order that does not tell them apart."""
+    index = getattr(series, "index", None)
+    if not isinstance(timezone, str) or not isinstance(series, pd.Series | pd.DataFrame):
+        return series
+    if isinstance(index, pd.PeriodIndex):
+        index = index.to_timestamp()
+    if not isinstance(index, pd.DatetimeIndex) or index.tz is not None:
+        return series
+    days, zone = index == index.normalize(), zone_info(timezone)
+    try:
+        if days.all():  # where clocks change at midnight, a day begins at its first moment
+            first = np.ones(len(index), dtype=bool)
+            zoned = index.tz_localize(zone, ambiguous=first, nonexistent="shift_forward")
+        else:
+            backwards = slice(None, None, -1 if index.is_monotonic_decreasing else 1)
+            zoned = index[backwards].tz_localize(zone, ambiguous="infer")[backwards]
+    except (ValueError, TypeError) as error:
+        raise UsageError(
+            f"the times without a zone are no times of timezone {timezone!r}: "
+            f"{re.split(TRY, str(error))[0]}; give them with a time zone"
+        ) from None
+    return series.set_axis(zoned)
+
+
+def calendar_of(timezone: str | None, special_days: Days, leave_out: Spans) -> Calendar:
     """The calendar that arguments of Python functions describe; raises UsageError for what is not
-    a day or a span."""
+    a zone, a day or a span."""
+    if not isinstance(timezone, str | None):
+        raise UsageError(f"timezone is {shown(timezone)}; give an IANA name like Europe/Berlin")
+    if isinstance(special_days, str | date):
+        special_days = [special_days]
     named: list[tuple[Any, ...]] = (
         [*special_days.items()]
         if isinstance(special_days, Mapping)
@@ -144,13 +198,14 @@ def calendar_of(timezone: str, special_days: Days, leave_out: Spans) -> Calendar
     )
     days = tuple(SpecialDay(_day(day), *map(str, name)) for day, *name in named)
     spans = listed(leave_out, "leave_out", "a list of (start, end) or (start, end, reason)")
-    if not isinstance(timezone, str):
-        raise UsageError(f"timezone is {shown(timezone)}; give an IANA name like Europe/Berlin")
-    return Calendar(timezone, days, tuple(_left_out(span) for span in spans))
+    return Calendar(timezone or "UTC", days, tuple(_left_out(span) for span in spans))
 
 
-def _day(value: date) -> date:
-    """A date; midnight without a time zone, as pandas has days, is one too."""
+def _day(value: Day) -> date:
+    """A date; its text, and midnight without a time zone, as pandas has days, are dates too."""
+    if isinstance(value, str):
+        with suppress(ValueError):
+            return date.fromisoformat(value)
     if (
         isinstance(value, datetime)
         and value.tzinfo is None
@@ -244,7 +299,7 @@ def regular(index: pd.DatetimeIndex, zones: Sequence[str]) -> tuple[pd.DatetimeI
     if off.any():
         raise UsageError(
             f"the rows are not on a regular grid: most are {pd.Timedelta(step)} apart, "
-            f"{index[off][0].isoformat()} lies in between; {_advice(usual)}"
+            f"{index[off][0].isoformat()} lies in between; {_advice(index, usual)}"
         )
     count = int(stamps[-1] - stamps[0]) // step + 1
     if count > MOST_ROWS:
@@ -278,21 +333,36 @@ def _calendar_step(
     return min(out, key=lambda step: step.origin.time() != time(), default=None)
 
 
-def _zone_name(index: pd.Index) -> str:
+def _by_first_days(frame: pd.DataFrame, zones: Sequence[str]) -> pd.DataFrame:
+    """The frame with months that are stamped by their last days stamped by their first ones."""
+    zone = next(filter(None, zones), "UTC")
+    local = pd.DatetimeIndex(frame.index).tz_convert(zone).tz_localize(None)
+    if len(local) < 2 or not ((local == local.normalize()) & local.is_month_end).all():  # noqa: PLR2004  one row has no step
+        return frame
+    by_starts: pd.DataFrame = localized(frame.set_axis(local.to_period("M").to_timestamp()), zone)
+    return by_starts.tz_convert("UTC")
+
+
+def _zone_name(index: pd.Index | None) -> str:
     """The IANA name of the time zone of an index, empty if it has none."""
     zone = getattr(index, "tz", None)
     return str(getattr(zone, "key", None) or getattr(zone, "zone", None) or "")
 
 
-def _advice(usual: timedelta) -> str:
+def _advice(index: pd.DatetimeIndex, usual: timedelta) -> str:
     """What to do about rows that are usually so far apart, but not always."""
+    for zone in COMMON_ZONES:
+        step = _calendar_step(index, usual, [zone])
+        if step is not None and step.zone == zone and step.origin.time() == time():
+            return f"they are days of the calendar of {zone}: use timezone={zone!r}"
     if LENGTHS[MONTH][1] < usual:
         return "steps are at most a month: give days, weeks or months"
     if LENGTHS[MONTH][0] <= usual:
         return "stamp each month by its first day, as resample('MS') does"
     if LENGTHS[DAY][0] <= usual:
         return (
-            "if they are local days, name their zone: timezone='Europe/Berlin'; else resample them"
+            "if they are local days, name their zone, such as timezone='Europe/Berlin'; else "
+            "resample them"
         )
     return "resample them"
 

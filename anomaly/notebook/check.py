@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from importlib.metadata import version
+from typing import Any, TypeAlias, TypeVar
 
 import pandas as pd
 
@@ -16,8 +17,8 @@ from anomaly.frames import (
     Days,
     Spans,
     calendar_of,
-    length,
     listed,
+    localized,
     member,
     moment,
     panel_of,
@@ -26,41 +27,45 @@ from anomaly.frames import (
     zone_of,
 )
 from anomaly.model import Correction, Direction, Kpi, KpiKind, NoData, Release, Stage, Window
+from anomaly.notebook.arguments import duration, of_each, share, with_controls, word
 from anomaly.pipeline import judge
 from anomaly.reporting.report import Report
 from anomaly.steps import later, shifted
 from anomaly.timing.spans import Plan, ended, plateaus
 from anomaly.wording import stamp
 
+T = TypeVar("T")
 STAGES = "a list of (time, share of users)"
+OfEach: TypeAlias = T | Mapping[str, T]
+Controls: TypeAlias = str | pd.Series | pd.DataFrame | Sequence[str | pd.Series | pd.DataFrame]
 
 
 def check(
     series: pd.Series | pd.DataFrame,
     *,
-    released_at: datetime,
-    finished_at: datetime | None = None,
-    watch: timedelta | None = None,
-    warmup: timedelta = timedelta(0),
-    direction: Direction | str = Direction.EITHER,
-    kind: KpiKind | str | None = None,
-    tolerance: float = 0.0,
-    floor: float = 0.0,
-    no_data: NoData | str = NoData.INCONCLUSIVE,
-    false_alarms: float = 0.01,
-    until: datetime | None = None,
+    released_at: datetime | str,
+    finished_at: datetime | str | None = None,
+    watch: timedelta | str | None = None,
+    warmup: timedelta | str = timedelta(0),
+    direction: OfEach[Direction | str] = Direction.EITHER,
+    kind: OfEach[KpiKind | str | None] = None,
+    tolerance: OfEach[float | str] = 0.0,
+    floor: OfEach[float] = 0.0,
+    no_data: OfEach[NoData | str] = NoData.INCONCLUSIVE,
+    false_alarms: float | str = 0.01,
+    until: datetime | str | None = None,
     denominators: pd.Series | pd.DataFrame | None = None,
-    timezone: str = "UTC",
+    timezone: str | None = None,
     special_days: Days = (),
     leave_out: Spans = (),
     correction: Correction | str = Correction.HOLM,
-    controls: Sequence[str] = (),
-    stages: Sequence[Stage] = (),
-    next_release: datetime | Release | None = None,
+    controls: Controls = (),
+    stages: Sequence[Stage | tuple[datetime | str, float | str]] = (),
+    next_release: datetime | str | Release | None = None,
 ) -> Report:
     """Judge a release by series in memory: a Series, or a DataFrame with a column per KPI, on one
-    regular index with a time zone. Days, weeks and months are those of `timezone`, or of the
-    index.
+    regular index. Days, weeks and months are those of `timezone`, or of the index. Times without a
+    zone are in `timezone`, if it is given.
 
     The rows before `released_at` are the history. Those from `finished_at` (default: at once) plus
     `warmup` on are watched, for `watch` (default: to the last row). A watch that is not over by the
@@ -68,14 +73,15 @@ def check(
     `timezone`, or a mapping of these to names) and in spans to `leave_out`, (start, end) or (start,
     end, reason), are neither learned from nor judged. `denominators` (same columns) makes the KPIs
     ratios; both are then counts. `kind` is their nature, `direction` the bad direction. A change
-    matters if it exceeds `tolerance` (relative) and `floor` (in the KPI's unit). `controls` names
-    columns that the release cannot have touched: they are not judged, and a change that they share
-    with the others is not due to the release. `stages` of a staged release are (time, share of
-    users); each is watched from the end of its warm-up on. `next_release` ends the watch when it
-    begins.
+    matters if it exceeds `tolerance` (relative) and `floor` (in the KPI's unit). Each of these may
+    be a mapping by KPI. `controls` are names of columns, or series, that the release cannot have
+    touched: they are not judged, and a change that they share with the others is not due to the
+    release. `stages` of a staged release are (time, share of users); each is watched from the end
+    of its warm-up on. `next_release` ends the watch when it begins. Lengths of time may be text
+    like `6h`, shares text like `5%`.
 
-    Raises UsageError for an index that is naive, irregular or has duplicates, for values that are
-    not numbers, unknown words and times that make no sense.
+    Raises UsageError for an index that is irregular, has duplicates, or no zone where `timezone`
+    gives none, for values that are not numbers, unknown words and times that make no sense.
 
     >>> import numpy as np, pandas as pd
     >>> index = pd.date_range("2025-03-01", periods=1000, freq="5min", tz="UTC")
@@ -86,26 +92,34 @@ def check(
     >>> print(report.verdict, report.findings[0].verdict, report.findings[0].onset == index[928])
     fail regressed True
     """
-    tolerance, floor = real(tolerance, "tolerance"), real(floor, "floor")
-    warmup = length(warmup, "warmup")
-    watch = None if watch is None else length(watch, "watch")
-    controls = listed(controls, "controls", "a list of the names of columns")
-    for number, name in enumerate(controls):
-        if not isinstance(name, str):
-            raise UsageError(f"controls[{number}] is {shown(name)}; give the name of a column")
+    share_of_alarms = share(false_alarms, "false_alarms")
+    watch = None if watch is None else duration(watch, "watch")
+    warmup = duration(warmup, "warmup")
+
+    def at(value: Any, what: str) -> datetime:
+        return moment(value, what, timezone)
+
+    def stage_of(value: Any) -> Stage:
+        try:
+            when, part = value
+        except (TypeError, ValueError):
+            raise UsageError(f"stages has {shown(value)}; give {STAGES}") from None
+        return at(when, "stage"), share(part, "the share of a stage")
+
     release = Release(
-        moment(released_at, "released_at"),
-        None if finished_at is None else moment(finished_at, "finished_at"),
-        stages=tuple(_stage(stage) for stage in listed(stages, "stages", STAGES)),
+        at(released_at, "released_at"),
+        None if finished_at is None else at(finished_at, "finished_at"),
+        stages=tuple(stage_of(stage) for stage in listed(stages, "stages", STAGES)),
         followed_by=next_release
         if isinstance(next_release, Release | None)
-        else Release(moment(next_release, "next_release")),
+        else Release(at(next_release, "next_release")),
     )
     calendar = calendar_of(timezone, special_days, leave_out)
-    panel, step = panel_of(series, denominators, timezone)
+    series, controls = with_controls(localized(series, timezone), controls, denominators)
+    panel, step = panel_of(series, localized(denominators, timezone), timezone)
     settings = Settings(
-        replace(calendar, timezone=zone_of(step, timezone)),
-        real(false_alarms, "false_alarms"),
+        replace(calendar, timezone=zone_of(step, calendar.timezone)),
+        share_of_alarms,
         member(Correction, correction, "correction"),
     )
     names = [*panel.columns.get_level_values("kpi").unique()]
@@ -118,16 +132,26 @@ def check(
     if not judged_kpis:
         raise UsageError("controls names every column; at least one must be a KPI to be judged")
     below = {name: None if denominators is None else name for name in names}
+    default = Kpi("", query="")
+
+    def each(value: Any, what: str, read: Callable[[Any, str], T], left_out: T) -> dict[str, T]:
+        return of_each(value, what, judged_kpis, read, left_out)
+
+    directions = each(direction, "direction", word(Direction), default.direction)
+    tolerances = each(tolerance, "tolerance", share, default.tolerance)
+    floors = each(floor, "floor", real, default.floor)
+    answers = each(no_data, "no_data", word(NoData), default.no_data)
+    kinds = dict.fromkeys(judged_kpis) if kind is None else each(kind, "kind", word(KpiKind), None)
     kpis = [
         Kpi(
             name,
             query=name,
             denominator=below[name],
-            direction=member(Direction, direction, "direction"),
-            tolerance=tolerance,
-            floor=floor,
-            no_data=member(NoData, no_data, "no_data"),
-            kind=None if kind is None else member(KpiKind, kind, "kind"),
+            direction=directions[name],
+            tolerance=tolerances[name],
+            floor=floors[name],
+            no_data=answers[name],
+            kind=kinds[name],
         )
         for name in judged_kpis
     ]
@@ -141,7 +165,7 @@ def check(
     if warmup < timedelta(0):
         raise UsageError(f"warmup is {warmup}; it must not be negative")
     over = (
-        moment(until, "until")
+        at(until, "until")
         if until is not None
         else end
         if watch is None
@@ -177,11 +201,3 @@ def check(
         settings,
         {"anomaly": version("release-anomaly")},
     )
-
-
-def _stage(stage: Stage) -> Stage:
-    try:
-        at, share = stage
-    except (TypeError, ValueError):
-        raise UsageError(f"stages has {shown(stage)}; give {STAGES}") from None
-    return moment(at, "stage"), real(share, "the share of a stage")

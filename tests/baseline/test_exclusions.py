@@ -195,8 +195,8 @@ def test_days_come_as_pandas_and_the_holidays_library_have_them() -> None:
     ("given", "complaint"),
     [
         (
-            {"special_days": ["2025-03-24"]},
-            r"special_days has '2025-03-24'; give dates in the time zone of the users",
+            {"special_days": ["24.03.2025"]},
+            r"special_days has '24.03.2025'; give dates in the time zone of the users",
         ),
         (
             {"special_days": [RELEASED]},

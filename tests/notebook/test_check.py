@@ -623,17 +623,15 @@ def test_a_report_holds_the_steps_beside_those_that_were_judged() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"tolerance": "5%"}, "tolerance is str '5%'; give a number, such as 0.05"),
+        ({"tolerance": "much"}, "tolerance is str 'much'; give a number, such as 0.05, or a perc"),
+        ({"tolerance": {"errors": True}}, "tolerance['errors'] is bool True; give a number"),
         ({"floor": [1]}, "floor is list"),
-        ({"watch": "6h"}, "watch is str '6h'; give a timedelta"),
+        ({"floor": {"error": 1}}, "names 'error', which is not a KPI; use some of errors (did you"),
+        ({"watch": "soon"}, "watch is str 'soon'; give a timedelta"),
         ({"warmup": 5}, "warmup is int 5; give a timedelta"),
-        ({"controls": [ERRORS]}, "give the name of a column"),
-        ({"controls": "errors"}, "controls is str 'errors'; give a list of the names of columns"),
-        ({"controls": 5}, "controls is int 5; give a list"),
         ({"tolerance": True}, "tolerance is bool True; give a number"),
         ({"tolerance": 10**400}, "give a number, such as 0.05"),
         ({"tolerance": Decimal("0.05")}, "tolerance is Decimal Decimal('0.05'); give a number"),
-        ({"false_alarms": "1%"}, "false_alarms is str '1%'; give a number"),
         ({"watch": timedelta.max}, "give at most 36,500 days"),
         ({"warmup": pd.NaT}, "warmup is NaTType NaT; give a timedelta"),
         ({"released_at": 1_748_941_200}, "released_at is int 1748941200; give a datetime"),
@@ -648,14 +646,22 @@ def test_a_report_holds_the_steps_beside_those_that_were_judged() -> None:
         ({"timezone": "../../etc/passwd"}, "use an IANA name like Europe/Berlin"),
         ({"timezone": "UTC\0"}, "use an IANA name like Europe/Berlin"),
         ({"special_days": 5}, "special_days is int 5; give a list of dates"),
-        ({"special_days": "2025-03-01"}, "special_days is str '2025-03-01'; give a list of dates"),
         ({"leave_out": 5}, "leave_out is int 5; give a list of (start, end)"),
         ({"stages": [5]}, "stages has int 5; give a list of (time, share of users)"),
         ({"stages": [("2025-03-01T10:00Z", "all")]}, "the share of a stage is str 'all'"),
         ({"next_release": 5}, "next_release is int 5; give a datetime"),
-        ({"kind": {"a": 1}}, "kind is dict {'a': 1}; use one of counts"),
         ({"direction": ["up"]}, "direction is list ['up']; use one of up, down, either"),
         ({"denominators": 5}, "denominators is a int; give a pandas Series or DataFrame"),
+        ({"direction": {"errors": "in"}}, "direction['errors'] is 'in'; use one of up, down"),
+        ({"direction": {"other": "up"}}, "direction names 'other', which is not a KPI; use some"),
+        ({"kind": {"errors": "count"}}, "kind['errors'] is 'count'; use one of counts"),
+        ({"false_alarms": "few"}, "false_alarms is str 'few'; give a number"),
+        ({"false_alarms": "100%"}, "false_alarms is 1.0; use a share between 0 and 1"),
+        ({"controls": 5}, "controls is int 5; give names of columns, or series"),
+        ({"controls": [5]}, "controls[0] is int 5; give the name of a column, or a named Series"),
+        ({"controls": [QUIET.rename(None)]}, "controls[0] is a Series without a name; use"),
+        ({"controls": [ERRORS.rename("errors")]}, "a series 'errors', which is a column of series"),
+        ({"controls": [QUIET.shift(freq="999D").rename("c")]}, "'c', which has no values at these"),
     ],
 )
 def test_an_argument_of_another_type_is_named(arguments: dict[str, Any], said: str) -> None:
@@ -677,3 +683,103 @@ def test_an_argument_of_another_type_is_named(arguments: dict[str, Any], said: s
 def test_a_series_beyond_what_can_be_judged_is_refused(series: pd.Series, said: str) -> None:
     with pytest.raises(UsageError, match=re.escape(said)):
         check(series)
+
+
+def test_arguments_as_people_write_them_are_understood() -> None:
+    written = check(
+        MORE_ERRORS, tolerance="5%", watch="1h", warmup="10m", direction="up", false_alarms="2%"
+    )
+    typed = check(
+        MORE_ERRORS,
+        tolerance=0.05,
+        watch=timedelta(hours=1),
+        warmup=timedelta(minutes=10),
+        direction="up",
+        false_alarms=0.02,
+    )
+
+    assert written.to_dict() == typed.to_dict()
+
+
+def test_an_argument_may_be_a_mapping_by_kpi() -> None:
+    frame = pd.DataFrame({"errors": MORE_ERRORS, "sales": MORE_ERRORS})
+
+    report = check(
+        frame,
+        direction={"errors": "up", "sales": "down"},
+        tolerance={"errors": "1%"},
+        kind={"sales": "gauge"},
+    )
+
+    verdicts = {finding.kpi: finding.verdict for finding in report.findings}
+    assert verdicts == {"errors": Verdict.REGRESSED, "sales": Verdict.IMPROVED}
+
+
+@pytest.mark.parametrize("form", ["series", "frame", "list"])
+def test_controls_may_be_series(form: str) -> None:
+    control = QUIET.rename("other")
+    frame = pd.DataFrame({"errors": MORE_ERRORS, "other": QUIET})
+    given: Any = {"series": control, "frame": control.to_frame(), "list": [control]}[form]
+
+    report = check(MORE_ERRORS, controls=given)
+
+    assert report.to_dict() == check(frame, controls=["other"]).to_dict()
+
+
+ZONES = ["UTC", "Europe/Berlin", "Europe/London", "America/New_York", "Asia/Tokyo"]
+
+
+@pytest.mark.parametrize("zone", ZONES)
+@pytest.mark.parametrize(("unit", "start"), [("D", "2025-01-06"), ("MS", "2014-01-01")])
+def test_days_and_months_of_any_zone_are_judged_or_the_advice_helps(
+    zone: str, unit: str, start: str
+) -> None:
+    index = pd.date_range(start, periods=130, freq=unit, tz=zone)
+    values = pd.Series(np.random.default_rng(4).normal(100, 3, 130), index, name="kpi")
+    utc = values.tz_convert("UTC")
+    naive = values.tz_localize(None)
+    expected = anomaly.check(values, released_at=index[120]).to_dict()["findings"]
+
+    def findings(series: Any, **how: Any) -> object:
+        return anomaly.check(series, released_at=index[120], **how).to_dict()["findings"]
+
+    assert findings(naive, timezone=zone) == expected
+    assert findings(naive.to_period(unit[0]), timezone=zone) == expected
+    assert findings(utc, timezone=zone) == expected
+    try:
+        assert findings(utc)
+    except UsageError as error:
+        assert f"use timezone='{zone}'" in str(error)  # noqa: PT017  only some are refused
+
+
+def test_months_may_be_stamped_by_their_last_days() -> None:
+    starts = pd.date_range("2014-01-01", periods=130, freq="MS", tz="Europe/Berlin")
+    ends = pd.date_range("2014-01-01", periods=130, freq="ME", tz="Europe/Berlin")
+    values = np.random.default_rng(4).normal(100, 3, 130)
+
+    by_start, by_end = (
+        anomaly.check(pd.Series(values, index, name="kpi"), released_at=starts[120])
+        for index in (starts, ends)
+    )
+
+    assert by_end.to_dict() == by_start.to_dict()
+
+
+def test_times_without_a_zone_are_in_the_timezone_that_is_given() -> None:
+    zone = "Europe/Berlin"
+    index = pd.date_range("2025-10-10", periods=24 * 20, freq="h", tz=zone)
+    values = pd.Series(np.random.default_rng(4).normal(100, 3, len(index)), index, name="kpi")
+
+    wall = values.tz_localize(None)
+
+    reports = [
+        anomaly.check(given, released_at="2025-10-28 09:00", timezone=zone).to_dict()
+        for given in (wall, wall[::-1])
+    ]
+
+    zoned = anomaly.check(
+        values, released_at=pd.Timestamp("2025-10-28 09:00", tz=zone), timezone=zone
+    )
+    assert reports == [zoned.to_dict()] * 2
+    with pytest.raises(UsageError, match="are no times of timezone 'Europe/Berlin'"):
+        anomaly.check(wall[~wall.index.duplicated()], released_at="2025-10-28T09:00", timezone=zone)
