@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import numpy as np
 import pandas as pd
 
 from anomaly.errors import UsageError
-from anomaly.model import Empty, Kpi, Segment, Window
+from anomaly.model import Empty, Kpi, KpiKind, Segment, Window
 from anomaly.steps import DAY, MONTH, WEEK, CalendarStep, CalendarZone, align, later
 
 VALUE, NUMERATOR, DENOMINATOR = "value", "numerator", "denominator"
@@ -289,8 +289,9 @@ def block(panel: pd.DataFrame) -> Block:
 
 
 def with_totals(panel: pd.DataFrame, kpis: Sequence[Kpi]) -> pd.DataFrame:
-    """The panel, and for each ratio of several segments their total under the empty segment: the
-    sums of their counts.
+    """The panel, and for each ratio or count of several segments their total under the empty
+    segment: the sums of their counts. A KPI is a count if its `kind` says so, or if a step without
+    a sample is zero.
 
     A segment belongs to the total from its first to its last sample. A step at which segments are
     missing that usually hold more than NEGLIGIBLE of the volume has no total: who is left is not
@@ -301,12 +302,19 @@ def with_totals(panel: pd.DataFrame, kpis: Sequence[Kpi]) -> pd.DataFrame:
         if not kpi.by:
             continue
         parts = block(panel.loc[:, panel.columns.get_level_values("kpi") == kpi.name])
+        is_count = kpi.kind is KpiKind.COUNTS or (kpi.kind is None and kpi.empty is Empty.ZERO)
+        is_sum = is_count and kpi.total is None and not parts.ratio.any()
         # a single segment is its own total
-        if len(parts.keys) < 2 or not parts.ratio.all():  # noqa: PLR2004
+        if len(parts.keys) < 2 or not (parts.ratio.all() or is_sum):  # noqa: PLR2004
             continue
+        if is_sum:
+            parts = replace(parts, volume=parts.amount)
         with np.errstate(over="ignore", invalid="ignore"):
             top, below = _summed(parts)
-        totals[kpi.name, "", NUMERATOR], totals[kpi.name, "", DENOMINATOR] = top, below
+        if is_sum:
+            totals[kpi.name, "", VALUE] = top
+        else:
+            totals[kpi.name, "", NUMERATOR], totals[kpi.name, "", DENOMINATOR] = top, below
     return (
         pd.concat([panel, assemble(totals, pd.DatetimeIndex(panel.index))], axis=1)
         if totals

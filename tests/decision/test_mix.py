@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from scipy.stats import binom
 
 from anomaly.cli.explanation import explanation
 from anomaly.decision.multiplicity import TOTAL_SHARE
-from anomaly.model import ChangeKind, Direction, Finding, Kpi, Release, Verdict
+from anomaly.model import ChangeKind, Direction, Empty, Finding, Kpi, KpiKind, Release, Verdict
 from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE, assemble, block, grid, with_totals
 from anomaly.reporting.report import Report
 from anomaly.timing.spans import plan
@@ -326,6 +327,29 @@ def totalled(**counts: list[float]) -> tuple[Floats, Floats]:
 
 
 GAP = np.nan
+
+
+@pytest.mark.parametrize(
+    ("how", "total"),
+    [
+        ({"kind": KpiKind.COUNTS}, [100, GAP, 100]),
+        ({"empty": Empty.ZERO}, [100, GAP, 100]),
+        ({"kind": KpiKind.LATENCY, "empty": Empty.ZERO}, None),
+        ({"kind": KpiKind.COUNTS, "total": "all orders"}, None),
+        ({}, None),
+    ],
+)
+def test_counts_have_a_total_by_themselves(how: Any, total: list[float] | None) -> None:
+    columns = {
+        ("k", "s=a", VALUE): np.array([60.0, GAP, 60.0]),
+        ("k", "s=b", VALUE): np.array([40.0, 40.0, 40.0]),
+    }
+
+    panel = with_totals(assemble(columns, stamps(3)), [Kpi("k", by=("s",), **how)])
+
+    assert (("k", "", VALUE) in panel) == (total is not None)
+    if total is not None:
+        np.testing.assert_equal(panel["k", "", VALUE].to_numpy(), total)
 
 
 @pytest.mark.parametrize(
