@@ -314,7 +314,7 @@ def _why_no_moment(text: str, shown: str, clock: Clock) -> str:
     """Why a text, brought into the form of ISO-8601 if it could be, is no moment."""
     excerpt = repr(plain(shown, SHOWN))
     if not text:
-        return "the time is empty"
+        return "the time is empty; remove the row if it holds totals"
     if NUMBER.fullmatch(text):
         if clock.unit is None:
             return (
