@@ -19,6 +19,9 @@ SHORTEST_IN_BASE64 = 6  # characters of base64 that are surely the secret's own
 BASE64 = frozenset(string.ascii_letters + string.digits + "+/-_")
 TOKEN = re.compile(r"(?=.{20})|(?=.{8})(?=.*[0-9])(?=.*[A-Za-z])", re.DOTALL)
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://", re.ASCII)
+DATABASES = frozenset(
+    "clickhouse cockroachdb mariadb mssql mysql oracle postgres postgresql redshift sqlite".split()
+)
 LOG_RECORD = frozenset(vars(logging.makeLogRecord({})))
 
 
@@ -86,14 +89,20 @@ def is_url(value: str) -> bool:
     return URL.match(value) is not None
 
 
+def is_database(url: str) -> bool:
+    """Whether a URL is that of a database, with or without a driver (`postgresql+psycopg://`)."""
+    return url.partition("://")[0].partition("+")[0].casefold() in DATABASES
+
+
 def looks_like_token(value: str) -> bool:
     """Whether `value` has twenty characters, or eight that mix letters and digits."""
     return TOKEN.match(value) is not None
 
 
 def url_secrets(url: str) -> frozenset[str]:
-    """The secret parts of a URL: user, password, query values, fragment, and what in the path looks
-    like a token.
+    """The secret parts of a URL: password, query values, fragment, and what in user or path looks
+    like a token. A user without a password is a token, unless the URL is that of a database, whose
+    path is a name.
 
     User and password come together too, for basic authentication encodes them so.
     """
@@ -102,11 +111,14 @@ def url_secrets(url: str) -> frozenset[str]:
     except ValueError:
         return frozenset({url})
     userinfo = parts.netloc.rpartition("@")[0]
+    user, _, password = userinfo.partition(":")
     query = [pair.partition("=")[2] or pair for pair in re.split("[&;]", parts.query)]
-    path = [segment for segment in parts.path.split("/") if looks_like_token(segment)]
+    database = is_database(url)
+    path = [] if database else [each for each in parts.path.split("/") if looks_like_token(each)]
     candidates = [
-        userinfo,
-        *userinfo.split(":", 1),
+        userinfo if password else "",
+        user if looks_like_token(user) or not (password or database) else "",
+        password,
         *query,
         parts.fragment,
         *path,

@@ -121,14 +121,24 @@ def test_a_log_call_with_wrong_arguments_is_still_logged() -> None:
     ("url", "secrets"),
     [
         ("https://prometheus.example.com:9090/prometheus/api/v1", set()),
-        ("https://user:pa%40ss@h/", {"user", "pa%40ss", "pa@ss", "user:pa%40ss", "user:pa@ss"}),
+        ("https://user:pa%40ss@h/", {"pa%40ss", "pa@ss", "user:pa%40ss", "user:pa@ss"}),
+        ("https://a1b2c3d4:pass@h/", {"a1b2c3d4", "pass", "a1b2c3d4:pass"}),
         ("https://token@h/", {"token"}),
         ("https://h/x?api_key=abcd1234&b=xy", {"abcd1234"}),
         ("https://h/x?onlyakey", {"onlyakey"}),
         ("https://h/x#fragment", {"fragment"}),
         ("https://hooks.example/T0/B0/a1b2c3d4e5", {"a1b2c3d4e5", "/T0/B0/a1b2c3d4e5"}),
+        ("postgresql://postgres@h/analytics2025", set()),
+        ("postgresql+psycopg://postgres:pass@h/postgres", {"pass", "postgres:pass"}),
         ("https://[bad/secret", {"https://[bad/secret"}),
     ],
 )
 def test_the_secret_parts_of_a_url_are_known(url: str, secrets: set[str]) -> None:
     assert url_secrets(url) == secrets
+
+
+def test_a_user_of_a_database_who_is_called_like_it_is_not_masked() -> None:
+    redactor = Redactor(url_secrets("postgresql://postgres:hunter2@db.example/postgres"))
+    assert redactor.text("postgresql db.example/postgres: connection refused for postgres") == (
+        "postgresql db.example/postgres: connection refused for postgres"
+    )

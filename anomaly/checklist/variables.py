@@ -4,8 +4,9 @@ values are secret.
 These are secret, and masked wherever the tool writes text:
 - a value whose setting, header or variable is named like a secret (`password`, `API_TOKEN`,
   `X-Api-Key`)
-- the user, password, query values and fragment of a URL, and parts of its path that look like
-  tokens; if the URL comes from the environment, the whole path, because it is often the key itself
+- the password, query values and fragment of a URL, a user without a password, and a user or parts
+  of the path that look like tokens; if the URL comes from the environment, the whole path, because
+  it is often the key itself. Not the user and path of a database
 - any other value from the environment that looks like a token, unless the setting is a path
 
 Secrets under four characters can't be masked.
@@ -20,7 +21,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from anomaly.checklist.strict_yaml import KeyPath, shown
-from anomaly.redaction import Secret, is_url, looks_like_token, url_secrets
+from anomaly.redaction import Secret, is_database, is_url, looks_like_token, url_secrets
 
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 SECRET_NAME = re.compile(
@@ -116,6 +117,8 @@ def _secrets(setting: str, text: str, values: Mapping[str, str]) -> set[str]:
 
 
 def _whole_path(url: str) -> set[str]:
+    if is_database(url):
+        return set()
     path = url.partition("://")[2].partition("?")[0].partition("#")[0].partition("/")[2].rstrip("/")
     return {path} if len(path) >= SHORTEST_PATH else set()
 
