@@ -215,6 +215,12 @@ class _Loader:
                     "environments"
                 ),
             )
+        elif not names and choice and not default:
+            self.note(
+                (),
+                f"{shown(choice)} was asked for as environment, but the checklist names none; "
+                "list it under environments, or ask without it",
+            )
         return choice
 
     def windows(self, form: ChecklistForm | None) -> Windows:

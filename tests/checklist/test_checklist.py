@@ -640,6 +640,12 @@ def test_a_variable_of_another_environment_need_not_be_set(load_text: Load) -> N
             "7: environment is 'prod', but 'staging' was asked for; list both under environments",
         ),
         (
+            SMALL,
+            "prodction",
+            "1: 'prodction' was asked for as environment, but the checklist names none; list it "
+            "under environments, or ask without it",
+        ),
+        (
             ENVIRONMENTS.replace("staging:\n", "staging:\n    kpis: []\n"),
             "staging",
             "9: environments.staging.kpis is an unknown key; use one of sources, sinks, releases",
@@ -654,8 +660,8 @@ def test_an_environment_that_is_not_meant_is_refused(
     )
 
 
-def test_an_environment_is_only_a_name_where_the_checklist_knows_none(load_text: Load) -> None:
-    assert load_text(SMALL, environment="blue").environment == "blue"
+def test_the_environment_of_a_checklist_without_others_is_only_a_name(load_text: Load) -> None:
+    assert load_text(SMALL + "environment: blue\n").environment == "blue"
 
 
 def test_the_digest_does_not_depend_on_comments_order_or_secrets(load_text: Load) -> None:

@@ -333,14 +333,25 @@ def test_a_wrong_line_ends_with_2_and_says_what_to_change(
     assert said in err
 
 
-def test_a_checklist_without_environments_is_refused(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
+@pytest.mark.parametrize(
+    ("environments", "said"),
+    [
+        ("", "'staging' was asked for as environment, but the checklist names none"),
+        (
+            "environments: {staging: {sinks: []}, production: {sinks: []}}\n",
+            "give each its own under environments.staging.sources and "
+            "environments.production.sources",
+        ),
+    ],
+)
+def test_environments_that_are_missing_or_read_the_same_are_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, environments: str, said: str
 ) -> None:
     checklist = tmp_path / "checklist.yaml"
     checklist.write_text(
         (
             "service: shop\nsources:\n  shop: {type: files, path: shop.csv}\nkpis:\n  - {name: "
-            "orders, query: orders, direction: down}\n"
+            f"orders, query: orders, direction: down}}\n{environments}"
         ),
         encoding="utf-8",
     )
@@ -348,10 +359,7 @@ def test_a_checklist_without_environments_is_refused(
     code, _, err = parity(capsys, checklist, *BETWEEN)
 
     assert code == 2
-    assert (
-        "give each its own under environments.staging.sources and environments.production.sources"
-        in err
-    )
+    assert said in err
 
 
 def both(
