@@ -24,9 +24,18 @@ from anomaly.decision.progress import WatchProgress
 from anomaly.decision.release import cut_short, verdict, without_exclusions
 from anomaly.decision.stages import by_stages
 from anomaly.errors import AnomalyError, CollectError
-from anomaly.model import Finding, Kpi, Release, Window, dated, select_kpis
-from anomaly.panel import TOTAL, extended, in_calendar, judged_panel, keys_of, usage_weights
-from anomaly.reporting.report import POINT_COLUMNS, Report
+from anomaly.model import Calendar, Finding, Kpi, Release, Window, dated, select_kpis
+from anomaly.panel import (
+    TOTAL,
+    extended,
+    in_calendar,
+    judged_panel,
+    keys_of,
+    times,
+    usage_weights,
+)
+from anomaly.reporting.report import POINT_COLUMNS, TIMEZONE, Report
+from anomaly.steps import later
 from anomaly.timing.spans import Plan, plan
 from anomaly.timing.special_days import library
 
@@ -205,10 +214,21 @@ def _report(
         step=step,
         false_alarms=settings.false_alarms,
         verifiable=verifiable,
-        made=dict(made),
+        made={**made, **_zone(settings.calendar)},
         left_out=left_out_within(settings.calendar, spans.span),
+        data=_extent(collected.panel, step),
         around=in_calendar(sides.context, step),
     )
+
+
+def _extent(panel: pd.DataFrame, step: timedelta) -> Window | None:
+    """From the first step with a value to the end of the last; None without any."""
+    stamps = times(panel[panel.notna().any(axis=1)])
+    return Window(stamps[0], later(stamps[-1], step, 1)) if stamps else None
+
+
+def _zone(calendar: Calendar) -> Mapping[str, str]:
+    return {} if calendar.timezone == "UTC" else {TIMEZONE: calendar.timezone}
 
 
 def _judgeable(sides: Sides) -> bool:

@@ -100,16 +100,17 @@ def _comparison(finding: Finding, report: Report) -> Iterator[tuple[str, str]]:
     yield "query", finding.query or "(none)"
     if finding.denominator:
         yield "divided by", finding.denominator
-    start, end = local(report.baseline.start, report.step), local(report.baseline.end, report.step)
+    history = report.history or report.baseline
+    start, end = local(history.start, report.step), local(history.end, report.step)
     length = duration_text(end - start)  # on the wall clock of a calendar
     yield (
         "baseline",
-        f"{_span(report.baseline, report.step)} ({length}, step {duration_text(report.step)})"
-        f"{_unknown_seasons(report.baseline)}",
+        f"{_span(history, report.step)} ({length}, step {duration_text(report.step)})"
+        f"{_unknown_seasons(history)}",
     )
     yield (
         "observed",
-        f"{_span(report.observation, report.step)} "
+        f"{'no data' if report.seen is None else _span(report.seen, report.step)} "
         f"({finding.steps} of {finding.steps_planned} steps)",
     )
 

@@ -108,6 +108,7 @@ class _Windows(_Form):
     baseline: _Window
     observation: _Window
     step_s: Annotated[float, Field(strict=True, gt=0, le=LONGEST_STEP_S)]
+    data: _Window | None = None
     timezone: Text | None = None
 
     def step(self) -> timedelta:
@@ -374,6 +375,7 @@ def report_of_form(form: Archived, points: pd.DataFrame, around: pd.DataFrame | 
         made=data.made,
         left_out=tuple(LeftOut(each.window(), each.reason) for each in data.left_out),
         confounders=tuple(each.release() for each in data.confounders),
+        data=None if data.windows.data is None else data.windows.data.window(),
         around=around,
     )
 

@@ -44,6 +44,7 @@ def to_dict(
         "windows": {
             "baseline": _window(report.baseline),
             "observation": _window(report.observation),
+            "data": None if report.data is None else _window(report.data),
             "step_s": report.step.total_seconds(),
             "timezone": report.step.zone if isinstance(report.step, CalendarStep) else None,
         },

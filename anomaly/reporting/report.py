@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+TIMEZONE = "timezone"  # in `made`: the zone of the checklist, if that is not UTC
 POINT_COLUMNS = ("kpi", "segment", "time", "observed", "expected", "lower", "upper", "z", "flagged")
 
 
@@ -53,7 +54,8 @@ class Report:
     how: version, checklist digest, settings. `verifiable` is the smallest false-alarm rate that the
     history itself can confirm: one in as many watches as fit into it, plus one; a smaller rate
     rests on simulations. `left_out` are the spans that were neither learned from nor judged,
-    `confounders` other releases that may have caused a change.
+    `confounders` other releases that may have caused a change. `data` reaches from the first step
+    with a value to the end of the last (None: unknown, or no step had any).
     """
 
     release: Release
@@ -69,6 +71,7 @@ class Report:
     made: Mapping[str, str] = field(default_factory=dict)
     left_out: tuple[LeftOut, ...] = ()
     confounders: tuple[Release, ...] = ()
+    data: Window | None = None
     around: pd.DataFrame | None = None
 
     def __post_init__(self) -> None:
@@ -107,6 +110,25 @@ class Report:
         from anomaly.reporting.display import report_html
 
         return report_html(self)
+
+    @property
+    def seen(self) -> Window | None:
+        """The part of the watch that data reach, all of it where that is unknown; None without
+        data."""
+        return self._with_data(self.observation)
+
+    @property
+    def history(self) -> Window | None:
+        """The part of the baseline window that data reach, all of it where that is unknown; None
+        without data."""
+        return self._with_data(self.baseline)
+
+    def _with_data(self, window: Window) -> Window | None:
+        if self.data is None:
+            return window
+        if not window.overlaps(self.data):
+            return None
+        return Window(max(window.start, self.data.start), min(window.end, self.data.end))
 
     @property
     def p_value(self) -> float | None:

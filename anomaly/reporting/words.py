@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from anomaly import wording
@@ -357,15 +357,6 @@ def judged_words(report: Report) -> str:
     release, day = report.release, report.release.started_at.date()
     name = " ".join(part for part in (release.service, release.version) if part) or "release"
     place = f" in {release.environment}" if release.environment else ""
-    hours = report.baseline.length.total_seconds() / 3600
-    in_days = hours >= 2 * HOURS_OF_A_DAY
-    past = (
-        f"{wording.number(hours / HOURS_OF_A_DAY)} days"
-        if in_days
-        else f"{wording.number(hours)} hours"
-    )
-    observed = " to ".join(wording.clock(end, day) for end in ends(report.observation, report.step))
-    steps = progress(report.findings)
     stages = (
         f" in stages ({', '.join(wording.percent(share) for _, share in release.stages)})"
         if release.stages
@@ -374,8 +365,38 @@ def judged_words(report: Report) -> str:
     return (
         f"{wording.plain(name + place, LONGEST_RELEASE)}, released "
         f"{wording.clock(release.started_at, None)} UTC{stages}; "
-        f"observed {observed}{f' ({steps})' if steps else ''}, compared with the {past} before"
+        f"{_observed_words(report, day)}, {_past_words(report)}"
     )
+
+
+def _observed_words(report: Report, day: date) -> str:
+    """Since when and until when data were seen, and how far the watch is."""
+    steps = progress(report.findings)
+    over = ends(report.observation, report.step)[1]
+    if report.seen is None:
+        return f"no data observed{f' ({steps})' if steps else ''}"
+    reached = ends(report.seen, report.step)
+    observed = f"observed {' to '.join(wording.clock(end, day) for end in reached)}"
+    goes_on = "" if report.final else f"the watch ends at {wording.clock(over, day)}"
+    inside = "; ".join(part for part in (steps, goes_on) if part)
+    return f"{observed} ({inside})" if inside else observed
+
+
+def _past_words(report: Report) -> str:
+    """How much of the past there was to compare with, and how much was asked for, if that is
+    more."""
+    if report.history is None:
+        return "no data before it to compare with"
+    had, asked = (_length_words(each.length) for each in (report.history, report.baseline))
+    return f"compared with the {had} before" + ("" if had == asked else f" ({asked} asked for)")
+
+
+def _length_words(length: timedelta) -> str:
+    """`28 days`; `36 hours` where it is less than two days."""
+    hours = length.total_seconds() / 3600
+    if hours >= 2 * HOURS_OF_A_DAY:
+        return f"{wording.number(hours / HOURS_OF_A_DAY)} days"
+    return f"{wording.number(hours)} hours"
 
 
 def ends(window: Window, step: timedelta) -> tuple[datetime, datetime]:

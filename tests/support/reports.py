@@ -289,15 +289,18 @@ def passing() -> Report:
 
 
 def early() -> Report:
-    """A look before the watch is over."""
+    """A look an hour into the watch, with half of the history that was asked for."""
     reason = "nothing so far, 12 of 72 steps"
-    return report(
-        ReleaseVerdict.INCONCLUSIVE,
-        *(
-            replace(finding, verdict=Verdict.INCONCLUSIVE, reason=reason, steps=12)
-            for finding in (LATENCY, REVENUE, CRASHES)
+    return replace(
+        report(
+            ReleaseVerdict.INCONCLUSIVE,
+            *(
+                replace(finding, verdict=Verdict.INCONCLUSIVE, reason=reason, steps=12)
+                for finding in (LATENCY, REVENUE, CRASHES)
+            ),
+            final=False,
         ),
-        final=False,
+        data=Window(RELEASED - timedelta(days=14), OBSERVED_FROM + timedelta(hours=1)),
     )
 
 
@@ -325,6 +328,7 @@ def staged() -> Report:
         base,
         release=release,
         observation=Window(OBSERVED_FROM, at("16:00")),
+        data=Window(base.baseline.start, at("16:00")),
         left_out=(
             LeftOut(Window(at("2025-10-28T10:30"), at("2025-10-28T11:00")), "release 1.4.1"),
         ),

@@ -7,6 +7,8 @@ const page = (() => {
   const state = { zone: "UTC" };
   // where steps are those of a calendar, its time zone takes the place of UTC
   const base = document.querySelector("[data-timezone]")?.dataset.timezone || "UTC";
+  const users = document.querySelector("[data-users]")?.dataset.users; // the zone of the checklist
+  const zone = () => ({ UTC: base, users })[state.zone]; // undefined: that of the browser
 
   const recall = (name) => {
     try { return localStorage.getItem(`anomaly ${name}`); } catch { return null; }
@@ -37,7 +39,7 @@ const page = (() => {
   const formats = {};
   const stamp = (seconds) => {
     formats[state.zone] ??= new Intl.DateTimeFormat("sv-SE", {
-      timeZone: state.zone === "UTC" ? base : undefined, hourCycle: "h23",
+      timeZone: zone(), hourCycle: "h23",
       year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit",
     });
     return formats[state.zone].format(new Date(seconds * 1000)).replace(",", "");
@@ -60,7 +62,7 @@ const page = (() => {
       const seconds = Date.parse(element.dateTime) / 1000;
       element.textContent = element.dataset.style === "full" ? stamp(seconds) : clock(seconds, from);
     }
-    for (const word of document.querySelectorAll(".zone")) word.textContent = state.zone === "UTC" ? base : "local time";
+    for (const word of document.querySelectorAll(".zone")) word.textContent = zone() ?? "local time";
   };
   const zoneButtons = [...document.querySelectorAll("[data-zone]")];
   const showZone = (zone) => {
@@ -75,14 +77,15 @@ const page = (() => {
   }));
 
   return {
-    state, base, stamp, clock, number,
+    state, zone, stamp, clock, number,
     onChange: (listener) => listeners.push(listener),
     colour,
     say: (text) => { probe.textContent = text; },
     start: () => {
       showTheme();
       for (const button of zoneButtons) if (button.dataset.zone === "UTC") button.textContent = base;
-      if (recall("zone") === "local") showZone("local");
+      const chosen = recall("zone");
+      if (chosen === "local" || (chosen === "users" && users)) showZone(chosen);
       else if (base !== "UTC") showTimes();
     },
   };

@@ -183,7 +183,7 @@
       height: element.clientHeight,
       padding: [6, 18, 0, 0],
       legend: { show: false },
-      tzDate: (at) => (page.state.zone === "UTC" ? uPlot.tzDate(new Date(at * 1000), page.base) : new Date(at * 1000)),
+      tzDate: (at) => (page.zone() ? uPlot.tzDate(new Date(at * 1000), page.zone()) : new Date(at * 1000)),
       cursor: {
         y: false,
         points: { size: 7, fill: () => colours.ink },

@@ -11,14 +11,25 @@ from urllib.parse import urlsplit
 from markupsafe import Markup, escape
 
 from anomaly import wording
-from anomaly.model import UNJUDGED, WORST_FIRST, Finding, Release, ReleaseVerdict, Verdict, Window
+from anomaly.errors import UsageError
+from anomaly.model import (
+    UNJUDGED,
+    WORST_FIRST,
+    Calendar,
+    Direction,
+    Finding,
+    Release,
+    ReleaseVerdict,
+    Verdict,
+    Window,
+)
 from anomaly.reporting import archive, explanations, words
 from anomaly.reporting.data import receipt_data
 from anomaly.reporting.evidence import lines
 from anomaly.reporting.message import Action, Message, Receipt
 from anomaly.reporting.notice import notice, release_words
 from anomaly.reporting.pages.document import document
-from anomaly.reporting.report import Report
+from anomaly.reporting.report import TIMEZONE, Report
 from anomaly.steps import CalendarStep, CalendarZone
 from anomaly.timing.durations import duration_text
 
@@ -43,6 +54,7 @@ TONES = {
     Verdict.IMPROVED: "good",
     Verdict.OK: "calm",
 }
+OPEN = {Verdict.ERROR: "errors", Verdict.NO_DATA: "no data", Verdict.INCONCLUSIVE: "undecided"}
 RELEASE_SHAPES = {
     ReleaseVerdict.FAIL: "✗",
     ReleaseVerdict.PASS: "✓",
@@ -63,11 +75,12 @@ Facts = Sequence[tuple[str, Markup]]
 @dataclass(frozen=True, slots=True)
 class Part:
     """The contribution of a segment, or of the mix, to the change of its KPI's total; `share` of
-    the largest one, from -1 to 1."""
+    the largest one, from -1 to 1; `tone` says whether it is for the worse."""
 
     name: str
     adds: str
     share: float
+    tone: str
     effect: str
     verdict: str
     anchor: str
@@ -127,6 +140,7 @@ def page(report: Report, *, deliveries: Sequence[Receipt] = ()) -> str:
         release=release_words(report.release),
         released=wording.stamp(report.release.started_at),
         timezone=report.step.zone if isinstance(report.step, CalendarStep) else "UTC",
+        users=_users_zone(report),
         lead=lead,
         sentence=timed(sentence, moments, day),
         todo=summary.todo,
@@ -134,7 +148,8 @@ def page(report: Report, *, deliveries: Sequence[Receipt] = ()) -> str:
         context=words.context_lines(report),
         counts=[*_counts(cards)],
         cards=cards,
-        open_cards=[card for card in cards if card.finding.verdict in UNJUDGED],
+        open_sections=[*_open_sections(cards)],
+        final=report.final,
         groups=[*_groups(cards)],
         events=[*_events(report)],
         deliveries=[
@@ -143,6 +158,18 @@ def page(report: Report, *, deliveries: Sequence[Receipt] = ()) -> str:
         made=[*_made(report)],
         stage_names=[wording.percent(share) for _, share in report.release.stages],
     )
+
+
+def _users_zone(report: Report) -> str:
+    """The time zone of the checklist, which a reader can choose beside UTC and their own; empty if
+    it is one of these, or none."""
+    zone = report.made.get(TIMEZONE, "")
+    if isinstance(report.step, CalendarStep) or zone in ("", "UTC"):
+        return ""
+    try:
+        return Calendar(zone).timezone
+    except UsageError:  # of a report from elsewhere
+        return ""
 
 
 def _split_lead(sentence: str, cards: Sequence[Card]) -> tuple[str, str]:
@@ -192,6 +219,7 @@ def time_of(moment: datetime, day: date | None) -> Markup:
 def _moments(report: Report) -> set[datetime]:
     release = report.release
     ends = [report.observation.start, report.observation.end, release.started_at, release.finished]
+    ends += [] if report.seen is None else [report.seen.start, report.seen.end]
     following = [] if release.followed_by is None else [release.followed_by.started_at]
     return {
         *ends,
@@ -275,14 +303,21 @@ def _group(finding: Finding) -> str:
     if finding.fails:
         return "fails"
     if finding.verdict in UNJUDGED:
-        return "not judged"
+        return OPEN[finding.verdict]
     return "ok" if finding.verdict is Verdict.OK else "moved"
+
+
+def _open_sections(cards: Sequence[Card]) -> Iterator[tuple[str, Sequence[Card]]]:
+    """What is open, under what it is."""
+    for verdict, name in OPEN.items():
+        if own := [card for card in cards if card.finding.verdict is verdict]:
+            yield name, own
 
 
 def _groups(cards: Sequence[Card]) -> Iterator[tuple[str, int]]:
     """The filters, with how many cards each leaves."""
     yield "all", len(cards)
-    for name in ("fails", "moved", "not judged", "ok"):
+    for name in ("fails", "moved", *OPEN.values(), "ok"):
         if count := sum(card.group == name for card in cards):
             yield name, count
 
@@ -390,6 +425,7 @@ def _parts(whole: Finding, report: Report, anchors: Mapping[int, str]) -> Sequen
             name="mix of segments" if each is None else words.segment_words(each.segment),
             adds=wording.absolute(size, None, whole.unit),
             share=size / largest,
+            tone=_tone(size, whole.direction),
             effect="" if each is None else words.effect_words(each),
             verdict="" if each is None else words.verdict_words(each),
             anchor="" if each is None else anchors[id(each)],
@@ -397,6 +433,13 @@ def _parts(whole: Finding, report: Report, anchors: Mapping[int, str]) -> Sequen
 
     ranked = [part(size, each) for size, each in sorted(sizes, key=lambda item: -abs(item[0]))]
     return ranked if whole.mix_effect is None else [*ranked, part(whole.mix_effect, None)]
+
+
+def _tone(size: float, bad: Direction) -> str:
+    """Whether a change is for the worse (`bad`) or the better (`good`)."""
+    if bad is Direction.EITHER or not size:
+        return "neutral"
+    return "bad" if (size > 0) is (bad is Direction.UP) else "good"
 
 
 def _stages(finding: Finding) -> Iterator[tuple[str, Markup, str]]:
@@ -456,8 +499,18 @@ def _made(report: Report) -> Iterator[tuple[str, Markup]]:
         "released",
         time_of(report.release.started_at, None) + " to " + time_of(report.release.finished, None),
     )
-    yield "observed", _span(report.observation) + ("" if report.final else ", still running")
-    yield "baseline", _span(report.baseline) + f" ({duration_text(report.baseline.length)})"
+    seen, history = report.seen, report.history
+    goes_on = "" if report.final else Markup(", the watch ends at ")
+    yield (
+        "observed",
+        (escape("no data") if seen is None else _span(seen))
+        + goes_on
+        + ("" if report.final else time_of(report.observation.end, None)),
+    )
+    asked = duration_text(report.baseline.length)
+    yield "baseline", _span(report.baseline) + f" ({asked})"
+    if history is None or history.start > report.baseline.start:
+        yield "data since", escape("no data") if history is None else time_of(history.start, None)
     yield "step", escape(duration_text(report.step))
     yield (
         "false alarms",

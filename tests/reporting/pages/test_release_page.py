@@ -20,7 +20,7 @@ import anomaly
 from anomaly.checklist.checklist import load
 from anomaly.contracts import Action, Message, Receipt
 from anomaly.errors import UsageError
-from anomaly.model import Release
+from anomaly.model import Direction, Release
 from anomaly.reporting import archive
 from anomaly.reporting.data import to_dict
 from anomaly.reporting.pages.document import embedded
@@ -186,8 +186,10 @@ def test_the_filters_leave_what_they_say(opened: Open) -> None:
     report = reports.messy()
     tab = opened(page(report)).tab
 
-    tab.locator('[data-filter="not judged"]').click()
-    assert sorted(shown(tab)) == ["search latency", "sign-ups country=AT"]
+    tab.locator('[data-filter="errors"]').click()
+    assert shown(tab) == ["search latency"]
+    tab.locator('[data-filter="undecided"]').click()
+    assert shown(tab) == ["sign-ups country=AT"]
     tab.locator('[data-filter="fails"]').click()
     assert shown(tab)[0] == "checkout errors country=DE"
     tab.locator('[data-filter="all"]').click()
@@ -250,6 +252,38 @@ def test_times_can_be_local_and_the_theme_can_be_changed(opened: Open) -> None:
 
     assert view.tab.evaluate("document.documentElement.dataset.theme") == "dark"
     assert view.trouble == []
+
+
+def test_times_can_be_those_of_the_checklist(opened: Open) -> None:
+    report = judged("credential")
+    tab = opened(page(replace(report, made={**report.made, "timezone": "America/New_York"}))).tab
+    choice = tab.locator('[data-zone="users"]')
+    assert choice.text_content() == "America/New_York"
+
+    choice.click()
+
+    assert tab.locator(".sentence time").first.text_content() == "05:25"
+    assert "America/New_York" in (tab.locator(".context").first.text_content() or "")
+    made = {**report.made, "timezone": "no/such"}
+    assert opened(page(replace(report, made=made))).tab.locator('[data-zone="users"]').count() == 0
+
+
+def test_each_open_verdict_has_a_section_of_its_own(opened: Open) -> None:
+    tab = opened(page(reports.messy())).tab
+    heads = tab.locator("h2").all_text_contents()
+    assert [head.split()[0] for head in heads][:3] == ["Errors", "No", "Undecided"]
+    early = opened(page(reports.early())).tab
+    assert early.locator("h2").first.text_content() == "Undecided so far 3"
+
+
+def test_contributions_are_coloured_by_good_and_bad_not_by_sign(opened: Open) -> None:
+    report = judged("credential")
+    tab = opened(page(report)).tab
+    total = next(each for each in report.findings if each.total and each.fails)
+    assert total.direction is Direction.UP
+    for bar in tab.locator(".wide .parts rect").all():
+        left = float(bar.get_attribute("x") or 0)
+        assert bar.get_attribute("class") in ("neutral", "good" if left < 0 else "bad")
 
 
 def test_behind_each_chart_is_a_table_of_its_data(opened: Open) -> None:
