@@ -20,7 +20,18 @@ BASE64 = frozenset(string.ascii_letters + string.digits + "+/-_")
 TOKEN = re.compile(r"(?=.{20})|(?=.{8})(?=.*[0-9])(?=.*[A-Za-z])", re.DOTALL)
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://", re.ASCII)
 DATABASES = frozenset(
-    "clickhouse cockroachdb mariadb mssql mysql oracle postgres postgresql redshift sqlite".split()
+    {
+        "clickhouse",
+        "cockroachdb",
+        "mariadb",
+        "mssql",
+        "mysql",
+        "oracle",
+        "postgres",
+        "postgresql",
+        "redshift",
+        "sqlite",
+    }
 )
 LOG_RECORD = frozenset(vars(logging.makeLogRecord({})))
 
