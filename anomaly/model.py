@@ -11,7 +11,7 @@ from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from anomaly.errors import UsageError
-from anomaly.steps import local, shifted
+from anomaly.steps import CalendarStep, local, shifted
 
 Interval = tuple[float, float]
 Segment = Mapping[str, str]
@@ -333,7 +333,8 @@ class Windows:
     steps of `step`.
 
     Steps younger than `lag` have not settled in the source and are ignored. Where steps are those
-    of the calendar, the days of `history` and `watch` are, too.
+    of the calendar, the days of `history` and `watch` are, too, and a `warmup` shorter than a step
+    is none: it would cost the whole step.
     """
 
     history: timedelta = timedelta(days=28)
@@ -361,6 +362,8 @@ class Windows:
             raise UsageError(
                 f"windows.history is {self.history}, shorter than one step of {self.step}"
             )
+        if isinstance(self.step, CalendarStep) and self.warmup < self.step:
+            object.__setattr__(self, "warmup", timedelta(0))
 
     def history_since(self, started_at: datetime) -> datetime:
         """When the history of a release begins that starts then."""

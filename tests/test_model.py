@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from anomaly.errors import UsageError
-from anomaly.model import CHANGED, UNJUDGED, WORST_FIRST, Kpi, Verdict, select_kpis
+from anomaly.model import CHANGED, UNJUDGED, WORST_FIRST, Kpi, Verdict, Windows, select_kpis
 from anomaly.reporting.words import AFTER_FAILURES
+from anomaly.steps import of_calendar
 
 KPIS = (Kpi("orders"), Kpi("errors"), Kpi("orders elsewhere", control_for=("orders",)))
 
@@ -31,3 +34,10 @@ def test_a_kpi_is_chosen_with_its_controls() -> None:
 def test_a_name_that_no_kpi_has_is_refused() -> None:
     with pytest.raises(UsageError, match="'order' is not a KPI; use one of errors, orders"):
         select_kpis(KPIS, ["order"])
+
+
+def test_a_warm_up_shorter_than_a_day_costs_no_day() -> None:
+    day = of_calendar(timedelta(days=1), "Europe/Berlin")
+    assert Windows(watch=timedelta(days=7), step=day).warmup == timedelta(0)
+    assert Windows(watch=timedelta(days=7), step=day, warmup=timedelta(days=1)).warmup == day
+    assert Windows().warmup == timedelta(minutes=5)
