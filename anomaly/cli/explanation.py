@@ -97,9 +97,9 @@ def _certainty(finding: Finding, report: Report) -> Iterator[tuple[str, str]]:
 
 
 def _comparison(finding: Finding, report: Report) -> Iterator[tuple[str, str]]:
-    yield "query", finding.query or "(none)"
-    if finding.denominator:
-        yield "divided by", finding.denominator
+    for name, text in (("query", finding.query or "(none)"), ("divided by", finding.denominator)):
+        for number, line in enumerate(words.source_lines(text or "")):
+            yield ("" if number else name), line
     history = report.history or report.baseline
     start, end = local(history.start, report.step), local(history.end, report.step)
     length = duration_text(end - start)  # on the wall clock of a calendar

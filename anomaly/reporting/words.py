@@ -37,6 +37,8 @@ DETECTABLE = "smallest detectable change"  # at 80 % power
 DETECTABLE_HEAD = "detectable"  # the same as a column
 DETECTABLE_NOTE = f"{DETECTABLE_HEAD}: {DETECTABLE} (80 % power)"
 LONGEST_NAME, LONGEST_RELEASE, LONGEST_REASON = 60, 120, 300  # characters of foreign text
+LONGEST_QUERY = 1000
+FEW_STEPS = 4  # of a watch: in fewer, only large changes stand out
 HOURS_OF_A_DAY = 24
 KIND_WORDS = {
     ChangeKind.SPREAD: "wider spread",
@@ -201,6 +203,23 @@ def onset_words(finding: Finding, release: Release | None) -> str:
 def mark(finding: Finding) -> str:
     """Why a finding does not count for the release: ` (dry run)`, ` (control)`, or empty."""
     return " (control)" if finding.control_for else " (dry run)" if finding.dry_run else ""
+
+
+def query_lines(finding: Finding) -> list[str]:
+    """The resolved query as lines, safe to print; `/` begins the line of a denominator."""
+    lines = source_lines(finding.query)
+    if finding.denominator:
+        first, *others = source_lines(finding.denominator) or [""]
+        lines += [f"/ {first}", *others]
+    return lines
+
+
+def source_lines(text: str) -> list[str]:
+    """A query as lines that are safe to print; empty ones are left out."""
+    shown = wording.shortened(text, LONGEST_QUERY)
+    return [
+        wording.plain(line.rstrip(), LONGEST_QUERY) for line in shown.splitlines() if line.strip()
+    ]
 
 
 def verdict_words(finding: Finding) -> str:
@@ -411,6 +430,12 @@ def context_lines(report: Report) -> list[str]:
     """What else matters: what the history is too short to confirm, which spans were left out, what
     else was released."""
     lines = []
+    planned = max((each.steps_planned for each in report.findings), default=0)
+    if 0 < planned < FEW_STEPS:
+        lines.append(
+            f"a watch of {planned} step{'' if planned == 1 else 's'} is short: only large changes "
+            "are found; set a longer windows.watch or a shorter windows.step"
+        )
     if (
         report.verifiable is not None
         and report.false_alarms < report.verifiable

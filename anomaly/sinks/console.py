@@ -32,7 +32,6 @@ NARROWEST, WIDEST = 72, 160  # tables outside this range are hard to read
 MOST_ROWS = 40  # of a section; the JSON has them all
 MOST_QUERIES = 5
 MOST_NAMES = 2  # before a note
-LONGEST_QUERY = 600
 # characters across a column, and between two
 NARROWEST_NAME = 15
 NARROWEST_NUMBERS = 7
@@ -199,20 +198,18 @@ def _queries(failing: Iterable[Finding], style: Style) -> Iterator[RenderableTyp
         kpis.setdefault(finding.kpi, finding)
     for finding in [*kpis.values()][:MOST_QUERIES]:
         if finding.query:
-            over = (
-                f" / {wording.plain(finding.denominator, LONGEST_QUERY)}"
-                if finding.denominator
-                else ""
+            name = f"{wording.plain(finding.kpi, words.LONGEST_NAME)} ="
+            lines = words.query_lines(finding)
+            is_long = len(lines) > (2 if finding.denominator else 1)
+            block = (
+                [name, *(f"  {line}" for line in lines)] if is_long else [" ".join([name, *lines])]
             )
-            line = (
-                f"{wording.plain(finding.kpi, words.LONGEST_NAME)} = "
-                f"{wording.plain(finding.query, LONGEST_QUERY)}{over}"
-            )
-            yield (
-                Text(f"      {line}")
-                if style is Style.BARE
-                else Padding(Text(line, style="dim"), (0, 0, 0, 6))
-            )
+            for line in block:
+                yield (
+                    Text(f"      {line}")
+                    if style is Style.BARE
+                    else Padding(Text(line, style="dim"), (0, 0, 0, 6))
+                )
 
 
 def _table(canvas: Canvas, columns: Mapping[str, Sequence[Text | str]]) -> Table:

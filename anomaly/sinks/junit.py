@@ -16,7 +16,14 @@ from anomaly.contracts import Message, Receipt
 from anomaly.model import UNJUDGED, Finding, Release, ReleaseVerdict, Verdict
 from anomaly.reporting.notice import LONGEST_NAME, notice, release_words
 from anomaly.reporting.report import Report
-from anomaly.reporting.words import finding_line, headline, ordered, reason_words, title
+from anomaly.reporting.words import (
+    finding_line,
+    headline,
+    ordered,
+    query_lines,
+    reason_words,
+    title,
+)
 from anomaly.sinks.files import mirror
 
 LONGEST_LINE = 600  # characters of a query or a note
@@ -90,10 +97,10 @@ def _finding_case(finding: Finding, report: Report) -> ET.Element:
     kpi = wording.plain(finding.kpi, LONGEST_NAME)
     case = _case(report.release, kpi, title(finding), finding.steps * report.step.total_seconds())
     line, reason = finding_line(finding, report.release), reason_words(finding)
-    over = f" / {finding.denominator}" if finding.denominator else ""
     details = [
         "" if reason in line else reason,
-        *(wording.plain(text, LONGEST_LINE) for text in (finding.query + over, *finding.notes)),
+        *query_lines(finding),
+        *(wording.plain(text, LONGEST_LINE) for text in finding.notes),
     ]
     _end(case, _outcome(finding), str(finding.verdict), line, details)
     return case

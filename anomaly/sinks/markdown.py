@@ -30,6 +30,7 @@ from anomaly.reporting.words import (
     onset_words,
     ordered,
     p_words,
+    query_lines,
     reason_words,
     rest_words,
     title,
@@ -41,7 +42,6 @@ LONGEST = 60_000  # characters; GitHub takes a comment of 65,536
 MOST_ROWS = 40
 MOST_QUERIES = 5
 MOST_NOTES = 10
-LONGEST_QUERY = 600
 # a zero-width space: it breaks mentions, references, links and emoji (LIVE)
 BREAK = "&#8203;"
 ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;", "$": "&#36;"})
@@ -144,12 +144,7 @@ def _details(report: Report) -> Iterator[str]:
         if finding.query and finding.fails
     }
     for finding in [*queries.values()][:MOST_QUERIES]:
-        over = (
-            f"\n/ {wording.plain(finding.denominator, LONGEST_QUERY)}"
-            if finding.denominator
-            else ""
-        )
-        query = wording.plain(finding.query, LONGEST_QUERY) + over
+        query = "\n".join(query_lines(finding))
         yield f"{escape(wording.plain(finding.kpi, LONGEST_NAME))}\n\n{_fenced(query)}"
     notes = dict.fromkeys(
         wording.plain(note, LONGEST_REASON) for finding in report.findings for note in finding.notes

@@ -18,10 +18,12 @@ from hypothesis import strategies as st
 
 from anomaly import wording
 from anomaly.contracts import Receipt
-from anomaly.model import ChangeKind, Evidence, Finding, NoData, ReleaseVerdict, Verdict
+from anomaly.model import ChangeKind, Evidence, Finding, NoData, ReleaseVerdict, Verdict, Window
+from anomaly.reporting import words
 from anomaly.reporting.data import COLUMNS, to_dict
 from anomaly.reporting.report import Report
 from anomaly.reporting.words import finding_line, headline, ordered, receipt_line, title
+from anomaly.sinks.console import render
 from tests.support import reports
 from tests.support.goldens import assert_golden
 from tests.support.places import ROOT
@@ -480,3 +482,38 @@ def test_a_report_can_be_told_without_numerics() -> None:
 
 def test_steps_are_told_in_seconds() -> None:
     assert to_dict(replace(reports.passing(), step=timedelta(minutes=1)))["windows"]["step_s"] == 60
+
+
+def test_a_query_of_several_lines_is_printed_as_lines() -> None:
+    query = "SELECT date_trunc('hour', at) AS time,\n       count(*) AS orders\n\nFROM orders\n"
+    finding = replace(reports.REGRESSED, query=query, denominator="SELECT 1")
+    assert words.query_lines(finding) == [
+        "SELECT date_trunc('hour', at) AS time,",
+        "       count(*) AS orders",
+        "FROM orders",
+        "/ SELECT 1",
+    ]
+    text = render(reports.report(ReleaseVerdict.FAIL, finding))
+    assert "      checkout errors =\n        SELECT date_trunc" in text
+    assert "\n        FROM orders\n        / SELECT 1\n" in text
+    assert "\\n" not in text
+
+
+def test_a_watch_of_few_steps_is_said_to_be_short() -> None:
+    short = replace(reports.LATENCY, steps=2, steps_planned=2)
+    assert words.context_lines(reports.report(ReleaseVerdict.PASS, short)) == [
+        "a watch of 2 steps is short: only large changes are found; set a longer windows.watch or "
+        "a shorter windows.step"
+    ]
+    assert words.context_lines(reports.passing()) == []
+
+
+def test_an_early_look_says_until_when_data_were_seen_and_how_much_history_there_was() -> None:
+    assert words.judged_words(reports.early()) == (
+        "shop 1.4.2 in production, released 2025-11-04 10:30 UTC; observed 10:40 to 11:40 (12 of "
+        "72 steps; the watch ends at 16:40), compared with the 14 days before (28 days asked for)"
+    )
+    late = replace(reports.early(), data=Window(reports.RELEASED, reports.OBSERVED_FROM))
+    assert words.judged_words(late).endswith(
+        "no data observed (12 of 72 steps), no data before it to compare with"
+    )
