@@ -196,15 +196,15 @@ def test_days_come_as_pandas_and_the_holidays_library_have_them() -> None:
     [
         (
             {"special_days": ["24.03.2025"]},
-            r"special_days has '24.03.2025'; give dates in the time zone of the users",
+            r"special_days has str '24\.03\.2025'; give dates in the time zone of the users",
         ),
         (
             {"special_days": [RELEASED]},
-            r"special_days has Timestamp\(.*\); give dates in the time zone of the users",
+            r"special_days has Timestamp .*; give dates in the time zone of the users",
         ),
         (
             {"leave_out": [RELEASED]},
-            r"leave_out has Timestamp\(.*\); give \(start, end\) or \(start, end, reason\)",
+            r"leave_out has Timestamp .*; give \(start, end\) or \(start, end, reason\)",
         ),
         (
             {"leave_out": [(RELEASED, INDEX[-1], "incident", 4711)]},
