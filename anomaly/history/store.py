@@ -58,7 +58,8 @@ IN_MEMORY = ":memory:"
 BUSY_S = 20  # how long to wait for another process that holds the store
 SHORTEST_PREFIX = 4  # characters of an id
 LONGEST_SAID = 200
-DAMAGE = (ValueError, TypeError, LookupError, OverflowError)  # what reading an odd cell raises
+# what reading an odd cell raises
+DAMAGE = (ValueError, TypeError, LookupError, OverflowError, RecursionError)
 DAMAGED = ("malformed", "not a database", "disk image", "corrupt")
 ID = re.compile(r"[\x21-\x7e]+")
 Row = RowMapping

@@ -232,7 +232,7 @@ class GithubSink:
             return []
         try:
             comments = json.loads(answer.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             comments = None
         if not isinstance(comments, list) or not all(
             isinstance(each, dict) and isinstance(each.get("id"), int) for each in comments

@@ -57,7 +57,7 @@ def _head(event: str) -> str:
     """The newest commit of the event's pull request; empty for any other event."""
     try:
         sha = json.loads(Path(event).read_bytes())["pull_request"]["head"]["sha"]
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return ""
     return sha if isinstance(sha, str) else ""
 

@@ -89,6 +89,9 @@ def test_a_sample_beside_the_grid_is_refused(stamp: float) -> None:
         {"metric": 3, "values": []},
         {"metric": {}, "values": [[1000]]},
         {"metric": {}, "values": [[1000, "x"]]},
+        {"metric": {}, "values": [[10**400, "1"]]},
+        {"metric": {}, "values": [[1000, 10**400]]},
+        {"metric": {"country": "\ud800"}, "values": [[1000, "1"]]},
     ],
 )
 def test_a_malformed_series_is_refused(item: object) -> None:

@@ -526,7 +526,7 @@ def test_an_odd_cell_is_a_store_error_or_is_read_as_it_is(path: Path, table: str
         store.acknowledge(record, incident=True, note="known", at=at("12:00"))
     whole = path.read_bytes()
     for column in CELLS[table]:
-        for odd in (b"\xff", "[[1]]", 2**62, "\x1b[31m"):
+        for odd in (b"\xff", "[[1]]", "[" * 100_000, 2**62, "\x1b[31m"):
             path.write_bytes(whole)
             with closing(sqlite3.connect(path)) as connection:
                 query = sql.update(METADATA.tables[table]).values({column: sql.literal_column("?")})

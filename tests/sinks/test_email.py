@@ -328,6 +328,12 @@ def test_settings_that_cannot_work_are_refused(settings: dict[str, Any], said: s
         sink(**{"port": 25} | settings)
 
 
+@pytest.mark.parametrize("host", ["", " ", "mail..example", f"{'m' * 64}.example", "m." * 200])
+def test_a_host_that_cannot_be_looked_up_is_refused(host: str) -> None:
+    with pytest.raises(UsageError, match="host is not that of a mail server"):
+        EmailSink(host=host, sender="a@example.org", to=["b@example.org"])
+
+
 def test_any_server_takes_the_bytes() -> None:
     mail = mailed(drawn())
     assert max(len(line) for line in mail.as_bytes(policy=policy.SMTP).split(b"\r\n")) <= 998

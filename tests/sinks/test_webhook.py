@@ -221,6 +221,9 @@ def test_the_answer_decides_what_is_retried(
         ("soon", 0.5, 1),
         ("-5", 0.5, 1),
         ("9" * 5000, 0.5, 1),
+        ("Tue, 04 Nov 2025555555555555555 10:35:20 GMT", 0.5, 1),
+        ("Tue, 04 Nov 2025 10:35:20 +999999999999", 0.5, 1),
+        ("Tue, 99 Nov 99999 10:35:20 GMT", 0.5, 1),
     ],
 )
 def test_retry_after_is_kept_to(header: str, least: float, most: float) -> None:
