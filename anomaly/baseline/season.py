@@ -159,9 +159,9 @@ class _Folds:
 
 
 def _folds(y: Floats, weight: Floats, when: Clock) -> _Folds:
-    at: Ints | slice = when.day * when.phases + when.phase
-    if (np.diff(at) == 1).all():  # no clock was changed
-        at = slice(int(at[0]), int(at[0]) + len(at))
+    rows: Ints = when.day * when.phases + when.phase
+    is_regular = bool((np.diff(rows) == 1).all())  # no clock was changed
+    at = slice(int(rows[0]), int(rows[0]) + len(rows)) if is_regular else rows
     shape = len(y), int(when.day[-1]) + 1, when.phases
     values, mass = np.full(shape, np.nan), np.zeros(shape)
     values.reshape(len(y), -1)[:, at] = y

@@ -162,14 +162,20 @@ class _Answers:
             past[:, i, : len(sample)] = answers[:, sample]
             volatility[level, i, : len(sample)] = panel.volatility[row, sample]
             counted[i, : len(sample)] = True
-        spreads = (scores.centre, scores.above, scores.below, scores.freedom)
+        centre, above, below, freedom = (
+            each[:, rows, None, None]
+            for each in (scores.centre, scores.above, scores.below, scores.freedom)
+        )
         return cls(
-            scores.questions,
-            past[:, :, None],
-            counted,
-            volatility[:, :, None],
-            *(each[:, rows, None, None] for each in spreads),
-            _response(panel, rows, weights),
+            questions=scores.questions,
+            past=past[:, :, None],
+            counted=counted,
+            volatility=volatility[:, :, None],
+            centre=centre,
+            above=above,
+            below=below,
+            freedom=freedom,
+            response=_response(panel, rows, weights),
         )
 
     def jumps(self, threshold: Floats, direction: Direction) -> Floats:
