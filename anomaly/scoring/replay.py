@@ -85,8 +85,9 @@ def scores(line: Timeline, questions: list[Question]) -> Scores:
     ]
     windows = np.minimum(np.maximum(1.0, span / np.array(lengths)[:, None] + 1), size)
     centre = _centres(questions, past, size, windows)
-    above, below = _spreads(past - centre[:, :, None], size, windows)
-    _steady(line, questions, past, windows, centre, above, below)
+    spreads = _spreads(past - centre[:, :, None], size, windows)
+    _steady(line, questions, past, windows, centre, spreads)
+    above, below = spreads
     freedom = windows + PRIOR - 1
     with np.errstate(invalid="ignore", divide="ignore"):
         move = real - centre
@@ -152,19 +153,20 @@ def _centres(questions: list[Question], past: Floats, size: np.ndarray, windows:
     return np.asarray(centre)
 
 
-def _spreads(away: Floats, size: np.ndarray, windows: Floats) -> tuple[Floats, Floats]:
-    """The spread of the placebo answers above their centre and below it, `(questions, series)`;
-    the same where few are on one side."""
+def _spreads(away: Floats, size: np.ndarray, windows: Floats) -> Floats:
+    """The spread of the placebo answers above their centre and below it, `(2, questions,
+    series)`; the same where few are on one side."""
     # a tie must not count as up or down by its last bit
     away = np.where(np.abs(away) < ROUNDING, 0.0, away)
     both = spread_of(np.sort(np.abs(away), axis=2), size)
-    above, below = both.copy(), both.copy()
-    for sign, spread in ((1, above), (-1, below)):
+    spreads = np.stack([both, both])
+    for sign, spread in zip((1, -1), spreads, strict=True):
         one_side = np.where(sign * away > 0, sign * away, np.nan)
         count = np.isfinite(one_side).sum(axis=2)
         enough = (count >= ENOUGH_SIDES) & (windows >= ENOUGH_WINDOWS)
-        spread[enough] = spread_of(np.sort(one_side, axis=2), count)[enough]
-    return above, below
+        if enough.any():
+            spread[enough] = spread_of(np.sort(one_side, axis=2), count)[enough]
+    return spreads
 
 
 def spread_of(ranked: Floats, size: np.ndarray) -> Floats:
@@ -189,20 +191,18 @@ class _Shorter:
     the size, as a power of it; per series."""
 
     size: int
-    above: Floats
-    below: Floats
+    spreads: Floats
     slope: Floats
 
-    def expected(self, size: int) -> tuple[Floats, Floats]:
+    def expected(self, size: int) -> Floats:
         """The spreads over windows of `size` steps."""
-        ratio = (size / self.size) ** self.slope
-        return self.above * ratio, self.below * ratio
+        return np.asarray(self.spreads * (size / self.size) ** self.slope)
 
-    def slope_to(self, size: int, above: Floats, below: Floats, windows: Floats) -> Floats:
+    def slope_to(self, size: int, spreads: Floats, windows: Floats) -> Floats:
         """The slope with what the spreads of `size` steps teach, believed by the independent
         `windows` behind them."""
-        own = np.maximum(np.sqrt(self.above * self.below), TINY)
-        longer = np.maximum(np.sqrt(above * below), TINY)
+        own = np.maximum(np.sqrt(self.spreads[0] * self.spreads[1]), TINY)
+        longer = np.maximum(np.sqrt(spreads[0] * spreads[1]), TINY)
         slope = np.log(longer / own) / np.log(size / self.size)
         weight = windows / (windows + HALF_BELIEF)
         mean = weight * np.where(np.isfinite(slope), slope, 0.0) + (1 - weight) * self.slope
@@ -215,35 +215,30 @@ def _steady(
     past: Floats,
     windows: Floats,
     centre: Floats,
-    above: Floats,
-    below: Floats,
+    spreads: Floats,
 ) -> None:
-    """Steady the spreads in place: `PRIOR` windows' worth of belief in what the next shorter window
-    of the kind says."""
+    """Steady the `spreads` `(2, questions, series)` in place: `PRIOR` windows' worth of belief in
+    what the next shorter window of the kind says."""
     shorter: dict[QuestionKind, _Shorter] = {}
     with np.errstate(invalid="ignore", divide="ignore"):
         for j, question in enumerate(questions):
-            spec, size = question.spec, question.size
+            spec, size, own = question.spec, question.size, spreads[:, j]
             if spec.side is Side.COUNT:
-                above[j], below[j] = _count_spreads(
-                    past[j], windows[j], centre[j], np.fmax(above[j], below[j])
-                )
+                largest = np.fmax(own[0], own[1])
+                spreads[:, j] = _count_spreads(past[j], windows[j], centre[j], largest)
                 continue
             prior = shorter.get(spec.borrows_from or question.kind)
             if prior is None:
-                slope = np.full(above.shape[1], spec.spread_slope)
+                slope = np.full(own.shape[1], spec.spread_slope)
             else:
-                expected = prior.expected(size)
-                above[j] = _pooled(above[j], expected[0], windows[j])
-                below[j] = _pooled(below[j], expected[1], windows[j])
-                slope = prior.slope_to(size, above[j], below[j], windows[j])
-            shorter[question.kind] = _Shorter(size, above[j].copy(), below[j].copy(), slope)
+                own = _pooled(own, prior.expected(size), windows[j])
+                slope = prior.slope_to(size, own, windows[j])
+            shorter[question.kind] = _Shorter(size, own.copy(), slope)
             least, factor = spec.least_spread_of(size), 1.0
             if spec.uses_history:  # a part of which is the window itself
                 share = size / line.before
                 factor = np.sqrt((1 + share) / (1 - min(LARGEST_SHARE, share)))
-            above[j] = np.maximum(above[j], least) * factor
-            below[j] = np.maximum(below[j], least) * factor
+            spreads[:, j] = np.maximum(own, least) * factor
 
 
 def _pooled(spread: Floats, prior: Floats, windows: Floats) -> Floats:
