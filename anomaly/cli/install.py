@@ -121,6 +121,12 @@ def _job(path: Path, environment: str | None, every: str, session: Session) -> J
         )
     else:
         opened(path, environment, session)
+    if not _has_sinks(data, environment):
+        log.warning(
+            "%s lists no sinks, so nobody is told of a failing release: it is one line on standard "
+            "error, which cron mails to MAILTO and others only log; list a sink under sinks",
+            path,
+        )
     # resolve() would follow links, which may change later
     absolute = Path(os.path.abspath(path))  # noqa: PTH100
     try:
@@ -143,6 +149,22 @@ def _job(path: Path, environment: str | None, every: str, session: Session) -> J
     )
 
 
+def _has_sinks(data: Mapping[str, Any], environment: str | None) -> bool:
+    return any(
+        isinstance(each, Mapping) and each.get("type") != "console"
+        for each in _sinks(data, environment)
+    )
+
+
+def _sinks(data: Mapping[str, Any], environment: str | None) -> list[Any]:
+    """The sinks of an environment: its own, or those at the top."""
+    of_environment = _mapping(
+        _mapping(data, "environments"), environment or str(data.get("environment", ""))
+    )
+    sinks = of_environment.get("sinks", data.get("sinks"))
+    return sinks if isinstance(sinks, list) else []
+
+
 def _program() -> tuple[str, ...]:
     """The command of this installation, without PATH."""
     script = Path(sys.executable).parent / "anomaly"
@@ -151,17 +173,9 @@ def _program() -> tuple[str, ...]:
 
 def _paths(data: Mapping[str, Any], environment: str | None) -> Iterator[str]:
     """The files in the checklist that the history and the sinks write to."""
-    of_environment = _mapping(
-        _mapping(data, "environments"), environment or str(data.get("environment", ""))
-    )
-    sinks = of_environment.get("sinks", data.get("sinks"))
     paths = [
         data.get("store"),
-        *(
-            sink.get("path")
-            for sink in (sinks if isinstance(sinks, list) else ())
-            if isinstance(sink, Mapping)
-        ),
+        *(sink.get("path") for sink in _sinks(data, environment) if isinstance(sink, Mapping)),
     ]
     return (
         each

@@ -18,6 +18,7 @@ from anomaly.cli.release import opened
 from anomaly.cli.session import LogFormat, Session, log
 from anomaly.cli.storing import with_history
 from anomaly.errors import RequestError, StoreBusy
+from anomaly.model import ReleaseVerdict
 from anomaly.wording import plain
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from anomaly.watch.tick import TickResult
 
 LONGEST_PROBLEM = 500  # characters
+LOUD = (ReleaseVerdict.FAIL, ReleaseVerdict.ERROR)
 
 
 def tick(
@@ -81,6 +83,8 @@ def tick(
             saved=saved,
             redact=session.redactor.text,
         )
+        for each in done.looks if not sinks else ():
+            _cry(each, store)
         return (
             done,
             saved,
@@ -115,6 +119,17 @@ def tick(
         except RequestError as error:
             log.warning("heartbeat failed: %s", error)
     return session.exit_code
+
+
+def _cry(looked: LookResult, store: Store) -> None:
+    """One line on standard error about a release that fails or can't be judged, at the first look
+    that finds it so: without a sink, and under cron, nothing else would be heard."""
+    looks = store.looks(looked.record.id)
+    before = [each.verdict for each in looks if each.number < looked.look.number][-1:]
+    if looked.report.verdict in LOUD and looked.report.verdict not in before:
+        from anomaly.reporting.notice import release_words
+
+        log.error("%s: %s", release_words(looked.report.release), looked.look.headline)
 
 
 def _lines(done: TickResult, checklist: Checklist) -> str:

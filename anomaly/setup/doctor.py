@@ -127,6 +127,8 @@ def examine(
     probes += [(f"sink {name}", partial(_sink, plugin)) for name, plugin in checklist.receivers]
     if checklist.heartbeat:
         probes.append(("heartbeat", partial(_reach_url, checklist.heartbeat)))
+    if not checklist.receivers:
+        probes.append(("sinks", _nobody))
     probes.append(("store", partial(_store, store)))
     ends = time.monotonic() + deadline.total_seconds()
     outcomes = [(name, _started(name, probe)) for name, probe in probes]
@@ -260,6 +262,14 @@ def _sink(plugin: Plugin) -> str:
     values = registry.full_settings(plugin, SINKS)
     texts = [text for name, value in values.items() if (text := _setting(name, value, values))]
     return ", ".join(texts) or "nothing to connect to; to send a trial message: anomaly sinks test"
+
+
+def _nobody() -> str:
+    raise _Bad(
+        "no sink, so anomaly tick tells nobody; a failure is one line on standard error",
+        "list one under sinks: in the checklist",
+        State.WARNING,
+    )
 
 
 def _setting(name: str, value: Any, values: Mapping[str, Any]) -> str:

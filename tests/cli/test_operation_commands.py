@@ -90,6 +90,21 @@ def test_exit_codes_of_tick(anomaly: Anomaly, shop: Shop) -> None:
     ]
 
 
+@pytest.mark.slow
+def test_without_a_sink_a_failing_release_is_said_once_on_standard_error(
+    anomaly: Anomaly, shop: Shop
+) -> None:
+    checklist = shop.folder / "checklist.yaml"
+    text = checklist.read_text(encoding="utf-8")
+    checklist.write_text(re.sub("sinks:.*\n", "", text), encoding="utf-8")
+    anomaly(0, "release start --release 2.0 --checklist checklist.yaml")
+
+    said = [anomaly(hours, "tick checklist.yaml")[2] for hours in (0.5, 2.5, 3)]
+
+    assert said[0] == said[2] == ""
+    assert re.fullmatch(r"error: shop 2\.0 in production: FAIL  errors [^\n]*\n", said[1])
+
+
 def test_tick_in_json(anomaly: Anomaly, shop: Shop) -> None:
     anomaly(0, "release start --release 2.0 --checklist checklist.yaml")
     code, out, err = anomaly(2.5, "tick checklist.yaml --output json")

@@ -74,6 +74,13 @@ def test_all_is_well(tmp_path: Path) -> None:
     assert found["source shop"].said.endswith(", 1 series")
 
 
+def test_a_checklist_without_a_sink_is_a_warning(tmp_path: Path) -> None:
+    for sinks in ("", "sinks: [{type: console}]\n"):
+        found = checks(tmp_path, FILE + sinks)["sinks"]
+        assert found.state is State.WARNING
+        assert "tells nobody" in found.said
+
+
 def test_each_broken_thing_is_named_and_hides_no_other(tmp_path: Path) -> None:
     with scripted([b""], tls=str(TLS)) as untrusted:
         text = (

@@ -377,3 +377,17 @@ def test_cron_gets_the_path_as_it_is(word: str, *, reads_pairs: bool) -> None:
 def test_a_backslash_before_a_percent_sign_outside_of_quotes_is_refused() -> None:
     with pytest.raises(UsageError, match="not every cron reads alike"):
         escaped(r"date +\%F")
+def test_a_checklist_without_a_sink_is_a_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "shop.yaml"
+    text = (
+        "service: shop\nsources: {shop: {type: files, path: shop.csv}}\n"
+        "kpis: [{name: orders, query: orders}]\n"
+    )
+    path.write_text(text)
+    assert run(["install", "cron", str(path)]) == 0
+    assert "lists no sinks, so nobody is told" in capsys.readouterr().err
+    path.write_text(f"{text}sinks: [{{type: jsonl, path: told.jsonl}}]\n")
+    assert run(["install", "cron", str(path)]) == 0
+    assert capsys.readouterr().err == ""
