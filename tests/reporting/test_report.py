@@ -376,7 +376,7 @@ def test_every_key_is_documented_and_every_documented_key_exists() -> None:
     data = to_dict(reports.staged(), key="k", deliveries=[Receipt("webhook", delivered=True)])
     of_reports = DOCUMENT.read_text(encoding="utf-8").partition("\n## The webhook")[0]
     documented = re.findall(r"^\| `([a-z_.\[\]]+)` \|", of_reports, re.MULTILINE)
-    containers = {"release", "windows", "windows.baseline", "windows.observation", "windows.data"}
+    containers = {"release", "windows", "windows.baseline", "windows.observation"}
     assert sorted(documented) == sorted(set(paths(data)) - containers)
 
 
