@@ -27,7 +27,8 @@ from anomaly.collectors import pivot
 from anomaly.collectors.cells import Clock, Floats, Integers, TimeUnit, texts
 from anomaly.collectors.reading import Reading, forms, read_long, read_wide, rows
 from anomaly.collectors.steps import ADDITIVE, Resample, Samples, to_steps
-from anomaly.collectors.tables import Table, TextForm, open_table
+from anomaly.collectors.table_form import Table, TextForm
+from anomaly.collectors.tables import open_table
 from anomaly.collectors.written_dates import Dates, checked_format
 from anomaly.collectors.written_numbers import Decimal
 from anomaly.contracts import Collected, Provenance

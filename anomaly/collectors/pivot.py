@@ -9,7 +9,7 @@ import pandas as pd
 
 from anomaly.collectors import written_dates
 from anomaly.collectors.reading import TOTALS
-from anomaly.collectors.tables import Chunk, Table
+from anomaly.collectors.table_form import Chunk, Table
 
 
 def moments(header: Sequence[str]) -> list[str]:

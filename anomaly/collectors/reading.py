@@ -32,7 +32,7 @@ from anomaly.collectors.cells import (
     texts,
 )
 from anomaly.collectors.steps import Labels, Samples
-from anomaly.collectors.tables import Chunk, Table
+from anomaly.collectors.table_form import Chunk, Table
 from anomaly.collectors.written_dates import Dates, Order
 from anomaly.collectors.written_numbers import Decimal
 from anomaly.errors import CollectError

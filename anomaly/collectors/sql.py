@@ -30,7 +30,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 from anomaly.collectors.cells import TimeUnit
 from anomaly.collectors.files import FilesCollector
 from anomaly.collectors.steps import Resample
-from anomaly.collectors.tables import Chunk
+from anomaly.collectors.table_form import Chunk
 from anomaly.contracts import Collected, Provenance
 from anomaly.errors import CollectError, RetryableCollectError, UsageError
 from anomaly.model import Kpi, Window

@@ -18,14 +18,22 @@ import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, ClassVar, Protocol
+from typing import BinaryIO, ClassVar
 
 import pandas as pd
 
-from anomaly.collectors import arrow, written_dates
+from anomaly.collectors import arrow
+from anomaly.collectors.table_form import (
+    COLUMNS_AT_MOST,
+    HEADER_WITHIN,
+    Chunk,
+    Table,
+    TextForm,
+    too_large,
+)
+from anomaly.collectors.workbook import Sheet
 from anomaly.errors import CollectError
 from anomaly.wording import plain
 
@@ -33,7 +41,6 @@ STDIN = "-"
 CELLS_PER_CHUNK = 500_000
 ROWS_PER_CHUNK = 100_000
 ROWS_AT_MOST = 20_000_000
-COLUMNS_AT_MOST = 10_000
 BLOCK = 1 << 20
 NEWLINE = b"\n"
 SPOOL_IN_MEMORY = 1 << 25
@@ -57,59 +64,8 @@ DELIMITERS = {
     "|": "| separated",
 }
 SAID = re.compile(r"sep=(.)$")  # how spreadsheets say the delimiter in a first line of its own
-HEADER_WITHIN = 20  # records from the start
-OF_MOMENTS = 2  # cells of a header that holds moments, at least
 LINE_END = "\n"
 UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """Consecutive records of a table: the number of the first (from 0) and the asked columns,
-    equally long."""
-
-    first: int
-    columns: dict[str, pd.Series]
-
-
-class Table(Protocol):
-    """A table whose columns are named by `header`. `delimiter` parts cells that are text (empty:
-    they have types), `read_as` says what of its form was found out (`; separated`), `place` names a
-    record for people (`kpis.csv:17`)."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def header(self) -> tuple[str, ...]: ...
-
-    @property
-    def delimiter(self) -> str: ...
-
-    @property
-    def read_as(self) -> tuple[str, ...]: ...
-
-    def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]: ...
-
-    def place(self, record: int) -> str: ...
-
-
-@dataclass(frozen=True, slots=True)
-class TextForm:
-    """How a text file is a table; what is None is found out. `names` are columns that it should
-    have: the line that holds most of them is the header. `sheet` is of a workbook."""
-
-    encoding: str | None = None
-    delimiter: str | None = None
-    names: tuple[str, ...] = ()
-    sheet: str | None = None
-
-    def fit(self, cells: Sequence[str]) -> int:
-        """How well a row of cells would do as the header: how many of the names it holds, or that
-        it is mostly moments."""
-        known = len({*cells} & {*self.names})
-        dates = sum(map(written_dates.is_date, cells))
-        return max(known, OF_MOMENTS if dates >= max(OF_MOMENTS, len(cells) / 2) else 0)
 
 
 @contextmanager
@@ -163,18 +119,10 @@ def _spooled(stdin: BinaryIO | None, name: str, max_bytes: int) -> BinaryIO:
     return spool  # type: ignore[return-value]  # it is a BinaryIO in all but the declaration
 
 
-def too_large(name: str, max_bytes: int) -> CollectError:
-    return CollectError(
-        f"{name}: larger than {max_bytes:,} bytes; cut it to the asked time or raise max_bytes"
-    )
-
-
 def _table(file: BinaryIO, name: str, max_bytes: int, form: TextForm) -> Table:
     head = file.read(8)
     file.seek(0)
     if head.startswith(ZIP_MAGIC) and _is_workbook(file):
-        from anomaly.collectors.workbook import Sheet  # it builds on this module
-
         return Sheet(file, name, max_bytes, form)
     for magic, kind in COMPRESSED.items():
         if head.startswith(magic):

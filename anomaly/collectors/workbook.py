@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, ClassVar
 
 import pandas as pd
 
-from anomaly.collectors.tables import (
+from anomaly.collectors.table_form import (
     COLUMNS_AT_MOST,
     HEADER_WITHIN,
     Chunk,

@@ -377,6 +377,8 @@ def test_cron_gets_the_path_as_it_is(word: str, *, reads_pairs: bool) -> None:
 def test_a_backslash_before_a_percent_sign_outside_of_quotes_is_refused() -> None:
     with pytest.raises(UsageError, match="not every cron reads alike"):
         escaped(r"date +\%F")
+
+
 def test_a_checklist_without_a_sink_is_a_warning(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

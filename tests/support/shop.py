@@ -15,7 +15,7 @@ import pandas as pd
 from anomaly.checklist.checklist import Checklist
 from anomaly.checklist.registry import collector
 from anomaly.collectors.files import FilesCollector
-from anomaly.collectors.tables import Chunk
+from anomaly.collectors.table_form import Chunk
 from anomaly.contracts import Collected, Provenance
 from anomaly.model import Window
 from tests.support.places import ROOT
