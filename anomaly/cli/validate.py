@@ -41,7 +41,7 @@ def validate(
     _verbose: Verbose = False,
     _log_format: Logs = LogFormat.TEXT,
 ) -> ExitCode:
-    """Check a checklist; every error names its line, and so does a warning."""
+    """Check a checklist; every error and warning names its line."""
     session: Session = context.obj
     if until is not None and not probe:
         raise UsageError("--until needs --probe")

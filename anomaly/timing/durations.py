@@ -78,16 +78,16 @@ def parse_moment(text: str, *, now: datetime, zone: str | None = None) -> dateti
             moment = utc(now, "now") - parse_duration(text[1:])
         elif zone is not None and DATE.fullmatch(text):
             day = date.fromisoformat(text)
-            moment = utc(datetime.combine(day, time(), ZoneInfo(zone)), "date")
+            moment = datetime.combine(day, time(), ZoneInfo(zone))
         else:
-            moment = utc(datetime.fromisoformat(text), "time")
+            moment = datetime.fromisoformat(text)
     except (ValueError, OverflowError):
         raise UsageError(
             f"{_shown(text)} is not a time; write now, -2h or 2025-06-03T10:00Z"
         ) from None
     if moment.year not in YEARS:
         raise UsageError(f"{_shown(text)} is outside the years {YEARS.start} to {YEARS.stop - 1}")
-    return moment
+    return utc(moment, "time")
 
 
 def _times(count: str, length: timedelta, text: str) -> timedelta:

@@ -1,5 +1,5 @@
-"""docs/install.md names what exists: the extras, the wheel of this version. No page sends people to a
-name on the index."""
+"""docs/install.md names what exists: the extras, the wheel of this version. No page sends people to
+a name on the index."""
 
 from __future__ import annotations
 

@@ -159,8 +159,6 @@ def test_a_moment_without_zone_is_refused(text: str) -> None:
         "yesterday",
         "1748944800",
         "2025-02-29T00:00Z",
-        "0001-01-01T00:00+10:00",
-        "9999-12-31T23:59-10:00",
         "2h",
         "+2h",
     ],
@@ -170,7 +168,16 @@ def test_what_is_no_moment_is_refused_with_examples(text: str) -> None:
         parse_moment(text, now=NOW)
 
 
-@pytest.mark.parametrize("text", ["1969-12-31T23:59Z", "2300-01-01T00:00Z", "-90000d"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1969-12-31T23:59Z",
+        "2300-01-01T00:00Z",
+        "-90000d",
+        "0001-01-01T00:00+10:00",
+        "9999-12-31T23:59-10:00",
+    ],
+)
 def test_a_moment_out_of_range_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="outside the years 1970 to 2199"):
         parse_moment(text, now=NOW)
