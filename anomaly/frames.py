@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from anomaly.errors import UsageError
-from anomaly.model import YEARS, Calendar, LeftOut, SpecialDay, Window, utc
+from anomaly.model import Calendar, LeftOut, SpecialDay, Window, utc
 from anomaly.panel import DENOMINATOR, LENGTHS, NUMERATOR, VALUE, assemble, index_of, step_of
 from anomaly.steps import DAY, MONTH, CalendarStep
 from anomaly.wording import plain
@@ -23,6 +23,7 @@ from anomaly.wording import plain
 W = TypeVar("W", bound=StrEnum)
 T = TypeVar("T")
 TRY = re.compile(r"[.,] try", re.IGNORECASE)  # advice of pandas, which is not for our users
+YEARS = range(1678, 2262)  # what a nanosecond time stamp can hold
 MOST_ROWS = 2_000_000
 LONGEST = timedelta(days=36_500)
 SHOWN = 60  # characters of an argument
@@ -93,17 +94,25 @@ def zone_of(step: timedelta, timezone: str) -> str:
     return step.zone if isinstance(step, CalendarStep) else timezone
 
 
-def moment(value: datetime | str, what: str, timezone: str | None = None) -> datetime:
+def moment(
+    value: datetime | np.datetime64 | str, what: str, timezone: str | None = None
+) -> datetime:
     """`value` (a pandas Timestamp and ISO-8601 text are fine) in UTC; without a zone it is in
     `timezone`. Raises UsageError for anything but a time, and without any zone."""
     parsed: Any = None
     with suppress(TypeError, ValueError, OverflowError):
         if isinstance(value, str):
             parsed = datetime.fromisoformat(value)
-        elif isinstance(value, datetime | np.datetime64):
+        elif isinstance(value, datetime):
+            parsed = value
+        elif isinstance(value, np.datetime64):
             parsed = pd.Timestamp(value)
     if parsed is None or pd.isna(parsed):
         raise UsageError(f"{what} is {shown(value)}; give a datetime with a time zone")
+    if parsed.year not in YEARS:
+        raise UsageError(
+            f"{what} {parsed.isoformat()} is outside of the years {YEARS[0]} to {YEARS[-1]}"
+        )
     try:
         at = pd.Timestamp(parsed)
         if at.tzinfo is None and isinstance(timezone, str):

@@ -105,7 +105,7 @@ class ChangeKind(StrEnum):
     MIX = "mix"
 
 
-YEARS = range(1678, 2262)  # what a nanosecond time stamp can hold
+YEARS = range(2, 9999)  # of times that are the same day, or nearly, in every zone
 
 
 def utc(moment: datetime, what: str) -> datetime:
