@@ -351,7 +351,7 @@ class _Source:
                 continue
             chunk = next(iter(table.chunks([column])), None)
             if chunk is not None and (texts(chunk.columns[column]) == name).any():
-                own = "" if column == self.shape.kpi else f", kpi_column: {column}"
+                own = "" if column == self.shape.kpi else f", kpi_column: {plain(column, 40)}"
                 return f"; column {column!r} holds it in its rows: set layout: long{own}"
         return ""
 
