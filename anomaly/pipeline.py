@@ -27,15 +27,17 @@ from anomaly.errors import AnomalyError, CollectError
 from anomaly.model import Calendar, Finding, Kpi, Release, Window, dated, select_kpis
 from anomaly.panel import (
     TOTAL,
+    block,
     extended,
     in_calendar,
     judged_panel,
     keys_of,
+    long_form,
     times,
     usage_weights,
 )
 from anomaly.reporting.report import POINT_COLUMNS, TIMEZONE, Report
-from anomaly.steps import later
+from anomaly.steps import CalendarStep, later
 from anomaly.timing.spans import Plan, plan
 from anomaly.timing.special_days import library
 
@@ -218,6 +220,7 @@ def _report(
         left_out=left_out_within(settings.calendar, spans.span),
         data=_extent(collected.panel, step),
         around=in_calendar(sides.context, step),
+        earlier=_earlier(panel, sides, step, settings.calendar),
     )
 
 
@@ -229,6 +232,27 @@ def _extent(panel: pd.DataFrame, step: timedelta) -> Window | None:
 
 def _zone(calendar: Calendar) -> Mapping[str, str]:
     return {} if calendar.timezone == "UTC" else {TIMEZONE: calendar.timezone}
+
+
+def _earlier(
+    panel: pd.DataFrame, sides: Sides, step: timedelta, calendar: Calendar
+) -> pd.DataFrame | None:
+    """What was observed at the same hour of the day before and of the week before, for the steps
+    that a report shows; None where steps are days or longer."""
+    shown = pd.DatetimeIndex(panel.index[panel.index.isin([*sides.context["time"], *sides.starts])])
+    if isinstance(step, CalendarStep) or not len(shown):
+        return None
+    series = block(panel)
+    clock = shown.tz_convert(calendar.timezone).tz_localize(None)
+
+    def before(days: int) -> np.ndarray:
+        moments = (clock - pd.Timedelta(days=days)).tz_localize(
+            calendar.timezone, ambiguous="NaT", nonexistent="NaT"
+        )
+        rows = panel.index.get_indexer(moments.tz_convert("UTC"))
+        return np.where(rows >= 0, series.value[:, rows], np.nan)
+
+    return long_form(series.keys, shown, {"day": before(1), "week": before(7)})
 
 
 def _judgeable(sides: Sides) -> bool:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 LONGEST_SAID = 200
 MOST_BYTES = 1 << 28  # the largest report after unpacking
+EARLIER = ("day", "week")
 NUMBERS = ("observed", "expected", "lower", "upper", "z")
 SUFFIXES = (".html", ".htm", ".json")
 OPENING, CLOSING = '<script type="application/json" id="data">', "</script>"  # in a page
@@ -114,7 +115,9 @@ def report_of(data: Mapping[str, Any]) -> Report:
     form = checked(data)
     series = form.all_series()
     try:
-        return report_of_form(form, points_frame(series), around_frame(series))
+        return report_of_form(
+            form, points_frame(series), around_frame(series), earlier_frame(series)
+        )
     except (ValueError, OverflowError) as error:
         raise UsageError(wording.plain(str(error), LONGEST_SAID)) from None
 
@@ -130,10 +133,12 @@ def series_data(report: Report) -> list[dict[str, Any]]:
     """The points as lists, a dictionary for each series; times are seconds since 1970, not finite
     is None.
 
-    `around` holds the neighbouring steps that were not judged.
+    `around` holds the neighbouring steps that were not judged, `earlier` what was observed a day
+    and a week before (None where nothing was).
     """
     points = _by_series(report.points)
     around = {} if report.around is None else _by_series(report.around)
+    earlier = {} if report.earlier is None else _by_series(report.earlier.dropna(thresh=4))
     return [
         {
             "kpi": key[0],
@@ -144,6 +149,12 @@ def series_data(report: Report) -> list[dict[str, Any]]:
             "around": {
                 "time": _seconds(around.get(key)),
                 "observed": _numbers(around.get(key), "observed"),
+            },
+            "earlier": None
+            if key not in earlier
+            else {
+                "time": _seconds(earlier[key]),
+                **{name: _numbers(earlier[key], name) for name in EARLIER},
             },
         }
         for key in dict.fromkeys((*points, *around))
@@ -187,6 +198,16 @@ def around_frame(series: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         ],
         ("observed",),
     )
+
+
+def earlier_frame(series: Sequence[Mapping[str, Any]]) -> pd.DataFrame | None:
+    """What was observed a day and a week before, as `Report.earlier`; None without any."""
+    parts = [
+        {**each["earlier"], "kpi": each["kpi"], "segment": each["segment"]}
+        for each in series
+        if each["earlier"] is not None
+    ]
+    return _frame(parts, EARLIER) if parts else None
 
 
 def _frame(series: Sequence[Mapping[str, Any]], numbers: Sequence[str]) -> pd.DataFrame:

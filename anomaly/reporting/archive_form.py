@@ -297,6 +297,17 @@ class _Around(_Form):
         return self
 
 
+class _Earlier(_Form):
+    time: list[Number]
+    day: list[Number | None]
+    week: list[Number | None]
+
+    @model_validator(mode="after")
+    def _is_even(self) -> Self:
+        _check_lengths(self, ("day", "week"))
+        return self
+
+
 class _Series(_Form):
     """The points of a series; reports of the first versions have one list for all series, with
     names as long as their points."""
@@ -311,6 +322,7 @@ class _Series(_Form):
     z: list[Number | None]
     flagged: list[Annotated[int, Field(ge=0, le=1)]]
     around: _Around | None = None
+    earlier: _Earlier | None = None
 
     @model_validator(mode="after")
     def _is_even(self) -> Self:
@@ -352,7 +364,12 @@ def _adapter() -> TypeAdapter[Archived]:
     return TypeAdapter(Archived)
 
 
-def report_of_form(form: Archived, points: pd.DataFrame, around: pd.DataFrame | None) -> Report:
+def report_of_form(
+    form: Archived,
+    points: pd.DataFrame,
+    around: pd.DataFrame | None,
+    earlier: pd.DataFrame | None,
+) -> Report:
     """The report of a form, with its points. Raises UsageError or ValueError for values that
     contradict each other."""
     data, step = form.report, form.report.windows.step()
@@ -377,6 +394,7 @@ def report_of_form(form: Archived, points: pd.DataFrame, around: pd.DataFrame | 
         confounders=tuple(each.release() for each in data.confounders),
         data=None if data.windows.data is None else data.windows.data.window(),
         around=around,
+        earlier=earlier,
     )
 
 

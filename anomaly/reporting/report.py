@@ -49,13 +49,15 @@ class Report:
 
     `points` is a long frame of the post-release steps: kpi, segment, time, observed, expected,
     lower, upper (pointwise 99 % band), z, flagged; `around` one of the steps beside them that were
-    not judged, shortly before the release and during it: kpi, segment, time, observed. `findings`
-    become `Findings`, whatever tuple is given. `final` says that the watch is over. `made` says
-    how: version, checklist digest, settings. `verifiable` is the smallest false-alarm rate that the
-    history itself can confirm: one in as many watches as fit into it, plus one; a smaller rate
-    rests on simulations. `left_out` are the spans that were neither learned from nor judged,
-    `confounders` other releases that may have caused a change. `data` reaches from the first step
-    with a value to the end of the last (None: unknown, or no step had any).
+    not judged, shortly before the release and during it: kpi, segment, time, observed; `earlier`
+    holds what was observed at the same hour before the steps of both: kpi, segment, time, day,
+    week. `findings` become `Findings`, whatever tuple is given. `final` says that the watch is
+    over. `made` says how: version, checklist digest, settings. `verifiable` is the smallest
+    false-alarm rate that the history itself can confirm: one in as many watches as fit into it,
+    plus one; a smaller rate rests on simulations. `left_out` are the spans that were neither
+    learned from nor judged, `confounders` other releases that may have caused a change. `data`
+    reaches from the first step with a value to the end of the last (None: unknown, or no step had
+    any).
     """
 
     release: Release
@@ -73,6 +75,7 @@ class Report:
     confounders: tuple[Release, ...] = ()
     data: Window | None = None
     around: pd.DataFrame | None = None
+    earlier: pd.DataFrame | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "findings", Findings(self.findings))

@@ -641,8 +641,8 @@ def test_a_variable_of_another_environment_need_not_be_set(load_text: Load) -> N
         ),
         (
             SMALL,
-            "prodction",
-            "1: 'prodction' was asked for as environment, but the checklist names none; list it "
+            "prod",
+            "1: 'prod' was asked for as environment, but the checklist names none; list it "
             "under environments, or ask without it",
         ),
         (

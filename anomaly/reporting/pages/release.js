@@ -35,18 +35,20 @@
       at, observed: series.observed[i], expected: series.expected[i], lower: series.lower[i], upper: series.upper[i], z: series.z[i],
       flagged: Boolean(series.flagged[i]), judged: true,
     }));
+    const past = new Map((series.earlier?.time ?? []).map((at, i) => [at, { day: series.earlier.day[i], week: series.earlier.week[i] }]));
+    rows.forEach((row) => Object.assign(row, past.get(row.at)));
     return rows.sort((a, b) => a.at - b.at);
   };
 
   const columnsOf = (rows, step) => {
-    const columns = [[], [], [], [], []];
+    const columns = [[], [], [], [], [], [], []];
     const flagged = [];
     rows.forEach((row, i) => {
       if (i && row.at - rows[i - 1].at > 1.5 * step) { // no line across a gap
         columns.forEach((column, j) => column.push(j ? null : rows[i - 1].at + step));
         flagged.push(false);
       }
-      [row.at, row.lower, row.upper, row.expected, row.observed].forEach((value, j) => columns[j].push(j ? clamp(value ?? null) : value));
+      [row.at, row.lower, row.upper, row.expected, row.observed, row.day, row.week].forEach((value, j) => columns[j].push(j ? clamp(value ?? null) : value));
       flagged.push(row.flagged === true);
     });
     return { columns, flagged };
@@ -56,7 +58,7 @@
 
   const colours = {};
   const readColours = () => {
-    for (const name of ["ink", "expected", "band", "flag", "grid", "axis", "rollout", "warmup"]) colours[name] = page.colour(`chart-${name}`);
+    for (const name of ["ink", "expected", "day", "week", "band", "flag", "grid", "axis", "rollout", "warmup"]) colours[name] = page.colour(`chart-${name}`);
     colours.bad = page.colour("bad");
     colours.card = page.colour("card");
   };
@@ -156,11 +158,14 @@
     ctx.restore();
   };
 
+  const earlier = { day: false, week: false }; // whether the same hours before are shown
   const words = (row) => [
     page.stamp(row.at).slice(5),
     `observed ${page.number(row.observed)}`,
     ...(row.judged ? [`expected ${page.number(row.expected)}`, `usual range ${page.number(row.lower)} to ${page.number(row.upper)}`] : ["not judged"]),
     ...(row.flagged ? ["outside the range"] : []),
+    ...(earlier.day ? [`a day before ${page.number(row.day)}`] : []),
+    ...(earlier.week ? [`a week before ${page.number(row.week)}`] : []),
   ].join(" · ");
 
   const whole = (rows) => {
@@ -204,6 +209,8 @@
         { stroke: () => "transparent", points: { show: false } },
         { stroke: () => colours.expected, width: 1.6, dash: [6, 4], points: { show: false } },
         { stroke: () => colours.ink, width: small ? 1.4 : 1.7, points: { show: false } },
+        { stroke: () => colours.day, width: 1.2, points: { show: false }, show: earlier.day },
+        { stroke: () => colours.week, width: 1.2, dash: [2, 2], points: { show: false }, show: earlier.week },
       ],
       bands: [{ series: [2, 1], fill: () => colours.band }],
       hooks: {
@@ -226,6 +233,15 @@
     element.dataset.drawn = "";
     return entry;
   };
+
+  // --- the same hours before, on demand ---------------------------------------------------------------------------------
+
+  all("[data-earlier]").forEach((button) => button.addEventListener("click", () => {
+    const name = button.dataset.earlier;
+    earlier[name] = !earlier[name];
+    button.setAttribute("aria-pressed", String(earlier[name]));
+    drawn.forEach(({ plot }) => plot.setSeries(name === "day" ? 5 : 6, { show: earlier[name] }));
+  }));
 
   // --- zoom, the same for all charts ------------------------------------------------------------------------------------
 

@@ -150,6 +150,7 @@ def page(report: Report, *, deliveries: Sequence[Receipt] = ()) -> str:
         cards=cards,
         open_sections=[*_open_sections(cards)],
         final=report.final,
+        earlier=report.earlier is not None,
         groups=[*_groups(cards)],
         events=[*_events(report)],
         deliveries=[

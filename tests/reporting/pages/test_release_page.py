@@ -268,6 +268,32 @@ def test_times_can_be_those_of_the_checklist(opened: Open) -> None:
     assert opened(page(replace(report, made=made))).tab.locator('[data-zone="users"]').count() == 0
 
 
+def test_the_same_hours_a_day_and_a_week_before_are_drawn_on_demand(opened: Open) -> None:
+    report = judged("credential")
+    view = opened(page(report))
+    tab, chart = view.tab, view.tab.locator(".chart").first
+    expect(chart.locator(".u-over")).to_be_attached()
+    point = report.points.iloc[0]
+    own = report.earlier
+    assert own is not None
+    same = own[(own["kpi"] == "revenue") & (own["time"] == point["time"])].iloc[0]
+    everything = load_csv("credential", "revenue_eur")
+    assert same["day"] == everything[point["time"] - timedelta(days=1)]
+    assert same["week"] == everything[point["time"] - timedelta(days=7)]
+
+    tab.locator('[data-earlier="week"]').click()
+    chart.press("ArrowRight")
+
+    assert " · a week before " in (tab.locator(".readout").first.text_content() or "")
+    assert " · a day before " not in (tab.locator(".readout").first.text_content() or "")
+    assert view.trouble == []
+
+
+def load_csv(sample: str, column: str) -> pd.Series:
+    table = pd.read_csv(SAMPLE / sample / "shop.csv")
+    return table.set_index(pd.to_datetime(table["time"], utc=True))[column].dropna()
+
+
 def test_each_open_verdict_has_a_section_of_its_own(opened: Open) -> None:
     tab = opened(page(reports.messy())).tab
     heads = tab.locator("h2").all_text_contents()
