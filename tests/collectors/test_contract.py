@@ -25,7 +25,17 @@ pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
 
 EXAMPLES: dict[str, Callable[[Place], Example]] = {
     "prometheus": lambda place: Example({"url": place.prometheus(), "bearer_token": SECRET}),
-    "files": lambda place: Example({"path": place.csv(), "timezone": "UTC"}),
+    "files": lambda place: Example(
+        {
+            "path": place.csv(),
+            "timezone": "UTC",
+            "delimiter": ",",
+            "encoding": "utf-8",
+            "sheet": "kpis",
+            "date_format": "%d.%m.%Y",
+            "sheet": "kpis",
+        }
+    ),
     "sql": lambda place: Example(
         {"path": place.sqlite(), "timezone": "UTC"},
         query="SELECT time, value FROM points WHERE series = '{}'".format,
