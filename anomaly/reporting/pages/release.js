@@ -146,12 +146,12 @@
         if (right > left) ctx.fillRect(left, bbox.top + bbox.height - 3 * ratio, right - left, 3 * ratio);
       }
       if (x !== null) {
-        const late = x > bbox.left + 0.8 * bbox.width;
         ctx.font = FONT.replace("11px", `600 ${12 * ratio}px`);
         ctx.fillStyle = colours.bad;
-        ctx.textAlign = late ? "right" : "left";
         ctx.textBaseline = "top";
         const since = data().calendar ? page.stamp(Number(onset)).slice(0, 10) : page.clock(Number(onset), data().started);
+        const late = x + 6 * ratio + ctx.measureText(`since ${since}`).width > bbox.left + bbox.width; // no room on its right
+        ctx.textAlign = late ? "right" : "left";
         ctx.fillText(`since ${since}`, x + (late ? -6 : 6) * ratio, bbox.top + 2 * ratio);
       }
     }
