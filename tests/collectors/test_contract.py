@@ -33,7 +33,6 @@ EXAMPLES: dict[str, Callable[[Place], Example]] = {
             "encoding": "utf-8",
             "sheet": "kpis",
             "date_format": "%d.%m.%Y",
-            "sheet": "kpis",
         }
     ),
     "sql": lambda place: Example(
