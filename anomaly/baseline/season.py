@@ -29,6 +29,7 @@ WEEK_FULL = 0.5
 DAY_BLOCKS, WEEK_BLOCKS = 24, 8  # blocks of a day over whose means a profile is judged
 SHRINKS = np.linspace(0, 1, 21)  # the shares of a profile that are tried
 AT_ONCE = 32_768  # numbers that a processor has at hand
+TOGETHER = 12  # series that are learned at a time, for the same reason
 EDGE = 4.0  # standard errors from which a difference between neighbours is an edge, not noise
 MIN_WEEKS = 1.9
 KINDS_OF_DAY = (  # ways to tell the days of a week apart; Monday is 0
@@ -124,6 +125,18 @@ def learn(y: Floats, weight: Floats, events: Floats, when: Clock) -> tuple[Seaso
     present); `events` `(series,)` is how many events a step holds on average (inf where the values
     are not counts of few events).
     """
+    some = [slice(i, i + TOGETHER) for i in range(0, max(len(y), 1), TOGETHER)]
+    parts = [_learned(y[rows], weight[rows], events[rows], when) for rows in some]
+    seasons, seasonal = zip(*parts, strict=True)
+    day, week, month = (
+        np.concatenate([getattr(season, part) for season in seasons])
+        for part in ("day", "week", "month")
+    )
+    return Season(day, week, month), np.concatenate(seasonal)
+
+
+def _learned(y: Floats, weight: Floats, events: Floats, when: Clock) -> tuple[Season, Floats]:
+    """`learn` for a few series."""
     count, n = y.shape
     day = np.zeros((count, when.phases))
     week = np.zeros((count, 7 * when.phases))
