@@ -14,6 +14,7 @@ from anomaly.scoring.score import Beside, Sizes
 LEVEL_KINDS = frozenset({ChangeKind.LEVEL, ChangeKind.RAMP})
 # Factors between units: minutes, percent, thousands, kibi, hours, millions, billions.
 UNITS = (60, 100, 1e3, 1024, 3600, 1e6, 1e9)
+STEP_AS_RISE = 1.5  # the growth of a line through a step in the middle, as a share of the step
 UNIT_ROUNDING = 0.03  # how far from such a factor a change may be to look like it
 UNIT_DOUBT = (
     1.2  # upper end of the change as a multiple of the lower one, up to which it is certain
@@ -117,12 +118,14 @@ def _answer(case: Case) -> Verdict:
 
 def _grows(case: Case) -> bool:
     """Whether the KPI grows faster than usual, by more than tolerance and floor, though its level
-    may not be higher yet: as memory that leaks from a restart on."""
-    rise = case.score.rise
+    is not surely worse: as memory that leaks from a restart on."""
+    rise, own = case.score.rise, case.at_usual_mix
     if rise is None or not case.is_significant(rise.p_value):
         return False
+    if _is_certain(own) and _is_bad(case, own):  # then its level counts
+        return False
     tolerable = max(case.kpi.floor, case.kpi.tolerance * abs(case.sizes.expected))
-    return abs(rise.absolute) > tolerable
+    return abs(rise.absolute) > STEP_AS_RISE * tolerable
 
 
 def _change(case: Case, answer: Verdict, kind: ChangeKind | None, more: str = "") -> Ruling:

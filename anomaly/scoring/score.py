@@ -330,7 +330,8 @@ class _Panel:
             for question, z in zip(answers.questions, answers.up[:, 0], strict=True)
             if np.isfinite(z)
             and question.spec.is_level
-            and question.kind is not QuestionKind.TOTAL  # it counts what is there
+            # a total counts what is there, and growth is the same at every level
+            and question.kind not in (QuestionKind.TOTAL, QuestionKind.GROWTH)
             and question.size * LASTING >= self.line.after
         ]
         return _p_of(lasting, NullDistribution.LEVEL)
