@@ -9,10 +9,9 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
-from numpy.lib.stride_tricks import sliding_window_view
 
 from anomaly.baseline import noise
-from anomaly.baseline.robust import Bools, Floats, Ints, median, quantiles, running_sums, spread
+from anomaly.baseline.robust import Bools, Floats, Ints, quantiles, running_sums, spread
 from anomaly.baseline.season import Clock
 from anomaly.baseline.seasonal import BOUND, HOURS, Baseline, by_hour
 from anomaly.baseline.transform import forward
@@ -260,11 +259,11 @@ def without_shift(base: Baseline, line: Timeline, off: Floats, width: Floats) ->
     """
     n, length = line.before, max(LEAST_SMOOTH, line.after // SMOOTH_PART)
     later = np.where(line.present[:, n:], off, np.nan)
-    around, one_sided = _running_medians(later, length | 1), _running_medians(later, length)
-    half, steps = length // 2, line.after
-    choices = np.stack(
-        [around[:, half : half + steps], one_sided[:, :steps], one_sided[:, length - 1 :]]
-    )
+    frame = pd.DataFrame(later.T)
+    trailing = frame.rolling(length, min_periods=1).median().to_numpy().T
+    leading = frame.iloc[::-1].rolling(length, min_periods=1).median().to_numpy()[::-1].T
+    around = frame.rolling(length | 1, center=True, min_periods=1).median().to_numpy().T
+    choices = np.stack([around, trailing, leading])
     nearest = np.abs(choices - later).argmin(axis=0)[None]
     rest = np.take_along_axis(later - choices, nearest, axis=0)[0] / width
     out = with_deviation(base, line, np.clip(rest, -BOUND, BOUND))
@@ -273,15 +272,6 @@ def without_shift(base: Baseline, line: Timeline, off: Floats, width: Floats) ->
     has_innovation = out.has_innovation.copy()
     has_innovation[:, n : n + noise.ORDER] &= ~is_autocorrelated
     return replace(out, z=np.where(has_innovation, out.z, 0.0), has_innovation=has_innovation)
-
-
-def _running_medians(values: Floats, length: int) -> Floats:
-    """The median of every `length` steps that hold any of each row, NaN where all are missing: the
-    first window ends at the first step, the last one begins at the last."""
-    finite = np.where(np.isfinite(values), values, np.nan)
-    beyond = ((0, 0), (length - 1, length - 1))
-    padded = np.pad(finite, beyond, constant_values=np.nan)
-    return median(sliding_window_view(padded, length, axis=1))
 
 
 def with_deviation(base: Baseline, line: Timeline, deviation: Floats) -> Timeline:

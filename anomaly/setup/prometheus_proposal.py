@@ -183,9 +183,13 @@ class _Queries:
             if series.get("values")
         ]
 
+    def of_names(self, query: str) -> list[tuple[Labels, float]]:
+        """The same, of a query by name; what has none is no answer to it."""
+        return [each for each in self.of(query) if each[0].get("__name__")]
+
     def names(self, pattern: str, matcher: str) -> list[str]:
         """The names of the metrics of a service that match a pattern."""
-        found = self.of(f"group by (__name__) ({_named(pattern, matcher)})")
+        found = self.of_names(f"group by (__name__) ({_named(pattern, matcher)})")
         return sorted({labels["__name__"] for labels, _ in found})
 
     def age(self, selector: str) -> timedelta:
@@ -205,7 +209,7 @@ def _counters(queries: _Queries) -> Iterator[_Counter]:
     """The counters of requests of each service, with how much they count."""
     grouped = ", ".join(["__name__", *SERVICES, *OUTCOMES])
     counters: dict[tuple[str, str, str], _Counter] = {}
-    for labels, _ in queries.of(f'count by ({grouped}) ({{__name__=~"{COUNTERS}"}})'):
+    for labels, _ in queries.of_names(f'count by ({grouped}) ({{__name__=~"{COUNTERS}"}})'):
         label = next((each for each in SERVICES if labels.get(each)), "")
         key = (labels["__name__"], label, labels.get(label, ""))
         counter = counters.setdefault(key, _Counter(*key))
@@ -379,7 +383,7 @@ def _releases(
     if "${" in matcher:  # it would be taken for a variable
         return {}, f"not looked for{_with(matcher)}"
     grouped = ", ".join(["__name__", *VERSIONS])
-    found = queries.of(f"count by ({grouped}) ({_named(BUILDS, matcher)})")
+    found = queries.of_names(f"count by ({grouped}) ({_named(BUILDS, matcher)})")
     for label in VERSIONS:
         for labels, _ in sorted(found, key=lambda each: each[0]["__name__"]):
             if labels.get(label) and labels["__name__"] not in NO_BUILDS:
