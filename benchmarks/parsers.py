@@ -76,7 +76,6 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--doors", default=",".join(doors()))
     asked = parser.parse_args(arguments)
     names = asked.doors.split(",")
-    logging.disable(logging.CRITICAL)
     kinds: Counter[str] = Counter()
     total, started = 0, time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
@@ -111,4 +110,5 @@ def _shared(names: Sequence[str], inputs: int) -> dict[str, int]:
 
 
 if __name__ == "__main__":
+    logging.disable(logging.CRITICAL)
     sys.exit(main(sys.argv[1:]))

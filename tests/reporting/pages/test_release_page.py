@@ -321,7 +321,7 @@ def test_behind_each_chart_is_a_table_of_its_data(opened: Open) -> None:
 
     rows = tab.locator(".data").first.locator("tbody tr")
     assert report.around is not None
-    expect(rows).to_have_count((len(report.points) + len(report.around)) // 14)  # it has 14 series
+    expect(rows).to_have_count((len(report.points) + len(report.around)) // 15)  # it has 15 series
     assert tab.locator(".data").first.locator("tbody").get_by_text("◆ outside").count() == 33
 
 
