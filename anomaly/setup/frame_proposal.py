@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from anomaly.collectors import pivot
+from anomaly.decision.draft import MIN_HISTORY
 from anomaly.errors import UsageError
 from anomaly.model import Direction, Empty, Kpi, KpiKind, Windows
 from anomaly.setup.proposal import Proposal, ProposedKpi, history_of
@@ -281,7 +282,9 @@ def windows_of(found: Finding) -> Windows:
     )
     span = found.ends - found.first
     watch = max(step, min(watch, span // 4 // step * step))
-    history = max(history_of(span - watch, most), step)
+    # to be judged at all, by a release within a step
+    needed = min((MIN_HISTORY + 1) * step, (span - watch) // step * step)
+    history = max(history_of(span - watch, most), needed, step)
     warmup = timedelta(0) if step >= DAY else step
     lag = timedelta(0) if step >= DAY else Windows().lag
     return Windows(history=history, warmup=warmup, watch=watch, step=step, lag=lag)

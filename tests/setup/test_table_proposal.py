@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -275,6 +276,12 @@ def test_a_frame_is_proposed_and_its_text_is_a_checklist(tmp_path: Path) -> None
     path = tmp_path / "checklist.yaml"
     path.write_text(made.checklist(), encoding="utf-8")
     assert [kpi.name for kpi in load(path).kpis] == [each.kpi.name for each in made.kpis]
+
+
+def test_a_few_weeks_of_days_keep_history_enough_to_be_judged() -> None:
+    frame = pd.DataFrame({"orders": range(24)}, pd.date_range("2025-05-01", periods=24, tz="UTC"))
+
+    assert anomaly.propose(frame).windows.history == timedelta(days=17)
 
 
 @pytest.mark.parametrize(
