@@ -127,8 +127,8 @@ class Report:
         return self._with_data(self.baseline)
 
     def _with_data(self, window: Window) -> Window | None:
-        if self.data is None:
-            return window
+        if self.data is None:  # nothing came, or a report of an earlier version does not say
+            return window if any(finding.steps for finding in self.findings) else None
         if not window.overlaps(self.data):
             return None
         return Window(max(window.start, self.data.start), min(window.end, self.data.end))

@@ -517,3 +517,5 @@ def test_an_early_look_says_until_when_data_were_seen_and_how_much_history_there
     assert words.judged_words(late).endswith(
         "no data observed (12 of 72 steps), no data before it to compare with"
     )
+    dead = replace(reports.early(), data=None, findings=(replace(reports.REFUSED, steps=0),))
+    assert "no data observed" in words.judged_words(dead)
