@@ -138,10 +138,9 @@ def times(panel: pd.DataFrame) -> tuple[datetime, ...]:
     return tuple(pd.DatetimeIndex(panel.index).to_pydatetime())
 
 
-def rows_within(panel: pd.DataFrame, window: Window, step: timedelta) -> np.ndarray:
+def rows_within(index: pd.DatetimeIndex, window: Window, step: timedelta) -> np.ndarray:
     """Which rows lie wholly in a window."""
-    stamps = pd.DatetimeIndex(panel.index)
-    return np.asarray((stamps >= pd.Timestamp(window.start)) & ended(stamps, window.end, step))
+    return np.asarray((index >= pd.Timestamp(window.start)) & ended(index, window.end, step))
 
 
 def extended(panel: pd.DataFrame, step: timedelta, horizon: datetime) -> pd.DataFrame:
@@ -263,6 +262,28 @@ class Block:
             self.present[:, start:stop],
         )
 
+    def of(self, keep: np.ndarray) -> Block:
+        """The block of some series."""
+        return Block(
+            tuple(self.keys[i] for i in keep),
+            self.ratio[keep],
+            self.value[keep],
+            self.amount[keep],
+            self.volume[keep],
+            self.present[keep],
+        )
+
+    @classmethod
+    def together(cls, parts: Sequence[Block]) -> Block:
+        """The block of the series of several ones over the same steps."""
+        return cls(
+            tuple(key for part in parts for key in part.keys),
+            *(
+                np.concatenate([getattr(part, name) for part in parts])
+                for name in ("ratio", "value", "amount", "volume", "present")
+            ),
+        )
+
 
 def block(panel: pd.DataFrame) -> Block:
     """The matrices of a panel, series in the order of their first column."""
@@ -362,7 +383,7 @@ def usage_weights(
     answer."""
     if not any(isinstance(kpi.usage, str) for kpi in kpis):
         return {kpi.name: float(kpi.usage) for kpi in kpis}
-    history = panel[rows_within(panel, baseline, step)]
+    history = panel[rows_within(pd.DatetimeIndex(panel.index), baseline, step)]
     names = history.columns.get_level_values("kpi")
     return {
         kpi.name: float(np.nansum(history.loc[:, names == USAGE + kpi.name].to_numpy()))

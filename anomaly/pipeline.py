@@ -14,12 +14,13 @@ import pandas as pd
 
 from anomaly.baseline.correlogram import Correlogram
 from anomaly.baseline.exclusions import left_out_within
-from anomaly.baseline.sides import Sides, split
+from anomaly.baseline.sides import Sides, sides_of
 from anomaly.collectors.collect import Progress, collect_window
 from anomaly.contracts import Collected
 from anomaly.decision.draft import MIN_HISTORY
 from anomaly.decision.findings import unanswered, unjudged
-from anomaly.decision.judge import Judge, Settings
+from anomaly.decision.judge import Judge, Settings, testify
+from anomaly.decision.judge import correlograms as residual_correlograms
 from anomaly.decision.progress import WatchProgress
 from anomaly.decision.release import cut_short, verdict, without_exclusions
 from anomaly.decision.stages import by_stages
@@ -122,11 +123,12 @@ def correlograms(
 ) -> Mapping[tuple[str, str], Correlogram]:
     """What `check_release` leaves of the autocorrelation of each series, by KPI and segment."""
     spans = plan(release, checklist.windows, now=now, until=until)
-    settings = Settings(checklist.calendar, checklist.false_alarms, checklist.correction)
     kpis, step = select_kpis(checklist.kpis, only), checklist.windows.step
     panel = extended(judged_panel(collected.panel, kpis, step), step, spans.horizon)
-    sides = split(panel, spans, step, settings.calendar)
-    return Judge.fit(sides, kpis, {}, settings).correlograms() if _judgeable(sides) else {}
+    sides = sides_of(pd.DatetimeIndex(panel.index), spans, step, checklist.calendar)
+    if not _is_judgeable(panel, sides):
+        return {}
+    return residual_correlograms(panel, sides, kpis, checklist.calendar)
 
 
 def judge(
@@ -194,14 +196,16 @@ def _report(
     """Prepare the panel, fit a baseline to the history, score and decide, and report."""
     usage = usage_weights(collected.panel, kpis, spans.baseline, step)
     panel = extended(judged_panel(collected.panel, kpis, step), step, spans.horizon)
-    sides = split(panel, spans, step, settings.calendar)
+    sides = sides_of(pd.DatetimeIndex(panel.index), spans, step, settings.calendar)
     progress = WatchProgress(release, sides.starts, step, sides.planned_steps, spans.final)
     findings: tuple[Finding, ...] = ()
     points, verifiable = pd.DataFrame({name: [] for name in POINT_COLUMNS}), None
-    if _judgeable(sides):
-        fitted = Judge.fit(sides, kpis, usage, settings)
-        findings, points = by_stages(fitted, sides, spans, progress)
-        verifiable = fitted.verifiable(sides.planned_steps)
+    if _is_judgeable(panel, sides):
+        testimonies = testify(panel, sides, kpis, settings)
+        judge_ = Judge(kpis, usage, settings)
+        findings = by_stages(judge_, testimonies, sides, spans, progress)
+        points = testimonies[0].scored.points
+        verifiable = 1 / (1 + int(sides.history.sum()) // sides.planned_steps)
     findings = _of_every_kpi(findings, kpis, panel, usage, progress, collected)
     findings = without_exclusions(findings, sides.exclusions, progress)
     findings = tuple(dated(each, step) for each in cut_short(findings, spans, progress))
@@ -219,7 +223,7 @@ def _report(
         made={**made, **_zone(settings.calendar)},
         left_out=left_out_within(settings.calendar, spans.span),
         data=_extent(collected.panel, step),
-        around=in_calendar(sides.context, step),
+        around=in_calendar(_around(panel, sides), step),
         earlier=_earlier(panel, sides, step, settings.calendar),
     )
 
@@ -234,30 +238,45 @@ def _zone(calendar: Calendar) -> Mapping[str, str]:
     return {} if calendar.timezone == "UTC" else {TIMEZONE: calendar.timezone}
 
 
+def _around(panel: pd.DataFrame, sides: Sides) -> pd.DataFrame:
+    """The steps shown that are not judged, in long form, series after series."""
+    series = block(panel[sides.context])
+    return long_form(series.keys, sides.index[sides.context], {"observed": series.value})
+
+
 def _earlier(
     panel: pd.DataFrame, sides: Sides, step: timedelta, calendar: Calendar
 ) -> pd.DataFrame | None:
     """What was observed at the same hour of the day before and of the week before, for the steps
     that a report shows; None where steps are days or longer."""
-    shown = pd.DatetimeIndex(panel.index[panel.index.isin([*sides.context["time"], *sides.starts])])
+    shown = sides.index[sides.context | sides.observation]
     if isinstance(step, CalendarStep) or not len(shown):
         return None
-    series = block(panel)
     clock = shown.tz_convert(calendar.timezone).tz_localize(None)
 
     def before(days: int) -> np.ndarray:
+        """The rows of these times; -1 where there is none."""
         moments = (clock - pd.Timedelta(days=days)).tz_localize(
             calendar.timezone, ambiguous="NaT", nonexistent="NaT"
         )
-        rows = panel.index.get_indexer(moments.tz_convert("UTC"))
-        return np.where(rows >= 0, series.value[:, rows], np.nan)
+        return sides.index.get_indexer(moments.tz_convert("UTC"))
 
-    return long_form(series.keys, shown, {"day": before(1), "week": before(7)})
+    rows = {"day": before(1), "week": before(7)}
+    taken = np.unique(np.concatenate([*rows.values()]))
+    taken = taken[taken >= 0]
+    series = block(panel.iloc[taken])
+    values = {
+        name: np.where(each >= 0, series.value[:, np.searchsorted(taken, each)], np.nan)
+        if len(taken)
+        else np.full((len(series.keys), len(shown)), np.nan)
+        for name, each in rows.items()
+    }
+    return long_form(series.keys, shown, values)
 
 
-def _judgeable(sides: Sides) -> bool:
-    has_series = sides.history.shape[1] > 0
-    return len(sides.history) >= MIN_HISTORY and len(sides.observation) > 0 and has_series
+def _is_judgeable(panel: pd.DataFrame, sides: Sides) -> bool:
+    has_steps = sides.history.sum() >= MIN_HISTORY and sides.observation.any()
+    return bool(has_steps and panel.shape[1])
 
 
 def _of_every_kpi(

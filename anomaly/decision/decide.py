@@ -53,7 +53,7 @@ def decide(
         share * false_alarms,
         correction,
         scored.replayed,
-        windows=len(scored.history.value[0]) // progress.steps,
+        windows=scored.past.rows // progress.steps,
     )
     cases = [
         _case(each, allowance.alpha, mixes.get(each.kpi.name), progress)

@@ -68,9 +68,9 @@ class Draft:
 
 def draft(kpi: Kpi, weight: float, scored: Scored, row: int, progress: WatchProgress) -> Draft:
     """The draft of one row of what was scored."""
-    history, observation = scored.history, scored.observation
+    past, observation = scored.past, scored.observation
     segment, score = scored.keys[row][1], scored.scores[row]
-    before, steps = int(np.isfinite(history.value[row]).sum()), int(observation.present[row].sum())
+    before, steps = int(past.steps[row]), int(observation.present[row].sum())
     amounts = observation.volume[row] if observation.ratio[row] else observation.amount[row]
     volume = _total(amounts)
     p = None
@@ -79,7 +79,7 @@ def draft(kpi: Kpi, weight: float, scored: Scored, row: int, progress: WatchProg
     refusal = (
         _silence(kpi, segment, before, p, float(scored.usual_presence[row]), progress)
         if steps == 0
-        else _impossible(kpi, history.value[row], observation.value[row])
+        else _impossible(kpi, np.array([past.least[row], past.most[row]]), observation.value[row])
         or _too_little(
             kpi, score, before, steps, float(scored.usual_presence[row]), volume, progress
         )

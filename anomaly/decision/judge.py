@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,13 +14,16 @@ from anomaly.baseline.seasonal import Baseline, SeasonalBaseline
 from anomaly.baseline.sides import Sides
 from anomaly.baseline.structural import with_structure
 from anomaly.decision.decide import decide
-from anomaly.decision.mix import mixes, usual_shares
+from anomaly.decision.mix import Key, PastPart, mixes, past_parts
 from anomaly.decision.progress import WatchProgress
 from anomaly.errors import UsageError
 from anomaly.model import Calendar, Correction, Finding, Kpi
-from anomaly.panel import block, steps_between
+from anomaly.panel import block, keys_of, steps_between
 from anomaly.scoring.controlled import score_beside_controls
+from anomaly.scoring.controls import controls_of
 from anomaly.scoring.score import Scored
+
+TOGETHER = 16  # series that are judged together
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,71 +43,138 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
-class Judge:
-    """A baseline fitted to a history, the KPIs with the weights of their usage, and the
-    settings."""
+class Testimony:
+    """What the data of some series say of one window of the observation: their scores, and the
+    parts that they have in their totals."""
 
-    baseline: Baseline
-    history: pd.DataFrame
+    scored: Scored
+    parts: Mapping[Key, PastPart]
+
+    @classmethod
+    def together(cls, testimonies: Sequence[Testimony]) -> Testimony:
+        """What the data of all of them say of the same window."""
+        return cls(
+            Scored.together([each.scored for each in testimonies]),
+            {key: part for each in testimonies for key, part in each.parts.items()},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A few series that are judged together, for what is computed for them fits into a cache.
+
+    `panel` holds `own` series first, then the controls that these have beside them; `totals` those
+    of which they are a part.
+    """
+
+    own: int
+    panel: pd.DataFrame
+    totals: pd.DataFrame
+
+
+def batches(panel: pd.DataFrame, kpis: Sequence[Kpi]) -> Iterator[Batch]:
+    """The series of a panel in their order, `TOGETHER` at a time."""
+    values = panel.to_numpy(dtype=np.float64)
+    columns: dict[Key, list[int]] = {}
+    for column, (kpi, segment, _) in enumerate(keys_of(panel)):
+        columns.setdefault((kpi, segment), []).append(column)
+    keys = [*columns]
+    with_total = {kpi.name for kpi in kpis if kpi.by}
+    totals = {
+        kpi: columns[kpi, segment] for kpi, segment in keys if not segment and kpi in with_total
+    }
+    controls = controls_of(keys, kpis)
+
+    def frame(wanted: Sequence[int]) -> pd.DataFrame:
+        return pd.DataFrame(values[:, wanted], panel.index, panel.columns[wanted])
+
+    for first in range(0, len(keys), TOGETHER):
+        own = range(first, min(first + TOGETHER, len(keys)))
+        beside = {int(row) for each in own for row in controls.get(each, ())}.difference(own)
+        rows = [*own, *sorted(beside)]
+        names = dict.fromkeys(keys[row][0] for row in own)
+        yield Batch(
+            own=len(own),
+            panel=frame([column for row in rows for column in columns[keys[row]]]),
+            totals=frame([column for name in names for column in totals.get(name, ())]),
+        )
+
+
+def learn(
+    panel: pd.DataFrame, sides: Sides, kpis: Sequence[Kpi], calendar: Calendar
+) -> tuple[Baseline, pd.DataFrame]:
+    """The baseline of every series of a panel, and the history that it was learned from: that since
+    its current regime started."""
+    watched = sides.index[sides.observation]
+    history = since_regime_start(sides.past(panel), len(watched))
+    baseline = SeasonalBaseline().fit(history, kpis, calendar)
+    return with_structure(baseline, history, watched), history
+
+
+def examine(
+    batch: Batch, sides: Sides, kpis: Sequence[Kpi], settings: Settings
+) -> tuple[Testimony, ...]:
+    """What the data of a batch say, window by window (`Sides.windows`)."""
+    baseline, history = learn(batch.panel, sides, kpis, settings.calendar)
+    past_totals = sides.past(batch.totals)
+    out = []
+    for rows in sides.windows:
+        observation = batch.panel[rows]
+        gap = steps_between(history, observation, baseline.step)
+        scored = score_beside_controls(
+            baseline, history, observation, kpis, gap, report_below=settings.false_alarms
+        )
+        parts = past_parts(
+            history, observation, (past_totals, batch.totals[rows]), kpis, settings.calendar, gap
+        )
+        own = scored if batch.own == len(scored.keys) else scored.of(range(batch.own))
+        out.append(Testimony(own, parts))
+    return tuple(out)
+
+
+def testify(
+    panel: pd.DataFrame, sides: Sides, kpis: Sequence[Kpi], settings: Settings
+) -> tuple[Testimony, ...]:
+    """What the data of every series of a panel say, window by window (`Sides.windows`)."""
+    of_batches = [examine(batch, sides, kpis, settings) for batch in batches(panel, kpis)]
+    return tuple(map(Testimony.together, zip(*of_batches, strict=True)))
+
+
+def correlograms(
+    panel: pd.DataFrame, sides: Sides, kpis: Sequence[Kpi], calendar: Calendar
+) -> Mapping[tuple[str, str], Correlogram]:
+    """What is left of the autocorrelation of each series, by KPI and segment; without those that
+    have too little history."""
+    out = {}
+    for batch in batches(panel, kpis):
+        baseline, history = learn(batch.panel, sides, kpis, calendar)
+        surprises = baseline.surprises(np.isfinite(block(history).value))
+        orders = (baseline.phi != 0).sum(axis=1)
+        for key, row, order in zip(baseline.keys, surprises, orders, strict=True):
+            if (test := correlogram(row, int(order))) is not None:
+                out[key] = test
+    return out
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """The KPIs with the weights of their usage, and the settings: what a testimony is judged by."""
+
     kpis: Sequence[Kpi]
     usage: Mapping[str, float]
     settings: Settings
 
-    @classmethod
-    def fit(
-        cls, sides: Sides, kpis: Sequence[Kpi], usage: Mapping[str, float], settings: Settings
-    ) -> Judge:
-        """Learn from the history since its current regime started."""
-        history = since_regime_start(sides.history, len(sides.observation))
-        baseline = with_structure(
-            SeasonalBaseline().fit(history, kpis, settings.calendar),
-            history,
-            pd.DatetimeIndex(sides.observation.index),
-        )
-        return cls(baseline, history, kpis, usage, settings)
-
-    def correlograms(self) -> Mapping[tuple[str, str], Correlogram]:
-        """What is left of the autocorrelation of each series, by KPI and segment; without those
-        that have too little history."""
-        present = np.isfinite(block(self.history).value)
-        surprises, orders = self.baseline.surprises(present), (self.baseline.phi != 0).sum(axis=1)
-        tests = (correlogram(row, int(order)) for row, order in zip(surprises, orders, strict=True))
-        keys = self.baseline.keys
-        return {key: test for key, test in zip(keys, tests, strict=True) if test is not None}
-
-    def verifiable(self, planned_steps: int) -> float:
-        """The least rate of false alarms that this history can confirm for a watch so long."""
-        return 1 / (1 + len(self.history) // planned_steps)
-
-    def score(self, observation: pd.DataFrame) -> Scored:
-        """What the data of each series say."""
-        return score_beside_controls(
-            self.baseline,
-            self.history,
-            observation,
-            self.kpis,
-            self._gap(observation),
-            report_below=self.settings.false_alarms,
-        )
-
     def decide(
-        self, scored: Scored, observation: pd.DataFrame, progress: WatchProgress, share: float = 1.0
+        self, testimony: Testimony, progress: WatchProgress, share: float = 1.0
     ) -> tuple[Finding, ...]:
-        """The findings about an observation that may spend a `share` of the false alarms."""
-        usual = usual_shares(
-            self.history, observation, self.kpis, self.settings.calendar, self._gap(observation)
-        )
+        """The findings about a window that may spend a `share` of the false alarms."""
         return decide(
-            scored,
+            testimony.scored,
             self.kpis,
             self.usage,
             progress,
             false_alarms=self.settings.false_alarms,
             correction=self.settings.correction,
             share=share,
-            mixes=mixes(scored, usual),
+            mixes=mixes(testimony.scored, testimony.parts),
         )
-
-    def _gap(self, observation: pd.DataFrame) -> int:
-        """How many steps lie between the history and the observation."""
-        return steps_between(self.history, observation, self.baseline.step)

@@ -42,22 +42,59 @@ class Mix:
     shares: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
-def usual_shares(
+@dataclass(frozen=True, slots=True)
+class PastPart:
+    """What the past says of a segment's part in its total, or of the total itself.
+
+    `share` is the share of the volume that was to be expected over the observation, NaN of what is
+    no ratio. `amount` is its sum over the steps of the history at which the total is there,
+    `size` the same without signs.
+    """
+
+    share: float
+    amount: float
+    size: float
+
+
+def past_parts(
     history: pd.DataFrame,
     observation: pd.DataFrame,
+    totals: tuple[pd.DataFrame, pd.DataFrame],
     kpis: Sequence[Kpi],
     calendar: Calendar,
     gap: int,
-) -> dict[Key, float]:
-    """The share of each segment of a ratio in its total's volume that was to be expected over the
-    observation.
+) -> dict[Key, PastPart]:
+    """The parts that the series of two panels have in their `totals`, two panels over the same
+    steps.
 
     Shares are themselves ratios, with a seasonality and a drift of their own, so they have the same
     baseline as every KPI.
     """
-    if not any(kpi.by for kpi in kpis):
+    if not totals[0].shape[1]:
         return {}
-    before, after = _shares(history, kpis), _shares(observation, kpis)
+    shares = _usual_shares(history, observation, totals, kpis, calendar, gap)
+    of_totals, series = block(totals[0]), block(history)
+    rows = {kpi: row for row, (kpi, _) in enumerate(of_totals.keys)}
+    out = {}
+    for key, amount in zip(series.keys, series.amount, strict=True):
+        if key[0] not in rows:
+            continue
+        there = amount[of_totals.present[rows[key[0]]]]
+        sums = float(np.nansum(there)), float(np.nansum(np.abs(there)))
+        out[key] = PastPart(shares.get(key, np.nan), *sums)
+    return out
+
+
+def _usual_shares(
+    history: pd.DataFrame,
+    observation: pd.DataFrame,
+    totals: tuple[pd.DataFrame, pd.DataFrame],
+    kpis: Sequence[Kpi],
+    calendar: Calendar,
+    gap: int,
+) -> dict[Key, float]:
+    """The share of each segment of a ratio in its total's volume that was to be expected."""
+    before, after = _shares(history, totals[0]), _shares(observation, totals[1])
     if not before.shape[1]:
         return {}
     base = SeasonalBaseline().fit(before, kpis, calendar)
@@ -67,41 +104,47 @@ def usual_shares(
     return dict(zip(line.series.keys, np.clip(expected, 0.0, 1.0).tolist(), strict=True))
 
 
-def _shares(panel: pd.DataFrame, kpis: Sequence[Kpi]) -> pd.DataFrame:
+def _shares(panel: pd.DataFrame, totals: pd.DataFrame) -> pd.DataFrame:
     """The segments' part in the volume of each ratio's total, as a panel of ratios."""
+    of_totals, series = block(totals), block(panel)
+    volumes = {
+        kpi: volume
+        for (kpi, _), volume, ratio in zip(
+            of_totals.keys, of_totals.volume, of_totals.ratio, strict=True
+        )
+        if ratio
+    }
     columns = {}
-    for kpi in kpis:
-        if (kpi.name, "", DENOMINATOR) not in panel.columns or not kpi.by:
-            continue
-        parts = block(panel.loc[:, panel.columns.get_level_values("kpi") == kpi.name])
-        whole = parts.volume[parts.keys.index((kpi.name, ""))]
-        for i, (name, segment) in enumerate(parts.keys):
-            if segment:
-                columns[name, segment, NUMERATOR] = np.where(parts.present[i], parts.volume[i], 0.0)
-                columns[name, segment, DENOMINATOR] = whole
+    for i, (kpi, segment) in enumerate(series.keys):
+        if segment and kpi in volumes:
+            there = np.where(series.present[i], series.volume[i], 0.0)
+            columns[kpi, segment, NUMERATOR] = there
+            columns[kpi, segment, DENOMINATOR] = volumes[kpi]
     return assemble(columns, pd.DatetimeIndex(panel.index))
 
 
-def mixes(scored: Scored, usual: Mapping[Key, float]) -> dict[str, Mix]:
+def mixes(scored: Scored, past: Mapping[Key, PastPart]) -> dict[str, Mix]:
     """The mix of every total that has a size, by KPI; none where the segments do not add up to
     the total (as percentiles), or a number is too large to compute with."""
+    parts: dict[str, list[int]] = {}
+    for row, (kpi, segment) in enumerate(scored.keys):
+        if segment:
+            parts.setdefault(kpi, []).append(row)
     out: dict[str, Mix] = {}
-    if not any(segment for _, segment in scored.keys):
+    if not parts:
         return out
     expected = _expected(scored)
     for whole, (kpi, segment) in enumerate(scored.keys):
         result = scored.scores[whole]
-        if segment or result is None or result.sizes is None:
+        if segment or kpi not in parts or result is None or result.sizes is None:
             continue
-        parts = [i for i, key in enumerate(scored.keys) if key[0] == kpi and key[1]]
-        if not parts:
-            continue
+        mine = parts[kpi]
         change = (result.sizes.observed - result.sizes.absolute, result.sizes.observed)
         with np.errstate(all="ignore"):
             if scored.observation.ratio[whole]:
-                out[kpi] = _of_ratio(scored, whole, parts, expected, usual, change)
-            elif _adds_up(scored, whole, parts):
-                out[kpi] = _of_amounts(scored, whole, parts, expected, change)
+                out[kpi] = _of_ratio(scored, whole, mine, expected, past, change)
+            elif _adds_up(scored, whole, mine, past):
+                out[kpi] = _of_amounts(scored, whole, mine, expected, change)
     return {kpi: mix for kpi, mix in out.items() if _is_finite(mix)}
 
 
@@ -113,11 +156,7 @@ def _is_finite(mix: Mix) -> bool:
 def _expected(scored: Scored) -> Floats:
     """What was expected of each series and step; of one that is gone the mean of its past, NaN
     without one."""
-    past = scored.history
-    with np.errstate(all="ignore"):
-        mean = np.where(past.present, past.amount, 0.0).sum(axis=1) / np.where(
-            past.present, past.volume, 0.0
-        ).sum(axis=1)
+    mean = scored.past.mean
     expected = scored.points["expected"].to_numpy(dtype=float).reshape(len(scored.keys), -1)
     return np.asarray(
         np.where(np.isfinite(mean)[:, None] & ~np.isfinite(expected), mean[:, None], expected)
@@ -129,7 +168,7 @@ def _of_ratio(
     whole: int,
     parts: list[int],
     expected: Floats,
-    usual: Mapping[Key, float],
+    past: Mapping[Key, PastPart],
     change: tuple[float, float],
 ) -> Mix:
     """A segment without a past counts with what it differs from the usual total, for what came with
@@ -145,7 +184,9 @@ def _of_ratio(
     before = np.where(weight > 0, expected[parts] * weight, 0.0).sum(axis=1) / weight.sum(axis=1)
     has_past: Bools = np.isfinite(before)
     is_new = (volumes > 0) & ~has_past
-    usual_share = np.array([usual.get(scored.keys[i], np.nan) for i in parts])
+    usual_share = np.array(
+        [past[scored.keys[i]].share if scored.keys[i] in past else np.nan for i in parts]
+    )
     usual_share = usual_share / np.nansum(usual_share)  # each has a baseline of its own
     share = _held_shares(usual_share, observed_share, has_past, is_new)
     before = _reconciled(
@@ -181,16 +222,16 @@ def _reconciled(before: Floats, weight: Floats, total: float) -> Floats:
     return np.asarray(np.where(weight > 0, scaled, total))
 
 
-def _adds_up(scored: Scored, whole: int, parts: list[int]) -> bool:
+def _adds_up(scored: Scored, whole: int, parts: list[int], past: Mapping[Key, PastPart]) -> bool:
     """Whether the segments' amounts add up to the total's, before and after the release."""
-    for side in (scored.history, scored.observation):
-        amount = side.amount[:, side.present[whole]]
-        if (
-            abs(np.nansum(amount[parts]) - amount[whole].sum())
-            > ADDS_UP * np.abs(amount[whole]).sum()
-        ):
-            return False
-    return True
+    after = scored.observation
+    amount = after.amount[:, after.present[whole]]
+    before = past[scored.keys[whole]]
+    sides = (
+        (sum(past[scored.keys[i]].amount for i in parts), before.amount, before.size),
+        (np.nansum(amount[parts]), amount[whole].sum(), np.abs(amount[whole]).sum()),
+    )
+    return all(abs(together - total) <= ADDS_UP * size for together, total, size in sides)
 
 
 def _of_amounts(

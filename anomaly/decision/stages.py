@@ -14,11 +14,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 from scipy.special import stdtrit
 
 from anomaly.baseline.sides import Sides
-from anomaly.decision.judge import Judge
+from anomaly.decision.judge import Judge, Testimony
 from anomaly.decision.progress import WatchProgress
 from anomaly.model import (
     CHANGED,
@@ -30,7 +29,7 @@ from anomaly.model import (
     Plateau,
     Verdict,
 )
-from anomaly.panel import segment_text, times
+from anomaly.panel import segment_text
 from anomaly.scoring.effect import Effect
 from anomaly.scoring.score import Scored, Sizes
 from anomaly.timing.spans import Plan
@@ -42,27 +41,30 @@ LEVEL_KINDS = frozenset({ChangeKind.LEVEL, ChangeKind.RAMP, None})
 
 
 def by_stages(
-    judge: Judge, sides: Sides, spans: Plan, progress: WatchProgress
-) -> tuple[tuple[Finding, ...], pd.DataFrame]:
-    """The findings about an observation that may consist of several plateaus, and its scored
-    points."""
-    whole = judge.score(sides.observation)
+    judge: Judge,
+    testimonies: Sequence[Testimony],
+    sides: Sides,
+    spans: Plan,
+    progress: WatchProgress,
+) -> tuple[Finding, ...]:
+    """The findings about an observation that may consist of several plateaus; the `testimonies` are
+    those of its windows (`Sides.windows`)."""
+    whole = testimonies[0]
     if len(spans.plateaus) == 1:
-        return judge.decide(whole, sides.observation, progress), whole.points
-    findings = judge.decide(whole, sides.observation, progress, WHOLE)
-    plateaus = [(plateau, part) for plateau, part in sides.plateaus if len(part)]
-    scores = [judge.score(part) for _, part in plateaus]
-    latest, observation = plateaus[-1]
+        return judge.decide(whole, progress)
+    findings = judge.decide(whole, progress, WHOLE)
+    plateaus = [plateau for plateau, _ in sides.plateaus]
+    on_plateaus = testimonies[1:] or testimonies  # a single one is the whole
+    latest, rows = sides.plateaus[-1]
     if latest.share > spans.plateaus[0].share:
         planned = tuple(each for each in spans.plateaus if each.share == latest.share)
         steps = replace(spans, plateaus=planned).steps(progress.starts[0], progress.step)
-        alone = replace(progress, starts=times(observation), planned=max(1, steps))
+        starts = tuple(sides.index[rows].to_pydatetime())
+        alone = replace(progress, starts=starts, planned=max(1, steps))
         share = (1 - WHOLE) / (len(spans.plateaus) - 1)
-        of_latest = judge.decide(scores[-1], observation, alone, share)
-        findings = _worse(findings, of_latest, latest)
-    return tuple(
-        _exposed(finding, [plateau for plateau, _ in plateaus], scores) for finding in findings
-    ), whole.points
+        findings = _worse(findings, judge.decide(on_plateaus[-1], alone, share), latest)
+    scores = [each.scored for each in on_plateaus]
+    return tuple(_exposed(finding, plateaus, scores) for finding in findings)
 
 
 def _worse(

@@ -9,7 +9,7 @@ would have been found.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -51,21 +51,79 @@ WHITENED = (
 @dataclass(frozen=True, slots=True)
 class Powers:
     """How the answers of the series of a panel follow a jump of their level: all that this needs of
-    the panel; `volatility` is the `local_volatility` of all."""
+    the panel.
 
-    line: Timeline
-    scores: Scores
+    `past` `(questions, series, PLACEBOS)` are the answers at the placebo releases that stand for
+    all, NaN where there are fewer; those are `counted` `(series, PLACEBOS)`, and `volatility` is
+    the `local_volatility` there. `centre` to `freedom` are those of `Scores`. `phi` is the
+    autoregression, `innovation_spread` that of the baseline; `x` and `z` `(series, sample)` stand
+    for the residuals and the innovations of the history, `low` and `high` are the tails of these.
+    """
+
+    questions: tuple[Question, ...]
+    past: Floats
+    counted: Bools
     volatility: Floats
-    effects: Effects
+    centre: Floats
+    above: Floats
+    below: Floats
+    freedom: Floats
+    phi: Floats
     innovation_spread: Floats
+    x: Floats
+    z: Floats
+    low: Floats
+    high: Floats
+    effects: Effects
+
+    @classmethod
+    def of(
+        cls,
+        line: Timeline,
+        scores: Scores,
+        volatility: Floats,
+        effects: Effects,
+        innovation_spread: Floats,
+    ) -> Powers:
+        """What is needed of a panel; `volatility` is the `local_volatility` of all its origins."""
+        count = len(line.x)
+        past = np.full((len(scores.questions), count, PLACEBOS), np.nan)
+        at_placebos, counted = np.ones(past.shape[1:]), np.zeros(past.shape[1:], bool)
+        for i in range(count):
+            answers = scores.answers[:, i, :-1]
+            complete = np.flatnonzero(is_complete(answers))
+            if not len(complete):
+                continue
+            sample = complete[np.unique(np.linspace(0, len(complete) - 1, PLACEBOS).astype(int))]
+            past[:, i, : len(sample)] = answers[:, sample]
+            at_placebos[i, : len(sample)] = volatility[i, sample]
+            counted[i, : len(sample)] = True
+        none = np.empty((count, 0))
+        low, high = line.innovation_quantiles[:, :2].T
+        return cls(
+            questions=tuple(replace(each, answers=none) for each in scores.questions),
+            past=past,
+            counted=counted,
+            volatility=at_placebos,
+            centre=scores.centre,
+            above=scores.above,
+            below=scores.below,
+            freedom=scores.freedom,
+            phi=line.phi,
+            innovation_spread=innovation_spread,
+            x=sample_of(line.x[:, : line.before], line.present[:, : line.before])[:, 2:],
+            z=line.innovation_quantiles[:, 2:],
+            low=low,
+            high=high,
+            effects=replace(effects, at=none, lower=none, upper=none, z=none),
+        )
 
     def jumps(self, rows: Ints, alphas: Sequence[float], direction: Direction) -> Floats:
         """The jump of each of these series, in standard deviations of a step, that is significant
         at its one of the `alphas` in four of five releases; NaN if none is."""
         null = null_of(direction)
         threshold = np.array([g_at(alpha, null) for alpha in alphas])
-        questions = self.scores.questions
-        weights = np.stack([_weights(each, self.line.phi[rows]) for each in questions], axis=1)
+        weights = np.stack([_weights(each, self.phi[rows]) for each in self.questions], axis=1)
         parts = [slice(i, i + TOGETHER) for i in range(0, len(rows), TOGETHER)]
         found = [
             _Answers.of(self, rows[part], weights[part]).jumps(threshold[part], direction)
@@ -149,28 +207,18 @@ class _Answers:
 
     @classmethod
     def of(cls, panel: Powers, rows: Ints, weights: Floats) -> _Answers:
-        scores = panel.scores
-        past = np.full((len(scores.questions), len(rows), PLACEBOS), np.nan)
-        volatility, counted = np.ones_like(past), np.zeros(past.shape[1:], bool)
-        level = [question.spec.is_level for question in scores.questions]
-        for i, row in enumerate(rows):
-            answers = scores.answers[:, row, :-1]
-            complete = np.flatnonzero(is_complete(answers))
-            if not len(complete):
-                continue
-            sample = complete[np.unique(np.linspace(0, len(complete) - 1, PLACEBOS).astype(int))]
-            past[:, i, : len(sample)] = answers[:, sample]
-            volatility[level, i, : len(sample)] = panel.volatility[row, sample]
-            counted[i, : len(sample)] = True
+        volatility = np.ones((len(panel.questions), len(rows), 1, PLACEBOS))
+        level = [question.spec.is_level for question in panel.questions]
+        volatility[level] = panel.volatility[rows][:, None]
         centre, above, below, freedom = (
             each[:, rows, None, None]
-            for each in (scores.centre, scores.above, scores.below, scores.freedom)
+            for each in (panel.centre, panel.above, panel.below, panel.freedom)
         )
         return cls(
-            questions=scores.questions,
-            past=past[:, :, None],
-            counted=counted,
-            volatility=volatility[:, :, None],
+            questions=panel.questions,
+            past=panel.past[:, rows, None],
+            counted=panel.counted[rows],
+            volatility=volatility,
             centre=centre,
             above=above,
             below=below,
@@ -316,11 +364,8 @@ def _moments(
 
 
 def _response(panel: Powers, rows: Ints, weights: Floats) -> _Response:
-    line, n = panel.line, panel.line.before
-    x = sample_of(line.x[rows, :n], line.present[rows, :n])[:, 2:]
-    low, high = line.innovation_quantiles[rows, :2].T
-    z = line.innovation_quantiles[rows, 2:]
-    reach = _whitened(np.ones((len(rows), ORDER + 1)), line.phi[rows])
+    x, z, low, high = (each[rows] for each in (panel.x, panel.z, panel.low, panel.high))
+    reach = _whitened(np.ones((len(rows), ORDER + 1)), panel.phi[rows])
     reach = reach / panel.innovation_spread[rows, None]
     usual = _moments(x, z, reach, low, high, np.zeros((len(rows), 1)))
     return _Response(weights, x, z, reach, low, high, usual)

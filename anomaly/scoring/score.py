@@ -142,9 +142,50 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True)
+class Past:
+    """What is kept of a history of so many `rows`, all `(series,)`: how many `steps` have a value,
+    the `least` and the `most` of these, and their `mean` by volume (NaN where there is none)."""
+
+    rows: int
+    steps: Ints
+    least: Floats
+    most: Floats
+    mean: Floats
+
+    @classmethod
+    def of_history(cls, history: Block) -> Past:
+        """What is kept of these data."""
+        value, present = history.value, history.present
+        volume = np.where(present, history.volume, 0.0).sum(axis=1)
+        with np.errstate(all="ignore"):
+            return cls(
+                rows=value.shape[1],
+                steps=np.isfinite(value).sum(axis=1),
+                least=np.fmin.reduce(value, axis=1, initial=np.nan),
+                most=np.fmax.reduce(value, axis=1, initial=np.nan),
+                mean=np.where(present, history.amount, 0.0).sum(axis=1) / volume,
+            )
+
+    def of(self, keep: Ints) -> Past:
+        """The past of some series."""
+        return Past(self.rows, self.steps[keep], self.least[keep], self.most[keep], self.mean[keep])
+
+    @classmethod
+    def together(cls, parts: Sequence[Past]) -> Past:
+        """The past of the series of several panels with the same rows."""
+        return cls(
+            parts[0].rows,
+            *(
+                np.concatenate([getattr(part, name) for part in parts])
+                for name in ("steps", "least", "most", "mean")
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Scored:
-    """Scores in the order of `keys` (None: nothing to judge), the scored points, and the data
-    before and after.
+    """Scores in the order of `keys` (None: nothing to judge), the scored points, what is kept of
+    the `past`, and the data after the release.
 
     `usual_presence` `(series,)` is the share of steps that have a sample at the observation's time
     of the day or week. `replayed` `(series, placebo releases)` are the combined scores at the same
@@ -156,8 +197,44 @@ class Scored:
     usual_presence: Floats
     replayed: Floats
     points: pd.DataFrame
-    history: Block
+    past: Past
     observation: Block
+
+    def of(self, keep: Sequence[int]) -> Scored:
+        """The scores of some series."""
+        steps = self.observation.value.shape[1]
+        rows = np.array(keep, dtype=int)
+        of_points = (rows[:, None] * steps + np.arange(steps)).ravel()
+        return Scored(
+            keys=tuple(self.keys[i] for i in keep),
+            scores=tuple(self.scores[i] for i in keep),
+            usual_presence=self.usual_presence[rows],
+            replayed=self.replayed[rows],
+            points=self.points.take(of_points).reset_index(drop=True),
+            past=self.past.of(rows),
+            observation=self.observation.of(rows),
+        )
+
+    @classmethod
+    def together(cls, parts: Sequence[Scored]) -> Scored:
+        """The scores of all the series of several panels over the same steps."""
+        if len(parts) == 1:
+            return parts[0]
+        width = max(part.replayed.shape[1] for part in parts)
+        return cls(
+            keys=tuple(key for part in parts for key in part.keys),
+            scores=tuple(score for part in parts for score in part.scores),
+            usual_presence=np.concatenate([part.usual_presence for part in parts]),
+            replayed=np.concatenate([_as_wide(part.replayed, width) for part in parts]),
+            points=pd.concat([part.points for part in parts], ignore_index=True),
+            past=Past.together([part.past for part in parts]),
+            observation=Block.together([part.observation for part in parts]),
+        )
+
+
+def _as_wide(replayed: Floats, width: int) -> Floats:
+    """The same for panels to which no question was put."""
+    return replayed if replayed.shape[1] else np.full((len(replayed), width), np.nan)
 
 
 def score(
@@ -191,11 +268,13 @@ def score_timeline(
     directions = [kpi.direction for kpi in judged]
     effects = estimate(base, line)
     answers, season = scores(line, ask(line)), base.season
+    volatility = local_volatility(line)
     panel = _Panel(
         base=base,
         line=line,
         answers=answers,
-        powers=Powers(line, answers, local_volatility(line), effects, base.innovation_spread),
+        volatility=volatility,
+        powers=Powers.of(line, answers, volatility, effects, base.innovation_spread),
         effects=effects,
         exceptions=exceptions(series, n),
         coverage=coverage(base, line, effects.lag),
@@ -211,7 +290,7 @@ def score_timeline(
         usual_presence=np.array([panel.usual_presence(i) for i in range(len(judged))]),
         replayed=joint_replay(panel.answers, directions),
         points=_points(effects, later, line.later, kpis),
-        history=series.rows(0, n),
+        past=Past.of_history(series.rows(0, n)),
         observation=later,
     )
 
@@ -225,6 +304,7 @@ class _Panel:
     base: Baseline
     line: Timeline
     answers: Scores
+    volatility: Floats
     powers: Powers
     effects: Effects
     exceptions: Exceptions
@@ -307,7 +387,7 @@ class _Panel:
         for question, z in bad:
             if question.kind is QuestionKind.GROWTH and z > 0:
                 usual = float(np.nanmedian(question.answers[i, :-1]))
-                more = float(question.answers[i, -1]) * self.powers.volatility[i, -1] - usual
+                more = float(question.answers[i, -1]) * self.volatility[i, -1] - usual
                 rise = self.effects.of_jump(i, more)
                 return Rise(rise, _p_of([(question, z)], null)) if np.isfinite(rise) else None
         return None

@@ -122,16 +122,8 @@ class Timeline:
 
     def rows(self, keep: Ints) -> Timeline:
         """The timeline of some series."""
-        series = self.series
-        part = Block(
-            tuple(series.keys[i] for i in keep),
-            series.ratio[keep],
-            series.value[keep],
-            series.amount[keep],
-            series.volume[keep],
-            series.present[keep],
-        )
-        return replace(self, series=part, **{name: getattr(self, name)[keep] for name in MATRICES})
+        matrices = {name: getattr(self, name)[keep] for name in MATRICES}
+        return replace(self, series=self.series.of(keep), **matrices)
 
 
 MATRICES = tuple(each.name for each in fields(Timeline) if each.type in ("Floats", "Bools"))

@@ -34,7 +34,7 @@ from anomaly.model import (
 )
 from anomaly.panel import VALUE, assemble, block, grid
 from anomaly.reporting.report import POINT_COLUMNS, Report
-from anomaly.scoring.score import Score, Scored, Sizes
+from anomaly.scoring.score import Past, Score, Scored, Sizes
 from tests.support.simulations import STARTED
 
 ALPHA = 0.05
@@ -68,7 +68,7 @@ def decided(
         np.ones(len(ps)),
         np.empty((len(ps), 0)),
         points,
-        block(panel.iloc[:BEFORE]),
+        Past.of_history(block(panel.iloc[:BEFORE])),
         block(panel.iloc[BEFORE:]),
     )
     usage = {kpi.name: float(kpi.usage) for kpi in kpis}
