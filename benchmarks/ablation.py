@@ -58,7 +58,11 @@ PARTS: dict[str, Mapping[str, Any]] = {  # what stands in for a part: a name tha
         "anomaly.baseline.transform.choose": lambda history, _kinds: np.zeros((2, len(history)))
     },
     "regime start": {"anomaly.decision.judge.since_regime_start": lambda history, _watch: history},
-    "following local volatility": {"anomaly.scoring.questions.local_volatility": lambda _line: 1.0},
+    "following local volatility": {
+        "anomaly.scoring.timeline.Timeline.volatility": property(
+            lambda line: np.ones((len(line.x), len(line.origins)))
+        )
+    },
     "borrowing from shorter windows": {"anomaly.scoring.replay.PRIOR": 1e-9},
     "Student's t": {"anomaly.scoring.replay.normal_score": lambda t, _freedom: t},
     "average likelihood (else the strongest)": {"anomaly.scoring.score.combine": _strongest},

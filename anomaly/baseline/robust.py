@@ -92,8 +92,19 @@ def spread(values: Floats) -> Floats:
     return np.where(np.isfinite(out), out, 0.0)
 
 
+def choice(mask: Bools, one: Floats, other: Floats) -> Floats:
+    """`np.where` of numbers, faster where the mask follows no pattern."""
+    if not (np.isfinite(one).all() and np.isfinite(other).all()):
+        return np.where(mask, one, other)
+    return one * mask + other * ~mask
+
+
 def running_sums(values: Floats | Bools) -> Floats:
-    """Sums of the first 0, 1, 2 … values of each row, so that any window's is a difference."""
+    """Sums of the first 0, 1, 2 … values of each row, so that any window's is a difference; not to
+    be written to."""
+    if values.dtype == np.bool_ and values.all():
+        steps = np.arange(float(values.shape[1] + 1))
+        return np.broadcast_to(steps, (len(values), len(steps)))
     out = np.empty((values.shape[0], values.shape[1] + 1))
     out[:, 0] = 0.0
     if values.dtype == np.bool_:  # counted in whole numbers, which is faster

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from anomaly.baseline.robust import MAD_TO_SIGMA, Bools, Floats, Ints, median, smooth_cyclic
+from anomaly.baseline.robust import MAD_TO_SIGMA, Bools, Floats, Ints, choice, median, smooth_cyclic
 
 DAY_S = 86_400
 MIN_PHASES = 4  # steps a day
@@ -212,6 +212,7 @@ def _kinds_of_day(
     block = max(1, when.phases // WEEK_BLOCKS)
     profiles = _Profiles(folds, widths, when)
     has_data, weekday = _full_days(y, when)
+    rest, present = y - seasonal, np.isfinite(y)
     enough = has_data.sum(axis=1) >= MIN_WEEKS * 7 - 1
     for kinds in KINDS_OF_DAY:
         days = [has_data[:, np.isin(weekday, kind)].sum(axis=1) for kind in kinds]
@@ -220,15 +221,14 @@ def _kinds_of_day(
             continue
         table, others = profiles.week(kinds)
         more = others - seasonal
-        middle = median(np.where(np.isfinite(y), more, np.nan))[:, None]
-        more = more - middle
-        shrink, error = _worth(y - seasonal, more, when.day, WEEK_FULL, block)
-        better = (error < least) & (shrink > MIN_SHRINK) & can_tell
-        kept = np.where(better, shrink, 0.0)[:, None]
-        added = kept * (table - middle - np.tile(day, 7))
-        week = np.where(better[:, None], added, week)
-        out = np.where(better[:, None], seasonal + kept * more, out)
-        least = np.where(better, error * FINER, least)
+        middle = median(more if present.all() else np.where(present, more, np.nan))[:, None]
+        more -= middle
+        shrink, error = _worth(rest, more, when.day, WEEK_FULL, block)
+        better = np.flatnonzero((error < least) & (shrink > MIN_SHRINK) & can_tell)
+        kept = shrink[better, None]
+        week[better] = kept * (table[better] - middle[better] - np.tile(day[better], 7))
+        out[better] = seasonal[better] + kept * more[better]
+        least[better] = error[better] * FINER
     return week, out
 
 
@@ -370,17 +370,10 @@ def _medians_of(ranked: Floats, folded: Floats, size: int) -> tuple[Floats, Floa
     full, low = middle((size - 1) // 2, size // 2), (size - 2) // 2
     below = folded <= ranked[:, low, None]
     if size % 2 == 0:
-        return full, _choice(below, middle(low + 1, low + 1), middle(low, low))
+        return full, choice(below, middle(low + 1, low + 1), middle(low, low))
     upto = folded <= ranked[:, low + 1, None]
-    rest = _choice(upto, middle(low, low + 2), middle(low, low + 1))
-    return full, _choice(below, middle(low + 1, low + 2), rest)
-
-
-def _choice(mask: Bools, one: Floats, other: Floats) -> Floats:
-    """`np.where` of finite numbers, faster where the mask follows no pattern."""
-    if not (np.isfinite(one).all() and np.isfinite(other).all()):
-        return np.where(mask, one, other)
-    return one * mask + other * ~mask
+    rest = choice(upto, middle(low, low + 2), middle(low, low + 1))
+    return full, choice(below, middle(low + 1, low + 2), rest)
 
 
 def _error(folded: Floats, full: Floats) -> Floats:
@@ -444,6 +437,7 @@ def _worth(
         predicted = _blocks(np.where(np.isfinite(y), predicted, np.nan), block)
         y, day = _blocks(y, block), day[: len(day) // block * block : block]
     present = np.isfinite(y)
+    everywhere = present.all()
     predicted = np.where(present, predicted, 0.0)
 
     def left(shares: Floats, rows: slice = slice(None)) -> Floats:
@@ -451,7 +445,8 @@ def _worth(
         is no value."""
         out = y[rows] - shares[:, :, None] * predicted[rows]
         out -= median(out)[:, :, None]
-        out[:, ~present[rows]] = 0.0
+        if not everywhere:
+            out[:, ~present[rows]] = 0.0
         return out
 
     together = max(1, AT_ONCE // (len(SHRINKS) * max(1, y.shape[1])))

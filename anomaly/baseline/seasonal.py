@@ -262,12 +262,14 @@ def by_hour(shares: Floats, hour: Floats) -> Floats:
 def volume_factor(noise_of_volume: Floats, volume: Floats) -> Floats:
     """How much noisier than usual a ratio is at this denominator: √(a / volume + b); 1 for
     everything else."""
-    a, b = noise_of_volume[:, :1], noise_of_volume[:, 1:]
-    plain = (a == 0).ravel()
-    with np.errstate(invalid="ignore", divide="ignore"):
-        out = np.sqrt(a / volume + b)
-    out[plain] = 1.0
-    return np.asarray(np.where(np.isfinite(out), out, 1.0))
+    out = np.ones(volume.shape)
+    thin = np.flatnonzero(noise_of_volume[:, 0])
+    if len(thin):
+        a, b = noise_of_volume[thin, :1], noise_of_volume[thin, 1:]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            factor = np.sqrt(a / volume[thin] + b)
+        out[thin] = np.where(np.isfinite(factor), factor, 1.0)
+    return out
 
 
 def _events(series: Block) -> tuple[Floats, Bools]:
@@ -336,9 +338,14 @@ def _hours(
         return np.ones((len(x), HOURS))
     bins = HOURS if step <= timedelta(hours=1) else 8
     slot = (when.hour * bins / HOURS).astype(int)
-    size = np.where(present, np.minimum(np.abs(x), 4.0), 0.0)
-    count = np.stack([np.bincount(slot, row, bins) for row in present])
-    total = np.stack([np.bincount(slot, row, bins) for row in size])
+    size = np.where(present, np.clip(np.abs(x), 0.0, 4.0), 0.0)
+    first = np.flatnonzero(np.diff(slot, prepend=-1))  # of the steps in one slot, one after another
+
+    def sums(values: Floats) -> Floats:
+        stretches = np.add.reduceat(values, first, axis=1)
+        return np.stack([np.bincount(slot[first], row, bins) for row in stretches])
+
+    count, total = sums(present.astype(float)), sums(size)
     overall = size.sum(axis=1, keepdims=True) / np.maximum(present.sum(axis=1, keepdims=True), 1)
     mean = smooth_cyclic(np.where(count > 0, total / np.maximum(count, 1), overall), 1)
     share = np.clip(mean / np.maximum(overall, TINY), 0.2, 5.0) ** (days / (days + half_days))

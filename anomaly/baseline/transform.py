@@ -40,15 +40,9 @@ def choose(history: Floats, kinds: Sequence[KpiKind | None]) -> tuple[Floats, Fl
         low, high = np.fmin.reduce(history, axis=1), np.fmax.reduce(history, axis=1)
         skew = skewness(history)
         positive = low > 0
-        skew_log = np.full_like(skew, np.inf)
-        if positive.any():
-            skew_log[positive] = skewness(np.log(history[positive]))
-        log = (
-            positive
-            & (high / low > MIN_RATIO)
-            & (skew > MIN_SKEW_LOG)
-            & (np.abs(skew_log) < MIN_GAIN * np.abs(skew))
-        )
+        log = positive & (high / low > MIN_RATIO) & (skew > MIN_SKEW_LOG)
+        if log.any():
+            log[log] = np.abs(skewness(np.log(history[log]))) < MIN_GAIN * np.abs(skew[log])
         root = ~log & (low >= 0) & (high > low) & (skew > MIN_SKEW_ROOT)
         declared = np.array([kind is not None for kind in kinds])
         ratios = np.array([kind is KpiKind.LATENCY for kind in kinds])

@@ -195,7 +195,7 @@ def tempered(base: Baseline, line: Timeline) -> Block:
     Series of few events stay as they are: all they have are such steps.
     """
     series = line.series
-    far = np.abs(np.nan_to_num(line.residual)) > BOUND
+    far = np.abs(line.x) > BOUND
     rows = np.flatnonzero(far.any(axis=1) & ~base.few & ~line.sparse)
     if not len(rows):
         return series
@@ -311,9 +311,9 @@ class _Totals:
     def __init__(self, series: Block, has_value: Bools, location: Floats, scale: Floats) -> None:
         volume = np.where(has_value, series.volume, 0.0)
         self.scale = scale
-        linear = np.where(
-            (scale == Scale.LOG)[:, None], np.exp(np.minimum(location, LARGEST_LOG)), location
-        )
+        log = scale == Scale.LOG
+        linear = location.copy()
+        linear[log] = np.exp(np.clip(location[log], -np.inf, LARGEST_LOG))
         square = (scale == Scale.ROOT)[:, None]
         self.volume = running_sums(volume)
         self.amount = running_sums(np.where(has_value, series.amount, 0.0))
@@ -359,14 +359,13 @@ def anchors(line: Timeline, origin: Ints, lag: int, rows: Ints | slice = slice(N
 
 
 def _linked(observed: Floats, expected: Floats, link: Floats, unit: Floats) -> Floats:
+    out = (observed - expected) / unit[:, None]
+    log, root = link == Scale.LOG, link == Scale.ROOT
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = np.where(expected > 0, observed / expected, np.nan)
-        root = np.sqrt(np.maximum(ratio, 0)) - 1
-        log = np.log(np.maximum(ratio, TINY))
-    plain = (observed - expected) / unit[:, None]
-    return np.where(
-        (link == Scale.LOG)[:, None], log, np.where((link == Scale.ROOT)[:, None], root, plain)
-    )
+        out[root] = np.sqrt(np.clip(ratio[root], 0.0, np.inf)) - 1
+        out[log] = np.log(np.clip(ratio[log], TINY, np.inf))
+    return np.asarray(out)
 
 
 def _unlinked(expected: Floats, centre: Floats, link: Floats, unit: Floats) -> Floats:

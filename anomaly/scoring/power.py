@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from anomaly.baseline.noise import ORDER
-from anomaly.baseline.robust import Bools, Floats, Ints
+from anomaly.baseline.robust import Bools, Floats, Ints, choice
 from anomaly.baseline.seasonal import BOUND
 from anomaly.model import Direction
 from anomaly.scoring.effect import Effects
@@ -35,8 +35,8 @@ DETECTED_SHARE = 0.86
 POWER = 0.8416  # Φ⁻¹(0.8)
 PLACEBOS = 40  # placebo releases that stand for all
 LARGEST, SMALLEST = 100.0, 0.02  # standard deviations
-BRANCHES, ROUNDS = 8, 3  # of the search: sizes between which it chooses, and how many times
-AT_ONCE, TOGETHER = 4, 4  # sizes and series that are tried at a time
+SIZES = 512  # steps from the one to the other, between which the search chooses
+TOGETHER = 16  # series that are tried at a time
 # The numbers of a step that a jump moves: these by itself ...
 PLAIN = (StepMeasure.RESIDUAL, StepMeasure.CENTRAL_RESIDUAL)
 # ... and these by what the autoregression leaves of it, 0, 1, … `ORDER` steps later.
@@ -55,7 +55,7 @@ class Powers:
 
     `past` `(questions, series, PLACEBOS)` are the answers at the placebo releases that stand for
     all, NaN where there are fewer; those are `counted` `(series, PLACEBOS)`, and `volatility` is
-    the `local_volatility` there. `centre` to `freedom` are those of `Scores`. `phi` is the
+    that of the timeline there. `centre` to `freedom` are those of `Scores`. `phi` is the
     autoregression, `innovation_spread` that of the baseline; `x` and `z` `(series, sample)` stand
     for the residuals and the innovations of the history, `low` and `high` are the tails of these.
     """
@@ -81,11 +81,10 @@ class Powers:
         cls,
         line: Timeline,
         scores: Scores,
-        volatility: Floats,
         effects: Effects,
         innovation_spread: Floats,
     ) -> Powers:
-        """What is needed of a panel; `volatility` is the `local_volatility` of all its origins."""
+        """What is needed of a panel."""
         count = len(line.x)
         past = np.full((len(scores.questions), count, PLACEBOS), np.nan)
         at_placebos, counted = np.ones(past.shape[1:]), np.zeros(past.shape[1:], bool)
@@ -96,7 +95,7 @@ class Powers:
                 continue
             sample = complete[np.unique(np.linspace(0, len(complete) - 1, PLACEBOS).astype(int))]
             past[:, i, : len(sample)] = answers[:, sample]
-            at_placebos[i, : len(sample)] = volatility[i, sample]
+            at_placebos[i, : len(sample)] = line.volatility[i, sample]
             counted[i, : len(sample)] = True
         none = np.empty((count, 0))
         low, high = line.innovation_quantiles[:, :2].T
@@ -192,14 +191,17 @@ def detectable(asked: Sequence[Asked]) -> list[tuple[float | None, float] | None
 
 @dataclass(frozen=True, slots=True)
 class _Answers:
-    """The answers of some series at the placebo releases that stand for all, `(questions, series,
-    1, placebo releases)`, NaN where there are fewer; the spreads have one column."""
+    """The answers of some series at the placebo releases that stand for all: how far they are
+    `away` from their centre `(questions, series, placebo releases)`, NaN where there are fewer.
+
+    A jump moves them by its response times `steadiness`, the inverse of the volatility; `above` and
+    `below` are the inverse spreads, of one column as `freedom`.
+    """
 
     questions: tuple[Question, ...]
-    past: Floats
+    away: Floats
     counted: Bools
-    volatility: Floats
-    centre: Floats
+    steadiness: Floats
     above: Floats
     below: Floats
     freedom: Floats
@@ -207,21 +209,19 @@ class _Answers:
 
     @classmethod
     def of(cls, panel: Powers, rows: Ints, weights: Floats) -> _Answers:
-        volatility = np.ones((len(panel.questions), len(rows), 1, PLACEBOS))
+        steadiness = np.ones((len(panel.questions), len(rows), PLACEBOS))
         level = [question.spec.is_level for question in panel.questions]
-        volatility[level] = panel.volatility[rows][:, None]
+        steadiness[level] = 1 / panel.volatility[rows]
         centre, above, below, freedom = (
-            each[:, rows, None, None]
-            for each in (panel.centre, panel.above, panel.below, panel.freedom)
+            each[:, rows, None] for each in (panel.centre, panel.above, panel.below, panel.freedom)
         )
         return cls(
             questions=panel.questions,
-            past=panel.past[:, rows, None],
+            away=panel.past[:, rows] - centre,
             counted=panel.counted[rows],
-            volatility=volatility,
-            centre=centre,
-            above=above,
-            below=below,
+            steadiness=steadiness,
+            above=1 / above,
+            below=1 / below,
             freedom=freedom,
             response=_response(panel, rows, weights),
         )
@@ -230,64 +230,46 @@ class _Answers:
         """The smallest jump of each series that exceeds its threshold often enough; NaN where none
         does."""
         sign = -1.0 if direction is Direction.DOWN else 1.0
-        sizes = sign * np.geomspace(SMALLEST, LARGEST, BRANCHES**ROUNDS + 1)
+        sizes = sign * np.geomspace(SMALLEST, LARGEST, SIZES + 1)
         rows = np.flatnonzero(self.counted.any(axis=1))
-        low = np.zeros(len(threshold), int)
-        for stride in (BRANCHES**left for left in reversed(range(ROUNDS))):
-            rows, low = self._nearer(rows, low, stride, sizes, threshold, direction)
+        enough, too_small = np.full(len(rows), SIZES), np.zeros(len(rows), int)
+        while (between := enough - too_small > 1).any():
+            middle = (enough + too_small) // 2
+            is_enough = self._is_enough(rows, sizes[middle], threshold[rows], direction)
+            enough = np.where(between & is_enough, middle, enough)
+            too_small = np.where(between & ~is_enough, middle, too_small)
         out = np.full(len(threshold), np.nan)
-        out[rows] = sizes[low[rows] + 1]
+        out[rows] = sizes[enough]
+        untried = rows[enough == SIZES]
+        if len(untried):
+            largest = np.full(len(untried), sizes[-1])
+            is_enough = self._is_enough(untried, largest, threshold[untried], direction)
+            out[untried[~is_enough]] = np.nan
         return out
 
-    def _nearer(
-        self,
-        rows: Ints,
-        low: Ints,
-        stride: int,
-        sizes: Floats,
-        threshold: Floats,
-        direction: Direction,
-    ) -> tuple[Ints, Ints]:
-        """Which of the series have a size that is enough among the next `BRANCHES`, and the place
-        of the last one before it. The smaller ones are tried first."""
-        first, low, open_rows = stride == BRANCHES ** (ROUNDS - 1), low.copy(), rows
-        last = BRANCHES if first else BRANCHES - 1  # else the largest is known to be enough
-        for begin in range(1, last + 1, AT_ONCE):
-            steps = stride * np.arange(begin, min(begin + AT_ONCE, last + 1))
-            if not len(open_rows):
-                break
-            jumps = sizes[low[open_rows, None] + steps]
-            shares = self._shares(open_rows, jumps, threshold[open_rows], direction)
-            enough = shares >= DETECTED_SHARE
-            hit = enough.any(axis=1)
-            low[open_rows[hit]] += steps[enough[hit].argmax(axis=1)] - stride
-            open_rows = open_rows[~hit]
-        if first:
-            return np.setdiff1d(rows, open_rows), low
-        low[open_rows] += stride * last
-        return rows, low
-
-    def _shares(self, rows: Ints, jumps: Floats, threshold: Floats, direction: Direction) -> Floats:
-        """Share of the placebo releases at which each of the jumps `(series, jumps)` would have
-        exceeded the threshold."""
+    def _is_enough(
+        self, rows: Ints, jumps: Floats, threshold: Floats, direction: Direction
+    ) -> Bools:
+        """Whether each of the jumps, one per series, would have exceeded the threshold at enough of
+        the placebo releases."""
         everyone = len(rows) == len(self.counted)
 
         def of(each: Floats) -> Floats:
             return each if everyone else each[:, rows]
 
-        shift = np.moveaxis(self.response.to(rows, jumps), 1, 0)[..., None]
-        move = of(self.past) + shift / of(self.volatility) - of(self.centre)
-        move /= np.where(move > 0, of(self.above), of(self.below))
+        move = of(self.away) + self.response.to(rows, jumps)[..., None] * of(self.steadiness)
+        move *= choice(move > 0, of(self.above), of(self.below))
         up = shrunk_scores(self.questions, _about_normal(move, of(self.freedom)))
-        found = _exceeds(up, *pointing(self.questions, direction), threshold[:, None, None])
-        counted = self.counted[rows, None]
-        return np.asarray((found & counted).sum(axis=2) / counted.sum(axis=2))
+        found = _exceeds(up, *pointing(self.questions, direction), threshold[:, None])
+        counted = self.counted[rows]
+        share = (found & counted).sum(axis=1) / counted.sum(axis=1)
+        return np.asarray(share >= DETECTED_SHARE)
 
 
 def _about_normal(t: Floats, freedom: Floats) -> Floats:
     """`normal_score` without care for the last digits of the smallest."""
     factor = (8 * freedom + 1) / (8 * freedom + 3) * np.sqrt(freedom)
-    return np.copysign(factor * np.sqrt(np.log(1 + t * t / freedom)), t)
+    return np.asarray(np.copysign(factor * np.sqrt(np.log(1 + t * t / freedom)), t))
 
 
 def _exceeds(up: Floats, rising: Bools, falling: Bools, threshold: Floats) -> Bools:
@@ -301,8 +283,8 @@ def _exceeds(up: Floats, rising: Bools, falling: Bools, threshold: Floats) -> Bo
     bad = np.concatenate(
         [
             np.abs(up[both]),
-            np.maximum(up[rising & ~both], 0.0),
-            np.maximum(-up[falling & ~both], 0.0),
+            np.clip(up[rising & ~both], 0.0, np.inf),
+            np.clip(-up[falling & ~both], 0.0, np.inf),
         ]
     )
     likelihood = np.exp(SCORE_WEIGHT * bad * bad)
@@ -334,31 +316,32 @@ class _Response:
     usual: Floats
 
     def to(self, rows: Ints, jumps: Floats) -> Floats:
-        """Change of every answer of some series `(series, questions, jumps)`."""
+        """Change of every answer of some series, `(questions, series)`, by a jump of each."""
         moments = _moments(
             self.x[rows], self.z[rows], self.reach[rows], self.low[rows], self.high[rows], jumps
         )
-        return np.asarray(self.weights[rows] @ (moments - self.usual[rows]))
+        change = moments - self.usual[rows]
+        return np.asarray(np.einsum("sqm,sm->qs", self.weights[rows], change))
 
 
 def _moments(
     x: Floats, z: Floats, reach: Floats, low: Floats, high: Floats, jumps: Floats
 ) -> Floats:
     """The means of the `PLAIN` numbers of a step, and those of the `WHITENED` ones at each lag,
-    `(series, moments, jumps)`."""
-    x = x[:, None] + jumps[:, :, None]
+    `(series, moments)`, with a jump of each series."""
+    x = x + jumps[:, None]
+    lags = (len(x), ORDER + 1)
     if not np.ptp(reach):  # without autocorrelation all lags are alike
         reach = reach[:, :1]
-    z = z[:, None, None] + (reach[:, :, None] * jumps[:, None])[..., None]
+    z = z[:, None] + (reach * jumps[:, None])[..., None]
     plain = [np.clip(x, -bound, bound).mean(axis=-1)[:, None] for bound in (BOUND, TIGHT)]
-    low, high = low[:, None, None, None], high[:, None, None, None]
+    low, high = low[:, None, None], high[:, None, None]
     whitened = (
         np.clip(z, -WIDE, WIDE),
         np.clip(np.abs(z), 0.0, WIDE),
         beyond(z - high),
         beyond(low - z),
     )
-    lags = (len(x), ORDER + 1, jumps.shape[1])
     means = [np.broadcast_to(each.mean(axis=-1), lags) for each in whitened]
     return np.concatenate([*plain, *means], axis=1)
 
@@ -367,7 +350,7 @@ def _response(panel: Powers, rows: Ints, weights: Floats) -> _Response:
     x, z, low, high = (each[rows] for each in (panel.x, panel.z, panel.low, panel.high))
     reach = _whitened(np.ones((len(rows), ORDER + 1)), panel.phi[rows])
     reach = reach / panel.innovation_spread[rows, None]
-    usual = _moments(x, z, reach, low, high, np.zeros((len(rows), 1)))
+    usual = _moments(x, z, reach, low, high, np.zeros(len(rows)))
     return _Response(weights, x, z, reach, low, high, usual)
 
 

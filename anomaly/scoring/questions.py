@@ -32,8 +32,6 @@ LEAST_RHYTHM = 0.05  # variance that the season must have there
 LEAST_USUAL = 2.0  # events: fewer are no yardstick
 LONGER = 4  # times as many steps before a window as its spread is compared with
 LEAST_AHEAD = 4  # steps before the origin that a level is compared with, at least
-# Local volatility: steps before the origin, and as many steps' worth of belief that it is as usual.
-VOLATILITY_STEPS = 16
 SURE = 3.0  # standard deviations beyond which zeros are more than chance makes of few events
 TINY = 1e-300
 MOSTLY = 0.5  # share of the history: what marks more steps than this is not asked about
@@ -136,9 +134,8 @@ def ask(line: Timeline, *, level: bool = True, other: bool = True) -> list[Quest
     windows = _Windows(line)
     questions: list[Question] = []
     if level:
-        volatility = local_volatility(line)
         questions += [
-            replace(question, answers=question.answers / volatility)
+            replace(question, answers=question.answers / line.volatility)
             for question in (
                 *_levels(line, windows),
                 *_matched(line, windows),
@@ -251,17 +248,21 @@ def _growth(line: Timeline, windows: _Windows) -> list[Question]:
     release and then grows faster than ever need not be higher than before."""
     if line.after < SPECS[QuestionKind.GROWTH].least_size:
         return []
-    at = np.arange(float(line.x.shape[1])) * line.present
-    x = np.where(line.present, line.x, 0.0)
+    rows = np.arange(float(line.x.shape[1]))
+    if line.present.all():  # then one row of times is that of every series
+        when_sums, square_sums = running_sums(rows[None]), running_sums(rows[None] ** 2)
+    else:
+        when_sums = running_sums(rows * line.present)
+        square_sums = running_sums(rows**2 * line.present)
 
-    def sums(values: Floats | Bools) -> Floats:
-        return np.asarray(windows.sums(running_sums(values))[-1])
+    def sums(sums_so_far: Floats) -> Floats:
+        return np.asarray(windows.sums(sums_so_far)[-1])
 
-    count, when, level = np.maximum(sums(line.present), 1), sums(at), sums(x)
-    spread = sums(at**2) - when**2 / count
-    together = sums(at * x) - when * level / count
+    count, when = np.maximum(sums(line.present_sums), 1), sums(when_sums)
+    spread = sums(square_sums) - when**2 / count
+    together = sums(running_sums(rows * line.x)) - when * sums(line.x_sums) / count
     slope = line.after * together / np.maximum(spread, 1.0)
-    _, enough = windows.means(x, windows.present_sums)
+    _, enough = windows.means_of(line.x_sums, windows.present_sums)
     mask = enough[-1] & (spread > 0)
     return [Question(QuestionKind.GROWTH, line.after, np.where(mask, slope, np.nan))]
 
@@ -283,34 +284,6 @@ def _totals(line: Timeline, windows: _Windows) -> list[Question]:
     return windows.questions(QuestionKind.TOTAL, answers, mask)
 
 
-def local_volatility(line: Timeline) -> Floats:
-    """How large the innovations just before each origin were, relative to the whole history's:
-    `(series, origins)`, about 1.
-
-    Where the spread comes and goes, a series must move more while it is volatile to be surprising.
-    """
-    history = slice(line.before)
-    usual = (line.clipped[:, history] ** 2).sum(axis=1, keepdims=True) / np.maximum(
-        line.has_innovation[:, history].sum(axis=1, keepdims=True), 1
-    )
-    origin = line.origins
-    end = np.maximum(np.where(origin == line.before, origin, origin - line.gap), 0)
-    begin = np.maximum(end - VOLATILITY_STEPS, 0)
-    count, first, second = (
-        each.take(end, axis=1) - each.take(begin, axis=1)
-        for each in (line.innovation_sums, line.clipped_sums, line.square_sums)
-    )
-    # around their own mean: a level that changed is not volatile
-    around = np.maximum(second - first**2 / np.maximum(count, 1), 0.0)
-    has_spread = usual > 0
-    volatility = np.sqrt(
-        (around + VOLATILITY_STEPS * usual)
-        / (count + VOLATILITY_STEPS)
-        / np.where(has_spread, usual, 1.0)
-    )
-    return np.asarray(np.where(has_spread, volatility, 1.0))
-
-
 def _spreads(line: Timeline, windows: _Windows) -> list[Question]:
     """How large the innovations are, against those of the steps before: a spread that comes and
     goes has no usual size."""
@@ -330,7 +303,9 @@ def _tails(line: Timeline, windows: _Windows) -> list[Question]:
         (QuestionKind.HIGH, line.z - high[:, None]),
         (QuestionKind.LOW, low[:, None] - line.z),
     ):
-        values = np.where(line.has_innovation, beyond(excess), 0.0)
+        values = np.zeros_like(excess)
+        out = np.flatnonzero(line.has_innovation & (excess > 0))
+        values.ravel()[out] = beyond(excess.ravel()[out])
         mean, enough = windows.means(values, windows.innovation_sums)
         questions += windows.questions(kind, mean, enough)
     return questions
@@ -345,7 +320,10 @@ def _extremes(line: Timeline, windows: _Windows) -> list[Question]:
     """The mean of the highest steps of the observation, and of the lowest, as log(1 + |z|): a few
     spikes drown in a mean of all."""
     z = np.clip(line.z, -FARTHEST, FARTHEST)
-    z = np.copysign(np.log1p(np.abs(z)), z)
+
+    def size(values: Floats) -> Floats:
+        return np.asarray(np.copysign(np.log1p(np.abs(values)), values).mean(axis=1))
+
     count = max(1, int(np.ceil(TOP * line.after)))
     sample = np.flatnonzero(windows.fits[-1])[::-1]
     sample = sample[:: max(1, len(sample) // SORTED)]
@@ -355,8 +333,8 @@ def _extremes(line: Timeline, windows: _Windows) -> list[Question]:
     for i, row in enumerate(z):  # one by one: the windows of all series would fill the memory
         stretches = sliding_window_view(row, line.after)[windows.origins[sample]]
         ranked = np.sort(stretches, axis=1)
-        highest[i, sample] = ranked[:, line.after - count :].mean(axis=1)
-        lowest[i, sample] = -ranked[:, :count].mean(axis=1)
+        highest[i, sample] = size(ranked[:, line.after - count :])
+        lowest[i, sample] = -size(ranked[:, :count])
     return [
         Question(kind, line.after, np.where(enough[-1], answers, np.nan))
         for kind, answers in ((QuestionKind.HIGHEST, highest), (QuestionKind.LOWEST, lowest))

@@ -9,13 +9,13 @@ harm.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 
-from anomaly.baseline.robust import Bools, Floats, Ints
+from anomaly.baseline.robust import Bools, Floats, Ints, choice
 from anomaly.model import Direction
 from anomaly.scoring.question_kinds import SPECS, Centre, Counterpart, QuestionKind, Side
 from anomaly.scoring.questions import Question
@@ -84,14 +84,15 @@ def scores(line: Timeline, questions: list[Question]) -> Scores:
         line.after if question.spec.side is Side.COUNT else question.size for question in questions
     ]
     windows = np.minimum(np.maximum(1.0, span / np.array(lengths)[:, None] + 1), size)
-    centre = _centres(questions, past, size, windows)
-    spreads = _spreads(past - centre[:, :, None], size, windows)
+    ranked = np.sort(past, axis=2)  # NaN last
+    centre = _centres(questions, past, ranked, size, windows)
+    spreads = _spreads(ranked - centre[:, :, None], size, windows)
     _steady(line, questions, past, windows, centre, spreads)
     above, below = spreads
     freedom = windows + PRIOR - 1
     with np.errstate(invalid="ignore", divide="ignore"):
         move = real - centre
-        up = normal_score(np.where(move > 0, move / above, move / below), freedom)
+        up = normal_score(move / np.where(move > 0, above, below), freedom)
     usable = np.isfinite(real) & (size >= LEAST_PLACEBOS)
     up = np.where(usable, up, np.nan)
     asked = tuple(  # the same numbers are kept once
@@ -105,7 +106,7 @@ def at_placebos(scores: Scores, i: int, sample: slice = slice(None, -1)) -> Floa
     `Scores.up` has them at the release."""
     move = scores.answers[:, i, sample] - scores.centre[:, i, None]
     with np.errstate(invalid="ignore", divide="ignore"):
-        spreads = np.where(move > 0, scores.above[:, i, None], scores.below[:, i, None])
+        spreads = choice(move > 0, scores.above[:, i, None], scores.below[:, i, None])
         up = normal_score(move / spreads, scores.freedom[:, i, None])
         return shrunk_scores(scores.questions, up)
 
@@ -137,9 +138,11 @@ def is_complete(answers: Floats) -> Bools:
     return np.asarray((count > 0) & (count >= COMPLETE * count.max(initial=0)))
 
 
-def _centres(questions: list[Question], past: Floats, size: np.ndarray, windows: Floats) -> Floats:
-    """Around which value the placebo answers lie, `(questions, series)`."""
-    ranked = np.sort(past, axis=2)
+def _centres(
+    questions: list[Question], past: Floats, ranked: Floats, size: np.ndarray, windows: Floats
+) -> Floats:
+    """Around which value the placebo answers lie, `(questions, series)`; `ranked` are they in
+    order."""
     last = np.maximum(size - 1, 0)
     rows = np.arange(past.shape[0])[:, None], np.arange(past.shape[1])[None, :]
     centre = (ranked[(*rows, last // 2)] + ranked[(*rows, (last + 1) // 2)]) / 2
@@ -153,36 +156,52 @@ def _centres(questions: list[Question], past: Floats, size: np.ndarray, windows:
     return np.asarray(centre)
 
 
-def _spreads(away: Floats, size: np.ndarray, windows: Floats) -> Floats:
+def _spreads(ranked: Floats, size: np.ndarray, windows: Floats) -> Floats:
     """The spread of the placebo answers above their centre and below it, `(2, questions,
-    series)`; the same where few are on one side."""
+    series)`; the same where few are on one side. `ranked` is how far they are away, in order."""
     # a tie must not count as up or down by its last bit
-    away = np.where(np.abs(away) < ROUNDING, 0.0, away)
-    both = spread_of(np.sort(np.abs(away), axis=2), size)
+    ranked = ranked * (np.abs(ranked) >= ROUNDING)
+    both = spread_of(np.sort(np.abs(ranked), axis=2), size)
     spreads = np.stack([both, both])
-    for sign, spread in zip((1, -1), spreads, strict=True):
-        one_side = np.where(sign * away > 0, sign * away, np.nan)
-        count = np.isfinite(one_side).sum(axis=2)
+    above, below = (ranked > 0).sum(axis=2), (ranked < 0).sum(axis=2)
+    away = _finite(ranked)
+    sides = (
+        (away, above, lambda place: size - above + place),
+        (-away, below, lambda place: below - 1 - place),
+    )
+    for (side, count, position), spread in zip(sides, spreads, strict=True):
         enough = (count >= ENOUGH_SIDES) & (windows >= ENOUGH_WINDOWS)
         if enough.any():
-            spread[enough] = spread_of(np.sort(one_side, axis=2), count)[enough]
+            spread[enough] = _spread(side, count, position)[enough]
     return spreads
 
 
 def spread_of(ranked: Floats, size: np.ndarray) -> Floats:
     """Spread of sorted absolute deviations (NaN last): the largest of a clipped root mean square
     and two upper quantiles."""
-    rows = np.arange(ranked.shape[0])[:, None], np.arange(ranked.shape[1])[None, :]
+    return _spread(_finite(ranked), size, lambda place: place)
+
+
+def _finite(values: Floats) -> Floats:
+    """Numbers instead of NaN and infinities; the values themselves where all are."""
+    return values if np.isfinite(values).all() else np.nan_to_num(values)
+
+
+def _spread(away: Floats, count: np.ndarray, position: Callable[[Ints], Ints]) -> Floats:
+    """The same of the deviations above 0, of which there are `count`; `position` says where the
+    one at each place in their order is."""
+    rows = np.arange(away.shape[0])[:, None], np.arange(away.shape[1])[None, :]
 
     def quantile(share: float) -> Floats:
-        position = np.clip(((size - 1) * share).astype(int), 0, ranked.shape[2] - 1)
-        return np.asarray(ranked[(*rows, position)])
+        place = position(((count - 1) * share).astype(int))
+        return np.asarray(away[(*rows, np.clip(place, 0, away.shape[2] - 1))])
 
     sigma = np.maximum(quantile(0.5) / MEDIAN_OF_NORMAL, TINY)
     cap = np.where(sigma > 10 * TINY, CLIP * sigma, np.inf)[:, :, None]
-    square = np.sqrt(np.nansum(np.minimum(ranked, cap) ** 2, axis=2) / np.maximum(size, 1))
+    within = np.clip(away, 0.0, cap)
+    square = np.sqrt(np.einsum("...i,...i", within, within) / np.maximum(count, 1))
     upper = quantile(0.9) / QUANTILE_90, quantile(0.975) / QUANTILE_975
-    return np.asarray(np.fmax(np.fmax(square, upper[0]), upper[1]))
+    return np.asarray(np.maximum(np.maximum(square, upper[0]), upper[1]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,8 +284,8 @@ def shrunk_scores(questions: Sequence[Question], up: Floats) -> Floats:
     """
     rows, one, other = _counterparts(tuple((each.kind, each.size) for each in questions))
     claim = up[rows]
-    support = np.where(claim > 0, np.fmax(up[one], up[other]), np.fmin(up[one], up[other]))
-    agreement = np.sign(claim) * support
+    sign = np.sign(claim)
+    agreement = np.fmax(sign * up[one], sign * up[other])
     factor = np.maximum(LEAST_FACTOR, 1 - SHRINKAGE * (1 - np.clip(agreement, -1, 1)))
     out = up.copy()
     out[rows] = np.where((np.abs(claim) > SHRINK_FROM) & (agreement < 1), claim * factor, claim)
@@ -328,7 +347,7 @@ def combine(one_sided: Floats) -> Floats:
     """G = log of the mean of exp(`SCORE_WEIGHT` max(z, 0)²) over the questions `(questions,
     series)`; a NaN is no answer and does not count."""
     has_answer = np.isfinite(one_sided)
-    power = SCORE_WEIGHT * np.where(has_answer, np.maximum(one_sided, 0), 0.0) ** 2
+    power = SCORE_WEIGHT * np.where(has_answer, np.clip(one_sided, 0.0, np.inf), 0.0) ** 2
     top = power.max(axis=0, initial=0.0)
     total = np.where(has_answer, np.exp(power - top), 0.0).sum(axis=0)
     with np.errstate(divide="ignore"):

@@ -52,7 +52,7 @@ from anomaly.scoring.exceptions import (
 from anomaly.scoring.onset import Onset, onset, onset_of_marks, spikes
 from anomaly.scoring.power import Power, Powers
 from anomaly.scoring.question_kinds import LASTING, QuestionKind, StepMeasure
-from anomaly.scoring.questions import Question, ask, local_volatility
+from anomaly.scoring.questions import Question, ask
 from anomaly.scoring.replay import Scores, combine, joint_replay, pointing, scores
 from anomaly.scoring.significance import NullDistribution, null_of, p_value
 from anomaly.scoring.timeline import Timeline, timeline, with_deviation, without_shift
@@ -268,13 +268,11 @@ def score_timeline(
     directions = [kpi.direction for kpi in judged]
     effects = estimate(base, line)
     answers, season = scores(line, ask(line)), base.season
-    volatility = local_volatility(line)
     panel = _Panel(
         base=base,
         line=line,
         answers=answers,
-        volatility=volatility,
-        powers=Powers.of(line, answers, volatility, effects, base.innovation_spread),
+        powers=Powers.of(line, answers, effects, base.innovation_spread),
         effects=effects,
         exceptions=exceptions(series, n),
         coverage=coverage(base, line, effects.lag),
@@ -304,7 +302,6 @@ class _Panel:
     base: Baseline
     line: Timeline
     answers: Scores
-    volatility: Floats
     powers: Powers
     effects: Effects
     exceptions: Exceptions
@@ -387,7 +384,7 @@ class _Panel:
         for question, z in bad:
             if question.kind is QuestionKind.GROWTH and z > 0:
                 usual = float(np.nanmedian(question.answers[i, :-1]))
-                more = float(question.answers[i, -1]) * self.volatility[i, -1] - usual
+                more = float(question.answers[i, -1]) * self.line.volatility[i, -1] - usual
                 rise = self.effects.of_jump(i, more)
                 return Rise(rise, _p_of([(question, z)], null)) if np.isfinite(rise) else None
         return None

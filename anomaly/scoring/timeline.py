@@ -25,6 +25,8 @@ SAMPLE = 200  # quantiles of the history that stand for its steps
 WIDE = 4.0  # standard deviations at which innovations are clipped
 TINY = 1e-300
 SKIPPED = 1.5  # lengths of the shortest step: days and months differ by less
+# Volatility: steps before the origin, and as many steps' worth of belief that it is as usual.
+VOLATILITY_STEPS = 16
 # A shift is followed over a quarter of the observation, at least five steps.
 LEAST_SMOOTH = 5
 SMOOTH_PART = 4
@@ -102,6 +104,35 @@ class Timeline:
     def innovation_sums(self) -> Floats:
         """Running sums of where there is an innovation."""
         return running_sums(self.has_innovation)
+
+    @cached_property
+    def volatility(self) -> Floats:
+        """How large the innovations just before each origin were, relative to the whole history's:
+        `(series, origins)`, about 1.
+
+        Where the spread comes and goes, a series must move more while it is volatile to be
+        surprising.
+        """
+        past = slice(self.before)
+        usual = (self.clipped[:, past] ** 2).sum(axis=1, keepdims=True) / np.maximum(
+            self.has_innovation[:, past].sum(axis=1, keepdims=True), 1
+        )
+        origin = self.origins
+        end = np.maximum(np.where(origin == self.before, origin, origin - self.gap), 0)
+        begin = np.maximum(end - VOLATILITY_STEPS, 0)
+        count, first, second = (
+            each.take(end, axis=1) - each.take(begin, axis=1)
+            for each in (self.innovation_sums, self.clipped_sums, self.square_sums)
+        )
+        # around their own mean: a level that changed is not volatile
+        around = np.maximum(second - first**2 / np.maximum(count, 1), 0.0)
+        has_spread = usual > 0
+        volatility = np.sqrt(
+            (around + VOLATILITY_STEPS * usual)
+            / (count + VOLATILITY_STEPS)
+            / np.where(has_spread, usual, 1.0)
+        )
+        return np.asarray(np.where(has_spread, volatility, 1.0))
 
     @cached_property
     def innovation_quantiles(self) -> Floats:
@@ -193,8 +224,10 @@ def timeline(
 def bounded(values: Floats, bound: float) -> Floats:
     """Values that grow with their logarithm beyond `bound`: no single one counts for many, yet a
     larger one never counts for less."""
-    size = np.maximum(np.abs(values) / bound, 1.0)
-    return np.asarray(np.clip(values, -bound, bound) * (1 + np.log(size)))
+    out = np.clip(values, -bound, bound)
+    far = np.abs(values) > bound
+    out[far] *= 1 + np.log(np.abs(values[far]) / bound)
+    return np.asarray(out)
 
 
 def _shape(season: Floats) -> Floats:
