@@ -36,6 +36,7 @@ POWER = 0.8416  # Φ⁻¹(0.8)
 PLACEBOS = 40  # placebo releases that stand for all
 LARGEST, SMALLEST = 100.0, 0.02  # standard deviations
 SIZES = 512  # steps from the one to the other, between which the search chooses
+MOST_LINES = 12  # tries that may follow a line; after them the middle is tried
 TOGETHER = 16  # series that are tried at a time
 # The numbers of a step that a jump moves: these by itself ...
 PLAIN = (StepMeasure.RESIDUAL, StepMeasure.CENTRAL_RESIDUAL)
@@ -228,30 +229,43 @@ class _Answers:
 
     def jumps(self, threshold: Floats, direction: Direction) -> Floats:
         """The smallest jump of each series that exceeds its threshold often enough; NaN where none
-        does."""
+        does.
+
+        The next size to try is where a line between the margins of the nearest ones crosses 0, or
+        just below one that was enough, so that a few tries do.
+        """
         sign = -1.0 if direction is Direction.DOWN else 1.0
         sizes = sign * np.geomspace(SMALLEST, LARGEST, SIZES + 1)
-        rows = np.flatnonzero(self.counted.any(axis=1))
-        enough, too_small = np.full(len(rows), SIZES), np.zeros(len(rows), int)
-        while (between := enough - too_small > 1).any():
-            middle = (enough + too_small) // 2
-            is_enough = self._is_enough(rows, sizes[middle], threshold[rows], direction)
-            enough = np.where(between & is_enough, middle, enough)
-            too_small = np.where(between & ~is_enough, middle, too_small)
         out = np.full(len(threshold), np.nan)
-        out[rows] = sizes[enough]
-        untried = rows[enough == SIZES]
-        if len(untried):
-            largest = np.full(len(untried), sizes[-1])
-            is_enough = self._is_enough(untried, largest, threshold[untried], direction)
-            out[untried[~is_enough]] = np.nan
+        rows = np.flatnonzero(self.counted.any(axis=1))
+        too_small, enough = np.zeros(len(rows), int), np.full(len(rows), SIZES + 1)
+        below, above = np.full((2, len(rows)), np.nan)
+        was_enough = np.zeros(len(rows), bool)
+        for tries in range(SIZES):
+            is_open = np.flatnonzero(enough - too_small > 1)
+            if not len(is_open):
+                break
+            low, high = too_small[is_open], enough[is_open]
+            middle = (low + high) // 2
+            if tries < MOST_LINES:
+                share = below[is_open] / (below[is_open] - above[is_open])
+                near = np.where(was_enough[is_open], high - 1, np.ceil(low + share * (high - low)))
+                middle = np.where(np.isfinite(share), np.clip(near, low + 1, high - 1), middle)
+            middle = middle.astype(int)
+            mine = rows[is_open]
+            margin = self._margin(mine, sizes[middle], threshold[mine], direction)
+            hit = margin > 0
+            by_line = np.isfinite(below[is_open] + above[is_open])
+            was_enough[is_open] = hit & by_line & ~was_enough[is_open]
+            enough[is_open[hit]], above[is_open[hit]] = middle[hit], margin[hit]
+            too_small[is_open[~hit]], below[is_open[~hit]] = middle[~hit], margin[~hit]
+        found = enough <= SIZES
+        out[rows[found]] = sizes[enough[found]]
         return out
 
-    def _is_enough(
-        self, rows: Ints, jumps: Floats, threshold: Floats, direction: Direction
-    ) -> Bools:
-        """Whether each of the jumps, one per series, would have exceeded the threshold at enough of
-        the placebo releases."""
+    def _margin(self, rows: Ints, jumps: Floats, threshold: Floats, direction: Direction) -> Floats:
+        """By how much each of the jumps, one per series, exceeds the threshold at enough of the
+        placebo releases; 0 or less if it does not."""
         everyone = len(rows) == len(self.counted)
 
         def of(each: Floats) -> Floats:
@@ -260,10 +274,11 @@ class _Answers:
         move = of(self.away) + self.response.to(rows, jumps)[..., None] * of(self.steadiness)
         move *= choice(move > 0, of(self.above), of(self.below))
         up = shrunk_scores(self.questions, _about_normal(move, of(self.freedom)))
-        found = _exceeds(up, *pointing(self.questions, direction), threshold[:, None])
         counted = self.counted[rows]
-        share = (found & counted).sum(axis=1) / counted.sum(axis=1)
-        return np.asarray(share >= DETECTED_SHARE)
+        g = np.where(counted, _combined(up, *pointing(self.questions, direction)), -np.inf)
+        need = np.ceil(DETECTED_SHARE * counted.sum(axis=1)).astype(int)
+        g_of_last = np.take_along_axis(np.sort(g, axis=1), PLACEBOS - need[:, None], axis=1)[:, 0]
+        return np.asarray(g_of_last - threshold)
 
 
 def _about_normal(t: Floats, freedom: Floats) -> Floats:
@@ -272,9 +287,9 @@ def _about_normal(t: Floats, freedom: Floats) -> Floats:
     return np.asarray(np.copysign(factor * np.sqrt(np.log(1 + t * t / freedom)), t))
 
 
-def _exceeds(up: Floats, rising: Bools, falling: Bools, threshold: Floats) -> Bools:
-    """Whether the scores `(questions, ...)` that are bad upwards, and those that are so downwards,
-    `combine` to more than a threshold.
+def _combined(up: Floats, rising: Bools, falling: Bools) -> Floats:
+    """What the scores `(questions, ...)` that are bad upwards, and those that are so downwards,
+    `combine` to.
 
     A score that points the other way counts as 0: of those that are bad on both sides one always
     does.
@@ -294,7 +309,7 @@ def _exceeds(up: Floats, rising: Bools, falling: Bools, threshold: Floats) -> Bo
     else:
         likelihood = np.where(has_answer, likelihood, 0.0)
         count, zeros = has_answer.sum(axis=0), has_answer[: both.sum()].sum(axis=0)
-    return np.asarray(likelihood.sum(axis=0) + zeros > (count + zeros) * np.exp(threshold))
+    return np.asarray(np.log((likelihood.sum(axis=0) + zeros) / (count + zeros)))
 
 
 @dataclass(frozen=True, slots=True)
