@@ -118,16 +118,30 @@ def _foreseen(base: Baseline, line: Timeline, predictions: Mapping[int, Predicti
 
 
 def _replaced(alone: Scored, rows: Iterable[int], taught: Scored) -> Scored:
-    """The scores and points of `alone`, those of some rows replaced by `taught`."""
+    """The scores, points and past of `alone`, those of some rows replaced by `taught`."""
     replayed = alone.replayed.copy()
-    scores, steps = list(alone.scores), alone.observation.value.shape[1]
-    parts = [alone.points.iloc[i * steps : (i + 1) * steps] for i in range(len(scores))]
+    scores, rows = list(alone.scores), [*rows]
     for i, row in enumerate(rows):
         replayed[row] = taught.replayed[i] if taught.replayed.size else np.nan
-        scores[row], parts[row] = taught.scores[i], taught.points.iloc[i * steps : (i + 1) * steps]
+        scores[row] = taught.scores[i]
     return replace(
-        alone, scores=tuple(scores), replayed=replayed, points=pd.concat(parts, ignore_index=True)
+        alone,
+        scores=tuple(scores),
+        replayed=replayed,
+        points=_with_rows(alone.points, rows, taught.points, len(scores)),
+        before=_with_rows(alone.before, rows, taught.before, len(scores)),
     )
+
+
+def _with_rows(
+    frame: pd.DataFrame, rows: Sequence[int], other: pd.DataFrame, count: int
+) -> pd.DataFrame:
+    """A long frame of `count` series, some of these as another one has them."""
+    steps = len(frame) // count
+    parts = [frame.iloc[i * steps : (i + 1) * steps] for i in range(count)]
+    for i, row in enumerate(rows):
+        parts[row] = other.iloc[i * steps : (i + 1) * steps]
+    return pd.concat(parts, ignore_index=True)
 
 
 def _beside(

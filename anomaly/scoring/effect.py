@@ -16,6 +16,7 @@ from scipy.special import stdtrit
 
 from anomaly.baseline.robust import MAD_TO_SIGMA, Bools, Floats, Ints, median, running_sums
 from anomaly.baseline.seasonal import BOUND, Baseline
+from anomaly.baseline.sides import STEPS_BEFORE
 from anomaly.baseline.transform import Scale, back, forward
 from anomaly.panel import Block
 from anomaly.scoring.replay import spread_of
@@ -92,6 +93,8 @@ class Effects:
     history). `at` is the expected value of each step, `lower` and `upper` its 99 % band, `z` the
     distance of the observed value in standard deviations. One of these is `width` on the
     transformed `scale`, where the expected value is `location`. `weight` is each step's in a mean.
+    `before` are expected value and band of the last steps before the release, `(3, series, up to
+    STEPS_BEFORE)`, the season of each learned from other days.
     """
 
     observed: Floats
@@ -110,6 +113,7 @@ class Effects:
     location: Floats
     scale: Floats
     weight: Floats
+    before: Floats
 
     def of(self, i: int) -> Effect:
         """The effect of series `i`."""
@@ -149,7 +153,9 @@ def estimate(base: Baseline, line: Timeline) -> Effects:
     series, n = line.series, line.before
     past_location = base.seasonal + base.level[:, None]
     location = np.concatenate([past_location, base.location(line.later)], axis=1)
-    width = base.width(line.later, series.volume[:, n:])
+    shown = slice(max(0, n - STEPS_BEFORE), None)  # the steps before the release that are, too
+    ago = n - shown.start
+    width = base.width(line.index[shown], series.volume[:, shown])
     has_value = np.isfinite(series.value)
     link = _links(base, series)
     unit = np.maximum(base.spread, TINY)
@@ -160,7 +166,7 @@ def estimate(base: Baseline, line: Timeline) -> Effects:
     positive = np.where(fit.expected > 0, fit.expected, 1.0)
     factor = np.where(is_plain | (fit.expected <= 0), 1.0, corrected / positive)[:, None]
     offset = np.where(is_plain, fit.centre * unit, 0.0)[:, None]
-    shifted = location[:, n:] + (fit.anchor * base.spread)[:, None]
+    shifted = location[:, shown] + (fit.anchor * base.spread)[:, None]
     lag = fit.lag.astype(int)
     low, high = band(base, line, lag, n)
 
@@ -168,6 +174,10 @@ def estimate(base: Baseline, line: Timeline) -> Effects:
         out = back(y, base.scale) * factor + offset
         return np.where((link == Scale.ROOT)[:, None], np.maximum(out, 0.0), out)
 
+    expected = in_unit(shifted)
+    lower, upper = (in_unit(shifted + bound[:, None] * width) for bound in (low, high))
+    before = np.stack([each[:, :ago] for each in (expected, lower, upper)])
+    shifted, width = shifted[:, ago:], width[:, ago:]
     return Effects(
         observed=fit.observed,
         expected=corrected,
@@ -177,14 +187,15 @@ def estimate(base: Baseline, line: Timeline) -> Effects:
         error=fit.error,
         freedom=fit.freedom,
         lag=lag,
-        at=in_unit(shifted),
-        lower=in_unit(shifted + low[:, None] * width),
-        upper=in_unit(shifted + high[:, None] * width),
+        at=expected[:, ago:],
+        lower=lower[:, ago:],
+        upper=upper[:, ago:],
         z=(forward(series.value[:, n:], base.scale, base.floor) - shifted) / width,
         width=width,
         location=shifted,
         scale=base.scale,
         weight=np.where(has_value, series.volume, 0.0)[:, n:],
+        before=before,
     )
 
 

@@ -115,7 +115,7 @@ class Powers:
             z=line.innovation_quantiles[:, 2:],
             low=low,
             high=high,
-            effects=replace(effects, at=none, lower=none, upper=none, z=none),
+            effects=replace(effects, at=none, lower=none, upper=none, z=none, before=none),
         )
 
     def jumps(self, rows: Ints, alphas: Sequence[float], direction: Direction) -> Floats:

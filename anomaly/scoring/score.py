@@ -185,7 +185,8 @@ class Past:
 @dataclass(frozen=True, slots=True)
 class Scored:
     """Scores in the order of `keys` (None: nothing to judge), the scored points, what is kept of
-    the `past`, and the data after the release.
+    the `past`, and the data after the release. `before` holds what was expected of the last steps
+    before it, in long form like the points.
 
     `usual_presence` `(series,)` is the share of steps that have a sample at the observation's time
     of the day or week. `replayed` `(series, placebo releases)` are the combined scores at the same
@@ -197,20 +198,20 @@ class Scored:
     usual_presence: Floats
     replayed: Floats
     points: pd.DataFrame
+    before: pd.DataFrame
     past: Past
     observation: Block
 
     def of(self, keep: Sequence[int]) -> Scored:
         """The scores of some series."""
-        steps = self.observation.value.shape[1]
         rows = np.array(keep, dtype=int)
-        of_points = (rows[:, None] * steps + np.arange(steps)).ravel()
         return Scored(
             keys=tuple(self.keys[i] for i in keep),
             scores=tuple(self.scores[i] for i in keep),
             usual_presence=self.usual_presence[rows],
             replayed=self.replayed[rows],
-            points=self.points.take(of_points).reset_index(drop=True),
+            points=_of_series(self.points, rows, len(self.keys)),
+            before=_of_series(self.before, rows, len(self.keys)),
             past=self.past.of(rows),
             observation=self.observation.of(rows),
         )
@@ -227,9 +228,17 @@ class Scored:
             usual_presence=np.concatenate([part.usual_presence for part in parts]),
             replayed=np.concatenate([_as_wide(part.replayed, width) for part in parts]),
             points=pd.concat([part.points for part in parts], ignore_index=True),
+            before=pd.concat([part.before for part in parts], ignore_index=True),
             past=Past.together([part.past for part in parts]),
             observation=Block.together([part.observation for part in parts]),
         )
+
+
+def _of_series(frame: pd.DataFrame, rows: Ints, count: int) -> pd.DataFrame:
+    """The part of a long frame of `count` series that is about some of them."""
+    steps = len(frame) // count
+    wanted = (rows[:, None] * steps + np.arange(steps)).ravel()
+    return frame.take(wanted).reset_index(drop=True)
 
 
 def _as_wide(replayed: Floats, width: int) -> Floats:
@@ -288,6 +297,7 @@ def score_timeline(
         usual_presence=np.array([panel.usual_presence(i) for i in range(len(judged))]),
         replayed=joint_replay(panel.answers, directions),
         points=_points(effects, later, line.later, kpis),
+        before=_before(effects, series.keys, line.index[:n], kpis),
         past=Past.of_history(series.rows(0, n)),
         observation=later,
     )
@@ -636,12 +646,9 @@ def _noise_growth(effects: Effects) -> Floats:
 def _points(
     effects: Effects, later: Block, index: pd.DatetimeIndex, kpis: Sequence[Kpi]
 ) -> pd.DataFrame:
-    """The scored steps after the release in long form, series after series; a band ends where the
-    KPI's kind does. A distance larger than any number is the largest there is."""
-    limits = {kpi.name: kpi.limits for kpi in kpis}
-    of_series = [limits.get(name, (-np.inf, np.inf)) for name, _ in later.keys]
-    least, most = np.array(of_series).reshape(-1, 2).T[:, :, None]
-    lower, upper = np.clip(effects.lower, least, most), np.clip(effects.upper, least, most)
+    """The scored steps after the release in long form, series after series. A distance larger than
+    any number is the largest there is."""
+    lower, upper = _within_limits((effects.lower, effects.upper), later.keys, kpis)
     rounding = ROUNDING * (upper - lower)  # a count can lie exactly on the bound
     columns = {
         "observed": later.value,
@@ -652,3 +659,27 @@ def _points(
         "flagged": (later.value < lower - rounding) | (later.value > upper + rounding),
     }
     return long_form(later.keys, index, columns)
+
+
+def _before(
+    effects: Effects,
+    keys: Sequence[tuple[str, str]],
+    index: pd.DatetimeIndex,
+    kpis: Sequence[Kpi],
+) -> pd.DataFrame:
+    """What was expected of the last steps of the history `index`, in long form."""
+    expected, *ends = effects.before
+    lower, upper = _within_limits(ends, keys, kpis)
+    columns = {"expected": expected, "lower": lower, "upper": upper}
+    return long_form(keys, index[len(index) - expected.shape[1] :], columns)
+
+
+def _within_limits(
+    ends: Sequence[Floats], keys: Sequence[tuple[str, str]], kpis: Sequence[Kpi]
+) -> tuple[Floats, Floats]:
+    """The ends of a band, that ends where the KPI's kind does."""
+    limits = {kpi.name: kpi.limits for kpi in kpis}
+    of_series = [limits.get(name, (-np.inf, np.inf)) for name, _ in keys]
+    least, most = np.array(of_series).reshape(-1, 2).T[:, :, None]
+    lower, upper = ends
+    return np.clip(lower, least, most), np.clip(upper, least, most)

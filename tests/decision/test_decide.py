@@ -68,6 +68,7 @@ def decided(
         np.ones(len(ps)),
         np.empty((len(ps), 0)),
         points,
+        points,
         Past.of_history(block(panel.iloc[:BEFORE])),
         block(panel.iloc[BEFORE:]),
     )
