@@ -433,7 +433,7 @@ class SpecialDayForm(Form):
     """An unusual day: excluded from the baseline and not judged."""
 
     date: Day = Field(description="In the checklist's time zone.")
-    name: Name = Field(default="special day", description="What is said of it.")
+    name: Name = Field(default="special day", description="Its name in reports.")
 
 
 class HolidaysForm(Form):
@@ -458,7 +458,7 @@ class LeaveOutForm(Form):
 
     start: Moment = Field(description="With a zone.")
     end: Moment = Field(description="With a zone.")
-    reason: Name = Field(default="left out", description="What is said of it.")
+    reason: Name = Field(default="left out", description="Shown in reports as the reason.")
 
 
 class SilenceForm(Form):
@@ -470,7 +470,7 @@ class SilenceForm(Form):
     special_days: Truth = optional(False, "On the special days of the checklist.")  # noqa: FBT003
     kpis: KpiNames = optional((), "Only about these KPIs.")
     ids: Ids = optional((), "Only about these releases and findings, by id or unique prefix.")
-    reason: Name = Field(default="silence", description="What is said of it.")
+    reason: Name = Field(default="silence", description="Shown in reports as the reason.")
 
 
 class ChecklistForm(Form):

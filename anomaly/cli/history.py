@@ -103,7 +103,7 @@ def show(
 ) -> ExitCode:
     """Show a stored report again.
 
-    That of a look, the last one of a release or finding, or that in a file.
+    The report of a look, the latest about a release or finding, or one from a file.
     """
     session: Session = context.obj
     forms = Forms(pictures, markdown, points)

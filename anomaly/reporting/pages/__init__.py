@@ -1,2 +1,2 @@
 """Pages for people who look: a release, and the history of releases, each as one HTML file that
-asks nobody for anything."""
+makes no network requests."""
