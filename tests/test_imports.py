@@ -4,13 +4,32 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterable
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
 import anomaly
+from benchmarks import start_up
 
 HEAVY = ("numpy", "pandas", "scipy", "statsmodels", "prometheus_api_client", "pyarrow")
+UNUSED = {  # by `check` of a file without sinks, and dear to load
+    "statsmodels",
+    "prometheus_api_client",
+    "requests",
+    "urllib3",
+    "sqlalchemy",
+    "sqlite3",
+    "jinja2",
+    "tenacity",
+    "asyncio",
+    "matplotlib",
+    "holidays",
+    "anomaly.cli.watch",
+    "anomaly.cli.backtest",
+    "anomaly.notebook",
+}
 LIGHT_MODULES = (
     "anomaly",
     "anomaly.model",
@@ -22,13 +41,13 @@ LIGHT_MODULES = (
 )
 
 
-def loaded_by(code: str) -> set[str]:
-    """The heavy libraries that a fresh interpreter has loaded after `code`."""
+def loaded_by(code: str, asked: Iterable[str] = HEAVY) -> set[str]:
+    """Which of the modules `asked` about a fresh interpreter has loaded after `code`."""
     ask = f"{code}\nimport sys; sys.stderr.write('loaded ' + ' '.join(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", ask], capture_output=True, text=True, check=True, timeout=60
     )
-    return set(HEAVY) & set(done.stderr.rpartition("loaded ")[2].split())
+    return set(asked) & set(done.stderr.rpartition("loaded ")[2].split())
 
 
 @pytest.mark.parametrize("module", LIGHT_MODULES)
@@ -63,6 +82,36 @@ index = pd.date_range("2025-03-03", periods=120, freq="{step}", tz="UTC")
 anomaly.check(pd.Series(np.arange(120.0) ** 1.1, index), released_at=index[115])"""
 
     assert ("statsmodels" in loaded_by(code)) is loaded
+
+
+@pytest.mark.slow
+def test_a_check_of_a_file_loads_nothing_that_it_does_not_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    start_up.write(tmp_path)
+    code = f"""
+from anomaly.cli.ending import run
+assert run({start_up.LINE!r}) == 0"""
+
+    assert loaded_by(code, UNUSED) == set()
+
+
+@pytest.mark.slow
+def test_a_check_of_a_file_hardly_ever_looks_for_garbage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    start_up.write(tmp_path)
+    code = f"""
+import gc, sys
+from anomaly.__main__ import main
+sys.argv = ["anomaly", *{start_up.LINE!r}]
+assert main() == 0
+times = sum(each["collections"] for each in gc.get_stats())
+assert 0 < times < 100, times"""
+
+    loaded_by(code)
 
 
 def test_the_probe_of_loaded_modules_can_fail() -> None:

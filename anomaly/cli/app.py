@@ -1,31 +1,17 @@
-"""The command line `anomaly` with all its commands. No command imports numeric libraries at the
-top."""
+"""The command line `anomaly` with all its commands. A command is imported when it is asked for,
+and imports no numeric libraries at the top."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from anomaly.cli.backtest import backtest
-from anomaly.cli.cases import cases
-from anomaly.cli.check import check
-from anomaly.cli.demo import demo
-from anomaly.cli.doctor import doctor
+from anomaly.cli.command_table import CommandTable
 from anomaly.cli.exit_codes import MEANINGS, ExitCode
-from anomaly.cli.explain import explain
-from anomaly.cli.history import ack, history, prune, show
-from anomaly.cli.install import app as install_app
 from anomaly.cli.options import Logs, Verbose
-from anomaly.cli.parity import parity
-from anomaly.cli.releases import app as release_app
-from anomaly.cli.rhythm import rhythm
 from anomaly.cli.session import LogFormat, Session
-from anomaly.cli.sinks import sinks
-from anomaly.cli.start import init, schema
-from anomaly.cli.tick import tick
-from anomaly.cli.validate import validate
-from anomaly.cli.watch import watch
 
 WORDS = {
     "watch": "the time after a release in which it is judged",
@@ -46,7 +32,39 @@ Words (all of them: docs/glossary.md):
 {_WORDS}
 """
 
+COMMANDS = {  # in the order of the help: where each lies
+    "demo": "anomaly.cli.demo:demo",
+    "init": "anomaly.cli.start:init",
+    "validate": "anomaly.cli.validate:validate",
+    "doctor": "anomaly.cli.doctor:doctor",
+    "check": "anomaly.cli.check:check",
+    "watch": "anomaly.cli.watch:watch",
+    "tick": "anomaly.cli.tick:tick",
+    "rhythm": "anomaly.cli.rhythm:rhythm",
+    "history": "anomaly.cli.history:history",
+    "show": "anomaly.cli.history:show",
+    "ack": "anomaly.cli.history:ack",
+    "prune": "anomaly.cli.history:prune",
+    "explain": "anomaly.cli.explain:explain",
+    "backtest": "anomaly.cli.backtest:backtest",
+    "parity": "anomaly.cli.parity:parity",
+    "schema": "anomaly.cli.start:schema",
+    "test": "anomaly.cli.cases:cases",
+    "sinks": "anomaly.cli.sinks:sinks",
+    "release": "anomaly.cli.releases:app",
+    "install": "anomaly.cli.install:app",
+}
+
+
+class Commands(TyperGroup):
+    """The group of all commands, each built when it is asked for."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings | {"commands": CommandTable(COMMANDS)})
+
+
 app = typer.Typer(
+    cls=Commands,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -81,28 +99,3 @@ def anomaly(
     if context.invoked_subcommand is None:
         typer.echo(context.get_help(), err=True)
     return ExitCode.USAGE
-
-
-for command in (
-    demo,
-    init,
-    validate,
-    doctor,
-    check,
-    watch,
-    tick,
-    rhythm,
-    history,
-    show,
-    ack,
-    prune,
-    explain,
-    backtest,
-    parity,
-    schema,
-):
-    app.command()(command)
-app.command("test")(cases)
-app.add_typer(sinks)
-app.add_typer(release_app, name="release")
-app.add_typer(install_app, name="install")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 TRIAL = "trial"
 
-sinks = typer.Typer(name="sinks", help="Test the sinks of a checklist.")
+sinks = typer.Typer(help="Test the sinks of a checklist.", rich_markup_mode=None)
 
 
 @sinks.command("test")

@@ -21,12 +21,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import timedelta
-
-from tenacity import RetryCallState, Retrying, retry_if_exception_type
+from typing import TYPE_CHECKING
 
 from anomaly import wording
 from anomaly.contracts import Message, Receipt, Sink
 from anomaly.errors import RetryableSinkError, SinkError
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
 
 LONGEST_DETAIL = 300
 
@@ -96,6 +98,8 @@ class _Delivery:
 
     def send(self) -> Receipt:
         """The receipt after as many attempts as the policy allows; never raises."""
+        from tenacity import Retrying, retry_if_exception_type  # dear, and many runs tell nobody
+
         name, started = self.envelope.name, self.clock()
         retrying = Retrying(
             retry=retry_if_exception_type(RetryableSinkError),
