@@ -15,22 +15,22 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from functools import partial
 from typing import ClassVar, Unpack
 from urllib.parse import urlencode
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from anomaly.collectors import promql
 from anomaly.collectors.births import with_births
+from anomaly.collectors.lanes import Lanes
 from anomaly.collectors.prometheus_access import Access, AccessSettings
-from anomaly.collectors.prometheus_http import Api, Budget, Outside, Question, RefusedError
+from anomaly.collectors.prometheus_asking import Asking, Queries
+from anomaly.collectors.prometheus_http import Api, Budget, Outside, RefusedError
 from anomaly.collectors.prometheus_series import (
     BoolArray,
     FloatArray,
-    Merged,
     Series,
     by_segment,
     finite,
@@ -38,21 +38,18 @@ from anomaly.collectors.prometheus_series import (
     numerator,
     only_grows,
     only_rows,
-    plan,
     trusted_rows,
 )
 from anomaly.contracts import Collected, Provenance
 from anomaly.errors import CollectError, RetryableCollectError, UsageError
 from anomaly.model import Empty, Kpi, Window
-from anomaly.panel import BORN_LATE, DENOMINATOR, NUMERATOR, VALUE, assemble, edges, grid
+from anomaly.panel import BORN_LATE, DENOMINATOR, NUMERATOR, VALUE, assemble, grid
 from anomaly.steps import later
 from anomaly.timing.durations import duration_text
 from anomaly.wording import number
 
 LOG = logging.getLogger(__name__)
 
-POINTS = 10_000  # of a series in one request; Prometheus refuses more than 11,000
-POINTS_OF_MANY = 1_000  # of each series where a query returns one per segment
 GRACE_S = 1.0  # for a thread to report that its time is over
 SHORT_HISTORY = 0.02  # share of the window that may be missing at its start without a note
 WORTH_A_NOTE = 0.01  # share of all that is counted
@@ -82,22 +79,12 @@ class _Side:
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """What is asked: these rows, within this budget."""
+    """What is asked: these rows, of this server."""
 
     index: pd.DatetimeIndex
     step: timedelta
-    budget: Budget
-
-    @property
-    def seconds(self) -> NDArray[np.int64]:
-        """When the rows start, and the last one ends: seconds since 1970."""
-        return edges(self.index, self.step) // 1_000_000_000
-
-    @property
-    def usual(self) -> timedelta:
-        """How long most rows are."""
-        lengths, counts = np.unique(np.diff(self.seconds), return_counts=True)
-        return timedelta(seconds=int(lengths[counts.argmax()]))
+    usual: timedelta
+    asking: Asking
 
 
 class PrometheusCollector:
@@ -106,8 +93,8 @@ class PrometheusCollector:
     Credentials are one of `bearer_token`, `bearer_token_file` (read for every request), `username`
     and `password`; beside them `cert_file` with `key_file`, where the server demands a client's
     certificate. `headers` are sent with every request, such as a tenant's `X-Scope-OrgID`.
-    `timeout` is for one answer, `budget` for a whole collection; up to `concurrency` KPIs are asked
-    for at once. A query may return `max_series` series, an answer `max_bytes`. Raises UsageError
+    `timeout` is for one answer, `budget` for a whole collection; up to `concurrency` questions are
+    asked at once. A query may return `max_series` series, an answer `max_bytes`. Raises UsageError
     for settings that can't be used.
     """
 
@@ -164,8 +151,8 @@ class PrometheusCollector:
         if step < SECOND or step % SECOND:
             raise UsageError(f"step is {duration_text(step)}; use whole seconds")
         budget = Budget(self._monotonic() + self._budget.total_seconds(), self._monotonic)
-        task = _Task(grid(window, step), step, budget)
-        outcomes = self._in_threads(kpis, task) if len(task.index) else {}
+        index = grid(window, step)
+        outcomes = self._in_threads(kpis, index, step, budget) if len(index) else {}
         parts = {
             kpi.name: outcome
             for kpi in kpis
@@ -174,7 +161,7 @@ class PrometheusCollector:
         return Collected(
             assemble(
                 {key: values for part in parts.values() for key, values in part.columns.items()},
-                task.index,
+                index,
             ),
             {name: part.provenance for name, part in parts.items()},
             {
@@ -184,9 +171,18 @@ class PrometheusCollector:
             },
         )
 
-    def _in_threads(self, kpis: Sequence[Kpi], task: _Task) -> dict[str, _Part | CollectError]:
+    def _in_threads(
+        self, kpis: Sequence[Kpi], index: pd.DatetimeIndex, step: timedelta, budget: Budget
+    ) -> dict[str, _Part | CollectError]:
         """The outcome of each KPI. Threads are daemons and not waited for beyond the budget:
         nothing can hold the caller."""
+        with Lanes(self._concurrency, "prometheus") as lanes:
+            asking = Asking(self._api, lanes, budget, index, step, self._max_series)
+            return self._outcomes(kpis, _Task(index, step, asking.usual, asking), budget)
+
+    def _outcomes(
+        self, kpis: Sequence[Kpi], task: _Task, budget: Budget
+    ) -> dict[str, _Part | CollectError]:
         todo: queue.SimpleQueue[Kpi] = queue.SimpleQueue()
         results: queue.SimpleQueue[tuple[str, _Part | Exception]] = queue.SimpleQueue()
         for kpi in kpis:
@@ -201,7 +197,7 @@ class PrometheusCollector:
                 results.put((kpi.name, self._outcome(kpi, task)))
 
         for _ in range(min(self._concurrency, len(kpis))):
-            threading.Thread(target=work, name="prometheus", daemon=True).start()
+            threading.Thread(target=work, name="prometheus KPIs", daemon=True).start()
         late = RetryableCollectError(
             f"unavailable: {self._shown}: no answer within the {duration_text(self._budget)} for "
             "this source"
@@ -209,7 +205,7 @@ class PrometheusCollector:
         outcomes: dict[str, _Part | CollectError] = dict.fromkeys((kpi.name for kpi in kpis), late)
         for _ in kpis:
             try:
-                name, outcome = results.get(timeout=max(0.0, task.budget.left()) + GRACE_S)
+                name, outcome = results.get(timeout=max(0.0, budget.left()) + GRACE_S)
             except queue.Empty:
                 break
             if not isinstance(outcome, _Part | CollectError):
@@ -219,7 +215,8 @@ class PrometheusCollector:
 
     def _outcome(self, kpi: Kpi, task: _Task) -> _Part | Exception:
         try:
-            return self._part(kpi, task)
+            with task.asking.queries(kpi.by) as queries:
+                return self._part(kpi, task, queries)
         except Exception as error:  # noqa: BLE001  a thread's error is raised, or kept as a KPI's, by the caller
             LOG.info(
                 "%s: %s: %s",
@@ -229,21 +226,24 @@ class PrometheusCollector:
             )
             return error
 
-    def _part(self, kpi: Kpi, task: _Task) -> _Part:
-        value = self._side(kpi, kpi.query, task)
-        below = None if kpi.denominator is None else self._side(kpi, kpi.denominator, task)
-        alive = first_row(
-            side.series[segment].values
-            for side in (value, below)
-            if side is not None
-            for segment in side.series
-        )
+    def _part(self, kpi: Kpi, task: _Task, queries: Queries) -> _Part:
+        templates = [each for each in (kpi.query, kpi.denominator) if each is not None]
+        for template in templates:
+            if template.strip():
+                queries.begin(partial(promql.resolve, template))
+        sides = []
+        for template in templates:
+            sides.append(self._side(template, kpi.by, task, queries))
+            if _misses_births(template, task):
+                queries.begin(partial(_with_births, template))
+        value, below = sides[0], sides[1] if kpi.denominator is not None else None
+        alive = first_row(side.series[segment].values for side in sides for segment in side.series)
         late = alive is None or alive >= BORN_LATE * len(task.index)
         if late and kpi.empty is Empty.ZERO:  # what is absent before is known to be nothing
             alive = 0
-        for template, side in ((kpi.query, value), (kpi.denominator, below)):
-            if side is not None and template is not None and promql.is_sum(template):
-                self._count_births(side, template, kpi.by, alive, task)
+        for template, side in zip(templates, sides, strict=True):
+            if _misses_births(template, task):
+                self._count_births(side, template, kpi.by, alive, task, queries)
         columns = (
             _values(kpi, value) if below is None else _ratio(kpi, value, below, len(task.index))
         )
@@ -289,12 +289,12 @@ class PrometheusCollector:
         }
         return f"{self._page}/graph?{urlencode(fields)}"
 
-    def _side(self, kpi: Kpi, template: str, task: _Task) -> _Side:
+    def _side(self, template: str, by: Sequence[str], task: _Task, queries: Queries) -> _Side:
         if not template.strip():
             raise CollectError("bad query: it is empty")
         query = promql.resolve(template, task.usual)
-        merged = self._ask(lambda length: promql.resolve(template, length), kpi.by, task)
-        answers = by_segment(merged.series, kpi.by, query)
+        merged = queries.answer(partial(promql.resolve, template))
+        answers = by_segment(merged.series, by, query)
         finite_series = {segment: finite(series) for segment, series in answers.items()}
         side = _Side(
             query, answers, {segment: series for segment, (series, _) in finite_series.items()}
@@ -311,10 +311,17 @@ class PrometheusCollector:
             for reach in promql.other_ranges(reading, task.usual)
         ]
         if answers:
-            self._cover(side, reading, kpi.by, task)
+            self._cover(side, reading, by, task, queries)
         return side
 
-    def _cover(self, side: _Side, reading: promql.Reading, by: Sequence[str], task: _Task) -> None:
+    def _cover(
+        self,
+        side: _Side,
+        reading: promql.Reading,
+        by: Sequence[str],
+        task: _Task,
+        queries: Queries,
+    ) -> None:
         """Takes away values that are no more than earlier samples, repeated over a gap.
 
         An instant selector repeats its last sample for five minutes, a long range keeps it for its
@@ -331,7 +338,9 @@ class PrometheusCollector:
             return
         removals = 0
         for selector in doubtful:
-            present = self._present(selector, by, task)
+            queries.begin(partial(promql.presence, selector, by))
+        for selector in doubtful:
+            present = self._present(selector, by, queries)
             if not present:
                 side.notes.append(
                     f"no samples were found for {selector.text} by itself; short gaps may be filled"
@@ -349,18 +358,18 @@ class PrometheusCollector:
             )
 
     def _count_births(
-        self, side: _Side, template: str, by: Sequence[str], alive: int | None, task: _Task
+        self,
+        side: _Side,
+        template: str,
+        by: Sequence[str],
+        alive: int | None,
+        task: _Task,
+        queries: Queries,
     ) -> None:
         """Adds what the first samples of new series count, which `increase` leaves out, from a
         little after the row at which anything was `alive`: before, all is new to the source."""
-        if promql.since_birth(promql.resolve(template, task.usual), task.usual) is None:
-            return
         try:
-            merged = self._ask(
-                lambda length: promql.since_birth(promql.resolve(template, length), length) or "",
-                by,
-                task,
-            )
+            merged = queries.answer(partial(_with_births, template))
             amended = by_segment(merged.series, by, side.query)
         except CollectError as error:  # the answer stands without
             LOG.info("%s: no births of %s: %s", self._shown, side.query, error)
@@ -403,14 +412,12 @@ class PrometheusCollector:
                 side.notes.append(f"{number(amount)} {text}")
 
     def _present(
-        self, selector: promql.Selector, by: Sequence[str], task: _Task
+        self, selector: promql.Selector, by: Sequence[str], queries: Queries
     ) -> dict[str, BoolArray]:
         """The rows in which `selector` has samples, by segment; under "" for all if its series lack
         the labels of `by`."""
         try:
-            presence = self._ask(
-                lambda length: promql.presence(selector, by, length), by, task
-            ).series
+            presence = queries.answer(partial(promql.presence, selector, by)).series
         except RefusedError as error:  # by a server that reads the selector differently
             LOG.info("%s: no coverage of %s: %s", self._shown, selector.text, error)
             return {}
@@ -422,30 +429,15 @@ class PrometheusCollector:
             ).items()
         }
 
-    def _ask(self, query: Callable[[timedelta], str], by: Sequence[str], task: _Task) -> Merged:
-        """The merged series of a query over all rows; `query` writes it for a length of rows."""
-        answer = Merged(len(task.index), self._max_series)
-        for chunk, question in _questions(query, task, POINTS_OF_MANY if by else POINTS):
-            answer.add(
-                chunk,
-                round(question.start.timestamp()),
-                question.step_s,
-                self._api.ask(question, task.budget),
-            )
-        return answer
+
+def _misses_births(template: str, task: _Task) -> bool:
+    """Whether the query is a sum of what leaves out the first samples of new series."""
+    return promql.is_sum(template) and bool(_with_births(template, task.usual))
 
 
-def _questions(
-    query: Callable[[timedelta], str], task: _Task, points: int
-) -> Iterator[tuple[range, Question]]:
-    ends = [datetime.fromtimestamp(each, UTC) for each in task.seconds[1:].tolist()]
-    lengths = np.diff(task.seconds)
-    alike = [0, *(np.flatnonzero(np.diff(lengths)) + 1).tolist(), len(lengths)]
-    for begin, end in pairwise(alike):
-        length = int(lengths[begin])
-        text = query(timedelta(seconds=length))
-        for chunk in plan(end - begin, points, begin):
-            yield chunk, Question(text, ends[chunk[0]], ends[chunk[-1]], length)
+def _with_births(template: str, length: timedelta) -> str:
+    """The query in which they count, for rows of a length; empty if there is none."""
+    return promql.since_birth(promql.resolve(template, length), length) or ""
 
 
 def _values(kpi: Kpi, side: _Side) -> Columns:

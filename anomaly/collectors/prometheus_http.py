@@ -41,6 +41,7 @@ from urllib3 import Retry, Timeout
 from urllib3.exceptions import ReadTimeoutError
 
 from anomaly.collectors.prometheus_access import Access
+from anomaly.collectors.prometheus_answer import content_of
 from anomaly.errors import CollectError, RetryableCollectError
 from anomaly.http.endpoint import retry_after
 from anomaly.http.transport import QUIET, DeadlineAdapter, MetadataAddressError, refuse_metadata
@@ -119,8 +120,8 @@ class _MethodError(CollectError):
 
 
 class Answer(list[Any]):
-    """The series of an answer as the API writes them, `{"metric": {…}, "values": [[seconds, "1.5"],
-    …]}`; in `notes`, what the server says of the query."""
+    """The series of an answer, `{"metric": {…}, "values": [[seconds, "1.5"], …]}`, as the API
+    writes them, or with an array of such rows; in `notes`, what the server says of the query."""
 
     def __init__(self, series: Iterable[Any] = (), notes: Iterable[str] = ()) -> None:
         super().__init__(series)
@@ -392,7 +393,7 @@ class _Session(requests.Session):
         if response.status_code != requests.codes.ok:
             raise self._refused(response, body)
         try:
-            content = json.loads(body)
+            content = content_of(body)
         except (ValueError, RecursionError):
             raise self._no_json(response, body) from None
         if not isinstance(content, dict) or content.get("status") not in {"success", "error"}:

@@ -50,9 +50,10 @@ class Merged:
         """Puts in the answer for the rows `chunk`, the first of which is stamped `start_s`. Raises
         CollectError."""
         self.notes += [note for note in answer.notes if note not in self.notes]
+        moments = start_s + step_s * np.arange(len(chunk), dtype=np.float64)
         try:
             for item in answer:
-                self._add_one(chunk, start_s, step_s, item)
+                self._add_one(chunk, moments, step_s, item)
         except (
             KeyError,
             TypeError,
@@ -66,7 +67,9 @@ class Merged:
                 f"({type(error).__name__})"
             ) from None
 
-    def _add_one(self, chunk: range, start_s: int, step_s: int, item: Mapping[str, Any]) -> None:
+    def _add_one(
+        self, chunk: range, moments: FloatArray, step_s: int, item: Mapping[str, Any]
+    ) -> None:
         if "histograms" in item:
             raise CollectError(
                 "bad query: it returns native histograms; take a number of them, as by "
@@ -77,20 +80,18 @@ class Merged:
         )
         "".join(text for pair in labels for text in pair).encode()
         points = item["values"]
-        places = (
-            np.fromiter((point[0] for point in points), np.float64, len(points)) - start_s
-        ) / step_s
-        rows = np.rint(places)
-        if not (
-            (np.abs(places - rows) <= OFF_GRID) & (rows >= 0) & (rows < len(chunk))
-        ).all():  # NaN is not on the grid either
-            raise CollectError(
-                "unreadable: the answer has samples beside the moments that were asked for"
-            )
+        is_array = isinstance(points, np.ndarray)
+        stamps = (
+            points[:, 0]
+            if is_array
+            else np.fromiter((point[0] for point in points), np.float64, len(points))
+        )
+        at = _places(stamps, chunk, moments, step_s)
         into = self.series.get(labels) or self._new(labels)
-        at = rows.astype(np.int64) + chunk.start
-        into.values[at] = np.fromiter(
-            (float(point[1]) for point in points), np.float64, len(points)
+        into.values[at] = (
+            points[:, 1]
+            if is_array
+            else np.fromiter((float(point[1]) for point in points), np.float64, len(points))
         )
         into.answered[at] = True
 
@@ -102,6 +103,24 @@ class Merged:
             )
         self.series[labels] = Series(np.full(self.rows, np.nan), np.zeros(self.rows, np.bool_))
         return self.series[labels]
+
+
+def _places(
+    stamps: FloatArray, chunk: range, moments: FloatArray, step_s: int
+) -> slice | NDArray[np.int64]:
+    """The rows of the samples with these stamps, where those of the chunk are at `moments`. Raises
+    CollectError."""
+    if np.array_equal(stamps, moments):  # a sample each, as nearly always
+        return slice(chunk.start, chunk.stop)
+    places = (stamps - moments[:1]) / step_s
+    rows = np.rint(places)
+    if not (
+        (np.abs(places - rows) <= OFF_GRID) & (rows >= 0) & (rows < len(chunk))
+    ).all():  # NaN is not on the grid either
+        raise CollectError(
+            "unreadable: the answer has samples beside the moments that were asked for"
+        )
+    return rows.astype(np.int64) + chunk.start
 
 
 def plan(rows: int, at_most: int, start: int = 0) -> Iterator[range]:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from anomaly.collectors.prometheus_access import Access
 from anomaly.collectors.prometheus_http import Api, Budget, Outside, Question
@@ -180,7 +181,7 @@ class _Queries:
         return [
             (series["metric"], float(series["values"][-1][1]))
             for series in answer
-            if series.get("values")
+            if _has_samples(series)
         ]
 
     def of_names(self, query: str) -> list[tuple[Labels, float]]:
@@ -200,9 +201,14 @@ class _Queries:
         firsts = [
             float(series["values"][0][0])
             for series in self._api.ask(question, self._budget)
-            if series.get("values")
+            if _has_samples(series)
         ]
         return timedelta(seconds=self.now.timestamp() - min(firsts)) if firsts else timedelta(0)
+
+
+def _has_samples(series: Mapping[str, Any]) -> bool:
+    samples = series.get("values")
+    return samples is not None and len(samples) > 0
 
 
 def _counters(queries: _Queries) -> Iterator[_Counter]:

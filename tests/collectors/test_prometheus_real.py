@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
@@ -333,3 +334,29 @@ def test_a_stopped_server_is_unavailable(
     )
     assert isinstance(collected.errors["up"], RetryableCollectError)
     assert "unavailable" in str(collected.errors["up"])
+
+
+@pytest.mark.slow
+def test_quickly_read_and_side_by_side_is_the_same_to_the_bit(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by = ("country",)
+    kpis = [
+        Kpi("depth", query="queue_depth", by=("country", "pod")),
+        Kpi("load", query="rate(requests_total[$step]) / 0 + ended", by=by),
+        Kpi("born", query="sum by (pod) (increase(born_total[$step]))", by=("pod",)),
+        Kpi(
+            "errors",
+            query="sum by (country) (increase(errors_total[$step]))",
+            denominator="sum by (country) (increase(requests_total[$step]))",
+            by=by,
+        ),
+    ]
+    quick = PrometheusCollector(url=server.url, concurrency=8).collect(kpis, WHOLE, STEP)
+    monkeypatch.setattr("anomaly.collectors.prometheus_http.content_of", json.loads)
+    slow = PrometheusCollector(url=server.url, concurrency=1).collect(kpis, WHOLE, STEP)
+
+    pd.testing.assert_frame_equal(quick.panel, slow.panel, check_exact=True)
+    assert quick.panel.to_numpy().tobytes() == slow.panel.to_numpy().tobytes()
+    assert quick.provenance == slow.provenance
+    assert not quick.errors
