@@ -69,6 +69,7 @@ bench: .venv/.dev ## time the main steps
 	@$(BIN)/python -m benchmarks.looks
 	@$(BIN)/python -m benchmarks.backtest
 	@$(BIN)/python -m benchmarks.page
+	@$(BIN)/python -m benchmarks.collection
 
 bench-accuracy: .venv/.dev ## judge generated releases with known answers, beside simple judges
 	@$(BIN)/python -m benchmarks.accuracy

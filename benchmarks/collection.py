@@ -1,0 +1,199 @@
+"""What collecting costs beside downloading and parsing alone.
+
+`python -m benchmarks.collection [--series 200]` starts an HTTP server on loopback that answers like
+Prometheus, packed by gzip, from memory. The collector asks it, then a minimal client repeats the
+same requests: as many threads as the collector's `concurrency`, each downloads (requests) and
+parses (orjson) and keeps nothing. Both take turns in one run; the ratio is the minimal client's
+time by the collector's, medians over the rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import hashlib
+import json
+import multiprocessing
+import multiprocessing.connection
+import queue
+import statistics
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs
+
+import numpy as np
+import orjson
+import requests
+
+from anomaly.collectors.prometheus import PrometheusCollector
+from anomaly.model import Kpi, Window
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+START = datetime(2025, 3, 3, tzinfo=UTC)
+STEP = timedelta(minutes=5)
+WINDOW = Window(START, START + timedelta(days=29))
+CONCURRENCY = 4
+ROUNDS = 5
+
+
+def kpis_of(series: int) -> dict[str, list[Kpi]]:
+    """KPIs with so many series together: one of all, a ratio of all, one each."""
+    by = ("country",)
+    return {
+        "one KPI by country": [
+            Kpi("orders", query="sum by (country) (increase(orders[$step]))", by=by)
+        ],
+        "a ratio by country": [
+            Kpi(
+                "errors",
+                query="sum by (country) (increase(errors[$step]))",
+                denominator="sum by (country) (increase(requests[$step]))",
+                by=by,
+            )
+        ],
+        "a KPI each": [
+            Kpi(f"kpi {n}", query=f"sum(increase(count_{n}[$step]))") for n in range(series)
+        ],
+    }
+
+
+class Answers:
+    """What the server answers, packed; each answer is made once."""
+
+    def __init__(self, series: int) -> None:
+        self._series = series
+        self._packed: dict[bytes, bytes] = {}
+        self.bodies: list[bytes] = []
+
+    def of(self, body: bytes) -> bytes:
+        """The answer to a request's body."""
+        self.bodies.append(body)
+        asked = {name: values[0] for name, values in parse_qs(body.decode()).items()}
+        del asked["timeout"]
+        key = json.dumps(asked).encode()
+        if key not in self._packed:
+            moments = range(int(asked["start"]), int(asked["end"]) + 1, int(asked["step"]))
+            many = self._series if "by (country)" in asked["query"] else 1
+            rows = ",".join(self._one(asked["query"], number, moments) for number in range(many))
+            text = f'{{"status":"success","data":{{"resultType":"matrix","result":[{rows}]}}}}'
+            self._packed[key] = gzip.compress(text.encode(), 1)
+        return self._packed[key]
+
+    def _one(self, query: str, number: int, moments: range) -> str:
+        name = query.partition("increase(")[2].partition("[")[0]
+        seed = int.from_bytes(hashlib.sha256(f"{name} {number}".encode()).digest()[:4])
+        at = np.array(moments) / 86_400
+        values = 1000 + seed % 1000 + 500 * np.sin(2 * np.pi * at) + at * np.e
+        rows = zip(moments, values.tolist(), strict=True)
+        points = ",".join(f'[{moment},"{value!r}"]' for moment, value in rows)
+        labels = f'"country":"{number:04d}"' if "by (country)" in query else ""
+        return f'{{"metric":{{{labels}}},"values":[{points}]}}'
+
+
+def serve(series: int, pipe: multiprocessing.connection.Connection) -> None:
+    """Answer until the process is ended; the port, and on demand the bodies of all requests since,
+    go through the pipe."""
+    answers = Answers(series)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+        wbufsize = -1
+
+        def do_POST(self) -> None:
+            body = answers.of(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Encoding", "gzip")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        pipe.send(server.server_address[1])
+        while True:
+            pipe.recv()
+            pipe.send(answers.bodies)
+            answers.bodies = []
+
+
+@contextmanager
+def server(series: int) -> Iterator[tuple[str, multiprocessing.connection.Connection]]:
+    """The address of a server in a process of its own, and the pipe to it."""
+    here, there = multiprocessing.Pipe()
+    context = multiprocessing.get_context("spawn")
+    process = context.Process(target=serve, args=(series, there), daemon=True)
+    process.start()
+    try:
+        yield f"http://127.0.0.1:{here.recv()}", here
+    finally:
+        process.kill()
+        process.join()
+
+
+def download(url: str, bodies: Sequence[bytes]) -> None:
+    """The minimal client: what only downloads and parses the same answers."""
+    todo: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    for body in bodies:
+        todo.put(body)
+
+    def work() -> None:
+        session = requests.Session()
+        session.trust_env = False
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        while True:
+            try:
+                body = todo.get_nowait()
+            except queue.Empty:
+                return
+            answer = session.post(f"{url}/api/v1/query_range", data=body, headers=form, timeout=60)
+            orjson.loads(answer.content)
+
+    threads = [threading.Thread(target=work) for _ in range(CONCURRENCY)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def main(series: int) -> None:
+    """Print a row for each shape of a checklist."""
+    print(f"{series} series, {(WINDOW.end - WINDOW.start) // STEP:,} steps each")
+    print(f"{'':20s}{'requests':>9s}{'collector s':>13s}{'minimal s':>11s}{'throughput':>12s}")
+    with server(series) as (url, pipe):
+        for name, kpis in kpis_of(series).items():
+            collector = PrometheusCollector(url=url, concurrency=CONCURRENCY)
+            collected = collector.collect(kpis, WINDOW, STEP)  # the server makes its answers
+            if collected.errors:
+                raise next(iter(collected.errors.values()))
+            pipe.send(None)
+            bodies = pipe.recv()
+            times: dict[str, list[float]] = {"collector": [], "minimal": []}
+            for _ in range(ROUNDS):
+                start = time.perf_counter()
+                collector.collect(kpis, WINDOW, STEP)
+                between = time.perf_counter()
+                download(url, bodies)
+                times["collector"].append(between - start)
+                times["minimal"].append(time.perf_counter() - between)
+            pipe.send(None)
+            pipe.recv()
+            ours, least = (statistics.median(each) for each in times.values())
+            print(f"{name:20s}{len(bodies):9d}{ours:13.2f}{least:11.2f}{least / ours:12.0%}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--series", type=int, default=200)
+    main(parser.parse_args().series)
