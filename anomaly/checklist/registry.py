@@ -178,6 +178,15 @@ def is_told_every_look(plugin: Plugin) -> bool:
         return False
 
 
+def takes(plugin: Plugin, name: str) -> bool:
+    """Whether the class of a source may be given something from outside; one that can't be had
+    takes nothing."""
+    try:
+        return name in outside_of(_load(plugin.type, COLLECTORS))
+    except _TypeError:
+        return False
+
+
 def full_settings(plugin: Plugin, kind: Kind) -> dict[str, Any]:
     """The settings of `plugin` as its class gets them, defaults included. Raises ChecklistError."""
     settings = settings_of(_checked_class(plugin, kind))

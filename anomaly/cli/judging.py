@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,13 +13,16 @@ from typing import TYPE_CHECKING
 from anomaly.checklist.checklist import Checklist
 from anomaly.cli.release import Words, end_of_watch, release_of, right_now
 from anomaly.cli.session import Session, log
-from anomaly.errors import UsageError
+from anomaly.cli.storing import place
+from anomaly.errors import StoreError, UsageError
 from anomaly.model import Release
 from anomaly.steps import later
+from anomaly.timing.spans import plan
 from anomaly.wording import did_you_mean
 
 if TYPE_CHECKING:
     from anomaly.baseline.correlogram import Correlogram
+    from anomaly.collectors.answers import Answers
     from anomaly.collectors.collect import Progress
     from anomaly.contracts import Collected
     from anomaly.reporting.report import Report
@@ -79,12 +83,11 @@ def gather(
     )
     until = end_of_watch(release, words, now, checklist.calendar.timezone)
     if saved_data is None:
-        from anomaly.pipeline import collect
+        from anomaly.collectors.collect import collect_window
 
-        with progress_bar(session) as progress:
-            collected = collect(
-                checklist, release, now=now, until=until, only=only, progress=progress
-            )
+        span = plan(release, checklist.windows, now=now, until=until).span
+        with progress_bar(session) as progress, _answers(checklist, session, now) as answers:
+            collected = collect_window(checklist, span, only, progress, answers)
         log.info(
             "collected %d series of %d steps, %d KPIs failed",
             collected.panel.shape[1],
@@ -105,6 +108,27 @@ def gather(
         until,
         only,
     )
+
+
+@contextmanager
+def _answers(checklist: Checklist, session: Session, now: datetime) -> Iterator[Answers | None]:
+    """What looks left beside the history, if there is one and a source that takes it: for a single
+    check nothing is created."""
+    from anomaly.checklist import registry
+
+    if not any(registry.takes(each, "answers") for each in checklist.sources.values()):
+        yield None
+        return
+    from anomaly.collectors.answers import Answers, beside
+
+    try:
+        history = place(os.environ.get("ANOMALY_STORE"), checklist, session)
+    except StoreError:  # there is no home folder
+        yield None
+        return
+    is_there = "://" in history or Path(history).exists()
+    with Answers(beside(history) if is_there else None, now=now) as answers:
+        yield answers
 
 
 def _latest(checklist: Checklist, words: Words, session: Session, now: datetime) -> Release:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from anomaly.collectors import promql
+from anomaly.collectors.answers import Answers
 from anomaly.collectors.replicas import settled
 from anomaly.contracts import Collected, Provenance
 from anomaly.errors import CollectError, UsageError
@@ -25,25 +26,30 @@ log = logging.getLogger(__name__)
 
 
 def collect_window(
-    checklist: Checklist, window: Window, only: Sequence[str] = (), progress: Progress | None = None
+    checklist: Checklist,
+    window: Window,
+    only: Sequence[str] = (),
+    progress: Progress | None = None,
+    answers: Answers | None = None,
 ) -> Collected:
     """What the sources say about the steps of a window; a KPI that can't be read is in `errors`.
 
     A usage or a total given as a query is collected beside its KPI, under the name `usage of
-    <KPI>`, `total of <KPI>`. `only` names KPIs to collect alone.
+    <KPI>`, `total of <KPI>`. `only` names KPIs to collect alone. What is known of `answers` is not
+    asked again, and the result is the same.
     """
     queries = _queries(select_kpis(checklist.kpis, only))
     parts: list[Collected] = []
     redactor = Redactor(checklist.secrets)
-    answers = 0
+    done = 0
     for source in dict.fromkeys(query.source for query in queries):
         if progress is not None:
-            progress(answers, len(queries))
+            progress(done, len(queries))
         of_source = [query for query in queries if query.source == source]
-        parts.append(_from_source(checklist, source, of_source, window, redactor))
-        answers += len(of_source)
+        parts.append(_from_source(checklist, source, of_source, window, redactor, answers))
+        done += len(of_source)
     if progress is not None:
-        progress(answers, len(queries))
+        progress(done, len(queries))
     index = grid(window, checklist.windows.step)
     return Collected(
         pd.concat([part.panel.reindex(index) for part in parts], axis=1),
@@ -71,14 +77,14 @@ def _from_source(
     kpis: Sequence[Kpi],
     window: Window,
     redactor: Redactor,
+    answers: Answers | None,
 ) -> Collected:
     """What one source answers; whatever it does wrong is the error of its KPIs alone."""
     from anomaly.checklist import registry
 
     try:
-        collected = registry.collector(checklist.sources[source]).collect(
-            kpis, window, checklist.windows.step
-        )
+        collector = registry.collector(checklist.sources[source], answers=answers)
+        collected = collector.collect(kpis, window, checklist.windows.step)
     except CollectError as error:
         failure = error
     except UsageError:

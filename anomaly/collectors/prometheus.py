@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 
 from anomaly.collectors import promql
+from anomaly.collectors.answers import Answers
 from anomaly.collectors.births import with_births
 from anomaly.collectors.lanes import Lanes
 from anomaly.collectors.prometheus_access import Access, AccessSettings
@@ -94,11 +95,13 @@ class PrometheusCollector:
     and `password`; beside them `cert_file` with `key_file`, where the server demands a client's
     certificate. `headers` are sent with every request, such as a tenant's `X-Scope-OrgID`.
     `timeout` is for one answer, `budget` for a whole collection; up to `concurrency` questions are
-    asked at once. A query may return `max_series` series, an answer `max_bytes`. Raises UsageError
-    for settings that can't be used.
+    asked at once, and none about what is known of `answers`. A query may return `max_series`
+    series, an answer `max_bytes`. Raises UsageError for settings that can't be used.
     """
 
-    outside: ClassVar[frozenset[str]] = frozenset({"monotonic", "now", "sleep", "chance"})
+    outside: ClassVar[frozenset[str]] = frozenset(
+        {"monotonic", "now", "sleep", "chance", "answers"}
+    )
 
     def __init__(
         self,
@@ -112,6 +115,7 @@ class PrometheusCollector:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         sleep: Callable[[float], None] = time.sleep,
         chance: Callable[[], float] = random.random,
+        answers: Answers | None = None,
         **settings: Unpack[AccessSettings],
     ) -> None:
         for name, value in {"timeout": timeout, "budget": budget}.items():
@@ -128,7 +132,7 @@ class PrometheusCollector:
         outside = Outside(monotonic=monotonic, now=now, sleep=sleep, chance=chance)
         self._shown, self._budget, self._monotonic = access.shown, budget, monotonic
         self._page = "" if any(secret in access.url for secret in access.secrets) else access.url
-        self._concurrency, self._max_series = concurrency, max_series
+        self._concurrency, self._max_series, self._answers = concurrency, max_series, answers
         self._api = Api(
             access,
             timeout_s=timeout.total_seconds(),
@@ -177,7 +181,7 @@ class PrometheusCollector:
         """The outcome of each KPI. Threads are daemons and not waited for beyond the budget:
         nothing can hold the caller."""
         with Lanes(self._concurrency, "prometheus") as lanes:
-            asking = Asking(self._api, lanes, budget, index, step, self._max_series)
+            asking = Asking(self._api, lanes, budget, index, step, self._max_series, self._answers)
             return self._outcomes(kpis, _Task(index, step, asking.usual, asking), budget)
 
     def _outcomes(

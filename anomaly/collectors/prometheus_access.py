@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 import requests
 
+from anomaly.checklist.variables import is_secret_name
 from anomaly.errors import CollectError, UsageError
 from anomaly.http.transport import is_host
 from anomaly.redaction import url_secrets
@@ -80,6 +81,16 @@ class Access:
     def secrets(self) -> frozenset[str]:
         """Every secret known so far, the tokens read from the file included."""
         return frozenset(self._secrets)
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """What tells this source apart from another at the same place, such as a tenant; without
+        the values of tokens, passwords and headers that hold one."""
+        headers = (
+            name.lower() if is_secret_name(name) else f"{name.lower()}: {value}"
+            for name, value in self.headers.items()
+        )
+        return (self.url, self._user or "", *sorted(headers))
 
     def sign(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Adds the credentials to `request`; a token file is read anew, for tokens expire. Raises

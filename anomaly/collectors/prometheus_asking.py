@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,15 +17,23 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from anomaly.collectors import promql
+from anomaly.collectors.answers import Answers, key_of
 from anomaly.collectors.lanes import Lanes
 from anomaly.collectors.prometheus_http import Answer, Api, Budget, Question
 from anomaly.collectors.prometheus_series import Merged, plan
+from anomaly.collectors.stretch import Stretch, joined
+from anomaly.errors import CollectError, RetryableCollectError
 from anomaly.panel import edges
+from anomaly.steps import CalendarStep
 
 POINTS = 10_000  # of a series in one request; Prometheus refuses more than 11,000
 POINTS_OF_MANY = 1_000  # of each series where a query returns one per segment
+OVERLAP = 12  # rows that are asked again, at either end of what is known
 SECOND = timedelta(seconds=1)
 Query = Callable[[timedelta], str]  # as it is written for rows of a length
+
+LOG = logging.getLogger(__name__)
 
 
 class Asking:
@@ -40,8 +49,9 @@ class Asking:
         index: pd.DatetimeIndex,
         step: timedelta,
         limit: int,
+        answers: Answers | None = None,
     ) -> None:
-        self._api, self._lanes, self._budget, self._limit = api, lanes, budget, limit
+        self._api, self._lanes, self._budget, self.limit = api, lanes, budget, limit
         # when the rows start, and the last one ends: seconds since 1970
         self._seconds: NDArray[np.int64] = edges(index, step) // 1_000_000_000
         lengths = np.diff(self._seconds)
@@ -51,13 +61,36 @@ class Asking:
         ]
         different, counts = np.unique(lengths, return_counts=True)
         self.usual = timedelta(seconds=int(different[counts.argmax()]))
+        self.answers = None if isinstance(step, CalendarStep) else answers
 
     def queries(self, by: Sequence[str]) -> Queries:
         """The queries of one KPI."""
         return Queries(self, POINTS_OF_MANY if by else POINTS)
 
-    def ask(self, query: Query, points: int) -> Asked:
-        """Begins to ask a query, in questions of at most so many moments."""
+    def ask(self, query: Query, points: int) -> Asked | Recalled:
+        """Begins to ask a query, in questions of at most so many moments: about all rows, or about
+        those that are not known."""
+        text = query(self.usual)
+        if self.answers is None or promql.knows_its_range(text):
+            return self._asked(self._questions(query, points), len(self._seconds) - 1)
+        step_s = self.usual // SECOND
+        first = int(self._seconds[1]) // step_s
+        rows = range(first, first + len(self._seconds) - 1)
+        reach = self.answers.reach(rows, self.usual)
+        key = key_of(*self._api.identity, text, str(step_s))
+        return Recalled(self, self.answers, key, rows, reach, partial(self._rows, text, points))
+
+    def _rows(self, text: str, points: int, rows: range) -> Asked:
+        """Begins to ask about rows that are as long as the usual one, numbered by their ends."""
+        step_s = self.usual // SECOND
+        moments = [datetime.fromtimestamp(row * step_s, UTC) for row in rows]
+        questions = (
+            (chunk, Question(text, moments[chunk[0]], moments[chunk[-1]], step_s))
+            for chunk in plan(len(rows), points)
+        )
+        return self._asked(questions, len(rows))
+
+    def _asked(self, questions: Iterable[tuple[range, Question]], rows: int) -> Asked:
         is_over = threading.Event()
 
         def answer(question: Question) -> Answer:
@@ -71,9 +104,9 @@ class Asking:
 
         parts = [
             Part(chunk, question, self._lanes.submit(partial(answer, question)))
-            for chunk, question in self._questions(query, points)
+            for chunk, question in questions
         ]
-        return Asked(parts, len(self._seconds) - 1, self._limit, is_over)
+        return Asked(parts, rows, self.limit, is_over)
 
     def _questions(self, query: Query, points: int) -> Iterator[tuple[range, Question]]:
         for begin, end, length in self._alike:
@@ -92,7 +125,7 @@ class Queries:
 
     def __init__(self, asking: Asking, points: int) -> None:
         self._asking, self._points = asking, points
-        self._asked: dict[str, Asked] = {}
+        self._asked: dict[str, Asked | Recalled] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -104,7 +137,7 @@ class Queries:
         traceback: TracebackType | None,
     ) -> None:
         for asked in self._asked.values():
-            asked.is_over.set()
+            asked.end()
 
     def begin(self, query: Query) -> None:
         """Asks a query whose answer will be needed."""
@@ -143,3 +176,84 @@ class Asked:
             start_s, step_s = round(part.question.start.timestamp()), part.question.step_s
             merged.add(part.chunk, start_s, step_s, part.answer.result())
         return merged
+
+    def end(self) -> None:
+        """Lets no further part be asked."""
+        self.is_over.set()
+
+
+class Recalled:
+    """A query of which a part may be known: the rest is under way, and so are some rows that show
+    whether the source still says the same of its past."""
+
+    def __init__(
+        self,
+        asking: Asking,
+        answers: Answers,
+        key: str,
+        rows: range,
+        reach: range,
+        ask: Callable[[range], Asked],
+    ) -> None:
+        self._limit, self._answers, self._key, self._ask = asking.limit, answers, key, ask
+        self._rows, self._reach = rows, reach
+        self._known, self._is_checked = answers.known(key, reach)
+        self._asked = {each: ask(each) for each in self._unknown() if each}
+
+    def _unknown(self) -> Iterator[range]:
+        """The rows to ask for."""
+        known, reach = self._known, self._reach
+        if known is None:
+            yield reach
+            return
+        stop = min(known.rows.stop, reach.stop)
+        again = 0 if self._is_checked else OVERLAP
+        yield range(reach.start, known.rows.start)
+        yield range(max(reach.start, known.rows.start, stop - again), reach.stop)
+        oldest = known.within(reach).first_answered()
+        if not self._is_checked and oldest is not None:
+            yield range(oldest, min(oldest + OVERLAP, stop - again))
+
+    def merged(self) -> Merged:
+        """The series over the rows, as if all had been asked. Raises CollectError."""
+        try:
+            whole = self._whole()
+        except RetryableCollectError:
+            raise
+        except CollectError:
+            if self._reach == self._rows:
+                raise
+        else:
+            return whole.within(self._rows).merged(self._limit)
+        return self._anew(self._rows).merged(self._limit)  # other windows may ask for too much
+
+    def _whole(self) -> Stretch:
+        """What is known now."""
+        known = self._known
+        parts = [Stretch.of(rows.start, asked.merged()) for rows, asked in self._asked.items()]
+        if known is not None and not all(known.agrees(part) for part in parts):
+            LOG.info("the past of %s changed at the source; it is asked again", self._key[:8])
+            self._answers.drop(self._key)
+            known, parts = None, [self._anew(self._reach)]
+        if known is not None and not parts:
+            return known
+        whole = joined(parts if known is None else [known, *parts])
+        fresh = [] if known is None else _beside(whole.rows, known.rows)
+        self._answers.keep(self._key, whole, fresh, anew=known is None)
+        return whole
+
+    def _anew(self, rows: range) -> Stretch:
+        asked = self._ask(rows)
+        self._asked[rows] = asked
+        return Stretch.of(rows.start, asked.merged())
+
+    def end(self) -> None:
+        """Lets nothing further be asked."""
+        for asked in self._asked.values():
+            asked.end()
+
+
+def _beside(rows: range, known: range) -> list[range]:
+    """The rows before and after those that are known."""
+    beside = [range(rows.start, known.start), range(known.stop, rows.stop)]
+    return [each for each in beside if each]

@@ -199,6 +199,11 @@ class Api:
         )  # replaces what PrometheusConnect mounted
 
     @property
+    def identity(self) -> tuple[str, ...]:
+        """What tells the server, and the tenant there, apart from others; no secret."""
+        return self._access.identity
+
+    @property
     def clock_skew(self) -> timedelta | None:
         """How far the server's clock is ahead, by the Date of its last answer (whole seconds); None
         if it named none."""

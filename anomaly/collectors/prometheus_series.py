@@ -96,13 +96,17 @@ class Merged:
         into.answered[at] = True
 
     def _new(self, labels: Labels) -> Series:
+        self.put(labels, Series(np.full(self.rows, np.nan), np.zeros(self.rows, np.bool_)))
+        return self.series[labels]
+
+    def put(self, labels: Labels, series: Series) -> None:
+        """Puts in a series that is not there yet. Raises CollectError if there are too many."""
         if len(self.series) >= self.limit:
             raise CollectError(
                 f"limit: more than {self.limit:,} series; aggregate them, as by sum by (…), or "
                 "raise max_series"
             )
-        self.series[labels] = Series(np.full(self.rows, np.nan), np.zeros(self.rows, np.bool_))
-        return self.series[labels]
+        self.series[labels] = series
 
 
 def _places(

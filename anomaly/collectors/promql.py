@@ -40,6 +40,15 @@ CHANGES = frozenset({"increase", "rate", "irate", "delta", "idelta", "deriv", "c
 NO_VALUES = frozenset({"count", "group", "absent", "timestamp"})  # what takes no value as it is
 OPERATORS = frozenset({"/", "*", "+", "-", "%", "^", "=", "!", "<", ">"})
 COUNTER = re.compile(r"[A-Za-z_:][A-Za-z0-9_:]*_(total|bucket)")
+# what looks at all moments that are asked for, or at none in particular: of MetricsQL, mostly
+OF_A_RANGE = ("range_", "running_", "topk_", "bottomk_", "outliers", "rand", "sort")
+OF_A_RANGE_TOO = frozenset(
+    {
+        *("keep_last_value", "keep_next_value", "interpolate", "remove_resets", "now"),
+        *("smooth_exponential", "limitk", "limit_ratio", "limit_offset", "drop_empty_series"),
+        *("start", "end", "ru", "ttf", "buckets_limit", "with"),
+    }
+)
 HIDING = frozenset(
     {"absent", "absent_over_time", "with"}
 )  # absence makes a value; `with` is MetricsQL's template
@@ -156,6 +165,20 @@ def since_birth(query: str, step: timedelta) -> str | None:
         out += f"{query[copied : token.start()]}({first} or {whole})"
         copied = tokens[end].end()
     return out + query[copied:] if copied else None
+
+
+def knows_its_range(query: str) -> bool:
+    """Whether the value at a moment may depend on which other moments are asked for."""
+    tokens = _tokens(query)
+    for at, token in enumerate(tokens):
+        word = token[0].lower()
+        if word == "@" and _text(tokens, at + 1).lower() in {"start", "end"}:
+            return True
+        if token.lastgroup == "name" and (
+            word.startswith(OF_A_RANGE) or (word in OF_A_RANGE_TOO and _text(tokens, at + 1) == "(")
+        ):
+            return True
+    return any(token[0].lower() == "limit" for token in tokens)
 
 
 def is_sum(query: str) -> bool:

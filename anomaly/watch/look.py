@@ -17,7 +17,9 @@ from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from anomaly.checklist.checklist import Checklist
+from anomaly.collectors.answers import Answers, beside
 from anomaly.collectors.collect import Progress as ProgressBar
+from anomaly.collectors.collect import collect_window
 from anomaly.contracts import Action, Collected, Message, NotifyReason, Receipt, Sink
 from anomaly.errors import StoreBusy
 from anomaly.history.records import SHORT, Look, OutboxMessage, Progress, ReleaseRecord, State
@@ -28,6 +30,7 @@ from anomaly.notify.policy import Decision, decide, last_alarm, mirrored
 from anomaly.pipeline import check_release
 from anomaly.reporting.report import Report
 from anomaly.steps import align, later
+from anomaly.timing.spans import plan
 from anomaly.timing.special_days import special_days
 
 RETRY_POLICY = RetryPolicy(attempts=3, deadline=timedelta(seconds=30))  # within one look
@@ -81,11 +84,12 @@ def look(
     until: datetime | None = None,
     collected: Collected | None = None,
     progress: ProgressBar | None = None,
+    answers: Answers | None = None,
 ) -> LookResult:
-    """Judge a release at `now`, and keep the look with its messages. Raises StoreBusy if another
-    process looked meanwhile."""
+    """Judge a release at `now`, and keep the look with its messages; what is known of `answers` is
+    not asked again. Raises StoreBusy if another process looked meanwhile."""
     number = len(store.looks(record.id)) + 1
-    report = _report(checklist, record, store, now, until, collected, progress)
+    report = _report(checklist, record, store, now, until, collected, progress, answers)
     policy = _policy(checklist, record)
     acknowledged = _acknowledged(record, store)
     special = _is_special(now, checklist.calendar)
@@ -154,10 +158,22 @@ def _look_when_free(
     """A look; if another process looks at the same moment, a later one."""
     for _ in range(BUSY_ATTEMPTS):
         try:
-            return look(checklist, record, store, receivers, now=clock())
+            return _look_alone(checklist, record, store, receivers, now=clock())
         except StoreBusy:
             sleep(BUSY_PAUSE_S)
-    return look(checklist, record, store, receivers, now=clock())
+    return _look_alone(checklist, record, store, receivers, now=clock())
+
+
+def _look_alone(
+    checklist: Checklist,
+    record: ReleaseRecord,
+    store: Store,
+    receivers: Sequence[Receiver],
+    *,
+    now: datetime,
+) -> LookResult:
+    with Answers(beside(store.where), now=now) as answers:
+        return look(checklist, record, store, receivers, now=now, answers=answers)
 
 
 def next_look(checklist: Checklist, now: datetime) -> datetime:
@@ -270,6 +286,7 @@ def _report(
     until: datetime | None,
     collected: Collected | None,
     progress: ProgressBar | None,
+    answers: Answers | None,
 ) -> Report:
     """The report of a look, with what the history knows of other releases and incidents."""
     others = store.releases(environment=record.release.environment)
@@ -281,13 +298,15 @@ def _report(
         warmup=checklist.windows.warmup,
     )
     calendar = replace(checklist.calendar, leave_out=(*checklist.calendar.leave_out, *lessons))
+    if collected is None:
+        span = plan(release, checklist.windows, now=now, until=until).span
+        collected = collect_window(checklist, span, progress=progress, answers=answers)
     return check_release(
         replace(checklist, calendar=calendar),
         release,
         now=now,
         until=until,
         collected=collected,
-        progress=progress,
         others=[each.release for each in others if each.id != record.id],
     )
 

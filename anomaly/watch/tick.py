@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from anomaly.checklist.checklist import Checklist
+from anomaly.collectors.answers import Answers, beside
 from anomaly.contracts import Receipt, ReleaseSource
 from anomaly.errors import AnomalyError, CollectError, StoreBusy, StoreError, UsageError
 from anomaly.history.records import ReleaseRecord, State
@@ -61,21 +62,27 @@ def tick(
             return TickResult(busy=True)
         problems = [*_discover(checklist, store, sources, clock())]
         results: list[LookResult] = []
-        for record in store.releases(service=checklist.service, environment=checklist.environment):
-            now = clock()
+        todo, now = [], clock()
+        records = store.releases(service=checklist.service, environment=checklist.environment)
+        for record in records:
             if record.state is State.ABORTED:
                 resolve_aborted(record, store, receivers, now=now)
-            if record.state is not State.WATCHED or not _is_due(record, store, checklist, now):
-                continue
-            prolong()
-            try:
-                results.append(look(checklist, record, store, receivers, now=now))
-            except StoreBusy as error:
-                log.info("%s", error)
-            except StoreError:
-                raise
-            except AnomalyError as error:  # one that can't be judged must not hide the others
-                problems.append(f"release {record.release.version or record.id[:8]}: {error}")
+            if record.state is State.WATCHED and _is_due(record, store, checklist, now):
+                todo.append(record)
+        windows = [_span(each, records, checklist, now) for each in todo]
+        with Answers(beside(store.where), windows, now=now) as answers:
+            for record in todo:
+                prolong()
+                try:
+                    results.append(
+                        look(checklist, record, store, receivers, now=clock(), answers=answers)
+                    )
+                except StoreBusy as error:
+                    log.info("%s", error)
+                except StoreError:
+                    raise
+                except AnomalyError as error:  # one that can't be judged must not hide the others
+                    problems.append(f"release {record.release.version or record.id[:8]}: {error}")
         prolong()
         receipts = tell(
             checklist, store, receivers, now=clock(), saved=saved, redact=redact, sleep=sleep
@@ -133,6 +140,14 @@ def _is_over(record: ReleaseRecord, store: Store, checklist: Checklist, now: dat
     others = store.releases(environment=record.release.environment)
     release = replace(record.release, followed_by=following(record, others, now))
     return plan(release, checklist.windows, now=now).final
+
+
+def _span(
+    record: ReleaseRecord, others: Sequence[ReleaseRecord], checklist: Checklist, now: datetime
+) -> Window:
+    """What a look collects."""
+    release = replace(record.release, followed_by=following(record, others, now))
+    return plan(release, checklist.windows, now=now).span
 
 
 def _is_scheduled(
