@@ -178,7 +178,9 @@ def plain(text: str, limit: int) -> str:
     Control characters, line ends, marks that reorder text and commands to CI runners (`::error::`)
     become escapes; longer text ends in `…`.
     """
-    visible = "".join(_visible(character) for character in text[: limit + 1])
+    visible = text[: limit + 1]
+    if not (visible.isascii() and visible.isprintable()):
+        visible = "".join(_visible(character) for character in visible)
     visible = CI_COMMAND.sub(lambda match: f"{match[0][0]}\\x{ord(match[0][1]):02x}", visible)
     return shortened(visible, limit)
 

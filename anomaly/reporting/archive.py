@@ -17,12 +17,15 @@ from anomaly.reporting.message import Receipt
 from anomaly.reporting.report import Report
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 LONGEST_SAID = 200
 MOST_BYTES = 1 << 28  # the largest report after unpacking
 EARLIER = ("day", "week")
 NUMBERS = ("observed", "expected", "lower", "upper", "z")
+BESIDE = ("observed",)  # of the steps that were not judged
+SECOND = 10**9  # in nanoseconds
 SUFFIXES = (".html", ".htm", ".json")
 OPENING, CLOSING = '<script type="application/json" id="data">', "</script>"  # in a page
 
@@ -136,49 +139,57 @@ def series_data(report: Report) -> list[dict[str, Any]]:
     `around` holds the neighbouring steps that were not judged, `earlier` what was observed a day
     and a week before (None where nothing was).
     """
-    points = _by_series(report.points)
-    around = {} if report.around is None else _by_series(report.around)
-    earlier = {} if report.earlier is None else _by_series(report.earlier.dropna(thresh=4))
+    points = _lists(report.points, NUMBERS, ("flagged",))
+    around = {} if report.around is None else _lists(report.around, BESIDE)
+    earlier = (
+        {}
+        if report.earlier is None
+        else _lists(report.earlier.dropna(subset=[*EARLIER], how="all"), EARLIER)
+    )
     return [
         {
             "kpi": key[0],
             "segment": key[1],
-            "time": _seconds(points.get(key)),
-            **{name: _numbers(points.get(key), name) for name in NUMBERS},
-            "flagged": [int(flag) for flag in points[key]["flagged"]] if key in points else [],
-            "around": {
-                "time": _seconds(around.get(key)),
-                "observed": _numbers(around.get(key), "observed"),
-            },
-            "earlier": None
-            if key not in earlier
-            else {
-                "time": _seconds(earlier[key]),
-                **{name: _numbers(earlier[key], name) for name in EARLIER},
-            },
+            **points.get(key, _no_steps((*NUMBERS, "flagged"))),
+            "around": around.get(key, _no_steps(BESIDE)),
+            "earlier": earlier.get(key),
         }
         for key in dict.fromkeys((*points, *around))
     ]
 
 
-def _by_series(frame: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
-    keys = [frame[name].astype(object).to_numpy() for name in ("kpi", "segment")]
-    return {(str(key[0]), str(key[1])): part for key, part in frame.groupby(keys, sort=False)}
+def _lists(
+    frame: pd.DataFrame, numbers: Sequence[str], flags: Sequence[str] = ()
+) -> dict[tuple[str, str], dict[str, list[Any]]]:
+    """The time and the values of each series."""
+    from anomaly.reporting.long_frame import series_rows
+
+    columns = {"time": frame["time"].to_numpy(dtype="datetime64[ns]").astype("int64")}
+    columns |= {name: frame[name].to_numpy(dtype=float) for name in numbers}
+    columns |= {name: frame[name].to_numpy(dtype=int) for name in flags}
+    read = {"time": _seconds} | dict.fromkeys(numbers, _numbers)
+    return {
+        key: {
+            name: read[name](column[rows]) if name in read else column[rows].tolist()
+            for name, column in columns.items()
+        }
+        for key, rows in series_rows(frame).items()
+    }
 
 
-def _seconds(part: pd.DataFrame | None) -> list[float]:
-    moments = [] if part is None else [moment.timestamp() for moment in part["time"]]
-    return [int(each) if each == int(each) else each for each in moments]
+def _no_steps(names: Sequence[str]) -> dict[str, list[Any]]:
+    return {name: [] for name in ("time", *names)}
 
 
-def _numbers(part: pd.DataFrame | None, name: str) -> list[float | None]:
-    return (
-        []
-        if part is None
-        else [
-            value if math.isfinite(value) else None for value in part[name].astype(float).tolist()
-        ]
-    )
+def _seconds(times: np.ndarray) -> list[float]:
+    """Seconds since 1970 of times in nanoseconds, as whole numbers where they are."""
+    return [
+        each // SECOND if each % SECOND == 0 else round(each / SECOND, 6) for each in times.tolist()
+    ]
+
+
+def _numbers(values: np.ndarray) -> list[float | None]:
+    return [value if math.isfinite(value) else None for value in values.tolist()]
 
 
 def points_frame(series: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
@@ -196,7 +207,7 @@ def around_frame(series: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
             for each in series
             if each["around"] is not None
         ],
-        ("observed",),
+        BESIDE,
     )
 
 

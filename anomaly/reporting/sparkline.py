@@ -29,11 +29,9 @@ class Sparkline:
 def points_of(report: Report, finding: Finding) -> pd.DataFrame:
     """The points of one series with the gaps between them; none if nothing was observed."""
     from anomaly.panel import segment_text
+    from anomaly.reporting.long_frame import of_series
 
-    points = report.points
-    kpis = points["kpi"].astype(object)  # any text can be compared
-    segments = points["segment"].astype(object)
-    mine = points[(kpis == finding.kpi) & (segments == segment_text(finding.segment))]
+    mine = of_series(report.points, (finding.kpi, segment_text(finding.segment)))
     return mine if mine["observed"].notna().any() else mine.iloc[:0]
 
 
