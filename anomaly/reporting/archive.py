@@ -13,12 +13,16 @@ from typing import TYPE_CHECKING, Any
 from anomaly import wording
 from anomaly.errors import UsageError
 from anomaly.reporting.data import SCHEMA, to_dict
+from anomaly.reporting.foremost import with_kept_points
 from anomaly.reporting.message import Receipt
+from anomaly.reporting.page_data import PACKED, unpacked
 from anomaly.reporting.report import Report
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+
+    from anomaly.reporting.archive_form import Archived
 
 LONGEST_SAID = 200
 MOST_BYTES = 1 << 28  # the largest report after unpacking
@@ -69,8 +73,10 @@ def read(path: Path) -> tuple[Report, tuple[Receipt, ...]]:
         ) from None
     try:
         data = _parsed(_embedded(text))
-        whole = data if "report" in data else {"report": data}
-        return report_of(whole), receipts_of(whole)
+        if PACKED in data:
+            data = unpacked(data, MOST_BYTES)
+        form = _form_of(data if "report" in data else {"report": data})
+        return _report_of(form), form.receipts()
     except UsageError as error:
         raise UsageError(
             f"{path} holds no report: {error}; give an HTML page written by --report, or a report "
@@ -99,15 +105,19 @@ def _parsed(text: str | bytes) -> dict[str, Any]:
 
 
 def data_of(report: Report) -> dict[str, Any]:
-    """The report as strictly JSON-able data with all of its points: `report` as in `docs/json.md`,
-    and `series`, see `series_data`."""
-    return {"report": to_dict(report), "series": series_data(report)}
+    """The report as strictly JSON-able data: `report` as in `docs/json.md`, and `series`, see
+    `series_data`, with the points that are kept (`foremost.py`)."""
+    return {"report": to_dict(report), "series": series_data(with_kept_points(report))}
 
 
 def report_of(data: Mapping[str, Any]) -> Report:
     """The report whose `data_of` is `data`. Raises UsageError for anything else, and for a later
     schema."""
-    from anomaly.reporting.archive_form import checked, report_of_form
+    return _report_of(_form_of(data))
+
+
+def _form_of(data: Mapping[str, Any]) -> Archived:
+    from anomaly.reporting.archive_form import checked
 
     schema = data["report"].get("schema") if isinstance(data.get("report"), dict) else None
     if isinstance(schema, int) and schema > SCHEMA:
@@ -115,7 +125,12 @@ def report_of(data: Mapping[str, Any]) -> Report:
             f"the report has schema {schema}, this version reads up to {SCHEMA}; use a newer "
             "anomaly"
         )
-    form = checked(data)
+    return checked(data)
+
+
+def _report_of(form: Archived) -> Report:
+    from anomaly.reporting.archive_form import report_of_form
+
     series = form.all_series()
     try:
         return report_of_form(
@@ -123,13 +138,6 @@ def report_of(data: Mapping[str, Any]) -> Report:
         )
     except (ValueError, OverflowError) as error:
         raise UsageError(wording.plain(str(error), LONGEST_SAID)) from None
-
-
-def receipts_of(data: Mapping[str, Any]) -> tuple[Receipt, ...]:
-    """The deliveries that a report's data names. Raises UsageError."""
-    from anomaly.reporting.archive_form import checked
-
-    return checked(data).receipts()
 
 
 def series_data(report: Report) -> list[dict[str, Any]]:

@@ -57,12 +57,12 @@ const page = (() => {
   };
 
   const from = Date.parse(document.querySelector("[data-released]")?.dataset.released ?? "") / 1000; // times on this day are shown without a date
-  const showTimes = () => {
-    for (const element of document.querySelectorAll("time")) {
+  const showTimes = (within = document) => {
+    for (const element of within.querySelectorAll("time")) {
       const seconds = Date.parse(element.dateTime) / 1000;
       element.textContent = element.dataset.style === "full" ? stamp(seconds) : clock(seconds, from);
     }
-    for (const word of document.querySelectorAll(".zone")) word.textContent = zone() ?? "local time";
+    for (const word of within.querySelectorAll(".zone")) word.textContent = zone() ?? "local time";
   };
   const zoneButtons = [...document.querySelectorAll("[data-zone]")];
   const showZone = (zone) => {
@@ -76,8 +76,11 @@ const page = (() => {
     showZone(button.dataset.zone);
   }));
 
+  // foreign text without control characters and marks that reorder it
+  const plain = (text) => text.replace(/[^\P{C}\n]|[\u2028\u2029]/gu, (each) => `\\u${each.codePointAt(0).toString(16).padStart(4, "0")}`);
+
   return {
-    state, zone, stamp, clock, number,
+    state, zone, stamp, clock, number, plain, showTimes,
     onChange: (listener) => listeners.push(listener),
     colour,
     say: (text) => { probe.textContent = text; },

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from functools import cached_property
+from typing import Any
 from urllib.parse import urlsplit
 
 from markupsafe import Markup, escape
@@ -26,14 +29,17 @@ from anomaly.model import (
 from anomaly.reporting import archive, explanations, words
 from anomaly.reporting.data import receipt_data
 from anomaly.reporting.evidence import lines
+from anomaly.reporting.foremost import foremost
 from anomaly.reporting.message import Action, Message, Receipt
 from anomaly.reporting.notice import notice, release_words
+from anomaly.reporting.page_data import packed
 from anomaly.reporting.pages.document import document
 from anomaly.reporting.report import TIMEZONE, Report
 from anomaly.steps import CalendarStep, CalendarZone
 from anomaly.timing.durations import duration_text
 
 LONGEST_NAME, LONGEST_TEXT = 120, 4000  # characters of foreign text
+MOST_PARTS = 100  # segments of a total that are named
 STYLES = ("uplot/uPlot.min.css", "page.css", "release.css")
 SCRIPTS = ("uplot/uPlot.iife.min.js", "page.js", "release.js")
 SHAPES = {  # distinct without colour
@@ -86,48 +92,150 @@ class Part:
     anchor: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Card:
-    """One finding on the page; texts are safe to print, but not escaped unless they are markup."""
+    """One finding on the page, the `rank`-th in importance. Texts are safe to print, but not
+    escaped unless they are markup; each is made when it is asked for."""
 
-    anchor: str
     finding: Finding
-    name: str
-    part: str
-    label: str
-    verdict: str
-    shape: str
-    tone: str
-    size: str
-    size_interval: str
-    line: Markup
-    answer: str
-    facts: Facts
-    more: Facts
-    evidence: Sequence[tuple[str, str, str]]
-    parts: Sequence[Part]
-    stages: Sequence[tuple[str, Markup, str]]
-    queries: Sequence[str]
-    link: str
+    rank: int
     series: int | None
-    group: str
+    whole: _Whole
+
+    @property
+    def anchor(self) -> str:
+        return f"kpi-{self.rank}"
+
+    @property
+    def name(self) -> str:
+        return wording.plain(self.finding.kpi, LONGEST_NAME) or "(without a name)"
+
+    @property
+    def part(self) -> str:
+        return words.part_words(self.finding)
+
+    @property
+    def label(self) -> str:
+        return words.title(self.finding) or "a KPI without a name"
+
+    @property
+    def verdict(self) -> str:
+        return words.verdict_words(self.finding)
+
+    @property
+    def shape(self) -> str:
+        return SHAPES[self.finding.verdict]
+
+    @property
+    def tone(self) -> str:
+        if self.finding.fails:
+            return "bad"
+        is_dry = not self.finding.counts and self.finding.verdict is Verdict.REGRESSED
+        return "dry" if is_dry else TONES[self.finding.verdict]
+
+    @property
+    def size(self) -> str:
+        """The size in large type; empty if the series was not judged."""
+        if self.finding.verdict in UNJUDGED:
+            return ""
+        effect, kind = words.effect_words(self.finding), self.finding.kind
+        return effect.partition(" [")[0] or ("" if kind is None else words.KIND_WORDS.get(kind, ""))
+
+    @property
+    def size_interval(self) -> str:
+        if self.finding.verdict in UNJUDGED:
+            return ""
+        _, opening, interval = words.effect_words(self.finding).partition(" [")
+        return f"[{interval}" if opening else ""
+
+    @property
+    def line(self) -> Markup:
+        return timed(_line(self.finding, self.whole.report.release), self._moments, self._day)
+
+    @property
+    def p_value(self) -> str:
+        return "" if self.finding.p_value is None else wording.p_value(self.finding.p_value)
+
+    @property
+    def group(self) -> str:
+        return _group(self.finding)
 
     @property
     def is_wide(self) -> bool:
         """Whether the card gets the full width: a regression or a failure."""
         return self.finding.fails or self.finding.verdict is Verdict.REGRESSED
 
+    @property
+    def answer(self) -> str:
+        return explanations.answer(self.finding)
+
+    @cached_property
+    def facts(self) -> Facts:
+        return [*_facts(self.finding, self.whole.report)]
+
+    @cached_property
+    def more(self) -> Facts:
+        return [*_more(self.finding, self.whole.report)]
+
+    @cached_property
+    def evidence(self) -> Sequence[tuple[str, str, str]]:
+        return [*_evidence(self.finding)]
+
+    @cached_property
+    def parts(self) -> Sequence[Part]:
+        return _parts(self.finding, self.whole)
+
+    @cached_property
+    def stages(self) -> Sequence[tuple[str, Markup, str]]:
+        return [*_stages(self.finding)]
+
+    @property
+    def queries(self) -> Sequence[str]:
+        return [_query(text) for text in (self.finding.query, self.finding.denominator) if text]
+
+    @property
+    def link(self) -> str:
+        return web_link(self.finding.link)
+
+    @property
+    def _day(self) -> date:
+        return self.whole.report.release.started_at.date()
+
+    @property
+    def _moments(self) -> frozenset[datetime]:
+        return self.whole.moments.union(_of_finding(self.finding))
+
+
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """What the cards of a report share: the moments of the release, the ranks of the findings, and
+    those that add to the total of a KPI."""
+
+    report: Report
+    moments: frozenset[datetime]
+    ranks: Mapping[int, int]
+    adding: Mapping[str, Sequence[Finding]]
+
 
 def page(report: Report, *, deliveries: Sequence[Receipt] = ()) -> str:
-    """The page as HTML; `deliveries` are the results of the messages about the release."""
+    """The page as HTML; `deliveries` are the results of the messages about the release.
+
+    Of more than 100 series, those that matter most have their card in it. A table holds all; the
+    script makes their rows and cards as they are looked at, from packed data.
+    """
     data = archive.data_of(report)
     if deliveries:
         data["report"]["deliveries"] = [receipt_data(each) for each in deliveries]
-    cards = [*_cards(report, [(each["kpi"], each["segment"]) for each in data["series"]])]
+    every = _cards(report, [(each["kpi"], each["segment"]) for each in data["series"]])
+    shown = {id(each) for each in foremost(report.findings)}
+    cards = [card for card in every if id(card.finding) in shown]
+    is_large = len(cards) < len(every)
+    if is_large:
+        data = packed(data, _rows(every, report.findings))
     summary = notice(Message("", report, Action.of(report)))
     moments = _moments(report)
     day = report.release.started_at.date()
-    lead, sentence = _split_lead(words.headline(report).partition("  ")[2], cards)
+    lead, sentence = _split_lead(words.headline(report).partition("  ")[2], every)
     return document(
         "release.html",
         styles=STYLES,
@@ -146,12 +254,15 @@ def page(report: Report, *, deliveries: Sequence[Receipt] = ()) -> str:
         todo=summary.todo,
         windows=timed(words.judged_words(report), moments, day),
         context=words.context_lines(report),
-        counts=[*_counts(cards)],
+        counts=[*_counts(every)],
         cards=cards,
-        open_sections=[*_open_sections(cards)],
+        count=f"{len(every):,}",
+        is_large=is_large,
+        drawable=f"{sum(card.series is not None for card in every):,}",
+        open_sections=[*_open_sections(every)],
         final=report.final,
         earlier=report.earlier is not None,
-        groups=[*_groups(cards)],
+        groups=[*_groups(every)],
         events=[*_events(report)],
         deliveries=[
             replace(each, sink=_plain(each.sink), detail=_plain(each.detail)) for each in deliveries
@@ -218,15 +329,18 @@ def time_of(moment: datetime, day: date | None) -> Markup:
 
 
 def _moments(report: Report) -> set[datetime]:
+    return {
+        *_of_release(report),
+        *(moment for finding in report.findings for moment in _of_finding(finding)),
+    }
+
+
+def _of_release(report: Report) -> frozenset[datetime]:
     release = report.release
     ends = [report.observation.start, report.observation.end, release.started_at, release.finished]
     ends += [] if report.seen is None else [report.seen.start, report.seen.end]
     following = [] if release.followed_by is None else [release.followed_by.started_at]
-    return {
-        *ends,
-        *following,
-        *(moment for finding in report.findings for moment in _of_finding(finding)),
-    }
+    return frozenset((*ends, *following))
 
 
 def _of_finding(finding: Finding) -> Iterator[datetime]:
@@ -239,50 +353,54 @@ def _of_finding(finding: Finding) -> Iterator[datetime]:
         yield from (each.window.start, each.window.end)
 
 
-def _cards(report: Report, series: Sequence[tuple[str, str]]) -> Iterator[Card]:
+def _cards(report: Report, series: Sequence[tuple[str, str]]) -> list[Card]:
+    """A card for each finding, the most important first."""
     from anomaly.panel import segment_text
 
     positions = {key: place for place, key in enumerate(series)}
     findings = words.ordered(report.findings)
-    anchors = {id(finding): f"kpi-{number}" for number, finding in enumerate(findings, 1)}
-    day, moments = report.release.started_at.date(), _moments(report)
-    for finding in findings:
-        effect, _, interval = words.effect_words(finding).partition(" [")
-        yield Card(
-            anchor=anchors[id(finding)],
-            finding=finding,
-            name=wording.plain(finding.kpi, LONGEST_NAME) or "(without a name)",
-            part=words.part_words(finding),
-            label=words.title(finding) or "a KPI without a name",
-            verdict=words.verdict_words(finding),
-            shape=SHAPES[finding.verdict],
-            tone="bad"
-            if finding.fails
-            else "dry"
-            if not finding.counts and finding.verdict is Verdict.REGRESSED
-            else TONES[finding.verdict],
-            size=_size(finding, effect),
-            size_interval=f"[{interval}" if interval and finding.verdict not in UNJUDGED else "",
-            line=timed(_line(finding, report.release), moments, day),
-            answer=explanations.answer(finding),
-            facts=[*_facts(finding, report)],
-            more=[*_more(finding, report)],
-            evidence=[*_evidence(finding)],
-            parts=_parts(finding, report, anchors),
-            stages=[*_stages(finding)],
-            queries=[_query(text) for text in (finding.query, finding.denominator) if text],
-            link=web_link(finding.link),
-            series=positions.get((finding.kpi, segment_text(finding.segment))),
-            group=_group(finding),
+    adding: dict[str, list[Finding]] = {}
+    for finding in report.findings:
+        if finding.contribution is not None:
+            adding.setdefault(finding.kpi, []).append(finding)
+    whole = _Whole(
+        report,
+        _of_release(report),
+        {id(finding): rank for rank, finding in enumerate(findings, 1)},
+        adding,
+    )
+    return [
+        Card(
+            finding,
+            rank,
+            positions.get((finding.kpi, segment_text(finding.segment))),
+            whole,
         )
+        for rank, finding in enumerate(findings, 1)
+    ]
 
 
-def _size(finding: Finding, effect: str) -> str:
-    """The size in large type on a card; empty if the series was not judged."""
-    if finding.verdict in UNJUDGED:
-        return ""
-    kind = "" if finding.kind is None else words.KIND_WORDS.get(finding.kind, "")
-    return effect or kind
+def _rows(cards: Sequence[Card], findings: Sequence[Finding]) -> dict[str, list[Any]]:
+    """What the script needs to make a row or a card, as columns, the most important first.
+
+    `finding` is the place in the report, `series` that of the points (None without any), `kind`
+    that in `kinds`: group, tone, shape and word. `line` is markup, all else text.
+    """
+    places = {id(finding): place for place, finding in enumerate(findings)}
+    kinds = [(card.group, card.tone, card.shape, card.verdict) for card in cards]
+    numbers = {kind: number for number, kind in enumerate(dict.fromkeys(kinds))}
+    return {
+        "kinds": [*numbers],
+        "kind": [numbers[kind] for kind in kinds],
+        "finding": [places[id(card.finding)] for card in cards],
+        "series": [card.series for card in cards],
+        "name": [card.name for card in cards],
+        "part": [card.part for card in cards],
+        "size": [card.size for card in cards],
+        "interval": [card.size_interval for card in cards],
+        "p": [card.p_value for card in cards],
+        "line": [card.line for card in cards],
+    }
 
 
 def _line(finding: Finding, release: Release) -> str:
@@ -318,16 +436,18 @@ def _open_sections(cards: Sequence[Card]) -> Iterator[tuple[str, Sequence[Card]]
 def _groups(cards: Sequence[Card]) -> Iterator[tuple[str, int]]:
     """The filters, with how many cards each leaves."""
     yield "all", len(cards)
+    counts = Counter(card.group for card in cards)
     for name in ("fails", "moved", *OPEN.values(), "ok"):
-        if count := sum(card.group == name for card in cards):
-            yield name, count
+        if counts[name]:
+            yield name, counts[name]
 
 
 def _counts(cards: Sequence[Card]) -> Iterator[tuple[str, str, str, int]]:
     """The number of findings with each verdict, the worst first: tone, shape, word and number."""
+    counts = Counter(card.finding.verdict for card in cards)
     for verdict in WORST_FIRST:
-        if count := sum(card.finding.verdict is verdict for card in cards):
-            yield TONES[verdict], SHAPES[verdict], verdict.replace("_", " "), count
+        if counts[verdict]:
+            yield TONES[verdict], SHAPES[verdict], verdict.replace("_", " "), counts[verdict]
 
 
 def _facts(finding: Finding, report: Report) -> Iterator[tuple[str, Markup]]:
@@ -411,29 +531,31 @@ def _evidence(finding: Finding) -> Iterator[tuple[str, str, str]]:
         )
 
 
-def _parts(whole: Finding, report: Report, anchors: Mapping[int, str]) -> Sequence[Part]:
+def _parts(total: Finding, whole: _Whole) -> Sequence[Part]:
     """The parts of the change of a total, the largest first."""
-    segments = [
-        each for each in report.findings if each.kpi == whole.kpi and each.contribution is not None
-    ]
-    if not whole.total or not segments:
+    segments = whole.adding.get(total.kpi, ())
+    if not total.total or not segments:
         return ()
     sizes = [(each.contribution or 0.0, each) for each in segments]
-    largest = max([abs(size) for size, _ in sizes] + [abs(whole.mix_effect or 0.0)]) or 1.0
+    largest = max([abs(size) for size, _ in sizes] + [abs(total.mix_effect or 0.0)]) or 1.0
 
     def part(size: float, each: Finding | None) -> Part:
         return Part(
             name="mix of segments" if each is None else words.segment_words(each.segment),
-            adds=wording.absolute(size, None, whole.unit),
+            adds=wording.absolute(size, None, total.unit),
             share=size / largest,
-            tone=_tone(size, whole.direction),
+            tone=_tone(size, total.direction),
             effect="" if each is None else words.effect_words(each),
             verdict="" if each is None else words.verdict_words(each),
-            anchor="" if each is None else anchors[id(each)],
+            anchor="" if each is None else f"kpi-{whole.ranks[id(each)]}",
         )
 
-    ranked = [part(size, each) for size, each in sorted(sizes, key=lambda item: -abs(item[0]))]
-    return ranked if whole.mix_effect is None else [*ranked, part(whole.mix_effect, None)]
+    ranked = sorted(sizes, key=lambda item: -abs(item[0]))
+    parts = [part(size, each) for size, each in ranked[:MOST_PARTS]]
+    if len(ranked) > MOST_PARTS:
+        rest = sum(size for size, _ in ranked[MOST_PARTS:])
+        parts.append(replace(part(rest, None), name=f"{len(ranked) - MOST_PARTS:,} others"))
+    return parts if total.mix_effect is None else [*parts, part(total.mix_effect, None)]
 
 
 def _tone(size: float, bad: Direction) -> str:

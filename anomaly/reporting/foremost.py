@@ -1,0 +1,61 @@
+"""What a report of thousands of series shows at first, and of which series it keeps the points.
+
+A report of at most 100 series shows and keeps everything.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from anomaly.model import Finding, Verdict
+from anomaly.reporting import words
+from anomaly.reporting.report import Report
+
+MOST_SERIES = 100  # shown at first
+MOST_POINTS = 50_000  # steps kept of a larger report, those of the series that come first
+
+
+def foremost(findings: Iterable[Finding]) -> list[Finding]:
+    """At most 100 findings, in the order of importance.
+
+    Of more, what fails is taken first, then what moved or has no verdict, then what is ok; of each
+    kind, totals and KPIs of one series before segments, and these by importance.
+    """
+    order = words.ordered(findings)
+    chosen = {id(each) for each in _as_taken(order)[:MOST_SERIES]}
+    return [each for each in order if id(each) in chosen]
+
+
+def _as_taken(order: Sequence[Finding]) -> list[Finding]:
+    series = Counter(each.kpi for each in order)
+
+    def kind(finding: Finding) -> tuple[int, bool]:
+        urgency = 0 if finding.fails else 2 if finding.verdict is Verdict.OK else 1
+        return urgency, not finding.total and series[finding.kpi] > 1
+
+    return sorted(order, key=kind)
+
+
+def with_kept_points(report: Report) -> Report:
+    """The report with the points that are kept: all of at most 100 series; of more, those of the
+    series that are taken first, 50,000 steps together."""
+    if len(report.findings) <= MOST_SERIES or report.points.empty:
+        return report
+    from anomaly.panel import segment_text
+    from anomaly.reporting.long_frame import only_series, series_rows
+
+    rows, count, kept = series_rows(report.points), 0, set[tuple[str, str]]()
+    for finding in _as_taken(words.ordered(report.findings)):
+        key = finding.kpi, segment_text(finding.segment)
+        count += len(rows.get(key, ()))
+        if count > MOST_POINTS and kept:
+            break
+        kept.add(key)
+    return replace(
+        report,
+        points=only_series(report.points, kept),
+        around=None if report.around is None else only_series(report.around, kept),
+        earlier=None if report.earlier is None else only_series(report.earlier, kept),
+    )
