@@ -199,6 +199,12 @@ def _visible(character: str) -> str:
     return f"\\{letter}{code:0{width}x}"
 
 
+def listed(names: Sequence[str], most: int) -> str:
+    """`a, b and 3 more`: at most so many names."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
 def did_you_mean(value: Any, words: Sequence[str]) -> str:
     """` (did you mean …?)` with the nearest word, or empty."""
     near = nearest(value, words)

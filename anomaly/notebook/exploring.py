@@ -35,14 +35,14 @@ from anomaly.panel import (
     steps_between,
 )
 from anomaly.pipeline import collect as collect_for_release
-from anomaly.reporting.display import needs_matplotlib
+from anomaly.reporting.display import MOST_NAMES, needs_matplotlib
 from anomaly.scoring.effect import bounds
 from anomaly.scoring.questions import ask
 from anomaly.scoring.replay import at_placebos, combine, pointing, scores
 from anomaly.scoring.score import SCALES
 from anomaly.scoring.significance import NullDistribution, p_value
 from anomaly.scoring.timeline import timeline
-from anomaly.wording import did_you_mean
+from anomaly.wording import did_you_mean, listed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -371,7 +371,7 @@ class FittedBaseline:
         if not segments:
             names = tuple(dict.fromkeys(name for name, _ in self.learned.keys))
             raise KeyError(
-                f"no KPI {kpi!r}; there are {', '.join(names)}{did_you_mean(kpi, names)}"
+                f"no KPI {kpi!r}; there are {listed(names, MOST_NAMES)}{did_you_mean(kpi, names)}"
             )
         text = segment_text(segment or {})
         rows = [i for i, part in segments if part == text] or (
@@ -380,7 +380,7 @@ class FittedBaseline:
         if not rows:
             raise KeyError(
                 f"{kpi!r} has no segment {dict(segment or {})!r}; there are "
-                f"{', '.join(repr(segment_labels(p)) for _, p in segments)}"
+                f"{listed([repr(segment_labels(p)) for _, p in segments], MOST_NAMES)}"
             )
         return rows[0]
 
@@ -423,4 +423,5 @@ class Replay:
 
 
 def _listed(keys: Sequence[tuple[str, str]]) -> str:
-    return ", ".join(f"{kpi} ({segment})" if segment else kpi for kpi, segment in keys) or "none"
+    names = [f"{kpi} ({segment})" if segment else kpi for kpi, segment in keys]
+    return listed(names, MOST_NAMES) or "none"

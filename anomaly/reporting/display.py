@@ -15,12 +15,13 @@ from anomaly.model import UNJUDGED, Finding, Release, ReleaseVerdict, Segment, V
 from anomaly.reporting import words
 from anomaly.reporting.report import Report
 from anomaly.reporting.sparkline import sparkline
-from anomaly.wording import did_you_mean
+from anomaly.wording import did_you_mean, listed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_ROWS = 40  # `to_frame()` has them all
+MOST_NAMES = 20  # in an error
 BLOCKS = 16  # of a sparkline
 GREY = "#7d8590"
 COLOURS = {
@@ -80,12 +81,12 @@ def _table(findings: Sequence[Finding], release: Release | None, more: Mapping[s
         ),
         **more,
     }
-    rows = words.ordered(findings)[:MOST_ROWS]
+    order = words.ordered(findings)
+    rows, left = order[:MOST_ROWS], order[MOST_ROWS:]
     columns = {name: column for name, column in columns.items() if any(map(column, rows))}
     head = "".join(f'<th style="{CELL}">{escape(name)}</th>' for name in columns)
     body = "".join(f"<tr>{''.join(_cells(finding, columns))}</tr>" for finding in rows)
-    left = len(findings) - len(rows)
-    rest = _line(f"… and {left} more; to_frame() has them all") if left else ""
+    rest = _line(f"… {words.more_words(left)}; to_frame() has them all") if left else ""
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{rest}"
 
 
@@ -152,7 +153,8 @@ def finding_of(report: Report, kpi: str, segment: Segment | None) -> Finding:
     if not mine:
         names = tuple(dict.fromkeys(finding.kpi for finding in report.findings))
         raise KeyError(
-            f"no KPI {kpi!r}; there are {', '.join(names) or 'none'}{did_you_mean(kpi, names)}"
+            f"no KPI {kpi!r}; there are {listed(names, MOST_NAMES) or 'none'}"
+            f"{did_you_mean(kpi, names)}"
         )
     wanted = {} if segment is None else dict(segment)
     matches = [finding for finding in mine if dict(finding.segment) == wanted]
@@ -166,6 +168,6 @@ def finding_of(report: Report, kpi: str, segment: Segment | None) -> Finding:
         )
         raise KeyError(
             f"{kpi!r} has {problem}; there are "
-            f"{', '.join(repr(dict(finding.segment)) for finding in mine)}"
+            f"{listed([repr(dict(finding.segment)) for finding in mine], MOST_NAMES)}"
         )
     return matches[0]

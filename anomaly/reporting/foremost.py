@@ -28,12 +28,18 @@ def foremost(findings: Iterable[Finding]) -> list[Finding]:
     return [each for each in order if id(each) in chosen]
 
 
+def without_segments(findings: Iterable[Finding], whole: Iterable[Finding]) -> list[Finding]:
+    """Of the findings the totals, and the KPIs that are one series of the `whole` report."""
+    series = Counter(each.kpi for each in whole)
+    return [each for each in findings if each.total or series[each.kpi] == 1]
+
+
 def _as_taken(order: Sequence[Finding]) -> list[Finding]:
-    series = Counter(each.kpi for each in order)
+    first = {id(each) for each in without_segments(order, order)}
 
     def kind(finding: Finding) -> tuple[int, bool]:
         urgency = 0 if finding.fails else 2 if finding.verdict is Verdict.OK else 1
-        return urgency, not finding.total and series[finding.kpi] > 1
+        return urgency, id(finding) not in first
 
     return sorted(order, key=kind)
 

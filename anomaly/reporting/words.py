@@ -7,6 +7,7 @@ chat and in JSON. A change always reads: effect [interval], p-value, onset, obse
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
@@ -92,6 +93,16 @@ def ordered(findings: Iterable[Finding]) -> list[Finding]:
         )
 
     return sorted(unordered, key=rank)
+
+
+def more_words(findings: Sequence[Finding]) -> str:
+    """`and 1,979 more: revenue 1,200, sign-ups 779` of findings that are not listed, with their
+    KPIs where these are fewer; empty without any."""
+    counts = Counter(wording.plain(each.kpi, LONGEST_NAME) for each in findings)
+    if len(counts) in (0, len(findings)):
+        return f"and {len(findings):,} more" if findings else ""
+    names = [f"{name} {count:,}" for name, count in counts.most_common()]
+    return f"and {len(findings):,} more: {wording.listed(names, MOST_NAMED)}"
 
 
 def title(finding: Finding) -> str:

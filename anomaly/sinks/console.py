@@ -24,6 +24,7 @@ from anomaly.contracts import Message, Receipt
 from anomaly.errors import SinkError
 from anomaly.model import UNJUDGED, Finding, ReleaseVerdict, Verdict
 from anomaly.reporting import words
+from anomaly.reporting.foremost import without_segments
 from anomaly.reporting.report import Report
 from anomaly.reporting.sparkline import BLOCKS, sparkline
 
@@ -163,13 +164,14 @@ def _parts(report: Report, canvas: Canvas) -> Iterator[RenderableType]:
         (_fine, [finding for finding in findings if finding.verdict is Verdict.OK]),
     )
     for section, rows in sections:
-        if rows:
+        listed = _listed(rows, report)
+        ids = {id(each) for each in listed}
+        left = words.more_words([each for each in rows if id(each) not in ids])
+        if listed:
             yield Text()
-            yield section(rows[:MOST_ROWS], report, canvas)
-        if len(rows) > MOST_ROWS:
-            yield Text(
-                f"  … and {len(rows) - MOST_ROWS} more; --output json has them all", style="dim"
-            )
+            yield section(listed, report, canvas)
+        if left:
+            yield Text(f"  … {left}; --output json has them all", style="dim")
         if section is _moved and canvas.style is not Style.BARE:
             yield from _sparklines(rows[:MOST_SPARKLINES], report, canvas)
     yield from _exposures(findings)
@@ -180,6 +182,13 @@ def _parts(report: Report, canvas: Canvas) -> Iterator[RenderableType]:
         words.detectable_words(finding) for finding in findings if finding.verdict is Verdict.OK
     ):
         yield Text(f"\n  {words.DETECTABLE_NOTE}", style="dim")
+
+
+def _listed(findings: list[Finding], report: Report) -> list[Finding]:
+    """The rows of a section; of many that are ok, only totals and KPIs of one series."""
+    if len(findings) > MOST_ROWS and findings[0].verdict is Verdict.OK:
+        findings = without_segments(findings, report.findings)
+    return findings[:MOST_ROWS]
 
 
 def _headline(report: Report, style: Style) -> RenderableType:
@@ -349,14 +358,16 @@ def _exposures(findings: Iterable[Finding]) -> Iterator[RenderableType]:
 
 def _notes(findings: Iterable[Finding]) -> Iterator[RenderableType]:
     """Each note once, with its KPIs."""
-    about: dict[str, list[str]] = {}
+    about: dict[str, dict[str, None]] = {}
     for finding in findings:
         for note in finding.notes:
-            names = about.setdefault(wording.plain(note, words.LONGEST_REASON), [])
-            names += [] if finding.kpi in names else [finding.kpi]
+            names = about.setdefault(wording.plain(note, words.LONGEST_REASON), {})
+            names[finding.kpi] = None
     if about:
         yield Text()
-    for note, names in about.items():
-        who = wording.plain(", ".join(names[:MOST_NAMES]), MOST_NAMES * words.LONGEST_NAME)
+    for note, names in [*about.items()][:MOST_ROWS]:
+        who = wording.plain(", ".join([*names][:MOST_NAMES]), MOST_NAMES * words.LONGEST_NAME)
         who += f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
         yield Text(f"  {who}: {note}")
+    if len(about) > MOST_ROWS:
+        yield Text(f"  … and {len(about) - MOST_ROWS:,} more notes", style="dim")

@@ -16,6 +16,7 @@ from urllib.parse import quote
 from anomaly import wording
 from anomaly.contracts import Message
 from anomaly.model import UNJUDGED, Finding, Verdict
+from anomaly.reporting.foremost import without_segments
 from anomaly.reporting.notice import notice
 from anomaly.reporting.report import Report
 from anomaly.reporting.words import (
@@ -27,6 +28,7 @@ from anomaly.reporting.words import (
     detectable_words,
     judged_words,
     mark,
+    more_words,
     onset_words,
     ordered,
     p_words,
@@ -77,12 +79,14 @@ def _parts(message: Message, most: int) -> Iterator[str]:
     fine = [finding for finding in findings if finding.verdict is Verdict.OK]
     others = [finding for finding in findings if finding.verdict is not Verdict.OK]
     yield _table(HEAD, [_row(finding, message.report) for finding in others[:most]])
-    yield _more(others, most)
+    yield _more(others[most:])
     if fine:
-        rows = _table(FINE_HEAD, [_fine_row(finding) for finding in fine[:most]])
+        listed = fine if len(fine) <= most else without_segments(fine, message.report.findings)
+        shown = {id(finding) for finding in listed[:most]}
+        rows = _table(FINE_HEAD, [_fine_row(finding) for finding in listed[:most]])
         yield _folded(
-            f"{len(fine)} ok, with the {DETECTABLE} (80 % power)",
-            [rows, _more(fine, most)],
+            f"{len(fine):,} ok, with the {DETECTABLE} (80 % power)",
+            [rows, _more([finding for finding in fine if id(finding) not in shown])],
         )
     yield _folded("Details", [*_details(message.report)])
 
@@ -108,8 +112,8 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([f"| {' | '.join(head)} |", "|---" * len(head) + "|", *lines])
 
 
-def _more(findings: Sequence[Finding], most: int) -> str:
-    return f"… and {len(findings) - most} more" if len(findings) > most else ""
+def _more(findings: Sequence[Finding]) -> str:
+    return f"… {escape(more_words(findings))}" if findings else ""
 
 
 def _fine_row(finding: Finding) -> tuple[str, ...]:
