@@ -32,6 +32,7 @@ from anomaly.reporting.figure_style import (
     png,
     write,
 )
+from anomaly.reporting.foremost import MOST_SERIES, foremost
 from anomaly.reporting.message import Action, Message
 from anomaly.reporting.notice import release_words
 from anomaly.reporting.report import Report
@@ -61,7 +62,7 @@ LONGEST_WORDS = 110
 LONGEST_PANEL_TITLE = 36
 LONGEST_RELEASE = 40
 LONGEST_UNIT = 30
-MOST_PICTURES = 100  # figures of a report; drawing takes a while
+MOST_TRIED = 12  # series of which one is drawn
 LONGEST_FILE = 80  # characters of a name without its ending
 HEADROOM = 0.16  # share of the height that stays free for the label of the onset
 
@@ -167,15 +168,15 @@ def overview_png(
 
 
 def pictures(report: Report, *, timezone: str = "UTC") -> Iterator[tuple[str, bytes]]:
-    """An overview and a figure per series, the most important first, at most MOST_PICTURES, each
+    """An overview and a figure per series, the most important first, at most 100 (`foremost`), each
     with a file name."""
     yield "overview.png", overview_png(report, timezone=timezone)
     taken: set[str] = set()
-    for finding in ordered(report.findings)[:MOST_PICTURES]:
+    for finding in foremost(report.findings):
         name = _file_name(finding)
         free = next(
             each
-            for each in (name, *(f"{name}-{number}" for number in range(2, MOST_PICTURES + 1)))
+            for each in (name, *(f"{name}-{number}" for number in range(2, MOST_SERIES + 1)))
             if each not in taken
         )
         taken.add(free)
@@ -199,7 +200,7 @@ def worst_png(message: Message) -> bytes | None:
         if (each.verdict is Verdict.RECOVERED if over else each.fails)
     ]
     try:
-        for finding in about if message.action is not Action.TRIAL else ():
+        for finding in about[:MOST_TRIED] if message.action is not Action.TRIAL else ():
             if not points_of(report, finding).empty:
                 return kpi_png(report, finding, width=1200, dpi=133)
     except ModuleNotFoundError:
