@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,7 +20,7 @@ from anomaly.cli.storing import named
 from anomaly.errors import UsageError
 
 if TYPE_CHECKING:
-    from anomaly.history.records import FindingRecord, Look, ReleaseRecord
+    from anomaly.history.records import Ack, FindingRecord, Look, ReleaseRecord
     from anomaly.history.store import Store
 
 MOST = 50  # releases in the list
@@ -64,16 +65,24 @@ def history(
             story = _story(store, _release_of(store, store.find(release)))
             session.show(json.dumps(story, indent=2) if output is Output.JSON else one(story))
             return ExitCode.PASS
-        releases = store.releases(service=wanted or None, environment=place or None)[::-1]
-        stories = [_summary(store, each) for each in releases]
+        about = (wanted or None, place or None)
+        releases = store.releases(service=about[0], environment=about[1])[::-1]
+        looks, acks = store.last_looks(*about), store.acks_of_all(*about)
+        stories = [_summary(each, looks.get(each.id), acks.get(each.id, ())) for each in releases]
         count, incidents = store.feedback()
         feedback = {"judged": count, "incidents": incidents}
         if html is not None:
             from anomaly.cli.history_page import write
 
-            about = " in ".join(part for part in (wanted, place) if part)
+            page = {"releases": stories, "feedback": feedback}
+            title = " in ".join(part for part in (wanted, place) if part)
             write(
-                html, store, releases, checklist, {"releases": stories, "feedback": feedback}, about
+                html,
+                store,
+                [(each, looks.get(each.id), acks.get(each.id, ())) for each in releases],
+                checklist,
+                page,
+                title,
             )
     if output is Output.JSON:
         session.show(json.dumps({"releases": stories, "feedback": feedback}, indent=2))
@@ -107,6 +116,7 @@ def show(
     """
     session: Session = context.obj
     forms = Forms(pictures, markdown, points)
+    from anomaly.history.kept_report import POINTS
     from anomaly.history.records import FindingRecord, finding_id, receipts_of, release_id
     from anomaly.reporting import archive
 
@@ -129,6 +139,8 @@ def show(
         session.show("\n\n".join(explanation(each, stored) for each in about))
     else:
         show_report(stored, output, session, deliveries)
+    if (source := stored.made.get(POINTS)) and output is Output.TABLE:
+        session.show(f"\npoints: {source}")
     return ExitCode.PASS if is_written else ExitCode.NOT_TOLD
 
 
@@ -202,7 +214,7 @@ def _release_of(store: Store, record: ReleaseRecord | Look | FindingRecord) -> R
 
     if isinstance(record, ReleaseRecord):
         return record
-    return next(each for each in store.releases() if each.id == record.release_id)
+    return store.releases(ids=[record.release_id])[0]
 
 
 def _name(record: ReleaseRecord | FindingRecord) -> str:
@@ -217,23 +229,21 @@ def _name(record: ReleaseRecord | FindingRecord) -> str:
     return release_words(record.release)
 
 
-def _summary(store: Store, tracked: ReleaseRecord) -> dict[str, Any]:
-    """A release in short, as JSON-able data."""
+def _summary(tracked: ReleaseRecord, last: Look | None, acks: Sequence[Ack]) -> dict[str, Any]:
+    """A release in short, as JSON-able data; `last` is the last look at it."""
     from anomaly.reporting.data import release_data
 
-    looks = store.looks(tracked.id)
     return {
         "id": tracked.id,
         **release_data(tracked.release),
         "state": str(tracked.state),
         "origin": tracked.origin,
-        "looks": len(looks),
-        "verdict": str(looks[-1].verdict) if looks else None,
-        "final": looks[-1].final if looks else False,
-        "headline": looks[-1].headline if looks else "",
+        "looks": last.number if last else 0,
+        "verdict": str(last.verdict) if last else None,
+        "final": last.final if last else False,
+        "headline": last.headline if last else "",
         "acknowledged": [
-            {"target": ack.target, "incident": ack.incident, "note": ack.note}
-            for ack in store.acks(tracked.id)
+            {"target": ack.target, "incident": ack.incident, "note": ack.note} for ack in acks
         ],
     }
 
@@ -244,7 +254,8 @@ def _story(store: Store, tracked: ReleaseRecord) -> dict[str, Any]:
 
     looks = store.looks(tracked.id)
     last = {each.id: each for each in store.findings(tracked.id)}
-    return _summary(store, tracked) | {
+    summary = _summary(tracked, looks[-1] if looks else None, store.acks(tracked.id))
+    return summary | {
         "looked": [
             {
                 "id": look.id,

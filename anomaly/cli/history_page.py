@@ -11,20 +11,22 @@ from anomaly.errors import UsageError
 
 if TYPE_CHECKING:
     from anomaly.checklist.checklist import Checklist
-    from anomaly.history.records import Ack, Look, ReleaseRecord
+    from anomaly.history.records import Ack, FindingRecord, Look, ReleaseRecord
     from anomaly.history.store import Store
     from anomaly.reporting.pages.history import Entry
+
+    Story = tuple[ReleaseRecord, Look | None, Sequence[Ack]]  # a release with its last look
 
 
 def write(
     path: Path,
     store: Store,
-    releases: Sequence[ReleaseRecord],
+    stories: Sequence[Story],
     checklist: Checklist | None,
     data: Mapping[str, Any],
     about: str,
 ) -> None:
-    """Write the page of `releases`, the newest first. Raises SinkError, UsageError for a path
+    """Write the page of the releases, the newest first. Raises SinkError, UsageError for a path
     without a name."""
     from anomaly.reporting.pages.history import MOST_COLUMNS, page
     from anomaly.sinks.files import replace_file
@@ -32,21 +34,17 @@ def write(
     if not path.name:
         raise UsageError(f"--html is {str(path)!r}; give a file, like history.html")
     beside = sorted(each.name for each in path.resolve().parent.glob("*.html"))
-    entries: list[Entry] = []
-    for each in releases:
-        columns = sum(entry.verdict is not None for entry in entries)
-        link = _link(each, beside, checklist)
-        entries.append(_entry(store, each, link, with_cells=columns < MOST_COLUMNS))
+    looks = [last.id for _, last, _ in stories if last is not None]
+    findings = store.findings_of(looks[:MOST_COLUMNS])  # only these have a column
+    entries = [_entry(story, findings, _link(story[0], beside, checklist)) for story in stories]
     replace_file(path, page(entries, data["feedback"], data, about=about))
 
 
-def _entry(store: Store, tracked: ReleaseRecord, link: str, *, with_cells: bool) -> Entry:
-    """A release as its last look left it; its findings are read only if they have a column."""
+def _entry(story: Story, findings: Mapping[str, Sequence[FindingRecord]], link: str) -> Entry:
+    """A release as its last look left it."""
     from anomaly.reporting.pages.history import Cell, Entry
 
-    looks: Sequence[Look] = store.looks(tracked.id)
-    last = looks[-1] if looks else None
-    findings = store.findings(tracked.id, look=last.id) if last and with_cells else ()
+    tracked, last, acks = story
     return Entry(
         id=tracked.id,
         release=tracked.release,
@@ -54,11 +52,11 @@ def _entry(store: Store, tracked: ReleaseRecord, link: str, *, with_cells: bool)
         verdict=last.verdict if last else None,
         final=last.final if last else False,
         headline=last.headline if last else "",
-        looks=len(looks),
-        comment=_comment(store.acks(tracked.id)),
+        looks=last.number if last else 0,
+        comment=_comment(acks),
         cells=[
             Cell(finding.kpi, finding.verdict, finding.fails, finding.effect)
-            for finding in findings
+            for finding in (findings.get(last.id, ()) if last else ())
         ],
         link=link,
     )

@@ -8,8 +8,8 @@ import math
 import os
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -24,6 +24,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemy
 from anomaly import wording
 from anomaly.contracts import Action, NotifyReason
 from anomaly.errors import StoreBusy, StoreError, UsageError
+from anomaly.history import kept_report
 from anomaly.history.records import (
     SHORT,
     Ack,
@@ -45,9 +46,11 @@ from anomaly.history.tables import (
     METADATA,
     MIGRATIONS,
     NEWEST,
+    NEWEST_REPORTS,
     RELEASES,
     SCHEMA,
 )
+from anomaly.history.whole_numbers import Series
 from anomaly.model import LeftOut, Release, ReleaseVerdict, Verdict, Window
 from anomaly.redaction import Redactor, is_url, url_secrets
 from anomaly.reporting import archive
@@ -55,6 +58,10 @@ from anomaly.reporting.report import Report
 from anomaly.reporting.words import headline
 
 IN_MEMORY = ":memory:"
+PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON")
+FREES_SPACE = "auto_vacuum = INCREMENTAL"  # an older file gets it when it is written anew
+OF_NEW_FILE = ("page_size = 8192", FREES_SPACE)  # most rows hold two kilobytes
+WORTH_IT = 0.25  # share of an older file that is free, from which on it is written anew
 BUSY_S = 20  # how long to wait for another process that holds the store
 SHORTEST_PREFIX = 4  # characters of an id
 LONGEST_SAID = 200
@@ -62,6 +69,9 @@ LONGEST_SAID = 200
 DAMAGE = (ValueError, TypeError, LookupError, OverflowError, RecursionError)
 DAMAGED = ("malformed", "not a database", "disk image", "corrupt")
 ID = re.compile(r"[\x21-\x7e]+")
+LOOK_COLUMNS = tuple(
+    each for each in LOOKS.c if each.name not in ("points_until", "report")
+)  # those after are long
 Row = RowMapping
 R = TypeVar("R")
 
@@ -95,6 +105,8 @@ class Store:
         self.where = str(where)
         self._redactor = Redactor(url_secrets(self.where) if is_url(self.where) else ())
         self._busy_s = busy_s
+        is_file = self.where != IN_MEMORY and "://" not in self.where
+        self._path = Path(self.where) if is_file else None
         self._engine = self._open()
 
     def __enter__(self) -> Self:
@@ -122,11 +134,8 @@ class Store:
                     f"the {name} of a release is {getattr(release, name)!r:.60}, which is not text"
                 )
         with self._transaction() as connection:
-            rows = _of(
-                connection, RELEASES, service=release.service, environment=release.environment
-            )
-            row = next((row for row in rows if row["id"] == release_id(release)), None)
-            row = row or _same(rows, release, anew=anew)
+            row = next(iter(_of(connection, RELEASES, id=release_id(release))), None)
+            row = row or _same(connection, release, anew=anew)
             if row is None:
                 values = {
                     "id": release_id(release),
@@ -168,19 +177,57 @@ class Store:
         service: str | None = None,
         environment: str | None = None,
         state: State | None = None,
+        since: datetime | None = None,
+        ids: Collection[str] | None = None,
     ) -> list[ReleaseRecord]:
-        """The releases with these properties, oldest first."""
-        conditions = {"service": service, "environment": environment, "state": state}
+        """The releases with these properties, oldest first; `since` is when they started at the
+        earliest, `ids` are theirs."""
+        query = sql.select(RELEASES).where(*_about(service, environment))
+        if state is not None:
+            query = query.where(RELEASES.c.state == state)
+        if since is not None:
+            query = query.where(RELEASES.c.started_at >= since)
+        if ids is not None:
+            query = query.where(RELEASES.c.id.in_(ids))
+        return self._releases(query)
+
+    def alarmed_aborts(
+        self, service: str, environment: str, sinks: Collection[str]
+    ) -> list[ReleaseRecord]:
+        """The aborted releases about which one of the sinks was sent an alarm, and nothing that
+        resolves it, oldest first."""
+        later = MESSAGES.alias()
+        resolved = sql.exists().where(
+            later.c.release_id == MESSAGES.c.release_id,
+            later.c.sink == MESSAGES.c.sink,
+            later.c.number > MESSAGES.c.number,
+            later.c.action == Action.RESOLVE,
+        )
+        alarmed = sql.exists().where(
+            MESSAGES.c.release_id == RELEASES.c.id,
+            MESSAGES.c.sink.in_(sinks),
+            MESSAGES.c.action == Action.FIRE,
+            MESSAGES.c.progress != Progress.FAILED,
+            ~resolved,
+        )
+        return self._releases(
+            sql.select(RELEASES).where(
+                *_about(service, environment), RELEASES.c.state == State.ABORTED, alarmed
+            )
+        )
+
+    def starts(self, service: str, environment: str) -> list[datetime]:
+        """When the releases started that were not aborted, in order."""
+        query = sql.select(RELEASES.c.started_at).where(
+            *_about(service, environment), RELEASES.c.state != State.ABORTED
+        )
         with self._transaction() as connection:
-            rows = _of(
-                connection,
-                RELEASES,
-                **{name: value for name, value in conditions.items() if value is not None},
-            )
-            return sorted(
-                (_release_record(row) for row in rows),
-                key=lambda record: (record.release.started_at, record.id),
-            )
+            return [*connection.execute(query.order_by(RELEASES.c.started_at)).scalars()]
+
+    def _releases(self, query: sql.Select[Any]) -> list[ReleaseRecord]:
+        with self._transaction() as connection:
+            rows = connection.execute(query.order_by(RELEASES.c.started_at, RELEASES.c.id))
+            return [_release_record(row) for row in rows.mappings()]
 
     # --- looks -----------------------------------------------------------------------------------
 
@@ -206,24 +253,11 @@ class Store:
             report.verdict,
             headline(report),
         )
-        values = {
-            "id": look.id,
-            "release_id": release,
-            "number": look.number,
-            "at": at,
-            "final": look.final,
-        }
-        values |= {
-            "verdict": str(look.verdict),
-            "headline": look.headline,
-            "report": archive.pack(report),
-        }
+        series = archive.series_data(report)
         try:
             with self._transaction() as connection:
-                connection.execute(sql.insert(LOOKS).values(values))
-                rows = [_finding_row(release, look, report, finding) for finding in report.findings]
-                if rows:
-                    connection.execute(sql.insert(FINDINGS), rows)
+                self._insert_look(connection, look, report, series)
+                _insert_findings(connection, look, report)
                 _insert_messages(connection, messages)
                 if report.final:
                     _update(connection, RELEASES, release, state=State.DONE)
@@ -233,42 +267,105 @@ class Store:
             ) from error
         return look
 
+    @staticmethod
+    def _insert_look(
+        connection: Connection, look: Look, report: Report, series: Sequence[Series]
+    ) -> None:
+        """Keep a look, and its report as the newest one in place of the one before."""
+        first = _first_text(connection, look.release_id) if look.number > 1 else b""
+        values = {
+            "id": look.id,
+            "release_id": look.release_id,
+            "number": look.number,
+            "at": look.at,
+            "final": look.final,
+            "verdict": str(look.verdict),
+            "headline": look.headline,
+            "points_until": kept_report.end_of(series),
+            "report": kept_report.look_bytes(report, first),
+        }
+        connection.execute(sql.insert(LOOKS).values(values))
+        newest = _of(connection, NEWEST_REPORTS, release_id=look.release_id)
+        kept = {"number": look.number, "report": kept_report.newest_bytes(report, series)}
+        if not newest:
+            values = {"release_id": look.release_id, **kept}
+            connection.execute(sql.insert(NEWEST_REPORTS).values(values))
+            return
+        if not kept_report.is_continued(_bytes(newest[0]["report"]), series):
+            earlier = sql.and_(LOOKS.c.release_id == look.release_id, LOOKS.c.id != look.id)
+            connection.execute(sql.update(LOOKS).where(earlier).values(points_until=None))
+        of_release = NEWEST_REPORTS.c.release_id == look.release_id
+        connection.execute(sql.update(NEWEST_REPORTS).where(of_release).values(kept))
+
     def looks(self, release: str) -> list[Look]:
         """The looks at a release, oldest first."""
+        query = sql.select(*LOOK_COLUMNS).where(LOOKS.c.release_id == release)
         with self._transaction() as connection:
-            rows = connection.execute(
-                sql.select(*(each for each in LOOKS.c if each.name != "report")).where(
-                    LOOKS.c.release_id == release
-                )
-            )
-            return sorted((_look(row) for row in rows.mappings()), key=lambda look: look.number)
+            rows = connection.execute(query.order_by(LOOKS.c.number)).mappings()
+            return [_look(row) for row in rows]
+
+    def last_looks(
+        self, service: str | None = None, environment: str | None = None
+    ) -> dict[str, Look]:
+        """The last look at each release that has one, by the id of the release."""
+        later = LOOKS.alias()
+        newer = sql.exists().where(
+            later.c.release_id == LOOKS.c.release_id, later.c.number > LOOKS.c.number
+        )
+        query = sql.select(*LOOK_COLUMNS).join(RELEASES)
+        query = query.where(*_about(service, environment), ~newer)
+        with self._transaction() as connection:
+            looks = [_look(row) for row in connection.execute(query).mappings()]
+        return {look.release_id: look for look in looks}
 
     def report(self, look: str) -> Report:
-        """The report of a look. Raises UsageError if there is no such look."""
+        """The report of a look: the newest of a release as it was; of an earlier one the findings,
+        and the points of the newest up to its time, if nothing else was observed since then. What
+        became of its points is under `points` in `made`. Raises UsageError if there is no such
+        look.
+        """
+        query = sql.select(LOOKS, NEWEST_REPORTS.c.number, NEWEST_REPORTS.c.report)
+        query = query.set_label_style(sql.LABEL_STYLE_TABLENAME_PLUS_COL).where(LOOKS.c.id == look)
+        query = query.join(
+            NEWEST_REPORTS, NEWEST_REPORTS.c.release_id == LOOKS.c.release_id, isouter=True
+        )
         with self._transaction() as connection:
-            packed = connection.execute(
-                sql.select(LOOKS.c.report).where(LOOKS.c.id == look)
-            ).scalar()
-        if packed is None:
-            raise UsageError(f"there is no look {look}")
+            row = connection.execute(query).mappings().one_or_none()
+            if row is None:
+                raise UsageError(f"there is no look {look}")
+            number, newest = row["looks_number"], row["newest_reports_number"]
+            first = _first_text(connection, row["looks_release_id"]) if number != 1 else b""
+        newest_report = _bytes(row["newest_reports_report"])
         try:
-            return archive.unpack(packed if isinstance(packed, bytes) else b"")
+            if number == newest:
+                return kept_report.newest_report(newest_report)
+            return kept_report.look_report(
+                _bytes(row["looks_report"]),
+                first,
+                newest=newest_report,
+                number=newest,
+                end=row["looks_points_until"],
+            )
         except UsageError as error:
             raise self._damage(f"the report of look {look}: {error}") from None
 
-    def findings(self, release: str, *, look: str | None = None) -> list[FindingRecord]:
-        """The findings of every look at a release, or of one `look`, oldest first."""
+    def findings(self, release: str) -> list[FindingRecord]:
+        """Each finding about a release as its last look left it, and as every look that it failed
+        at, oldest first."""
+        return self._findings(FINDINGS.c.release_id == release)
+
+    def findings_of(self, looks: Collection[str]) -> dict[str, list[FindingRecord]]:
+        """The findings of these looks, each the last at its release, by the id of the look."""
+        out: dict[str, list[FindingRecord]] = {look: [] for look in looks}
+        for finding in self._findings(FINDINGS.c.look_id.in_(looks)):
+            out[finding.look_id].append(finding)
+        return out
+
+    def _findings(self, *conditions: sql.ColumnElement[bool]) -> list[FindingRecord]:
+        query = sql.select(FINDINGS, LOOKS.c.number, LOOKS.c.at).join(LOOKS).where(*conditions)
+        query = query.order_by(LOOKS.c.number, FINDINGS.c.kpi, FINDINGS.c.id)
         with self._transaction() as connection:
-            query = (
-                sql.select(FINDINGS, LOOKS.c.number, LOOKS.c.at)
-                .join(LOOKS)
-                .where(FINDINGS.c.release_id == release)
-                .order_by(LOOKS.c.number, FINDINGS.c.kpi, FINDINGS.c.id)
-            )
-            if look is not None:
-                query = query.where(FINDINGS.c.look_id == look)
-            rows = connection.execute(query).mappings().all()
-            return [_finding_record(row) for row in rows]
+            return [_finding_record(row) for row in connection.execute(query).mappings()]
 
     def find(self, prefix: str) -> ReleaseRecord | Look | FindingRecord:
         """The release, look or finding with this id or prefix of an id. Raises UsageError if there
@@ -285,7 +382,7 @@ class Store:
             ).mappings():
                 records[row["id"]] = _release_record(row)
             for row in connection.execute(
-                sql.select(LOOKS).where(LOOKS.c.id.startswith(prefix))
+                sql.select(*LOOK_COLUMNS).where(LOOKS.c.id.startswith(prefix))
             ).mappings():
                 records[row["id"]] = _look(row)
             query = (
@@ -376,38 +473,61 @@ class Store:
 
     def acks(self, release: str) -> list[Ack]:
         """The acknowledgements of a release and its findings, oldest first."""
+        return self._acks(ACKS.c.release_id == release).get(release, [])
+
+    def acks_of_all(
+        self, service: str | None = None, environment: str | None = None
+    ) -> dict[str, list[Ack]]:
+        """The acknowledgements of each release that has any, oldest first, by its id."""
+        of_releases = sql.select(RELEASES.c.id).where(*_about(service, environment))
+        return self._acks(ACKS.c.release_id.in_(of_releases))
+
+    def _acks(self, *conditions: sql.ColumnElement[bool]) -> dict[str, list[Ack]]:
+        query = sql.select(ACKS).where(*conditions)
+        out: dict[str, list[Ack]] = {}
         with self._transaction() as connection:
-            rows = _of(connection, ACKS, release_id=release)
-            return [
-                _checked(
-                    Ack,
-                    target=row["target"],
-                    at=row["at"],
-                    incident=row["incident"],
-                    note=row["note"],
-                )
-                for row in sorted(rows, key=lambda row: (row["at"], row["target"]))
-            ]
+            for row in connection.execute(query.order_by(ACKS.c.at, ACKS.c.target)).mappings():
+                cells = {name: row[name] for name in ("target", "at", "incident", "note")}
+                out.setdefault(row["release_id"], []).append(_checked(Ack, **cells))
+        return out
 
     def lessons(
-        self, service: str, environment: str, *, before: datetime, warmup: timedelta
+        self, service: str, environment: str, *, window: Window, warmup: timedelta
     ) -> list[LeftOut]:
-        """The spans that a baseline must not learn from: transitions of earlier releases with their
-        warm-up, and incidents."""
+        """The spans in a baseline `window` that it must not learn from: transitions of earlier
+        releases with their warm-up, and incidents."""
         out = []
-        for record in self.releases(service=service, environment=environment):
+        ended = RELEASES.c.finished_at > window.start - warmup
+        for record in self._releases(
+            sql.select(RELEASES).where(*_about(service, environment), ended)
+        ):
             release = record.release
-            if release.started_at >= before:
-                continue
-            name = f"release {release.version}" if release.version else "a release"
-            if (end := min(before, release.finished + warmup)) > release.started_at:
-                out.append(LeftOut(Window(release.started_at, end), name))
-            incidents = {ack.target for ack in self.acks(record.id) if ack.incident}
-            for finding in self.findings(record.id) if incidents else ():
-                start, end = finding.began or release.started_at, min(before, finding.at)
-                if finding.fails and incidents & {finding.id, record.id} and start < end:
-                    out.append(LeftOut(Window(start, end), f"incident of {name}"))
+            if (end := min(window.end, release.finished + warmup)) > release.started_at:
+                out.append(LeftOut(Window(release.started_at, end), _name(release)))
+        looked = sql.exists().where(
+            LOOKS.c.release_id == ACKS.c.release_id, LOOKS.c.at > window.start
+        )
+        incidents = self._acks(ACKS.c.incident, looked)
+        for record in self.releases(ids=incidents) if incidents else ():
+            release = record.release
+            is_of_service = (release.service, release.environment) == (service, environment)
+            if is_of_service and release.started_at < window.end:
+                targets = {ack.target for ack in incidents[record.id]}
+                out += self._incidents(record, targets, window)
         return _joined(out)
+
+    def _incidents(
+        self, record: ReleaseRecord, targets: Collection[str], window: Window
+    ) -> Iterator[LeftOut]:
+        """The spans of acknowledged findings, each from its onset to the last look that showed
+        it."""
+        for finding in self._findings(
+            FINDINGS.c.release_id == record.id, FINDINGS.c.fails, LOOKS.c.at > window.start
+        ):
+            start = finding.began or record.release.started_at
+            end = min(window.end, finding.at)
+            if start < end and not {finding.id, record.id}.isdisjoint(targets):
+                yield LeftOut(Window(start, end), f"incident of {_name(record.release)}")
 
     def look_of(self, record: ReleaseRecord | Look | FindingRecord) -> str:
         """The id of this look, or of the last look at a release or finding. Raises UsageError."""
@@ -461,17 +581,39 @@ class Store:
                 sql.delete(LEASES).where(LEASES.c.name == name, LEASES.c.holder == holder)
             )
 
-    def prune(self, before: datetime) -> int:
+    def prune(
+        self, before: datetime, *, service: str | None = None, environment: str | None = None
+    ) -> int:
         """Delete the releases that started before this time, except those under watch or with
-        messages to send; returns their number."""
+        messages to send, and give their space back; returns their number."""
         waiting = sql.select(MESSAGES.c.release_id).where(MESSAGES.c.progress == Progress.PENDING)
         old = sql.and_(
+            *_about(service, environment),
             RELEASES.c.started_at < before,
             RELEASES.c.state != State.WATCHED,
             RELEASES.c.id.not_in(waiting),
         )
         with self._transaction() as connection:
-            return connection.execute(sql.delete(RELEASES).where(old)).rowcount
+            count = connection.execute(sql.delete(RELEASES).where(old)).rowcount
+        if count and self._path is not None:
+            self._give_back()
+        return count
+
+    def _give_back(self) -> None:
+        """Make the file smaller by what is free in it. It matters less than what it may fail at."""
+        connection = self._engine.raw_connection()
+        try:
+            cursor = connection.cursor()
+            if _pragma(cursor, "auto_vacuum"):
+                cursor.executescript("PRAGMA incremental_vacuum")  # `execute` ends at one page
+            elif _pragma(cursor, "freelist_count") >= WORTH_IT * _pragma(cursor, "page_count"):
+                cursor.execute(f"PRAGMA {FREES_SPACE}")
+                cursor.execute("VACUUM")
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        except sqlite3.Error as error:
+            log.warning("the history gave no space back: %s", error)
+        finally:
+            connection.close()
 
     # --- the connection --------------------------------------------------------------------------
 
@@ -483,9 +625,21 @@ class Store:
         except IntegrityError:
             raise
         except (SQLAlchemyError, OSError) as error:
-            raise self._failure(error) from None
+            if self._path is None or not _is_damage(error) or not _is_broken(self._path):
+                raise self._failure(error) from None
+            raise self._renewed(self._path) from None
         except DAMAGE as error:
             raise self._damage(_said(error)) from None
+
+    def _renewed(self, path: Path) -> StoreError:
+        """That the file is damaged; a new one is in its place."""
+        self._engine.dispose()
+        aside = _move_aside(path)
+        self._engine = self._open()
+        return StoreError(
+            f"the history at {self._redactor.text(self.where)} is damaged; it was moved to "
+            f"{aside.name}, and a new one was created"
+        )
 
     def _damage(self, text: str) -> StoreError:
         """That a cell holds what no version writes."""
@@ -500,7 +654,7 @@ class Store:
         return StoreError(f"the history at {self._redactor.text(self.where)} can't be used: {text}")
 
     def _open(self) -> Engine:
-        path = None if self.where == IN_MEMORY or "://" in self.where else Path(self.where)
+        path = self._path
         if path is not None and path.exists() and not path.is_file():
             raise StoreError(
                 f"the history at {wording.plain(self.where, LONGEST_SAID)} is not a file; name one "
@@ -512,7 +666,7 @@ class Store:
             try:
                 return self._prepared_engine(path)
             except DBAPIError as error:
-                if path is None or not any(word in str(error.orig).lower() for word in DAMAGED):
+                if path is None or not _is_damage(error) or not _is_broken(path):
                     raise
                 _move_aside(path)
                 return self._prepared_engine(path)
@@ -590,7 +744,8 @@ def _postgresql(where: str, redactor: Redactor) -> sql.URL:
 
 def _configure(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # the engine begins transactions, as IMMEDIATE
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+    is_new = not _pragma(connection, "page_count")
+    for pragma in (*(OF_NEW_FILE if is_new else ()), *PRAGMAS):
         connection.execute(f"PRAGMA {pragma}")
 
 
@@ -600,14 +755,6 @@ def _prepare(engine: Engine) -> None:
         if engine.dialect.name == "postgresql":
             # one process at a time creates the tables
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7240815)")
-        else:
-            answer = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
-            if answer != "ok":
-                raise DBAPIError(
-                    "PRAGMA quick_check",
-                    None,
-                    sqlite3.DatabaseError(f"database disk image is malformed: {answer}"),
-                )
         if not sql.inspect(connection).has_table(SCHEMA.name):
             METADATA.create_all(connection)
             connection.execute(sql.insert(SCHEMA).values(version=NEWEST))
@@ -625,8 +772,22 @@ def _prepare(engine: Engine) -> None:
         connection.execute(sql.update(SCHEMA).values(version=NEWEST))
 
 
-def _move_aside(path: Path) -> None:
-    """Rename the files of a damaged store; none is deleted."""
+def _is_damage(error: Exception) -> bool:
+    text = str(error.orig).lower() if isinstance(error, DBAPIError) else ""
+    return any(word in text for word in DAMAGED)
+
+
+def _is_broken(path: Path) -> bool:
+    """Whether a check of the whole file finds damage: another process may have moved it aside."""
+    try:
+        with closing(sqlite3.connect(path)) as connection:
+            return bool(connection.execute("PRAGMA integrity_check(1)").fetchone() != ("ok",))
+    except sqlite3.DatabaseError as error:
+        return not isinstance(error, sqlite3.OperationalError)
+
+
+def _move_aside(path: Path) -> Path:
+    """Rename the files of a damaged store, none is deleted; returns the new name of the first."""
     stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
     for suffix in ("", "-wal", "-shm"):
         file = path.with_name(path.name + suffix)
@@ -638,6 +799,7 @@ def _move_aside(path: Path) -> None:
         path.name,
         stamp,
     )
+    return path.with_name(f"{path.name}.damaged-{stamp}")
 
 
 def _of(connection: Connection, table: sql.Table, **values: Any) -> Sequence[Row]:
@@ -650,29 +812,55 @@ def _of(connection: Connection, table: sql.Table, **values: Any) -> Sequence[Row
     )
 
 
+def _about(service: str | None, environment: str | None) -> list[sql.ColumnElement[bool]]:
+    """The conditions for a release of this service and environment; None is any."""
+    return [
+        column == value
+        for column, value in (
+            (RELEASES.c.service, service),
+            (RELEASES.c.environment, environment),
+        )
+        if value is not None
+    ]
+
+
+def _first_text(connection: Connection, release: str) -> bytes:
+    """The text of the report of the first look at a release."""
+    query = sql.select(LOOKS.c.report).where(LOOKS.c.release_id == release, LOOKS.c.number == 1)
+    return kept_report.first_text(_bytes(connection.execute(query).scalar()))
+
+
+def _bytes(cell: Any) -> bytes:
+    return cell if isinstance(cell, bytes) else b""
+
+
+def _name(release: Release) -> str:
+    return f"release {release.version}" if release.version else "a release"
+
+
+def _pragma(database: Any, name: str) -> int:
+    return int(database.execute(f"PRAGMA {name}").fetchone()[0])
+
+
 def _update(connection: Connection, table: sql.Table, key: str, **values: Any) -> None:
     connection.execute(sql.update(table).where(table.c.id == key).values(values))
 
 
-def _same(rows: Sequence[Row], release: Release, *, anew: bool) -> Row | None:
+def _same(connection: Connection, release: Release, *, anew: bool) -> Row | None:
     """The row of the same version next to the release in time, with no other version between."""
-    before = max(
-        (row for row in rows if row["started_at"] <= release.started_at), key=_start, default=None
+    start = RELEASES.c.started_at
+    of_service = sql.select(RELEASES).where(*_about(release.service, release.environment)).limit(1)
+    neighbours = (
+        of_service.where(start <= release.started_at).order_by(start.desc()),
+        of_service.where(start > release.started_at).order_by(start),
     )
-    after = min(
-        (row for row in rows if row["started_at"] > release.started_at), key=_start, default=None
-    )
-    neighbours = [
-        row
-        for row in (before, after)
-        if row is not None and row["version"] == release.version != ""
-    ]
-    return next((row for row in neighbours if not (anew and row["state"] == State.ABORTED)), None)
-
-
-def _start(row: Row) -> datetime:
-    start: datetime = row["started_at"]
-    return start
+    for query in neighbours if release.version else ():
+        row = connection.execute(query).mappings().one_or_none()
+        if row is None or row["version"] != release.version:
+            continue
+        if not (anew and row["state"] == State.ABORTED):
+            return row
+    return None
 
 
 def _extent(release: Release) -> dict[str, Any]:
@@ -764,6 +952,24 @@ def _finding_row(release: str, look: Look, report: Report, finding: Any) -> dict
         "p_value": finding.p_value,
         "began": finding.onset,
     }
+
+
+def _insert_findings(connection: Connection, look: Look, report: Report) -> None:
+    """Keep the findings of a look in place of those before, except where these failed."""
+    rows = [_finding_row(look.release_id, look, report, finding) for finding in report.findings]
+    if not rows:
+        return
+    connection.execute(sql.insert(FINDINGS), rows)
+    now = FINDINGS.alias()
+    again = sql.select(now.c.id).where(now.c.look_id == look.id)
+    connection.execute(
+        sql.delete(FINDINGS).where(
+            FINDINGS.c.release_id == look.release_id,
+            FINDINGS.c.look_id != look.id,
+            ~FINDINGS.c.fails,
+            FINDINGS.c.id.in_(again),
+        )
+    )
 
 
 def _finding_record(row: Row) -> FindingRecord:

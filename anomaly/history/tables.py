@@ -65,6 +65,9 @@ RELEASES = Table(
     Column("origin", Text, nullable=False),
     Column("checklist", Text, nullable=False),
     Index("releases_by_start", "service", "environment", "started_at"),
+    Index("releases_by_end", "service", "environment", "finished_at"),
+    Index("releases_by_environment", "environment", "started_at"),
+    Index("releases_by_state", "service", "environment", "state", "started_at"),
 )
 LOOKS = Table(
     "looks",
@@ -76,8 +79,17 @@ LOOKS = Table(
     Column("final", Boolean, nullable=False),
     Column("verdict", String(16), nullable=False),
     Column("headline", Text, nullable=False),
-    Column("report", LargeBinary, nullable=False),
+    # the end of its points, if the newest report has the same up to then
+    Column("points_until", Moment),
+    Column("report", LargeBinary, nullable=False),  # without points
     UniqueConstraint("release_id", "number"),
+)
+NEWEST_REPORTS = Table(  # with points
+    "newest_reports",
+    METADATA,
+    _id("release_id", ForeignKey("releases.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, nullable=False),  # of the look
+    Column("report", LargeBinary, nullable=False),
 )
 FINDINGS = Table(
     "findings",
@@ -113,6 +125,7 @@ MESSAGES = Table(
     Column("detail", Text, nullable=False),
     UniqueConstraint("release_id", "sink", "number"),
     Index("messages_by_progress", "progress", "next_try"),
+    Index("messages_by_look", "look_id"),
 )
 ACKS = Table(
     "acks",
@@ -122,6 +135,7 @@ ACKS = Table(
     Column("at", Moment, nullable=False),
     Column("incident", Boolean, nullable=False),
     Column("note", Text, nullable=False),
+    Index("acks_by_release", "release_id"),
 )
 LEASES = Table(
     "leases",
@@ -132,5 +146,21 @@ LEASES = Table(
 )
 
 Migration = Callable[[Connection], None]
-MIGRATIONS: tuple[Migration, ...] = ()  # the n-th turns version n into n + 1
+
+
+def _keep_points_once(connection: Connection) -> None:
+    """To version 2: the newest look alone keeps its points, and no question needs all rows. What
+    the looks have kept so far stays as it is."""
+    connection.exec_driver_sql("ALTER TABLE looks ADD COLUMN points_until BIGINT")
+    NEWEST_REPORTS.create(connection)
+    names = {"releases_by_end", "releases_by_environment", "releases_by_state"}
+    names |= {"messages_by_look", "acks_by_release"}
+    for table in (RELEASES, MESSAGES, ACKS):
+        for index in table.indexes:
+            if index.name in names:
+                index.create(connection)
+
+
+# the n-th turns version n into n + 1
+MIGRATIONS: tuple[Migration, ...] = (_keep_points_once,)
 NEWEST = len(MIGRATIONS) + 1

@@ -36,24 +36,37 @@ OPENING, CLOSING = '<script type="application/json" id="data">', "</script>"  # 
 
 def pack(report: Report) -> bytes:
     """The report, compressed; the same report gives the same bytes."""
-    return zlib.compress(
-        json.dumps(data_of(report), allow_nan=False, separators=(",", ":")).encode("ascii")
-    )
+    return compressed(data_of(report))
 
 
 def unpack(packed: bytes) -> Report:
     """What `pack` packed. Raises UsageError for anything else."""
-    unpacking = zlib.decompressobj()
+    text = text_of(packed)
+    try:
+        return report_of(parsed(text))
+    except UsageError as error:
+        raise UsageError(f"this is not a stored report: {error}") from None
+
+
+def compressed(data: Mapping[str, Any], dictionary: bytes = b"") -> bytes:
+    """Strictly JSON-able data, compressed; of what stands in `dictionary`, too, only the place is
+    written, within the last 32 KiB of it."""
+    text = json.dumps(data, allow_nan=False, separators=(",", ":")).encode("ascii")
+    packing = zlib.compressobj(zlib.Z_BEST_COMPRESSION, zdict=dictionary)
+    return packing.compress(text) + packing.flush()
+
+
+def text_of(packed: bytes, dictionary: bytes = b"") -> bytes:
+    """The text that `compressed` made smaller with this dictionary. Raises UsageError for anything
+    else."""
+    unpacking = zlib.decompressobj(zdict=dictionary)
     try:
         text = unpacking.decompress(packed, MOST_BYTES)
     except zlib.error as error:
         raise UsageError(f"this is not a stored report: {error}") from None
     if not unpacking.eof:
         raise UsageError("the stored report is truncated or too large")
-    try:
-        return report_of(_parsed(text))
-    except UsageError as error:
-        raise UsageError(f"this is not a stored report: {error}") from None
+    return text
 
 
 def is_file(name: str | os.PathLike[str]) -> bool:
@@ -72,7 +85,7 @@ def read(path: Path) -> tuple[Report, tuple[Receipt, ...]]:
             f"{path} can't be read: {getattr(error, 'strerror', None) or 'it is not text'}"
         ) from None
     try:
-        data = _parsed(_embedded(text))
+        data = parsed(_embedded(text))
         if PACKED in data:
             data = unpacked(data, MOST_BYTES)
         form = _form_of(data if "report" in data else {"report": data})
@@ -91,7 +104,7 @@ def _embedded(text: str) -> str:
     return data if opening and closing else text
 
 
-def _parsed(text: str | bytes) -> dict[str, Any]:
+def parsed(text: str | bytes) -> dict[str, Any]:
     """The object in JSON. Raises UsageError."""
     try:
         data = json.loads(text)

@@ -24,7 +24,7 @@ from anomaly.contracts import Action, Collected, Message, NotifyReason, Receipt,
 from anomaly.errors import StoreBusy
 from anomaly.history.records import SHORT, Look, OutboxMessage, Progress, ReleaseRecord, State
 from anomaly.history.store import Store, look_id, message_id
-from anomaly.model import Calendar, NotificationPolicy, Release, ReleaseVerdict, Silence
+from anomaly.model import Calendar, NotificationPolicy, Release, ReleaseVerdict, Silence, Window
 from anomaly.notify.delivery import Envelope, RetryPolicy, deliver
 from anomaly.notify.policy import Decision, decide, last_alarm, mirrored
 from anomaly.pipeline import check_release
@@ -136,9 +136,7 @@ def stay(
             return
         now = clock()
         sleep(max(0.0, (next_look(checklist, now) - now).total_seconds()))
-        state = next(
-            (each.state for each in store.releases() if each.id == record.id), State.ABORTED
-        )
+        state = next((each.state for each in store.releases(ids=[record.id])), State.ABORTED)
         if state is State.DONE:  # another process made the last look
             last = store.looks(record.id)[-1]
             yield LookResult(record, last, store.report(last.id), ()), ()
@@ -213,13 +211,16 @@ def tell(
 
     `saved` says whether the store outlives the process, so that messages may point to it.
     """
+    messages = store.due(now)
     records = {
         record.id: record
-        for record in store.releases(service=checklist.service, environment=checklist.environment)
+        for record in store.releases(ids={message.release_id for message in messages})
+        if record.release.service == checklist.service
+        and record.release.environment == checklist.environment
     }
     by_name = {receiver.name: receiver for receiver in receivers}
     report_of_look = lru_cache(maxsize=4)(store.report)  # most sinks are told of the same look
-    queues = _queues(store, records, by_name, now)
+    queues = _queues(store, [each for each in messages if each.release_id in records], by_name, now)
     receipts: list[Receipt] = []
     while heads := [queue.pop(0) for queue in queues.values() if queue]:
         batch = [message for message in heads if store.claim(message, now + CLAIM)]
@@ -289,13 +290,14 @@ def _report(
     answers: Answers | None,
 ) -> Report:
     """The report of a look, with what the history knows of other releases and incidents."""
-    others = store.releases(environment=record.release.environment)
+    others = store.releases(environment=record.release.environment, since=record.release.started_at)
     release = replace(record.release, followed_by=following(record, others, now))
+    windows = checklist.windows
     lessons = store.lessons(
         release.service,
         release.environment,
-        before=release.started_at,
-        warmup=checklist.windows.warmup,
+        window=Window(windows.history_since(release.started_at), release.started_at),
+        warmup=windows.warmup,
     )
     calendar = replace(checklist.calendar, leave_out=(*checklist.calendar.leave_out, *lessons))
     if collected is None:
@@ -335,16 +337,14 @@ def _acknowledged(record: ReleaseRecord, store: Store) -> set[str]:
 
 def _queues(
     store: Store,
-    records: Collection[str],
+    messages: Sequence[OutboxMessage],
     by_name: Mapping[str, Receiver],
     now: datetime,
 ) -> dict[str, list[OutboxMessage]]:
-    """The messages that are due, by sink; a message to a sink that is no longer in the checklist
+    """The messages by sink; a message to a sink that is no longer in the checklist
     fails in the end."""
     queues: dict[str, list[OutboxMessage]] = {name: [] for name in by_name}
-    for message in store.due(now):
-        if message.release_id not in records:
-            continue
+    for message in messages:
         if message.sink in queues:
             queues[message.sink].append(message)
         elif now - message.at > GIVE_UP:

@@ -62,14 +62,14 @@ def tick(
             return TickResult(busy=True)
         problems = [*_discover(checklist, store, sources, clock())]
         results: list[LookResult] = []
-        todo, now = [], clock()
-        records = store.releases(service=checklist.service, environment=checklist.environment)
-        for record in records:
-            if record.state is State.ABORTED:
-                resolve_aborted(record, store, receivers, now=now)
-            if record.state is State.WATCHED and _is_due(record, store, checklist, now):
-                todo.append(record)
-        windows = [_span(each, records, checklist, now) for each in todo]
+        now, names = clock(), [receiver.name for receiver in receivers]
+        for record in store.alarmed_aborts(checklist.service, checklist.environment, names):
+            resolve_aborted(record, store, receivers, now=now)
+        watched = store.releases(
+            service=checklist.service, environment=checklist.environment, state=State.WATCHED
+        )
+        todo = [record for record in watched if _is_due(record, store, checklist, now)]
+        windows = [_span(each, store, checklist, now) for each in todo]
         with Answers(beside(store.where), windows, now=now) as answers:
             for record in todo:
                 prolong()
@@ -137,15 +137,14 @@ def _is_due(record: ReleaseRecord, store: Store, checklist: Checklist, now: date
 
 
 def _is_over(record: ReleaseRecord, store: Store, checklist: Checklist, now: datetime) -> bool:
-    others = store.releases(environment=record.release.environment)
+    others = store.releases(environment=record.release.environment, since=record.release.started_at)
     release = replace(record.release, followed_by=following(record, others, now))
     return plan(release, checklist.windows, now=now).final
 
 
-def _span(
-    record: ReleaseRecord, others: Sequence[ReleaseRecord], checklist: Checklist, now: datetime
-) -> Window:
+def _span(record: ReleaseRecord, store: Store, checklist: Checklist, now: datetime) -> Window:
     """What a look collects."""
+    others = store.releases(environment=record.release.environment, since=record.release.started_at)
     release = replace(record.release, followed_by=following(record, others, now))
     return plan(release, checklist.windows, now=now).span
 
@@ -153,9 +152,7 @@ def _span(
 def _is_scheduled(
     schedule: Schedule, record: ReleaseRecord, store: Store, last: datetime, now: datetime
 ) -> bool:
-    release = record.release
-    records = store.releases(service=release.service, environment=release.environment)
-    starts = [each.release.started_at for each in records if each.state is not State.ABORTED]
+    starts = store.starts(record.release.service, record.release.environment)
     return due(schedule, starts, last=last, now=now)
 
 

@@ -79,6 +79,24 @@ def test_golden_story_of_a_release(anomaly: Anomaly, shop: Shop) -> None:
 
 
 @pytest.mark.slow
+def test_an_earlier_look_is_shown_and_where_its_points_come_from(
+    anomaly: Anomaly, shop: Shop
+) -> None:
+    anomaly(0, "release start --release 2.0 --checklist checklist.yaml")
+    for hours in (2.5, 6):
+        anomaly(hours, "tick checklist.yaml")
+    with Store(shop.folder / "history.db") as store:
+        first, last = (each.id for each in store.looks(store.releases()[0].id))
+
+    code, out, _ = anomaly(6, f"show {first} --checklist checklist.yaml")
+    _, newest, _ = anomaly(6, f"show {last} --checklist checklist.yaml")
+
+    assert (code, out.startswith("FAIL  errors")) == (0, True)
+    assert "points: those of look 2, up to the time of this look" in out
+    assert "points:" not in newest
+
+
+@pytest.mark.slow
 def test_exit_codes_of_tick(anomaly: Anomaly, shop: Shop) -> None:
     anomaly(0, "release start --release 2.0 --checklist checklist.yaml")
 

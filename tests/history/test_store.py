@@ -29,7 +29,7 @@ from anomaly.history.records import (
 )
 from anomaly.history.store import IN_MEMORY, Store, default_path, look_id, message_id
 from anomaly.history.tables import METADATA, NEWEST, SCHEMA
-from anomaly.model import Release, ReleaseVerdict
+from anomaly.model import Release, ReleaseVerdict, Window
 from anomaly.reporting.data import to_dict
 from tests.support import reports
 from tests.support.reports import at
@@ -38,6 +38,7 @@ REPORT = reports.messy()
 EARLY = replace(reports.early(), release=REPORT.release)
 HOUR = timedelta(hours=1)
 LATER = "later reason"  # no NotifyReason has this text
+WINDOW = Window(at("10:30") - 24 * HOUR, at("10:30") + 24 * HOUR)
 OLD = Path(__file__).parent / "old"
 
 
@@ -283,9 +284,7 @@ def test_transitions_and_incidents_are_left_out_later_and_false_alarms_are_not(
     store.record(record.id, REPORT, [], at=at("14:00"), after=0)
 
     def lessons() -> list[tuple[str, str, str]]:
-        spans = store.lessons(
-            "shop", "production", before=at("10:30") + 24 * HOUR, warmup=timedelta(minutes=5)
-        )
+        spans = store.lessons("shop", "production", window=WINDOW, warmup=timedelta(minutes=5))
         return [
             (f"{each.window.start:%H:%M}", f"{each.window.end:%H:%M}", each.reason)
             for each in spans
@@ -297,7 +296,10 @@ def test_transitions_and_incidents_are_left_out_later_and_false_alarms_are_not(
     assert lessons() == [transition]
     store.acknowledge(record, incident=True, note="", at=at("15:00"))
     assert lessons() == [("10:30", "14:00", "incident of release 1.4.2"), transition]
-    assert store.lessons("shop", "production", before=record.release.started_at, warmup=HOUR) == []
+    sooner = Window(WINDOW.start, record.release.started_at)
+    later = Window(at("14:00"), WINDOW.end)
+    for other in (sooner, later):
+        assert store.lessons("shop", "production", window=other, warmup=HOUR) == []
 
 
 # --- leases, pruning ----------------------------------------------------------------------------
@@ -477,7 +479,9 @@ def test_every_older_history_can_be_read(path: Path, old: Path) -> None:
         (record,) = store.releases()
         look = store.find("c8a5ca2b")
         assert isinstance(look, Look)
-        assert store.report(look.id).release.version == record.release.version == "1.4.2"
+        shown = store.report(look.id)
+        assert shown.release.version == record.release.version == "1.4.2"
+        assert len(shown.points) in (0, 12)
         assert store.messages(record.id)[0].action is Action.FIRE
 
 
@@ -487,6 +491,7 @@ def test_there_is_an_old_history_for_every_version() -> None:
         "schema",
         "releases",
         "looks",
+        "newest_reports",
         "findings",
         "messages",
         "acks",
@@ -510,7 +515,8 @@ def test_a_folder_is_no_history(tmp_path: Path) -> None:
 
 CELLS = {
     "releases": ("stages", "started_at", "state", "version", "id", "service"),
-    "looks": ("at", "verdict", "number", "report", "id", "headline"),
+    "looks": ("at", "verdict", "number", "report", "points_until", "id", "headline"),
+    "newest_reports": ("number", "report"),
     "findings": ("segment", "verdict", "effect", "kpi", "total"),
     "messages": ("told", "at", "action", "progress", "id", "detail"),
     "acks": ("at", "incident", "note"),
@@ -522,7 +528,8 @@ CELLS = {
 def test_an_odd_cell_is_a_store_error_or_is_read_as_it_is(path: Path, table: str) -> None:
     with Store(path) as store:
         record = kept_release(store)
-        store.record(record.id, REPORT, [message(record)], at=at("11:00"), after=0)
+        store.record(record.id, EARLY, [message(record)], at=at("11:00"), after=0)
+        store.record(record.id, REPORT, [], at=at("11:30"), after=1)
         store.acknowledge(record, incident=True, note="known", at=at("12:00"))
     whole = path.read_bytes()
     for column in CELLS[table]:
@@ -530,13 +537,18 @@ def test_an_odd_cell_is_a_store_error_or_is_read_as_it_is(path: Path, table: str
             path.write_bytes(whole)
             with closing(sqlite3.connect(path)) as connection:
                 query = sql.update(METADATA.tables[table]).values({column: sql.literal_column("?")})
-                connection.execute(str(query), (odd,))
+                connection.execute(f"{query} WHERE rowid = 1", (odd,))
                 connection.commit()
             with Store(path) as store:
                 reads: list[Callable[[], object]] = [
                     store.releases,
                     lambda: store.looks(record.id),
                     lambda: store.report(look_id(record.id, 1)),
+                    lambda: store.report(look_id(record.id, 2)),
+                    store.last_looks,
+                    store.acks_of_all,
+                    lambda: store.lessons("shop", "production", window=WINDOW, warmup=HOUR),
+                    lambda: store.alarmed_aborts("shop", "production", ["slack"]),
                     lambda: store.findings(record.id),
                     lambda: store.messages(record.id),
                     lambda: store.acks(record.id),

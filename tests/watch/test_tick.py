@@ -253,6 +253,21 @@ def test_an_abort_ends_the_watch_and_takes_back_what_was_fired(
     assert not any(each.looks for each in again)
 
 
+def test_an_alarm_that_an_abort_takes_back_in_vain_is_not_taken_back_for_ever(
+    tmp_path: Path, store: Store
+) -> None:
+    shop, people = Shop(tmp_path, {"errors": (0.0, 99.0)}), People()
+    tracked = store.track(shop.release(), origin="command")
+    tick_at(shop, store, 3, people)
+    store.change(tracked.id, state=State.ABORTED)
+    people.fail = lambda _: SinkError("they refuse")
+
+    for hours in (3.5, 4.0, 4.5):
+        tick_at(shop, store, hours, people)
+
+    assert [each.action for each in store.messages(tracked.id)] == [Action.FIRE, Action.RESOLVE]
+
+
 def test_sinks_that_are_down_are_told_later_under_the_same_id_and_do_not_hold_up_others(
     tmp_path: Path, store: Store
 ) -> None:

@@ -248,8 +248,8 @@ def test_on_a_full_disk_a_step_judges_and_tells_whom_it_can_tell_twice(
 ) -> None:
     watched(tmp_path, shop(tmp_path, alerts(httpserver)))
     before = rows(tmp_path / "history.db")
-    # shared memory fits, not one page more
-    full = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (33_000, 33_000))"
+    # shared memory and a lease fit, not a look
+    full = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))"
     line = "from anomaly.cli.ending import run; raise SystemExit(run(['tick', 'checklist.yaml']))"
     command = [sys.executable, "-c", f"{full}; {line}"]
 
@@ -301,8 +301,8 @@ def test_a_history_that_is_damaged_between_two_looks_of_a_watch_stops_neither_it
     out, err = capsys.readouterr()
     assert (code, out.startswith("FAIL  errors")) == (1, True)
     assert (
-        f"history not saved: the history at {tmp_path / 'history.db'} can't be used: file is not "
-        "a database"
+        f"history not saved: the history at {tmp_path / 'history.db'} is damaged; it was moved to "
+        "history.db.damaged-"
     ) in err
     assert told(httpserver) == ["/api/v2/alerts", "/hook"]
     assert [

@@ -3,7 +3,7 @@ reports."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -91,16 +91,17 @@ def test_only_the_findings_that_are_shown_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked_at(tmp_path, MOST_COLUMNS + 3, [reports.passing()] * 2)
-    read, findings = [], Store.findings
+    read, findings = [], Store.findings_of
 
-    def counted(store: Store, release: str, *, look: str | None = None) -> list[FindingRecord]:
-        read.append(findings(store, release, look=look))
+    def counted(store: Store, looks: Collection[str]) -> dict[str, list[FindingRecord]]:
+        read.append(findings(store, looks))
         return read[-1]
 
-    monkeypatch.setattr(Store, "findings", counted)
+    monkeypatch.setattr(Store, "findings_of", counted)
     written(tmp_path)
-    assert len(read) == MOST_COLUMNS
-    assert {len(rows) for rows in read} == {len(reports.passing().findings)}
+    (of_looks,) = read
+    assert len(of_looks) == MOST_COLUMNS
+    assert {len(rows) for rows in of_looks.values()} == {len(reports.passing().findings)}
 
 
 @pytest.mark.slow
