@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ from anomaly.model import (
 )
 from anomaly.steps import of_calendar
 from anomaly.timing import special_days
+from anomaly.timing.durations import duration_text
 from anomaly.timing.schedule import Schedule
 from anomaly.wording import did_you_mean, nearest
 
@@ -46,7 +48,8 @@ class Checklist:
     no secrets.
 
     `digest` identifies the content (sha256, hexadecimal): comments, order and values of variables
-    do not change it. `store` is a URL or the path of a file, empty for the default.
+    do not change it. `store` is a URL or the path of a file, empty for the default; `retention` is
+    how long it keeps a release, None for ever.
     """
 
     service: str
@@ -56,6 +59,7 @@ class Checklist:
     sinks: tuple[Plugin, ...] = ()
     releases: tuple[Plugin, ...] = ()
     store: str = field(default="", repr=False)
+    retention: timedelta | None = None
     heartbeat: str = field(default="", repr=False)
     report_url: str = ""
     notification_policy: NotificationPolicy = field(default_factory=NotificationPolicy)
@@ -151,6 +155,7 @@ class _Loader:
         texts = self.filled(data)
         windows, schedule = self.windows(form), self.schedule(form)
         self.check_spans(form)
+        self.check_retention(form, windows)
         self.check_holidays(form)
         self.refuse()
         # data that is no checklist has problems, and these were just refused
@@ -266,6 +271,18 @@ class _Loader:
                         ("silences", index, "kpis"),
                         f"names {shown(name)}, which is not a KPI{did_you_mean(name, names)}",
                     )
+
+    def check_retention(self, form: ChecklistForm | None, windows: Windows) -> None:
+        """Notes a retention that forgets what later baselines must leave out."""
+        retention = form.retention if form else None
+        least = windows.history + windows.watch
+        if retention is not None and retention < least:
+            self.note(
+                ("retention",),
+                f"is {duration_text(retention)}; it must be at least {duration_text(least)}, "
+                "windows.history and windows.watch together: later baselines leave out the "
+                "releases and incidents in them",
+            )
 
     def check_holidays(self, form: ChecklistForm | None) -> None:
         """Notes holidays of a country, or of a kind, that the library does not know, and that it is
@@ -427,6 +444,7 @@ def _checklist(
         sinks=sinks,
         releases=releases,
         **filled.settings,
+        retention=form.retention,
         notification_policy=NotificationPolicy(
             form.repeat, tuple(Silence(**dict(silence)) for silence in form.silences)
         ),

@@ -524,6 +524,10 @@ class ChecklistForm(Form):
             "may use ${NAME}."
         ),
     )
+    retention: PositiveDuration = optional(
+        None,
+        "How long `anomaly tick` keeps a release in the history. Default: for ever.",
+    )
     heartbeat: Text = optional(
         "",
         (

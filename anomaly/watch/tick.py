@@ -87,7 +87,26 @@ def tick(
         receipts = tell(
             checklist, store, receivers, now=clock(), saved=saved, redact=redact, sleep=sleep
         )
+        problems += _forget(checklist, store, clock())
         return TickResult(tuple(results), receipts, tuple(problems))
+
+
+def _forget(checklist: Checklist, store: Store, now: datetime) -> Iterator[str]:
+    """Delete the releases older than the checklist's retention; yields a problem if that fails,
+    because what was judged and sent counts all the same."""
+    if checklist.retention is None:
+        return
+    try:
+        count = store.prune(
+            now - checklist.retention,
+            service=checklist.service,
+            environment=checklist.environment,
+        )
+    except StoreError as error:
+        yield f"old releases were not deleted: {error}"
+        return
+    if count:
+        log.info("deleted %d releases older than the retention", count)
 
 
 def _discover(

@@ -519,6 +519,12 @@ def test_what_is_wrong_is_said_with_line_key_found_and_allowed(
                 "and kpis"
             ),
         ),
+        (
+            f"{SMALL}retention: 28d\n",
+            "7: retention is 28d; it must be at least 28d6h, windows.history and windows.watch "
+            "together: later baselines leave out the releases and incidents in them",
+        ),
+        (f"{SMALL}retention: ever\n", f"7: retention is 'ever'; {DURATION}"),
         ("service: a\nsources: {}\nkpis: []\n", "3: kpis is empty; list at least one"),
         (
             "service: a\nsources: {}\nkpis: []\n",
@@ -710,6 +716,13 @@ def test_when_it_is_looked_at_and_who_is_notified_change_the_digest(
     load_text: Load, more: str
 ) -> None:
     assert load_text(SMALL + more).digest != load_text(SMALL).digest
+
+
+def test_how_long_releases_are_kept_is_read_and_changes_no_answer(load_text: Load) -> None:
+    small, kept = load_text(SMALL), load_text(SMALL + "retention: 90d\n")
+
+    assert (small.retention, kept.retention) == (None, timedelta(days=90))
+    assert kept.digest == small.digest
 
 
 def test_nothing_numeric_or_heavy_is_imported_by_importing_the_checklist() -> None:

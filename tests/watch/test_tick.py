@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from anomaly.contracts import Action
-from anomaly.errors import CollectError, RetryableSinkError, SinkError
+from anomaly.errors import CollectError, RetryableSinkError, SinkError, StoreError
 from anomaly.history.records import Progress, State, finding_id, release_id
 from anomaly.history.store import Store
 from anomaly.model import Release, ReleaseVerdict, Window
@@ -266,6 +266,44 @@ def test_an_alarm_that_an_abort_takes_back_in_vain_is_not_taken_back_for_ever(
         tick_at(shop, store, hours, people)
 
     assert [each.action for each in store.messages(tracked.id)] == [Action.FIRE, Action.RESOLVE]
+
+
+def test_releases_older_than_the_retention_are_deleted_after_the_look(
+    tmp_path: Path, store: Store
+) -> None:
+    shop = Shop(tmp_path, more="retention: 10d\n")
+    old, other, recent = (
+        store.track(release, origin="command")
+        for release in (
+            shop.release(-241, "1.0"),
+            replace(shop.release(-241, "1.0"), service="search"),
+            shop.release(-230, "1.1"),
+        )
+    )
+    for record in (old, other, recent):
+        store.change(record.id, state=State.DONE)
+    tracked = store.track(shop.release(), origin="command")
+
+    (looked,) = tick_at(shop, store, 1).looks
+
+    assert looked.record.id == tracked.id
+    assert {each.id for each in store.releases()} == {other.id, recent.id, tracked.id}
+
+
+def test_a_deletion_that_fails_is_a_problem_and_takes_nothing_back(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, people = Shop(tmp_path, {"errors": (0.0, 99.0)}, more="retention: 10d\n"), People()
+    store.track(shop.release(), origin="command")
+
+    def locked(*_: object, **_more: object) -> int:
+        raise StoreError("database is locked")
+
+    monkeypatch.setattr(Store, "prune", locked)
+    done = tick_at(shop, store, 3, people)
+
+    assert done.problems == ("old releases were not deleted: database is locked",)
+    assert people.said() == [("fire", "first")]
 
 
 def test_sinks_that_are_down_are_told_later_under_the_same_id_and_do_not_hold_up_others(
