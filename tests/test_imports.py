@@ -38,6 +38,7 @@ LIGHT_MODULES = (
     "anomaly.checklist.registry",
     "anomaly.checklist.checklist",
     "anomaly.cli.app",
+    "anomaly.history.store",
 )
 
 

@@ -12,14 +12,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from anomaly.errors import UsageError
-from anomaly.history.whole_numbers import Series, is_observed, restored, until, whole
 from anomaly.reporting import archive
 from anomaly.reporting.data import to_dict
 from anomaly.reporting.report import Report
 from anomaly.wording import plain
+
+if TYPE_CHECKING:
+    from anomaly.history.whole_numbers import Series
 
 DIGITS = 5  # significant digits of the numbers of an earlier look, and all before the point
 POINTS = "points"  # in `made`: where the points of an earlier look come from
@@ -36,6 +38,8 @@ def look_bytes(report: Report, first: bytes) -> bytes:
 
 def newest_bytes(report: Report, series: Sequence[Series]) -> bytes:
     """The report with its points, `series` (see `archive.series_data`)."""
+    from anomaly.history.whole_numbers import whole
+
     return archive.compressed(
         {"report": to_dict(report), "points": [whole(each) for each in series]}
     )
@@ -68,6 +72,8 @@ def look_report(
         return archive.report_of(data)
     points: list[Series] = []
     if end is not None:
+        from anomaly.history.whole_numbers import until
+
         points = _points(archive.parsed(archive.text_of(newest)))
         points = [until(each, end.timestamp()) for each in points]
     report = archive.report_of({"report": data.get("report"), "series": points})
@@ -84,6 +90,8 @@ def end_of(series: Sequence[Series]) -> datetime | None:
 def is_continued(newest: bytes, series: Sequence[Series]) -> bool:
     """Whether the points of a later look, `series`, hold all that the `newest` report so far
     observed."""
+    from anomaly.history.whole_numbers import is_observed
+
     later = {(each["kpi"], each["segment"]): each for each in series}
     try:
         before = archive.parsed(archive.text_of(newest))["points"]
@@ -98,6 +106,8 @@ def is_continued(newest: bytes, series: Sequence[Series]) -> bool:
 
 def _points(data: dict[str, Any]) -> list[Series]:
     """The points of a newest report. Raises UsageError."""
+    from anomaly.history.whole_numbers import restored
+
     try:
         return [restored(each) for each in data["points"]]
     except DAMAGE as error:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any, Self, TypeVar, cast, get_type_hints
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, get_type_hints
 
 import sqlalchemy as sql
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
@@ -50,12 +50,14 @@ from anomaly.history.tables import (
     RELEASES,
     SCHEMA,
 )
-from anomaly.history.whole_numbers import Series
 from anomaly.model import LeftOut, Release, ReleaseVerdict, Verdict, Window
 from anomaly.redaction import Redactor, is_url, url_secrets
 from anomaly.reporting import archive
 from anomaly.reporting.report import Report
 from anomaly.reporting.words import headline
+
+if TYPE_CHECKING:
+    from anomaly.history.whole_numbers import Series
 
 IN_MEMORY = ":memory:"
 PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON")
