@@ -37,7 +37,7 @@ from anomaly.panel import (
     times,
     usage_weights,
 )
-from anomaly.reporting.report import POINT_COLUMNS, TIMEZONE, Report
+from anomaly.reporting.report import EXPECTED_COLUMNS, POINT_COLUMNS, TIMEZONE, Report
 from anomaly.steps import CalendarStep, later
 from anomaly.timing.spans import Plan, plan
 from anomaly.timing.special_days import library
@@ -199,12 +199,13 @@ def _report(
     sides = sides_of(pd.DatetimeIndex(panel.index), spans, step, settings.calendar)
     progress = WatchProgress(release, sides.starts, step, sides.planned_steps, spans.final)
     findings: tuple[Finding, ...] = ()
-    points, verifiable = pd.DataFrame({name: [] for name in POINT_COLUMNS}), None
+    points, before = pd.DataFrame({name: [] for name in POINT_COLUMNS}), None
+    verifiable = None
     if _is_judgeable(panel, sides):
         testimonies = testify(panel, sides, kpis, settings)
         judge_ = Judge(kpis, usage, settings)
         findings = by_stages(judge_, testimonies, sides, spans, progress)
-        points = testimonies[0].scored.points
+        points, before = testimonies[0].scored.points, testimonies[0].scored.before
         verifiable = 1 / (1 + int(sides.history.sum()) // sides.planned_steps)
     findings = _of_every_kpi(findings, kpis, panel, usage, progress, collected)
     findings = without_exclusions(findings, sides.exclusions, progress)
@@ -223,7 +224,7 @@ def _report(
         made={**made, **_zone(settings.calendar)},
         left_out=left_out_within(settings.calendar, spans.span),
         data=_extent(collected.panel, step),
-        around=in_calendar(_around(panel, sides), step),
+        around=in_calendar(_around(panel, sides, before), step),
         earlier=_earlier(panel, sides, step, settings.calendar),
     )
 
@@ -238,10 +239,19 @@ def _zone(calendar: Calendar) -> Mapping[str, str]:
     return {} if calendar.timezone == "UTC" else {TIMEZONE: calendar.timezone}
 
 
-def _around(panel: pd.DataFrame, sides: Sides) -> pd.DataFrame:
-    """The steps shown that are not judged, in long form, series after series."""
-    series = block(panel[sides.context])
-    return long_form(series.keys, sides.index[sides.context], {"observed": series.value})
+def _around(panel: pd.DataFrame, sides: Sides, before: pd.DataFrame | None) -> pd.DataFrame:
+    """The steps shown that are not judged, in long form, series after series. `before` says what
+    was expected of the last ones before the release."""
+    series, index = block(panel[sides.context]), sides.index[sides.context]
+    shape = len(series.keys), len(index)
+    expected = {name: np.full(shape, np.nan) for name in EXPECTED_COLUMNS}
+    if before is not None:
+        times_of_one = pd.DatetimeIndex(before["time"].iloc[: len(before) // len(series.keys)])
+        place = index.get_indexer(times_of_one)
+        for name, values in expected.items():
+            of_series = before[name].to_numpy().reshape(len(series.keys), -1)
+            values[:, place[place >= 0]] = of_series[:, place >= 0]
+    return long_form(series.keys, index, {"observed": series.value, **expected})
 
 
 def _earlier(

@@ -28,7 +28,7 @@ LONGEST_SAID = 200
 MOST_BYTES = 1 << 28  # the largest report after unpacking
 EARLIER = ("day", "week")
 NUMBERS = ("observed", "expected", "lower", "upper", "z")
-BESIDE = ("observed",)  # of the steps that were not judged
+BESIDE = ("observed", "expected", "lower", "upper")  # of the steps that were not judged
 SECOND = 10**9  # in nanoseconds
 SUFFIXES = (".html", ".htm", ".json")
 OPENING, CLOSING = '<script type="application/json" id="data">', "</script>"  # in a page
@@ -224,7 +224,12 @@ def around_frame(series: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """The steps that were not judged, as `Report.around`."""
     return _frame(
         [
-            {**each["around"], "kpi": each["kpi"], "segment": each["segment"]}
+            {
+                "kpi": each["kpi"],
+                "segment": each["segment"],
+                "time": (times := each["around"]["time"]),
+                **{name: each["around"][name] or [None] * len(times) for name in BESIDE},
+            }
             for each in series
             if each["around"] is not None
         ],

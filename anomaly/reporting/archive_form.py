@@ -288,12 +288,18 @@ class _Report(_Form):
 
 
 class _Around(_Form):
+    """The steps that were not judged; those of earlier versions do not say what was expected."""
+
     time: list[Number]
     observed: list[Number | None]
+    expected: list[Number | None] | None = None
+    lower: list[Number | None] | None = None
+    upper: list[Number | None] | None = None
 
     @model_validator(mode="after")
     def _is_even(self) -> Self:
-        _check_lengths(self, ("observed",))
+        named = ("observed", "expected", "lower", "upper")
+        _check_lengths(self, tuple(name for name in named if getattr(self, name) is not None))
         return self
 
 

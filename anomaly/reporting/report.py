@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TIMEZONE = "timezone"  # in `made`: the zone of the checklist, if that is not UTC
-POINT_COLUMNS = ("kpi", "segment", "time", "observed", "expected", "lower", "upper", "z", "flagged")
+EXPECTED_COLUMNS = ("expected", "lower", "upper")
+POINT_COLUMNS = ("kpi", "segment", "time", "observed", *EXPECTED_COLUMNS, "z", "flagged")
 
 
 class Findings(tuple[Finding, ...]):
@@ -49,15 +50,15 @@ class Report:
 
     `points` is a long frame of the post-release steps: kpi, segment, time, observed, expected,
     lower, upper (pointwise 99 % band), z, flagged; `around` one of the steps beside them that were
-    not judged, shortly before the release and during it: kpi, segment, time, observed; `earlier`
-    holds what was observed at the same hour before the steps of both: kpi, segment, time, day,
-    week. `findings` become `Findings`, whatever tuple is given. `final` says that the watch is
-    over. `made` says how: version, checklist digest, settings. `verifiable` is the smallest
-    false-alarm rate that the history itself can confirm: one in as many watches as fit into it,
-    plus one; a smaller rate rests on simulations. `left_out` are the spans that were neither
-    learned from nor judged, `confounders` other releases that may have caused a change. `data`
-    reaches from the first step with a value to the end of the last (None: unknown, or no step had
-    any).
+    not judged, shortly before the release and during it: kpi, segment, time, observed and, before
+    the release, expected, lower, upper; `earlier` holds what was observed at the same hour before
+    the steps of both: kpi, segment, time, day, week. `findings` become `Findings`, whatever tuple
+    is given. `final` says that the watch is over. `made` says how: version, checklist digest,
+    settings. `verifiable` is the smallest false-alarm rate that the history itself can confirm: one
+    in as many watches as fit into it, plus one; a smaller rate rests on simulations. `left_out` are
+    the spans that were neither learned from nor judged, `confounders` other releases that may have
+    caused a change. `data` reaches from the first step with a value to the end of the last (None:
+    unknown, or no step had any).
     """
 
     release: Release

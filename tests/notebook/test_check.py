@@ -618,6 +618,11 @@ def test_a_report_holds_the_steps_beside_those_that_were_judged() -> None:
     assert report.around["observed"].tolist() == expected.tolist()
     assert [*report.around["time"]] == [*expected.index]
     assert set(report.around["time"]).isdisjoint(report.points["time"])
+    before = report.around[report.around["time"] < RELEASED]
+    inside = before["observed"].between(before["lower"], before["upper"])
+    assert inside.mean() > 0.95
+    assert before["expected"].between(before["lower"], before["upper"]).all()
+    assert report.around["expected"].iloc[len(before) :].isna().all()  # while it rolls out
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,9 @@ def _frames(
     )
     before = start - steps * STEP
     around = pd.DataFrame(
-        names | {"time": times(before), "observed": rng.normal(200, 5, count * steps)}
+        names
+        | {"time": times(before), "observed": rng.normal(200, 5, count * steps)}
+        | {"expected": 200.0, "lower": 187.0, "upper": 213.0}
     )
     earlier = pd.DataFrame(
         names

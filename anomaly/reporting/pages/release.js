@@ -41,7 +41,10 @@
 
   const rowsOf = (place) => {
     const own = series[place];
-    const rows = own.around.time.map((at, i) => ({ at, observed: own.around.observed[i], judged: false }));
+    const before = own.around; // reports of earlier versions do not say what was expected there
+    const rows = before.time.map((at, i) => ({
+      at, observed: before.observed[i], expected: before.expected?.[i], lower: before.lower?.[i], upper: before.upper?.[i], judged: false,
+    }));
     own.time.forEach((at, i) => rows.push({
       at, observed: own.observed[i], expected: own.expected[i], lower: own.lower[i], upper: own.upper[i], z: own.z[i],
       flagged: Boolean(own.flagged[i]), judged: true,
@@ -172,7 +175,8 @@
   const words = (row) => [
     page.stamp(row.at).slice(5),
     `observed ${page.number(row.observed)}`,
-    ...(row.judged ? [`expected ${page.number(row.expected)}`, `usual range ${page.number(row.lower)} to ${page.number(row.upper)}`] : ["not judged"]),
+    ...(row.judged || Number.isFinite(row.expected) ? [`expected ${page.number(row.expected)}`, `usual range ${page.number(row.lower)} to ${page.number(row.upper)}`] : []),
+    ...(row.judged ? [] : ["not judged"]),
     ...(row.flagged ? ["outside the range"] : []),
     ...(earlier.day ? [`a day before ${page.number(row.day)}`] : []),
     ...(earlier.week ? [`a week before ${page.number(row.week)}`] : []),
@@ -343,7 +347,7 @@
       const line = document.createElement("tr");
       const cells = [
         page.stamp(row.at), page.number(row.observed),
-        ...(row.judged ? [row.expected, row.lower, row.upper, row.z].map(page.number) : ["", "", "", ""]),
+        ...[row.expected, row.lower, row.upper, row.z].map((value) => (row.judged || Number.isFinite(value) ? page.number(value) : "")),
         row.judged ? (row.flagged ? "◆ outside" : "inside") : "not judged",
       ];
       cells.forEach((text, i) => {

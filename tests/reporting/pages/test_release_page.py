@@ -74,7 +74,8 @@ def large() -> Report:
             "flagged": abs(values - 10) > 3,
         }
     )
-    around = pd.DataFrame({**long, "time": np.tile(times - timedelta(hours=7), SERIES)})
+    band = {"expected": 10.0, "lower": 7.0, "upper": 13.0}
+    around = pd.DataFrame({**long, "time": np.tile(times - timedelta(hours=7), SERIES), **band})
     findings = tuple(
         replace(reports.LATENCY, kpi=name, effect=number / SERIES)
         for number, name in enumerate(names)
