@@ -8,7 +8,6 @@ the seconds are those of one core.
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -91,7 +90,9 @@ def opened(path: Path) -> None:
 
 def one_look(path: Path, checklist: Checklist, looks: int) -> None:
     with Store(path) as store:
-        (tracked,) = store.releases(state=State.WATCHED)
+        (tracked,) = store.releases(
+            service=RELEASE.service, environment=RELEASE.environment, state=State.WATCHED
+        )
         look(checklist, tracked, store, (), now=moment(looks, looks))
 
 
@@ -161,4 +162,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -645,7 +645,7 @@ def _histories() -> tuple[bytes, ...]:
 @cache
 def _columns() -> tuple[tuple[str, str], ...]:
     with closing(sqlite3.connect(":memory:")) as connection:
-        connection.deserialize(_histories()[0])
+        connection.deserialize(_histories()[-1])
         tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema")]
         return tuple(
             (table, row[1])
@@ -711,7 +711,7 @@ READS: tuple[Callable[[Store], Any], ...] = (
     lambda store: store.due(NOW),
     lambda store: store.feedback(),
     lambda store: store.lease("tick", "me", now=NOW, until=NOW + STEP),
-    lambda store: store.lessons("shop", "production", before=NOW, warmup=STEP),
+    lambda store: store.lessons("shop", "production", window=WINDOW, warmup=STEP),
     lambda store: store.prune(NOW),
 )
 

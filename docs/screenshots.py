@@ -13,6 +13,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, sync_playwright
 
 from anomaly.checklist.checklist import load
+from anomaly.cli.history_page import last_known
 from anomaly.cli.history_page import write as write_history
 from anomaly.contracts import Receipt
 from anomaly.history.store import IN_MEMORY, Store
@@ -73,7 +74,7 @@ def history(folder: Path) -> Path:
         judged, incidents = store.feedback()
         data = {"releases": [], "feedback": {"judged": judged, "incidents": incidents}}
         write_history(
-            folder / "history.html", store, store.releases()[::-1], None, data, "shop in production"
+            folder / "history.html", store, last_known(store), None, data, "shop in production"
         )
     return folder / "history.html"
 

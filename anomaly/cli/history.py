@@ -53,6 +53,7 @@ def history(
     checklist = named(checklist_path, environment, session)
     place = checklist.environment if checklist is not None else environment
     wanted = service or (checklist.service if checklist is not None else "")
+    from anomaly.cli.history_page import last_known, write
     from anomaly.cli.history_table import one, several
 
     with opened_history(store_at, checklist, session) as store:
@@ -65,25 +66,14 @@ def history(
             story = _story(store, _release_of(store, store.find(release)))
             session.show(json.dumps(story, indent=2) if output is Output.JSON else one(story))
             return ExitCode.PASS
-        about = (wanted or None, place or None)
-        releases = store.releases(service=about[0], environment=about[1])[::-1]
-        looks, acks = store.last_looks(*about), store.acks_of_all(*about)
-        stories = [_summary(each, looks.get(each.id), acks.get(each.id, ())) for each in releases]
+        known = last_known(store, wanted or None, place or None)
+        stories = [_summary(*each) for each in known]
         count, incidents = store.feedback()
         feedback = {"judged": count, "incidents": incidents}
         if html is not None:
-            from anomaly.cli.history_page import write
-
             page = {"releases": stories, "feedback": feedback}
             title = " in ".join(part for part in (wanted, place) if part)
-            write(
-                html,
-                store,
-                [(each, looks.get(each.id), acks.get(each.id, ())) for each in releases],
-                checklist,
-                page,
-                title,
-            )
+            write(html, store, known, checklist, page, title)
     if output is Output.JSON:
         session.show(json.dumps({"releases": stories, "feedback": feedback}, indent=2))
     else:

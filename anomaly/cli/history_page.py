@@ -15,18 +15,29 @@ if TYPE_CHECKING:
     from anomaly.history.store import Store
     from anomaly.reporting.pages.history import Entry
 
-    Story = tuple[ReleaseRecord, Look | None, Sequence[Ack]]  # a release with its last look
+    # a release, the last look at it, and what people said
+    Known = tuple[ReleaseRecord, Look | None, Sequence[Ack]]
+
+
+def last_known(
+    store: Store, service: str | None = None, environment: str | None = None
+) -> list[Known]:
+    """The releases of a service and environment (None: any), the newest first, with what was last
+    seen and said of them."""
+    looks, acks = store.last_looks(service, environment), store.acks_of_all(service, environment)
+    releases = store.releases(service=service, environment=environment)[::-1]
+    return [(each, looks.get(each.id), acks.get(each.id, ())) for each in releases]
 
 
 def write(
     path: Path,
     store: Store,
-    stories: Sequence[Story],
+    known: Sequence[Known],
     checklist: Checklist | None,
     data: Mapping[str, Any],
     about: str,
 ) -> None:
-    """Write the page of the releases, the newest first. Raises SinkError, UsageError for a path
+    """Write the page of the `known` releases. Raises SinkError, UsageError for a path
     without a name."""
     from anomaly.reporting.pages.history import MOST_COLUMNS, page
     from anomaly.sinks.files import replace_file
@@ -34,17 +45,17 @@ def write(
     if not path.name:
         raise UsageError(f"--html is {str(path)!r}; give a file, like history.html")
     beside = sorted(each.name for each in path.resolve().parent.glob("*.html"))
-    looks = [last.id for _, last, _ in stories if last is not None]
+    looks = [last.id for _, last, _ in known if last is not None]
     findings = store.findings_of(looks[:MOST_COLUMNS])  # only these have a column
-    entries = [_entry(story, findings, _link(story[0], beside, checklist)) for story in stories]
+    entries = [_entry(each, findings, _link(each[0], beside, checklist)) for each in known]
     replace_file(path, page(entries, data["feedback"], data, about=about))
 
 
-def _entry(story: Story, findings: Mapping[str, Sequence[FindingRecord]], link: str) -> Entry:
+def _entry(known: Known, findings: Mapping[str, Sequence[FindingRecord]], link: str) -> Entry:
     """A release as its last look left it."""
     from anomaly.reporting.pages.history import Cell, Entry
 
-    tracked, last, acks = story
+    tracked, last, acks = known
     return Entry(
         id=tracked.id,
         release=tracked.release,

@@ -310,12 +310,12 @@ class Store:
         self, service: str | None = None, environment: str | None = None
     ) -> dict[str, Look]:
         """The last look at each release that has one, by the id of the release."""
-        later = LOOKS.alias()
-        newer = sql.exists().where(
-            later.c.release_id == LOOKS.c.release_id, later.c.number > LOOKS.c.number
-        )
-        query = sql.select(*LOOK_COLUMNS).join(RELEASES)
-        query = query.where(*_about(service, environment), ~newer)
+        each = LOOKS.alias()
+        last = sql.select(each.c.id).where(each.c.release_id == RELEASES.c.id)
+        last = last.order_by(each.c.number.desc()).limit(1)
+        query = sql.select(*LOOK_COLUMNS).select_from(RELEASES)
+        query = query.join(LOOKS, LOOKS.c.id == last.scalar_subquery())
+        query = query.where(*_about(service, environment))
         with self._transaction() as connection:
             looks = [_look(row) for row in connection.execute(query).mappings()]
         return {look.release_id: look for look in looks}
