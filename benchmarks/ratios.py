@@ -10,7 +10,7 @@ import gc
 import os
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ ENVIRONMENT = {
     name: value
     for name, value in os.environ.items()
     if name not in ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "VIRTUAL_ENV", "PYTHONMALLOC")
-} | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+} | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +71,23 @@ def cpu_seconds(work: Callable[[], object]) -> float:
     return time.process_time() - began
 
 
-def cpu_of(command: Sequence[str], folder: Path, more: Mapping[str, str] | None = None) -> float:
+def output_of(command: Sequence[str], folder: Path) -> str:
+    """What a process of its own prints; RuntimeError with its last words where it fails."""
+    done = subprocess.run(  # noqa: S603  the command is the benchmark's own
+        command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        last = done.stderr.strip().rpartition("\n")[2]
+        raise RuntimeError(f"{' '.join(command)} in {folder} ended with {done.returncode}: {last}")
+    return done.stdout
+
+
+def cpu_of(command: Sequence[str], folder: Path) -> float:
     """What a process of its own costs, from start to end; RuntimeError where it fails."""
     process = subprocess.Popen(  # noqa: S603  the command is the benchmark's own
         command,
         cwd=folder,
-        env=ENVIRONMENT | dict(more or {}),
+        env=ENVIRONMENT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

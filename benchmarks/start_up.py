@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ kpis:
 """
 LINE = ["check", "checklist.yaml", "--released-at", "2025-06-03T00:00Z"]
 PANDAS = "import pandas"
-RUN = "import sys; from anomaly.__main__ import main; sys.exit(main())"
+RUN = ["-c", "import sys; from anomaly.__main__ import main; sys.exit(main())", *LINE]
 
 
 def write(folder: Path) -> None:
@@ -42,22 +43,16 @@ def write(folder: Path) -> None:
     (folder / "checklist.yaml").write_text(CHECKLIST, encoding="utf-8")
 
 
-def check_seconds(folder: Path) -> float:
-    """What the check of `write` costs, in a process of its own."""
-    return cpu_of([sys.executable, "-c", RUN, *LINE], folder)
-
-
 def measured(rounds: int = ROUNDS) -> Ratio:
     """The check and `import pandas`, each in a fresh process."""
 
-    def pandas_seconds() -> float:
-        return cpu_of([sys.executable, "-c", PANDAS], folder)
-
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        write(folder)
-        in_turns(lambda: check_seconds(folder), pandas_seconds, 1)  # compiles what is not yet
-        return in_turns(lambda: check_seconds(folder), pandas_seconds, rounds)
+        write(Path(name))
+        check, pandas = (
+            partial(cpu_of, [sys.executable, *line], Path(name)) for line in (RUN, ["-c", PANDAS])
+        )
+        in_turns(check, pandas, 1)  # compiles what is not yet
+        return in_turns(check, pandas, rounds)
 
 
 if __name__ == "__main__":
