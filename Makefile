@@ -19,8 +19,8 @@ endif
 # where Python keeps no bytecode, every process compiles all libraries anew: seconds each time
 unexport VIRTUAL_ENV UV_PROJECT_ENVIRONMENT PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test quick quick-tests check lint types layers spelling docs fmt bench bench-accuracy obvious fuzz ablations peers golden tools \
-	hooks dist release-check clean
+.PHONY: help demo test quick quick-tests check lint types layers spelling docs fmt bench bench-compare bench-accuracy bench-quiet \
+	obvious fuzz ablations peers golden tools hooks dist release-check clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile
@@ -63,16 +63,21 @@ fmt: .venv/.dev ## bring the code into its form
 	@$(BIN)/ruff check --fix --quiet || true
 	@$(BIN)/ruff format
 
-bench: .venv/.dev ## time the main steps
-	@$(BIN)/python -m benchmarks.judge
-	@$(BIN)/python -m benchmarks.false_alarms
-	@$(BIN)/python -m benchmarks.looks
-	@$(BIN)/python -m benchmarks.backtest
+bench: .venv/.dev ## say what a verdict costs by series, points and stage, as ratios; into build/bench.json, too
+	@OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.scale
 	@$(BIN)/python -m benchmarks.page
 	@$(BIN)/python -m benchmarks.collection
 
+bench-compare: .venv/.dev ## say what costs more or less in revision B than in A: make bench-compare A=main B=HEAD
+	@$(if $(and $(A),$(B)),,$(error name two revisions: make bench-compare A=main B=HEAD))$(BIN)/python -m benchmarks.compare "$(A)" "$(B)"
+
 bench-accuracy: .venv/.dev ## judge generated releases with known answers, beside simple judges
 	@$(BIN)/python -m benchmarks.accuracy
+
+bench-quiet: .venv/.dev ## say how often quiet series of many kinds raise a false alarm, at one look, at many and in backtests
+	@$(BIN)/python -m benchmarks.false_alarms
+	@$(BIN)/python -m benchmarks.looks
+	@$(BIN)/python -m benchmarks.backtest
 
 obvious: .venv/.dev ## judge releases about which nobody would argue, beside simple judges
 	@$(BIN)/python -m benchmarks.obvious
