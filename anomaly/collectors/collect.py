@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from anomaly.collectors import promql
-from anomaly.collectors.answers import Answers
 from anomaly.collectors.replicas import settled
 from anomaly.contracts import Collected, Provenance
 from anomaly.errors import CollectError, UsageError
@@ -20,6 +19,7 @@ from anomaly.redaction import Redactor
 
 if TYPE_CHECKING:
     from anomaly.checklist.checklist import Checklist
+    from anomaly.collectors.answers import Answers
 
 Progress = Callable[[int, int], None]  # how many of how many queries are answered
 log = logging.getLogger(__name__)
