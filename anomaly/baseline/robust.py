@@ -6,7 +6,6 @@ import warnings
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import convolve1d
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -135,4 +134,12 @@ def smooth_cyclic(values: Floats, half: int) -> Floats:
         return values
     kernel = np.hanning(2 * half + 3)[1:-1]
     kernel /= kernel.sum()
-    return np.asarray(convolve1d(values, kernel, axis=-1, mode="wrap"))
+    around = np.concatenate([values[..., -half:], values, values[..., :half]], axis=-1)
+    out, pair = values * kernel[half], np.empty_like(values)
+    for away in range(half, 0, -1):  # the kernel is symmetric
+        first = half - away
+        last = half + away
+        np.add(around[..., first : first + period], around[..., last : last + period], out=pair)
+        pair *= kernel[first]
+        out += pair
+    return np.asarray(out)

@@ -95,7 +95,8 @@ def check(
             show(result, output, session)
     finally:  # sinks are notified even if standard output is closed
         receipts = _deliver(result, sinks, session)
-        is_written = written(report, result, _key(result), receipts) & forms.write(result)
+        is_written = report is None or written(report, result, _key(result), receipts)
+        is_written &= forms.write(result)
     session.exit_code = of_report(result, receipts)
     if output is Output.JSON:
         show(result, output, session, receipts)
@@ -147,6 +148,8 @@ def show(
 def _deliver(
     report: Report, sinks: Sequence[tuple[str, Sink]], session: Session
 ) -> tuple[Receipt, ...]:
+    if not sinks:
+        return ()
     from anomaly.notify.delivery import Envelope, deliver
     from anomaly.reporting.words import receipt_line
 

@@ -11,7 +11,6 @@ import math
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
-from scipy.ndimage import median_filter
 from scipy.special import stdtrit
 
 from anomaly.baseline.robust import MAD_TO_SIGMA, Bools, Floats, Ints, median, running_sums
@@ -210,6 +209,8 @@ def tempered(base: Baseline, line: Timeline) -> Block:
     rows = np.flatnonzero(far.any(axis=1) & ~base.few & ~line.sparse)
     if not len(rows):
         return series
+    from scipy.ndimage import median_filter  # dear to load, and few series have such steps
+
     value, width = series.value.copy(), base.rows(rows).width(line.index, series.volume[rows])
     for row, sigma in zip(rows, width, strict=True):
         present = np.flatnonzero(line.present[row])

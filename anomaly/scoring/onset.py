@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.ndimage import median_filter
 from scipy.special import betaln
 
 from anomaly.baseline.noise import ORDER
@@ -123,6 +122,8 @@ def _with_gap(values: Floats, before: int, gap: int) -> Floats:
 
 def _stretch(line: Timeline, i: int, dated_by: DatedBy, until: int) -> _Stretch:
     """The stretch of series `i` that ends `until` steps after the transition."""
+    from scipy.ndimage import median_filter  # dear to load, and few series have moved
+
     n, stop = line.before, line.before + until
     phi = line.phi[i] if dated_by is DatedBy.RESIDUAL else np.zeros(ORDER)
     values = _with_gap(_dating_values(line, i, dated_by)[:stop], n, line.gap)

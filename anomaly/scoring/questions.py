@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from scipy.ndimage import maximum_filter1d
 
 from anomaly.baseline.noise import ORDER
 from anomaly.baseline.robust import Bools, Floats, running_sums
@@ -392,8 +391,8 @@ def _counts(line: Timeline, windows: _Windows) -> list[Question]:
         for length in parts_of(after):
             noise = np.maximum(_within(variance, length), 0)
             excess = _within(sums, length) - _within(expected, length) - SURE * np.sqrt(noise)
-            fullest = _fullest(excess, after - length + 1)
-            count = fullest[:, np.minimum(start, fullest.shape[1] - 1)]
+            most = fullest(excess, after - length + 1)
+            count = most[:, np.minimum(start, most.shape[1] - 1)]
             answers = 2 * np.sqrt(np.maximum(count, 0) + 0.5)
             questions.append(Question(kind, length, np.where(mask, answers, np.nan)))
     return questions
@@ -416,8 +415,12 @@ def _within(sums: Floats, length: int) -> Floats:
     return np.asarray(sums[:, length:] - sums[:, :-length])
 
 
-def _fullest(counts: Floats, span: int) -> Floats:
-    """The largest of the `span` counts from each on."""
-    if span == 1:
-        return counts
-    return np.asarray(maximum_filter1d(counts, size=span, axis=1, origin=-(span // 2)))
+def fullest(counts: Floats, span: int) -> Floats:
+    """The largest of the `span` counts from each on; beyond the last, counts are mirrored."""
+    most = np.pad(counts, ((0, 0), (0, span - 1)), mode="symmetric")
+    width = 1  # of the windows that `most` is of
+    while 2 * width <= span:
+        most = np.maximum(most[:, :-width], most[:, width:])
+        width *= 2
+    rest = span - width
+    return np.asarray(np.maximum(most[:, : most.shape[1] - rest], most[:, rest:]))

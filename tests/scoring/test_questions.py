@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.ndimage import maximum_filter1d
 
 import anomaly
 from anomaly.model import ChangeKind, Direction, Finding, Verdict
+from anomaly.scoring.questions import fullest
 from tests.support.simulations import Floats, frame, noise, stamps
 
 SERIES = 60
@@ -54,6 +56,17 @@ def judged(values: Floats, before: int, step: str, direction: Direction) -> list
         anomaly.check(table[name], released_at=index[before], direction=direction).findings[0]
         for name in table
     ]
+
+
+@pytest.mark.parametrize("span", [1, 2, 3, 12, 100])
+@pytest.mark.parametrize("steps", [1, 7, 300])
+def test_the_fullest_stretch_is_the_maximum_filter_from_each_step_on(span: int, steps: int) -> None:
+    counts = np.random.default_rng(1).normal(size=(3, steps))
+
+    np.testing.assert_array_equal(
+        fullest(counts, span),
+        maximum_filter1d(counts, size=span, axis=1, origin=-(span // 2)),
+    )
 
 
 @pytest.mark.slow
