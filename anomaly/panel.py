@@ -116,14 +116,20 @@ def long_form(
     keys: Sequence[tuple[str, str]], index: pd.DatetimeIndex, matrices: Mapping[str, np.ndarray]
 ) -> pd.DataFrame:
     """Matrices `(series, time)` as columns of one frame, series after series, beside `kpi`,
-    `segment` and `time`."""
+    `segment` (both categories) and `time`."""
     steps = len(index)
     columns = {
-        "kpi": np.repeat(np.array([kpi for kpi, _ in keys], dtype=object), steps),
-        "segment": np.repeat(np.array([segment for _, segment in keys], dtype=object), steps),
+        "kpi": categories([kpi for kpi, _ in keys]).repeat(steps),
+        "segment": categories([segment for _, segment in keys]).repeat(steps),
         "time": index[np.tile(np.arange(steps), len(keys))],
     }
     return pd.DataFrame(columns | {name: each.ravel() for name, each in matrices.items()})
+
+
+def categories(texts: Sequence[str]) -> pd.Categorical:
+    """Texts that recur, each kept once and in order; any text, also one that is no Unicode."""
+    codes, names = pd.factorize(np.array(texts, dtype=object), sort=True)
+    return pd.Categorical.from_codes(codes, pd.Index(names, dtype=object))
 
 
 def in_calendar(points: pd.DataFrame, step: timedelta) -> pd.DataFrame:

@@ -36,7 +36,7 @@ def inject(
     after = panel.index >= quiet.release.started_at
     expected = {
         (str(key[0]), str(key[1])): part.set_index("time")["expected"]
-        for key, part in quiet.points.groupby(["kpi", "segment"], sort=False)
+        for key, part in quiet.points.groupby(["kpi", "segment"], sort=False, observed=True)
     }
     for (name, segment), effect in sorted(effects.items()):
         ratio = (name, segment, VALUE) not in panel.columns

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TIMEZONE = "timezone"  # in `made`: the zone of the checklist, if that is not UTC
+SERIES_COLUMNS = ("kpi", "segment")
 EXPECTED_COLUMNS = ("expected", "lower", "upper")
-POINT_COLUMNS = ("kpi", "segment", "time", "observed", *EXPECTED_COLUMNS, "z", "flagged")
+POINT_COLUMNS = (*SERIES_COLUMNS, "time", "observed", *EXPECTED_COLUMNS, "z", "flagged")
 
 
 class Findings(tuple[Finding, ...]):
@@ -52,13 +53,14 @@ class Report:
     lower, upper (pointwise 99 % band), z, flagged; `around` one of the steps beside them that were
     not judged, shortly before the release and during it: kpi, segment, time, observed and, before
     the release, expected, lower, upper; `earlier` holds what was observed at the same hour before
-    the steps of both: kpi, segment, time, day, week. `findings` become `Findings`, whatever tuple
-    is given. `final` says that the watch is over. `made` says how: version, checklist digest,
-    settings. `verifiable` is the smallest false-alarm rate that the history itself can confirm: one
-    in as many watches as fit into it, plus one; a smaller rate rests on simulations. `left_out` are
-    the spans that were neither learned from nor judged, `confounders` other releases that may have
-    caused a change. `data` reaches from the first step with a value to the end of the last (None:
-    unknown, or no step had any).
+    the steps of both: kpi, segment, time, day, week. In all three, kpi and segment become
+    categories. `findings` become `Findings`, whatever tuple is given. `final` says that the watch
+    is over. `made` says how: version, checklist digest, settings. `verifiable` is the smallest
+    false-alarm rate that the history itself can confirm: one in as many watches as fit into it,
+    plus one; a smaller rate rests on simulations. `left_out` are the spans that were neither
+    learned from nor judged, `confounders` other releases that may have caused a change. `data`
+    reaches from the first step with a value to the end of the last (None: unknown, or no step had
+    any).
     """
 
     release: Release
@@ -80,6 +82,8 @@ class Report:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "findings", Findings(self.findings))
+        for name in ("points", "around", "earlier"):
+            object.__setattr__(self, name, _narrow(getattr(self, name)))
 
     def __repr__(self) -> str:
         from anomaly.reporting.words import headline
@@ -156,3 +160,15 @@ class Report:
         from anomaly.reporting.data import findings_frame
 
         return findings_frame(self.findings)
+
+
+def _narrow(frame: pd.DataFrame | None) -> pd.DataFrame | None:
+    """A long frame whose names are categories: ten thousand series have millions of steps."""
+    if frame is None or frame.empty:
+        return frame
+    wide = [name for name in SERIES_COLUMNS if frame[name].dtype != "category"]
+    if not wide:
+        return frame
+    from anomaly.panel import categories
+
+    return frame.assign(**{name: categories([*frame[name]]) for name in wide})

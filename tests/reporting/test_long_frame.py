@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pandas as pd
 import pytest
 
+from anomaly.panel import long_form
 from anomaly.reporting.long_frame import of_series, only_series, series_rows
+from tests.sinks.pictures import drawable
 
 TEXTS = ("b", "a", "b", "漢", "a", "b")
 SEGMENTS = ("", "x", "", "", "y", "z")
@@ -49,3 +54,26 @@ def test_text_that_is_no_unicode_is_a_name_too(kind: str) -> None:
 
 def test_a_frame_without_rows_has_no_series() -> None:
     assert series_rows(pd.DataFrame(columns=["kpi", "segment"])) == {}
+
+
+def test_the_names_in_a_report_are_kept_once_whatever_they_are() -> None:
+    report = drawable()
+    names = pd.Series(["b", "\ud800", "a"] * 24, dtype=object)
+
+    made = replace(report, points=report.points.assign(kpi=names), around=None)
+
+    assert made.points["kpi"].cat.categories.tolist() == ["a", "b", "\ud800"]
+    assert made.points["kpi"].tolist() == names.tolist()
+    assert made.points.drop(columns="kpi").equals(report.points.drop(columns="kpi"))
+    assert replace(made, final=False).points is made.points
+
+
+def test_a_long_frame_has_its_matrices_series_after_series() -> None:
+    index = pd.date_range("2025-06-03", periods=2, freq="h", tz="UTC")
+
+    made = long_form([("b", ""), ("a", "x")], index, {"n": np.array([[1, 2], [3, 4]])})
+
+    assert made["kpi"].tolist() == ["b", "b", "a", "a"]
+    assert made["segment"].tolist() == ["", "", "x", "x"]
+    assert made["time"].tolist() == [*index, *index]
+    assert made["n"].tolist() == [1, 2, 3, 4]
