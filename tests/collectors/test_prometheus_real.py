@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from anomaly.collectors.answers import Answers
 from anomaly.collectors.prometheus import PrometheusCollector
 from anomaly.contracts import Collected
 from anomaly.errors import CollectError, RetryableCollectError
@@ -336,27 +337,52 @@ def test_a_stopped_server_is_unavailable(
     assert "unavailable" in str(collected.errors["up"])
 
 
+MANY_KPIS = [
+    Kpi("depth", query="queue_depth", by=("country", "pod")),
+    Kpi("load", query="rate(requests_total[$step]) / 0 + ended", by=("country",)),
+    Kpi("born", query="sum by (pod) (increase(born_total[$step]))", by=("pod",)),
+    Kpi("young", query="sum(increase(young_total[$step]))"),
+    Kpi(
+        "errors",
+        query="sum by (country) (increase(errors_total[$step]))",
+        denominator="sum by (country) (increase(requests_total[$step]))",
+        by=("country",),
+    ),
+]
+
+
+def assert_same(found: Collected, expected: Collected) -> None:
+    pd.testing.assert_frame_equal(found.panel, expected.panel, check_exact=True)
+    assert found.panel.to_numpy().tobytes() == expected.panel.to_numpy().tobytes()
+    assert found.provenance == expected.provenance
+    assert not found.errors
+
+
 @pytest.mark.slow
 def test_quickly_read_and_side_by_side_is_the_same_to_the_bit(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    by = ("country",)
-    kpis = [
-        Kpi("depth", query="queue_depth", by=("country", "pod")),
-        Kpi("load", query="rate(requests_total[$step]) / 0 + ended", by=by),
-        Kpi("born", query="sum by (pod) (increase(born_total[$step]))", by=("pod",)),
-        Kpi(
-            "errors",
-            query="sum by (country) (increase(errors_total[$step]))",
-            denominator="sum by (country) (increase(requests_total[$step]))",
-            by=by,
-        ),
-    ]
-    quick = PrometheusCollector(url=server.url, concurrency=8).collect(kpis, WHOLE, STEP)
+    quick = PrometheusCollector(url=server.url, concurrency=8).collect(MANY_KPIS, WHOLE, STEP)
     monkeypatch.setattr("anomaly.collectors.prometheus_http.content_of", json.loads)
-    slow = PrometheusCollector(url=server.url, concurrency=1).collect(kpis, WHOLE, STEP)
+    slow = PrometheusCollector(url=server.url, concurrency=1).collect(MANY_KPIS, WHOLE, STEP)
 
-    pd.testing.assert_frame_equal(quick.panel, slow.panel, check_exact=True)
-    assert quick.panel.to_numpy().tobytes() == slow.panel.to_numpy().tobytes()
-    assert quick.provenance == slow.provenance
-    assert not quick.errors
+    assert_same(quick, slow)
+
+
+@pytest.mark.slow
+def test_what_is_known_is_the_same_to_the_bit(server: Server, tmp_path: Path) -> None:
+    windows = [
+        Window(START + timedelta(days=2), START + timedelta(days=10)),
+        Window(START + timedelta(days=1), START + timedelta(days=10, hours=7)),
+        WHOLE,
+    ]
+    for window in windows:
+        with Answers(tmp_path / "answers", now=window.end) as answers:
+            collector = PrometheusCollector(url=server.url, answers=answers)
+            warm = collector.collect(MANY_KPIS, window, STEP)
+        assert_same(warm, collect(server, *MANY_KPIS, window=window))
+    with Answers(None, windows, now=WHOLE.end) as answers:
+        for window in windows:
+            collector = PrometheusCollector(url=server.url, answers=answers)
+            shared = collector.collect(MANY_KPIS, window, STEP)
+            assert_same(shared, collect(server, *MANY_KPIS, window=window))
