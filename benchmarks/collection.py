@@ -1,10 +1,11 @@
 """What collecting costs beside downloading and parsing alone.
 
-`python -m benchmarks.collection [--series 200]` starts an HTTP server on loopback that answers like
+`python -m benchmarks.collection [--series 40]` starts an HTTP server on loopback that answers like
 Prometheus, packed by gzip, from memory. The collector asks it, then a minimal client repeats the
 same requests: as many threads as the collector's `concurrency`, each downloads (requests) and
 parses (orjson) and keeps nothing. Both take turns in one run; the ratio is the minimal client's
-time by the collector's, medians over the rounds.
+time by the collector's, medians over the rounds. Then ticks follow: a cold one, a warm one a step
+later, and a cold one over several releases.
 """
 
 from __future__ import annotations
@@ -23,15 +24,22 @@ from collections.abc import Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 import numpy as np
 import orjson
 import requests
 
+from anomaly.checklist.checklist import load
+from anomaly.collectors.collect import collect_window
 from anomaly.collectors.prometheus import PrometheusCollector
-from anomaly.model import Kpi, Window
+from anomaly.contracts import Collected
+from anomaly.history.store import Store
+from anomaly.model import Kpi, Release, Window
+from anomaly.watch import look, tick
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,6 +49,14 @@ STEP = timedelta(minutes=5)
 WINDOW = Window(START, START + timedelta(days=29))
 CONCURRENCY = 4
 ROUNDS = 5
+RELEASED, RELEASES = START + timedelta(days=28), 10
+CHECKLIST = """
+service: shop
+sources: {{prod: {{type: prometheus, url: "{url}"}}}}
+windows: {{history: 28d, warmup: 0s, watch: 1d, step: 5m, lag: 0s}}
+kpis:
+  - {{name: orders, query: "sum by (country) (increase(orders[$step]))", by: [country]}}
+"""
 
 
 def kpis_of(series: int) -> dict[str, list[Kpi]]:
@@ -167,33 +183,81 @@ def download(url: str, bodies: Sequence[bytes]) -> None:
         thread.join()
 
 
-def main(series: int) -> None:
+def throughput(url: str, pipe: multiprocessing.connection.Connection, series: int) -> None:
     """Print a row for each shape of a checklist."""
     print(f"{series} series, {(WINDOW.end - WINDOW.start) // STEP:,} steps each")
     print(f"{'':20s}{'requests':>9s}{'collector s':>13s}{'minimal s':>11s}{'throughput':>12s}")
+    for name, kpis in kpis_of(series).items():
+        collector = PrometheusCollector(url=url, concurrency=CONCURRENCY)
+        collected = collector.collect(kpis, WINDOW, STEP)  # the server makes its answers
+        if collected.errors:
+            raise next(iter(collected.errors.values()))
+        bodies = requests_since(pipe)
+        times: dict[str, list[float]] = {"collector": [], "minimal": []}
+        for _ in range(ROUNDS):
+            start = time.perf_counter()
+            collector.collect(kpis, WINDOW, STEP)
+            between = time.perf_counter()
+            download(url, bodies)
+            times["collector"].append(between - start)
+            times["minimal"].append(time.perf_counter() - between)
+        requests_since(pipe)
+        ours, least = (statistics.median(each) for each in times.values())
+        print(f"{name:20s}{len(bodies):9d}{ours:13.2f}{least:11.2f}{least / ours:12.0%}")
+
+
+def requests_since(pipe: multiprocessing.connection.Connection) -> list[bytes]:
+    """The bodies of the requests since the last time."""
+    pipe.send(None)
+    bodies: list[bytes] = pipe.recv()
+    return bodies
+
+
+def ticks(url: str, pipe: multiprocessing.connection.Connection) -> None:
+    """Print a row for each tick."""
+    print(f"{'':20s}{'requests':>9s}{'steps asked':>13s}{'collecting s':>14s}{'all s':>8s}")
+    seconds = [0.0]
+
+    def timed(*args: Any, **more: Any) -> Collected:
+        start = time.perf_counter()
+        collected = collect_window(*args, **more)
+        seconds[0] += time.perf_counter() - start
+        return collected
+
+    look.collect_window = timed  # type: ignore[attr-defined]
+    for name, releases, steps in (("cold", 1, 0), ("warm", 1, 1), ("cold", RELEASES, 0)):
+        for _ in range(2):  # the server makes its answers the first time
+            requests_since(pipe)
+            took, seconds[0] = 0.0, 0.0
+            with TemporaryDirectory() as folder, Store(Path(folder) / "history.db") as store:
+                (Path(folder) / "checklist.yaml").write_text(CHECKLIST.format(url=url))
+                checklist = load(Path(folder) / "checklist.yaml", environ={})
+                for number in range(releases):
+                    started_at = RELEASED + number * 2 * STEP
+                    release = Release(started_at, service="shop", version=str(number))
+                    store.track(release, origin="command")
+                now = [RELEASED + timedelta(hours=12)]
+                for _ in range(steps + 1):
+                    requests_since(pipe)
+                    seconds[0], start = 0.0, time.perf_counter()
+                    tick.tick(checklist, store, [], holder="this", clock=lambda: now[0])  # noqa: B023
+                    took = time.perf_counter() - start
+                    now[0] += STEP
+            asked = [parse_qs(body.decode()) for body in requests_since(pipe)]
+        count = sum((int(each["end"][0]) - int(each["start"][0])) // 300 + 1 for each in asked)
+        label = f"{name}, {releases} release{'s' if releases > 1 else ''}"
+        print(f"{label:20s}{len(asked):9d}{count:13,d}{seconds[0]:14.2f}{took:8.2f}")
+
+
+def main(series: int) -> None:
+    """Print the tables."""
     with server(series) as (url, pipe):
-        for name, kpis in kpis_of(series).items():
-            collector = PrometheusCollector(url=url, concurrency=CONCURRENCY)
-            collected = collector.collect(kpis, WINDOW, STEP)  # the server makes its answers
-            if collected.errors:
-                raise next(iter(collected.errors.values()))
-            pipe.send(None)
-            bodies = pipe.recv()
-            times: dict[str, list[float]] = {"collector": [], "minimal": []}
-            for _ in range(ROUNDS):
-                start = time.perf_counter()
-                collector.collect(kpis, WINDOW, STEP)
-                between = time.perf_counter()
-                download(url, bodies)
-                times["collector"].append(between - start)
-                times["minimal"].append(time.perf_counter() - between)
-            pipe.send(None)
-            pipe.recv()
-            ours, least = (statistics.median(each) for each in times.values())
-            print(f"{name:20s}{len(bodies):9d}{ours:13.2f}{least:11.2f}{least / ours:12.0%}")
+        throughput(url, pipe, series)
+        print()
+        ticks(url, pipe)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("--series", type=int, default=200)
+    parser.add_argument("--series", type=int, default=40)
     main(parser.parse_args().series)
