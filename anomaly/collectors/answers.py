@@ -11,17 +11,18 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar
 
 from anomaly.collectors.answer_file import AnswerFile
 from anomaly.collectors.stretch import Stretch
 from anomaly.model import Window
 
 IN_MEMORY = ":memory:"  # how a history is named that is nowhere else
+T = TypeVar("T")
 MOST_HELD = 1 << 28  # bytes in memory, of what several releases share
 
 
@@ -40,6 +41,7 @@ class Answers:
         self._file = None if path is None else AnswerFile(path, now)
         self._held: dict[str, Stretch] = {}
         self._checked: set[str] = set()
+        self._shared: dict[Hashable, Any] = {}
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -56,6 +58,7 @@ class Answers:
                 self._file.close()
             self._file = None
             self._held.clear()
+            self._shared.clear()
 
     def reach(self, rows: range, step: timedelta) -> range:
         """The rows to ask for where `rows` are needed: as far as other windows need more. Rows are
@@ -67,6 +70,12 @@ class Answers:
             if first <= rows.stop and rows.start <= stop:
                 rows = range(min(rows.start, first), max(rows.stop, stop))
         return rows
+
+    def shared(self, key: Hashable, make: Callable[[], T]) -> T | None:
+        """What a collector keeps under a key from one of several windows to the next; None where
+        there is but one."""
+        with self._lock:
+            return self._shared.setdefault(key, make()) if self._windows else None
 
     def known(self, key: str, rows: range) -> tuple[Stretch | None, bool]:
         """What is known of a query about `rows`, maybe more or less; and whether it is checked."""

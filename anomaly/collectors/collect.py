@@ -83,7 +83,8 @@ def _from_source(
     from anomaly.checklist import registry
 
     try:
-        collector = registry.collector(checklist.sources[source], answers=answers)
+        outside = {} if answers is None else {"answers": answers, "shared": answers.shared}
+        collector = registry.collector(checklist.sources[source], **outside)
         collected = collector.collect(kpis, window, checklist.windows.step)
     except CollectError as error:
         failure = error

@@ -10,7 +10,7 @@ are names of columns, or values of the kpi column.
 from __future__ import annotations
 
 import codecs
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -25,10 +25,10 @@ import pandas as pd
 
 from anomaly.collectors import pivot
 from anomaly.collectors.cells import Clock, Floats, Integers, TimeUnit, texts
-from anomaly.collectors.reading import Reading, forms, read_long, read_wide, rows
+from anomaly.collectors.reading import Reading, Shared, forms, read_long, read_wide, rows
 from anomaly.collectors.steps import ADDITIVE, Resample, Samples, to_steps
 from anomaly.collectors.table_form import Table, TextForm
-from anomaly.collectors.tables import open_table
+from anomaly.collectors.tables import STDIN, open_table
 from anomaly.collectors.written_dates import Dates, checked_format
 from anomaly.collectors.written_numbers import Decimal
 from anomaly.contracts import Collected, Provenance
@@ -42,6 +42,7 @@ from anomaly.wording import plain, stamp
 NAMES_SHOWN = 12
 SHORT_BY = 0.01  # of the window: a history that begins later than this is worth a note
 LARGEST_FILE = 1 << 30
+MOST_SHARED = 1 << 25  # bytes of a file of which the cells are held for several windows
 
 
 class Layout(StrEnum):
@@ -64,7 +65,7 @@ class FilesCollector:
     numerator without a row is 0 where its denominator has one.
     """
 
-    outside: ClassVar[frozenset[str]] = frozenset({"stdin", "calendar_zone"})
+    outside: ClassVar[frozenset[str]] = frozenset({"stdin", "calendar_zone", "shared"})
 
     def __init__(
         self,
@@ -85,8 +86,9 @@ class FilesCollector:
         max_bytes: int = LARGEST_FILE,
         stdin: BinaryIO | None = None,
         calendar_zone: str | None = None,
+        shared: Callable[[Hashable, Callable[[], Shared]], Shared | None] = lambda *_: None,
     ) -> None:
-        self._path = Path(path)
+        self._path, self._shared = Path(path), shared
         self._layout = Layout(layout)
         self._names = (time_column, kpi_column, value_column)
         self._resample = None if resample is None else Resample(resample)
@@ -116,8 +118,9 @@ class FilesCollector:
         the KPIs concerned."""
         try:
             form = replace(self._form, names=(*self._names, *_names(kpis), *_labels(kpis)))
+            shared = self._shared_now(form)
             with open_table(self._path, self._stdin, self._max_bytes, form) as table:
-                return self.collect_table(table, kpis, window, step)
+                return self.collect_table(table, kpis, window, step, shared)
         except CollectError as error:
             return Collected(
                 assemble({}, grid(window, step)),
@@ -135,15 +138,34 @@ class FilesCollector:
                     break
             return pd.concat(parts, ignore_index=True)[:rows] if parts else pd.DataFrame()
 
+    def _shared_now(self, form: TextForm) -> Shared | None:
+        """What several windows share of the file as it is now, if it is not too large for that."""
+        if str(self._path) == STDIN:
+            return None
+        try:
+            about = self._path.stat()
+        except OSError:  # the one that opens it says why
+            return None
+        if about.st_size > MOST_SHARED:
+            return None
+        is_now = (about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns)
+        return self._shared((self._path, is_now, form, self._layout), Shared)
+
     def collect_table(
-        self, table: Table, kpis: Sequence[Kpi], window: Window, step: timedelta
+        self,
+        table: Table,
+        kpis: Sequence[Kpi],
+        window: Window,
+        step: timedelta,
+        shared: Shared | None = None,
     ) -> Collected:
         """As `collect`, from an open table; raises CollectError when no KPI can be read from it."""
         index = grid(window, step)
         table, shape = self._shaped(table, kpis)
-        reading, clock = self._read(table, shape, kpis, edges(index, step))
+        bounds = edges(index, step)
+        reading, clock = self._read(table, shape, kpis, bounds, shared)
         read_as = self._read_as(reading, clock)
-        source = _Source(reading, shape, index, step, self._resample, read_as, clock)
+        source = _Source(reading, shape, index, bounds, step, self._resample, read_as, clock)
         columns: dict[tuple[str, str, str], Floats] = {}
         notes: dict[str, tuple[str, ...]] = {}
         errors: dict[str, CollectError] = {}
@@ -178,7 +200,12 @@ class FilesCollector:
         return table, _Shape(Layout.LONG, time, kpi, value)
 
     def _read(
-        self, table: Table, shape: _Shape, kpis: Sequence[Kpi], bounds: npt.NDArray[np.int64]
+        self,
+        table: Table,
+        shape: _Shape,
+        kpis: Sequence[Kpi],
+        bounds: npt.NDArray[np.int64],
+        shared: Shared | None,
     ) -> tuple[Reading, Clock]:
         """Everything that the KPIs need of the table, and how its times were read: as programs
         write numbers and dates, or else as people do."""
@@ -201,7 +228,7 @@ class FilesCollector:
 
         def attempt(clock: Clock, decimal: Decimal | None) -> Reading:
             counted = self._resample is Resample.COUNT
-            reading = Reading(table, tuple(labels), bounds, counted, decimal)
+            reading = Reading(table, tuple(labels), bounds, counted, decimal, shared)
             if shape.layout is Layout.LONG:
                 read_long(reading, names, clock, time=shape.time, kpi=shape.kpi, value=shape.value)
             else:
@@ -283,6 +310,7 @@ class _Source:
     reading: Reading
     shape: _Shape
     index: pd.DatetimeIndex
+    bounds: Integers  # `edges` of the index
     step: timedelta
     resample: Resample | None
     read_as: tuple[str, ...]
@@ -404,9 +432,9 @@ class _Source:
     def _expect_own_days(self, spacing: timedelta | None) -> None:
         """Raises CollectError where rows that stand for whole days, weeks or months name another
         day than the one that they start in by the calendar of the steps."""
-        shortest = np.diff(edges(self.index, self.step)).min(initial=np.iinfo(np.int64).max)
         if not isinstance(self.step, CalendarStep) or spacing is None:
             return
+        shortest = np.diff(self.bounds).min(initial=np.iinfo(np.int64).max)
         if _nanoseconds(spacing) < shortest:
             return
         for stamps, written in self.reading.days:
@@ -456,7 +484,7 @@ class _Source:
         small. The file ends earlier within them than rows usually do."""
         partial_steps = np.zeros(len(self.index), dtype=bool)
         first, last = self.reading.first, self.reading.last
-        bounds = edges(self.index, self.step)
+        bounds = self.bounds
         gap = 0 if spacing is None else _nanoseconds(spacing)
         if first is None or last is None or not 0 < gap < np.diff(bounds).min(initial=gap + 1):
             return partial_steps
@@ -481,7 +509,7 @@ class _Source:
         notes = []
         if endless := self.reading.infinite.get(name):
             notes.append(f"{endless:,} infinite values of {name!r} count as missing")
-        bounds = edges(self.index, self.step)
+        bounds = self.bounds
         lengths, gap = np.diff(bounds), 0 if spacing is None else _nanoseconds(spacing)
         if (
             isinstance(self.step, CalendarStep)

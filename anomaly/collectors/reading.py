@@ -4,7 +4,7 @@ arrays."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -39,6 +39,7 @@ from anomaly.errors import CollectError
 from anomaly.wording import plain
 
 SERIES_AT_MOST = 5_000
+WHOLE_NUMBERS = 2.0**53  # up to which a number has the same bits whatever stands beside it
 DAYS_LOOKED_AT = 1_000  # rows of each part, to see which days they name
 TOTALS = re.compile(  # what stands in the place of a time in a row of totals or averages
     r"(?:(?:grand|sub|overall|report)[ -]?)?totals?\b.*|totals?[ :].*|overall|sum|average|mean|"
@@ -54,6 +55,15 @@ Part = tuple[
 
 
 @dataclass(slots=True)
+class Shared:
+    """What is read of one table for whatever window: its parts by the columns asked for, with the
+    rows of totals left out, and the numbers of a name by part."""
+
+    parts: dict[tuple[str, ...], tuple[list[Cells], dict[int, str]]] = field(default_factory=dict)
+    numbers: dict[Hashable, Floats | None] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class Reading:
     """What has been read so far, within the asked steps: `edges` are their starts and the end of
     the last (nanoseconds since 1970).
@@ -64,7 +74,8 @@ class Reading:
     in a long file, `totals` the records left out because they have a word like Total for a time.
     `percent` tells whether numbers had a %, `naive` whether a time had no zone. `lost` counts the
     rows in an hour that clocks show twice which can't be told apart. `days` are stamps of rows at
-    the start of a day, and that day as it was written (`cells.days`).
+    the start of a day, and that day as it was written (`cells.days`). `asked` are the columns that
+    are read; what is `shared` of them is not read again.
     """
 
     table: Table
@@ -72,6 +83,8 @@ class Reading:
     edges: Integers
     counted: bool = False
     decimal: Decimal | None = None
+    shared: Shared | None = None
+    asked: tuple[str, ...] = ()
     labels: dict[Labels, int] = field(default_factory=dict)
     parts: dict[str, list[Part]] = field(default_factory=dict)
     bad: dict[str, tuple[int, str]] = field(default_factory=dict)
@@ -88,24 +101,59 @@ class Reading:
     def add(
         self,
         name: str,
+        part: int,
         cells: pd.Series,
+        inside: npt.NDArray[np.bool_],
         when: Integers,
         records: SmallIntegers,
         series: SmallIntegers,
     ) -> None:
-        """Samples of `name`; a cell that is no number spoils the name."""
+        """Samples of `name` in the part of a number: of its cells those `inside`, with their
+        moments, records and series; a cell that is no number spoils the name."""
         if name in self.bad:
             return
-        values, bad = (marks(cells), None) if self.counted else numbers(cells, self.decimal)
+        values, bad = self._values(name, part, cells, inside)
         if bad is not None:
             self.spoil(name, records, bad)
             return
-        self.percent = self.percent or (self.decimal is not None and any_percent(cells))
+        self.percent = self.percent or (self.decimal is not None and any_percent(cells[inside]))
         endless = np.isinf(values)
         if endless.any():
             self.infinite[name] = self.infinite.get(name, 0) + int(endless.sum())
             values = np.where(endless, np.nan, values)
         self.parts.setdefault(name, []).append((when, values, records, series))
+
+    def _values(
+        self, name: str, part: int, cells: pd.Series, inside: npt.NDArray[np.bool_]
+    ) -> tuple[Floats, Bad | None]:
+        if self.counted:
+            return marks(cells[inside]), None
+        if self.shared is not None:
+            key = (self.asked, name, part, self.decimal)
+            if key not in self.shared.numbers:
+                values, bad = numbers(cells, self.decimal)
+                is_safe = bad is None and not (np.abs(values) >= WHOLE_NUMBERS).any()
+                self.shared.numbers[key] = values if is_safe else None
+            whole = self.shared.numbers[key]
+            if whole is not None:
+                return whole[inside], None
+        return numbers(cells[inside], self.decimal)
+
+    def cells(self, columns: Sequence[str], time: str) -> Iterator[Cells]:
+        """The parts of these columns without rows of totals, which are remembered."""
+        self.asked = (time, *columns)
+        if self.shared is not None and self.asked in self.shared.parts:
+            parts, totals = self.shared.parts[self.asked]
+            self.totals |= totals
+            yield from parts
+            return
+        parts = []
+        for part in self.without_totals(_filled(self.table.chunks(columns)), time):
+            if self.shared is not None:
+                parts.append(part)
+            yield part
+        if self.shared is not None:
+            self.shared.parts[self.asked] = (parts, dict(self.totals))
 
     def spoil(self, name: str, records: SmallIntegers, bad: Bad) -> None:
         """`name` can't be read; the first reason is kept."""
@@ -197,9 +245,7 @@ def read_wide(reading: Reading, names: Sequence[str], clock: Clock, *, time: str
     """Fills `reading` from a table with a column per name; a stamp that can't be read spoils every
     name."""
     columns_read = _once([time, *reading.label_columns, *names])
-    for records, columns in reading.without_totals(
-        _filled(reading.table.chunks(columns_read)), time
-    ):
+    for part, (records, columns) in enumerate(reading.cells(columns_read, time)):
         labels = [columns[column] for column in reading.label_columns]
         when, bad = stamps(columns[time], clock, labels, reading.edges)
         if bad is not None:
@@ -208,10 +254,10 @@ def read_wide(reading: Reading, names: Sequence[str], clock: Clock, *, time: str
             return
         reading.see(columns[time], when, clock)
         inside = reading.inside(when)
-        mine = {column: cells[inside] for column, cells in columns.items()}
+        mine = {column: columns[column][inside] for column in (time, *reading.label_columns)}
         series = reading.series(mine)
         for name in names:
-            reading.add(name, mine[name], when[inside], records[inside], series)
+            reading.add(name, part, columns[name], inside, when[inside], records[inside], series)
 
 
 def read_long(
@@ -220,9 +266,7 @@ def read_long(
     """Fills `reading` from a table with a row per name and moment; what can't be read spoils the
     name of its row."""
     columns_read = _once([time, kpi, value, *reading.label_columns])
-    for records, columns in reading.without_totals(
-        _filled(reading.table.chunks(columns_read)), time
-    ):
+    for part, (records, columns) in enumerate(reading.cells(columns_read, time)):
         codes, distinct = pd.factorize(columns[kpi], use_na_sentinel=False)
         kpi_names = texts(pd.Series(distinct)).tolist()
         reading.names |= dict.fromkeys(kpi_names)
@@ -237,10 +281,10 @@ def read_long(
                 continue
             reading.see(columns[time][rows], when, clock)
             inside = reading.inside(when)
-            mine = {column: cells[rows][inside] for column, cells in columns.items()}
-            reading.add(
-                name, mine[value], when[inside], records[rows][inside], reading.series(mine)
-            )
+            of_rows = {column: cells[rows] for column, cells in columns.items()}
+            series = reading.series({name: cells[inside] for name, cells in of_rows.items()})
+            records_inside = records[rows][inside]
+            reading.add(name, part, of_rows[value], inside, when[inside], records_inside, series)
 
 
 @dataclass(frozen=True, slots=True)
