@@ -88,18 +88,15 @@ def end_of(series: Sequence[Series]) -> datetime | None:
 
 
 def is_continued(newest: bytes, series: Sequence[Series]) -> bool:
-    """Whether the points of a later look, `series`, hold all that the `newest` report so far
-    observed."""
+    """Whether what the `newest` report so far observed is the same in `series`, the points of a
+    later look; each may have series that the other does not keep."""
     from anomaly.history.whole_numbers import is_observed
 
     later = {(each["kpi"], each["segment"]): each for each in series}
     try:
         before = archive.parsed(archive.text_of(newest))["points"]
-        return all(
-            is_observed(each, later[each["kpi"], each["segment"]])
-            for each in before
-            if each["time"]
-        )
+        pairs = [(each, later.get((each["kpi"], each["segment"]))) for each in before]
+        return all(is_observed(each, now) for each, now in pairs if now is not None)
     except (UsageError, *DAMAGE):
         return False
 

@@ -53,6 +53,7 @@ from anomaly.history.tables import (
 from anomaly.model import LeftOut, Release, ReleaseVerdict, Verdict, Window
 from anomaly.redaction import Redactor, is_url, url_secrets
 from anomaly.reporting import archive
+from anomaly.reporting.foremost import with_kept_points
 from anomaly.reporting.report import Report
 from anomaly.reporting.words import headline
 
@@ -255,7 +256,7 @@ class Store:
             report.verdict,
             headline(report),
         )
-        series = archive.series_data(report)
+        series = archive.series_data(with_kept_points(report))
         try:
             with self._transaction() as connection:
                 self._insert_look(connection, look, report, series)

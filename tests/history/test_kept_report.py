@@ -131,6 +131,16 @@ def test_points_of_a_time_that_was_observed_otherwise_are_not_shown(store: Store
     assert len(last.points) == 2 * 36
 
 
+def test_of_series_that_the_newest_look_does_not_keep_an_earlier_one_has_no_points(
+    store: Store,
+) -> None:
+    first, _ = kept(store, report(12, kpis=2), report(24, kpis=1))
+
+    assert first.points["kpi"].unique().tolist() == ["latency 0"]
+    assert len(first.points) == 12
+    assert len(first.findings) == 2
+
+
 def test_a_look_without_points_is_followed_by_any(store: Store) -> None:
     nothing = reports.dead_source()
 
