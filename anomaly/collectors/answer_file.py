@@ -198,12 +198,11 @@ class AnswerFile:
         if not self._has_room(connection, key, size * len(numbers)):
             _drop(connection, key)
             return
-        for number in sorted(numbers):
-            data = _packed(whole, number)
-            connection.execute(
-                "INSERT OR REPLACE INTO block VALUES (?, ?, ?, ?, ?)",
-                (key, number, len(whole.labels), zlib.crc32(data), data),
-            )
+        blocks = ((number, _packed(whole, number)) for number in sorted(numbers))
+        connection.executemany(
+            "INSERT OR REPLACE INTO block VALUES (?, ?, ?, ?, ?)",
+            ((key, number, len(whole.labels), zlib.crc32(data), data) for number, data in blocks),
+        )
         earliest = whole.rows.start - len(whole.rows)
         connection.execute(
             "DELETE FROM block WHERE key = ? AND number < ?", (key, earliest // BLOCK)

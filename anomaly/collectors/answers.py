@@ -3,7 +3,7 @@ where there is a file for them.
 
 A collector that takes `answers` from outside uses them; one whose answer to a part may differ from
 the part of its answer does not. What is known of a query is checked once in the life of `Answers`,
-by asking again for its newest rows and its oldest, and dropped where they differ.
+by asking again for its newest rows, and dropped where they differ.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class Answers:
         replaces what was kept."""
         with self._lock:
             self._checked.add(key)
-            if self._file is not None:
+            if self._file is not None and (fresh or anew):
                 self._file.write(key, whole, fresh, anew=anew)
             if self._windows:
                 self._held.pop(key, None)

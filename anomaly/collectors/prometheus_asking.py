@@ -29,7 +29,7 @@ from anomaly.steps import CalendarStep
 
 POINTS = 10_000  # of a series in one request; Prometheus refuses more than 11,000
 POINTS_OF_MANY = 1_000  # of each series where a query returns one per segment
-OVERLAP = 12  # rows that are asked again, at either end of what is known
+OVERLAP = 12  # rows that are known and asked again: the newest
 SECOND = timedelta(seconds=1)
 Query = Callable[[timedelta], str]  # as it is written for rows of a length
 
@@ -83,11 +83,11 @@ class Asking:
     def _rows(self, text: str, points: int, rows: range) -> Asked:
         """Begins to ask about rows that are as long as the usual one, numbered by their ends."""
         step_s = self.usual // SECOND
-        moments = [datetime.fromtimestamp(row * step_s, UTC) for row in rows]
-        questions = (
-            (chunk, Question(text, moments[chunk[0]], moments[chunk[-1]], step_s))
-            for chunk in plan(len(rows), points)
-        )
+        questions = []
+        for chunk in plan(len(rows), points):
+            first, last = rows[chunk[0]] * step_s, rows[chunk[-1]] * step_s
+            start, end = datetime.fromtimestamp(first, UTC), datetime.fromtimestamp(last, UTC)
+            questions.append((chunk, Question(text, start, end, step_s)))
         return self._asked(questions, len(rows))
 
     def _asked(self, questions: Iterable[tuple[range, Question]], rows: int) -> Asked:
@@ -210,9 +210,6 @@ class Recalled:
         again = 0 if self._is_checked else OVERLAP
         yield range(reach.start, known.rows.start)
         yield range(max(reach.start, known.rows.start, stop - again), reach.stop)
-        oldest = known.within(reach).first_answered()
-        if not self._is_checked and oldest is not None:
-            yield range(oldest, min(oldest + OVERLAP, stop - again))
 
     def merged(self) -> Merged:
         """The series over the rows, as if all had been asked. Raises CollectError."""

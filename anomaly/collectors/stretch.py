@@ -71,11 +71,6 @@ class Stretch:
             self.notes if there.any() else (),
         )
 
-    def first_answered(self) -> int | None:
-        """The first row with a sample."""
-        there = self.answered.any(axis=0)
-        return self.start + int(there.argmax()) if there.any() else None
-
     def agrees(self, other: Stretch) -> bool:
         """Whether both say the same, to the bit, of the rows that they share."""
         mine, theirs = self.within(other.rows), other.within(self.rows)
