@@ -94,7 +94,8 @@ def assemble(
     """A panel of the given columns (kpi, segment, role), each as long as `index`; infinities become
     NaN."""
     levels = [sorted({key[level] for key in columns}) for level in range(len(LEVELS))]
-    codes = [[words.index(key[level]) for key in columns] for level, words in enumerate(levels)]
+    places = [{word: place for place, word in enumerate(words)} for words in levels]
+    codes = [[at[key[level]] for key in columns] for level, at in enumerate(places)]
     keys = pd.MultiIndex(levels, codes, names=LEVELS)
     values = np.column_stack([*columns.values()]) if columns else np.empty((len(index), 0))
     values = np.where(np.isfinite(values), values, np.nan).astype(np.float64)
