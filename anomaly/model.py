@@ -105,6 +105,7 @@ class ChangeKind(StrEnum):
     MIX = "mix"
 
 
+SMALL_FAMILY = 50  # series that count, up to which each needs its share of `false_alarms`
 YEARS = range(2, 9999)  # of times that are the same day, or nearly, in every zone
 
 
@@ -575,9 +576,10 @@ class Finding:
 
     `effect` is relative (observed / expected − 1; None where expected is 0, or within the noise
     around 0), `effect_absolute` is in the KPI's unit; the intervals are 95 %. `p_value` is for the
-    bad direction. `level` is the share of `false_alarms` that it must be below; `p_release` is the
-    share of harmless releases in which any KPI would be as extreme as this one. `onset` is the
-    likeliest step at which the change began, `onset_interval` its 95 % interval.
+    bad direction. `level` is what it must be below: the share of `false_alarms` of the series, or
+    among more than fifty series what is as rare. `p_release` is the share of harmless releases in
+    which any KPI would be as extreme as this one. `onset` is the likeliest step at which the change
+    began, `onset_interval` its 95 % interval.
     `detectable_effect` (absolute: in the KPI's unit) is the smallest detectable change: it is found
     with 80 % power. `total` marks the finding about all segments of a KPI together; the
     `contribution` of each segment and the total's `mix_effect` add up to the total's
@@ -649,6 +651,21 @@ class Finding:
             and self.counts
             and self.no_data is not NoData.IGNORE
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """Regressions that moved together after a release.
+
+    `findings` are their places in the findings of the report, the most used or most upstream one
+    first. They are of so many `kpis`. `since` is the middle of their onsets, `usage` the share of
+    all usage that they have (None: there is none).
+    """
+
+    findings: tuple[int, ...]
+    kpis: int
+    since: datetime | None = None
+    usage: float | None = None
 
 
 def dated(finding: Finding, step: timedelta) -> Finding:

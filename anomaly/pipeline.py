@@ -19,6 +19,7 @@ from anomaly.collectors.collect import Progress, collect_window
 from anomaly.contracts import Collected
 from anomaly.decision.draft import MIN_HISTORY
 from anomaly.decision.findings import unanswered, unjudged
+from anomaly.decision.incidents import incidents
 from anomaly.decision.judge import Judge, Settings, testify
 from anomaly.decision.judge import correlograms as residual_correlograms
 from anomaly.decision.progress import WatchProgress
@@ -223,6 +224,7 @@ def _report(
         verifiable=verifiable,
         made={**made, **_zone(settings.calendar)},
         left_out=left_out_within(settings.calendar, spans.span),
+        incidents=incidents(findings, points, step),
         data=_extent(collected.panel, step),
         around=in_calendar(_around(panel, sides, before), step),
         earlier=_earlier(panel, sides, step, settings.calendar),

@@ -33,6 +33,7 @@ from anomaly.model import (
     Finding,
     Flagged,
     Growth,
+    Incident,
     Interval,
     LeftOut,
     NoData,
@@ -46,7 +47,7 @@ from anomaly.model import (
 from anomaly.reporting.evidence import YEARS, from_names
 from anomaly.reporting.message import Receipt
 from anomaly.reporting.report import Report
-from anomaly.steps import of_calendar
+from anomaly.steps import local, of_calendar
 from anomaly.wording import plain
 
 if TYPE_CHECKING:
@@ -260,6 +261,17 @@ class _Finding(_Form):
         return Finding(**{**own, **parsed})
 
 
+class _Incident(_Form):
+    findings: list[Count]
+    kpis: Count
+    since: Moment | None
+    usage: Share | None
+
+    def incident(self, step: timedelta) -> Incident:
+        since = None if self.since is None else local(self.since, step)
+        return Incident(tuple(self.findings), self.kpis, since, self.usage)
+
+
 class _Receipt(_Form):
     sink: Text
     delivered: Truth
@@ -281,10 +293,18 @@ class _Report(_Form):
     false_alarms: Share
     verifiable: Share | None = None
     findings: list[_Finding]
+    incidents: list[_Incident] = Field(default_factory=list)
     left_out: list[_LeftOut] = Field(default_factory=list)
     confounders: list[_OtherRelease] = Field(default_factory=list)
     made: dict[Text, Text]
     deliveries: list[_Receipt] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _has_the_findings(self) -> Self:
+        for incident in self.incidents:
+            if not incident.findings or max(incident.findings) >= len(self.findings):
+                raise ValueError("an incident is not about findings of the report")
+        return self
 
 
 class _Around(_Form):
@@ -398,6 +418,7 @@ def report_of_form(
         made=data.made,
         left_out=tuple(LeftOut(each.window(), each.reason) for each in data.left_out),
         confounders=tuple(each.release() for each in data.confounders),
+        incidents=tuple(each.incident(step) for each in data.incidents),
         data=None if data.windows.data is None else data.windows.data.window(),
         around=around,
         earlier=earlier,

@@ -11,6 +11,7 @@ from anomaly import wording
 from anomaly.model import (
     Exposure,
     Finding,
+    Incident,
     Interval,
     Release,
     Window,
@@ -52,6 +53,7 @@ def to_dict(
         "p_value": _finite(report.p_value),
         "verifiable": _finite(report.verifiable),
         "findings": [_finding(finding) for finding in report.findings],
+        "incidents": [_incident(each) for each in report.incidents],
         "left_out": [{**_window(each.window), "reason": each.reason} for each in report.left_out],
         "confounders": [_other_release(each) for each in report.confounders],
         "made": {str(name): str(value) for name, value in report.made.items()},
@@ -147,6 +149,15 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "query": finding.query,
         "denominator": finding.denominator,
         "link": finding.link,
+    }
+
+
+def _incident(incident: Incident) -> dict[str, Any]:
+    return {
+        "findings": list(incident.findings),
+        "kpis": incident.kpis,
+        "since": _moment(incident.since),
+        "usage": _finite(incident.usage),
     }
 
 

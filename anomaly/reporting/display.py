@@ -44,7 +44,8 @@ def report_html(report: Report) -> str:
         f"background:{COLOURS[report.verdict]};color:#fff;border-radius:3px;padding:.1em "
         ".5em;font-weight:bold"
     )
-    context = "".join(_line(line) for line in words.context_lines(report))
+    lines = [*words.incident_lines(report), *words.context_lines(report)]
+    context = "".join(map(_line, lines))
     sparklines: dict[str, Column] = (
         {} if report.points.empty else {SPARKLINE: lambda finding: _sparkline(report, finding)}
     )

@@ -14,6 +14,7 @@ from anomaly.reporting.words import (
     cut_words,
     finding_line,
     headline,
+    incident_lines,
     ordered,
     progress,
 )
@@ -111,6 +112,7 @@ def _facts(message: Message, failing: list[Finding]) -> tuple[str, ...]:
         return (headline(report).partition("  ")[2], _released(report.release))
     open_ones = sum(finding.is_open for finding in report.findings)
     parts = [
+        *(incident_lines(report) if failing else ()),
         *lines[:MOST_FACTS],
         f"and {len(lines) - MOST_FACTS} more" if len(lines) > MOST_FACTS else "",
         f"{open_ones} could not be judged" if open_ones and report.final else "",

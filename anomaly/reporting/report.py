@@ -8,7 +8,16 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from anomaly.model import Finding, LeftOut, Release, ReleaseVerdict, Segment, Verdict, Window
+from anomaly.model import (
+    Finding,
+    Incident,
+    LeftOut,
+    Release,
+    ReleaseVerdict,
+    Segment,
+    Verdict,
+    Window,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,7 +67,8 @@ class Report:
     is over. `made` says how: version, checklist digest, settings. `verifiable` is the smallest
     false-alarm rate that the history itself can confirm: one in as many watches as fit into it,
     plus one; a smaller rate rests on simulations. `left_out` are the spans that were neither
-    learned from nor judged, `confounders` other releases that may have caused a change. `data`
+    learned from nor judged, `confounders` other releases that may have caused a change, `incidents`
+    the regressions that moved together, three or more each. `data`
     reaches from the first step with a value to the end of the last (None: unknown, or no step had
     any).
     """
@@ -76,6 +86,7 @@ class Report:
     made: Mapping[str, str] = field(default_factory=dict)
     left_out: tuple[LeftOut, ...] = ()
     confounders: tuple[Release, ...] = ()
+    incidents: tuple[Incident, ...] = ()
     data: Window | None = None
     around: pd.DataFrame | None = None
     earlier: pd.DataFrame | None = None

@@ -20,6 +20,7 @@ from anomaly.model import (
     ChangeKind,
     Direction,
     Finding,
+    Incident,
     Release,
     ReleaseVerdict,
     Segment,
@@ -286,12 +287,47 @@ def _fail(report: Report) -> str:
         for finding in _unjudged(report)
         if report.final or finding.verdict is not Verdict.INCONCLUSIVE
     ]
+    lines = [finding_line(finding, report.release) for finding in failing]
     parts = [
-        _worst_and_more([finding_line(finding, report.release) for finding in failing]),
+        _worst_and_together(lines[0], report.incidents[0], len(lines), report.release)
+        if report.incidents
+        else _worst_and_more(lines),
         f"{len(others)} could not be judged" if others else "",
         cut_words(report) if report.final else f"early look, {progress(report.findings)}",
     ]
     return "; ".join(part for part in parts if part)
+
+
+def _worst_and_together(worst: str, first: Incident, failing: int, release: Release) -> str:
+    """The worst failure, and how many moved together."""
+    more = failing - len(first.findings)
+    return f"{worst}; {together_words(first, release)}" + (f"; and {more} more" if more > 0 else "")
+
+
+def together_words(incident: Incident, release: Release | None) -> str:
+    """`12 series of 3 KPIs moved together since 09:40`; the time is UTC."""
+    kpis = f"{incident.kpis} KPI{'' if incident.kpis == 1 else 's'}"
+    since = ""
+    if incident.since is not None:
+        day = None if release is None else release.started_at.date()
+        since = f" since {wording.clock(incident.since, day)}"
+    return f"{len(incident.findings):,} series of {kpis} moved together{since}"
+
+
+def incident_lines(report: Report) -> list[str]:
+    """A line for each of the first incidents: `12 series of 3 KPIs moved together since 09:40, led
+    by checkout errors (all) +212 % [180, 240], 38 % of usage`."""
+    lines = []
+    for incident in report.incidents[:MOST_NAMED]:
+        lead = report.findings[incident.findings[0]]
+        parts = [
+            together_words(incident, report.release),
+            f"led by {title(lead)} {change_words(lead)}",
+            "" if incident.usage is None else f"{wording.percent(incident.usage)} of usage",
+        ]
+        lines.append(", ".join(part for part in parts if part))
+    more = len(report.incidents) - MOST_NAMED
+    return [*lines, *([f"and {more} more that moved together"] if more > 0 else [])]
 
 
 def _pass(report: Report) -> str:

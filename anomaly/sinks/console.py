@@ -158,6 +158,8 @@ def _parts(report: Report, canvas: Canvas) -> Iterator[RenderableType]:
     yield _headline(report, canvas.style)
     yield from _queries([finding for finding in findings if finding.fails], canvas.style)
     yield Text(words.judged_words(report), style="dim")
+    for number, line in enumerate(words.incident_lines(report)):
+        yield Text(f"{'' if number else chr(10)}  {line}")
     sections: Sequence[tuple[Callable[[list[Finding], Report, Canvas], Table], list[Finding]]] = (
         (_moved, [finding for finding in findings if finding.verdict in MOVED]),
         (_not_judged, [finding for finding in findings if finding.verdict in UNJUDGED]),

@@ -20,6 +20,7 @@ WORDS: dict[str, dict[str, Any]] = {
     "time": {"type": "string", "format": "date-time"},
     "list": {"type": "array"},
     "list of text": {"type": "array", "items": {"type": "string"}},
+    "list of number": {"type": "array", "items": {"type": "number"}},
     "mapping": {"type": "object"},
     "object": {"type": "object"},
     "two numbers": {
