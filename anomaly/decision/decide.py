@@ -54,6 +54,8 @@ def decide(
         correction,
         scored.replayed,
         windows=scored.past.rows // progress.steps,
+        held_out=scored.held_out,
+        watched=progress.share,
     )
     cases = [
         _case(each, allowance.alpha, mixes.get(each.kpi.name), progress)

@@ -42,7 +42,8 @@ class Draft:
 
     `segment` is text, empty for a KPI without segments and for the total of them (`is_total`).
     `steps` is the number of steps with a sample since the release, `volume` their sum. A series
-    without a `refusal` has a `score` with sizes, and a p-value that is valid for the whole watch.
+    without a `refusal` has a `score` with sizes, and a p-value that is valid for the whole watch,
+    as is `p_exact`, see `Score`.
     """
 
     kpi: Kpi
@@ -53,6 +54,7 @@ class Draft:
     volume: float | None = None
     score: Score | None = None
     p_value: float | None = None
+    p_exact: float = 0.0
     notes: tuple[str, ...] = ()
     refusal: Refusal | None = None
 
@@ -95,6 +97,7 @@ def draft(kpi: Kpi, weight: float, scored: Scored, row: int, progress: WatchProg
         volume=volume,
         score=score,
         p_value=None if is_open else p,
+        p_exact=0.0 if score is None else progress.over_the_watch(score.p_exact),
         notes=()
         if refusal is not None or score is None
         else (

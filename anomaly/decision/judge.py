@@ -17,7 +17,7 @@ from anomaly.decision.decide import decide
 from anomaly.decision.mix import Key, PastPart, mixes, past_parts
 from anomaly.decision.progress import WatchProgress
 from anomaly.errors import UsageError
-from anomaly.model import Calendar, Correction, Finding, Kpi
+from anomaly.model import SMALL_FAMILY, Calendar, Correction, Finding, Kpi
 from anomaly.panel import block, keys_of, steps_between
 from anomaly.scoring.controlled import score_beside_controls
 from anomaly.scoring.controls import controls_of
@@ -64,10 +64,11 @@ class Batch:
     """A few series that are judged together, for what is computed for them fits into a cache.
 
     `panel` holds `own` series first, then the controls that these have beside them; `totals` those
-    of which they are a part.
+    of which they are a part. The `family` is the number of series in all batches.
     """
 
     own: int
+    family: int
     panel: pd.DataFrame
     totals: pd.DataFrame
 
@@ -95,6 +96,7 @@ def batches(panel: pd.DataFrame, kpis: Sequence[Kpi]) -> Iterator[Batch]:
         names = dict.fromkeys(keys[row][0] for row in own)
         yield Batch(
             own=len(own),
+            family=len(keys),
             panel=frame([column for row in rows for column in columns[keys[row]]]),
             totals=frame([column for name in names for column in totals.get(name, ())]),
         )
@@ -122,7 +124,13 @@ def examine(
         observation = batch.panel[rows]
         gap = steps_between(history, observation, baseline.step)
         scored = score_beside_controls(
-            baseline, history, observation, kpis, gap, report_below=settings.false_alarms
+            baseline,
+            history,
+            observation,
+            kpis,
+            gap,
+            report_below=settings.false_alarms,
+            hold_out=batch.family > SMALL_FAMILY,
         )
         parts = past_parts(
             history, observation, (past_totals, batch.totals[rows]), kpis, settings.calendar, gap

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from anomaly import wording
-from anomaly.model import ChangeKind, Direction, Finding, NoData, Verdict
+from anomaly.model import SMALL_FAMILY, ChangeKind, Direction, Finding, NoData, Verdict
 from anomaly.reporting import words
 from anomaly.reporting.report import Report
 
@@ -165,6 +165,8 @@ def hurdle(finding: Finding, report: Report) -> str:
         else f"this KPI's share is divided among its {series} series"
     )
     split = f"; {divided}" if series > 1 else ""
+    if len(sharing) > SMALL_FAMILY:
+        split += f"; the placebo releases of all {len(sharing):,} series say which p is so rare"
     return (
         f"{odds}its share of false_alarms, "
         f"{wording.percent(report.false_alarms)}{among}{split}{_looked_early(finding, report)}"

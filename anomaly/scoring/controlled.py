@@ -41,13 +41,14 @@ def score_beside_controls(
     gap: int,
     *,
     report_below: float = 1.0,
+    hold_out: bool = False,
 ) -> Scored:
     """`score`, with each KPI compared with its controls (`Kpi.control_for`); without controls the
     same.
     """
     with np.errstate(all="ignore"):
         line = timeline(base, history, observation, gap)
-        alone = score_timeline(base, line, kpis, report_below=report_below)
+        alone = score_timeline(base, line, kpis, report_below=report_below, hold_out=hold_out)
         candidates = controls_of(alone.keys, kpis)
         if not candidates:
             return alone
@@ -61,7 +62,14 @@ def score_beside_controls(
         taught = alone
         if predictions:
             again = _score_with(
-                predictions, base, line, history, observation, kpis, report_below=report_below
+                predictions,
+                base,
+                line,
+                history,
+                observation,
+                kpis,
+                report_below=report_below,
+                hold_out=hold_out,
             )
             taught = _replaced(alone, predictions, again)
     names = [_name(key) for key in alone.keys]
@@ -97,6 +105,7 @@ def _score_with(
     kpis: Sequence[Kpi],
     *,
     report_below: float,
+    hold_out: bool,
 ) -> Scored:
     """The scores of the series that have a prediction, against a baseline that includes it."""
     keys = {line.series.keys[row] for row in predictions}
@@ -104,7 +113,7 @@ def _score_with(
     before, after = history.loc[:, columns], observation.loc[:, columns]
     own = base.rows(np.array([*predictions]))
     moved = own.moved_by(_foreseen(base, line, predictions), block(before))
-    return score(moved, before, after, kpis, line.gap, report_below=report_below)
+    return score(moved, before, after, kpis, line.gap, report_below=report_below, hold_out=hold_out)
 
 
 def _foreseen(base: Baseline, line: Timeline, predictions: Mapping[int, Prediction]) -> Foreseen:
@@ -119,15 +128,17 @@ def _foreseen(base: Baseline, line: Timeline, predictions: Mapping[int, Predicti
 
 def _replaced(alone: Scored, rows: Iterable[int], taught: Scored) -> Scored:
     """The scores, points and past of `alone`, those of some rows replaced by `taught`."""
-    replayed = alone.replayed.copy()
+    replayed, held_out = alone.replayed.copy(), alone.held_out.copy()
     scores, rows = list(alone.scores), [*rows]
     for i, row in enumerate(rows):
         replayed[row] = taught.replayed[i] if taught.replayed.size else np.nan
+        held_out[row] = taught.held_out[i] if taught.held_out.size else np.nan
         scores[row] = taught.scores[i]
     return replace(
         alone,
         scores=tuple(scores),
         replayed=replayed,
+        held_out=held_out,
         points=_with_rows(alone.points, rows, taught.points, len(scores)),
         before=_with_rows(alone.before, rows, taught.before, len(scores)),
     )
@@ -173,6 +184,7 @@ def _beside(
     return replace(
         sized,
         p_bad=max(taught.p_bad, own.p_bad, bad),
+        p_exact=max(taught.p_exact, own.p_exact, bad),
         p_good=max(taught.p_good, own.p_good, good),
         p_other=max(taught.p_other, own.p_other),
         p_beyond=max(taught.p_beyond, own.p_beyond),

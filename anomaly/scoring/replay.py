@@ -19,6 +19,7 @@ from anomaly.baseline.robust import Bools, Floats, Ints, choice
 from anomaly.model import Direction
 from anomaly.scoring.question_kinds import SPECS, Centre, Counterpart, QuestionKind, Side
 from anomaly.scoring.questions import Question
+from anomaly.scoring.significance import null_of, p_value
 from anomaly.scoring.timeline import Timeline
 
 PRIOR = 4.0  # windows' worth of belief in the next shorter window's spread
@@ -43,10 +44,12 @@ SHRINK_FROM = 1.5
 SHRINKAGE = 0.3
 LEAST_FACTOR = 0.4
 TINY, ROUNDING = 1e-12, 1e-9
-# Placebo releases replayed for all series together, and the share of the most answers that such a
-# one must have.
+# Placebo releases replayed for all series together, at most, and the share of the most answers that
+# such a one must have.
 JOINT = 100
 COMPLETE = 0.9
+HELD_OUT = 4  # the last one of so many parts of the history is judged by those before it
+LEAST_HELD_OUT = 4  # placebo releases in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +75,12 @@ def scores(line: Timeline, questions: list[Question]) -> Scores:
     if not questions:
         none = np.empty((0, len(line.x)))
         return Scores((), none[..., None], none, none, none, none, none)
+    return _scores(line, questions, np.stack([question.answers for question in questions]))
+
+
+def _scores(line: Timeline, questions: Sequence[Question], answers: Floats) -> Scores:
+    """The same from the answers `(questions, series, origins)`."""
     origin = line.origins
-    answers = np.stack([question.answers for question in questions])
     past, real = answers[:, :, :-1], answers[:, :, -1]
     has_answer = np.isfinite(past)
     size = has_answer.sum(axis=2)
@@ -131,6 +138,40 @@ def joint_replay(scores: Scores, directions: Sequence[Direction]) -> Floats:
     return combined
 
 
+def held_out_replay(line: Timeline, scores: Scores, directions: Sequence[Direction]) -> Floats:
+    """The p-value of each series' bad answers at placebo releases in the last part of the history,
+    `(series, releases)`, each a whole observation from the next; NaN where there are too few
+    answers.
+
+    They are the same moments for all series. Spreads come from placebo releases before that part
+    alone: they are as new to these answers as to those at the release, and so the sizes count, too.
+    """
+    origin, end = line.origins[:-1], line.before
+    begin = end - end // HELD_OUT
+    judged: list[int] = []
+    for j in np.flatnonzero(origin >= begin)[::-1]:
+        if origin[j] + line.after <= end:
+            judged.append(int(j))
+            end = int(origin[j])
+    teachers = np.flatnonzero(origin + line.after <= begin)
+    teachers = teachers[:: max(1, -(-len(teachers) // JOINT))]
+    if len(judged) < LEAST_HELD_OUT or len(teachers) < LEAST_PLACEBOS or not scores.questions:
+        return np.empty((len(directions), 0))
+    taught = np.append(teachers, judged[0])
+    learned = _scores(
+        replace(line, origins=line.origins[taught]), scores.questions, scores.answers[:, :, taught]
+    )
+    at_releases = replace(learned, answers=scores.answers[:, :, judged[::-1]])
+    out = np.full((len(directions), len(judged)), np.nan)
+    for i, direction in enumerate(directions):
+        up = at_placebos(at_releases, i, slice(None))
+        rising, falling = pointing(scores.questions, direction)
+        complete = is_complete(up)
+        g = combine(np.concatenate([up[rising], -up[falling]])[:, complete])
+        out[i, complete] = p_value(g, null_of(direction))
+    return out
+
+
 def is_complete(answers: Floats) -> Bools:
     """At which origins of `(questions, origins)` nearly as many questions have an answer as at
     any."""
@@ -139,7 +180,11 @@ def is_complete(answers: Floats) -> Bools:
 
 
 def _centres(
-    questions: list[Question], past: Floats, ranked: Floats, size: np.ndarray, windows: Floats
+    questions: Sequence[Question],
+    past: Floats,
+    ranked: Floats,
+    size: np.ndarray,
+    windows: Floats,
 ) -> Floats:
     """Around which value the placebo answers lie, `(questions, series)`; `ranked` are they in
     order."""
@@ -230,7 +275,7 @@ class _Shorter:
 
 def _steady(
     line: Timeline,
-    questions: list[Question],
+    questions: Sequence[Question],
     past: Floats,
     windows: Floats,
     centre: Floats,

@@ -53,7 +53,14 @@ from anomaly.scoring.onset import Onset, onset, onset_of_marks, spikes
 from anomaly.scoring.power import Power, Powers
 from anomaly.scoring.question_kinds import LASTING, QuestionKind, StepMeasure
 from anomaly.scoring.questions import Question, ask
-from anomaly.scoring.replay import Scores, combine, joint_replay, pointing, scores
+from anomaly.scoring.replay import (
+    Scores,
+    combine,
+    held_out_replay,
+    joint_replay,
+    pointing,
+    scores,
+)
 from anomaly.scoring.significance import NullDistribution, null_of, p_value
 from anomaly.scoring.timeline import Timeline, timeline, with_deviation, without_shift
 
@@ -119,10 +126,12 @@ class Score:
     when the change began. `recovered`: the last quarter of the observation is as expected again,
     from step `recovered_at` on. `sizes`, `effect` and `power` are None where there is no value.
     `beside` is set where a control moved, `coverage` where the history is long enough to measure
-    the band.
+    the band. `p_exact` is a p-value that needs no placebo releases, such as that of a count of
+    exceptions; `p_bad` is no smaller (0 without one).
     """
 
     p_bad: float
+    p_exact: float = 0.0
     p_good: float = 1.0
     p_other: float = 1.0
     p_beyond: float = 1.0
@@ -190,13 +199,15 @@ class Scored:
 
     `usual_presence` `(series,)` is the share of steps that have a sample at the observation's time
     of the day or week. `replayed` `(series, placebo releases)` are the combined scores at the same
-    placebo releases (see `joint_replay`).
+    placebo releases (see `joint_replay`), `held_out` `(series, placebo releases)` the p-values at
+    those of the last part of the history (see `held_out_replay`; none where nobody asked).
     """
 
     keys: tuple[tuple[str, str], ...]
     scores: tuple[Score | None, ...]
     usual_presence: Floats
     replayed: Floats
+    held_out: Floats
     points: pd.DataFrame
     before: pd.DataFrame
     past: Past
@@ -210,6 +221,7 @@ class Scored:
             scores=tuple(self.scores[i] for i in keep),
             usual_presence=self.usual_presence[rows],
             replayed=self.replayed[rows],
+            held_out=self.held_out[rows],
             points=_of_series(self.points, rows, len(self.keys)),
             before=_of_series(self.before, rows, len(self.keys)),
             past=self.past.of(rows),
@@ -221,12 +233,12 @@ class Scored:
         """The scores of all the series of several panels over the same steps."""
         if len(parts) == 1:
             return parts[0]
-        width = max(part.replayed.shape[1] for part in parts)
         return cls(
             keys=tuple(key for part in parts for key in part.keys),
             scores=tuple(score for part in parts for score in part.scores),
             usual_presence=np.concatenate([part.usual_presence for part in parts]),
-            replayed=np.concatenate([_as_wide(part.replayed, width) for part in parts]),
+            replayed=_as_wide([part.replayed for part in parts]),
+            held_out=_as_wide([part.held_out for part in parts]),
             points=pd.concat([part.points for part in parts], ignore_index=True),
             before=pd.concat([part.before for part in parts], ignore_index=True),
             past=Past.together([part.past for part in parts]),
@@ -241,9 +253,12 @@ def _of_series(frame: pd.DataFrame, rows: Ints, count: int) -> pd.DataFrame:
     return frame.take(wanted).reset_index(drop=True)
 
 
-def _as_wide(replayed: Floats, width: int) -> Floats:
-    """The same for panels to which no question was put."""
-    return replayed if replayed.shape[1] else np.full((len(replayed), width), np.nan)
+def _as_wide(parts: Sequence[Floats]) -> Floats:
+    """Replays of several panels as one, with NaN for panels to which no question was put."""
+    width = max(part.shape[1] for part in parts)
+    return np.concatenate(
+        [part if part.shape[1] else np.full((len(part), width), np.nan) for part in parts]
+    )
 
 
 def score(
@@ -254,21 +269,27 @@ def score(
     gap: int,
     *,
     report_below: float = 1.0,
+    hold_out: bool = False,
 ) -> Scored:
     """Score every series of two panels with the same columns and `gap` steps of transition between
     them.
 
     `base` is fitted to `history`. Both panels have at least one row. A series whose numbers are too
     large to compute with has a score without sizes. Onset and recovery are computed only where p <
-    `report_below`.
+    `report_below`, `Scored.held_out` only with `hold_out`.
     """
     with np.errstate(all="ignore"):
         line = timeline(base, history, observation, gap)
-        return score_timeline(base, line, kpis, report_below=report_below)
+        return score_timeline(base, line, kpis, report_below=report_below, hold_out=hold_out)
 
 
 def score_timeline(
-    base: Baseline, line: Timeline, kpis: Sequence[Kpi], *, report_below: float = 1.0
+    base: Baseline,
+    line: Timeline,
+    kpis: Sequence[Kpi],
+    *,
+    report_below: float = 1.0,
+    hold_out: bool = False,
 ) -> Scored:
     """`score`, from a timeline made with `base`; numpy's warnings are the caller's."""
     series, n = line.series, line.before
@@ -296,6 +317,7 @@ def score_timeline(
         scores=tuple(panel.score(i, kpi) for i, kpi in enumerate(judged)),
         usual_presence=np.array([panel.usual_presence(i) for i in range(len(judged))]),
         replayed=joint_replay(panel.answers, directions),
+        held_out=panel.held_out(directions) if hold_out else np.empty((len(judged), 0)),
         points=_points(effects, later, line.later, kpis),
         before=_before(effects, series.keys, line.index[:n], kpis),
         past=Past.of_history(series.rows(0, n)),
@@ -327,7 +349,8 @@ class _Panel:
         if not np.isfinite(value[:n]).any():
             return None
         if not np.isfinite(value[n:]).any():
-            return Score(p_bad=self._p_silence(i), gaps=True)
+            p_silence = self._p_silence(i)
+            return Score(p_bad=p_silence, p_exact=p_silence, gaps=True)
         if self.exceptions.exact[i]:
             bad, _ = one_sided(self.answers, i, kpi.direction)
             if not self._is_silent(i, bad):
@@ -340,6 +363,7 @@ class _Panel:
         bad, good = one_sided(self.answers, i, direction)
         null = null_of(direction)
         p_bad, p_good, p_other = _p_of(bad, null), _p_of(good, NullDistribution.LEVEL), 1.0
+        p_rare = 0.0
         is_better = p_good < BETTER and _top_score(good) >= LEVEL_LEADS * _top_score(bad)
         if is_better or min(p_bad, p_good) < self.report_below:
             others = self._bad_besides_level(i, direction)
@@ -359,6 +383,7 @@ class _Panel:
         effect = self.effects.of(i)
         out = Score(
             p_bad=p_bad,
+            p_exact=p_rare,
             p_good=p_good,
             p_other=p_other,
             p_beyond=self._p_beyond(i, kpi) if p_bad < self.report_below else 1.0,
@@ -497,6 +522,7 @@ class _Panel:
         recovered = len(later) >= 2 * LEAST_LAST and not later[-last:].any() and p_none < CHANCE
         return Score(
             p_bad=p_bad,
+            p_exact=p_bad,
             p_good=p_good,
             kind=ChangeKind.LEVEL,
             onset=onset_of_marks(differs, n, self.line.gap) if later.any() else None,
@@ -524,6 +550,12 @@ class _Panel:
             tail(int(missing[-after:].sum()), after, int(missing[rows].sum()), len(rows))
             for rows in self.alike
         )
+
+    def held_out(self, directions: Sequence[Direction]) -> Floats:
+        """`held_out_replay`; NaN for series whose p-values are exact."""
+        out = held_out_replay(self.line, self.answers, directions)
+        out[self.exceptions.exact | self.exceptions.constant] = np.nan
+        return out
 
     def usual_presence(self, i: int) -> float:
         """The share of steps of series `i` that usually have a sample at this time of the day or

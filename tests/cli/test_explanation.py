@@ -143,6 +143,12 @@ def test_the_level_is_explained_by_the_family_and_the_look() -> None:
     )
     assert "which 2 KPIs share by usage" in explanations.hurdle(finding, shared)
     assert "divided among its 2 series" in explanations.hurdle(finding, shared)
+    large = replace(
+        alone, findings=(finding, *(replace(finding, kpi=f"k{i}") for i in range(1_200)))
+    )
+    assert "the placebo releases of all 1,201 series say which p is so rare" in (
+        explanations.hurdle(finding, large)
+    )
     assert "multiplied by 4, because only 25 % of the watch is over" in explanations.hurdle(
         finding, early(alone, 0.25)
     )

@@ -67,6 +67,7 @@ def decided(
         scores,
         np.ones(len(ps)),
         np.empty((len(ps), 0)),
+        np.empty((len(ps), 0)),
         points,
         points,
         Past.of_history(block(panel.iloc[:BEFORE])),
