@@ -193,7 +193,7 @@ def _found(family: Judged, rng: np.random.Generator) -> Floats:
                 found = p < alphas(p, family)
                 right = found[moved].sum()
                 out[s, n, m] += found.any(), right / len(moved), found.sum() - right
-    return out / releases
+    return np.asarray(out / releases)
 
 
 def _table(kpis: int, quiet: Floats, found: Sequence[Floats]) -> list[str]:

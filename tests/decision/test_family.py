@@ -41,7 +41,7 @@ def wild(seed: int, series: int, releases: int = RELEASES) -> Floats:
     return p_of(scores + np.where(bursts, rng.exponential(3, (series, releases)), 0.0))
 
 
-def drafts(p: Sequence[float], per_kpi: int = 1, *, exact: bool = False) -> list[Draft]:
+def drafts(p: Sequence[float] | Floats, per_kpi: int = 1, *, exact: bool = False) -> list[Draft]:
     kpis = [Kpi(f"k{i}", by=("host",) if per_kpi > 1 else ()) for i in range(-(-len(p) // per_kpi))]
     return [
         Draft(
