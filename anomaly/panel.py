@@ -127,9 +127,9 @@ def long_form(
     return pd.DataFrame(columns | {name: each.ravel() for name, each in matrices.items()})
 
 
-def categories(texts: Sequence[str]) -> pd.Categorical:
+def categories(texts: Sequence[str] | np.ndarray) -> pd.Categorical:
     """Texts that recur, each kept once and in order; any text, also one that is no Unicode."""
-    codes, names = pd.factorize(np.array(texts, dtype=object), sort=True)
+    codes, names = pd.factorize(np.asarray(texts, dtype=object), sort=True)
     return pd.Categorical.from_codes(codes, pd.Index(names, dtype=object))
 
 

@@ -119,8 +119,8 @@ def parsed(text: str | bytes) -> dict[str, Any]:
 
 def data_of(report: Report) -> dict[str, Any]:
     """The report as strictly JSON-able data: `report` as in `docs/json.md`, and `series`, see
-    `series_data`, with the points that are kept (`foremost.py`)."""
-    return {"report": to_dict(report), "series": series_data(with_kept_points(report))}
+    `series_data`."""
+    return {"report": to_dict(report), "series": series_data(report)}
 
 
 def report_of(data: Mapping[str, Any]) -> Report:
@@ -154,12 +154,13 @@ def _report_of(form: Archived) -> Report:
 
 
 def series_data(report: Report) -> list[dict[str, Any]]:
-    """The points as lists, a dictionary for each series; times are seconds since 1970, not finite
-    is None.
+    """The points that are kept (`foremost.py`) as lists, a dictionary for each series; times are
+    seconds since 1970, not finite is None.
 
     `around` holds the neighbouring steps that were not judged, `earlier` what was observed a day
     and a week before (None where nothing was).
     """
+    report = with_kept_points(report)
     points = _lists(report.points, NUMBERS, ("flagged",))
     around = {} if report.around is None else _lists(report.around, BESIDE)
     earlier = (

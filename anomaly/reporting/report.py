@@ -182,4 +182,4 @@ def _narrow(frame: pd.DataFrame | None) -> pd.DataFrame | None:
         return frame
     from anomaly.panel import categories
 
-    return frame.assign(**{name: categories([*frame[name]]) for name in wide})
+    return frame.assign(**{name: categories(frame[name].to_numpy(object)) for name in wide})

@@ -68,6 +68,7 @@ def test_as_many_series_keep_their_points_as_the_limit_holds(
         assert len(keys) == 50
         assert moved < keys
     assert len(archive.unpack(archive.pack(report)).points) == 50 * large.WATCH
+    assert len(archive.series_data(report)) == 50  # as the history keeps them
 
 
 def test_one_long_series_is_kept_whatever_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from anomaly import check, wording
 from anomaly.model import Direction, Finding, Flagged, Verdict
-from anomaly.panel import segment_text
+from anomaly.panel import categories, segment_text
 from anomaly.reporting.report import Report
 
 STEP, HISTORY, WATCH = timedelta(minutes=5), 600, 72
@@ -109,10 +109,8 @@ def _frames(
     count = len(findings)
     start = base.observation.start
     names = {
-        "kpi": np.repeat(np.array([each.kpi for each in findings], dtype=object), steps),
-        "segment": np.repeat(
-            np.array([segment_text(each.segment) for each in findings], dtype=object), steps
-        ),
+        "kpi": categories([each.kpi for each in findings]).repeat(steps),
+        "segment": categories([segment_text(each.segment) for each in findings]).repeat(steps),
     }
 
     def times(first: datetime) -> pd.Index:
