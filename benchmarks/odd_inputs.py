@@ -12,6 +12,7 @@ import inspect
 import io
 import json
 import sqlite3
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -141,6 +142,7 @@ def doors() -> Mapping[str, Door]:
         "cases": Door(_cases, _enter_cases),
         "CSV": Door(_csv, _enter_table),
         "Parquet": Door(_parquet, _enter_table),
+        "workbook": Door(_workbook, _enter_table),
         "Prometheus answer": Door(_answer, _enter_answer),
         "page": Door(_page, _enter_page),
         "JSON": Door(_json, _enter_json),
@@ -452,6 +454,35 @@ def _parquet(rng: Random) -> OddTable:
         if chance(rng, 0.4):
             arrays[name] = one(rng, _odd_arrays())
     return OddTable(_parquet_of(pa.table(arrays)), _settings(rng))
+
+
+@cache
+def _workbooks() -> tuple[Mapping[str, bytes], ...]:
+    """The parts of workbooks of one sheet and of two, without those that hold the hour."""
+    naive = MOMENTS.tz_localize(None)
+    out = []
+    for frames in ({"kpis": WIDE}, {"notes": WIDE.head(1), "kpis": WIDE.assign(country="DE")}):
+        file = io.BytesIO()
+        with pd.ExcelWriter(file, engine="openpyxl") as writer:
+            for sheet, frame in frames.items():
+                timed = frame.assign(time=naive[: len(frame)])
+                timed.to_excel(writer, sheet_name=sheet, index=False)
+        with zipfile.ZipFile(file) as archive:
+            names = [name for name in archive.namelist() if not name.startswith("docProps")]
+            out.append({name: archive.read(name) for name in names})
+    return tuple(out)
+
+
+def _workbook(rng: Random) -> OddTable:
+    parts = dict(one(rng, _workbooks()))
+    name = one(rng, [*parts, *[each for each in parts if "sheet" in each] * 3])
+    parts[name] = torn(parts[name], rng)
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for part, data in parts.items():
+            archive.writestr(zipfile.ZipInfo(part), data)
+    whole = file.getvalue()
+    return OddTable(_flipped(whole, rng) if chance(rng, 0.3) else whole, _settings(rng))
 
 
 def _enter_table(table: OddTable, folder: Path) -> None:

@@ -30,6 +30,7 @@ SHARES = {  # of all inputs; the rest is shared evenly
     "page": 0.01,
     "JSON": 0.02,
     "Parquet": 0.08,
+    "workbook": 0.06,
     "CSV": 0.08,
     "checklist": 0.06,
     "cases": 0.04,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from typing import Any, BinaryIO, ClassVar
@@ -20,6 +22,9 @@ from anomaly.errors import CollectError
 from anomaly.wording import plain
 
 NAMES_SHOWN = 12
+MOST_CELLS = 20_000_000
+PLACE = re.compile(rb"""\sr\s*=\s*["']([A-Za-z]*)([0-9]+)["']""")  # of a row or a cell
+PANIC = "PanicException"  # what a reader in Rust raises where it crashes; it has no other name
 
 
 class Sheet:
@@ -39,20 +44,27 @@ class Sheet:
                 f"{name}: is a workbook; to read it: pip install 'release-anomaly[xlsx]'"
             ) from error
         try:
-            with zipfile.ZipFile(file) as archive:
-                unpacked = sum(each.file_size for each in archive.infolist())
-            if unpacked > max_bytes:
-                raise too_large(name, max_bytes)
-            file.seek(0)
+            _check_parts(name, file, max_bytes)
             book = calamine.CalamineWorkbook.from_filelike(file)
             sheets = {
                 each: book.get_sheet_by_name(each).to_python(skip_empty_area=False)
                 for each in ([form.sheet] if form.sheet in book.sheet_names else book.sheet_names)
             }
-        except (calamine.CalamineError, zipfile.BadZipFile, OSError, ValueError) as error:
-            raise CollectError(
-                f"{name}: is not a readable workbook: {plain(str(error), 200)}"
-            ) from error
+        except (
+            calamine.CalamineError,
+            zipfile.BadZipFile,
+            zlib.error,
+            NotImplementedError,
+            RuntimeError,
+            EOFError,
+            OSError,
+            ValueError,
+        ) as error:
+            raise _unreadable(name, str(error)) from error
+        except BaseException as error:
+            if type(error).__name__ == PANIC:
+                raise _unreadable(name, "it is damaged") from error
+            raise
         chosen = _chosen(name, sheets, form)
         self.name = f"{name}: sheet {plain(chosen, 40)}"
         self.read_as = (f"sheet {plain(chosen, 40)}",) if len(book.sheet_names) > 1 else ()
@@ -81,6 +93,37 @@ class Sheet:
     def place(self, record: int) -> str:
         """`file: sheet name, row n`."""
         return f"{self.name}, row {record + self._above + 2}"
+
+
+def _unreadable(name: str, why: str) -> CollectError:
+    return CollectError(f"{name}: is not a readable workbook: {plain(why, 200)}")
+
+
+def _check_parts(name: str, file: BinaryIO, max_bytes: int) -> None:
+    """Raises CollectError for a workbook that would fill the memory: its reader makes a cell for
+    every place up to the last one of a sheet."""
+    with zipfile.ZipFile(file) as archive:
+        parts = archive.infolist()
+        if sum(each.file_size for each in parts) > max_bytes:
+            raise too_large(name, max_bytes)
+        for part in parts:
+            places = PLACE.findall(archive.read(part))
+            rows = max((int(row) for _, row in places), default=0)
+            columns = max(map(_column_number, {column for column, _ in places}), default=0)
+            if rows * columns > MOST_CELLS:
+                raise CollectError(
+                    f"{name}: a sheet reaches to row {rows:,} and column {columns:,}; at most "
+                    f"{MOST_CELLS:,} cells are read; delete what is beyond the data"
+                )
+    file.seek(0)
+
+
+def _column_number(letters: bytes) -> int:
+    """The number of column `A`, `B`, … `AA` …, from 1."""
+    number = 0
+    for letter in letters.upper():
+        number = 26 * number + letter - 64
+    return number
 
 
 def _chosen(name: str, sheets: dict[str, list[list[Any]]], form: TextForm) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import sys
+import zipfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -406,6 +407,20 @@ def test_a_workbook_that_unpacks_to_more_than_the_cap_is_refused(tmp_path: Path)
 
     assert path.stat().st_size < 200_000
     assert "larger than 200,000 bytes" in wrong(sheet(path, max_bytes=200_000))
+
+
+@pytest.mark.parametrize("place", ["XFD1048576", "A99999999999", "ZZZZZZ2"])
+def test_a_workbook_with_a_cell_far_away_is_refused(tmp_path: Path, place: str) -> None:
+    path = workbook(tmp_path / "b.xlsx", Umsatz=ROWS)
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in parts.items():
+            archive.writestr(name, data.replace(b'r="C3"', f'r="{place}"'.encode()))
+
+    text = wrong(sheet(path))
+    assert "a sheet reaches to row" in text
+    assert "delete what is beyond the data" in text
 
 
 def test_without_its_library_a_workbook_says_what_to_install(
