@@ -53,7 +53,7 @@ FAMILIES = {
     "calm": ("independent", "memory 0.5", "memory 0.8", "daily", "weekly", "gappy"),
     "mixed": (
         *("independent", "memory 0.5", "memory 0.8", "daily", "weekly", "gappy", "skewed"),
-        *("heavy tails", "restless", "spiky", "incidents", "errors"),
+        *("heavy tails", "restless", "spiky", "errors"),
     ),
 }
 

@@ -6,7 +6,7 @@ placebo releases of their own. They say how surprising the series of this family
 and an exponential tail carries that on to what is rarer. It claims little: scores grow with the
 logarithm of the answers behind them, so that answers with any power for a tail have scores with an
 exponential one. Few series may be far wilder than the others, and only the farthest part of the
-tail is theirs. So tails are fitted to more and to fewer of them, and the longest counts.
+tail is theirs. So tails are fitted to more and to fewer series, and the longest counts.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from anomaly.baseline.robust import Bools, Floats, Ints
+from anomaly.baseline.robust import Bools, Floats
 from anomaly.scoring.significance import NullDistribution, g_at, p_value
 
-# Units whose most surprising placebo release makes a tail, and which share of all they may be.
+# Series whose most surprising placebo release makes a tail, and which share of all they may be.
 TAILS = (10, 20, 40, 80, 160)
 LARGEST_SHARE = 0.25
 # Share of the placebo releases that is left out, those at which most series were surprising: an
@@ -77,18 +77,12 @@ class NullLaw:
         return np.asarray(np.minimum.reduce([tail.p_at(rarity) for tail in self.tails]))
 
 
-def learn_null_law(held_out: Floats, unit: Ints) -> NullLaw | None:
+def learn_null_law(held_out: Floats) -> NullLaw | None:
     """The null law of a family from the p-values `(series, placebo releases)` of the last part of
-    its history; None where they are too few.
-
-    The series of a `unit` are surprised together, and count once. Where there are too few units,
-    every series is one.
-    """
-    if len(np.unique(unit)) * LARGEST_SHARE <= TAILS[0]:
-        unit = np.arange(len(held_out))
-    smallest = _smallest(held_out, unit)
+    its history; None where they are too few."""
+    smallest = _smallest(held_out)
     tails = [
-        _tail(held_out[:, ~_busiest(held_out, smallest[count])], unit, count)
+        _tail(held_out[:, ~_busiest(held_out, smallest[count])], count)
         for count in TAILS
         if count < LARGEST_SHARE * len(smallest)
     ]
@@ -96,9 +90,9 @@ def learn_null_law(held_out: Floats, unit: Ints) -> NullLaw | None:
     return NullLaw(found) if found else None
 
 
-def _tail(quiet: Floats, unit: Ints, count: int) -> Tail | None:
-    """The tail of the `count` units that were the most surprising; None if no other is left."""
-    smallest = _smallest(quiet, unit)
+def _tail(quiet: Floats, count: int) -> Tail | None:
+    """The tail of the `count` series that were the most surprising; None if no other is left."""
+    smallest = _smallest(quiet)
     if len(smallest) <= count:
         return None
     edge = float(smallest[count])
@@ -116,11 +110,10 @@ def _scale(beyond: Sequence[float]) -> float:
     return scale * (1 + CAUTION / math.sqrt(known))
 
 
-def _smallest(p: Floats, unit: Ints) -> Floats:
-    """The smallest p-value of each unit that has any, in order: what is wrong for a while shows at
-    several placebo releases."""
-    smallest = np.full(int(unit.max()) + 1, np.inf)
-    np.minimum.at(smallest, unit, np.where(np.isfinite(p), p, np.inf).min(axis=1, initial=np.inf))
+def _smallest(p: Floats) -> Floats:
+    """The smallest p-value of each series that has any, in order: what is wrong for a while shows
+    at several placebo releases."""
+    smallest = np.fmin.reduce(p, axis=1, initial=np.nan)
     return np.sort(smallest[np.isfinite(smallest)])
 
 

@@ -74,13 +74,12 @@ def allowances(
     )
     p = np.array([draft.p_value for draft in counted], dtype=float)
     if len(rows) > SMALL_FAMILY:
-        unit = _units(counted)
         family = _Family(
             p,
             np.array([draft.p_exact for draft in counted]),
             weight,
-            unit,
-            learn_null_law(held_out[rows], unit),
+            _units(counted),
+            learn_null_law(held_out[rows]),
             watched,
         )
         divided = (
