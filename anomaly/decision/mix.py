@@ -80,7 +80,8 @@ def past_parts(
         if key[0] not in rows:
             continue
         there = amount[of_totals.present[rows[key[0]]]]
-        sums = float(np.nansum(there)), float(np.nansum(np.abs(there)))
+        with np.errstate(all="ignore"):
+            sums = float(np.nansum(there)), float(np.nansum(np.abs(there)))
         out[key] = PastPart(shares.get(key, np.nan), *sums)
     return out
 

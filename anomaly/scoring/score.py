@@ -165,8 +165,8 @@ class Past:
     def of_history(cls, history: Block) -> Past:
         """What is kept of these data."""
         value, present = history.value, history.present
-        volume = np.where(present, history.volume, 0.0).sum(axis=1)
         with np.errstate(all="ignore"):
+            volume = np.where(present, history.volume, 0.0).sum(axis=1)
             return cls(
                 rows=value.shape[1],
                 steps=np.isfinite(value).sum(axis=1),

@@ -297,6 +297,18 @@ def test_what_is_too_large_to_compute_with_is_not_broken_down() -> None:
     assert parts == [None, None, None]
 
 
+def test_amounts_whose_sum_is_too_large_for_a_number_are_not_broken_down() -> None:
+    rng = np.random.default_rng(1)
+    large = 1e308 * (1 + 0.01 * rng.random((2, len(INDEX))))
+    columns = {("orders", f"country={i}", VALUE): row for i, row in enumerate(large)}
+    columns["orders", "", VALUE] = large[0]
+
+    report = judged(columns, Kpi("orders", by=("country",), total="all orders"))
+
+    assert Verdict.ERROR not in {finding.verdict for finding in report.findings}
+    assert all(finding.contribution is None for finding in report.findings)
+
+
 def test_no_total_is_claimed_of_what_has_none() -> None:
     columns = amounts(5, (1.0, 1.0))
     del columns["total of orders", "", VALUE]
