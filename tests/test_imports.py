@@ -24,7 +24,7 @@ UNUSED = {  # by `check` of a file without sinks, and dear to load
     "jinja2",
     "tenacity",
     "asyncio",
-    "scipy.ndimage",
+    "scipy",
     "anomaly.history",
     "anomaly.notify",
     "matplotlib",

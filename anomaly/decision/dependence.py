@@ -12,9 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr, ndtri
 
 from anomaly.baseline.robust import Bools, Floats
+from anomaly.scoring.student import NORMAL
 
 # placebo releases replayed together, and independent ones among them, before any dependence is
 # credited
@@ -38,6 +38,10 @@ class Dependence:
     def any_below(self, alphas: Floats) -> float:
         """Probability that any p-value is below its one of the `alphas` at a harmless release."""
         alone = np.log1p(-np.minimum(alphas[~self.together], 1 - 1e-12)).sum()
+        if not self.together.any():
+            return float(1 - np.exp(alone) * WEIGHT.sum())
+        from scipy.special import ndtr, ndtri  # dear to load, where nothing depends on another
+
         edge = -ndtri(np.clip(alphas[self.together], 1e-300, 1 - 1e-12))[:, None]
         none = ndtr((edge - np.sqrt(self.correlation) * FACTOR) / np.sqrt(1 - self.correlation))
         return float(1 - np.exp(alone) * (WEIGHT @ np.prod(none, axis=0)))
@@ -92,7 +96,9 @@ def _normal_scores(values: Floats) -> Floats:
     upto = np.stack(
         [np.searchsorted(row, each, "right") for row, each in zip(ordered, values, strict=True)]
     )
-    scores = ndtri((below + upto) / (2 * values.shape[1]))
+    ranks = 2 * values.shape[1]
+    normal = np.array([0.0, *(NORMAL.inv_cdf(rank / ranks) for rank in range(1, ranks))])
+    scores = normal[below + upto]
     scores -= scores.mean(axis=1, keepdims=True)
     length = np.sqrt((scores**2).sum(axis=1, keepdims=True))
     return np.asarray(np.divide(scores, length, out=np.zeros_like(scores), where=length > 0))

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from scipy.special import stdtrit
 
 from anomaly.baseline.sides import Sides
 from anomaly.decision.judge import Judge, Testimony
@@ -32,6 +31,7 @@ from anomaly.model import (
 from anomaly.panel import segment_text
 from anomaly.scoring.effect import Effect
 from anomaly.scoring.score import Scored, Sizes
+from anomaly.scoring.student import t_quantile
 from anomaly.timing.spans import Plan
 from anomaly.wording import exposure, percent
 
@@ -181,7 +181,7 @@ def growth(shares: Sequence[float], effects: Sequence[Effect], sign: float) -> G
     away = share - np.average(share, weights=weight)
     slope = weight * away / np.sum(weight * away**2)
     at_zero = weight / weight.sum() - slope * np.average(share, weights=weight)
-    needed = stdtrit(min(effect.freedom for effect in effects), ONE_SIDED)
+    needed = t_quantile(min(effect.freedom for effect in effects), ONE_SIDED)
 
     def is_clear(part: np.ndarray) -> bool:
         uncertainty = max(

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy.special import stdtrit
 
 from anomaly.baseline.robust import Floats
 from anomaly.equivalence.days import Days
 from anomaly.equivalence.margins import TWO_SIDED, aspect_within
 from anomaly.equivalence.result import Aspect, Likeness
 from anomaly.model import Interval
+from anomaly.scoring.student import t_quantile
 
 SPREAD = 2.0  # fold
 LEVEL = 1.25  # fold: the margin of bioequivalence (FDA 1992)
@@ -88,7 +88,7 @@ def spread(first: Days, second: Days) -> Aspect:
 
 def _fold(size: float, errors: list[tuple[float, float]], margin: Interval, reason: str) -> Aspect:
     """A logarithm with the standard errors (and degrees of freedom) of both sides, as a fold."""
-    half = float(stdtrit(min(freedom for _, freedom in errors), TWO_SIDED)) * math.hypot(
+    half = t_quantile(min(freedom for _, freedom in errors), TWO_SIDED) * math.hypot(
         *(error for error, _ in errors)
     )
     return aspect_within(

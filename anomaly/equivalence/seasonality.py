@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from scipy.special import stdtrit
 
 from anomaly.baseline.robust import Bools, Floats, Ints
 from anomaly.equivalence.days import WEEK, Days
 from anomaly.equivalence.margins import TWO_SIDED, aspect_within
 from anomaly.equivalence.result import Aspect, Likeness
+from anomaly.scoring.student import t_quantile
 from anomaly.wording import percent
 
 CONCORDANCE = 0.8  # that of profiles of one shape, one of them twice as strong
@@ -54,7 +54,7 @@ def seasonality(first: Days, second: Days) -> Aspect:
         np.array([squares(row, everything[1]) for row in 1 - np.eye(days[0])]),
         np.array([squares(everything[0], row) for row in 1 - np.eye(days[1])]),
     )
-    reach = float(stdtrit(min(days) - 1, TWO_SIDED))
+    reach = t_quantile(min(days) - 1, TWO_SIDED)
     margin = reach * _error([each[:, :2] for each in without])
     near, far = whole[:2] - margin, whole[:2] + margin
     if (far < FLAT**2).all():

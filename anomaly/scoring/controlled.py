@@ -13,7 +13,6 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtr, stdtrit
 
 from anomaly.baseline.seasonal import Baseline, Foreseen
 from anomaly.baseline.transform import Scale
@@ -22,6 +21,7 @@ from anomaly.panel import block
 from anomaly.scoring.controls import Prediction, bands, controls_of, learn, usable
 from anomaly.scoring.effect import TWO_SIDED, Effect
 from anomaly.scoring.score import Beside, Score, Scored, score, score_timeline, sizes_of
+from anomaly.scoring.student import t_quantile
 from anomaly.scoring.timeline import Timeline, timeline
 
 MOVED = 0.05  # p-value under which a control counts as moved itself
@@ -227,7 +227,7 @@ def _difference(own: Score, controls: Sequence[Score], correlation: float) -> Ef
     other = math.sqrt(float((halves**2).mean()))
     # rounding may end below 0
     both = max(0.0, half**2 + other**2 - 2 * correlation * half * other)
-    error = math.sqrt(both) / float(stdtrit(freedom, TWO_SIDED))
+    error = math.sqrt(both) / t_quantile(freedom, TWO_SIDED)
     return Effect(
         observed=own.sizes.observed,
         expected=own.sizes.expected * math.exp(shared),
@@ -263,6 +263,8 @@ def _log_effect(result: Score) -> tuple[float, float]:
 
 def _p_values(effect: Effect, direction: Direction) -> tuple[float, float]:
     """p-values of a change in the bad direction and in the good one, by Student's t."""
+    from scipy.special import stdtr
+
     rise = float(stdtr(effect.freedom, -effect.move / effect.error)) if effect.error > 0 else 0.5
     if direction is Direction.EITHER:
         return 2 * min(rise, 1 - rise), 1.0

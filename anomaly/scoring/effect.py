@@ -11,7 +11,6 @@ import math
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
-from scipy.special import stdtrit
 
 from anomaly.baseline.robust import MAD_TO_SIGMA, Bools, Floats, Ints, median, running_sums
 from anomaly.baseline.seasonal import BOUND, Baseline
@@ -19,6 +18,7 @@ from anomaly.baseline.sides import STEPS_BEFORE
 from anomaly.baseline.transform import Scale, back, forward
 from anomaly.panel import Block
 from anomaly.scoring.replay import spread_of
+from anomaly.scoring.student import t_quantile
 from anomaly.scoring.timeline import Timeline
 
 PRIOR = 4.0  # windows' worth of belief in the spread that the autoregression implies
@@ -75,12 +75,12 @@ class Effect:
 
     def half_width(self) -> float:
         """Half of the 95 % interval on the linked scale."""
-        return float(stdtrit(self.freedom, TWO_SIDED) * self.error)
+        return t_quantile(self.freedom, TWO_SIDED) * self.error
 
     def stricter(self, alpha: float) -> float:
         """How many times the half of the 95 % interval a change must be to be significant at
         `alpha`, on one side."""
-        return float(stdtrit(self.freedom, 1 - alpha) / stdtrit(self.freedom, TWO_SIDED))
+        return t_quantile(self.freedom, 1 - alpha) / t_quantile(self.freedom, TWO_SIDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -461,6 +461,7 @@ def bounds(sample: Floats) -> tuple[Floats, Floats]:
     rows = np.arange(len(sample))
     low = ranked[rows, (np.maximum(size - 1, 0) * (1 - BAND)).astype(int)]
     high = ranked[rows, np.ceil(np.maximum(size - 1, 0) * BAND).astype(int)]
-    bound = stdtrit(np.maximum(size / 4, 3), BAND)
     few = size < ENOUGH_FOR_QUANTILES
+    bound = np.zeros(len(sample))
+    bound[few] = [t_quantile(max(int(each) / 4, 3.0), BAND) for each in size[few]]
     return np.where(few, np.fmin(low, -bound), low), np.where(few, np.fmax(high, bound), high)

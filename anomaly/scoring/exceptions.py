@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import betaincinv, betaln, gammaln, logsumexp
 
 from anomaly.baseline.robust import ROUNDING, Bools, Floats, median
 from anomaly.model import Direction
@@ -97,6 +96,8 @@ def head(k: int, m: int, e: int, n: int) -> float:
 
 def _chance(i: np.ndarray, m: int, e: int, n: int) -> float:
     """P(one of the numbers `i` of exceptions in `m` steps | `e` of `n` were)."""
+    from scipy.special import betaln, gammaln, logsumexp
+
     choose = gammaln(m + 1) - gammaln(i + 1) - gammaln(m - i + 1)
     a, b = PRIOR + e, PRIOR + n - e
     return float(min(1.0, np.exp(logsumexp(choose + betaln(i + a, m - i + b) - betaln(a, b)))))
@@ -104,6 +105,8 @@ def _chance(i: np.ndarray, m: int, e: int, n: int) -> float:
 
 def share_interval(k: float, m: int) -> tuple[float, float]:
     """Jeffreys' 95 % interval of a share of `k` in `m`; of weighted steps `k` need not be whole."""
+    from scipy.special import betaincinv
+
     ends = (1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2
     low, high = betaincinv(k + PRIOR, m - k + PRIOR, ends)
     return (float(low) if k >= 1 else 0.0, float(high) if k <= m - 1 else 1.0)

@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import betaln
 
 from anomaly.baseline.noise import ORDER
 from anomaly.baseline.robust import Bools, Floats, quantiles, spread
@@ -229,6 +228,8 @@ def _suffix_sums(values: Floats) -> Floats:
 def _share_evidence(stretch: _Stretch) -> Floats:
     """Log evidence that the share of marked steps is larger from each marked one on, both shares by
     Jeffreys' prior."""
+    from scipy.special import betaln
+
     marks, present = np.where(stretch.present, stretch.values, 0.0), stretch.present.astype(float)
     before, steps_before = _sums_before(marks), _sums_before(present)
     after, steps_after = marks.sum() - before, present.sum() - steps_before
