@@ -10,8 +10,8 @@ NaN means missing and nothing else.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -26,6 +26,7 @@ USAGE, TOTAL = "usage of ", "total of "  # names of what is collected beside a K
 LEVELS = ("kpi", "segment", "role")
 SPECIAL = re.compile(r"([\\,=])")
 NEGLIGIBLE = 0.05  # share of a KPI's volume that may be missing at a step of its total
+TOGETHER = 64  # columns of which something is computed at a time
 BORN_LATE = 0.8  # of the rows: what has its first sample later had none before, in a whole history
 # how long a step of the calendar can be, where clocks change by up to two hours
 LENGTHS = {
@@ -97,20 +98,43 @@ def assemble(
     places = [{word: place for place, word in enumerate(words)} for words in levels]
     codes = [[at[key[level]] for key in columns] for level, at in enumerate(places)]
     keys = pd.MultiIndex(levels, codes, names=LEVELS)
-    values = np.column_stack([*columns.values()]) if columns else np.empty((len(index), 0))
-    values = np.where(np.isfinite(values), values, np.nan).astype(np.float64)
-    return pd.DataFrame(values, index=index, columns=keys)
+    values = _matrix([*columns.values()], len(index))
+    return pd.DataFrame(values.T, index=index, columns=keys, copy=False)
+
+
+def _matrix(rows: Sequence[np.ndarray], length: int) -> np.ndarray:
+    """Rows of numbers as a matrix, infinities as NaN; not copied if they are the rows of one that
+    can't change."""
+    base = rows[0].base if rows else None
+    if (
+        base is not None
+        and base.shape == (len(rows), length)
+        and base.dtype == np.float64
+        and base.flags.c_contiguous
+        and not base.flags.writeable
+        and all(
+            each.base is base and each.ctypes.data == base[place].ctypes.data
+            for place, each in enumerate(rows)
+        )
+        and not any(np.isinf(each).any() for each in rows)
+    ):
+        return base
+    out = np.empty((len(rows), length))
+    for place, each in enumerate(rows):
+        out[place] = each
+        out[place][~np.isfinite(out[place])] = np.nan
+    return out
 
 
 def keys_of(panel: pd.DataFrame) -> list[tuple[str, str, str]]:
     """The columns of a panel: (kpi, segment, role)."""
     columns = panel.columns
     assert isinstance(columns, pd.MultiIndex)  # noqa: S101  that is the shape of a panel
-    words = [[str(word) for word in level.tolist()] for level in columns.levels]
-    return [
-        (words[0][kpi], words[1][segment], words[2][role])
-        for kpi, segment, role in zip(*columns.codes, strict=True)
-    ]
+    words = (
+        map(str, level.take(codes).tolist())
+        for level, codes in zip(columns.levels, columns.codes, strict=True)
+    )
+    return [*zip(*words, strict=True)] if len(columns) else []
 
 
 def long_form(
@@ -204,33 +228,61 @@ def prepare(panel: pd.DataFrame, kpis: Sequence[Kpi], step: timedelta) -> pd.Dat
     first sample of the KPI, so that a short history is not prolonged by invented zeros. If that is
     among the last rows, as that of a first error, the history is not short: nothing happened.
     """
-    out = panel.copy()
-    for kpi in kpis:
-        if kpi.per is None and kpi.empty is not Empty.ZERO:
+    changed = [kpi for kpi in kpis if kpi.per is not None or kpi.empty is Empty.ZERO]
+    panel = _with_silent(panel, changed)
+    names = panel.columns.get_level_values("kpi")
+    values: np.ndarray | None = None  # a copy, once something changes
+    for kpi in changed:
+        columns = np.flatnonzero(names == kpi.name)
+        if len(columns) and values is None:
+            values = panel.to_numpy(dtype=np.float64, copy=True)
+        if values is None:
             continue
-        columns = out.columns.get_level_values("kpi") == kpi.name
         if kpi.per is not None:
-            out.loc[:, columns] = out.loc[:, columns].mul(
-                _lengths(out, step) / np.timedelta64(kpi.per), axis=0
-            )
+            for piece in _pieces(columns):
+                values[:, piece] *= (_lengths(panel, step) / np.timedelta64(kpi.per))[:, None]
         if kpi.empty is Empty.ZERO:
-            if not columns.any() and not kpi.by:
-                roles = (VALUE,) if kpi.denominator is None else (NUMERATOR, DENOMINATOR)
-                for role in roles:
-                    out[(kpi.name, "", role)] = np.nan
-                columns = out.columns.get_level_values("kpi") == kpi.name
-            filled = out.loc[:, columns].to_numpy(copy=True)
-            block = filled[_first_to_fill(filled) :]
-            block[np.isnan(block)] = 0.0
-            out.loc[:, columns] = filled
-    values = out.to_numpy(copy=True)
-    values[np.abs(values) < np.finfo(np.float64).tiny] = 0.0
-    return pd.DataFrame(values, out.index, out.columns)
+            first = _first_to_fill(values, columns)
+            for piece in _pieces(columns):
+                filled = values[first:, piece]
+                filled[np.isnan(filled)] = 0.0
+                values[first:, piece] = filled
+    for piece in _pieces(np.arange(panel.shape[1])):
+        part = panel.iloc[:, piece].to_numpy() if values is None else values[:, piece]
+        tiny = (np.abs(part) < np.finfo(np.float64).tiny) & ((part != 0) | np.signbit(part))
+        if tiny.any():
+            values = panel.to_numpy(dtype=np.float64, copy=True) if values is None else values
+            values[:, piece] = np.where(tiny, 0.0, part)
+    return panel if values is None else pd.DataFrame(values, panel.index, panel.columns, copy=False)
 
 
-def _first_to_fill(values: np.ndarray) -> int:
-    """The row from which on absence is zero, of `(time, column)`."""
-    present = ~np.isnan(values).all(axis=1)
+def _with_silent(panel: pd.DataFrame, kpis: Sequence[Kpi]) -> pd.DataFrame:
+    """The panel with empty columns of those of the KPIs that have none and for which that is
+    zero."""
+    known = {name for name, _, _ in keys_of(panel)}
+    nothing = np.full(len(panel), np.nan)
+    silent = {
+        (kpi.name, "", role): nothing
+        for kpi in kpis
+        if kpi.empty is Empty.ZERO and not kpi.by and kpi.name not in known
+        for role in ((VALUE,) if kpi.denominator is None else (NUMERATOR, DENOMINATOR))
+    }
+    if not silent:
+        return panel
+    return pd.concat([panel, assemble(silent, pd.DatetimeIndex(panel.index))], axis=1)
+
+
+def _pieces(columns: np.ndarray) -> Iterator[np.ndarray]:
+    """Some columns at a time, so that what is computed of them stays small."""
+    for first in range(0, len(columns), TOGETHER):
+        yield columns[first : first + TOGETHER]
+
+
+def _first_to_fill(values: np.ndarray, columns: np.ndarray) -> int:
+    """The row from which on absence is zero, of some columns of `(time, column)`."""
+    present = np.zeros(len(values), dtype=bool)
+    for piece in _pieces(columns):
+        present |= ~np.isnan(values[:, piece]).all(axis=1)
     first = int(present.argmax()) if present.any() else 0
     return first if first < BORN_LATE * len(values) else 0
 
@@ -326,19 +378,21 @@ def with_totals(panel: pd.DataFrame, kpis: Sequence[Kpi]) -> pd.DataFrame:
     everyone.
     """
     totals = {}
+    columns: dict[str, dict[str, dict[str, int]]] = {}  # by KPI, segment and role
+    for place, (name, segment, role) in enumerate(keys_of(panel)):
+        columns.setdefault(name, {}).setdefault(segment, {})[role] = place
     for kpi in kpis:
         if not kpi.by:
             continue
-        parts = block(panel.loc[:, panel.columns.get_level_values("kpi") == kpi.name])
+        mine = columns.get(kpi.name, {})
+        ratio = [VALUE not in roles for roles in mine.values()]
         is_count = kpi.kind is KpiKind.COUNTS or (kpi.kind is None and kpi.empty is Empty.ZERO)
-        is_sum = is_count and kpi.total is None and not parts.ratio.any()
+        is_sum = is_count and kpi.total is None and not any(ratio)
         # a single segment is its own total
-        if len(parts.keys) < 2 or not (parts.ratio.all() or is_sum):  # noqa: PLR2004
+        if len(mine) < 2 or not (all(ratio) or is_sum):  # noqa: PLR2004
             continue
-        if is_sum:
-            parts = replace(parts, volume=parts.amount)
         with np.errstate(over="ignore", invalid="ignore"):
-            top, below = _summed(parts)
+            top, below = _summed(panel, [[*roles.values()] for roles in mine.values()])
         if is_sum:
             totals[kpi.name, "", VALUE] = top
         else:
@@ -350,19 +404,32 @@ def with_totals(panel: pd.DataFrame, kpis: Sequence[Kpi]) -> pd.DataFrame:
     )
 
 
-def _summed(parts: Block) -> tuple[np.ndarray, np.ndarray]:
-    """The sums of the counts of segments, and of their volumes, `(time,)`; NaN where there is no
-    total, or it is too large a number."""
-    present = parts.present
-    amount, volume = (np.where(present, each, 0.0) for each in (parts.amount, parts.volume))
-    usual = volume.sum(axis=1, keepdims=True) / np.maximum(present.sum(axis=1, keepdims=True), 1)
-    after_first = np.maximum.accumulate(present, axis=1)
-    before_last = np.maximum.accumulate(present[:, ::-1], axis=1)[:, ::-1]
-    lifetime = after_first & before_last
-    expected = (usual * lifetime).sum(axis=0)
-    missing = (usual * (lifetime & ~present)).sum(axis=0)
-    top, below = amount.sum(axis=0), volume.sum(axis=0)
-    has_total = present.any(axis=0) & (missing <= NEGLIGIBLE * expected)
+def _summed(
+    panel: pd.DataFrame, segments: Sequence[Sequence[int]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The sums of the counts of segments, and of their volumes (without one, the counts again),
+    `(time,)`; NaN where there is no total, or it is too large a number. A segment is the places of
+    its columns."""
+    sums = np.zeros((0, 4, len(panel)))  # amount, volume, and how much of it is usual and missing
+    any_present = np.zeros(len(panel), bool)
+    for first in range(0, len(segments), TOGETHER):
+        places = [place for each in segments[first : first + TOGETHER] for place in each]
+        parts = block(panel.iloc[:, places])
+        present = parts.present
+        volumes = np.where(parts.ratio[:, None], parts.volume, parts.amount)
+        amount, volume = (np.where(present, each, 0.0) for each in (parts.amount, volumes))
+        usual = volume.sum(axis=1, keepdims=True) / np.maximum(
+            present.sum(axis=1, keepdims=True), 1
+        )
+        after_first = np.maximum.accumulate(present, axis=1)
+        before_last = np.maximum.accumulate(present[:, ::-1], axis=1)[:, ::-1]
+        lifetime = after_first & before_last
+        more = np.stack([amount, volume, usual * lifetime, usual * (lifetime & ~present)], axis=1)
+        # one segment after the other, so that their number changes no digit
+        sums = np.concatenate([sums, more]).sum(axis=0, keepdims=True)
+        any_present |= present.any(axis=0)
+    top, below, expected, missing = sums[0]
+    has_total = any_present & (missing <= NEGLIGIBLE * expected)
     has_total &= np.isfinite(top) & np.isfinite(below)
     return np.where(has_total, top, np.nan), np.where(has_total, below, np.nan)
 

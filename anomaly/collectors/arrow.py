@@ -47,6 +47,10 @@ def cells(array: Any) -> pd.Series:
     import pyarrow.types as kinds
 
     if kinds.is_dictionary(array.type):
+        words = array.dictionary
+        if kinds.is_string(words.type) and words.null_count == 0:
+            numbered: pd.Series = array.to_pandas()  # each text is there once
+            return numbered
         array = array.dictionary_decode()
     kind = array.type
     if kinds.is_timestamp(kind):

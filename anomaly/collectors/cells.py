@@ -70,8 +70,27 @@ class Clock:
     dates: Dates | None = None
 
 
+def decoded(cells: pd.Series) -> pd.Series:
+    """The cells as they are, not as numbers of what is there once."""
+    if isinstance(cells.dtype, pd.CategoricalDtype):
+        return cells.astype(cells.dtype.categories.dtype)
+    return cells
+
+
+def numbered(cells: pd.Series) -> tuple[Integers, pd.Series]:
+    """The number of each cell among the distinct ones, and these."""
+    if not isinstance(cells.dtype, pd.CategoricalDtype) or cells.hasnans:
+        numbers, distinct = pd.factorize(decoded(cells), use_na_sentinel=False)
+        return np.asarray(numbers, dtype=np.int64), pd.Series(distinct)
+    codes = cells.cat.codes.to_numpy().astype(np.int64)
+    present = np.bincount(codes, minlength=len(cells.dtype.categories)) > 0
+    places = np.cumsum(present) - 1
+    return places[codes], pd.Series(cells.dtype.categories[present])
+
+
 def texts(cells: pd.Series) -> pd.Series:
     """The cells as stripped text, empty where there is nothing."""
+    cells = decoded(cells)
     if isinstance(cells.dtype, pd.StringDtype) and not cells.hasnans:
         return cells.str.strip()
     return cells.astype(object).where(cells.notna(), "").astype(str).str.strip()
@@ -79,6 +98,9 @@ def texts(cells: pd.Series) -> pd.Series:
 
 def empty(cells: pd.Series) -> npt.NDArray[np.bool_]:
     """Which cells hold nothing."""
+    if isinstance(cells.dtype, pd.CategoricalDtype):
+        nothing = empty(pd.Series(cells.dtype.categories))
+        return np.append(nothing, True)[cells.cat.codes.to_numpy()]
     if pd.api.types.is_string_dtype(cells.dtype):
         return (texts(cells) == "").to_numpy()
     return cells.isna().to_numpy()
@@ -97,6 +119,7 @@ def stamps(
     the same `labels`. One that can't be told matters only between the `edges` of the asked steps,
     and where its two moments lie in different ones: it is `LOST`.
     """
+    cells = decoded(cells)
     written = cells
     if clock.dates is not None and not pd.api.types.is_datetime64_any_dtype(cells.dtype):
         cells = _as_iso(cells, clock.dates, clock.unit)
@@ -352,6 +375,7 @@ def numbers(cells: pd.Series, decimal: Decimal | None = None) -> tuple[Floats, B
         return cells.to_numpy(dtype=np.float64, na_value=np.nan), None
     if pd.api.types.is_datetime64_any_dtype(cells.dtype):
         cells = texts(cells)
+    cells = decoded(cells)
     if decimal is not None:
         return _of_people(cells, decimal)
     out = np.asarray(pd.to_numeric(cells, errors="coerce"), dtype=np.float64)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -31,14 +32,17 @@ def collect_window(
     only: Sequence[str] = (),
     progress: Progress | None = None,
     answers: Answers | None = None,
+    *,
+    dead: Mapping[str, CollectError] = MappingProxyType({}),
 ) -> Collected:
     """What the sources say about the steps of a window; a KPI that can't be read is in `errors`.
 
     A usage or a total given as a query is collected beside its KPI, under the name `usage of
     <KPI>`, `total of <KPI>`. `only` names KPIs to collect alone. What is known of `answers` is not
-    asked again, and the result is the same.
+    asked again, and the result is the same. Sources that are `dead` are not asked: that is the
+    error of their KPIs.
     """
-    queries = _queries(select_kpis(checklist.kpis, only))
+    queries = queries_of(select_kpis(checklist.kpis, only))
     parts: list[Collected] = []
     redactor = Redactor(checklist.secrets)
     done = 0
@@ -46,7 +50,11 @@ def collect_window(
         if progress is not None:
             progress(done, len(queries))
         of_source = [query for query in queries if query.source == source]
-        parts.append(_from_source(checklist, source, of_source, window, redactor, answers))
+        parts.append(
+            _unanswered(checklist, of_source, window, dead[source])
+            if source in dead
+            else _from_source(checklist, source, of_source, window, redactor, answers)
+        )
         done += len(of_source)
     if progress is not None:
         progress(done, len(queries))
@@ -58,7 +66,7 @@ def collect_window(
     )
 
 
-def _queries(kpis: Sequence[Kpi]) -> list[Kpi]:
+def queries_of(kpis: Sequence[Kpi]) -> list[Kpi]:
     """The KPIs, and after them each query for a usage or a total, as a KPI of its own."""
     return [
         *kpis,
@@ -104,11 +112,22 @@ def _from_source(
                 name: CollectError(mask(str(error))) for name, error in collected.errors.items()
             },
         )
+    return _unanswered(checklist, kpis, window, failure)
+
+
+def _unanswered(
+    checklist: Checklist, kpis: Sequence[Kpi], window: Window, failure: CollectError
+) -> Collected:
     return Collected(
         assemble({}, grid(window, checklist.windows.step)),
         {},
         dict.fromkeys((kpi.name for kpi in kpis), failure),
     )
+
+
+def is_read_once(checklist: Checklist) -> bool:
+    """Whether a source can be asked but once: the standard input is gone when it has been read."""
+    return any(str(source.settings.get("path")) == "-" for source in checklist.sources.values())
 
 
 def _with_settled_labels(collected: Collected, kpis: Sequence[Kpi]) -> Collected:

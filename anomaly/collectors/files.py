@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, ClassVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -24,9 +25,17 @@ import numpy.typing as npt
 import pandas as pd
 
 from anomaly.collectors import pivot
-from anomaly.collectors.cells import Clock, Floats, Integers, TimeUnit, texts
+from anomaly.collectors.cells import (
+    Clock,
+    Floats,
+    Integers,
+    SmallIntegers,
+    TimeUnit,
+    decoded,
+    texts,
+)
 from anomaly.collectors.reading import Reading, Shared, forms, read_long, read_wide, rows
-from anomaly.collectors.steps import ADDITIVE, Resample, Samples, to_steps
+from anomaly.collectors.steps import ADDITIVE, Labels, Resample, Stepped, to_steps
 from anomaly.collectors.table_form import Table, TextForm
 from anomaly.collectors.tables import STDIN, open_table
 from anomaly.collectors.written_dates import Dates, checked_format
@@ -133,7 +142,8 @@ class FilesCollector:
         with open_table(self._path, self._stdin, self._max_bytes, self._form) as table:
             parts: list[pd.DataFrame] = []
             for chunk in table.chunks([*dict.fromkeys(name for name in table.header if name)]):
-                parts.append(pd.DataFrame(dict(chunk.columns)))
+                columns = {name: decoded(cells) for name, cells in chunk.columns.items()}
+                parts.append(pd.DataFrame(columns))
                 if chunk.first + len(parts[-1]) >= rows:
                     break
             return pd.concat(parts, ignore_index=True)[:rows] if parts else pd.DataFrame()
@@ -228,11 +238,18 @@ class FilesCollector:
 
         def attempt(clock: Clock, decimal: Decimal | None) -> Reading:
             counted = self._resample is Resample.COUNT
-            reading = Reading(table, tuple(labels), bounds, counted, decimal, shared)
-            if shape.layout is Layout.LONG:
-                read_long(reading, names, clock, time=shape.time, kpi=shape.kpi, value=shape.value)
-            else:
-                read_wide(reading, columns, clock, time=shape.time)
+            for on_grid in (self._resample is None, False):
+                reading = Reading(
+                    table, tuple(labels), bounds, counted, decimal, shared, on_grid=on_grid
+                )
+                if shape.layout is Layout.LONG:
+                    read_long(
+                        reading, names, clock, time=shape.time, kpi=shape.kpi, value=shape.value
+                    )
+                else:
+                    read_wide(reading, columns, clock, time=shape.time)
+                if not reading.crowded:
+                    break
             return reading
 
         reading = attempt(self._clock, self._decimal)
@@ -294,6 +311,16 @@ class _Shape:
 
 
 @dataclass(frozen=True, slots=True)
+class _Sampled:
+    """The samples of one name: the values of `by` of each segment, the distinct moments, and what
+    gives the values by segment and step."""
+
+    labels: Sequence[Labels]
+    moments: Integers
+    stepped: Callable[[], Stepped]
+
+
+@dataclass(frozen=True, slots=True)
 class _Side:
     """One role of a KPI: per segment its values by step and whether the file says anything of that
     step."""
@@ -344,29 +371,53 @@ class _Source:
     def _side(self, name: str, by: tuple[str, ...]) -> _Side:
         if self.shape.layout is Layout.WIDE:
             _require(self.reading.table, (name,), self._where_else(name))
-        samples = self.reading.samples(name)
-        if samples is None:
+        sampled = self._on_grid(name, by) if self.reading.on_grid else self._at_hand(name, by)
+        if sampled is None:
             return _Side({}, {}, (self._nothing(name),))
-        samples = self._by_segment(samples, name, by)
-        spacing = _spacing(samples)
+        spacing = _spacing(sampled.moments)
         self._expect_own_days(spacing)
-        on_grid = to_steps(samples, self.index, self.resample, self.reading.table.place)
+        on_grid = sampled.stepped()
         self._expect_alike(on_grid.repeats, name, by)
-        partial_steps = (
-            self._incomplete(samples.stamps, spacing)
-            if self.resample in ADDITIVE
-            else np.zeros(len(self.index), dtype=bool)
-        )
-        values = np.where(partial_steps, np.nan, on_grid.values)
-        present = on_grid.present & ~partial_steps
-        segments = [segment_text(dict(zip(by, labels, strict=True))) for labels in samples.labels]
-        notes = self._notes(name, samples, spacing, partial_steps)
+        values, present = on_grid.values, on_grid.present
+        partial_steps = np.zeros(len(self.index), dtype=bool)
+        if self.resample in ADDITIVE:
+            partial_steps = self._incomplete(sampled.moments, spacing)
+            values = np.where(partial_steps, np.nan, values)
+            present = present & ~partial_steps
+        segments = [segment_text(dict(zip(by, labels, strict=True))) for labels in sampled.labels]
+        notes = self._notes(name, sampled.moments, spacing, partial_steps)
         if len(on_grid.repeats):
             notes.insert(0, f"{len(on_grid.repeats):,} repeated rows count once")
         return _Side(
             dict(zip(segments, values, strict=True)),
             dict(zip(segments, present, strict=True)),
             tuple(notes),
+        )
+
+    def _on_grid(self, name: str, by: tuple[str, ...]) -> _Sampled | None:
+        """What was read of `name`, if it was put onto the steps at once."""
+        self.reading.expect_read(name)
+        grid = self.reading.grids.get(name)
+        if grid is None or not grid.numbers:
+            return None
+        every = tuple(self.reading.labels)
+        labels, _ = self._segments([every[number] for number in grid.numbers], name, by)
+        return _Sampled(labels, grid.moments, grid.stepped)
+
+    def _at_hand(self, name: str, by: tuple[str, ...]) -> _Sampled | None:
+        """What was read of `name`, if all of it is at hand."""
+        samples = self.reading.samples(name)
+        if samples is None:
+            return None
+        present_numbers, numbers = np.unique(samples.numbers, return_inverse=True)
+        full = [samples.labels[number] for number in present_numbers]
+        labels, segments = self._segments(full, name, by)
+        samples = replace(samples, numbers=segments[numbers], labels=labels)
+        place = self.reading.table.place
+        return _Sampled(
+            labels,
+            np.unique(samples.stamps),
+            partial(to_steps, samples, self.index, self.resample, place),
         )
 
     def _where_else(self, name: str) -> str:
@@ -383,36 +434,33 @@ class _Source:
                 return f"; column {column!r} holds it in its rows: set layout: long{own}"
         return ""
 
-    def _by_segment(self, samples: Samples, name: str, by: tuple[str, ...]) -> Samples:
-        """The samples numbered by segment, with the values of `by` as labels; raises CollectError
-        where a segment holds two series whose rows do not add up."""
+    def _segments(
+        self, full: Sequence[Labels], name: str, by: tuple[str, ...]
+    ) -> tuple[list[Labels], SmallIntegers]:
+        """The values of `by` of each segment, and the number of the segment of each series, by its
+        `full` labels; raises CollectError where a segment holds two series whose rows do not add
+        up."""
         columns = self.reading.label_columns
         at = [columns.index(label) for label in by]
-        present_numbers, numbers = np.unique(samples.numbers, return_inverse=True)
-        full = [samples.labels[number] for number in present_numbers]
         short = [tuple(labels[position] for position in at) for labels in full]
-        if self.resample in ADDITIVE:
-            segments = [*dict.fromkeys(short)]
-            merged = np.array([segments.index(labels) for labels in short], dtype=np.int32)
-            return replace(samples, numbers=merged[numbers], labels=segments)
+        first: dict[Labels, int] = {}
+        numbers: dict[Labels, int] = {}
         for position, labels in enumerate(short):
-            if (first := short.index(labels)) < position:
-                differing = [
-                    c
-                    for c, one, other in zip(columns, full[first], full[position], strict=True)
-                    if one != other
-                ]
+            numbers.setdefault(labels, len(numbers))
+            if first.setdefault(labels, position) < position and self.resample not in ADDITIVE:
+                one, other = full[first[labels]], full[position]
+                differing = [c for c, a, b in zip(columns, one, other, strict=True) if a != b]
                 labels_of_all = plain(", ".join([*by, *differing]), 80)
                 examples = " and ".join(
                     segment_text({c: part[columns.index(c)] for c in differing})
-                    for part in (full[first], full[position])
+                    for part in (one, other)
                 )
                 raise CollectError(
                     f"{self.reading.table.name}: {name!r} holds several series "
                     f"({plain(examples, 80)}); "
                     f"write by: [{labels_of_all}], or resample: sum to add them up"
                 )
-        return replace(samples, numbers=numbers.astype(np.int32), labels=short)
+        return [*numbers], np.array([numbers[labels] for labels in short], dtype=np.int32)
 
     def _joined(self, numerator: _Side, denominator: _Side, kpi: Kpi) -> _Side:
         """The numerator with 0 where a long file has a row of the denominator alone: nothing
@@ -479,7 +527,7 @@ class _Source:
             f"one of {', '.join(Resample)}"
         )
 
-    def _incomplete(self, stamps: Integers, spacing: timedelta | None) -> npt.NDArray[np.bool_]:
+    def _incomplete(self, moments: Integers, spacing: timedelta | None) -> npt.NDArray[np.bool_]:
         """The steps at the ends of the file that it covers only in part: their sums would be too
         small. The file ends earlier within them than rows usually do."""
         partial_steps = np.zeros(len(self.index), dtype=bool)
@@ -489,7 +537,6 @@ class _Source:
         if first is None or last is None or not 0 < gap < np.diff(bounds).min(initial=gap + 1):
             return partial_steps
         begins, ends = bounds[:-1], bounds[1:]
-        moments = np.unique(stamps)
         at = np.searchsorted(begins, moments, "right") - 1
         starts_step = np.concatenate([[True], np.diff(at) > 0])
         ends_step = np.concatenate([np.diff(at) > 0, [True]])
@@ -502,7 +549,7 @@ class _Source:
     def _notes(
         self,
         name: str,
-        samples: Samples,
+        moments: Integers,
         spacing: timedelta | None,
         partial_steps: npt.NDArray[np.bool_],
     ) -> list[str]:
@@ -514,7 +561,7 @@ class _Source:
         if (
             isinstance(self.step, CalendarStep)
             and gap >= lengths.min(initial=gap + 1)
-            and not np.isin(samples.stamps, bounds).all()
+            and not np.isin(moments, bounds).all()
         ):
             notes.append(
                 f"samples of {name!r} are not stamped by the starts of the steps "
@@ -548,7 +595,7 @@ class _Source:
     def _begins_late(self, columns: Sequence[Floats]) -> list[str]:
         if not columns or not len(self.index):
             return []
-        present = np.isfinite(np.vstack(columns)).any(axis=0)
+        present = _any_value(columns)
         first = int(present.argmax())
         if not present.any() or first <= SHORT_BY * len(self.index):
             return []
@@ -558,7 +605,7 @@ class _Source:
         """That steps without a row are missing, where rows are events."""
         if self.resample not in ADDITIVE or kpi.empty is Empty.ZERO or not columns:
             return []
-        held = np.flatnonzero(np.isfinite(np.vstack(columns)).any(axis=0))
+        held = np.flatnonzero(_any_value(columns))
         silent = held[-1] - held[0] + 1 - len(held) if len(held) else 0
         if not silent:
             return []
@@ -604,10 +651,17 @@ def _require(table: Table, columns: Sequence[str], advice: str = "") -> None:
         )
 
 
-def _spacing(samples: Samples) -> timedelta | None:
+def _any_value(columns: Sequence[Floats]) -> npt.NDArray[np.bool_]:
+    """At which steps any of the columns has a value."""
+    out = np.zeros(len(columns[0]), dtype=bool)
+    for column in columns:
+        out |= np.isfinite(column)
+    return out
+
+
+def _spacing(moments: Integers) -> timedelta | None:
     """The usual time from one moment to the next; None with fewer than two."""
-    gaps = np.diff(np.sort(samples.stamps))
-    gaps = gaps[gaps > 0]
+    gaps = np.diff(moments)
     return timedelta(microseconds=int(np.median(gaps)) // 1000) if len(gaps) else None
 
 

@@ -27,18 +27,19 @@ from anomaly.collectors.cells import (
     empty,
     is_moment,
     marks,
+    numbered,
     numbers,
     stamps,
     texts,
 )
-from anomaly.collectors.steps import Labels, Samples
+from anomaly.collectors.steps import Grid, Labels, Samples
 from anomaly.collectors.table_form import Chunk, Table
 from anomaly.collectors.written_dates import Dates, Order
 from anomaly.collectors.written_numbers import Decimal
 from anomaly.errors import CollectError
 from anomaly.wording import plain
 
-SERIES_AT_MOST = 5_000
+SERIES_AT_MOST = 20_000
 WHOLE_NUMBERS = 2.0**53  # up to which a number has the same bits whatever stands beside it
 DAYS_LOOKED_AT = 1_000  # rows of each part, to see which days they name
 TOTALS = re.compile(  # what stands in the place of a time in a row of totals or averages
@@ -97,6 +98,9 @@ class Reading:
     days: list[tuple[Integers, Integers]] = field(default_factory=list)
     first: int | None = None
     last: int | None = None
+    on_grid: bool = False
+    crowded: bool = False
+    grids: dict[str, Grid] = field(default_factory=dict)
 
     def add(
         self,
@@ -117,11 +121,28 @@ class Reading:
             self.spoil(name, records, bad)
             return
         self.percent = self.percent or (self.decimal is not None and any_percent(cells[inside]))
+        self.put(name, values, when, records, series)
+
+    def put(
+        self,
+        name: str,
+        values: Floats,
+        when: Integers,
+        records: SmallIntegers,
+        series: SmallIntegers,
+    ) -> None:
+        """Samples of `name`, as numbers."""
+        if name in self.bad or self.crowded:
+            return
         endless = np.isinf(values)
         if endless.any():
             self.infinite[name] = self.infinite.get(name, 0) + int(endless.sum())
             values = np.where(endless, np.nan, values)
-        self.parts.setdefault(name, []).append((when, values, records, series))
+        if not self.on_grid:
+            self.parts.setdefault(name, []).append((when, values, records, series))
+            return
+        grid = self.grids.get(name) or self.grids.setdefault(name, Grid(self.edges[:-1]))
+        self.crowded = not grid.add(when, values, series)
 
     def _values(
         self, name: str, part: int, cells: pd.Series, inside: npt.NDArray[np.bool_]
@@ -159,11 +180,13 @@ class Reading:
         """`name` can't be read; the first reason is kept."""
         self.bad.setdefault(name, (int(records[bad.offset]), bad.reason))
         self.parts.pop(name, None)
+        self.grids.pop(name, None)
 
     def unclear(self, name: str, problem: tuple[int, str]) -> None:
         """`name` can be read in two ways: at which record, and what to set."""
         self.bad[name] = problem
         self.parts.pop(name, None)
+        self.grids.pop(name, None)
 
     def without_totals(self, parts: Iterator[Cells], time: str) -> Iterator[Cells]:
         """The parts without rows of totals; remembers those."""
@@ -208,15 +231,21 @@ class Reading:
         """The number of the series that each row belongs to, by its labels; raises CollectError
         when there are too many."""
         label_cells = [columns[column] for column in self.label_columns]
-        combined = np.zeros(len(next(iter(columns.values()))), dtype=np.int64)
-        for column in label_cells:
-            codes, distinct = pd.factorize(column, use_na_sentinel=False)
-            _, combined = np.unique(combined * max(1, len(distinct)) + codes, return_inverse=True)
-        _, examples, combined = np.unique(combined, return_index=True, return_inverse=True)
+        count = len(next(iter(columns.values())))
+        if not label_cells:
+            self.labels.setdefault((), 0)
+            return np.full(count, self.labels[()], dtype=np.int32)
+        combined = np.zeros(count, dtype=np.int64)
+        for place, column in enumerate(label_cells):
+            codes, distinct = numbered(column)
+            if place:
+                codes, _ = pd.factorize(combined * len(distinct) + codes)
+            combined = codes
+        examples = np.zeros(combined.max(initial=-1) + 1, dtype=np.int64)
+        examples[combined[::-1]] = np.arange(count)[::-1]  # the first of each
         values = [texts(column.iloc[examples]) for column in label_cells]
         numbers = [
-            self.labels.setdefault(labels, len(self.labels))
-            for labels in (zip(*values, strict=True) if values else [()])
+            self.labels.setdefault(labels, len(self.labels)) for labels in zip(*values, strict=True)
         ]
         if len(self.labels) > SERIES_AT_MOST:
             raise CollectError(
@@ -226,12 +255,16 @@ class Reading:
             )
         return np.array(numbers, dtype=np.int32)[combined]
 
-    def samples(self, name: str) -> Samples | None:
-        """All samples of `name`, or None if there are none; raises CollectError when it could not
-        be read."""
+    def expect_read(self, name: str) -> None:
+        """Raises CollectError if `name` could not be read."""
         if name in self.bad:
             record, reason = self.bad[name]
             raise CollectError(f"{self.table.place(record)}: {reason}")
+
+    def samples(self, name: str) -> Samples | None:
+        """All samples of `name`, or None if there are none; raises CollectError when it could not
+        be read."""
+        self.expect_read(name)
         parts = [part for part in self.parts.get(name, ()) if len(part[0])]
         if not parts:
             return None
@@ -267,9 +300,23 @@ def read_long(
     name of its row."""
     columns_read = _once([time, kpi, value, *reading.label_columns])
     for part, (records, columns) in enumerate(reading.cells(columns_read, time)):
-        codes, distinct = pd.factorize(columns[kpi], use_na_sentinel=False)
-        kpi_names = texts(pd.Series(distinct)).tolist()
+        codes, distinct = numbered(columns[kpi])
+        kpi_names = texts(distinct).tolist()
         reading.names |= dict.fromkeys(kpi_names)
+        asked = np.array([name in names for name in kpi_names], dtype=bool)[codes]
+        typed = _typed(reading, columns, clock, asked, time=time, value=value)
+        if typed is not None:
+            rows, when, values = typed
+            mine = {column: columns[column].iloc[rows] for column in reading.label_columns}
+            series = reading.series({time: columns[time].iloc[rows], **mine})
+            of_name = codes[rows]
+            for number, name in enumerate(kpi_names):
+                if name not in names:
+                    continue
+                own = slice(None) if len(kpi_names) == 1 else of_name == number
+                if len(rows[own]):
+                    reading.put(name, values[own], when[own], records[rows[own]], series[own])
+            continue
         for number, name in enumerate(kpi_names):
             if name not in names:
                 continue
@@ -285,6 +332,32 @@ def read_long(
             series = reading.series({name: cells[inside] for name, cells in of_rows.items()})
             records_inside = records[rows][inside]
             reading.add(name, part, of_rows[value], inside, when[inside], records_inside, series)
+
+
+def _typed(
+    reading: Reading,
+    columns: Mapping[str, pd.Series],
+    clock: Clock,
+    asked: npt.NDArray[np.bool_],
+    *,
+    time: str,
+    value: str,
+) -> tuple[Integers, Integers, Floats] | None:
+    """The asked rows within the window, with their stamps and values, where times are moments and
+    values numbers; None where they are not, or have to be counted."""
+    times, cells = columns[time], columns[value]
+    is_moments = isinstance(times.dtype, pd.DatetimeTZDtype)
+    if reading.counted or not is_moments or not pd.api.types.is_numeric_dtype(cells.dtype):
+        return None
+    rows = np.flatnonzero(asked)
+    when, bad = stamps(times.iloc[rows], clock)
+    if bad is not None:
+        return None
+    if len(rows):
+        reading.see(times.iloc[rows[:DAYS_LOOKED_AT]], when, clock)
+    inside = reading.inside(when)
+    values = cells.to_numpy(dtype=np.float64, na_value=np.nan)
+    return rows[inside], when[inside], values[rows[inside]]
 
 
 @dataclass(frozen=True, slots=True)

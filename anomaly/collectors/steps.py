@@ -27,6 +27,8 @@ class Resample(StrEnum):
     LAST = "last"
 
 
+MOMENTS_AT_ONCE = 100_000  # distinct stamps of parts, before they are joined
+ROWS_TOGETHER = 64
 ADDITIVE = (Resample.SUM, Resample.COUNT)  # every row is a part of its step
 
 
@@ -55,6 +57,96 @@ class Stepped:
     values: Floats
     present: npt.NDArray[np.bool_]
     repeats: SmallIntegers
+
+
+class Grid:
+    """Samples of one name, put onto the steps as they are read, of which no two share a step.
+
+    `starts` are the starts of the steps (nanoseconds since 1970). Mutable, for it grows.
+    """
+
+    def __init__(self, starts: Integers) -> None:
+        self._starts = starts
+        lengths = np.diff(starts)
+        self._length = int(lengths[0]) if len(lengths) and (lengths == lengths[0]).all() else None
+        self._rows = np.empty(0, dtype=np.int64)  # of each number of a series, -1 without any
+        self._values = np.zeros((0, len(starts)))
+        self._present = np.zeros((0, len(starts)), dtype=bool)
+        self._moments: list[Integers] = []
+        self._whole = np.zeros(len(starts), dtype=bool)  # steps with a sample at their start
+        self._stepped: Stepped | None = None
+        self.numbers: list[int] = []  # of the series that it holds, in the order of its rows
+
+    def add(self, when: Integers, values: Floats, series: SmallIntegers) -> bool:
+        """Put samples of these series onto the steps; False where two share one."""
+        if not len(when):
+            return True
+        steps = (
+            np.searchsorted(self._starts, when, "right") - 1
+            if self._length is None
+            else (when - self._starts[0]) // self._length
+        )
+        is_whole = self._starts[steps] == when
+        self._whole[steps[is_whole]] = True
+        if not is_whole.all():
+            self._remember(when[~is_whole])
+        rows, count = self._rows_of(series), len(self._starts)
+        cells = rows * count + steps
+        present = self._present.reshape(-1)
+        if present[cells].any() or not _all_differ(cells, steps * len(self.numbers) + rows):
+            return False
+        present[cells] = True
+        self._values.reshape(-1)[cells] = values
+        return True
+
+    def _remember(self, when: Integers) -> None:
+        self._moments.append(np.asarray(pd.unique(when)))
+        if sum(map(len, self._moments)) > MOMENTS_AT_ONCE:
+            self._moments = [np.unique(np.concatenate(self._moments))]
+
+    def _rows_of(self, series: SmallIntegers) -> Integers:
+        """The rows of these series, which are made where there are none yet."""
+        most = int(series.max()) + 1
+        if most > len(self._rows):
+            self._rows = np.concatenate([self._rows, np.full(most - len(self._rows), -1)])
+        rows = self._rows[series]
+        if (rows < 0).any():
+            fresh = np.unique(series[rows < 0])
+            self._rows[fresh] = len(self.numbers) + np.arange(len(fresh))
+            self.numbers += fresh.tolist()
+            if len(self.numbers) > len(self._values):
+                self._resize(max(len(self.numbers), len(self._values) * 5 // 4))
+            rows = self._rows[series]
+        return rows
+
+    def _resize(self, rows: int) -> None:
+        shape = (rows, len(self._starts))
+        self._values.resize(shape, refcheck=False)  # what there is stays in its place
+        self._present.resize(shape, refcheck=False)
+
+    @property
+    def moments(self) -> Integers:
+        """The distinct stamps, in order of time."""
+        return np.unique(np.concatenate([self._starts[self._whole], *self._moments]))
+
+    def stepped(self) -> Stepped:
+        """The values by series and step; nothing can be added after that."""
+        if self._stepped is not None:
+            return self._stepped
+        self._resize(len(self.numbers))
+        for row in range(0, len(self._values), ROWS_TOGETHER):
+            part = slice(row, row + ROWS_TOGETHER)
+            self._values[part][~self._present[part]] = np.nan
+        self._values.flags.writeable = False
+        self._stepped = Stepped(self._values, self._present, np.empty((0, 2), dtype=np.int32))
+        return self._stepped
+
+
+def _all_differ(numbers: Integers, also: Integers) -> bool:
+    """Whether no two of the numbers are equal; `also` numbers the same things in another order."""
+    if any(bool((np.diff(each) > 0).all()) for each in (numbers, also)):
+        return True
+    return len(pd.unique(numbers)) == len(numbers)
 
 
 def to_steps(

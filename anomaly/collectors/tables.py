@@ -39,8 +39,8 @@ from anomaly.wording import plain
 
 STDIN = "-"
 CELLS_PER_CHUNK = 500_000
-ROWS_PER_CHUNK = 100_000
-ROWS_AT_MOST = 20_000_000
+ROWS_PER_CHUNK = 400_000
+ROWS_AT_MOST, TYPED_ROWS_AT_MOST = 20_000_000, 1_000_000_000
 BLOCK = 1 << 20
 NEWLINE = b"\n"
 SPOOL_IN_MEMORY = 1 << 25
@@ -367,9 +367,9 @@ class ParquetTable:
             raise self._damaged(error) from None
         if unpacked > max_bytes:
             raise too_large(name, max_bytes)
-        if about.num_rows > ROWS_AT_MOST:
+        if about.num_rows > TYPED_ROWS_AT_MOST:
             raise CollectError(
-                f"{name}: {about.num_rows:,} rows; at most {ROWS_AT_MOST:,} are read"
+                f"{name}: {about.num_rows:,} rows; at most {TYPED_ROWS_AT_MOST:,} are read"
             )
 
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
