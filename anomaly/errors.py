@@ -9,6 +9,7 @@ AnomalyError
 │   └── RetryableRequestError   … but may succeed when sent again
 ├── SinkError             a sink could not be told                                         exit 5
 │   └── RetryableSinkError      … but may take it when told again
+├── EngineError           the engine that should do the work can't be reached             exit 4
 └── StoreError            the history can't be used: locked, unreachable, of a later version exit 4
     └── StoreBusy               … because somebody else was faster
 """
@@ -64,6 +65,10 @@ class RetryableSinkError(SinkError):
     def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class EngineError(AnomalyError):
+    """The engine that should do the work can't be reached."""
 
 
 class StoreError(AnomalyError):

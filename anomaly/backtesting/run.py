@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from statistics import median
 from typing import TypeVar
 
@@ -25,6 +26,7 @@ from anomaly.backtesting.result import (
 from anomaly.checklist.checklist import Checklist
 from anomaly.collectors.collect import Progress
 from anomaly.contracts import Collected
+from anomaly.engine.workers import ALONE, Workers
 from anomaly.errors import UsageError
 from anomaly.frames import Days, Spans, at_hand, calendar_of, member, zone_of
 from anomaly.model import UNJUDGED, Correction, Kpi, ReleaseVerdict, Windows
@@ -51,13 +53,14 @@ def backtest_checklist(
     seed: int = 0,
     releases: Sequence[PastRelease] = (),
     progress: Progress | None = None,
+    workers: Workers = ALONE,
 ) -> Backtest:
     """Judge placebo releases, injected effects and past `releases` in the `collected` data, as
     `check_release` would have done then.
 
-    The same input gives the same answer. `progress` is called with the number of finished parts and
-    of all parts. Raises UsageError for fewer than one placebo release, and for data without values
-    or with another step than the checklist's.
+    The same input gives the same answer, whoever the `workers` are. `progress` is called with the
+    number of finished parts and of all parts. Raises UsageError for fewer than one placebo release,
+    and for data without values or with another step than the checklist's.
     """
     if placebos < 1:
         raise UsageError(f"placebos is {placebos}; it must be at least 1")
@@ -74,23 +77,20 @@ def backtest_checklist(
         )
     start = collected.panel.index[int(has_value.argmax())].to_pydatetime()
     end = later(collected.panel.index[-1].to_pydatetime(), windows.step)
-    bench = Bench(checklist, collected, end, seed)
+    # a worker needs no sources, and is told no secrets
+    alone = replace(checklist, sources={}, sinks=(), releases=(), secrets=frozenset())
+    bench = Bench(alone, collected, end, seed)
     moments = origins(start, end, windows, placebos, [past.release for past in releases])
     timed, variants = set(evenly(moments, TIMED)), bench.variants(moments)
     count = _Counter(progress, len(moments) + sum(len(at) for _, _, at in variants) + len(releases))
-    trials = {at: bench.trial(at, timed=at in timed) for at in count.each(moments)}
-    by_setting: list[Trials] = [
-        (
-            setting,
-            changed.windows,
-            [
-                (trials[at].findings, by_key(bench.placebo(at, changed)[1]))
-                for at in count.each(ats)
-            ],
-        )
-        for setting, changed, ats in variants
-    ]
-    rejudged = tuple(bench.rejudged(past) for past in count.each(releases))
+    made = count.each(workers.answers(partial(_trial, bench, timed), moments))
+    trials = dict(zip(moments, made, strict=True))
+    by_setting: list[Trials] = []
+    for setting, changed, ats in variants:
+        tried = count.each(workers.answers(partial(_findings, bench, changed), ats))
+        pairs = [(trials[at].findings, found) for at, found in zip(ats, tried, strict=True)]
+        by_setting.append((setting, changed.windows, pairs))
+    rejudged = tuple(count.each(workers.answers(bench.rejudged, releases)))
     results = _results(bench, tuple(trials.values()), by_setting)
     return Backtest(
         placebos=moments,
@@ -181,6 +181,15 @@ def backtest(
     return backtest_checklist(
         checklist, Collected(panel), placebos=placebos, seed=seed, releases=releases
     )
+
+
+def _trial(bench: Bench, timed: Collection[datetime], at: datetime) -> Trial:
+    return bench.trial(at, timed=at in timed)
+
+
+def _findings(bench: Bench, checklist: Checklist, at: datetime) -> Findings:
+    """The findings about a placebo release by another checklist."""
+    return by_key(bench.placebo(at, checklist)[1])
 
 
 class _Counter:

@@ -92,15 +92,17 @@ def load(
     *,
     environment: str | None = None,
     environ: Mapping[str, str] | None = os.environ,
+    text: bytes | None = None,
 ) -> Checklist:
-    """The checklist in the YAML file `path`, for `environment` (default: the one it names).
+    """The checklist in the YAML file `path`, for `environment` (default: the one it names); with
+    `text` in place of what the file holds.
 
     `${NAME}` in settings of sources and sinks comes from `environ`. With None the placeholders
     stay, unchecked, and no source or sink can be created. Raises ChecklistError with a line per
     problem.
     """
     path = Path(path)
-    document = strict_yaml.parse(strict_yaml.read(path))
+    document = strict_yaml.parse(strict_yaml.read(path) if text is None else text)
     strict_yaml.refuse(str(path), document.problems)
     return _Loader(path, document, environ).checklist(environment)
 

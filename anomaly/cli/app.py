@@ -38,6 +38,7 @@ COMMANDS = {  # in the order of the help: where each lies
     "validate": "anomaly.cli.validate:validate",
     "doctor": "anomaly.cli.doctor:doctor",
     "check": "anomaly.cli.check:check",
+    "merge": "anomaly.cli.merge:merge",
     "watch": "anomaly.cli.watch:watch",
     "tick": "anomaly.cli.tick:tick",
     "rhythm": "anomaly.cli.rhythm:rhythm",

@@ -13,7 +13,7 @@ import typer
 from anomaly.checklist.checklist import Checklist
 from anomaly.cli.exit_codes import ExitCode, of_backtest
 from anomaly.cli.judging import check_names, progress_bar
-from anomaly.cli.options import ChecklistPath, Environment, Logs, Output, Verbose
+from anomaly.cli.options import ChecklistPath, Environment, Jobs, Logs, Output, Verbose
 from anomaly.cli.release import opened, past, right_now
 from anomaly.cli.session import LogFormat, Session, log
 from anomaly.model import Release
@@ -64,6 +64,7 @@ def backtest(
             help="Use data saved by check --save instead of querying the sources.",
         ),
     ] = None,
+    jobs: Jobs = 1,
     _verbose: Verbose = False,
     _log_format: Logs = LogFormat.TEXT,
 ) -> ExitCode:
@@ -81,13 +82,14 @@ def backtest(
     past_releases = _releases(releases, now)
 
     from anomaly.backtesting.run import backtest_checklist
+    from anomaly.engine.processes import processes
     from anomaly.model import select_kpis
 
     checklist = replace(checklist, kpis=select_kpis(checklist.kpis, only or ()))
     collected = _collected(checklist, end, past_releases, session, now=now, saved_data=saved_data)
     _refuse_failure(checklist, collected)
 
-    with progress_bar(session, "replaying the past") as progress:
+    with processes(jobs) as workers, progress_bar(session, "replaying the past") as progress:
         result = backtest_checklist(
             checklist,
             collected,
@@ -95,6 +97,7 @@ def backtest(
             seed=seed,
             releases=past_releases,
             progress=progress,
+            workers=workers,
         )
     _show(result, output, session)
     return of_backtest(checklist, collected.errors, result)

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
 
 from anomaly.checklist.checklist import Checklist
 from anomaly.cli.exit_codes import ExitCode, of_report
 from anomaly.cli.forms import Forms, Markdown, Pictures, Points, written
-from anomaly.cli.judging import Case, check_names, gather
+from anomaly.cli.judging import Case, Work, at_work, check_names, gather
 from anomaly.cli.options import (
     ChecklistPath,
+    Engine,
     Environment,
     FinishedAt,
     From,
+    Jobs,
     Logs,
     NextRelease,
     Output,
@@ -63,6 +66,17 @@ def check(
         ),
     ] = None,
     saved_data: From = None,
+    jobs: Jobs = 1,
+    engine: Engine = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="K/N", help="Judge part K of N alone and write it to --partial, for merge."
+        ),
+    ] = None,
+    partial: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where to write the part (.npz).")
+    ] = None,
     pictures: Pictures = None,
     markdown: Markdown = None,
     points: Points = None,
@@ -78,16 +92,46 @@ def check(
     checklist = opened(checklist_path, environment, session)
     check_names(checklist, only or ())
     forms = Forms(pictures, markdown, points)
-    sinks = [] if saved_data else _sinks(checklist)
+    part = PartAsked.of(
+        shard,
+        partial,
+        {
+            "--output json": output is Output.JSON,
+            "--report": report,
+            "--pictures": pictures,
+            "--markdown": markdown,
+            "--points": points,
+        },
+    )
+    sinks = [] if saved_data else sinks_of(checklist)
     case = gather(
         checklist,
         Words(released_at, finished_at, release, until, stage or (), next_release),
         session,
         only=only or (),
         saved_data=saved_data,
+        kept=save is not None,
     )
     unsaved = None if save is None else _save(case, save)
-    result = case.judge()
+    with at_work(session, checklist, case.now, jobs, engine) as work:
+        if part is not None:
+            return _write(case, part, work, session)
+        result = case.judge(work)
+    answered(result, sinks, session, output, report, forms)
+    if unsaved:
+        raise unsaved
+    return session.exit_code
+
+
+def answered(
+    result: Report,
+    sinks: Sequence[tuple[str, Sink]],
+    session: Session,
+    output: Output,
+    report: Path | None,
+    forms: Forms,
+) -> ExitCode:
+    """Show a report, notify the sinks and write its forms; returns the exit code."""
     session.exit_code = of_report(result, ())
     receipts: Sequence[Receipt] = ()
     try:
@@ -102,12 +146,77 @@ def check(
         show(result, output, session, receipts)
     if not is_written and session.exit_code is ExitCode.PASS:
         session.exit_code = ExitCode.NOT_TOLD
-    if unsaved:
-        raise unsaved
     return session.exit_code
 
 
-def _sinks(checklist: Checklist) -> list[tuple[str, Sink]]:
+@dataclass(frozen=True, slots=True)
+class PartAsked:
+    """Which part of a check is to be written where: every `number`-th shard, of `count` parts."""
+
+    number: int
+    count: int
+    path: Path
+
+    @classmethod
+    def of(cls, shard: str | None, path: Path | None, others: Mapping[str, object]) -> Self | None:
+        """What the options say; None without them. Raises UsageError, also where one of the
+        `others` is given, which need the answer."""
+        if shard is None and path is None:
+            return None
+        if shard is None or path is None:
+            raise UsageError("--shard and --partial belong together: --shard 1/4 --partial 1.npz")
+        number, _, count = shard.partition("/")
+        if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+            raise UsageError(f"--shard is {shard!r}; give K/N with K from 1 to N, such as 1/4")
+        for option, value in others.items():
+            if value:
+                raise UsageError(f"{option} needs the answer: give it to anomaly merge")
+        return cls(int(number), int(count), path)
+
+
+def _write(case: Case, asked: PartAsked, work: Work, session: Session) -> ExitCode:
+    """Write a part of the check; it has no verdict."""
+    from importlib.metadata import version
+
+    from anomaly.partials import partial_file
+    from anomaly.partials.inquiry import shards
+    from anomaly.pipeline import inquiry_of, partials_of
+
+    inquiry = inquiry_of(
+        case.checklist, case.release, now=case.now, until=case.until, only=case.only
+    )
+    mine = [*enumerate(shards(inquiry.kpis))][asked.number - 1 :: asked.count]
+    found = partials_of(
+        case.checklist,
+        inquiry,
+        [shard for _, shard in mine],
+        collected=case.collected,
+        workers=work.workers,
+        progress=work.collecting,
+        answers=work.answers,
+        judging=work.judging,
+    )
+    part = partial_file.Part(
+        number=asked.number,
+        count=asked.count,
+        version=version("release-anomaly"),
+        digest=case.checklist.digest,
+        only=tuple(case.only),
+        release=inquiry.release,
+        spans=inquiry.spans,
+        now=case.now,
+        partials=tuple(zip((place for place, _ in mine), found, strict=True)),
+    )
+    partial_file.save(part, asked.path)
+    kpis = sum(len(shard.kpis) for _, shard in mine)
+    session.show(
+        f"part {asked.number}/{asked.count}: {kpis} of {len(inquiry.kpis)} KPIs, in {asked.path}"
+    )
+    session.exit_code = ExitCode.PASS
+    return session.exit_code
+
+
+def sinks_of(checklist: Checklist) -> list[tuple[str, Sink]]:
     """The sinks other than the terminal, built before any source is queried, to report a wrong one
     at once."""
     from anomaly.checklist import registry
@@ -124,7 +233,7 @@ def _save(case: Case, path: Path) -> UsageError | None:
     from anomaly.collectors import snapshot
 
     try:
-        snapshot.save(case.collected, path)
+        snapshot.save(case.data, path)
     except UsageError as error:
         return error
     return None

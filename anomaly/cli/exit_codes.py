@@ -6,7 +6,14 @@ from collections.abc import Collection, Iterable
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from anomaly.errors import AnomalyError, CollectError, SinkError, StoreError, UsageError
+from anomaly.errors import (
+    AnomalyError,
+    CollectError,
+    EngineError,
+    SinkError,
+    StoreError,
+    UsageError,
+)
 from anomaly.model import ReleaseVerdict, Verdict
 
 if TYPE_CHECKING:
@@ -65,6 +72,7 @@ OF_ERROR = {
     OutputError: ExitCode.FAILED,
     CollectError: ExitCode.FAILED,
     StoreError: ExitCode.FAILED,
+    EngineError: ExitCode.FAILED,
     SinkError: ExitCode.NOT_TOLD,
 }
 

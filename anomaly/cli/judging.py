@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -25,22 +25,26 @@ if TYPE_CHECKING:
     from anomaly.collectors.answers import Answers
     from anomaly.collectors.collect import Progress
     from anomaly.contracts import Collected
+    from anomaly.engine.workers import Workers
     from anomaly.reporting.report import Report
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """The input of a verdict."""
+    """The input of a verdict; without `collected` data the sources are asked."""
 
     checklist: Checklist
     release: Release
-    collected: Collected
+    collected: Collected | None
     now: datetime
     until: datetime | None = None
     only: Sequence[str] = ()
 
-    def judge(self) -> Report:
+    def judge(self, work: Work | None = None) -> Report:
+        from anomaly.engine.workers import ALONE
         from anomaly.pipeline import check_release
+
+        work = work or Work(ALONE, None, None, None)
 
         return check_release(
             self.checklist,
@@ -49,7 +53,17 @@ class Case:
             until=self.until,
             only=self.only,
             collected=self.collected,
+            workers=work.workers,
+            progress=work.collecting,
+            answers=work.answers,
+            judging=work.judging,
         )
+
+    @property
+    def data(self) -> Collected:
+        """What was collected; who asks for it had it kept."""
+        assert self.collected is not None  # noqa: S101  see `gather`
+        return self.collected
 
     def correlograms(self, kpis: Sequence[str]) -> Mapping[tuple[str, str], Correlogram]:
         """What is left of the autocorrelation of each series of some KPIs, by KPI and segment."""
@@ -61,7 +75,7 @@ class Case:
             now=self.now,
             until=self.until,
             only=kpis,
-            collected=self.collected,
+            collected=self.data,
         )
 
 
@@ -72,9 +86,10 @@ def gather(
     *,
     only: Sequence[str] = (),
     saved_data: Path | None = None,
+    kept: bool = True,
 ) -> Case:
     """The release of `words`, or the latest that is known, with collected data, or with
-    `saved_data`. Raises UsageError."""
+    `saved_data`. Data that are not to be `kept` are not collected yet. Raises UsageError."""
     now = right_now()
     release = (
         _latest(checklist, words, session, now)
@@ -82,6 +97,8 @@ def gather(
         else release_of(checklist, words, now)
     )
     until = end_of_watch(release, words, now, checklist.calendar.timezone)
+    if saved_data is None and not kept:
+        return Case(checklist, release, None, now, until, only)
     if saved_data is None:
         from anomaly.collectors.collect import collect_window
 
@@ -170,13 +187,70 @@ def progress_bar(
     session: Session, doing: str = "querying the sources"
 ) -> Iterator[Progress | None]:
     """A progress bar on stderr, if that is a terminal."""
-    if not session.is_interactive():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    with progress_bars(session, doing) as (bar,):
+        yield bar
 
-    columns = (TextColumn(doing), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+@contextmanager
+def progress_bars(session: Session, *doing: str) -> Iterator[tuple[Progress | None, ...]]:
+    """Progress bars on stderr, if that is a terminal, each from when it is first told of."""
+    if not session.is_interactive():
+        yield (None,) * len(doing)
+        return
+    from rich import progress as rich
+    from rich.console import Console
+
+    columns = (
+        rich.TextColumn("{task.description}"),
+        rich.BarColumn(),
+        rich.MofNCompleteColumn(),
+        rich.TimeElapsedColumn(),
+    )
+    with rich.Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        tasks = [bars.add_task(what, total=None, visible=False) for what in doing]
+
+        def bar(task: rich.TaskID) -> Callable[[int, int], None]:
+            return lambda done, total: bars.update(task, completed=done, total=total, visible=True)
+
+        yield tuple(map(bar, tasks))
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Who does the work of a look, what is known of the answers of sources, and who is told how far
+    it is."""
+
+    workers: Workers
+    answers: Answers | None
+    collecting: Progress | None
+    judging: Progress | None
+
+
+@contextmanager
+def workers_of(jobs: int, engine: str | None) -> Iterator[Workers]:
+    """Those who judge, until the block ends. Raises UsageError for two kinds of them."""
+    if engine is None:
+        from anomaly.engine.processes import processes
+
+        with processes(jobs) as workers:
+            yield workers
+        return
+    if jobs > 1:
+        raise UsageError("--jobs and --engine exclude each other: the engine has its own workers")
+    from anomaly.engine.cluster import cluster
+
+    with cluster(engine) as workers:
+        yield workers
+
+
+@contextmanager
+def at_work(
+    session: Session, checklist: Checklist, now: datetime, jobs: int, engine: str | None
+) -> Iterator[Work]:
+    """Those who judge, what is known, and the progress bars, until the block ends."""
+    with (
+        workers_of(jobs, engine) as workers,
+        _answers(checklist, session, now) as answers,
+        progress_bars(session, "querying the sources", "judging") as bars,
+    ):
+        yield Work(workers, answers, *bars)

@@ -74,6 +74,16 @@ From = Annotated[
         "--from", metavar="FILE", help="Judge data saved by --save instead of querying the sources."
     ),
 ]
+Jobs = Annotated[
+    int,
+    typer.Option(metavar="N", min=1, help="Judge in so many processes; the answer is the same."),
+]
+Engine = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL", help="Collect and judge on a cluster: dask://HOST:8786 (needs that extra)."
+    ),
+]
 Verbose = Annotated[
     bool,
     typer.Option("-v", "--verbose", help="Show more on stderr, including tracebacks."),

@@ -185,7 +185,7 @@ def _after(
     case = gather(
         checklist, Words(released_at, finished_at, version), session, saved_data=saved_data
     )
-    return Environment(name, checklist, case.collected, case.release.started_at, case.judge())
+    return Environment(name, checklist, case.data, case.release.started_at, case.judge())
 
 
 def _show(result: Parity, output: Output, session: Session) -> None:

@@ -13,7 +13,18 @@ import typer
 from anomaly.checklist.checklist import Checklist
 from anomaly.cli.exit_codes import ExitCode, of_tick
 from anomaly.cli.forms import written
-from anomaly.cli.options import ChecklistPath, Environment, Logs, Output, ReportTo, StoreAt, Verbose
+from anomaly.cli.judging import workers_of
+from anomaly.cli.options import (
+    ChecklistPath,
+    Engine,
+    Environment,
+    Jobs,
+    Logs,
+    Output,
+    ReportTo,
+    StoreAt,
+    Verbose,
+)
 from anomaly.cli.release import opened
 from anomaly.cli.session import LogFormat, Session, log
 from anomaly.cli.storing import with_history
@@ -47,6 +58,8 @@ def tick(
         Output, typer.Option(help="Output format; json also keeps stderr quiet.")
     ] = Output.TABLE,
     report: ReportTo = None,
+    jobs: Jobs = 1,
+    engine: Engine = None,
     _verbose: Verbose = False,
     _log_format: Logs = LogFormat.TEXT,
 ) -> ExitCode:
@@ -73,16 +86,18 @@ def tick(
 
     # the signature is that of with_history
     def work(store: Store, saved: bool) -> tuple[TickResult, bool, list[bool]]:  # noqa: FBT001
-        done = step(
-            checklist,
-            store,
-            sinks if saved else [each for each in sinks if each.dedupes],
-            holder=holder,
-            clock=lambda: datetime.now(UTC),
-            sources=sources,
-            saved=saved,
-            redact=session.redactor.text,
-        )
+        with workers_of(jobs, engine) as workers:
+            done = step(
+                checklist,
+                store,
+                sinks if saved else [each for each in sinks if each.dedupes],
+                holder=holder,
+                clock=lambda: datetime.now(UTC),
+                sources=sources,
+                saved=saved,
+                redact=session.redactor.text,
+                workers=workers,
+            )
         for each in done.looks if not sinks else ():
             _cry(each, store)
         return (

@@ -13,10 +13,13 @@ import typer
 from anomaly.cli.check import show
 from anomaly.cli.exit_codes import ExitCode, of_report
 from anomaly.cli.forms import Forms, Markdown, Pictures, Points, written
+from anomaly.cli.judging import workers_of
 from anomaly.cli.options import (
     ChecklistPath,
+    Engine,
     Environment,
     FinishedAt,
+    Jobs,
     Logs,
     Output,
     ReportTo,
@@ -57,6 +60,8 @@ def watch(
         Output, typer.Option(help="Output format; json also keeps stderr quiet.")
     ] = Output.TABLE,
     report: ReportTo = None,
+    jobs: Jobs = 1,
+    engine: Engine = None,
     pictures: Pictures = None,
     markdown: Markdown = None,
     points: Points = None,
@@ -97,6 +102,7 @@ def watch(
             sleep=time.sleep,
             saved=saved,
             redact=session.redactor.text,
+            workers=workers,
         ):
             last = looked.report
             session.exit_code = of_report(last)
@@ -107,7 +113,7 @@ def watch(
             is_complete &= written(report, last, tracked.id, deliveries)
             screen.update(looked, next_look(checklist, right_now()))
 
-    with _screen(session) as screen:
+    with workers_of(jobs, engine) as workers, _screen(session) as screen:
         try:
             with_history(store_at, checklist, session, work)
         finally:  # a signal ends the watch with the last look

@@ -84,7 +84,8 @@ def decide(
         for each, ruling, case, allowance in zip(drafts, rulings, cases, allowed, strict=True)
     ]
     findings.sort(key=lambda each: (not each.total, -abs(each.contribution or 0.0)))
-    return tuple(each for kpi in kpis for each in findings if each.kpi == kpi.name)
+    order = {kpi.name: place for place, kpi in enumerate(kpis)}
+    return tuple(sorted(findings, key=lambda each: order[each.kpi]))
 
 
 def _case(each: Draft, alpha: float, mix: Mix | None, progress: WatchProgress) -> Case | None:

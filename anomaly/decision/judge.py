@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,13 +58,19 @@ class Testimony:
             {key: part for each in testimonies for key, part in each.parts.items()},
         )
 
+    def of(self, kpis: Collection[str]) -> Testimony:
+        """What the data of some KPIs say."""
+        rows = [row for row, key in enumerate(self.scored.keys) if key[0] in kpis]
+        parts = {key: part for key, part in self.parts.items() if key[0] in kpis}
+        return Testimony(self.scored.of(rows), parts)
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
     """A few series that are judged together, for what is computed for them fits into a cache.
 
     `panel` holds `own` series first, then the controls that these have beside them; `totals` those
-    of which they are a part. The `family` is the number of series in all batches.
+    of which they are a part. The `family` is how many series are decided about together, or more.
     """
 
     own: int
@@ -73,9 +79,9 @@ class Batch:
     totals: pd.DataFrame
 
 
-def batches(panel: pd.DataFrame, kpis: Sequence[Kpi]) -> Iterator[Batch]:
-    """The series of a panel in their order, `TOGETHER` at a time."""
-    values = panel.to_numpy(dtype=np.float64)
+def batches(panel: pd.DataFrame, kpis: Sequence[Kpi], own_kpis: Collection[str]) -> Iterator[Batch]:
+    """The series of some KPIs of a panel in their order, `TOGETHER` at a time; the others are there
+    as controls."""
     columns: dict[Key, list[int]] = {}
     for column, (kpi, segment, _) in enumerate(keys_of(panel)):
         columns.setdefault((kpi, segment), []).append(column)
@@ -87,16 +93,21 @@ def batches(panel: pd.DataFrame, kpis: Sequence[Kpi]) -> Iterator[Batch]:
     controls = controls_of(keys, kpis)
 
     def frame(wanted: Sequence[int]) -> pd.DataFrame:
-        return pd.DataFrame(values[:, wanted], panel.index, panel.columns[wanted])
+        names = panel.columns[wanted]
+        assert isinstance(names, pd.MultiIndex)  # noqa: S101  that is the shape of a panel
+        # one layout, for the last digits of sums may depend on it
+        values = np.asfortranarray(panel.iloc[:, wanted].to_numpy(dtype=np.float64))
+        return pd.DataFrame(values, panel.index, names.remove_unused_levels(), copy=False)
 
-    for first in range(0, len(keys), TOGETHER):
-        own = range(first, min(first + TOGETHER, len(keys)))
+    judged_rows = [row for row, (kpi, _) in enumerate(keys) if kpi in own_kpis]
+    for first in range(0, len(judged_rows), TOGETHER):
+        own = judged_rows[first : first + TOGETHER]
         beside = {int(row) for each in own for row in controls.get(each, ())}.difference(own)
         rows = [*own, *sorted(beside)]
         names = dict.fromkeys(keys[row][0] for row in own)
         yield Batch(
             own=len(own),
-            family=len(keys),
+            family=family,
             panel=frame([column for row in rows for column in columns[keys[row]]]),
             totals=frame([column for name in names for column in totals.get(name, ())]),
         )
@@ -140,21 +151,13 @@ def examine(
     return tuple(out)
 
 
-def testify(
-    panel: pd.DataFrame, sides: Sides, kpis: Sequence[Kpi], settings: Settings
-) -> tuple[Testimony, ...]:
-    """What the data of every series of a panel say, window by window (`Sides.windows`)."""
-    of_batches = [examine(batch, sides, kpis, settings) for batch in batches(panel, kpis)]
-    return tuple(map(Testimony.together, zip(*of_batches, strict=True)))
-
-
 def correlograms(
     panel: pd.DataFrame, sides: Sides, kpis: Sequence[Kpi], calendar: Calendar
 ) -> Mapping[tuple[str, str], Correlogram]:
     """What is left of the autocorrelation of each series, by KPI and segment; without those that
     have too little history."""
     out = {}
-    for batch in batches(panel, kpis):
+    for batch in batches(panel, kpis, {kpi.name for kpi in kpis}, panel.shape[1]):
         baseline, history = learn(batch.panel, sides, kpis, calendar)
         surprises = baseline.surprises(np.isfinite(block(history).value))
         orders = (baseline.phi != 0).sum(axis=1)

@@ -12,6 +12,7 @@ import pandas as pd
 
 from anomaly.contracts import Collected
 from anomaly.decision.judge import Settings
+from anomaly.engine.processes import processes
 from anomaly.errors import UsageError
 from anomaly.frames import (
     Days,
@@ -62,6 +63,7 @@ def check(
     controls: Controls = (),
     stages: Sequence[Stage | tuple[datetime | str, float | str]] = (),
     next_release: datetime | str | Release | None = None,
+    jobs: int = 1,
 ) -> Report:
     """Judge a release by series in memory: a Series, or a DataFrame with a column per KPI, on one
     regular index. Days, weeks and months are those of `timezone`, or of the index. Times without a
@@ -78,7 +80,8 @@ def check(
     touched: they are not judged, and a change that they share with the others is not due to the
     release. `stages` of a staged release are (time, share of users); each is watched from the end
     of its warm-up on. `next_release` ends the watch when it begins. Lengths of time may be text
-    like `6h`, shares text like `5%`.
+    like `6h`, shares text like `5%`. The series are judged in so many processes as `jobs` says; the
+    answer is the same.
 
     Raises UsageError for an index that is irregular, has duplicates, or no zone where `timezone`
     gives none, for values that are not numbers, unknown words and times that make no sense.
@@ -192,12 +195,14 @@ def check(
         over if until is not None else min(end, over),
         until is not None or end >= over,
     )
-    return judge(
-        Collected(panel),
-        kpis,
-        release,
-        spans,
-        step,
-        settings,
-        {"anomaly": version("release-anomaly")},
-    )
+    with processes(jobs) as workers:
+        return judge(
+            Collected(panel),
+            kpis,
+            release,
+            spans,
+            step,
+            settings,
+            {"anomaly": version("release-anomaly")},
+            workers=workers,
+        )

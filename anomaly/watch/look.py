@@ -19,8 +19,8 @@ from zoneinfo import ZoneInfo
 from anomaly.checklist.checklist import Checklist
 from anomaly.collectors.answers import Answers, beside
 from anomaly.collectors.collect import Progress as ProgressBar
-from anomaly.collectors.collect import collect_window
 from anomaly.contracts import Action, Collected, Message, NotifyReason, Receipt, Sink
+from anomaly.engine.workers import ALONE, Workers
 from anomaly.errors import StoreBusy
 from anomaly.history.records import SHORT, Look, OutboxMessage, Progress, ReleaseRecord, State
 from anomaly.history.store import Store, look_id, message_id
@@ -30,7 +30,6 @@ from anomaly.notify.policy import Decision, decide, last_alarm, mirrored
 from anomaly.pipeline import check_release
 from anomaly.reporting.report import Report
 from anomaly.steps import align, later
-from anomaly.timing.spans import plan
 from anomaly.timing.special_days import special_days
 
 RETRY_POLICY = RetryPolicy(attempts=3, deadline=timedelta(seconds=30))  # within one look
@@ -85,11 +84,15 @@ def look(
     collected: Collected | None = None,
     progress: ProgressBar | None = None,
     answers: Answers | None = None,
+    workers: Workers = ALONE,
 ) -> LookResult:
-    """Judge a release at `now`, and keep the look with its messages; what is known of `answers` is
-    not asked again. Raises StoreBusy if another process looked meanwhile."""
+    """Judge a release at `now`, with the help of `workers`, and keep the look with its messages;
+    what is known of `answers` is not asked again. Raises StoreBusy if another process looked
+    meanwhile."""
     number = len(store.looks(record.id)) + 1
-    report = _report(checklist, record, store, now, until, collected, progress, answers)
+    report = _report(
+        checklist, record, store, now, until, collected, progress, answers, workers=workers
+    )
     policy = _policy(checklist, record)
     acknowledged = _acknowledged(record, store)
     special = _is_special(now, checklist.calendar)
@@ -120,6 +123,7 @@ def stay(
     sleep: Callable[[float], None] = time.sleep,
     saved: bool = True,
     redact: Callable[[str], str] | None = None,
+    workers: Workers = ALONE,
 ) -> Iterator[tuple[LookResult, tuple[Receipt, ...]]]:
     """Look whenever a step has settled, until a KPI fails or the watch is over; yields each look
     with the receipts of its messages.
@@ -127,7 +131,9 @@ def stay(
     Stops when somebody else aborts the release.
     """
     while True:
-        result = _look_when_free(checklist, record, store, receivers, clock=clock, sleep=sleep)
+        result = _look_when_free(
+            checklist, record, store, receivers, clock=clock, sleep=sleep, workers=workers
+        )
         receipts = tell(
             checklist, store, receivers, now=clock(), saved=saved, redact=redact, sleep=sleep
         )
@@ -152,14 +158,15 @@ def _look_when_free(
     *,
     clock: Callable[[], datetime],
     sleep: Callable[[float], None],
+    workers: Workers,
 ) -> LookResult:
     """A look; if another process looks at the same moment, a later one."""
     for _ in range(BUSY_ATTEMPTS):
         try:
-            return _look_alone(checklist, record, store, receivers, now=clock())
+            return _look_alone(checklist, record, store, receivers, workers, now=clock())
         except StoreBusy:
             sleep(BUSY_PAUSE_S)
-    return _look_alone(checklist, record, store, receivers, now=clock())
+    return _look_alone(checklist, record, store, receivers, workers, now=clock())
 
 
 def _look_alone(
@@ -167,11 +174,12 @@ def _look_alone(
     record: ReleaseRecord,
     store: Store,
     receivers: Sequence[Receiver],
+    workers: Workers,
     *,
     now: datetime,
 ) -> LookResult:
     with Answers(beside(store.where), now=now) as answers:
-        return look(checklist, record, store, receivers, now=now, answers=answers)
+        return look(checklist, record, store, receivers, now=now, answers=answers, workers=workers)
 
 
 def next_look(checklist: Checklist, now: datetime) -> datetime:
@@ -288,6 +296,8 @@ def _report(
     collected: Collected | None,
     progress: ProgressBar | None,
     answers: Answers | None,
+    *,
+    workers: Workers,
 ) -> Report:
     """The report of a look, with what the history knows of other releases and incidents."""
     others = store.releases(environment=record.release.environment, since=record.release.started_at)
@@ -300,15 +310,15 @@ def _report(
         warmup=windows.warmup,
     )
     calendar = replace(checklist.calendar, leave_out=(*checklist.calendar.leave_out, *lessons))
-    if collected is None:
-        span = plan(release, checklist.windows, now=now, until=until).span
-        collected = collect_window(checklist, span, progress=progress, answers=answers)
     return check_release(
         replace(checklist, calendar=calendar),
         release,
         now=now,
         until=until,
         collected=collected,
+        progress=progress,
+        answers=answers,
+        workers=workers,
         others=[each.release for each in others if each.id != record.id],
     )
 

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from anomaly.checklist.checklist import Checklist
 from anomaly.collectors.answers import Answers, beside
 from anomaly.contracts import Receipt, ReleaseSource
+from anomaly.engine.workers import ALONE, Workers
 from anomaly.errors import AnomalyError, CollectError, StoreBusy, StoreError, UsageError
 from anomaly.history.records import ReleaseRecord, State
 from anomaly.history.store import Store
@@ -50,8 +51,10 @@ def tick(
     saved: bool = True,
     redact: Callable[[str], str] | None = None,
     sleep: Callable[[float], None] = time.sleep,
+    workers: Workers = ALONE,
 ) -> TickResult:
-    """One step for the checklist's service and environment; `holder` names this process.
+    """One step for the checklist's service and environment; `holder` names this process, and the
+    `workers` judge.
 
     A release gets a look when a step has settled since its last look and the checklist's schedule,
     if any, has a look due, or when its watch is over.
@@ -75,7 +78,15 @@ def tick(
                 prolong()
                 try:
                     results.append(
-                        look(checklist, record, store, receivers, now=clock(), answers=answers)
+                        look(
+                            checklist,
+                            record,
+                            store,
+                            receivers,
+                            now=clock(),
+                            answers=answers,
+                            workers=workers,
+                        )
                     )
                 except StoreBusy as error:
                     log.info("%s", error)

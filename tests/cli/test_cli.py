@@ -47,6 +47,7 @@ COMMANDS = (
     "prune",
     "explain",
     "backtest",
+    "merge",
     "parity",
     "schema",
     "release start",

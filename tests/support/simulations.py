@@ -12,6 +12,7 @@ from scipy.signal import lfilter
 
 from anomaly.contracts import Collected
 from anomaly.decision.judge import Settings
+from anomaly.engine.workers import ALONE, Workers
 from anomaly.model import Calendar, Correction, Finding, Kpi, Release, Windows
 from anomaly.panel import VALUE, assemble, grid
 from anomaly.pipeline import judge
@@ -73,6 +74,7 @@ def look(
     rows: int | None = None,
     false_alarms: float = 0.01,
     correction: Correction = Correction.HOLM,
+    workers: Workers = ALONE,
 ) -> Report:
     """Judge what collectors would have found at `now`: arrays on the grid from the start of the
     history, cut at the present.
@@ -94,6 +96,7 @@ def look(
         windows.step,
         Settings(Calendar(), false_alarms, correction),
         {},
+        workers=workers,
     )
 
 

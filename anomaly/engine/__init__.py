@@ -1,0 +1,1 @@
+"""Engines: where the work of a look is done, in this process, in several, or on a cluster."""

@@ -1,0 +1,1 @@
+"""Partials: what the data of some KPIs contribute to a report, and the report that they make."""

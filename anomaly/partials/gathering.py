@@ -1,0 +1,88 @@
+"""The data of an inquiry, some shards at a time, so that memory holds no more than these."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from anomaly.collectors.answers import Answers
+from anomaly.collectors.collect import Progress, collect_window, is_read_once, queries_of
+from anomaly.contracts import Collected
+from anomaly.errors import CollectError
+from anomaly.model import Kpi
+from anomaly.panel import keys_of
+from anomaly.partials.hearing import divided
+from anomaly.partials.inquiry import Inquiry, Shard
+
+if TYPE_CHECKING:
+    from anomaly.checklist.checklist import Checklist
+
+CELLS = 32_000_000  # values that are collected together, 8 bytes each
+SEGMENTS = 500  # of a KPI, until the first are known
+ALIKE = 2  # KPIs with one and the same error, from which their source counts as dead
+
+
+def gathered(
+    checklist: Checklist,
+    inquiry: Inquiry,
+    shards: Sequence[Shard],
+    progress: Progress | None = None,
+    answers: Answers | None = None,
+) -> Iterator[tuple[Shard, Collected]]:
+    """What the sources say for each shard. They are asked for as many shards at once as should fit
+    into `CELLS`: one question is quicker than many.
+
+    A source that fails as a whole is not asked again, nor what is known of `answers`. `progress` is
+    told how many of how many queries are answered.
+    """
+    waiting, total = deque(shards), sum(len(queries_of(shard.kpis)) for shard in shards)
+    steps = max(1, (inquiry.spans.span.end - inquiry.spans.span.start) // inquiry.step)
+    segments, done = SEGMENTS, 0
+    dead: dict[str, CollectError] = {}
+    at_once = is_read_once(checklist)
+    while waiting:
+        group = [waiting.popleft()]
+        cells = steps * _size(group[0], segments)
+        while waiting and (at_once or cells + steps * _size(waiting[0], segments) <= CELLS):
+            cells += steps * _size(waiting[0], segments)
+            group.append(waiting.popleft())
+        names = [name for shard in group for name in shard.names]
+
+        def report(answered: int, _: int, before: int = done) -> None:
+            if progress is not None:
+                progress(min(before + answered, total), total)
+
+        collected = collect_window(checklist, inquiry.spans.span, names, report, answers, dead=dead)
+        done += sum(len(queries_of(shard.kpis)) for shard in group)
+        segments = _most_segments(collected, segments)
+        dead |= _failures(collected, [kpi for shard in group for kpi in shard.kpis])
+        yield from divided(collected, group, is_whole=len(group) == len(shards))
+        del collected  # before the next are collected
+
+
+def _size(shard: Shard, segments: int) -> int:
+    """How many series a shard may have."""
+    kpis = (*shard.kpis, *shard.beside)
+    return sum((segments if kpi.by else 1) * (1 if kpi.denominator is None else 2) for kpi in kpis)
+
+
+def _most_segments(collected: Collected, default: int) -> int:
+    """How many series the KPI with the most has; the default without any segment."""
+    counts: dict[str, set[str]] = {}
+    for name, segment, _ in keys_of(collected.panel):
+        if segment:
+            counts.setdefault(name, set()).add(segment)
+    return max(map(len, counts.values()), default=default)
+
+
+def _failures(collected: Collected, kpis: Sequence[Kpi]) -> dict[str, CollectError]:
+    """The sources all of whose KPIs have one and the same error."""
+    errors: dict[str, list[CollectError | None]] = {}
+    for kpi in kpis:
+        errors.setdefault(kpi.source, []).append(collected.errors.get(kpi.name))
+    out = {}
+    for source, found in errors.items():
+        if len(found) >= ALIKE and found[0] is not None and len({*map(str, found)}) == 1:
+            out[source] = found[0]
+    return out

@@ -1,0 +1,359 @@
+"""How the series of a shard are heard, by whoever does the work."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from itertools import islice
+from typing import TypeVar
+
+import numpy as np
+import pandas as pd
+
+from anomaly.baseline.sides import Sides, sides_of
+from anomaly.contracts import Collected
+from anomaly.decision.draft import MIN_HISTORY
+from anomaly.decision.judge import Batch, Settings, Testimony, batches, examine
+from anomaly.engine.workers import CrashError, LostWorkerError, Progress, Workers
+from anomaly.errors import AnomalyError, CollectError
+from anomaly.model import Calendar, Kpi, Window
+from anomaly.panel import (
+    TOTAL,
+    USAGE,
+    block,
+    extended,
+    judged_panel,
+    keys_of,
+    long_form,
+    times,
+    usage_weights,
+)
+from anomaly.partials.inquiry import Inquiry, Shard
+from anomaly.partials.partial import Partial
+from anomaly.reporting.report import EXPECTED_COLUMNS
+from anomaly.scoring.score import Scored
+from anomaly.steps import CalendarStep, later
+
+BATCHES = 6  # in a task
+AT_A_TIME = 64  # columns that are looked through
+
+Value = TypeVar("Value")
+
+log = logging.getLogger(__name__)
+
+
+def divided(
+    collected: Collected, shards: Iterable[Shard], *, is_whole: bool = False
+) -> Iterator[tuple[Shard, Collected]]:
+    """What was collected for each of the shards; a KPI that they do not name is left out. Where it
+    `is_whole`, there are no other series."""
+    panel, keys = collected.panel, keys_of(collected.panel)
+    places: dict[str, list[int]] = {}
+    for place, (name, _, _) in enumerate(keys):
+        places.setdefault(name, []).append(place)
+    family = len({key[:2] for key in keys}) + len(places)  # each KPI may have a total
+    for shard in shards:
+        if is_whole:
+            shard = replace(shard, family=min(shard.family, family))  # noqa: PLW2901
+        queries = [
+            prefix + kpi.name
+            for prefix in ("", TOTAL, USAGE)
+            for kpi in (*shard.kpis, *shard.beside)
+        ]
+        mine = [place for name in queries for place in places.get(name, ())]
+        is_stretch = bool(mine) and mine == [*range(mine[0], mine[-1] + 1)]
+        yield (
+            shard,
+            Collected(
+                panel.iloc[:, slice(mine[0], mine[-1] + 1) if is_stretch else mine],
+                _those(collected.provenance, queries),
+                _those(collected.errors, queries),
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Batches whose data are examined in one go."""
+
+    batches: tuple[Batch, ...]
+    sides: Sides
+    kpis: tuple[Kpi, ...]
+    settings: Settings
+
+
+def examined(task: Task) -> tuple[Testimony, ...]:
+    """What the data of a task say, window by window."""
+    said = [examine(batch, task.sides, task.kpis, task.settings) for batch in task.batches]
+    return tuple(map(Testimony.together, zip(*said, strict=True)))
+
+
+@dataclass(slots=True)
+class _Hearing:
+    """A shard that is being heard: its `partial` so far, how many series are in each task that was
+    given to the workers, and what they `said`. Mutable, for it grows."""
+
+    shard: Shard
+    collected: Collected | None
+    partial: Partial
+    given: list[int] = field(default_factory=list)
+    said: list[tuple[Testimony, ...]] = field(default_factory=list)
+    failure: Exception | None = None
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether all tasks that were given are done."""
+        return len(self.said) == len(self.given)
+
+
+class Hearings:
+    """The hearings of an inquiry, with the help of workers. `progress` is told how many series were
+    heard, of how many that are known."""
+
+    def __init__(self, inquiry: Inquiry, workers: Workers, progress: Progress | None) -> None:
+        self._inquiry = inquiry
+        self._workers = workers
+        self._progress = progress
+        self._done = self._known = 0
+        self._sides: Sides | None = None
+
+    def partials(self, data: Iterable[tuple[Shard, Collected]]) -> Iterator[Partial]:
+        """What each of the shards contributes, in their order.
+
+        A KPI that makes the judgement crash is an error of its own and hides no other. Raises any
+        AnomalyError.
+        """
+        waiting: deque[_Hearing] = deque()
+        for outcome in self._workers.outcomes(examined, self._tasks(data, waiting)):
+            while waiting[0].is_answered:
+                yield self._closed(waiting.popleft())
+            self._take(waiting[0], outcome)
+        while waiting:
+            yield self._closed(waiting.popleft())
+
+    def _tasks(
+        self, data: Iterable[tuple[Shard, Collected]], waiting: deque[_Hearing]
+    ) -> Iterator[Task]:
+        """The tasks of all shards, whose hearings are `waiting` from then on."""
+        for shard, collected in data:
+            partial = replace(
+                nothing(shard, pd.DatetimeIndex(collected.panel.index)),
+                provenance=_own(collected.provenance, shard),
+                errors=_own(collected.errors, shard),
+            )
+            hearing = _Hearing(shard, collected, partial)
+            waiting.append(hearing)
+            try:
+                yield from self._tasks_of(hearing)
+            except AnomalyError:
+                raise
+            except Exception as error:  # noqa: BLE001  it is an error of its KPIs
+                hearing.failure = error
+
+    def _tasks_of(self, hearing: _Hearing) -> Iterator[Task]:
+        shard, asked, collected = hearing.shard, self._inquiry, hearing.collected
+        assert collected is not None  # noqa: S101  it is let go of at the end
+        kpis = (*shard.kpis, *shard.beside)
+        panel = extended(
+            judged_panel(collected.panel, kpis, asked.step), asked.step, asked.spans.horizon
+        )
+        sides = self._sides_of(pd.DatetimeIndex(panel.index))
+        own = panel if not shard.beside else panel.loc[:, _columns_of(panel, shard.kpis)]
+        hearing.partial = Partial(
+            index=sides.index,
+            usage=_usage(collected, shard, asked),
+            steps={} if is_judgeable(panel, sides) else _steps_with_data(own, shard.kpis),
+            data=_extent(collected.panel, asked.step),
+            around=_around(own, sides),
+            earlier=_earlier(own, sides, asked.step, asked.settings.calendar),
+            provenance=_own(collected.provenance, shard),
+            errors=_own(collected.errors, shard),
+        )
+        if not is_judgeable(panel, sides):
+            return
+        names = set(shard.names)
+        found = batches(panel, kpis, names, shard.family)
+        while taken := tuple(islice(found, BATCHES)):
+            series = sum(each.own for each in taken)
+            hearing.given.append(series)
+            self._known += series
+            yield Task(taken, sides, _concerned(kpis, taken), asked.settings)
+        if shard.is_alone:
+            hearing.collected = None  # it would not be heard again in another way
+
+    def _sides_of(self, index: pd.DatetimeIndex) -> Sides:
+        """The sides of a panel; all of an inquiry have the same rows."""
+        if self._sides is None or not index.equals(self._sides.index):
+            asked = self._inquiry
+            self._sides = sides_of(index, asked.spans, asked.step, asked.settings.calendar)
+        return self._sides
+
+    def _take(self, hearing: _Hearing, outcome: tuple[Testimony, ...] | Exception) -> None:
+        if isinstance(outcome, AnomalyError):
+            raise outcome
+        if isinstance(outcome, Exception):
+            hearing.failure = hearing.failure or outcome
+        self._done += hearing.given[len(hearing.said)]
+        hearing.said.append(() if isinstance(outcome, Exception) else outcome)
+        if self._progress is not None:
+            self._progress(self._done, self._known)
+
+    def _closed(self, hearing: _Hearing) -> Partial:
+        if hearing.failure is not None:
+            return self._again(hearing, hearing.failure)
+        together = tuple(map(Testimony.together, zip(*hearing.said, strict=True)))
+        around = hearing.partial.around
+        if together:
+            around = _with_expected(around, together[0].scored)
+        return replace(hearing.partial, testimonies=together, around=around)
+
+    def _again(self, hearing: _Hearing, error: Exception) -> Partial:
+        """What is left of a shard that made the judgement crash: each of its KPIs is heard alone,
+        without controls, and one that crashes then is an error."""
+        shard = hearing.shard
+        if shard.is_alone or hearing.collected is None:
+            name = shard.kpis[0].name
+            errors = {**hearing.partial.errors, name: crash(name, error)}
+            return replace(hearing.partial, around=None, earlier=None, errors=errors)
+        alone = (Shard((kpi,), family=shard.family) for kpi in shard.kpis)
+        hearings = Hearings(self._inquiry, self._workers, None)
+        return Partial.together([*hearings.partials(divided(hearing.collected, alone))])
+
+
+def nothing(shard: Shard, index: pd.DatetimeIndex) -> Partial:
+    """What a shard contributes of which nothing is known yet."""
+    usage = {kpi.name: 0.0 if isinstance(kpi.usage, str) else kpi.usage for kpi in shard.kpis}
+    return Partial(index, usage)
+
+
+def crash(kpi: str, error: Exception) -> CollectError:
+    """The error of a KPI whose judgement crashed."""
+    log.error("judging %s crashed", kpi, exc_info=error)
+    if isinstance(error, LostWorkerError):
+        return CollectError(
+            "judging it ended the process that did so, twice; it may need more memory than there is"
+        )
+    kind = str(error) if isinstance(error, CrashError) else type(error).__name__
+    return CollectError(f"judging it crashed: {kind}")
+
+
+def is_judgeable(panel: pd.DataFrame, sides: Sides) -> bool:
+    """Whether there is enough to learn from, and something to judge."""
+    has_steps = sides.history.sum() >= MIN_HISTORY and sides.observation.any()
+    return bool(has_steps and panel.shape[1])
+
+
+def _own(of_queries: Mapping[str, Value], shard: Shard) -> dict[str, Value]:
+    """What is said of the queries of a shard's own KPIs."""
+    return _those(
+        of_queries, [prefix + name for name in shard.names for prefix in ("", TOTAL, USAGE)]
+    )
+
+
+def _those(of_queries: Mapping[str, Value], queries: Iterable[str]) -> dict[str, Value]:
+    return {query: of_queries[query] for query in queries if query in of_queries}
+
+
+def _columns_of(panel: pd.DataFrame, kpis: Sequence[Kpi]) -> np.ndarray:
+    """Which columns of a panel hold these KPIs."""
+    names = [kpi.name for kpi in kpis]
+    return np.asarray(panel.columns.get_level_values("kpi").isin(names))
+
+
+def _concerned(kpis: Sequence[Kpi], taken: Sequence[Batch]) -> tuple[Kpi, ...]:
+    """The KPIs of some batches, and all of their controls, with data or without."""
+    names = {name for batch in taken for name, _, _ in keys_of(batch.panel)}
+    return tuple(kpi for kpi in kpis if kpi.name in names or not names.isdisjoint(kpi.control_for))
+
+
+def _usage(collected: Collected, shard: Shard, asked: Inquiry) -> dict[str, float]:
+    """The weight of each KPI of a shard."""
+    names = collected.panel.columns.get_level_values("kpi")
+    answers = collected.panel.loc[:, names.isin([USAGE + name for name in shard.names])]
+    return usage_weights(answers, shard.kpis, asked.spans.baseline, asked.step)
+
+
+def _steps_with_data(panel: pd.DataFrame, kpis: Sequence[Kpi]) -> dict[str, int]:
+    """How many steps have data, of each KPI, and of each total that has a query of its own."""
+    keys = keys_of(panel)
+    out = {}
+    for kpi in kpis:
+        for query, is_total in ((TOTAL + kpi.name, True), (kpi.name, False)):
+            columns = [
+                name == kpi.name and (kpi.total is None or (segment == "") is is_total)
+                for name, segment, _ in keys
+            ]
+            out[query] = int(panel.loc[:, columns].notna().any(axis=1).sum())
+    return out
+
+
+def _extent(panel: pd.DataFrame, step: timedelta) -> Window | None:
+    """From the first step with a value to the end of the last; None without any."""
+    has_value = np.zeros(len(panel), bool)
+    for first in range(0, panel.shape[1], AT_A_TIME):
+        values = panel.iloc[:, first : first + AT_A_TIME].to_numpy()
+        has_value |= ~np.isnan(values).all(axis=1)
+    stamps = times(panel[has_value])
+    return Window(stamps[0], later(stamps[-1], step, 1)) if stamps else None
+
+
+def _around(panel: pd.DataFrame, sides: Sides) -> pd.DataFrame:
+    """The steps shown that are not judged, in long form, series after series, without what was
+    expected."""
+    series, index = block(panel[sides.context]), sides.index[sides.context]
+    nothing_expected = np.full((len(series.keys), len(index)), np.nan)
+    return long_form(
+        series.keys,
+        index,
+        {"observed": series.value, **dict.fromkeys(EXPECTED_COLUMNS, nothing_expected)},
+    )
+
+
+def _with_expected(around: pd.DataFrame | None, scored: Scored) -> pd.DataFrame | None:
+    """The steps shown that are not judged, with what was expected of the last ones before the
+    release."""
+    before, count = scored.before, len(scored.keys)
+    if around is None or before is None or not count:
+        return around
+    index = pd.DatetimeIndex(around["time"].iloc[: len(around) // count])
+    place = index.get_indexer(pd.DatetimeIndex(before["time"].iloc[: len(before) // count]))
+    expected = {}
+    for name in EXPECTED_COLUMNS:
+        values = np.full((count, len(index)), np.nan)
+        of_series = before[name].to_numpy().reshape(count, -1)
+        values[:, place[place >= 0]] = of_series[:, place >= 0]
+        expected[name] = values.ravel()
+    return around.assign(**expected)
+
+
+def _earlier(
+    panel: pd.DataFrame, sides: Sides, step: timedelta, calendar: Calendar
+) -> pd.DataFrame | None:
+    """What was observed at the same hour of the day before and of the week before, for the steps
+    that a report shows; None where steps are days or longer."""
+    shown = sides.index[sides.context | sides.observation]
+    if isinstance(step, CalendarStep) or not len(shown):
+        return None
+    clock = shown.tz_convert(calendar.timezone).tz_localize(None)
+
+    def before(days: int) -> np.ndarray:
+        """The rows of these times; -1 where there is none."""
+        moments = (clock - pd.Timedelta(days=days)).tz_localize(
+            calendar.timezone, ambiguous="NaT", nonexistent="NaT"
+        )
+        return sides.index.get_indexer(moments.tz_convert("UTC"))
+
+    rows = {"day": before(1), "week": before(7)}
+    taken = np.unique(np.concatenate([*rows.values()]))
+    taken = taken[taken >= 0]
+    series = block(panel.iloc[taken])
+    values = {
+        name: np.where(each >= 0, series.value[:, np.searchsorted(taken, each)], np.nan)
+        if len(taken)
+        else np.full((len(series.keys), len(shown)), np.nan)
+        for name, each in rows.items()
+    }
+    return long_form(series.keys, shown, values)

@@ -1,0 +1,80 @@
+"""What the data of some KPIs contribute to a report."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+import pandas as pd
+
+from anomaly.contracts import Provenance
+from anomaly.decision.judge import Testimony
+from anomaly.errors import CollectError
+from anomaly.model import Window
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """What the data of some KPIs contribute to a report.
+
+    `index` holds the rows of their panel, `usage` the weight of each KPI. `testimonies` are those
+    of the windows (`Sides.windows`), none where nothing can be judged. `steps` counts the steps
+    with data of each query (a KPI, or `total of <KPI>`) without a testimony. `data`, `around` and
+    `earlier` are parts of those of a report.
+    """
+
+    index: pd.DatetimeIndex
+    usage: Mapping[str, float]
+    testimonies: tuple[Testimony, ...] = ()
+    steps: Mapping[str, int] = field(default_factory=dict)
+    data: Window | None = None
+    around: pd.DataFrame | None = None
+    earlier: pd.DataFrame | None = None
+    provenance: Mapping[str, Provenance] = field(default_factory=dict)
+    errors: Mapping[str, CollectError] = field(default_factory=dict)
+
+    @classmethod
+    def together(cls, partials: Sequence[Partial]) -> Partial:
+        """What the data of all of them contribute to the same report; there must be one."""
+        if len(partials) == 1:
+            return partials[0]
+        heard = [each.testimonies for each in partials if each.testimonies]
+        data = [each.data for each in partials if each.data is not None]
+        return cls(
+            index=partials[0].index,
+            usage=_merged(each.usage for each in partials),
+            testimonies=tuple(map(Testimony.together, zip(*heard, strict=True))),
+            steps=_merged(each.steps for each in partials),
+            data=Window(min(each.start for each in data), max(each.end for each in data))
+            if data
+            else None,
+            around=_below_each_other([each.around for each in partials]),
+            earlier=_below_each_other([each.earlier for each in partials]),
+            provenance=_merged(each.provenance for each in partials),
+            errors=_merged(each.errors for each in partials),
+        )
+
+    def of(self, kpis: Collection[str]) -> Partial:
+        """What some of the KPIs contribute."""
+
+        def mine(frame: pd.DataFrame | None) -> pd.DataFrame | None:
+            return None if frame is None else frame[frame["kpi"].isin([*kpis])]
+
+        return replace(
+            self,
+            testimonies=tuple(each.of(kpis) for each in self.testimonies),
+            around=mine(self.around),
+            earlier=mine(self.earlier),
+        )
+
+
+def _merged(parts: Iterable[Mapping[str, Value]]) -> dict[str, Value]:
+    return {name: value for part in parts for name, value in part.items()}
+
+
+def _below_each_other(frames: Sequence[pd.DataFrame | None]) -> pd.DataFrame | None:
+    present = [frame for frame in frames if frame is not None]
+    return pd.concat(present, ignore_index=True) if present else None

@@ -1,0 +1,156 @@
+"""How the work is divided, and who does it, changes nothing; a crash is that of one KPI."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import anomaly
+from anomaly.decision import judge
+from anomaly.decision.judge import Batch, examine
+from anomaly.engine.processes import processes
+from anomaly.model import Direction, Kpi, Release, Verdict
+from anomaly.panel import VALUE, keys_of
+from anomaly.partials import gathering, hearing, inquiry
+from anomaly.partials.inquiry import shards
+from anomaly.reporting.archive import data_of
+from anomaly.reporting.report import Report
+from tests.decision.test_judge import IN_STAGES, KPIS, columns
+from tests.decision.test_mix import HALF_HOURLY, INDEX, NOW
+from tests.support.simulations import STARTED, finding_of, look
+from tests.test_pipeline import CHECKLIST, folder, judged  # noqa: F401  a fixture
+
+
+def same(one: Report, other: Report) -> bool:
+    return data_of(one) == data_of(other) and one.points.equals(other.points)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("release", "jobs"), [(Release(STARTED), 2), (IN_STAGES, 3)], ids=["at once", "in stages"]
+)
+def test_the_answer_is_the_same_whoever_gives_it(
+    release: Release, jobs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a task for each series, so that there is something to share."""
+    alone = look(columns(), KPIS, now=NOW, release=release, windows=HALF_HOURLY)
+    monkeypatch.setattr(hearing, "BATCHES", 1)
+    monkeypatch.setattr(judge, "TOGETHER", 1)
+    with processes(jobs) as workers:
+        shared = look(
+            columns(), KPIS, now=NOW, release=release, windows=HALF_HOURLY, workers=workers
+        )
+    assert same(shared, alone)
+
+
+def test_shards_follow_the_order_of_the_kpis(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inquiry, "MOST", 2)
+    kpis = [Kpi("a"), Kpi("b"), Kpi("c"), Kpi("d", by=("x",)), Kpi("e", control_for=("a", "d"))]
+
+    found = [*shards(kpis)]
+
+    assert [each.names for each in found] == [("a", "b"), ("c",), ("d",), ("e",)]
+    assert [[kpi.name for kpi in each.beside] for each in found] == [["e"], [], ["e"], []]
+
+
+@pytest.fixture
+def crashing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever has the KPI `bad` in it crashes."""
+
+    def crash(batch: Batch, *rest: object) -> tuple[judge.Testimony, ...]:
+        if any(name == "bad" for name, _, _ in keys_of(batch.panel)):
+            raise ZeroDivisionError
+        return examine(batch, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(hearing, "examine", crash)
+
+
+def test_a_kpi_that_crashes_hides_no_other(crashing: None) -> None:
+    rng = np.random.default_rng(1)
+    names = ["good", "bad", "also good"]
+
+    report = look(
+        {(name, "", VALUE): rng.normal(100, 3, len(INDEX)) for name in names},
+        [Kpi(name, direction=Direction.UP) for name in names],
+        now=NOW,
+        windows=HALF_HOURLY,
+    )
+
+    assert [finding.verdict for finding in report.findings] == [
+        Verdict.OK,
+        Verdict.ERROR,
+        Verdict.OK,
+    ]
+    assert finding_of(report, "bad").reason == "judging it crashed: ZeroDivisionError"
+    assert {*report.points["kpi"]} == {"good", "also good"}
+
+
+def test_a_control_that_crashes_leaves_its_kpi_judged(crashing: None) -> None:
+    rng = np.random.default_rng(1)
+
+    report = look(
+        {(name, "", VALUE): rng.normal(100, 3, len(INDEX)) for name in ("good", "bad")},
+        [Kpi("good"), Kpi("bad", control_for=("good",))],
+        now=NOW,
+        windows=HALF_HOURLY,
+    )
+
+    assert finding_of(report, "good").verdict is Verdict.OK
+    assert finding_of(report, "bad").verdict is Verdict.ERROR
+
+
+def test_sources_asked_bit_by_bit_give_the_same_answer(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    at_once = judged(folder)
+    monkeypatch.setattr(inquiry, "MOST", 1)
+    monkeypatch.setattr(gathering, "CELLS", 1)
+    counts: list[tuple[int, int]] = []
+
+    assert same(judged(folder, progress=lambda *count: counts.append(count)), at_once)
+    assert counts[-1] == (3, 3)
+    assert counts == sorted(counts)
+
+
+def test_a_source_that_is_dead_is_asked_once(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    more = "".join(
+        f"  - {{name: k{i}, source: second, query: searches, by: [c]}}\n" for i in range(4)
+    )
+    (folder / "checklist.yaml").write_text(CHECKLIST + more)
+    (folder / "second.csv").unlink()
+    monkeypatch.setattr(gathering, "SEGMENTS", 100)
+    monkeypatch.setattr(gathering, "CELLS", 200 * (7 * 24 + 12))
+    asked: list[int] = []
+    from anomaly.collectors.files import FilesCollector
+
+    collect = FilesCollector.collect
+
+    def counted(self: FilesCollector, kpis: object, *rest: object) -> object:
+        asked.append(len(kpis))  # type: ignore[arg-type]
+        return collect(self, kpis, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(FilesCollector, "collect", counted)
+
+    report = judged(folder)
+
+    assert asked == [2, 2]
+    assert [finding.verdict for finding in report.findings[1:]] == [Verdict.ERROR] * 5
+
+
+@pytest.mark.slow
+def test_a_frame_is_judged_alike_by_several_processes() -> None:
+    index = pd.date_range("2025-03-01", periods=300, freq="5min", tz="UTC")
+    values = np.random.default_rng(1).normal(200, 5, (300, 100))
+    frame = pd.DataFrame(values, index, columns=[f"k{i}" for i in range(100)])
+
+    def answer(jobs: int) -> Report:
+        return anomaly.check(frame, released_at=index[276], jobs=jobs)
+
+    assert same(answer(2), answer(1))
