@@ -19,7 +19,7 @@ endif
 # where Python keeps no bytecode, every process compiles all libraries anew: seconds each time
 unexport VIRTUAL_ENV UV_PROJECT_ENVIRONMENT PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test quick quick-tests check lint types layers spelling docs fmt bench bench-compare bench-accuracy bench-quiet \
+.PHONY: help demo test quick quick-tests check lint types layers spelling docs fmt bench cluster bench-compare bench-accuracy bench-quiet \
 	obvious fuzz ablations peers golden tools hooks dist release-check clean
 
 help: ## say what can be made
@@ -68,8 +68,13 @@ bench: .venv/.dev ## say what a verdict costs by series, points and stage, as ra
 	@$(BIN)/python -m benchmarks.page
 	@$(BIN)/python -m benchmarks.collection
 
+<<<<<<< HEAD
 bench-compare: .venv/.dev ## say what costs more or less in revision B than in A: make bench-compare A=main B=HEAD
 	@$(if $(and $(A),$(B)),,$(error name two revisions: make bench-compare A=main B=HEAD))$(BIN)/python -m benchmarks.compare "$(A)" "$(B)"
+=======
+cluster: .venv/.dev ## judge by processes, by parts and by a cluster on loopback, and compare time and answers
+	@$(BIN)/python -m benchmarks.cluster
+>>>>>>> 0fe19de (wip)
 
 bench-accuracy: .venv/.dev ## judge generated releases with known answers, beside simple judges
 	@$(BIN)/python -m benchmarks.accuracy
