@@ -100,8 +100,9 @@ def partials_of(
     """What each of some shards contributes, in their order; see `check_release`."""
     if collected is None and not workers.at_home:
         return errand.run(checklist, inquiry, divisions, workers, judging)
+    is_whole = sum(len(shard.kpis) for shard in divisions) == len(inquiry.kpis)
     data = (
-        gathered(checklist, inquiry, divisions, progress, answers)
+        gathered(checklist, inquiry, divisions, progress, answers, is_whole=is_whole)
         if collected is None
         else divided(collected, divisions, is_whole=True)
     )

@@ -23,6 +23,7 @@ from anomaly.engine.processes import processes
 from anomaly.engine.workers import Workers
 from anomaly.model import Release
 from anomaly.partials.inquiry import shards
+from anomaly.partials.partial import Partial
 from anomaly.pipeline import check_release, concluded, inquiry_of, partials_of
 from anomaly.reporting.archive import data_of
 from anomaly.reporting.report import Report
@@ -73,7 +74,7 @@ def in_parts(checklist: Checklist) -> Report:
     """The answer of parts that know nothing of each other."""
     inquiry = inquiry_of(checklist, Release(STARTED), now=NOW)
     divisions = [*enumerate(shards(inquiry.kpis))]
-    found = {}
+    found: dict[int, Partial] = {}
     for part in range(PARTS):
         mine = divisions[part::PARTS]
         partials = partials_of(checklist, inquiry, [shard for _, shard in mine])

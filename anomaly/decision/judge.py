@@ -79,9 +79,11 @@ class Batch:
     totals: pd.DataFrame
 
 
-def batches(panel: pd.DataFrame, kpis: Sequence[Kpi], own_kpis: Collection[str]) -> Iterator[Batch]:
+def batches(
+    panel: pd.DataFrame, kpis: Sequence[Kpi], own_kpis: Collection[str], family: int
+) -> Iterator[Batch]:
     """The series of some KPIs of a panel in their order, `TOGETHER` at a time; the others are there
-    as controls."""
+    as controls. The `family` is that of `Batch`."""
     columns: dict[Key, list[int]] = {}
     for column, (kpi, segment, _) in enumerate(keys_of(panel)):
         columns.setdefault((kpi, segment), []).append(column)
@@ -96,7 +98,7 @@ def batches(panel: pd.DataFrame, kpis: Sequence[Kpi], own_kpis: Collection[str])
         names = panel.columns[wanted]
         assert isinstance(names, pd.MultiIndex)  # noqa: S101  that is the shape of a panel
         # one layout, for the last digits of sums may depend on it
-        values = np.asfortranarray(panel.iloc[:, wanted].to_numpy(dtype=np.float64))
+        values = np.asfortranarray(panel.iloc[:, [*wanted]].to_numpy(dtype=np.float64))
         return pd.DataFrame(values, panel.index, names.remove_unused_levels(), copy=False)
 
     judged_rows = [row for row, (kpi, _) in enumerate(keys) if kpi in own_kpis]

@@ -7,7 +7,7 @@ sums of a linear algebra library differ in their last bits by how many threads s
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
 from functools import cache
 from typing import Any, TypeVar
@@ -66,10 +66,10 @@ class Team(Workers):
         ahead: int,
         *,
         at_home: bool,
-        lost: tuple[type[Exception], ...] = (),
+        lost: Sequence[type[Exception]] = (),
     ) -> None:
         self.at_home = at_home
-        self._lost = (BrokenExecutor, *lost)
+        self._lost: tuple[type[Exception], ...] = (BrokenExecutor, *lost)
         self._start = start
         self._ahead = ahead
         self._executor = start()

@@ -118,9 +118,7 @@ def run(
 
     count, total = 0, sum(len(shard.kpis) for shard in shards)
     for shard, outcome in zip(shards, workers.outcomes(done, map(errand, shards)), strict=True):
-        yield _partial(
-            inquiry, shard, outcome, lambda alone: workers.outcomes(done, [errand(alone)])
-        )
+        yield _partial(inquiry, shard, outcome, again)
         count += len(shard.kpis)
         if progress is not None:
             progress(count, total)

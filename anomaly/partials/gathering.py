@@ -29,11 +29,14 @@ def gathered(
     shards: Sequence[Shard],
     progress: Progress | None = None,
     answers: Answers | None = None,
+    *,
+    is_whole: bool = False,
 ) -> Iterator[tuple[Shard, Collected]]:
     """What the sources say for each shard. They are asked for as many shards at once as should fit
     into `CELLS`: one question is quicker than many.
 
-    A source that fails as a whole is not asked again, nor what is known of `answers`. `progress` is
+    Where the shards are the whole of what is decided about (`is_whole`), each may learn how many
+    series there are. A source that fails as a whole is not asked again, nor what is known of `answers`. `progress` is
     told how many of how many queries are answered.
     """
     waiting, total = deque(shards), sum(len(queries_of(shard.kpis)) for shard in shards)
@@ -57,7 +60,7 @@ def gathered(
         done += sum(len(queries_of(shard.kpis)) for shard in group)
         segments = _most_segments(collected, segments)
         dead |= _failures(collected, [kpi for shard in group for kpi in shard.kpis])
-        yield from divided(collected, group, is_whole=len(group) == len(shards))
+        yield from divided(collected, group, is_whole=is_whole and len(group) == len(shards))
         del collected  # before the next are collected
 
 

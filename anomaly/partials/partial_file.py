@@ -72,7 +72,7 @@ def save(part: Part, path: Path) -> None:
     out = io.BytesIO()
     np.savez(out, allow_pickle=False, **{FORM: np.frombuffer(text, np.uint8)}, **form.arrays)
     try:
-        replace_file(path, out.getbuffer())
+        replace_file(path, out.getvalue())
     except OSError as error:
         raise UsageError(f"{path}: can't be written: {error.strerror or error}") from error
 
@@ -234,10 +234,11 @@ class _Reader:
         self._made: list[Any] = []
         for each in objects:  # what an object holds comes before it
             kind = _class(each["class"])
-            if not dataclasses.is_dataclass(kind):
+            if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
                 raise TypeError(f"{each['class']} is no class of values")
             fields = {name: self.value(node) for name, node in each["fields"].items()}
-            self._made.append(kind(**fields))
+            make: Callable[..., Any] = kind
+            self._made.append(make(**fields))
 
     def value(self, node: Any) -> Any:
         """The value of a node."""

@@ -19,7 +19,6 @@ from anomaly.engine.workers import ALONE
 from anomaly.errors import CollectError, UsageError
 from anomaly.model import Calendar, Correction, Release
 from anomaly.panel import assemble, grid
-from anomaly.partials import partial_file
 from anomaly.partials.conclusion import conclusion
 from anomaly.partials.hearing import Hearings, divided
 from anomaly.partials.inquiry import Inquiry, shards
@@ -161,7 +160,7 @@ def test_a_file_can_name_no_other_class(tmp_path: Path) -> None:
             "objects": [{"class": name, "fields": {}}],
         }
         text = np.frombuffer(json.dumps(form).encode(), np.uint8)
-        np.savez(tmp_path / "bad.npz", **{partial_file.FORM: text})
+        np.savez(tmp_path / "bad.npz", form=text)
 
         with pytest.raises(UsageError, match="is no class"):
             load(tmp_path / "bad.npz", VERSION)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -65,6 +66,7 @@ def cluster(
                 stdin=subprocess.DEVNULL,
                 cwd=ROOT,
                 env={**os.environ, "PYTHONPATH": str(ROOT), **more},
+                start_new_session=True,  # ended at once, with all that it started
             )
         running.append(Server(name, "", process))
         return running[-1]
@@ -100,5 +102,7 @@ def cluster(
         address = json.loads(file.read_text())["address"].removeprefix("tcp://")
         yield Cluster(f"dask://{address}", f"http://{LOOPBACK}:{page}", started, folder)
     finally:
-        for server in reversed(running):
-            server.stop()
+        for server in running:
+            with suppress(ProcessLookupError):
+                os.killpg(server.process.pid, signal.SIGKILL)
+            server.process.wait()
