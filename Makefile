@@ -68,13 +68,11 @@ bench: .venv/.dev ## say what a verdict costs by series, points and stage, as ra
 	@$(BIN)/python -m benchmarks.page
 	@$(BIN)/python -m benchmarks.collection
 
-<<<<<<< HEAD
 bench-compare: .venv/.dev ## say what costs more or less in revision B than in A: make bench-compare A=main B=HEAD
 	@$(if $(and $(A),$(B)),,$(error name two revisions: make bench-compare A=main B=HEAD))$(BIN)/python -m benchmarks.compare "$(A)" "$(B)"
-=======
+
 cluster: .venv/.dev ## judge by processes, by parts and by a cluster on loopback, and compare time and answers
 	@$(BIN)/python -m benchmarks.cluster
->>>>>>> 0fe19de (wip)
 
 bench-accuracy: .venv/.dev ## judge generated releases with known answers, beside simple judges
 	@$(BIN)/python -m benchmarks.accuracy
