@@ -78,6 +78,20 @@ def test_help_loads_nothing_numerical(line: list[str]) -> None:
 
 
 @pytest.mark.slow
+def test_the_page_over_releases_loads_nothing_numerical(tmp_path: Path) -> None:
+    code = f"""
+from datetime import UTC, datetime
+from anomaly.cli.ending import run
+from anomaly.history.store import Store
+from anomaly.model import Release
+with Store({str(tmp_path / "history.db")!r}) as store:
+    store.track(Release(datetime(2025, 6, 3, tzinfo=UTC), service="shop"), origin="command")
+assert run(["history", "--store", store.where, "--html", {str(tmp_path / "page.html")!r}]) == 0
+"""
+    assert loaded_by(code) == set()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("step", "loaded"), [("5min", False), ("1D", True)])
 def test_a_verdict_loads_statsmodels_for_slow_steps_alone(step: str, *, loaded: bool) -> None:
     code = f"""

@@ -87,11 +87,10 @@ def _comment(acks: Sequence[Ack]) -> str:
 def _link(tracked: ReleaseRecord, beside: Sequence[str], checklist: Checklist | None) -> str:
     """The report of a release: a page in the same folder whose name holds the release's id, else
     the link from the checklist."""
-    from anomaly.history.records import SHORT
+    from anomaly.history.records import SHORT, report_link
     from anomaly.reporting.pages.release import web_link
-    from anomaly.watch.look import link
 
     near = next((name for name in beside if tracked.id[:SHORT] in name), "")
-    return (
-        quote(near) if near else web_link(link(checklist, tracked)) if checklist is not None else ""
-    )
+    if near:
+        return quote(near)
+    return "" if checklist is None else web_link(report_link(checklist.report_url, tracked))

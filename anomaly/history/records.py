@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from urllib.parse import quote
 
 from anomaly import wording
 from anomaly.contracts import Action, NotifyReason, Receipt
@@ -108,6 +109,21 @@ class Ack:
     at: datetime
     incident: bool
     note: str = ""
+
+
+def report_link(template: str, record: ReleaseRecord) -> str:
+    """The address of the report by `report_url` of the checklist; empty if it has none."""
+    release = record.release
+    names = {
+        "service": release.service,
+        "version": release.version,
+        "environment": release.environment,
+        "id": record.id[:SHORT],
+    }
+    url = template
+    for name, value in names.items():
+        url = url.replace(f"{{{name}}}", quote(value, safe=""))
+    return url
 
 
 def receipts_of(messages: Sequence[OutboxMessage]) -> tuple[Receipt, ...]:

@@ -20,33 +20,21 @@ BAND_DECIMALS = 2  # decimals below the first digit of the band's width
 SIGNIFICANT = 6  # digits where there is no band
 Z_DECIMALS = 2
 WHOLE_DIGITS = 15  # of a whole number that a float holds exactly
+AS_THEY_ARE = {"time", "flagged"}  # columns
 MOST_DECIMALS = 300  # ten to this power is a float
 
 Series = Mapping[str, Any]  # the points of a series, as `archive.series_data` gives them
 Whole = Mapping[str, Any]  # the same as whole numbers
+Lists = Mapping[str, list[Any]]  # a column each
 Floats = NDArray[np.float64]
 
 
 def whole(series: Series) -> Whole:
     """The points as whole numbers."""
     decimals = _decimals(series)
-
-    def units(values: Iterable[Any]) -> list[int | None]:
-        return _listed(_units(values, decimals))
-
-    observed, expected, lower, upper = (
-        _units(series[name], decimals) for name in ("observed", "expected", "lower", "upper")
-    )
-    middle = np.nan_to_num(expected)
     return {
-        **series,
+        **_changed(series, lambda lists: _whole(lists, decimals)),
         "decimals": decimals,
-        "observed": _listed(observed),
-        "expected": _listed(expected - np.concatenate(([0.0], middle[:-1]))[: len(middle)]),
-        "lower": _listed(middle - lower),
-        "upper": _listed(upper - middle),
-        "z": _listed(_units(series["z"], Z_DECIMALS)),
-        **{name: _beside(series[name], units) for name in ("around", "earlier")},
     }
 
 
@@ -54,34 +42,17 @@ def restored(numbers: Whole) -> Series:
     """The points that `whole` made whole numbers of. Raises TypeError, ValueError, LookupError or
     ArithmeticError for anything else."""
     decimals = int(numbers["decimals"])
-
-    def values(units: Iterable[Any]) -> list[float | None]:
-        return _values(_floats(units), decimals)
-
-    expected = _sums(_floats(numbers["expected"]))
-    middle = np.nan_to_num(expected)
-    return {
-        **numbers,
-        "observed": values(numbers["observed"]),
-        "expected": _values(expected, decimals),
-        "lower": _values(middle - _floats(numbers["lower"]), decimals),
-        "upper": _values(middle + _floats(numbers["upper"]), decimals),
-        "z": _values(_floats(numbers["z"]), Z_DECIMALS),
-        **{name: _beside(numbers[name], values) for name in ("around", "earlier")},
-    }
+    return _changed(numbers, lambda lists: _restored(lists, decimals))
 
 
 def until(series: Series, last: float) -> Series:
     """The points up to the time `last`, in seconds since 1970."""
-    points = {name: series[name] for name in ("time", *NUMBERS, "flagged")}
-    return {
-        **series,
-        **_until(points, last),
-        **{
-            name: None if series[name] is None else _until(series[name], last)
-            for name in ("around", "earlier")
-        },
-    }
+
+    def cut(lists: Lists) -> Lists:
+        inside = [moment <= last for moment in lists["time"]]
+        return {name: [*compress(values, inside)] for name, values in lists.items()}
+
+    return _changed(series, cut)
 
 
 def is_observed(numbers: Whole, later: Series) -> bool:
@@ -91,18 +62,41 @@ def is_observed(numbers: Whole, later: Series) -> bool:
     return bool(part["time"] == numbers["time"] and observed == numbers["observed"])
 
 
-def _until(lists: Mapping[str, list[Any]], last: float) -> dict[str, list[Any]]:
-    inside = [moment <= last for moment in lists["time"]]
-    return {name: [*compress(values, inside)] for name, values in lists.items()}
+def _changed(series: Mapping[str, Any], change: Callable[[Lists], Lists]) -> dict[str, Any]:
+    """The series with its points changed, and the steps beside them likewise."""
+    points = {name: series[name] for name in ("time", *NUMBERS, "flagged")}
+    beside = {name: series[name] for name in ("around", "earlier")}
+    return {
+        **series,
+        **change(points),
+        **{name: None if lists is None else change(lists) for name, lists in beside.items()},
+    }
 
 
-def _beside(
-    lists: Mapping[str, list[Any]] | None, change: Callable[[Iterable[Any]], list[Any]]
-) -> dict[str, list[Any]] | None:
-    """The lists of `around` or `earlier`, changed but for the times."""
-    if lists is None:
-        return None
-    return {name: each if name == "time" else change(each) for name, each in lists.items()}
+def _whole(lists: Lists, decimals: int) -> Lists:
+    out = dict(lists)
+    for name in lists.keys() - AS_THEY_ARE:
+        out[name] = _listed(_units(lists[name], Z_DECIMALS if name == "z" else decimals))
+    if "expected" in lists:
+        expected = _units(lists["expected"], decimals)
+        middle = np.nan_to_num(expected)
+        out["expected"] = _listed(expected - np.concatenate(([0.0], middle))[:-1])
+        out["lower"] = _listed(middle - _units(lists["lower"], decimals))
+        out["upper"] = _listed(_units(lists["upper"], decimals) - middle)
+    return out
+
+
+def _restored(lists: Lists, decimals: int) -> Lists:
+    out = dict(lists)
+    for name in lists.keys() - AS_THEY_ARE:
+        out[name] = _values(_floats(lists[name]), Z_DECIMALS if name == "z" else decimals)
+    if "expected" in lists:
+        expected = _sums(_floats(lists["expected"]))
+        middle = np.nan_to_num(expected)
+        out["expected"] = _values(expected, decimals)
+        out["lower"] = _values(middle - _floats(lists["lower"]), decimals)
+        out["upper"] = _values(middle + _floats(lists["upper"]), decimals)
+    return out
 
 
 def _decimals(series: Series) -> int:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
-from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from anomaly.checklist.checklist import Checklist
@@ -22,7 +21,15 @@ from anomaly.collectors.collect import Progress as ProgressBar
 from anomaly.contracts import Action, Collected, Message, NotifyReason, Receipt, Sink
 from anomaly.engine.workers import ALONE, Workers
 from anomaly.errors import StoreBusy
-from anomaly.history.records import SHORT, Look, OutboxMessage, Progress, ReleaseRecord, State
+from anomaly.history.records import (
+    SHORT,
+    Look,
+    OutboxMessage,
+    Progress,
+    ReleaseRecord,
+    State,
+    report_link,
+)
 from anomaly.history.store import Store, look_id, message_id
 from anomaly.model import Calendar, NotificationPolicy, Release, ReleaseVerdict, Silence, Window
 from anomaly.notify.delivery import Envelope, RetryPolicy, deliver
@@ -243,7 +250,7 @@ def tell(
                     id=message.id,
                     why=message.why,
                     look=message.look_id[:SHORT] if saved else "",
-                    link=link(checklist, records[message.release_id]),
+                    link=report_link(checklist.report_url, records[message.release_id]),
                 ),
             )
             for message in batch
@@ -270,21 +277,6 @@ def following(
         and record.release.started_at < each.release.started_at <= now
     ]
     return min(later, key=lambda release: release.started_at, default=None)
-
-
-def link(checklist: Checklist, record: ReleaseRecord) -> str:
-    """The address of the report; empty if it has none."""
-    release = record.release
-    names = {
-        "service": release.service,
-        "version": release.version,
-        "environment": release.environment,
-        "id": record.id[:SHORT],
-    }
-    url = checklist.report_url
-    for name, value in names.items():
-        url = url.replace(f"{{{name}}}", quote(value, safe=""))
-    return url
 
 
 def _report(
