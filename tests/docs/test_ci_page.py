@@ -61,7 +61,7 @@ CALLS = [words for line in LINES for words in of_anomaly(line)]
 
 
 def test_the_examples_call_what_they_are_about() -> None:
-    assert {words[0] for words in CALLS} == {"validate", "watch", "check", "release"}
+    assert {words[0] for words in CALLS} == {"validate", "watch", "check", "merge", "release"}
 
 
 @pytest.mark.parametrize("words", CALLS, ids=" ".join)
@@ -82,13 +82,13 @@ def test_a_pipeline_has_jobs_with_scripts(block: Block) -> None:
     assert isinstance(pipeline, dict)
     assert any(of_anomaly(line) for line in scripts(pipeline))
     if "jobs" in pipeline:
-        (job,) = pipeline["jobs"].values()
-        assert all(EXPRESSION.fullmatch(value) for value in job["env"].values())
-        assert all(
-            set(step) <= {"name", "if", "uses", "with", "run"}
-            and ("run" in step) != ("uses" in step)
-            for step in job["steps"]
-        )
+        for job in pipeline["jobs"].values():
+            assert all(EXPRESSION.fullmatch(value) for value in job.get("env", {}).values())
+            assert all(
+                set(step) <= {"name", "if", "uses", "with", "run", "env"}
+                and ("run" in step) != ("uses" in step)
+                for step in job["steps"]
+            )
         assert pipeline["permissions"]["statuses"] == "write"
 
 
