@@ -37,7 +37,7 @@ from anomaly.collectors.cells import (
 from anomaly.collectors.reading import Reading, Shared, forms, read_long, read_wide, rows
 from anomaly.collectors.steps import ADDITIVE, Labels, Resample, Stepped, to_steps
 from anomaly.collectors.table_form import Table, TextForm
-from anomaly.collectors.tables import STDIN, open_table
+from anomaly.collectors.tables import STDIN, ParquetTable, open_table
 from anomaly.collectors.written_dates import Dates, checked_format
 from anomaly.collectors.written_numbers import Decimal
 from anomaly.contracts import Collected, Provenance
@@ -173,7 +173,13 @@ class FilesCollector:
         index = grid(window, step)
         table, shape = self._shaped(table, kpis)
         bounds = edges(index, step)
-        reading, clock = self._read(table, shape, kpis, bounds, shared)
+        names = _names(kpis)
+        part: Table = table
+        if isinstance(table, ParquetTable) and shape.layout is Layout.LONG and shared is None:
+            part = table.where(shape.kpi, names) if table.header.count(shape.kpi) == 1 else table
+        reading, clock = self._read(part, shape, kpis, bounds, shared)
+        if part is not table and not names.keys() <= reading.names.keys():
+            reading, clock = self._read(table, shape, kpis, bounds, shared)
         read_as = self._read_as(reading, clock)
         source = _Source(reading, shape, index, bounds, step, self._resample, read_as, clock)
         columns: dict[tuple[str, str, str], Floats] = {}

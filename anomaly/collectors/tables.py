@@ -16,11 +16,12 @@ import stat
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, ClassVar
+from typing import Any, BinaryIO, ClassVar
 
 import pandas as pd
 
@@ -348,6 +349,7 @@ class ParquetTable:
             ) from error
         self.name = name
         self._max_bytes = max_bytes
+        self._groups: Sequence[int] | None = None  # those to be read; None: all
         self._damage = (pa.ArrowException, *DAMAGE)
         try:
             about = pq.read_metadata(file)
@@ -363,6 +365,7 @@ class ParquetTable:
                 about.row_group(number).total_byte_size for number in range(about.num_row_groups)
             )
             self.header = tuple(schema.names)
+            self._about = about
         except self._damage as error:
             raise self._damaged(error) from None
         if unpacked > max_bytes:
@@ -372,13 +375,41 @@ class ParquetTable:
                 f"{name}: {about.num_rows:,} rows; at most {TYPED_ROWS_AT_MOST:,} are read"
             )
 
+    def where(self, column: str, texts: Collection[str]) -> ParquetTable:
+        """The table without groups of rows in which, by their statistics, the column holds none of
+        these texts; the records keep their numbers."""
+        at = self.header.index(column)
+        groups = [
+            number
+            for number in range(self._about.num_row_groups)
+            if _may_hold(self._about.row_group(number), at, column, texts)
+        ]
+        out = copy(self)
+        out._groups = None if len(groups) == self._about.num_row_groups else groups
+        return out
+
+    def _batches(self, columns: Sequence[str]) -> Iterator[tuple[int, Any]]:
+        """The number of the first record of each batch, and the batch."""
+        first = 0
+        for number in [None] if self._groups is None else range(self._about.num_row_groups):
+            if self._groups is None or number in self._groups:
+                begin = first
+                for batch in self._file.iter_batches(
+                    batch_size=ROWS_PER_CHUNK,
+                    columns=list(columns),
+                    use_threads=False,
+                    row_groups=None if number is None else [number],
+                ):
+                    yield begin, batch
+                    begin += batch.num_rows
+            if number is not None:
+                first += self._about.row_group(number).num_rows
+
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
         """The columns: moments as UTC or naive times, numbers as numbers, all else as text."""
-        first = unpacked = 0
+        unpacked = 0
         try:
-            for batch in self._file.iter_batches(
-                batch_size=ROWS_PER_CHUNK, columns=list(columns), use_threads=False
-            ):
+            for first, batch in self._batches(columns):
                 batch.validate(full=True)
                 at = [batch.schema.get_all_field_indices(column)[0] for column in columns]
                 arrays = [batch.column(position) for position in at]
@@ -392,7 +423,6 @@ class ParquetTable:
                         for column, array in zip(columns, arrays, strict=True)
                     },
                 )
-                first += batch.num_rows
         except self._damage as error:
             raise self._damaged(error) from None
 
@@ -405,3 +435,16 @@ class ParquetTable:
         return CollectError(
             f"{self.name}: is not a readable Parquet file, or damaged: {text}; write it anew"
         )
+
+
+def _may_hold(group: Any, at: int, column: str, texts: Collection[str]) -> bool:
+    """Whether a group of rows may hold one of these texts in a column, or nothing is known of
+    that."""
+    about = group.column(at)
+    if about.path_in_schema != column or not about.is_stats_set or not about.statistics.has_min_max:
+        return True
+    least, most = about.statistics.min, about.statistics.max
+    if not isinstance(least, str) or not isinstance(most, str):
+        return True
+    # white space around a text does not count; before it, it sorts first
+    return least[:1].isspace() or any(least.strip() <= text <= most for text in texts)

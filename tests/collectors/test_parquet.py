@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 
-from anomaly.collectors.files import FilesCollector
+from anomaly.collectors.files import FilesCollector, Layout
+from anomaly.collectors.tables import ParquetTable
 from anomaly.contracts import Collected
 from anomaly.model import Kpi, Window
 from anomaly.panel import segment_text
@@ -156,3 +158,31 @@ def test_a_damaged_file_is_one_error_that_says_so(path: Path) -> None:
         assert text.startswith(str(path))
         refused += "is not a readable Parquet file, or damaged" in text
     assert refused > 0
+
+
+def test_groups_of_rows_that_hold_nothing_asked_are_not_read(path: Path) -> None:
+    """And their rows are counted all the same: an error names the row of the file."""
+    rows = [
+        (moment, kpi, value)
+        for kpi, value in (("a", 1.0), ("b", 2.0), ("orders ", 3.0), ("z", 4.0))
+        for moment in MOMENTS
+    ]
+    times, names, values_ = zip(*rows, strict=True)
+    table = pa.table({"time": list(times), "kpi": list(names), "value": list(values_)})
+    pq.write_table(table, path, row_group_size=len(MOMENTS))
+    asked: list[int] = []
+    batches = ParquetTable._batches
+
+    def counted(self: ParquetTable, columns: Sequence[str]) -> Iterator[tuple[int, Any]]:
+        for first, batch in batches(self, columns):
+            asked.append(first)
+            yield first, batch
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ParquetTable, "_batches", counted)
+        found = read(path, Kpi("orders", query="orders"), layout=Layout.LONG)
+        assert asked == [2 * len(MOMENTS)]
+        nothing = read(path, Kpi("ordrs", query="ordrs"), layout=Layout.LONG)
+
+    assert found.panel.notna().to_numpy().all()
+    assert "the file holds a, b, orders, z" in str(nothing.provenance["ordrs"].notes)
