@@ -593,7 +593,7 @@ def test_secrets_of_the_checklist_are_masked_in_errors_and_tracebacks(
     def leak(*_args: object, **_kwargs: object) -> None:
         raise RuntimeError("it was planted-canary-7")
 
-    monkeypatch.setattr("anomaly.collectors.collect.collect_window", leak)
+    monkeypatch.setattr("anomaly.partials.gathering.collect_window", leak)
     assert run(["-v", "check", str(checklist), *QUICK]) == 4
     err = capsys.readouterr().err
     assert "it was ***" in err
