@@ -12,7 +12,6 @@ import pandas as pd
 
 from anomaly.baseline.correlogram import Correlogram
 from anomaly.baseline.sides import sides_of
-from anomaly.collectors.answers import Answers
 from anomaly.collectors.collect import Progress, collect_window
 from anomaly.contracts import Collected
 from anomaly.decision.judge import Settings
@@ -32,6 +31,7 @@ from anomaly.timing.special_days import library
 
 if TYPE_CHECKING:
     from anomaly.checklist.checklist import Checklist
+    from anomaly.collectors.answers import Answers
 
 
 def collect(

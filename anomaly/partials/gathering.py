@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from anomaly.collectors.answers import Answers
 from anomaly.collectors.collect import Progress, collect_window, is_read_once, queries_of
 from anomaly.contracts import Collected
 from anomaly.errors import CollectError
@@ -17,6 +16,7 @@ from anomaly.partials.inquiry import Inquiry, Shard
 
 if TYPE_CHECKING:
     from anomaly.checklist.checklist import Checklist
+    from anomaly.collectors.answers import Answers
 
 CELLS = 32_000_000  # values that are collected together, 8 bytes each
 SEGMENTS = 500  # of a KPI, until the first are known
