@@ -76,6 +76,13 @@ def test_tick_writes_the_page_at_each_look_and_says_who_was_told(
     assert len(told) > 1
 
 
+def without_data(page: Path) -> str:
+    """The text of a page but for the numbers behind its charts."""
+    text = page.read_text(encoding="utf-8")
+    before, opening, rest = text.partition(archive.OPENING)
+    return before + opening + rest.partition(archive.CLOSING)[2]
+
+
 def test_watch_and_show_write_the_page_of_a_release(anomaly: Anomaly, shop: Shop) -> None:
     code, _, _ = anomaly(
         2.5,
@@ -86,7 +93,10 @@ def test_watch_and_show_write_the_page_of_a_release(anomaly: Anomaly, shop: Shop
     shown, _, _ = anomaly(3, f"show {known[:8]} --checklist checklist.yaml --report shown.html")
 
     assert (code, shown) == (1, 0)
-    assert (shop.folder / "watched.html").read_bytes() == (shop.folder / "shown.html").read_bytes()
+    of_watch, of_history = (
+        without_data(shop.folder / f"{name}.html") for name in ("watched", "shown")
+    )
+    assert of_watch == of_history  # a history keeps points to a hundredth of the band
     again = package.load(known[:8], store=str(shop.folder / "history.db"))
     assert again.to_dict() == package.load(shop.folder / "shown.html").to_dict()
 
