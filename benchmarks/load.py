@@ -17,7 +17,7 @@ import pandas as pd
 
 from anomaly.checklist.checklist import Checklist
 from anomaly.contracts import Collected
-from anomaly.model import Kpi, Release, Windows
+from anomaly.model import Kpi, Release, ReleaseVerdict, Windows
 from anomaly.panel import LEVELS, VALUE, index_of
 from anomaly.pipeline import check_release
 from anomaly.reporting.report import Report
@@ -41,10 +41,13 @@ class Load:
     collected: Collected
 
     def report(self) -> Report:
-        """The verdict."""
-        return check_release(
+        """The verdict; RuntimeError where judging crashed, for that costs something else."""
+        report = check_release(
             self.checklist, Release(RELEASED), now=RELEASED + 2 * WATCH, collected=self.collected
         )
+        if report.verdict is ReleaseVerdict.ERROR:
+            raise RuntimeError(f"nothing to measure: {report.findings[0].reason}")
+        return report
 
     @property
     def values(self) -> Floats:
