@@ -239,8 +239,10 @@ def prepare(panel: pd.DataFrame, kpis: Sequence[Kpi], step: timedelta) -> pd.Dat
         if values is None:
             continue
         if kpi.per is not None:
-            for piece in _pieces(columns):
-                values[:, piece] *= (_lengths(panel, step) / np.timedelta64(kpi.per))[:, None]
+            factor = (_lengths(panel, step) / np.timedelta64(kpi.per))[:, None]
+            with np.errstate(over="ignore", invalid="ignore"):  # too large a number
+                for piece in _pieces(columns):
+                    values[:, piece] *= factor
         if kpi.empty is Empty.ZERO:
             first = _first_to_fill(values, columns)
             for piece in _pieces(columns):

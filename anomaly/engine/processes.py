@@ -23,8 +23,8 @@ def processes(jobs: int) -> Iterator[Workers]:
 
     Raises UsageError for fewer than one, and where processes can't be started.
     """
-    if jobs < 1:
-        raise UsageError(f"jobs is {jobs}; it must be at least 1")
+    if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
+        raise UsageError(f"jobs is {jobs!r}; it must be a whole number from 1 on")
     if jobs == 1:
         yield ALONE
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -510,6 +511,17 @@ def test_explain_shows_what_led_to_the_verdict_in_80_columns(
 # --- how it ends --------------------------------------------------------------------------------
 
 
+def with_a_sink(folder: Path) -> Path:
+    """The checklist of a release that fails, with a sink."""
+    shutil.copytree(CREDENTIAL.parent, folder / "credential")
+    checklist = folder / "credential" / CREDENTIAL.name
+    text = checklist.read_text(encoding="utf-8")
+    told = text.replace("sinks: []", "sinks: [{type: jsonl, path: told.jsonl}]")
+    assert told != text
+    checklist.write_text(told, encoding="utf-8")
+    return checklist
+
+
 def boom(*_args: object, **_kwargs: object) -> None:
     raise RuntimeError("boom")
 
@@ -518,10 +530,10 @@ STAGES = {
     "load": "anomaly.cli.release.load",
     "registry": "anomaly.checklist.registry.collector",
     "collect": "anomaly.collectors.files.FilesCollector.collect",
-    "pipeline": "anomaly.pipeline.collect",
+    "pipeline": "anomaly.partials.gathering.collect_window",
     "baseline": "anomaly.baseline.seasonal.SeasonalBaseline.fit",
     "scoring": "anomaly.pipeline.check_release",
-    "decision": "anomaly.pipeline.verdict",
+    "decision": "anomaly.partials.conclusion.verdict",
     "report": "anomaly.reporting.words.headline",
     "output": "anomaly.sinks.console.show",
     "delivery": "anomaly.notify.delivery.deliver",
@@ -531,10 +543,11 @@ STAGES = {
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", STAGES)
 def test_an_unexpected_exception_at_any_stage_ends_with_4(
-    stage: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    checklist = with_a_sink(tmp_path)
     monkeypatch.setattr(STAGES[stage], boom)
-    assert run(["check", str(CREDENTIAL), *QUICK]) == 4
+    assert run(["check", str(checklist), *QUICK]) == 4
     out, err = capsys.readouterr()
     assert any(word in out + err for word in ("boom", "crashed"))
     assert "Traceback" not in err
@@ -654,7 +667,7 @@ def test_a_broken_installation_ends_with_4() -> None:
 
 WAITING = """
 import sys, threading, time
-import anomaly.pipeline
+import anomaly.partials.gathering
 from anomaly.__main__ import main
 def wait(*args, **kwargs):
     print("waiting", flush=True)
@@ -662,6 +675,7 @@ def wait(*args, **kwargs):
 anomaly.{stage} = wait
 sys.exit(main())
 """
+COLLECTING = "partials.gathering.collect_window"
 SLEEP = "time.sleep(600)"
 STUBBORN = (
     "t = threading.Thread(target=time.sleep, args=(600,)); t.start()\n"
@@ -672,28 +686,26 @@ STUBBORN = (
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_before_the_verdict_leaves_it_undecided(number: signal.Signals) -> None:
-    assert _ended_by(number, WAITING.format(stage="pipeline.collect", wait=SLEEP), HEALTHY) == (
+    assert _ended_by(number, WAITING.format(stage=COLLECTING, wait=SLEEP), HEALTHY) == (
         3,
         f"error: stopped by {number.name}\n",
     )
 
 
 @pytest.mark.slow
-def test_a_signal_after_the_verdict_keeps_it() -> None:
+def test_a_signal_after_the_verdict_keeps_it(tmp_path: Path) -> None:
     import_it = "import anomaly.notify.delivery\n"
     code, _ = _ended_by(
         signal.SIGTERM,
         import_it + WAITING.format(stage="notify.delivery.deliver", wait=SLEEP),
-        CREDENTIAL,
+        with_a_sink(tmp_path),
     )
     assert code == 1
 
 
 @pytest.mark.slow
 def test_a_signal_ends_a_run_whose_threads_do_not_end() -> None:
-    code, _ = _ended_by(
-        signal.SIGTERM, WAITING.format(stage="pipeline.collect", wait=STUBBORN), HEALTHY
-    )
+    code, _ = _ended_by(signal.SIGTERM, WAITING.format(stage=COLLECTING, wait=STUBBORN), HEALTHY)
     assert code == 3
 
 

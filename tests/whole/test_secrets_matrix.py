@@ -24,7 +24,14 @@ import sys
 import traceback
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager, redirect_stderr, redirect_stdout
+from contextlib import (
+    ExitStack,
+    closing,
+    contextmanager,
+    redirect_stderr,
+    redirect_stdout,
+    suppress,
+)
 from dataclasses import dataclass, field
 from datetime import timedelta
 from email.message import EmailMessage
@@ -78,6 +85,7 @@ pytestmark = [
 
 RELEASE = f"--released-at {RELEASED.isoformat()} --release 2.0"
 KNOWN = "--checklist checklist.yaml"
+PART = f"{RELEASE} --until {(RELEASED + timedelta(hours=6)).isoformat()}"
 COMMANDS = {  # what is run, in this order; {id} is the release's
     "check": f"check checklist.yaml {RELEASE} --save kept.json.gz",
     "check --output json": f"--log-format json check checklist.yaml {RELEASE} --output json",
@@ -92,6 +100,8 @@ COMMANDS = {  # what is run, in this order; {id} is the release's
     "show": f"show {{id}} {KNOWN}",
     "show --output json": f"show {{id}} {KNOWN} --output json",
     "ack": f"ack {{id}} {KNOWN}",
+    "check --shard": f"check checklist.yaml {PART} --shard 1/1 --partial part.npz",
+    "merge": "merge checklist.yaml part.npz",
     "doctor": "doctor checklist.yaml",
     "doctor --output json": "doctor checklist.yaml --output json",
     "check with files": (
@@ -136,6 +146,7 @@ FILES = (
     "page.html",
     "comment.md",
     "points.csv",
+    "part.npz",
     "releases.html",
 )
 WITHOUT_SECRETS = {"demo": "its own data", "schema": "the form of a checklist"}
@@ -424,9 +435,23 @@ def rows_of(url: str) -> bytes:
             ]
     finally:
         engine.dispose()
-    return b"\n".join(
-        zlib.decompress(cell) if isinstance(cell, bytes) else str(cell).encode() for cell in cells
-    )
+    packed = [cell for cell in cells if isinstance(cell, bytes)]
+    texts = [str(cell).encode() for cell in cells if not isinstance(cell, bytes)]
+    return b"\n".join([*texts, *unpacked(packed)])
+
+
+def unpacked(cells: list[bytes]) -> list[bytes]:
+    """What was compressed, by itself or with another as its dictionary."""
+    texts: list[bytes] = []
+    for cell in cells:
+        for dictionary in (b"", *texts):
+            unpacking = zlib.decompressobj(zdict=dictionary)
+            with suppress(zlib.error):
+                texts.append(unpacking.decompress(cell))
+                break
+        else:
+            raise ValueError("a cell of the history can't be unpacked")
+    return texts
 
 
 _processes: list[list[str]] = []  # to whom processes that are started are told
