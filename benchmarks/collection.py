@@ -26,7 +26,7 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
 import numpy as np
@@ -34,12 +34,11 @@ import orjson
 import requests
 
 from anomaly.checklist.checklist import load
-from anomaly.collectors.collect import collect_window
 from anomaly.collectors.prometheus import PrometheusCollector
 from anomaly.contracts import Collected
 from anomaly.history.store import Store
 from anomaly.model import Kpi, Release, Window
-from anomaly.watch import look, tick
+from anomaly.watch import tick
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -218,13 +217,17 @@ def ticks(url: str, pipe: multiprocessing.connection.Connection) -> None:
     print(f"{'':20s}{'requests':>9s}{'steps asked':>13s}{'collecting s':>14s}{'all s':>8s}")
     seconds = [0.0]
 
-    def timed(*args: Any, **more: Any) -> Collected:
+    original = PrometheusCollector.collect
+
+    def timed(
+        collector: PrometheusCollector, kpis: Sequence[Kpi], window: Window, step: timedelta, /
+    ) -> Collected:
         start = time.perf_counter()
-        collected = collect_window(*args, **more)
+        collected = original(collector, kpis, window, step)
         seconds[0] += time.perf_counter() - start
         return collected
 
-    look.collect_window = timed  # type: ignore[attr-defined]
+    PrometheusCollector.collect = timed  # type: ignore[method-assign]
     for name, releases, steps in (("cold", 1, 0), ("warm", 1, 1), ("cold", RELEASES, 0)):
         for _ in range(2):  # the server makes its answers the first time
             requests_since(pipe)
