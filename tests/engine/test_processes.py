@@ -75,5 +75,5 @@ def test_an_interrupt_ends_the_processes_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("jobs", [0, -1])
 def test_fewer_than_one_process_is_refused(jobs: int) -> None:
-    with pytest.raises(UsageError, match="at least 1"), processes(jobs):
+    with pytest.raises(UsageError, match="a whole number from 1 on"), processes(jobs):
         pass
