@@ -21,6 +21,8 @@ from anomaly.panel import segment_labels
 from tests.conftest import StartServer
 from tests.support.servers import Samples, Server, prometheus, victoria_metrics
 
+pytestmark = pytest.mark.slow
+
 START = datetime(2025, 3, 3, tzinfo=UTC)
 HISTORY = timedelta(days=14)
 MINUTE, STEP = timedelta(minutes=1), timedelta(minutes=5)

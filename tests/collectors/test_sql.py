@@ -23,6 +23,8 @@ from anomaly.model import Kpi, Window
 from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE, edges
 from anomaly.steps import DAY, CalendarStep
 
+pytestmark = pytest.mark.slow
+
 START = datetime(2025, 6, 3, 9, 0, tzinfo=UTC)
 STEP = timedelta(minutes=5)
 WINDOW = Window(START, START + 4 * STEP)

@@ -38,6 +38,8 @@ from tests.support.simulations import (
     stamps,
 )
 
+pytestmark = pytest.mark.slow
+
 SERIES = 300
 DAYS, WATCHED = 28, 24  # hourly steps
 BEFORE = DAYS * 24

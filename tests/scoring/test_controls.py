@@ -36,6 +36,8 @@ from anomaly.scoring.score import Score
 from anomaly.scoring.timeline import Timeline
 from tests.support.simulations import Floats, finding_of, noise, remembering, stamps
 
+pytestmark = pytest.mark.slow
+
 BEFORE, AFTER, SEEDS = 14 * 48, 24, 500  # half-hourly steps
 ROWS = BEFORE + AFTER
 INDEX = stamps(ROWS, "30min")

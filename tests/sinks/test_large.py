@@ -28,6 +28,8 @@ from anomaly.sinks.slack import LONGEST_TEXT, blocks
 from tests.sinks.messages import KEY, LINK
 from tests.support import large, reports
 
+pytestmark = pytest.mark.slow
+
 SERIES = 1000
 SENDER = Address("anomaly", "anomaly", "example.com")
 

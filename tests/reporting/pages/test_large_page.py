@@ -23,6 +23,8 @@ from tests.reporting.pages.conftest import Open
 from tests.reporting.pages.test_release_page import HOSTILE, scanned
 from tests.support import large, reports
 
+pytestmark = pytest.mark.slow
+
 MOST_BYTES = 5_000_000
 MOST_ELEMENTS = 20_000
 SERIES = 10_000
