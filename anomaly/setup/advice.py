@@ -14,6 +14,7 @@ from anomaly.checklist.strict_yaml import KeyPath
 from anomaly.collectors import promql
 from anomaly.collectors.replicas import REPLICAS
 from anomaly.model import Kpi
+from anomaly.reporting.words import FEW_STEPS
 from anomaly.wording import plain
 
 GRAFANA = re.compile(  # but $step, and the groups of label_replace
@@ -51,6 +52,13 @@ def _seen(checklist: Checklist) -> Iterator[tuple[KeyPath, str]]:
         file = settings.get("path")
         if file and file != STANDARD_INPUT and not Path(str(file)).exists():
             yield ("sources", name, "path"), f"is {file}, which does not exist"
+    planned = checklist.windows.watch // checklist.windows.step
+    if planned < FEW_STEPS:
+        yield (
+            ("windows", "watch"),
+            f"is {planned} step{'' if planned == 1 else 's'} long: only large changes are found; "
+            "set a longer watch or a shorter step",
+        )
     if not checklist.receivers and (checklist.schedule is not None or checklist.releases):
         yield (
             ("sinks",),

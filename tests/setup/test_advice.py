@@ -77,6 +77,20 @@ def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("windows", "said"),
+    [
+        ("{watch: 15m, step: 5m}", "windows.watch is 3 steps long: only large changes are found"),
+        ("{watch: 1d, step: 1d, history: 60d}", "windows.watch is 1 step long"),
+    ],
+)
+def test_a_watch_of_few_steps_is_said(tmp_path: Path, windows: str, said: str) -> None:
+    (line,) = lines(tmp_path, f"{HEAD}{FINE}windows: {windows}\n")
+
+    assert said in line
+    assert lines(tmp_path, f"{HEAD}{FINE}windows: {{watch: 20m, step: 5m}}\n") == []
+
+
+@pytest.mark.parametrize(
     "job", ["releases: [{type: ci}]", "rhythm: {usual: 1h, peak: 5m, climb: 1h, fall: 6h}"]
 )
 def test_a_scheduled_job_that_tells_nobody_is_said(tmp_path: Path, job: str) -> None:
