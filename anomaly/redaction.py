@@ -10,12 +10,13 @@ import re
 import string
 import traceback
 from collections.abc import Iterable, Iterator
-from functools import cached_property
+from functools import cached_property, lru_cache
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 MASK = "***"
 SHORTEST = 4  # a shorter secret would be found inside ordinary words
 SHORTEST_IN_BASE64 = 6  # characters of base64 that are surely the secret's own
+MOST_KEPT = 1024  # secrets whose forms are kept: each plug-in and each run looks for them
 BASE64 = frozenset(string.ascii_letters + string.digits + "+/-_")
 TOKEN = re.compile(r"(?=.{20})|(?=.{8})(?=.*[0-9])(?=.*[A-Za-z])", re.DOTALL)
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://", re.ASCII)
@@ -57,11 +58,11 @@ class Redactor:
 
     @cached_property  # dear to make, and most runs have nothing to mask
     def _plain(self) -> frozenset[str]:
-        return frozenset(form for secret in self._secrets for form in _forms(secret))
+        return frozenset().union(*map(_forms, self._secrets))
 
     @cached_property
     def _base64(self) -> frozenset[str]:
-        return frozenset(form for secret in self._secrets for form in _base64_forms(secret))
+        return frozenset().union(*map(_base64_forms, self._secrets))
 
     def text(self, text: str) -> str:
         """`text` with every secret masked; base64 that contains a secret is masked up to its
@@ -140,30 +141,37 @@ def url_secrets(url: str) -> frozenset[str]:
     )
 
 
-def _forms(secret: str) -> Iterator[str]:
+@lru_cache(maxsize=MOST_KEPT)
+def _forms(secret: str) -> frozenset[str]:
     """The secret raw, URL-encoded (both hex cases, `/` and space both ways), and escaped as JSON,
     repr and HTML."""
     encoded = [quote(secret, safe=""), quote(secret), quote_plus(secret)]
-    yield from (secret, *encoded)
-    yield from (re.sub("%..", lambda match: match[0].lower(), form) for form in encoded)
-    yield from (
-        json.dumps(secret)[1:-1],
-        json.dumps(secret, ensure_ascii=False)[1:-1],
-        repr(secret)[1:-1],
-        html.escape(secret),
+    return frozenset(
+        (
+            secret,
+            *encoded,
+            *(re.sub("%..", lambda match: match[0].lower(), form) for form in encoded),
+            json.dumps(secret)[1:-1],
+            json.dumps(secret, ensure_ascii=False)[1:-1],
+            repr(secret)[1:-1],
+            html.escape(secret),
+        )
     )
 
 
-def _base64_forms(secret: str) -> Iterator[str]:
+@lru_cache(maxsize=MOST_KEPT)
+def _base64_forms(secret: str) -> frozenset[str]:
     """What any base64 text that contains the secret must contain: one piece for each of the three
     alignments."""
     raw = secret.encode("utf-8", "surrogateescape")
+    pieces = set[str]()
     for before in range(3):
         bits = (before * 8, (before + len(raw)) * 8)
         for encode in (base64.b64encode, base64.urlsafe_b64encode):
             piece = encode(b"\0" * before + raw).decode("ascii")[-(-bits[0] // 6) : bits[1] // 6]
             if len(piece) >= SHORTEST_IN_BASE64:
-                yield piece
+                pieces.add(piece)
+    return frozenset(pieces)
 
 
 def _found(text: str, forms: Iterable[str]) -> Iterator[tuple[int, int]]:
