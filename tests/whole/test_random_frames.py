@@ -17,7 +17,7 @@ from benchmarks.fuzz import problems
 from benchmarks.odd_frames import OddFrame, odd_frame
 from tests.support.simulations import noise, stamps
 
-SEED, FRAMES, BATCHES = 1, 320, 8
+SEED, FRAMES, BATCHES = 1, 160, 4
 THOROUGH = 10  # one frame of so many is judged twice, and read again from its JSON
 
 
