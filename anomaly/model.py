@@ -670,6 +670,8 @@ class Incident:
 
 def dated(finding: Finding, step: timedelta) -> Finding:
     """The finding with the starts of its steps in the zone of the calendar, if steps are of one."""
+    if not isinstance(step, CalendarStep):
+        return finding
 
     def moved(moment: datetime | None) -> datetime | None:
         return None if moment is None else local(moment, step)

@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import union_categoricals
 
 from anomaly.errors import UsageError
 from anomaly.model import Empty, Kpi, KpiKind, Segment, Window
@@ -94,12 +95,16 @@ def assemble(
 ) -> pd.DataFrame:
     """A panel of the given columns (kpi, segment, role), each as long as `index`; infinities become
     NaN."""
-    levels = [sorted({key[level] for key in columns}) for level in range(len(LEVELS))]
-    places = [{word: place for place, word in enumerate(words)} for words in levels]
-    codes = [[at[key[level]] for key in columns] for level, at in enumerate(places)]
-    keys = pd.MultiIndex(levels, codes, names=LEVELS)
     values = _matrix([*columns.values()], len(index))
-    return pd.DataFrame(values.T, index=index, columns=keys, copy=False)
+    return pd.DataFrame(values.T, index=index, columns=named([*columns]), copy=False)
+
+
+def named(keys: Sequence[tuple[str, str, str]]) -> pd.MultiIndex:
+    """The columns of a panel with these keys."""
+    levels = [sorted({key[level] for key in keys}) for level in range(len(LEVELS))]
+    places = [{word: place for place, word in enumerate(words)} for words in levels]
+    codes = [[at[key[level]] for key in keys] for level, at in enumerate(places)]
+    return pd.MultiIndex(levels, codes, names=LEVELS, verify_integrity=False)
 
 
 def _matrix(rows: Sequence[np.ndarray], length: int) -> np.ndarray:
@@ -131,7 +136,7 @@ def keys_of(panel: pd.DataFrame) -> list[tuple[str, str, str]]:
     columns = panel.columns
     assert isinstance(columns, pd.MultiIndex)  # noqa: S101  that is the shape of a panel
     words = (
-        map(str, level.take(codes).tolist())
+        map(str, level.to_numpy(dtype=object)[codes])
         for level, codes in zip(columns.levels, columns.codes, strict=True)
     )
     return [*zip(*words, strict=True)] if len(columns) else []
@@ -153,8 +158,25 @@ def long_form(
 
 def categories(texts: Sequence[str] | np.ndarray) -> pd.Categorical:
     """Texts that recur, each kept once and in order; any text, also one that is no Unicode."""
-    codes, names = pd.factorize(np.asarray(texts, dtype=object), sort=True)
-    return pd.Categorical.from_codes(codes, pd.Index(names, dtype=object))
+    names = sorted({*texts})
+    places = {name: place for place, name in enumerate(names)}
+    codes = np.array([places[text] for text in texts], dtype=int)
+    return pd.Categorical.from_codes(codes, pd.Index(names, dtype=object), validate=False)
+
+
+def below_each_other(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Long frames as one; a category remains one."""
+    if len(frames) == 1:
+        return frames[0]
+    columns = {}
+    for name in frames[0]:
+        parts = [frame[name] for frame in frames]
+        columns[name] = (
+            union_categoricals(parts, sort_categories=True)
+            if name in ("kpi", "segment")
+            else pd.concat(parts, ignore_index=True)
+        )
+    return pd.DataFrame(columns, copy=False)
 
 
 def in_calendar(points: pd.DataFrame, step: timedelta) -> pd.DataFrame:
@@ -412,28 +434,47 @@ def _summed(
     """The sums of the counts of segments, and of their volumes (without one, the counts again),
     `(time,)`; NaN where there is no total, or it is too large a number. A segment is the places of
     its columns."""
-    sums = np.zeros((0, 4, len(panel)))  # amount, volume, and how much of it is usual and missing
+    sums = np.zeros((4, len(panel)))  # amount, volume, and how much of it is usual and missing
     any_present = np.zeros(len(panel), bool)
     for first in range(0, len(segments), TOGETHER):
         places = [place for each in segments[first : first + TOGETHER] for place in each]
-        parts = block(panel.iloc[:, places])
+        parts = block(columns_at(panel, places))
         present = parts.present
-        volumes = np.where(parts.ratio[:, None], parts.volume, parts.amount)
-        amount, volume = (np.where(present, each, 0.0) for each in (parts.amount, volumes))
+        is_whole = present.all()
+        amount = parts.amount if is_whole else np.where(present, parts.amount, 0.0)
+        volume = amount
+        if parts.ratio.any():
+            volumes = np.where(parts.ratio[:, None], parts.volume, parts.amount)
+            volume = np.where(present, volumes, 0.0)
         usual = volume.sum(axis=1, keepdims=True) / np.maximum(
             present.sum(axis=1, keepdims=True), 1
         )
-        after_first = np.maximum.accumulate(present, axis=1)
-        before_last = np.maximum.accumulate(present[:, ::-1], axis=1)[:, ::-1]
-        lifetime = after_first & before_last
-        more = np.stack([amount, volume, usual * lifetime, usual * (lifetime & ~present)], axis=1)
-        # one segment after the other, so that their number changes no digit
-        sums = np.concatenate([sums, more]).sum(axis=0, keepdims=True)
+        if is_whole:
+            _add(sums, amount, volume, np.broadcast_to(usual, present.shape))
+        else:
+            after_first = np.maximum.accumulate(present, axis=1)
+            before_last = np.maximum.accumulate(present[:, ::-1], axis=1)[:, ::-1]
+            lifetime = after_first & before_last
+            _add(sums, amount, volume, usual * lifetime, usual * (lifetime & ~present))
         any_present |= present.any(axis=0)
-    top, below, expected, missing = sums[0]
+    top, below, expected, missing = sums
     has_total = any_present & (missing <= NEGLIGIBLE * expected)
     has_total &= np.isfinite(top) & np.isfinite(below)
     return np.where(has_total, top, np.nan), np.where(has_total, below, np.nan)
+
+
+def _add(sums: np.ndarray, *more: np.ndarray) -> None:
+    """Add the rows of each of `more` to their sum, one segment after the other, so that their
+    number changes no digit."""
+    for total, rows in zip(sums, more, strict=False):
+        for row in rows:
+            np.add(total, row, out=total)
+
+
+def columns_at(panel: pd.DataFrame, places: Sequence[int]) -> pd.DataFrame:
+    """Some columns of a panel; they are not copied if they lie one after the other."""
+    is_stretch = bool(places) and [*places] == [*range(places[0], places[-1] + 1)]
+    return panel.iloc[:, slice(places[0], places[-1] + 1) if is_stretch else [*places]]
 
 
 def judged_panel(panel: pd.DataFrame, kpis: Sequence[Kpi], step: timedelta) -> pd.DataFrame:

@@ -18,7 +18,7 @@ from anomaly.decision.mix import Key, PastPart, mixes, past_parts
 from anomaly.decision.progress import WatchProgress
 from anomaly.errors import UsageError
 from anomaly.model import SMALL_FAMILY, Calendar, Correction, Finding, Kpi
-from anomaly.panel import block, keys_of, steps_between
+from anomaly.panel import block, columns_at, keys_of, named, steps_between
 from anomaly.scoring.controlled import score_beside_controls
 from anomaly.scoring.controls import controls_of
 from anomaly.scoring.score import Scored
@@ -85,7 +85,8 @@ def batches(
     """The series of some KPIs of a panel in their order, `TOGETHER` at a time; the others are there
     as controls. The `family` is that of `Batch`."""
     columns: dict[Key, list[int]] = {}
-    for column, (kpi, segment, _) in enumerate(keys_of(panel)):
+    every = keys_of(panel)
+    for column, (kpi, segment, _) in enumerate(every):
         columns.setdefault((kpi, segment), []).append(column)
     keys = [*columns]
     with_total = {kpi.name for kpi in kpis if kpi.by}
@@ -95,11 +96,10 @@ def batches(
     controls = controls_of(keys, kpis)
 
     def frame(wanted: Sequence[int]) -> pd.DataFrame:
-        names = panel.columns[wanted]
-        assert isinstance(names, pd.MultiIndex)  # noqa: S101  that is the shape of a panel
         # one layout, for the last digits of sums may depend on it
-        values = np.asfortranarray(panel.iloc[:, [*wanted]].to_numpy(dtype=np.float64))
-        return pd.DataFrame(values, panel.index, names.remove_unused_levels(), copy=False)
+        values = np.asfortranarray(columns_at(panel, wanted).to_numpy(dtype=np.float64))
+        names = named([every[column] for column in wanted])
+        return pd.DataFrame(values, panel.index, names, copy=False)
 
     judged_rows = [row for row, (kpi, _) in enumerate(keys) if kpi in own_kpis]
     for first in range(0, len(judged_rows), TOGETHER):

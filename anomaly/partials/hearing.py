@@ -24,6 +24,7 @@ from anomaly.panel import (
     TOTAL,
     USAGE,
     block,
+    columns_at,
     extended,
     judged_panel,
     keys_of,
@@ -64,11 +65,10 @@ def divided(
             for kpi in (*shard.kpis, *shard.beside)
         ]
         mine = [place for name in queries for place in places.get(name, ())]
-        is_stretch = bool(mine) and mine == [*range(mine[0], mine[-1] + 1)]
         yield (
             shard,
             Collected(
-                panel.iloc[:, slice(mine[0], mine[-1] + 1) if is_stretch else mine],
+                columns_at(panel, mine),
                 _those(collected.provenance, queries),
                 _those(collected.errors, queries),
             ),

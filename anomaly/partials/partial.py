@@ -12,6 +12,7 @@ from anomaly.contracts import Provenance
 from anomaly.decision.judge import Testimony
 from anomaly.errors import CollectError
 from anomaly.model import Window
+from anomaly.panel import below_each_other
 
 Value = TypeVar("Value")
 
@@ -51,8 +52,8 @@ class Partial:
             data=Window(min(each.start for each in data), max(each.end for each in data))
             if data
             else None,
-            around=_below_each_other([each.around for each in partials]),
-            earlier=_below_each_other([each.earlier for each in partials]),
+            around=_together([each.around for each in partials]),
+            earlier=_together([each.earlier for each in partials]),
             provenance=_merged(each.provenance for each in partials),
             errors=_merged(each.errors for each in partials),
         )
@@ -75,6 +76,6 @@ def _merged(parts: Iterable[Mapping[str, Value]]) -> dict[str, Value]:
     return {name: value for part in parts for name, value in part.items()}
 
 
-def _below_each_other(frames: Sequence[pd.DataFrame | None]) -> pd.DataFrame | None:
+def _together(frames: Sequence[pd.DataFrame | None]) -> pd.DataFrame | None:
     present = [frame for frame in frames if frame is not None]
-    return pd.concat(present, ignore_index=True) if present else None
+    return below_each_other(present) if present else None
