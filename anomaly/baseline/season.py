@@ -8,6 +8,7 @@ is, and a profile is kept only where it predicts.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -68,7 +69,13 @@ class Clock:
 def clock(index: pd.DatetimeIndex, step_s: float, timezone: str) -> Clock:
     """The local clock of the rows; a step that does not divide the day leaves one phase, so that no
     profile can be learned."""
-    naive = index.as_unit("ns").tz_convert(timezone).tz_localize(None)
+    return _clock(index.as_unit("ns").asi8.tobytes(), step_s, timezone)
+
+
+@lru_cache(maxsize=16)  # for the series of a panel have the same rows
+def _clock(stamps: bytes, step_s: float, timezone: str) -> Clock:
+    index = pd.DatetimeIndex(np.frombuffer(stamps, dtype="datetime64[ns]"), tz="UTC")
+    naive = index.tz_convert(timezone).tz_localize(None)
     local = naive.asi8 // 1_000_000_000
     day, second = np.divmod(local, DAY_S)
     phases = int(DAY_S // step_s) if DAY_S % step_s == 0 else 1

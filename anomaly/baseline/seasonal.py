@@ -4,7 +4,7 @@ autocorrelation of what is left."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from typing import Any
 
@@ -70,7 +70,7 @@ class Baseline:
     series of few events, whose level is a mean. `phi` whitens the residual. `seasonal` and
     `residual` are those of the `history` itself, each step predicted without its own day. Where
     other series are taken into account (`moved_by`), `foreseen` holds what they say, and `seasonal`
-    has it in it. `clocks` holds those that were read, by the times of their rows.
+    has it in it.
     """
 
     keys: tuple[tuple[str, str], ...]
@@ -93,14 +93,10 @@ class Baseline:
     residual: Floats
     left_out: np.ndarray
     foreseen: Foreseen | None = None
-    clocks: dict[bytes, Clock] = field(default_factory=dict, repr=False, compare=False)
 
     def clock(self, index: pd.DatetimeIndex) -> Clock:
         """Where the rows of `index` lie in the users' day and week."""
-        key = index.asi8.tobytes()
-        if key not in self.clocks:
-            self.clocks[key] = season.clock(index, self.step.total_seconds(), self.timezone)
-        return self.clocks[key]
+        return season.clock(index, self.step.total_seconds(), self.timezone)
 
     @property
     def past_season(self) -> Floats:

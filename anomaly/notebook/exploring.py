@@ -296,7 +296,7 @@ class FittedBaseline:
         direction = next(each.direction for each in self.kpis if each.name == kpi)
         rising, falling = pointing(all_scores.questions, direction)
         at = np.concatenate(
-            [at_placebos(all_scores, i), all_scores.up[:, i, None]], axis=1
+            [at_placebos(all_scores)[:, i], all_scores.up[:, i, None]], axis=1
         )  # the release itself last
         bad = np.concatenate([at[rising], -at[falling]])
         null = (

@@ -42,23 +42,26 @@ def strongest(answers: list[QuestionScore]) -> Question | None:
 def naming_question(answers: list[QuestionScore]) -> Question | None:
     """The question that names the change: the strongest, or a level's if that is nearly as
     strong."""
-    level = max((score for question, score in answers if question.spec.is_level), default=None)
+    levels = [answer for answer in answers if answer[0].spec.is_level]
+    level = max((score for _, score in levels), default=None)
     top = max((score for _, score in answers), default=None)
     if top is None or level is None or level < LEVEL_LEADS * top:
         return strongest(answers)
-    return strongest([answer for answer in answers if answer[0].spec.is_level])
+    return strongest(levels)
 
 
 def spikes_question(answers: list[QuestionScore], p_other: float) -> Question | None:
     """The question about spikes that is nearly as strong as any other, if it is left with something
     once a change of level is taken out (`p_other`)."""
+    if p_other >= CHANCE:
+        return None
     top = max((score for _, score in answers), default=0.0)
     of_spikes = [
         (question, score)
         for question, score in answers
         if question.spec.change is ChangeKind.SPIKES and score >= LEVEL_LEADS * top
     ]
-    return strongest(of_spikes) if p_other < CHANCE else None
+    return strongest(of_spikes)
 
 
 def dating_question(named_by: Question, answers: list[QuestionScore], p_other: float) -> Question:
@@ -67,9 +70,9 @@ def dating_question(named_by: Question, answers: list[QuestionScore], p_other: f
 
     `p_other` is the p-value of what is left once the change of level is taken out.
     """
-    levels = [answer for answer in answers if answer[0].spec.is_level and answer[1] > 0]
     if not named_by.spec.shown_by_drift or p_other < CHANCE:
         return named_by
+    levels = [answer for answer in answers if answer[0].spec.is_level and answer[1] > 0]
     return strongest(levels) or named_by
 
 

@@ -89,9 +89,9 @@ class Powers:
         count = len(line.x)
         past = np.full((len(scores.questions), count, PLACEBOS), np.nan)
         at_placebos, counted = np.ones(past.shape[1:]), np.zeros(past.shape[1:], bool)
+        are_complete = is_complete(scores.answers[:, :, :-1])
         for i in range(count):
-            answers = scores.answers[:, i, :-1]
-            complete = np.flatnonzero(is_complete(answers))
+            answers, complete = scores.answers[:, i, :-1], np.flatnonzero(are_complete[i])
             if not len(complete):
                 continue
             sample = complete[np.unique(np.linspace(0, len(complete) - 1, PLACEBOS).astype(int))]
@@ -379,7 +379,7 @@ def _weights(question: Question, phi: Floats) -> Floats:
         weights[:, PLAIN.index(question.spec.measure)] = 1.0
         return weights
     size = question.size
-    share = np.full((len(phi), size), 1 / size)
+    share = np.full((1, size), 1 / size)  # alike for all series
     if question.spec.is_matched:
         is_jump = question.kind is QuestionKind.JUMP
         shape = np.ones(size) if is_jump else np.arange(1, size + 1) / size

@@ -385,12 +385,15 @@ def _counts(line: Timeline, windows: _Windows) -> list[Question]:
         if not is_rare.any():
             continue
         mask = fits & is_rare[:, None] & (windows.origins >= first)
-        chance = _chance_of_zero(line) if kind is QuestionKind.ZERO else np.zeros_like(value)
-        sums, expected = running_sums(marks), running_sums(chance)
-        variance = running_sums(chance * (1 - chance))
+        sums, by_chance = running_sums(marks), []
+        if kind is QuestionKind.ZERO and line.series.ratio.any():
+            chance = _chance_of_zero(line)
+            by_chance = [running_sums(chance), running_sums(chance * (1 - chance))]
         for length in parts_of(after):
-            noise = np.maximum(_within(variance, length), 0)
-            excess = _within(sums, length) - _within(expected, length) - SURE * np.sqrt(noise)
+            excess = _within(sums, length)
+            if by_chance:
+                expected, variance = (_within(each, length) for each in by_chance)
+                excess = excess - expected - SURE * np.sqrt(np.maximum(variance, 0))
             most = fullest(excess, after - length + 1)
             count = most[:, np.minimum(start, most.shape[1] - 1)]
             answers = 2 * np.sqrt(np.maximum(count, 0) + 0.5)

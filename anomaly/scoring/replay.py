@@ -108,14 +108,29 @@ def _scores(line: Timeline, questions: Sequence[Question], answers: Floats) -> S
     return Scores(asked, answers, shrunk_scores(asked, up), centre, above, below, freedom)
 
 
-def at_placebos(scores: Scores, i: int, sample: slice = slice(None, -1)) -> Floats:
-    """The normal scores of series `i` at the placebo origins, `(questions, origins)`, as
+def at_placebos(scores: Scores, sample: slice = slice(None, -1)) -> Floats:
+    """The normal scores of all series at the placebo origins, `(questions, series, origins)`, as
     `Scores.up` has them at the release."""
-    move = scores.answers[:, i, sample] - scores.centre[:, i, None]
+    move = scores.answers[:, :, sample] - scores.centre[..., None]
     with np.errstate(invalid="ignore", divide="ignore"):
-        spreads = choice(move > 0, scores.above[:, i, None], scores.below[:, i, None])
-        up = normal_score(move / spreads, scores.freedom[:, i, None])
+        spreads = choice(move > 0, scores.above[..., None], scores.below[..., None])
+        up = normal_score(move / spreads, scores.freedom[..., None])
         return shrunk_scores(scores.questions, up)
+
+
+def _combined_bad(
+    scores: Scores, directions: Sequence[Direction], sample: slice
+) -> tuple[Floats, Bools]:
+    """The combined score of each series' bad answers at placebo origins, and where there are
+    enough of them; both `(series, origins)`."""
+    up = at_placebos(scores, sample)
+    complete, combined = is_complete(up), np.empty(up.shape[1:])
+    for direction in dict.fromkeys(directions):
+        mine = [i for i, each in enumerate(directions) if each is direction]
+        rising, falling = pointing(scores.questions, direction)
+        of_mine = up if len(mine) == len(directions) else up[:, mine]
+        combined[mine] = combine(np.concatenate([of_mine[rising], -of_mine[falling]]))
+    return combined, complete
 
 
 def joint_replay(scores: Scores, directions: Sequence[Direction]) -> Floats:
@@ -128,14 +143,10 @@ def joint_replay(scores: Scores, directions: Sequence[Direction]) -> Floats:
     if not scores.questions:
         return np.empty((len(directions), 0))
     count = scores.answers.shape[2] - 1
-    sample = slice(0, count, max(1, -(-count // JOINT)))
-    combined = np.full((len(directions), len(range(count)[sample])), np.nan)
-    for i, direction in enumerate(directions):  # one by one: all at once would fill the memory
-        up = at_placebos(scores, i, sample)
-        rising, falling = pointing(scores.questions, direction)
-        complete = is_complete(up)
-        combined[i, complete] = combine(np.concatenate([up[rising], -up[falling]]))[complete]
-    return combined
+    combined, complete = _combined_bad(
+        scores, directions, slice(0, count, max(1, -(-count // JOINT)))
+    )
+    return np.where(complete, combined, np.nan)
 
 
 def held_out_replay(line: Timeline, scores: Scores, directions: Sequence[Direction]) -> Floats:
@@ -162,21 +173,19 @@ def held_out_replay(line: Timeline, scores: Scores, directions: Sequence[Directi
         replace(line, origins=line.origins[taught]), scores.questions, scores.answers[:, :, taught]
     )
     at_releases = replace(learned, answers=scores.answers[:, :, judged[::-1]])
-    out = np.full((len(directions), len(judged)), np.nan)
+    combined, complete = _combined_bad(at_releases, directions, slice(None))
+    out = np.full(combined.shape, np.nan)
     for i, direction in enumerate(directions):
-        up = at_placebos(at_releases, i, slice(None))
-        rising, falling = pointing(scores.questions, direction)
-        complete = is_complete(up)
-        g = combine(np.concatenate([up[rising], -up[falling]])[:, complete])
-        out[i, complete] = p_value(g, null_of(direction))
+        out[i, complete[i]] = p_value(combined[i, complete[i]], null_of(direction))
     return out
 
 
 def is_complete(answers: Floats) -> Bools:
-    """At which origins of `(questions, origins)` nearly as many questions have an answer as at
-    any."""
+    """At which origins of `(questions, ..., origins)` nearly as many questions have an answer as
+    at any."""
     count = np.isfinite(answers).sum(axis=0)
-    return np.asarray((count > 0) & (count >= COMPLETE * count.max(initial=0)))
+    most = count.max(axis=-1, initial=0, keepdims=True)
+    return np.asarray((count > 0) & (count >= COMPLETE * most))
 
 
 def _centres(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,7 @@ from anomaly.model import (
     Kpi,
     ValueScale,
 )
-from anomaly.panel import Block, long_form
+from anomaly.panel import Block, below_each_other, long_form
 from anomaly.scoring.attribution import (
     CHANCE,
     LEAST_LAST,
@@ -51,7 +52,7 @@ from anomaly.scoring.exceptions import (
 )
 from anomaly.scoring.onset import Onset, onset, onset_of_marks, spikes
 from anomaly.scoring.power import Power, Powers
-from anomaly.scoring.question_kinds import LASTING, QuestionKind, StepMeasure
+from anomaly.scoring.question_kinds import LASTING, SPECS, QuestionKind, StepMeasure
 from anomaly.scoring.questions import Question, ask
 from anomaly.scoring.replay import (
     Scores,
@@ -239,8 +240,8 @@ class Scored:
             usual_presence=np.concatenate([part.usual_presence for part in parts]),
             replayed=_as_wide([part.replayed for part in parts]),
             held_out=_as_wide([part.held_out for part in parts]),
-            points=pd.concat([part.points for part in parts], ignore_index=True),
-            before=pd.concat([part.before for part in parts], ignore_index=True),
+            points=below_each_other([part.points for part in parts]),
+            before=below_each_other([part.before for part in parts]),
             past=Past.together([part.past for part in parts]),
             observation=Block.together([part.observation for part in parts]),
         )
@@ -615,11 +616,17 @@ def one_sided(
     bad = signed(rising, falling)
     if direction is Direction.EITHER:
         return bad, []
-    level = np.array(  # what falls again may have been higher all the time
-        [each.spec.is_level and each.kind is not QuestionKind.GROWTH for each in answers.questions],
-        dtype=bool,
-    )
+    level = _about_level(tuple(question.kind for question in answers.questions))
     return bad, signed(level & ~rising, level & ~falling)
+
+
+@lru_cache
+def _about_level(kinds: tuple[QuestionKind, ...]) -> Bools:
+    """Which questions are about the level; growth is not: what falls again may have been higher all
+    the time."""
+    return np.array(
+        [SPECS[kind].is_level and kind is not QuestionKind.GROWTH for kind in kinds], dtype=bool
+    )
 
 
 def _top_score(answers: list[QuestionScore]) -> float:
