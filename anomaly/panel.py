@@ -16,7 +16,6 @@ from datetime import datetime, timedelta
 
 import numpy as np
 import pandas as pd
-from pandas.api.types import union_categoricals
 
 from anomaly.errors import UsageError
 from anomaly.model import Empty, Kpi, KpiKind, Segment, Window
@@ -161,7 +160,7 @@ def categories(texts: Sequence[str] | np.ndarray) -> pd.Categorical:
     names = sorted({*texts})
     places = {name: place for place, name in enumerate(names)}
     codes = np.array([places[text] for text in texts], dtype=int)
-    return pd.Categorical.from_codes(codes, pd.Index(names, dtype=object), validate=False)
+    return pd.Categorical.from_codes(codes, pd.Index(names, dtype=object))
 
 
 def below_each_other(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -172,11 +171,27 @@ def below_each_other(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     for name in frames[0]:
         parts = [frame[name] for frame in frames]
         columns[name] = (
-            union_categoricals(parts, sort_categories=True)
-            if name in ("kpi", "segment")
-            else pd.concat(parts, ignore_index=True)
+            _united(parts) if name in ("kpi", "segment") else pd.concat(parts, ignore_index=True)
         )
     return pd.DataFrame(columns, copy=False)
+
+
+def _united(parts: Sequence[pd.Series]) -> pd.Categorical:
+    """Categories one after another, as `categories` of all the texts would be."""
+    arrays = [
+        part.array if isinstance(part.dtype, pd.CategoricalDtype) else categories(part.to_numpy())
+        for part in parts
+    ]
+    texts = [array.categories.to_numpy(dtype=object) for array in arrays]
+    used = [np.unique(array.codes) for array in arrays]
+    names = sorted({name for text, mine in zip(texts, used, strict=True) for name in text[mine]})
+    places = {name: place for place, name in enumerate(names)}
+    codes = []
+    for array, text, mine in zip(arrays, texts, used, strict=True):
+        new = np.zeros(len(text), dtype=int)
+        new[mine] = [places[name] for name in text[mine]]
+        codes.append(new[array.codes])
+    return pd.Categorical.from_codes(np.concatenate(codes), pd.Index(names, dtype=object))
 
 
 def in_calendar(points: pd.DataFrame, step: timedelta) -> pd.DataFrame:

@@ -83,7 +83,7 @@ def check_release(
         progress=progress,
         judging=judging,
     )
-    return concluded(checklist, inquiry, [*partials], now=now, others=others)
+    return concluded(checklist, inquiry, [*partials], now=now, others=others, workers=workers)
 
 
 def partials_of(
@@ -141,8 +141,9 @@ def concluded(
     *,
     now: datetime,
     others: Sequence[Release] = (),
+    workers: Workers = ALONE,
 ) -> Report:
-    """The report that the partials of all KPIs make."""
+    """The report that the partials of all KPIs make, with the help of workers."""
     report = conclusion(
         inquiry,
         partials,
@@ -152,6 +153,7 @@ def concluded(
             "now": now.isoformat(),
             **library(checklist.calendar),
         },
+        workers,
     )
     release = inquiry.release
     watch = Window(
@@ -204,4 +206,4 @@ def judge(
     inquiry = Inquiry(tuple(kpis), release, spans, step, settings)
     hearings = Hearings(inquiry, workers, progress)
     partials = [*hearings.partials(divided(collected, shards(kpis), is_whole=True))]
-    return conclusion(inquiry, partials, made)
+    return conclusion(inquiry, partials, made, workers)

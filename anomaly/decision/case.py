@@ -11,7 +11,7 @@ from anomaly.decision.mix import at_usual_mix
 from anomaly.decision.progress import WatchProgress
 from anomaly.model import ChangeKind, Kpi
 from anomaly.scoring import power
-from anomaly.scoring.power import Asked
+from anomaly.scoring.power import Asked, Doer
 from anomaly.scoring.score import Score, Sizes
 
 
@@ -61,9 +61,9 @@ class Case:
         return self.progress.over_the_watch(p) < self.alpha
 
 
-def detectable(cases: Sequence[Case]) -> list[tuple[float | None, float | None]]:
+def detectable(cases: Sequence[Case], doer: Doer) -> list[tuple[float | None, float | None]]:
     """The smallest change of each case that would be found with a power of 80 %, relative and
-    absolute."""
+    absolute; the `doer` looks for them."""
     asked = {
         i: Asked(
             case.score.power,
@@ -76,7 +76,7 @@ def detectable(cases: Sequence[Case]) -> list[tuple[float | None, float | None]]
         if case.score.power is not None
     }
     out: list[tuple[float | None, float | None]] = [(None, None)] * len(cases)
-    for i, smallest in zip(asked, power.detectable([*asked.values()]), strict=True):
+    for i, smallest in zip(asked, power.detectable([*asked.values()], doer), strict=True):
         if smallest is not None and math.isfinite(smallest[1]):
             out[i] = smallest
     return out

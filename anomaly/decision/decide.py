@@ -20,6 +20,7 @@ from anomaly.decision.multiplicity import allowances
 from anomaly.decision.progress import WatchProgress
 from anomaly.decision.ruling import Ruling, rule
 from anomaly.model import CHANGED, ChangeKind, Correction, Finding, Flagged, Kpi
+from anomaly.scoring.power import Doer, one_by_one
 from anomaly.scoring.score import Scored
 
 
@@ -33,12 +34,14 @@ def decide(
     correction: Correction,
     share: float = 1.0,
     mixes: Mapping[str, Mix] = MappingProxyType({}),
+    doer: Doer = one_by_one,
 ) -> tuple[Finding, ...]:
     """A finding per series, in the order of the KPIs, a KPI's total first and its segments by what
     they contribute to its change.
 
     KPIs without a series and failed sources are the caller's. Of `false_alarms` a `share` may be
-    spent. `mixes` say what the change of a KPI's total is made of.
+    spent. `mixes` say what the change of a KPI's total is made of. The `doer` looks for what
+    could have been detected.
     """
     by_name = {kpi.name: kpi for kpi in kpis}
     drafts = [
@@ -66,7 +69,7 @@ def decide(
     flags = _flags(scored, progress)
     # of a control nothing is asked that power could answer
     counted = [case for case in cases if case is not None and not case.kpi.control_for]
-    smallest = dict(zip(map(id, counted), detectable(counted), strict=True))
+    smallest = dict(zip(map(id, counted), detectable(counted, doer), strict=True))
     findings = [
         finding(
             each,

@@ -21,6 +21,7 @@ from anomaly.model import SMALL_FAMILY, Calendar, Correction, Finding, Kpi
 from anomaly.panel import block, columns_at, keys_of, named, steps_between
 from anomaly.scoring.controlled import score_beside_controls
 from anomaly.scoring.controls import controls_of
+from anomaly.scoring.power import Doer, one_by_one
 from anomaly.scoring.score import Scored
 
 TOGETHER = 16  # series that are judged together
@@ -171,11 +172,13 @@ def correlograms(
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """The KPIs with the weights of their usage, and the settings: what a testimony is judged by."""
+    """The KPIs with the weights of their usage, and the settings: what a testimony is judged by.
+    The `doer` does what can be done by several at a time."""
 
     kpis: Sequence[Kpi]
     usage: Mapping[str, float]
     settings: Settings
+    doer: Doer = one_by_one
 
     def decide(
         self, testimony: Testimony, progress: WatchProgress, share: float = 1.0
@@ -190,4 +193,5 @@ class Judge:
             correction=self.settings.correction,
             share=share,
             mixes=mixes(testimony.scored, testimony.parts),
+            doer=self.doer,
         )

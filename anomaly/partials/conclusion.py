@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import pandas as pd
@@ -16,6 +16,7 @@ from anomaly.decision.judge import Judge
 from anomaly.decision.progress import WatchProgress
 from anomaly.decision.release import cut_short, verdict, without_exclusions
 from anomaly.decision.stages import by_stages
+from anomaly.engine.workers import ALONE, Workers
 from anomaly.errors import AnomalyError
 from anomaly.model import Calendar, Finding, dated
 from anomaly.panel import TOTAL, in_calendar
@@ -23,37 +24,51 @@ from anomaly.partials.hearing import crash
 from anomaly.partials.inquiry import Inquiry
 from anomaly.partials.partial import Partial
 from anomaly.reporting.report import POINT_COLUMNS, TIMEZONE, Report
+from anomaly.scoring.power import Doer, Result, Task, one_by_one
 
 
-def conclusion(inquiry: Inquiry, partials: Sequence[Partial], made: Mapping[str, str]) -> Report:
-    """The report about all that the partials of an inquiry say. A KPI that makes the decision crash
-    is an error of its own and hides no other."""
+def conclusion(
+    inquiry: Inquiry, partials: Sequence[Partial], made: Mapping[str, str], workers: Workers = ALONE
+) -> Report:
+    """The report about all that the partials of an inquiry say, with the help of workers. A KPI
+    that makes the decision crash is an error of its own and hides no other."""
     whole = Partial.together(partials)
     try:
-        return _report(inquiry, whole, made)
+        return _report(inquiry, whole, made, _doer(workers))
     except AnomalyError:
         raise
     except Exception:
         crashes = {}
         for kpi in inquiry.kpis:
             try:
-                _report(inquiry, whole.of([kpi.name]), made)
+                _report(inquiry, whole.of([kpi.name]), made, one_by_one)
             except Exception as error:  # noqa: BLE001  whatever it is, it is this KPI's
                 crashes[kpi.name] = crash(kpi.name, error)
         if not crashes:
             raise
         rest = whole.of([kpi.name for kpi in inquiry.kpis if kpi.name not in crashes])
-        return _report(inquiry, replace(rest, errors={**whole.errors, **crashes}), made)
+        rest = replace(rest, errors={**whole.errors, **crashes})
+        return _report(inquiry, rest, made, one_by_one)
 
 
-def _report(inquiry: Inquiry, partial: Partial, made: Mapping[str, str]) -> Report:
+def _doer(workers: Workers) -> Doer:
+    """Workers that share this machine, and this process for what they could not do."""
+
+    def done(function: Callable[[Task], Result], tasks: Sequence[Task], /) -> Iterable[Result]:
+        for task, outcome in zip(tasks, workers.outcomes(function, tasks), strict=True):
+            yield function(task) if isinstance(outcome, Exception) else outcome
+
+    return done if workers.at_home else one_by_one
+
+
+def _report(inquiry: Inquiry, partial: Partial, made: Mapping[str, str], doer: Doer) -> Report:
     spans, step, settings = inquiry.spans, inquiry.step, inquiry.settings
     sides = sides_of(partial.index, spans, step, settings.calendar)
     progress = WatchProgress(inquiry.release, sides.starts, step, sides.planned_steps, spans.final)
     findings: tuple[Finding, ...] = ()
     points, verifiable = pd.DataFrame({name: [] for name in POINT_COLUMNS}), None
     if partial.testimonies:
-        judge = Judge(inquiry.kpis, partial.usage, settings)
+        judge = Judge(inquiry.kpis, partial.usage, settings, doer)
         findings = by_stages(judge, partial.testimonies, sides, spans, progress)
         points = partial.testimonies[0].scored.points
         verifiable = 1 / (1 + int(sides.history.sum()) // sides.planned_steps)

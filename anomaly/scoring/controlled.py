@@ -17,7 +17,7 @@ import pandas as pd
 from anomaly.baseline.seasonal import Baseline, Foreseen
 from anomaly.baseline.transform import Scale
 from anomaly.model import ChangeKind, ControlEvidence, Direction, Kpi
-from anomaly.panel import block
+from anomaly.panel import below_each_other, block
 from anomaly.scoring.controls import Prediction, bands, controls_of, learn, usable
 from anomaly.scoring.effect import TWO_SIDED, Effect
 from anomaly.scoring.score import Beside, Score, Scored, score, score_timeline, sizes_of
@@ -152,7 +152,7 @@ def _with_rows(
     parts = [frame.iloc[i * steps : (i + 1) * steps] for i in range(count)]
     for i, row in enumerate(rows):
         parts[row] = other.iloc[i * steps : (i + 1) * steps]
-    return pd.concat(parts, ignore_index=True)
+    return below_each_other(parts)
 
 
 def _beside(

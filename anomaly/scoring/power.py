@@ -8,8 +8,9 @@ would have been found.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -165,29 +166,57 @@ class Asked:
     floor: float
 
 
-def detectable(asked: Sequence[Asked]) -> list[tuple[float | None, float] | None]:
+Smallest = tuple[float | None, float] | None
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+class Doer(Protocol):
+    """Whoever does some tasks and answers in their order, as `map` does."""
+
+    def __call__(
+        self, function: Callable[[Task], Result], tasks: Sequence[Task], /
+    ) -> Iterable[Result]: ...
+
+
+def one_by_one(function: Callable[[Task], Result], tasks: Sequence[Task], /) -> Iterable[Result]:
+    """The answers to the tasks by this process."""
+    return map(function, tasks)
+
+
+def detectable(asked: Sequence[Asked], doer: Doer = one_by_one) -> list[Smallest]:
     """For each the smallest change of level, relative (see `Effect.size`) and absolute, that is
     significant at `alpha` in four of five releases; None if none is.
 
-    Its interval is then beyond tolerance and floor in four of five, too.
+    Its interval is then beyond tolerance and floor in four of five, too. The `doer` looks for those
+    of a panel at a time.
     """
-    out: list[tuple[float | None, float] | None] = [None] * len(asked)
+    out: list[Smallest] = [None] * len(asked)
     together: dict[tuple[int, Direction], list[int]] = {}
     for i, each in enumerate(asked):
         together.setdefault((id(each.power.panel), each.direction), []).append(i)
-    with np.errstate(all="ignore"):  # numbers too large to compute with end as infinity
-        for mine in together.values():
-            first = asked[mine[0]]
-            jumps = first.power.panel.jumps(
-                np.array([asked[i].power.series for i in mine]),
-                [asked[i].alpha for i in mine],
-                first.direction,
-            )
-            for i, jump in zip(mine, jumps, strict=True):
-                if np.isfinite(jump):
-                    each = asked[i]
-                    out[i] = each.power.change(float(jump), each.tolerance, each.floor)
+    tasks = [tuple(asked[i] for i in mine) for mine in together.values()]
+    for mine, found in zip(together.values(), doer(_of_a_panel, tasks), strict=True):
+        for i, smallest in zip(mine, found, strict=True):
+            out[i] = smallest
     return out
+
+
+def _of_a_panel(asked: Sequence[Asked]) -> list[Smallest]:
+    """`detectable` of series of one panel that have the same direction."""
+    panel, direction = asked[0].power.panel, asked[0].direction
+    with np.errstate(all="ignore"):  # numbers too large to compute with end as infinity
+        jumps = panel.jumps(
+            np.array([each.power.series for each in asked]),
+            [each.alpha for each in asked],
+            direction,
+        )
+        return [
+            each.power.change(float(jump), each.tolerance, each.floor)
+            if np.isfinite(jump)
+            else None
+            for each, jump in zip(asked, jumps, strict=True)
+        ]
 
 
 @dataclass(frozen=True, slots=True)
