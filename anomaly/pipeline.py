@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
@@ -18,7 +18,7 @@ from anomaly.decision.judge import Settings
 from anomaly.decision.judge import correlograms as residual_correlograms
 from anomaly.engine.workers import ALONE, Workers
 from anomaly.model import Kpi, Release, Window, select_kpis
-from anomaly.panel import extended, judged_panel
+from anomaly.panel import columns_at, extended, judged_panel, keys_of
 from anomaly.partials import errand
 from anomaly.partials.conclusion import conclusion
 from anomaly.partials.gathering import gathered
@@ -176,13 +176,15 @@ def correlograms(
     *,
     now: datetime,
     until: datetime | None = None,
-    only: Sequence[str] = (),
+    series: Collection[tuple[str, str]],
     collected: Collected,
 ) -> Mapping[tuple[str, str], Correlogram]:
-    """What `check_release` leaves of the autocorrelation of each series, by KPI and segment."""
+    """What `check_release` leaves of the autocorrelation of some series, by KPI and segment."""
     spans = plan(release, checklist.windows, now=now, until=until)
-    kpis, step = select_kpis(checklist.kpis, only), checklist.windows.step
-    panel = extended(judged_panel(collected.panel, kpis, step), step, spans.horizon)
+    kpis, step = select_kpis(checklist.kpis, [*{kpi for kpi, _ in series}]), checklist.windows.step
+    panel = judged_panel(collected.panel, kpis, step)
+    mine = [place for place, key in enumerate(keys_of(panel)) if key[:2] in series]
+    panel = extended(columns_at(panel, mine), step, spans.horizon)
     sides = sides_of(pd.DatetimeIndex(panel.index), spans, step, checklist.calendar)
     if not is_judgeable(panel, sides):
         return {}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
+from anomaly import wording
 from anomaly.cli.exit_codes import ExitCode
 from anomaly.cli.judging import check_names, gather
 from anomaly.cli.options import (
@@ -23,7 +25,11 @@ from anomaly.cli.options import (
 )
 from anomaly.cli.release import Words, opened
 from anomaly.cli.session import LogFormat, Session
-from anomaly.model import Verdict
+from anomaly.model import Finding, Verdict
+from anomaly.reporting.foremost import foremost
+
+MOST_SERIES = 40  # of a KPI
+LONGEST_NAME = 60
 
 
 def explain(
@@ -61,13 +67,33 @@ def explain(
     from anomaly.cli.explanation import explanation
     from anomaly.panel import segment_text
 
-    chosen = [finding for name in kpis for finding in report.findings if finding.kpi == name]
-    answered = {finding.kpi for finding in chosen if finding.verdict is not Verdict.ERROR}
-    left = case.correlograms([*answered]) if answered else {}
-    session.show(
-        "\n\n".join(
-            explanation(finding, report, left.get((finding.kpi, segment_text(finding.segment))))
-            for finding in chosen
-        )
-    )
+    of_kpis = [[each for each in report.findings if each.kpi == name] for name in kpis]
+    chosen = [_chosen(findings) for findings in of_kpis]
+    keys = {
+        id(finding): (finding.kpi, segment_text(finding.segment))
+        for findings in chosen
+        for finding in findings
+    }
+    answered = {
+        keys[id(finding)]
+        for findings in chosen
+        for finding in findings
+        if finding.verdict is not Verdict.ERROR
+    }
+    left = case.correlograms(answered) if answered else {}
+    texts = []
+    for name, findings, shown in zip(kpis, of_kpis, chosen, strict=True):
+        texts += [explanation(each, report, left.get(keys[id(each)])) for each in shown]
+        if rest := len(findings) - len(shown):
+            texts.append(
+                f"… and {rest:,} more of {wording.plain(name, LONGEST_NAME)}:\n"
+                "  anomaly check --output json has them all"
+            )
+    session.show("\n\n".join(texts))
     return ExitCode.PASS
+
+
+def _chosen(findings: Sequence[Finding]) -> Sequence[Finding]:
+    """The findings about a KPI that are explained: all, or those of its many series that matter
+    most."""
+    return findings if len(findings) <= MOST_SERIES else foremost(findings, MOST_SERIES)

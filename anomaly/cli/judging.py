@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -65,8 +65,10 @@ class Case:
         assert self.collected is not None  # noqa: S101  see `gather`
         return self.collected
 
-    def correlograms(self, kpis: Sequence[str]) -> Mapping[tuple[str, str], Correlogram]:
-        """What is left of the autocorrelation of each series of some KPIs, by KPI and segment."""
+    def correlograms(
+        self, series: Collection[tuple[str, str]]
+    ) -> Mapping[tuple[str, str], Correlogram]:
+        """What is left of the autocorrelation of some series, by KPI and segment."""
         from anomaly.pipeline import correlograms
 
         return correlograms(
@@ -74,7 +76,7 @@ class Case:
             self.release,
             now=self.now,
             until=self.until,
-            only=kpis,
+            series=series,
             collected=self.data,
         )
 

@@ -17,14 +17,14 @@ MOST_SERIES = 100  # shown at first
 MOST_POINTS = 50_000  # steps kept of a larger report, those of the series that come first
 
 
-def foremost(findings: Iterable[Finding]) -> list[Finding]:
-    """At most 100 findings, in the order of importance.
+def foremost(findings: Iterable[Finding], most: int = MOST_SERIES) -> list[Finding]:
+    """At most 100 findings, or another number, in the order of importance.
 
     Of more, what fails is taken first, then what moved or has no verdict, then what is ok; of each
     kind, totals and KPIs of one series before segments, and these by importance.
     """
     order = words.ordered(findings)
-    chosen = {id(each) for each in _as_taken(order)[:MOST_SERIES]}
+    chosen = {id(each) for each in _as_taken(order)[:most]}
     return [each for each in order if id(each) in chosen]
 
 

@@ -508,6 +508,22 @@ def test_explain_shows_what_led_to_the_verdict_in_80_columns(
     assert max(map(len, out.splitlines())) <= 80
 
 
+@pytest.mark.slow
+def test_explain_of_a_kpi_with_many_series_shows_those_that_matter_most(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("anomaly.cli.explain.MOST_SERIES", 2)
+
+    assert run(["explain", str(CREDENTIAL), "request errors", *RELEASED]) == 0
+
+    out = capsys.readouterr().out
+    heads = [line for line in out.splitlines() if line.startswith("request errors (")]
+    assert heads == ["request errors (country=FR): regressed", "request errors (all): regressed"]
+    assert out.endswith(
+        "… and 2 more of request errors:\n  anomaly check --output json has them all\n"
+    )
+
+
 # --- how it ends --------------------------------------------------------------------------------
 
 
