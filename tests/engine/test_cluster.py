@@ -5,7 +5,12 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import pickle
+import signal
+import subprocess
+import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -26,7 +31,8 @@ from anomaly.partials.inquiry import shards
 from anomaly.pipeline import check_release, inquiry_of
 from anomaly.reporting.report import Report
 from tests.partials.test_hearing import same
-from tests.support.clusters import POISON, cluster
+from tests.support.clusters import POISON, Cluster, cluster
+from tests.support.places import ROOT
 from tests.support.scripted import Answer, Request, scripted
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
@@ -87,6 +93,15 @@ def judged(checklist: Checklist, url: str = "", **options: object) -> Report:
         return check_release(checklist, release, now=NOW, workers=workers, **options)  # type: ignore[arg-type]
 
 
+@pytest.fixture(scope="module")
+def running(loopback: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A scheduler and two workers for all tests here, that know the secret; the KPI `bad` ends
+    them."""
+    folder = tmp_path_factory.mktemp("cluster")
+    with cluster(folder, {"SHOP_TOKEN": SECRET}, preload=POISON) as found:
+        yield found
+
+
 @pytest.fixture
 def _known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHOP_TOKEN", SECRET)
@@ -112,28 +127,27 @@ def shown(page: str) -> Iterator[str]:
 @pytest.mark.slow
 @pytest.mark.usefixtures("_known")
 def test_a_cluster_that_loses_a_worker_answers_as_one_process_and_knows_no_secret(
-    tmp_path: Path,
+    tmp_path: Path, running: Cluster
 ) -> None:
-    names = [f"k{number}" for number in range(8)]
+    names = [f"k{number}" for number in range(6)]
+    processes, done = running.workers(), list[int]()
+
+    def killing(count: int, _: int) -> None:
+        done.append(count)
+        if count == 2:
+            os.kill(processes[0], signal.SIGKILL)
+
     with scripted(answer) as source:
         checklist = load(written(tmp_path, source.url, *names))
         alone = judged(checklist)
-        with cluster(tmp_path, {"SHOP_TOKEN": SECRET}) as running:
-            done: list[int] = []
-
-            def killing(count: int, _: int) -> None:
-                done.append(count)
-                if count == 2:
-                    running.workers[0].process.kill()
-
-            answered = judged(checklist, running.url, judging=killing)
-            pages = [*shown(running.page)]
-
-        logs = [each.read_text() for each in tmp_path.glob("*.log")]
+        answered = judged(checklist, running.url, judging=killing)
+        pages = [*shown(running.page)]
+    logs = [each.read_text() for each in running.folder.glob("*.log")]
 
     assert same(answered, alone)
     assert {finding.verdict for finding in answered.findings} == {Verdict.OK}
-    assert done[-1] == 8
+    assert done[-1] == 6
+    assert len(processes) == 2
     assert pages
     assert not any(SECRET in text for text in (*pages, *logs))
 
@@ -161,12 +175,46 @@ def test_an_errand_holds_no_secret(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("_known")
-def test_a_kpi_that_ends_every_worker_is_an_error_of_its_own(tmp_path: Path) -> None:
+def test_an_interrupt_ends_the_run_and_leaves_no_task(tmp_path: Path, running: Cluster) -> None:
+    asked, go_on = threading.Event(), threading.Event()
+
+    def stalled(request: Request) -> Answer:
+        asked.set()
+        go_on.wait()
+        return answer(request)
+
+    with scripted(stalled) as source:
+        checklist = written(tmp_path, source.url, "k1", "k2", "k3", "k4")
+        line = ["check", str(checklist), "--released-at", RELEASED.isoformat()]
+        with subprocess.Popen(
+            [sys.executable, "-m", "anomaly", *line, "--engine", running.url],
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+        ) as process:
+            while not asked.wait(0.1):  # until a worker is at work
+                assert process.poll() is None, process.communicate()
+            under_way = running.tasks()
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate()
+        left = running.tasks()  # the source has not answered yet
+        go_on.set()
+
+    assert under_way == 4
+    assert process.returncode == ExitCode.UNDECIDED
+    assert said == "error: stopped by SIGINT\n"
+    assert left == 0
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_known")
+def test_a_kpi_that_ends_every_worker_is_an_error_of_its_own(
+    tmp_path: Path, running: Cluster
+) -> None:
+    running.give_up_after(0)
     with scripted(answer) as source:
         checklist = load(written(tmp_path, source.url, "bad", "good", by=""))
-        environ = {"SHOP_TOKEN": SECRET}
-        with cluster(tmp_path, environ, preload=POISON, failures=0) as running:
-            report = judged(checklist, running.url)
+        report = judged(checklist, running.url)
 
     assert len([*shards(checklist.kpis)]) == 1
     verdicts = {finding.kpi: finding.verdict for finding in report.findings}

@@ -8,13 +8,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.support.places import ROOT
 from tests.support.servers import LOOPBACK, READY_WITHIN_S, Server, free_port
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 # run in each worker before its first task: judging the KPI `bad` ends the process
 POISON = """
@@ -33,13 +37,37 @@ hearing.examine = deadly
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """A scheduler at `url` (`dask://…`) that shows itself at `page`, and its workers, which write
-    their logs into `folder`."""
+    """A scheduler at `url` (`dask://…`) that shows itself at `page`; all write their logs into
+    `folder`."""
 
     url: str
     page: str
-    workers: Sequence[Server]
     folder: Path = field(repr=False)
+
+    @contextmanager
+    def client(self) -> Iterator[Client]:
+        """A client of the scheduler."""
+        from distributed import Client
+
+        with Client(self.url.replace("dask://", "tcp://"), set_as_default=False) as client:
+            yield client
+
+    def workers(self) -> list[int]:
+        """The processes of the workers that are alive."""
+        with self.client() as client:
+            return [*client.run(os.getpid).values()]
+
+    def tasks(self) -> int:
+        """How many tasks the scheduler knows."""
+        with self.client() as client:
+            return int(client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks)))
+
+    def give_up_after(self, failures: int) -> None:
+        """A task that ends more workers than so many is given up from now on."""
+        with self.client() as client:
+            client.run_on_scheduler(
+                lambda dask_scheduler: setattr(dask_scheduler, "allowed_failures", failures)
+            )
 
 
 @contextmanager
@@ -49,11 +77,9 @@ def cluster(
     *,
     workers: int = 2,
     preload: str = "",
-    failures: int = 3,
 ) -> Iterator[Cluster]:
-    """A scheduler with so many workers, one thread each, which have `environ` besides. A task that
-    ends more than so many workers is given up. `preload` is Python that they run first; such
-    workers are started again when they end."""
+    """A scheduler with so many workers, one thread each, which have `environ` besides. `preload` is
+    Python that they run first; they are started again when they end."""
     file, page = folder / "scheduler.json", free_port()
     running: list[Server] = []
 
@@ -77,30 +103,28 @@ def cluster(
             "scheduler",
             *("--host", LOOPBACK, "--port", "0"),
             *("--dashboard-address", f"{LOOPBACK}:{page}"),
-            more={"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": str(failures)},
+            more={},
         )
         give_up = time.monotonic() + READY_WITHIN_S
         while not file.exists():
             if running[0].process.poll() is not None or time.monotonic() > give_up:
                 raise RuntimeError((folder / "scheduler.log").read_text()[-2000:])
             time.sleep(0.05)
-        once: list[str | Path] = ["--no-nanny"]
-        if preload:
-            (folder / "first.py").write_text(preload)
-            once = ["--preload", folder / "first.py"]
-        started = [
+        (folder / "first.py").write_text(preload)
+        for number in range(workers):
             start(
                 f"worker {number}",
                 "worker",
                 *("--host", LOOPBACK, "--nthreads", "1", "--no-dashboard"),
                 *("--local-directory", folder / f"of {number}"),
-                *once,
+                *("--preload", folder / "first.py"),
                 more=environ or {},
             )
-            for number in range(workers)
-        ]
         address = json.loads(file.read_text())["address"].removeprefix("tcp://")
-        yield Cluster(f"dask://{address}", f"http://{LOOPBACK}:{page}", started, folder)
+        found = Cluster(f"dask://{address}", f"http://{LOOPBACK}:{page}", folder)
+        with found.client() as client:
+            client.wait_for_workers(workers, timeout=READY_WITHIN_S)
+        yield found
     finally:
         for server in running:
             with suppress(ProcessLookupError):
