@@ -297,6 +297,7 @@ STEPS = [
     (30.0, 3),
 ]  # so many standard deviations, so many steps after the release
 COLUMNS = 20
+EASILY = LEVEL * COLUMNS  # as many alarms as by 20 releases: each regresses more easily
 
 
 def stepped(size: float, delay: int = 0) -> Floats:
@@ -307,15 +308,9 @@ def stepped(size: float, delay: int = 0) -> Floats:
     return values
 
 
-def each(values: Floats, **options: Any) -> list[Verdict]:
-    """The verdicts of the columns, each judged as a release of its own."""
-    return [only(check(column, **options)).verdict for column in values.T]
-
-
-def together(values: Floats, **options: Any) -> list[Verdict]:
-    """The verdicts of the columns, judged in one release that may raise as many alarms as that many
-    releases: none regresses here more seldom than by itself."""
-    report = check(values, false_alarms=LEVEL * values.shape[1], **options)
+def together(values: Floats, *, false_alarms: float, **options: Any) -> list[Verdict]:
+    """The verdicts of the columns, judged in one release."""
+    report = check(values, false_alarms=false_alarms, **options)
     return [finding.verdict for finding in report.findings]
 
 
@@ -325,7 +320,11 @@ def together(values: Floats, **options: Any) -> list[Verdict]:
 def test_a_move_in_the_good_direction_improves_and_passes(
     direction: str, size: float, delay: int
 ) -> None:
-    verdicts = together(stepped(-size if direction == "up" else size, delay), direction=direction)
+    verdicts = together(
+        stepped(-size if direction == "up" else size, delay),
+        direction=direction,
+        false_alarms=EASILY,
+    )
 
     assert verdicts.count(Verdict.REGRESSED) <= 1
     assert verdicts.count(Verdict.IMPROVED) >= 0.9 * COLUMNS
@@ -338,7 +337,9 @@ def test_a_move_within_what_is_accepted_is_no_regression(
     floor: float, tolerance: float, size: float, delay: int
 ) -> None:
     assert (
-        together(stepped(size, delay), floor=floor, tolerance=tolerance).count(Verdict.REGRESSED)
+        together(stepped(size, delay), floor=floor, tolerance=tolerance, false_alarms=EASILY).count(
+            Verdict.REGRESSED
+        )
         <= 1
     )
 
@@ -353,7 +354,14 @@ def test_a_rise_of_a_small_ratio_below_the_floor_is_no_regression(rate: float) -
         1000, np.where(np.arange(ROWS) < BEFORE, 0.001, rate)[:, None], (ROWS, COLUMNS)
     ).astype(float)
 
-    verdicts = together(failed, denominators=requests, direction="up", tolerance=0.1, floor=0.05)
+    verdicts = together(
+        failed,
+        denominators=requests,
+        direction="up",
+        tolerance=0.1,
+        floor=0.05,
+        false_alarms=EASILY,
+    )
 
     assert verdicts.count(Verdict.REGRESSED) <= 1
 
@@ -386,13 +394,17 @@ def changed(kind: str) -> Floats:
 @pytest.mark.parametrize("direction", ["up", "either"])
 @pytest.mark.parametrize("kind", ["spread", "spikes", "ramp"])
 def test_a_change_other_than_a_step_is_found_too(kind: str, direction: str) -> None:
-    assert each(changed(kind), direction=direction).count(Verdict.REGRESSED) >= 0.7 * COLUMNS
+    verdicts = together(changed(kind), direction=direction, false_alarms=LEVEL)
+
+    assert verdicts.count(Verdict.REGRESSED) >= 0.7 * COLUMNS
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("direction", ["down", "either"])
 def test_an_outage_is_found(direction: str) -> None:
-    assert each(changed("outage"), direction=direction).count(Verdict.REGRESSED) == COLUMNS
+    verdicts = together(changed("outage"), direction=direction, false_alarms=LEVEL)
+
+    assert verdicts == [Verdict.REGRESSED] * COLUMNS
 
 
 def test_a_change_that_began_before_the_release_is_not_blamed_on_it() -> None:
