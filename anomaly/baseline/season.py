@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -173,6 +174,14 @@ class _Folds:
     mass: Floats
     at: Ints | slice
 
+    def of(self, series: Any, width: int, days: Any = slice(None)) -> tuple[Floats, int]:
+        """The values of some series and days, and the half-width by which a median of them is still
+        to be smoothed: where it is negative, few events ask for smoothing before."""
+        values = self.values[series, days]
+        if width >= 0:
+            return values, width
+        return _pooled(values, self.mass[series, days], -width), 0
+
     def rows(self, folded: Floats) -> Floats:
         """What lies at each row of the history, `(series, time)`."""
         return np.asarray(folded.reshape(len(folded), -1)[:, self.at])
@@ -194,7 +203,7 @@ def _days(y: Floats, folds: _Folds, widths: Floats, when: Clock) -> tuple[Floats
     full, others = np.zeros((len(y), when.phases)), np.zeros_like(folds.values)
     for width in np.unique(widths[np.isfinite(widths)]):
         mine = np.flatnonzero(widths == width)
-        profile, rest = _fold(folds.values[mine], folds.mass[mine], int(width))
+        profile, rest = _fold(*folds.of(mine, int(width)))
         middle = median(profile)[:, None]
         full[mine] = profile - middle
         others[mine] = rest - median(rest)[:, :, None]
@@ -221,8 +230,9 @@ def _kinds_of_day(
     has_data, weekday = _full_days(y, when)
     rest, present = y - seasonal, np.isfinite(y)
     enough = has_data.sum(axis=1) >= MIN_WEEKS * 7 - 1
+    of_weekday = np.stack([has_data[:, weekday == each].sum(axis=1) for each in range(7)])
     for kinds in KINDS_OF_DAY:
-        days = [has_data[:, np.isin(weekday, kind)].sum(axis=1) for kind in kinds]
+        days = [of_weekday[[*kind]].sum(axis=0) for kind in kinds]
         can_tell = enough & (np.min(days, axis=0) >= LEAST_DAYS) & np.isfinite(widths)
         if not can_tell.any():
             continue
@@ -300,23 +310,19 @@ class _Profiles:
         its `days`. Those of equally many days are learned together."""
         together: dict[int, list[tuple[tuple[int, ...], Ints]]] = {}
         for kind in kinds:
-            days = self.days[np.isin(self.weekday, kind)]
+            days = self.days[np.isin(np.arange(7), kind)[self.weekday]]
             together.setdefault(len(days), []).append((kind, days))
         for alike in together.values():
             of_kinds = np.stack([days for _, days in alike])
-            values = np.moveaxis(self.folds.values[:, of_kinds], 1, 0)
-            mass = np.moveaxis(self.folds.mass[:, of_kinds], 1, 0)
-            profiles, others = np.zeros_like(values[:, :, 0]), np.zeros_like(values)
+            count, _, phases = self.folds.values.shape
+            profiles = np.zeros((len(alike), count, phases))
+            others = np.zeros((len(alike), count, of_kinds.shape[1], phases))
             for width in np.unique(self.widths[np.isfinite(self.widths)]):
                 mine = np.flatnonzero(self.widths == width)
-                shape = len(alike), len(mine), *values.shape[2:]
-                profile, rest = _fold(
-                    values[:, mine].reshape(-1, *shape[2:]),
-                    mass[:, mine].reshape(-1, *shape[2:]),
-                    int(width),
-                )
-                profiles[:, mine] = profile.reshape(shape[0], shape[1], -1)
-                others[:, mine] = rest.reshape(shape)
+                values, half = self.folds.of(mine[:, None], int(width), of_kinds[:, None])
+                profile, rest = _fold(values.reshape(-1, *values.shape[2:]), half)
+                profiles[:, mine] = profile.reshape(len(alike), len(mine), phases)
+                others[:, mine] = rest.reshape(values.shape)
             for (kind, days), profile, rest in zip(alike, profiles, others, strict=True):
                 self.known[kind] = profile, rest, days
 
@@ -329,17 +335,19 @@ def _half_widths(events: Floats, half: int, phases: int) -> Floats:
     return np.where(sparse, -np.where(wide <= phases / 4, wide, np.inf), half)
 
 
-def _fold(folded: Floats, mass: Floats, width: int) -> tuple[Floats, Floats]:
+def _pooled(folded: Floats, mass: Floats, half: int) -> Floats:
+    """Periods `(..., period)` whose neighbours are pooled, by the mass that they have."""
+    pooled = smooth_cyclic(mass, half)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(
+            pooled > 0, smooth_cyclic(np.nan_to_num(folded) * mass, half) / pooled, np.nan
+        )
+
+
+def _fold(folded: Floats, half: int) -> tuple[Floats, Floats]:
     """Median over the periods of `folded` `(series, periods, period)`, `(series, period)`, and for
-    each period the same without itself."""
-    if width < 0:  # few events: pool neighbours first
-        pooled = smooth_cyclic(mass, -width)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            folded = np.where(
-                pooled > 0, smooth_cyclic(np.nan_to_num(folded) * mass, -width) / pooled, np.nan
-            )
+    each period the same without itself; both smoothed by `half`."""
     full, others = _medians(folded)
-    half = max(width, 0)
     error = _error(folded, full) if half else np.empty(0)
     return _smooth(full[:, None, :], half, error)[:, 0], _smooth(others, half, error)
 
@@ -426,6 +434,8 @@ def _blocks(values: Floats, length: int) -> Floats:
     out."""
     whole = values[:, : values.shape[1] // length * length].reshape(len(values), -1, length)
     present = np.isfinite(whole)
+    if present.all():
+        return np.asarray(whole.sum(axis=2) / length)
     size = present.sum(axis=2)
     return np.asarray(
         np.where(size > 0, np.where(present, whole, 0.0).sum(axis=2) / np.maximum(size, 1), np.nan)
