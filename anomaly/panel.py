@@ -100,9 +100,13 @@ def assemble(
 
 def named(keys: Sequence[tuple[str, str, str]]) -> pd.MultiIndex:
     """The columns of a panel with these keys."""
-    levels = [sorted({key[level] for key in keys}) for level in range(len(LEVELS))]
-    places = [{word: place for place, word in enumerate(words)} for words in levels]
-    codes = [[at[key[level]] for key in keys] for level, at in enumerate(places)]
+    words = [sorted({key[level] for key in keys}) for level in range(len(LEVELS))]
+    places = [{word: place for place, word in enumerate(each)} for each in words]
+    codes = [
+        np.array([at[key[level]] for key in keys], dtype=np.int64)
+        for level, at in enumerate(places)
+    ]
+    levels = [pd.Index(each, dtype=object) for each in words]  # quicker than texts of pandas
     return pd.MultiIndex(levels, codes, names=LEVELS, verify_integrity=False)
 
 
@@ -183,7 +187,10 @@ def _united(parts: Sequence[pd.Series]) -> pd.Categorical:
         for part in parts
     ]
     texts = [array.categories.to_numpy(dtype=object) for array in arrays]
-    used = [np.unique(array.codes) for array in arrays]
+    used = [
+        np.flatnonzero(np.bincount(array.codes, minlength=len(text)))
+        for array, text in zip(arrays, texts, strict=True)
+    ]
     names = sorted({name for text, mine in zip(texts, used, strict=True) for name in text[mine]})
     places = {name: place for place, name in enumerate(names)}
     codes = []

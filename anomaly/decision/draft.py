@@ -113,7 +113,8 @@ def draft(kpi: Kpi, weight: float, scored: Scored, row: int, progress: WatchProg
 def _total(amounts: Floats) -> float:
     """Their sum; the largest number there is where it is larger."""
     with np.errstate(over="ignore", invalid="ignore"):
-        return float(np.nan_to_num(np.nansum(amounts)))
+        total = float(np.nansum(amounts))
+    return total if math.isfinite(total) else float(np.nan_to_num(total))
 
 
 # --- refusals -----------------------------------------------------------------------------------
