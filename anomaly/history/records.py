@@ -79,6 +79,17 @@ class FindingRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a release stands: the last look at it (None before the first), how many of its findings
+    have each verdict, and the findings that are not ok, as far as they were asked for."""
+
+    record: ReleaseRecord
+    look: Look | None
+    counts: Mapping[Verdict, int]
+    findings: tuple[FindingRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class OutboxMessage:
     """A message to one sink, from the decision to its delivery; it is sent at `next_try` or later.
 

@@ -24,7 +24,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemy
 from anomaly import wording
 from anomaly.contracts import Action, NotifyReason
 from anomaly.errors import StoreBusy, StoreError, UsageError
-from anomaly.history import kept_report
+from anomaly.history import kept_report, standing
 from anomaly.history.records import (
     SHORT,
     Ack,
@@ -33,6 +33,7 @@ from anomaly.history.records import (
     OutboxMessage,
     Progress,
     ReleaseRecord,
+    Standing,
     State,
     finding_id,
     release_id,
@@ -66,6 +67,7 @@ FREES_SPACE = "auto_vacuum = INCREMENTAL"  # an older file gets it when it is wr
 OF_NEW_FILE = ("page_size = 8192", FREES_SPACE)  # most rows hold two kilobytes
 WORTH_IT = 0.25  # share of an older file that is free, from which on it is written anew
 BUSY_S = 20  # how long to wait for another process that holds the store
+KIND, READS, WRITES = "anomaly_kind", "reads", "writes"  # of a transaction
 SHORTEST_PREFIX = 4  # characters of an id
 LONGEST_SAID = 200
 # what reading an odd cell raises
@@ -97,7 +99,7 @@ def default_path() -> Path:
 
 class Store:
     """The history at one place; use it as a context manager. Every method is one transaction, and
-    raises StoreError.
+    raises StoreError. One that only reads waits for nobody who writes.
 
     `where` is the path of a SQLite file (created if missing, readable by its user alone), a
     `postgresql://` URL, or `:memory:`. A damaged file is moved aside and a new one created; a
@@ -224,13 +226,44 @@ class Store:
         query = sql.select(RELEASES.c.started_at).where(
             *_about(service, environment), RELEASES.c.state != State.ABORTED
         )
-        with self._transaction() as connection:
+        with self._transaction(READS) as connection:
             return [*connection.execute(query.order_by(RELEASES.c.started_at)).scalars()]
 
     def _releases(self, query: sql.Select[Any]) -> list[ReleaseRecord]:
-        with self._transaction() as connection:
+        with self._transaction(READS) as connection:
             rows = connection.execute(query.order_by(RELEASES.c.started_at, RELEASES.c.id))
             return [_release_record(row) for row in rows.mappings()]
+
+    def standing(
+        self, service: str, environment: str, version: str = "", *, most: int
+    ) -> Standing | None:
+        """Where the newest release stands (of `version`, if that is not empty); None if there is no
+        such release.
+
+        With up to `most` findings of its last look that are not ok, those that fail first.
+        """
+        asked = {
+            standing.SERVICE: service,
+            standing.ENVIRONMENT: environment,
+            standing.VERSION: version,
+        }
+        with self._transaction(READS) as connection:
+            row = connection.execute(standing.NEWEST_RELEASE, asked).mappings().one_or_none()
+            if row is None:
+                return None
+            of_release = {standing.RELEASE: row["id"]}
+            look = connection.execute(standing.LAST_LOOK, of_release).mappings().one_or_none()
+            if look is None:
+                return Standing(_release_record(row), None, {}, ())
+            of_look = {standing.LOOK: look["id"]}
+            counts = connection.execute(standing.COUNTS, of_look).all()
+            findings = connection.execute(standing.WORST_FINDINGS, of_look | {standing.MOST: most})
+            return Standing(
+                _release_record(row),
+                _look(look),
+                {Verdict(verdict): int(count) for verdict, count in counts},
+                tuple(_finding_record(each) for each in findings.mappings()),
+            )
 
     # --- looks -----------------------------------------------------------------------------------
 
@@ -303,7 +336,7 @@ class Store:
     def looks(self, release: str) -> list[Look]:
         """The looks at a release, oldest first."""
         query = sql.select(*LOOK_COLUMNS).where(LOOKS.c.release_id == release)
-        with self._transaction() as connection:
+        with self._transaction(READS) as connection:
             rows = connection.execute(query.order_by(LOOKS.c.number)).mappings()
             return [_look(row) for row in rows]
 
@@ -317,7 +350,7 @@ class Store:
         query = sql.select(*LOOK_COLUMNS).select_from(RELEASES)
         query = query.join(LOOKS, LOOKS.c.id == last.scalar_subquery())
         query = query.where(*_about(service, environment))
-        with self._transaction() as connection:
+        with self._transaction(READS) as connection:
             looks = [_look(row) for row in connection.execute(query).mappings()]
         return {look.release_id: look for look in looks}
 
@@ -332,7 +365,7 @@ class Store:
         query = query.join(
             NEWEST_REPORTS, NEWEST_REPORTS.c.release_id == LOOKS.c.release_id, isouter=True
         )
-        with self._transaction() as connection:
+        with self._transaction(READS) as connection:
             row = connection.execute(query).mappings().one_or_none()
             if row is None:
                 raise UsageError(f"there is no look {look}")
@@ -367,7 +400,7 @@ class Store:
     def _findings(self, *conditions: sql.ColumnElement[bool]) -> list[FindingRecord]:
         query = sql.select(FINDINGS, LOOKS.c.number, LOOKS.c.at).join(LOOKS).where(*conditions)
         query = query.order_by(LOOKS.c.number, FINDINGS.c.kpi, FINDINGS.c.id)
-        with self._transaction() as connection:
+        with self._transaction(READS) as connection:
             return [_finding_record(row) for row in connection.execute(query).mappings()]
 
     def find(self, prefix: str) -> ReleaseRecord | Look | FindingRecord:
@@ -379,7 +412,7 @@ class Store:
                 "history shows them"
             )
         records: dict[str, ReleaseRecord | Look | FindingRecord] = {}
-        with self._transaction() as connection:
+        with self._transaction(READS) as connection:
             for row in connection.execute(
                 sql.select(RELEASES).where(RELEASES.c.id.startswith(prefix))
             ).mappings():
@@ -406,7 +439,7 @@ class Store:
     def messages(self, release: str, sink: str | None = None) -> list[OutboxMessage]:
         """The messages about a release, oldest first."""
         conditions = {"release_id": release} | ({} if sink is None else {"sink": sink})
-        with self._transaction() as connection:
+        with self._transaction(READS) as connection:
             rows = _of(connection, MESSAGES, **conditions)
             return [
                 _outbox_message(row)
@@ -423,7 +456,7 @@ class Store:
         query = sql.select(MESSAGES).where(
             MESSAGES.c.progress == Progress.PENDING, MESSAGES.c.next_try <= now
         )
-        with self._transaction() as connection:
+        with self._transaction(READS) as connection:
             rows = connection.execute(
                 query.order_by(MESSAGES.c.at, MESSAGES.c.sink, MESSAGES.c.number)
             ).mappings()
@@ -488,7 +521,7 @@ class Store:
     def _acks(self, *conditions: sql.ColumnElement[bool]) -> dict[str, list[Ack]]:
         query = sql.select(ACKS).where(*conditions)
         out: dict[str, list[Ack]] = {}
-        with self._transaction() as connection:
+        with self._transaction(READS) as connection:
             for row in connection.execute(query.order_by(ACKS.c.at, ACKS.c.target)).mappings():
                 cells = {name: row[name] for name in ("target", "at", "incident", "note")}
                 out.setdefault(row["release_id"], []).append(_checked(Ack, **cells))
@@ -544,7 +577,7 @@ class Store:
     def feedback(self) -> tuple[int, int]:
         """The number of alarms with feedback, and how many of these were incidents."""
         alarms = sql.select(FINDINGS.c.release_id).where(FINDINGS.c.fails)
-        with self._transaction() as connection:
+        with self._transaction(READS) as connection:
             query = sql.select(ACKS.c.incident).where(ACKS.c.release_id.in_(alarms))
             incidents = connection.execute(query).scalars().all()
             return len(incidents), sum(incidents)
@@ -621,9 +654,12 @@ class Store:
     # --- the connection --------------------------------------------------------------------------
 
     @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
+    def _transaction(self, kind: str = WRITES) -> Iterator[Connection]:
         try:
-            with self._engine.begin() as connection:
+            with (
+                self._engine.connect() as connection,
+                connection.execution_options(**{KIND: kind}).begin(),
+            ):
                 yield connection
         except IntegrityError:
             raise
@@ -709,9 +745,7 @@ class Store:
             poolclass=pool,
         )
         sql.event.listen(engine, "connect", _configure)
-        sql.event.listen(
-            engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE")
-        )
+        sql.event.listen(engine, "begin", _begin)
         return engine
 
 
@@ -750,6 +784,13 @@ def _configure(connection: sqlite3.Connection, _record: object) -> None:
     is_new = not _pragma(connection, "page_count")
     for pragma in (*(OF_NEW_FILE if is_new else ()), *PRAGMAS):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: Connection) -> None:
+    """Begin a transaction: one that may write takes its turn at once, so that it can't fail half
+    way; one that reads sees the file as it is now, whoever writes."""
+    reads = connection.get_execution_options().get(KIND) == READS
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
 
 def _prepare(engine: Engine) -> None:

@@ -72,6 +72,11 @@ def due(
     return next(_Frequency.of(schedule, releases).looks(last + timedelta.resolution)) <= now
 
 
+def following(schedule: Schedule, releases: Iterable[datetime], after: datetime) -> datetime:
+    """The first moment to look at, at `after` or later."""
+    return next(_Frequency.of(schedule, releases).looks(after))
+
+
 def interval(schedule: Schedule, releases: Iterable[datetime], at: datetime) -> timedelta:
     """The time between two looks at this moment."""
     return timedelta(seconds=1 / _Frequency.of(schedule, releases).at(at))

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from anomaly.errors import UsageError
 from anomaly.model import Plateau, Release, Window, Windows, utc
-from anomaly.steps import CalendarStep
+from anomaly.steps import CalendarStep, align, later
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,11 @@ class Plan:
         if isinstance(step, CalendarStep):
             return sum(max(0, len(step.edges(w.start, w.end)) - 1) for w in windows)
         return sum(max(0, (w.end - stamp) // step + (stamp - w.start) // step) for w in windows)
+
+
+def settled_at(windows: Windows, now: datetime) -> datetime:
+    """When the current step will have settled, so that a look can use it."""
+    return later(align(now - windows.lag, windows.step), windows.step) + windows.lag
 
 
 def plan(

@@ -36,7 +36,7 @@ from anomaly.notify.delivery import Envelope, RetryPolicy, deliver
 from anomaly.notify.policy import Decision, decide, last_alarm, mirrored
 from anomaly.pipeline import check_release
 from anomaly.reporting.report import Report
-from anomaly.steps import align, later
+from anomaly.timing.spans import settled_at
 from anomaly.timing.special_days import special_days
 
 RETRY_POLICY = RetryPolicy(attempts=3, deadline=timedelta(seconds=30))  # within one look
@@ -191,8 +191,7 @@ def _look_alone(
 
 def next_look(checklist: Checklist, now: datetime) -> datetime:
     """When the current step will have settled."""
-    step, lag = checklist.windows.step, checklist.windows.lag
-    return later(align(now - lag, step), step) + lag
+    return settled_at(checklist.windows, now)
 
 
 def resolve_aborted(

@@ -369,11 +369,11 @@ class Mortal(Store):
 
     left = 10**9
 
-    def _transaction(self):  # type: ignore[no-untyped-def]
+    def _transaction(self, *kind):  # type: ignore[no-untyped-def]
         self.left -= 1
         if self.left <= 0:
             raise Killed
-        return super()._transaction()
+        return super()._transaction(*kind)
 
 
 @pytest.mark.slow

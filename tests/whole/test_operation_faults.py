@@ -325,12 +325,12 @@ def test_whichever_operation_of_the_history_fails_the_verdict_is_said_and_the_al
     monkeypatch.setenv("NO_PROXY", "*")
     real, count = Store._transaction, 0
 
-    def failing(self: Store) -> Any:
+    def failing(self: Store, *kind: str) -> Any:
         nonlocal count
         count += self.where != ":memory:"
         if count >= n and self.where != ":memory:":
             raise StoreError("disk I/O error")
-        return real(self)
+        return real(self, *kind)
 
     monkeypatch.setattr(Store, "_transaction", failing)
     err, n = "not yet", 0

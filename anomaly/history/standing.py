@@ -1,0 +1,45 @@
+"""The questions to the history about where a release stands. They are asked often, so they are made
+once; what they are about is bound when they are asked."""
+
+from __future__ import annotations
+
+import sqlalchemy as sql
+
+from anomaly.history.tables import FINDINGS, LOOKS, RELEASES
+from anomaly.model import WORST_FIRST, Verdict
+
+SERVICE, ENVIRONMENT, VERSION = "service", "environment", "version"
+RELEASE, LOOK, MOST = "release", "look", "most"
+
+_version = sql.bindparam(VERSION, type_=sql.String)
+NEWEST_RELEASE = (
+    sql.select(RELEASES)
+    .where(
+        RELEASES.c.service == sql.bindparam(SERVICE),
+        RELEASES.c.environment == sql.bindparam(ENVIRONMENT),
+        sql.or_(_version == "", RELEASES.c.version == _version),
+    )
+    .order_by(RELEASES.c.started_at.desc(), RELEASES.c.id.desc())
+    .limit(1)
+)
+LAST_LOOK = (
+    sql.select(*(each for each in LOOKS.c if each.name not in ("points_until", "report")))
+    .where(LOOKS.c.release_id == sql.bindparam(RELEASE))
+    .order_by(LOOKS.c.number.desc())
+    .limit(1)
+)
+COUNTS = (
+    sql.select(FINDINGS.c.verdict, sql.func.count())
+    .where(FINDINGS.c.look_id == sql.bindparam(LOOK))
+    .group_by(FINDINGS.c.verdict)
+)
+_rank = sql.case(
+    {str(each): place for place, each in enumerate(WORST_FIRST)}, value=FINDINGS.c.verdict
+)
+WORST_FINDINGS = (
+    sql.select(FINDINGS, LOOKS.c.at)
+    .join(LOOKS)
+    .where(FINDINGS.c.look_id == sql.bindparam(LOOK), FINDINGS.c.verdict != str(Verdict.OK))
+    .order_by(FINDINGS.c.fails.desc(), _rank, FINDINGS.c.kpi, FINDINGS.c.id)
+    .limit(sql.bindparam(MOST, type_=sql.Integer))
+)
