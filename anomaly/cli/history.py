@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,7 +19,7 @@ from anomaly.cli.storing import named
 from anomaly.errors import UsageError
 
 if TYPE_CHECKING:
-    from anomaly.history.records import Ack, FindingRecord, Look, ReleaseRecord
+    from anomaly.history.records import FindingRecord, Look, ReleaseRecord
     from anomaly.history.store import Store
 
 MOST = 50  # releases in the list
@@ -53,8 +52,9 @@ def history(
     checklist = named(checklist_path, environment, session)
     place = checklist.environment if checklist is not None else environment
     wanted = service or (checklist.service if checklist is not None else "")
-    from anomaly.cli.history_page import last_known, write
+    from anomaly.cli.history_page import write
     from anomaly.cli.history_table import one, several
+    from anomaly.history.overview import last_known, summary
 
     with opened_history(store_at, checklist, session) as store:
         if release is not None:
@@ -67,7 +67,7 @@ def history(
             session.show(json.dumps(story, indent=2) if output is Output.JSON else one(story))
             return ExitCode.PASS
         known = last_known(store, wanted or None, place or None)
-        stories = [_summary(*each) for each in known]
+        stories = [summary(*each) for each in known]
         count, incidents = store.feedback()
         feedback = {"judged": count, "incidents": incidents}
         if html is not None:
@@ -219,33 +219,14 @@ def _name(record: ReleaseRecord | FindingRecord) -> str:
     return release_words(record.release)
 
 
-def _summary(tracked: ReleaseRecord, last: Look | None, acks: Sequence[Ack]) -> dict[str, Any]:
-    """A release in short, as JSON-able data; `last` is the last look at it."""
-    from anomaly.reporting.data import release_data
-
-    return {
-        "id": tracked.id,
-        **release_data(tracked.release),
-        "state": str(tracked.state),
-        "origin": tracked.origin,
-        "looks": last.number if last else 0,
-        "verdict": str(last.verdict) if last else None,
-        "final": last.final if last else False,
-        "headline": last.headline if last else "",
-        "acknowledged": [
-            {"target": ack.target, "incident": ack.incident, "note": ack.note} for ack in acks
-        ],
-    }
-
-
 def _story(store: Store, tracked: ReleaseRecord) -> dict[str, Any]:
     """A release with its looks, findings and messages, as JSON-able data."""
+    from anomaly.history.overview import summary
     from anomaly.wording import stamp
 
     looks = store.looks(tracked.id)
     last = {each.id: each for each in store.findings(tracked.id)}
-    summary = _summary(tracked, looks[-1] if looks else None, store.acks(tracked.id))
-    return summary | {
+    return summary(tracked, looks[-1] if looks else None, store.acks(tracked.id)) | {
         "looked": [
             {
                 "id": look.id,
