@@ -85,13 +85,15 @@ def start(
     session: Session = context.obj
     target = _Target.of(checklist_path, service, environment, session)
     new = _release(target, Words(at, None, release, None, stage or ()))
+    from anomaly.releases.event import staged
+
     with history(store_at, target.checklist, session) as store:
         recorded = [
             each.id
             for each in store.releases(service=target.service, environment=target.environment)
         ]
         tracked = store.track(
-            _staged(store, new), origin="command", checklist=str(checklist_path or ""), anew=True
+            staged(store, new), origin="command", checklist=str(checklist_path or ""), anew=True
         )
         news = "already recorded" if tracked.id in recorded else "watched from now on"
         session.show(f"{news}: {_line(tracked)}")
@@ -279,29 +281,6 @@ def _listed(path: Path, service: str, environment: str) -> list[tuple[Release, b
 
 def _nothing() -> Checklist:
     return Checklist(service="", sources={}, kpis=())
-
-
-def _staged(store: Store, release: Release) -> Release:
-    """The release with its recorded stages before the new ones."""
-    from anomaly.history.records import State
-
-    newest = next(
-        iter(store.releases(service=release.service, environment=release.environment)[::-1]), None
-    )
-    if (
-        newest is None
-        or newest.state is State.ABORTED
-        or newest.release.version != release.version
-        or not release.stages
-    ):
-        return release
-    former = newest.release
-    added = [
-        stage for stage in release.stages if not former.stages or stage[0] > former.stages[-1][0]
-    ]
-    return replace(
-        release, started_at=former.started_at, finished_at=None, stages=(*former.stages, *added)
-    )
 
 
 def _recorded(store: Store, target: _Target, version: str) -> ReleaseRecord:
