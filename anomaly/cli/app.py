@@ -41,6 +41,7 @@ COMMANDS = {  # in the order of the help: where each lies
     "merge": "anomaly.cli.merge:merge",
     "watch": "anomaly.cli.watch:watch",
     "tick": "anomaly.cli.tick:tick",
+    "serve": "anomaly.cli.serve:serve",
     "rhythm": "anomaly.cli.rhythm:rhythm",
     "history": "anomaly.cli.history:history",
     "show": "anomaly.cli.history:show",

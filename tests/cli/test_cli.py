@@ -41,6 +41,7 @@ COMMANDS = (
     "check",
     "watch",
     "tick",
+    "serve",
     "rhythm",
     "history",
     "show",

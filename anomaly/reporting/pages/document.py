@@ -7,6 +7,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,17 +23,28 @@ ESCAPES = (
 )  # the same text in JSON, no markup in HTML
 
 
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What a page that is served says of itself: when it shows more, as markup, and where its
+    `links` lead (text and address)."""
+
+    words: Markup
+    links: Sequence[tuple[str, str]] = ()
+
+
 def document(
     template: str,
     *,
     styles: Sequence[str],
     scripts: Sequence[str],
     data: Mapping[str, Any],
+    live: Live | None = None,
     **context: Any,
 ) -> str:
     """The template filled with `context`, with these files of the folder as its style and script.
 
     Texts of `context` are escaped; `data` is embedded as JSON in an element that does not run.
+    `live` is said above all else.
     """
     style = "\n".join(_file(name) for name in styles)
     script = "\n".join(_file(name) for name in scripts)
@@ -54,6 +66,7 @@ def document(
             style=Markup(style),  # noqa: S704  a file of this folder
             script=Markup(script),  # noqa: S704  a file of this folder
             data=Markup(embedded(data)),  # noqa: S704  escaped by embedded()
+            live=live,
             **context,
         )
     )

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from anomaly import wording
 from anomaly.model import WORST_FIRST, Release, ReleaseVerdict, Verdict
 from anomaly.reporting.notice import release_words
-from anomaly.reporting.pages.document import document
+from anomaly.reporting.pages.document import Live, document
 from anomaly.reporting.pages.release import (
     LONGEST_NAME,
     LONGEST_TEXT,
@@ -106,10 +106,11 @@ def page(
     data: Mapping[str, Any],
     *,
     about: str = "",
+    live: Live | None = None,
 ) -> str:
     """The page as HTML. `entries` start with the newest; `feedback` counts the alarms with feedback
     (`judged`), and how many of these were `incidents`; `data` is embedded for machines; `about`
-    names the service, if there is only one.
+    names the service, if there is only one; `live` is what it says of itself where it is served.
     """
     judged_entries = [entry for entry in entries if entry.verdict is not None]
     columns = judged_entries[:MOST_COLUMNS][::-1]
@@ -118,6 +119,7 @@ def page(
         styles=STYLES,
         scripts=SCRIPTS,
         data=data,
+        live=live,
         title=f"Releases of {about}" if about else "Releases",
         entries=entries,
         columns=columns,

@@ -33,7 +33,7 @@ from anomaly.reporting.foremost import foremost
 from anomaly.reporting.message import Action, Message, Receipt
 from anomaly.reporting.notice import notice, release_words
 from anomaly.reporting.page_data import packed
-from anomaly.reporting.pages.document import document
+from anomaly.reporting.pages.document import Live, document
 from anomaly.reporting.report import TIMEZONE, Report
 from anomaly.steps import CalendarStep, CalendarZone
 from anomaly.timing.durations import duration_text
@@ -217,8 +217,9 @@ class _Whole:
     adding: Mapping[str, Sequence[Finding]]
 
 
-def page(report: Report, *, deliveries: Sequence[Receipt] = ()) -> str:
-    """The page as HTML; `deliveries` are the results of the messages about the release.
+def page(report: Report, *, deliveries: Sequence[Receipt] = (), live: Live | None = None) -> str:
+    """The page as HTML; `deliveries` are the results of the messages about the release, `live` is
+    what it says of itself where it is served.
 
     Of more than 100 series, those that matter most have their card in it. A table holds all; the
     script makes their rows and cards as they are looked at, from packed data.
@@ -241,6 +242,7 @@ def page(report: Report, *, deliveries: Sequence[Receipt] = ()) -> str:
         styles=STYLES,
         scripts=SCRIPTS,
         data=data,
+        live=live,
         title=f"{report.verdict.upper()}: {release_words(report.release)}",
         word=report.verdict.upper(),
         shape=RELEASE_SHAPES[report.verdict],

@@ -1,0 +1,181 @@
+"""May the release go on? The answer, as data and as the status of HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from http import HTTPStatus
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
+from anomaly.checklist.checklist import Checklist
+from anomaly.history.records import FindingRecord, Standing, State
+from anomaly.history.store import Store
+from anomaly.model import ReleaseVerdict, Verdict
+from anomaly.reporting.words import TOTAL, segment_words
+from anomaly.timing.schedule import following
+from anomaly.timing.spans import settled_at
+from anomaly.wording import plain, stamp
+
+MOST_FINDINGS = 20  # in an answer; the report has all
+LONGEST_NAME = 200  # characters
+
+MEANINGS: Mapping[HTTPStatus, str] = {
+    HTTPStatus.OK: "the verdict is the one asked for by `ok`",
+    HTTPStatus.CONFLICT: "the release passed, and `ok=fail` asked for a failure",
+    HTTPStatus.PRECONDITION_FAILED: "the release failed, or was aborted",
+    HTTPStatus.LOCKED: "undecided: the watch goes on, or ended without enough evidence",
+    HTTPStatus.FAILED_DEPENDENCY: "a source that is required failed",
+    HTTPStatus.NOT_FOUND: "no such service, or no such release of it",
+}
+REFUSED = {
+    ReleaseVerdict.PASS: HTTPStatus.CONFLICT,
+    ReleaseVerdict.FAIL: HTTPStatus.PRECONDITION_FAILED,
+    ReleaseVerdict.INCONCLUSIVE: HTTPStatus.LOCKED,
+    ReleaseVerdict.ERROR: HTTPStatus.FAILED_DEPENDENCY,
+}
+
+
+class Ok(StrEnum):
+    """The verdict for which the status is 200; `any` leaves the answer to the body."""
+
+    PASS = "pass"  # noqa: S105  a verdict
+    FAIL = "fail"
+    ANY = "any"
+
+
+class GateFinding(BaseModel):
+    """One KPI at the last look."""
+
+    kpi: str
+    part: Annotated[str, Field(description="its segment, `total`, or empty")]
+    verdict: Verdict
+    fails: Annotated[bool, Field(description="whether it alone fails the release")]
+    effect: Annotated[float | None, Field(description="observed / expected - 1")]
+    p_value: float | None
+    since: Annotated[str | None, Field(description="the likeliest onset of the change")]
+
+
+class GateRelease(BaseModel):
+    """The release that was asked about."""
+
+    id: str
+    service: str
+    environment: str
+    version: str
+    started_at: str
+    state: State
+
+
+class GateAnswer(BaseModel):
+    """The verdict of a release, and when to ask again."""
+
+    verdict: ReleaseVerdict
+    final: Annotated[bool, Field(description="whether the watch is over: no look will follow")]
+    reason: str
+    release: GateRelease | None
+    look: Annotated[int, Field(description="the number of looks so far")]
+    looked_at: str | None
+    counts: Annotated[dict[Verdict, int], Field(description="findings by verdict")]
+    findings: Annotated[
+        list[GateFinding], Field(description=f"at most {MOST_FINDINGS} that are not ok")
+    ]
+    next_look_at: Annotated[str | None, Field(description="when more may be known; null: never")]
+    ask_again_s: Annotated[int | None, Field(description="the same as seconds from now")]
+    report: Annotated[str | None, Field(description="path of the page of the release")]
+
+
+def answer(
+    store: Store, checklist: Checklist, version: str, now: datetime
+) -> tuple[GateAnswer, bool]:
+    """The answer about a release (without a version: the newest), and whether it is known.
+    Raises StoreError."""
+    found = store.standing(checklist.service, checklist.environment, version, most=MOST_FINDINGS)
+    coming = coming_look(store, checklist, found, now)
+    again = None if coming is None else max(1, round((coming - now).total_seconds()))
+    if found is None:
+        name = f"release {plain(version, LONGEST_NAME)}".rstrip()
+        nothing = GateAnswer(
+            verdict=ReleaseVerdict.INCONCLUSIVE,
+            final=False,
+            reason=f"no {name} of {checklist.service} is known yet; report it by POST /releases",
+            release=None,
+            look=0,
+            looked_at=None,
+            counts={},
+            findings=[],
+            next_look_at=None if coming is None else stamp(coming),
+            ask_again_s=again,
+            report=None,
+        )
+        return nothing, False
+    verdict, final, reason = _verdict(found)
+    record, look = found.record, found.look
+    return GateAnswer(
+        verdict=verdict,
+        final=final,
+        reason=plain(reason, 4 * LONGEST_NAME),
+        release=GateRelease(
+            id=record.id,
+            service=record.release.service,
+            environment=record.release.environment,
+            version=record.release.version,
+            started_at=stamp(record.release.started_at),
+            state=record.state,
+        ),
+        look=look.number if look else 0,
+        looked_at=stamp(look.at) if look else None,
+        counts=dict(found.counts),
+        findings=[_finding(each) for each in found.findings],
+        next_look_at=None if coming is None else stamp(coming),
+        ask_again_s=again,
+        report=f"/releases/{record.id}",
+    ), True
+
+
+def status(answered: GateAnswer, ok: Ok, *, is_known: bool) -> HTTPStatus:
+    """The status of HTTP, by the table on the page of the service."""
+    if ok is Ok.ANY:
+        return HTTPStatus.OK
+    if not is_known:
+        return HTTPStatus.NOT_FOUND
+    return HTTPStatus.OK if answered.verdict.value == ok.value else REFUSED[answered.verdict]
+
+
+def coming_look(
+    store: Store, checklist: Checklist, found: Standing | None, now: datetime
+) -> datetime | None:
+    """When the release is looked at next; None if it is not watched any more."""
+    if found is not None and found.record.state is not State.WATCHED:
+        return None
+    settled = settled_at(checklist.windows, now)
+    if found is None or found.look is None or checklist.schedule is None:
+        return settled
+    release = found.record.release
+    starts = store.starts(release.service, release.environment)
+    return max(settled, following(checklist.schedule, starts, now))
+
+
+def _verdict(found: Standing) -> tuple[ReleaseVerdict, bool, str]:
+    """The verdict, whether it is the last word, and the reason."""
+    if found.record.state is State.ABORTED:
+        return ReleaseVerdict.FAIL, True, "the release was aborted"
+    if found.look is None:
+        return ReleaseVerdict.INCONCLUSIVE, False, "the release was not judged yet"
+    reason = found.look.headline.partition("  ")[2] or found.look.headline
+    return found.look.verdict, found.look.final, reason
+
+
+def _finding(finding: FindingRecord) -> GateFinding:
+    part = TOTAL if finding.total else segment_words(finding.segment)
+    return GateFinding(
+        kpi=plain(finding.kpi, LONGEST_NAME),
+        part=part,
+        verdict=finding.verdict,
+        fails=finding.fails,
+        effect=finding.effect,
+        p_value=finding.p_value,
+        since=None if finding.began is None else stamp(finding.began),
+    )

@@ -1,0 +1,1 @@
+"""What others send about releases in their own words, one module per sender."""
