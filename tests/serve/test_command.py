@@ -115,7 +115,8 @@ def test_a_release_that_is_told_is_judged_and_the_gate_closes(loopback: None, sh
         assert process.returncode == ExitCode.PASS
         assert READ not in out + err
         assert RELEASE not in out + err
-        assert re.fullmatch(r"error: shop 2\.0 in production: FAIL .*\n", err)
+        # a step that was under way then may say that it was ended
+        assert err.startswith("error: shop 2.0 in production: FAIL ")
     with Store(shop.parent / "history.db") as store:
         assert len(store.looks(store.releases()[0].id)) == 1
 
