@@ -67,6 +67,8 @@ bench: .venv/.dev ## say what a verdict costs by series, points and stage, as ra
 	@OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.scale
 	@$(BIN)/python -m benchmarks.page
 	@$(BIN)/python -m benchmarks.collection
+	@$(BIN)/python -m benchmarks.growth --looks 20 --known 1 501
+	@$(BIN)/python -m benchmarks.end_to_end
 
 bench-compare: .venv/.dev ## say what costs more or less in revision B than in A: make bench-compare A=main B=HEAD
 	@$(if $(and $(A),$(B)),,$(error name two revisions: make bench-compare A=main B=HEAD))$(BIN)/python -m benchmarks.compare "$(A)" "$(B)"

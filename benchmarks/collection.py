@@ -20,13 +20,15 @@ import queue
 import statistics
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 from urllib.parse import parse_qs
 
 import numpy as np
@@ -35,20 +37,28 @@ import requests
 
 from anomaly.checklist.checklist import load
 from anomaly.collectors.prometheus import PrometheusCollector
-from anomaly.contracts import Collected
+from anomaly.decision import judge
 from anomaly.history.store import Store
 from anomaly.model import Kpi, Release, Window
 from anomaly.watch import tick
+from benchmarks.tables import DOCS, place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+PAGE = DOCS / "scale.md"
 START = datetime(2025, 3, 3, tzinfo=UTC)
 STEP = timedelta(minutes=5)
 WINDOW = Window(START, START + timedelta(days=29))
 CONCURRENCY = 4
 ROUNDS = 5
 RELEASED, RELEASES = START + timedelta(days=28), 10
+WHOLE = "whole"
+PARTS = {  # of a tick, and what does them
+    "collecting": (PrometheusCollector, "collect"),
+    "learning": (judge, "learn"),
+    "scoring": (judge, "score_beside_controls"),
+}
 CHECKLIST = """
 service: shop
 sources: {{prod: {{type: prometheus, url: "{url}"}}}}
@@ -212,26 +222,12 @@ def requests_since(pipe: multiprocessing.connection.Connection) -> list[bytes]:
     return bodies
 
 
-def ticks(url: str, pipe: multiprocessing.connection.Connection) -> None:
-    """Print a row for each tick."""
-    print(f"{'':20s}{'requests':>9s}{'steps asked':>13s}{'collecting s':>14s}{'all s':>8s}")
-    seconds = [0.0]
-
-    original = PrometheusCollector.collect
-
-    def timed(
-        collector: PrometheusCollector, kpis: Sequence[Kpi], window: Window, step: timedelta, /
-    ) -> Collected:
-        start = time.perf_counter()
-        collected = original(collector, kpis, window, step)
-        seconds[0] += time.perf_counter() - start
-        return collected
-
-    PrometheusCollector.collect = timed  # type: ignore[method-assign]
+def ticks(url: str, pipe: multiprocessing.connection.Connection) -> str:
+    """What each tick costs, in Markdown: seconds of the processor, without those of the server."""
+    rows = []
     for name, releases, steps in (("cold", 1, 0), ("warm", 1, 1), ("cold", RELEASES, 0)):
         for _ in range(2):  # the server makes its answers the first time
-            requests_since(pipe)
-            took, seconds[0] = 0.0, 0.0
+            seconds: Counter[str] = Counter()
             with TemporaryDirectory() as folder, Store(Path(folder) / "history.db") as store:
                 (Path(folder) / "checklist.yaml").write_text(CHECKLIST.format(url=url))
                 checklist = load(Path(folder) / "checklist.yaml", environ={})
@@ -242,25 +238,58 @@ def ticks(url: str, pipe: multiprocessing.connection.Connection) -> None:
                 now = [RELEASED + timedelta(hours=12)]
                 for _ in range(steps + 1):
                     requests_since(pipe)
-                    seconds[0], start = 0.0, time.perf_counter()
-                    tick.tick(checklist, store, [], holder="this", clock=lambda: now[0])  # noqa: B023
-                    took = time.perf_counter() - start
+                    seconds.clear()
+                    with timed(seconds):
+                        tick.tick(checklist, store, [], holder="this", clock=lambda: now[0])  # noqa: B023
                     now[0] += STEP
             asked = [parse_qs(body.decode()) for body in requests_since(pipe)]
         count = sum((int(each["end"][0]) - int(each["start"][0])) // 300 + 1 for each in asked)
         label = f"{name}, {releases} release{'s' if releases > 1 else ''}"
-        print(f"{label:20s}{len(asked):9d}{count:13,d}{seconds[0]:14.2f}{took:8.2f}")
+        parts = [seconds[part] for part in PARTS]
+        rest = seconds[WHOLE] - sum(parts)
+        cells = " | ".join(f"{each:.2f}" for each in (*parts, rest, seconds[WHOLE]))
+        rows.append(f"| {label} | {len(asked)} | {count:,d} | {cells} |")
+    head = f"a tick | requests | steps asked for | {' | '.join(PARTS)} | the rest | seconds"
+    rule = "|".join(["---", *["---:"] * head.count("|")])
+    return "\n".join([f"| {head} |", f"|{rule}|", *rows])
 
 
-def main(series: int) -> None:
+@contextmanager
+def timed(seconds: Counter[str]) -> Iterator[None]:
+    """Count the seconds of the processor in each part, and in the whole."""
+
+    def counted(name: str, function: Callable[..., object]) -> Callable[..., object]:
+        def call(*values: object, **named: object) -> object:
+            began = time.process_time()
+            try:
+                return function(*values, **named)
+            finally:
+                seconds[name] += time.process_time() - began
+
+        return call
+
+    with ExitStack() as stack:
+        for name, (owner, function) in PARTS.items():
+            made = counted(name, getattr(owner, function))
+            stack.enter_context(patch.object(owner, function, made))
+        began = time.process_time()
+        yield
+        seconds[WHOLE] += time.process_time() - began
+
+
+def main(series: int, *, write: bool) -> None:
     """Print the tables."""
     with server(series) as (url, pipe):
         throughput(url, pipe, series)
-        print()
-        ticks(url, pipe)
+        table = ticks(url, pipe)
+    print(f"\n{series} series\n\n{table}")
+    if write:
+        place("ticks", f"{series:,} series:\n\n{table}", PAGE)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--series", type=int, default=40)
-    main(parser.parse_args().series)
+    parser.add_argument("--write", action="store_true", help="put the ticks into docs/scale.md")
+    asked_for = parser.parse_args()
+    main(asked_for.series, write=asked_for.write)

@@ -14,7 +14,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from anomaly.decision.judge import TOGETHER
 from benchmarks import start_up
 from benchmarks.load import Load, load_of
 from benchmarks.ratios import Ratio, cpu_seconds, in_turns, output_of
@@ -32,6 +33,7 @@ from benchmarks.tables import DOCS, place
 PAGE = DOCS / "scale.md"
 RESULT = Path("build") / "bench.json"
 SIZES = {1: 21, 10: 11, 100: 7, 1000: 3}  # series, and how many rounds
+PASSES = 101  # rounds of each
 LENGTHS, OF_LENGTH, ROUNDS = (1, 2, 4, 8), 50, 7  # weeks, of so many series
 MEMORY = (100, 1000)  # series: what one costs is the difference
 CPUINFO = Path("/proc/cpuinfo")
@@ -70,7 +72,8 @@ class Judging:
 @dataclass(frozen=True, slots=True)
 class Measured:
     """All that one run of this file finds; `memory` is the peak in bytes by the number of series,
-    `stages` are seconds for `SERIES` series."""
+    `stages` are seconds for `SERIES` series, `passes` what one over all numbers costs, as a part of
+    `np.sort`."""
 
     machine: str
     sizes: Sequence[Judging]
@@ -78,6 +81,12 @@ class Measured:
     memory: dict[int, int]
     start_up: Ratio
     stages: dict[str, float | None]
+    passes: dict[str, float]
+
+    def _sort_seconds(self) -> float:
+        """Of `np.sort` of as many series as the stages were timed with."""
+        (found,) = (each.sort_seconds for each in self.sizes if each.series == SERIES)
+        return found
 
     def tables(self) -> dict[str, str]:
         """The tables in Markdown, by name."""
@@ -87,7 +96,8 @@ class Measured:
             "points": _lengths(self.lengths),
             "memory": _memory(self.memory),
             "start-up": _start_up(self.start_up),
-            "stages": _stages(self.stages),
+            "stages": _stages(self.stages, self._sort_seconds()),
+            "passes": _passes(self.passes),
         }
 
 
@@ -100,7 +110,29 @@ def measured() -> Measured:
         memory={series: peak_of(series) for series in MEMORY},
         start_up=start_up.measured(),
         stages=seconds_by_stage(),
+        passes=passes(),
     )
+
+
+def passes() -> dict[str, float]:
+    """What one pass of NumPy over a few series costs, as a part of `np.sort` of the same
+    numbers."""
+    values = np.random.default_rng(1).normal(size=(TOGETHER, load_of(1).values.shape[1]))
+    positive, mask, middle = np.abs(values), values > 0, values.shape[1] // 2
+    work: dict[str, Callable[[], object]] = {
+        "a product, a clip, a comparison": lambda: np.clip(values, -1, 1),
+        "a median": lambda: np.partition(values, middle, axis=1),
+        "a running sum": lambda: np.cumsum(values, axis=1),
+        "a choice by a mask": lambda: np.where(mask, values, positive),
+        "an exponential": lambda: np.exp(values),
+        "a root": lambda: np.sqrt(positive),
+        "a logarithm": lambda: np.log(positive),
+    }
+    sort = partial(cpu_seconds, partial(np.sort, values, axis=1))
+    return {
+        name: in_turns(partial(cpu_seconds, each), sort, PASSES).value
+        for name, each in work.items()
+    }
 
 
 def peak_of(series: int) -> int:
@@ -171,13 +203,19 @@ def _start_up(ratio: Ratio) -> str:
     )
 
 
-def _stages(stages: dict[str, float | None]) -> str:
+def _passes(passes: dict[str, float]) -> str:
+    rows = [f"{name} | {share:.2f}" for name, share in passes.items()]
+    return _table("one pass over the numbers | × `np.sort`", rows)
+
+
+def _stages(stages: dict[str, float | None], sort_seconds: float) -> str:
     shown = {name: stages[name] or 0.0 for name in (*STAGES, REPORT, *FORMS)}
     whole = sum(shown.values())
     return _table(
-        "stage | ms a series | share of the whole",
+        "stage | ms a series | × `np.sort` | share of the whole",
         [
-            f"{name} | {1000 * seconds / SERIES:.2f} | {seconds / whole:.0%}"
+            f"{name} | {1000 * seconds / SERIES:.2f} | {seconds / sort_seconds:.0f} | "
+            f"{seconds / whole:.0%}"
             for name, seconds in shown.items()
         ],
     )

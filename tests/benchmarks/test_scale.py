@@ -24,6 +24,7 @@ RESULT = Measured(
     memory={100: 300_000_000, 1000: 390_000_000},
     start_up=Ratio((0.9, 1.0), (0.5, 0.5)),
     stages=dict.fromkeys((*STAGES, REPORT, *FORMS), 0.1),
+    passes={"a median": 0.25},
 )
 
 
@@ -35,12 +36,13 @@ def test_the_page_has_a_place_for_each_table() -> None:
     assert "| 100 | 8,352 | 1.500 | 15.0 | 150 [140, 160] |" in page
     assert "| one more series | 0.10 MB, 1.5 × its points |" in page
     assert "| ratio | 1.90 [1.85, 1.95] |" in page
+    assert "| a median | 0.25 |" in page
 
 
 def test_a_stage_that_a_revision_lacks_costs_nothing() -> None:
     gone = replace(RESULT, stages=RESULT.stages | {"power": None})
 
-    assert "| power | 0.00 | 0% |" in gone.tables()["stages"]
+    assert "| power | 0.00 | 0 | 0% |" in gone.tables()["stages"]
 
 
 def test_the_result_is_written_as_json_and_the_page_only_where_asked(
