@@ -20,7 +20,7 @@ import queue
 import statistics
 import threading
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -227,7 +227,7 @@ def ticks(url: str, pipe: multiprocessing.connection.Connection) -> str:
     rows = []
     for name, releases, steps in (("cold", 1, 0), ("warm", 1, 1), ("cold", RELEASES, 0)):
         for _ in range(2):  # the server makes its answers the first time
-            seconds: Counter[str] = Counter()
+            seconds: dict[str, float] = defaultdict(float)
             with TemporaryDirectory() as folder, Store(Path(folder) / "history.db") as store:
                 (Path(folder) / "checklist.yaml").write_text(CHECKLIST.format(url=url))
                 checklist = load(Path(folder) / "checklist.yaml", environ={})
@@ -255,7 +255,7 @@ def ticks(url: str, pipe: multiprocessing.connection.Connection) -> str:
 
 
 @contextmanager
-def timed(seconds: Counter[str]) -> Iterator[None]:
+def timed(seconds: dict[str, float]) -> Iterator[None]:
     """Count the seconds of the processor in each part, and in the whole."""
 
     def counted(name: str, function: Callable[..., object]) -> Callable[..., object]:

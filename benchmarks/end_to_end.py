@@ -58,8 +58,8 @@ def counts(kpis: int, segments: int) -> Iterator[Floats]:
 def write(folder: Path, kpis: int, segments: int) -> Path:
     """A Parquet file of counts, one KPI after another, and the checklist over it; returns the path
     of the latter."""
-    import pyarrow as pa
-    from pyarrow.parquet import ParquetWriter
+    import pyarrow as pa  # type: ignore[import-untyped]
+    from pyarrow.parquet import ParquetWriter  # type: ignore[import-untyped]
 
     index = pd.date_range(STARTED - HISTORY, STARTED + WATCH, freq=STEP, inclusive="left")
     stamps = index.as_unit("us").asi8

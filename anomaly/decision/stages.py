@@ -10,7 +10,7 @@ spend more.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -30,7 +30,7 @@ from anomaly.model import (
 )
 from anomaly.panel import segment_text
 from anomaly.scoring.effect import Effect
-from anomaly.scoring.score import Scored, Sizes
+from anomaly.scoring.score import Score, Sizes
 from anomaly.scoring.student import t_quantile
 from anomaly.timing.spans import Plan
 from anomaly.wording import exposure, percent
@@ -63,7 +63,7 @@ def by_stages(
         alone = replace(progress, starts=starts, planned=max(1, steps))
         share = (1 - WHOLE) / (len(spans.plateaus) - 1)
         findings = _worse(findings, judge.decide(on_plateaus[-1], alone, share), latest)
-    scores = [each.scored for each in on_plateaus]
+    scores = [dict(zip(each.scored.keys, each.scored.scores, strict=True)) for each in on_plateaus]
     return tuple(_exposed(finding, plateaus, scores) for finding in findings)
 
 
@@ -73,9 +73,9 @@ def _worse(
     """The findings that weigh more, of the whole observation or of its latest plateau, KPI by KPI,
     for segments and their total must be about the same steps."""
     out: list[Finding] = []
-    for name in dict.fromkeys(finding.kpi for finding in whole):
-        of_whole = [finding for finding in whole if finding.kpi == name]
-        of_latest = [finding for finding in latest if finding.kpi == name]
+    latest_by_kpi = _by_kpi(latest)
+    for name, of_whole in _by_kpi(whole).items():
+        of_latest = latest_by_kpi[name]
         if _weighs_more(of_latest, of_whole):
             by_segment = {segment_text(finding.segment): finding for finding in of_whole}
             out += [
@@ -85,6 +85,13 @@ def _worse(
         else:
             out += of_whole
     return tuple(out)
+
+
+def _by_kpi(findings: Sequence[Finding]) -> dict[str, list[Finding]]:
+    out: dict[str, list[Finding]] = {}
+    for finding in findings:
+        out.setdefault(finding.kpi, []).append(finding)
+    return out
 
 
 def _weighs_more(latest: Sequence[Finding], whole: Sequence[Finding]) -> bool:
@@ -128,13 +135,17 @@ def _sureness(finding: Finding) -> float:
     return math.inf if not finding.p_value else (finding.level or 0.0) / finding.p_value
 
 
-def _exposed(finding: Finding, plateaus: Sequence[Plateau], scores: Sequence[Scored]) -> Finding:
+def _exposed(
+    finding: Finding,
+    plateaus: Sequence[Plateau],
+    scores: Sequence[Mapping[tuple[str, str], Score | None]],
+) -> Finding:
     """The finding with the effect on each plateau, if it is about a level that moved and there are
-    several."""
+    several; `scores` are those of each plateau by series."""
     if finding.verdict not in CHANGED or finding.kind not in LEVEL_KINDS:
         return finding
     key = (finding.kpi, segment_text(finding.segment))
-    results = [scored.scores[scored.keys.index(key)] for scored in scores]
+    results = [of_series[key] for of_series in scores]
     effects: list[Effect] = []
     with_effects: list[Plateau] = []
     for plateau, result in zip(plateaus, results, strict=True):
