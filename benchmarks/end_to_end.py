@@ -157,7 +157,7 @@ class Run:
 
     def row(self) -> str:
         return (
-            f"| {self.series:,} | {self.jobs} | {self.seconds:.0f} | {self.cpu:.0f} | "
+            f"| {self.series:,} | {self.jobs} | {self.cpu:.0f} | "
             f"{1000 * self.cpu / self.series:.1f} | {self.cpu / self.sort:.0f} | "
             f"{self.peak / 2**20:,.0f} MiB |"
         )
@@ -176,7 +176,7 @@ def cpu_of_children() -> float:
 
 def table(runs: Sequence[Run]) -> str:
     """The runs in Markdown."""
-    head = "series | processes | seconds | of all processors | ms a series | × `np.sort` | memory"
+    head = "series | processes | seconds of all | ms a series | × `np.sort` | memory"
     rule = "|".join(["---:"] * (head.count("|") + 1))
     return "\n".join([f"| {head} |", f"|{rule}|", *(run.row() for run in runs)])
 
@@ -189,8 +189,13 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--jobs", type=int, default=JOBS)
     parser.add_argument("--write", action="store_true", help="put the table into docs/scale.md")
     asked = parser.parse_args(arguments)
-    text = table([Run.of(series, asked.jobs) for series in asked.series])
-    print(text)
+    runs = []
+    for series in asked.series:
+        run = Run.of(series, asked.jobs)
+        print(f"{run.series:,} series: {run.seconds:.0f} s on the wall", flush=True)
+        runs.append(run)
+    text = table(runs)
+    print(f"\n{text}")
     if asked.write:
         place("end to end", text, PAGE)
 
