@@ -80,13 +80,10 @@ class FindingRecord:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a release stands: the last look at it (None before the first), how many of its findings
-    have each verdict, and the findings that are not ok, as far as they were asked for."""
+    """Where a release stands: the last look at it, None before the first."""
 
     record: ReleaseRecord
     look: Look | None
-    counts: Mapping[Verdict, int]
-    findings: tuple[FindingRecord, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,24 +9,21 @@ from anomaly.history.tables import FINDINGS, LOOKS, RELEASES
 from anomaly.model import WORST_FIRST, Verdict
 
 SERVICE, ENVIRONMENT, VERSION = "service", "environment", "version"
-RELEASE, LOOK, MOST = "release", "look", "most"
+LOOK, MOST = "look", "most"
+OF_RELEASE, OF_LOOK = "releases_", "looks_"  # how the columns of each table begin
 
 _version = sql.bindparam(VERSION, type_=sql.String)
-NEWEST_RELEASE = (
-    sql.select(RELEASES)
+NEWEST = (
+    sql.select(RELEASES, *(each for each in LOOKS.c if each.name not in ("points_until", "report")))
+    .select_from(RELEASES.join(LOOKS, LOOKS.c.release_id == RELEASES.c.id, isouter=True))
     .where(
         RELEASES.c.service == sql.bindparam(SERVICE),
         RELEASES.c.environment == sql.bindparam(ENVIRONMENT),
         sql.or_(_version == "", RELEASES.c.version == _version),
     )
-    .order_by(RELEASES.c.started_at.desc(), RELEASES.c.id.desc())
+    .order_by(RELEASES.c.started_at.desc(), RELEASES.c.id.desc(), LOOKS.c.number.desc())
     .limit(1)
-)
-LAST_LOOK = (
-    sql.select(*(each for each in LOOKS.c if each.name not in ("points_until", "report")))
-    .where(LOOKS.c.release_id == sql.bindparam(RELEASE))
-    .order_by(LOOKS.c.number.desc())
-    .limit(1)
+    .set_label_style(sql.LABEL_STYLE_TABLENAME_PLUS_COL)
 )
 COUNTS = (
     sql.select(FINDINGS.c.verdict, sql.func.count())

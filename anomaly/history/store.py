@@ -120,6 +120,12 @@ class Store:
     def __exit__(self, *_: object) -> None:
         self._engine.dispose()
 
+    @property
+    def is_near(self) -> bool:
+        """Whether the history is a file of this machine, or in memory: to read it takes a fraction
+        of a millisecond."""
+        return "://" not in self.where
+
     # --- releases --------------------------------------------------------------------------------
 
     def track(
@@ -234,35 +240,34 @@ class Store:
             rows = connection.execute(query.order_by(RELEASES.c.started_at, RELEASES.c.id))
             return [_release_record(row) for row in rows.mappings()]
 
-    def standing(
-        self, service: str, environment: str, version: str = "", *, most: int
-    ) -> Standing | None:
+    def standing(self, service: str, environment: str, version: str = "") -> Standing | None:
         """Where the newest release stands (of `version`, if that is not empty); None if there is no
-        such release.
-
-        With up to `most` findings of its last look that are not ok, those that fail first.
-        """
+        such release."""
         asked = {
             standing.SERVICE: service,
             standing.ENVIRONMENT: environment,
             standing.VERSION: version,
         }
         with self._transaction(READS) as connection:
-            row = connection.execute(standing.NEWEST_RELEASE, asked).mappings().one_or_none()
+            row = connection.execute(standing.NEWEST, asked).mappings().one_or_none()
             if row is None:
                 return None
-            of_release = {standing.RELEASE: row["id"]}
-            look = connection.execute(standing.LAST_LOOK, of_release).mappings().one_or_none()
-            if look is None:
-                return Standing(_release_record(row), None, {}, ())
-            of_look = {standing.LOOK: look["id"]}
-            counts = connection.execute(standing.COUNTS, of_look).all()
-            findings = connection.execute(standing.WORST_FINDINGS, of_look | {standing.MOST: most})
+            look = _part(row, standing.OF_LOOK)
             return Standing(
-                _release_record(row),
-                _look(look),
+                _release_record(_part(row, standing.OF_RELEASE)),
+                None if look["id"] is None else _look(look),
+            )
+
+    def worst(self, look: str, most: int) -> tuple[dict[Verdict, int], list[FindingRecord]]:
+        """How many findings of the last look at a release have each verdict, and up to `most` of
+        those that are not ok, the ones that fail first."""
+        asked = {standing.LOOK: look}
+        with self._transaction(READS) as connection:
+            counts = connection.execute(standing.COUNTS, asked).all()
+            findings = connection.execute(standing.WORST_FINDINGS, asked | {standing.MOST: most})
+            return (
                 {Verdict(verdict): int(count) for verdict, count in counts},
-                tuple(_finding_record(each) for each in findings.mappings()),
+                [_finding_record(each) for each in findings.mappings()],
             )
 
     # --- looks -----------------------------------------------------------------------------------
@@ -969,7 +974,14 @@ def _release_record(row: Row | Mapping[str, Any]) -> ReleaseRecord:
     )
 
 
-def _look(row: Row) -> Look:
+def _part(row: Row, prefix: str) -> dict[str, Any]:
+    """The columns of one table in a row of several."""
+    return {
+        name.removeprefix(prefix): value for name, value in row.items() if name.startswith(prefix)
+    }
+
+
+def _look(row: Row | Mapping[str, Any]) -> Look:
     return _checked(
         Look,
         id=_id(row["id"]),

@@ -43,7 +43,7 @@ def keep(event: ReleaseEvent, store: Store, *, origin: str) -> tuple[ReleaseReco
     out of order.
     """
     event = replace(event, at=utc(event.at, "time of the event"))
-    known = store.standing(event.service, event.environment, event.version, most=0)
+    known = store.standing(event.service, event.environment, event.version)
     if known is None:
         if event.kind is Kind.ABORTED:
             raise UsageError(
@@ -87,7 +87,7 @@ def _begin(event: ReleaseEvent, store: Store, origin: str) -> ReleaseRecord:
 
 def staged(store: Store, release: Release) -> Release:
     """The release with its stages in the history before its own, if it is the newest there."""
-    standing = store.standing(release.service, release.environment, most=0)
+    standing = store.standing(release.service, release.environment)
     if (
         standing is None
         or standing.record.state is State.ABORTED

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ from http import HTTPStatus
 from importlib.metadata import version
 from typing import Annotated, Any, Protocol
 
-import anyio.to_thread
+from anyio import to_thread
 from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi import Path as InPath
 from fastapi.exceptions import RequestValidationError
@@ -44,7 +44,7 @@ THREADS = 8  # for requests; each may hold a connection to the history
 SKEW = timedelta(minutes=5)  # by which the clock of a sender may be ahead
 LONGEST_NAME, LONGEST_NOTE = 200, 1000  # characters
 CONTENT = "text/plain; version=0.0.4; charset=utf-8"  # Prometheus' text format
-BROWSER = "text/html"
+BROWSER, JSON = "text/html", "application/json"
 
 log = logging.getLogger(__name__)
 
@@ -175,7 +175,7 @@ def application(service: Service) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
+        to_thread.current_default_thread_limiter().total_tokens = THREADS
         work = None if judge is None else asyncio.create_task(judge.run())
         yield
         if work is not None:
@@ -251,10 +251,10 @@ def _add_errors(app: FastAPI) -> None:
 def _add_reading(app: FastAPI, service: Service, metrics: Metrics) -> None:
     """What changes nothing."""
     reader = [Depends(_allowed(service.access, Scope.READ))]
+    asked = gating.Gate(service.store)
 
-    def gate(
+    async def gate(
         service_name: Annotated[Name, Query(alias="service")],
-        response: Response,
         environment: Annotated[NameOrNone | None, Query()] = None,
         release: Annotated[
             NameOrNone, Query(description="version of the release; default: the newest")
@@ -262,20 +262,29 @@ def _add_reading(app: FastAPI, service: Service, metrics: Metrics) -> None:
         ok: Annotated[
             gating.Ok, Query(description="the verdict for which the status is 200")
         ] = gating.Ok.PASS,
-    ) -> gating.GateAnswer:
+    ) -> Response:
         """May the release go on?"""
         checklist = service.served.checklist(service_name, environment)
-        answer, is_known = gating.answer(service.store, checklist, release, service.clock())
-        response.status_code = gating.status(answer, ok, is_known=is_known)
-        if response.status_code == HTTPStatus.LOCKED and answer.ask_again_s is not None:
-            response.headers["retry-after"] = str(answer.ask_again_s)
-        return answer
+        now = service.clock()
+        if service.store.is_near:  # a thread would cost more than the answer
+            answer, is_known = asked.answer(checklist, release, now)
+        else:
+            answer, is_known = await to_thread.run_sync(asked.answer, checklist, release, now)
+        status = gating.status(answer, ok, is_known=is_known)
+        is_early = status == HTTPStatus.LOCKED and answer.ask_again_s is not None
+        return Response(  # made here: FastAPI would check the answer once more
+            answer.model_dump_json(),
+            status,
+            media_type=JSON,
+            headers={"retry-after": str(answer.ask_again_s)} if is_early else None,
+        )
 
     for method in ("GET", "POST"):  # Flagger posts
         app.add_api_route(
             "/gate",
             gate,
             methods=[method],
+            response_model=gating.GateAnswer,
             operation_id=f"{method.lower()}_gate",
             dependencies=reader,
             responses={
@@ -411,33 +420,36 @@ async def _raw(request: Request) -> bytes:
     return await request.body()
 
 
-def _allowed(access: Access, scope: Scope) -> Callable[[Request], None]:
+def _allowed(access: Access, scope: Scope) -> Callable[[Request], Awaitable[None]]:
     """The check that a request may do what is in the scope."""
 
-    def check(request: Request) -> None:
-        is_page = scope is Scope.READ
-        refusal = access.refusal(request.headers.get("authorization"), scope, basic=is_page)
-        if refusal is None:
-            return
-        if refusal is Refusal.OTHER_SCOPE:
-            raise HTTPException(
-                HTTPStatus.FORBIDDEN, f"the token does not allow {scope}; use another"
-            )
-        asks = BROWSER in request.headers.get("accept", "")
-        raise HTTPException(
-            HTTPStatus.UNAUTHORIZED,
-            f"{refusal}; send a token that allows {scope}: Authorization: Bearer TOKEN",
-            headers={"www-authenticate": 'Basic realm="anomaly"' if asks else "Bearer"},
-        )
+    async def check(request: Request) -> None:
+        _check_token(access, scope, request)
 
     return check
+
+
+def _check_token(access: Access, scope: Scope, request: Request) -> None:
+    """Raises HTTPException unless the request has a token for the scope."""
+    is_page = scope is Scope.READ
+    refusal = access.refusal(request.headers.get("authorization"), scope, basic=is_page)
+    if refusal is None:
+        return
+    if refusal is Refusal.OTHER_SCOPE:
+        raise HTTPException(HTTPStatus.FORBIDDEN, f"the token does not allow {scope}; use another")
+    asks = BROWSER in request.headers.get("accept", "")
+    raise HTTPException(
+        HTTPStatus.UNAUTHORIZED,
+        f"{refusal}; send a token that allows {scope}: Authorization: Bearer TOKEN",
+        headers={"www-authenticate": 'Basic realm="anomaly"' if asks else "Bearer"},
+    )
 
 
 def _check_sender(sender: Sender, service: Service, request: Request, body: bytes) -> None:
     """Raises HTTPException unless the request is the sender's own."""
     is_genuine = SIGNED.get(sender)
     if is_genuine is None:
-        _allowed(service.access, Scope.RELEASE)(request)
+        _check_token(service.access, Scope.RELEASE, request)
         return
     known = service.webhook_secrets.get(sender, ())
     if not known:

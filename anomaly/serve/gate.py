@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Annotated
 
 from pydantic import BaseModel, Field
 
 from anomaly.checklist.checklist import Checklist
-from anomaly.history.records import FindingRecord, Standing, State
+from anomaly.history.records import FindingRecord, ReleaseRecord, Standing, State
 from anomaly.history.store import Store
 from anomaly.model import ReleaseVerdict, Verdict
 from anomaly.reporting.words import TOTAL, segment_words
@@ -20,7 +21,8 @@ from anomaly.timing.spans import settled_at
 from anomaly.wording import plain, stamp
 
 MOST_FINDINGS = 20  # in an answer; the report has all
-LONGEST_NAME = 200  # characters
+MOST_REMEMBERED = 256  # looks whose findings are remembered
+LONGEST_NAME, LONGEST_REASON = 200, 800  # characters
 
 MEANINGS: Mapping[HTTPStatus, str] = {
     HTTPStatus.OK: "the verdict is the one asked for by `ok`",
@@ -87,52 +89,46 @@ class GateAnswer(BaseModel):
     report: Annotated[str | None, Field(description="path of the page of the release")]
 
 
-def answer(
-    store: Store, checklist: Checklist, version: str, now: datetime
-) -> tuple[GateAnswer, bool]:
-    """The answer about a release (without a version: the newest), and whether it is known.
-    Raises StoreError."""
-    found = store.standing(checklist.service, checklist.environment, version, most=MOST_FINDINGS)
-    coming = coming_look(store, checklist, found, now)
-    again = None if coming is None else max(1, round((coming - now).total_seconds()))
-    if found is None:
-        name = f"release {plain(version, LONGEST_NAME)}".rstrip()
-        nothing = GateAnswer(
-            verdict=ReleaseVerdict.INCONCLUSIVE,
-            final=False,
-            reason=f"no {name} of {checklist.service} is known yet; report it by POST /releases",
-            release=None,
-            look=0,
-            looked_at=None,
-            counts={},
-            findings=[],
+class Gate:
+    """Answers from the history. What the findings of a look were is remembered, for it does not
+    change."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._findings = lru_cache(maxsize=MOST_REMEMBERED)(self._worst)
+
+    def answer(self, checklist: Checklist, version: str, now: datetime) -> tuple[GateAnswer, bool]:
+        """The answer about a release (without a version: the newest), and whether it is known.
+        Raises StoreError."""
+        found = self._store.standing(checklist.service, checklist.environment, version)
+        coming = coming_look(self._store, checklist, found, now)
+        again = None if coming is None else max(1, round((coming - now).total_seconds()))
+        if found is None:
+            name = f"release {plain(version, LONGEST_NAME)}".rstrip()
+            reason = f"no {name} of {checklist.service} is known yet; report it by POST /releases"
+            verdict, final = ReleaseVerdict.INCONCLUSIVE, False
+        else:
+            verdict, final, reason = _verdict(found)
+        look = None if found is None else found.look
+        counts, findings = ({}, []) if look is None else self._findings(look.id)
+        known = GateAnswer(
+            verdict=verdict,
+            final=final,
+            reason=plain(reason, LONGEST_REASON),
+            release=None if found is None else _release(found.record),
+            look=look.number if look else 0,
+            looked_at=stamp(look.at) if look else None,
+            counts=counts,
+            findings=findings,
             next_look_at=None if coming is None else stamp(coming),
             ask_again_s=again,
-            report=None,
+            report=None if found is None else f"/releases/{found.record.id}",
         )
-        return nothing, False
-    verdict, final, reason = _verdict(found)
-    record, look = found.record, found.look
-    return GateAnswer(
-        verdict=verdict,
-        final=final,
-        reason=plain(reason, 4 * LONGEST_NAME),
-        release=GateRelease(
-            id=record.id,
-            service=record.release.service,
-            environment=record.release.environment,
-            version=record.release.version,
-            started_at=stamp(record.release.started_at),
-            state=record.state,
-        ),
-        look=look.number if look else 0,
-        looked_at=stamp(look.at) if look else None,
-        counts=dict(found.counts),
-        findings=[_finding(each) for each in found.findings],
-        next_look_at=None if coming is None else stamp(coming),
-        ask_again_s=again,
-        report=f"/releases/{record.id}",
-    ), True
+        return known, found is not None
+
+    def _worst(self, look: str) -> tuple[dict[Verdict, int], list[GateFinding]]:
+        counts, findings = self._store.worst(look, MOST_FINDINGS)
+        return counts, [_finding(each) for each in findings]
 
 
 def status(answered: GateAnswer, ok: Ok, *, is_known: bool) -> HTTPStatus:
@@ -166,6 +162,17 @@ def _verdict(found: Standing) -> tuple[ReleaseVerdict, bool, str]:
         return ReleaseVerdict.INCONCLUSIVE, False, "the release was not judged yet"
     reason = found.look.headline.partition("  ")[2] or found.look.headline
     return found.look.verdict, found.look.final, reason
+
+
+def _release(record: ReleaseRecord) -> GateRelease:
+    return GateRelease(
+        id=record.id,
+        service=record.release.service,
+        environment=record.release.environment,
+        version=record.release.version,
+        started_at=stamp(record.release.started_at),
+        state=record.state,
+    )
 
 
 def _finding(finding: FindingRecord) -> GateFinding:

@@ -129,7 +129,7 @@ class _Releases(Collector):
             labels=labels,
         )
         for checklist in self._served.checklists:
-            found = self._store.standing(checklist.service, checklist.environment, most=0)
+            found = self._store.standing(checklist.service, checklist.environment)
             if found is None:
                 continue
             release = found.record.release

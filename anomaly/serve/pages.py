@@ -56,7 +56,7 @@ def release(
     if not isinstance(record, ReleaseRecord):
         raise UsageError(f"{prefix} is no release")
     looks = store.looks(record.id)
-    standing = Standing(record, looks[-1] if looks else None, {}, ())
+    standing = Standing(record, looks[-1] if looks else None)
     coming = _coming(store, served, standing, now)
     address = f"/releases/{record.id}"
     is_live = live and coming is not None
