@@ -44,6 +44,15 @@ THREADS = 8  # for requests; each may hold a connection to the history
 SKEW = timedelta(minutes=5)  # by which the clock of a sender may be ahead
 LONGEST_NAME, LONGEST_NOTE = 200, 1000  # characters
 CONTENT = "text/plain; version=0.0.4; charset=utf-8"  # Prometheus' text format
+REFUSALS: Mapping[int | str, str] = {
+    400: "the body can't be read",
+    401: "no token, or one that is not known",
+    403: "the token has another scope",
+    413: "the request is too large",
+    422: "the request is wrong",
+    429: "too many requests",
+    503: "too many requests at a time, or the history can't be used",
+}
 BROWSER, JSON = "text/html", "application/json"
 
 log = logging.getLogger(__name__)
@@ -163,6 +172,11 @@ class Service:
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
 
+def _described(meaning: str) -> dict[str, Any]:
+    """A refusal in the description: JSON, also where the answer is a page."""
+    return {"description": meaning, "content": {JSON: {"schema": Problem.model_json_schema()}}}
+
+
 def webhook_secrets(environ: Mapping[str, str]) -> dict[Sender, tuple[str, ...]]:
     """The secrets of the senders that sign. Raises UsageError."""
     return {each: secrets(f"ANOMALY_{each.upper()}_SECRET", environ) for each in SIGNED}
@@ -195,18 +209,7 @@ def application(service: Service) -> FastAPI:
             Middleware(Bounds, loopback_only=service.access.is_open),
             Middleware(Counted, metrics=metrics),
         ],
-        responses={
-            status: {"model": Problem, "description": meaning}
-            for status, meaning in {
-                400: "the body can't be read",
-                401: "no token, or one that is not known",
-                403: "the token has another scope",
-                413: "the request is too large",
-                422: "the request is wrong",
-                429: "too many requests",
-                503: "too many requests at a time, or the history can't be used",
-            }.items()
-        },
+        responses={status: _described(meaning) for status, meaning in REFUSALS.items()},
     )
     _add_errors(app)
     _add_reading(app, service, metrics)
@@ -288,7 +291,12 @@ def _add_reading(app: FastAPI, service: Service, metrics: Metrics) -> None:
             operation_id=f"{method.lower()}_gate",
             dependencies=reader,
             responses={
-                int(status): {"model": gating.GateAnswer, "description": meaning}
+                int(status): {
+                    "model": gating.GateAnswer | Problem
+                    if status == HTTPStatus.NOT_FOUND
+                    else gating.GateAnswer,
+                    "description": meaning,
+                }
                 for status, meaning in gating.MEANINGS.items()
             },
         )
@@ -313,7 +321,7 @@ def _add_reading(app: FastAPI, service: Service, metrics: Metrics) -> None:
         "/releases/{release}",
         dependencies=reader,
         response_class=HTMLResponse,
-        responses={404: {"model": Problem, "description": "no such release"}},
+        responses={404: _described("no such release")},
     )
     def release_page(
         release: Annotated[str, InPath(pattern="^[0-9a-f]{4,32}$")],
@@ -344,7 +352,7 @@ def _add_telling(app: FastAPI, service: Service, judge: Judge | None) -> None:
         dependencies=[Depends(_allowed(service.access, Scope.RELEASE))],
         responses={
             201: {"model": Kept, "description": "the release was unknown"},
-            404: {"model": Problem, "description": "no such service"},
+            404: _described("no such service"),
         },
     )
     def report_release(body: EventBody, request: Request, response: Response) -> Kept:
@@ -362,7 +370,7 @@ def _add_telling(app: FastAPI, service: Service, judge: Judge | None) -> None:
         "/releases/{sender}",
         responses={
             201: {"model": Kept, "description": "the release was unknown"},
-            404: {"model": Problem, "description": "no such sender"},
+            404: _described("no such sender"),
         },
     )
     def webhook(
@@ -396,7 +404,7 @@ def _add_telling(app: FastAPI, service: Service, judge: Judge | None) -> None:
     @app.post(
         "/ack",
         dependencies=[Depends(_allowed(service.access, Scope.ACK))],
-        responses={404: {"model": Problem, "description": "no such release or finding"}},
+        responses={404: _described("no such release or finding")},
     )
     def acknowledge(body: AckBody) -> AckKept:
         """Acknowledge a failure: notify again only if it gets worse."""
