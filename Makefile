@@ -43,7 +43,7 @@ lint: .venv/.dev
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/pre-commit validate-config
-	@$(BIN)/zizmor --offline --pedantic --quiet .github/workflows
+	@$(BIN)/zizmor --offline --pedantic --quiet .github/workflows action.yml
 	@$(BIN)/hadolint Containerfile
 
 types: .venv/.dev

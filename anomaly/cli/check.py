@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 import typer
 
 from anomaly.checklist.checklist import Checklist
-from anomaly.cli.exit_codes import ExitCode, of_report
+from anomaly.cli.exit_codes import ExitCode, ExitCodes, of_report
 from anomaly.cli.forms import Forms, Markdown, Pictures, Points, written
 from anomaly.cli.judging import Case, Work, at_work, check_names, gather
 from anomaly.cli.options import (
@@ -23,6 +23,7 @@ from anomaly.cli.options import (
     Jobs,
     Logs,
     NextRelease,
+    OfCodes,
     Output,
     ReleasedAt,
     ReportTo,
@@ -80,6 +81,7 @@ def check(
     pictures: Pictures = None,
     markdown: Markdown = None,
     points: Points = None,
+    exit_codes: OfCodes = ExitCodes.ALL,
     _verbose: Verbose = False,
     _log_format: Logs = LogFormat.TEXT,
 ) -> int:
@@ -120,7 +122,7 @@ def check(
     answered(result, sinks, session, output, report, forms)
     if unsaved:
         raise unsaved
-    return session.exit_code
+    return session.code_for(exit_codes)
 
 
 def answered(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING
 
 from anomaly.errors import (
@@ -46,6 +46,17 @@ MEANINGS = {  # in these words in the help, the README and the documentation
     ExitCode.FAILED: "a required source failed, or anomaly itself did",
     ExitCode.NOT_TOLD: "pass, but a notification or report could not be delivered",
 }
+
+
+class ExitCodes(StrEnum):
+    """Which exit codes a caller can tell apart: all, or none but 0 from the others."""
+
+    ALL = "all"
+    JOB = "job"
+
+
+# what a caller should not undo a release for, though it is no clean pass
+HELD = frozenset({ExitCode.UNDECIDED, ExitCode.NOT_TOLD})
 
 
 class OutputError(AnomalyError):

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from anomaly.cli.exit_codes import ExitCodes
 from anomaly.cli.session import LogFormat, Session
 
 
@@ -87,6 +88,14 @@ Engine = Annotated[
 Verbose = Annotated[
     bool,
     typer.Option("-v", "--verbose", help="Show more on stderr, including tracebacks."),
+]
+OfCodes = Annotated[
+    ExitCodes,
+    typer.Option(
+        "--exit-codes",
+        help="job exits with 0 unless the release failed or judging did, for callers that roll "
+        "back at any other code.",
+    ),
 ]
 Logs = Annotated[
     LogFormat,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 import typer
 
 from anomaly.cli.check import show
-from anomaly.cli.exit_codes import ExitCode, of_report
+from anomaly.cli.exit_codes import ExitCode, ExitCodes, of_report
 from anomaly.cli.forms import Forms, Markdown, Pictures, Points, written
 from anomaly.cli.judging import workers_of
 from anomaly.cli.options import (
@@ -21,6 +21,7 @@ from anomaly.cli.options import (
     FinishedAt,
     Jobs,
     Logs,
+    OfCodes,
     Output,
     ReportTo,
     Stages,
@@ -65,6 +66,7 @@ def watch(
     pictures: Pictures = None,
     markdown: Markdown = None,
     points: Points = None,
+    exit_codes: OfCodes = ExitCodes.ALL,
     _verbose: Verbose = False,
     _log_format: Logs = LogFormat.TEXT,
 ) -> ExitCode:
@@ -123,7 +125,7 @@ def watch(
                 is_complete &= forms.write(last)
     if session.exit_code is ExitCode.PASS and not is_complete:
         session.exit_code = ExitCode.NOT_TOLD
-    return session.exit_code
+    return session.code_for(exit_codes)
 
 
 class Screen(Protocol):

@@ -36,7 +36,7 @@ from anomaly.serve.bounds import Bounds
 from anomaly.serve.judging import Judge
 from anomaly.serve.metrics import Counted, Metrics
 from anomaly.serve.served import Served, UnknownService
-from anomaly.serve.webhooks import github, gitlab, launchdarkly, unleash
+from anomaly.serve.webhooks import flagger, github, gitlab, launchdarkly, unleash
 from anomaly.serve.webhooks.payload import NotAboutARelease, Told
 
 DISTRIBUTION = "release-anomaly"
@@ -75,6 +75,7 @@ class Sender(StrEnum):
     GITLAB = "gitlab"
     LAUNCHDARKLY = "launchdarkly"
     UNLEASH = "unleash"
+    FLAGGER = "flagger"
 
 
 class _IsGenuine(Protocol):
@@ -93,6 +94,7 @@ TOLD: Mapping[Sender, Callable[[Mapping[str, str], Any], Told]] = {
     Sender.GITLAB: gitlab.told,
     Sender.LAUNCHDARKLY: launchdarkly.told,
     Sender.UNLEASH: unleash.told,
+    Sender.FLAGGER: flagger.told,
 }
 
 
@@ -437,10 +439,11 @@ def _allowed(access: Access, scope: Scope) -> Callable[[Request], Awaitable[None
     return check
 
 
-def _check_token(access: Access, scope: Scope, request: Request) -> None:
-    """Raises HTTPException unless the request has a token for the scope."""
-    is_page = scope is Scope.READ
-    refusal = access.refusal(request.headers.get("authorization"), scope, basic=is_page)
+def _check_token(access: Access, scope: Scope, request: Request, *, basic: bool = False) -> None:
+    """Raises HTTPException unless the request has a token for the scope; to read, or with `basic`,
+    it may be the password of basic authentication."""
+    basic |= scope is Scope.READ
+    refusal = access.refusal(request.headers.get("authorization"), scope, basic=basic)
     if refusal is None:
         return
     if refusal is Refusal.OTHER_SCOPE:
@@ -457,7 +460,8 @@ def _check_sender(sender: Sender, service: Service, request: Request, body: byte
     """Raises HTTPException unless the request is the sender's own."""
     is_genuine = SIGNED.get(sender)
     if is_genuine is None:
-        _check_token(service.access, Scope.RELEASE, request)
+        is_flagger = sender is Sender.FLAGGER  # it can set no header, but a user in its address
+        _check_token(service.access, Scope.RELEASE, request, basic=is_flagger)
         return
     known = service.webhook_secrets.get(sender, ())
     if not known:

@@ -16,7 +16,9 @@ from pathlib import Path
 import pytest
 
 from anomaly.cli.ending import run
+from anomaly.cli.exit_codes import ExitCode, ExitCodes
 from anomaly.cli.release import Words, end_of_watch, release_of
+from anomaly.cli.session import Session
 from anomaly.errors import UsageError
 from anomaly.model import Release
 from tests.docs.test_docs import commands_and_options
@@ -738,3 +740,22 @@ def _ended_by(number: signal.Signals, code: str, checklist: Path) -> tuple[int, 
         process.send_signal(number)
         _, err = process.communicate(timeout=60)
         return process.returncode, err
+
+
+@pytest.mark.parametrize(("code", "as_job"), [(0, 0), (1, 1), (2, 2), (3, 0), (4, 4), (5, 0)])
+def test_a_job_is_not_failed_by_what_is_undecided(
+    code: int, as_job: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    session = Session(verbose=False)
+    session.exit_code = ExitCode(code)
+    with session.logging():
+        assert session.code_for(ExitCodes.ALL) == code
+        assert session.code_for(ExitCodes.JOB) == as_job
+    assert ("--exit-codes job" in capsys.readouterr().err) is (code != as_job)
+
+
+def test_an_early_look_does_not_fail_a_job(capsys: pytest.CaptureFixture[str]) -> None:
+    line = ["check", str(HEALTHY), *QUICK, "--until", "2025-06-03T09:40Z"]
+    assert run(line) == ExitCode.UNDECIDED
+    assert run([*line, "--exit-codes", "job"]) == ExitCode.PASS
+    assert "warning: undecided; exits with 0" in capsys.readouterr().err

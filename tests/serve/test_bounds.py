@@ -9,7 +9,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from anomaly.serve import bounds
 from anomaly.serve.bounds import BURST, LARGEST_BODY, MOST_ADDRESSES, RATE, Bounds, Rate
-from tests.support.asgi import ask
+from tests.support.asgi import ask, in_a_loop
 from tests.support.service import READ, Ask
 
 
@@ -47,7 +47,7 @@ def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyP
         "method": "POST",
         "path": "/",
     }
-    asyncio.run(Bounds(_echo, loopback_only=False)(scope, never, send))
+    in_a_loop(Bounds(_echo, loopback_only=False)(scope, never, send))
     assert statuses[0] == 408
 
 

@@ -77,6 +77,18 @@ UNLEASH: dict[str, Any] = {
     "preData": None,
 }
 
+FLAGGER: dict[str, Any] = {
+    "name": "shop",
+    "namespace": "production",
+    "phase": "Progressing",
+    "checksum": "5c6b7d8f9",
+    "metadata": {
+        "eventMessage": "Starting canary analysis for shop.production",
+        "eventType": "Normal",
+        "timestamp": "1762252200000",
+    },
+}
+
 
 def signed(body: bytes, secret: str = SIGNING) -> str:
     return hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
@@ -192,6 +204,25 @@ def test_a_sender_without_a_secret_is_not_believed_even_on_loopback(service: Ser
     answer = github(lambda *request, **headers: ask(app, *request, **headers), GITHUB)
     assert answer.status == 403
     assert "ANOMALY_GITHUB_SECRET" in answer.json["error"]
+
+
+def test_a_canary_of_flagger_is_a_release_with_the_token_in_its_address(
+    locked: Ask, store: Store
+) -> None:
+    basic = "Basic " + base64.b64encode(f"flagger:{RELEASE}".encode()).decode()
+    address = f"/releases/flagger{WHOSE}"
+    body = json.dumps(FLAGGER).encode()
+    assert locked("POST", address, body).status == 401
+    began = locked("POST", address, body, authorization=basic)
+    assert (began.status, began.json["version"]) == (201, "5c6b7d8f9")
+    failed = json.dumps(FLAGGER | {"phase": "Failed"}).encode()
+    assert locked("POST", address, failed, authorization=basic).json["state"] == "aborted"
+    for phase in ("Initialized", "Waiting", "Promoting", "Finalising"):
+        other = json.dumps(FLAGGER | {"phase": phase}).encode()
+        assert "ignored" in locked("POST", address, other, authorization=basic).json
+    odd = json.dumps(FLAGGER | {"metadata": {"timestamp": "soon"}}).encode()
+    assert locked("POST", address, odd, authorization=basic).status == 422
+    assert len(store.releases()) == 1
 
 
 def test_unleash_signs_nothing_and_needs_a_token(locked: Ask, store: Store) -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 from starlette.types import ASGIApp, Message
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,13 @@ def ask(
     named |= {name.replace("_", "-"): value for name, value in headers.items()}
     if isinstance(body, dict):
         body, named = json.dumps(body).encode(), {"content-type": "application/json"} | named
-    return asyncio.run(_ask(app, method, target, body, named, client))
+    return in_a_loop(_ask(app, method, target, body, named, client))
+
+
+def in_a_loop(work: Coroutine[Any, Any, T]) -> T:
+    """What the coroutine returns. It runs in a thread: in this one a browser may have its loop."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
 
 
 async def _ask(
