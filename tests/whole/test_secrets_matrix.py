@@ -93,6 +93,7 @@ COMMANDS = {  # what is run, in this order; {id} is the release's
     "release start": f"release start --release 2.0 --at {RELEASED.isoformat()} {KNOWN}",
     "tick": "tick checklist.yaml",
     "tick --heartbeat": "tick checklist.yaml --heartbeat {heartbeat} --output json",
+    "serve": "serve checklist.yaml --listen 192.0.2.1:80",  # refused: tests/serve has the rest
     "watch": f"watch checklist.yaml {RELEASE}",
     "watch --output json": f"watch checklist.yaml {RELEASE} --output json",
     "history": f"history {KNOWN}",
