@@ -31,6 +31,7 @@ EXTRAS = {  # module → the extra that brings it
     "psycopg": "sql",
     "pyarrow": "parquet",
     "python_calamine": "xlsx",
+    "uvicorn": "serve",
 }
 
 

@@ -25,6 +25,7 @@ from starlette.middleware import Middleware
 
 from anomaly import wording
 from anomaly.checklist.checklist import Checklist
+from anomaly.checklist.registry import DISTRIBUTION
 from anomaly.errors import StoreError, UsageError
 from anomaly.history.records import Look, ReleaseRecord, State
 from anomaly.history.store import Store
@@ -39,7 +40,6 @@ from anomaly.serve.served import Served, UnknownService
 from anomaly.serve.webhooks import flagger, github, gitlab, launchdarkly, unleash
 from anomaly.serve.webhooks.payload import NotAboutARelease, Told
 
-DISTRIBUTION = "release-anomaly"
 THREADS = 8  # for requests; each may hold a connection to the history
 SKEW = timedelta(minutes=5)  # by which the clock of a sender may be ahead
 LONGEST_NAME, LONGEST_NOTE = 200, 1000  # characters

@@ -190,7 +190,10 @@ OUTPUTS = [
     *(f"payload of {name}" for name in RECEIVERS),
     STARTED,
 ]
-SILENT = {"log of release list in PostgreSQL"}  # it reads no checklist
+SILENT = {
+    "log of release list in PostgreSQL",  # it reads no checklist
+    "stdout of serve",  # it is refused
+}
 SILENT_IF_NOT_ANSWERED = {  # they say why not in the log
     f"stdout of {name}"
     for name in (
