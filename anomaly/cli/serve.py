@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def serve(
     context: typer.Context,
     paths: Annotated[
-        list[Path], typer.Argument(metavar="CHECKLIST...", help="Checklist files (YAML).")
+        list[Path], typer.Argument(metavar="CHECKLIST", help="Checklist files (YAML).")
     ],
     *,
     environment: Annotated[
@@ -35,19 +35,16 @@ def serve(
     ] = None,
     listen: Annotated[
         str,
-        typer.Option(
-            metavar="HOST:PORT", help="Where to listen; without tokens only on this machine."
-        ),
+        typer.Option(metavar="HOST:PORT", help="Where to listen."),
     ] = "127.0.0.1:8080",
     store_at: StoreAt = None,
     _verbose: Verbose = False,
     _log_format: Logs = LogFormat.TEXT,
 ) -> ExitCode:
-    """Answer over HTTP whether a release may go on, and judge in the background.
+    """Answer over HTTP whether a release may go on.
 
-    Takes reports of releases, shows live pages, and has metrics. Tokens come from the variables
-    ANOMALY_READ_TOKEN, ANOMALY_RELEASE_TOKEN and ANOMALY_ACK_TOKEN, or from the files that these
-    name with _FILE at their end.
+    Judges in the background, takes reports of releases, shows live pages, and has metrics. Who may
+    ask is said by the environment (docs/serve.md).
     """
     session: Session = context.obj
     checklists = _opened(paths, environment or (), session)
