@@ -7,6 +7,7 @@ import os
 import resource
 import sqlite3
 import stat
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import replace
@@ -24,12 +25,13 @@ from anomaly.history.records import (
     OutboxMessage,
     Progress,
     ReleaseRecord,
+    Standing,
     State,
     finding_id,
 )
 from anomaly.history.store import IN_MEMORY, Store, default_path, look_id, message_id
 from anomaly.history.tables import METADATA, NEWEST, SCHEMA
-from anomaly.model import Release, ReleaseVerdict, Window
+from anomaly.model import Release, ReleaseVerdict, Verdict, Window
 from anomaly.reporting.data import to_dict
 from tests.support import reports
 from tests.support.reports import at
@@ -101,6 +103,43 @@ def test_saying_it_again_is_the_same_release_with_what_is_new(store: Store) -> N
         at("10:50"),
     )
     assert store.releases() == [again]
+
+
+def test_where_the_newest_release_stands_is_one_question(store: Store) -> None:
+    service, environment = REPORT.release.service, REPORT.release.environment
+    assert store.standing(service, environment) is None
+    first = kept_release(store)
+    assert store.standing(service, environment) == Standing(first, None)
+    looks = [store.record(first.id, REPORT, [], at=at("12:00"), after=n) for n in range(2)]
+    release = replace(REPORT.release, version="2.0", started_at=at("18:00"), finished_at=None)
+    newest = kept_release(store, release)
+
+    found = store.standing(service, environment, REPORT.release.version)
+    assert found is not None
+    assert (found.record.id, found.look) == (first.id, looks[-1])
+    assert store.standing(service, environment) == Standing(newest, None)
+    assert store.standing(service, "elsewhere") is None
+    assert store.standing(service, environment, "9.9") is None
+
+    counts, findings = store.worst(looks[-1].id, 2)
+    assert counts == Counter(each.verdict for each in REPORT.findings)
+    assert len(findings) == 2
+    assert findings[0].fails
+    assert Verdict.OK not in {each.verdict for each in findings}
+
+
+@pytest.mark.parametrize("where", ["sqlite"], indirect=True)
+def test_reading_waits_for_nobody_who_writes(store: Store, where: str) -> None:
+    record = kept_release(store)
+    with closing(sqlite3.connect(where)) as writer, Store(where, busy_s=0) as reader:
+        writer.execute("BEGIN IMMEDIATE")
+        writer.execute("DELETE FROM releases")
+        assert reader.releases() == [record]
+        standing = reader.standing(record.release.service, record.release.environment)
+        assert standing == Standing(record, None)
+        assert reader.looks(record.id) == []
+        with pytest.raises(StoreError, match="locked"):
+            reader.change(record.id, state=State.ABORTED)
 
 
 @pytest.mark.parametrize(
