@@ -265,6 +265,7 @@ def valid(kind: str, path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_the_action_and_the_pipelines_are_valid(tmp_path: Path) -> None:
     valid("vendor.github-actions", ROOT / "action.yml")
     workflow = tmp_path / "deploy.yml"
