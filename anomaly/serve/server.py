@@ -77,6 +77,7 @@ def serve(app: FastAPI, listening: socket.socket) -> None:
     config = uvicorn.Config(
         app,
         log_config=None,
+        log_level="error",  # what strangers send that is no HTTP is not worth a line each
         access_log=False,
         server_header=False,
         lifespan="on",
