@@ -35,6 +35,7 @@ Words (all of them: docs/glossary.md):
 COMMANDS = {  # in the order of the help: where each lies
     "demo": "anomaly.cli.demo:demo",
     "init": "anomaly.cli.start:init",
+    "import": "anomaly.cli.imports:import_",
     "validate": "anomaly.cli.validate:validate",
     "doctor": "anomaly.cli.doctor:doctor",
     "check": "anomaly.cli.check:check",

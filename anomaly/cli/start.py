@@ -59,15 +59,20 @@ def init(
     elif file is not None or sql:
         text, note, until = _from_table(file, sql, table, path, session)
         probe += f" --until {until}" if until else ""
+    new_file(path, text or TEMPLATE.read_text(encoding="utf-8"))
+    session.show(f"{note}wrote {path}; edit it, then run: {probe}")
+    return ExitCode.PASS
+
+
+def new_file(path: Path, text: str) -> None:
+    """Writes a file that must not exist. Raises UsageError."""
     try:
         with path.open("x", encoding="utf-8") as stream:
-            stream.write(text or TEMPLATE.read_text(encoding="utf-8"))
+            stream.write(text)
     except FileExistsError:
         raise UsageError(f"{path} already exists; give another file") from None
     except OSError as error:
         raise UsageError(f"{path} can't be written: {error.strerror}") from None
-    session.show(f"{note}wrote {path}; edit it, then run: {probe}")
-    return ExitCode.PASS
 
 
 def _from_table(

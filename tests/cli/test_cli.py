@@ -37,6 +37,7 @@ QUICK = (
 COMMANDS = (
     "demo",
     "init",
+    "import",
     "validate",
     "test",
     "doctor",

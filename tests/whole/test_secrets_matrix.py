@@ -123,6 +123,7 @@ COMMANDS = {  # what is run, in this order; {id} is the release's
     "install systemd": "install systemd checklist.yaml",
     "install kubernetes": "install kubernetes checklist.yaml --image anomaly",
     "init": "init begun.yaml --prometheus {prometheus}",
+    "import": "import rules.json imported.yaml --prometheus {prometheus}",
     "release list": f"release list {KNOWN}",
     "release list --output json": f"release list {KNOWN} --output json",
     "release add": f"release add --release 1.9 --at 2025-06-01T10:00Z {KNOWN}",
@@ -276,6 +277,9 @@ class Scene:
             )
         (self.at.folder / "cases.yaml").write_text(
             "cases: [{name: quiet, expect: {verdict: pass}}]", encoding="utf-8"
+        )
+        (self.at.folder / "rules.json").write_text(
+            '{"groups": [{"rules": [{"alert": "errors", "expr": "errors > 1"}]}]}', encoding="utf-8"
         )
         self.variables = {
             "id": "none",

@@ -1,0 +1,150 @@
+"""What was found in files of other tools, and what could not be carried over."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from anomaly.imports.documents import Part
+from anomaly.imports.queries import query_of
+from anomaly.model import Kpi, Windows
+from anomaly.redaction import url_secrets
+from anomaly.setup.proposal import Proposal, ProposedKpi
+from anomaly.wording import plain
+
+MOST_KPIS = 500
+LONGEST_NAME, LONGEST_TEXT, LONGEST_QUERY = 120, 200, 20_000  # characters
+# what YAML can't hold
+CONTROL = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+SOURCE = "prod"
+VARIABLE = "${PROMETHEUS_URL}"
+THRESHOLD = (
+    "a fixed threshold; a KPI is compared with its own history, tolerance and floor say which "
+    "change is accepted"
+)
+PACE = (
+    "how often and how long something is measured; windows says it for all KPIs, and a verdict "
+    "is one of the whole watch"
+)
+NEITHER_WAY = "which way is worse is not said; either way is, until you set direction"
+SPLIT = (
+    "the query may give several series, which are an error unless by names the labels that tell "
+    "them apart; put sum() around it, or set by"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Something that could not be carried over: where it stands, what it is, and why."""
+
+    where: str
+    what: str
+    why: str
+
+
+@dataclass(slots=True)
+class Findings:
+    """What is gathered while files are read. `values` are those of placeholders, `prometheus` the
+    address that takes the place of all that files name."""
+
+    values: Mapping[str, str] = field(default_factory=dict)
+    prometheus: str = ""
+    service: str = ""
+    kpis: list[ProposedKpi] = field(default_factory=list)
+    losses: dict[Loss, None] = field(default_factory=dict)  # in their order, each once
+    sources: dict[str, str] = field(default_factory=dict)  # the name of each address
+    secrets: set[str] = field(default_factory=set)
+
+    def lose(self, part: Part, what: str, why: str) -> None:
+        """Notes what could not be carried over."""
+        loss = Loss(part.where, plain(what, LONGEST_TEXT), plain(why, 2 * LONGEST_TEXT))
+        self.losses[loss] = None
+
+    def name_service(self, name: str) -> None:
+        """Takes a name for the service, unless there is one."""
+        self.service = self.service or _name(name)
+
+    def source(self, part: Part, address: str = "") -> str:
+        """The name of the source with this address."""
+        url = self.prometheus or address
+        secrets = url_secrets(url) if url else frozenset()
+        self.secrets |= secrets
+        if secrets:
+            self.lose(part, "the address of the Prometheus", f"it holds a secret: set {VARIABLE}")
+            url = VARIABLE
+        elif not re.fullmatch(r"https?://[^\s?#${}]+", url):
+            if url:
+                self.lose(
+                    part,
+                    f"the address {url}",
+                    f"it is no http address without placeholders: set {VARIABLE}",
+                )
+            url = VARIABLE
+        if url not in self.sources:
+            self.sources[url] = f"{SOURCE}-{len(self.sources) + 1}" if self.sources else SOURCE
+        return self.sources[url]
+
+    def add(self, part: Part, kpi: Kpi, why: str, *, address: str = "") -> None:
+        """Adds a KPI, whose `query` is PromQL as the tool has it, unless it is there already."""
+        if not kpi.query or CONTROL.search(kpi.query):
+            self.lose(part, f"KPI {kpi.name}", "its query is empty, or holds control characters")
+            return
+        if len(kpi.query) > LONGEST_QUERY:
+            self.lose(
+                part, f"KPI {kpi.name}", f"its query has more than {LONGEST_QUERY:,} characters"
+            )
+            return
+        if len(self.kpis) >= MOST_KPIS:
+            self.lose(part, f"KPI {kpi.name}", f"there are more than {MOST_KPIS}; split the file")
+            return
+        query = query_of(kpi.query)
+        source = self.source(part, address)
+        same = next(
+            (
+                each.kpi.name
+                for each in self.kpis
+                if (each.kpi.query, each.kpi.denominator, each.kpi.source)
+                == (query.above, query.below, source)
+            ),
+            None,
+        )
+        if same is not None:
+            self.lose(part, f"KPI {kpi.name}", f"its query is that of {same}")
+            return
+        if query.by is None:
+            self.lose(part, f"one series for {kpi.name}", SPLIT)
+        complete = replace(
+            kpi,
+            name=self._unused(_name(kpi.name)),
+            source=source,
+            query=query.above,
+            denominator=query.below,
+            by=query.by or (),
+        )
+        self.kpis.append(ProposedKpi(complete, f"{plain(why, LONGEST_TEXT)}; {part.where}"))
+
+    def proposal(self) -> Proposal:
+        """The checklist for what was found."""
+        return Proposal(
+            service=self.service or "service",
+            sources={
+                name: {"type": "prometheus", "url": url} for url, name in self.sources.items()
+            },
+            kpis=self.kpis,
+            windows=Windows(),
+            why_windows="a baseline of four weeks, then the watch after a release",
+        )
+
+    def _unused(self, name: str) -> str:
+        names = {each.kpi.name for each in self.kpis}
+        number, unused = 1, name
+        while unused in names:
+            number += 1
+            unused = f"{name} ({number})"
+        return unused
+
+
+def _name(text: str) -> str:
+    """A name of one line, as a checklist takes it."""
+    return plain(" ".join(text.replace("${", "$(").split()), LONGEST_NAME).strip() or "KPI"

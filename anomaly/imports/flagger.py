@@ -1,0 +1,124 @@
+"""MetricTemplate and Canary of Flagger: a Canary says which template is asked for what."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from anomaly.imports.documents import Part
+from anomaly.imports.findings import NEITHER_WAY, PACE, THRESHOLD, Findings
+from anomaly.imports.queries import BRACES, filled, names_in, options
+from anomaly.model import Direction, Kpi
+
+KINDS = ("MetricTemplate", "Canary")
+BUILT_IN = ("request-success-rate", "request-duration")
+PACES = ("interval", "iterations", "threshold", "maxWeight", "stepWeight", "stepWeights")
+STEP = "$step"
+
+
+def read(parts: Sequence[Part], findings: Findings) -> None:
+    """The metrics of all Canaries as KPIs; templates that none of them names, too."""
+    templates = {
+        each.text("metadata", "name"): each
+        for each in parts
+        if each.text("kind") == "MetricTemplate"
+    }
+    named = set()
+    for canary in parts:
+        if canary.text("kind") != "Canary":
+            continue
+        target = canary.text("spec", "targetRef", "name") or canary.text("metadata", "name")
+        findings.name_service(target)
+        known = {
+            "name": canary.text("metadata", "name"),
+            "namespace": canary.text("metadata", "namespace") or "default",
+            "target": target,
+            "service": canary.text("spec", "service", "name") or target,
+            "ingress": canary.text("spec", "ingressRef", "name"),
+        }
+        analysis = canary.at("spec", "analysis")
+        if paces := [f"{key} {analysis.text(key)}" for key in PACES if analysis.text(key)]:
+            findings.lose(analysis, ", ".join(paces), PACE)
+        for key in ("webhooks", "alerts"):
+            if analysis.at(key).data:
+                findings.lose(analysis.at(key), key, "what is run or told: see sinks, and serve")
+        for metric in analysis.each("metrics"):
+            named.add(_metric(metric, findings, templates, known))
+    for name, template in templates.items():
+        if name not in named:
+            findings.lose(template, f"direction of {name}", NEITHER_WAY)
+            _template(template, findings, {}, Kpi(name), template)
+
+
+def _metric(
+    metric: Part, findings: Findings, templates: Mapping[str, Part], known: Mapping[str, str]
+) -> str:
+    """The name of the template that a metric of a Canary asks for; adds its KPI."""
+    name = metric.text("name") or "metric"
+    wanted = metric.text("templateRef", "name")
+    low, high = metric.text("thresholdRange", "min"), metric.text("thresholdRange", "max")
+    low = low or (metric.text("threshold") if name == "request-success-rate" else "")
+    direction = Direction.EITHER
+    if bool(low) != bool(high):
+        direction = Direction.DOWN if low else Direction.UP
+    if low or high:
+        texts = [f"{word} {each}" for word, each in (("min", low), ("max", high)) if each]
+        findings.lose(metric, f"{', '.join(texts)} of {name}", THRESHOLD)
+    else:
+        findings.lose(metric, f"direction of {name}", NEITHER_WAY)
+    if not wanted and metric.text("query"):
+        _template(metric, findings, known, Kpi(name, direction=direction), metric)
+    elif not wanted:
+        why = (
+            "a metric that is built into Flagger, whose query depends on the mesh; "
+            "anomaly init --prometheus URL proposes one"
+        )
+        findings.lose(metric, f"metric {name}", why if name in BUILT_IN else "it has no query")
+    elif wanted not in templates:
+        findings.lose(metric, f"metric {name}", f"MetricTemplate {wanted} is not in the files")
+    else:
+        variables = {
+            f"variables.{key}": str(value)
+            for key, value in metric.mapping("templateVariables").items()
+        }
+        template = templates[wanted]
+        _template(
+            template, findings, {**known, **variables}, Kpi(name, direction=direction), metric
+        )
+    return wanted
+
+
+def _template(
+    template: Part, findings: Findings, known: Mapping[str, str], kpi: Kpi, place: Part
+) -> None:
+    is_inline = template.text("kind") != "MetricTemplate"
+    provider = template.at("spec", "provider")
+    kind = "prometheus" if is_inline else provider.text("type")
+    if kind != "prometheus":
+        findings.lose(place, f"metric {kpi.name}", f"its provider is {kind}, not prometheus")
+        return
+    text = template.text("query") if is_inline else template.text("spec", "query")
+    values = {"interval": STEP, **known, **findings.values}
+    query, missing = filled(text, BRACES, lambda match: _value(match, values))
+    if missing:
+        wanted = options(names_in(missing))
+        findings.lose(
+            place,
+            f"metric {kpi.name}",
+            f"{', '.join(missing)} has no value: import the Canary, too, or {wanted}",
+        )
+        return
+    if provider.mapping("secretRef"):
+        findings.lose(
+            provider, f"secretRef of {kpi.name}", "a secret: see the settings of the source"
+        )
+    findings.add(
+        place,
+        Kpi(kpi.name, query=query, direction=kpi.direction),
+        f"MetricTemplate {template.text('metadata', 'name')}" if not is_inline else "Canary",
+        address=provider.text("address"),
+    )
+
+
+def _value(match: re.Match[str], values: Mapping[str, str]) -> str | None:
+    return values.get(match[1]) or values.get(match[1].removeprefix("variables."))

@@ -1,0 +1,175 @@
+"""Canary configurations of Kayenta (Spinnaker)."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+
+from anomaly.imports.documents import Part
+from anomaly.imports.findings import Findings
+from anomaly.imports.queries import options
+from anomaly.model import Direction, Empty, Kpi, NoData
+
+DIRECTIONS = {
+    "increase": Direction.UP,
+    "decrease": Direction.DOWN,
+    "either": Direction.EITHER,
+}
+PLACEHOLDER = re.compile(r"\$\\?\{\s*([\w.-]+)\s*\}")
+WHOLE = "PromQL:"
+LARGEST = 1e6  # a weight or factor beyond it is a slip
+
+
+def is_one(document: Part) -> bool:
+    """Whether a document is a canary configuration."""
+    return isinstance(document.at("metrics").data, list) and bool(
+        document.mapping("classifier") or document.mapping("judge")
+    )
+
+
+def read(configuration: Part, findings: Findings) -> None:
+    """The metrics of a configuration as KPIs."""
+    applications = configuration.at("applications").data
+    names = [
+        each
+        for each in (applications if isinstance(applications, list) else ())
+        if isinstance(each, str) and each != "ad-hoc"
+    ]
+    findings.name_service(names[0] if names else configuration.text("name"))
+    if configuration.mapping("judge"):
+        findings.lose(
+            configuration.at("judge"),
+            f"judge {configuration.text('judge', 'name')}",
+            "a canary beside a baseline; a release is compared with the history of the service",
+        )
+    weights = configuration.mapping("classifier", "groupWeights")
+    members = Counter(group for each in configuration.each("metrics") for group in _groups(each))
+    for metric in configuration.each("metrics"):
+        _metric(metric, configuration, findings, weights, members)
+
+
+def _metric(
+    metric: Part,
+    configuration: Part,
+    findings: Findings,
+    weights: Mapping[str, object],
+    members: Mapping[str, int],
+) -> None:
+    name = metric.text("name") or "metric"
+    kind = metric.text("query", "serviceType") or metric.text("query", "type")
+    if kind != "prometheus":
+        findings.lose(metric, f"metric {name}", f"it asks {kind or 'nothing'}, not prometheus")
+        return
+    query = _query(metric, configuration, findings, name)
+    if not query:
+        return
+    judged = metric.at("analysisConfigurations", "canary")
+    allowed = _tolerances(judged)
+    direction = DIRECTIONS.get(judged.text("direction"), Direction.EITHER)
+    wanted = [
+        allowed[each]
+        for each, other in ((Direction.UP, Direction.DOWN), (Direction.DOWN, Direction.UP))
+        if each in allowed and direction is not other
+    ]
+    for key in ("criticalIncrease", "criticalDecrease", "cles"):
+        if value := judged.text("effectSize", key):
+            findings.lose(
+                judged.at("effectSize", key),
+                f"{key} {value} of {name}",
+                "a second limit; a KPI has one tolerance",
+            )
+    if outliers := judged.text("outliers", "strategy"):
+        findings.lose(
+            judged.at("outliers"),
+            f"outliers {outliers} of {name}",
+            "single spikes are always told from a change of level",
+        )
+    groups = _groups(metric)
+    shares = [_number(weights.get(group)) / members[group] for group in groups]
+    findings.add(
+        metric,
+        Kpi(
+            name,
+            query=query,
+            direction=direction,
+            tolerance=min(wanted, default=0.0),
+            critical=judged.at("critical").data is True,
+            no_data=NoData.FAIL if judged.at("mustHaveData").data is True else NoData.INCONCLUSIVE,
+            empty=Empty.ZERO if judged.text("nanStrategy") == "replace" else Empty.MISSING,
+            usage=round(sum(shares), 6) if sum(shares) > 0 else 1.0,
+        ),
+        f"metric of {', '.join(groups) or 'no group'}",
+    )
+
+
+def _query(metric: Part, configuration: Part, findings: Findings, name: str) -> str:
+    """The PromQL of a metric; empty if it has none, which is noted."""
+    asked = metric.at("query")
+    named = asked.text("customFilterTemplate")
+    template = asked.text("customInlineTemplate") or configuration.text("templates", named)
+    template = template or asked.text("customFilter")
+    if named and not template:
+        findings.lose(metric, f"metric {name}", f"the template {named} is not in the file")
+        return ""
+    missing: list[str] = []
+
+    def value(match: re.Match[str]) -> str:
+        if match[1] not in findings.values:
+            missing.append(match[1])
+        return findings.values.get(match[1], match[0])
+
+    template = PLACEHOLDER.sub(value, template)
+    if missing:
+        names = list(dict.fromkeys(missing))
+        findings.lose(
+            metric,
+            f"metric {name}",
+            f"{', '.join(f'${{{each}}}' for each in names)} has no value; give one that takes in "
+            f"the whole service: {options(names)}",
+        )
+        return ""
+    if template.startswith(WHOLE):
+        return template.removeprefix(WHOLE).strip()
+    metric_name = asked.text("metricName")
+    if not metric_name:
+        findings.lose(metric, f"metric {name}", "it names no metric")
+        return ""
+    if not template and asked.text("resourceType"):
+        findings.lose(
+            asked.at("resourceType"),
+            f"resourceType {asked.text('resourceType')} of {name}",
+            "it selects the instances of a canary; the query reads all of them, so add labels",
+        )
+    matchers = ",".join([*([template] if template else []), *_texts(asked, "labelBindings")])
+    groups = _texts(asked, "groupByFields")
+    by = f" by ({', '.join(groups)})" if groups else ""
+    return f"avg({metric_name}{{{matchers}}}){by}" if matchers else f"avg({metric_name}){by}"
+
+
+def _groups(metric: Part) -> list[str]:
+    return list(dict.fromkeys(_texts(metric, "groups")))
+
+
+def _texts(part: Part, key: str) -> list[str]:
+    data = part.at(key).data
+    return [each for each in data if isinstance(each, str)] if isinstance(data, list) else []
+
+
+def _tolerances(judged: Part) -> dict[Direction, float]:
+    """What is allowed to change, by direction, as a share: an allowed increase of 1.1 is 10 %."""
+    up = _number(judged.at("effectSize", "allowedIncrease").data)
+    down = _number(judged.at("effectSize", "allowedDecrease").data)
+    found = {}
+    if 1 < up <= 2:  # noqa: PLR2004  a tolerance is a share up to 100 %
+        found[Direction.UP] = round(up - 1, 6)
+    if 0 < down < 1:
+        found[Direction.DOWN] = round(1 - down, 6)
+    return found
+
+
+def _number(value: object) -> float:
+    """A positive number, or 0 for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return 0.0
+    return float(value) if 0 < value < LARGEST else 0.0
