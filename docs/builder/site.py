@@ -26,7 +26,11 @@ from docs.builder.nav import CONFIG, misplaced, read_nav, repository_pages
 
 ROOT = Path(__file__).parents[2]
 STYLE = ROOT / "docs" / "style"
-FILES = {"LICENSE": "project/LICENSE.txt", "docs/checklist.schema.json": "checklist.schema.json"}
+FILES = {
+    "LICENSE": "project/LICENSE.txt",
+    "docs/checklist.schema.json": "checklist.schema.json",
+    "docs/grafana_dashboard.json": "grafana_dashboard.json",
+}
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # the generator writes it whoever reads
 PICTURES = ("*.png", "*.svg")
 

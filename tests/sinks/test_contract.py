@@ -30,6 +30,7 @@ SETTINGS: dict[str, Callable[[str], dict[str, Any]]] = {
         "sha": "a" * 40,
         "what": ["status"],
     },
+    "grafana": lambda origin: {"url": origin, "token": SECRET, "dashboard": "d1", "tags": ["shop"]},
     "html": lambda _origin: {"path": "report-{version}.html"},
     "json": lambda _origin: {"path": "report.json"},
     "jsonl": lambda _origin: {"path": "reports.jsonl"},
@@ -67,7 +68,7 @@ def sink(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Sink]:
     monkeypatch.setenv("NO_PROXY", "*")
-    with smtp() if request.param == "email" else Loopback([answer(200)]) as server:
+    with smtp() if request.param == "email" else Loopback([answer(200, "[]")]) as server:
         settings = SETTINGS[request.param](server.origin)
         yield registry.sink(registry.Plugin(request.param, settings, folder=tmp_path))
 
