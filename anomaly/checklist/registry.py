@@ -66,6 +66,7 @@ SINKS = Kind(
         "json": "anomaly.sinks.json_file:JsonSink",
         "jsonl": "anomaly.sinks.jsonl:JsonlSink",
         "github": "anomaly.sinks.github:GithubSink",
+        "gitlab": "anomaly.sinks.gitlab:GitlabSink",
         "grafana": "anomaly.sinks.grafana:GrafanaSink",
         "junit": "anomaly.sinks.junit:JunitSink",
         "pushgateway": "anomaly.sinks.pushgateway:PushgatewaySink",

@@ -30,6 +30,12 @@ SETTINGS: dict[str, Callable[[str], dict[str, Any]]] = {
         "sha": "a" * 40,
         "what": ["status"],
     },
+    "gitlab": lambda origin: {
+        "api": origin,
+        "token": SECRET,
+        "project": "acme/shop",
+        "merge_request": 7,
+    },
     "grafana": lambda origin: {"url": origin, "token": SECRET, "dashboard": "d1", "tags": ["shop"]},
     "html": lambda _origin: {"path": "report-{version}.html"},
     "json": lambda _origin: {"path": "report.json"},
