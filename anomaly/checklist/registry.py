@@ -87,6 +87,8 @@ RELEASES = Kind(
         "prometheus": "anomaly.releases.prometheus:PrometheusReleases",
         "git": "anomaly.releases.git:GitReleases",
         "json": "anomaly.releases.json_list:JsonReleases",
+        "github": "anomaly.releases.github:GithubReleases",
+        "gitlab": "anomaly.releases.gitlab:GitlabReleases",
         "ci": "anomaly.releases.ci:CiReleases",
     },
 )

@@ -31,6 +31,22 @@ EXAMPLES: dict[str, Callable[[Place], Example]] = {
     ),
     "git": lambda place: Example({"path": place.tags(), "tags": "*"}),
     "json": lambda place: Example({"path": place.release_list()}),
+    "github": lambda place: Example(
+        {
+            "api": place.github_deployments(),
+            "repository": "acme/shop",
+            "environment": "production",
+            "token": SECRET,
+        }
+    ),
+    "gitlab": lambda place: Example(
+        {
+            "api": place.gitlab_deployments(),
+            "project": "acme/shop",
+            "environment": "production",
+            "token": SECRET,
+        }
+    ),
     "ci": lambda place: Example(outside={"environ": place.pipeline("3.0")}, versions=("3.0",)),
 }
 

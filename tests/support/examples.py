@@ -205,6 +205,44 @@ class Place:
 
         return self.origin(reply)
 
+    def github_deployments(self) -> str:
+        """An API of GitHub that knows a deployment of each release, the last one first."""
+        entries = [
+            {"id": number, "ref": version, "sha": "a" * 40, "created_at": _written(at, self.state)}
+            for number, (version, at) in reversed([*enumerate(RELEASES.items(), 1)])
+        ]
+        moments = {str(each["id"]): each["created_at"] for each in entries}
+
+        def reply(request: Request) -> tuple[int, str]:
+            path, _, last = urlsplit(request.line.split()[1]).path.rpartition("/")
+            if last == "deployments":
+                return 200, json.dumps(entries)
+            at = moments[path.rpartition("/")[2]]
+            return 200, json.dumps([{"id": 1, "state": "success", "created_at": at}])
+
+        return self.origin(reply)
+
+    def gitlab_deployments(self) -> str:
+        """An API of GitLab that knows a deployment of each release."""
+
+        def reply(request: Request) -> tuple[int, str]:
+            after = datetime.fromisoformat(_query(request)["finished_after"])
+            entries = [
+                {
+                    "id": number,
+                    "ref": version,
+                    "sha": "a" * 40,
+                    "created_at": _written(at, self.state),
+                    "updated_at": _written(at, self.state),
+                    "deployable": None,
+                }
+                for number, (version, at) in enumerate(RELEASES.items(), 1)
+                if at >= after
+            ]
+            return 200, json.dumps(entries)
+
+        return self.origin(reply)
+
     def pipeline(self, version: str) -> dict[str, str]:
         """The variables of a pipeline that releases the version."""
         if self.state is State.GONE:

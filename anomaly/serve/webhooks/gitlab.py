@@ -14,9 +14,10 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from anomaly.releases.deployments import version_of
 from anomaly.releases.event import Kind
 from anomaly.serve.access import is_one_of
-from anomaly.serve.webhooks.payload import NotAboutARelease, Told, moment, text, version_of
+from anomaly.serve.webhooks.payload import NotAboutARelease, Told, moment, text
 
 KINDS = {
     "running": Kind.STARTED,

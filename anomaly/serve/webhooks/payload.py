@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,8 +10,6 @@ from typing import Any
 from anomaly.errors import UsageError
 from anomaly.releases.event import Kind
 
-VERSION = re.compile(r"v?\d+(\.\d+)+[\w.+-]*", re.ASCII)
-SHORT = 8  # digits of a commit
 LONGEST_SEEN = 60  # characters
 
 
@@ -67,9 +64,3 @@ def moment(payload: Any, *path: str) -> datetime:
                 f"{'.'.join(path)} is {written!r:.{LONGEST_SEEN}}; not a time"
             ) from None
     return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
-
-
-def version_of(ref: str, commit: str) -> str:
-    """The name of a version: a tag that looks like one, else the commit in short."""
-    name = ref.removeprefix("refs/tags/")
-    return name if VERSION.fullmatch(name) else commit[:SHORT]

@@ -1,0 +1,71 @@
+"""Releases from the deployments that GitLab knows of (its deployments API)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from urllib.parse import quote, urlencode
+
+from anomaly import wording
+from anomaly.errors import UsageError
+from anomaly.model import Release, Window
+from anomaly.releases.deployments import Deployments
+
+PROJECT = re.compile(r"[1-9][0-9]{0,11}|[\w.-]+(/[\w.-]+)+")
+HINTS = {
+    401: "the token is wrong or has expired",
+    403: "the token needs the scope read_api, and the role Reporter in the project",
+    404: "the project does not exist, or the token may not see it",
+}
+
+
+class GitlabReleases:
+    """Takes each deployment of `project` to `environment` that succeeded for a release: from the
+    start of its job to its success. Raises UsageError for settings that can't be used."""
+
+    def __init__(
+        self,
+        *,
+        project: int | str,
+        environment: str,
+        token: str,
+        api: str = "https://gitlab.com/api/v4",
+        timeout: timedelta = timedelta(seconds=10),
+    ) -> None:
+        if not PROJECT.fullmatch(str(project)):
+            raise UsageError(
+                f"project is {wording.plain(str(project), 60)!r}; give its number, or group/name"
+            )
+        headers = {"Accept": "application/json", "PRIVATE-TOKEN": token}
+        self._deployments = Deployments(api, token, headers, hints=HINTS, timeout=timeout)
+        self._path = f"/projects/{quote(str(project), safe='')}/deployments"
+        self._environment = environment
+
+    def __repr__(self) -> str:
+        return f"GitlabReleases({self._deployments.where})"
+
+    def discover(self, window: Window, /) -> Sequence[Release]:
+        """Those that began in the window and have succeeded. Raises CollectError."""
+        return sorted(self._found(window), key=lambda each: each.started_at)
+
+    def _found(self, window: Window) -> Iterator[Release]:
+        known = self._deployments
+        query = urlencode(
+            {
+                "environment": self._environment,
+                "status": "success",
+                "order_by": "finished_at",
+                "sort": "asc",
+                "finished_after": window.start.isoformat().replace("+00:00", "Z"),
+            }
+        )
+        for each in known.each(f"{self._path}?{query}"):
+            job = each.get("deployable")  # there is none if the API made the deployment
+            of_job = job if isinstance(job, Mapping) and job.get("finished_at") else None
+            if of_job is None:
+                start, end = (known.moment(each, key) for key in ("created_at", "updated_at"))
+            else:
+                start, end = (known.moment(of_job, key) for key in ("started_at", "finished_at"))
+            if window.start <= start < window.end:
+                yield known.release(each, start, end)
