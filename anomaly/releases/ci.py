@@ -1,24 +1,65 @@
-"""The release that the running pipeline makes, from the variables of GitHub Actions or GitLab
-CI."""
+"""The release that the running pipeline makes, from the variables of its CI system."""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
 
 from anomaly.errors import CollectError, UsageError
 from anomaly.model import Release, Window, utc
+from anomaly.wording import plain
 
 SHORT = 8  # digits of a commit, as GitLab shortens it
+COMMIT = re.compile(r"[0-9a-f]{7,64}")
+OF_A_TAG = "refs/tags/"
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """The variables of a CI system: the one that says that it runs (with that value, or any), the
+    tag, the commit, the environment that it deploys to. None of them says when."""
+
+    name: str
+    mark: str
+    value: str
+    tag: str
+    commit: str
+    environment: str = ""
+
+    def runs(self, environ: Mapping[str, str]) -> bool:
+        """Whether this is a pipeline of the system."""
+        found = environ.get(self.mark, "")
+        return found.casefold() == self.value if self.value else bool(found)
+
+
+PIPELINES = (
+    Pipeline("CircleCI", "CIRCLECI", "true", "CIRCLE_TAG", "CIRCLE_SHA1"),
+    Pipeline("Buildkite", "BUILDKITE", "true", "BUILDKITE_TAG", "BUILDKITE_COMMIT"),
+    Pipeline("Azure Pipelines", "TF_BUILD", "true", "BUILD_SOURCEBRANCH", "BUILD_SOURCEVERSION"),
+    Pipeline("Vercel", "VERCEL", "1", "", "VERCEL_GIT_COMMIT_SHA"),
+    Pipeline("Netlify", "NETLIFY", "true", "", "COMMIT_REF"),
+    Pipeline(
+        "Bitbucket",
+        "BITBUCKET_BUILD_NUMBER",
+        "",
+        "BITBUCKET_TAG",
+        "BITBUCKET_COMMIT",
+        "BITBUCKET_DEPLOYMENT_ENVIRONMENT",
+    ),
+    Pipeline("Jenkins", "JENKINS_URL", "", "TAG_NAME", "GIT_COMMIT"),
+)
 
 
 class CiReleases:
     """Takes the running pipeline for a release: of the tag that it runs for, else of the commit.
 
     GitLab says when the pipeline was made and when this job began: the release happened between.
-    GitHub says neither, so it begins when it is first seen. Of the environment GitLab alone tells.
+    The others say neither, so it begins when it is first seen. Of the environment GitLab and
+    Bitbucket tell.
     """
 
     outside: ClassVar[frozenset[str]] = frozenset({"environ"})
@@ -37,9 +78,30 @@ class CiReleases:
         if self._environ.get("GITLAB_CI") == "true":
             release = self._gitlab()
             return [release] if window.start <= release.started_at < window.end else []
+        for pipeline in PIPELINES:
+            if pipeline.runs(self._environ):
+                return [self._of(pipeline, window)]
+        names = ", ".join(each.name for each in PIPELINES)
         raise CollectError(
-            "not running in a pipeline: neither GITHUB_ACTIONS nor GITLAB_CI is true"
+            "not running in a pipeline: neither GITHUB_ACTIONS nor GITLAB_CI is true, and there "
+            f"is none of {names}"
         )
+
+    def _of(self, pipeline: Pipeline, window: Window) -> Release:
+        tag = self._environ.get(pipeline.tag, "")
+        if tag.startswith("refs/"):  # of a branch, or of a tag
+            tag = tag.removeprefix(OF_A_TAG) if tag.startswith(OF_A_TAG) else ""
+        return Release(
+            window.end,
+            version=tag or self._commit(pipeline.commit),
+            environment=self._environ.get(pipeline.environment, ""),
+        )
+
+    def _commit(self, name: str) -> str:
+        commit = self._needed(name)
+        if not COMMIT.fullmatch(commit):
+            raise CollectError(f"{name} is not a commit, but {plain(repr(commit), 60)}")
+        return commit[:SHORT]
 
     def _github(self, window: Window) -> Release:
         tag = (
