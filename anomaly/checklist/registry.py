@@ -26,8 +26,11 @@ from anomaly.wording import did_you_mean
 DISTRIBUTION = "release-anomaly"
 EXTRAS = {  # module → the extra that brings it
     "apprise": "apprise",
+    "botocore": "aws",
+    "google": "google",
     "holidays": "holidays",
     "matplotlib": "plot",
+    "oauthlib": "oauth2",
     "psycopg": "sql",
     "pyarrow": "parquet",
     "python_calamine": "xlsx",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -115,7 +116,7 @@ def _beside(file: Path, checklist: Path) -> str:
 def _from_prometheus(url: str, service: str, session: Session) -> tuple[str | None, str]:
     """The text of a checklist, None if nothing was found, and what is said of it. Raises
     UsageError, CollectError."""
-    from anomaly.collectors.prometheus_access import Access
+    from anomaly.collectors.prometheus_access import Access, managed_settings
     from anomaly.redaction import url_secrets
     from anomaly.setup.prometheus_proposal import propose
     from anomaly.wording import plain
@@ -123,9 +124,14 @@ def _from_prometheus(url: str, service: str, session: Session) -> tuple[str | No
     secrets = url_secrets(url)
     session.keep_secret(secrets)
     token = os.environ.get("PROMETHEUS_TOKEN")
-    access = Access(url=url, bearer_token=token)
+    managed = {} if token else {name: str(value) for name, value in managed_settings(url).items()}
+    filled: Any = {name: os.path.expandvars(value) for name, value in managed.items()}
+    if unset := re.findall(r"\$\{(\w+)\}", " ".join(filled.values())):
+        raise UsageError(f"set {', '.join(unset)} to sign in there, or PROMETHEUS_TOKEN")
+    access = Access(url=url, bearer_token=token, **filled)
     session.keep_secret(access.secrets)
     settings = {"type": "prometheus", "url": "${PROMETHEUS_URL}" if secrets else url}
+    settings |= managed
     if token:
         settings["bearer_token"] = "${PROMETHEUS_TOKEN}"  # noqa: S105  a variable's name
     found = propose(access, settings, service)

@@ -93,7 +93,8 @@ class PrometheusCollector:
 
     Credentials are one of `bearer_token`, `bearer_token_file` (read for every request), `username`
     and `password`; beside them `cert_file` with `key_file`, where the server demands a client's
-    certificate. `headers` are sent with every request, such as a tenant's `X-Scope-OrgID`.
+    certificate. `sign_in` takes their place at a managed service. `headers` are sent with every
+    request, such as a tenant's `X-Scope-OrgID`, and `parameters` with every query.
     `timeout` is for one answer, `budget` for a whole collection; up to `concurrency` questions are
     asked at once, and none about what is known of `answers`. A query may return `max_series`
     series, an answer `max_bytes`. Raises UsageError for settings that can't be used.
@@ -131,7 +132,7 @@ class PrometheusCollector:
         access = Access(**settings)
         outside = Outside(monotonic=monotonic, now=now, sleep=sleep, chance=chance)
         self._shown, self._budget, self._monotonic = access.shown, budget, monotonic
-        self._page = "" if any(secret in access.url for secret in access.secrets) else access.url
+        self._page = access.page
         self._concurrency, self._max_series, self._answers = concurrency, max_series, answers
         self._api = Api(
             access,

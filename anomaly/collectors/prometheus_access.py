@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 import requests
 
 from anomaly.checklist.variables import is_secret_name
+from anomaly.collectors.sign_in import AwsSignature, ClientCredentials, GoogleToken, SignIn, Way
 from anomaly.errors import CollectError, UsageError
 from anomaly.http.transport import is_host
 from anomaly.redaction import url_secrets
@@ -25,6 +26,16 @@ HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?")
 TOKEN = re.compile(r"[\x21-\x7e]+")
 LONGEST_TOKEN = 65_536  # bytes
+AWS_SERVICE = "aps"  # Amazon Managed Service for Prometheus
+AWS_HOST = re.compile(r"aps-workspaces(?:-fips)?\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?")
+GOOGLE_HOST, AZURE_HOSTS = "monitoring.googleapis.com", ".prometheus.monitor.azure.com"
+OWN_PARAMETERS = frozenset({"query", "start", "end", "step", "timeout"})
+SETTINGS_OF: Mapping[Way, tuple[str, ...]] = {
+    "aws": ("region", "profile"),
+    "google": (),
+    "oauth2": ("token_url", "client_id", "client_secret", "scope", "audience"),
+}
+NEEDED = ("token_url", "client_id", "client_secret")
 log = logging.getLogger(__name__)
 
 
@@ -34,7 +45,20 @@ class Address(TypedDict):
     url: str
 
 
-class AccessSettings(Address, total=False):
+class ManagedSettings(TypedDict, total=False):
+    """The settings of a managed service; those that are missing are None."""
+
+    sign_in: Way | None
+    region: str | None
+    profile: str | None
+    token_url: str | None
+    client_id: str | None
+    client_secret: str | None
+    scope: str | None
+    audience: str | None
+
+
+class AccessSettings(Address, ManagedSettings, total=False):
     """The settings of an `Access`; those that are missing are None."""
 
     bearer_token: str | None
@@ -45,11 +69,12 @@ class AccessSettings(Address, total=False):
     cert_file: Path | None
     key_file: Path | None
     headers: Mapping[str, str] | None
+    parameters: Mapping[str, str] | None
 
 
 class Access:
     """How to reach the API at `url`, by at most one of: user and password, a token, a file that
-    holds the token.
+    holds the token, the `sign_in` of a managed service. `parameters` go with every query.
 
     `cert_file` and `key_file` (or one file with both) prove to the server who asks; `ca_file` is
     what proves the server. Raises UsageError if something can't be used; no text or repr of it
@@ -67,12 +92,21 @@ class Access:
         self._token_file = settings.get("bearer_token_file")
         self.headers, self.ca_file = dict(settings.get("headers") or {}), settings.get("ca_file")
         self.cert_file, self.key_file = settings.get("cert_file"), settings.get("key_file")
+        self.parameters = dict(settings.get("parameters") or {})
+        self._way, self._client_id = settings.get("sign_in"), settings.get("client_id")
         self._secrets = {
             *url_secrets(settings["url"]),
+            *url_secrets(settings.get("token_url") or ""),
             *self.headers.values(),
-            *(text for text in (self._token, self._password) if text),
+            *(value for name, value in self.parameters.items() if is_secret_name(name)),
+            *(
+                text
+                for text in (self._token, self._password, settings.get("client_secret"))
+                if text
+            ),
         }
         self._check()
+        self._sign_in = _sign_in(settings)
         _warn_if_public("bearer_token_file", self._token_file)
         name = "cert_file" if self.key_file is None else "key_file"
         _warn_if_public(name, self.key_file or self.cert_file)
@@ -83,6 +117,14 @@ class Access:
         return frozenset(self._secrets)
 
     @property
+    def page(self) -> str:
+        """The address under which the server shows its own pages; empty if it has none, or if the
+        address is secret."""
+        is_api_alone = self._way in {"aws", "google"}
+        is_secret = any(secret in self.url for secret in self.secrets)
+        return "" if is_api_alone or is_secret else self.url
+
+    @property
     def identity(self) -> tuple[str, ...]:
         """What tells this source apart from another at the same place, such as a tenant; without
         the values of tokens, passwords and headers that hold one."""
@@ -90,11 +132,19 @@ class Access:
             name.lower() if is_secret_name(name) else f"{name.lower()}: {value}"
             for name, value in self.headers.items()
         )
-        return (self.url, self._user or "", *sorted(headers))
+        parameters = (
+            f"?{name}" if is_secret_name(name) else f"?{name}={value}"
+            for name, value in self.parameters.items()
+        )
+        way = [f"{self._way} {self._client_id or ''}"] if self._way else []
+        return (self.url, self._user or "", *sorted(headers), *sorted(parameters), *way)
 
     def sign(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Adds the credentials to `request`; a token file is read anew, for tokens expire. Raises
         CollectError."""
+        if self._sign_in is not None:
+            self._sign_in.sign(request, self._secrets.add)
+            return request
         token = self._token if self._token_file is None else self._read_token(self._token_file)
         if token is not None:
             request.headers["Authorization"] = f"Bearer {token}"
@@ -111,6 +161,7 @@ class Access:
             "bearer_token": self._token,
             "bearer_token_file": self._token_file,
             "username": self._user,
+            "sign_in": self._way,
         }
         ways_in_use = [name for name, value in ways.items() if value is not None]
         if len(ways_in_use) > 1:
@@ -130,6 +181,8 @@ class Access:
                 raise UsageError(
                     f"headers: {name} is given beside {ways_in_use[0]}; use one of them"
                 )
+        if own := sorted(OWN_PARAMETERS & set(self.parameters)):
+            raise UsageError(f"parameters: {own[0]} is written by the query itself; leave it out")
         for name, path in {
             "ca_file": self.ca_file,
             "cert_file": self.cert_file,
@@ -182,6 +235,52 @@ class Access:
             )
         self._secrets.add(token)
         return token
+
+
+def managed_settings(url: str) -> ManagedSettings:
+    """How one signs in at the managed service of an address, as a checklist says it; empty if it is
+    none that is known. Variables have the names that the vendors' own tools use."""
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        return {}
+    if at_aws := AWS_HOST.fullmatch(host):
+        return {"sign_in": "aws", "region": at_aws[1]}
+    if host == GOOGLE_HOST:
+        return {"sign_in": "google"}
+    if host.endswith(AZURE_HOSTS):
+        return {
+            "sign_in": "oauth2",
+            "token_url": "https://login.microsoftonline.com/${AZURE_TENANT_ID}/oauth2/v2.0/token",
+            "client_id": "${AZURE_CLIENT_ID}",
+            "client_secret": "${AZURE_CLIENT_SECRET}",
+            "scope": "https://prometheus.monitor.azure.com/.default",
+        }
+    return {}
+
+
+def _sign_in(settings: AccessSettings) -> SignIn | None:
+    """How requests are signed, if not by a token or a password. Raises UsageError."""
+    way, given = settings.get("sign_in"), {name for name, value in settings.items() if value}
+    for other, names in SETTINGS_OF.items():
+        if other != way and (stray := sorted(given.intersection(names))):
+            raise UsageError(f"{stray[0]} is given; it needs sign_in: {other}")
+    match way:
+        case "aws":
+            return AwsSignature(AWS_SERVICE, settings.get("region"), settings.get("profile"))
+        case "google":
+            return GoogleToken()
+        case "oauth2":
+            if missing := [name for name in NEEDED if name not in given]:
+                raise UsageError(f"sign_in: oauth2 needs {', '.join(missing)}")
+            return ClientCredentials(
+                settings.get("token_url") or "",
+                settings.get("client_id") or "",
+                settings.get("client_secret") or "",
+                scope=settings.get("scope"),
+                audience=settings.get("audience"),
+            )
+    return None
 
 
 def _warn_if_public(name: str, path: Path | None) -> None:

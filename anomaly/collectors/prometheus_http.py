@@ -337,6 +337,7 @@ class _Session(requests.Session):
     def request(
         self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any
     ) -> requests.Response:
+        kwargs["params"] = {**self._access.parameters, **kwargs["params"]}
         if method == POST:  # the library puts the query into the address all the same
             kwargs["data"] = kwargs.pop("params")
         try:

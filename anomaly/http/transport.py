@@ -40,25 +40,25 @@ LONGEST_HOST = 253  # characters
 
 
 class Quiet(logging.Filter):
-    """Drops urllib3's log records of requests made inside `with`, by thread: they hold the whole
-    path and query."""
+    """Drops log records of requests made inside `with`, by thread: those of urllib3 hold the whole
+    path and query, those of botocore the headers."""
 
     def __init__(self) -> None:
         super().__init__()
         self._here = threading.local()
 
     def __enter__(self) -> None:
-        self._here.speaking = True
+        self._here.depth = getattr(self._here, "depth", 0) + 1  # a token is asked for inside
 
     def __exit__(self, *_: object) -> None:
-        self._here.speaking = False
+        self._here.depth -= 1
 
     def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002  the signature is logging's
-        return not getattr(self._here, "speaking", False)
+        return not getattr(self._here, "depth", 0)
 
 
 QUIET = Quiet()
-for _name in ("urllib3.connectionpool", "urllib3.connection"):
+for _name in ("urllib3.connectionpool", "urllib3.connection", "botocore.auth"):
     logging.getLogger(_name).addFilter(QUIET)
 
 

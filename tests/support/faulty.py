@@ -72,7 +72,8 @@ def cut_off(server: Loopback) -> Reply:
 
 
 def healthy(server: Loopback) -> Reply:
-    """What Prometheus, a list of releases, and anybody who takes messages would answer."""
+    """What Prometheus, a server of tokens, a list of releases, and anybody who takes messages would
+    answer."""
 
     def reply(client: socket.socket, closed: threading.Event) -> None:
         target = server.answered.line.split()[1]
@@ -84,6 +85,8 @@ def healthy(server: Loopback) -> Reply:
             body = matrix([({"version": "1"}, [(at, "1") for at in moments])])
         elif "/api/v1/" in target:
             body = json.dumps({"status": "success", "data": []})
+        elif "/token" in target:
+            body = json.dumps({"access_token": "c4nary-token", "token_type": "Bearer"})
         answer(200, body)(client, closed)
 
     return reply

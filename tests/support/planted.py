@@ -40,6 +40,7 @@ HARMLESS = {  # settings of text that hold no secret and stand in no example: wh
     "a name in the data": {"time_column", "kpi_column", "value_column", "labels"},
     "public where code is": {"pull_request", "context"},
     "shown in Prometheus": {"job"},
+    "names that a sign-in shows": {"client_id", "scope", "audience", "region", "profile"},
 }
 EXAMPLES: Mapping[str, Mapping[str, Callable[[Place], Example]]] = {
     COLLECTORS.name: COLLECTOR_EXAMPLES,
@@ -62,7 +63,13 @@ class Places:
 
 def _of_prometheus(at: Places) -> list[dict[str, Any]]:
     return [
-        {"url": at.http, "bearer_token": SECRET, "headers": {"X-Key": SECRET}} | at.patience,
+        {
+            "url": at.http,
+            "bearer_token": SECRET,
+            "headers": {"X-Key": SECRET},
+            "parameters": {"key": SECRET},
+        }
+        | at.patience,
         {"url": at.http, "bearer_token_file": TOKEN_FILE} | at.patience,
         {"url": at.http, "username": SECRET, "password": SECRET} | at.patience,
         {
@@ -70,6 +77,15 @@ def _of_prometheus(at: Places) -> list[dict[str, Any]]:
             "ca_file": str(TLS / "authority.pem"),
             "cert_file": str(TLS / "client.pem"),
             "key_file": KEY_FILE,
+        }
+        | at.patience,
+        {
+            "url": at.http,
+            "sign_in": "oauth2",
+            "token_url": f"{at.http}/token",
+            "client_id": "anomaly",
+            "client_secret": SECRET,
+            "scope": "metrics.read",
         }
         | at.patience,
     ]
