@@ -56,6 +56,8 @@ COLLECTORS = Kind(
     built_in={
         "prometheus": "anomaly.collectors.prometheus:PrometheusCollector",
         "files": "anomaly.collectors.files:FilesCollector",
+        "datadog": "anomaly.collectors.datadog:DatadogCollector",
+        "cloudwatch": "anomaly.collectors.cloudwatch:CloudWatchCollector",
         "sql": "anomaly.collectors.sql:SqlCollector",
     },
 )

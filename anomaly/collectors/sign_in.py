@@ -71,12 +71,15 @@ class AwsSignature:
         for secret in (keys.secret_key, keys.token):
             if secret:
                 keep(secret)
-        kind = request.headers.get("Content-Type")
         signed = AWSRequest(
             method=request.method,
             url=request.url,
             data=request.body,
-            headers={} if kind is None else {"Content-Type": kind},
+            headers={
+                name: value
+                for name, value in request.headers.items()
+                if name.lower() == "content-type" or name.lower().startswith("x-amz-")
+            },
         )
         with QUIET:
             SigV4Auth(keys, self._service, region).add_auth(signed)

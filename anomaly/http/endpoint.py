@@ -75,9 +75,10 @@ class Endpoint:
         self._target = checked_url(url, setting)
         self._url = url
         masked = [each for each in secrets if each]
-        self._redactor = Redactor(
+        self._secrets = frozenset(
             {*url_secrets(url), *masked, *(each.split()[-1] for each in masked if each.strip())}
         )  # Bearer token
+        self._redactor = Redactor(self._secrets)
         self._clock = clock
         self._timeout_s = timeout.total_seconds()
         self.where = _shown(self._target)
@@ -86,6 +87,12 @@ class Endpoint:
 
     def __repr__(self) -> str:
         return f"Endpoint({self.where})"
+
+    def keep_secret(self, secret: str) -> None:
+        """Masks a secret from now on that was not known before."""
+        if secret not in self._secrets:
+            self._secrets |= {secret}
+            self._redactor = Redactor(self._secrets)
 
     def ask(
         self,

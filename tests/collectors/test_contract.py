@@ -35,6 +35,10 @@ EXAMPLES: dict[str, Callable[[Place], Example]] = {
             "date_format": "%d.%m.%Y",
         }
     ),
+    "datadog": lambda place: Example(
+        {"url": place.datadog(), "api_key": SECRET, "application_key": SECRET}
+    ),
+    "cloudwatch": lambda place: Example({"url": place.cloudwatch(), "region": "eu-central-1"}),
     "sql": lambda place: Example(
         {"path": place.sqlite(), "timezone": "UTC"},
         query="SELECT time, value FROM points WHERE series = '{}'".format,

@@ -4,8 +4,6 @@ keys, or with a token that it gave for what a client must show."""
 from __future__ import annotations
 
 import base64
-import hashlib
-import hmac
 import json
 import logging
 import socket
@@ -13,8 +11,9 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qs
 
 import numpy as np
 import pytest
@@ -27,6 +26,7 @@ from anomaly.collectors.sign_in import ClientCredentials
 from anomaly.errors import CollectError, UsageError
 from anomaly.model import Kpi, Window
 from anomaly.panel import VALUE
+from tests.support.aws import KEY_ID, KEYS, REGION, SECRET_KEY, SESSION_TOKEN, wrong_signature
 from tests.support.loopback import Loopback, Request, answer
 from tests.support.servers import Server, prometheus
 
@@ -35,7 +35,6 @@ pytestmark = pytest.mark.slow
 START, STEP = datetime(2025, 3, 3, tzinfo=UTC), timedelta(minutes=5)
 WINDOW = Window(START, START + 12 * STEP)
 PREFIX = "/workspaces/ws-1/prometheus"
-REGION, KEY_ID, SECRET_KEY = "eu-central-1", "AKIDEXAMPLE", "wJalr/XUtn+FEMI-K7MDENG"
 SESSION_TOKEN, CLIENT, CLIENT_SECRET, TOKEN = (
     "s3ssion+t0ken/==",
     "anomaly",
@@ -44,6 +43,7 @@ SESSION_TOKEN, CLIENT, CLIENT_SECRET, TOKEN = (
 )
 ORDERS = Kpi("orders", "prod", "sum(increase(orders_total[$step]))")
 ABOUT_TOKENS = "/token"
+SIGNED = partial(wrong_signature, service="aps")
 GOOGLE = {"sign_in": "google"}
 
 
@@ -105,51 +105,6 @@ class Proxy:
         return passed_on.status_code, passed_on.text
 
 
-def wrong_signature(request: Request) -> str:
-    """What is wrong with the Signature Version 4 of a request, computed as AWS documents it."""
-    method, target, _ = request.line.split()
-    scheme, _, rest = request.headers.get("authorization", "").partition(" ")
-    if scheme != "AWS4-HMAC-SHA256":
-        return "Missing Authentication Token"
-    parts = dict(part.strip().split("=", 1) for part in rest.split(","))
-    names = parts["SignedHeaders"].split(";")
-    if not {"host", "x-amz-date", "x-amz-security-token"} <= set(names):
-        return "headers that must be signed are not"
-    key_id, day, region, service, _ = parts["Credential"].split("/")
-    if (key_id, region, service) != (KEY_ID, REGION, "aps"):
-        return "Credential should be scoped to a valid region"
-    if request.headers["x-amz-security-token"] != SESSION_TOKEN:
-        return "The security token included in the request is invalid."
-    url = urlsplit(target)
-    fields = sorted(parse_qs(url.query, keep_blank_values=True).items())
-    canonical = "\n".join(
-        [
-            method,
-            quote(url.path),
-            "&".join(f"{quote(k, safe='-_.~')}={quote(v[0], safe='-_.~')}" for k, v in fields),
-            *(f"{name}:{request.headers[name].strip()}" for name in names),
-            "",
-            parts["SignedHeaders"],
-            hashlib.sha256(request.body).hexdigest(),
-        ]
-    )
-    scope = f"{day}/{region}/{service}/aws4_request"
-    text = "\n".join(
-        [
-            "AWS4-HMAC-SHA256",
-            request.headers["x-amz-date"],
-            scope,
-            hashlib.sha256(canonical.encode()).hexdigest(),
-        ]
-    )
-    key = f"AWS4{SECRET_KEY}".encode()
-    for part in scope.split("/"):
-        key = hmac.digest(key, part.encode(), "sha256")
-    expected = hmac.new(key, text.encode(), "sha256").hexdigest()
-    is_right = hmac.compare_digest(expected, parts["Signature"])
-    return "" if is_right else "The request signature we calculated does not match"
-
-
 def wrong_token(request: Request) -> str:
     return "" if request.headers.get("authorization") == f"Bearer {TOKEN}" else "no valid token"
 
@@ -180,9 +135,7 @@ def orders(url: str, **settings: str) -> np.ndarray:
 def aws_keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Mapping[str, str]:
     """Keys in the environment, and no other file or machine that could have some."""
     variables = {
-        "AWS_ACCESS_KEY_ID": KEY_ID,
-        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
-        "AWS_SESSION_TOKEN": SESSION_TOKEN,
+        **KEYS,
         "AWS_CONFIG_FILE": str(tmp_path / "config"),
         "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials"),
         "AWS_EC2_METADATA_DISABLED": "true",
@@ -198,7 +151,7 @@ def test_requests_signed_by_aws_keys_are_answered(
     server: Server, aws_keys: Mapping[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    proxy = Proxy(server.url, wrong_signature)
+    proxy = Proxy(server.url, SIGNED)
     with proxy.running() as url:
         counts = orders(url, sign_in="aws", region=REGION)
     np.testing.assert_allclose(counts, 50.0)
@@ -216,7 +169,7 @@ def test_keys_of_a_profile_sign_too(
         f"[profile prod]\nregion = {REGION}\naws_access_key_id = {KEY_ID}\n"
         f"aws_secret_access_key = {SECRET_KEY}\naws_session_token = {SESSION_TOKEN}\n"
     )
-    with Proxy(server.url, wrong_signature).running() as url:
+    with Proxy(server.url, SIGNED).running() as url:
         np.testing.assert_allclose(orders(url, sign_in="aws", profile="prod"), 50.0)
         with pytest.raises(CollectError, match=r"^auth: the AWS credentials can't be read"):
             orders(url, sign_in="aws", profile="no such")
@@ -225,7 +178,7 @@ def test_keys_of_a_profile_sign_too(
 def test_a_wrong_key_a_missing_region_and_no_keys_say_so(
     server: Server, aws_keys: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Proxy(server.url, wrong_signature).running() as url:
+    with Proxy(server.url, SIGNED).running() as url:
         with pytest.raises(CollectError, match="auth: no AWS region; set region, or AWS_REGION"):
             orders(url, sign_in="aws")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "another")

@@ -145,6 +145,53 @@ class Place:
 
         return self.origin(reply)
 
+    def datadog(self) -> str:
+        """Datadog's API for time series: it knows each metric by its name, and refuses others."""
+
+        def reply(request: Request) -> tuple[int, str]:
+            fields = _query(request)
+            query, begin, end = fields.get("query", ""), fields.get("from"), fields.get("to")
+            for name, series in SERIES.items():
+                if name in query:
+                    points = [
+                        [at.timestamp() * 1000, None if math.isnan(value) else value]
+                        for at, value in series.items()
+                        if int(begin or 0) <= at.timestamp() <= int(end or 0)
+                    ]
+                    about = {"tag_set": [], "scope": "*", "interval": STEP.total_seconds()}
+                    found = [{**about, "pointlist": points}] if points else []
+                    return 200, json.dumps({"status": "ok", "series": found})
+            return 400, json.dumps({"errors": [f"Rule '{query}' {request.headers}"]})
+
+        return self.origin(reply)
+
+    def cloudwatch(self) -> str:
+        """CloudWatch: it knows each metric by its name, and refuses others."""
+
+        def reply(request: Request) -> tuple[int, str]:
+            asked = json.loads(request.body)
+            begin, end = asked["StartTime"], asked["EndTime"]
+            (query,) = asked["MetricDataQueries"]
+            for name, series in SERIES.items():
+                if name in query["Expression"]:
+                    points = {
+                        at.timestamp(): value
+                        for at, value in series.items()
+                        if begin <= at.timestamp() < end and not math.isnan(value)
+                    }
+                    found = {
+                        "Id": query["Id"],
+                        "Label": name,
+                        "Timestamps": [*points],
+                        "Values": [*points.values()],
+                        "StatusCode": "Complete",
+                    }
+                    return 200, json.dumps({"MetricDataResults": [found], "Messages": []})
+            said = f"Error in expression: {request.line} {request.headers}"
+            return 400, json.dumps({"__type": "ValidationError", "message": said})
+
+        return self.origin(reply)
+
     # --- releases --------------------------------------------------------------------------------
 
     def release_list(self) -> str:
