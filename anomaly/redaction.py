@@ -22,8 +22,12 @@ TOKEN = re.compile(r"(?=.{20})|(?=.{8})(?=.*[0-9])(?=.*[A-Za-z])", re.DOTALL)
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://", re.ASCII)
 DATABASES = frozenset(
     {
+        "bigquery",
         "clickhouse",
+        "clickhousedb",
         "cockroachdb",
+        "databricks",
+        "duckdb",
         "mariadb",
         "mssql",
         "mysql",
@@ -31,7 +35,9 @@ DATABASES = frozenset(
         "postgres",
         "postgresql",
         "redshift",
+        "snowflake",
         "sqlite",
+        "trino",
     }
 )
 LOG_RECORD = frozenset(vars(logging.makeLogRecord({})))

@@ -55,6 +55,16 @@ READING = frozenset(
 AROUND_A_CHANGE = [timedelta(minutes=15 * number) for number in range(9)]  # two hours, after it
 ATTEMPTS, PAUSE_S = 3, 1.0
 LONGEST_SAID = 300
+DIALECTS = {  # by the beginning of a url: the package that brings it
+    "bigquery": "sqlalchemy-bigquery",
+    "clickhouse": "clickhouse-sqlalchemy",
+    "clickhousedb": "clickhouse-connect[sqlalchemy]",
+    "databricks": "databricks-sqlalchemy",
+    "duckdb": "duckdb-engine",
+    "redshift": "sqlalchemy-redshift redshift-connector",
+    "snowflake": "snowflake-sqlalchemy",
+    "trino": "trino[sqlalchemy]",
+}
 APART = re.compile(
     r"""'(?:[^']|'')*'|"[^"]*"|`[^`]*`|--[^\n]*|/\*.*?\*/|\$(\w*)\$.*?\$\1\$|;""", re.DOTALL
 )
@@ -211,6 +221,9 @@ class SqlCollector:
                         sql.text("SELECT set_config('TimeZone', :zone, true)"),
                         {"zone": self._zone.key},
                     )
+                if connection.dialect.name == "duckdb":  # else the machine's decides
+                    zone = "UTC" if self._zone is None else self._zone.key
+                    connection.exec_driver_sql("SET TimeZone = ?", (zone,))
                 try:
                     yield connection
                 finally:
@@ -255,6 +268,11 @@ class SqlCollector:
                 "connect_timeout": max(2, int(seconds)),
                 "tcp_user_timeout": int(1000 * seconds),
             }
+        elif url.get_backend_name() == "duckdb":
+            if not Path(url.database or "").is_file():
+                raise CollectError(f"{self._where}: no such file")
+            # no other file is read or written either
+            options = {"read_only": True, "config": {"enable_external_access": "false"}}
         try:
             return sql.create_engine(url, connect_args=options, poolclass=sql.NullPool)
         except ModuleNotFoundError as error:
@@ -359,7 +377,12 @@ def _checked(text: str) -> URL:
         url.get_dialect()
     except NoSuchModuleError:
         name = text.partition(":")[0]
-        dialects = ("postgresql", "mysql", "mariadb", "sqlite", "mssql", "oracle")
+        if package := DIALECTS.get(name.partition("+")[0]):
+            raise UsageError(
+                f"url starts with {plain(name, 40)}, whose driver is not installed; pip install "
+                + " ".join(f"'{each}'" for each in package.split())
+            ) from None
+        dialects = ("postgresql", "mysql", "mariadb", "sqlite", "mssql", "oracle", *DIALECTS)
         raise UsageError(
             f"url starts with {plain(name, 40)}, which SQLAlchemy does not "
             f"know{did_you_mean(name, dialects)}"
