@@ -57,6 +57,7 @@ COLLECTORS = Kind(
         "prometheus": "anomaly.collectors.prometheus:PrometheusCollector",
         "files": "anomaly.collectors.files:FilesCollector",
         "datadog": "anomaly.collectors.datadog:DatadogCollector",
+        "loki": "anomaly.collectors.loki:LokiCollector",
         "cloudwatch": "anomaly.collectors.cloudwatch:CloudWatchCollector",
         "sql": "anomaly.collectors.sql:SqlCollector",
     },

@@ -76,6 +76,7 @@ class HttpSeriesCollector(ABC):
     outside: ClassVar[frozenset[str]] = frozenset({"sleep", "monotonic"})
     rows_at_once: ClassVar[int]
     stepping: ClassVar[str]
+    unit: ClassVar[str] = ""  # behind the seconds of a step in a query
     throttled: ClassVar[re.Pattern[str] | None] = None  # in an answer: it may pass
 
     def __init__(
@@ -135,7 +136,9 @@ class HttpSeriesCollector(ABC):
                     errors[kpi.name] = error
                     continue
                 columns |= _columns(kpi, sides, len(index))
-                texts = [_resolved(text, step) for text in (kpi.query, kpi.denominator) if text]
+                texts = [
+                    self._resolved(text, step) for text in (kpi.query, kpi.denominator) if text
+                ]
                 under = texts[1] if kpi.denominator is not None else None
                 provenance[kpi.name] = Provenance(texts[0], under, tuple(dict.fromkeys(notes)))
         return Collected(assemble(columns, index), provenance, errors)
@@ -192,6 +195,10 @@ class HttpSeriesCollector(ABC):
                 raise RetryableRequestError(str(error)) from None
             raise
 
+    def _resolved(self, query: str, step: timedelta) -> str:
+        """The query with the seconds of a step in place of `$step`."""
+        return PLACEHOLDER.sub(f"{step // SECOND}{self.unit}", query)
+
     # --- one query -------------------------------------------------------------------------------
 
     def _answer(
@@ -200,7 +207,7 @@ class HttpSeriesCollector(ABC):
         """The values of a query by segment, a row for each step."""
         if not query.strip():
             raise CollectError("bad query: it is empty")
-        text = _resolved(query, step)
+        text = self._resolved(query, step)
         segments: dict[str, NDArray[np.float64]] = {}
         for first, span in _spans(index, step, self.rows_at_once):
             if self._monotonic() >= self._ends:
@@ -299,11 +306,6 @@ class HttpSeriesCollector(ABC):
                 notes.append(f"{prefix}no series matched")
             sides.append(side)
         return sides, notes
-
-
-def _resolved(query: str, step: timedelta) -> str:
-    """The query with the seconds of a step in place of `$step`."""
-    return PLACEHOLDER.sub(str(step // SECOND), query)
 
 
 def _spans(index: pd.DatetimeIndex, step: timedelta, most: int) -> Iterator[tuple[int, Span]]:

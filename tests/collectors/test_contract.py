@@ -38,6 +38,9 @@ EXAMPLES: dict[str, Callable[[Place], Example]] = {
     "datadog": lambda place: Example(
         {"url": place.datadog(), "api_key": SECRET, "application_key": SECRET}
     ),
+    "loki": lambda place: Example(
+        {"url": place.prometheus(), "bearer_token": SECRET, "headers": {"X-Key": SECRET}}
+    ),
     "cloudwatch": lambda place: Example({"url": place.cloudwatch(), "region": "eu-central-1"}),
     "sql": lambda place: Example(
         {"path": place.sqlite(), "timezone": "UTC"},

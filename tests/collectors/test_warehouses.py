@@ -27,7 +27,7 @@ BY_STEP = (
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Orders of a shop: `moment` with a zone, `wall` in Berlin without one; a row more in each step."""
+    """Orders of a shop, one more in each step: `moment` has a zone, `wall` is Berlin's."""
     path = tmp_path_factory.mktemp("duckdb") / "shop.duckdb"
     with duckdb.connect(path) as database:
         database.execute("SET TimeZone = 'America/New_York'")
@@ -49,7 +49,12 @@ def collected(shop: Path, query: str, timezone: str | None = None) -> Collected:
 
 @pytest.mark.parametrize(
     ("column", "timezone"),
-    [("moment", None), ("moment", "Europe/Berlin"), ("moment", "America/New_York"), ("wall", "Europe/Berlin")],
+    [
+        ("moment", None),
+        ("moment", "Europe/Berlin"),
+        ("moment", "America/New_York"),
+        ("wall", "Europe/Berlin"),
+    ],
 )
 def test_steps_of_duckdb_are_where_they_happened(
     shop: Path, column: str, timezone: str | None

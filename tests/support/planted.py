@@ -110,6 +110,10 @@ def _of_mail(at: Places) -> list[dict[str, Any]]:
 # no line here, those of the conformance suite, and of sinks both
 VARIANTS: dict[tuple[str, str], Callable[[Places], list[dict[str, Any]]]] = {
     ("source", "prometheus"): _of_prometheus,
+    ("source", "loki"): lambda at: [
+        {"url": at.http, "bearer_token": SECRET, "headers": {"X-Key": SECRET}} | at.patience,
+        {"url": at.http, "username": SECRET, "password": SECRET} | at.patience,
+    ],
     ("source", "sql"): lambda at: [
         {"url": f"postgresql://anomaly:{SECRET}@{at.database}?sslpassword={SECRET}"} | at.patience,
         {"path": "shop.db"},
