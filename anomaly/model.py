@@ -89,8 +89,19 @@ class ReleaseVerdict(StrEnum):
 
     PASS = "pass"  # noqa: S105  a verdict, not a password
     FAIL = "fail"
+    HOLD = "hold"
     INCONCLUSIVE = "inconclusive"
     ERROR = "error"
+
+
+ALARMS = frozenset({ReleaseVerdict.FAIL, ReleaseVerdict.HOLD})
+
+
+class KpiSeverity(StrEnum):
+    """What a KPI that fails makes of the release."""
+
+    GUARDRAIL = "guardrail"  # it fails: roll back
+    SIGNAL = "signal"  # it is held: somebody should look
 
 
 class ChangeKind(StrEnum):
@@ -258,6 +269,7 @@ class Kpi:
     floor: float = 0.0
     usage: float | str = 1.0
     critical: bool = False
+    severity: KpiSeverity = KpiSeverity.GUARDRAIL
     by: tuple[str, ...] = ()
     total: str | None = None
     min_volume: float = 0.0
@@ -294,7 +306,15 @@ class Kpi:
         return (-math.inf if self.kind in (None, KpiKind.GAUGE, KpiKind.RATIO) else 0.0), math.inf
 
 
-NOT_FOR_CONTROLS = ("direction", "tolerance", "floor", "critical", "no_data", "dry_run")
+NOT_FOR_CONTROLS = (
+    "direction",
+    "tolerance",
+    "floor",
+    "critical",
+    "severity",
+    "no_data",
+    "dry_run",
+)
 
 
 def control_problem(
@@ -622,6 +642,7 @@ class Finding:
     tolerance: float = 0.0
     floor: float = 0.0
     critical: bool = False
+    severity: KpiSeverity = KpiSeverity.GUARDRAIL
     dry_run: bool = False
     control_for: tuple[str, ...] = ()
     no_data: NoData = NoData.INCONCLUSIVE
@@ -638,7 +659,7 @@ class Finding:
 
     @property
     def fails(self) -> bool:
-        """Whether the finding alone fails the release."""
+        """Whether the finding alone fails the release, or holds it, by the severity of its KPI."""
         missing = self.verdict is Verdict.NO_DATA and self.no_data is NoData.FAIL
         return self.counts and (self.verdict is Verdict.REGRESSED or missing)
 

@@ -15,7 +15,7 @@ from anomaly.backtesting.placebos import evenly
 from anomaly.backtesting.result import PastRelease, Rejudged, Setting
 from anomaly.checklist.checklist import Checklist
 from anomaly.contracts import Collected
-from anomaly.model import Direction, Finding, NoData, Release, ReleaseVerdict, Verdict
+from anomaly.model import ALARMS, Direction, Finding, NoData, Release, ReleaseVerdict, Verdict
 from anomaly.panel import TOTAL, segment_text
 from anomaly.pipeline import check_release
 from anomaly.reporting.report import Report
@@ -196,7 +196,7 @@ class Bench:
             f"{finding.kpi}: {finding.reason}" for finding in report.findings if finding.is_open
         ]
         alarms = tuple(finding for finding in report.findings if alarmed(finding))
-        answered = report.verdict in (ReleaseVerdict.PASS, ReleaseVerdict.FAIL)
+        answered = report.verdict in {ReleaseVerdict.PASS, *ALARMS}
         return Rejudged(
             past, report.verdict, alarms, "" if answered or not undecided else undecided[0]
         )

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from anomaly.model import Finding, Interval, Release, ReleaseVerdict, Segment
+from anomaly.model import ALARMS, Finding, Interval, Release, ReleaseVerdict, Segment
 from anomaly.reporting.words import TOTAL, segment_words
 from anomaly.wording import plain, stamp
 
@@ -176,9 +176,7 @@ class Rejudged:
 def precision(releases: Sequence[Rejudged]) -> Share:
     """Of the labelled releases that failed, those that were bad."""
     failed = [
-        each
-        for each in releases
-        if each.verdict is ReleaseVerdict.FAIL and each.past.label is not Label.UNKNOWN
+        each for each in releases if each.verdict in ALARMS and each.past.label is not Label.UNKNOWN
     ]
     return Share(sum(each.past.label is Label.BAD for each in failed), len(failed))
 
@@ -186,7 +184,7 @@ def precision(releases: Sequence[Rejudged]) -> Share:
 def recall(releases: Sequence[Rejudged]) -> Share:
     """Of the bad releases, those that failed; one without an answer was not found."""
     bad = [each for each in releases if each.past.label is Label.BAD]
-    return Share(sum(each.verdict is ReleaseVerdict.FAIL for each in bad), len(bad))
+    return Share(sum(each.verdict in ALARMS for each in bad), len(bad))
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +217,7 @@ class Backtest:
         """Whether any placebo or past release could be judged."""
         judged = any(series.alarms.of for series in self.series)
         return judged or any(
-            each.verdict in (ReleaseVerdict.PASS, ReleaseVerdict.FAIL) for each in self.releases
+            each.verdict in {ReleaseVerdict.PASS, *ALARMS} for each in self.releases
         )
 
     def to_dict(self) -> dict[str, Any]:

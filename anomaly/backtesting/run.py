@@ -29,7 +29,7 @@ from anomaly.contracts import Collected
 from anomaly.engine.workers import ALONE, Workers
 from anomaly.errors import UsageError
 from anomaly.frames import Days, Spans, at_hand, calendar_of, member, zone_of
-from anomaly.model import UNJUDGED, Correction, Kpi, ReleaseVerdict, Windows
+from anomaly.model import ALARMS, UNJUDGED, Correction, Kpi, ReleaseVerdict, Windows
 from anomaly.panel import block, has_step, judged_panel, segment_labels, segment_text, step_of
 from anomaly.steps import later
 from anomaly.timing.durations import duration_text
@@ -102,9 +102,7 @@ def backtest_checklist(
         least_history=min(windows.history, moments[0] - start) if moments else timedelta(0),
         most_history=min(windows.history, moments[-1] - start) if moments else timedelta(0),
         false_alarms=checklist.false_alarms,
-        alarms=Share(
-            sum(trial.verdict is ReleaseVerdict.FAIL for trial in trials.values()), len(moments)
-        ),
+        alarms=Share(sum(trial.verdict in ALARMS for trial in trials.values()), len(moments)),
         undecided=sum(
             trial.verdict in (ReleaseVerdict.INCONCLUSIVE, ReleaseVerdict.ERROR)
             for trial in trials.values()

@@ -30,6 +30,7 @@ from anomaly.model import (
     Holidays,
     Kpi,
     KpiKind,
+    KpiSeverity,
     NoData,
     Windows,
     utc,
@@ -417,6 +418,10 @@ class KpiForm(Form):
         default=KPI.empty, description="What a step without a sample means."
     )
     per: PositiveDuration = optional(timedelta(0), "Declares a rate: 1s for values per second.")
+    severity: Annotated[KpiSeverity, _word(KpiSeverity)] = Field(
+        default=KPI.severity,
+        description="What a regression makes of the release: guardrail fails it, signal holds it.",
+    )
     dry_run: Truth = Field(
         default=KPI.dry_run, description="Judged and reported, but never fails the release."
     )

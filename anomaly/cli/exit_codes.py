@@ -14,7 +14,7 @@ from anomaly.errors import (
     StoreError,
     UsageError,
 )
-from anomaly.model import ReleaseVerdict, Verdict
+from anomaly.model import ALARMS, ReleaseVerdict, Verdict
 
 if TYPE_CHECKING:
     from anomaly.backtesting.result import Backtest
@@ -36,6 +36,7 @@ class ExitCode(IntEnum):
     UNDECIDED = 3
     FAILED = 4
     NOT_TOLD = 5
+    HELD = 6
 
 
 MEANINGS = {  # in these words in the help, the README and the documentation
@@ -45,6 +46,7 @@ MEANINGS = {  # in these words in the help, the README and the documentation
     ExitCode.UNDECIDED: "undecided: missing evidence is never a pass",
     ExitCode.FAILED: "a required source failed, or anomaly itself did",
     ExitCode.NOT_TOLD: "pass, but a notification or report could not be delivered",
+    ExitCode.HELD: "hold: a KPI of `severity: signal` regressed, and no guardrail did",
 }
 
 
@@ -68,6 +70,7 @@ WORST_FIRST = (
     ExitCode.USAGE,
     ExitCode.REGRESSED,
     ExitCode.FAILED,
+    ExitCode.HELD,
     ExitCode.UNDECIDED,
     ExitCode.NOT_TOLD,
     ExitCode.PASS,
@@ -75,6 +78,7 @@ WORST_FIRST = (
 OF_VERDICT = {
     ReleaseVerdict.PASS: ExitCode.PASS,
     ReleaseVerdict.FAIL: ExitCode.REGRESSED,
+    ReleaseVerdict.HOLD: ExitCode.HELD,
     ReleaseVerdict.INCONCLUSIVE: ExitCode.UNDECIDED,
     ReleaseVerdict.ERROR: ExitCode.FAILED,
 }
@@ -144,4 +148,4 @@ def _is_trouble(looked: LookResult) -> bool:
         finding.is_open and finding.verdict in (Verdict.ERROR, Verdict.NO_DATA)
         for finding in looked.report.findings
     )
-    return looked.report.verdict is ReleaseVerdict.FAIL or missing
+    return looked.report.verdict in ALARMS or missing

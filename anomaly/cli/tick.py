@@ -29,7 +29,7 @@ from anomaly.cli.release import opened
 from anomaly.cli.session import LogFormat, Session, log
 from anomaly.cli.storing import with_history
 from anomaly.errors import RequestError, StoreBusy
-from anomaly.model import ReleaseVerdict
+from anomaly.model import ALARMS, ReleaseVerdict
 from anomaly.wording import plain
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from anomaly.watch.tick import TickResult
 
 LONGEST_PROBLEM = 500  # characters
-LOUD = (ReleaseVerdict.FAIL, ReleaseVerdict.ERROR)
+LOUD = (*ALARMS, ReleaseVerdict.ERROR)
 
 
 def tick(

@@ -81,6 +81,7 @@ def finding(
         tolerance=kpi.tolerance,
         floor=kpi.floor,
         critical=kpi.critical,
+        severity=kpi.severity,
         dry_run=kpi.dry_run,
         control_for=kpi.control_for,
         no_data=kpi.no_data,

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from anomaly.decision.draft import MIN_COVERAGE
 from anomaly.decision.progress import WatchProgress
-from anomaly.model import UNJUDGED, Finding, ReleaseVerdict, Verdict
+from anomaly.model import UNJUDGED, Finding, KpiSeverity, ReleaseVerdict, Verdict
 from anomaly.timing.spans import Plan
 from anomaly.wording import ended_by
 
@@ -17,11 +17,14 @@ def verdict(findings: Sequence[Finding], *, final: bool = True) -> ReleaseVerdic
     """What the findings make of the release; missing evidence, or a watch that is not over
     (`final`), is never a pass."""
     counted = [finding for finding in findings if finding.counts]
-    if any(finding.fails for finding in findings):
+    failing = {finding.severity for finding in findings if finding.fails}
+    if KpiSeverity.GUARDRAIL in failing:
         return ReleaseVerdict.FAIL
     errors = [finding for finding in counted if finding.verdict is Verdict.ERROR]
     if any(error.critical for error in errors) or (errors and len(errors) == len(counted)):
         return ReleaseVerdict.ERROR
+    if failing:
+        return ReleaseVerdict.HOLD
     passing = (Verdict.OK, Verdict.IMPROVED, Verdict.RECOVERED)
     passes = any(finding.verdict in passing for finding in counted)
     if final and passes and not any(finding.is_open for finding in findings):

@@ -35,6 +35,7 @@ from anomaly.model import (
     Growth,
     Incident,
     Interval,
+    KpiSeverity,
     LeftOut,
     NoData,
     Plateau,
@@ -235,6 +236,7 @@ class _Finding(_Form):
     tolerance: Number | None = 0.0
     floor: Number | None = 0.0
     critical: Truth = False
+    severity: KpiSeverity = KpiSeverity.GUARDRAIL
     dry_run: Truth = False
     control_for: list[Text]
     no_data: NoData

@@ -26,6 +26,7 @@ BLOCKS = 16  # of a sparkline
 GREY = "#7d8590"
 COLOURS = {
     ReleaseVerdict.FAIL: "#c4460a",
+    ReleaseVerdict.HOLD: "#b3540e",
     ReleaseVerdict.PASS: "#00825c",
     ReleaseVerdict.INCONCLUSIVE: "#8a6d00",
     ReleaseVerdict.ERROR: "#a3478b",
@@ -71,7 +72,7 @@ def _table(findings: Sequence[Finding], release: Release | None, more: Mapping[s
         "KPI": words.title,
         "verdict": lambda finding: (
             words.verdict_words(finding)
-            + (", critical" if finding.critical and finding.fails else "")
+            + "".join(f", {mark}" for mark in words.failure_marks(finding))
         ),
         "effect [95 %]": _effect,
         "p": words.p_words,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from anomaly.model import ReleaseVerdict
+from anomaly.model import ALARMS, ReleaseVerdict
 from anomaly.reporting.report import Report
 
 
@@ -20,7 +20,7 @@ class Action(StrEnum):
     @classmethod
     def of(cls, report: Report) -> Action:
         """The action that a report alone asks for, without knowledge of earlier messages."""
-        return cls.FIRE if report.verdict is ReleaseVerdict.FAIL else cls.INFORM
+        return cls.FIRE if report.verdict in ALARMS else cls.INFORM
 
 
 class NotifyReason(StrEnum):

@@ -156,8 +156,10 @@ def _todo(message: Message) -> str:
             return "Nothing to do."
         case Action.RESOLVE, _:
             return "Nothing to do" + (f"; for details: {look}" if look else ".")
-        case _, ReleaseVerdict.FAIL:
-            return f"Roll back {version}, or investigate" + (f": {look}" if look else ".")
+        case _, ReleaseVerdict.FAIL | ReleaseVerdict.HOLD:
+            fails = report.verdict is ReleaseVerdict.FAIL
+            advice = f"Roll back {version}, or" if fails else f"Hold {version}, and"
+            return f"{advice} investigate" + (f": {look}" if look else ".")
         case _, ReleaseVerdict.PASS:
             return "Nothing to do."
         case _ if not report.final:
@@ -173,4 +175,5 @@ def _severity(message: Message, failing: list[Finding]) -> Severity:
         return Severity.INFO
     if message.report.verdict is ReleaseVerdict.FAIL:
         return Severity.CRITICAL if any(finding.critical for finding in failing) else Severity.ERROR
-    return Severity.WARNING if message.report.final else Severity.INFO
+    is_open = not message.report.final and message.report.verdict is not ReleaseVerdict.HOLD
+    return Severity.INFO if is_open else Severity.WARNING

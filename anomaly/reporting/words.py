@@ -21,6 +21,7 @@ from anomaly.model import (
     Direction,
     Finding,
     Incident,
+    KpiSeverity,
     Release,
     ReleaseVerdict,
     Segment,
@@ -54,8 +55,8 @@ AFTER_FAILURES = sorted(WORST_FIRST, key=lambda verdict: verdict not in UNJUDGED
 
 
 def ordered(findings: Iterable[Finding]) -> list[Finding]:
-    """The findings in the order of their importance: failures first; then critical KPIs, by weight,
-    by size of the effect, by name.
+    """The findings in the order of their importance: failures first, those of guardrails before
+    those of signals; then critical KPIs, by weight, by size of the effect, by name.
 
     A total and its segments stay together, ranked by their contribution to the total's change. The
     total comes first, unless a failing segment makes up more than half of it.
@@ -63,7 +64,9 @@ def ordered(findings: Iterable[Finding]) -> list[Finding]:
     unordered = [*findings]
 
     def severity(finding: Finding) -> int:
-        return 0 if finding.fails else 1 + AFTER_FAILURES.index(finding.verdict)
+        if finding.fails:
+            return [*KpiSeverity].index(finding.severity)
+        return len(KpiSeverity) + AFTER_FAILURES.index(finding.verdict)
 
     def size(finding: Finding) -> float:
         return math.inf if finding.effect is None else abs(finding.effect)
@@ -104,6 +107,15 @@ def more_words(findings: Sequence[Finding]) -> str:
         return f"and {len(findings):,} more" if findings else ""
     names = [f"{name} {count:,}" for name, count in counts.most_common()]
     return f"and {len(findings):,} more: {wording.listed(names, MOST_NAMED)}"
+
+
+def failure_marks(finding: Finding) -> list[str]:
+    """What else to know of a finding that fails: `critical`, `signal`."""
+    marks = (
+        ("critical", finding.critical),
+        (str(finding.severity), finding.severity is KpiSeverity.SIGNAL),
+    )
+    return [mark for mark, holds in marks if holds and finding.fails]
 
 
 def title(finding: Finding) -> str:
@@ -273,6 +285,7 @@ def headline(report: Report) -> str:
     )
     sentence = {
         ReleaseVerdict.FAIL: _fail,
+        ReleaseVerdict.HOLD: _fail,
         ReleaseVerdict.PASS: _pass,
         ReleaseVerdict.INCONCLUSIVE: _inconclusive,
         ReleaseVerdict.ERROR: _error,

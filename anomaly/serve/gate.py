@@ -28,13 +28,17 @@ MEANINGS: Mapping[HTTPStatus, str] = {
     HTTPStatus.OK: "the verdict is the one asked for by `ok`",
     HTTPStatus.CONFLICT: "the release passed, and `ok=fail` asked for a failure",
     HTTPStatus.PRECONDITION_FAILED: "the release failed, or was aborted",
-    HTTPStatus.LOCKED: "undecided: the watch goes on, or ended without enough evidence",
+    HTTPStatus.LOCKED: (
+        "held: a KPI of `severity: signal` regressed; or undecided: the watch goes on, or ended "
+        "without enough evidence"
+    ),
     HTTPStatus.FAILED_DEPENDENCY: "a source that is required failed",
     HTTPStatus.NOT_FOUND: "no such service, or no such release of it",
 }
 REFUSED = {
     ReleaseVerdict.PASS: HTTPStatus.CONFLICT,
     ReleaseVerdict.FAIL: HTTPStatus.PRECONDITION_FAILED,
+    ReleaseVerdict.HOLD: HTTPStatus.LOCKED,
     ReleaseVerdict.INCONCLUSIVE: HTTPStatus.LOCKED,
     ReleaseVerdict.ERROR: HTTPStatus.FAILED_DEPENDENCY,
 }

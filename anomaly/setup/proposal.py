@@ -107,7 +107,7 @@ def _keys(kpi: Kpi) -> Iterator[str]:
             "floor",
             "min_volume",
         ),
-        *("no_data", "empty", "critical", "usage", "dry_run"),
+        *("no_data", "empty", "critical", "severity", "usage", "dry_run"),
     ):
         value = getattr(kpi, name)
         if value == getattr(DEFAULTS, name) and name != "direction":

@@ -50,6 +50,7 @@ SIGNS = {
 }
 ANSWERS = {
     ReleaseVerdict.FAIL: "bold red",
+    ReleaseVerdict.HOLD: "bold yellow",
     ReleaseVerdict.PASS: "bold green",
     ReleaseVerdict.INCONCLUSIVE: "bold yellow",
     ReleaseVerdict.ERROR: "bold magenta",
@@ -312,15 +313,14 @@ def _name(finding: Finding) -> Text:
 
 
 def _verdict(finding: Finding) -> Text:
-    """A sign and the word, below it `control`, `dry run` or `critical`; the colour repeats the
-    word."""
+    """A sign and the word, below it what else to know, such as `dry run` or `critical`; the colour
+    repeats the word."""
     sign, colour = SIGNS[Verdict.REGRESSED if finding.fails else finding.verdict]
     states = (
         ("control", finding.control_for),
         ("dry run", finding.dry_run),
-        ("critical", finding.critical and finding.fails),
     )
-    marks = [mark for mark, holds in states if holds]
+    marks = [mark for mark, holds in states if holds] + words.failure_marks(finding)
     text = Text(
         f"{sign} {finding.verdict.replace('_', ' ')}", style=colour if finding.counts else "dim"
     )

@@ -59,6 +59,7 @@ HINTS = {
 STATES = {
     ReleaseVerdict.PASS: "success",
     ReleaseVerdict.FAIL: "failure",
+    ReleaseVerdict.HOLD: "failure",
     ReleaseVerdict.ERROR: "error",
 }
 

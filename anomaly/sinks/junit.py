@@ -31,6 +31,7 @@ FAILURE, ERROR, SKIPPED, PASSED = "failure", "error", "skipped", ""
 OF_RELEASE = {
     ReleaseVerdict.PASS: PASSED,
     ReleaseVerdict.FAIL: FAILURE,
+    ReleaseVerdict.HOLD: FAILURE,
     ReleaseVerdict.INCONCLUSIVE: SKIPPED,
     ReleaseVerdict.ERROR: ERROR,
 }

@@ -83,7 +83,7 @@ TOP_KEYS = ", ".join(ChecklistForm.model_fields)
 KPI_KEYS = (
     "name, source, query, denominator, unit, kind, direction, tolerance, floor, critical, usage, "
     "by, total, min_volume, no_data, empty, "
-    "per, dry_run, control_for"
+    "per, severity, dry_run, control_for"
 )
 WINDOW_KEYS = "history, warmup, watch, step, lag"
 DURATION = "it must be a duration like 30s, 5m, 1h30m or 28d"

@@ -26,6 +26,7 @@ from anomaly.model import (
     Correction,
     Finding,
     Kpi,
+    KpiSeverity,
     NoData,
     Release,
     ReleaseVerdict,
@@ -262,8 +263,17 @@ def finding(
     no_data: NoData = NoData.INCONCLUSIVE,
     dry_run: bool = False,
     critical: bool = False,
+    severity: KpiSeverity = KpiSeverity.GUARDRAIL,
 ) -> Finding:
-    return Finding("kpi", answer, "because", no_data=no_data, dry_run=dry_run, critical=critical)
+    return Finding(
+        "kpi",
+        answer,
+        "because",
+        no_data=no_data,
+        dry_run=dry_run,
+        critical=critical,
+        severity=severity,
+    )
 
 
 def code(*findings: Finding, told: bool = True) -> int:
@@ -286,10 +296,11 @@ def code(*findings: Finding, told: bool = True) -> int:
 
 PASS = (ReleaseVerdict.PASS, 0)
 FAIL = (ReleaseVerdict.FAIL, 1)
+HOLD = (ReleaseVerdict.HOLD, 6)
 OPEN = (ReleaseVerdict.INCONCLUSIVE, 3)
 BROKEN = (ReleaseVerdict.ERROR, 4)
 GOOD = (Verdict.OK, Verdict.IMPROVED, Verdict.RECOVERED)
-ANY = (*product(Verdict, NoData, (False, True), (False, True)),)
+ANY = (*product(Verdict, NoData, (False, True), (False, True), KpiSeverity),)
 
 
 def expected(
@@ -297,24 +308,26 @@ def expected(
     no_data: NoData,
     dry_run: bool,
     critical: bool,
+    severity: KpiSeverity,
 ) -> tuple[ReleaseVerdict, int]:
     """The design's table for a release with this finding beside one that is ok."""
     if dry_run or answer in GOOD:
         return PASS
     if answer is Verdict.REGRESSED or (answer is Verdict.NO_DATA and no_data is NoData.FAIL):
-        return FAIL
+        return FAIL if severity is KpiSeverity.GUARDRAIL else HOLD
     if answer is Verdict.ERROR and critical:
         return BROKEN
     return PASS if no_data is NoData.IGNORE else OPEN
 
 
-@pytest.mark.parametrize(("answer", "no_data", "dry_run", "critical"), ANY)
+@pytest.mark.parametrize(("answer", "no_data", "dry_run", "critical", "severity"), ANY)
 def test_one_finding_beside_a_good_one_decides_as_the_table_says(
-    answer: Verdict, no_data: NoData, *, dry_run: bool, critical: bool
+    answer: Verdict, no_data: NoData, *, dry_run: bool, critical: bool, severity: KpiSeverity
 ) -> None:
-    findings = finding(), finding(answer, no_data=no_data, dry_run=dry_run, critical=critical)
+    kind = {"no_data": no_data, "dry_run": dry_run, "critical": critical, "severity": severity}
+    findings = finding(), finding(answer, **kind)
 
-    assert (verdict(findings), code(*findings)) == expected(answer, no_data, dry_run, critical)
+    assert (verdict(findings), code(*findings)) == expected(answer, **kind)
     assert verdict(findings[::-1]) is verdict(findings)
 
 
@@ -367,6 +380,7 @@ findings_of_any_kind = st.lists(
         no_data=st.sampled_from(NoData),
         dry_run=st.booleans(),
         critical=st.booleans(),
+        severity=st.sampled_from(KpiSeverity),
     ),
     max_size=6,
 )
@@ -389,8 +403,9 @@ def test_missing_evidence_is_never_a_pass(findings: list[Finding]) -> None:
 @pytest.mark.slow
 @given(findings_of_any_kind)
 def test_a_release_fails_exactly_if_a_finding_that_counts_does(findings: list[Finding]) -> None:
+    """And it is held exactly if only signals do, unless a source that is required failed."""
     bad = [
-        each
+        each.severity
         for each in findings
         if not each.dry_run
         and (
@@ -399,5 +414,9 @@ def test_a_release_fails_exactly_if_a_finding_that_counts_does(findings: list[Fi
         )
     ]
 
-    assert (verdict(findings) is ReleaseVerdict.FAIL) == bool(bad)
-    assert (code(*findings) == 1) == bool(bad)
+    assert (verdict(findings) is ReleaseVerdict.FAIL) == (KpiSeverity.GUARDRAIL in bad)
+    assert (code(*findings) == 1) == (KpiSeverity.GUARDRAIL in bad)
+    signals_alone = bool(bad) and KpiSeverity.GUARDRAIL not in bad
+    is_required = verdict(findings) is ReleaseVerdict.ERROR
+    assert (verdict(findings) is ReleaseVerdict.HOLD) == (signals_alone and not is_required)
+    assert (code(*findings) == 6) == (signals_alone and not is_required)

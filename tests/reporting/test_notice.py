@@ -35,6 +35,7 @@ MESSAGES = {
     "early": Message("k", reports.early()),
     "error": Message("k", reports.dead_source(), look="3f2a91c0"),
     "trial": Message("k", reports.failing(), Action.TRIAL),
+    "held": Message("k", reports.held(), Action.FIRE, why=NotifyReason.FIRST, look="3f2a91c0"),
 }
 
 

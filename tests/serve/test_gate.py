@@ -30,6 +30,7 @@ GATE = "/gate?service=shop&environment=production"
 STATUSES = {  # by verdict: for ok=pass, for ok=fail
     ReleaseVerdict.PASS: (200, 409),
     ReleaseVerdict.FAIL: (412, 200),
+    ReleaseVerdict.HOLD: (423, 423),
     ReleaseVerdict.INCONCLUSIVE: (423, 423),
     ReleaseVerdict.ERROR: (424, 424),
 }

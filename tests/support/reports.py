@@ -18,6 +18,7 @@ from anomaly.model import (
     Finding,
     Flagged,
     Growth,
+    KpiSeverity,
     LeftOut,
     NoData,
     Plateau,
@@ -243,6 +244,13 @@ def report(verdict: ReleaseVerdict, *findings: Finding, final: bool = True) -> R
         step=STEP,
         false_alarms=0.01,
         made={"version": "0.1.0", "checklist": "9f2c1e", "correction": "holm"},
+    )
+
+
+def held() -> Report:
+    """A signal that regressed, and no guardrail."""
+    return report(
+        ReleaseVerdict.HOLD, replace(REGRESSED, severity=KpiSeverity.SIGNAL, critical=False)
     )
 
 

@@ -208,7 +208,7 @@ def test_a_release_in_stages_is_looked_at_from_its_first_stage_on(attempt: Try) 
         ),
         (
             "cases: [{name: a, expect: {verdict: good}}]",
-            "cases[0].expect.verdict is 'good'; use one of pass, fail, inconclusive, error",
+            "cases[0].expect.verdict is 'good'; use one of pass, fail, hold, inconclusive, error",
         ),
         ("cases: [{name: a, expect: {}}]", "cases[0].expect expects nothing"),
         (

@@ -130,6 +130,7 @@ def page(
             (RELEASE_TONES[verdict], RELEASE_SHAPES[verdict], str(verdict), count)
             for verdict in (
                 ReleaseVerdict.FAIL,
+                ReleaseVerdict.HOLD,
                 ReleaseVerdict.ERROR,
                 ReleaseVerdict.INCONCLUSIVE,
                 ReleaseVerdict.PASS,

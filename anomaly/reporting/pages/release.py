@@ -21,6 +21,7 @@ from anomaly.model import (
     Calendar,
     Direction,
     Finding,
+    KpiSeverity,
     Release,
     ReleaseVerdict,
     Verdict,
@@ -63,12 +64,14 @@ TONES = {
 OPEN = {Verdict.ERROR: "errors", Verdict.NO_DATA: "no data", Verdict.INCONCLUSIVE: "undecided"}
 RELEASE_SHAPES = {
     ReleaseVerdict.FAIL: "✗",
+    ReleaseVerdict.HOLD: "✗",
     ReleaseVerdict.PASS: "✓",
     ReleaseVerdict.INCONCLUSIVE: "?",
     ReleaseVerdict.ERROR: "!",
 }
 RELEASE_TONES = {
     ReleaseVerdict.FAIL: "bad",
+    ReleaseVerdict.HOLD: "bad",
     ReleaseVerdict.PASS: "good",
     ReleaseVerdict.INCONCLUSIVE: "open",
     ReleaseVerdict.ERROR: "open",
@@ -517,6 +520,8 @@ def _more(finding: Finding, report: Report) -> Iterator[tuple[str, Markup]]:
     )
     if finding.control_for:
         yield "control for", plain(", ".join(finding.control_for))
+    if finding.severity is KpiSeverity.SIGNAL:
+        yield "severity", plain("signal: its verdict holds the release, and does not fail it")
     if finding.dry_run:
         yield "dry run", plain("its verdict does not fail the release")
     for note in finding.notes:
