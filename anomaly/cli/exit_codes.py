@@ -58,7 +58,7 @@ class ExitCodes(StrEnum):
 
 
 # what a caller should not undo a release for, though it is no clean pass
-HELD = frozenset({ExitCode.UNDECIDED, ExitCode.NOT_TOLD})
+KEPT = frozenset({ExitCode.HELD, ExitCode.UNDECIDED, ExitCode.NOT_TOLD})
 
 
 class OutputError(AnomalyError):

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TextIO
 
-from anomaly.cli.exit_codes import HELD, MEANINGS, ExitCode, ExitCodes, OutputError
+from anomaly.cli.exit_codes import KEPT, MEANINGS, ExitCode, ExitCodes, OutputError
 from anomaly.redaction import Redactor
 from anomaly.wording import plain
 
@@ -45,7 +45,7 @@ class Session:
     def code_for(self, codes: ExitCodes) -> ExitCode:
         """The exit code as the caller understands it. One that undoes a release at any code but 0
         must not undo what is undecided, or passed without everybody being told."""
-        if codes is ExitCodes.ALL or self.exit_code not in HELD:
+        if codes is ExitCodes.ALL or self.exit_code not in KEPT:
             return self.exit_code
         meaning = MEANINGS[self.exit_code].partition(":")[0]
         log.warning("%s; exits with 0 by --exit-codes job: hold the release yourself", meaning)

@@ -743,7 +743,9 @@ def _ended_by(number: signal.Signals, code: str, checklist: Path) -> tuple[int, 
         return process.returncode, err
 
 
-@pytest.mark.parametrize(("code", "as_job"), [(0, 0), (1, 1), (2, 2), (3, 0), (4, 4), (5, 0)])
+@pytest.mark.parametrize(
+    ("code", "as_job"), [(0, 0), (1, 1), (2, 2), (3, 0), (4, 4), (5, 0), (6, 0)]
+)
 def test_a_job_is_not_failed_by_what_is_undecided(
     code: int, as_job: int, capsys: pytest.CaptureFixture[str]
 ) -> None:

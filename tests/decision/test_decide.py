@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import combinations, product
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -324,7 +325,12 @@ def expected(
 def test_one_finding_beside_a_good_one_decides_as_the_table_says(
     answer: Verdict, no_data: NoData, *, dry_run: bool, critical: bool, severity: KpiSeverity
 ) -> None:
-    kind = {"no_data": no_data, "dry_run": dry_run, "critical": critical, "severity": severity}
+    kind: dict[str, Any] = {
+        "no_data": no_data,
+        "dry_run": dry_run,
+        "critical": critical,
+        "severity": severity,
+    }
     findings = finding(), finding(answer, **kind)
 
     assert (verdict(findings), code(*findings)) == expected(answer, **kind)
