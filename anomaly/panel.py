@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -102,11 +103,9 @@ def named(keys: Sequence[tuple[str, str, str]]) -> pd.MultiIndex:
     """The columns of a panel with these keys."""
     words = [sorted({key[level] for key in keys}) for level in range(len(LEVELS))]
     places = [{word: place for place, word in enumerate(each)} for each in words]
-    codes = [
-        np.array([at[key[level]] for key in keys], dtype=np.int64)
-        for level, at in enumerate(places)
-    ]
-    levels = [pd.Index(each, dtype=object) for each in words]  # quicker than texts of pandas
+    codes = [[at[key[level]] for key in keys] for level, at in enumerate(places)]
+    # quicker than with texts of pandas
+    levels: list[Any] = [pd.Index(each, dtype=object) for each in words]
     return pd.MultiIndex(levels, codes, names=LEVELS, verify_integrity=False)
 
 
