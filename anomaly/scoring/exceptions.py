@@ -3,6 +3,10 @@ more.
 
 With e exceptions in n steps, the exceptions among m later steps follow a beta-binomial distribution
 (Jeffreys' prior ½, ½). A single event is no surprise, however clean the history was.
+
+Where the past has enough exceptions to say how large they are, one that is far larger is a
+surprise, too. Any power law of the sizes makes their logarithms exponential; the larger half of the
+past tells how far one may lie beyond their median.
 """
 
 from __future__ import annotations
@@ -16,15 +20,18 @@ from anomaly.model import Direction
 from anomaly.panel import Block
 
 MOSTLY = 0.9  # share of the history at one value from which a series counts as nearly constant
+TINY = np.finfo(float).tiny
 PRIOR = 0.5  # Jeffreys' prior of a share
 CONFIDENCE = 0.95
+LEAST_SIZES = 8  # past exceptions that say how large one is
+PRIOR_SIZES = 4.0  # exceptions' worth of belief that the larger half is e times the median
 
 
 @dataclass(frozen=True, slots=True)
 class Exceptions:
     """Per series: whether it is nearly or exactly constant, at which value, and the p-values that
-    the exceptions changed in number, that values moved up, and that they moved down (1 where it is
-    not constant)."""
+    the exceptions changed in number or grew, that values moved up, and that they moved down (1
+    where it is not constant)."""
 
     constant: Bools
     exact: Bools
@@ -52,22 +59,45 @@ def exceptions(series: Block, before: int) -> Exceptions:
     count = differs[:, :before].sum(axis=1)
     constant = (past > 0) & (count <= (1 - MOSTLY) * past)
     any_p, up_p, down_p = np.ones((3, len(value)))
+    events = np.abs(series.amount - usual[:, None] * series.volume)
     is_one = _is_one_event(series, differs, usual, before)
     for i in np.flatnonzero(constant & ~is_one):
         steps = int(later[i]), int(past[i])
-        any_p[i] = _p_of(differs[i], differs[i], before, *steps)
-        up_p[i] = _p_of(above[i], below[i], before, *steps)
-        down_p[i] = _p_of(below[i], above[i], before, *steps)
+        any_p[i] = _p_of(differs[i], differs[i], events[i], before, *steps)
+        up_p[i] = _p_of(above[i], below[i], events[i], before, *steps)
+        down_p[i] = _p_of(below[i], above[i], events[i], before, *steps)
     exact = (past > 0) & (count == 0)
     return Exceptions(constant, exact, usual, any_p, up_p, down_p)
 
 
-def _p_of(more: Bools, fewer: Bools, before: int, m: int, n: int) -> float:
-    """The p-value of more exceptions of one kind, or fewer of the other, in `m` steps after `n`."""
-    p = tail(int(more[before:].sum()), m, int(more[:before].sum()), n)
-    if not fewer[:before].any():
-        return p
-    return min(1.0, 2 * min(p, head(int(fewer[before:].sum()), m, int(fewer[:before].sum()), n)))
+def _p_of(more: Bools, fewer: Bools, events: Floats, before: int, m: int, n: int) -> float:
+    """The p-value of more or larger exceptions of one kind, or fewer of the other, in `m` steps
+    after `n`."""
+    ps = [tail(int(more[before:].sum()), m, int(more[:before].sum()), n)]
+    if fewer[:before].any():
+        ps.append(head(int(fewer[before:].sum()), m, int(fewer[:before].sum()), n))
+    if more[:before].sum() >= LEAST_SIZES:
+        ps.append(larger(events[before:][more[before:]], events[:before][more[:before]]))
+    return min(1.0, len(ps) * min(ps))
+
+
+def larger(later: Floats, past: Floats) -> float:
+    """P(the largest of so many exceptions is at least that of `later`), by the sizes of the `past`.
+
+    The predictive distribution of exponential logarithms beyond their median.
+    """
+    if not len(later):
+        return 1.0
+    past = np.maximum(past, TINY)
+    sizes, unit = np.log(past), min(1.0, past.min())
+    middle = np.median(sizes)
+    # a count of 1 may stand for anything under 2
+    least = np.log1p(unit / 2 / past)
+    beyond = np.maximum(sizes - middle, least)[sizes >= middle]
+    excess = max(0.0, float(np.log(max(later.max(), TINY)) - middle))
+    scale, count = beyond.sum() + PRIOR_SIZES, len(beyond) + PRIOR_SIZES
+    chance = len(beyond) / len(past) * (1 + excess / scale) ** -count
+    return float(min(1.0, len(later) * chance))
 
 
 def is_exception(value: Floats, usual: Floats | float) -> Bools:

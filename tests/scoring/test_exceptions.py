@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE, assemble, block
-from anomaly.scoring.exceptions import Exceptions, exceptions, head, tail
+from anomaly.scoring.exceptions import Exceptions, exceptions, head, larger, tail
 from tests.support.simulations import Floats, stamps
 
 BEFORE, AFTER = 8000, 72
@@ -54,6 +54,39 @@ def test_rare_events_that_stop_are_a_fall() -> None:
     assert of(rare, np.zeros(864)).up_p == 1
     assert of(rare, np.zeros(6)).down_p > 0.1
     assert of(rare, marks(864, *range(0, 864, 12))).down_p > 0.5
+
+
+def test_an_exception_far_larger_than_all_before_is_a_surprise() -> None:
+    rng = np.random.default_rng(3)
+    past = marks(BEFORE, *range(0, BEFORE, 100)) * np.exp(rng.normal(4, 0.7, BEFORE))
+    of_size = {size: of(past, size * marks(AFTER, 40)).up_p for size in (50, 500, 5_000, 5e6)}
+
+    assert of_size[50] > 0.5
+    assert of_size[5_000] < 0.01
+    assert of_size[5e6] < 1e-5
+    assert [*of_size.values()] == sorted(of_size.values(), reverse=True)
+
+
+def test_a_few_events_at_once_are_no_surprise_among_single_ones() -> None:
+    single = marks(BEFORE, *range(0, BEFORE, 400))
+
+    assert of(single, 2 * marks(AFTER, 40)).up_p > 0.1
+    assert of(single, 500 * marks(AFTER, 40)).up_p < 0.01
+
+
+@pytest.mark.parametrize("sizes", ["power law", "logarithmically normal", "counts"])
+def test_the_size_of_exceptions_raises_few_false_alarms(sizes: str) -> None:
+    rng = np.random.default_rng(5)
+    drawn = {
+        "power law": lambda: 1 + rng.pareto(1.2, 60),
+        "logarithmically normal": lambda: np.exp(rng.normal(3, 0.7, 60)),
+        "counts": lambda: rng.geometric(0.7, 60).astype(float),
+    }[sizes]
+
+    p = np.array([larger(each[-3:], each[:-3]) for each in (drawn() for _ in range(500))])
+
+    assert (p < 0.05).mean() <= 0.06
+    assert (p < 0.01).mean() <= 0.02
 
 
 def test_the_last_digits_of_a_sum_are_no_exception() -> None:
