@@ -220,6 +220,8 @@ def _walls(cells: pd.Series) -> pd.DatetimeIndex:
     """The cells as local times, NaT where they are none between 1970 and 2200."""
     if pd.api.types.is_datetime64_any_dtype(cells.dtype):
         walls = pd.DatetimeIndex(cells)
+        if walls.tz is not None:  # what has a zone is no local time
+            walls = pd.DatetimeIndex([pd.NaT] * len(walls))
     else:
         matches = [MOMENT.fullmatch(text) for text in texts(cells)]
         written = [

@@ -350,6 +350,7 @@ class ParquetTable:
         self.name = name
         self._max_bytes = max_bytes
         self._groups: Sequence[int] | None = None  # those to be read; None: all
+        self._checked: set[str] = set()  # columns of which every group can be asked about
         self._damage = (pa.ArrowException, *DAMAGE)
         try:
             about = pq.read_metadata(file)
@@ -379,6 +380,7 @@ class ParquetTable:
         """The table without groups of rows in which, by their statistics, the column holds none of
         these texts; the records keep their numbers."""
         at = self.header.index(column)
+        self._check_groups(column)
         groups = [
             number
             for number in range(self._about.num_row_groups)
@@ -387,6 +389,23 @@ class ParquetTable:
         out = copy(self)
         out._groups = None if len(groups) == self._about.num_row_groups else groups
         return out
+
+    def _check_groups(self, column: str) -> None:
+        """Read a row of each group once: what the file says of a damaged one ends the process where
+        pyarrow is asked for it, and is an error where it reads. Raises CollectError."""
+        if column in self._checked:
+            return
+        try:
+            for number in range(self._about.num_row_groups):
+                next(
+                    self._file.iter_batches(
+                        batch_size=1, row_groups=[number], columns=[column], use_threads=False
+                    ),
+                    None,
+                )
+        except self._damage as error:
+            raise self._damaged(error) from None
+        self._checked.add(column)
 
     def _batches(self, columns: Sequence[str]) -> Iterator[tuple[int, Any]]:
         """The number of the first record of each batch, and the batch."""

@@ -28,6 +28,19 @@ def test_odd_inputs_are_answered_or_refused(tmp_path: Path, door: str) -> None:
     assert found == {}
 
 
+ONCE_CRASHED = {
+    "moments with a zone, one of them unreadable": ("Parquet", 2911, 4806),
+    "damage of which pyarrow ends the process when it is asked about it": ("Parquet", 2911, 6637),
+}
+
+
+@pytest.mark.parametrize(("door", "seed", "number"), ONCE_CRASHED.values(), ids=ONCE_CRASHED)
+def test_what_once_crashed_is_answered_or_refused(
+    tmp_path: Path, door: str, seed: int, number: int
+) -> None:
+    assert problem(door, seed, number, tmp_path) == ""
+
+
 @pytest.mark.parametrize("door", doors())
 def test_the_same_seed_makes_the_same_input(door: str) -> None:
     for number in range(5):
