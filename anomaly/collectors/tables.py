@@ -381,11 +381,14 @@ class ParquetTable:
         these texts; the records keep their numbers."""
         at = self.header.index(column)
         self._check_groups(column)
-        groups = [
-            number
-            for number in range(self._about.num_row_groups)
-            if _may_hold(self._about.row_group(number), at, column, texts)
-        ]
+        try:
+            groups = [
+                number
+                for number in range(self._about.num_row_groups)
+                if _may_hold(self._about.row_group(number), at, column, texts)
+            ]
+        except self._damage as error:
+            raise self._damaged(error) from None
         out = copy(self)
         out._groups = None if len(groups) == self._about.num_row_groups else groups
         return out
