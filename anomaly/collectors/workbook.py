@@ -23,6 +23,7 @@ from anomaly.wording import plain
 
 NAMES_SHOWN = 12
 MOST_CELLS = 20_000_000
+WIDEST = 16_384  # columns that a sheet can have
 PLACE = re.compile(rb"""\sr\s*=\s*["']([A-Za-z]*)([0-9]+)["']""")  # of a row or a cell
 PANIC = "PanicException"  # what a reader in Rust raises where it crashes; it has no other name
 
@@ -110,10 +111,11 @@ def _check_parts(name: str, file: BinaryIO, max_bytes: int) -> None:
             places = PLACE.findall(archive.read(part))
             rows = max((int(row) for _, row in places), default=0)
             columns = max(map(_column_number, {column for column, _ in places}), default=0)
-            if rows * columns > MOST_CELLS:
+            if rows * columns > MOST_CELLS or columns > WIDEST:
                 raise CollectError(
                     f"{name}: a sheet reaches to row {rows:,} and column {columns:,}; at most "
-                    f"{MOST_CELLS:,} cells are read; delete what is beyond the data"
+                    f"{MOST_CELLS:,} cells of {WIDEST:,} columns are read; delete what is beyond "
+                    "the data"
                 )
     file.seek(0)
 
