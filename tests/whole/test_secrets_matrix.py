@@ -373,8 +373,9 @@ def hurry(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for each in (deliver, tell, tick):
         _by_default(each, "sleep", lambda _: None, monkeypatch)
     monkeypatch.setattr("anomaly.cli.watch.time", SimpleNamespace(sleep=lambda _: None))
-    monkeypatch.setattr("anomaly.collectors.prometheus_http.FIRST_PAUSE_S", 0.0)
-    monkeypatch.setattr("anomaly.collectors.prometheus_http.LONGEST_PAUSE_S", 0.0)
+    for name in ("prometheus_http", "http_series"):
+        monkeypatch.setattr(f"anomaly.collectors.{name}.FIRST_PAUSE_S", 0.0)
+        monkeypatch.setattr(f"anomaly.collectors.{name}.LONGEST_PAUSE_S", 0.0)
     monkeypatch.setattr("anomaly.collectors.sql.ATTEMPTS", 1)
     if fault != "none":
         for name in ("email", "apprise"):
