@@ -83,6 +83,7 @@ def _usual(moment: datetime) -> datetime:
 
 Text = Annotated[str, AfterValidator(_whole)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Seconds = Annotated[Number, Field(gt=-9.2e9, lt=9.2e9)]  # since 1970; beyond, pandas has no stamps
 Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 Count = Annotated[int, Field(strict=True, ge=0, le=MOST_STEPS)]
 Truth = Annotated[bool, Field(strict=True)]
@@ -312,7 +313,7 @@ class _Report(_Form):
 class _Around(_Form):
     """The steps that were not judged; those of earlier versions do not say what was expected."""
 
-    time: list[Number]
+    time: list[Seconds]
     observed: list[Number | None]
     expected: list[Number | None] | None = None
     lower: list[Number | None] | None = None
@@ -326,7 +327,7 @@ class _Around(_Form):
 
 
 class _Earlier(_Form):
-    time: list[Number]
+    time: list[Seconds]
     day: list[Number | None]
     week: list[Number | None]
 
@@ -342,7 +343,7 @@ class _Series(_Form):
 
     kpi: Text | list[Text]
     segment: Text | list[Text]
-    time: list[Number]
+    time: list[Seconds]
     observed: list[Number | None]
     expected: list[Number | None]
     lower: list[Number | None]
