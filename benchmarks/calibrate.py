@@ -23,7 +23,7 @@ from anomaly.baseline.seasonal import SeasonalBaseline
 from anomaly.model import Calendar, Direction
 from anomaly.panel import assemble
 from anomaly.scoring.questions import ask
-from anomaly.scoring.replay import combine, scores
+from anomaly.scoring.replay import combine, scores, weights_of
 from anomaly.scoring.score import one_sided
 from anomaly.scoring.significance import NullDistribution, P
 from anomaly.scoring.timeline import timeline
@@ -41,6 +41,7 @@ SHAPES = (  # step in minutes, steps of history, steps of the watch
     (1, 500, 60),
 )
 HARDEST = "restless"
+TOGETHER = 2500  # series of a kind that fit into memory
 WIDTH = 1.96  # standard errors: an interval of 95 %
 
 
@@ -48,10 +49,12 @@ def main(count: int) -> None:
     """Print the distributions, from `count` restless series and as many others for every shape."""
     found: dict[NullDistribution, list[float]] = {null: [] for null in NullDistribution}
     others = [kind for kind in KINDS if kind != HARDEST]
-    for seed, shape in enumerate(SHAPES):
+    parts = -(-count // TOGETHER)
+    for seed, shape in enumerate(SHAPES * parts):
+        size = min(TOGETHER, count - seed // len(SHAPES) * TOGETHER)
         for kind, series in [
-            (HARDEST, count),
-            *((kind, -(-count // len(others))) for kind in others),
+            (HARDEST, size),
+            *((kind, -(-size // len(others))) for kind in others),
         ]:
             for null, combined in _combined(kind, seed, shape, series):
                 found[null].append(combined)
@@ -93,8 +96,9 @@ def _combined(
             (NullDistribution.LEVEL, falling),
             (NullDistribution.LEVEL, rising),
         ):
-            yield null, float(combine(np.array([[z] for _, z in each]))[0])
+            weights = weights_of([question for question, _ in each])
+            yield null, float(combine(np.array([[z] for _, z in each]), weights)[0])
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 2500)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 10_000)

@@ -31,9 +31,9 @@ from anomaly.scoring.questions import ask
 from anomaly.scoring.replay import (
     Scores,
     at_placebos,
+    bad_answers,
     combine,
     held_out_replay,
-    pointing,
     scores,
 )
 from anomaly.scoring.significance import null_of, p_value
@@ -133,9 +133,8 @@ def _p_values(base: Baseline, panel: pd.DataFrame) -> tuple[Floats, Floats]:
 
 def _at(answers: Scores, direction: Direction) -> Floats:
     """The p-value of each series at each origin."""
-    rising, falling = pointing(answers.questions, direction)
     up = at_placebos(answers, slice(None))
-    return p_value(combine(np.concatenate([up[rising], -up[falling]])), null_of(direction))
+    return p_value(combine(*bad_answers(answers.questions, up, direction)), null_of(direction))
 
 
 METHODS: dict[str, Callable[[Floats, Judged], Floats]] = {

@@ -38,7 +38,7 @@ from anomaly.pipeline import collect as collect_for_release
 from anomaly.reporting.display import MOST_NAMES, needs_matplotlib
 from anomaly.scoring.effect import bounds
 from anomaly.scoring.questions import ask
-from anomaly.scoring.replay import at_placebos, combine, pointing, scores
+from anomaly.scoring.replay import at_placebos, bad_answers, combine, pointing, scores
 from anomaly.scoring.score import SCALES
 from anomaly.scoring.significance import NullDistribution, p_value
 from anomaly.scoring.timeline import timeline
@@ -298,7 +298,7 @@ class FittedBaseline:
         at = np.concatenate(
             [at_placebos(all_scores)[:, i], all_scores.up[:, i, None]], axis=1
         )  # the release itself last
-        bad = np.concatenate([at[rising], -at[falling]])
+        bad, weights = bad_answers(all_scores.questions, at, direction)
         null = (
             NullDistribution.BOTH_WAYS
             if direction is Direction.EITHER
@@ -313,7 +313,7 @@ class FittedBaseline:
             for j in np.flatnonzero(falling)
         ]
         moments = base.history[line.origins[:-1]]
-        p = p_value(combine(bad), null)
+        p = p_value(combine(bad, weights), null)
         answers = pd.DataFrame(
             bad[:, :-1].T, index=pd.DatetimeIndex(moments, name="placebo release"), columns=names
         )

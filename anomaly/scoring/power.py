@@ -27,6 +27,7 @@ from anomaly.scoring.replay import (
     is_complete,
     pointing,
     shrunk_scores,
+    weights_of,
 )
 from anomaly.scoring.significance import g_at, null_of
 from anomaly.scoring.timeline import WIDE, Timeline, sample_of
@@ -304,7 +305,7 @@ class _Answers:
         move *= choice(move > 0, of(self.above), of(self.below))
         up = shrunk_scores(self.questions, _about_normal(move, of(self.freedom)))
         counted = self.counted[rows]
-        g = np.where(counted, _combined(up, *pointing(self.questions, direction)), -np.inf)
+        g = np.where(counted, _combined(self.questions, up, direction), -np.inf)
         need = np.ceil(DETECTED_SHARE * counted.sum(axis=1)).astype(int)
         g_of_last = np.take_along_axis(np.sort(g, axis=1), PLACEBOS - need[:, None], axis=1)[:, 0]
         return np.asarray(g_of_last - threshold)
@@ -316,14 +317,17 @@ def _about_normal(t: Floats, freedom: Floats) -> Floats:
     return np.asarray(np.copysign(factor * np.sqrt(np.log(1 + t * t / freedom)), t))
 
 
-def _combined(up: Floats, rising: Bools, falling: Bools) -> Floats:
-    """What the scores `(questions, ...)` that are bad upwards, and those that are so downwards,
-    `combine` to.
+def _combined(questions: Sequence[Question], up: Floats, direction: Direction) -> Floats:
+    """What the bad ones of the scores `(questions, ...)` `combine` to.
 
     A score that points the other way counts as 0: of those that are bad on both sides one always
     does.
     """
-    both = rising & falling
+    rising, falling = pointing(questions, direction)
+    both, of_question = rising & falling, weights_of(questions)
+    weights = np.concatenate(
+        [of_question[both], of_question[rising & ~both], of_question[falling & ~both]]
+    )
     bad = np.concatenate(
         [
             np.abs(up[both]),
@@ -334,11 +338,13 @@ def _combined(up: Floats, rising: Bools, falling: Bools) -> Floats:
     likelihood = np.exp(SCORE_WEIGHT * bad * bad)
     has_answer = np.isfinite(bad)
     if has_answer.all():
-        count, zeros = np.float64(len(bad)), np.float64(both.sum())
+        count, zeros = weights.sum(), weights[: both.sum()].sum()
     else:
         likelihood = np.where(has_answer, likelihood, 0.0)
-        count, zeros = has_answer.sum(axis=0), has_answer[: both.sum()].sum(axis=0)
-    return np.asarray(np.log((likelihood.sum(axis=0) + zeros) / (count + zeros)))
+        counted = np.einsum("q,q...->q...", weights, has_answer)
+        count, zeros = counted.sum(axis=0), counted[: both.sum()].sum(axis=0)
+    total = np.einsum("q,q...->...", weights, likelihood)
+    return np.asarray(np.log((total + zeros) / (count + zeros)))
 
 
 @dataclass(frozen=True, slots=True)

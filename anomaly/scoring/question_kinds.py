@@ -19,6 +19,11 @@ SHORT = 8  # steps of an observation that has no half worth counting in
 LEAST_OF_LEVEL = 0.05  # standard deviations: the least spread of a mean level
 LEAST_OF_NOISE = 0.35  # and of one step's noise; a mean of n steps has this / √n
 LEAST_SPREAD = 1e-3  # of everything else
+# Weights in the average likelihood: of a kind that many others resemble, of one that a few steps
+# cannot move, of one that a few steps are enough to move, and of one that chance often answers.
+OF_MANY, OF_MOST_STEPS, OF_FEW_STEPS, OF_CHANCE = 0.75, 2.0, 1.5, 0.5
+OF_SHORT = 0.6  # times that of windows under 1 / SHORT_PART of the observation
+SHORT_PART = 8
 USUAL_SLOPE = -0.1  # how a spread changes with the window's size, as a power of it
 
 
@@ -127,6 +132,9 @@ class QuestionSpec:
     `uses_history` says that the question compares with the whole history, which taught the level.
     An answer counts for less if its `counterpart` does not share it.
 
+    Combination: `weight` is that of its answers in the average likelihood. Kinds that say much the
+    same share theirs.
+
     Response: `measure` is what it sums up; `responds` says that a jump of the level moves the
     answer by an amount that follows from that.
 
@@ -149,6 +157,7 @@ class QuestionSpec:
     borrows_from: QuestionKind | None = None
     uses_history: bool = False
     counterpart: Counterpart | None = None
+    weight: float = 1.0
     responds: bool = False
     shown_by_drift: bool = False
     ends_by_noise: bool = False
@@ -167,6 +176,10 @@ class QuestionSpec:
         """The least spread of the placebo answers over windows of `size` steps."""
         return self.least_spread / size**0.5 if self.averages_noise else self.least_spread
 
+    def weight_of(self, size: int, after: int) -> float:
+        """The weight of an answer over `size` steps of an observation of `after`."""
+        return self.weight * (OF_SHORT if size < after // SHORT_PART else 1.0)
+
     def asked_over(self, sizes: Ints, after: int) -> Bools:
         """Over which of the window `sizes` an observation of `after` steps is asked about."""
         fits: Bools = sizes >= self.least_size
@@ -181,7 +194,8 @@ class QuestionSpec:
 def parts_of(after: int) -> list[int]:
     """An eighth, a half and the whole of an observation, in steps (`WindowRule.PARTS`)."""
     half = max(LEAST_PART, after // 2) if after >= SHORT else after
-    return sorted(size for size in {max(LEAST_PART, after // 8), half, after} if size <= after)
+    part = max(LEAST_PART, after // SHORT_PART)
+    return sorted(size for size in {part, half, after} if size <= after)
 
 
 LEVEL = QuestionSpec(
@@ -194,6 +208,7 @@ LEVEL = QuestionSpec(
     spread_slope=-0.25,
     uses_history=True,
     counterpart=Counterpart.JUST_BEFORE,
+    weight=OF_MANY,
     responds=True,
 )
 LEVEL_BEFORE = replace(
@@ -204,8 +219,10 @@ LEVEL_BEFORE = replace(
     uses_history=False,
     counterpart=Counterpart.LASTING_LEVEL,
 )
-TYPICAL = replace(LEVEL, measure=StepMeasure.CENTRAL_RESIDUAL, least_size=6)
-TYPICAL_BEFORE = replace(LEVEL_BEFORE, measure=StepMeasure.CENTRAL_RESIDUAL, least_size=6)
+TYPICAL = replace(LEVEL, measure=StepMeasure.CENTRAL_RESIDUAL, least_size=6, weight=OF_MOST_STEPS)
+TYPICAL_BEFORE = replace(
+    LEVEL_BEFORE, measure=StepMeasure.CENTRAL_RESIDUAL, least_size=6, weight=OF_MOST_STEPS
+)
 JUMP = QuestionSpec(
     change=ChangeKind.LEVEL,
     measure=StepMeasure.INNOVATION,
@@ -213,6 +230,7 @@ JUMP = QuestionSpec(
     centre=Centre.ZERO,
     spread_slope=0.15,
     counterpart=Counterpart.LASTING_LEVEL,
+    weight=OF_MANY,
     responds=True,
 )
 RAMP = replace(
@@ -238,6 +256,7 @@ TOTAL = QuestionSpec(
     centre=Centre.SHRUNK_MEDIAN,
     least_spread=LEAST_OF_LEVEL,
     uses_history=True,
+    weight=OF_MANY,
 )
 SPREAD = QuestionSpec(
     change=ChangeKind.SPREAD,
@@ -266,6 +285,7 @@ HIGH = QuestionSpec(
     averages_noise=True,
     spread_slope=-0.25,
     uses_history=True,
+    weight=OF_FEW_STEPS,
     responds=True,
     shown_by_drift=True,
     ends_by_noise=True,
@@ -278,6 +298,7 @@ HIGHEST = QuestionSpec(
     side=Side.LARGE,
     rule=WindowRule.WHOLE,
     bad_for=UPWARDS,
+    weight=OF_FEW_STEPS,
     shown_by_drift=True,
     ends_by_noise=True,
 )
@@ -298,9 +319,16 @@ MISSING = QuestionSpec(
     rule=WindowRule.PARTS,
     bad_for=ANY,
     centre=Centre.MEAN,
+    weight=OF_FEW_STEPS,
 )
-ZERO = replace(MISSING, change=ChangeKind.OUTAGE, dated_by=DatedBy.ZERO, bad_for=DOWNWARDS)
-STUCK = replace(MISSING, change=ChangeKind.SHAPE, dated_by=DatedBy.REPEATED)
+ZERO = replace(
+    MISSING,
+    change=ChangeKind.OUTAGE,
+    dated_by=DatedBy.ZERO,
+    bad_for=DOWNWARDS,
+    weight=1.0,
+)
+STUCK = replace(MISSING, change=ChangeKind.SHAPE, dated_by=DatedBy.REPEATED, weight=OF_CHANCE)
 
 SPECS: Mapping[QuestionKind, QuestionSpec] = MappingProxyType(
     {

@@ -39,11 +39,13 @@ MOSTLY = 0.5  # share of the history: what marks more steps than this is not ask
 @dataclass(frozen=True, slots=True)
 class Question:
     """One question over windows of `size` steps, with its answers `(series, origins)`, the
-    release's last; NaN where there is none."""
+    release's last; NaN where there is none. `weight` is that of its answers when they are
+    combined."""
 
     kind: QuestionKind
     size: int
     answers: Floats
+    weight: float = 1.0
 
     @property
     def spec(self) -> QuestionSpec:
@@ -144,7 +146,11 @@ def ask(line: Timeline, *, level: bool = True, other: bool = True) -> list[Quest
         questions += _totals(line, windows)
     for part in (_spreads, _tails, _extremes, _rhythms, _counts) if other else ():
         questions += part(line, windows)
-    return [question for question in questions if np.isfinite(question.answers[:, -1]).any()]
+    return [
+        replace(question, weight=question.spec.weight_of(question.size, line.after))
+        for question in questions
+        if np.isfinite(question.answers[:, -1]).any()
+    ]
 
 
 def _levels(line: Timeline, windows: _Windows) -> list[Question]:

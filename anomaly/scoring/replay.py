@@ -127,9 +127,8 @@ def _combined_bad(
     complete, combined = is_complete(up), np.empty(up.shape[1:])
     for direction in dict.fromkeys(directions):
         mine = [i for i, each in enumerate(directions) if each is direction]
-        rising, falling = pointing(scores.questions, direction)
         of_mine = up if len(mine) == len(directions) else up[:, mine]
-        combined[mine] = combine(np.concatenate([of_mine[rising], -of_mine[falling]]))
+        combined[mine] = combine(*bad_answers(scores.questions, of_mine, direction))
     return combined, complete
 
 
@@ -291,7 +290,8 @@ def _steady(
     spreads: Floats,
 ) -> None:
     """Steady the `spreads` `(2, questions, series)` in place: `PRIOR` windows' worth of belief in
-    what the next shorter window of the kind says."""
+    what the next shorter window of the kind says, and the error of a centre that few windows tell.
+    """
     shorter: dict[QuestionKind, _Shorter] = {}
     with np.errstate(invalid="ignore", divide="ignore"):
         for j, question in enumerate(questions):
@@ -307,10 +307,12 @@ def _steady(
                 own = _pooled(own, prior.expected(size), windows[j])
                 slope = prior.slope_to(size, own, windows[j])
             shorter[question.kind] = _Shorter(size, own.copy(), slope)
-            least, factor = spec.least_spread_of(size), 1.0
+            least = spec.least_spread_of(size)
+            # a further answer is off by its own spread, and by the error of their centre
+            factor = np.sqrt(1 + 1 / windows[j])
             if spec.uses_history:  # a part of which is the window itself
                 share = size / line.before
-                factor = np.sqrt((1 + share) / (1 - min(LARGEST_SHARE, share)))
+                factor = factor * np.sqrt((1 + share) / (1 - min(LARGEST_SHARE, share)))
             spreads[:, j] = np.maximum(own, least) * factor
 
 
@@ -397,13 +399,32 @@ def _pointing(kinds: tuple[QuestionKind, ...], direction: Direction) -> tuple[Bo
     return (level & is_up) | bad, level & (not is_up)
 
 
-def combine(one_sided: Floats) -> Floats:
-    """G = log of the mean of exp(`SCORE_WEIGHT` max(z, 0)²) over the questions `(questions,
-    series)`; a NaN is no answer and does not count."""
+def bad_answers(
+    questions: Sequence[Question], up: Floats, direction: Direction
+) -> tuple[Floats, Floats]:
+    """The one-sided scores `(answers, ...)` of the `pointing` answers of `up` `(questions, ...)`,
+    and their weights: what `combine` needs."""
+    rising, falling = pointing(questions, direction)
+    weights = weights_of(questions)
+    return (
+        np.concatenate([up[rising], -up[falling]]),
+        np.concatenate([weights[rising], weights[falling]]),
+    )
+
+
+def weights_of(questions: Sequence[Question]) -> Floats:
+    """The weights of the questions' answers."""
+    return np.array([question.weight for question in questions])
+
+
+def combine(one_sided: Floats, weights: Floats) -> Floats:
+    """G = log of the weighted mean of exp(`SCORE_WEIGHT` max(z, 0)²) over the answers `(answers,
+    ...)` with their `weights` `(answers,)`; a NaN is no answer and does not count."""
+    weight = weights.reshape(-1, *[1] * (one_sided.ndim - 1))
     has_answer = np.isfinite(one_sided)
     power = SCORE_WEIGHT * np.where(has_answer, np.clip(one_sided, 0.0, np.inf), 0.0) ** 2
     top = power.max(axis=0, initial=0.0)
-    total = np.where(has_answer, np.exp(power - top), 0.0).sum(axis=0)
-    with np.errstate(divide="ignore"):
-        g = top + np.log(total / np.maximum(has_answer.sum(axis=0), 1))
+    total = np.where(has_answer, weight * np.exp(power - top), 0.0).sum(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        g = top + np.log(total / (weight * has_answer).sum(axis=0))
         return np.asarray(np.where(has_answer.any(axis=0), g, 0.0))

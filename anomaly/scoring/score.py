@@ -61,6 +61,7 @@ from anomaly.scoring.replay import (
     joint_replay,
     pointing,
     scores,
+    weights_of,
 )
 from anomaly.scoring.significance import NullDistribution, null_of, p_value
 from anomaly.scoring.timeline import Timeline, timeline, with_deviation, without_shift
@@ -637,7 +638,10 @@ def _p_of(answers: list[QuestionScore], null: NullDistribution) -> float:
     """The p-value of answers together."""
     if not answers:
         return 1.0
-    p = float(p_value(combine(np.array([[z] for _, z in answers])), null)[0])
+    g = combine(
+        np.array([[z] for _, z in answers]), weights_of([question for question, _ in answers])
+    )
+    p = float(p_value(g, null)[0])
     return float(f"{p:.{DIGITS}g}")
 
 

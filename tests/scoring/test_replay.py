@@ -1,13 +1,16 @@
-"""A claim that its counterpart does not share counts for less."""
+"""A claim that its counterpart does not share counts for less, and answers are combined by their
+weights."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from anomaly.scoring.question_kinds import QuestionKind
+from anomaly.model import Direction
+from anomaly.scoring.power import _combined
+from anomaly.scoring.question_kinds import SPECS, QuestionKind
 from anomaly.scoring.questions import Question
-from anomaly.scoring.replay import shrunk_scores
+from anomaly.scoring.replay import bad_answers, combine, shrunk_scores
 
 SIZES = {
     QuestionKind.LEVEL: (32, 64),
@@ -62,3 +65,48 @@ def test_a_level_counts_in_full_if_one_of_its_counterparts_shares_it(counterpart
 def test_a_missing_counterpart_shrinks_nothing_and_little_is_not_shrunk() -> None:
     assert after(LEVEL=4.0, BEFORE=np.nan, TYPICAL_BEFORE=np.nan)[LEVEL] == 4.0
     assert after(LEVEL=1.4)[LEVEL] == 1.4
+
+
+def test_an_answer_with_twice_the_weight_counts_as_two() -> None:
+    answers = np.array([[3.0], [1.0], [np.nan], [-2.0]])
+
+    once = combine(answers, np.array([2.0, 1.0, 5.0, 1.0]))
+
+    assert once == pytest.approx(combine(np.append([[3.0]], answers, axis=0), np.ones(5)))
+
+
+def test_no_answer_at_all_is_no_surprise() -> None:
+    assert combine(np.full((2, 1), np.nan), np.ones(2)) == 0
+
+
+@pytest.mark.parametrize("direction", Direction)
+def test_one_strong_answer_is_more_surprising_the_stronger_it_is(direction: Direction) -> None:
+    questions = [Question(kind, 64, np.empty((1, 0)), spec.weight) for kind, spec in SPECS.items()]
+    strong = np.concatenate([np.linspace(0, 40, 200), [1e3, 1e6]])
+    for row in range(len(questions)):
+        up = np.zeros((len(questions), len(strong)))
+        up[row] = strong
+
+        combined = combine(*bad_answers(questions, up, direction))
+
+        assert (np.diff(combined) >= 0).all()
+
+
+@pytest.mark.parametrize("direction", Direction)
+@pytest.mark.parametrize("missing", [False, True])
+def test_the_power_combines_scores_as_the_verdict_does(direction: Direction, missing: bool) -> None:
+    questions = [Question(kind, 64, np.empty((1, 0)), spec.weight) for kind, spec in SPECS.items()]
+    up = np.random.default_rng(1).normal(0, 2, (len(questions), 30))
+    if missing:
+        up[::4, ::3] = np.nan
+
+    expected = combine(*bad_answers(questions, up, direction))
+
+    assert _combined(questions, up, direction) == pytest.approx(expected)
+
+
+def test_short_windows_have_less_weight_and_parts_that_marks_are_counted_in_have_not() -> None:
+    jump, missing = SPECS[QuestionKind.JUMP], SPECS[QuestionKind.MISSING]
+
+    assert jump.weight_of(8, 147) < jump.weight_of(32, 147) == jump.weight
+    assert missing.weight_of(147 // 8, 147) == missing.weight
