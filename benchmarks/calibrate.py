@@ -41,7 +41,6 @@ SHAPES = (  # step in minutes, steps of history, steps of the watch
     (1, 500, 60),
 )
 HARDEST = "restless"
-TOGETHER = 2500  # series of a kind that fit into memory
 WIDTH = 1.96  # standard errors: an interval of 95 %
 
 
@@ -49,12 +48,10 @@ def main(count: int) -> None:
     """Print the distributions, from `count` restless series and as many others for every shape."""
     found: dict[NullDistribution, list[float]] = {null: [] for null in NullDistribution}
     others = [kind for kind in KINDS if kind != HARDEST]
-    parts = -(-count // TOGETHER)
-    for seed, shape in enumerate(SHAPES * parts):
-        size = min(TOGETHER, count - seed // len(SHAPES) * TOGETHER)
+    for seed, shape in enumerate(SHAPES):
         for kind, series in [
-            (HARDEST, size),
-            *((kind, -(-size // len(others))) for kind in others),
+            (HARDEST, count),
+            *((kind, -(-count // len(others))) for kind in others),
         ]:
             for null, combined in _combined(kind, seed, shape, series):
                 found[null].append(combined)
@@ -101,4 +98,4 @@ def _combined(
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 10_000)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 2500)

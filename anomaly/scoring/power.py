@@ -335,16 +335,17 @@ def _combined(questions: Sequence[Question], up: Floats, direction: Direction) -
             np.clip(-up[falling & ~both], 0.0, np.inf),
         ]
     )
+    weight = weights.reshape(-1, *[1] * (up.ndim - 1))
     likelihood = np.exp(SCORE_WEIGHT * bad * bad)
-    has_answer = np.isfinite(bad)
+    likelihood *= weight
+    has_answer, pairs = np.isfinite(bad), both.sum()
     if has_answer.all():
-        count, zeros = weights.sum(), weights[: both.sum()].sum()
+        count, zeros = weights.sum(), weights[:pairs].sum()
     else:
         likelihood = np.where(has_answer, likelihood, 0.0)
-        counted = np.einsum("q,q...->q...", weights, has_answer)
-        count, zeros = counted.sum(axis=0), counted[: both.sum()].sum(axis=0)
-    total = np.einsum("q,q...->...", weights, likelihood)
-    return np.asarray(np.log((total + zeros) / (count + zeros)))
+        counted = weight * has_answer
+        count, zeros = counted.sum(axis=0), counted[:pairs].sum(axis=0)
+    return np.asarray(np.log((likelihood.sum(axis=0) + zeros) / (count + zeros)))
 
 
 @dataclass(frozen=True, slots=True)

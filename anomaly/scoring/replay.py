@@ -420,11 +420,18 @@ def weights_of(questions: Sequence[Question]) -> Floats:
 def combine(one_sided: Floats, weights: Floats) -> Floats:
     """G = log of the weighted mean of exp(`SCORE_WEIGHT` max(z, 0)²) over the answers `(answers,
     ...)` with their `weights` `(answers,)`; a NaN is no answer and does not count."""
-    weight = weights.reshape(-1, *[1] * (one_sided.ndim - 1))
     has_answer = np.isfinite(one_sided)
     power = SCORE_WEIGHT * np.where(has_answer, np.clip(one_sided, 0.0, np.inf), 0.0) ** 2
     top = power.max(axis=0, initial=0.0)
-    total = np.where(has_answer, weight * np.exp(power - top), 0.0).sum(axis=0)
+    # not as a product of matrices: its last bits depend on how many series there are
+    weight = weights.reshape(-1, *[1] * (one_sided.ndim - 1))
+    likelihood = np.exp(power - top)
+    likelihood *= weight
+    if has_answer.all():
+        count = weights.sum()
+    else:
+        likelihood *= has_answer
+        count = (weight * has_answer).sum(axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        g = top + np.log(total / (weight * has_answer).sum(axis=0))
+        g = top + np.log(likelihood.sum(axis=0) / count)
         return np.asarray(np.where(has_answer.any(axis=0), g, 0.0))
