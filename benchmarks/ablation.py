@@ -37,7 +37,7 @@ def _without(*kinds: QuestionKind) -> dict[str, Any]:
     }
 
 
-def _strongest(one_sided: Floats) -> Floats:
+def _strongest(one_sided: Floats, _weights: Floats) -> Floats:
     return np.asarray(
         np.nanmax(
             np.where(np.isfinite(one_sided), np.maximum(one_sided, 0), 0.0), axis=0, initial=0.0
@@ -66,6 +66,9 @@ PARTS: dict[str, Mapping[str, Any]] = {  # what stands in for a part: a name tha
     "borrowing from shorter windows": {"anomaly.scoring.replay.PRIOR": 1e-9},
     "Student's t": {"anomaly.scoring.replay.normal_score": lambda t, _freedom: t},
     "average likelihood (else the strongest)": {"anomaly.scoring.score.combine": _strongest},
+    "weights of the questions": {
+        "anomaly.scoring.question_kinds.QuestionSpec.weight_of": lambda *_: 1.0
+    },
     "shrinking of unshared claims": {
         "anomaly.scoring.replay.shrunk_scores": lambda _questions, up: up
     },
