@@ -72,7 +72,7 @@ def test_an_answer_with_twice_the_weight_counts_as_two() -> None:
 
     once = combine(answers, np.array([2.0, 1.0, 5.0, 1.0]))
 
-    assert once == pytest.approx(combine(np.append([[3.0]], answers, axis=0), np.ones(5)))
+    assert once == pytest.approx(combine(np.concatenate([answers[:1], answers]), np.ones(5)))
 
 
 def test_no_answer_at_all_is_no_surprise() -> None:
