@@ -29,6 +29,8 @@ from tests.support.asgi import Answer
 from tests.support.places import ROOT
 from tests.support.service import NOW, READ, RELEASE, Ask, looked
 
+pytestmark = pytest.mark.slow
+
 RECIPE = re.compile(r"<!-- recipe: (\S+) -->\n\n```\w+\n(.*?)```", re.DOTALL)
 PAGES = (ROOT / "docs" / "serve.md", *(ROOT / "docs" / "gates").glob("*.md"))
 RECIPES = {

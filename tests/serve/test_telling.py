@@ -14,6 +14,8 @@ from anomaly.model import ReleaseVerdict
 from anomaly.serve.app import Service
 from tests.support.service import NOW, Ask, looked
 
+pytestmark = pytest.mark.slow
+
 STARTED: dict[str, Any] = {
     "event": "started",
     "service": "shop",

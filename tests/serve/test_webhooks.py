@@ -18,6 +18,8 @@ from anomaly.serve.webhooks import gitlab
 from tests.support.asgi import Answer, ask
 from tests.support.service import NOW, RELEASE, SIGNING, Ask
 
+pytestmark = pytest.mark.slow
+
 WHOSE = "?service=shop&environment=production"
 GITHUB: dict[str, Any] = {
     "action": "created",
