@@ -15,16 +15,17 @@ from anomaly.engine.workers import ALONE, Team, Workers
 from anomaly.errors import UsageError
 
 AHEAD = 2  # tasks for each process, so that it never waits for the next one
+MOST = 1024  # processes; each takes 100 MB and more
 
 
 @contextmanager
 def processes(jobs: int) -> Iterator[Workers]:
     """So many processes, this one alone if it is one; they end with the block, however that ends.
 
-    Raises UsageError for fewer than one, and where processes can't be started.
+    Raises UsageError for fewer than one, for more than MOST, and where processes can't be started.
     """
-    if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
-        raise UsageError(f"jobs is {jobs!r}; it must be a whole number from 1 on")
+    if isinstance(jobs, bool) or not isinstance(jobs, int) or not 1 <= jobs <= MOST:
+        raise UsageError(f"jobs is {jobs!r:.40}; it must be a whole number from 1 on, up to {MOST}")
     if jobs == 1:
         yield ALONE
         return

@@ -73,7 +73,7 @@ def test_an_interrupt_ends_the_processes_at_once(tmp_path: Path) -> None:
     assert len(pids) == 2
 
 
-@pytest.mark.parametrize("jobs", [0, -1])
-def test_fewer_than_one_process_is_refused(jobs: int) -> None:
+@pytest.mark.parametrize("jobs", [0, -1, 1025, 2**70])
+def test_fewer_processes_than_one_or_too_many_are_refused(jobs: int) -> None:
     with pytest.raises(UsageError, match="a whole number from 1 on"), processes(jobs):
         pass

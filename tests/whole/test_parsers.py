@@ -30,6 +30,7 @@ def test_odd_inputs_are_answered_or_refused(tmp_path: Path, door: str) -> None:
 
 ONCE_CRASHED = {
     "moments with a zone, one of them unreadable": ("Parquet", 2911, 4806),
+    "more processes than a number holds": ("arguments", 2911, 8759),
     "a step before all stamps": ("JSON", 2911, 17157),
     "a sheet of 200,000 columns": ("workbook", 2911, 7236),
     "a least text that is none": ("Parquet", 2911, 26688),
