@@ -5,8 +5,8 @@ UV_VERSION := 0.13.9
 BIN := .venv/bin
 SYNC := $(BIN)/uv sync --frozen --inexact --quiet
 LOCKED := pyproject.toml uv.lock
-# a file's tests stay in one process, where they share what is dear to make; many wait for servers, so three keep two cores busy
-PROCESSES := --numprocesses=3 --dist=loadfile --no-loadscope-reorder
+# a file's tests stay in one process, where they share what is dear to make
+BY_FILE := --dist=loadfile --no-loadscope-reorder
 
 export UV_PYTHON_DOWNLOADS := never
 # a network may have a certificate authority of its own
@@ -28,14 +28,14 @@ help: ## say what can be made
 demo: .venv/.run ## judge the releases of sample_data, offline
 	@$(BIN)/anomaly demo
 
-test: .venv/.dev tools ## run every test in three processes, the ones against real servers included
-	@$(BIN)/python -m pytest $(PROCESSES) --durations=25
+test: .venv/.dev tools ## run every test, the ones against real servers included; many wait, so three processes keep two cores busy
+	@$(BIN)/python -m pytest --numprocesses=3 $(BY_FILE) --durations=25
 
 quick: .venv/.dev ## what to run while coding, in a minute: lint, types, layers and the quick tests
 	@$(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=target quick-tests lint types layers
 
 quick-tests: .venv/.dev
-	@$(BIN)/python -m pytest $(PROCESSES) --quiet -m "not slow" --durations=5
+	@$(BIN)/python -m pytest --numprocesses=2 $(BY_FILE) --quiet -m "not slow" --durations=5
 
 check: lint types layers spelling docs ## lint, types, layers, spelling, docs
 

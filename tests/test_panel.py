@@ -65,6 +65,7 @@ def test_a_moment_lies_in_the_step_that_starts_at_its_stamp(
     assert align(stamp, step) == stamp
 
 
+@pytest.mark.slow
 @given(moments, lengths, steps.filter(lambda step: step >= timedelta(minutes=1)))
 def test_the_grid_holds_every_whole_step_of_a_window_and_no_other(
     start: datetime, length: timedelta, step: timedelta
@@ -117,6 +118,7 @@ def test_a_segment_survives_its_text(segment: dict[str, str]) -> None:
     assert segment_labels(segment_text(segment)) == segment
 
 
+@pytest.mark.slow
 @given(labels)
 def test_the_text_of_a_segment_does_not_depend_on_the_order_of_its_labels(
     segment: dict[str, str],

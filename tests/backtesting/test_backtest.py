@@ -159,6 +159,7 @@ def test_placebos_keep_off_real_releases() -> None:
     )
 
 
+@pytest.mark.slow
 @given(count=st.integers(0, 40), most=st.integers(1, 12))
 def test_some_of_many_are_spread_from_first_to_last(count: int, most: int) -> None:
     moments = [START + number * HOUR for number in range(count)]
@@ -209,6 +210,7 @@ def test_values_are_multiplied() -> None:
     np.testing.assert_allclose(after.panel.to_numpy(), 1.25 * before.panel.to_numpy())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("effect", [-1.0, -0.4, 0.5, 2.0])
 def test_counts_stay_counts(effect: float) -> None:
     counts = np.random.default_rng(2).poisson(400.0, ROWS).astype(float)
@@ -220,6 +222,7 @@ def test_counts_stay_counts(effect: float) -> None:
     assert values.sum() / before.panel.to_numpy().sum() == pytest.approx(1 + effect, abs=0.06)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("effect", [-0.5, 1.0, 50.0])
 def test_a_share_stays_a_share(effect: float) -> None:
     rng = np.random.default_rng(3)
@@ -247,6 +250,7 @@ def test_a_rate_is_multiplied_though_its_numbers_are_whole() -> None:
     np.testing.assert_allclose(after.panel.to_numpy(), 1.01 * before.panel.to_numpy())
 
 
+@pytest.mark.slow
 def test_the_seed_decides_the_injected_counts() -> None:
     counts = {("kpi", "", VALUE): np.random.default_rng(2).poisson(40.0, ROWS).astype(float)}
     once, again, other = (injected(counts, Kpi("kpi"), 0.5, seed)[1].panel for seed in (0, 0, 1))

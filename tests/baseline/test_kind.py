@@ -47,6 +47,7 @@ def test_the_interval_of_the_effect_holds_in_95_of_100(kind: KpiKind) -> None:
     assert 0.92 <= np.mean(held) <= 0.99
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("unit", "most"), [("", 1.0), ("%", 100.0)])
 def test_the_band_of_a_share_ends_at_its_borders(unit: str, most: float) -> None:
     kpi = Kpi("share", kind=KpiKind.SHARE, unit=unit)
@@ -60,6 +61,7 @@ def test_the_band_of_a_share_ends_at_its_borders(unit: str, most: float) -> None
     assert points["lower"].min() >= 0.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "value", "said"),
     [
@@ -81,6 +83,7 @@ def test_an_impossible_value_is_told_and_not_judged(
     assert said in finding.reason
 
 
+@pytest.mark.slow
 def test_a_declared_scale_is_the_one_that_is_used() -> None:
     scales = {
         kind: only(

@@ -88,6 +88,7 @@ def test_the_history_is_left_alone(model: Callable[[], SeasonalBaseline]) -> Non
     pd.testing.assert_frame_equal(history, before, check_exact=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [2, 3, 16, 49, ROWS])
 def test_the_same_history_gives_the_same_baseline(rows: int) -> None:
     cut = [values[:rows] for values in SERIES.values()]
@@ -113,6 +114,7 @@ def test_a_baseline_says_something_of_whatever_it_has_seen(kind: str, rows: int)
         assert np.isnan(location).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", SERIES)
 def test_a_series_is_learned_the_same_alone_and_among_others(kind: str) -> None:
     alone, beside = fit(SERIES[kind]), fit(SERIES[kind], 50 + noise(9, ROWS), np.zeros(ROWS))

@@ -53,6 +53,7 @@ def test_bounds_are_wider_the_shorter_the_history_is() -> None:
     assert (by_days[:-1] > 1.05 * by_days[1:]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("days", [1, 3])
 def test_a_short_history_is_said_and_alarms_no_more_often(days: int) -> None:
     report = judged(days)

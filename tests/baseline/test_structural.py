@@ -106,6 +106,7 @@ def test_what_season_and_level_foresee_keeps_them(memory: float) -> None:
     assert sum(each is not None for each in models(fitted(data)[1])) <= 2
 
 
+@pytest.mark.slow
 def test_each_past_step_is_foreseen_without_those_after_it() -> None:
     values = growing(4, 1)
     changed = values.copy()
@@ -122,6 +123,7 @@ def test_each_past_step_is_foreseen_without_those_after_it() -> None:
     assert moved[DAYS - WATCH :].max() > 1e-3
 
 
+@pytest.mark.slow
 def test_an_outlier_and_a_missing_day_before_the_release_do_not_move_what_is_expected() -> None:
     values = growing(5, 2)
     values[:, 1] = values[:, 0]
@@ -156,6 +158,7 @@ def test_days_of_the_users_are_foreseen_across_a_change_of_their_clocks() -> Non
     assert finding.verdict is Verdict.OK
 
 
+@pytest.mark.slow
 def test_a_control_explains_what_the_model_leaves() -> None:
     shared = 0.04 * noise(7, DAYS + WATCH, 1)
     values = growing(8, 1, spread=0.01) * np.exp(shared)

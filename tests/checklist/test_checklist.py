@@ -725,6 +725,7 @@ def test_how_long_releases_are_kept_is_read_and_changes_no_answer(load_text: Loa
     assert kept.digest == small.digest
 
 
+@pytest.mark.slow
 def test_nothing_numeric_or_heavy_is_imported_by_importing_the_checklist() -> None:
     import subprocess
     import sys
@@ -778,6 +779,7 @@ def test_any_damage_to_a_checklist_is_a_checklist_error_or_harmless(
     _load_or_refuse(path)
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     st.integers(0, len(FULL)),

@@ -85,6 +85,7 @@ def test_the_occasions_that_the_template_shows_load_once_they_are_no_comments(
     assert [span.reason for span in calendar.leave_out] == ["incident 4711"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "value"),
     [

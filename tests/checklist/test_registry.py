@@ -287,6 +287,7 @@ def test_the_repr_of_a_plug_in_shows_no_setting() -> None:
     )
 
 
+@pytest.mark.slow
 def test_nothing_is_imported_until_it_is_used() -> None:
     code = (
         "import sys, anomaly.checklist.registry; print([name for name in sys.modules if "

@@ -161,6 +161,7 @@ def test_very_many_values_are_refused() -> None:
     assert "more than 50000 values" in problems("a: [" + "1," * 60_000 + "]")[0]
 
 
+@pytest.mark.slow
 def test_ten_mebibytes_are_refused_without_reading_them_all(write: Callable[[str], Path]) -> None:
     path = write("a: " + "x" * 10 * MOST_BYTES)
     with pytest.raises(

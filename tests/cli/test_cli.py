@@ -82,6 +82,7 @@ def anomaly(
 # --- what it takes ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["", *COMMANDS])
 def test_golden_help(
     command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -96,6 +97,7 @@ def test_golden_help_covers_every_command() -> None:
     assert set(commands_and_options()) - {""} == set(COMMANDS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -434,6 +436,7 @@ def test_an_early_look_is_one_still_when_it_is_judged_again(
     assert json.loads(capsys.readouterr().out)["findings"] == live["findings"]
 
 
+@pytest.mark.slow
 def test_data_that_can_not_be_kept_do_not_hide_the_answer(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -458,6 +461,7 @@ def test_sinks_are_told_by_a_live_check_and_not_by_one_of_kept_data(tmp_path: Pa
     assert len(reports.read_text().splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_the_json_says_what_became_of_the_messages(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -468,6 +472,7 @@ def test_the_json_says_what_became_of_the_messages(
     assert (delivery["sink"], delivery["delivered"]) == ("jsonl", True)
 
 
+@pytest.mark.slow
 def test_a_sink_that_can_not_be_told_ends_a_passed_check_with_5(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -136,6 +136,7 @@ def test_tick_in_json(anomaly: Anomaly, shop: Shop) -> None:
     assert [delivery["delivered"] for delivery in data["deliveries"]] == [True]
 
 
+@pytest.mark.slow
 def test_what_is_released_can_be_finished_aborted_staged_and_listed(
     anomaly: Anomaly, shop: Shop
 ) -> None:
@@ -276,6 +277,7 @@ def test_wrong_lines_end_with_2_and_say_what_to_change(
     assert said in err
 
 
+@pytest.mark.slow
 def test_a_history_that_cannot_be_used_is_said_and_the_verdict_still_told(
     anomaly: Anomaly, shop: Shop
 ) -> None:

@@ -83,6 +83,7 @@ def without_data(page: Path) -> str:
     return before + opening + rest.partition(archive.CLOSING)[2]
 
 
+@pytest.mark.slow
 def test_watch_and_show_write_the_page_of_a_release(anomaly: Anomaly, shop: Shop) -> None:
     code, _, _ = anomaly(
         2.5,

@@ -150,6 +150,7 @@ def test_windows_apart_do_not_mix(tmp_path: Path) -> None:
     assert look(server, path, range(100)) == fresh(server, range(100))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", [ROWS - OVERLAP, ROWS - 1])
 @pytest.mark.parametrize("change", ["another value", "gone", "a new series"])
 def test_a_past_that_changed_is_asked_again_whole(tmp_path: Path, row: int, change: str) -> None:
@@ -215,6 +216,7 @@ def test_known_or_not_the_answer_is_the_same(
 # The file
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["cut", "cut in the middle", "noise", "flipped", "empty", "no"])
 def test_a_damaged_file_is_made_anew(tmp_path: Path, damage: str) -> None:
     server, path = source(), tmp_path / "answers"
@@ -242,6 +244,7 @@ def test_a_damaged_file_is_made_anew(tmp_path: Path, damage: str) -> None:
     assert sum(map(len, server.asked)) == OVERLAP
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "spoil",
     [
@@ -332,6 +335,7 @@ def test_the_file_is_for_its_user_alone(tmp_path: Path) -> None:
     assert path.parent.stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.slow
 def test_the_file_stays_within_its_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answer_file, "MOST_BYTES", 60_000)
     server, path = source(), tmp_path / "answers"
@@ -356,6 +360,7 @@ def test_what_is_in_use_makes_no_room_for_what_does_not_fit(
     assert sum(map(len, server.asked)) < 5 * ROWS
 
 
+@pytest.mark.slow
 def test_rows_long_before_the_window_are_dropped(tmp_path: Path) -> None:
     server, path = source(), tmp_path / "answers"
     server.fill("x", range(FIRST, FIRST + 20_000))

@@ -136,6 +136,7 @@ def test_two_windows_side_by_side_share_no_step_and_lose_none(subject: Subject) 
     np.testing.assert_array_equal(np.concatenate(parts), true_values("orders", WINDOW))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("days", [-400, 400])
 def test_a_window_without_data_has_no_values(subject: Subject, days: int) -> None:
     window = Window(WINDOW.start + timedelta(days), WINDOW.end + timedelta(days))
@@ -150,6 +151,7 @@ def test_no_kpis_and_no_whole_step_are_no_error(subject: Subject) -> None:
     assert_whole_steps(subject.collected(subject.kpi("orders"), window=short), short)
 
 
+@pytest.mark.slow
 def test_the_same_question_gets_the_same_answer_and_the_kpis_are_not_changed(
     subject: Subject,
 ) -> None:

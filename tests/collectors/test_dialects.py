@@ -199,6 +199,7 @@ def test_kpis_in_rows_may_have_segments_and_an_error_names_the_line(tmp_path: Pa
 # What is not clear
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -402,6 +403,7 @@ def test_a_damaged_workbook_is_an_error(tmp_path: Path, damage: slice) -> None:
     assert wrong(sheet(path)).startswith(str(path))
 
 
+@pytest.mark.slow
 def test_a_workbook_that_unpacks_to_more_than_the_cap_is_refused(tmp_path: Path) -> None:
     path = workbook(tmp_path / "b.xlsx", Umsatz=[ROWS[0], *([ROWS[1]] * 5000)])
 

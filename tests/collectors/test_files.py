@@ -293,6 +293,7 @@ def test_zones_may_be_mixed_when_every_stamp_has_one(write: Write) -> None:
     assert same(values(read(path, ORDERS)), [1, 2, 3, NAN])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stamp", "how", "said"),
     [
@@ -381,6 +382,7 @@ def test_a_repeated_hour_within_one_step_costs_nothing(write: Write) -> None:
     assert "told apart" not in notes(collected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("zone", ["Europe/Berlin", "Europe/London", "Asia/Tokyo"])
 @pytest.mark.parametrize("form", ["%Y-%m-%d", "%Y-%m-%d %H:%M", "%d.%m.%Y", "%Y-%m-%dT%H:%M%z"])
 def test_days_of_another_zone_than_that_of_the_steps_are_an_error_that_says_what_to_set(
@@ -402,6 +404,7 @@ def test_days_of_another_zone_than_that_of_the_steps_are_an_error_that_says_what
     assert zone in text or "%z" in form
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("minutes", [5, 15, 30, 60], ids="every {} minutes".format)
 @pytest.mark.parametrize("layout", ["one series", "segments", "newest first", "long", "parquet"])
 def test_the_order_of_rows_tells_the_hour_that_clocks_show_twice(
@@ -745,6 +748,7 @@ def test_a_missing_column_is_an_error_that_lists_the_columns(write: Write) -> No
     assert collected.panel[("orders", "", VALUE)].iloc[0] == 1
 
 
+@pytest.mark.slow
 def test_a_list_of_columns_is_cut(write: Write) -> None:
     path = write("time," + ",".join(f"c{number}" for number in range(50)) + "\n")
 
@@ -820,6 +824,7 @@ def test_a_window_shorter_than_a_step_gives_no_rows(write: Write) -> None:
 # What is wrong
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cell", "said"),
     [
@@ -879,6 +884,7 @@ def test_the_line_is_right_far_down_the_file(write: Write, monkeypatch: pytest.M
     assert wrong(read(path, ORDERS, resample=Resample.MEAN)).startswith(f"{path}:19: 'x'")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cells", [3, 7, 10, 1_000])
 def test_the_size_of_chunks_does_not_matter(
     write: Write, monkeypatch: pytest.MonkeyPatch, cells: int
@@ -1117,6 +1123,7 @@ def test_parquet_that_unpacks_to_more_than_the_cap_is_refused(tmp_path: Path) ->
     assert "larger than 100,000 bytes" in wrong(read(path, ORDERS, max_bytes=100_000))
 
 
+@pytest.mark.slow
 def test_parquet_that_claims_many_rows_in_few_bytes_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

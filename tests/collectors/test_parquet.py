@@ -91,6 +91,7 @@ def test_labels_may_be_of_any_type(path: Path, labels: Any, segment: str) -> Non
     assert values(read(path, BY_COUNTRY), segment) == COUNTS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("times", "said"),
     [
@@ -130,6 +131,7 @@ def test_a_column_without_numbers_spoils_its_kpi_alone(path: Path, amounts: Any)
     assert [*collected.panel["orders", "", "value"]] == COUNTS
 
 
+@pytest.mark.slow
 def test_a_long_text_that_many_rows_share_counts_for_each_of_them(path: Path) -> None:
     rows = 5_000
     table = pa.table(
@@ -141,6 +143,7 @@ def test_a_long_text_that_many_rows_share_counts_for_each_of_them(path: Path) ->
     assert "larger than 1,000,000 bytes" in wrong(read(path, BY_COUNTRY, max_bytes=1_000_000))
 
 
+@pytest.mark.slow
 def test_a_damaged_file_is_one_error_that_says_so(path: Path) -> None:
     frame = pd.DataFrame({"time": MOMENTS, "country": ["DE", "FR"] * 2, "orders": COUNTS})
     frame.set_index("time").to_parquet(path)

@@ -186,6 +186,7 @@ def test_the_server_is_told_when_to_stop_working() -> None:
 # Retries
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("retry_after", "pauses"),
     [
@@ -245,6 +246,7 @@ def test_a_refusal_is_not_repeated_but_by_the_other_method(status: int) -> None:
     assert [request.method for request in script.requests] == ["POST", "GET"][: 1 + by_get]
 
 
+@pytest.mark.slow
 def test_a_long_query_is_sent_where_no_limit_of_an_address_cuts_it_off() -> None:
     def like_a_proxy(request: Request) -> Answer:
         return http("too long", 414) if len(request.target) > 4096 else constant()(request)
@@ -257,6 +259,7 @@ def test_a_long_query_is_sent_where_no_limit_of_an_address_cuts_it_off() -> None
     assert {request.method for request in script.requests} == {"POST"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [400, 403, 404, 405, 411, 415, 501])
 def test_where_no_post_passes_it_is_a_get_and_stays_one(status: int) -> None:
     def reading_alone(request: Request) -> Answer:
@@ -281,6 +284,7 @@ def test_what_fits_neither_way_is_said(status: int) -> None:
     assert str(error_of(strict)).endswith(f"answered {status}: no (a POST was answered 405)")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("status", "text"),
     [

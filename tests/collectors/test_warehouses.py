@@ -47,6 +47,7 @@ def collected(shop: Path, query: str, timezone: str | None = None) -> Collected:
     return source.collect([Kpi("orders", "prod", query, by=("country",))], WINDOW, STEP)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("column", "timezone"),
     [
@@ -66,6 +67,7 @@ def test_steps_of_duckdb_are_where_they_happened(
     np.testing.assert_array_equal(about.panel["orders", segment, VALUE], np.arange(5.0, 11.0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("statement", "said"),
     [

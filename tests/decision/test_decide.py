@@ -168,6 +168,7 @@ class Used:
     critical: bool
 
 
+@pytest.mark.slow
 @given(st.lists(st.builds(Used, st.floats(0, 1000), st.booleans()), min_size=1, max_size=12))
 def test_no_kpi_is_starved(used: list[Used]) -> None:
     kpis = [Kpi(f"k{i}", usage=each.weight, critical=each.critical) for i, each in enumerate(used)]

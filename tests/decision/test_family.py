@@ -114,6 +114,7 @@ def test_a_family_that_bursts_by_itself_needs_more_evidence() -> None:
     assert bursting < calm / 2
 
 
+@pytest.mark.slow
 def test_an_incident_in_the_history_does_not_blunt_the_law() -> None:
     held_out = quiet(4, 2_000)
     p = quiet(1, 2_000, 1)[:, 0]

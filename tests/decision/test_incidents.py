@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from anomaly.decision.incidents import incidents
 from anomaly.model import ChangeKind, Finding, Verdict
@@ -151,6 +152,7 @@ def test_without_points_or_with_gaps_nothing_breaks() -> None:
     assert incidents(findings, points(findings, courses)[:0], STEP) == ()
 
 
+@pytest.mark.slow
 def test_hundreds_of_regressions_are_one_line() -> None:
     findings = [regressed("errors", host=str(i)) for i in range(200)]
     courses = [step(0, 3, i) for i in range(200)]

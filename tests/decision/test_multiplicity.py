@@ -151,6 +151,7 @@ def test_any_of_several_is_at_least_as_rare_as_their_sum_says_and_no_rarer_than_
     assert family.any_below(level * weight) <= alarms + 1e-9
 
 
+@pytest.mark.slow
 def test_the_release_fails_as_its_p_value_says() -> None:
     values = 100 + noise(36, ROWS, 20)
     values[BEFORE:, 3] += 1.6

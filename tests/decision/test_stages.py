@@ -244,6 +244,7 @@ def test_a_change_that_is_over_by_the_last_stage_has_recovered() -> None:
     assert only(staged(-0.3 * (AT_ONCE - AT_FULL), 3)).verdict is Verdict.RECOVERED
 
 
+@pytest.mark.slow
 def test_each_segment_keeps_its_own_volume_when_the_last_stage_decides() -> None:
     sessions = {"country=DE": 900.0, "country=FR": 300.0, "country=US": 100.0}
     steps = HISTORY + len(SHARES) * PLATEAU

@@ -76,6 +76,7 @@ def test_its_user_may_write_a_history_where_the_manifests_keep_it(pod: dict[str,
     assert instructions("RUN")[-1] == made
 
 
+@pytest.mark.slow
 def test_the_manifests_start_it_as_it_starts_itself(pod: dict[str, Any]) -> None:
     (entrypoint,) = instructions("ENTRYPOINT")
     (program,) = json.loads(entrypoint)  # a list: no shell stands between
@@ -94,6 +95,7 @@ def test_only_the_files_of_a_release_reach_the_build() -> None:
     assert {f"dist/{artifacts.REQUIREMENTS}", f"dist/{artifacts.HASHES}"} < copied
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "rule"),
     [

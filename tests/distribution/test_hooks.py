@@ -68,6 +68,7 @@ def test_each_stage_runs_all_its_hooks(clone: Path, stage: str) -> None:
     assert (clone / ".made").read_text().splitlines() == expected != []
 
 
+@pytest.mark.slow
 def test_a_check_that_fails_stops_the_commit(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BROKEN", "lint")
     done = pre_commit(clone, "run", "--all-files")
@@ -75,6 +76,7 @@ def test_a_check_that_fails_stops_the_commit(clone: Path, monkeypatch: pytest.Mo
     assert re.search(r"make lint\.+Failed", done.stdout)
 
 
+@pytest.mark.slow
 def test_both_hooks_are_installed_by_one_command(clone: Path) -> None:
     done = pre_commit(clone, "install")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -57,6 +57,7 @@ def test_every_image_has_its_python_and_is_pinned_to_a_digest(job: dict[str, Any
         assert re.fullmatch(pinned, each["image"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("old", "new", "finding"),
     [

@@ -84,6 +84,7 @@ def environ() -> dict[str, str]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=place)
 def test_links_lead_somewhere(page: Path) -> None:
     text = COMMENT.sub("", FENCE.sub("", page.read_text(encoding="utf-8")))

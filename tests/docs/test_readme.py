@@ -112,6 +112,7 @@ def test_the_modules_that_are_run_exist() -> None:
     assert [name for name in sorted(modules) if find_spec(name) is None] == []
 
 
+@pytest.mark.slow
 def test_the_constants_that_are_named_exist() -> None:
     code = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "anomaly").rglob("*.py"))
     pages = [ROOT / "docs" / f"{name}.md" for name in ("architecture", "method", "accuracy")]

@@ -189,6 +189,7 @@ def test_every_public_name_of_python_is_in_the_reference_with_what_it_is() -> No
     assert "```pycon\n>>> " in page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REPORTS)
 def test_the_schema_of_the_report_holds_for_every_kind_of_report(name: str) -> None:
     schema = report_schema.schema((ROOT / "docs" / "json.md").read_text(encoding="utf-8"))

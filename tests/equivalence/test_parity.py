@@ -306,6 +306,7 @@ def test_a_source_that_both_share_is_not_compared_with_itself(
     assert "staging and production read the same sources" in refused[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "said"),
     [

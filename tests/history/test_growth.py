@@ -57,6 +57,7 @@ def cost(work: Callable[[Store], object], path: Path) -> tuple[int, int]:
     return count["statements"], count["steps"]
 
 
+@pytest.mark.slow
 def test_the_copies_are_releases_with_all_that_is_about_them(path: Path) -> None:
     many = of_many(path)
 

@@ -102,6 +102,7 @@ def test_the_newest_look_keeps_its_findings_as_they_are_and_its_points(store: St
     )
 
 
+@pytest.mark.slow
 def test_an_earlier_look_keeps_its_findings_and_shows_the_points_of_the_newest_up_to_its_time(
     store: Store,
 ) -> None:
@@ -193,6 +194,7 @@ def test_findings_that_passed_are_kept_of_the_last_look_and_failures_of_every_lo
     assert {each.kpi for each in found} == {each.kpi for each in early[0].findings}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("part", "odd"),
     [

@@ -44,7 +44,10 @@ WINDOW = Window(at("10:30") - 24 * HOUR, at("10:30") + 24 * HOUR)
 OLD = Path(__file__).parent / "old"
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "memory"])
+ON_POSTGRESQL = pytest.param("postgresql", marks=pytest.mark.slow)
+
+
+@pytest.fixture(params=["sqlite", ON_POSTGRESQL, "memory"])
 def where(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "postgresql":
         url: str = request.getfixturevalue("database")
@@ -495,7 +498,7 @@ def test_a_damaged_file_is_moved_aside_and_kept(
     assert aside.name in caplog.text
 
 
-@pytest.mark.parametrize("where", ["sqlite", "postgresql"], indirect=True)
+@pytest.mark.parametrize("where", ["sqlite", ON_POSTGRESQL], indirect=True)
 def test_a_later_version_is_refused_and_left_as_it_is(loopback: None, where: str) -> None:
     with Store(where) as store:
         kept_release(store)

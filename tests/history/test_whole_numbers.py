@@ -46,6 +46,7 @@ values = st.floats(allow_nan=False, allow_infinity=False, width=64).filter(
 )
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.none() | st.floats(-1e9, 1e9), max_size=20),
     st.floats(min_value=1e-3, max_value=1e6),
@@ -69,6 +70,7 @@ def test_they_come_back_to_a_hundredth_of_the_band_with_their_gaps(
     assert back["earlier"]["week"] == points["earlier"]["week"]
 
 
+@pytest.mark.slow
 @given(st.lists(st.none() | values, max_size=5), st.none() | values.map(abs))
 def test_numbers_of_any_size_stay_numbers(
     observed: list[float | None], width: float | None

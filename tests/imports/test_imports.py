@@ -278,6 +278,7 @@ def test_only_a_ratio_of_sums_of_rates_becomes_one_of_counts(text: str) -> None:
     assert (query_of(text).above, query_of(text).below) == (text, None)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.text(max_size=60), st.text(max_size=60), st.text(max_size=20))
 def test_any_text_is_read_or_refused_and_the_checklist_is_valid(

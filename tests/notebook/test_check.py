@@ -68,6 +68,7 @@ def test_a_column_name_that_is_no_text_becomes_one() -> None:
     ] == ["7", "('a', 1)"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
@@ -95,6 +96,7 @@ def test_rows_that_are_left_out_are_missing_values() -> None:
     assert same(only(left_out), only(check(gaps)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("infinity", [np.inf, -np.inf])
 def test_infinity_is_a_missing_value(infinity: float) -> None:
     infinite, missing = QUIET.copy(), QUIET.copy()
@@ -112,6 +114,7 @@ def test_a_column_without_any_value_is_no_data_and_hides_no_other() -> None:
     assert finding_of(report, "full").verdict is Verdict.REGRESSED
 
 
+@pytest.mark.slow
 def test_times_may_be_text_or_any_zone() -> None:
     texts = check(MOVED, released_at=RELEASED.isoformat())
     elsewhere = check(MOVED, released_at=RELEASED.tz_convert("America/New_York").to_pydatetime())
@@ -257,6 +260,7 @@ REFUSED: dict[str, tuple[Callable[[], Report], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", REFUSED)
 def test_a_wrong_call_is_refused_in_words(case: str) -> None:
     call, text = REFUSED[case]
@@ -589,6 +593,7 @@ def test_the_order_of_the_columns_changes_nothing_to_the_last_bit() -> None:
         assert same(finding, finding_of(other, finding.kpi))
 
 
+@pytest.mark.slow
 def test_a_column_is_judged_the_same_alone_but_for_its_level() -> None:
     report = check(MIXED)
 
@@ -720,6 +725,7 @@ def test_an_argument_may_be_a_mapping_by_kpi() -> None:
     assert verdicts == {"errors": Verdict.REGRESSED, "sales": Verdict.IMPROVED}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["series", "frame", "list"])
 def test_controls_may_be_series(form: str) -> None:
     control = QUIET.rename("other")
@@ -734,6 +740,7 @@ def test_controls_may_be_series(form: str) -> None:
 ZONES = ["UTC", "Europe/Berlin", "Europe/London", "America/New_York", "Asia/Tokyo"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("zone", ZONES)
 @pytest.mark.parametrize(("unit", "start"), [("D", "2025-01-06"), ("MS", "2014-01-01")])
 def test_days_and_months_of_any_zone_are_judged_or_the_advice_helps(

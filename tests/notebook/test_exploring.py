@@ -68,6 +68,7 @@ def test_a_window_gives_the_panel_of_its_steps(
     assert set(only.columns.get_level_values("kpi")) == {"revenue"}
 
 
+@pytest.mark.slow
 def test_a_kpi_that_can_not_be_read_is_warned_of_and_left_out(checklist: Checklist) -> None:
     window = Window(RELEASE.started_at, RELEASE.started_at + timedelta(hours=1))
     lost = tuple(
@@ -132,6 +133,7 @@ def test_the_parts_of_a_known_series_are_found() -> None:
     assert abs(fitted.autocorrelation("waves")["residual"].iloc[0]) < 0.1
 
 
+@pytest.mark.slow
 def test_the_parts_are_those_of_the_learned_numbers(baseline: FittedBaseline) -> None:
     parts = baseline.parts("request errors", FRANCE)
     i = baseline.learned.keys.index(("request errors", "country=FR"))
@@ -201,6 +203,7 @@ def test_a_ratio_at_hand_is_foreseen_with_its_denominators() -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_order_of_columns_does_not_matter(
     baseline: FittedBaseline, after: pd.DataFrame
 ) -> None:

@@ -102,6 +102,7 @@ def test_a_control_that_crashes_leaves_its_kpi_judged(crashing: None) -> None:
     assert finding_of(report, "bad").verdict is Verdict.ERROR
 
 
+@pytest.mark.slow
 def test_sources_asked_bit_by_bit_give_the_same_answer(
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,

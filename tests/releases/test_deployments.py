@@ -153,6 +153,7 @@ def test_a_bad_answer_is_refused_and_shows_no_token(
     assert isinstance(refused.value, RetryableCollectError) == (status == 502)
 
 
+@pytest.mark.slow
 def test_lists_without_end_are_refused() -> None:
     entry = {"id": 1, "created_at": START.isoformat(), "updated_at": START.isoformat()}
     with (

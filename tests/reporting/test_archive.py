@@ -37,6 +37,7 @@ def test_what_was_kept_comes_back(name: str) -> None:
     assert archive.pack(back) == archive.pack(report)
 
 
+@pytest.mark.slow
 @given(
     st.binary(max_size=200)
     | st.text(max_size=50).map(lambda text: zlib.compress(text.encode("utf-8", "replace")))
@@ -120,6 +121,7 @@ def test_json_of_any_shape_is_refused(tmp_path: Path, text: str) -> None:
         archive.read(path)
 
 
+@pytest.mark.slow
 def test_a_page_of_many_openings_is_searched_once(tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     path.write_text(archive.OPENING * 500_000, encoding="utf-8")  # 22 MB: squared, it takes hours

@@ -68,6 +68,7 @@ def test_the_same_report_gives_the_same_bytes_and_nothing_says_when_or_by_what()
     assert picture.overview_png(report) == picture.overview_png(report)
 
 
+@pytest.mark.slow
 def test_twice_the_dots_are_the_same_picture_sharper() -> None:
     report = drawable()
     assert size(picture.kpi_png(report, failing(report), width=1800, dpi=200)) == (1800, 720)

@@ -48,6 +48,7 @@ def test_of_more_failures_than_are_shown_the_totals_come_first() -> None:
     assert fine not in shown
 
 
+@pytest.mark.slow
 def test_as_many_series_keep_their_points_as_the_limit_holds(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

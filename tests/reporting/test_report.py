@@ -327,6 +327,7 @@ def test_times_are_told_in_utc() -> None:
     assert wording.stamp(moment) == "2025-11-04T10:40:00Z"
 
 
+@pytest.mark.slow
 @given(st.text(st.characters(exclude_categories=())), st.integers(2, 80))
 def test_foreign_text_becomes_one_harmless_line(text: str, limit: int) -> None:
     shown = wording.plain(text, limit)

@@ -33,6 +33,7 @@ def test_a_single_step_does_not_move_the_mean() -> None:
     assert finding.effect_interval[0] < 0 < finding.effect_interval[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("times", [0.0, 0.5, 3.0, 1000.0])
 def test_the_mean_of_what_changed_for_good_is_the_plain_one(times: float) -> None:
     values = 100 + noise(2, len(INDEX))
@@ -51,6 +52,7 @@ def test_a_change_of_sign_has_a_size_and_no_share() -> None:
     assert finding.effect_absolute == pytest.approx(-80, abs=1)
 
 
+@pytest.mark.slow
 def test_a_larger_fall_is_never_less_surprising() -> None:
     values = 100 + noise(4, len(INDEX))
     p = []
@@ -64,6 +66,7 @@ def test_a_larger_fall_is_never_less_surprising() -> None:
     assert p[-1] < p[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("times", [1000.0, 1 / 1000, 60.0])
 def test_a_factor_between_units_is_named_and_no_improvement(times: float) -> None:
     values = 100 + noise(5, len(INDEX))
@@ -85,6 +88,7 @@ def test_a_change_of_unit_for_the_worse_is_a_regression_all_the_same() -> None:
     assert "× 1,000 looks like a change of unit" in finding.reason
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("left", "verdict", "said"),
     [(0.99, Verdict.OK, "within tolerance 5 %"), (0.9, Verdict.REGRESSED, "tolerance 5 %")],

@@ -108,6 +108,7 @@ def test_no_series_fails_the_judgement(
     assert Verdict.ERROR not in [finding.verdict for finding in report.findings]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("steps", "seed"), [(1, 30), (2, 14), (3, 28), (4, 17)])
 def test_a_canary_of_few_steps_whose_errors_rise_is_judged(steps: int, seed: int) -> None:
     index = stamps(3 * 288 + steps, "5min")

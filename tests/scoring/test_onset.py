@@ -241,6 +241,7 @@ def test_what_lasts_to_the_end_has_not_recovered() -> None:
     )
 
 
+@pytest.mark.slow
 def test_spikes_are_dated_by_themselves() -> None:
     """A step in ten is far above, from an hour after the transition on; none before."""
     values = noise(11, ROWS, 10)
@@ -253,6 +254,7 @@ def test_spikes_are_dated_by_themselves() -> None:
     assert [finding.onset == INDEX[first] for finding in findings].count(True) >= 9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slide", [1, 500])
 def test_a_long_watch_is_dated_as_a_short_one(monkeypatch: pytest.MonkeyPatch, slide: int) -> None:
     index = stamps(3000, "1min")

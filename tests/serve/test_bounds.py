@@ -95,6 +95,7 @@ def test_without_tokens_a_page_of_a_stranger_reaches_nothing(asked: Ask, host: s
     assert asked("GET", "/gate?service=shop", host=host).status == 421
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "host", ["localhost", "localhost:8080", "127.0.0.1:8080", "[::1]:8080", "[::1]"]
 )
@@ -102,6 +103,7 @@ def test_without_tokens_this_machine_reaches_all(asked: Ask, host: str) -> None:
     assert asked("GET", "/metrics", host=host).status == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "path", ["/", "/metrics", "/gate?service=nobody", "/nowhere", "/openapi.json"]
 )

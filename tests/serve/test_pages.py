@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
 from anomaly.history.records import State
 from anomaly.history.store import Store
 from anomaly.model import ReleaseVerdict
@@ -74,6 +76,7 @@ def test_an_id_that_leads_nowhere_is_not_found(asked: Ask, store: Store) -> None
     assert asked("GET", "/releases/zzzz").status == 422
 
 
+@pytest.mark.slow
 def test_the_metrics_say_where_the_newest_release_stands(asked: Ask, store: Store) -> None:
     looked(store, ReleaseVerdict.FAIL)
     asked("GET", "/gate?service=shop")

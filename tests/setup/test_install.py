@@ -86,6 +86,7 @@ def test_the_real_cron_runs_the_line(
         ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("every", EVERY, ids=str)
 def test_cron_and_systemd_know_every_interval(tmp_path: Path, every: timedelta) -> None:
     made = job(tmp_path, every=every)
@@ -112,6 +113,7 @@ def test_cron_and_systemd_know_every_interval(tmp_path: Path, every: timedelta) 
     assert midnight == [every, 2 * every, 3 * every]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "more", [{}, {"program": ("/bin/sh", "-m", "anomaly")}], ids=["awkward", "plain"]
 )

@@ -56,6 +56,7 @@ def test_what_happened_says_how_a_service_colours_it() -> None:
     }
 
 
+@pytest.mark.slow
 def test_the_picture_is_attached_where_there_is_one() -> None:
     (attached,) = sent(drawn())["attachments"]
     assert attached["mimetype"] == "image/png"
@@ -63,6 +64,7 @@ def test_the_picture_is_attached_where_there_is_one() -> None:
     assert sent(MESSAGES["passed"])["attachments"] == []
 
 
+@pytest.mark.slow
 def test_mail_through_apprise_arrives_with_its_picture() -> None:
     with smtp() as box:
         address = f"mailto://127.0.0.1:{box.port}?mode=insecure&from=anomaly@example.com&to=ops@example.com"

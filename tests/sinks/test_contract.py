@@ -93,11 +93,13 @@ def test_a_sink_takes_hostile_text(sink: Sink, text: str) -> None:
     assert sink.send(Message("k", reports.hostile(text))).delivered
 
 
+@pytest.mark.slow
 def test_a_second_send_is_harmless(sink: Sink) -> None:
     message = Message("k", reports.failing())
     assert sink.send(message) == sink.send(message)
 
 
+@pytest.mark.slow
 def test_the_message_is_not_changed(sink: Sink) -> None:
     message = Message("k", reports.messy())
     before, points = copy.deepcopy(to_dict(message.report)), message.report.points.copy()

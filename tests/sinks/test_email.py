@@ -102,6 +102,7 @@ def test_all_mails_about_a_release_are_one_thread_and_a_repeated_one_is_the_same
     assert other["References"] != fire["References"]
 
 
+@pytest.mark.slow
 def test_the_picture_of_the_failing_kpi_is_in_the_mail() -> None:
     mail = mailed(drawn())
     (picture,) = [part for part in mail.walk() if part.get_content_type() == "image/png"]
@@ -334,6 +335,7 @@ def test_a_host_that_cannot_be_looked_up_is_refused(host: str) -> None:
         EmailSink(host=host, sender="a@example.org", to=["b@example.org"])
 
 
+@pytest.mark.slow
 def test_any_server_takes_the_bytes() -> None:
     mail = mailed(drawn())
     assert max(len(line) for line in mail.as_bytes(policy=policy.SMTP).split(b"\r\n")) <= 998

@@ -198,6 +198,7 @@ def test_of_series_that_can_not_be_told_apart_the_worst_is_shown() -> None:
     assert [each for (name, _), each in samples.items() if name == "anomaly_kpi_effect"] == [2.12]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["failing", "messy", "passing", "early", "dead_source"])
 def test_promtool_finds_nothing_wrong(name: str) -> None:
     report: Report = getattr(reports, name)()

@@ -100,6 +100,7 @@ def test_each_message_is_a_line(tmp_path: Path) -> None:
     assert [json.loads(line)["verdict"] for line in lines] == ["fail", "pass"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", reports.HOSTILE)
 def test_hostile_text_stays_within_its_line(text: str, tmp_path: Path) -> None:
     JsonlSink(path=tmp_path / "reports.jsonl").send(Message("k", reports.hostile(text)))
@@ -117,6 +118,7 @@ for _ in range(50):
 """
 
 
+@pytest.mark.slow
 def test_lines_of_processes_that_append_at_once_do_not_mix(tmp_path: Path) -> None:
     path = tmp_path / "reports.jsonl"
     writers = [

@@ -186,6 +186,7 @@ def test_what_a_stranger_writes_or_a_colleague_quotes_is_not_our_comment(
     assert [comment["body"] == body for comment in github.comments] == [True, False]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", reports.HOSTILE)
 def test_github_takes_hostile_text(api: str, github: Github, text: str) -> None:
     message = Message(text, reports.hostile(text), Action.FIRE, link=text)

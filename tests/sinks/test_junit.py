@@ -201,6 +201,7 @@ def test_hostile_text_leaves_the_xml_valid(text: str) -> None:
     assert_hostile_text_is_harmless(text)
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(st.text(st.characters(), max_size=60))
 def test_any_text_leaves_the_xml_valid(text: str) -> None:

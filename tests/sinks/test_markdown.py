@@ -209,6 +209,7 @@ def test_hostile_text_stays_text(text: str) -> None:
     assert lines(f"- {escape(plain)}") == ([plain] if plain else [])
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(
     st.text(
@@ -221,6 +222,7 @@ def test_any_text_is_shown_as_it_is(text: str) -> None:
     assert table(f"| a | b |\n|---|---|\n| {escape(plain)} | b |")[1] == [plain, "b"]
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(st.text(st.sampled_from("\\`*_[](){}#+-.!|~<>&;:@/$= \"'aw1GH39\n"), max_size=30))
 def test_any_text_in_a_report_stays_text(text: str) -> None:

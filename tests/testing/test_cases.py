@@ -119,6 +119,7 @@ def test_a_failure_is_fired_once_and_resolved_and_nobody_is_really_told(
     assert not (folder / "told.jsonl").exists()
 
 
+@pytest.mark.slow
 def test_a_case_that_fails_says_what_came_instead_and_why(attempt: Try) -> None:
     code, out, _ = attempt("""
         cases:
@@ -147,6 +148,7 @@ def test_one_case_can_be_run_alone(attempt: Try) -> None:
     assert "no case is called 'onne'; use one of one, other (did you mean one?)" in err
 
 
+@pytest.mark.slow
 def test_segments_and_their_labels(attempt: Try) -> None:
     code, out, _ = attempt("""
         cases:
@@ -164,6 +166,7 @@ def test_segments_and_their_labels(attempt: Try) -> None:
     assert code == 0, out
 
 
+@pytest.mark.slow
 def test_a_kpi_is_ok_only_if_all_of_its_segments_are(attempt: Try) -> None:
     code, out, _ = attempt("""
         cases:
@@ -351,6 +354,7 @@ def test_the_same_case_makes_the_same_series_and_a_change_only_what_follows_it(
     assert abs(change) < 1e-5 or (len(differs) and differs[0] == first)
 
 
+@pytest.mark.slow
 def test_a_case_in_python(folder: Path) -> None:
     (folder / "cases.yaml").write_text(
         "cases: [{name: a, expect: {verdict: fail}}]", encoding="utf-8"

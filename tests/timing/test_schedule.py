@@ -57,6 +57,7 @@ def test_the_frequency_is_linear_and_of_two_releases_the_higher_holds() -> None:
         )
 
 
+@pytest.mark.slow
 @given(schedules, releases, moments)
 def test_the_frequency_stays_between_usual_and_peak(
     schedule: Schedule, starts: list[datetime], at: datetime
@@ -64,6 +65,7 @@ def test_the_frequency_stays_between_usual_and_peak(
     assert schedule.peak - SECOND <= interval(schedule, starts, at) <= schedule.usual + SECOND
 
 
+@pytest.mark.slow
 @given(schedules, moments, st.lists(moments, min_size=2, max_size=8))
 def test_the_frequency_rises_up_to_a_release_and_falls_from_there(
     schedule: Schedule, start: datetime, at: list[datetime]
@@ -109,6 +111,7 @@ def test_looks_are_the_same_however_the_window_is_cut(
     assert whole == looks(schedule, [*reversed(starts), *starts], Window(cuts[0], cuts[-1]))
 
 
+@pytest.mark.slow
 @given(schedules, releases, windows)
 def test_a_look_is_due_if_one_was_planned_since_the_last(
     schedule: Schedule, starts: list[datetime], window: Window

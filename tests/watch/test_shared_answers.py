@@ -168,6 +168,7 @@ def test_a_watch_asks_for_what_is_new(tmp_path: Path) -> None:
     assert max(len(moments(each)) for each in script.requests) == OVERLAP + 1
 
 
+@pytest.mark.slow
 def test_a_history_in_memory_leaves_no_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

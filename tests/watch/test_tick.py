@@ -70,6 +70,7 @@ def test_a_regression_that_goes_away_is_told_once_and_resolved_once_and_the_end_
     assert store.looks(tracked.id)[-1].verdict is ReleaseVerdict.PASS
 
 
+@pytest.mark.slow
 def test_a_step_is_looked_at_once_however_often_cron_fires(tmp_path: Path, store: Store) -> None:
     shop, people = Shop(tmp_path), People()
     store.track(shop.release(), origin="command")
@@ -98,6 +99,7 @@ def test_by_a_schedule_looks_get_rarer_and_the_last_one_is_made(
     assert people.said() == [("inform", "ended")]
 
 
+@pytest.mark.slow
 def test_by_a_schedule_hours_that_were_missed_are_caught_up_by_one_look(
     tmp_path: Path, store: Store
 ) -> None:
@@ -110,6 +112,7 @@ def test_by_a_schedule_hours_that_were_missed_are_caught_up_by_one_look(
     assert looks == [1, 1, 0, 0]
 
 
+@pytest.mark.slow
 def test_hours_that_were_missed_are_caught_up_by_one_last_look(
     tmp_path: Path, store: Store
 ) -> None:
@@ -124,6 +127,7 @@ def test_hours_that_were_missed_are_caught_up_by_one_last_look(
     assert not tick_at(shop, store, 31, people).looks
 
 
+@pytest.mark.slow
 def test_a_clock_that_is_set_back_holds_up_no_look(tmp_path: Path, store: Store) -> None:
     shop, people = Shop(tmp_path, {"errors": (0.0, 99.0)}), People()
     tracked = store.track(shop.release(), origin="command")
@@ -171,6 +175,7 @@ def test_a_watch_and_a_tick_of_one_release_share_their_looks_and_tell_once(
     assert people.said() == [("fire", "first")]
 
 
+@pytest.mark.slow
 def test_a_watch_ends_with_the_last_look_of_another_process(tmp_path: Path, store: Store) -> None:
     shop = Shop(tmp_path)
     tracked = store.track(shop.release(), origin="watch")
@@ -253,6 +258,7 @@ def test_an_abort_ends_the_watch_and_takes_back_what_was_fired(
     assert not any(each.looks for each in again)
 
 
+@pytest.mark.slow
 def test_an_alarm_that_an_abort_takes_back_in_vain_is_not_taken_back_for_ever(
     tmp_path: Path, store: Store
 ) -> None:
@@ -290,6 +296,7 @@ def test_releases_older_than_the_retention_are_deleted_after_the_look(
     assert {each.id for each in store.releases()} == {other.id, recent.id, tracked.id}
 
 
+@pytest.mark.slow
 def test_a_deletion_that_fails_is_a_problem_and_takes_nothing_back(
     tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -306,6 +313,7 @@ def test_a_deletion_that_fails_is_a_problem_and_takes_nothing_back(
     assert people.said() == [("fire", "first")]
 
 
+@pytest.mark.slow
 def test_sinks_that_are_down_are_told_later_under_the_same_id_and_do_not_hold_up_others(
     tmp_path: Path, store: Store
 ) -> None:
@@ -324,6 +332,7 @@ def test_sinks_that_are_down_are_told_later_under_the_same_id_and_do_not_hold_up
     assert len(fine.took) == 1
 
 
+@pytest.mark.slow
 def test_what_a_sink_refuses_is_not_sent_again_and_counts_as_not_told(
     tmp_path: Path, store: Store
 ) -> None:
@@ -426,6 +435,7 @@ def test_killed_at_any_operation_nothing_is_lost_and_nothing_told_under_two_ids(
 # --- who is told what ---------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_release_of_which_several_kpis_fail_is_one_message_that_names_them(
     tmp_path: Path, store: Store
 ) -> None:
@@ -457,6 +467,7 @@ def test_a_second_kpi_that_fails_later_is_news_about_the_same_release(
     assert len({message.key for message in people.took}) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("named", ["release", "finding", "another"])
 def test_a_silence_by_id_holds_for_the_release_or_finding_it_names(
     tmp_path: Path, store: Store, named: str
@@ -516,6 +527,7 @@ def test_a_message_that_nobody_took_for_a_day_is_given_up(tmp_path: Path, store:
     assert store.messages(tracked.id)[0].detail == "busy"
 
 
+@pytest.mark.slow
 def test_a_source_of_releases_that_crashes_hides_neither_the_others_nor_what_is_known(
     tmp_path: Path, store: Store
 ) -> None:
@@ -536,6 +548,7 @@ def test_a_source_of_releases_that_crashes_hides_neither_the_others_nor_what_is_
     assert people.said() == [("fire", "first")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["\ud800", "2.0\udcff", "2\0"])
 def test_a_version_that_is_no_text_is_refused_and_the_others_are_judged(
     tmp_path: Path, store: Store, version: str
