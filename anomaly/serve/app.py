@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from http import HTTPStatus
@@ -24,7 +24,6 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from anomaly import wording
-from anomaly.checklist.checklist import Checklist
 from anomaly.checklist.registry import DISTRIBUTION
 from anomaly.errors import StoreError, UsageError
 from anomaly.history.records import Look, ReleaseRecord, State
@@ -38,7 +37,7 @@ from anomaly.serve.judging import Judge
 from anomaly.serve.metrics import Counted, Metrics
 from anomaly.serve.served import Served, UnknownService
 from anomaly.serve.webhooks import flagger, github, gitlab, launchdarkly, unleash
-from anomaly.serve.webhooks.payload import NotAboutARelease, Told
+from anomaly.serve.webhooks.payload import NotAboutARelease
 
 THREADS = 8  # for requests; each may hold a connection to the history
 SKEW = timedelta(minutes=5)  # by which the clock of a sender may be ahead
@@ -89,7 +88,7 @@ SIGNED: Mapping[Sender, _IsGenuine] = {
     Sender.GITLAB: gitlab.is_genuine,
     Sender.LAUNCHDARKLY: launchdarkly.is_genuine,
 }
-TOLD: Mapping[Sender, Callable[[Mapping[str, str], Any], Told]] = {
+TOLD: Mapping[Sender, Callable[[Mapping[str, str], Any], ReleaseEvent]] = {
     Sender.GITHUB: github.told,
     Sender.GITLAB: gitlab.told,
     Sender.LAUNCHDARKLY: launchdarkly.told,
@@ -393,10 +392,15 @@ def _add_telling(app: FastAPI, service: Service, judge: Judge | None) -> None:
         now = service.clock()
         try:
             told = TOLD[sender](request.headers, payload)
-            checklist = _judging(service.served, told, service_name, environment)
-            at = _moment(told.at, now)
-            event = ReleaseEvent(
-                told.kind, checklist.service, checklist.environment, told.version, at, told.share
+            checklist = service.served.checklist(
+                service_name or told.service,
+                told.environment if environment is None else environment,
+            )
+            event = replace(
+                told,
+                service=checklist.service,
+                environment=checklist.environment,
+                at=_moment(told.at, now),
             )
             _check_name(told.version)
             return kept(event, str(sender), request, response)
@@ -472,13 +476,6 @@ def _check_sender(sender: Sender, service: Service, request: Request, body: byte
         )
     if not is_genuine(request.headers, body, known):
         raise HTTPException(HTTPStatus.UNAUTHORIZED, "the signature does not fit the request")
-
-
-def _judging(served: Served, told: Told, service: str, environment: str | None) -> Checklist:
-    """The checklist about what was told; the query's names go before those of the sender. Raises
-    UnknownService."""
-    name = service or told.service
-    return served.checklist(name, told.environment if environment is None else environment)
 
 
 def _json(body: bytes) -> Any:

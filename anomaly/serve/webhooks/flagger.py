@@ -11,19 +11,19 @@ from datetime import UTC, datetime
 from typing import Any
 
 from anomaly.errors import UsageError
-from anomaly.releases.event import Kind
-from anomaly.serve.webhooks.payload import NotAboutARelease, Told, text
+from anomaly.releases.event import Kind, ReleaseEvent
+from anomaly.serve.webhooks.payload import NotAboutARelease, text
 
 KINDS = {"Progressing": Kind.STARTED, "Succeeded": Kind.FINISHED, "Failed": Kind.ABORTED}
 
 
-def told(headers: Mapping[str, str], payload: Any) -> Told:  # noqa: ARG001  as of all senders
+def told(headers: Mapping[str, str], payload: Any) -> ReleaseEvent:  # noqa: ARG001  as of all senders
     """What happened to a canary. It has no version: the checksum of its specification names the
     release. Raises NotAboutARelease, UsageError."""
     phase = text(payload, "phase")
     if phase not in KINDS:
         raise NotAboutARelease(f"phase {phase!r:.40} says nothing about users")
-    return Told(
+    return ReleaseEvent(
         KINDS[phase],
         service=text(payload, "name"),
         environment=text(payload, "namespace"),

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from anomaly.releases.deployments import version_of
-from anomaly.releases.event import Kind
+from anomaly.releases.event import Kind, ReleaseEvent
 from anomaly.serve.access import is_one_of
-from anomaly.serve.webhooks.payload import NotAboutARelease, Told, moment, text
+from anomaly.serve.webhooks.payload import NotAboutARelease, moment, text
 
 KINDS = {
     "in_progress": Kind.STARTED,
@@ -32,7 +32,7 @@ def is_genuine(headers: Mapping[str, str], body: bytes, secrets: Sequence[str]) 
     return is_one_of(headers.get("x-hub-signature-256", ""), signed)
 
 
-def told(headers: Mapping[str, str], payload: Any) -> Told:
+def told(headers: Mapping[str, str], payload: Any) -> ReleaseEvent:
     """What happened. Raises NotAboutARelease, UsageError."""
     event = headers.get("x-github-event", "")
     if event != "deployment_status":
@@ -40,7 +40,7 @@ def told(headers: Mapping[str, str], payload: Any) -> Told:
     state = text(payload, "deployment_status", "state")
     if state not in KINDS:
         raise NotAboutARelease(f"state {state!r:.40} of a deployment says nothing about users")
-    return Told(
+    return ReleaseEvent(
         KINDS[state],
         service=text(payload, "repository", "name"),
         environment=text(payload, "deployment", "environment"),

@@ -15,9 +15,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from anomaly.releases.deployments import version_of
-from anomaly.releases.event import Kind
+from anomaly.releases.event import Kind, ReleaseEvent
 from anomaly.serve.access import is_one_of
-from anomaly.serve.webhooks.payload import NotAboutARelease, Told, moment, text
+from anomaly.serve.webhooks.payload import NotAboutARelease, moment, text
 
 KINDS = {
     "running": Kind.STARTED,
@@ -55,7 +55,7 @@ def is_genuine(
     return any(is_one_of(each, expected) for each in signatures.split())
 
 
-def told(headers: Mapping[str, str], payload: Any) -> Told:  # noqa: ARG001  as of all senders
+def told(headers: Mapping[str, str], payload: Any) -> ReleaseEvent:  # noqa: ARG001  as of all senders
     """What happened. Raises NotAboutARelease, UsageError."""
     kind = text(payload, "object_kind")
     if kind != "deployment":
@@ -63,7 +63,7 @@ def told(headers: Mapping[str, str], payload: Any) -> Told:  # noqa: ARG001  as 
     status = text(payload, "status")
     if status not in KINDS:
         raise NotAboutARelease(f"status {status!r:.40} of a deployment says nothing about users")
-    return Told(
+    return ReleaseEvent(
         KINDS[status],
         service=text(payload, "project", "path_with_namespace").rpartition("/")[2],
         environment=text(payload, "environment"),

@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from anomaly.errors import UsageError
-from anomaly.releases.event import Kind
+from anomaly.releases.event import Kind, ReleaseEvent
 from anomaly.serve.access import is_one_of
-from anomaly.serve.webhooks.payload import NotAboutARelease, Told, cell
+from anomaly.serve.webhooks.payload import NotAboutARelease, cell
 
 RESOURCE = re.compile(r"proj/([^:;/]+)[^:]*:env/([^:;/]+)[^:]*:flag/([^:;/]+)")
 SWITCH, ROLLOUT = "updateOn", "updateFallthrough"  # actions
@@ -29,7 +29,7 @@ def is_genuine(headers: Mapping[str, str], body: bytes, secrets: Sequence[str]) 
     return is_one_of(headers.get("x-ld-signature", ""), signed)
 
 
-def told(headers: Mapping[str, str], payload: Any) -> Told:  # noqa: ARG001  as of all senders
+def told(headers: Mapping[str, str], payload: Any) -> ReleaseEvent:  # noqa: ARG001  as of all senders
     """What happened: a flag that is switched on starts a release of its name, a rollout to more
     users is a stage, a flag that is switched off aborts it. Raises NotAboutARelease, UsageError."""
     for access in cell(payload, "accesses") or []:
@@ -38,7 +38,7 @@ def told(headers: Mapping[str, str], payload: Any) -> Told:  # noqa: ARG001  as 
             project, environment, flag = match.groups()
             state = cell(payload, "currentVersion", "environments", environment)
             kind, share = _change(action, state)
-            return Told(kind, project, environment, flag, _moment(payload), share)
+            return ReleaseEvent(kind, project, environment, flag, _moment(payload), share)
     raise NotAboutARelease("no flag was switched, and no rollout changed")
 
 

@@ -3,30 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from anomaly.errors import UsageError
-from anomaly.releases.event import Kind
 
 LONGEST_SEEN = 60  # characters
 
 
 class NotAboutARelease(UsageError):
     """The event is understood, and nothing follows from it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What a sender tells. `service` and `environment` are its own names."""
-
-    kind: Kind
-    service: str
-    environment: str
-    version: str
-    at: datetime
-    share: float | None = None
 
 
 def text(payload: Any, *path: str | int) -> str:

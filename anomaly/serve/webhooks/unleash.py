@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from anomaly.releases.event import Kind
-from anomaly.serve.webhooks.payload import NotAboutARelease, Told, cell, moment, text
+from anomaly.releases.event import Kind, ReleaseEvent
+from anomaly.serve.webhooks.payload import NotAboutARelease, cell, moment, text
 
 SWITCHED = {
     "feature-environment-enabled": Kind.STARTED,
@@ -19,7 +19,7 @@ SWITCHED = {
 STRATEGY = ("feature-strategy-add", "feature-strategy-update")
 
 
-def told(headers: Mapping[str, str], payload: Any) -> Told:  # noqa: ARG001  as of all senders
+def told(headers: Mapping[str, str], payload: Any) -> ReleaseEvent:  # noqa: ARG001  as of all senders
     """What happened: a flag that is enabled starts a release of its name, a strategy for more users
     is a stage, a flag that is disabled aborts it. Raises NotAboutARelease, UsageError."""
     event = text(payload, "type")
@@ -30,7 +30,7 @@ def told(headers: Mapping[str, str], payload: Any) -> Told:  # noqa: ARG001  as 
             raise NotAboutARelease("the strategy has no rollout")
     elif event not in SWITCHED:
         raise NotAboutARelease(f"event {event!r:.60} says nothing about users")
-    return Told(
+    return ReleaseEvent(
         SWITCHED.get(event, Kind.STAGE) if share != 0 else Kind.ABORTED,
         service=text(payload, "project"),
         environment=text(payload, "environment"),
