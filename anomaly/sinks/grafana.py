@@ -52,7 +52,8 @@ class GrafanaSink:
         timeout: timedelta = timedelta(seconds=10),
         clock: Callable[[], float] = time.time,
     ) -> None:
-        checked_base(url)
+        if checked_base(url).username is not None:
+            raise UsageError("url holds a user; a token is what Grafana is asked with")
         if not re.fullmatch(r"[\x21-\x7e]+", token):
             raise UsageError("token is empty, or has a space or a non-ASCII character")
         if dashboard is not None and not UID.fullmatch(dashboard):

@@ -109,6 +109,7 @@ def test_what_grafana_refuses_says_what_to_change(httpserver: HTTPServer) -> Non
     ("settings", "message"),
     [
         ({"dashboard": "a b"}, "give its uid"),
+        ({"url": "https://u:p@grafana.example.com"}, "url holds a user"),
         ({"token": ""}, "token is empty"),
         ({"url": "https://grafana/?x=1"}, "has a query"),
     ],

@@ -213,8 +213,6 @@ NOT_HEARD = (
     "source sql",
     "source prometheus 4 key_file",
     "source of releases prometheus 4 key_file",
-    "source of releases github token",  # the user in its address goes first
-    "sink grafana token",  # likewise
     "source prometheus 5 client_secret",  # in base64 of its encoded form
     "source of releases prometheus 5 client_secret",
     "sink apprise url #5",
