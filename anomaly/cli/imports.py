@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from anomaly.cli.exit_codes import ExitCode
+from anomaly.cli.options import NewFile
 from anomaly.cli.session import Session
 from anomaly.cli.start import new_file
 from anomaly.errors import UsageError
@@ -25,12 +26,7 @@ def import_(
         Path,
         typer.Argument(metavar="FILE", help="What to read.", show_default=False),
     ],
-    path: Annotated[
-        Path,
-        typer.Argument(
-            metavar="[PATH]", help="File to write; it must not exist.", show_default=True
-        ),
-    ] = Path("checklist.yaml"),
+    path: NewFile = Path("checklist.yaml"),
     *,
     prometheus: Annotated[
         str,

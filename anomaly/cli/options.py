@@ -27,6 +27,10 @@ def _log_format(context: typer.Context, value: LogFormat) -> LogFormat:
 
 
 ChecklistPath = Annotated[Path, typer.Argument(metavar="CHECKLIST", help="Checklist file (YAML).")]
+NewFile = Annotated[
+    Path,
+    typer.Argument(metavar="[PATH]", help="File to write; it must not exist.", show_default=True),
+]
 ReleasedAt = Annotated[
     str | None,
     typer.Option(

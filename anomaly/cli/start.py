@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from anomaly.cli.exit_codes import ExitCode
+from anomaly.cli.options import NewFile
 from anomaly.cli.release import right_now
 from anomaly.cli.session import Session
 from anomaly.errors import UsageError
@@ -20,12 +21,7 @@ TEMPLATE = Path(__file__).parents[1] / "setup" / "checklist.yaml"
 
 def init(
     context: typer.Context,
-    path: Annotated[
-        Path,
-        typer.Argument(
-            metavar="[PATH]", help="File to write; it must not exist.", show_default=True
-        ),
-    ] = Path("checklist.yaml"),
+    path: NewFile = Path("checklist.yaml"),
     *,
     prometheus: Annotated[
         str, typer.Option(metavar="URL", help="Propose KPIs found in this Prometheus.")
