@@ -4,8 +4,6 @@ and its signature computed anew, each answer is one that the vendor's client can
 from __future__ import annotations
 
 import json
-import socket
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -23,7 +21,7 @@ from anomaly.errors import RetryableCollectError, UsageError
 from anomaly.model import Kpi, Window
 from anomaly.panel import DENOMINATOR, VALUE
 from tests.support.aws import KEYS, REGION, wrong_signature
-from tests.support.loopback import Loopback, Request, answer
+from tests.support.loopback import Loopback, Request
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
 
@@ -61,12 +59,7 @@ class Service:
 
     @contextmanager
     def running(self) -> Iterator[str]:
-        with Loopback([]) as server:
-
-            def respond(client: socket.socket, closed: threading.Event) -> None:
-                answer(*self.reply(server.answered))(client, closed)
-
-            server.replies.append(respond)
+        with Loopback.by(self.reply) as server:
             yield server.origin
 
     def reply(self, request: Request) -> tuple[int, str]:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import base64
 import json
 import logging
-import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -72,12 +71,7 @@ class Proxy:
 
     @contextmanager
     def running(self) -> Iterator[str]:
-        with Loopback([]) as server:
-
-            def respond(client: socket.socket, closed: threading.Event) -> None:
-                answer(*self.reply(server.answered))(client, closed)
-
-            server.replies.append(respond)
+        with Loopback.by(self.reply) as server:
             yield server.origin
 
     def reply(self, request: Request) -> tuple[int, str]:

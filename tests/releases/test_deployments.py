@@ -15,7 +15,7 @@ from anomaly.model import Window
 from anomaly.releases.deployments import version_of
 from anomaly.releases.github import GithubReleases
 from anomaly.releases.gitlab import GitlabReleases
-from tests.support.loopback import Loopback, answer
+from tests.support.loopback import Loopback, Request, answer
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
 
@@ -33,15 +33,13 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def served(pages: Callable[[str, Mapping[str, str]], Any]) -> Loopback:
     """A server that answers a path and its query with JSON."""
-    server = Loopback([])
 
-    def reply(client: Any, closed: Any) -> None:
-        target = urlsplit(server.answered.line.split()[1])
+    def reply(request: Request) -> tuple[int, str]:
+        target = urlsplit(request.line.split()[1])
         query = {name: values[0] for name, values in parse_qs(target.query).items()}
-        answer(200, json.dumps(pages(target.path, query)))(client, closed)
+        return 200, json.dumps(pages(target.path, query))
 
-    server.replies.append(reply)
-    return server
+    return Loopback.by(reply)
 
 
 def github(api: str, **more: Any) -> GithubReleases:
@@ -170,6 +168,7 @@ def test_lists_without_end_are_refused() -> None:
         (gitlab, {"project": "../x y"}, "give its number, or group/name"),
         (github, {"token": "a\nb"}, "token is empty, or has a space"),
         (gitlab, {"api": "ftp://gitlab"}, "use http or https"),
+        (github, {"api": "https://u:p@github.example.com"}, "api holds a user"),
     ],
 )
 def test_a_wrong_setting_is_refused(

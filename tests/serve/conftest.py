@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import uvicorn
 
 from anomaly.checklist.checklist import Checklist, load
 from anomaly.history.store import Store
 from anomaly.serve.access import Access
 from anomaly.serve.app import Sender, Service, application
 from anomaly.serve.served import Served
+from anomaly.serve.server import bound
 from tests.support.asgi import ask
 from tests.support.operation import CHECKLIST
 from tests.support.service import ACK, NOW, READ, RELEASE, SIGNING, Ask
@@ -57,3 +60,18 @@ def locked(service: Service) -> Ask:
     )
     app = application(replace(service, access=access))
     return lambda *request, **headers: ask(app, *request, **headers)
+
+
+@pytest.fixture
+def address(loopback: None, service: Service) -> Iterator[str]:
+    """The service on a free port."""
+    config = uvicorn.Config(application(service), log_config=None, server_header=False)
+    server = uvicorn.Server(config)
+    with bound("127.0.0.1", 0) as listening:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()

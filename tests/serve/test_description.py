@@ -4,38 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import uvicorn
 
 from anomaly.history.store import Store
 from anomaly.model import ReleaseVerdict
-from anomaly.serve.app import Service, application
-from anomaly.serve.server import bound
 from tests.support.service import Ask, looked
 
 CHECKS = (
     "not_a_server_error,status_code_conformance,content_type_conformance,"
     "response_schema_conformance"
 )
-
-
-@pytest.fixture
-def address(loopback: None, service: Service) -> Iterator[str]:
-    """The service on a free port."""
-    config = uvicorn.Config(application(service), log_config=None, server_header=False)
-    server = uvicorn.Server(config)
-    with bound("127.0.0.1", 0) as listening:
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join()
 
 
 @pytest.mark.slow

@@ -8,9 +8,7 @@ import os
 import re
 import subprocess
 import sys
-import threading
 from base64 import b64encode
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,13 +16,10 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import pytest
-import uvicorn
 import yaml
 
 from anomaly.history.store import Store
 from anomaly.model import ReleaseVerdict
-from anomaly.serve.app import Service, application
-from anomaly.serve.server import bound
 from tests.support.asgi import Answer
 from tests.support.places import ROOT
 from tests.support.service import NOW, READ, RELEASE, Ask, looked
@@ -375,21 +370,6 @@ def shell_of_jenkins() -> str:
     match = re.search(r"script: '''\n(.*?)'''", page, re.DOTALL)
     assert match is not None
     return match[1]
-
-
-@pytest.fixture
-def address(loopback: None, service: Service) -> Iterator[str]:
-    """The service on a free port."""
-    config = uvicorn.Config(application(service), log_config=None, server_header=False)
-    server = uvicorn.Server(config)
-    with bound("127.0.0.1", 0) as listening:
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join()
 
 
 @pytest.mark.slow

@@ -10,10 +10,8 @@ import csv
 import json
 import math
 import os
-import socket
 import sqlite3
 import subprocess
-import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
@@ -24,7 +22,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from anomaly.model import Window
-from tests.support.loopback import Loopback, Request, answer
+from tests.support.loopback import Loopback, Request
 from tests.support.scripted import matrix
 from tests.support.servers import free_port
 
@@ -95,13 +93,7 @@ class Place:
         everything is gone."""
         if self.state is State.GONE:
             return f"http://127.0.0.1:{free_port()}"
-        server = self.running.enter_context(Loopback([]))
-
-        def respond(client: socket.socket, closed: threading.Event) -> None:
-            answer(*reply(server.answered))(client, closed)
-
-        server.replies.append(respond)
-        return server.origin
+        return self.running.enter_context(Loopback.by(reply)).origin
 
     # --- series ----------------------------------------------------------------------------------
 

@@ -72,6 +72,17 @@ class Loopback:
     speaks_first: bool = False
     requests: list[Request] = field(default_factory=list)
 
+    @classmethod
+    def by(cls, reply: Callable[[Request], tuple[int, str]]) -> Loopback:
+        """One that answers each request with the status and the body that `reply` says."""
+        server = cls([])
+
+        def respond(client: socket.socket, closed: threading.Event) -> None:
+            answer(*reply(server.answered))(client, closed)
+
+        server.replies.append(respond)
+        return server
+
     def __enter__(self) -> Loopback:
         self._closed, self._here = threading.Event(), threading.local()
         self._listening = socket.create_server(("127.0.0.1", 0))
