@@ -97,6 +97,16 @@ class ReleaseVerdict(StrEnum):
 ALARMS = frozenset({ReleaseVerdict.FAIL, ReleaseVerdict.HOLD})
 
 
+class Occasion(StrEnum):
+    """What a look at a release found when a hook of the checklist runs: each at most once a
+    release, and none at a look that is inconclusive."""
+
+    FIRE = "fire"  # a guardrail fails
+    HOLD = "hold"  # signals fail, and no guardrail
+    RESOLVE = "resolve"  # what failed, and for which a hook ran, is well again
+    PASS = "pass"  # noqa: S105  the watch is over, and the release passed
+
+
 class KpiSeverity(StrEnum):
     """What a KPI that fails makes of the release."""
 

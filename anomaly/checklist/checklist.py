@@ -24,6 +24,7 @@ from anomaly.model import (
     KpiKind,
     LeftOut,
     NotificationPolicy,
+    Occasion,
     Silence,
     SpecialDay,
     Window,
@@ -43,6 +44,17 @@ __all__ = ["Checklist", "Plugin", "json_schema", "load"]
 
 
 @dataclass(frozen=True, slots=True)
+class Hook:
+    """A sink that is told once, on one occasion. `name` is what the history knows it by: another
+    one in a dry run, so that what was only tried is still to come."""
+
+    name: str
+    occasion: Occasion
+    plugin: Plugin
+    dry_run: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Checklist:
     """A checklist for one environment, with its variables filled in. Its repr shows no settings and
     no secrets.
@@ -57,6 +69,7 @@ class Checklist:
     kpis: tuple[Kpi, ...]
     environment: str = ""
     sinks: tuple[Plugin, ...] = ()
+    hooks: tuple[Hook, ...] = ()
     releases: tuple[Plugin, ...] = ()
     store: str = field(default="", repr=False)
     retention: timedelta | None = None
@@ -115,6 +128,7 @@ def json_schema() -> dict[str, Any]:
 
 
 MOST_PLUGINS = 100  # sources, or sinks
+DRY_RUN = " (dry run)"  # ends the name of a hook
 FILLED = ("store", "heartbeat", "report_url")  # keys in which variables are filled in, too
 Place = tuple[
     KeyPath, Mapping[str, Any]
@@ -145,14 +159,17 @@ class _Loader:
             _listed(data, environment, "sinks"),
             _listed(data, environment, "releases"),
         )
-        self.check_counts({"sources": sources, "sinks": sinks, "releases": releases})
+        hooks = _hook_places(data, environment)
+        self.check_counts({"sources": sources, "sinks": sinks, "on": hooks, "releases": releases})
         self.check_kpis(data, [str(path[-1]) for path, _ in sources])
         self.check_twice(sinks)
         self.check_twice(releases)
+        self.check_hooks(hooks)
         source_plugins = {
             str(path[-1]): self.plugin(path, raw, COLLECTORS) for path, raw in sources
         }
         sink_plugins = tuple(self.plugin(path, raw, SINKS) for path, raw in sinks)
+        hook_plugins = [self.plugin(path, raw, SINKS) for path, raw in hooks]
         asked_for = tuple(self.plugin(path, raw, RELEASES) for path, raw in releases)
         texts = self.filled(data)
         windows, schedule = self.windows(form), self.schedule(form)
@@ -167,6 +184,7 @@ class _Loader:
             environment=environment,
             sources=source_plugins,
             sinks=sink_plugins,
+            hooks=_hooks(form, environment, hooks, hook_plugins),
             releases=asked_for,
             filled=texts,
             windows=windows,
@@ -401,6 +419,18 @@ class _Loader:
             if same:
                 self.note(path, f"is the same as {path_text(same)}; leave one out")
 
+    def check_hooks(self, places: Sequence[Place]) -> None:
+        """Notes hooks of one occasion that are the same, a terminal among them, and what is to be
+        undone but never done."""
+        occasions = {str(path[-2]) for path, _ in places}
+        for occasion in sorted(occasions):
+            self.check_twice([place for place in places if place[0][-2] == occasion])
+        for path, raw in places:
+            if raw.get("type") == "console":
+                self.note((*path, "type"), "is 'console', which nobody reads when a hook runs")
+            if path[-2] == Occasion.RESOLVE and not occasions & {Occasion.FIRE, Occasion.HOLD}:
+                self.note(path, "never runs: there is no hook for fire or hold")
+
     def plugin(self, path: KeyPath, raw: Mapping[str, Any], kind: Kind) -> Plugin:
         """The source or sink at `path`, variables filled in; notes what is wrong with it."""
         settings = {key: value for key, value in raw.items() if key != "type"}
@@ -430,6 +460,7 @@ def _checklist(
     environment: str,
     sources: Mapping[str, Plugin],
     sinks: tuple[Plugin, ...],
+    hooks: tuple[Hook, ...],
     releases: tuple[Plugin, ...],
     filled: variables.Filled,
     windows: Windows,
@@ -444,6 +475,7 @@ def _checklist(
         environment=environment,
         sources=sources,
         sinks=sinks,
+        hooks=hooks,
         releases=releases,
         **filled.settings,
         retention=form.retention,
@@ -463,7 +495,15 @@ def _checklist(
         ),
         path=path,
         secrets=frozenset(filled.secrets).union(
-            *(plugin.secrets for plugin in (*sources.values(), *sinks, *releases))
+            *(
+                plugin.secrets
+                for plugin in (
+                    *sources.values(),
+                    *sinks,
+                    *(hook.plugin for hook in hooks),
+                    *releases,
+                )
+            )
         ),
     )
     return replace(checklist, digest=_digest(checklist))
@@ -495,6 +535,8 @@ def _digest(checklist: Checklist) -> str:
         "correction": checklist.correction,
         "calendar": asdict(checklist.calendar),
     }
+    if checklist.hooks:
+        content["on"] = [[hook.name, plugin(hook.plugin)] for hook in checklist.hooks]
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 
@@ -513,6 +555,36 @@ def _listed(data: Mapping[str, Any], environment: str, key: str) -> list[Place]:
     if isinstance(own, dict) and key in own:
         return _list_places(own, ("environments", environment), key)
     return _list_places(data, (), key)
+
+
+def _hook_places(data: Mapping[str, Any], environment: str) -> list[Place]:
+    """The hooks of an environment by occasion: its own if it has the key, else those at the top."""
+    own = _mapping(data, "environments").get(environment)
+    return (
+        _hooks_in(own, ("environments", environment))
+        if isinstance(own, dict) and "on" in own
+        else _hooks_in(data, ())
+    )
+
+
+def _hooks_in(data: Any, path: KeyPath) -> list[Place]:
+    hooks = _mapping(data, "on")
+    return [place for each in Occasion for place in _list_places(hooks, (*path, "on"), each.value)]
+
+
+def _hooks(
+    form: ChecklistForm, environment: str, places: Sequence[Place], plugins: Sequence[Plugin]
+) -> tuple[Hook, ...]:
+    """The hooks with their names: several of one occasion are numbered."""
+    own = form.environments.get(environment)
+    chosen = own.on if own is not None and "on" in own.model_fields_set else form.on
+    out = []
+    for (path, _), plugin in zip(places, plugins, strict=True):
+        occasion, index = Occasion(str(path[-2])), int(path[-1])
+        name = f"on {occasion}" + (f" {index + 1}" if index else "")
+        suffix = DRY_RUN if chosen.dry_run else ""
+        out.append(Hook(name + suffix, occasion, plugin, chosen.dry_run))
+    return tuple(out)
 
 
 def _source_places(data: Any, path: KeyPath) -> dict[str, Place]:
@@ -535,6 +607,7 @@ def _all_places(data: Mapping[str, Any]) -> Iterator[Place]:
     for path, part in [((), data), *own]:
         yield from _source_places(part, path).values()
         yield from _list_places(part, path, "sinks")
+        yield from _hooks_in(part, path)
         yield from _list_places(part, path, "releases")
 
 

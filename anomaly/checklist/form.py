@@ -58,7 +58,7 @@ LONGEST = timedelta(
 LONGEST_NAME = 200
 MOST_ERRORS = 200  # more are not worth explaining
 SECRET_PLACES = frozenset(  # what stands there is never shown
-    {"sources", "sinks", "releases", "environments", "store", "heartbeat", "report_url"}
+    {"sources", "sinks", "on", "releases", "environments", "store", "heartbeat", "report_url"}
 )
 PERCENT = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?%")
 NUMBER_AS_TEXT = re.compile(r"[-+.0-9eE_% ]+")
@@ -348,6 +348,24 @@ class ReleasesForm(PluginForm):
     """A source of releases. `${NAME}` is replaced by an environment variable."""
 
 
+class HooksForm(Form):
+    """What is run when a release fails, is held, is well again, or has passed: sinks, each at most
+    once a release. `anomaly tick` and `anomaly watch` run them."""
+
+    dry_run: Truth = Field(
+        default=True, description="Only says what would run. Set it to false to act."
+    )
+    fire: list[SinkForm] = Field(default=[], description="A guardrail fails: roll back.")
+    hold: list[SinkForm] = Field(default=[], description="Only signals fail: stop and look.")
+    resolve: list[SinkForm] = Field(
+        default=[], description="What failed is well again; only after fire or hold has run."
+    )
+    # a keyword of Python
+    passed: list[SinkForm] = Field(
+        default=[], alias="pass", description="The watch is over, and the release passed."
+    )
+
+
 class EnvironmentForm(Form):
     """What differs in one environment."""
 
@@ -357,6 +375,7 @@ class EnvironmentForm(Form):
     )
     sinks: list[SinkForm] = optional([], "Used instead of the checklist's sinks.")
     releases: list[ReleasesForm] = optional([], "Used instead of the checklist's release sources.")
+    on: HooksForm = optional(None, "Used instead of the checklist's hooks.")
 
 
 class KpiForm(Form):
@@ -514,6 +533,7 @@ class ChecklistForm(Form):
     )
     kpis: list[KpiForm] = Field(min_length=1, description="The numbers that matter.")
     sinks: list[SinkForm] = Field(default=[], description="Who is told.")
+    on: HooksForm = optional(None, "What is run when a release fails, is held, or passes.")
     repeat: PositiveDuration = optional(
         None,
         "Notify again about what still fails after this time. Default: only when it gets worse.",
@@ -579,7 +599,8 @@ def _problem(error: Any, form_at: Callable[[KeyPath], type[Form]]) -> str:
     )
     match kind:
         case "extra_forbidden":
-            keys = tuple(form_at(path).model_fields)
+            fields = form_at(path).model_fields.items()
+            keys = tuple(each.alias or name for name, each in fields)
             return f"is an unknown key; use one of {', '.join(keys)}{did_you_mean(path[-1], keys)}"
         case "missing":
             return "is missing"
@@ -597,6 +618,8 @@ def _form_at(path: tuple[str | int, ...]) -> type[Form]:
     """The form whose key the last part of `path` is."""
     if len(path) == 1:
         return ChecklistForm
+    if path[-2] == "on":
+        return HooksForm
     forms: dict[str | int, type[Form]] = {
         "windows": WindowsForm,
         "rhythm": RhythmForm,

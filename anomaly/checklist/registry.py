@@ -78,6 +78,7 @@ SINKS = Kind(
         "pushgateway": "anomaly.sinks.pushgateway:PushgatewaySink",
         "textfile": "anomaly.sinks.textfile:TextfileSink",
         "webhook": "anomaly.sinks.webhook:WebhookSink",
+        "command": "anomaly.sinks.command:CommandSink",
         "slack": "anomaly.sinks.slack:SlackSink",
         "email": "anomaly.sinks.email:EmailSink",
         "apprise": "anomaly.sinks.apprise:AppriseSink",

@@ -143,11 +143,16 @@ class _Delivery:
         )
 
     def _masked(self, text: str) -> str:
-        return wording.plain(self.redact(text) if self.redact else text, LONGEST_DETAIL)
+        return masked(text, self.redact)
 
     def _crash(self, error: BaseException) -> str:
         text = f": {error}" if self.redact and str(error) else ""
         return self._masked(f"the sink is broken: {type(error).__name__}{text}")
+
+
+def masked(text: str, redact: Callable[[str], str] | None) -> str:
+    """What is kept and shown of a sink's answer."""
+    return wording.plain(redact(text) if redact else text, LONGEST_DETAIL)
 
 
 def _error_of(state: RetryCallState) -> BaseException | None:

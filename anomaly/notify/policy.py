@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TypedDict
 
 from anomaly.contracts import Action, NotifyReason
 from anomaly.history.records import OutboxMessage, Progress, finding_id
@@ -31,6 +32,15 @@ from anomaly.reporting.report import Report
 GROWN = 1.5  # an effect this many times the reported one is news
 DEFAULT_POLICY = NotificationPolicy()
 ANSWERED = frozenset({Verdict.OK, Verdict.RECOVERED, Verdict.IMPROVED})
+
+
+class Situation(TypedDict):
+    """What besides the report a decision depends on: see `decide`."""
+
+    now: datetime
+    policy: NotificationPolicy
+    acknowledged: Collection[str]
+    special_day: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +87,7 @@ def decide(
     if not open_news:
         return Decision(NotifyReason.ACKNOWLEDGED if news else NotifyReason.ALREADY_TOLD)
     silences = [
-        _silence(name, finding, policy, now, special_day=special_day)
+        silence_of(name, finding, policy, now, special_day=special_day)
         for name, finding in open_news.items()
     ]
     ends = [silence.end for silence in silences if silence is not None and silence.end is not None]
@@ -196,7 +206,7 @@ def _smallest_size(finding: Finding, report: Report) -> float:
     return 0.0 if low <= 0 <= high else min(abs(low), abs(high)) * _dilution(finding, report)
 
 
-def _silence(
+def silence_of(
     name: str, finding: Finding, policy: NotificationPolicy, now: datetime, *, special_day: bool
 ) -> Silence | None:
     """The silence that covers the finding now; of several, the one that ends last."""

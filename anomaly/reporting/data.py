@@ -17,7 +17,7 @@ from anomaly.model import (
     Window,
 )
 from anomaly.reporting.evidence import by_name
-from anomaly.reporting.message import Receipt
+from anomaly.reporting.message import Message, Receipt
 from anomaly.reporting.report import Report
 from anomaly.reporting.words import headline
 from anomaly.steps import CalendarStep
@@ -26,6 +26,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA = 1
+
+
+def message_data(message: Message) -> dict[str, Any]:
+    """The report of a message, and what the message is about, as `to_dict`."""
+    about = {
+        "action": str(message.action),
+        "why": str(message.why),
+        "look": message.look,
+        "link": message.link,
+    }
+    return to_dict(message.report, key=message.key) | {"message": about}
 
 
 def to_dict(

@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import platform
+import shutil
 import socket
 import sqlite3
 import ssl
@@ -125,6 +126,7 @@ def examine(
         for plugin in checklist.releases
     ]
     probes += [(f"sink {name}", partial(_sink, plugin)) for name, plugin in checklist.receivers]
+    probes += [(f"hook {hook.name}", partial(_sink, hook.plugin)) for hook in checklist.hooks]
     if checklist.heartbeat:
         probes.append(("heartbeat", partial(_reach_url, checklist.heartbeat)))
     if not checklist.receivers:
@@ -276,6 +278,8 @@ def _setting(name: str, value: Any, values: Mapping[str, Any]) -> str:
     match value:
         case str() if is_url(value) and urlsplit(value).scheme in PORTS:
             return _reach_url(value)
+        case (str() as command, *_) if name == "run":
+            return _command(command)
         case str() if name == "host" and isinstance(values.get("port"), int):
             return _reach(value, int(values["port"]), tls=False)
         case Path() if value == STANDARD_INPUT:
@@ -285,6 +289,13 @@ def _setting(name: str, value: Any, values: Mapping[str, Any]) -> str:
         case Path() if not os.access(value, os.R_OK):
             raise _Bad(f"{name} {value} can't be read")
     return ""
+
+
+def _command(name: str) -> str:
+    found = shutil.which(name)
+    if found is None:
+        raise _Bad(f"{name} is not installed, or not on PATH", f"install {name}, or give its path")
+    return f"{found} can be run"
 
 
 def _writable(path: Path) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from anomaly.checklist import registry, strict_yaml
-from anomaly.checklist.checklist import Checklist
+from anomaly.checklist.checklist import DRY_RUN, Checklist
 from anomaly.checklist.strict_yaml import KeyPath, Problem, path_text, shown
 from anomaly.contracts import Collected, Message, Receipt
 from anomaly.errors import ChecklistError, UsageError
@@ -140,7 +140,7 @@ def _wrongly_expected(
 ) -> Iterator[tuple[KeyPath, str]]:
     kpis, sinks = (
         tuple(kpi.name for kpi in checklist.kpis),
-        tuple(name for name, _ in checklist.receivers),
+        tuple(receiver.name for receiver in _receivers(checklist)),
     )
     for name in case.expect.kpis:
         if name.partition(" (")[0] not in kpis and name not in kpis:
@@ -168,10 +168,7 @@ def run(case: CaseForm, checklist: Checklist) -> Outcome:
         checklist.windows.watched_until(release.finished)
     ]
     collected = synthetic_data(case, checklist, release, max(ends))
-    receivers = [
-        Receiver(name, _Nobody(registry.is_told_every_look(plugin)))
-        for name, plugin in checklist.receivers
-    ]
+    receivers = _receivers(checklist)
     actions: dict[str, list[str]] = {receiver.name: [] for receiver in receivers}
     report = None
     with Store(IN_MEMORY) as store:
@@ -193,6 +190,21 @@ def run(case: CaseForm, checklist: Checklist) -> Outcome:
                 actions[message.sink].append(str(message.action))
     assert report is not None  # noqa: S101  there is at least one look
     return Outcome(case.name, report, tuple(_misses(case, report, actions)))
+
+
+def _receivers(checklist: Checklist) -> list[Receiver]:
+    """The sinks and hooks of the checklist, none of which is told anything; a hook is named as if
+    it were no dry run."""
+    return [
+        *(
+            Receiver(name, _Nobody(registry.is_told_every_look(plugin)))
+            for name, plugin in checklist.receivers
+        ),
+        *(
+            Receiver(hook.name.removesuffix(DRY_RUN), _Nobody(every_look=False), hook.occasion)
+            for hook in checklist.hooks
+        ),
+    ]
 
 
 def _release(case: CaseForm, checklist: Checklist) -> Release:

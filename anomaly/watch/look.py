@@ -2,7 +2,8 @@
 
 The messages are kept with the look in one transaction before any is sent; the delivery is kept
 after the sink took it. So a process that dies loses nothing, and a message that was on its way is
-sent again under the same id.
+sent again under the same id. A hook acts, so it is the other way round: that it ran is kept before
+it runs, and it never runs twice.
 """
 
 from __future__ import annotations
@@ -31,11 +32,21 @@ from anomaly.history.records import (
     report_link,
 )
 from anomaly.history.store import Store, look_id, message_id
-from anomaly.model import Calendar, NotificationPolicy, Release, ReleaseVerdict, Silence, Window
-from anomaly.notify.delivery import Envelope, RetryPolicy, deliver
-from anomaly.notify.policy import Decision, decide, last_alarm, mirrored
+from anomaly.model import (
+    Calendar,
+    NotificationPolicy,
+    Occasion,
+    Release,
+    ReleaseVerdict,
+    Silence,
+    Window,
+)
+from anomaly.notify.delivery import Envelope, RetryPolicy, deliver, masked
+from anomaly.notify.hooks import decide_hook
+from anomaly.notify.policy import Decision, Situation, decide, last_alarm, mirrored
 from anomaly.pipeline import check_release
 from anomaly.reporting.report import Report
+from anomaly.timing.durations import duration_text
 from anomaly.timing.spans import settled_at
 from anomaly.timing.special_days import special_days
 
@@ -43,16 +54,23 @@ RETRY_POLICY = RetryPolicy(attempts=3, deadline=timedelta(seconds=30))  # within
 # between looks: a message that failed for now is tried again after these pauses
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=1)
 GIVE_UP = timedelta(days=1)  # an older message is no longer news
+# of a hook: it may roll back, and what it rolls back may be another release after a while
+HOOK_POLICY = RetryPolicy(attempts=3, deadline=timedelta(minutes=6))
+STALE = timedelta(minutes=30)
+BEGUN = "it was begun, and how it ended is not known"
 CLAIM = RETRY_POLICY.deadline + timedelta(minutes=1)  # for the process that sends a message
 BUSY_ATTEMPTS, BUSY_PAUSE_S = 5, 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """A sink and the name that the history knows it by."""
+    """A sink and the name that the history knows it by. One with an `occasion` is a hook, which is
+    told once, and only says what it would do in a `dry_run`."""
 
     name: str
     sink: Sink
+    occasion: Occasion | None = None
+    dry_run: bool = False
 
     @property
     def every_look(self) -> bool:
@@ -74,10 +92,16 @@ class LookResult:
 
 
 def receivers_of(checklist: Checklist) -> list[Receiver]:
-    """The sinks of a checklist without the terminal. Raises ChecklistError."""
+    """The sinks of a checklist without the terminal, and its hooks. Raises ChecklistError."""
     from anomaly.checklist import registry
 
-    return [Receiver(name, registry.sink(plugin)) for name, plugin in checklist.receivers]
+    return [
+        *(Receiver(name, registry.sink(plugin)) for name, plugin in checklist.receivers),
+        *(
+            Receiver(hook.name, registry.sink(hook.plugin), hook.occasion, hook.dry_run)
+            for hook in checklist.hooks
+        ),
+    ]
 
 
 def look(
@@ -100,17 +124,24 @@ def look(
     report = _report(
         checklist, record, store, now, until, collected, progress, answers, workers=workers
     )
-    policy = _policy(checklist, record)
-    acknowledged = _acknowledged(record, store)
-    special = _is_special(now, checklist.calendar)
+    situation: Situation = {
+        "now": now,
+        "policy": _policy(checklist, record),
+        "acknowledged": _acknowledged(record, store),
+        "special_day": _is_special(now, checklist.calendar),
+    }
     messages = []
     for receiver in receivers:
         before = store.messages(record.id, receiver.name)
-        decision = decide(
-            report, before, now=now, policy=policy, acknowledged=acknowledged, special_day=special
-        )
-        if receiver.every_look:
-            decision = mirrored(report, decision, before)
+        if receiver.occasion is not None:
+            if before:
+                continue
+            failed = _failed_before(record, store, receivers)
+            decision = decide_hook(receiver.occasion, report, failed_before=failed, **situation)
+        else:
+            decision = decide(report, before, **situation)
+            if receiver.every_look:
+                decision = mirrored(report, decision, before)
         if decision.action is not None:
             look_key = look_id(record.id, number)
             messages.append(
@@ -197,9 +228,9 @@ def next_look(checklist: Checklist, now: datetime) -> datetime:
 def resolve_aborted(
     record: ReleaseRecord, store: Store, receivers: Sequence[Receiver], *, now: datetime
 ) -> None:
-    """Resolve the alarms about a release that was aborted."""
+    """Resolve the alarms about a release that was aborted; its hooks do not run."""
     looks = store.looks(record.id)
-    for receiver in receivers if looks else ():
+    for receiver in _sinks(receivers) if looks else ():
         before = store.messages(record.id, receiver.name)
         last = last_alarm(before)
         if last is not None and last.action is Action.FIRE:
@@ -221,7 +252,7 @@ def tell(
     rng: random.Random | None = None,
 ) -> tuple[Receipt, ...]:
     """Send the messages that are due about the checklist's service and environment, in order for
-    each sink, and keep the receipts.
+    each sink, then run the hooks that are due, and keep the receipts.
 
     `saved` says whether the store outlives the process, so that messages may point to it.
     """
@@ -232,28 +263,30 @@ def tell(
         if record.release.service == checklist.service
         and record.release.environment == checklist.environment
     }
-    by_name = {receiver.name: receiver for receiver in receivers}
+    due = [each for each in messages if each.release_id in records]
+    by_name = {receiver.name: receiver for receiver in _sinks(receivers)}
     report_of_look = lru_cache(maxsize=4)(store.report)  # most sinks are told of the same look
-    queues = _queues(store, [each for each in messages if each.release_id in records], by_name, now)
+
+    def envelope(message: OutboxMessage, receiver: Receiver) -> Envelope:
+        return Envelope(
+            message.sink,
+            receiver.sink,
+            Message(
+                key=message.release_id,
+                report=report_of_look(message.look_id),
+                action=message.action,
+                id=message.id,
+                why=message.why,
+                look=message.look_id[:SHORT] if saved else "",
+                link=report_link(checklist.report_url, records[message.release_id]),
+            ),
+        )
+
+    queues = _queues(store, due, by_name, now)
     receipts: list[Receipt] = []
     while heads := [queue.pop(0) for queue in queues.values() if queue]:
         batch = [message for message in heads if store.claim(message, now + CLAIM)]
-        envelopes = [
-            Envelope(
-                message.sink,
-                by_name[message.sink].sink,
-                Message(
-                    key=message.release_id,
-                    report=report_of_look(message.look_id),
-                    action=message.action,
-                    id=message.id,
-                    why=message.why,
-                    look=message.look_id[:SHORT] if saved else "",
-                    link=report_link(checklist.report_url, records[message.release_id]),
-                ),
-            )
-            for message in batch
-        ]
+        envelopes = [envelope(message, by_name[message.sink]) for message in batch]
         outcomes = deliver(
             envelopes, retry_policy=retry_policy, redact=redact, sleep=sleep, rng=rng
         )
@@ -262,6 +295,19 @@ def tell(
             receipts.append(receipt)
             if not receipt.delivered:
                 queues[message.sink] = []  # later messages wait, so that the order holds
+    hooks = [receiver for receiver in receivers if receiver.occasion is not None]
+    for hook, message in ((hook, each) for hook in hooks for each in due if each.sink == hook.name):
+        if not store.claim(message, now + CLAIM):
+            continue
+        problem = _too_late(message, records[message.release_id], store, now)
+        outcome = replace(message, progress=Progress.FAILED, detail=problem or BEGUN)
+        store.settle(outcome)  # whatever happens now, it will not run again
+        receipt = Receipt(message.sink, delivered=False, detail=problem)
+        if not problem:
+            receipt = _acted(envelope(message, hook), hook, redact=redact, sleep=sleep, rng=rng)
+            progress = Progress.SENT if receipt.delivered else Progress.FAILED
+            store.settle(replace(outcome, progress=progress, detail=receipt.detail))
+        receipts.append(receipt)
     return tuple(receipts)
 
 
@@ -276,6 +322,51 @@ def following(
         and record.release.started_at < each.release.started_at <= now
     ]
     return min(later, key=lambda release: release.started_at, default=None)
+
+
+def _sinks(receivers: Sequence[Receiver]) -> list[Receiver]:
+    return [receiver for receiver in receivers if receiver.occasion is None]
+
+
+def _failed_before(record: ReleaseRecord, store: Store, receivers: Sequence[Receiver]) -> set[str]:
+    """The ids of the findings that failed at an earlier look, if a hook ran for them."""
+    alarms = (each.name for each in receivers if each.occasion in (Occasion.FIRE, Occasion.HOLD))
+    if not any(store.messages(record.id, name) for name in alarms):
+        return set()
+    return {finding.id for finding in store.findings(record.id) if finding.fails}
+
+
+def _too_late(message: OutboxMessage, record: ReleaseRecord, store: Store, now: datetime) -> str:
+    """Why a hook must not run any more; empty if it may."""
+    if record.state is State.ABORTED:
+        return "not run: the release was aborted"
+    if now - message.at > STALE:
+        return f"not run: it was due {duration_text(STALE)} ago or longer"
+    release = record.release
+    others = store.releases(environment=release.environment, since=release.started_at)
+    next_release = following(record, others, now)
+    if next_release is not None:
+        return f"not run: release {next_release.version or 'without a version'} has followed"
+    return ""
+
+
+def _acted(
+    envelope: Envelope,
+    hook: Receiver,
+    *,
+    redact: Callable[[str], str] | None,
+    sleep: Callable[[float], None],
+    rng: random.Random | None,
+) -> Receipt:
+    """The receipt of a hook that ran; of a dry one, what it would have done."""
+    if not hook.dry_run:
+        (receipt,) = deliver(
+            [envelope], retry_policy=HOOK_POLICY, redact=redact, sleep=sleep, rng=rng
+        )
+        return receipt
+    plan = getattr(hook.sink, "plan", None)
+    text = f"dry run: would {plan(envelope.message) if plan else 'send the message'}"
+    return Receipt(hook.name, delivered=True, detail=masked(text, redact))
 
 
 def _report(

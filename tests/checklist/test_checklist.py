@@ -654,7 +654,8 @@ def test_a_variable_of_another_environment_need_not_be_set(load_text: Load) -> N
         (
             ENVIRONMENTS.replace("staging:\n", "staging:\n    kpis: []\n"),
             "staging",
-            "9: environments.staging.kpis is an unknown key; use one of sources, sinks, releases",
+            "9: environments.staging.kpis is an unknown key; use one of sources, sinks, "
+            "releases, on",
         ),
     ],
 )
@@ -710,6 +711,7 @@ def test_another_meaning_has_another_digest(load_text: Load, old: str, new: str)
         "repeat: 4h\n",
         "rhythm: {usual: 1h, peak: 5m, climb: 1d, fall: 6h}\n",
         "releases: [{type: git, path: .}]\n",
+        "on: {fire: [{type: command, run: [kubectl]}]}\n",
     ],
 )
 def test_when_it_is_looked_at_and_who_is_notified_change_the_digest(

@@ -37,6 +37,7 @@ SETTINGS: dict[str, Callable[[str], dict[str, Any]]] = {
         "merge_request": 7,
     },
     "grafana": lambda origin: {"url": origin, "token": SECRET, "dashboard": "d1", "tags": ["shop"]},
+    "command": lambda _origin: {"run": ["true", SECRET]},
     "html": lambda _origin: {"path": "report-{version}.html"},
     "json": lambda _origin: {"path": "report.json"},
     "jsonl": lambda _origin: {"path": "reports.jsonl"},

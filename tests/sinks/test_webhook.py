@@ -112,6 +112,35 @@ def test_the_documented_verification_accepts_what_is_sent_and_nothing_else() -> 
     assert not is_genuine("s3cret", signature, sent.body, NOW_S + 3600)
 
 
+def test_a_body_of_ones_own_is_sent_with_the_release_in_it_and_in_the_path() -> None:
+    release = replace(REPORT.release, version='1.4/2 "x" {id}')
+    with Loopback([answer(200)]) as server:
+        WebhookSink(
+            url=f"{server.origin}/flags/{{version}}?dry=no",
+            method="PATCH",
+            content_type="application/json; domain-model=launchdarkly.semanticpatch",
+            body='{"comment": "{version} of {service}: {verdict}", "instructions": []}',
+        ).send(Message("4f1c", replace(REPORT, release=release)))
+    (request,) = server.requests
+    assert request.line == "PATCH /flags/1.4%2F2%20%22x%22%20%7Bid%7D?dry=no HTTP/1.1"
+    assert json.loads(request.body) == {
+        "comment": '1.4/2 "x" {id} of shop: fail',
+        "instructions": [],
+    }
+    assert request.headers["content-type"].endswith("launchdarkly.semanticpatch")
+    assert request.headers["idempotency-key"].startswith("4f1c-")
+
+
+def test_a_plan_shows_what_would_be_sent_and_no_secret() -> None:
+    sink = WebhookSink(
+        url="https://user:c4nary@flags.example.com/c4nary-path/{version}",
+        headers={"Authorization": "c4nary-token"},
+        body='{"off": true}',
+    )
+    assert sink.plan(MESSAGE) == 'POST to https://flags.example.com: {"off": true}'
+    assert "c4nary" not in sink.plan(MESSAGE) + repr(sink)
+
+
 def test_without_a_secret_nothing_is_signed() -> None:
     with Loopback([answer(200)]) as server:
         WebhookSink(url=server.origin).send(MESSAGE)
