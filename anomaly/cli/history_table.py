@@ -10,6 +10,7 @@ from typing import Any
 from anomaly.reporting.message import NEWS
 from anomaly.wording import clock, percent, plain
 
+HOOK = "on "  # begins the name of a hook
 WIDTH = 80
 
 
@@ -64,7 +65,7 @@ def one(story: Mapping[str, Any]) -> str:
         tries = f" after {each['attempts']} attempts" if each["attempts"] > 1 else ""
         detail = (
             f": {plain(each['detail'], 200)}"
-            if each["detail"] and each["progress"] != "sent"
+            if each["detail"] and (each["progress"] != "sent" or each["sink"].startswith(HOOK))
             else ""
         )
         line = (

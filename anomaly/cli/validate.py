@@ -94,6 +94,9 @@ def summary(path: Path, checklist: Checklist) -> str:
         counted(len(checklist.sources), "source"),
         counted(len(checklist.sinks), "sink"),
     ]
+    if checklist.hooks:
+        dry = " (dry run)" if checklist.hooks[0].dry_run else ""
+        parts.append(counted(len(checklist.hooks), "hook") + dry)
     place = f" in {checklist.environment}" if checklist.environment else ""
     return f"{path}: {plain(checklist.service + place, LONGEST_NAME)}, {', '.join(parts)}"
 

@@ -120,6 +120,21 @@ def test_each_broken_thing_is_named_and_hides_no_other(tmp_path: Path) -> None:
     assert "mkdir" in found["sink json"].todo
 
 
+def test_the_command_of_a_hook_is_looked_for_and_not_run(tmp_path: Path) -> None:
+    program = tmp_path / "abort"
+    program.write_text("#!/bin/sh\ntouch ran\n", encoding="utf-8")
+    program.chmod(0o700)
+    there = f"{{type: command, run: ['{program}', {SECRET}]}}"
+    missing = "{type: command, run: [no-such-program]}"
+    found = checks(tmp_path, f"{FILE}on: {{fire: [{there}], hold: [{missing}]}}\n")
+    assert found["hook on fire (dry run)"].state is State.OK
+    assert found["hook on fire (dry run)"].said == f"{program} can be run"
+    assert found["hook on hold (dry run)"].state is State.FAILED
+    assert found["hook on hold (dry run)"].todo == "install no-such-program, or give its path"
+    assert not Path("ran").exists()
+    assert SECRET not in repr(found)
+
+
 def test_a_sink_is_connected_to_but_not_told(tmp_path: Path) -> None:
     with Loopback([answer(200)]) as server:
         check = checks(

@@ -63,6 +63,8 @@ SETTINGS: dict[str, Callable[[str], dict[str, Any]]] = {
         "url": f"{origin}/{SECRET}?token={SECRET}",
         "secret": SECRET,
         "headers": {"X-Key": SECRET},
+        "body": f'{{"key": "{SECRET}"}}',
+        "content_type": "application/json",
     },
 }
 REPORTS = {

@@ -38,6 +38,9 @@ kpis:
 sinks:
   - {type: slack, url: "${NO_SUCH_HOOK}"}
   - {type: jsonl, path: told.jsonl}
+on:
+  fire: [{type: command, run: [touch, ran]}]
+  resolve: [{type: command, run: [touch, ran]}]
 """
 Try = Callable[..., tuple[int, str, str]]
 
@@ -112,10 +115,15 @@ def test_a_failure_is_fired_once_and_resolved_and_nobody_is_really_told(
             looks: [1h, 2h, 4h, 6h]
             expect:
               kpis: {errors: recovered}
-              told: {slack: [fire, resolve, inform], jsonl: [fire, fire, resolve, inform]}
+              told:
+                slack: [fire, resolve, inform]
+                jsonl: [fire, fire, resolve, inform]
+                on fire: [fire]
+                on resolve: [resolve]
     """)
 
     assert (code, err) == (0, ""), out
+    assert not (folder / "ran").exists()
     assert not (folder / "told.jsonl").exists()
 
 
@@ -216,8 +224,8 @@ def test_a_release_in_stages_is_looked_at_from_its_first_stage_on(attempt: Try) 
         ("cases: [{name: a, expect: {}}]", "cases[0].expect expects nothing"),
         (
             "cases: [{name: a, expect: {told: {slak: []}}}]",
-            "cases[0].expect.told.slak is not a sink; use one of slack, jsonl (did you mean "
-            "slack?)",
+            "cases[0].expect.told.slak is not a sink; use one of slack, jsonl, on fire, "
+            "on resolve (did you mean slack?)",
         ),
         (
             "cases: [{name: a, series: {latncy: {level: 1}}, expect: {verdict: pass}}]",

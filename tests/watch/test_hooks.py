@@ -35,16 +35,16 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield store
 
 
-def hooks(*, dry_run: bool = False, **occasions: str) -> str:
+def hooks(script: str, *occasions: str, dry_run: bool = False) -> str:
     """The part of a checklist that runs a shell script on each of these occasions."""
     named = {
         occasion: [{"type": "command", "run": ["sh", "-c", script, occasion]}]
-        for occasion, script in occasions.items()
+        for occasion in occasions
     }
     return f"on: {json.dumps({'dry_run': dry_run, **named})}\n"
 
 
-ALL = dict.fromkeys(("fire", "hold", "resolve", "pass"), SAYS)
+OCCASIONS = ("fire", "hold", "resolve", "pass")
 
 
 def tick_at(shop: Shop, store: Store, hours: float) -> TickResult:
@@ -65,7 +65,7 @@ def ran() -> list[str]:
 
 
 def test_each_runs_once_in_a_whole_watch(tmp_path: Path, store: Store) -> None:
-    shop = Shop(tmp_path, {"errors": (1.0, 4.0)}, more=hooks(**ALL))
+    shop = Shop(tmp_path, {"errors": (1.0, 4.0)}, more=hooks(SAYS, *OCCASIONS))
     record = store.track(shop.release(), origin="command")
 
     for half_hours in range(1, 27):
@@ -81,7 +81,7 @@ def test_each_runs_once_in_a_whole_watch(tmp_path: Path, store: Store) -> None:
 
 
 def test_a_signal_holds_and_does_not_fire(tmp_path: Path, store: Store) -> None:
-    shop = Shop(tmp_path, {"errors": (1.0, 9.0)}, more=hooks(**ALL))
+    shop = Shop(tmp_path, {"errors": (1.0, 9.0)}, more=hooks(SAYS, *OCCASIONS))
     text = (tmp_path / "checklist.yaml").read_text(encoding="utf-8")
     (tmp_path / "checklist.yaml").write_text(
         text.replace("critical: true", "severity: signal"), encoding="utf-8"
@@ -97,7 +97,7 @@ def test_a_signal_holds_and_does_not_fire(tmp_path: Path, store: Store) -> None:
 def test_by_default_it_only_says_what_it_would_do_and_does_it_once_it_may(
     tmp_path: Path, store: Store
 ) -> None:
-    shop = Shop(tmp_path, {"errors": (0.0, 12.0)}, more=hooks(dry_run=True, fire=SAYS))
+    shop = Shop(tmp_path, {"errors": (0.0, 12.0)}, more=hooks(SAYS, "fire", dry_run=True))
     record = store.track(shop.release(), origin="command")
 
     (receipt,) = [each for hours in (3, 4) for each in tick_at(shop, store, hours).receipts]
@@ -107,7 +107,7 @@ def test_by_default_it_only_says_what_it_would_do_and_does_it_once_it_may(
     assert receipt.detail.startswith("dry run: would run sh -c ")
     assert ran() == []
 
-    Shop(tmp_path, more=hooks(dry_run=False, fire=SAYS))
+    Shop(tmp_path, more=hooks(SAYS, "fire"))
     for hours in (5, 6):
         tick_at(shop, store, hours)
     assert ran() == ["2.0 fail fire fire"]
@@ -116,7 +116,7 @@ def test_by_default_it_only_says_what_it_would_do_and_does_it_once_it_may(
 
 def test_one_that_fails_is_said_and_not_run_again(tmp_path: Path, store: Store) -> None:
     script = f"{SAYS} >&2; echo no such rollout; exit 3"
-    shop = Shop(tmp_path, {"errors": (0.0, 12.0)}, more=hooks(fire=script))
+    shop = Shop(tmp_path, {"errors": (0.0, 12.0)}, more=hooks(script, "fire"))
     record = store.track(shop.release(), origin="command")
 
     (receipt,) = [each for hours in (3, 4, 5) for each in tick_at(shop, store, hours).receipts]
@@ -136,7 +136,7 @@ def _killed(folder: Path) -> None:
 
 
 def _suicide() -> str:
-    return hooks(fire=f"{SAYS}; kill -KILL {os.getpid()}")
+    return hooks(f"{SAYS}; kill -KILL {os.getpid()}", "fire")
 
 
 def test_it_does_not_run_again_after_the_process_that_ran_it_was_killed(
@@ -150,7 +150,7 @@ def test_it_does_not_run_again_after_the_process_that_ran_it_was_killed(
     child.join()
     assert child.exitcode == -signal.SIGKILL
 
-    Shop(tmp_path, more=hooks(fire=SAYS))
+    Shop(tmp_path, more=hooks(SAYS, "fire"))
     for hours in (4, 5):
         tick_at(shop, store, hours)
     assert ran() == ["2.0 fail fire fire"]
@@ -170,7 +170,7 @@ def test_it_does_not_run_where_it_would_hit_something_else(
     tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch, change: str, reason: str
 ) -> None:
     """The process died after the look was kept and before the hook began."""
-    shop = Shop(tmp_path, {"errors": (0.0, 12.0)}, more=hooks(fire=SAYS))
+    shop = Shop(tmp_path, {"errors": (0.0, 12.0)}, more=hooks(SAYS, "fire"))
     record = store.track(shop.release(), origin="command")
     with monkeypatch.context() as patch:
         patch.setattr("anomaly.watch.tick.tell", lambda *_, **__: ())
