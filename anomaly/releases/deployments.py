@@ -3,22 +3,15 @@ called."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 from anomaly import wording
-from anomaly.errors import (
-    CollectError,
-    RequestError,
-    RetryableCollectError,
-    RetryableRequestError,
-    UsageError,
-)
-from anomaly.http.endpoint import Endpoint, checked_base
+from anomaly.errors import CollectError, UsageError
 from anomaly.model import Release, utc
+from anomaly.releases.api import Api
 
 VERSION = re.compile(r"v?\d+(\.\d+)+[\w.+-]*", re.ASCII)
 SHORT = 8  # digits of a commit
@@ -40,16 +33,11 @@ class Deployments:
         hints: Mapping[int, str],
         timeout: timedelta,
     ) -> None:
-        checked_base(api, "api")
-        if not re.fullmatch(r"[\x21-\x7e]+", token):
-            raise UsageError("token is empty, or has a space or a non-ASCII character")
-        self._endpoint = Endpoint(api.rstrip("/"), secrets={token}, timeout=timeout, setting="api")
-        self._headers = headers
-        self._hints = hints
+        self._api = Api(api, token, headers, hints=hints, timeout=timeout)
 
     @property
     def where(self) -> str:
-        return self._endpoint.where
+        return self._api.where
 
     def each(
         self, path: str, *, until: Callable[[Deployment], bool] = lambda _: False
@@ -68,23 +56,9 @@ class Deployments:
         )
 
     def _list(self, path: str) -> list[Deployment]:
-        try:
-            body = self._endpoint.ask(
-                "GET", headers=self._headers, path=path, hints=self._hints, read=True
-            ).body
-        except RetryableRequestError as error:
-            raise RetryableCollectError(str(error), retry_after_s=error.retry_after_s) from None
-        except RequestError as error:
-            raise CollectError(str(error)) from None
-        try:
-            entries = json.loads(body)
-        except (ValueError, RecursionError):
-            entries = None
+        entries = self._api.get(path)
         if not isinstance(entries, list) or not all(isinstance(each, dict) for each in entries):
-            raise CollectError(
-                f"{self.where} answered, but not with a list of deployments; is api the address "
-                "of its API?"
-            )
+            raise self._api.unexpected("a list of deployments")
         return entries
 
     def moment(self, entry: Deployment, key: str) -> datetime:

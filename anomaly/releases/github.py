@@ -9,7 +9,6 @@ from urllib.parse import urlencode
 
 from anomaly import wording
 from anomaly.errors import UsageError
-from anomaly.http.endpoint import checked_base
 from anomaly.model import Release, Window
 from anomaly.releases.deployments import Deployments
 
@@ -39,8 +38,6 @@ class GithubReleases:
             raise UsageError(
                 f"repository is {wording.plain(repository, 60)!r}; give it as owner/name"
             )
-        if checked_base(api, "api").username is not None:
-            raise UsageError("api holds a user; a token is what GitHub is asked with")
         headers = {
             "Accept": "application/vnd.github+json",
             "X-GitHub-Api-Version": "2022-11-28",

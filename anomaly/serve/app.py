@@ -29,6 +29,7 @@ from anomaly.errors import StoreError, UsageError
 from anomaly.history.records import Look, ReleaseRecord, State
 from anomaly.history.store import Store
 from anomaly.releases.event import Kind, ReleaseEvent, keep
+from anomaly.releases.payload import NotAboutARelease
 from anomaly.serve import gate as gating
 from anomaly.serve import pages
 from anomaly.serve.access import Access, Refusal, Scope, secrets
@@ -37,7 +38,6 @@ from anomaly.serve.judging import Judge
 from anomaly.serve.metrics import Counted, Metrics
 from anomaly.serve.served import Served, UnknownService
 from anomaly.serve.webhooks import flagger, github, gitlab, launchdarkly, unleash
-from anomaly.serve.webhooks.payload import NotAboutARelease
 
 THREADS = 8  # for requests; each may hold a connection to the history
 SKEW = timedelta(minutes=5)  # by which the clock of a sender may be ahead

@@ -277,6 +277,7 @@ def test_what_tells_nothing_of_a_release_is_ignored_and_said(asked: Ask, store: 
         {"deployment": GITHUB["deployment"] | {"ref": "v1.0" + "x" * 300}},
         {"deployment_status": {"state": "success", "created_at": "yesterday"}},
         {"deployment_status": {"state": "success", "created_at": "2035-01-01T00:00:00Z"}},
+        {"deployment_status": {"state": "success", "created_at": "2025-11-04T10:40:00"}},
         {"deployment_status": {"state": ["success"]}},
         {"repository": {"name": ""}},
         {"repository": {"name": "sh\0p"}},

@@ -12,7 +12,7 @@ from typing import Any
 
 from anomaly.errors import UsageError
 from anomaly.releases.event import Kind, ReleaseEvent
-from anomaly.serve.webhooks.payload import NotAboutARelease, text
+from anomaly.releases.payload import NotAboutARelease, text
 
 KINDS = {"Progressing": Kind.STARTED, "Succeeded": Kind.FINISHED, "Failed": Kind.ABORTED}
 

@@ -16,8 +16,8 @@ from typing import Any
 
 from anomaly.releases.deployments import version_of
 from anomaly.releases.event import Kind, ReleaseEvent
+from anomaly.releases.payload import NotAboutARelease, moment, text
 from anomaly.serve.access import is_one_of
-from anomaly.serve.webhooks.payload import NotAboutARelease, moment, text
 
 KINDS = {
     "running": Kind.STARTED,

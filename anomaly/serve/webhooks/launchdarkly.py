@@ -15,8 +15,8 @@ from typing import Any
 
 from anomaly.errors import UsageError
 from anomaly.releases.event import Kind, ReleaseEvent
+from anomaly.releases.payload import NotAboutARelease, cell
 from anomaly.serve.access import is_one_of
-from anomaly.serve.webhooks.payload import NotAboutARelease, cell
 
 RESOURCE = re.compile(r"proj/([^:;/]+)[^:]*:env/([^:;/]+)[^:]*:flag/([^:;/]+)")
 SWITCH, ROLLOUT = "updateOn", "updateFallthrough"  # actions

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from anomaly.releases.event import Kind, ReleaseEvent
-from anomaly.serve.webhooks.payload import NotAboutARelease, cell, moment, text
+from anomaly.releases.payload import NotAboutARelease, cell, moment, text
 
 SWITCHED = {
     "feature-environment-enabled": Kind.STARTED,

@@ -1,12 +1,14 @@
-"""What the senders share: a payload whose cells are read one by one, names and times."""
+"""What others send about releases: a payload whose cells are read one by one, names and times."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from anomaly.errors import UsageError
+from anomaly.model import utc
 
 LONGEST_SEEN = 60  # characters
 
@@ -37,16 +39,24 @@ def cell(payload: Any, *path: str | int) -> Any:
     return payload
 
 
+def cells(payload: Any, *path: str | int) -> list[Any]:
+    """The values of the list at this path; none if there is no list."""
+    value = cell(payload, *path)
+    return value if isinstance(value, list) else []
+
+
 def moment(payload: Any, *path: str) -> datetime:
-    """The time at this path: ISO-8601, or as GitLab writes it. Raises UsageError."""
-    written = text(payload, *path)
+    """The time at this path: ISO-8601, or as GitLab writes it. Raises UsageError, also for a time
+    without a zone."""
+    written, name = text(payload, *path), ".".join(path)
     try:
-        at = datetime.fromisoformat(written.removesuffix(" UTC").strip())
+        return utc(_parsed(written), name)
+    except (ValueError, OverflowError):
+        raise UsageError(f"{name} is {written!r:.{LONGEST_SEEN}}; not a time") from None
+
+
+def _parsed(written: str) -> datetime:
+    try:
+        return datetime.fromisoformat(re.sub(" UTC$", "+00:00", written))
     except ValueError:
-        try:
-            at = datetime.strptime(written, "%Y-%m-%d %H:%M:%S %z")
-        except ValueError:
-            raise UsageError(
-                f"{'.'.join(path)} is {written!r:.{LONGEST_SEEN}}; not a time"
-            ) from None
-    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+        return datetime.strptime(written, "%Y-%m-%d %H:%M:%S %z")
