@@ -96,6 +96,7 @@ RELEASES = Kind(
         "json": "anomaly.releases.json_list:JsonReleases",
         "github": "anomaly.releases.github:GithubReleases",
         "gitlab": "anomaly.releases.gitlab:GitlabReleases",
+        "launchdarkly": "anomaly.releases.launchdarkly:LaunchDarklyReleases",
         "ci": "anomaly.releases.ci:CiReleases",
     },
 )

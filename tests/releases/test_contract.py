@@ -47,6 +47,15 @@ EXAMPLES: dict[str, Callable[[Place], Example]] = {
             "token": SECRET,
         }
     ),
+    "launchdarkly": lambda place: Example(
+        {
+            "api": place.launchdarkly(),
+            "project": "shop",
+            "environment": "production",
+            "flags": "*",
+            "token": SECRET,
+        }
+    ),
     "ci": lambda place: Example(outside={"environ": place.pipeline("3.0")}, versions=("3.0",)),
 }
 

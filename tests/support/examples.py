@@ -22,6 +22,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from anomaly.model import Window
+from tests.support import flags
 from tests.support.loopback import Loopback, Request
 from tests.support.scripted import matrix
 from tests.support.servers import free_port
@@ -281,6 +282,15 @@ class Place:
             return 200, json.dumps(entries)
 
         return self.origin(reply)
+
+    def launchdarkly(self) -> str:
+        """An audit log of LaunchDarkly, in which a flag of each release is switched on."""
+        state = {"on": True, "offVariation": 1, "fallthrough": {"variation": 0}}
+        entries = [
+            flags.change(number, at, version, state)
+            for number, (version, at) in enumerate(RELEASES.items(), 1)
+        ]
+        return self.origin(lambda request: flags.audit_log(request, entries))
 
     def pipeline(self, version: str) -> dict[str, str]:
         """The variables of a pipeline that releases the version."""
