@@ -97,6 +97,7 @@ RELEASES = Kind(
         "github": "anomaly.releases.github:GithubReleases",
         "gitlab": "anomaly.releases.gitlab:GitlabReleases",
         "launchdarkly": "anomaly.releases.launchdarkly:LaunchDarklyReleases",
+        "unleash": "anomaly.releases.unleash:UnleashReleases",
         "ci": "anomaly.releases.ci:CiReleases",
     },
 )

@@ -18,7 +18,15 @@ EXAMPLES = [block for block in blocks("yaml") if block.page == PAGE]
 ENVIRON = {
     "PROMETHEUS_URL": "http://127.0.0.1:9090",
     **dict.fromkeys(
-        ("DEPLOYS_TOKEN", "GITHUB_TOKEN", "GITLAB_TOKEN", "LAUNCHDARKLY_TOKEN"), "for-the-test"
+        (
+            "DEPLOYS_TOKEN",
+            "GITHUB_TOKEN",
+            "GITLAB_TOKEN",
+            "LAUNCHDARKLY_TOKEN",
+            "UNLEASH_TOKEN",
+            "ARGOCD_TOKEN",
+        ),
+        "for-the-test",
     ),
 }
 

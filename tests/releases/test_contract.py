@@ -56,6 +56,15 @@ EXAMPLES: dict[str, Callable[[Place], Example]] = {
             "token": SECRET,
         }
     ),
+    "unleash": lambda place: Example(
+        {
+            "url": place.unleash(),
+            "project": "shop",
+            "environment": "production",
+            "flags": "*",
+            "token": SECRET,
+        }
+    ),
     "ci": lambda place: Example(outside={"environ": place.pipeline("3.0")}, versions=("3.0",)),
 }
 

@@ -292,6 +292,14 @@ class Place:
         ]
         return self.origin(lambda request: flags.audit_log(request, entries))
 
+    def unleash(self) -> str:
+        """An Unleash, in which a flag of each release is enabled."""
+        events = [
+            flags.event(number, _written(at, self.state), "feature-environment-enabled", version)
+            for number, (version, at) in enumerate(RELEASES.items(), 1)
+        ]
+        return self.origin(lambda request: flags.unleash(request, events))
+
     def pipeline(self, version: str) -> dict[str, str]:
         """The variables of a pipeline that releases the version."""
         if self.state is State.GONE:

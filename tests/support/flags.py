@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from tests.support.loopback import Request
 
-Entry = Mapping[str, Any]
+Entry = dict[str, Any]
 
 
 def queried(request: Request) -> tuple[str, dict[str, str]]:
