@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from anomaly import wording
 from anomaly.contracts import Action, NotifyReason, Receipt
-from anomaly.model import Finding, Release, ReleaseVerdict, Segment, Verdict
+from anomaly.model import Finding, KpiSeverity, Release, ReleaseVerdict, Segment, Verdict
 
 ID_LENGTH = 32  # hexadecimal digits
 SHORT = 8  # digits that are shown
@@ -73,6 +73,7 @@ class FindingRecord:
     total: bool
     verdict: Verdict
     fails: bool
+    severity: KpiSeverity
     effect: float | None
     p_value: float | None
     began: datetime | None

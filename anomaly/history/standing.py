@@ -6,7 +6,7 @@ from __future__ import annotations
 import sqlalchemy as sql
 
 from anomaly.history.tables import FINDINGS, LOOKS, RELEASES
-from anomaly.model import WORST_FIRST, Verdict
+from anomaly.model import WORST_FIRST, KpiSeverity, Verdict
 
 SERVICE, ENVIRONMENT, VERSION = "service", "environment", "version"
 LOOK, MOST = "look", "most"
@@ -33,10 +33,11 @@ COUNTS = (
 _rank = sql.case(
     {str(each): place for place, each in enumerate(WORST_FIRST)}, value=FINDINGS.c.verdict
 )
+_holds = FINDINGS.c.severity == str(KpiSeverity.SIGNAL)
 WORST_FINDINGS = (
     sql.select(FINDINGS, LOOKS.c.at)
     .join(LOOKS)
     .where(FINDINGS.c.look_id == sql.bindparam(LOOK), FINDINGS.c.verdict != str(Verdict.OK))
-    .order_by(FINDINGS.c.fails.desc(), _rank, FINDINGS.c.kpi, FINDINGS.c.id)
+    .order_by(FINDINGS.c.fails.desc(), _holds, _rank, FINDINGS.c.kpi, FINDINGS.c.id)
     .limit(sql.bindparam(MOST, type_=sql.Integer))
 )

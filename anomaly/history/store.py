@@ -51,7 +51,7 @@ from anomaly.history.tables import (
     RELEASES,
     SCHEMA,
 )
-from anomaly.model import LeftOut, Release, ReleaseVerdict, Verdict, Window
+from anomaly.model import KpiSeverity, LeftOut, Release, ReleaseVerdict, Verdict, Window
 from anomaly.redaction import Redactor, is_url, url_secrets
 from anomaly.reporting import archive
 from anomaly.reporting.foremost import with_kept_points
@@ -1004,6 +1004,7 @@ def _finding_row(release: str, look: Look, report: Report, finding: Any) -> dict
         "total": finding.total,
         "verdict": str(finding.verdict),
         "fails": finding.fails,
+        "severity": str(finding.severity),
         "effect": finding.effect,
         "p_value": finding.p_value,
         "began": finding.onset,
@@ -1040,6 +1041,7 @@ def _finding_record(row: Row) -> FindingRecord:
         total=row["total"],
         verdict=Verdict(row["verdict"]),
         fails=row["fails"],
+        severity=KpiSeverity(row["severity"]),
         effect=_finite(row["effect"]),
         p_value=_finite(row["p_value"]),
         began=row["began"],

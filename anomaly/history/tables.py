@@ -102,6 +102,7 @@ FINDINGS = Table(
     Column("total", Boolean, nullable=False),
     Column("verdict", String(16), nullable=False),
     Column("fails", Boolean, nullable=False),
+    Column("severity", String(16), nullable=False),
     Column("effect", Float),
     Column("p_value", Float),
     Column("began", Moment),
@@ -161,6 +162,18 @@ def _keep_points_once(connection: Connection) -> None:
                 index.create(connection)
 
 
+def _keep_severity(connection: Connection) -> None:
+    """To version 3: a finding says its severity. Of those so far it is known where a release is
+    held, for then all that fail are signals."""
+    connection.exec_driver_sql(
+        "ALTER TABLE findings ADD COLUMN severity VARCHAR(16) DEFAULT 'guardrail' NOT NULL"
+    )
+    connection.exec_driver_sql(
+        "UPDATE findings SET severity = 'signal' "
+        "WHERE fails AND look_id IN (SELECT id FROM looks WHERE verdict = 'hold')"
+    )
+
+
 # the n-th turns version n into n + 1
-MIGRATIONS: tuple[Migration, ...] = (_keep_points_once,)
+MIGRATIONS: tuple[Migration, ...] = (_keep_points_once, _keep_severity)
 NEWEST = len(MIGRATIONS) + 1

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from anomaly.checklist.checklist import Checklist
 from anomaly.history.records import FindingRecord, ReleaseRecord, Standing, State
 from anomaly.history.store import Store
-from anomaly.model import ReleaseVerdict, Verdict
+from anomaly.model import KpiSeverity, ReleaseVerdict, Verdict
 from anomaly.reporting.words import TOTAL, segment_words
 from anomaly.timing.schedule import following
 from anomaly.timing.spans import settled_at
@@ -58,7 +58,13 @@ class GateFinding(BaseModel):
     kpi: str
     part: Annotated[str, Field(description="its segment, `total`, or empty")]
     verdict: Verdict
-    fails: Annotated[bool, Field(description="whether it alone fails the release")]
+    fails: Annotated[
+        bool, Field(description="whether it alone fails the release, or holds it, by its severity")
+    ]
+    severity: Annotated[
+        KpiSeverity,
+        Field(description="what a failure makes of the release: `guardrail` fails, `signal` holds"),
+    ]
     effect: Annotated[float | None, Field(description="observed / expected - 1")]
     p_value: float | None
     since: Annotated[str | None, Field(description="the likeliest onset of the change")]
@@ -186,6 +192,7 @@ def _finding(finding: FindingRecord) -> GateFinding:
         part=part,
         verdict=finding.verdict,
         fails=finding.fails,
+        severity=finding.severity,
         effect=finding.effect,
         p_value=finding.p_value,
         since=None if finding.began is None else stamp(finding.began),

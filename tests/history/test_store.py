@@ -527,6 +527,19 @@ def test_every_older_history_can_be_read(path: Path, old: Path) -> None:
         assert store.messages(record.id)[0].action is Action.FIRE
 
 
+def test_what_failed_in_a_held_release_of_an_old_history_was_a_signal(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript((OLD / "2.sql").read_text(encoding="utf-8"))
+        connection.execute("UPDATE looks SET verdict = 'hold'")
+        connection.execute("UPDATE findings SET fails = 1")
+        connection.commit()
+
+    with Store(path) as store:
+        findings = store.findings(store.releases()[0].id)
+
+    assert {(each.fails, str(each.severity)) for each in findings} == {(True, "signal")}
+
+
 def test_there_is_an_old_history_for_every_version() -> None:
     assert len(list(OLD.glob("*.sql"))) == NEWEST
     assert set(METADATA.tables) == {

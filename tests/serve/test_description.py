@@ -45,4 +45,6 @@ def test_every_address_is_described_with_what_it_needs(asked: Ask) -> None:
         "/releases/{sender}",
     }
     assert set(paths["/gate"]) == {"get", "post"}
+    finding = asked("GET", "/openapi.json").json["components"]["schemas"]["GateFinding"]
+    assert "severity" in finding["required"]
     assert set(paths["/gate"]["get"]["responses"]) >= {"200", "404", "409", "412", "423", "424"}

@@ -13,7 +13,7 @@ import pytest
 from anomaly.checklist.checklist import Checklist
 from anomaly.history.records import State
 from anomaly.history.store import Store
-from anomaly.model import ReleaseVerdict
+from anomaly.model import KpiSeverity, ReleaseVerdict
 from anomaly.serve.access import Access
 from anomaly.serve.app import Service, application
 from anomaly.serve.served import Served
@@ -68,6 +68,16 @@ def test_a_failure_comes_with_its_reason_and_what_failed(asked: Ask, store: Stor
     assert sum(answer["counts"].values()) == len(reports.failing().findings)
     assert answer["release"]["version"] == "2.0"
     assert answer["report"] == f"/releases/{record.id}"
+
+
+def test_the_answer_says_which_failure_fails_the_release_and_which_holds_it(
+    asked: Ask, store: Store
+) -> None:
+    broken = replace(reports.REGRESSED, kpi="broken")
+    odd = replace(reports.REGRESSED, kpi="a", severity=KpiSeverity.SIGNAL)
+    looked(store, ReleaseVerdict.FAIL, findings=(odd, broken))
+    failing = [(each["kpi"], each["severity"]) for each in asked("GET", GATE).json["findings"]]
+    assert failing == [("broken", "guardrail"), ("a", "signal")]
 
 
 def test_while_the_watch_goes_on_the_answer_says_when_to_ask_again(

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from anomaly.history.records import ReleaseRecord
 from anomaly.history.store import Store
-from anomaly.model import Release, ReleaseVerdict
+from anomaly.model import Finding, Release, ReleaseVerdict
 from tests.support import reports
 from tests.support.asgi import Answer
 
@@ -26,10 +26,13 @@ def looked(
     final: bool = True,
     version: str = "2.0",
     at: datetime = reports.RELEASED,
+    findings: tuple[Finding, ...] = reports.failing().findings,
 ) -> ReleaseRecord:
     """A release of the shop with one look at it."""
     release = Release(at, service="shop", environment="production", version=version)
     record = store.track(release, origin="test")
-    report = replace(reports.failing(), release=release, verdict=verdict, final=final)
+    report = replace(
+        reports.failing(), release=release, verdict=verdict, final=final, findings=findings
+    )
     store.record(record.id, report, [], at=NOW - timedelta(minutes=10), after=0)
     return store.releases(ids=[record.id])[0]
