@@ -9,10 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, ClassVar
 
-import requests
-
 from anomaly.collectors.http_series import HttpSeriesCollector, Span, TimedSeries
-from anomaly.collectors.sign_in import AwsSignature
+from anomaly.collectors.sign_in import AwsSignature, signed_headers
 from anomaly.errors import CollectError, RetryableCollectError, UsageError
 from anomaly.http.endpoint import Endpoint, checked_base
 from anomaly.timing.durations import duration_text
@@ -119,14 +117,13 @@ class CloudWatchCollector(HttpSeriesCollector):
         raise CollectError(f"limit: more than {MOST_PAGES} pages; sum series in the query")
 
     def _headers(self, body: bytes) -> dict[str, str]:
-        request = requests.Request(
-            "POST",
+        return signed_headers(
+            self._signature,
             f"{self._url.rstrip('/')}/",
-            data=body,
-            headers={"Content-Type": JSON, "X-Amz-Target": TARGET},
-        ).prepare()
-        self._signature.sign(request, self._endpoint.keep_secret)
-        return {name: value for name, value in request.headers.items() if name != "Content-Length"}
+            body,
+            {"Content-Type": JSON, "X-Amz-Target": TARGET},
+            self._endpoint.keep_secret,
+        )
 
 
 def _queries(query: str, step_s: int) -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
@@ -10,8 +9,9 @@ from typing import ClassVar
 from urllib.parse import urlencode
 
 from anomaly.collectors.http_series import HttpSeriesCollector, Span, TimedSeries
-from anomaly.errors import CollectError, UsageError
-from anomaly.http.endpoint import Endpoint, checked_base, checked_headers
+from anomaly.collectors.sign_in import authorization
+from anomaly.errors import CollectError
+from anomaly.http.endpoint import Endpoint, checked_headers
 from anomaly.wording import plain
 
 LONGEST_SAID = 200
@@ -43,16 +43,9 @@ class LokiCollector(HttpSeriesCollector):
         sleep: Callable[[float], None] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        if checked_base(url).username is not None:
-            raise UsageError("url holds a user; write it as username and password")
-        if bearer_token is not None and username is not None:
-            raise UsageError("bearer_token and username are given; use one of them")
-        if password is not None and username is None:
-            raise UsageError("password is given without username")
+        way = authorization(url, bearer_token, username, password)
         self._headers = checked_headers(headers or {}, ("Accept",))
-        pair = base64.b64encode(f"{username}:{password or ''}".encode()).decode()
-        if bearer_token is not None or username is not None:
-            way = f"Basic {pair}" if bearer_token is None else f"Bearer {bearer_token}"
+        if way is not None:
             self._headers |= checked_headers({"Authorization": way}, self._headers)
         secrets = (bearer_token or "", password or "", *self._headers.values())
         super().__init__(

@@ -1,5 +1,5 @@
-"""How requests to a managed service are signed: a signature by AWS keys, a token of Google, a token
-of any OAuth2 server.
+"""How requests prove who asks: a token or a password as they are, a signature by AWS keys, a token
+of Google, a token of any OAuth2 server.
 
 Keys and tokens are looked up when the first request is signed, and again before they expire. Their
 libraries are extras.
@@ -11,7 +11,7 @@ import base64
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
 from typing import Any, Literal, Protocol
@@ -41,6 +41,32 @@ class SignIn(Protocol):
 
     def sign(self, request: requests.PreparedRequest, keep: Callable[[str], None], /) -> None:
         """Adds headers to a request that is otherwise complete. Raises CollectError."""
+
+
+def signed_headers(
+    way: SignIn, url: str, body: bytes, headers: Mapping[str, str], keep: Callable[[str], None]
+) -> dict[str, str]:
+    """The headers of a POST with what proves who asks. Raises CollectError."""
+    request = requests.Request("POST", url, data=body, headers=headers).prepare()
+    way.sign(request, keep)
+    return {name: value for name, value in request.headers.items() if name != "Content-Length"}
+
+
+def authorization(
+    url: str, bearer_token: str | None, username: str | None, password: str | None
+) -> str | None:
+    """The Authorization header of a token, or of a user and password; None without either. Raises
+    UsageError."""
+    if checked_base(url).username is not None:
+        raise UsageError("url holds a user; write it as username and password")
+    if bearer_token is not None and username is not None:
+        raise UsageError("bearer_token and username are given; use one of them")
+    if password is not None and username is None:
+        raise UsageError("password is given without username")
+    if username is not None:
+        pair = base64.b64encode(f"{username}:{password or ''}".encode()).decode()
+        return f"Basic {pair}"
+    return None if bearer_token is None else f"Bearer {bearer_token}"
 
 
 class AwsSignature:
