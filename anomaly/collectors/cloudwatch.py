@@ -14,14 +14,12 @@ from anomaly.collectors.sign_in import AwsSignature, signed_headers
 from anomaly.errors import CollectError, RetryableCollectError, UsageError
 from anomaly.http.endpoint import Endpoint, checked_base
 from anomaly.timing.durations import duration_text
-from anomaly.wording import plain
 
 TARGET = "GraniteServiceVersion20100801.GetMetricData"
 JSON = "application/x-amz-json-1.0"
 REGION = re.compile(r"[a-z]{2,}(-[a-z0-9]+)+")
 MINUTE, SHORT = timedelta(minutes=1), frozenset({1, 5, 10, 20, 30})  # seconds of other periods
 MOST_PAGES = 100
-LONGEST_SAID = 200
 REFUSED = (
     "is the query a metric maths expression, or a JSON list of MetricDataQueries, and may the "
     "keys do cloudwatch:GetMetricData?"
@@ -99,7 +97,7 @@ class CloudWatchCollector(HttpSeriesCollector):
                 found.setdefault(key, []).extend(points)
         for (_, label), status in complete.items():
             if status != "Complete":
-                raise _incomplete(status, label)
+                raise _incomplete(self.said(status), self.said(label))
         return [
             TimedSeries({by[0]: label} if by else {"Id": name, "Label": label}, points)
             for (name, label), points in found.items()
@@ -140,10 +138,9 @@ def _queries(query: str, step_s: int) -> list[dict[str, Any]]:
     return queries
 
 
-def _incomplete(status: str, label: str) -> CollectError:
-    shown = plain(label, LONGEST_SAID)
+def _incomplete(status: str, shown: str) -> CollectError:
     if status == "InternalError":
         return RetryableCollectError(f"unavailable: CloudWatch had an error of its own: {shown}")
     if status == "Forbidden":
         return CollectError(f"auth: CloudWatch refuses {shown}; allow cloudwatch:GetMetricData")
-    return CollectError(f"partial: CloudWatch answered {plain(status, 40)} for {shown}")
+    return CollectError(f"partial: CloudWatch answered {status} for {shown}")

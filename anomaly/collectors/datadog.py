@@ -11,9 +11,7 @@ from urllib.parse import urlencode
 from anomaly.collectors.http_series import HttpSeriesCollector, Span, TimedSeries
 from anomaly.errors import CollectError
 from anomaly.http.endpoint import Endpoint, checked_base
-from anomaly.wording import plain
 
-LONGEST_SAID = 200
 KEYS = "are api_key and application_key right, of this site, and with timeseries_query?"
 
 
@@ -55,7 +53,7 @@ class DatadogCollector(HttpSeriesCollector):
         )
         if answer["status"] != "ok":
             said = answer.get("error") or answer.get("message") or answer["status"]
-            raise CollectError(f"bad query: Datadog says: {plain(str(said), LONGEST_SAID)}")
+            raise CollectError(f"bad query: Datadog says: {self.said(said)}")
         series = []
         for each in answer["series"]:
             if (interval := each["interval"]) != span.step_s and len(each["pointlist"]) > 1:

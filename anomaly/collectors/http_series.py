@@ -45,6 +45,7 @@ LOG = logging.getLogger(__name__)
 PLACEHOLDER = re.compile(r"\$(?:step\b|\{step\})")
 AT_ONCE, MOST_SERIES = 4, 1000
 ATTEMPTS = 4
+LONGEST_SAID = 200  # characters of what a server says
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 GRACE_S = 1.0  # for a thread to report that its time is over
 SECOND = timedelta(seconds=1)
@@ -151,12 +152,21 @@ class HttpSeriesCollector(ABC):
         headers: Mapping[str, str] | None = None,
         *,
         hints: Mapping[int, str] | None = None,
+        passing: Callable[[Any], str] = lambda _: "",
     ) -> Any:
-        """The JSON of an answer, asked for again after what may pass. Raises CollectError."""
+        """The JSON of an answer, asked for again after what may pass: by its status, or because
+        `passing` finds an error in it. Raises CollectError."""
+        if self._monotonic() >= self._ends:
+            raise RetryableCollectError(
+                f"unavailable: {self._endpoint.where}: the time for this source is used up"
+            )
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 answer = self._once(method, path, body, headers, hints)
-                return json.loads(answer.body)
+                found = json.loads(answer.body)
+                if not (said := passing(found)):
+                    return found
+                raise RetryableRequestError(said)  # noqa: TRY301  handled like its status
             except RetryableRequestError as error:
                 wanted = error.retry_after_s
                 pause = min(
@@ -177,6 +187,10 @@ class HttpSeriesCollector(ABC):
                     "are no JSON, or cut off; is url that of the API?"
                 ) from None
         raise AssertionError("the last attempt returns or raises")
+
+    def said(self, words: object) -> str:
+        """What a server says, short and without the secrets that it may repeat."""
+        return plain(self._endpoint.masked(str(words)), LONGEST_SAID)
 
     def _once(
         self,
@@ -210,10 +224,6 @@ class HttpSeriesCollector(ABC):
         text = self._resolved(query, step)
         segments: dict[str, NDArray[np.float64]] = {}
         for first, span in _spans(index, step, self.rows_at_once):
-            if self._monotonic() >= self._ends:
-                raise RetryableCollectError(
-                    f"unavailable: {self._endpoint.where}: the time for this source is used up"
-                )
             try:
                 series = self.read(text, span, by)
             except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:

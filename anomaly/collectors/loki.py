@@ -12,9 +12,7 @@ from anomaly.collectors.http_series import HttpSeriesCollector, Span, TimedSerie
 from anomaly.collectors.sign_in import authorization
 from anomaly.errors import CollectError
 from anomaly.http.endpoint import Endpoint, checked_headers
-from anomaly.wording import plain
 
-LONGEST_SAID = 200
 KEYS = "are bearer_token, username and password, and X-Scope-OrgID among headers right?"
 
 
@@ -66,11 +64,11 @@ class LokiCollector(HttpSeriesCollector):
             hints={401: KEYS, 403: KEYS},
         )
         if answer["status"] != "success":
-            said = plain(str(answer.get("error", answer["status"])), LONGEST_SAID)
+            said = self.said(answer.get("error", answer["status"]))
             raise CollectError(f"bad query: Loki says: {said}")
         if (kind := answer["data"]["resultType"]) != "matrix":
             raise CollectError(
-                f"bad query: it returns {plain(str(kind), 40)}, no numbers; {self.stepping}"
+                f"bad query: it returns {self.said(kind)}, no numbers; {self.stepping}"
             )
         return [
             TimedSeries(

@@ -94,6 +94,10 @@ class Endpoint:
             self._secrets |= {secret}
             self._redactor = Redactor(self._secrets)
 
+    def masked(self, text: str) -> str:
+        """The text without secrets that an answer may repeat."""
+        return self._redactor.text(text)
+
     def ask(
         self,
         method: str,
@@ -177,7 +181,7 @@ class Endpoint:
             )  # one read: an answer that drips can't hold us
         except (HTTPError, OSError):  # the status is enough
             return ""
-        text = self._redactor.text(body.decode("utf-8", "replace"))
+        text = self.masked(body.decode("utf-8", "replace"))
         return wording.plain(" ".join(text.split()), LONGEST_EXCERPT)
 
     def _failure(self, error: requests.RequestException) -> RequestError:

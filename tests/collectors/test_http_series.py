@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
@@ -29,12 +30,19 @@ class Scripted(HttpSeriesCollector):
     rows_at_once: ClassVar[int] = 4
     stepping: ClassVar[str] = "write it so"
 
-    def __init__(self, *series: TimedSeries, origin: str = "http://127.0.0.1:1") -> None:
+    def __init__(
+        self,
+        *series: TimedSeries,
+        origin: str = "http://127.0.0.1:1",
+        endpoint: Endpoint | None = None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.pauses: list[float] = []
         super().__init__(
-            Endpoint(origin, timeout=timedelta(seconds=5)),
+            endpoint or Endpoint(origin, timeout=timedelta(seconds=5)),
             budget=timedelta(minutes=1),
             sleep=self.pauses.append,
+            monotonic=now,
         )
         self.series, self.asked = series, list[tuple[str, Span]]()
 
@@ -132,6 +140,20 @@ def test_what_may_pass_is_asked_again(replies: list[Reply], said: str, pauses: l
         assert part in str(errors.get("orders", ""))
     if pauses and said:
         assert isinstance(errors["orders"], RetryableCollectError)
+
+
+def test_nothing_is_asked_once_the_time_is_used_up() -> None:
+    with Loopback([answer(200, '{"value": 1}')]) as server:
+        source = Scripted(origin=server.origin, now=iter([0.0, 0.0, 61.0, 61.0, 61.0]).__next__)
+        error = collected(source, Kpi("orders", "prod", "asked")).errors["orders"]
+        assert len(server.requests) == 1
+    assert "the time for this source is used up" in str(error)
+    assert isinstance(error, RetryableCollectError)
+
+
+def test_a_secret_that_an_answer_repeats_is_masked() -> None:
+    endpoint = Endpoint("http://127.0.0.1:1", secrets=("s3cret-k3y",))
+    assert Scripted(endpoint=endpoint).said("no such\nkey: s3cret-k3y") == "no such key: ***"
 
 
 def test_days_of_a_calendar_are_refused() -> None:
