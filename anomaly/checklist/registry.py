@@ -59,6 +59,7 @@ COLLECTORS = Kind(
         "datadog": "anomaly.collectors.datadog:DatadogCollector",
         "loki": "anomaly.collectors.loki:LokiCollector",
         "cloudwatch": "anomaly.collectors.cloudwatch:CloudWatchCollector",
+        "elasticsearch": "anomaly.collectors.elasticsearch:ElasticsearchCollector",
         "sql": "anomaly.collectors.sql:SqlCollector",
     },
 )

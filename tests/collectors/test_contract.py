@@ -42,6 +42,15 @@ EXAMPLES: dict[str, Callable[[Place], Example]] = {
         {"url": place.prometheus(), "bearer_token": SECRET, "headers": {"X-Key": SECRET}}
     ),
     "cloudwatch": lambda place: Example({"url": place.cloudwatch(), "region": "eu-central-1"}),
+    "elasticsearch": lambda place: Example(
+        {
+            "url": place.elasticsearch(),
+            "index": "kpis",
+            "time_field": "@timestamp",
+            "api_key": SECRET,
+        },
+        query="kpi:{} | avg(value)".format,
+    ),
     "sql": lambda place: Example(
         {"path": place.sqlite(), "timezone": "UTC"},
         query="SELECT time, value FROM points WHERE series = '{}'".format,

@@ -23,6 +23,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from anomaly.model import Window
 from tests.support import flags
+from tests.support import elasticsearch
 from tests.support.loopback import Loopback, Request
 from tests.support.scripted import matrix
 from tests.support.servers import free_port
@@ -182,6 +183,23 @@ class Place:
                     return 200, json.dumps({"MetricDataResults": [found], "Messages": []})
             said = f"Error in expression: {request.line} {request.headers}"
             return 400, json.dumps({"__type": "ValidationError", "message": said})
+
+        return self.origin(reply)
+
+    def elasticsearch(self) -> str:
+        """Elasticsearch: a document for each point of a series, by the name of its KPI."""
+        documents = [
+            {"@timestamp": int(at.timestamp() * 1000), "kpi": name, "value": value}
+            for name, series in SERIES.items()
+            for at, value in series.items()
+            if not math.isnan(value)
+        ]
+
+        def reply(request: Request) -> tuple[int, str]:
+            if any(name in request.body.decode() for name in SERIES):
+                return 200, json.dumps(elasticsearch.search(documents, request))
+            said = f"Failed to parse query {request.line} {request.headers}"
+            return elasticsearch.refusal("query_shard_exception", said)
 
         return self.origin(reply)
 

@@ -114,6 +114,14 @@ VARIANTS: dict[tuple[str, str], Callable[[Places], list[dict[str, Any]]]] = {
         {"url": at.http, "bearer_token": SECRET, "headers": {"X-Key": SECRET}} | at.patience,
         {"url": at.http, "username": SECRET, "password": SECRET} | at.patience,
     ],
+    ("source", "elasticsearch"): lambda at: [
+        {"url": at.http, "index": "kpis", **way} | at.patience
+        for way in (
+            {"api_key": SECRET},
+            {"bearer_token": SECRET},
+            {"username": SECRET, "password": SECRET},
+        )
+    ],
     ("source", "sql"): lambda at: [
         {"url": f"postgresql://anomaly:{SECRET}@{at.database}?sslpassword={SECRET}"} | at.patience,
         {"path": "shop.db"},
