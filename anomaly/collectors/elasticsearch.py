@@ -80,17 +80,15 @@ class ElasticsearchCollector(HttpSeriesCollector):
         if not index.strip():
             raise UsageError("index is empty; name an index, alias, data stream or pattern")
         way = authorization(url, bearer_token, username, password)
-        given = {"bearer_token or username": way, "api_key": api_key, "sign_in": sign_in}
+        given = {"bearer_token or username": way or None, "api_key": api_key, "sign_in": sign_in}
         ways = [name for name, value in given.items() if value is not None]
         if len(ways) > 1:
             raise UsageError(f"{' and '.join(ways)} are given; use one of them")
         if sign_in is None and (region is not None or profile is not None):
             raise UsageError("region or profile is given; it needs sign_in: aws")
         if api_key is not None:
-            way = f"ApiKey {api_key}"
-        self._headers = {"Content-Type": "application/json", "Accept": "application/json"}
-        if way is not None:
-            self._headers |= checked_headers({"Authorization": way}, ())
+            way = checked_headers({"Authorization": f"ApiKey {api_key}"}, ())
+        self._headers = {"Content-Type": "application/json", "Accept": "application/json", **way}
         self._signature = AwsSignature("es", region, profile) if sign_in else None
         self._url = url.rstrip("/")
         self._path = f"/{quote(index.strip(), safe='')}/_search?allow_no_indices=false"
@@ -98,7 +96,7 @@ class ElasticsearchCollector(HttpSeriesCollector):
         super().__init__(
             Endpoint(
                 self._url,
-                secrets=(api_key or "", bearer_token or "", password or "", way or ""),
+                secrets=(api_key or "", bearer_token or "", password or "", *way.values()),
                 timeout=timeout,
             ),
             budget=budget,

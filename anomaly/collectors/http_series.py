@@ -49,6 +49,7 @@ LONGEST_SAID = 200  # characters of what a server says
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 GRACE_S = 1.0  # for a thread to report that its time is over
 SECOND = timedelta(seconds=1)
+OTHER_FORM = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
 Sides = Sequence[Mapping[str, NDArray[np.float64]]]  # of a KPI: by segment
 
 
@@ -190,7 +191,7 @@ class HttpSeriesCollector(ABC):
 
     def said(self, words: object) -> str:
         """What a server says, short and without the secrets that it may repeat."""
-        return plain(self._endpoint.masked(str(words)), LONGEST_SAID)
+        return plain(" ".join(self._endpoint.masked(str(words)).split()), LONGEST_SAID)
 
     def _once(
         self,
@@ -225,13 +226,12 @@ class HttpSeriesCollector(ABC):
         segments: dict[str, NDArray[np.float64]] = {}
         for first, span in _spans(index, step, self.rows_at_once):
             try:
-                series = self.read(text, span, by)
-            except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+                self._add(self.read(text, span, by), by, first, span, segments, len(index))
+            except OTHER_FORM as error:
                 raise CollectError(
                     f"unreadable: {self._endpoint.where} answered JSON of another form "
                     f"({type(error).__name__}); is url that of the API?"
                 ) from None
-            self._add(series, by, first, span, segments, len(index))
         return segments
 
     def _add(

@@ -41,10 +41,8 @@ class LokiCollector(HttpSeriesCollector):
         sleep: Callable[[float], None] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        way = authorization(url, bearer_token, username, password)
-        self._headers = checked_headers(headers or {}, ("Accept",))
-        if way is not None:
-            self._headers |= checked_headers({"Authorization": way}, self._headers)
+        sign_in = authorization(url, bearer_token, username, password)
+        self._headers = checked_headers(headers or {}, ("Accept", *sign_in)) | sign_in
         secrets = (bearer_token or "", password or "", *self._headers.values())
         super().__init__(
             Endpoint(url.rstrip("/"), secrets=secrets, timeout=timeout),

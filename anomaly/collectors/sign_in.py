@@ -26,7 +26,7 @@ from anomaly.errors import (
     RetryableRequestError,
     UsageError,
 )
-from anomaly.http.endpoint import Endpoint, checked_base
+from anomaly.http.endpoint import Endpoint, checked_base, checked_headers
 from anomaly.http.transport import QUIET
 
 Way = Literal["aws", "google", "oauth2"]
@@ -53,20 +53,27 @@ def signed_headers(
 
 
 def authorization(
-    url: str, bearer_token: str | None, username: str | None, password: str | None
-) -> str | None:
-    """The Authorization header of a token, or of a user and password; None without either. Raises
-    UsageError."""
+    url: str,
+    token: str | None,
+    username: str | None,
+    password: str | None,
+    *,
+    scheme: str = "Bearer",
+    setting: str = "bearer_token",
+) -> dict[str, str]:
+    """The header that says who asks, none without credentials. Raises UsageError for those that
+    don't belong together; `setting` is what the checklist calls the token."""
     if checked_base(url).username is not None:
         raise UsageError("url holds a user; write it as username and password")
-    if bearer_token is not None and username is not None:
-        raise UsageError("bearer_token and username are given; use one of them")
+    if token is not None and username is not None:
+        raise UsageError(f"{setting} and username are given; use one of them")
     if password is not None and username is None:
         raise UsageError("password is given without username")
-    if username is not None:
-        pair = base64.b64encode(f"{username}:{password or ''}".encode()).decode()
-        return f"Basic {pair}"
-    return None if bearer_token is None else f"Bearer {bearer_token}"
+    if token is None and username is None:
+        return {}
+    pair = base64.b64encode(f"{username}:{password or ''}".encode()).decode()
+    way = f"Basic {pair}" if token is None else f"{scheme} {token}"
+    return checked_headers({"Authorization": way}, ())
 
 
 class AwsSignature:

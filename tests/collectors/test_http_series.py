@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -111,6 +111,14 @@ def test_a_value_within_a_step_and_too_many_series_are_errors() -> None:
     assert "2025-03-03 00:01:00 UTC, which starts no step of 5m; write it so" in str(error)
     many = [series([1.0], pod=str(number)) for number in range(1001)]
     assert "limit: " in str(error_of(Scripted(*many), Kpi("orders", "prod", "q", by=("pod",))))
+
+
+@pytest.mark.parametrize("value", ["high", 10**400, []])
+def test_a_value_that_is_no_number_fails_its_kpi_alone(value: Any) -> None:
+    source = Scripted(series([1.0], query="sound"), series([value], query="odd"))
+    about = collected(source, Kpi("sound", "prod", "sound"), Kpi("odd", "prod", "odd"))
+    assert about.panel["sound", "", VALUE].iloc[0] == 1
+    assert "JSON of another form" in str(about.errors["odd"])
 
 
 def test_no_series_is_a_note_and_an_empty_query_an_error() -> None:

@@ -75,7 +75,7 @@ def test_an_answer_that_can_not_be_used_says_why(status: int, text: str, said: s
         ({"url": "http://u:p@127.0.0.1"}, "url holds a user"),
         ({"bearer_token": "a", "username": "b"}, "bearer_token and username are given"),
         ({"password": "a"}, "password is given without username"),
-        ({"bearer_token": "a", "headers": {"authorization": "b"}}, "Authorization is set"),
+        ({"bearer_token": "a", "headers": {"authorization": "b"}}, "authorization is set"),
     ],
 )
 def test_settings_that_do_not_belong_together_are_refused(

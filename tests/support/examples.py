@@ -22,8 +22,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from anomaly.model import Window
-from tests.support import flags
-from tests.support import elasticsearch
+from tests.support import elasticsearch, flags
 from tests.support.loopback import Loopback, Request
 from tests.support.scripted import matrix
 from tests.support.servers import free_port
