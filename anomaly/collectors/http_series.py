@@ -153,10 +153,12 @@ class HttpSeriesCollector(ABC):
         headers: Mapping[str, str] | None = None,
         *,
         hints: Mapping[int, str] | None = None,
+        decode: Callable[[bytes], Any] = json.loads,
         passing: Callable[[Any], str] = lambda _: "",
     ) -> Any:
         """The JSON of an answer, asked for again after what may pass: by its status, or because
-        `passing` finds an error in it. Raises CollectError."""
+        `passing` finds an error in it. `decode` raises ValueError for what is no JSON. Raises
+        CollectError."""
         if self._monotonic() >= self._ends:
             raise RetryableCollectError(
                 f"unavailable: {self._endpoint.where}: the time for this source is used up"
@@ -164,7 +166,7 @@ class HttpSeriesCollector(ABC):
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 answer = self._once(method, path, body, headers, hints)
-                found = json.loads(answer.body)
+                found = decode(answer.body)
                 if not (said := passing(found)):
                     return found
                 raise RetryableRequestError(said)  # noqa: TRY301  handled like its status

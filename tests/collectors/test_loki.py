@@ -69,6 +69,12 @@ def test_an_answer_that_can_not_be_used_says_why(status: int, text: str, said: s
         assert said in str(collected(server).errors["errors"])
 
 
+def test_a_refusal_repeats_no_secret() -> None:
+    with Loopback([answer(200, '{"status": "error", "error": "who is t0ken-s3cret?"}')]) as server:
+        error = str(collected(server, bearer_token="t0ken-s3cret").errors["errors"])
+    assert error == "bad query: Loki says: who is ***?"
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
