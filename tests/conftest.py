@@ -19,6 +19,7 @@ from tests.support.servers import (
     Samples,
     Server,
     alertmanager,
+    influxdb,
     postgresql,
     prometheus,
     pushgateway,
@@ -33,6 +34,7 @@ STARTS_SERVERS = frozenset(  # likewise: a test that asks for one is slow
         "start_victoria_metrics",
         "start_alertmanager",
         "gateway",
+        "influxdb_server",
         "postgresql_server",
         "chromium",
     }
@@ -116,6 +118,13 @@ def start_victoria_metrics(loopback: None, tmp_path: Path) -> Iterator[StartServ
 def gateway(loopback: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A Pushgateway for all tests: each pushes under a job of its own."""
     with pushgateway(tmp_path_factory.mktemp("pushgateway")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def influxdb_server(loopback: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """An InfluxDB for all tests: each writes measurements of its own."""
+    with influxdb(tmp_path_factory.mktemp("influxdb")) as server:
         yield server
 
 

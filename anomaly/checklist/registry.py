@@ -58,6 +58,7 @@ COLLECTORS = Kind(
         "files": "anomaly.collectors.files:FilesCollector",
         "datadog": "anomaly.collectors.datadog:DatadogCollector",
         "loki": "anomaly.collectors.loki:LokiCollector",
+        "influxdb": "anomaly.collectors.influxdb:InfluxdbCollector",
         "cloudwatch": "anomaly.collectors.cloudwatch:CloudWatchCollector",
         "elasticsearch": "anomaly.collectors.elasticsearch:ElasticsearchCollector",
         "sql": "anomaly.collectors.sql:SqlCollector",

@@ -23,6 +23,7 @@ from tests.support.examples import SECRET, SERIES, STEP, WINDOW, Example, Place,
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
 
+INFLUXQL = "SELECT sum({}) FROM shop WHERE time >= $start AND time < $end GROUP BY time($step)"
 EXAMPLES: dict[str, Callable[[Place], Example]] = {
     "prometheus": lambda place: Example({"url": place.prometheus(), "bearer_token": SECRET}),
     "files": lambda place: Example(
@@ -40,6 +41,11 @@ EXAMPLES: dict[str, Callable[[Place], Example]] = {
     ),
     "loki": lambda place: Example(
         {"url": place.prometheus(), "bearer_token": SECRET, "headers": {"X-Key": SECRET}}
+    ),
+    "influxdb": lambda place: Example(
+        {"url": place.influxdb(), "database": "shop", "token": SECRET},
+        query=INFLUXQL.format,
+        refused=INFLUXQL.format("nowhere"),
     ),
     "cloudwatch": lambda place: Example({"url": place.cloudwatch(), "region": "eu-central-1"}),
     "elasticsearch": lambda place: Example(

@@ -13,6 +13,7 @@ sandbox=APT::Sandbox::User=$(id -un) # root would change to a user who may not w
 
 wanted='prometheus:prometheus promtool:prometheus victoria-metrics:victoria-metrics' # command:package
 wanted="$wanted prometheus-pushgateway:prometheus-pushgateway"
+wanted="$wanted influxd:influxdb"
 wanted="$wanted cron:cron crontab:cron libfaketime.so.1:libfaketime"
 wanted="$wanted prometheus-alertmanager:prometheus-alertmanager"
 wanted="$wanted initdb:postgresql-15 postgres:postgresql-15"

@@ -121,6 +121,9 @@ VARIANTS: dict[tuple[str, str], Callable[[Places], list[dict[str, Any]]]] = {
             {"bearer_token": SECRET},
             {"username": SECRET, "password": SECRET},
         )
+    ("source", "influxdb"): lambda at: [
+        {"url": at.http, "database": "shop", "token": SECRET} | at.patience,
+        {"url": at.http, "database": "shop", "username": SECRET, "password": SECRET} | at.patience,
     ],
     ("source", "sql"): lambda at: [
         {"url": f"postgresql://anomaly:{SECRET}@{at.database}?sslpassword={SECRET}"} | at.patience,

@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
+from urllib.parse import quote
 
 import psycopg
 import pytest
@@ -139,6 +140,32 @@ def victoria_metrics(folder: Path, samples: Samples) -> Iterator[Server]:
     ) as server:
         _call(f"{server.url}/api/v1/import/prometheus", _lines(samples, per_second=1000).encode())
         _call(f"{server.url}/internal/force_flush")
+        yield server
+
+
+@contextmanager
+def influxdb(folder: Path) -> Iterator[Server]:
+    """An InfluxDB 1 with an empty database `shop`, and the users `admin` and `reader` with the
+    password `s3cret`. An answer in one part ends after 5 rows. Its data and log are in `folder`."""
+    config = folder / "influxdb.conf"
+    config.write_text(
+        f"reporting-disabled = true\nbind-address = '{LOOPBACK}:0'\n"
+        f"[meta]\ndir = '{folder}/meta'\n[data]\ndir = '{folder}/data'\nwal-dir = '{folder}/wal'\n"
+        "[http]\nauth-enabled = true\nmax-row-limit = 5\nlog-enabled = false\n"
+        "[monitor]\nstore-enabled = false\n"
+    )
+    listening = 'INFLUXDB_HTTP_BIND_ADDRESS="$2" exec "$0" -config "$1"'
+    command: list[str | Path] = ["sh", "-c", listening, need("influxd"), config]
+    with _running("influxdb", command, "", "/ping", folder) as server:
+        asked = ""
+        for statement in (
+            "CREATE USER admin WITH PASSWORD 's3cret' WITH ALL PRIVILEGES",
+            "CREATE DATABASE shop",
+            "CREATE USER reader WITH PASSWORD 's3cret'",
+            "GRANT READ ON shop TO reader",
+        ):
+            _call(f"{server.url}/query?{asked}q={quote(statement)}", b"")
+            asked = "u=admin&p=s3cret&"
         yield server
 
 
