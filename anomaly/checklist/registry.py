@@ -27,8 +27,10 @@ DISTRIBUTION = "release-anomaly"
 EXTRAS = {  # module → the extra that brings it
     "apprise": "apprise",
     "botocore": "aws",
+    "defusedxml": "junit",
     "google": "google",
     "holidays": "holidays",
+    "junitparser": "junit",
     "matplotlib": "plot",
     "oauthlib": "oauth2",
     "psycopg": "sql",
@@ -62,6 +64,7 @@ COLLECTORS = Kind(
         "cloudwatch": "anomaly.collectors.cloudwatch:CloudWatchCollector",
         "elasticsearch": "anomaly.collectors.elasticsearch:ElasticsearchCollector",
         "sql": "anomaly.collectors.sql:SqlCollector",
+        "junit": "anomaly.collectors.junit:JunitCollector",
     },
 )
 SINKS = Kind(

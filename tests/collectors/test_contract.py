@@ -62,6 +62,9 @@ EXAMPLES: dict[str, Callable[[Place], Example]] = {
         query="SELECT time, value FROM points WHERE series = '{}'".format,
         refused="SELECT time, value FROM nowhere",
     ),
+    "junit": lambda place: Example(
+        {"path": place.test_runs(), "timezone": "UTC"}, query="duration suite={}".format
+    ),
 }
 
 

@@ -123,6 +123,23 @@ class Place:
                         connection.execute("INSERT INTO points VALUES (?, ?, ?)", point)
         return str(path)
 
+    def test_runs(self) -> str:
+        """A folder with a test run for each moment, in which a suite of each series has one test
+        that takes as many seconds as its value."""
+        path = self.folder / "runs"
+        if self.state is not State.GONE:
+            path.mkdir()
+        for at in MOMENTS if path.exists() else ():
+            suites = [
+                f'<testsuite name="{name}" timestamp="{_written(at, self.state)}"><testcase '
+                f'name="test" {_seconds(series[at])}/></testsuite>'
+                for name, series in SERIES.items()
+                if at in series
+            ]
+            text = f"<testsuites>{''.join(suites)}</testsuites>"
+            (path / f"{at:%H%M}.xml").write_text(text, encoding="utf-8")
+        return str(path)
+
     def prometheus(self) -> str:
         """A server that knows each series by its name, and refuses all other queries."""
 
@@ -359,6 +376,10 @@ def _chunk(points: Sequence[object], *, more: bool) -> str:
 
 def _cell(value: float) -> str:
     return "" if math.isnan(value) else repr(value)
+
+
+def _seconds(value: float) -> str:
+    return "" if math.isnan(value) else f'time="{value!r}"'
 
 
 def _written(at: datetime, state: State) -> str:

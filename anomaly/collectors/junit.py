@@ -1,0 +1,173 @@
+"""Numbers of test runs, from JUnit XML files."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from fnmatch import fnmatchcase
+from importlib import import_module
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pandas as pd
+
+from anomaly.collectors.junit_runs import Runs, read_runs
+from anomaly.contracts import Collected, Provenance
+from anomaly.errors import CollectError, UsageError
+from anomaly.model import Kpi, Window
+from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE, assemble, edges, grid, segment_text
+from anomaly.wording import plain, stamp
+
+NUMBERS = ("tests", "executed", "passed", "failed", "skipped", "flaky", "duration")
+LABELS = {"suite": "suite", "class": "class_name"}  # as a query names them: the column
+MOST_SERIES = 1000
+NAMES_SHOWN = 12
+LARGEST_FILE = 1 << 26
+Values = dict[str, np.ndarray]  # of one side of a KPI: by segment, a value for each step
+
+
+class JunitCollector:
+    """Reads test runs from the JUnit XML files in the folder `path`.
+
+    A file of the folder is a run, and so is a folder in it with all of its files. A query is the
+    name of a number, and maybe patterns for suites and classes: `failed suite=checkout*`. A step
+    has the runs that began in it: their tests are added up, and `duration` is the mean of them. A
+    step without a run is missing. `timezone` is that of timestamps without one. Raises UsageError
+    for settings that can't be used.
+    """
+
+    def __init__(
+        self, *, path: Path, timezone: str | None = None, max_bytes: int = LARGEST_FILE
+    ) -> None:
+        import_module("junitparser")  # what is missing is said before anything is read
+        import_module("defusedxml")
+        self._path, self._max_bytes = Path(path), max_bytes
+        try:
+            self._zone = None if timezone is None else ZoneInfo(timezone)
+        except (KeyError, ValueError, OSError):
+            raise UsageError(
+                f"timezone is {timezone!r}; use an IANA name like UTC or Europe/Berlin"
+            ) from None
+
+    def collect(self, kpis: Sequence[Kpi], window: Window, step: timedelta, /) -> Collected:
+        """The panel of `kpis` over the whole steps of `window`; what can't be read is an error of
+        the KPIs concerned."""
+        index = grid(window, step)
+        columns: dict[tuple[str, str, str], np.ndarray] = {}
+        provenance, errors = dict[str, Provenance](), dict[str, CollectError]()
+        if not len(index):
+            return Collected(assemble({}, index))
+        bounds = edges(index, step)
+        first, last = (pd.Timestamp(at, tz="UTC").to_pydatetime() for at in bounds[[0, -1]])
+        try:
+            runs = read_runs(self._path, Window(first, last), self._zone, self._max_bytes)
+        except CollectError as error:
+            return Collected(assemble({}, index), {}, {kpi.name: error for kpi in kpis})
+        read = _Read(runs, bounds)
+        for kpi in kpis:
+            try:
+                sides = {VALUE if kpi.denominator is None else NUMERATOR: read.side(kpi.query, kpi)}
+                if kpi.denominator is not None:
+                    sides[DENOMINATOR] = read.side(kpi.denominator, kpi)
+            except CollectError as error:  # one KPI must not hide the others
+                errors[kpi.name] = error
+                continue
+            segments = [*dict.fromkeys(segment for side in sides.values() for segment in side)]
+            nothing = np.full(len(index), np.nan)
+            columns |= {
+                (kpi.name, segment, role): side.get(segment, nothing)
+                for segment in segments
+                for role, side in sides.items()
+            }
+            notes = runs.notes if segments else (*runs.notes, read.nothing(kpi.query))
+            provenance[kpi.name] = Provenance(kpi.query, kpi.denominator, notes)
+        return Collected(assemble(columns, index), provenance, errors)
+
+
+@dataclass(frozen=True, slots=True)
+class _Query:
+    """A number, and the patterns that name what it is of, by the column that they are for."""
+
+    number: str
+    patterns: dict[str, str]
+
+
+class _Read:
+    """What the runs say, by the steps that start and end at `bounds` (nanoseconds since 1970)."""
+
+    def __init__(self, runs: Runs, bounds: np.ndarray) -> None:
+        self._runs, self._steps = runs, len(bounds) - 1
+        table = pd.DataFrame(map(asdict, runs.tests))
+        if len(table):
+            moments = pd.DatetimeIndex(table["moment"]).as_unit("ns").asi8
+            table["step"] = np.searchsorted(bounds, moments, "right") - 1
+            table["executed"] = table["passed"] + table["failed"]
+            table["tests"] = table["executed"] + table["skipped"]
+        self._table = table
+
+    def side(self, text: str, kpi: Kpi) -> Values:
+        """The values that a query asks for, by segment of the KPI. Raises CollectError."""
+        query = _query(text)
+        if unknown := [name for name in kpi.by if name not in LABELS]:
+            raise CollectError(f"bad query: by names {unknown[0]!r}; use suite or class")
+        table = self._table
+        for column, pattern in query.patterns.items() if len(table) else ():
+            table = table[table[column].map(lambda text, like=pattern: fnmatchcase(text, like))]
+        if query.number == "duration" and len(table):
+            table = table[table["duration"].notna()]
+        if table.empty:
+            return {}
+        by = [LABELS[name] for name in kpi.by]
+        groups = table.groupby([*by, "step"], sort=True)
+        found = groups[query.number].sum(min_count=1)
+        if query.number == "duration":
+            found /= groups["run"].nunique()
+        values: Values = {}
+        for key, value in found.items():
+            *labels, at = key if isinstance(key, tuple) else (key,)
+            segment = segment_text(dict(zip(kpi.by, labels, strict=True)))
+            if segment not in values and len(values) == MOST_SERIES:
+                raise CollectError(
+                    f"limit: more than {MOST_SERIES:,} series; name suites or classes in the query"
+                )
+            values.setdefault(segment, np.full(self._steps, np.nan))[at] = value
+        return values
+
+    def nothing(self, text: str) -> str:
+        """Why there is no value of a query."""
+        moments = self._runs.moments
+        if not self._runs.tests:
+            held = f"{stamp(min(moments))} to {stamp(max(moments))}" if moments else "no run"
+            return f"no series matched: no run began in this window; the folder holds {held}"
+        columns = [*_query(text).patterns] or ["suite"]
+        names = [*dict.fromkeys(self._table[columns[0]])]
+        shown = ", ".join(plain(name, 40) or "''" for name in names[:NAMES_SHOWN])
+        more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+        what = {column: name for name, column in LABELS.items()}[columns[0]]
+        return f"no series matched: {plain(text, 80)}; the runs have {what} {shown}{more}"
+
+
+def _query(text: str) -> _Query:
+    """A query as it is written. Raises CollectError."""
+    try:
+        number, *rest = shlex.split(text) or [""]
+    except ValueError as error:
+        raise CollectError(f"bad query: {plain(text, 80)!r}: {error}") from None
+    if number not in NUMBERS:
+        raise CollectError(
+            f"bad query: {plain(number, 40)!r} is no number of a run; use one of "
+            f"{', '.join(NUMBERS)}"
+        )
+    patterns: dict[str, str] = {}
+    for each in rest:
+        name, _, pattern = each.partition("=")
+        if name not in LABELS or not pattern or LABELS[name] in patterns:
+            raise CollectError(
+                f"bad query: {plain(each, 40)!r}; after the number, write suite=PATTERN or "
+                "class=PATTERN, each once"
+            )
+        patterns[LABELS[name]] = pattern
+    return _Query(number, patterns)
