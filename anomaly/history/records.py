@@ -92,7 +92,8 @@ class OutboxMessage:
     """A message to one sink, from the decision to its delivery; it is sent at `next_try` or later.
 
     `reported_effects` holds the size of the effect of each finding that the message calls failing,
-    by finding id. `detail` is the sink's last answer.
+    by finding id. `detail` is the sink's last answer, `thread` what its receipt said about where
+    later messages belong.
     """
 
     id: str
@@ -107,6 +108,7 @@ class OutboxMessage:
     progress: Progress = Progress.PENDING
     attempts: int = 0
     detail: str = ""
+    thread: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -488,6 +488,7 @@ class Store:
                 "attempts": message.attempts,
                 "next_try": message.next_try,
                 "detail": message.detail,
+                "thread": message.thread,
             }
             _update(connection, MESSAGES, message.id, **values)
 
@@ -1067,6 +1068,7 @@ def _insert_messages(connection: Connection, messages: Sequence[OutboxMessage]) 
             "attempts": each.attempts,
             "next_try": each.next_try,
             "detail": each.detail,
+            "thread": each.thread,
         }
         connection.execute(sql.insert(MESSAGES).values(values))
 
@@ -1086,6 +1088,7 @@ def _outbox_message(row: Row) -> OutboxMessage:
         progress=Progress(row["progress"]),
         attempts=row["attempts"],
         detail=row["detail"],
+        thread=row["thread"],
     )
 
 

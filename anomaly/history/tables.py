@@ -124,6 +124,7 @@ MESSAGES = Table(
     Column("attempts", Integer, nullable=False),
     Column("next_try", Moment, nullable=False),
     Column("detail", Text, nullable=False),
+    Column("thread", Text, nullable=False),  # where the sink wants later messages about the release
     UniqueConstraint("release_id", "sink", "number"),
     Index("messages_by_progress", "progress", "next_try"),
     Index("messages_by_look", "look_id"),
@@ -162,9 +163,10 @@ def _keep_points_once(connection: Connection) -> None:
                 index.create(connection)
 
 
-def _keep_severity(connection: Connection) -> None:
-    """To version 3: a finding says its severity. Of those so far it is known where a release is
-    held, for then all that fail are signals."""
+def _keep_severity_and_thread(connection: Connection) -> None:
+    """To version 3: a finding says its severity, and a message the thread that it began, or belongs
+    to. Of the findings so far it is known where a release is held, for then all that fail are
+    signals."""
     connection.exec_driver_sql(
         "ALTER TABLE findings ADD COLUMN severity VARCHAR(16) DEFAULT 'guardrail' NOT NULL"
     )
@@ -172,8 +174,9 @@ def _keep_severity(connection: Connection) -> None:
         "UPDATE findings SET severity = 'signal' "
         "WHERE fails AND look_id IN (SELECT id FROM looks WHERE verdict = 'hold')"
     )
+    connection.exec_driver_sql("ALTER TABLE messages ADD COLUMN thread TEXT NOT NULL DEFAULT ''")
 
 
 # the n-th turns version n into n + 1
-MIGRATIONS: tuple[Migration, ...] = (_keep_points_once, _keep_severity)
+MIGRATIONS: tuple[Migration, ...] = (_keep_points_once, _keep_severity_and_thread)
 NEWEST = len(MIGRATIONS) + 1

@@ -112,7 +112,7 @@ class _Delivery:
         try:
             answer = retrying(self.envelope.sink.send, self.envelope.message)
             detail = self._masked(answer.detail)
-            receipt = Receipt(name, delivered=answer.delivered, detail=detail)
+            receipt = Receipt(name, delivered=answer.delivered, detail=detail, thread=answer.thread)
         except SinkError as error:
             again = isinstance(error, RetryableSinkError)
             receipt = Receipt(name, delivered=False, detail=self._masked(str(error)), again=again)

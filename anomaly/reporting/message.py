@@ -67,7 +67,7 @@ class Message:
 
     `id` names this message: it stays the same when the message is sent again, even after a crash.
     `look` is the argument for `anomaly show` to show the report, `link` the address of the report;
-    both may be empty.
+    both may be empty. `thread` is that of the sink's last receipt about the release that named one.
     """
 
     key: str
@@ -77,6 +77,7 @@ class Message:
     why: NotifyReason = NotifyReason.UNKNOWN
     look: str = ""
     link: str = ""
+    thread: str = ""
 
     @property
     def is_good_news(self) -> bool:
@@ -89,10 +90,11 @@ class Message:
 @dataclass(frozen=True, slots=True)
 class Receipt:
     """What became of a message at one sink; `detail` holds no secret. `again` says that a later
-    attempt may succeed."""
+    attempt may succeed. `thread` tells the sink where later messages about the release belong."""
 
     sink: str
     delivered: bool
     detail: str = ""
     attempts: int = 1
     again: bool = False
+    thread: str = ""

@@ -279,6 +279,7 @@ def tell(
                 why=message.why,
                 look=message.look_id[:SHORT] if saved else "",
                 link=report_link(checklist.report_url, records[message.release_id]),
+                thread=_thread(store, message),
             ),
         )
 
@@ -474,11 +475,17 @@ def _settled(message: OutboxMessage, receipt: Receipt, now: datetime) -> OutboxM
     attempts = message.attempts + receipt.attempts
     tried = replace(message, attempts=attempts, detail=receipt.detail)
     if receipt.delivered:
-        return replace(tried, progress=Progress.SENT)
+        return replace(tried, progress=Progress.SENT, thread=receipt.thread)
     if not receipt.again or now - message.at > GIVE_UP:
         return replace(tried, progress=Progress.FAILED)
     rounds = min(message.attempts // max(1, receipt.attempts), 10)
     return replace(tried, next_try=now + min(FIRST_PAUSE * 2**rounds, LONGEST_PAUSE))
+
+
+def _thread(store: Store, message: OutboxMessage) -> str:
+    """Where the sink of a message said that messages about its release belong."""
+    before = store.messages(message.release_id, message.sink)
+    return next((each.thread for each in reversed(before) if each.thread), "")
 
 
 def _newest(queue: Sequence[OutboxMessage], store: Store) -> list[OutboxMessage]:

@@ -248,6 +248,7 @@ def test_a_history_of_version_1_goes_on_and_its_looks_keep_their_points(
                 connection.execute(looks.update().where(looks.c.number == number).values(values))
             connection.exec_driver_sql("ALTER TABLE looks DROP COLUMN points_until")
             connection.exec_driver_sql("ALTER TABLE findings DROP COLUMN severity")
+            connection.exec_driver_sql("ALTER TABLE messages DROP COLUMN thread")
             connection.exec_driver_sql("DROP TABLE newest_reports")
             for table in METADATA.tables.values():
                 for index in table.indexes:

@@ -218,6 +218,8 @@ class Place:
             said = f"Failed to parse query {request.line} {request.headers}"
             return elasticsearch.refusal("query_shard_exception", said)
 
+        return self.origin(reply)
+
     def influxdb(self) -> str:
         """InfluxDB: it knows each series by the name of its field, and refuses others within a good
         answer."""

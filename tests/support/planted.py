@@ -39,6 +39,7 @@ HARMLESS = {  # settings of text that hold no secret and stand in no example: wh
     "a place on disk": {"ca_file", "cert_file"},
     "a name in the data": {"time_column", "kpi_column", "value_column", "labels"},
     "public where code is": {"pull_request", "context"},
+    "shown in a chat": {"channel"},
     "shown in Prometheus": {"job"},
     "names that a sign-in shows": {"client_id", "scope", "audience", "region", "profile"},
 }
@@ -121,6 +122,7 @@ VARIANTS: dict[tuple[str, str], Callable[[Places], list[dict[str, Any]]]] = {
             {"bearer_token": SECRET},
             {"username": SECRET, "password": SECRET},
         )
+    ],
     ("source", "influxdb"): lambda at: [
         {"url": at.http, "database": "shop", "token": SECRET} | at.patience,
         {"url": at.http, "database": "shop", "username": SECRET, "password": SECRET} | at.patience,
@@ -139,6 +141,9 @@ VARIANTS: dict[tuple[str, str], Callable[[Places], list[dict[str, Any]]]] = {
     ],
     ("sink", "email"): _of_mail,
     ("sink", "alertmanager"): lambda at: [{"url": at.http} | at.patience],
+    ("sink", "slack"): lambda at: [
+        {"api": at.http, "token": SECRET, "channel": "#releases"} | at.patience
+    ],
     ("sink", "github"): lambda _: [{"what": ["summary", "annotations"]}],
 }
 FORMS: Mapping[str, Callable[[str], str]] = {  # what more of a URL may be secret

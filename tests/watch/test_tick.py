@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from anomaly.contracts import Action
+from anomaly.contracts import Action, Message, Receipt
 from anomaly.errors import CollectError, RetryableSinkError, SinkError, StoreError
 from anomaly.history.records import Progress, State, finding_id, release_id
 from anomaly.history.store import Store
@@ -68,6 +68,27 @@ def test_a_regression_that_goes_away_is_told_once_and_resolved_once_and_the_end_
     (tracked,) = store.releases()
     assert tracked.state is State.DONE
     assert store.looks(tracked.id)[-1].verdict is ReleaseVerdict.PASS
+
+
+class Threads(People):
+    """A sink that begins a thread for each release of which it knows none."""
+
+    def send(self, message: Message, /) -> Receipt:
+        """See Sink."""
+        receipt = super().send(message)
+        return replace(receipt, thread=message.thread or f"thread {len(self.took)}")
+
+
+@pytest.mark.slow
+def test_the_history_remembers_the_thread_of_a_release(tmp_path: Path) -> None:
+    shop, people = Shop(tmp_path, REGRESSES_AND_RECOVERS), Threads()
+    for half_hours in range(1, 27):
+        with Store(tmp_path / "history.db") as store:  # each tick is a process of its own
+            if half_hours == 1:
+                store.track(shop.release(), origin="command")
+            tick_at(shop, store, half_hours / 2, people)
+
+    assert [message.thread for message in people.took] == ["", "thread 1", "thread 1"]
 
 
 @pytest.mark.slow

@@ -62,12 +62,13 @@ CREATE TABLE messages (
 	attempts INTEGER NOT NULL, 
 	next_try BIGINT NOT NULL, 
 	detail TEXT NOT NULL, 
+	thread TEXT NOT NULL, 
 	PRIMARY KEY (id), 
 	UNIQUE (release_id, sink, number), 
 	FOREIGN KEY(release_id) REFERENCES releases (id) ON DELETE CASCADE, 
 	FOREIGN KEY(look_id) REFERENCES looks (id) ON DELETE CASCADE
 );
-INSERT INTO "messages" VALUES('f3097b3e9a858ca07718c70361d7d2c6','3c0625e08b30aa5226a0c9191fd50330','c8a5ca2baa22',1,'slack','fire','first','{"abc": 0.5}',1762254000000000,'pending',0,1762254000000000,'');
+INSERT INTO "messages" VALUES('f3097b3e9a858ca07718c70361d7d2c6','3c0625e08b30aa5226a0c9191fd50330','c8a5ca2baa22',1,'slack','fire','first','{"abc": 0.5}',1762254000000000,'pending',0,1762254000000000,'','');
 CREATE TABLE newest_reports (
 	release_id VARCHAR(32) NOT NULL, 
 	number INTEGER NOT NULL, 
