@@ -29,7 +29,9 @@ TAIL = 0.025  # on either side of the interval
 NEARLY_ALL = 0.99  # share of the history that a spike lies above
 ONE_BY_ONE = 10_000  # steps up to which sums need no shortcut
 JEFFREYS = 0.5  # Jeffreys' prior of a share
-EARLIER = 3.0  # standard score from which the history alone shows a change
+# Standard score from which the history alone shows a change, and the share of its other stretches
+# as long that may be as far off: where few events are counted, some are by chance.
+EARLIER, AS_FAR = 3.0, 0.01
 # Standard score of what the release added to an earlier change, and its size as a share of that.
 WORSE = 3.0
 WORSE_SHARE = 0.5
@@ -56,13 +58,14 @@ class _Stretch:
     searched, and their `noise` in standard deviations (0 where not `present`).
 
     `release` is the position of the first step of the transition, `start` of the first step after
-    it. `shapes` are a step and a line of size 1 that begin at the first position, filtered like the
-    noise; `level` is what a constant 1 leaves there.
+    it. `past` is the noise of the whole history. `shapes` are a step and a line of size 1 that
+    begin at the first position, filtered like the noise; `level` is what a constant 1 leaves there.
     """
 
     values: Floats
     noise: Floats
     present: Bools
+    past: Floats
     shapes: tuple[Floats, Floats]
     level: float
     release: int
@@ -102,7 +105,10 @@ def onset_of_marks(marks: Bools, before: int, gap: int) -> Onset:
     reach = min(before, max(len(marks) - before, LEAST_REACH))
     values = values[before - reach :]
     ones = np.ones(len(values))
-    stretch = _Stretch(values, values, np.isfinite(values), (ones, ones), 1.0, reach, reach + gap)
+    past = values[:reach]
+    stretch = _Stretch(
+        values, values, np.isfinite(values), past, (ones, ones), 1.0, reach, reach + gap
+    )
     return _located(stretch, _share_evidence(stretch))
 
 
@@ -133,16 +139,18 @@ def _stretch(line: Timeline, i: int, dated_by: DatedBy, until: int) -> _Stretch:
             noise[:lag] = np.nan
     reach = min(n // 2, LONGEST)
     sigma = float(spread(noise[None, :n])[0]) or 1.0
-    near = slice(n - reach, None)
-    values, noise = values[near], noise[near] / sigma
-    step, ramp = np.ones(len(values)), np.arange(1.0, len(values) + 1) / max(until, 1)
     present = np.isfinite(noise)
-    noise = np.where(present, noise, 0.0)
+    noise = np.where(present, noise / sigma, 0.0)
     usual = median_filter(noise, size=NEIGHBOURS, mode="nearest")
+    noise = np.where(present, np.clip(noise, usual - CLIP, usual + CLIP), 0.0)
+    near = slice(n - reach, None)
+    values = values[near]
+    step, ramp = np.ones(len(values)), np.arange(1.0, len(values) + 1) / max(until, 1)
     return _Stretch(
         values=values,
-        noise=np.where(present, np.clip(noise, usual - CLIP, usual + CLIP), 0.0),
-        present=present,
+        noise=noise[near],
+        present=present[near],
+        past=noise[:n],
         shapes=(_filtered(step, phi) / sigma, _filtered(ramp, phi) / sigma),
         level=float(1 - phi.sum()) / sigma,
         release=reach,
@@ -280,11 +288,22 @@ def _went_on(stretch: _Stretch, shape: Floats) -> bool:
     change = (_beginning(shape, by_all),)
     before = _fit(stretch, change, stretch.release)
     rest = _fit(stretch, change, len(stretch.noise)).rest
-    return abs(before.sizes[0]) > EARLIER * before.errors[1] and not any(
-        _made_worse(stretch, shape, position, addition, rest)
-        for position in (by_history, by_all)
-        for addition in stretch.shapes
+    return (
+        abs(before.sizes[0]) > EARLIER * before.errors[1]
+        and _is_rare(np.sign(before.sizes[0]) * stretch.past, stretch.release - by_all)
+        and not any(
+            _made_worse(stretch, shape, position, addition, rest)
+            for position in (by_history, by_all)
+            for addition in stretch.shapes
+        )
     )
+
+
+def _is_rare(past: Floats, length: int) -> bool:
+    """Whether hardly any stretch of the past as long as its last `length` steps is as high."""
+    sums = np.convolve(past, np.ones(length), "valid")
+    others = sums[:-length]
+    return not len(others) or float((others >= sums[-1]).mean()) <= AS_FAR
 
 
 def _made_worse(
