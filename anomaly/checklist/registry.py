@@ -103,6 +103,7 @@ RELEASES = Kind(
         "gitlab": "anomaly.releases.gitlab:GitlabReleases",
         "launchdarkly": "anomaly.releases.launchdarkly:LaunchDarklyReleases",
         "unleash": "anomaly.releases.unleash:UnleashReleases",
+        "argocd": "anomaly.releases.argocd:ArgocdReleases",
         "ci": "anomaly.releases.ci:CiReleases",
     },
 )

@@ -65,6 +65,15 @@ EXAMPLES: dict[str, Callable[[Place], Example]] = {
             "token": SECRET,
         }
     ),
+    "argocd": lambda place: Example(
+        {
+            "url": place.argocd(),
+            "application": "shop",
+            "namespace": "shops",
+            "image": "",
+            "token": SECRET,
+        }
+    ),
     "ci": lambda place: Example(outside={"environ": place.pipeline("3.0")}, versions=("3.0",)),
 }
 

@@ -356,6 +356,21 @@ class Place:
         ]
         return self.origin(lambda request: flags.unleash(request, events))
 
+    def argocd(self) -> str:
+        """An Argo CD with an application that was synced to each release."""
+        history = [
+            {
+                "id": number,
+                "revision": "a" * 40,
+                "deployStartedAt": _written(at, self.state),
+                "deployedAt": _written(at + timedelta(seconds=9), self.state),
+                "source": {"repoURL": "https://git.example/shop", "targetRevision": version},
+            }
+            for number, (version, at) in enumerate(RELEASES.items())
+        ]
+        answer = {"metadata": {"name": "shop"}, "status": {"history": history}}
+        return self.origin(lambda _: (200, json.dumps(answer)))
+
     def pipeline(self, version: str) -> dict[str, str]:
         """The variables of a pipeline that releases the version."""
         if self.state is State.GONE:
