@@ -58,7 +58,8 @@ class Collector(Protocol):
 class ReleaseSource(Protocol):
     """Finds releases: those that began in the window, in order of time. Raises CollectError.
 
-    A release with no service or environment gets that of the checklist.
+    A release with no service or environment gets that of the checklist. One that was aborted says
+    when: it is not watched any more, and what was said about it is taken back.
     """
 
     def discover(self, window: Window, /) -> Sequence[Release]: ...

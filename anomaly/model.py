@@ -183,9 +183,9 @@ class Release:
     the last stage, or at once).
 
     `stages` are the moments at which the share of users grew, with the new share: ((10:00, 0.05),
-    (12:00, 1.0)). `followed_by` is the next release of the same service, which ends the watch.
-    Raises UsageError for times that are naive or out of order, and for shares that do not grow
-    within (0, 1].
+    (12:00, 1.0)). `followed_by` is the next release of the same service, which ends the watch, and
+    `aborted_at` when users lost it again, if a source says so. Raises UsageError for times that are
+    naive or out of order, and for shares that do not grow within (0, 1].
     """
 
     started_at: datetime
@@ -195,6 +195,7 @@ class Release:
     environment: str = ""
     stages: tuple[Stage, ...] = ()
     followed_by: Release | None = None
+    aborted_at: datetime | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "started_at", utc(self.started_at, "release start"))
@@ -210,6 +211,13 @@ class Release:
                 f"{self.started_at.isoformat()}"
             )
         self._check_stages()
+        if self.aborted_at is not None:
+            object.__setattr__(self, "aborted_at", utc(self.aborted_at, "release abort"))
+            if self.aborted_at < self.started_at:
+                raise UsageError(
+                    f"release is aborted {self.aborted_at.isoformat()}, before it starts "
+                    f"{self.started_at.isoformat()}"
+                )
         if self.followed_by is not None and self.followed_by.started_at <= self.started_at:
             next_start = self.followed_by.started_at.isoformat()
             raise UsageError(

@@ -75,6 +75,8 @@ def _found(checklist: Checklist, now: datetime) -> Iterator[Release]:
             log.error("%s could not list releases: %s", plugin.type, error)
             continue
         for each in releases:
+            if each.aborted_at is not None:
+                continue
             yield replace(
                 each,
                 service=each.service or checklist.service,

@@ -135,9 +135,9 @@ class Store:
         if no other version began in between.
 
         So it may be reported often, by several sources that disagree on the moment. New stages and
-        a later end are added to it. An aborted release stays aborted, unless this one begins
-        `anew`: then it is another release. Raises UsageError for names that are no text: half a
-        character, or a NUL, which no database keeps.
+        a later end are added to it, and so is that it was aborted. An aborted release stays
+        aborted, unless this one begins `anew`: then it is another release. Raises UsageError for
+        names that are no text: half a character, or a NUL, which no database keeps.
         """
         for name in ("service", "version", "environment"):
             if not _is_text(getattr(release, name)):
@@ -155,7 +155,7 @@ class Store:
                     "version": release.version,
                     "started_at": release.started_at,
                     **_extent(release),
-                    "state": State.WATCHED,
+                    "state": State.WATCHED if release.aborted_at is None else State.ABORTED,
                     "origin": origin,
                     "checklist": checklist,
                 }
@@ -174,8 +174,10 @@ class Store:
                 )
             if release.finished > merged.finished:
                 merged = replace(merged, finished_at=release.finished)
-            _update(connection, RELEASES, record.id, **_extent(merged))
-            return replace(record, release=merged)
+            is_aborted = release.aborted_at is not None and release.aborted_at >= merged.started_at
+            state = State.ABORTED if is_aborted else record.state
+            _update(connection, RELEASES, record.id, state=state, **_extent(merged))
+            return replace(record, release=merged, state=state)
 
     def change(self, release: str, **values: Any) -> None:
         """Set `state`, `finished_at` or `stages` of a release."""

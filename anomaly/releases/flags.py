@@ -13,17 +13,23 @@ def releases(events: Iterable[ReleaseEvent]) -> list[Release]:
     """The releases in order of time, whose service and environment are the checklist's.
 
     A flag begins a release of its name, unless the release just before is of that name: then more
-    users are a stage of it. A flag that is switched off is a release of `NAME off`.
+    users are a stage of it. A flag that is switched off aborts its newest release.
     """
     found: list[Release] = []
+    newest: dict[str, int] = {}  # the place of each flag's newest release
     for event in sorted(events, key=lambda each: each.at):
-        version = f"{event.version} off" if event.kind is Kind.ABORTED else event.version
+        place = newest.get(event.version, -1)
+        is_on = place >= 0 and found[place].aborted_at is None
         stages = () if event.share is None else ((event.at, event.share),)
-        if not found or found[-1].version != version:
-            found.append(Release(event.at, version=version, stages=stages))
-        elif event.share is not None and event.share > _share(found[-1]):
-            earlier = tuple(each for each in found[-1].stages if each[0] < event.at)
-            found[-1] = replace(found[-1], finished_at=None, stages=(*earlier, *stages))
+        if event.kind is Kind.ABORTED:
+            if is_on:
+                found[place] = replace(found[place], aborted_at=event.at)
+        elif not is_on or place < len(found) - 1:
+            newest[event.version] = len(found)
+            found.append(Release(event.at, version=event.version, stages=stages))
+        elif event.share is not None and event.share > _share(found[place]):
+            earlier = tuple(each for each in found[place].stages if each[0] < event.at)
+            found[place] = replace(found[place], finished_at=None, stages=(*earlier, *stages))
     return found
 
 

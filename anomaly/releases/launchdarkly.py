@@ -36,8 +36,8 @@ HINTS = {
 
 
 class LaunchDarklyReleases:
-    """Takes each flag of `project` that is switched on in `environment`, or off, for a release, and
-    each rollout to more users for a stage. Raises UsageError for settings that can't be used."""
+    """Takes each flag of `project` that is switched on in `environment` for a release, and each
+    rollout to more users for a stage. Raises UsageError for settings that can't be used."""
 
     def __init__(
         self,

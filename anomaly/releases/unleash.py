@@ -43,9 +43,8 @@ class _Event:
 
 
 class UnleashReleases:
-    """Takes each flag of `project` that is enabled in `environment`, or disabled, for a release,
-    and each rollout to more users for a stage. Raises UsageError for settings that can't be
-    used."""
+    """Takes each flag of `project` that is enabled in `environment` for a release, and each rollout
+    to more users for a stage. Raises UsageError for settings that can't be used."""
 
     def __init__(
         self,

@@ -136,16 +136,25 @@ def _discover(
             log.exception("the source of releases %s crashed", name)
             yield f"{name} could not list releases: it crashed: {type(error).__name__}"
             continue
+        aborted = set[tuple[str, str, str]]()
         for release in sorted(releases, key=lambda each: each.started_at):
             complete = replace(
                 release,
                 service=release.service or checklist.service,
                 environment=release.environment or checklist.environment,
             )
+            named = (complete.service, complete.environment, complete.version)
             try:
-                store.track(complete, origin=name, checklist=str(checklist.path or ""))
+                store.track(
+                    complete,
+                    origin=name,
+                    checklist=str(checklist.path or ""),
+                    anew=named in aborted,
+                )
             except UsageError as error:  # one that can't be kept must not hide the others
                 yield f"{name}: {error}"
+            if complete.aborted_at is not None:
+                aborted.add(named)
 
 
 def _is_due(record: ReleaseRecord, store: Store, checklist: Checklist, now: datetime) -> bool:

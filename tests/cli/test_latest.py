@@ -10,6 +10,8 @@ import pytest
 import time_machine
 
 from anomaly.cli.ending import run
+from anomaly.model import Release
+from anomaly.releases.json_list import JsonReleases
 from tests.support.operation import Shop
 
 Anomaly = Callable[..., tuple[int, str, str]]
@@ -74,6 +76,22 @@ def test_a_release_that_a_source_finds_is_judged_and_nothing_is_kept(
     assert f"shop 1.9 in production, released {shop.at(-100):%Y-%m-%d %H:%M}" in earlier[1]
     assert explained[0] == 0
     assert not (shop.folder / "history.db").exists()
+
+
+@pytest.mark.slow
+def test_a_release_that_a_source_says_was_aborted_is_not_judged(
+    anomaly: Anomaly, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = shop.folder / "checklist.yaml"
+    path.write_text(path.read_text() + listed(shop))
+    aborted = Release(shop.at(12), version="2.1", aborted_at=shop.at(12.5))
+    found = [Release(shop.at(0), version="2.0"), aborted]
+    monkeypatch.setattr(JsonReleases, "discover", lambda _source, _window: found)
+
+    code, out, err = anomaly("check checklist.yaml")
+
+    assert code == 0, err
+    assert f"shop 2.0 in production, released {shop.at(0):%Y-%m-%d %H:%M}" in out
 
 
 def test_without_any_it_says_what_to_give(anomaly: Anomaly, shop: Shop) -> None:

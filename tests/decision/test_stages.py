@@ -184,6 +184,14 @@ def test_a_release_ends_with_its_last_stage_unless_told_otherwise() -> None:
     assert Release(at(9), stages=((at(9), 0.1), (at(11), 1.0))).finished == at(11)
 
 
+def test_a_release_is_aborted_after_it_began() -> None:
+    assert Release(at(9), aborted_at=at(9)).aborted_at == at(9)
+    with pytest.raises(UsageError, match=r"aborted .*T08:00:00.*, before it starts"):
+        Release(at(9), aborted_at=at(8))
+    with pytest.raises(UsageError, match="no time zone"):
+        Release(at(9), aborted_at=datetime(2025, 6, 3, 10))  # noqa: DTZ001  being naive is the point
+
+
 def test_the_next_release_comes_later() -> None:
     with pytest.raises(UsageError, match="not after this one"):
         Release(at(9), followed_by=Release(at(9)))

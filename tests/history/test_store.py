@@ -210,6 +210,28 @@ def test_what_was_aborted_is_watched_again_only_if_it_begins_anew(store: Store) 
     )
 
 
+def test_what_a_source_says_was_aborted_is_so_unless_it_began_later(store: Store) -> None:
+    whole = replace(REPORT.release, started_at=at("10:00"), finished_at=None)
+    aborted = replace(whole, aborted_at=at("11:00"))
+
+    assert kept_release(store, aborted).state is State.ABORTED
+    assert kept_release(store, whole).state is State.ABORTED
+    anew = replace(whole, started_at=at("12:00"), finished_at=None)
+    again = store.track(anew, origin="command", anew=True)
+    assert kept_release(store, aborted).state is State.ABORTED
+    assert {each.id: each.state for each in store.releases()}[again.id] is State.WATCHED
+
+
+def test_the_abort_of_an_earlier_start_aborts_no_later_one(store: Store) -> None:
+    later = replace(REPORT.release, started_at=at("12:00"), finished_at=None)
+    known = kept_release(store, later)
+
+    earlier = replace(later, started_at=at("10:00"), finished_at=None, aborted_at=at("11:00"))
+
+    assert kept_release(store, earlier).state is State.WATCHED
+    assert [each.id for each in store.releases()] == [known.id]
+
+
 def test_releases_are_listed_by_what_is_asked_oldest_first(store: Store) -> None:
     late = kept_release(
         store, replace(REPORT.release, version="2", started_at=at("12:00"), finished_at=None)

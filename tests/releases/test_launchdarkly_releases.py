@@ -62,7 +62,7 @@ def test_a_flag_is_a_release_and_more_users_are_a_stage() -> None:
     assert (path, query["spec"]) == ("/auditlog", "proj/shop:env/production:flag/*")
 
 
-def test_a_flag_that_is_switched_off_ends_its_release_by_one_of_its_own() -> None:
+def test_a_flag_that_is_switched_off_is_aborted_and_begins_anew_when_it_is_on_again() -> None:
     entries = (
         change(1, START, "new-checkout", WHOLE),
         change(2, START + HOUR, "new-checkout", OFF),
@@ -71,11 +71,40 @@ def test_a_flag_that_is_switched_off_ends_its_release_by_one_of_its_own() -> Non
     with launchdarkly(*entries) as server:
         releases = source(server.origin).discover(DAY)
 
-    assert [each.version for each in releases] == [
-        "new-checkout",
-        "new-checkout off",
-        "new-checkout",
+    assert [(each.version, each.started_at, each.aborted_at) for each in releases] == [
+        ("new-checkout", START, START + HOUR),
+        ("new-checkout", START + 2 * HOUR, None),
     ]
+
+
+def test_a_flag_that_is_switched_off_leaves_the_others_alone() -> None:
+    entries = (
+        change(1, START, "new-checkout", rollout(5)),
+        change(2, START + HOUR, "new-basket", WHOLE),
+        change(3, START + 2 * HOUR, "new-checkout", OFF),
+        change(4, START + 2 * HOUR, "old-basket", OFF),
+    )
+    with launchdarkly(*entries) as server:
+        checkout, basket = source(server.origin).discover(DAY)
+    assert (checkout.version, checkout.aborted_at) == ("new-checkout", START + 2 * HOUR)
+    assert (basket.version, basket.aborted_at) == ("new-basket", None)
+
+
+def test_a_stage_after_another_flag_begins_a_release_anew() -> None:
+    entries = (
+        change(1, START, "new-checkout", rollout(5)),
+        change(2, START + HOUR, "new-basket", WHOLE),
+        change(3, START + 2 * HOUR, "new-checkout", rollout(25), action="updateFallthrough"),
+        change(4, START + 3 * HOUR, "new-checkout", OFF),
+    )
+    with launchdarkly(*entries) as server:
+        releases = source(server.origin).discover(DAY)
+    assert [(each.version, each.aborted_at is not None) for each in releases] == [
+        ("new-checkout", False),
+        ("new-basket", False),
+        ("new-checkout", True),
+    ]
+    assert releases[2].stages == ((START + 2 * HOUR, 0.25),)
 
 
 def test_fewer_users_and_the_same_share_again_are_no_stage() -> None:

@@ -45,12 +45,17 @@ def serving(*events: Entry, enabled: Sequence[str] = ()) -> Iterator[Loopback]:
         yield server
 
 
-def told(*events: Entry, enabled: Sequence[str] = (), **more: Any) -> list[tuple[str, Any]]:
-    """The releases by version, and the hour and share of each stage, else the hour."""
+def told(*events: Entry, enabled: Sequence[str] = (), **more: Any) -> list[tuple[Any, ...]]:
+    """The releases by version, with the hour and share of each stage, else the hour; and the hour
+    at which one was aborted."""
     with serving(*events, enabled=enabled) as server:
         found = source(server.origin, **more).discover(DAY)
     return [
-        (each.version, [(when.hour, share) for when, share in each.stages] or each.started_at.hour)
+        (
+            each.version,
+            [(when.hour, share) for when, share in each.stages] or each.started_at.hour,
+            *([each.aborted_at.hour] if each.aborted_at else []),
+        )
         for each in found
     ]
 
@@ -64,8 +69,7 @@ def test_a_flag_is_a_release_from_when_it_is_enabled_with_the_share_of_its_strat
         event(11, at(13), DISABLED),
     )
     assert told(*events) == [
-        ("new-checkout", [(10, 0.05), (11, 0.25), (12, 0.5)]),
-        ("new-checkout off", 13),
+        ("new-checkout", [(10, 0.05), (11, 0.25), (12, 0.5)], 13),
     ]
 
 
@@ -77,23 +81,21 @@ def test_a_strategy_of_a_flag_that_is_not_enabled_is_no_release() -> None:
     before_it_is_enabled = (event(1, at(8), ADDED, rollout="100"),)
     assert told(*before_it_is_enabled) == []
     after_it_was_disabled = (event(1, at(8), DISABLED), event(2, at(9), ADDED, rollout="100"))
-    assert told(*after_it_was_disabled) == [("new-checkout off", 8)]
+    assert told(*after_it_was_disabled) == []
 
 
 def test_a_strategy_of_a_flag_that_is_enabled_is_a_stage() -> None:
     stage = event(1, at(8), UPDATED, rollout="25")
     assert told(stage, enabled=["new-checkout"]) == [("new-checkout", [(8, 0.25)])]
     assert told(stage, event(2, at(9), DISABLED)) == [
-        ("new-checkout", [(8, 0.25)]),
-        ("new-checkout off", 9),
+        ("new-checkout", [(8, 0.25)], 9),
     ]
 
 
-def test_a_rollout_to_nobody_ends_the_release_and_begins_none() -> None:
+def test_a_rollout_to_nobody_aborts_the_release_and_begins_none() -> None:
     enabled = event(1, at(8), ENABLED)
     assert told(enabled, event(2, at(9), UPDATED, rollout="0")) == [
-        ("new-checkout", 8),
-        ("new-checkout off", 9),
+        ("new-checkout", 8, 9),
     ]
     nobody = (event(1, at(8), ADDED, rollout="0"), event(2, at(9), ENABLED))
     assert told(*nobody, event(3, at(10), DISABLED)) == []

@@ -280,6 +280,35 @@ def test_an_abort_ends_the_watch_and_takes_back_what_was_fired(
 
 
 @pytest.mark.slow
+def test_a_source_that_says_what_was_aborted_ends_the_watch_and_takes_back_what_was_fired(
+    tmp_path: Path, store: Store
+) -> None:
+    shop, people = Shop(tmp_path, {"errors": (0.0, 99.0)}), People()
+    began = replace(shop.release(), service="", environment="")
+    aborted = replace(began, aborted_at=RELEASED + timedelta(hours=3.2))
+    again = replace(began, started_at=RELEASED + timedelta(hours=5), finished_at=None)
+
+    class Flags:
+        def __init__(self, *releases: Release) -> None:
+            self._releases = releases
+
+        def discover(self, _window: Window, /) -> list[Release]:
+            return [*self._releases]
+
+    tick_at(shop, store, 3, people, sources=[("flags", Flags(began))])
+    for hours in (3.5, 4.0):
+        done = tick_at(shop, store, hours, people, sources=[("flags", Flags(aborted))])
+        assert not done.looks
+    assert people.said() == [("fire", "first"), ("resolve", "aborted")]
+    for hours in (5.5, 6.0):
+        tick_at(shop, store, hours, people, sources=[("flags", Flags(aborted, again))])
+    assert [(each.release.started_at, each.state) for each in store.releases()] == [
+        (RELEASED, State.ABORTED),
+        (again.started_at, State.WATCHED),
+    ]
+
+
+@pytest.mark.slow
 def test_an_alarm_that_an_abort_takes_back_in_vain_is_not_taken_back_for_ever(
     tmp_path: Path, store: Store
 ) -> None:
