@@ -119,7 +119,7 @@ class UnleashReleases:
             "from": f"IS:{window.start - DAY:%Y-%m-%d}",
             "limit": A_PAGE,
         }
-        known = set[int]()
+        known = set[str]()
         for page in range(MOST_PAGES):
             offset = {"offset": page * A_PAGE}
             path = f"/api/admin/search/events?{urlencode(query | offset)}"
@@ -127,8 +127,8 @@ class UnleashReleases:
             if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
                 raise self._api.unexpected("events")
             # what happens meanwhile moves the others to the next page
-            yield from (each for each in entries if each.get("id") not in known)
-            known |= {each["id"] for each in entries if isinstance(each.get("id"), int)}
+            yield from (each for each in entries if str(each.get("id")) not in known)
+            known |= {str(each.get("id")) for each in entries}
             if len(entries) < A_PAGE:
                 return
         raise CollectError(

@@ -162,6 +162,7 @@ def events_of(*entries: object) -> str:
         (200, events_of(event(1, "soon", ENABLED)), "createdAt is 'soon'; not a time"),
         (200, events_of(event(1, "2025-06-03T10:00", ENABLED)), "has no time zone"),
         (200, events_of(event(1, at(8), ENABLED, "")), "featureName is ''"),
+        (200, events_of({"id": [], "type": {}}), "type is {}"),
         (401, TOKEN, "the token is wrong or has expired"),
         (403, "", "may not see the project"),
         (404, "", "Unleash 6.2 or newer"),
