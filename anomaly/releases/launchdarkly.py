@@ -75,11 +75,12 @@ class LaunchDarklyReleases:
     def discover(self, window: Window, /) -> Sequence[Release]:
         """What became of flags in the window. Raises CollectError."""
         try:
-            return releases(self._events(window))
+            return releases(reversed([*self._events(window)]))
         except UsageError as error:
             raise CollectError(f"{self._api.where}: {error}") from None
 
     def _events(self, window: Window) -> Iterator[ReleaseEvent]:
+        """What happened in the window, the newest first."""
         for entry in self._entries(window):
             if not window.start <= moment(entry) < window.end:
                 continue

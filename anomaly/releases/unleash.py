@@ -78,7 +78,8 @@ class UnleashReleases:
     def _found(self, window: Window) -> Iterator[ReleaseEvent]:
         """What users noticed since the window began, by flag and time."""
         by_flag: dict[str, list[_Event]] = {}
-        for each in sorted(self._events(window), key=lambda each: each.what.at):
+        oldest_first = reversed([*self._events(window)])  # also of those at the same moment
+        for each in sorted(oldest_first, key=lambda each: each.what.at):
             by_flag.setdefault(each.what.version, []).append(each)
         switched = {
             flag: next((each.what.kind for each in events if each.is_switch), None)
@@ -100,6 +101,7 @@ class UnleashReleases:
         }
 
     def _events(self, window: Window) -> Iterator[_Event]:
+        """What happened since the window began, the newest first."""
         for entry in self._entries(window):
             with suppress(NotAboutARelease):
                 what = event_of(entry)
@@ -111,7 +113,7 @@ class UnleashReleases:
                     yield _Event(what, is_switch=text(entry, "type") in SWITCHED)
 
     def _entries(self, window: Window) -> Iterator[Mapping[str, Any]]:
-        """The events about switches and strategies, each once."""
+        """The events about switches and strategies, the newest first, each once."""
         query = {
             "project": f"IS:{self._project}",
             "environment": f"IS:{self._environment}",

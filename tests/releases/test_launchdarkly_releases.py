@@ -122,10 +122,14 @@ def test_two_changes_at_one_moment_are_one_stage() -> None:
     entries = (
         change(1, START, "new-checkout", rollout(5)),
         change(2, START, "new-checkout", rollout(25), action="updateFallthrough"),
+        change(3, START, "new-checkout", OFF),
     )
-    with launchdarkly(*entries) as server:
+    with launchdarkly(*entries[:2]) as server:
         (release,) = source(server.origin).discover(DAY)
     assert release.stages == ((START, 0.25),)
+    with launchdarkly(*entries) as server:
+        (release,) = source(server.origin).discover(DAY)
+    assert release.aborted_at == START
 
 
 def test_only_what_matters_to_users_is_read_whole() -> None:

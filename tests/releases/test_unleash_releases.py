@@ -73,6 +73,13 @@ def test_a_flag_is_a_release_from_when_it_is_enabled_with_the_share_of_its_strat
     ]
 
 
+def test_what_happened_at_one_moment_happened_in_the_order_of_its_numbers() -> None:
+    written_and_enabled = (event(1, at(8), ADDED, rollout="5"), event(2, at(8), ENABLED))
+    assert told(*written_and_enabled) == [("new-checkout", [(8, 0.05)])]
+    disabled_and_enabled = (event(3, at(8), DISABLED), event(4, at(8), ENABLED))
+    assert told(*disabled_and_enabled) == [("new-checkout", 8)]
+
+
 def test_the_share_is_unknown_where_the_strategy_was_there_before() -> None:
     assert told(event(1, at(10), ENABLED)) == [("new-checkout", 10)]
 

@@ -61,7 +61,7 @@ def audit_log(request: Request, entries: Sequence[Entry]) -> tuple[int, str]:
         return 200, json.dumps(next(e for e in entries if e["_id"] == path.rpartition("/")[2]))
     found = [
         {key: value for key, value in each.items() if key != "currentVersion"}
-        for each in sorted(entries, key=lambda each: each["date"], reverse=True)
+        for each in sorted(entries, key=lambda each: (each["date"], each["_id"]), reverse=True)
         if int(query["after"]) < each["date"] < int(query["before"])
     ]
     return 200, json.dumps({"items": found[: int(query["limit"])], "_links": {}})
