@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from anomaly.errors import CollectError
-from anomaly.model import Kpi, Release, Window
+from anomaly.model import Changes, Kpi, Release, Window
 from anomaly.reporting.message import Action, Message, NotifyReason, Receipt
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Action",
+    "ChangeSource",
     "Collected",
     "Collector",
     "Message",
@@ -63,6 +64,15 @@ class ReleaseSource(Protocol):
     """
 
     def discover(self, window: Window, /) -> Sequence[Release]: ...
+
+
+@runtime_checkable
+class ChangeSource(Protocol):
+    """A release source that also knows the commits of a release: those since the version `before`,
+    or, where that is empty, since the one that the source knows to be released before. None if
+    there is no such version. Raises CollectError."""
+
+    def changes(self, release: Release, before: str, /) -> Changes | None: ...
 
 
 class Sink(Protocol):

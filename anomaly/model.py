@@ -261,6 +261,34 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
+class Commit:
+    """A commit: the first digits of its id, its author, the first line of its message, and its
+    page, if it has one."""
+
+    id: str
+    author: str
+    title: str
+    link: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a release changes against version `since`, which was released before it.
+
+    `count` commits are new, and `commits` are the newest of them; `removed` commits of the version
+    before are taken back. `link` shows the comparison, if there is a page of it. A `problem` says
+    why nothing is known.
+    """
+
+    since: str
+    count: int = 0
+    commits: tuple[Commit, ...] = ()
+    removed: int = 0
+    link: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Kpi:
     """A named number that matters.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Self
 
@@ -14,6 +14,7 @@ from anomaly.checklist.checklist import Checklist
 from anomaly.cli.exit_codes import ExitCode, ExitCodes, of_report
 from anomaly.cli.forms import Forms, Markdown, Pictures, Points, written
 from anomaly.cli.judging import Case, Work, at_work, check_names, gather
+from anomaly.cli.latest import changes
 from anomaly.cli.options import (
     ChecklistPath,
     Engine,
@@ -119,6 +120,8 @@ def check(
         if part is not None:
             return _write(case, part, work, session)
         result = case.judge(work)
+    if saved_data is None:
+        result = replace(result, changes=changes(checklist, result.release, session))
     answered(result, sinks, session, output, report, forms)
     if unsaved:
         raise unsaved

@@ -5,15 +5,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from anomaly.checklist.checklist import Checklist
 from anomaly.cli.session import Session, log
 from anomaly.cli.storing import place
-from anomaly.errors import AnomalyError, UsageError
-from anomaly.model import Release, Window
+from anomaly.errors import AnomalyError, StoreError, UsageError
+from anomaly.model import Changes, Release, Window
+
+if TYPE_CHECKING:
+    from anomaly.history.store import Store
 
 LOOK_BACK = timedelta(days=7)  # at least, for what the sources know
 
@@ -45,15 +50,44 @@ def latest(checklist: Checklist, version: str, session: Session, now: datetime) 
     return replace(chosen, followed_by=after[0] if after else None)
 
 
-def _recorded(checklist: Checklist, session: Session) -> Iterator[Release]:
-    """The releases of the history, if there is one: nothing is created."""
-    from anomaly.history.records import State
+def changes(checklist: Checklist, release: Release, session: Session) -> Changes | None:
+    """The commits of a release since the version before, as the checklist's sources of releases
+    know them. What goes wrong is said in it: it must not hide a verdict."""
+    if not checklist.releases:
+        return None
+    from anomaly.checklist import registry
+    from anomaly.releases.commits import changes_of
+
+    try:
+        with _history(checklist, session) as store:
+            before = "" if store is None else store.version_before(release)
+    except StoreError as error:
+        log.warning("the version before is not known: %s", error)
+        before = ""
+    sources = (registry.release_source(plugin) for plugin in checklist.releases)
+    return changes_of(release, before, sources)
+
+
+@contextmanager
+def _history(checklist: Checklist, session: Session) -> Iterator[Store | None]:
+    """The history, if there is one: nothing is created. Raises StoreError."""
     from anomaly.history.store import Store
 
     where = place(os.environ.get("ANOMALY_STORE"), checklist, session)
     if "://" not in where and not Path(where).exists():
+        yield None
         return
     with Store(where) as store:
+        yield store
+
+
+def _recorded(checklist: Checklist, session: Session) -> Iterator[Release]:
+    """The releases of the history, if there is one."""
+    from anomaly.history.records import State
+
+    with _history(checklist, session) as store:
+        if store is None:
+            return
         records = store.releases(service=checklist.service, environment=checklist.environment)
         yield from (each.release for each in records if each.state is not State.ABORTED)
 

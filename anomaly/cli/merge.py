@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,7 @@ import typer
 from anomaly.cli.check import answered, sinks_of
 from anomaly.cli.exit_codes import ExitCode
 from anomaly.cli.forms import Forms, Markdown, Pictures, Points
+from anomaly.cli.latest import changes
 from anomaly.cli.options import ChecklistPath, Environment, Logs, Output, ReportTo, Verbose
 from anomaly.cli.release import opened
 from anomaly.cli.session import LogFormat, Session
@@ -59,4 +61,5 @@ def merge(
         partials,
         now=max(part.now for _, part in read),
     )
+    result = replace(result, changes=changes(checklist, result.release, session))
     return answered(result, sinks, session, output, report, forms)

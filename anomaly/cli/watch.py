@@ -81,11 +81,13 @@ def watch(
     target = release_of(
         checklist, Words(released_at, finished_at, release, None, stage or ()), right_now()
     )
+    from anomaly.checklist import registry
     from anomaly.history.records import receipts_of
     from anomaly.reporting.words import receipt_line
     from anomaly.watch.look import next_look, receivers_of, stay
 
     sinks = receivers_of(checklist)
+    sources = [registry.release_source(plugin) for plugin in checklist.releases]
     last: Report | None = None
     deliveries: Sequence[Receipt] = ()
     is_complete = True
@@ -105,6 +107,7 @@ def watch(
             saved=saved,
             redact=session.redactor.text,
             workers=workers,
+            sources=sources,
         ):
             last = looked.report
             session.exit_code = of_report(last)

@@ -204,6 +204,22 @@ class Store:
             query = query.where(RELEASES.c.id.in_(ids))
         return self._releases(query)
 
+    def version_before(self, release: Release) -> str:
+        """The version of the release of the same service and environment that began last before
+        this one, and was not aborted; empty if there is none."""
+        query = (
+            sql.select(RELEASES)
+            .where(
+                *_about(release.service, release.environment),
+                RELEASES.c.started_at < release.started_at,
+                RELEASES.c.state != State.ABORTED,
+                RELEASES.c.version.not_in(("", release.version)),
+            )
+            .order_by(RELEASES.c.started_at.desc())
+            .limit(1)
+        )
+        return next((each.release.version for each in self._releases(query)), "")
+
     def alarmed_aborts(
         self, service: str, environment: str, sinks: Collection[str]
     ) -> list[ReleaseRecord]:

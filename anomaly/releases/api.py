@@ -52,11 +52,12 @@ class Api:
     def where(self) -> str:
         return self._endpoint.where
 
-    def get(self, path: str) -> Any:
-        """What the answer says in JSON. Raises CollectError."""
+    def get(self, path: str, hints: Mapping[int, str] | None = None) -> Any:
+        """What the answer says in JSON; `hints` in place of those of all requests. Raises
+        CollectError."""
         try:
             body = self._endpoint.ask(
-                "GET", headers=self._headers, path=path, hints=self._hints, read=True
+                "GET", headers=self._headers, path=path, hints=hints or self._hints, read=True
             ).body
         except RetryableRequestError as error:
             raise RetryableCollectError(str(error), retry_after_s=error.retry_after_s) from None

@@ -7,15 +7,18 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import ClassVar
 
 from anomaly.errors import CollectError, UsageError
-from anomaly.model import Release, Window, utc
+from anomaly.model import Changes, Release, Window, utc
+from anomaly.releases.git import GitReleases
 from anomaly.wording import plain
 
 SHORT = 8  # digits of a commit, as GitLab shortens it
 COMMIT = re.compile(r"[0-9a-f]{7,64}")
 OF_A_TAG = "refs/tags/"
+TAGS = {"v[0-9]*": re.compile(r"v\d.*"), "[0-9]*": re.compile(r"\d+\..*")}  # beside one like it
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +65,13 @@ class CiReleases:
     Bitbucket tell.
     """
 
-    outside: ClassVar[frozenset[str]] = frozenset({"environ"})
+    outside: ClassVar[frozenset[str]] = frozenset({"environ", "folder"})
 
-    def __init__(self, *, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, *, environ: Mapping[str, str] | None = None, folder: Path | None = None
+    ) -> None:
         self._environ = os.environ if environ is None else environ
+        self._folder = Path.cwd() if folder is None else folder
 
     def __repr__(self) -> str:
         return "CiReleases()"
@@ -86,6 +92,20 @@ class CiReleases:
             "not running in a pipeline: neither GITHUB_ACTIONS nor GITLAB_CI is true, and there "
             f"is none of {names}"
         )
+
+    def changes(self, release: Release, before: str, /) -> Changes | None:
+        """The commits since the version before, by the repository in the working directory, if
+        there is one. Without a version before, a tag follows the one like it that was made last.
+        Raises CollectError."""
+        if not any((each / ".git").exists() for each in (self._folder, *self._folder.parents)):
+            return None
+        like = [tags for tags, form in TAGS.items() if form.fullmatch(release.version)]
+        if not before and not like:
+            return None
+        source = GitReleases(
+            path=self._folder, tags=like[0] if like else "*", environ=self._environ
+        )
+        return source.changes(release, before)
 
     def _of(self, pipeline: Pipeline, window: Window) -> Release:
         tag = self._environ.get(pipeline.tag, "")

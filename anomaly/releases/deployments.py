@@ -55,6 +55,10 @@ class Deployments:
             "environment"
         )
 
+    def answer(self, path: str, hints: Mapping[int, str]) -> Any:
+        """What the API answers in JSON. Raises CollectError."""
+        return self._api.get(path, hints)
+
     def _list(self, path: str) -> list[Deployment]:
         entries = self._api.get(path)
         if not isinstance(entries, list) or not all(isinstance(each, dict) for each in entries):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -10,12 +11,14 @@ from pathlib import Path
 from typing import ClassVar
 
 from anomaly.errors import CollectError, RetryableCollectError, UsageError
-from anomaly.model import Release, Window
+from anomaly.model import Changes, Release, Window
+from anomaly.releases.commits import MOST_COMMITS, commit, reference
 from anomaly.wording import plain
 
 # the tagger's date; of a tag without one, the commit's
 FORMAT = "%(creatordate:unix) %(refname:strip=2)"
 LONGEST_SAID = 300  # characters
+COMMIT = re.compile(r"[0-9a-f]{7,64}")
 KEPT = (
     "GIT_CONFIG",
     "GIT_CEILING",
@@ -58,6 +61,45 @@ class GitReleases:
 
     def discover(self, window: Window, /) -> Sequence[Release]:
         """The tags of the window by time, then by name. Raises CollectError."""
+        start, end = window.start.timestamp(), window.end.timestamp()
+        return [
+            Release(datetime.fromtimestamp(at, UTC), version=name)
+            for at, name in self._all_tags()
+            if start <= at < end
+        ]
+
+    def changes(self, release: Release, before: str, /) -> Changes | None:
+        """The commits since the version before, which are tags or commits. Raises CollectError."""
+        before = before or self._tag_before(release)
+        if not before:
+            return None
+        old, new = self._commit(before), self._commit(release.version)
+        is_shallow = self._git("rev-parse", "--is-shallow-repository").strip() == "true"
+        if is_shallow and self._run("merge-base", "--is-ancestor", old, new).returncode:
+            raise CollectError(
+                f"{self._path} is a shallow clone, in which the commits are missing; fetch all of "
+                "them (git fetch --unshallow, or fetch-depth: 0 of the checkout)"
+            )
+        removed, new_ones = self._git(
+            "rev-list", "--left-right", "--count", f"{old}...{new}", "--"
+        ).split()
+        cells = self._git(
+            "log",
+            f"--max-count={MOST_COMMITS}",
+            "--no-show-signature",
+            "--encoding=UTF-8",
+            "-z",
+            "--format=%H%x00%aN%x00%s",
+            f"{old}..{new}",
+            "--",
+        ).split("\0")
+        commits = tuple(
+            commit(*each) for each in zip(cells[::3], cells[1::3], cells[2::3], strict=False)
+        )
+        return Changes(before, int(new_ones), commits, int(removed))
+
+    def _all_tags(self) -> list[tuple[int, str]]:
+        """When each tag was made, in seconds since 1970, and its name, the oldest first."""
         tags = []
         for line in self._git(
             "for-each-ref", f"--format={FORMAT}", "--", f"refs/tags/{self._tags}"
@@ -65,14 +107,35 @@ class GitReleases:
             seconds, _, name = line.partition(" ")
             if seconds:  # a tag of a file or a tree has no date
                 tags.append((int(seconds), name))
-        start, end = window.start.timestamp(), window.end.timestamp()
-        return [
-            Release(datetime.fromtimestamp(at, UTC), version=name)
-            for at, name in sorted(tags)
-            if start <= at < end
-        ]
+        return sorted(tags)
+
+    def _tag_before(self, release: Release) -> str:
+        start = release.started_at.timestamp()
+        names = [name for at, name in self._all_tags() if at < start and name != release.version]
+        return names[-1] if names else ""
+
+    def _commit(self, version: str) -> str:
+        """The id of the commit of a version. Raises CollectError if there is none."""
+        names = [f"refs/tags/{reference(version)}"]
+        names += [version] if COMMIT.fullmatch(version) else []
+        for name in names:
+            found = self._run("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
+            if not found.returncode:
+                return found.stdout.decode("ascii", "replace").strip()
+        raise CollectError(
+            f"{self._path} has no tag or commit {version:.60}; fetch the tags and all commits"
+        )
 
     def _git(self, *words: str) -> str:
+        """What git answers. Raises CollectError."""
+        outcome = self._run(*words)
+        if outcome.returncode:
+            raise CollectError(
+                f"{self._path}: {self._problem(outcome.stderr.decode('utf-8', 'replace'))}"
+            )
+        return outcome.stdout.decode("utf-8", "replace")
+
+    def _run(self, *words: str) -> subprocess.CompletedProcess[bytes]:
         line = ["git", "--no-pager", "-C", str(self._path), *words]
         environ = {
             **self._environ,
@@ -82,7 +145,7 @@ class GitReleases:
         }
         try:
             # no shell; what the checklist gives can't be taken for an option
-            outcome = subprocess.run(  # noqa: S603
+            return subprocess.run(  # noqa: S603
                 line,
                 env=environ,
                 capture_output=True,
@@ -98,11 +161,6 @@ class GitReleases:
             raise RetryableCollectError(
                 f"{self._path}: git gave no answer within {self._timeout_s:g} s"
             ) from None
-        if outcome.returncode:
-            raise CollectError(
-                f"{self._path}: {self._problem(outcome.stderr.decode('utf-8', 'replace'))}"
-            )
-        return outcome.stdout.decode("utf-8", "replace")
 
     def _problem(self, output: str) -> str:
         if "dubious ownership" in output:

@@ -27,6 +27,8 @@ from anomaly.errors import UsageError
 from anomaly.model import (
     Calendar,
     ChangeKind,
+    Changes,
+    Commit,
     Coverage,
     Direction,
     Exposure,
@@ -129,6 +131,29 @@ class _OtherRelease(_Form):
 
     def release(self) -> Release:
         return Release(self.started_at, service=self.service, version=self.version)
+
+
+class _Commit(_Form):
+    id: Text
+    author: Text
+    title: Text
+    link: Text
+
+    def commit(self) -> Commit:
+        return Commit(self.id, self.author, self.title, self.link)
+
+
+class _Changes(_Form):
+    since: Text
+    count: Count
+    removed: Count
+    commits: list[_Commit]
+    link: Text
+    problem: Text
+
+    def changes(self) -> Changes:
+        commits = tuple(each.commit() for each in self.commits)
+        return Changes(self.since, self.count, commits, self.removed, self.link, self.problem)
 
 
 class _Stage(_Form):
@@ -299,6 +324,7 @@ class _Report(_Form):
     incidents: list[_Incident] = Field(default_factory=list)
     left_out: list[_LeftOut] = Field(default_factory=list)
     confounders: list[_OtherRelease] = Field(default_factory=list)
+    changes: _Changes | None = None
     made: dict[Text, Text]
     deliveries: list[_Receipt] = Field(default_factory=list)
 
@@ -425,6 +451,7 @@ def report_of_form(
         data=None if data.windows.data is None else data.windows.data.window(),
         around=around,
         earlier=earlier,
+        changes=None if data.changes is None else data.changes.changes(),
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from anomaly import wording
 from anomaly.model import (
+    Changes,
     Exposure,
     Finding,
     Incident,
@@ -67,6 +68,7 @@ def to_dict(
         "incidents": [_incident(each) for each in report.incidents],
         "left_out": [{**_window(each.window), "reason": each.reason} for each in report.left_out],
         "confounders": [_other_release(each) for each in report.confounders],
+        "changes": None if report.changes is None else _changes(report.changes),
         "made": {str(name): str(value) for name, value in report.made.items()},
     }
     if key is not None:
@@ -95,6 +97,21 @@ def _other_release(release: Release) -> dict[str, str]:
         "service": release.service,
         "version": release.version,
         "started_at": wording.stamp(release.started_at),
+    }
+
+
+def _changes(changes: Changes) -> dict[str, Any]:
+    """The commits since the version before."""
+    return {
+        "since": changes.since,
+        "count": changes.count,
+        "removed": changes.removed,
+        "commits": [
+            {"id": each.id, "author": each.author, "title": each.title, "link": each.link}
+            for each in changes.commits
+        ],
+        "link": changes.link,
+        "problem": changes.problem,
     }
 
 

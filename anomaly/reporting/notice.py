@@ -10,6 +10,8 @@ from anomaly.model import Finding, Release, ReleaseVerdict, Verdict
 from anomaly.reporting.message import Action, Message, NotifyReason
 from anomaly.reporting.report import Report
 from anomaly.reporting.words import (
+    changes_line,
+    commit_lines,
     confounder_words,
     cut_words,
     finding_line,
@@ -20,7 +22,7 @@ from anomaly.reporting.words import (
 )
 
 MOST_FACTS = 5  # findings in a message; the rest is counted
-LONGEST_NAME = 60  # characters
+LONGEST_NAME, LONGEST_LINK = 60, 500  # characters
 
 
 class Severity(StrEnum):
@@ -36,12 +38,14 @@ class Severity(StrEnum):
 class Notice:
     """One line each, safe to print, but not escaped for any markup.
 
-    `title` is the verdict and the release, `facts` the findings, the most important first, `todo`
-    the next step, `link` the address of the report (empty without one).
+    `title` is the verdict and the release, `facts` the findings, the most important first,
+    `commits` what a release that fails has changed, `todo` the next step, `link` the address of the
+    report (empty without one).
     """
 
     title: str
     facts: tuple[str, ...]
+    commits: tuple[str, ...]
     todo: str
     link: str
     severity: Severity
@@ -49,7 +53,12 @@ class Notice:
     @property
     def lines(self) -> tuple[str, ...]:
         """All of it as text, for receivers without markup."""
-        return tuple(line for line in (self.title, *self.facts, self.todo, self.link) if line)
+        return tuple(line for line in (self.title, *self.body, self.todo, self.link) if line)
+
+    @property
+    def body(self) -> tuple[str, ...]:
+        """What happened, and what was changed."""
+        return (*self.facts, *self.commits)
 
 
 def notice(message: Message) -> Notice:
@@ -59,6 +68,7 @@ def notice(message: Message) -> Notice:
     return Notice(
         title=f"{_word(message)}  {release_words(report.release)}",
         facts=_facts(message, failing),
+        commits=_commits(message, failing),
         todo=_todo(message),
         link=message.link,
         severity=_severity(message, failing),
@@ -145,6 +155,14 @@ def _confounders(report: Report) -> str:
     return (
         f"also released during the watch: {confounder_words(report)}" if report.confounders else ""
     )
+
+
+def _commits(message: Message, failing: list[Finding]) -> tuple[str, ...]:
+    changes = message.report.changes
+    if changes is None or not failing or message.action in (Action.TRIAL, Action.RESOLVE):
+        return ()
+    parts = changes_line(changes), wording.plain(changes.link, LONGEST_LINK)
+    return (": ".join(filter(None, parts)), *commit_lines(changes))
 
 
 def _todo(message: Message) -> str:

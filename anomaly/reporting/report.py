@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from anomaly.model import (
+    Changes,
     Finding,
     Incident,
     LeftOut,
@@ -70,7 +71,7 @@ class Report:
     learned from nor judged, `confounders` other releases that may have caused a change, `incidents`
     the regressions that moved together, three or more each. `data`
     reaches from the first step with a value to the end of the last (None: unknown, or no step had
-    any).
+    any). `changes` are the commits since the version before (None: no source of releases knows).
     """
 
     release: Release
@@ -90,6 +91,7 @@ class Report:
     data: Window | None = None
     around: pd.DataFrame | None = None
     earlier: pd.DataFrame | None = None
+    changes: Changes | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "findings", Findings(self.findings))

@@ -18,6 +18,7 @@ from anomaly.model import (
     UNJUDGED,
     WORST_FIRST,
     ChangeKind,
+    Changes,
     Direction,
     Finding,
     Incident,
@@ -518,7 +519,37 @@ def context_lines(report: Report) -> list[str]:
         )
     if report.confounders:
         lines.append(f"also released during the watch: {confounder_words(report)}")
+    if report.changes is not None:
+        lines.append(changes_line(report.changes))
     return lines
+
+
+def changes_line(changes: Changes) -> str:
+    """`44 commits since 2.2.0`, or why they are not known."""
+    since = f" since {wording.plain(changes.since, LONGEST_NAME)}" if changes.since else ""
+    if changes.problem:
+        problem = wording.plain(changes.problem, LONGEST_REASON)
+        return f"the commits{since} are not known: {problem}"
+    count = f"{changes.count:,}" if changes.count else "no"
+    line = f"{count} commit{'' if changes.count == 1 else 's'}{since}"
+    return line + (f", which has {changes.removed:,} more" if changes.removed else "")
+
+
+def commit_lines(changes: Changes) -> list[str]:
+    """A line for each commit that is named, and how many are not: `4f1c2a9b Ada Lovelace: Round
+    prices`, `+ 34 more`."""
+    lines = [
+        f"{wording.plain(each.id, LONGEST_NAME)} {wording.plain(each.author, LONGEST_NAME)}: "
+        f"{wording.plain(each.title, LONGEST_RELEASE)}"
+        for each in changes.commits
+    ]
+    return [*lines, *([more] if (more := more_commits(changes)) else [])]
+
+
+def more_commits(changes: Changes) -> str:
+    """`+ 34 more`: the commits that are not named; empty if all are."""
+    more = changes.count - len(changes.commits)
+    return f"+ {more:,} more" if more > 0 else ""
 
 
 def confounder_words(report: Report) -> str:

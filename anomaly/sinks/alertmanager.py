@@ -109,7 +109,7 @@ class AlertmanagerSink:
         }
         annotations = {
             "summary": summary.title,
-            "description": "\n".join(summary.facts),
+            "description": "\n".join(summary.body),
             "todo": summary.todo,
             "severity": str(summary.severity),
         }

@@ -54,7 +54,7 @@ class AppriseSink:
 
     def send(self, message: Message, /) -> Receipt:
         service, summary = self._service, notice(message)
-        lines = [*(f"- {fact}" for fact in summary.facts), summary.todo, summary.link]
+        lines = [*(f"- {fact}" for fact in summary.body), summary.todo, summary.link]
         with _listening() as records, QUIET:
             try:
                 if "host" in service.template_tokens:  # in other URLs its place holds a secret

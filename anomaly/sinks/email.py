@@ -197,7 +197,7 @@ def letter(message: Message, sender: Address, to: Sequence[Address], now: dateti
     text = "\n\n".join(
         part
         for part in (
-            "\n".join([summary.title, *(f"- {fact}" for fact in summary.facts)]),
+            "\n".join([summary.title, *(f"- {fact}" for fact in summary.body)]),
             summary.todo,
             summary.link,
         )
@@ -224,7 +224,7 @@ def page(summary: Notice, cid: str) -> str:
     """The words as HTML for old mail programs too; `cid` names the figure, empty without one."""
     colour = COLOURS[summary.severity]
     facts = "".join(
-        f'<tr><td style="padding:0 24px 8px">{escape(fact)}</td></tr>\n' for fact in summary.facts
+        f'<tr><td style="padding:0 24px 8px">{escape(fact)}</td></tr>\n' for fact in summary.body
     )
     picture = (
         f'<tr><td style="padding:8px 24px"><img src="cid:{escape(cid)}" width="600" '

@@ -90,7 +90,7 @@ def commands(message: Message) -> Iterator[str]:
                 "error", f"{summary.title}: {title(finding)}", finding_line(finding, report.release)
             )
     else:
-        yield _command(LEVELS[summary.severity], summary.title, "\n".join(summary.facts))
+        yield _command(LEVELS[summary.severity], summary.title, "\n".join(summary.body))
 
 
 def _command(name: str, headline: str, text: str) -> str:

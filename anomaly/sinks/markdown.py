@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from urllib.parse import quote
 
 from anomaly import wording
 from anomaly.contracts import Message
-from anomaly.model import UNJUDGED, Finding, Verdict
+from anomaly.model import UNJUDGED, Changes, Finding, Verdict
 from anomaly.reporting.foremost import without_segments
 from anomaly.reporting.notice import notice
 from anomaly.reporting.report import Report
@@ -24,10 +25,12 @@ from anomaly.reporting.words import (
     LONGEST_NAME,
     LONGEST_REASON,
     change_words,
+    changes_line,
     context_lines,
     detectable_words,
     judged_words,
     mark,
+    more_commits,
     more_words,
     onset_words,
     ordered,
@@ -88,7 +91,32 @@ def _parts(message: Message, most: int) -> Iterator[str]:
             f"{len(fine):,} ok, with the {DETECTABLE} (80 % power)",
             [rows, _more([finding for finding in fine if id(finding) not in shown])],
         )
+    if message.report.changes is not None:
+        yield _changes(message.report.changes)
     yield _folded("Details", [*_details(message.report)])
+
+
+def _changes(changes: Changes) -> str:
+    """The commits since the version before: a line for all of them, and a list of the newest."""
+    line = escape(changes_line(changes))
+    if not changes.commits:
+        return line
+    rows = []
+    for each in changes.commits:
+        author = wording.plain(each.author, LONGEST_NAME)
+        subject = wording.plain(each.title, LONGEST_REASON)
+        rows.append(f"- {_page(each.id, each.link)} {escape(f'{author}: {subject}')}")
+    if more := more_commits(changes):
+        rows.append(f"- {_page(more, changes.link)}")
+    head = f"{changes.count:,} commit{'' if changes.count == 1 else 's'}"
+    return _folded(head, [line, "\n".join(rows)])
+
+
+def _page(text: str, url: str) -> str:
+    """The text, as a link if it has a page."""
+    shown = escape(wording.plain(text, LONGEST_NAME))
+    target = _target(url)
+    return f"[{shown}]({target})" if target else shown
 
 
 def _answer(message: Message) -> Iterator[str]:
@@ -99,10 +127,14 @@ def _answer(message: Message) -> Iterator[str]:
 
 
 def _link(url: str) -> str:
+    target = _target(url)
+    return f" [Report]({target})" if target else ""
+
+
+def _target(url: str) -> str:
     if not url.startswith(("https://", "http://")):
         return ""
-    target = quote(url, safe=SAFE_IN_A_URL, errors="replace").replace("&", "&amp;")
-    return f" [Report]({target})"
+    return quote(url, safe=SAFE_IN_A_URL, errors="replace").replace("&", "&amp;")
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -154,7 +186,8 @@ def _details(report: Report) -> Iterator[str]:
         wording.plain(note, LONGEST_REASON) for finding in report.findings for note in finding.notes
     )
     yield "\n".join(
-        f"- {escape(note)}" for note in [*[*notes][:MOST_NOTES], *context_lines(report)]
+        f"- {escape(note)}"
+        for note in [*[*notes][:MOST_NOTES], *context_lines(replace(report, changes=None))]
     )
 
 

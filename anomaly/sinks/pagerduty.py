@@ -91,7 +91,7 @@ class PagerdutySink:
                 "class": "release",
                 "custom_details": {
                     "version": plain(release.version, LONGEST_NAME),
-                    "facts": list(words.facts),
+                    "facts": list(words.body),
                     "todo": words.todo,
                 },
             },

@@ -159,11 +159,11 @@ def blocks(message: Message) -> dict[str, Any]:
             ),
         }
     ]
-    if words.facts:
+    if words.body:
         out.append(
             {
                 "type": "section",
-                "text": _text("\n".join(f"• {fact}" for fact in words.facts), LONGEST_TEXT),
+                "text": _text("\n".join(f"• {fact}" for fact in words.body), LONGEST_TEXT),
             }
         )
     out.append({"type": "context", "elements": [_text(words.todo, LONGEST_TEXT)]})

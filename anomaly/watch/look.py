@@ -19,7 +19,15 @@ from zoneinfo import ZoneInfo
 from anomaly.checklist.checklist import Checklist
 from anomaly.collectors.answers import Answers, beside
 from anomaly.collectors.collect import Progress as ProgressBar
-from anomaly.contracts import Action, Collected, Message, NotifyReason, Receipt, Sink
+from anomaly.contracts import (
+    Action,
+    Collected,
+    Message,
+    NotifyReason,
+    Receipt,
+    ReleaseSource,
+    Sink,
+)
 from anomaly.engine.workers import ALONE, Workers
 from anomaly.errors import StoreBusy
 from anomaly.history.records import (
@@ -45,6 +53,7 @@ from anomaly.notify.delivery import Envelope, RetryPolicy, deliver, masked
 from anomaly.notify.hooks import decide_hook
 from anomaly.notify.policy import Decision, Situation, decide, last_alarm, mirrored
 from anomaly.pipeline import check_release
+from anomaly.releases.commits import changes_of
 from anomaly.reporting.report import Report
 from anomaly.timing.durations import duration_text
 from anomaly.timing.spans import settled_at
@@ -116,14 +125,17 @@ def look(
     progress: ProgressBar | None = None,
     answers: Answers | None = None,
     workers: Workers = ALONE,
+    sources: Sequence[ReleaseSource] = (),
 ) -> LookResult:
     """Judge a release at `now`, with the help of `workers`, and keep the look with its messages;
-    what is known of `answers` is not asked again. Raises StoreBusy if another process looked
-    meanwhile."""
+    what is known of `answers` is not asked again. The `sources` of releases are asked for its
+    commits. Raises StoreBusy if another process looked meanwhile."""
     number = len(store.looks(record.id)) + 1
     report = _report(
         checklist, record, store, now, until, collected, progress, answers, workers=workers
     )
+    changes = changes_of(report.release, store.version_before(record.release), sources)
+    report = replace(report, changes=changes)
     situation: Situation = {
         "now": now,
         "policy": _policy(checklist, record),
@@ -162,6 +174,7 @@ def stay(
     saved: bool = True,
     redact: Callable[[str], str] | None = None,
     workers: Workers = ALONE,
+    sources: Sequence[ReleaseSource] = (),
 ) -> Iterator[tuple[LookResult, tuple[Receipt, ...]]]:
     """Look whenever a step has settled, until a KPI fails or the watch is over; yields each look
     with the receipts of its messages.
@@ -170,7 +183,14 @@ def stay(
     """
     while True:
         result = _look_when_free(
-            checklist, record, store, receivers, clock=clock, sleep=sleep, workers=workers
+            checklist,
+            record,
+            store,
+            receivers,
+            clock=clock,
+            sleep=sleep,
+            workers=workers,
+            sources=sources,
         )
         receipts = tell(
             checklist, store, receivers, now=clock(), saved=saved, redact=redact, sleep=sleep
@@ -197,14 +217,15 @@ def _look_when_free(
     clock: Callable[[], datetime],
     sleep: Callable[[float], None],
     workers: Workers,
+    sources: Sequence[ReleaseSource],
 ) -> LookResult:
     """A look; if another process looks at the same moment, a later one."""
     for _ in range(BUSY_ATTEMPTS):
         try:
-            return _look_alone(checklist, record, store, receivers, workers, now=clock())
+            return _look_alone(checklist, record, store, receivers, workers, sources, now=clock())
         except StoreBusy:
             sleep(BUSY_PAUSE_S)
-    return _look_alone(checklist, record, store, receivers, workers, now=clock())
+    return _look_alone(checklist, record, store, receivers, workers, sources, now=clock())
 
 
 def _look_alone(
@@ -213,11 +234,21 @@ def _look_alone(
     store: Store,
     receivers: Sequence[Receiver],
     workers: Workers,
+    sources: Sequence[ReleaseSource],
     *,
     now: datetime,
 ) -> LookResult:
     with Answers(beside(store.where), now=now) as answers:
-        return look(checklist, record, store, receivers, now=now, answers=answers, workers=workers)
+        return look(
+            checklist,
+            record,
+            store,
+            receivers,
+            now=now,
+            answers=answers,
+            workers=workers,
+            sources=sources,
+        )
 
 
 def next_look(checklist: Checklist, now: datetime) -> datetime:

@@ -86,6 +86,7 @@ def tick(
                             now=clock(),
                             answers=answers,
                             workers=workers,
+                            sources=[source for _, source in sources],
                         )
                     )
                 except StoreBusy as error:

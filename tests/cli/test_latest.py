@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 import time_machine
 
 from anomaly.cli.ending import run
+from anomaly.history.store import Store
 from anomaly.model import Release
 from anomaly.releases.json_list import JsonReleases
 from tests.support.operation import Shop
@@ -92,6 +95,39 @@ def test_a_release_that_a_source_says_was_aborted_is_not_judged(
 
     assert code == 0, err
     assert f"shop 2.0 in production, released {shop.at(0):%Y-%m-%d %H:%M}" in out
+
+
+@pytest.mark.slow
+def test_a_check_names_the_commits_or_says_why_it_can_not(anomaly: Anomaly, shop: Shop) -> None:
+    path = shop.folder / "checklist.yaml"
+    written = path.read_text()
+    repository = shop.folder / "shop"
+    environ = {
+        "PATH": os.environ["PATH"],
+        **dict.fromkeys(("GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME"), "Ada"),
+        **dict.fromkeys(("GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL"), "ada@example.com"),
+    }
+    for words in ("init -q", "commit -qm one", "tag 1.9", "commit -qm two", "tag 2.0"):
+        name, *more = words.split()
+        repository.mkdir(exist_ok=True)
+        more += ["--allow-empty"] if name == "commit" else []
+        subprocess.run(["git", name, *more], cwd=repository, env=environ, check=True)
+    with Store(shop.folder / "history.db") as store:
+        store.track(shop.release(-100, "1.9"), origin="command")
+    command = f"check checklist.yaml --release 2.0 --released-at {shop.at(0).isoformat()}"
+    shop.at(8)
+
+    path.write_text(f"{written}releases: [{{type: git, path: shop}}]\n")
+    code, out, err = anomaly(f"{command} --output json")
+    assert code == 0, err
+    changes = json.loads(out)["changes"]
+    assert (changes["since"], changes["count"], changes["problem"]) == ("1.9", 1, "")
+    assert changes["commits"][0]["title"] == "two"
+
+    path.write_text(f"{written}releases: [{{type: git, path: nowhere}}]\n")
+    code, out, err = anomaly(command)
+    assert code == 0, err
+    assert "the commits since 1.9 are not known: " in out
 
 
 def test_without_any_it_says_what_to_give(anomaly: Anomaly, shop: Shop) -> None:

@@ -108,6 +108,25 @@ def test_saying_it_again_is_the_same_release_with_what_is_new(store: Store) -> N
     assert store.releases() == [again]
 
 
+def test_the_version_before_is_that_of_the_last_release_that_was_not_aborted(
+    store: Store,
+) -> None:
+    release = REPORT.release
+    for hour, version in enumerate(("0.9", "1.0", "", "1.1")):
+        kept_release(
+            store, replace(release, version=version, started_at=at(f"0{hour}:00"), finished_at=None)
+        )
+    elsewhere = replace(release, environment="staging", version="7", started_at=at("09:00"))
+    kept_release(store, elsewhere)
+    aborted = next(each for each in store.releases() if each.release.version == "1.1")
+
+    assert store.version_before(release) == "1.1"
+    store.change(aborted.id, state=State.ABORTED)
+    assert store.version_before(release) == "1.0"
+    assert store.version_before(replace(release, version="1.0")) == "0.9"
+    assert store.version_before(elsewhere) == ""
+
+
 def test_where_the_newest_release_stands_is_one_question(store: Store) -> None:
     service, environment = REPORT.release.service, REPORT.release.environment
     assert store.standing(service, environment) is None

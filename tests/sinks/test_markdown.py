@@ -16,7 +16,7 @@ from markdown_it.token import Token
 
 from anomaly import wording
 from anomaly.contracts import Action, Message, NotifyReason
-from anomaly.model import ReleaseVerdict, Verdict
+from anomaly.model import Changes, ReleaseVerdict, Verdict
 from anomaly.reporting.notice import notice
 from anomaly.reporting.words import ordered, title, versus_words
 from anomaly.sinks.markdown import FINE_HEAD, HEAD, LONGEST, MOST_ROWS, escape, markdown
@@ -29,8 +29,8 @@ LIVE = re.compile(
     r"@\w|#\d|GH-\d|://|www\.|:[\w+-]+:", re.IGNORECASE
 )  # what GitHub turns into something else
 OURS = re.compile(
-    r"</?details>|<summary>(Details|[0-9]+ ok, with the smallest detectable change \(80 % power\))"
-    r"</summary>"
+    r"</?details>|<summary>(Details|[0-9]+ commits|"
+    r"[0-9]+ ok, with the smallest detectable change \(80 % power\))</summary>"
 )
 MARKUP = (
     *(
@@ -170,6 +170,17 @@ def test_what_is_ok_is_folded_away_with_what_would_have_been_seen() -> None:
 def test_the_report_is_linked_and_nothing_else() -> None:
     links = [token.attrs["href"] for token in tokens(markdown(MESSY)) if token.type == "link_open"]
     assert links == ["https://ci.example/a%28b%29?x=1&copy=2"]
+
+
+def test_commits_are_listed_with_their_pages_and_the_rest_is_counted() -> None:
+    text = markdown(Message("k", reports.staged()))
+    assert "<summary>44 commits</summary>" in text
+    assert "44 commits since 1.4.1" in lines(text)
+    assert "4f1c2a9b Grace Hopper: Change number 44" in lines(text)
+    links = [token.attrs["href"] for token in tokens(text) if token.type == "link_open"]
+    assert links == [*(each.link for each in reports.CHANGES.commits), reports.CHANGES.link]
+    lost = replace(reports.staged(), changes=Changes("1.4.1", problem="[x](https://evil) @all"))
+    assert_only_our_markup(markdown(Message("k", lost)))
 
 
 @pytest.mark.parametrize("link", ["javascript:alert(1)", "", "ftp://x", "//x"])

@@ -10,6 +10,8 @@ import pandas as pd
 from anomaly.model import (
     Answer,
     ChangeKind,
+    Changes,
+    Commit,
     ControlEvidence,
     Coverage,
     Direction,
@@ -45,6 +47,20 @@ def at(text: str) -> datetime:
     )
 
 
+CHANGES = Changes(
+    since="1.4.1",
+    count=44,
+    commits=tuple(
+        Commit(
+            f"{0x4F1C2A9B + number:08x}",
+            "Ada Lovelace" if number % 3 else "Grace Hopper",
+            f"Change number {44 - number}",
+            f"https://git.example/acme/shop/commit/{0x4F1C2A9B + number:08x}",
+        )
+        for number in range(10)
+    ),
+    link="https://git.example/acme/shop/compare/1.4.1...1.4.2",
+)
 SEARCH = Release(at("11:15"), service="search", version="7.0")
 REGRESSED = Finding(
     kpi="checkout errors",
@@ -341,6 +357,7 @@ def staged() -> Report:
             LeftOut(Window(at("2025-10-28T10:30"), at("2025-10-28T11:00")), "release 1.4.1"),
         ),
         confounders=(SEARCH,),
+        changes=CHANGES,
     )
 
 
@@ -381,4 +398,11 @@ def hostile(text: str) -> Report:
     error = replace(REFUSED, kpi=text, reason=text, query=text, notes=(text,))
     fine = replace(LATENCY, kpi=text, unit=text, notes=(text,))
     base = report(ReleaseVerdict.FAIL, bad, error, fine, replace(bad, segment={}, query="up"))
-    return replace(base, release=Release(RELEASED, None, text, text, text), made={text: text})
+    return replace(
+        base,
+        release=Release(RELEASED, None, text, text, text),
+        made={text: text},
+        changes=Changes(
+            text, 44, (Commit(text, text, text, f"javascript:{text}"),), link=f"javascript:{text}"
+        ),
+    )

@@ -14,7 +14,7 @@ from anomaly.contracts import Action, Message, Receipt
 from anomaly.errors import CollectError, RetryableSinkError, SinkError, StoreError
 from anomaly.history.records import Progress, State, finding_id, release_id
 from anomaly.history.store import Store
-from anomaly.model import Release, ReleaseVerdict, Window
+from anomaly.model import Changes, Commit, Release, ReleaseVerdict, Window
 from anomaly.reporting.notice import notice
 from anomaly.watch.look import Receiver, stay
 from anomaly.watch.tick import TickResult, tick
@@ -263,6 +263,27 @@ def test_a_release_of_another_service_meanwhile_is_a_confounder(
     (result,) = tick_at(shop, store, 1, People()).looks
 
     assert result.report.confounders == (other,)
+
+
+def test_a_look_asks_the_sources_for_the_commits_since_the_version_before(
+    tmp_path: Path, store: Store
+) -> None:
+    shop = Shop(tmp_path)
+    store.track(shop.release(-100, "1.9"), origin="command")
+    store.track(shop.release(), origin="command")
+
+    class Source:
+        def discover(self, _window: Window, /) -> list[Release]:
+            return []
+
+        def changes(self, release: Release, before: str, /) -> Changes:
+            return Changes(before, 1, (Commit("0123abcd", "Ada", release.version),))
+
+    looks = tick_at(shop, store, 1, People(), sources=[("git", Source())]).looks
+
+    (report,) = [each.report for each in looks if each.report.release.version == "2.0"]
+    assert report.changes == Changes("1.9", 1, (Commit("0123abcd", "Ada", "2.0"),))
+    assert store.report(looks[-1].look.id).changes == report.changes
 
 
 def test_an_abort_ends_the_watch_and_takes_back_what_was_fired(

@@ -19,6 +19,8 @@ from anomaly.model import (
     UNJUDGED,
     WORST_FIRST,
     Calendar,
+    Changes,
+    Commit,
     Direction,
     Finding,
     KpiSeverity,
@@ -258,7 +260,10 @@ def page(report: Report, *, deliveries: Sequence[Receipt] = (), live: Live | Non
         sentence=timed(sentence, moments, day),
         todo=summary.todo,
         windows=timed(words.judged_words(report), moments, day),
-        context=[*words.incident_lines(report), *words.context_lines(report)],
+        context=[
+            *words.incident_lines(report),
+            *words.context_lines(replace(report, changes=None)),
+        ],
         counts=[*_counts(every)],
         cards=cards,
         count=f"{len(every):,}",
@@ -269,6 +274,7 @@ def page(report: Report, *, deliveries: Sequence[Receipt] = (), live: Live | Non
         earlier=report.earlier is not None,
         groups=[*_groups(every)],
         events=[*_events(report)],
+        commits=None if report.changes is None else _commits(report.changes),
         deliveries=[
             replace(each, sink=_plain(each.sink), detail=_plain(each.detail)) for each in deliveries
         ],
@@ -609,6 +615,19 @@ def _events(report: Report) -> Iterator[tuple[str, str, Markup, Markup]]:
             _span(span.window),
             escape(wording.plain(span.reason, LONGEST_NAME)),
         )
+
+
+def _commits(changes: Changes) -> dict[str, Any]:
+    """The commits since the version before, safe to show."""
+    return {
+        "line": words.changes_line(changes),
+        "link": web_link(changes.link),
+        "more": words.more_commits(changes),
+        "rows": [
+            Commit(_plain(each.id), _plain(each.author), _plain(each.title), web_link(each.link))
+            for each in changes.commits
+        ],
+    }
 
 
 def _name_of(release: Release) -> str:

@@ -370,6 +370,17 @@ def test_hostile_text_stays_text(opened: Open, text: str) -> None:
     assert view.trouble == []
 
 
+def test_the_commits_of_the_release_are_listed_with_their_pages(opened: Open) -> None:
+    tab = opened(page(reports.staged())).tab
+    section = tab.locator("section[aria-labelledby=commits]")
+    expect(section.locator("tbody tr")).to_have_count(10)
+    expect(section).to_contain_text("44 commits since 1.4.1, the newest first.")
+    expect(section).to_contain_text("+ 34 more")
+    links = section.locator("a").evaluate_all("all => all.map(each => each.href)")
+    assert links == [reports.CHANGES.link, *(each.link for each in reports.CHANGES.commits)]
+    expect(tab.locator("header")).to_contain_text("44 commits since 1.4.1 (list)")
+
+
 def test_what_is_injected_all_the_same_does_not_run(opened: Open) -> None:
     view = opened(page(judged("healthy")))
     answers: list[object] = []
