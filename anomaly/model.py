@@ -301,7 +301,9 @@ class Kpi:
     observation window (of the KPI itself without a denominator). `per` declares a rate, which
     becomes a count per step. With `control_for` the KPI is a control, a series that the release
     cannot have touched: it is not judged, and a change that it shares with the KPIs named there is
-    not due to the release. Raises UsageError for a tolerance, floor or volume that is negative or
+    not due to the release. `split` is the share that these KPIs should have of their own traffic
+    and that of the control, where both are arms of one split. Raises UsageError for a tolerance,
+    floor or volume that is negative or
     not a number, and for a control with a key that says how to judge it.
     """
 
@@ -324,9 +326,11 @@ class Kpi:
     per: timedelta | None = None
     dry_run: bool = False
     control_for: tuple[str, ...] = ()
+    split: float | None = None
     kind: KpiKind | None = None
 
     def __post_init__(self) -> None:
+        self._check_split()
         if self.kind is KpiKind.RATIO and self.denominator is None:
             raise UsageError(
                 f"kind of {self.name!r} is ratio, but it has no denominator; name one, or use share"
@@ -344,6 +348,23 @@ class Kpi:
                     f"{name}, or control_for"
                 )
 
+    def _check_split(self) -> None:
+        if self.split is None:
+            return
+        if not 0 < self.split < 1:
+            raise UsageError(
+                f"split of {self.name!r} is {self.split}; it must be a share between 0 and 1"
+            )
+        if not self.control_for:
+            raise UsageError(f"split of {self.name!r} {NO_ARM}")
+        if not self.counts_traffic:
+            raise UsageError(f"split of {self.name!r} {NO_TRAFFIC}")
+
+    @property
+    def counts_traffic(self) -> bool:
+        """Whether it says how much traffic there was: by its denominator, or as a count itself."""
+        return self.denominator is not None or self.kind is KpiKind.COUNTS
+
     @property
     def limits(self) -> tuple[float, float]:
         """The smallest and the largest value that its kind allows."""
@@ -352,6 +373,8 @@ class Kpi:
         return (-math.inf if self.kind in (None, KpiKind.GAUGE, KpiKind.RATIO) else 0.0), math.inf
 
 
+NO_ARM = "is only for a control; remove it, or name the KPIs of the other arm in control_for"
+NO_TRAFFIC = "has no traffic to compare; name the denominator of the KPI, or write kind: counts"
 NOT_FOR_CONTROLS = (
     "direction",
     "tolerance",

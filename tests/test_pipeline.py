@@ -101,6 +101,33 @@ def test_kept_data_give_the_same_report(folder: Path) -> None:
     assert again.findings == judged(folder).findings
 
 
+@pytest.mark.parametrize(("share", "is_broken"), [(0.1, False), (0.2, True)])
+def test_an_arm_with_another_share_of_the_traffic_is_noted(
+    folder: Path, share: float, *, is_broken: bool
+) -> None:
+    rng, steps = np.random.default_rng(3), HISTORY + WATCHED
+    new, old = rng.poisson(100, steps), rng.poisson(900, steps)
+    errors = {name: rng.binomial(n, 0.05) for name, n in (("bad new", new), ("bad old", old))}
+    write(folder, "first.csv", new=new, old=old, **errors)
+    (folder / "checklist.yaml").write_text(
+        f"""
+service: shop
+sources: {{data: {{type: files, path: first.csv}}}}
+windows: {{history: 7d, warmup: 0s, watch: 12h, step: 1h}}
+kpis:
+  - {{name: errors, query: bad new, denominator: new}}
+  - {{name: of the old, query: bad old, denominator: old, control_for: [errors], split: {share}}}
+"""
+    )
+
+    report = judged(folder)
+
+    text = " ".join(report["errors"].notes)
+    assert ("sample ratio mismatch with of the old: 9.78 % of 12,006" in text) is is_broken
+    assert ("20 % declared, p < 0.0001; the arms may not" in text) is is_broken
+    assert report.verdict is ReleaseVerdict.PASS
+
+
 def test_progress_counts_the_queries(folder: Path) -> None:
     seen: list[tuple[int, int]] = []
 

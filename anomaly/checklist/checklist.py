@@ -16,6 +16,8 @@ from anomaly.checklist.registry import COLLECTORS, RELEASES, SINKS, Kind, Origin
 from anomaly.checklist.strict_yaml import Document, KeyPath, Problem, path_text, shown
 from anomaly.errors import UsageError
 from anomaly.model import (
+    NO_ARM,
+    NO_TRAFFIC,
     NOT_FOR_CONTROLS,
     Calendar,
     Correction,
@@ -393,6 +395,10 @@ class _Loader:
                         ("kpis", index, "control_for"),
                         f"names {shown(name)}, which {problem}{near}",
                     )
+            if "split" in kpi and not targets:
+                self.note(("kpis", index, "split"), NO_ARM)
+            elif "split" in kpi and not kpi.get("denominator") and kpi.get("kind") != "counts":
+                self.note(("kpis", index, "split"), NO_TRAFFIC)
             for key in NOT_FOR_CONTROLS if targets else ():
                 if key in kpi:
                     self.note(("kpis", index, key), "has no meaning for a control; remove it")

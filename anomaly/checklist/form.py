@@ -451,6 +451,13 @@ class KpiForm(Form):
             "changed. A control is not judged."
         ),
     )
+    split: FalseAlarms = optional(
+        0.5,
+        (
+            "For a control that is an arm of a split: the share of the traffic of both arms that "
+            "its KPIs should have. A share that differs is reported."
+        ),
+    )
 
 
 class SpecialDayForm(Form):

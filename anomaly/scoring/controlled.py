@@ -8,21 +8,24 @@ beyond its controls one for one (difference in differences).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
+from anomaly.baseline.robust import Floats
 from anomaly.baseline.seasonal import Baseline, Foreseen
 from anomaly.baseline.transform import Scale
 from anomaly.model import ChangeKind, ControlEvidence, Direction, Kpi
-from anomaly.panel import below_each_other, block
+from anomaly.panel import Block, below_each_other, block
+from anomaly.scoring.arms import ratio
 from anomaly.scoring.controls import Prediction, bands, controls_of, learn, usable
 from anomaly.scoring.effect import TWO_SIDED, Effect
 from anomaly.scoring.score import Beside, Score, Scored, score, score_timeline, sizes_of
 from anomaly.scoring.student import t_quantile
 from anomaly.scoring.timeline import Timeline, timeline
+from anomaly.wording import p_value, percent
 
 MOVED = 0.05  # p-value under which a control counts as moved itself
 LEVEL_KINDS = frozenset({ChangeKind.LEVEL, ChangeKind.RAMP})
@@ -89,9 +92,10 @@ def score_beside_controls(
             each.name for each in kpis if kpi in each.control_for and each.name not in with_series
         ]
         silent += [names[i] for i in candidates[row] if i not in rows]
+        notes = (*_notes(silent), *_of_splits(alone, row, candidates[row], kpis))
         evidence = _evidence(prediction, [names[i] for i in rows], [*others])
         scores[row] = replace(
-            beside, notes=_notes(silent), evidence=replace(beside.evidence, controls=evidence)
+            beside, notes=notes, evidence=replace(beside.evidence, controls=evidence)
         )
     return replace(taught, scores=tuple(scores))
 
@@ -281,6 +285,41 @@ def _evidence(
         return ControlEvidence(idle=tuple(controls))
     idle = tuple(name for name in controls if name not in used)
     return ControlEvidence(tuple(used), prediction.explains, idle)
+
+
+def _of_splits(
+    scored: Scored, row: int, controls: Iterable[int], kpis: Sequence[Kpi]
+) -> Iterator[str]:
+    """What is wrong with the traffic of a series and of those of its controls that are the other
+    arm of a split."""
+    by_name = {kpi.name: kpi for kpi in kpis}
+    name, segment = scored.keys[row]
+    for other in controls:
+        control = by_name[scored.keys[other][0]]
+        if control.split is None or scored.keys[other][1] != segment:
+            continue
+        label = _name(scored.keys[other])
+        if not by_name[name].counts_traffic:
+            yield (
+                f"the split with {label} can't be checked: this KPI has neither a denominator nor "
+                "kind: counts"
+            )
+            continue
+        found = ratio(
+            _traffic(scored.observation, row), _traffic(scored.observation, other), control.split
+        )
+        if found is not None and found.is_broken:
+            yield (
+                f"sample ratio mismatch with {label}: {percent(found.own / found.together)} of "
+                f"{found.together:,.0f} here, {percent(found.declared)} declared, "
+                f"{p_value(found.p_value)}; the arms may not be comparable"
+            )
+
+
+def _traffic(series: Block, row: int) -> Floats:
+    """How much traffic a series stands for in each step; NaN where that is missing."""
+    known = series.volume[row] if series.ratio[row] else series.amount[row]
+    return np.where(series.present[row], known, np.nan)
 
 
 def _notes(silent: Sequence[str]) -> tuple[str, ...]:

@@ -17,6 +17,8 @@ from anomaly.checklist.form import ChecklistForm
 from anomaly.checklist.registry import COLLECTORS, SINKS
 from anomaly.errors import ChecklistError
 from anomaly.model import (
+    NO_ARM,
+    NO_TRAFFIC,
     Calendar,
     Correction,
     Direction,
@@ -83,7 +85,7 @@ TOP_KEYS = ", ".join(ChecklistForm.model_fields)
 KPI_KEYS = (
     "name, source, query, denominator, unit, kind, direction, tolerance, floor, critical, usage, "
     "by, total, min_volume, no_data, empty, "
-    "per, severity, dry_run, control_for"
+    "per, severity, dry_run, control_for, split"
 )
 WINDOW_KEYS = "history, warmup, watch, step, lag"
 DURATION = "it must be a duration like 30s, 5m, 1h30m or 28d"
@@ -447,6 +449,13 @@ def test_a_path_may_be_text(write: Write) -> None:
             "control_for:",
             "critical: true, control_for:",
             "31: kpis[2].critical has no meaning for a control; remove it",
+        ),
+        ("control_for: [orders]", "split: 10%", f"31: kpis[2].split {NO_ARM}"),
+        ("control_for:", "split: 10%, control_for:", f"31: kpis[2].split {NO_TRAFFIC}"),
+        (
+            "control_for:",
+            "kind: counts, split: 10, control_for:",
+            "31: kpis[2].split is 10; a number is a share of 1; write 10% or 1000%",
         ),
         ("  - {type: console}", "  - {typ: console}", "33: sinks[0].type is missing"),
         ("  - {type: console}", "  - console", "33: sinks[0] is text; it must be a mapping"),
