@@ -639,7 +639,9 @@ class Evidence:
     many steps before the release the level was taken (0: the whole history), `independent_watches`
     how many watches fit into the history. `answers` are the strongest, the strongest first. A
     series that hardly ever left its `usual_value` has the number of `steps_that_differ`. `shares`
-    are the observed and the usual share of a segment in its total.
+    are the observed and the usual share of a segment in its total. Of a segment with nothing before
+    the release, `new_steps` counts the steps since then that have something, and `new_events` sums
+    them, where they are counts.
     """
 
     history_since: datetime | None = None
@@ -656,6 +658,8 @@ class Evidence:
     steps_that_differ: int | None = None
     controls: ControlEvidence | None = None
     shares: tuple[float, float] | None = None
+    new_steps: int | None = None
+    new_events: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

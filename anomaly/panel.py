@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from anomaly.errors import UsageError
-from anomaly.model import Empty, Kpi, KpiKind, Segment, Window
+from anomaly.model import Direction, Empty, Kpi, KpiKind, Segment, Window
 from anomaly.steps import DAY, MONTH, WEEK, CalendarStep, CalendarZone, align, later
 
 VALUE, NUMERATOR, DENOMINATOR = "value", "numerator", "denominator"
@@ -28,6 +28,8 @@ LEVELS = ("kpi", "segment", "role")
 SPECIAL = re.compile(r"([\\,=])")
 NEGLIGIBLE = 0.05  # share of a KPI's volume that may be missing at a step of its total
 TOGETHER = 64  # columns of which something is computed at a time
+BORN_EARLY = 0.2  # of the rows: what has its first sample before is as old as the history
+MOST_BORN = 1  # segments between both, for new ones to be rare
 BORN_LATE = 0.8  # of the rows: what has its first sample later had none before, in a whole history
 # how long a step of the calendar can be, where clocks change by up to two hours
 LENGTHS = {
@@ -269,9 +271,16 @@ def prepare(panel: pd.DataFrame, kpis: Sequence[Kpi], step: timedelta) -> pd.Dat
 
     What is too near to zero to be computed with at full precision is zero. Filling starts at the
     first sample of the KPI, so that a short history is not prolonged by invented zeros. If that is
-    among the last rows, as that of a first error, the history is not short: nothing happened.
+    among the last rows, as that of a first error, the history is not short: nothing happened. For
+    `kind: counts` the same holds of a segment beside others, see `with_new_kinds`.
     """
-    changed = [kpi for kpi in kpis if kpi.per is not None or kpi.empty is Empty.ZERO]
+    changed = [
+        kpi
+        for kpi in kpis
+        if kpi.per is not None
+        or kpi.empty is Empty.ZERO
+        or (kpi.kind is KpiKind.COUNTS and expects_new_kinds(kpi))
+    ]
     panel = _with_silent(panel, changed)
     names = panel.columns.get_level_values("kpi")
     values: np.ndarray | None = None  # a copy, once something changes
@@ -292,6 +301,8 @@ def prepare(panel: pd.DataFrame, kpis: Sequence[Kpi], step: timedelta) -> pd.Dat
                 filled = values[first:, piece]
                 filled[np.isnan(filled)] = 0.0
                 values[first:, piece] = filled
+        elif kpi.kind is KpiKind.COUNTS and expects_new_kinds(kpi):
+            values[:, columns] = with_new_kinds(values[:, columns])
     for piece in _pieces(np.arange(panel.shape[1])):
         part = panel.iloc[:, piece].to_numpy() if values is None else values[:, piece]
         tiny = (np.abs(part) < np.finfo(np.float64).tiny) & ((part != 0) | np.signbit(part))
@@ -299,6 +310,33 @@ def prepare(panel: pd.DataFrame, kpis: Sequence[Kpi], step: timedelta) -> pd.Dat
             values = panel.to_numpy(dtype=np.float64, copy=True) if values is None else values
             values[:, piece] = np.where(tiny, 0.0, part)
     return panel if values is None else pd.DataFrame(values, panel.index, panel.columns, copy=False)
+
+
+def expects_new_kinds(kpi: Kpi) -> bool:
+    """Whether a segment of counts that was never seen before means that there were none, as of a
+    new kind of error: where more is worse, and the checklist says nothing else."""
+    return (
+        bool(kpi.by)
+        and kpi.denominator is None
+        and kpi.direction is Direction.UP
+        and kpi.empty is Empty.MISSING
+    )
+
+
+def with_new_kinds(values: np.ndarray) -> np.ndarray:
+    """The segments of a KPI `(time, column)`, 0 where one is missing whose first sample is among
+    the last rows, and one that is older has a sample: there were none of its kind.
+
+    Where new kinds came before, too, as of a label with ever new values, they are nothing special,
+    and stay missing.
+    """
+    present = ~np.isnan(values)
+    born = np.where(present.any(axis=0), present.argmax(axis=0), -1)
+    late = born >= BORN_LATE * len(values)
+    if (~late & (born >= BORN_EARLY * len(values))).sum() > MOST_BORN:
+        return values
+    measured = present[:, ~late].any(axis=1)
+    return np.where(late & measured[:, None] & ~present, 0.0, values)
 
 
 def _with_silent(panel: pd.DataFrame, kpis: Sequence[Kpi]) -> pd.DataFrame:

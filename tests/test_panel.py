@@ -23,6 +23,7 @@ from anomaly.panel import (
     segment_labels,
     segment_text,
     step_of,
+    with_new_kinds,
 )
 from anomaly.steps import align
 from anomaly.timing.spans import plan
@@ -420,3 +421,31 @@ def test_a_naive_now_is_refused() -> None:
     with pytest.raises(UsageError, match="now 2025-03-05T13:00:00 has no time zone"):
         # being naive is the point
         plan(Release(STARTED), WINDOWS, now=datetime(2025, 3, 5, 13))  # noqa: DTZ001
+
+
+# --- new kinds of errors ------------------------------------------------------------------------
+
+
+def kinds(**first: int) -> np.ndarray:
+    """Segments that have a 1 in each of 100 rows from their first on."""
+    rows = np.arange(100)[:, None]
+    return np.where(rows >= np.array([*first.values()]), 1.0, np.nan)
+
+
+def test_a_kind_that_was_never_seen_before_was_not_there() -> None:
+    values = kinds(old=0, new=90)
+    values[40, 0] = np.nan  # nothing was measured
+    values[95, 1] = np.nan
+    filled = with_new_kinds(values)
+    assert np.isnan(filled[40]).all()
+    assert filled[[0, 39, 41, 89, 95], 1].tolist() == [0] * 5
+    assert filled[[90, 94, 96, 99], 1].tolist() == [1] * 4
+    assert np.isnan(values[0, 1])
+
+
+@pytest.mark.parametrize(
+    "first", [{"a": 90, "b": 95}, {"a": 0, "b": 30, "c": 60, "d": 90}, {"a": 0, "b": 79}, {}]
+)
+def test_where_new_kinds_are_usual_or_all_are_new_they_stay_missing(first: dict[str, int]) -> None:
+    values = kinds(**first)
+    assert np.array_equal(with_new_kinds(values), values, equal_nan=True)

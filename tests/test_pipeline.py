@@ -10,8 +10,12 @@ import pandas as pd
 import pytest
 
 import anomaly
+from anomaly.contracts import Action, Message
 from anomaly.model import Release, ReleaseVerdict, Verdict
+from anomaly.reporting import archive
+from anomaly.reporting.notice import notice
 from anomaly.reporting.report import Report
+from anomaly.reporting.words import context_lines, new_kinds
 
 RELEASED = datetime(2025, 6, 3, 9, tzinfo=UTC)
 HISTORY, WATCHED = 7 * 24, 12  # hours
@@ -126,6 +130,63 @@ kpis:
     assert ("sample ratio mismatch with of the old: 9.78 % of 12,006" in text) is is_broken
     assert ("20 % declared, p < 0.0001; the arms may not" in text) is is_broken
     assert report.verdict is ReleaseVerdict.PASS
+
+
+def of_new_kinds(folder: Path, **events: int) -> Report:
+    """Errors by class: an old one, and new ones with so many events, from five hours after the
+    release on."""
+    rng = np.random.default_rng(5)
+    rows = [
+        (RELEASED + timedelta(hours=hour), "Old", rng.poisson(30))
+        for hour in range(-HISTORY, WATCHED)
+    ]
+    for name, count in events.items():
+        hours = rng.integers(5, WATCHED, size=count) if count > 1 else [5]
+        rows += [
+            (RELEASED + timedelta(hours=int(hour)), name, int(number))
+            for hour, number in zip(*np.unique(hours, return_counts=True), strict=True)
+        ]
+    table = pd.DataFrame(rows, columns=["time", "class", "errors"])
+    table["time"] = table["time"].map(lambda each: each.isoformat())
+    table.to_csv(folder / "first.csv", index=False)
+    (folder / "checklist.yaml").write_text(
+        """
+service: shop
+sources: {data: {type: files, path: first.csv}}
+windows: {history: 7d, warmup: 0s, watch: 12h, step: 1h}
+kpis: [{name: errors, query: errors, by: [class], kind: counts, direction: up}]
+"""
+    )
+    return judged(folder)
+
+
+def test_a_new_kind_of_error_fails_the_release_and_is_told_plainly(folder: Path) -> None:
+    report = of_new_kinds(folder, TimeoutError=214)
+
+    found = report["errors", {"class": "TimeoutError"}]
+    assert (found.verdict, found.evidence.new_events) == (Verdict.REGRESSED, 214)
+    line = "new since the release: errors (class=TimeoutError), 214 times"
+    assert line in context_lines(report)
+    assert line in notice(Message("k", report, Action.FIRE)).facts
+    assert new_kinds(archive.unpack(archive.pack(report))) == line
+
+
+def test_a_single_event_of_a_new_kind_is_told_and_fails_nothing(folder: Path) -> None:
+    report = of_new_kinds(folder, TimeoutError=1)
+
+    assert report.verdict is ReleaseVerdict.PASS
+    assert report["errors"].verdict is Verdict.OK
+    line = "new since the release: errors (class=TimeoutError), once"
+    assert line in notice(Message("k", report)).facts
+
+
+def test_of_many_new_kinds_the_most_frequent_are_named(folder: Path) -> None:
+    report = of_new_kinds(folder, **{f"K{number}": 20 + number for number in range(8)})
+
+    names = "; ".join(
+        f"errors (class=K{number}), {20 + number} times" for number in range(7, 2, -1)
+    )
+    assert new_kinds(report) == f"new since the release: {names}; and 3 more"
 
 
 def test_progress_counts_the_queries(folder: Path) -> None:

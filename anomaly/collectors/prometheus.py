@@ -44,7 +44,16 @@ from anomaly.collectors.prometheus_series import (
 from anomaly.contracts import Collected, Provenance
 from anomaly.errors import CollectError, RetryableCollectError, UsageError
 from anomaly.model import Empty, Kpi, Window
-from anomaly.panel import BORN_LATE, DENOMINATOR, NUMERATOR, VALUE, assemble, grid
+from anomaly.panel import (
+    BORN_LATE,
+    DENOMINATOR,
+    NUMERATOR,
+    VALUE,
+    assemble,
+    expects_new_kinds,
+    grid,
+    with_new_kinds,
+)
 from anomaly.steps import later
 from anomaly.timing.durations import duration_text
 from anomaly.wording import number
@@ -252,6 +261,9 @@ class PrometheusCollector:
         columns = (
             _values(kpi, value) if below is None else _ratio(kpi, value, below, len(task.index))
         )
+        if expects_new_kinds(kpi) and _is_count(kpi) and columns:
+            filled = with_new_kinds(np.column_stack([*columns.values()]))
+            columns = dict(zip(columns, np.ascontiguousarray(filled.T), strict=True))
         notes = [
             *value.notes,
             *([] if below is None else (f"denominator: {note}" for note in below.notes)),
@@ -471,6 +483,11 @@ def _history(columns: Columns, task: _Task) -> list[str]:
     return [f"history {_days((rows - first) * task.step)} of {_days(rows * task.step)} asked"]
 
 
+def _is_count(kpi: Kpi) -> bool:
+    """Whether the query says how often something happened."""
+    return kpi.denominator is None and promql.is_sum(kpi.query) and promql.counts(kpi.query)
+
+
 def _advice(kpi: Kpi, side: _Side, *, appears_late: bool) -> Iterator[str]:
     """What to write instead of a query that can't mean what it says."""
     parts = None if kpi.denominator is not None else promql.division(kpi.query)
@@ -481,8 +498,7 @@ def _advice(kpi: Kpi, side: _Side, *, appears_late: bool) -> Iterator[str]:
             "steps count as 0"
         )
     counters = promql.raw_counters(kpi.query)
-    is_count = kpi.denominator is None and promql.is_sum(kpi.query) and promql.counts(kpi.query)
-    if appears_late and side.answered and is_count and kpi.empty is Empty.MISSING:
+    if appears_late and side.answered and _is_count(kpi) and kpi.empty is Empty.MISSING:
         yield (
             "the series first appears at the end of the window; if none means that nothing "
             "happened, as before a first error, write empty: zero"

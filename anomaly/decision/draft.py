@@ -11,7 +11,7 @@ import numpy as np
 
 from anomaly.baseline.robust import ROUNDING, Floats
 from anomaly.decision.progress import WatchProgress
-from anomaly.model import Coverage, Kpi, NoData, Verdict
+from anomaly.model import Coverage, Empty, Kpi, KpiKind, NoData, Verdict
 from anomaly.scoring.score import Score, Scored
 from anomaly.wording import number, within_band
 
@@ -43,7 +43,7 @@ class Draft:
     `segment` is text, empty for a KPI without segments and for the total of them (`is_total`).
     `steps` is the number of steps with a sample since the release, `volume` their sum. A series
     without a `refusal` has a `score` with sizes, and a p-value that is valid for the whole watch,
-    as is `p_exact`, see `Score`.
+    as is `p_exact`, see `Score`. `new_steps` and `new_events` are those of `Evidence`.
     """
 
     kpi: Kpi
@@ -57,6 +57,8 @@ class Draft:
     p_exact: float = 0.0
     notes: tuple[str, ...] = ()
     refusal: Refusal | None = None
+    new_steps: int | None = None
+    new_events: float | None = None
 
     @property
     def is_judgeable(self) -> bool:
@@ -87,6 +89,7 @@ def draft(kpi: Kpi, weight: float, scored: Scored, row: int, progress: WatchProg
         )
         or _nothing_to_compute(score, steps, progress)
     )
+    new_steps, new_events = _new(kpi, scored, row)
     is_open = steps == 0 and refusal is not None and refusal.verdict is Verdict.INCONCLUSIVE
     return Draft(
         kpi=kpi,
@@ -107,7 +110,21 @@ def draft(kpi: Kpi, weight: float, scored: Scored, row: int, progress: WatchProg
             *_of_band(score.coverage),
         ),
         refusal=refusal,
+        new_steps=new_steps,
+        new_events=new_events,
     )
+
+
+def _new(kpi: Kpi, scored: Scored, row: int) -> tuple[int | None, float | None]:
+    """In how many steps there was something since the release of a segment that had nothing before
+    it, and how often, where that is a count; None of any other series."""
+    past, since = scored.past, scored.observation
+    amounts = since.amount[row][since.present[row]]
+    had_nothing = past.steps[row] == 0 or past.least[row] == past.most[row] == 0
+    if not scored.keys[row][1] or not had_nothing or not (amounts > 0).any():
+        return None, None
+    is_count = bool(since.ratio[row]) or kpi.kind is KpiKind.COUNTS or kpi.empty is Empty.ZERO
+    return int((amounts > 0).sum()), float(amounts.sum()) if is_count else None
 
 
 def _total(amounts: Floats) -> float:

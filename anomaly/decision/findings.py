@@ -44,6 +44,8 @@ def finding(
     evidence = Evidence() if case is None else case.score.evidence
     if mix is not None and not draft.is_total and draft.segment in mix.shares:
         evidence = replace(evidence, shares=mix.shares[draft.segment])
+    if draft.new_steps is not None:
+        evidence = replace(evidence, new_steps=draft.new_steps, new_events=draft.new_events)
     reason, notes = ruling.reason, draft.notes
     if composition is not None:
         notes = (*notes, composition.note)

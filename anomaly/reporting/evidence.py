@@ -91,6 +91,8 @@ def from_names(data: Mapping[str, Any]) -> Evidence:
             _maybe(data.get("controls"), str), _maybe(data.get("controls not used"), str)
         ),
         shares=_maybe(data.get("share of the total"), _shares_from),
+        new_steps=_maybe(data.get("steps of a new kind"), _count),
+        new_events=_maybe(data.get("events of a new kind"), float),
     )
 
 
@@ -173,6 +175,16 @@ def lines(evidence: Evidence) -> Iterator[EvidenceLine]:
             "steps that differ",
             evidence.steps_that_differ,
             "steps since the release with another value",
+        )
+    if evidence.new_steps is not None:
+        yield EvidenceLine(
+            "steps of a new kind",
+            evidence.new_steps,
+            "steps since the release with something of a kind of which there was nothing before",
+        )
+    if evidence.new_events is not None:
+        yield EvidenceLine(
+            "events of a new kind", evidence.new_events, "how often it happened in these steps"
         )
     if evidence.controls is not None:
         yield from _of_controls(evidence.controls)

@@ -17,6 +17,7 @@ from anomaly.reporting.words import (
     finding_line,
     headline,
     incident_lines,
+    new_kinds,
     ordered,
     progress,
 )
@@ -119,7 +120,8 @@ def _facts(message: Message, failing: list[Finding]) -> tuple[str, ...]:
             for finding in failing
         ]
     else:
-        return (headline(report).partition("  ")[2], _released(report.release))
+        parts = [headline(report).partition("  ")[2], new_kinds(report), _released(report.release)]
+        return tuple(part for part in parts if part)
     open_ones = sum(finding.is_open for finding in report.findings)
     parts = [
         *(incident_lines(report) if failing else ()),
@@ -127,6 +129,7 @@ def _facts(message: Message, failing: list[Finding]) -> tuple[str, ...]:
         f"and {len(lines) - MOST_FACTS} more" if len(lines) > MOST_FACTS else "",
         f"{open_ones} could not be judged" if open_ones and report.final else "",
         cut_words(report) if report.final else f"early look, {progress(report.findings)}",
+        new_kinds(report),
         _confounders(report),
         _released(report.release),
     ]

@@ -517,11 +517,39 @@ def context_lines(report: Report) -> list[str]:
             f"left out: {', '.join(reasons[:MOST_NAMED])}"
             + (f" and {more} more" if more > 0 else "")
         )
+    if new := new_kinds(report):
+        lines.append(new)
     if report.confounders:
         lines.append(f"also released during the watch: {confounder_words(report)}")
     if report.changes is not None:
         lines.append(changes_line(report.changes))
     return lines
+
+
+def new_kinds(report: Report) -> str:
+    """`new since the release: class=TimeoutError, 214 times`: the segments of which there was
+    nothing before, where more is worse, the most first; empty without any."""
+    found = [
+        finding
+        for finding in report.findings
+        if finding.evidence.new_steps is not None
+        and finding.direction is not Direction.DOWN
+        and not finding.control_for
+    ]
+    found.sort(key=lambda each: (-(each.evidence.new_events or 0.0), -each.steps, title(each)))
+    more = len(found) - MOST_NAMED
+    names = [_new_kind(each) for each in found[:MOST_NAMED]]
+    names += [f"and {more:,} more"] if more > 0 else []
+    return f"new since the release: {'; '.join(names)}" if names else ""
+
+
+def _new_kind(finding: Finding) -> str:
+    """`errors (class=TimeoutError), 214 times`; in how many steps, where that is no count."""
+    events, steps = finding.evidence.new_events, finding.evidence.new_steps or 0
+    if events is None:
+        return f"{title(finding)}, in {steps:,} step{'' if steps == 1 else 's'}"
+    times = "once" if events == 1 else f"{events:,.0f} times"
+    return f"{title(finding)}, {times}"
 
 
 def changes_line(changes: Changes) -> str:

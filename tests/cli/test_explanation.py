@@ -86,6 +86,8 @@ def test_the_method_names_every_number_and_each_has_a_sentence() -> None:
         steps_that_differ=1,
         controls=ControlEvidence(("used",), 0.5, ("idle",)),
         shares=(0.5, 0.4),
+        new_steps=3,
+        new_events=214,
     )
 
     assert all(getattr(whole, field.name) for field in fields(whole) if field.name != "answers")

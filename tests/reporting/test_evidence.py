@@ -30,6 +30,7 @@ VARYING = Evidence(
         Evidence(season=(), level_steps=0),
         Evidence(structural_model="trend and week", scale=ValueScale.LOG),
         Evidence(history_steps=10, usual_value=7.5, steps_that_differ=3),
+        Evidence(new_steps=3, new_events=214.0),
         Evidence(),
     ],
 )
