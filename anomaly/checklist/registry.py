@@ -63,6 +63,7 @@ COLLECTORS = Kind(
         "influxdb": "anomaly.collectors.influxdb:InfluxdbCollector",
         "cloudwatch": "anomaly.collectors.cloudwatch:CloudWatchCollector",
         "elasticsearch": "anomaly.collectors.elasticsearch:ElasticsearchCollector",
+        "newrelic": "anomaly.collectors.newrelic:NewRelicCollector",
         "sql": "anomaly.collectors.sql:SqlCollector",
         "junit": "anomaly.collectors.junit:JunitCollector",
     },

@@ -57,6 +57,10 @@ EXAMPLES: dict[str, Callable[[Place], Example]] = {
         },
         query="kpi:{} | avg(value)".format,
     ),
+    "newrelic": lambda place: Example(
+        {"url": place.newrelic(), "account_id": 1, "api_key": SECRET},
+        query="SELECT average(value), count(*) FROM Kpi WHERE name = '{}'".format,
+    ),
     "sql": lambda place: Example(
         {"path": place.sqlite(), "timezone": "UTC"},
         query="SELECT time, value FROM points WHERE series = '{}'".format,
