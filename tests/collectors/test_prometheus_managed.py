@@ -40,17 +40,19 @@ SESSION_TOKEN, CLIENT, CLIENT_SECRET, TOKEN = (
     "p:ss w+rd%",
     "t0ken.abc-1",
 )
-ORDERS = Kpi("orders", "prod", "sum(increase(orders_total[$step]))")
+ORDERS = "sum(increase(orders_total[$step]))"
 ABOUT_TOKENS = "/token"
 SIGNED = partial(wrong_signature, service="aps")
 GOOGLE = {"sign_in": "google"}
+GOOGLE_REQUESTS = "loadbalancing_googleapis_com:https_request_count"
 
 
 @pytest.fixture(scope="module")
 def server(loopback: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     minutes = range(-10, 70)
     points = [(START.timestamp() + 60 * minute, 10.0 * (minute + 10)) for minute in minutes]
-    with prometheus(tmp_path_factory.mktemp("managed"), {"orders_total": points}) as running:
+    samples = {"orders_total": points, f'{GOOGLE_REQUESTS}{{monitored_resource="lb"}}': points}
+    with prometheus(tmp_path_factory.mktemp("managed"), samples) as running:
         yield running
 
 
@@ -117,9 +119,14 @@ def wrong_client(request: Request) -> str:
     return "" if fields == expected else f"bad fields {fields}"
 
 
-def orders(url: str, **settings: str) -> np.ndarray:
+def wrong_for_google(request: Request) -> str:
+    """Its reference has the query in the address of a GET, and no form."""
+    return wrong_token(request) or ("" if request.line.startswith("GET") else "Invalid payload")
+
+
+def orders(url: str, query: str = ORDERS, **settings: str) -> np.ndarray:
     collector = PrometheusCollector(url=url + PREFIX, sleep=lambda _: None, **settings)  # type: ignore[arg-type]
-    collected = collector.collect([ORDERS], WINDOW, STEP)
+    collected = collector.collect([Kpi("orders", "prod", query)], WINDOW, STEP)
     if collected.errors:
         raise collected.errors["orders"]
     return collected.panel["orders", "", VALUE].to_numpy()
@@ -265,7 +272,7 @@ def test_a_token_of_a_google_account_is_used(
         scope = "https://www.googleapis.com/auth/monitoring.read"
         return "" if (said["iss"], said["scope"]) == ("a@b.example", scope) else "bad claims"
 
-    proxy = Proxy(server.url, wrong_token, wrong_assertion)
+    proxy = Proxy(server.url, wrong_for_google, wrong_assertion)
     with proxy.running() as url:
         account = {
             "type": "service_account",
@@ -278,10 +285,13 @@ def test_a_token_of_a_google_account_is_used(
         (tmp_path / "account.json").write_text(json.dumps(account))
         monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "account.json"))
         np.testing.assert_allclose(orders(url, sign_in="google"), 50.0)
+        query = f'sum(increase({GOOGLE_REQUESTS}{{monitored_resource="lb"}}[$step]))'
+        requests_of_google = orders(url, query, sign_in="google")
+        np.testing.assert_allclose(requests_of_google, 50.0)
         monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
         with pytest.raises(CollectError, match=r"auth: no token of Google .*; set GOOGLE_APPL"):
             orders(url, sign_in="google")
-    assert proxy.tokens == 1
+    assert proxy.tokens == 2  # one for each collector
 
 
 def test_headers_of_tenants_and_parameters_of_thanos_go_with_every_query(server: Server) -> None:
@@ -292,7 +302,7 @@ def test_headers_of_tenants_and_parameters_of_thanos_go_with_every_query(server:
             headers={"X-Scope-OrgID": "shop"},
             parameters={"dedup": "true", "partial_response": "false"},
         )
-        assert collector.collect([ORDERS], WINDOW, STEP).errors == {}
+        assert collector.collect([Kpi("orders", "prod", ORDERS)], WINDOW, STEP).errors == {}
     assert proxy.passed
     for request in proxy.passed:
         assert request.headers["x-scope-orgid"] == "shop"
