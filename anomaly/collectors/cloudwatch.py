@@ -24,6 +24,7 @@ REFUSED = (
     "is the query a metric maths expression, or a JSON list of MetricDataQueries, and may the "
     "keys do cloudwatch:GetMetricData?"
 )
+HINTS = {400: REFUSED, 403: REFUSED}
 LISTS = ("[", "{")
 
 
@@ -107,7 +108,7 @@ class CloudWatchCollector(HttpSeriesCollector):
         more: dict[str, str] = {}
         for _ in range(MOST_PAGES):
             body = json.dumps({**asked, **more}).encode()
-            page = self.ask("POST", "/", body, self._headers(body), hints={400: REFUSED})
+            page = self.ask("POST", "/", body, self._headers(body), hints=HINTS)
             yield page
             if not page.get("NextToken"):
                 return

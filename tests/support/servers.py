@@ -13,6 +13,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -332,6 +333,20 @@ def _lines(samples: Samples, *, per_second: int) -> str:
 
 
 @contextmanager
+def moto(folder: Path, open_requests: int) -> Iterator[Server]:
+    """A stand-in for Amazon's services; after so many requests it checks signatures and
+    policies."""
+    main = (
+        "import sys; from moto.server import main; host, port = sys.argv[1].split(':'); "
+        "main(['-H', host, '-p', port])"
+    )
+    environ = os.environ | {"INITIAL_NO_AUTH_ACTION_COUNT": str(open_requests)}
+    command = [sys.executable, "-c", main]
+    with _running("moto", command, "", "/moto-api/", folder, environ=environ) as server:
+        yield server
+
+
+@contextmanager
 def _running(
     name: str,
     command: Sequence[str | Path],
@@ -339,6 +354,7 @@ def _running(
     ready: str,
     folder: Path,
     tls: ssl.SSLContext | None = None,
+    environ: Mapping[str, str] | None = None,
 ) -> Iterator[Server]:
     """The server on a free port, ready; another process may take the port first, so a few are
     tried."""
@@ -351,6 +367,7 @@ def _running(
                 stderr=log,
                 stdin=subprocess.DEVNULL,
                 cwd=folder,
+                env=environ,
             )
         server = Server(name, f"{'https' if tls else 'http'}://{address}", process)
         try:
