@@ -56,7 +56,10 @@ class NewRelicCollector(HttpSeriesCollector):
         if account_id < 1:
             raise UsageError(f"account_id is {account_id}; write that of your account")
         self._headers = checked_headers({"API-Key": api_key}, ())
-        self._account, self._longest_s = account_id, min(int(timeout.total_seconds()), LONGEST_S)
+        self._account, self._longest_s = (
+            account_id,
+            min(max(int(timeout.total_seconds()), 1), LONGEST_S),
+        )
         base = url.rstrip("/").removesuffix("/graphql")
         endpoint = Endpoint(base, secrets=(api_key,), timeout=timeout)
         super().__init__(endpoint, budget=budget, sleep=sleep, monotonic=monotonic)
