@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -14,12 +15,16 @@ import pandas as pd
 import pytest
 
 from anomaly.checklist import registry
+from anomaly.checklist.checklist import load
 from anomaly.checklist.registry import COLLECTORS, Plugin
 from anomaly.contracts import Collected, Collector
 from anomaly.errors import ChecklistError, CollectError
 from anomaly.model import Kpi, Window
 from anomaly.panel import LEVELS, VALUE, grid
-from tests.support.examples import SECRET, SERIES, STEP, WINDOW, Example, Place, State
+from anomaly.setup.doctor import State, examine
+from anomaly.timing.durations import duration_text
+from tests.support import examples
+from tests.support.examples import SECRET, SERIES, STEP, WINDOW, Example, Place
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
 
@@ -106,7 +111,7 @@ def subject(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Subject]
 def dead_subject(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Subject]:
     """A collector whose source is gone."""
     with ExitStack() as running:
-        place = Place(tmp_path, running, State.GONE)
+        place = Place(tmp_path, running, examples.State.GONE)
         yield Subject(request.param, EXAMPLES[request.param](place))
 
 
@@ -209,6 +214,31 @@ def test_a_dead_source_is_an_error_of_each_kpi(dead_subject: Subject) -> None:
     assert all(isinstance(error, CollectError) for error in collected.errors.values())
     assert_names_no_secret(*collected.errors.values())
     assert_whole_steps(collected, WINDOW)
+
+
+@pytest.mark.slow
+def test_doctor_says_whether_a_source_answers_and_what_to_do(
+    subject: Subject, tmp_path: Path
+) -> None:
+    path = tmp_path / "checklist.yaml"
+    source = {"type": subject.type, **subject.example.settings}
+    for query, state, said, todo in (
+        (subject.example.query("orders"), State.OK, "1 of 1 KPIs answered", ""),
+        (subject.example.refused, State.FAILED, "1 of 1 KPIs got no answer", "validate --probe"),
+    ):
+        tree = {
+            "service": "shop",
+            "sources": {"prod": source},
+            "windows": {"step": duration_text(STEP), "lag": "0s"},
+            "kpis": [{"name": "orders", "source": "prod", "query": query, "direction": "down"}],
+        }
+        path.write_text(json.dumps(tree).replace(SECRET, "${SECRET}"), encoding="utf-8")
+        checklist = load(path, environ={"SECRET": SECRET})
+        check, *_ = examine(checklist, lambda: str(tmp_path / "history.db"), now=WINDOW.end)
+        assert (check.name, check.state) == ("source prod", state), check.said
+        assert said in check.said
+        assert todo in check.todo
+        assert_names_no_secret(check)
 
 
 def test_an_unknown_setting_is_reported_with_its_place(subject: Subject) -> None:
