@@ -92,7 +92,7 @@ class ElasticsearchCollector(HttpSeriesCollector):
         self._signature = AwsSignature("es", region, profile) if sign_in else None
         self._url = url.rstrip("/")
         self._path = f"/{quote(index.strip(), safe='')}/_search?allow_no_indices=false"
-        self._index, self._time_field = index, time_field
+        self._time_field = time_field
         super().__init__(
             Endpoint(
                 self._url,
@@ -214,8 +214,8 @@ def _label(value: object, field: str) -> str:
     if value is None:
         name = plain(field, 40)
         raise CollectError(
-            f"bad query: documents have no {name}, which by names; add AND _exists_:{name} to the "
-            "query"
+            f"bad query: documents have no {name}, which by names; to leave them out, write (…) "
+            f"AND _exists_:{name}"
         )
     return str(value).lower() if isinstance(value, bool) else str(value)
 
