@@ -36,6 +36,12 @@ SETTINGS: dict[str, Callable[[str], dict[str, Any]]] = {
         "project": "acme/shop",
         "merge_request": 7,
     },
+    "bitbucket": lambda origin: {
+        "api": origin,
+        "token": SECRET,
+        "repository": "acme/shop",
+        "pull_request": 7,
+    },
     "grafana": lambda origin: {"url": origin, "token": SECRET, "dashboard": "d1", "tags": ["shop"]},
     "command": lambda _origin: {"run": ["true", SECRET]},
     "html": lambda _origin: {"path": "report-{version}.html"},
@@ -44,6 +50,7 @@ SETTINGS: dict[str, Callable[[str], dict[str, Any]]] = {
     "junit": lambda _origin: {"path": "report.xml"},
     "pushgateway": lambda origin: {"url": origin, "username": SECRET, "password": SECRET},
     "textfile": lambda _origin: {"path": "anomaly.prom"},
+    "teams": lambda origin: {"url": f"{origin}/workflows/{SECRET}?sig={SECRET}"},
     "slack": lambda origin: {"url": f"{origin}/services/{SECRET}"},
     "pagerduty": lambda origin: {"url": f"{origin}/v2/enqueue", "routing_key": SECRET},
     "alertmanager": lambda origin: {
@@ -67,6 +74,7 @@ SETTINGS: dict[str, Callable[[str], dict[str, Any]]] = {
         "content_type": "application/json",
     },
 }
+BODIES = {"bitbucket": '{"values": []}'}  # of the answer, where it is not an empty list
 REPORTS = {
     name: getattr(reports, name) for name in ("failing", "messy", "passing", "early", "dead_source")
 }
@@ -77,7 +85,11 @@ def sink(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Sink]:
     monkeypatch.setenv("NO_PROXY", "*")
-    with smtp() if request.param == "email" else Loopback([answer(200, "[]")]) as server:
+    with (
+        smtp()
+        if request.param == "email"
+        else Loopback([answer(200, BODIES.get(request.param, "[]"))]) as server
+    ):
         settings = SETTINGS[request.param](server.origin)
         yield registry.sink(registry.Plugin(request.param, settings, folder=tmp_path))
 

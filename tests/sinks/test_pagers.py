@@ -21,6 +21,8 @@ from anomaly.reporting.notice import notice
 from anomaly.sinks.alertmanager import LONGEST_VALUE, AlertmanagerSink
 from anomaly.sinks.pagerduty import LONGEST_SUMMARY, PagerdutySink
 from anomaly.sinks.slack import LONGEST_HEADER, LONGEST_TEXT, SlackSink, blocks
+from anomaly.sinks.teams import LONGEST_TEXT as LONGEST_IN_TEAMS
+from anomaly.sinks.teams import TeamsSink, card
 from anomaly.wording import CUT_MARK
 from tests.sinks.messages import KEY, MESSAGES
 from tests.support import reports
@@ -33,6 +35,7 @@ pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
 SECRET = "R0UT1NGKEY42"
 NOW = datetime(2025, 11, 4, 16, 45, tzinfo=UTC)
 SINKS: dict[str, Callable[[str], Sink]] = {
+    "teams": lambda origin: TeamsSink(url=f"{origin}/workflows/{SECRET}"),
     "slack": lambda origin: SlackSink(url=f"{origin}/services/{SECRET}"),
     "pagerduty": lambda origin: PagerdutySink(routing_key=SECRET, url=f"{origin}/v2/enqueue"),
     "alertmanager": lambda origin: AlertmanagerSink(
@@ -150,6 +153,18 @@ def test_the_text_of_a_notification_is_escaped_for_slack(text: str) -> None:
     shown = html.unescape(escaped)
     assert len(shown) <= LONGEST_HEADER
     assert notice(message).title.startswith(shown.removesuffix(CUT_MARK))
+
+
+@given(text=st.text(max_size=400))
+@settings(max_examples=50)
+def test_a_card_for_teams_has_no_text_that_could_be_markup_and_is_small(text: str) -> None:
+    made = card(Message(KEY, reports.hostile(text), Action.FIRE, link="https://ci.example/r"))
+    content = made["attachments"][0]["content"]
+    assert {each["type"] for each in content["body"]} == {"RichTextBlock"}
+    runs = [run for each in content["body"] for run in each["inlines"]]
+    assert all(run["type"] == "TextRun" and len(run["text"]) <= LONGEST_IN_TEAMS for run in runs)
+    assert len(runs) * LONGEST_IN_TEAMS * 4 < 28 * 1024  # as long as Teams takes, in UTF-8
+    assert "entities" not in content["msteams"]  # no mentions
 
 
 @pytest.mark.parametrize(
