@@ -63,7 +63,9 @@ def import_(
         session.show(f"  {each.kpi.name}: {each.why}")
     for line in _lost(list(findings.losses)):
         session.show(line)
-    hint = "set PROMETHEUS_URL, " if "${PROMETHEUS_URL}" in findings.sources else ""
+    texts = [text for each in findings.sources.values() for text in each.values()]
+    variables = dict.fromkeys(text[2:-1] for text in texts if text.startswith("${"))
+    hint = f"set {', '.join(variables)}, " if variables else ""
     session.show(f"wrote {path}; edit it, {hint}then run: anomaly validate --probe {path}")
     return ExitCode.PASS
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 
+from anomaly.imports import cloudwatch, datadog
 from anomaly.imports.documents import Part
 from anomaly.imports.findings import NEITHER_WAY, PACE, THRESHOLD, Findings
 from anomaly.imports.queries import BRACES, bad_direction, filled, names_in, options
@@ -14,6 +16,8 @@ PACES = (
     *("interval", "initialDelay", "count", "failureLimit", "successLimit", "inconclusiveLimit"),
     *("consecutiveErrorLimit", "consecutiveSuccessLimit"),
 )
+PROVIDERS = ("prometheus", "datadog", "cloudWatch")
+WORD = re.compile(r"'[^']*'|\b[A-Za-z_]\w*\b")
 ACCESS = ("authentication", "headers", "insecure", "timeout")
 HOW_TO_SIGN_IN = "how to sign in to a Prometheus: see the settings of the source in docs/collectors"
 
@@ -39,16 +43,19 @@ def _metric(
     metric: Part, findings: Findings, arguments: dict[str, str], rehearsed: list[str], origin: str
 ) -> None:
     name = metric.text("name") or "metric"
-    provider = metric.at("provider", "prometheus")
-    if not provider.mapping():
+    kind = next((each for each in PROVIDERS if metric.mapping("provider", each)), "")
+    provider = metric.at("provider", kind)
+    if not kind:
         others = ", ".join(metric.mapping("provider")) or "none"
-        findings.lose(metric, f"metric {name}", f"its provider is {others}, not prometheus")
+        why = f"its provider is {others}, none of {', '.join(PROVIDERS)}"
+        findings.lose(metric, f"metric {name}", why)
         return
 
     def value(match: re.Match[str]) -> str | None:
-        return arguments.get(match[1].removeprefix("args."))
+        found = arguments.get(match[1].removeprefix("args."))
+        return json.dumps(found)[1:-1] if found is not None and kind == "cloudWatch" else found
 
-    query, missing = filled(provider.text("query"), BRACES, value)
+    query, missing = filled(_asked(provider, kind), BRACES, value)
     address, _ = filled(provider.text("address"), BRACES, value)
     if missing:
         wanted = options([each.removeprefix("args.") for each in names_in(missing)])
@@ -71,17 +78,31 @@ def _metric(
         findings.lose(provider.at("rangeQuery"), f"rangeQuery of {name}", PACE)
     if access := [key for key in ACCESS if provider.at(key).data]:
         findings.lose(provider, f"{', '.join(access)} of {name}", HOW_TO_SIGN_IN)
-    findings.add(
-        metric,
-        Kpi(
-            name,
-            query=query,
-            direction=direction,
-            dry_run=any(_is_rehearsed(name, each) for each in rehearsed),
-        ),
-        origin,
-        address=address,
+    kpi = Kpi(
+        name,
+        query=query,
+        direction=direction,
+        dry_run=any(_is_rehearsed(name, each) for each in rehearsed),
     )
+    if kind == "datadog":
+        findings.add_other(metric, kpi, origin, datadog.query_of, datadog.settings())
+    elif kind == "cloudWatch":
+        findings.add_other(metric, kpi, origin, cloudwatch.query_of, cloudwatch.settings())
+    else:
+        findings.add(metric, kpi, origin, address=address)
+
+
+def _asked(provider: Part, kind: str) -> str:
+    """What a provider is asked for: PromQL, a metrics query of Datadog (with a formula, that of
+    its queries), or MetricDataQueries in JSON."""
+    if kind == "cloudWatch":
+        queries = provider.at("metricDataQueries").data
+        return json.dumps(queries) if isinstance(queries, list) else str(queries or "")
+    queries = provider.mapping("queries")
+    if kind != "datadog" or not queries:
+        return provider.text("query")
+    formula = provider.text("formula") or (next(iter(queries)) if len(queries) == 1 else "")
+    return WORD.sub(lambda word: provider.text("queries", word[0]) or word[0], formula)
 
 
 def _is_rehearsed(name: str, pattern: str) -> bool:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from anomaly.imports.documents import Part
-from anomaly.imports.queries import query_of
+from anomaly.imports.queries import Query, query_of
 from anomaly.model import Kpi, Windows
 from anomaly.redaction import url_secrets
 from anomaly.setup.proposal import Proposal, ProposedKpi
@@ -53,7 +53,7 @@ class Findings:
     service: str = ""
     kpis: list[ProposedKpi] = field(default_factory=list)
     losses: dict[Loss, None] = field(default_factory=dict)  # in their order, each once
-    sources: dict[str, str] = field(default_factory=dict)  # the name of each address
+    sources: dict[str, dict[str, str]] = field(default_factory=dict)  # their settings, by name
     secrets: set[str] = field(default_factory=set)
 
     def lose(self, part: Part, what: str, why: str) -> None:
@@ -66,7 +66,7 @@ class Findings:
         self.service = self.service or _name(name)
 
     def source(self, part: Part, address: str = "") -> str:
-        """The name of the source with this address."""
+        """The name of the Prometheus with this address."""
         url = self.prometheus or address
         secrets = url_secrets(url) if url else frozenset()
         self.secrets |= secrets
@@ -81,25 +81,47 @@ class Findings:
                     f"it is no http address without placeholders: set {VARIABLE}",
                 )
             url = VARIABLE
-        if url not in self.sources:
-            self.sources[url] = f"{SOURCE}-{len(self.sources) + 1}" if self.sources else SOURCE
-        return self.sources[url]
+        return self._named({"type": "prometheus", "url": url})
 
     def add(self, part: Part, kpi: Kpi, why: str, *, address: str = "") -> None:
         """Adds a KPI, whose `query` is PromQL as the tool has it, unless it is there already."""
+        if self._takes(part, kpi):
+            self._add(part, kpi, query_of(kpi.query), self.source(part, address), why)
+
+    def add_other(
+        self,
+        part: Part,
+        kpi: Kpi,
+        why: str,
+        query_of: Callable[[str], Query | str],
+        settings: dict[str, str],
+    ) -> None:
+        """Adds a KPI of a source with these settings, whose `query` is as the tool has it, unless
+        it is there already, or `query_of` says why it can't be carried over."""
+        if not self._takes(part, kpi):
+            return
+        query = query_of(kpi.query)
+        if isinstance(query, str):
+            self.lose(part, f"KPI {kpi.name}", query)
+        else:
+            self._add(part, kpi, query, self._named(settings), why)
+
+    def _takes(self, part: Part, kpi: Kpi) -> bool:
+        """Whether a KPI can be added; notes why not."""
         if not kpi.query or CONTROL.search(kpi.query):
             self.lose(part, f"KPI {kpi.name}", "its query is empty, or holds control characters")
-            return
+            return False
         if len(kpi.query) > LONGEST_QUERY:
             self.lose(
                 part, f"KPI {kpi.name}", f"its query has more than {LONGEST_QUERY:,} characters"
             )
-            return
+            return False
         if len(self.kpis) >= MOST_KPIS:
             self.lose(part, f"KPI {kpi.name}", f"there are more than {MOST_KPIS}; split the file")
-            return
-        query = query_of(kpi.query)
-        source = self.source(part, address)
+            return False
+        return True
+
+    def _add(self, part: Part, kpi: Kpi, query: Query, source: str, why: str) -> None:
         same = next(
             (
                 each.kpi.name
@@ -128,13 +150,20 @@ class Findings:
         """The checklist for what was found."""
         return Proposal(
             service=self.service or "service",
-            sources={
-                name: {"type": "prometheus", "url": url} for url, name in self.sources.items()
-            },
+            sources=self.sources,
             kpis=self.kpis,
             windows=Windows(),
             why_windows="a baseline of four weeks, then the watch after a release",
         )
+
+    def _named(self, settings: dict[str, str]) -> str:
+        """The name of the source with these settings."""
+        for name, known in self.sources.items():
+            if known == settings:
+                return name
+        name = f"{SOURCE}-{len(self.sources) + 1}" if self.sources else SOURCE
+        self.sources[name] = settings
+        return name
 
     def _unused(self, name: str) -> str:
         names = {each.kpi.name for each in self.kpis}

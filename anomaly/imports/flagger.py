@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from anomaly.imports import cloudwatch, datadog
 from anomaly.imports.documents import Part
 from anomaly.imports.findings import NEITHER_WAY, PACE, THRESHOLD, Findings
 from anomaly.imports.queries import BRACES, filled, names_in, options
@@ -14,6 +15,7 @@ KINDS = ("MetricTemplate", "Canary")
 BUILT_IN = ("request-success-rate", "request-duration")
 PACES = ("interval", "iterations", "threshold", "maxWeight", "stepWeight", "stepWeights")
 STEP = "$step"
+PROVIDERS = ("prometheus", "datadog", "cloudwatch")
 
 
 def read(parts: Sequence[Part], findings: Findings) -> None:
@@ -94,8 +96,9 @@ def _template(
     is_inline = template.text("kind") != "MetricTemplate"
     provider = template.at("spec", "provider")
     kind = "prometheus" if is_inline else provider.text("type")
-    if kind != "prometheus":
-        findings.lose(place, f"metric {kpi.name}", f"its provider is {kind}, not prometheus")
+    if kind not in PROVIDERS:
+        why = f"its provider is {kind}, none of {', '.join(PROVIDERS)}"
+        findings.lose(place, f"metric {kpi.name}", why)
         return
     text = template.text("query") if is_inline else template.text("spec", "query")
     values = {"interval": STEP, **known, **findings.values}
@@ -112,12 +115,16 @@ def _template(
         findings.lose(
             provider, f"secretRef of {kpi.name}", "a secret: see the settings of the source"
         )
-    findings.add(
-        place,
-        Kpi(kpi.name, query=query, direction=kpi.direction),
-        f"MetricTemplate {template.text('metadata', 'name')}" if not is_inline else "Canary",
-        address=provider.text("address"),
-    )
+    kpi = Kpi(kpi.name, query=query, direction=kpi.direction)
+    why = f"MetricTemplate {template.text('metadata', 'name')}" if not is_inline else "Canary"
+    address = provider.text("address")
+    if kind == "datadog":
+        findings.add_other(place, kpi, why, datadog.query_of, datadog.settings(address))
+    elif kind == "cloudwatch":
+        region = cloudwatch.settings(provider.text("region"))
+        findings.add_other(place, kpi, why, cloudwatch.query_of, region)
+    else:
+        findings.add(place, kpi, why, address=address)
 
 
 def _value(match: re.Match[str], values: Mapping[str, str]) -> str | None:

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 
+from anomaly.imports import datadog
 from anomaly.imports.documents import Part
 from anomaly.imports.findings import Findings
 from anomaly.imports.queries import options
@@ -58,10 +59,14 @@ def _metric(
 ) -> None:
     name = metric.text("name") or "metric"
     kind = metric.text("query", "serviceType") or metric.text("query", "type")
-    if kind != "prometheus":
-        findings.lose(metric, f"metric {name}", f"it asks {kind or 'nothing'}, not prometheus")
+    if kind not in {"prometheus", "datadog"}:
+        why = f"it asks {kind or 'nothing'}, neither prometheus nor datadog"
+        findings.lose(metric, f"metric {name}", why)
         return
-    query = _query(metric, configuration, findings, name)
+    if kind == "datadog":
+        query = _of_datadog(metric, findings, name)
+    else:
+        query = _query(metric, configuration, findings, name)
     if not query:
         return
     judged = metric.at("analysisConfigurations", "canary")
@@ -87,20 +92,41 @@ def _metric(
         )
     groups = _groups(metric)
     shares = [_number(weights.get(group)) / members[group] for group in groups]
-    findings.add(
-        metric,
-        Kpi(
-            name,
-            query=query,
-            direction=direction,
-            tolerance=min(wanted, default=0.0),
-            critical=judged.at("critical").data is True,
-            no_data=NoData.FAIL if judged.at("mustHaveData").data is True else NoData.INCONCLUSIVE,
-            empty=Empty.ZERO if judged.text("nanStrategy") == "replace" else Empty.MISSING,
-            usage=round(sum(shares), 6) if sum(shares) > 0 else 1.0,
-        ),
-        f"metric of {', '.join(groups) or 'no group'}",
+    kpi = Kpi(
+        name,
+        query=query,
+        direction=direction,
+        tolerance=min(wanted, default=0.0),
+        critical=judged.at("critical").data is True,
+        no_data=NoData.FAIL if judged.at("mustHaveData").data is True else NoData.INCONCLUSIVE,
+        empty=Empty.ZERO if judged.text("nanStrategy") == "replace" else Empty.MISSING,
+        usage=round(sum(shares), 6) if sum(shares) > 0 else 1.0,
     )
+    why = f"metric of {', '.join(groups) or 'no group'}"
+    if kind == "datadog":
+        findings.add_other(metric, kpi, why, datadog.query_of, datadog.settings())
+    else:
+        findings.add(metric, kpi, why)
+
+
+def _of_datadog(metric: Part, findings: Findings, name: str) -> str:
+    """The metrics query of Datadog that a metric names; empty if it has none, which is noted."""
+    asked = metric.at("query")
+    scope, metric_name = findings.values.get("scope", ""), asked.text("metricName")
+    if not metric_name:
+        findings.lose(metric, f"metric {name}", "it names no metric")
+        return ""
+    if not scope:
+        findings.lose(
+            metric,
+            f"metric {name}",
+            f"its scope is chosen at each run; give tags that take in the whole service, like "
+            f"service:shop: {options(['scope'])}",
+        )
+        return ""
+    chosen = f"{metric_name}{{{','.join([scope, *_texts(asked, 'tags')])}}}"
+    is_count = asked.text("metricType").casefold() == "count"
+    return f"sum:{chosen}{datadog.COUNT}" if is_count else chosen
 
 
 def _query(metric: Part, configuration: Part, findings: Findings, name: str) -> str:

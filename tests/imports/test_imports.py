@@ -12,14 +12,20 @@ from hypothesis import strategies as st
 from anomaly.checklist.checklist import Checklist, load
 from anomaly.cli.ending import run
 from anomaly.errors import UsageError
+from anomaly.imports import cloudwatch, datadog
 from anomaly.imports.documents import Part
 from anomaly.imports.findings import Findings
-from anomaly.imports.queries import alert, bad_direction, query_of
+from anomaly.imports.queries import Query, alert, bad_direction, query_of
 from anomaly.imports.reading import findings_of, gather
 from anomaly.model import Direction, Empty, NoData
 
 FILES = Path(__file__).parent / "files"
-ENVIRON = {"PROMETHEUS_URL": "http://prometheus:9090"}
+ENVIRON = {
+    "PROMETHEUS_URL": "http://prometheus:9090",
+    "DD_API_KEY": "k",
+    "DD_APP_KEY": "a",
+    "AWS_REGION": "eu-central-1",
+}
 VALUES = {"scope": "shop", "service": "shop"}
 
 
@@ -37,7 +43,7 @@ def lost(findings: Findings) -> str:
 def test_an_analysis_template_gives_queries_directions_addresses_and_dry_runs() -> None:
     checklist, findings = imported(FILES / "argo.yaml")
 
-    success, latency, queue = checklist.kpis
+    success, latency, restarts, refused, balancer, queue = checklist.kpis
     assert checklist.service == "shop"
     assert (success.direction, latency.direction, queue.direction) == ("down", "up", "either")
     assert success.query.startswith("sum(increase(")
@@ -48,6 +54,23 @@ def test_an_analysis_template_gives_queries_directions_addresses_and_dry_runs() 
     assert 'namespace="shop-prod"' in latency.query
     assert checklist.sources[queue.source].settings["url"] == "https://thanos.example.com"
     assert checklist.sources[latency.source].settings["url"] == "http://prometheus.monitoring:9090"
+    assert restarts.query == (
+        "max:kubernetes.containers.restarts{service:shop} by {zone}.rollup(avg, $step)"
+    )
+    assert (restarts.by, restarts.direction, refused.direction) == (("zone",), "up", "up")
+    assert refused.query == (
+        "moving_rollup(count:payments.refused{service:shop}.as_count().rollup(sum, $step), 300, "
+        "'sum') / count:payments{service:shop}.as_count().rollup(sum, $step) * 100"
+    )
+    assert checklist.sources[refused.source].settings == {
+        "api_key": "k",
+        "application_key": "a",
+    }
+    assert balancer.denominator is None
+    errors = json.loads(balancer.query.replace("$step", "60"))[1]
+    assert errors["MetricStat"]["Metric"]["Dimensions"] == [{"Name": "service", "Value": "shop"}]
+    assert (errors["MetricStat"]["Period"], errors["ReturnData"]) == (60, False)
+    assert checklist.sources[balancer.source].settings == {"region": "eu-central-1"}
     said = lost(findings)
     for each in (
         "argo.yaml:19: spec.metrics[0].successCondition",
@@ -64,21 +87,34 @@ def test_a_placeholder_without_a_value_is_lost_and_the_option_is_named() -> None
     findings = findings_of(FILES / "argo.yaml", values={})
 
     assert [each.kpi.name for each in findings.kpis] == ["latency", "queue length"]
+    assert "spec.metrics[4]: metric balancer: {{args.service}} has no value" in lost(findings)
     assert "{{args.service}} has no value: --set service=VALUE" in lost(findings)
 
 
 def test_a_canary_of_flagger_says_what_its_templates_are_asked() -> None:
     checklist, findings = imported(FILES / "flagger.yaml")
 
-    (errors,) = checklist.kpis
+    errors, orders, balancer = checklist.kpis
     assert errors.direction is Direction.UP
     assert 'namespace="shop-prod", workload="shop", code=~"5.."}[$step]' in errors.query
+    assert orders.query == ("sum:orders.paid{ kube_deployment:shop }.as_count().rollup(sum, $step)")
+    assert orders.denominator == "sum:orders{kube_deployment:shop}.as_count().rollup(sum, $step)"
+    assert checklist.sources[orders.source].settings["url"] == "https://api.datadoghq.eu"
+    assert orders.direction is Direction.DOWN
+    above, below = (
+        json.loads(text.replace("$step", "60"))[0]
+        for text in (balancer.query, balancer.denominator or "")
+    )
+    assert above["MetricStat"]["Metric"]["Dimensions"][0]["Value"] == "shop.shop-prod"
+    assert (below["Id"], below["MetricStat"]["Period"], below["ReturnData"]) == ("m2", 60, True)
+    assert checklist.sources[balancer.source].settings["region"] == "eu-central-1"
     said = lost(findings)
     for each in (
         "interval 1m, threshold 5, maxWeight 50",
         "max 0.01 of errors",
         "metric request-success-rate: a metric that is built into Flagger",
-        "metric orders: its provider is datadog",
+        "metric page views: its provider is newrelic, none of prometheus, datadog, cloudwatch",
+        "secretRef of orders",
         "webhooks",
     ):
         assert each in said
@@ -95,7 +131,9 @@ def test_a_template_without_its_canary_asks_for_it(tmp_path: Path) -> None:
 def test_a_canary_configuration_gives_tolerances_weights_and_what_missing_data_mean() -> None:
     checklist, findings = imported(FILES / "kayenta.json")
 
-    errors, restarts, memory = checklist.kpis
+    errors, restarts, memory, signups = checklist.kpis
+    assert signups.query == "sum:signups{shop,env:prod}.as_count().rollup(sum, $step)"
+    assert (signups.direction, checklist.sources[signups.source].type) == ("down", "datadog")
     assert (errors.direction, errors.tolerance, errors.critical) == (Direction.UP, 0.1, True)
     assert (errors.no_data, errors.empty, errors.usage) == (NoData.FAIL, Empty.ZERO, 30)
     assert errors.denominator == 'sum(increase(http_requests_total{app="shop"}[$step]))'
@@ -103,7 +141,7 @@ def test_a_canary_configuration_gives_tolerances_weights_and_what_missing_data_m
     assert (memory.usage, memory.by) == (40, ("zone",))
     assert memory.query == 'avg(process_resident_memory_bytes{job="shop"}) by (zone)'
     said = lost(findings)
-    for each in ("criticalIncrease 1.5", "resourceType gce_instance", "it asks datadog", "judge"):
+    for each in ("criticalIncrease 1.5", "resourceType gce_instance", "it asks newrelic", "judge"):
         assert each in said
 
 
@@ -173,9 +211,10 @@ def test_an_address_may_be_given_and_a_secret_in_one_becomes_a_variable(tmp_path
     given, _ = imported(path, prometheus="http://other:9090")
     named, findings = imported(path)
 
-    assert {each.settings["url"] for each in given.sources.values()} == {"http://other:9090"}
+    urls = {each.settings.get("url") for each in given.sources.values()}
+    assert urls == {"http://other:9090", None}
     assert "hunter22" not in findings.proposal().checklist() + lost(findings)
-    assert "http://prometheus:9090" in {each.settings["url"] for each in named.sources.values()}
+    assert "http://prometheus:9090" in {each.settings.get("url") for each in named.sources.values()}
 
 
 @pytest.mark.parametrize(
@@ -235,6 +274,62 @@ def test_a_condition_says_which_way_is_worse(
     condition: str, *, is_success: bool, direction: str | None
 ) -> None:
     assert bad_direction(condition, is_success=is_success) == direction
+
+
+@pytest.mark.parametrize(
+    ("text", "asked"),
+    [
+        ("avg:cpu{*}", "avg:cpu{*}.rollup(avg, $step)"),
+        ("cpu{a:b}.rollup(60)", "cpu{a:b}.rollup(avg, $step)"),
+        ("max:cpu{a:b}.fill(null).rollup('max', 60)", "max:cpu{a:b}.fill(null).rollup(max, $step)"),
+        (
+            "100 - (sum:a{b}.as_count() / sum:c{d}.as_count()) * 100",
+            "100 - (sum:a{b}.as_count().rollup(sum, $step) / "
+            "sum:c{d}.as_count().rollup(sum, $step)) * 100",
+        ),
+        ("avg:a{b}/avg:c{d}", "avg:a{b}.rollup(avg, $step)/avg:c{d}.rollup(avg, $step)"),
+        ("", "no metric of Datadog is in its query"),
+        ("SELECT 1", "no metric of Datadog is in its query"),
+    ],
+)
+def test_a_query_of_datadog_gets_the_step(text: str, asked: str) -> None:
+    query = datadog.query_of(text)
+    assert (query if isinstance(query, str) else query.above) == asked
+    assert isinstance(query, str) or query.below is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["(sum:a{b}.as_count()) / (sum:c{d}.as_count())", "sum:a{b}.as_count()/sum:c{d}.as_count()"],
+)
+def test_a_ratio_of_counts_of_datadog_becomes_that_of_two_queries(text: str) -> None:
+    query = datadog.query_of(text)
+    assert isinstance(query, Query)
+    assert query.above == "sum:a{b}.as_count().rollup(sum, $step)"
+    assert query.below == "sum:c{d}.as_count().rollup(sum, $step)"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("SELECT 1", "no JSON list"),
+        ("[" * 100_000, "no JSON list"),
+        ("[]", "no JSON list"),
+        ('[{"Expression": "1"}]', "no JSON list"),
+        ('[1, {"Id": "a", "Expression": "1"}]', "no JSON list"),
+        ('[{"Id": "a"}, {"Id": "a"}]', "no JSON list"),
+        ('[{"Id": "a"}, {"Id": "b"}]', "2 of its queries return data"),
+    ],
+)
+def test_a_list_of_cloudwatch_that_is_no_kpi_says_why(text: str, said: str) -> None:
+    assert said in str(cloudwatch.query_of(text))
+
+
+def test_a_search_of_cloudwatch_gets_the_step() -> None:
+    text = json.dumps([{"Id": "a", "Expression": "SUM(SEARCH('{A,B} C', 'Sum', 300))"}])
+    query = cloudwatch.query_of(text)
+    assert isinstance(query, Query)
+    assert "SUM(SEARCH('{A,B} C', 'Sum', $step))" in query.above
 
 
 @pytest.mark.parametrize(
