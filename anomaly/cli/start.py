@@ -40,19 +40,27 @@ def init(
     table: Annotated[
         str, typer.Option(metavar="NAME", help="The table of the database of --sql.")
     ] = "",
+    datadog: Annotated[
+        str, typer.Option(metavar="URL", help="Propose KPIs from the traces in this Datadog.")
+    ] = "",
+    cloudwatch: Annotated[
+        str, typer.Option(metavar="REGION", help="Propose KPIs found in CloudWatch.")
+    ] = "",
 ) -> ExitCode:
     """Write a commented checklist to start from."""
     session: Session = context.obj
-    if service and not prometheus:
-        raise UsageError("--service needs --prometheus URL")
+    if service and not (prometheus or datadog or cloudwatch):
+        raise UsageError("--service needs --prometheus URL, --datadog URL or --cloudwatch REGION")
     if bool(sql) != bool(table):
         raise UsageError("--sql URL and --table NAME belong together")
-    if sum(bool(each) for each in (prometheus, file, sql)) > 1:
-        raise UsageError("use one of --prometheus, --file and --sql")
+    if sum(bool(each) for each in (prometheus, file, sql, datadog, cloudwatch)) > 1:
+        raise UsageError("use one of --prometheus, --file, --sql, --datadog and --cloudwatch")
     text: str | None = None
     note, probe = "", f"anomaly validate --probe {path}"
     if prometheus:
         text, note = _from_prometheus(prometheus, service, session)
+    elif datadog or cloudwatch:
+        text, note = _from_list(datadog, cloudwatch, service, session)
     elif file is not None or sql:
         text, note, until = _from_table(file, sql, table, path, session)
         probe += f" --until {until}" if until else ""
@@ -100,6 +108,45 @@ def _from_table(
     is_old = ends < right_now() - 2 * proposal.windows.step - proposal.windows.lag
     until = f"{ends:%Y-%m-%dT%H:%MZ}" if is_old else ""
     return proposal.checklist(), f"found {found}\n{''.join(said)}", until
+
+
+def _from_list(datadog: str, region: str, service: str, session: Session) -> tuple[str | None, str]:
+    """The text of a checklist from the metrics that Datadog or CloudWatch lists, None if nothing
+    was found, and what is said of it. Raises UsageError, CollectError."""
+    from anomaly.checklist import registry
+    from anomaly.redaction import url_secrets
+    from anomaly.setup.listed_proposal import from_cloudwatch, from_datadog
+    from anomaly.wording import plain
+
+    if not re.fullmatch(r"[\w.:/-]*", service):
+        raise UsageError("--service is no name of a service: letters, digits and _ . : / -")
+    if datadog:
+        keys = {"api_key": "DD_API_KEY", "application_key": "DD_APP_KEY"}
+        if unset := [name for name in keys.values() if not os.environ.get(name)]:
+            raise UsageError(f"set {' and '.join(unset)} to sign in to Datadog")
+        session.keep_secret((*url_secrets(datadog), *map(os.environ.__getitem__, keys.values())))
+        settings = {"type": "datadog", "url": datadog}
+        values = settings | {name: os.environ[variable] for name, variable in keys.items()}
+        if url_secrets(datadog):
+            settings["url"] = "${DD_URL}"
+        settings |= {name: f"${{{variable}}}" for name, variable in keys.items()}
+    else:
+        settings = values = {"type": "cloudwatch", "region": region}
+    source: Any = registry.collector(
+        registry.Plugin(values["type"], {k: v for k, v in values.items() if k != "type"})
+    )
+    found = (
+        from_datadog(source, settings, service, now=right_now())
+        if datadog
+        else from_cloudwatch(source, settings, service)
+    )
+    what = "trace metrics" if datadog else "load balancers or functions"
+    if found is None:
+        whose = f" of {plain(service, 60)}" if service else ""
+        return None, f"found no {what}{whose} that had data lately; using the template\n"
+    said = [f"  {each.kpi.name}: {each.why}\n" for each in found.kpis]
+    said += [f"  {each}\n" for each in found.remarks]
+    return found.checklist(), f"found {len(found.kpis)} KPIs\n{''.join(said)}"
 
 
 def _beside(file: Path, checklist: Path) -> str:

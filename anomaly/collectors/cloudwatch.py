@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from anomaly.collectors.http_series import HttpSeriesCollector, Span, TimedSeries
@@ -16,6 +17,7 @@ from anomaly.http.endpoint import Endpoint, checked_base
 from anomaly.timing.durations import duration_text
 
 TARGET = "GraniteServiceVersion20100801.GetMetricData"
+LIST = "GraniteServiceVersion20100801.ListMetrics"
 JSON = "application/x-amz-json-1.0"
 REGION = re.compile(r"[a-z]{2,}(-[a-z0-9]+)+")
 MINUTE, SHORT = timedelta(minutes=1), frozenset({1, 5, 10, 20, 30})  # seconds of other periods
@@ -24,7 +26,9 @@ REFUSED = (
     "is the query a metric maths expression, or a JSON list of MetricDataQueries, and may the "
     "keys do cloudwatch:GetMetricData?"
 )
-HINTS = {400: REFUSED, 403: REFUSED}
+HINTS = MappingProxyType({400: REFUSED, 403: REFUSED})
+LISTING = "may the keys do cloudwatch:ListMetrics?"
+Metric = Mapping[str, str]  # the dimensions of a metric
 LISTS = ("[", "{")
 
 
@@ -104,23 +108,41 @@ class CloudWatchCollector(HttpSeriesCollector):
             for (name, label), points in found.items()
         ]
 
-    def _pages(self, asked: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    def listed(self, namespace: str, name: str, /) -> list[Metric]:
+        """The dimensions of each metric of that name that had data in the last three hours. Raises
+        CollectError."""
+        asked = {"Namespace": namespace, "MetricName": name, "RecentlyActive": "PT3H"}
+        try:
+            return [
+                {str(each["Name"]): str(each["Value"]) for each in metric["Dimensions"]}
+                for page in self._pages(asked, LIST, {400: LISTING, 403: LISTING})
+                for metric in page["Metrics"]
+            ]
+        except (KeyError, TypeError, AttributeError):
+            raise CollectError("unreadable: CloudWatch lists no metrics in its answer") from None
+
+    def _pages(
+        self,
+        asked: Mapping[str, Any],
+        target: str = TARGET,
+        hints: Mapping[int, str] = HINTS,
+    ) -> Iterator[Mapping[str, Any]]:
         more: dict[str, str] = {}
         for _ in range(MOST_PAGES):
             body = json.dumps({**asked, **more}).encode()
-            page = self.ask("POST", "/", body, self._headers(body), hints=HINTS)
+            page = self.ask("POST", "/", body, self._headers(body, target), hints=hints)
             yield page
             if not page.get("NextToken"):
                 return
             more = {"NextToken": str(page["NextToken"])}
         raise CollectError(f"limit: more than {MOST_PAGES} pages; sum series in the query")
 
-    def _headers(self, body: bytes) -> dict[str, str]:
+    def _headers(self, body: bytes, target: str) -> dict[str, str]:
         return signed_headers(
             self._signature,
             f"{self._url.rstrip('/')}/",
             body,
-            {"Content-Type": JSON, "X-Amz-Target": TARGET},
+            {"Content-Type": JSON, "X-Amz-Target": target},
             self._endpoint.keep_secret,
         )
 

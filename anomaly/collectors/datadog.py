@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import ClassVar
 from urllib.parse import urlencode
 
@@ -12,6 +12,7 @@ from anomaly.collectors.http_series import HttpSeriesCollector, Span, TimedSerie
 from anomaly.errors import CollectError
 from anomaly.http.endpoint import Endpoint, checked_base
 
+LISTING = "are DD_API_KEY and DD_APP_KEY right, of this site, and with metrics_read?"
 KEYS = "are api_key and application_key right, of this site, and with timeseries_query?"
 
 
@@ -40,6 +41,21 @@ class DatadogCollector(HttpSeriesCollector):
         endpoint = Endpoint(url.rstrip("/"), secrets=(api_key, application_key), timeout=timeout)
         super().__init__(endpoint, budget=budget, sleep=sleep, monotonic=monotonic)
         self._keys = {"DD-API-KEY": api_key, "DD-APPLICATION-KEY": application_key}
+
+    def active(self, tags: str, since: datetime, /) -> list[str]:
+        """The names of the metrics that were sent since then, if they have these tags. Raises
+        CollectError."""
+        fields = {"from": int(since.timestamp())} | ({"tag_filter": tags} if tags else {})
+        answer = self.ask(
+            "GET",
+            f"/api/v1/metrics?{urlencode(fields)}",
+            headers={**self._keys, "Accept": "application/json"},
+            hints={401: LISTING, 403: LISTING},
+        )
+        names = answer.get("metrics") if isinstance(answer, dict) else None
+        if not isinstance(names, list):
+            raise CollectError("unreadable: it lists no metrics; is the URL that of the API?")
+        return [str(each) for each in names]
 
     def read(self, query: str, span: Span, _by: Sequence[str], /) -> list[TimedSeries]:
         """The series of a metrics query, by their tags."""

@@ -220,7 +220,11 @@ def test_where_nothing_is_found_it_is_the_template(
 @pytest.mark.parametrize(
     ("line", "code", "said"),
     [
-        (["init", "--service", "shop"], 2, "--service needs --prometheus URL"),
+        (
+            ["init", "--service", "shop"],
+            2,
+            "--service needs --prometheus URL, --datadog URL or --cloudwatch REGION",
+        ),
         (["init", "--prometheus", "ftp://h"], 2, "http"),
         (["init", "--prometheus", "http://127.0.0.1:1"], 4, "127.0.0.1:1"),
     ],
