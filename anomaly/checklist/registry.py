@@ -61,6 +61,7 @@ COLLECTORS = Kind(
         "datadog": "anomaly.collectors.datadog:DatadogCollector",
         "loki": "anomaly.collectors.loki:LokiCollector",
         "influxdb": "anomaly.collectors.influxdb:InfluxdbCollector",
+        "graphite": "anomaly.collectors.graphite:GraphiteCollector",
         "cloudwatch": "anomaly.collectors.cloudwatch:CloudWatchCollector",
         "elasticsearch": "anomaly.collectors.elasticsearch:ElasticsearchCollector",
         "newrelic": "anomaly.collectors.newrelic:NewRelicCollector",

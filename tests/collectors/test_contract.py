@@ -52,6 +52,11 @@ EXAMPLES: dict[str, Callable[[Place], Example]] = {
         query=INFLUXQL.format,
         refused=INFLUXQL.format("nowhere"),
     ),
+    "graphite": lambda place: Example(
+        {"url": place.graphite(), "bearer_token": SECRET},
+        query='summarize(shop.{}, "$step")'.format,
+        refused='summed(shop.orders, "$step")',
+    ),
     "cloudwatch": lambda place: Example({"url": place.cloudwatch(), "region": "eu-central-1"}),
     "elasticsearch": lambda place: Example(
         {

@@ -16,6 +16,7 @@ wanted="$wanted prometheus-pushgateway:prometheus-pushgateway"
 wanted="$wanted influxd:influxdb"
 wanted="$wanted cron:cron crontab:cron libfaketime.so.1:libfaketime"
 wanted="$wanted prometheus-alertmanager:prometheus-alertmanager"
+wanted="$wanted graphite-python:graphite"
 wanted="$wanted initdb:postgresql-15 postgres:postgresql-15"
 
 has() {
@@ -55,6 +56,19 @@ unpack() ( # in a subshell, for the folder and the trap
     done
 )
 
+graphite='graphite-web python3-asgiref python3-django python3-django-tagging python3-pyparsing python3-six python3-sqlparse'
+graphite="$graphite python3-tz python3-urllib3 python3-whisper"
+
+unpack_graphite() ( # its modules are for Debian's own Python
+    [ -x /usr/bin/python3 ] || exit
+    mkdir -p "$bin" && folder=$(mktemp -d "$tools/package.XXXXXX") && cd "$folder" || exit
+    trap 'rm -rf "$folder"' EXIT
+    for package in $graphite; do download "$package" && dpkg -x "$package"_*.deb . || exit; done
+    rm -rf "$tools/graphite" && mv usr/lib/python3/dist-packages "$tools/graphite" || exit
+    printf '#!/bin/sh\nPYTHONPATH=%s exec /usr/bin/python3 "$@"\n' "'$tools/graphite'" >"$bin/graphite-python"
+    chmod +x "$bin/graphite-python"
+)
+
 if ! has chromium && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
     echo "installing chromium" >&2
     apt-get -qq update >&2
@@ -70,7 +84,7 @@ for pair in $wanted; do
     command=${pair%%:*} package=${pair#*:}
     if ! has "$command"; then
         if command -v apt-get >/dev/null 2>&1 && command -v dpkg >/dev/null 2>&1; then
-            unpack "$command" "$package"
+            if [ "$package" = graphite ]; then unpack_graphite; else unpack "$command" "$package"; fi
         else
             echo "no apt-get and dpkg here: install $package by hand" >&2
         fi

@@ -127,6 +127,10 @@ VARIANTS: dict[tuple[str, str], Callable[[Places], list[dict[str, Any]]]] = {
         {"url": at.http, "database": "shop", "token": SECRET} | at.patience,
         {"url": at.http, "database": "shop", "username": SECRET, "password": SECRET} | at.patience,
     ],
+    ("source", "graphite"): lambda at: [
+        {"url": at.http, "bearer_token": SECRET} | at.patience,
+        {"url": at.http, "username": SECRET, "password": SECRET} | at.patience,
+    ],
     ("source", "sql"): lambda at: [
         {"url": f"postgresql://anomaly:{SECRET}@{at.database}?sslpassword={SECRET}"} | at.patience,
         {"path": "shop.db"},

@@ -171,6 +171,17 @@ def influxdb(folder: Path) -> Iterator[Server]:
 
 
 @contextmanager
+def graphite(folder: Path, series: Mapping[str, object]) -> Iterator[Server]:
+    """A Graphite with `series`, as `graphite_server.py` takes them. Its data and log are in
+    `folder`."""
+    (folder / "series.json").write_text(json.dumps(series))
+    script = Path(__file__).with_name("graphite_server.py")
+    command: list[str | Path] = [need("graphite-python"), script, folder]
+    with _running("graphite", command, "", "/version/", folder) as server:
+        yield server
+
+
+@contextmanager
 def pushgateway(folder: Path) -> Iterator[Server]:
     """A Pushgateway that keeps what it is told in memory. Its log is in `folder`."""
     command: list[str | Path] = [

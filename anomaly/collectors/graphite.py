@@ -1,0 +1,109 @@
+"""Series of Graphite, by its render API."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from itertools import pairwise
+from typing import Any, ClassVar
+from urllib.parse import urlencode
+
+from anomaly.collectors.http_series import HttpSeriesCollector, Span, TimedSeries
+from anomaly.collectors.sign_in import authorization
+from anomaly.errors import CollectError
+from anomaly.http.endpoint import Endpoint
+from anomaly.timing.durations import duration_text
+
+KEYS = "is bearer_token, or username and password, right?"
+HINTS = {401: KEYS, 403: KEYS, 404: "is url the address before /render?"}
+FORM = "application/x-www-form-urlencoded"
+ENOUGH_TO_TELL = 24  # values: fewer may stand at even steps by chance
+Point = tuple[float, float | None]
+
+
+class GraphiteCollector(HttpSeriesCollector):
+    """Asks the Graphite at `url` (without `/render`) for targets.
+
+    `$step` is the length of a step, as in `summarize(…, "$step", "sum")`. The names in `by` are
+    tags, or name the parts of each series' name, as `aliasByNode` makes them. Credentials are
+    `bearer_token`, or `username` and `password`. Raises UsageError for settings that can't be used.
+    """
+
+    rows_at_once: ClassVar[int] = 1_000
+    stepping: ClassVar[str] = 'write summarize(…, "$step", "sum"), or "avg" for what is no count'
+    unit: ClassVar[str] = "s"
+
+    def __init__(
+        self,
+        *,
+        url: str,
+        bearer_token: str | None = None,
+        username: str | None = None,
+        password: str | None = None,
+        timeout: timedelta = timedelta(seconds=30),
+        budget: timedelta = timedelta(minutes=5),
+        sleep: Callable[[float], None] = time.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._headers = authorization(url, bearer_token, username, password)
+        secrets = (bearer_token or "", password or "", *self._headers.values())
+        super().__init__(
+            Endpoint(url.rstrip("/"), secrets=secrets, timeout=timeout),
+            budget=budget,
+            sleep=sleep,
+            monotonic=monotonic,
+        )
+
+    def read(self, query: str, span: Span, by: Sequence[str], /) -> list[TimedSeries]:
+        """The series of a target, by their names and tags."""
+        begin, end = int(span.begin.timestamp()), int(span.end.timestamp())
+        # Graphite leaves out the value at `from`, and makes a value for `until`
+        fields = {"target": query, "from": begin - 1, "until": end - 1, "format": "json"}
+        answer = self.ask(
+            "POST",
+            "/render",
+            urlencode(fields).encode(),
+            {**self._headers, "Accept": "application/json", "Content-Type": FORM},
+            hints=HINTS,
+        )
+        if not isinstance(answer, list):
+            raise TypeError("no list of series")
+        is_tagged = any(name in (each.get("tags") or {}) for each in answer for name in by)
+        series = []
+        for each in answer:
+            points = [(moment, value) for value, moment in each["datapoints"]]
+            self._check_interval(points, span)
+            series.append(TimedSeries(_labels(each, () if is_tagged else by), points))
+        return series
+
+    def _check_interval(self, points: Sequence[Point], span: Span) -> None:
+        """Raises CollectError for values at other intervals than the steps: of another resolution,
+        or summed up from a coarser one."""
+        moments = [moment for moment, value in points if value is not None]
+        if not moments:
+            return
+        intervals = (later - earlier for (earlier, _), (later, _) in pairwise(points))
+        interval = min(intervals, default=span.step_s)
+        if interval != span.step_s:
+            raise CollectError(
+                f"bad query: the answer has an interval of {interval:g} s, the step is "
+                f"{span.step_s} s; {self.stepping}"
+            )
+        apart = math.gcd(*(int(later - earlier) for earlier, later in pairwise(moments)))
+        if len(moments) >= ENOUGH_TO_TELL and apart > span.step_s:
+            raise CollectError(
+                f"bad query: from {span.begin:%Y-%m-%d %H:%M} UTC there is a value only every "
+                f"{duration_text(timedelta(seconds=apart))}: Graphite keeps no finer ones of that "
+                "age, or is sent none; use a longer step, or a shorter history"
+            )
+
+
+def _labels(series: Mapping[str, Any], by: Sequence[str]) -> dict[str, str]:
+    """Tags and name of a series, the parts of its name under the names of `by` if there are as
+    many."""
+    target = str(series["target"])
+    parts = [target] if len(by) == 1 else target.split(".")
+    named = zip(by, parts, strict=True) if len(by) == len(parts) else ()
+    return {**(series.get("tags") or {}), "target": target, **dict(named)}
