@@ -293,7 +293,7 @@ def _prepare(
             complaints.append(SettingProblem(key, f"{_written(plugin, key)}{error}"))
     for key, setting in settings.items():
         if setting.required and key not in plugin.settings:
-            complaints.append(SettingProblem(key, f"is missing; a {plugin.type} needs it"))
+            complaints.append(SettingProblem(key, f"is missing; the type {plugin.type} needs it"))
     return values, complaints
 
 

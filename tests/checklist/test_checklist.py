@@ -475,7 +475,7 @@ def test_a_path_may_be_text(write: Write) -> None:
             "34: sinks[1].pth is an unknown key; use one of type, path (did you mean path?)",
         ),
         ("path: out.jsonl", "path: 5", "34: sinks[1].path is 5; it must be a path"),
-        (", path: out.jsonl", "", "34: sinks[1].path is missing; a jsonl needs it"),
+        (", path: out.jsonl", "", "34: sinks[1].path is missing; the type jsonl needs it"),
         (
             f"data: {FILES}",
             "data: {type: file, path: shop.csv}",

@@ -190,9 +190,8 @@ def test_a_wrong_setting_is_named(key: str, value: object, text: str) -> None:
 
 @pytest.mark.usefixtures("aviary")
 def test_a_missing_setting_is_named() -> None:
-    assert (
-        refusal(plugin("parrot")) == "checklist.yaml:9: sinks[0].word is missing; a parrot needs it"
-    )
+    said = "checklist.yaml:9: sinks[0].word is missing; the type parrot needs it"
+    assert refusal(plugin("parrot")) == said
 
 
 @pytest.mark.usefixtures("aviary")
