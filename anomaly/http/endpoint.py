@@ -14,6 +14,7 @@ only its scheme, host and port are ever shown.
 
 from __future__ import annotations
 
+import html
 import re
 import ssl
 import time
@@ -42,6 +43,7 @@ FORBIDDEN = 403
 LONGEST_EXCERPT = 200  # characters of an error's body that are shown
 LONGEST_ANSWER = 2048  # bytes of an error's body that are read
 LONGEST_BODY = 1 << 24  # bytes of a good answer
+MARKUP = re.compile(r"<(style|script)\b.*?</\1>|<[^<>]*>", re.DOTALL | re.IGNORECASE)
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?")
 USER_AGENT = "anomaly"
@@ -182,6 +184,8 @@ class Endpoint:
         except (HTTPError, OSError):  # the status is enough
             return ""
         text = self.masked(body.decode("utf-8", "replace"))
+        if text.lstrip().startswith("<"):  # a page
+            text = self.masked(html.unescape(MARKUP.sub(" ", text)))
         return wording.plain(" ".join(text.split()), LONGEST_EXCERPT)
 
     def _failure(self, error: requests.RequestException) -> RequestError:

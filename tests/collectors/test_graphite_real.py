@@ -152,7 +152,7 @@ def test_a_long_window_is_asked_in_parts(server: Server) -> None:
         ('summarize(shop.fives, "1h", "sum")', "interval of 3600 s, the step is 300 s"),
         ('summarize(shop.*.*.orders, "$step")', "2 series differ by name, target; sum them"),
         ('summed(shop.fives, "$step")', "unknown function: summed"),
-        ('summarize(shop.fives, "x")', "encountered an unexpected error"),
+        ('summarize(shop.fives, "x")', "500: Graphite encountered an unexpected error while"),
     ],
 )
 def test_what_can_not_be_used_says_why(server: Server, target: str, said: str) -> None:

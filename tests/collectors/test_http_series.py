@@ -21,6 +21,7 @@ from tests.support.loopback import Loopback, Reply, answer
 
 START, STEP = datetime(2025, 3, 3, tzinfo=UTC), timedelta(minutes=5)
 WINDOW = Window(START, START + 10 * STEP)
+PAGE = "<!doctype html><style>p {x: y}</style>\n<h1 a='b'>Not found</h1><p>It&#39;s&nbsp;gone</p>"
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
 
 
@@ -132,6 +133,7 @@ def test_no_series_is_a_note_and_an_empty_query_an_error() -> None:
     [
         ([answer(500)], "unavailable: .* answered 500 (asked 4 times)", [0.5, 1.0, 2.0]),
         ([answer(429, Retry_After="7"), answer(200, '{"value": 1}')], "", [7.0]),
+        ([answer(404, PAGE)], "answered 404: Not found It's gone", []),
         ([answer(404, "no such path")], "answered 404: no such path", []),
         ([answer(200, "<html>")], "unreadable: .* 6 bytes that are no JSON", []),
         ([answer(200, "[" * 100_000)], "unreadable: ", []),
