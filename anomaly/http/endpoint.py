@@ -146,6 +146,8 @@ class Endpoint:
             raise self._failure(error) from None  # its text and its causes hold the URL
         except LocationValueError:  # of urllib3, which requests lets through
             raise RequestError(f"{self.where} is not a host that can be looked up") from None
+        except ValueError:  # likewise: it takes the Location of an answer apart
+            raise RequestError(f"{self.where} redirects to what is no URL") from None
 
     def _answer(
         self,

@@ -133,6 +133,7 @@ def test_no_series_is_a_note_and_an_empty_query_an_error() -> None:
     [
         ([answer(500)], "unavailable: .* answered 500 (asked 4 times)", [0.5, 1.0, 2.0]),
         ([answer(429, Retry_After="7"), answer(200, '{"value": 1}')], "", [7.0]),
+        ([answer(302, Location="http://[::1")], "redirects to what is no URL", []),
         ([answer(404, PAGE)], "answered 404: Not found It's gone", []),
         ([answer(404, "no such path")], "answered 404: no such path", []),
         ([answer(200, "<html>")], "unreadable: .* 6 bytes that are no JSON", []),
