@@ -39,6 +39,7 @@ from anomaly.cli.explanation import explanation
 from anomaly.collectors import snapshot
 from anomaly.collectors.files import FilesCollector, Layout
 from anomaly.collectors.prometheus import PrometheusCollector
+from anomaly.contracts import Collector
 from anomaly.errors import AnomalyError
 from anomaly.history.records import finding_id, release_id
 from anomaly.history.store import Store
@@ -144,6 +145,7 @@ def doors() -> Mapping[str, Door]:
         "Parquet": Door(_parquet, _enter_table),
         "workbook": Door(_workbook, _enter_table),
         "Prometheus answer": Door(_answer, _enter_answer),
+        "series answer": Door(_series_answer, _enter_series_answer),
         "page": Door(_page, _enter_page),
         "JSON": Door(_json, _enter_json),
         "kept panel": Door(_panel, _enter_panel),
@@ -533,7 +535,10 @@ HEADERS: tuple[dict[str, str], ...] = (
 
 
 def _answer(rng: Random) -> OddAnswer:
-    body = _document(one(rng, [MATRIX, MATRIX, FAILED]), rng)
+    return _over_http(_document(one(rng, [MATRIX, MATRIX, FAILED]), rng), rng)
+
+
+def _over_http(body: bytes, rng: Random) -> OddAnswer:
     status = one(rng, [200] * 9 + [204, 302, 400, 401, 404, 413, 422, 429, 500, 503])
     headers = dict(one(rng, HEADERS))
     if chance(rng, 0.1):
@@ -544,20 +549,109 @@ def _answer(rng: Random) -> OddAnswer:
 
 
 def _enter_answer(answer: OddAnswer, _: Path) -> None:
+    collector = PrometheusCollector(
+        url="http://127.0.0.1:9090", concurrency=1, sleep=lambda _: None, now=lambda: NOW
+    )
+    _collect(collector, KPIS, answer)
+
+
+def _collect(collector: Collector, kpis: Sequence[Kpi], answer: OddAnswer) -> None:
+    """Let the collector ask a server that always answers so."""
+
     def send(_: DeadlineAdapter, request: Any, **__: Any) -> requests.Response:
         raw = urllib3.HTTPResponse(
             io.BytesIO(answer.body), answer.headers, answer.status, preload_content=False
         )
         return requests.adapters.HTTPAdapter().build_response(request, raw)
 
-    collector = PrometheusCollector(
-        url="http://127.0.0.1:9090", concurrency=1, sleep=lambda _: None, now=lambda: NOW
-    )
-    with patch.object(DeadlineAdapter, "send", send):
-        collected = collector.collect(KPIS, WINDOW, STEP)
+    looked_up = patch("anomaly.http.endpoint.refuse_metadata")
+    with patch.object(DeadlineAdapter, "send", send), looked_up:
+        collected = collector.collect(kpis, WINDOW, STEP)
     for error in collected.errors.values():
         if not str(error).isprintable():
             raise ValueError("the error is not printable")
+
+
+# --- other sources over HTTP ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class OddSeries:
+    """An answer of a source over HTTP."""
+
+    source: str
+    answer: OddAnswer
+
+
+SECONDS = [int(moment.timestamp()) for moment in MOMENTS]
+STATEMENT = "SELECT sum(v) FROM y WHERE time >= $start AND time < $end GROUP BY time($step)"
+SOUND: Mapping[str, Sequence[Any]] = {  # the documents of an answer
+    "influxdb": [
+        {
+            "results": [
+                {
+                    "statement_id": 0,
+                    "series": [
+                        {
+                            "name": "orders",
+                            "tags": {"country": country},
+                            "columns": ["time", "sum"],
+                            "values": [[second, 1.5] for second in SECONDS],
+                        }
+                    ],
+                    "partial": country == "DE",
+                }
+            ]
+        }
+        for country in ("DE", "FR")
+    ],
+    "graphite": [
+        [
+            {
+                "target": "x",
+                "tags": {"country": country},
+                "datapoints": [[1.5, second] for second in SECONDS],
+            }
+            for country in ("DE", "FR")
+        ]
+    ],
+    "datadog": [
+        {
+            "status": "ok",
+            "series": [
+                {
+                    "tag_set": [f"country:{country}"],
+                    "interval": 300,
+                    "pointlist": [[1000 * second, 1.5] for second in SECONDS],
+                }
+                for country in ("DE", "FR")
+            ],
+        }
+    ],
+    "loki": [MATRIX],
+}
+SETTINGS: Mapping[str, Mapping[str, str]] = {
+    "influxdb": {"url": "http://127.0.0.1:8086", "database": "shop"},
+    "graphite": {"url": "http://127.0.0.1:8080"},
+    "datadog": {"url": "http://127.0.0.1:1", "api_key": "planted", "application_key": "planted"},
+    "loki": {"url": "http://127.0.0.1:3100"},
+}
+
+
+def _series_answer(rng: Random) -> OddSeries:
+    source = one(rng, [*SOUND])
+    body = b"\n".join(
+        _document(part, rng) if chance(rng, 0.7) else json.dumps(part).encode()
+        for part in SOUND[source]
+    )
+    return OddSeries(source, _over_http(body, rng))
+
+
+def _enter_series_answer(odd: OddSeries, _: Path) -> None:
+    plugin = registry.Plugin(odd.source, SETTINGS[odd.source])
+    query = STATEMENT if odd.source == "influxdb" else "x"
+    kpis = [Kpi("orders", query=query), Kpi("errors", query=f"{query} ", by=("country",))]
+    _collect(registry.collector(plugin, sleep=lambda _: None), kpis, odd.answer)
 
 
 # --- reports -------------------------------------------------------------------------------------
