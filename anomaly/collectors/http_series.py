@@ -34,7 +34,7 @@ from anomaly.errors import (
     RetryableRequestError,
     UsageError,
 )
-from anomaly.http.endpoint import Answer, Endpoint
+from anomaly.http.endpoint import LONGEST_BODY, Answer, Endpoint
 from anomaly.model import Kpi, Window
 from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE, assemble, grid, segment_text
 from anomaly.steps import CalendarStep
@@ -166,6 +166,11 @@ class HttpSeriesCollector(ABC):
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 answer = self._once(method, path, body, headers, hints)
+                if len(answer.body) >= LONGEST_BODY:
+                    raise CollectError(
+                        f"limit: {self._endpoint.where} answered more than "
+                        f"{LONGEST_BODY >> 20} MiB; ask for fewer series in the query"
+                    )
                 found = decode(answer.body)
                 if not (said := passing(found)):
                     return found

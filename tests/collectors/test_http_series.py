@@ -13,7 +13,7 @@ import pytest
 from anomaly.collectors.http_series import HttpSeriesCollector, Span, TimedSeries
 from anomaly.contracts import Collected
 from anomaly.errors import CollectError, RetryableCollectError, UsageError
-from anomaly.http.endpoint import Endpoint
+from anomaly.http.endpoint import LONGEST_BODY, Endpoint
 from anomaly.model import Kpi, Window
 from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE
 from anomaly.steps import CalendarStep
@@ -165,6 +165,14 @@ def test_nothing_is_asked_once_the_time_is_used_up() -> None:
 def test_a_secret_that_an_answer_repeats_is_masked() -> None:
     endpoint = Endpoint("http://127.0.0.1:1", secrets=("s3cret-k3y",))
     assert Scripted(endpoint=endpoint).said("no such\nkey: s3cret-k3y") == "no such key: ***"
+
+
+@pytest.mark.slow
+def test_an_answer_that_is_too_large_is_a_limit() -> None:
+    with Loopback([answer(200, " " * LONGEST_BODY + "[]")]) as server:
+        source = Scripted(origin=server.origin)
+        error = error_of(source, Kpi("orders", "prod", "asked"))
+    assert "answered more than 16 MiB; ask for fewer series in the query" in str(error)
 
 
 def test_days_of_a_calendar_are_refused() -> None:
