@@ -19,6 +19,7 @@ from anomaly.timing.durations import duration_text
 KEYS = "is bearer_token, or username and password, right?"
 HINTS = {401: KEYS, 403: KEYS, 404: "is url the address before /render?"}
 FORM = "application/x-www-form-urlencoded"
+ALL_POINTS = 1_000_000  # Graphite itself has no limit, but systems with its API may have one
 ENOUGH_TO_TELL = 24  # values: fewer may stand at even steps by chance
 Point = tuple[float, float | None]
 
@@ -59,8 +60,13 @@ class GraphiteCollector(HttpSeriesCollector):
     def read(self, query: str, span: Span, by: Sequence[str], /) -> list[TimedSeries]:
         """The series of a target, by their names and tags."""
         begin, end = int(span.begin.timestamp()), int(span.end.timestamp())
-        # Graphite leaves out the value at `from`, and makes a value for `until`
-        fields = {"target": query, "from": begin - 1, "until": end - 1, "format": "json"}
+        fields = {
+            "target": query,
+            "from": begin - 1,  # the value at `from` is left out
+            "until": end - 1,
+            "maxDataPoints": ALL_POINTS,
+            "format": "json",
+        }
         answer = self.ask(
             "POST",
             "/render",

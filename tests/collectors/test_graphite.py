@@ -61,6 +61,7 @@ def test_a_target_is_asked_over_the_window(settings: dict[str, Any], header: str
         "target": ['aliasByNode(summarize(shop.*.orders, "300s", "sum"), 1)'],
         "from": ["1748930399"],
         "until": ["1748931299"],
+        "maxDataPoints": ["1000000"],
         "format": ["json"],
     }
     assert request.headers.get("authorization") == header
