@@ -92,11 +92,11 @@ class InfluxdbCollector(HttpSeriesCollector):
 
 
 def _bounded(query: str, span: Span) -> str:
-    """The query over a span. Raises CollectError for one that is no SELECT of whole steps; over
-    HTTP, version 1 also does what writes and deletes."""
+    """The query over a span. Raises CollectError for one that is no SELECT of whole steps: even in
+    a GET request, version 1 carries out a DROP."""
     bare = QUOTED.sub("", query).strip().removesuffix(";")
     if bare[:6].casefold() != "select" or WRITES.search(bare):
-        raise CollectError("bad query: it is not one SELECT without INTO, and nothing else is sent")
+        raise CollectError("bad query: write one SELECT without INTO; nothing else is sent")
     if {name or braced for name, braced in BOUND.findall(bare)} != {"start", "end"}:
         raise CollectError("bad query: write WHERE time >= $start AND time < $end")
     if f"time({span.step_s}s" not in "".join(bare.casefold().split()):

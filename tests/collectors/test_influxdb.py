@@ -129,9 +129,9 @@ def test_measurements_are_told_apart() -> None:
 @pytest.mark.parametrize(
     ("query", "said"),
     [
-        ("DROP MEASUREMENT orders", "it is not one SELECT without INTO"),
-        (QUERY.replace("FROM", "INTO x FROM"), "it is not one SELECT without INTO"),
-        (f"{QUERY}; DROP DATABASE shop", "it is not one SELECT without INTO"),
+        ("DROP MEASUREMENT orders", "write one SELECT without INTO"),
+        (QUERY.replace("FROM", "INTO x FROM"), "write one SELECT without INTO"),
+        (f"{QUERY}; DROP DATABASE shop", "write one SELECT without INTO"),
         (QUERY.replace("$end", "now()"), "write WHERE time >= $start AND time < $end"),
         (QUERY.replace(BOUNDS, ""), "write WHERE time >= $start AND time < $end"),
         (QUERY.replace("GROUP BY time($step), ", "GROUP BY "), "write GROUP BY time($step)"),
