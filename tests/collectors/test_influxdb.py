@@ -111,7 +111,11 @@ def test_no_series_is_no_error(body: str) -> None:
         (200, part(series((0.2, 1))), "06:01:00 UTC, which starts no step of 5m; write GROUP BY"),
         (200, "[1]", "JSON of another form"),
         (400, '{"error": "error parsing query: found EOF"}', "error parsing query: found EOF"),
-        (401, '{"error": "authorization failed"}', "is token, or username and password, right"),
+        (
+            401,
+            '{"code": "unauthorized", "message": "unauthorized access"}',
+            "is token, or username and password, right",
+        ),
     ],
 )
 def test_an_answer_that_can_not_be_used_says_why(status: int, text: str, said: str) -> None:
