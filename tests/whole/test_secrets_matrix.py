@@ -59,6 +59,7 @@ from anomaly.model import Kpi, Window
 from anomaly.notify.delivery import deliver
 from anomaly.watch.look import tell
 from anomaly.watch.tick import tick
+from tests.collectors.test_contract import INFLUXQL
 from tests.sinks.test_contract import SETTINGS
 from tests.support import reports
 from tests.support.examples import SECRET
@@ -335,6 +336,8 @@ class Scene:
 
 
 def _query(source: Mapping[str, Any]) -> str:
+    if source["type"] == "influxdb":
+        return INFLUXQL.format("errors")
     if source["type"] != "sql":
         return "errors"
     if "path" in source:
