@@ -255,6 +255,9 @@ class Place:
                     return 200, json.dumps({"data": {"actor": {"account": {"nrql": nrql}}}})
             said = f"NRQL Syntax Error: {request.line} {request.headers}"
             return 200, json.dumps({"data": None, "errors": [{"message": said}]})
+
+        return self.origin(reply)
+
     def graphite(self) -> str:
         """Graphite: it knows each series by the last part of its name, and has nulls for all other
         steps it is asked for, and for one more."""
