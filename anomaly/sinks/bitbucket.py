@@ -70,7 +70,8 @@ class BitbucketSink:
         )
         if not re.fullmatch(r"[\x21-\x7e]+", token):
             raise UsageError("token is empty, or has a space or a non-ASCII character")
-        checked_base(api, "api")
+        if checked_base(api, "api").username is not None:
+            raise UsageError("api holds a user; a token is what Bitbucket is asked with")
         self._api = Hook(
             api.rstrip("/"), secrets={token}, timeout=timeout, clock=clock, setting="api"
         )

@@ -85,7 +85,8 @@ class SlackSink:
             raise UsageError("give url, or token and channel")
         if not re.fullmatch(r"[\x21-\x7e]+", token):
             raise UsageError("token has a space or a non-ASCII character")
-        checked_base(api, "api")
+        if checked_base(api, "api").username is not None:
+            raise UsageError("api holds a user; a token is what Slack is asked with")
         self._endpoint = Hook(
             api.rstrip("/"), secrets={token}, timeout=timeout, clock=clock, setting="api"
         )

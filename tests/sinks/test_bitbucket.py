@@ -144,6 +144,7 @@ def test_what_bitbucket_refuses_says_what_to_change(httpserver: HTTPServer) -> N
         ({"pull_request": "x"}, "the number of a pull request"),
         ({"token": "a b"}, "token is empty, or has a space"),
         ({"api": "https://bitbucket/api?x=1"}, "api has a query"),
+        ({"api": "https://me:key@bitbucket/2.0"}, "api holds a user"),
     ],
 )
 def test_a_wrong_setting_is_refused(settings: dict[str, str], message: str) -> None:

@@ -163,6 +163,11 @@ def test_settings_that_do_not_belong_together_are_refused(settings: dict[str, st
         SlackSink(**settings)  # type: ignore[arg-type]
 
 
+def test_a_user_in_the_address_would_take_the_place_of_the_token() -> None:
+    with pytest.raises(UsageError, match="api holds a user"):
+        SlackSink(token=TOKEN, channel=CHANNEL, api="https://me:key@slack.com/api")
+
+
 def test_a_token_is_one_word_and_never_shown() -> None:
     with pytest.raises(UsageError, match="token has a space"):
         SlackSink(token="a b", channel=CHANNEL)
