@@ -23,6 +23,7 @@ SIGNATURE_HEADER = "X-Anomaly-Signature"
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 KEY_HEADER = "X-Anomaly-Key"
 ACTION_HEADER = "X-Anomaly-Action"
+WORD = re.compile(r"[^\s\"'{}\[\]:,]{8,}")
 NAME = re.compile(r"\{(service|version|environment|id|verdict|link)\}")
 
 
@@ -55,7 +56,12 @@ class WebhookSink:
         fixed, self._path = _parted(url)
         self._endpoint = Hook(
             fixed,
-            secrets={*self._headers.values(), *url_secrets(url), secret or ""},
+            secrets={
+                *self._headers.values(),
+                *url_secrets(url),
+                *WORD.findall(body or ""),  # of which one may be a key
+                secret or "",
+            },
             timeout=timeout,
             clock=clock,
         )
