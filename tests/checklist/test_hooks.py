@@ -59,7 +59,7 @@ def test_an_environment_has_its_own_or_none() -> None:
             "4: on.failed is an unknown key; use one of dry_run, fire, hold, resolve, pass",
         ),
         (f"on: {{fire: {ABORT}}}", "4: on.fire is a mapping; it must be a list"),
-        ("on: {fire: [{type: comand}]}", r"on.fire\[0\].type is .* \(did you mean command\?\)"),
+        ("on: {fire: [{type: commandd}]}", r"on.fire\[0\].type is .* \(did you mean command\?\)"),
         ("on: {fire: [{type: command}]}", r"on.fire\[0\].run is missing; a command needs it"),
         ("on: {fire: [{type: command, run: kubectl}]}", "it must be a list of texts"),
         ("on: {fire: [{type: console}]}", r"on.fire\[0\].type is 'console', which nobody reads"),
