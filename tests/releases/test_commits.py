@@ -3,13 +3,11 @@ of GitHub and GitLab."""
 
 from __future__ import annotations
 
-import json
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -23,7 +21,7 @@ from anomaly.releases.github import GithubReleases
 from anomaly.releases.gitlab import GitlabReleases
 from tests.releases.test_git_releases import HOUR, START, Repository
 from tests.support import reports
-from tests.support.loopback import Loopback, Request
+from tests.support.loopback import served
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
 
@@ -134,17 +132,6 @@ def test_a_pipeline_reads_the_repository_in_which_it_runs(
 
 
 # --- GitHub and GitLab --------------------------------------------------------------------------
-
-
-def served(pages: Callable[[str, Mapping[str, str]], Any]) -> Loopback:
-    """A server that answers a path and its query with JSON."""
-
-    def reply(request: Request) -> tuple[int, str]:
-        target = urlsplit(request.line.split()[1])
-        query = {name: values[0] for name, values in parse_qs(target.query).items()}
-        return 200, json.dumps(pages(target.path, query))
-
-    return Loopback.by(reply)
 
 
 def github(api: str) -> GithubReleases:

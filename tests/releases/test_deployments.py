@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -15,7 +14,7 @@ from anomaly.model import Window
 from anomaly.releases.deployments import version_of
 from anomaly.releases.github import GithubReleases
 from anomaly.releases.gitlab import GitlabReleases
-from tests.support.loopback import Loopback, Request, answer
+from tests.support.loopback import Loopback, answer, served
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
 
@@ -29,17 +28,6 @@ SHA = "0123456789abcdef" * 2 + "01234567"
 @pytest.fixture(autouse=True)
 def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "*")
-
-
-def served(pages: Callable[[str, Mapping[str, str]], Any]) -> Loopback:
-    """A server that answers a path and its query with JSON."""
-
-    def reply(request: Request) -> tuple[int, str]:
-        target = urlsplit(request.line.split()[1])
-        query = {name: values[0] for name, values in parse_qs(target.query).items()}
-        return 200, json.dumps(pages(target.path, query))
-
-    return Loopback.by(reply)
 
 
 def github(api: str, **more: Any) -> GithubReleases:

@@ -12,10 +12,11 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from anomaly.contracts import Message
-from anomaly.errors import RetryableSinkError, SinkError, UsageError
+from anomaly.errors import SinkError, UsageError
 from anomaly.sinks.github_job import marker
 from anomaly.sinks.gitlab import GitlabSink, note
 from tests.support import reports
+from tests.support.refusals import check_refusals
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1", "localhost"])
 
@@ -123,19 +124,7 @@ def test_no_name_from_outside_is_an_action_or_a_reference(text: str) -> None:
 
 def test_what_gitlab_refuses_says_what_to_change(httpserver: HTTPServer) -> None:
     url = Gitlab().serve(httpserver)
-    for path, status in (("/busy", 503), ("/page", 200), ("/gone", 404)):
-        httpserver.expect_request(re.compile(f"{path}/.*")).respond_with_data("<p>", status=status)
-    message = Message(KEY, reports.failing())
-
-    with pytest.raises(SinkError, match="the token is wrong or has expired") as refused:
-        sink(url, token="wrong").send(message)
-    with pytest.raises(SinkError, match="is api its address"):
-        sink(httpserver.url_for("/page")).send(message)
-    with pytest.raises(SinkError, match="does not exist, or the token may not see it"):
-        sink(httpserver.url_for("/gone")).send(message)
-    with pytest.raises(RetryableSinkError):
-        sink(httpserver.url_for("/busy")).send(message)
-    assert TOKEN not in str(refused.value)
+    check_refusals(httpserver, sink, url, TOKEN)
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import ssl
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 Reply = Callable[[socket.socket, threading.Event], None]
 
@@ -138,6 +141,17 @@ class Loopback:
         context.load_cert_chain(self.tls)
         with client:  # its handle is the wrapped one's from here on
             return context.wrap_socket(client, server_side=True)
+
+
+def served(pages: Callable[[str, Mapping[str, str]], Any]) -> Loopback:
+    """A server that answers a path and its query with JSON."""
+
+    def reply(request: Request) -> tuple[int, str]:
+        target = urlsplit(request.line.split()[1])
+        query = {name: values[0] for name, values in parse_qs(target.query).items()}
+        return 200, json.dumps(pages(target.path, query))
+
+    return Loopback.by(reply)
 
 
 def _request(client: socket.socket) -> Request:
