@@ -303,8 +303,8 @@ class Kpi:
     cannot have touched: it is not judged, and a change that it shares with the KPIs named there is
     not due to the release. `split` is the share that these KPIs should have of their own traffic
     and that of the control, where both are arms of one split. Raises UsageError for a tolerance,
-    floor or volume that is negative or
-    not a number, and for a control with a key that says how to judge it.
+    floor or volume that is negative or not a number, and for a control with a key that says how to
+    judge it.
     """
 
     name: str
