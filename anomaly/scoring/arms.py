@@ -12,7 +12,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import chdtrc
 
 from anomaly.baseline.robust import Floats
 
@@ -39,6 +38,8 @@ class Ratio:
 def ratio(own: Floats, other: Floats, declared: float) -> Ratio | None:
     """The traffic of two arms per step, compared with the declared share of the first; None if it
     is too little. Steps that miss one of them are left out."""
+    from scipy.special import chdtrc  # dear to load, and few checklists have arms
+
     known = np.isfinite(own) & np.isfinite(other)
     own, together = own[known], own[known] + other[known]
     own, together = own[together > 0], together[together > 0]

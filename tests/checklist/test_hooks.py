@@ -60,7 +60,10 @@ def test_an_environment_has_its_own_or_none() -> None:
         ),
         (f"on: {{fire: {ABORT}}}", "4: on.fire is a mapping; it must be a list"),
         ("on: {fire: [{type: commandd}]}", r"on.fire\[0\].type is .* \(did you mean command\?\)"),
-        ("on: {fire: [{type: command}]}", r"on.fire\[0\].run is missing; a command needs it"),
+        (
+            "on: {fire: [{type: command}]}",
+            r"on.fire\[0\].run is missing; the type command needs it",
+        ),
         ("on: {fire: [{type: command, run: kubectl}]}", "it must be a list of texts"),
         ("on: {fire: [{type: console}]}", r"on.fire\[0\].type is 'console', which nobody reads"),
         (f"on: {{resolve: [{ABORT}]}}", r"on.resolve\[0\] never runs: there is no hook for fire"),
