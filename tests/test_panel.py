@@ -114,6 +114,7 @@ def test_a_panel_without_one_increasing_step_is_refused(index: pd.DatetimeIndex)
 # --- segments -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @given(labels)
 def test_a_segment_survives_its_text(segment: dict[str, str]) -> None:
     assert segment_labels(segment_text(segment)) == segment

@@ -95,6 +95,7 @@ def test_a_usage_query_without_an_answer_leaves_the_kpi_its_least_share(folder: 
     assert report.findings[0].level == pytest.approx(0.01 * 0.125 / 1.125)
 
 
+@pytest.mark.slow
 def test_kept_data_give_the_same_report(folder: Path) -> None:
     checklist = anomaly.load_checklist(folder / "checklist.yaml")
     now = RELEASED + timedelta(hours=WATCHED + 1)
@@ -105,6 +106,7 @@ def test_kept_data_give_the_same_report(folder: Path) -> None:
     assert again.findings == judged(folder).findings
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("share", "is_broken"), [(0.1, False), (0.2, True)])
 def test_an_arm_with_another_share_of_the_traffic_is_noted(
     folder: Path, share: float, *, is_broken: bool
@@ -160,6 +162,7 @@ kpis: [{name: errors, query: errors, by: [class], kind: counts, direction: up}]
     return judged(folder)
 
 
+@pytest.mark.slow
 def test_a_new_kind_of_error_fails_the_release_and_is_told_plainly(folder: Path) -> None:
     report = of_new_kinds(folder, TimeoutError=214)
 

@@ -66,6 +66,7 @@ def test_no_secret_survives(secret: str, before: str, after: str) -> None:
     assert secret not in masked or secret in "***"
 
 
+@pytest.mark.slow
 @given(
     st.binary(min_size=6, max_size=40).map(lambda raw: raw.hex()),
     st.binary(max_size=7),

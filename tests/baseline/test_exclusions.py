@@ -174,6 +174,7 @@ def test_days_and_spans_bear_the_names_that_they_are_given() -> None:
     assert [each.reason for each in report.left_out] == ["incident 4711", "Carnival"]
 
 
+@pytest.mark.slow
 def test_days_come_as_pandas_and_the_holidays_library_have_them() -> None:
     values = usual(6)[:, None]
     days = pd.date_range("2025-03-24", periods=1)

@@ -70,6 +70,7 @@ def test_an_incident_of_the_last_hours_is_not_taken_for_normal() -> None:
     )
 
 
+@pytest.mark.slow
 @given(st.integers(0, 10_000), st.sampled_from([1e-9, 1.0, 1e12]), st.integers(64, 400))
 def test_a_series_that_goes_on_as_it_was_keeps_its_history(
     seed: int, unit: float, least: int

@@ -60,6 +60,7 @@ def intervals(all_scores: list[Score]) -> Floats:
     return np.array([each.sizes.relative_interval for each in all_scores if each.sizes])
 
 
+@pytest.mark.slow
 def test_growth_and_a_week_are_foreseen_by_a_trend() -> None:
     values = growing(4, 1)
     values[-WATCH:] *= LOSS
@@ -147,6 +148,7 @@ def test_fast_steps_and_short_histories_are_not_modelled(days: int, step: str) -
     assert same is plain
 
 
+@pytest.mark.slow
 def test_days_of_the_users_are_foreseen_across_a_change_of_their_clocks() -> None:
     index = pd.date_range("2025-05-05", periods=DAYS + WATCH, freq="1D", tz="Europe/Berlin")
 

@@ -157,6 +157,7 @@ def test_great_depth_is_refused(text: str) -> None:
     assert "nested more than 32 levels deep" in problems(text)[0]
 
 
+@pytest.mark.slow
 def test_very_many_values_are_refused() -> None:
     assert "more than 50000 values" in problems("a: [" + "1," * 60_000 + "]")[0]
 

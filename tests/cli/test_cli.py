@@ -390,6 +390,7 @@ def test_json_is_one_document_and_quiet(capsys: pytest.CaptureFixture[str]) -> N
     assert err == ""
 
 
+@pytest.mark.slow
 def test_one_kpi_may_be_judged_alone(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["check", str(CREDENTIAL), *RELEASED, "--only", "revenue", "--output", "json"]) in (
         0,

@@ -31,6 +31,7 @@ def help_of(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
     return pages
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", GROUPS)
 def test_every_summary_is_a_whole_sentence_within_80_columns(
     group: str, help_of: dict[str, str]

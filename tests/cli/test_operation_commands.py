@@ -157,6 +157,7 @@ def test_what_is_released_can_be_finished_aborted_staged_and_listed(
     assert listed[0]["finished_at"] == "2025-06-12T12:00:00Z"
 
 
+@pytest.mark.slow
 def test_a_flag_that_was_aborted_begins_anew(anomaly: Anomaly, shop: Shop) -> None:
     of = "--release new-basket --checklist checklist.yaml"
     for hour, share in ((0, "5%"), (1, "25%")):
@@ -180,6 +181,7 @@ def test_a_history_that_cannot_be_used_ends_with_4(anomaly: Anomaly, shop: Shop)
         assert "no-folder" in err
 
 
+@pytest.mark.slow
 def test_a_list_of_past_releases_is_taken_and_printed_again(
     anomaly: Anomaly, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -30,6 +30,7 @@ CHECK = [
 STARTED = "release start --release 2.0 --checklist checklist.yaml"
 
 
+@pytest.mark.slow
 def test_check_writes_the_page_and_show_prints_from_it_what_check_printed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

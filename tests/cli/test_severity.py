@@ -49,6 +49,7 @@ def test_a_guardrail_fails_it_whatever_the_signals_say(
     assert capsys.readouterr().out.startswith("FAIL  errors again +")
 
 
+@pytest.mark.slow
 def test_json_tells_them_apart(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     check(path, SIGNAL)
     capsys.readouterr()

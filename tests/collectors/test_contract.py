@@ -152,6 +152,7 @@ def test_each_step_of_the_half_open_window_has_its_value(subject: Subject, name:
     assert collected.provenance[name].query
 
 
+@pytest.mark.slow
 def test_a_window_that_begins_within_a_step_has_whole_steps_alone(subject: Subject) -> None:
     window = Window(WINDOW.start + STEP / 3, WINDOW.end - STEP / 3)
     collected = subject.collected(subject.kpi("orders"), window=window)
@@ -159,6 +160,7 @@ def test_a_window_that_begins_within_a_step_has_whole_steps_alone(subject: Subje
     np.testing.assert_array_equal(values(collected, "orders"), true_values("orders", window))
 
 
+@pytest.mark.slow
 def test_two_windows_side_by_side_share_no_step_and_lose_none(subject: Subject) -> None:
     middle = WINDOW.start + 5 * STEP
     parts = [
@@ -177,6 +179,7 @@ def test_a_window_without_data_has_no_values(subject: Subject, days: int) -> Non
     assert np.isnan(values(collected, "orders")).all()
 
 
+@pytest.mark.slow
 def test_no_kpis_and_no_whole_step_are_no_error(subject: Subject) -> None:
     short = Window(WINDOW.start, WINDOW.start + STEP / 2)
     assert_whole_steps(subject.collected(), WINDOW)
@@ -213,6 +216,7 @@ def test_a_refused_query_is_an_error_of_its_kpi_and_hides_no_other(
         np.testing.assert_array_equal(values(collected, name), true_values(name, WINDOW))
 
 
+@pytest.mark.slow
 def test_a_dead_source_is_an_error_of_each_kpi(dead_subject: Subject) -> None:
     collected = dead_subject.collected(dead_subject.kpi("orders"), dead_subject.kpi("gappy"))
     assert {*collected.errors} == {"orders", "gappy"}

@@ -265,6 +265,7 @@ def test_a_file_is_read_once_for_all_its_kpis(
 # Time zones
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stamp", "how"),
     [
@@ -343,6 +344,7 @@ def test_a_local_time_that_clocks_never_show_is_an_error_where_it_is_asked_for(
     assert values(not_asked) == [3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("zone", ["Europe/Berlin", "Europe/London", "America/New_York"])
 @pytest.mark.parametrize("minutes", [15, 60])
 def test_a_repeated_hour_that_cannot_be_told_apart_costs_that_hour_and_not_the_kpi(
@@ -877,6 +879,7 @@ def test_the_line_is_right_after_cells_that_span_lines(write: Write) -> None:
     assert wrong(read(path, ORDERS)).startswith(f"{path}:5: 'x'")
 
 
+@pytest.mark.slow
 def test_the_line_is_right_far_down_the_file(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables, "CELLS_PER_CHUNK", 10)
     path = write(MINUTES.replace("09:17Z,17", "09:17Z,x"))

@@ -819,6 +819,7 @@ def test_a_bad_kpi_does_not_hide_the_others() -> None:
     assert [column[0] for column in collected.panel.columns] == ["errors"]
 
 
+@pytest.mark.slow
 def test_the_columns_stand_in_the_order_of_the_kpis() -> None:
     names = [f"k{number}" for number in range(20)]
     with scripted(constant()) as script:
@@ -828,6 +829,7 @@ def test_the_columns_stand_in_the_order_of_the_kpis() -> None:
     assert [column[0] for column in panel.columns] == names
 
 
+@pytest.mark.slow
 def test_no_more_kpis_than_allowed_are_asked_for_at_once() -> None:
     lock, active, seen = threading.Lock(), [0], set[int]()
 

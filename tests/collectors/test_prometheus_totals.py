@@ -85,6 +85,7 @@ def shown(findings: tuple[Finding, ...]) -> list[tuple[bool, dict[str, str], Ver
     return [(finding.total, dict(finding.segment), finding.verdict) for finding in findings]
 
 
+@pytest.mark.slow
 def test_the_total_is_asked_for_judged_and_broken_down(tmp_path: Path) -> None:
     report = judged(tmp_path, server())
 

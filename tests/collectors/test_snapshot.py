@@ -168,6 +168,7 @@ def altered(collected: Collected, tmp_path: Path, **changes: Any) -> Path:
 COLUMN = {"kpi": "orders", "segment": "", "role": "value", "values": [None] * 12}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

@@ -97,6 +97,7 @@ def test_harmless_releases_fail_no_more_often_than_said_whatever_the_number_of_k
         assert np.mean(failed) <= ALARMS + 2 * np.sqrt(ALARMS * (1 - ALARMS) / draws), kpis
 
 
+@pytest.mark.slow
 def test_kpis_that_are_nearly_one_are_not_each_asked_for_the_evidence_of_many() -> None:
     values = alike(1, 20)
 

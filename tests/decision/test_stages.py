@@ -248,6 +248,7 @@ def test_plateaus_before_it_do_not_dilute_the_last_one() -> None:
     assert seen[0].effect == pytest.approx(-0.12, abs=0.03)
 
 
+@pytest.mark.slow
 def test_a_change_that_is_over_by_the_last_stage_has_recovered() -> None:
     assert only(staged(-0.3 * (AT_ONCE - AT_FULL), 3)).verdict is Verdict.RECOVERED
 

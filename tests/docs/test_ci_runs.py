@@ -121,6 +121,7 @@ def all_times(options: Mapping[str, str]) -> Iterator[datetime]:
         yield parse_moment(options[name], now=datetime.now(UTC))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", OUTCOMES)
 def test_the_workflow_of_github(tmp_path: Path, code: int) -> None:
     (job,) = yaml.safe_load(YAML[1].body)["jobs"].values()

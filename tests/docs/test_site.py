@@ -127,6 +127,7 @@ def test_the_words_of_a_page_can_be_searched_for(site: Path) -> None:
 # --- the generated reference --------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_every_command_has_its_section_with_every_option() -> None:
     page = command_reference.page()
     endings = {name: options for name, options in commands_and_options().items() if name}
@@ -197,6 +198,7 @@ def test_the_schema_of_the_report_holds_for_every_kind_of_report(name: str) -> N
     jsonschema.validate(to_dict(REPORTS[name]()), schema)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "broken", [{"verdict": 7}, {"findings": [{"kpi": "orders"}]}, {"release": {"service": None}}]
 )

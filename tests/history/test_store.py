@@ -164,6 +164,7 @@ def test_reading_waits_for_nobody_who_writes(store: Store, where: str) -> None:
             reader.change(record.id, state=State.ABORTED)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change", [{"version": "1.4.3"}, {"environment": "staging"}, {"service": "search"}]
 )
@@ -283,6 +284,7 @@ def test_a_look_keeps_its_report_its_findings_and_its_messages(store: Store) -> 
     assert store.messages(record.id) == [message(record)]
 
 
+@pytest.mark.slow
 def test_a_final_look_ends_the_watch_and_an_early_one_does_not(store: Store) -> None:
     record = kept_release(store)
     store.record(record.id, EARLY, [], at=at("11:00"), after=0)

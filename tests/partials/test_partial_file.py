@@ -166,6 +166,7 @@ def test_a_file_can_name_no_other_class(tmp_path: Path) -> None:
             load(tmp_path / "bad.npz", VERSION)
 
 
+@pytest.mark.slow
 def test_the_command_merges_what_check_wrote(
     folder: Path,
     capsys: pytest.CaptureFixture[str],

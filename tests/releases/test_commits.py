@@ -56,6 +56,7 @@ def of_git(repository: Repository) -> GitReleases:
 # --- git ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_newest_commits_since_the_version_before_are_named(repository: Repository) -> None:
     found = of_git(repository).changes(NEWER, "v1.0")
     assert found is not None
@@ -76,6 +77,7 @@ def test_a_rollback_takes_commits_back(repository: Repository) -> None:
     assert found == Changes("v2.0", 0, (), 12)
 
 
+@pytest.mark.slow
 def test_a_commit_is_a_version_too(repository: Repository) -> None:
     head = subprocess.run(
         ["git", "-C", str(repository.path), "rev-parse", "--short=8", "v2.0^{commit}"],
@@ -89,6 +91,7 @@ def test_a_commit_is_a_version_too(repository: Repository) -> None:
     assert found.count == 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "version", ["--output=pwned", "v1.0..v2.0", "v1.0@{1}", "HEAD~1", "", "v 1", "-1", "v9", "\x1b"]
 )
@@ -100,6 +103,7 @@ def test_what_is_no_version_is_refused_as_one(repository: Repository, version: s
     assert not [*repository.path.parent.rglob("pwned*")]
 
 
+@pytest.mark.slow
 def test_hostile_text_of_a_commit_is_safe_to_print(repository: Repository) -> None:
     found = of_git(repository).changes(Release(START + 30 * HOUR, version="v1.1"), "v1.0")
     assert found is not None
@@ -107,6 +111,7 @@ def test_hostile_text_of_a_commit_is_safe_to_print(repository: Repository) -> No
     assert commit.title == "Fix <b>it</b> \\u202e| @all"
 
 
+@pytest.mark.slow
 def test_a_shallow_clone_says_what_to_fetch(repository: Repository, tmp_path: Path) -> None:
     repository.git(30, "checkout", "--quiet", "v2.0")
     shallow = tmp_path / "shallow"
@@ -117,6 +122,7 @@ def test_a_shallow_clone_says_what_to_fetch(repository: Repository, tmp_path: Pa
         GitReleases(path=shallow, environ=repository.environ).changes(NEWER, "v1.0")
 
 
+@pytest.mark.slow
 def test_a_pipeline_reads_the_repository_in_which_it_runs(
     repository: Repository, tmp_path: Path
 ) -> None:

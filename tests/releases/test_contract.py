@@ -144,6 +144,7 @@ def test_two_windows_side_by_side_share_no_release_and_lose_none(subject: Subjec
     assert found == [true_starts(subject, window) for window in windows]
 
 
+@pytest.mark.slow
 def test_a_window_before_all_releases_has_none(subject: Subject) -> None:
     """A source may also say that it does not reach that far back."""
     try:
@@ -153,6 +154,7 @@ def test_a_window_before_all_releases_has_none(subject: Subject) -> None:
     assert releases == []
 
 
+@pytest.mark.slow
 def test_the_same_question_gets_the_same_answer(subject: Subject) -> None:
     source = subject.source()
     assert source.discover(WINDOW) == source.discover(WINDOW)

@@ -49,6 +49,7 @@ def test_the_story_of_a_release_is_kept(store: Store) -> None:
     assert store.releases()[0].state is record.state is State.ABORTED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(len(STORY)))
 def test_an_event_that_is_told_twice_changes_nothing(number: int, store: Store) -> None:
     for each in STORY[: number + 1]:
@@ -60,6 +61,7 @@ def test_an_event_that_is_told_twice_changes_nothing(number: int, store: Store) 
     assert not is_new
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(4))
 def test_an_old_event_does_not_wake_an_aborted_release(number: int, store: Store) -> None:
     for each in STORY:

@@ -157,6 +157,7 @@ def test_of_a_change_in_several_environments_that_of_ours_counts() -> None:
     assert release.stages == ((START, 1.0),)
 
 
+@pytest.mark.slow
 def test_pages_meet_without_gap_even_where_many_changes_share_a_moment() -> None:
     moments = [START + timedelta(seconds=n // 15) for n in range(50)]
     entries = [change(n, at, f"flag-{n}", WHOLE) for n, at in enumerate(moments)]

@@ -74,6 +74,7 @@ def named(releases: list[Release]) -> list[tuple[str, datetime]]:
     return [(each.version, each.started_at) for each in releases]
 
 
+@pytest.mark.slow
 def test_a_rolling_release_lasts_as_long_as_both_versions_are_there(server: Server) -> None:
     there, back = found(server, 'build_info{service="shop"}')
     assert named([there, back]) == [("2.0", at(60)), ("1.0b", at(400))]

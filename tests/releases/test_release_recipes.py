@@ -115,6 +115,7 @@ def found(metric: str, server: Server, folder: Path) -> list[Release]:
     return [*registry.release_source(asked).discover(WHOLE)]
 
 
+@pytest.mark.slow
 def test_kube_state_metrics_tell_of_a_canary_its_rollout_and_its_rollback(
     server: Server, tmp_path: Path
 ) -> None:
@@ -142,6 +143,7 @@ def test_the_evaluations_of_flagd_tell_of_a_rollout_in_stages_and_of_its_end(
     assert at(400) <= back.started_at <= at(402)
 
 
+@pytest.mark.slow
 def test_each_commit_that_changes_the_file_of_flagd_is_a_release(tmp_path: Path) -> None:
     repository = tmp_path / "shop.git"
     repository.mkdir()

@@ -74,6 +74,7 @@ def test_twice_the_dots_are_the_same_picture_sharper() -> None:
     assert size(picture.kpi_png(report, failing(report), width=1800, dpi=200)) == (1800, 720)
 
 
+@pytest.mark.slow
 def test_a_picture_says_what_when_and_how_much(monkeypatch: pytest.MonkeyPatch) -> None:
     report = drawable()
     words, axes = shown(report, replace(failing(report), unit="errors per visit"), monkeypatch)
@@ -90,6 +91,7 @@ def test_a_picture_says_what_when_and_how_much(monkeypatch: pytest.MonkeyPatch) 
     assert list(lines["outside the range"].get_ydata()) == list(frame["observed"][frame["flagged"]])
 
 
+@pytest.mark.slow
 def test_times_are_those_of_the_time_zone(monkeypatch: pytest.MonkeyPatch) -> None:
     report = drawable()
     make = picture.kpi_png

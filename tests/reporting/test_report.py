@@ -444,6 +444,7 @@ def test_any_finding_can_be_told(finding: Finding) -> None:
         json.dumps(to_dict(told), allow_nan=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", reports.HOSTILE)
 def test_the_json_survives_hostile_text(text: str) -> None:
     line = json.dumps(to_dict(reports.hostile(text)), allow_nan=False)

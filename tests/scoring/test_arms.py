@@ -20,6 +20,7 @@ def arms(seed: int, share: float, per_step: float, burst: int = 1) -> tuple[np.n
     return burst * own.astype(float), burst * (sessions - own).astype(float)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("share", "burst"), [(0.5, 1), (0.1, 1), (0.1, 5), (0.5, 40)])
 def test_a_ratio_as_declared_is_hardly_ever_called_broken(share: float, burst: int) -> None:
     found = [ratio(*arms(seed, share, 400, burst), share) for seed in range(1000)]

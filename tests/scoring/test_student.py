@@ -12,6 +12,7 @@ from anomaly.scoring.student import t_quantile
 FREEDOM = (2.0, 2.5, 3.0, 3.97, 10.0, 30.96875, 99.9, 100.1, 2016.0, 1e6, 1e9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("freedom", FREEDOM)
 @pytest.mark.parametrize("p", [0.025, 0.3, 0.6, 0.95, 0.975, 0.995, 0.9999])
 def test_they_are_exact(freedom: float, p: float) -> None:

@@ -87,6 +87,7 @@ def test_many_requests_at_a_time_are_refused(monkeypatch: pytest.MonkeyPatch) ->
     assert (answer.status, answer.headers["retry-after"]) == (503, "1")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "host", ["evil.example", "evil.example:8080", "127.0.0.1.evil.example", ""]
 )

@@ -13,6 +13,7 @@ from anomaly.model import ReleaseVerdict
 from tests.support.service import NOW, Ask, looked
 
 
+@pytest.mark.slow
 def test_the_history_asks_for_itself_again_when_the_next_look_is_done(
     asked: Ask, store: Store
 ) -> None:

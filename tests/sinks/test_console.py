@@ -132,6 +132,7 @@ def test_missing_data_that_fails_the_release_bears_the_sign_of_a_failure() -> No
     assert "✗ no data" in render(reports.report(ReleaseVerdict.FAIL, reports.GAPS))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verdict", list(ReleaseVerdict))
 @pytest.mark.parametrize("of_finding", list(Verdict))
 def test_every_verdict_can_be_shown(verdict: ReleaseVerdict, of_finding: Verdict) -> None:

@@ -132,6 +132,7 @@ def test_an_unknown_setting_is_reported_with_its_place() -> None:
             registry.sink(plugin)
 
 
+@pytest.mark.slow
 def test_a_sink_describes_itself_and_shows_no_secret(sink: Sink) -> None:
     assert (type(sink).__doc__ or "").strip()
     assert SECRET not in repr(sink)

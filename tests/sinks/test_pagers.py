@@ -102,6 +102,7 @@ def test_a_resolve_is_about_what_was_fired_whatever_changed_meanwhile(name: str)
     assert identity("trial") != identity("fire")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SINKS)
 @pytest.mark.parametrize("status", [400, 403, 404, 413, 429, 500, 503])
 def test_the_status_says_whether_it_is_tried_again_and_no_secret_is_said(
@@ -113,6 +114,7 @@ def test_the_status_says_whether_it_is_tried_again_and_no_secret_is_said(
     assert SECRET not in str(raised.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text", [*reports.HOSTILE, "x" * 10_000, "<!channel> @here <https://evil|click> & *bold*"]
 )
@@ -144,6 +146,7 @@ def test_only_what_is_known_to_be_fine_gets_the_mark_of_it(kind: str) -> None:
     assert (":white_check_mark:" in header) == (kind in ("resolve", "passed"))
 
 
+@pytest.mark.slow
 @given(text=st.text(max_size=400))
 @settings(max_examples=50)
 def test_the_text_of_a_notification_is_escaped_for_slack(text: str) -> None:

@@ -147,6 +147,7 @@ def test_a_case_that_fails_says_what_came_instead_and_why(attempt: Try) -> None:
     assert out.endswith("ok  quiet\n1 passed, 1 failed\n")
 
 
+@pytest.mark.slow
 def test_one_case_can_be_run_alone(attempt: Try) -> None:
     cases = "cases: [{name: one, expect: {verdict: pass}}, {name: other, expect: {verdict: fail}}]"
 
@@ -209,6 +210,7 @@ def test_a_release_in_stages_is_looked_at_from_its_first_stage_on(attempt: Try) 
     assert code == 0, out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cases", "said"),
     [

@@ -71,6 +71,7 @@ def test_a_duration_survives_its_text(duration: timedelta) -> None:
     assert parse_duration(duration_text(duration)) == duration
 
 
+@pytest.mark.slow
 @given(st.text())
 def test_any_text_is_a_duration_or_a_usage_error(text: str) -> None:
     with contextlib.suppress(UsageError):

@@ -252,6 +252,7 @@ def test_the_transition_of_an_earlier_release_and_an_incident_teach_nothing(
     assert reasons == ["release 1.9", "incident of release 1.9"]
 
 
+@pytest.mark.slow
 def test_a_release_of_another_service_meanwhile_is_a_confounder(
     tmp_path: Path, store: Store
 ) -> None:
@@ -265,6 +266,7 @@ def test_a_release_of_another_service_meanwhile_is_a_confounder(
     assert result.report.confounders == (other,)
 
 
+@pytest.mark.slow
 def test_a_look_asks_the_sources_for_the_commits_since_the_version_before(
     tmp_path: Path, store: Store
 ) -> None:
@@ -345,6 +347,7 @@ def test_an_alarm_that_an_abort_takes_back_in_vain_is_not_taken_back_for_ever(
     assert [each.action for each in store.messages(tracked.id)] == [Action.FIRE, Action.RESOLVE]
 
 
+@pytest.mark.slow
 def test_releases_older_than_the_retention_are_deleted_after_the_look(
     tmp_path: Path, store: Store
 ) -> None:
