@@ -44,7 +44,7 @@ def try_sinks(
     from anomaly.history.records import release_id
     from anomaly.notify.delivery import Envelope, deliver
     from anomaly.reporting.words import receipt_line
-    from anomaly.watch.look import RETRY_POLICY, receivers_of
+    from anomaly.watch.look import RETRY_POLICY, receivers_of, sinks_of
 
     session: Session = context.obj
     checklist = opened(checklist_path, environment, session)
@@ -59,7 +59,9 @@ def try_sinks(
         raise UsageError("the checklist has no sink except the terminal; add some under sinks")
     report = made_up(checklist, right_now())
     targets = [
-        each for each in receivers_of(checklist) if not only or each.name.partition(" ")[0] in only
+        each
+        for each in sinks_of(receivers_of(checklist))  # a hook would act
+        if not only or each.name.partition(" ")[0] in only
     ]
     message = Message(
         release_id(report.release), report, Action.TRIAL, id=release_id(report.release)

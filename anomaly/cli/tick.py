@@ -98,7 +98,7 @@ def tick(
                 redact=session.redactor.text,
                 workers=workers,
             )
-        for each in done.looks if not sinks else ():
+        for each in done.looks if not checklist.receivers else ():
             _cry(each, store)
         return (
             done,

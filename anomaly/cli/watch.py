@@ -84,9 +84,9 @@ def watch(
     from anomaly.checklist import registry
     from anomaly.history.records import receipts_of
     from anomaly.reporting.words import receipt_line
-    from anomaly.watch.look import next_look, receivers_of, stay
+    from anomaly.watch.look import next_look, receivers_of, sinks_of, stay
 
-    sinks = receivers_of(checklist)
+    receivers = receivers_of(checklist)
     sources = [registry.release_source(plugin) for plugin in checklist.releases]
     last: Report | None = None
     deliveries: Sequence[Receipt] = ()
@@ -101,7 +101,7 @@ def watch(
             checklist,
             tracked,
             store,
-            sinks,
+            receivers if saved else sinks_of(receivers),  # what ran before is not known
             clock=right_now,
             sleep=time.sleep,
             saved=saved,

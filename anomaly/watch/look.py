@@ -87,7 +87,7 @@ class Receiver:
 
     @property
     def dedupes(self) -> bool:
-        return bool(getattr(self.sink, "dedupes", False))
+        return self.occasion is None and bool(getattr(self.sink, "dedupes", False))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +111,11 @@ def receivers_of(checklist: Checklist) -> list[Receiver]:
             for hook in checklist.hooks
         ),
     ]
+
+
+def sinks_of(receivers: Sequence[Receiver]) -> list[Receiver]:
+    """Those that are no hooks."""
+    return [receiver for receiver in receivers if receiver.occasion is None]
 
 
 def look(
@@ -261,7 +266,7 @@ def resolve_aborted(
 ) -> None:
     """Resolve the alarms about a release that was aborted; its hooks do not run."""
     looks = store.looks(record.id)
-    for receiver in _sinks(receivers) if looks else ():
+    for receiver in sinks_of(receivers) if looks else ():
         before = store.messages(record.id, receiver.name)
         last = last_alarm(before)
         if last is not None and last.action is Action.FIRE:
@@ -295,7 +300,7 @@ def tell(
         and record.release.environment == checklist.environment
     }
     due = [each for each in messages if each.release_id in records]
-    by_name = {receiver.name: receiver for receiver in _sinks(receivers)}
+    by_name = {receiver.name: receiver for receiver in sinks_of(receivers)}
     report_of_look = lru_cache(maxsize=4)(store.report)  # most sinks are told of the same look
 
     def envelope(message: OutboxMessage, receiver: Receiver) -> Envelope:
@@ -354,10 +359,6 @@ def following(
         and record.release.started_at < each.release.started_at <= now
     ]
     return min(later, key=lambda release: release.started_at, default=None)
-
-
-def _sinks(receivers: Sequence[Receiver]) -> list[Receiver]:
-    return [receiver for receiver in receivers if receiver.occasion is None]
 
 
 def _failed_before(record: ReleaseRecord, store: Store, receivers: Sequence[Receiver]) -> set[str]:

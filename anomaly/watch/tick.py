@@ -21,7 +21,15 @@ from anomaly.model import Window
 from anomaly.steps import align
 from anomaly.timing.schedule import Schedule, due
 from anomaly.timing.spans import plan
-from anomaly.watch.look import LookResult, Receiver, following, look, resolve_aborted, tell
+from anomaly.watch.look import (
+    LookResult,
+    Receiver,
+    following,
+    look,
+    resolve_aborted,
+    sinks_of,
+    tell,
+)
 
 LEASE = timedelta(minutes=15)  # for one look; then others may take over from a dead process
 CATCH_UP = timedelta(days=1)  # releases are still found this long after their watch
@@ -65,7 +73,7 @@ def tick(
             return TickResult(busy=True)
         problems = [*_discover(checklist, store, sources, clock())]
         results: list[LookResult] = []
-        now, names = clock(), [receiver.name for receiver in receivers]
+        now, names = clock(), [receiver.name for receiver in sinks_of(receivers)]
         for record in store.alarmed_aborts(checklist.service, checklist.environment, names):
             resolve_aborted(record, store, receivers, now=now)
         watched = store.releases(

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from anomaly.cli.ending import run
 from anomaly.history.records import Progress, State
 from anomaly.history.store import Store
-from anomaly.watch.look import BEGUN, receivers_of
+from anomaly.watch.look import BEGUN, receivers_of, sinks_of
 from anomaly.watch.tick import TickResult, tick
 from tests.support.operation import Shop
 
@@ -184,6 +185,38 @@ def test_it_does_not_run_where_it_would_hit_something_else(
 
     assert [each.detail for each in receipts if each.sink == "on fire"] == [reason]
     assert ran() == []
+
+
+def test_an_aborted_release_is_looked_at_once_and_runs_nothing(
+    tmp_path: Path, store: Store
+) -> None:
+    shop = Shop(tmp_path, {"errors": (0.0, 12.0)}, more=hooks(SAYS, *OCCASIONS))
+    record = store.track(shop.release(), origin="command")
+    tick_at(shop, store, 3)
+    store.change(record.id, state=State.ABORTED)
+
+    for hours in (4, 5):
+        assert tick_at(shop, store, hours) == TickResult()
+
+    assert ran() == ["2.0 fail fire fire"]
+    names = [each.name for each in sinks_of(receivers_of(shop.checklist()))]
+    assert store.alarmed_aborts("shop", "production", names) == []
+
+
+def test_without_a_history_that_lasts_nothing_runs_and_a_trial_runs_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pager = {"type": "alertmanager", "url": "http://127.0.0.1:9"}  # one that merges what it is told
+    on = {"dry_run": False, "fire": [pager, {"type": "command", "run": ["touch", "ran"]}]}
+    shop = Shop(
+        tmp_path, more=f"on: {json.dumps(on)}\nsinks: [{{type: jsonl, path: told.jsonl}}]\n"
+    )
+
+    assert [each.dedupes for each in receivers_of(shop.checklist())] == [False] * 3
+    assert run(["sinks", "test", "checklist.yaml"]) == 0, capsys.readouterr().err
+
+    assert "jsonl" in capsys.readouterr().out
+    assert not Path("ran").exists()
 
 
 def test_two_of_one_occasion_run_both(tmp_path: Path, store: Store) -> None:
