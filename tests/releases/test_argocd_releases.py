@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from anomaly.errors import CollectError, RetryableCollectError, UsageError
+from anomaly.errors import CollectError, UsageError
 from anomaly.model import Window
 from anomaly.releases.argocd import ArgocdReleases
 from tests.support.loopback import Loopback, answer
+from tests.support.refusals import check_bad_answer
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
 
@@ -167,13 +168,7 @@ def test_an_application_that_was_never_synced_has_no_releases() -> None:
     ],
 )
 def test_a_bad_answer_is_refused_and_shows_no_token(status: int, body: str, error: str) -> None:
-    with (
-        Loopback([answer(status, body)]) as server,
-        pytest.raises(CollectError, match=error) as refused,
-    ):
-        source(server.origin).discover(DAY)
-    assert TOKEN not in str(refused.value)
-    assert isinstance(refused.value, RetryableCollectError) == (status == 502)
+    check_bad_answer(source, DAY, TOKEN, status, body, error)
 
 
 @pytest.mark.parametrize(

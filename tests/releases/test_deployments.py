@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from anomaly.errors import CollectError, RetryableCollectError, UsageError
+from anomaly.errors import CollectError, UsageError
 from anomaly.model import Window
 from anomaly.releases.deployments import version_of
 from anomaly.releases.github import GithubReleases
 from anomaly.releases.gitlab import GitlabReleases
 from tests.support.loopback import Loopback, answer, served
+from tests.support.refusals import check_bad_answer
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
 
@@ -129,14 +130,7 @@ def test_a_deployment_of_gitlab_lasts_as_long_as_its_job() -> None:
 def test_a_bad_answer_is_refused_and_shows_no_token(
     source: Callable[[str], GithubReleases | GitlabReleases], status: int, body: str, error: str
 ) -> None:
-    with (
-        Loopback([answer(status, body)]) as server,
-        pytest.raises(CollectError, match=error) as refused,
-    ):
-        source(server.origin).discover(DAY)
-
-    assert TOKEN not in str(refused.value)
-    assert isinstance(refused.value, RetryableCollectError) == (status == 502)
+    check_bad_answer(source, DAY, TOKEN, status, body, error)
 
 
 @pytest.mark.slow

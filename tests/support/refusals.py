@@ -1,4 +1,5 @@
-"""What the sinks that keep a note on a merge or pull request say where they are refused."""
+"""What sources of releases, and sinks that keep a note on a merge or pull request, say where they
+are refused."""
 
 from __future__ import annotations
 
@@ -8,9 +9,13 @@ from collections.abc import Callable
 import pytest
 from pytest_httpserver import HTTPServer
 
-from anomaly.contracts import Message, Sink
-from anomaly.errors import RetryableSinkError, SinkError
+from anomaly.contracts import Message, ReleaseSource, Sink
+from anomaly.errors import CollectError, RetryableCollectError, RetryableSinkError, SinkError
+from anomaly.model import Window
 from tests.support import reports
+from tests.support.loopback import Loopback, answer
+
+PASSING = (429, 502)  # statuses that are worth another attempt
 
 
 def check_refusals(httpserver: HTTPServer, sink: Callable[..., Sink], url: str, token: str) -> None:
@@ -27,4 +32,23 @@ def check_refusals(httpserver: HTTPServer, sink: Callable[..., Sink], url: str, 
         sink(httpserver.url_for("/gone")).send(message)
     with pytest.raises(RetryableSinkError):
         sink(httpserver.url_for("/busy")).send(message)
+    assert token not in str(refused.value)
+
+
+def check_bad_answer(
+    source: Callable[[str], ReleaseSource],
+    window: Window,
+    token: str,
+    status: int,
+    body: str,
+    error: str,
+) -> None:
+    """`source` makes one for an address, with this token; its server gives this answer, which is
+    that error."""
+    with (
+        Loopback([answer(status, body)]) as server,
+        pytest.raises(CollectError, match=error) as refused,
+    ):
+        source(server.origin).discover(window)
+    assert isinstance(refused.value, RetryableCollectError) == (status in PASSING)
     assert token not in str(refused.value)
