@@ -210,7 +210,6 @@ def test_a_release_in_stages_is_looked_at_from_its_first_stage_on(attempt: Try) 
     assert code == 0, out
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cases", "said"),
     [
