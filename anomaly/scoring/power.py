@@ -16,7 +16,8 @@ import numpy as np
 
 from anomaly.baseline.noise import ORDER
 from anomaly.baseline.robust import Bools, Floats, Ints, choice
-from anomaly.baseline.seasonal import BOUND
+from anomaly.baseline.seasonal import BOUND, Baseline
+from anomaly.baseline.transform import Scale
 from anomaly.model import Direction
 from anomaly.scoring.effect import Effects
 from anomaly.scoring.question_kinds import QuestionKind, StepMeasure
@@ -38,7 +39,6 @@ POWER = 0.8416  # Φ⁻¹(0.8)
 PLACEBOS = 40  # placebo releases that stand for all
 LARGEST, SMALLEST = 100.0, 0.02  # standard deviations
 SIZES = 512  # steps from the one to the other, between which the search chooses
-MOST_LINES = 12  # tries that may follow a line; after them the middle is tried
 TOGETHER = 16  # series that are tried at a time
 # The numbers of a step that a jump moves: these by itself ...
 PLAIN = (StepMeasure.RESIDUAL, StepMeasure.CENTRAL_RESIDUAL)
@@ -61,6 +61,8 @@ class Powers:
     that of the timeline there. `centre` to `freedom` are those of `Scores`. `phi` is the
     autoregression, `innovation_spread` that of the baseline; `x` and `z` `(series, sample)` stand
     for the residuals and the innovations of the history, `low` and `high` are the tails of these.
+    `event` is how many standard deviations one event is where they are few, `growth` which share of
+    the level one standard deviation is where noise grows with its root; elsewhere 0.
     """
 
     questions: tuple[Question, ...]
@@ -77,16 +79,12 @@ class Powers:
     z: Floats
     low: Floats
     high: Floats
+    event: Floats
+    growth: Floats
     effects: Effects
 
     @classmethod
-    def of(
-        cls,
-        line: Timeline,
-        scores: Scores,
-        effects: Effects,
-        innovation_spread: Floats,
-    ) -> Powers:
+    def of(cls, base: Baseline, line: Timeline, scores: Scores, effects: Effects) -> Powers:
         """What is needed of a panel."""
         count = len(line.x)
         past = np.full((len(scores.questions), count, PLACEBOS), np.nan)
@@ -102,6 +100,10 @@ class Powers:
             counted[i, : len(sample)] = True
         none = np.empty((count, 0))
         low, high = line.innovation_quantiles[:, :2].T
+        width, level = (
+            (each * effects.weight).sum(axis=1) for each in (effects.width, effects.location)
+        )
+        grows = (effects.link == Scale.ROOT) & (effects.scale == Scale.IDENTITY)
         return cls(
             questions=tuple(replace(each, answers=none) for each in scores.questions),
             past=past,
@@ -112,11 +114,13 @@ class Powers:
             below=scores.below,
             freedom=scores.freedom,
             phi=line.phi,
-            innovation_spread=innovation_spread,
+            innovation_spread=base.innovation_spread,
             x=sample_of(line.x[:, : line.before], line.present[:, : line.before])[:, 2:],
             z=line.innovation_quantiles[:, 2:],
             low=low,
             high=high,
+            event=_share(base.event * line.after, width),
+            growth=np.where(grows, _share(width, level), 0.0),
             effects=replace(effects, at=none, lower=none, upper=none, z=none, before=none),
         )
 
@@ -226,7 +230,8 @@ class _Answers:
     `away` from their centre `(questions, series, placebo releases)`, NaN where there are fewer.
 
     A jump moves them by its response times `steadiness`, the inverse of the volatility; `above` and
-    `below` are the inverse spreads, of one column as `freedom`.
+    `below` are the inverse spreads, of one column as `freedom`. After a jump upwards they are
+    farther away, by `growth`.
     """
 
     questions: tuple[Question, ...]
@@ -236,6 +241,7 @@ class _Answers:
     above: Floats
     below: Floats
     freedom: Floats
+    growth: Floats
     response: _Response
 
     @classmethod
@@ -254,61 +260,45 @@ class _Answers:
             above=1 / above,
             below=1 / below,
             freedom=freedom,
+            growth=panel.growth[rows],
             response=_response(panel, rows, weights),
         )
 
     def jumps(self, threshold: Floats, direction: Direction) -> Floats:
         """The smallest jump of each series that exceeds its threshold often enough; NaN where none
-        does.
-
-        The next size to try is where a line between the margins of the nearest ones crosses 0, or
-        just below one that was enough, so that a few tries do.
-        """
+        does."""
         sign = -1.0 if direction is Direction.DOWN else 1.0
         sizes = sign * np.geomspace(SMALLEST, LARGEST, SIZES + 1)
         out = np.full(len(threshold), np.nan)
         rows = np.flatnonzero(self.counted.any(axis=1))
         too_small, enough = np.zeros(len(rows), int), np.full(len(rows), SIZES + 1)
-        below, above = np.full((2, len(rows)), np.nan)
-        was_enough = np.zeros(len(rows), bool)
-        for tries in range(SIZES):
-            is_open = np.flatnonzero(enough - too_small > 1)
-            if not len(is_open):
-                break
-            low, high = too_small[is_open], enough[is_open]
-            middle = (low + high) // 2
-            if tries < MOST_LINES:
-                share = below[is_open] / (below[is_open] - above[is_open])
-                near = np.where(was_enough[is_open], high - 1, np.ceil(low + share * (high - low)))
-                middle = np.where(np.isfinite(share), np.clip(near, low + 1, high - 1), middle)
-            middle = middle.astype(int)
+        while len(is_open := np.flatnonzero(enough - too_small > 1)):
+            middle = (too_small[is_open] + enough[is_open]) // 2
             mine = rows[is_open]
-            margin = self._margin(mine, sizes[middle], threshold[mine], direction)
-            hit = margin > 0
-            by_line = np.isfinite(below[is_open] + above[is_open])
-            was_enough[is_open] = hit & by_line & ~was_enough[is_open]
-            enough[is_open[hit]], above[is_open[hit]] = middle[hit], margin[hit]
-            too_small[is_open[~hit]], below[is_open[~hit]] = middle[~hit], margin[~hit]
+            hit = self._exceeds(mine, sizes[middle], threshold[mine], direction)
+            enough[is_open[hit]], too_small[is_open[~hit]] = middle[hit], middle[~hit]
         found = enough <= SIZES
         out[rows[found]] = sizes[enough[found]]
         return out
 
-    def _margin(self, rows: Ints, jumps: Floats, threshold: Floats, direction: Direction) -> Floats:
-        """By how much each of the jumps, one per series, exceeds the threshold at enough of the
-        placebo releases; 0 or less if it does not."""
+    def _exceeds(self, rows: Ints, jumps: Floats, threshold: Floats, direction: Direction) -> Bools:
+        """Which of the jumps, one per series, exceed their threshold at enough of the placebo
+        releases."""
         everyone = len(rows) == len(self.counted)
 
         def of(each: Floats) -> Floats:
             return each if everyone else each[:, rows]
 
-        move = of(self.away) + self.response.to(rows, jumps)[..., None] * of(self.steadiness)
+        noise = np.sqrt(np.maximum(1 + self.growth[rows] * jumps, 1.0))
+        move = of(self.away) * noise[:, None]
+        move += self.response.to(rows, jumps)[..., None] * of(self.steadiness)
         move *= choice(move > 0, of(self.above), of(self.below))
         up = shrunk_scores(self.questions, _about_normal(move, of(self.freedom)))
         counted = self.counted[rows]
         g = np.where(counted, _combined(self.questions, up, direction), -np.inf)
         need = np.ceil(DETECTED_SHARE * counted.sum(axis=1)).astype(int)
-        g_of_last = np.take_along_axis(np.sort(g, axis=1), PLACEBOS - need[:, None], axis=1)[:, 0]
-        return np.asarray(g_of_last - threshold)
+        exceed = (g > threshold[:, None]).sum(axis=1)
+        return np.asarray(exceed >= need)
 
 
 def _about_normal(t: Floats, freedom: Floats) -> Floats:
@@ -355,7 +345,9 @@ class _Response:
     the history.
 
     `reach` `(series, lags)` is what a jump of 1 leaves in the innovations 0, 1, … `ORDER` steps
-    later; `low` and `high` are the tails; `usual` are the moments without a jump.
+    later; `low` and `high` are the tails; `usual` are the moments without a jump. Where events are
+    few, each of `event` standard deviations, a jump comes in whole ones: a share of the steps gets
+    one more.
     """
 
     weights: Floats
@@ -364,15 +356,25 @@ class _Response:
     reach: Floats
     low: Floats
     high: Floats
+    event: Floats
     usual: Floats
 
     def to(self, rows: Ints, jumps: Floats) -> Floats:
         """Change of every answer of some series, `(questions, series)`, by a jump of each."""
-        moments = _moments(
-            self.x[rows], self.z[rows], self.reach[rows], self.low[rows], self.high[rows], jumps
-        )
+        event = np.copysign(self.event[rows], jumps)
+        more = np.divide(jumps, event, out=np.zeros(len(jumps)), where=event != 0)
+        fewer = np.floor(more)
+        moments = self._moments(rows, np.where(event != 0, fewer * event, jumps))
+        if event.any():
+            share = (more - fewer)[:, None]
+            moments += share * (self._moments(rows, (fewer + 1) * event) - moments)
         change = moments - self.usual[rows]
         return np.asarray(np.einsum("sqm,sm->qs", self.weights[rows], change))
+
+    def _moments(self, rows: Ints, jumps: Floats) -> Floats:
+        return _moments(
+            self.x[rows], self.z[rows], self.reach[rows], self.low[rows], self.high[rows], jumps
+        )
 
 
 def _moments(
@@ -402,7 +404,7 @@ def _response(panel: Powers, rows: Ints, weights: Floats) -> _Response:
     reach = _whitened(np.ones((len(rows), ORDER + 1)), panel.phi[rows])
     reach = reach / panel.innovation_spread[rows, None]
     usual = _moments(x, z, reach, low, high, np.zeros(len(rows)))
-    return _Response(weights, x, z, reach, low, high, usual)
+    return _Response(weights, x, z, reach, low, high, panel.event[rows], usual)
 
 
 def _weights(question: Question, phi: Floats) -> Floats:
@@ -426,6 +428,12 @@ def _weights(question: Question, phi: Floats) -> Floats:
     # from there on every step is moved alike
     weights[:, begin + ORDER] = share[:, ORDER:].sum(axis=1)
     return weights
+
+
+def _share(part: Floats, whole: Floats) -> Floats:
+    """The one as a share of the other; of nothing it is 0."""
+    out = np.zeros(len(part))
+    return np.divide(part, whole, out=out, where=whole > 0)
 
 
 def _whitened(response: Floats, phi: Floats) -> Floats:

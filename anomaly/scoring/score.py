@@ -304,7 +304,7 @@ def score_timeline(
         base=base,
         line=line,
         answers=answers,
-        powers=Powers.of(line, answers, effects, base.innovation_spread),
+        powers=Powers.of(base, line, answers, effects),
         effects=effects,
         exceptions=exceptions(series, n),
         coverage=coverage(base, line, effects.lag),
