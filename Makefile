@@ -7,6 +7,7 @@ SYNC := $(BIN)/uv sync --frozen --inexact --quiet
 LOCKED := pyproject.toml uv.lock
 # a file's tests stay in one process, where they share what is dear to make
 BY_FILE := --dist=loadfile --no-loadscope-reorder
+PAGES := tests/docs tests/notebook/test_notebooks.py
 
 export UV_PYTHON_DOWNLOADS := never
 # a network may have a certificate authority of its own
@@ -19,7 +20,7 @@ endif
 # where Python keeps no bytecode, every process compiles all libraries anew: seconds each time
 unexport VIRTUAL_ENV UV_PROJECT_ENVIRONMENT PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test quick quick-tests check lint types layers spelling docs fmt bench cluster bench-compare bench-accuracy bench-quiet \
+.PHONY: help demo test quick quick-tests check lint types layers spelling docs pages fmt bench cluster bench-compare bench-accuracy bench-quiet \
 	obvious fuzz ablations peers golden tools hooks dist release-check clean
 
 help: ## say what can be made
@@ -28,8 +29,8 @@ help: ## say what can be made
 demo: .venv/.run ## judge the releases of sample_data, offline
 	@$(BIN)/anomaly demo
 
-test: .venv/.dev tools ## run every test, the ones against real servers included; many wait, so three processes keep two cores busy
-	@$(BIN)/python -m pytest --numprocesses=3 $(BY_FILE) --durations=25
+test: .venv/.dev tools ## run every test but those of the pages; many wait for real servers, so three processes keep two cores busy
+	@$(BIN)/python -m pytest --numprocesses=3 $(BY_FILE) --durations=25 $(PAGES:%=--ignore=%)
 
 quick: .venv/.dev ## what to run while coding, in a minute: lint, types, layers and the quick tests
 	@$(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=target quick-tests lint types layers
@@ -37,7 +38,7 @@ quick: .venv/.dev ## what to run while coding, in a minute: lint, types, layers 
 quick-tests: .venv/.dev
 	@$(BIN)/python -m pytest --numprocesses=2 $(BY_FILE) --quiet -m "not slow" --durations=5
 
-check: lint types layers spelling docs ## lint, types, layers, spelling, docs
+check: lint types layers spelling pages ## lint, types, layers, spelling, pages
 
 lint: .venv/.dev
 	@$(BIN)/ruff check
@@ -55,9 +56,11 @@ layers: .venv/.dev
 spelling: .venv/.dev
 	@git ls-files -z | xargs -0 $(BIN)/codespell
 
-docs: .venv/.dev ## build the documentation site into site/, check that links resolve and that examples run
+docs: .venv/.dev ## build the documentation site into site/ and check that links resolve
 	@$(BIN)/python -m docs.builder site
-	@$(BIN)/python -m pytest -q tests/docs/test_docs.py
+
+pages: .venv/.dev tools ## build the site, run every example, command and notebook of the pages, and compare what they show
+	@$(BIN)/python -m pytest --numprocesses=2 $(BY_FILE) --quiet --durations=5 $(PAGES)
 
 fmt: .venv/.dev ## bring the code into its form
 	@$(BIN)/ruff check --fix --quiet || true
