@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -15,6 +16,7 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
 
+from anomaly.__main__ import GARBAGE
 from tests.support.servers import (
     Samples,
     Server,
@@ -78,6 +80,12 @@ def pytest_configure() -> None:
 
 
 @pytest.hookimpl(tryfirst=True)  # before tests are left out by their marks
+def pytest_collection_finish() -> None:
+    """What the tests are made of stays: it need not be looked through again and again."""
+    gc.freeze()
+    gc.set_threshold(*GARBAGE)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     slow = Counter[Path]()
     for item in items:

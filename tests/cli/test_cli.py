@@ -22,6 +22,7 @@ from anomaly.cli.session import Session
 from anomaly.errors import UsageError
 from anomaly.model import Release
 from tests.docs.test_docs import commands_and_options
+from tests.support import command
 from tests.support.goldens import assert_golden
 from tests.support.places import ROOT
 
@@ -72,11 +73,8 @@ def anomaly(
     *words: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
     """`python -m anomaly` as a process of its own."""
-    line = [sys.executable, "-m", "anomaly", *map(str, words)]
-    environ = {**os.environ, "COLUMNS": "80", "PYTHONPATH": str(ROOT)} | dict(env or {})
-    return subprocess.run(
-        line, capture_output=True, text=True, check=False, timeout=100, env=environ, cwd=cwd
-    )
+    environ = {**os.environ, "COLUMNS": "80"} | dict(env or {})
+    return command.anomaly(words, environ=environ, folder=cwd)
 
 
 # --- what it takes ------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
@@ -15,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.support.places import ROOT
+from tests.support import command
 from tests.support.servers import Samples, Server, prometheus, victoria_metrics
 
 MINUTE = timedelta(minutes=1)
@@ -82,20 +81,8 @@ def check(
 ) -> subprocess.CompletedProcess[str]:
     checklist = folder / "checklist.yaml"
     checklist.write_text(CHECKLIST.format(query=query, denominator=denominator))
-    line = [
-        sys.executable,
-        "-m",
-        "anomaly",
-        "check",
-        str(checklist),
-        "--released-at",
-        RELEASED.isoformat(),
-        *words,
-    ]
-    environ = os.environ | {"PYTHONPATH": str(ROOT), "PROMETHEUS_URL": url}
-    return subprocess.run(
-        line, capture_output=True, text=True, check=False, timeout=100, env=environ
-    )
+    line = ["check", str(checklist), "--released-at", RELEASED.isoformat(), *words]
+    return command.anomaly(line, environ=os.environ | {"PROMETHEUS_URL": url})
 
 
 def test_a_step_in_a_kpi_fails_the_release_and_names_the_kpi(

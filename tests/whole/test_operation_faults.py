@@ -24,6 +24,7 @@ from pytest_httpserver import HTTPServer
 from anomaly.cli.ending import run as main
 from anomaly.errors import StoreError
 from anomaly.history.store import Store
+from tests.support import command
 from tests.support.operation import RELEASED, Shop
 from tests.support.places import ROOT
 
@@ -81,6 +82,9 @@ def started(folder: Path, line: str, env: Mapping[str, str] | None = None) -> su
 
 
 def run(folder: Path, line: str, env: Mapping[str, str] | None = None) -> tuple[int, str, str]:
+    if env is None:
+        done = command.anomaly(line.split(), environ=environ_of(folder), folder=folder)
+        return done.returncode, done.stdout, done.stderr
     process = started(folder, line, env)
     out, err = process.communicate(timeout=60)
     return process.returncode, out, err
