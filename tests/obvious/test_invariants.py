@@ -4,6 +4,7 @@ is never less significant."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -14,10 +15,9 @@ from anomaly import Direction, Finding, Verdict
 from benchmarks import generated
 from tests.obvious import sensitivity
 from tests.obvious.catalogue import DOWN, UP, Case, only
-from tests.obvious.kinds import GROUPS, KINDS
+from tests.obvious.kinds import GROUPS, KINDS, named
 
 WRONG_INTERVALS = 0.05  # of 95 % intervals
-SEEDS = 1
 SERIES, SERIES_SEED = 160, 7
 NOISE = 3.0  # by which a p-value may rise though the effect is larger
 NO_CHANCE = 1e-6  # p-values below it all say the same
@@ -32,6 +32,24 @@ def finding(case: Case) -> Finding | None:
         return only(case.report())
     except anomaly.AnomalyError:
         return None
+
+
+@cache
+def first_of(name: str) -> tuple[Case, Finding | None]:
+    """The first case of a kind, and the finding about it."""
+    case = named(name).case(0)
+    return case, finding(case)
+
+
+@cache
+def random_series() -> tuple[tuple[Case, Finding | None], ...]:
+    """Series as hard as real KPIs are, most of them with an effect, and the findings about them,
+    judged in either direction."""
+    cases = [
+        Case(case.values, case.index, case.index[case.before], UP if number % 2 else DOWN)
+        for number, case in enumerate(generated.cases(SERIES, SERIES_SEED))
+    ]
+    return tuple((case, finding(case)) for case in cases)
 
 
 def p_values(case: Case, sizes: Sequence[float]) -> list[float | None]:
@@ -55,27 +73,18 @@ def contradicts_its_interval(of: Finding) -> bool:
     return risen or fallen
 
 
-def random_series() -> list[Case]:
-    """Series as hard as real KPIs are, most of them with an effect, judged in either direction."""
-    return [
-        Case(case.values, case.index, case.index[case.before], UP if number % 2 else DOWN)
-        for number, case in enumerate(generated.cases(SERIES, SERIES_SEED))
-    ]
-
-
-def share_of_contradictions(cases: Iterable[Case]) -> float:
+def share_of_contradictions(judged: Iterable[tuple[Case, Finding | None]]) -> float:
     """How many of the findings contradict their interval."""
-    found = [each for each in map(finding, cases) if each is not None]
+    found = [each for _, each in judged if each is not None]
     return sum(map(contradicts_its_interval, found)) / len(found)
 
 
 @pytest.mark.slow
 def test_an_ok_contradicts_its_interval_no_more_often_than_intervals_are_wrong() -> None:
     obvious = (
-        which.case(seed)
+        first_of(which.name)
         for which in KINDS
         if which.group != sensitivity.GROUP  # effects between the two levels of significance
-        for seed in range(SEEDS)
     )
     assert share_of_contradictions(obvious) <= WRONG_INTERVALS
     assert share_of_contradictions(random_series()) <= WRONG_INTERVALS
@@ -87,10 +96,9 @@ def growing_effects(detectable: float, *, fall: bool) -> list[float]:
     return [each * detectable for each in MULTIPLES if each * detectable < most[0]] + [*most]
 
 
-def problem(case: Case) -> str:
+def problem(case: Case, quiet: Finding | None) -> str:
     """Where a larger effect is less significant, or the largest is not significant; empty if
     nowhere, if nothing is said to be detectable, or if there is nothing to be multiplied."""
-    quiet = finding(case)
     if not np.nansum(np.abs(case.values[case.after])):
         return ""
     if quiet is None or quiet.verdict is not Verdict.OK or quiet.detectable_effect is None:
@@ -111,16 +119,16 @@ def problem(case: Case) -> str:
 @pytest.mark.parametrize("group", [group for group in GROUPS if group != sensitivity.GROUP])
 def test_a_larger_effect_in_an_obvious_series_is_never_less_significant(group: str) -> None:
     quiet = [which for which in KINDS if which.group == group and not which.harmful]
-    problems = {which.name: wrong for which in quiet if (wrong := problem(which.case(0)))}
+    problems = {which.name: wrong for which in quiet if (wrong := problem(*first_of(which.name)))}
     assert problems == {}
 
 
 @pytest.mark.slow
 def test_a_larger_effect_in_a_random_series_is_never_less_significant() -> None:
     quiet = [
-        Case(each.values, each.index, each.index[each.before], UP)
-        for each in generated.cases(SERIES, SERIES_SEED)
+        judged
+        for each, judged in zip(generated.cases(SERIES, SERIES_SEED), random_series(), strict=True)
         if not each.effect
     ]
-    problems = {number: wrong for number, case in enumerate(quiet) if (wrong := problem(case))}
+    problems = {number: wrong for number, judged in enumerate(quiet) if (wrong := problem(*judged))}
     assert problems == {}
