@@ -105,7 +105,7 @@ def test_an_effect_exactly_at_tolerance_is_no_regression_in_95_of_100() -> None:
     found = verdicts(values, index, 14 * 48, tolerance=0.1)
 
     assert found.count(Verdict.REGRESSED) <= 0.05 * 300
-    assert verdicts(values, index, 14 * 48, tolerance=0.05).count(Verdict.REGRESSED) == 300
+    assert set(verdicts(values[:, :100], index, 14 * 48, tolerance=0.05)) == {Verdict.REGRESSED}
 
 
 @pytest.mark.slow

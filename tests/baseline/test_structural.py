@@ -15,7 +15,7 @@ from anomaly.panel import VALUE, assemble
 from anomaly.scoring.score import Score, score
 from tests.support.simulations import Floats, frame, noise, remembering, stamps
 
-DAYS, WATCH, SERIES = 180, 5, 200
+DAYS, WATCH, SERIES = 180, 5, 130
 LOSS = 0.85
 
 

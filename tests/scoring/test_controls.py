@@ -103,10 +103,9 @@ def covered(found: list[Score], effect: float) -> float:
 
 @cache
 def shifted(controls: int) -> list[Score]:
-    """Scores of 500 series (200 without control) that the release moved, by the number of their
-    controls."""
+    """Scores of 300 series that the release moved, by the number of their controls."""
     return scores(
-        times(KPIS, SHIFT) if controls else times(KPIS[:, :200], SHIFT), CONTROLS[:controls]
+        times(KPIS[:, :300], SHIFT), [control[:, :300] for control in CONTROLS[:controls]]
     )
 
 
