@@ -6,7 +6,7 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +16,13 @@ from anomaly.cli.release import right_now
 from anomaly.cli.session import Session
 from anomaly.errors import UsageError
 
+if TYPE_CHECKING:
+    from anomaly.setup.proposal import Proposal
+
+WHERE = {"prometheus": "URL", "datadog": "URL", "cloudwatch": "REGION"}
+WHERE |= {"files": "FILE", "sql": "URL"}
+TABLES = frozenset({"files", "sql"})  # what has a time column, and its own end
+PLACES_SHOWN = ", ".join(f"{kind}={where}" for kind, where in WHERE.items())
 TEMPLATE = Path(__file__).parents[1] / "setup" / "checklist.yaml"
 
 
@@ -23,50 +30,59 @@ def init(
     context: typer.Context,
     path: NewFile = Path("checklist.yaml"),
     *,
-    prometheus: Annotated[
-        str, typer.Option(metavar="URL", help="Propose KPIs found in this Prometheus.")
+    source: Annotated[
+        str,
+        typer.Option(metavar="TYPE=WHERE", help=f"Propose KPIs found there: {PLACES_SHOWN}."),
     ] = "",
     service: Annotated[
         str, typer.Option(metavar="NAME", help="Service to look for. Default: the busiest one.")
     ] = "",
+    table: Annotated[str, typer.Option(metavar="NAME", help="The table of sql=URL.")] = "",
+    prometheus: Annotated[
+        str, typer.Option(metavar="URL", help="The same as --source prometheus=URL.")
+    ] = "",
     file: Annotated[
-        Path | None,
-        typer.Option("--file", metavar="FILE", help="Propose KPIs from the columns of this file."),
-    ] = None,
+        str, typer.Option("--file", metavar="FILE", help="The same as --source files=FILE.")
+    ] = "",
     sql: Annotated[
-        str,
-        typer.Option("--sql", metavar="URL", help="Propose KPIs from a table of this database."),
+        str, typer.Option("--sql", metavar="URL", help="The same as --source sql=URL.")
     ] = "",
-    table: Annotated[
-        str, typer.Option(metavar="NAME", help="The table of the database of --sql.")
-    ] = "",
-    datadog: Annotated[
-        str, typer.Option(metavar="URL", help="Propose KPIs from the traces in this Datadog.")
-    ] = "",
-    cloudwatch: Annotated[
-        str, typer.Option(metavar="REGION", help="Propose KPIs found in CloudWatch.")
-    ] = "",
+    datadog: Annotated[str, typer.Option(hidden=True)] = "",
+    cloudwatch: Annotated[str, typer.Option(hidden=True)] = "",
 ) -> ExitCode:
     """Write a commented checklist to start from."""
     session: Session = context.obj
-    if service and not (prometheus or datadog or cloudwatch):
-        raise UsageError("--service needs --prometheus URL, --datadog URL or --cloudwatch REGION")
-    if bool(sql) != bool(table):
+    places = {"prometheus": prometheus, "files": file, "sql": sql, "datadog": datadog}
+    places |= {"cloudwatch": cloudwatch}
+    given = [*((kind, where) for kind, where in places.items() if where)]
+    given += [_place(source)] if source else []
+    if len(given) > 1:
+        raise UsageError("use one of --source, --prometheus, --file and --sql")
+    kind, where = given[0] if given else ("", "")
+    if service and kind in {"", *TABLES}:
+        raise UsageError("--service needs a source that knows services, such as --prometheus URL")
+    if bool(table) != (kind == "sql"):
         raise UsageError("--sql URL and --table NAME belong together")
-    if sum(bool(each) for each in (prometheus, file, sql, datadog, cloudwatch)) > 1:
-        raise UsageError("use one of --prometheus, --file, --sql, --datadog and --cloudwatch")
     text: str | None = None
     note, probe = "", f"anomaly validate --probe {path}"
-    if prometheus:
-        text, note = _from_prometheus(prometheus, service, session)
-    elif datadog or cloudwatch:
-        text, note = _from_list(datadog, cloudwatch, service, session)
-    elif file is not None or sql:
-        text, note, until = _from_table(file, sql, table, path, session)
+    if kind in TABLES:
+        text, note, until = _from_table(kind, where, table, path, session)
         probe += f" --until {until}" if until else ""
+    elif kind == "prometheus":
+        text, note = _from_prometheus(where, service, session)
+    elif kind:
+        text, note = _from_source(kind, where, service, session)
     new_file(path, text or TEMPLATE.read_text(encoding="utf-8"))
     session.show(f"{note}wrote {path}; edit it, then run: {probe}")
     return ExitCode.PASS
+
+
+def _place(text: str) -> tuple[str, str]:
+    """The kind of a source and where it is. Raises UsageError."""
+    kind, _, where = text.partition("=")
+    if kind not in WHERE or not where:
+        raise UsageError(f"--source is none of {PLACES_SHOWN}")
+    return kind, where
 
 
 def new_file(path: Path, text: str) -> None:
@@ -81,72 +97,55 @@ def new_file(path: Path, text: str) -> None:
 
 
 def _from_table(
-    file: Path | None, url: str, table: str, path: Path, session: Session
+    kind: str, where: str, table: str, path: Path, session: Session
 ) -> tuple[str, str, str]:
     """The text of a checklist, what is said of it, and the moment at which its data end, empty if
     that is now. Raises UsageError, CollectError."""
     from anomaly.redaction import url_secrets
     from anomaly.setup.table_proposal import from_database, from_file
-    from anomaly.wording import plain
 
-    if file is not None:
-        proposal, ends = from_file(file, _beside(file, path))
+    if kind == "files":
+        proposal, ends = from_file(Path(where), _beside(Path(where), path))
     else:
-        scheme, _, place = url.partition(":///")
-        secrets = url_secrets(url)
+        scheme, _, place = where.partition(":///")
+        secrets = url_secrets(where)
         session.keep_secret(secrets)
         if scheme == "sqlite":
             database = Path(place)
             settings = {"type": "sql", "path": _beside(database, path)}
             proposal, ends = from_database(settings, table, path=database)
         else:
-            settings = {"type": "sql", "url": "${DATABASE_URL}" if secrets else url}
-            proposal, ends = from_database(settings, table, url=url)
-    found = f"{len(proposal.kpis)} KPI{'s' if len(proposal.kpis) > 1 else ''}"
-    said = [f"  {each.kpi.name}: {plain(each.why, 200)}\n" for each in proposal.kpis]
-    said += [f"  {plain(each, 400)}\n" for each in proposal.remarks]
+            settings = {"type": "sql", "url": "${DATABASE_URL}" if secrets else where}
+            proposal, ends = from_database(settings, table, url=where)
     is_old = ends < right_now() - 2 * proposal.windows.step - proposal.windows.lag
     until = f"{ends:%Y-%m-%dT%H:%MZ}" if is_old else ""
-    return proposal.checklist(), f"found {found}\n{''.join(said)}", until
+    return proposal.checklist(), _said(proposal), until
 
 
-def _from_list(datadog: str, region: str, service: str, session: Session) -> tuple[str | None, str]:
-    """The text of a checklist from the metrics that Datadog or CloudWatch lists, None if nothing
-    was found, and what is said of it. Raises UsageError, CollectError."""
-    from anomaly.checklist import registry
-    from anomaly.redaction import url_secrets
-    from anomaly.setup.listed_proposal import from_cloudwatch, from_datadog
+def _from_source(kind: str, where: str, service: str, session: Session) -> tuple[str | None, str]:
+    """The text of a checklist from what a source holds, None if nothing was found, and what is
+    said of it. Raises UsageError, CollectError."""
+    from anomaly.setup.source_proposal import PLACES, Ask, propose
+
+    ask = Ask(kind, where, service, os.environ, session.keep_secret)
+    found = propose(ask, now=right_now())
+    if found is None:
+        whose = f" of {service}" if service else ""
+        return None, (
+            f"found no {PLACES[kind].looked_for}{whose} that had data lately; using the template: "
+            f"replace its source and queries (docs/collectors.md, {kind})\n"
+        )
+    return found.checklist(), _said(found)
+
+
+def _said(proposal: Proposal) -> str:
+    """What was found, a line for each KPI and remark."""
     from anomaly.wording import plain
 
-    if not re.fullmatch(r"[\w.:/-]*", service):
-        raise UsageError("--service is no name of a service: letters, digits and _ . : / -")
-    if datadog:
-        keys = {"api_key": "DD_API_KEY", "application_key": "DD_APP_KEY"}
-        if unset := [name for name in keys.values() if not os.environ.get(name)]:
-            raise UsageError(f"set {' and '.join(unset)} to sign in to Datadog")
-        session.keep_secret((*url_secrets(datadog), *map(os.environ.__getitem__, keys.values())))
-        settings = {"type": "datadog", "url": datadog}
-        values = settings | {name: os.environ[variable] for name, variable in keys.items()}
-        if url_secrets(datadog):
-            settings["url"] = "${DD_URL}"
-        settings |= {name: f"${{{variable}}}" for name, variable in keys.items()}
-    else:
-        settings = values = {"type": "cloudwatch", "region": region}
-    source: Any = registry.collector(
-        registry.Plugin(values["type"], {k: v for k, v in values.items() if k != "type"})
-    )
-    found = (
-        from_datadog(source, settings, service, now=right_now())
-        if datadog
-        else from_cloudwatch(source, settings, service)
-    )
-    what = "trace metrics" if datadog else "load balancers or functions"
-    if found is None:
-        whose = f" of {plain(service, 60)}" if service else ""
-        return None, f"found no {what}{whose} that had data lately; using the template\n"
-    said = [f"  {each.kpi.name}: {each.why}\n" for each in found.kpis]
-    said += [f"  {each}\n" for each in found.remarks]
-    return found.checklist(), f"found {len(found.kpis)} KPIs\n{''.join(said)}"
+    kpis = [f"  {each.kpi.name}: {plain(each.why, 200)}\n" for each in proposal.kpis]
+    remarks = [f"  {plain(each, 400)}\n" for each in proposal.remarks]
+    count = f"{len(kpis)} KPI{'s' if len(kpis) > 1 else ''}"
+    return f"found {count}\n{''.join([*kpis, *remarks])}"
 
 
 def _beside(file: Path, checklist: Path) -> str:

@@ -139,8 +139,8 @@ def test_commands_print_what_is_shown(block: Block, folder: Path) -> None:
 
 
 def commands_and_options() -> dict[str, set[str]]:
-    """Every command as it is typed, `sinks test` too, with its options; under "" those of `anomaly`
-    alone."""
+    """Every command as it is typed, `sinks test` too, with the options that its help shows; under
+    "" those of `anomaly` alone."""
     import typer.main
 
     from anomaly.cli.app import app
@@ -155,6 +155,6 @@ def commands_and_options() -> dict[str, set[str]]:
                 option
                 for parameter in command.params
                 for option in parameter.opts
-                if option.startswith("-")
+                if option.startswith("-") and not getattr(parameter, "hidden", False)
             }
     return found

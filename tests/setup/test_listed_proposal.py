@@ -17,7 +17,7 @@ from anomaly.cli.ending import run
 from anomaly.collectors.cloudwatch import CloudWatchCollector
 from anomaly.collectors.datadog import DatadogCollector
 from anomaly.errors import CollectError
-from anomaly.setup.listed_proposal import from_cloudwatch, from_datadog
+from anomaly.setup import cloudwatch_proposal, datadog_proposal
 from anomaly.setup.proposal import Proposal
 from tests.support.aws import KEYS, REGION, wrong_signature
 from tests.support.loopback import Loopback, Request, answer
@@ -59,7 +59,7 @@ def of_datadog(body: str, service: str = "", status: int = 200) -> tuple[Proposa
             "api_key": "${DD_API_KEY}",
             "application_key": "${DD_APP_KEY}",
         }
-        proposal = from_datadog(source, settings, service, now=NOW)
+        proposal = datadog_proposal.propose(source, settings, service, NOW)
         return proposal, server.requests[0]
 
 
@@ -120,7 +120,7 @@ def test_init_writes_a_checklist_that_holds_no_key(
     for name, value in KEYS_OF_DATADOG.items():
         monkeypatch.setenv(name, value)
     with Loopback([answer(200, json.dumps({"metrics": NAMES}))] * 2) as server:
-        assert run(["init", "--datadog", server.origin]) == 0
+        assert run(["init", "--source", f"datadog={server.origin}"]) == 0
         assert run(["init", "none.yaml", "--datadog", server.origin, "--service", "a b"]) == 2
     said = capsys.readouterr()
     text = Path("checklist.yaml").read_text(encoding="utf-8")
@@ -138,6 +138,16 @@ def test_init_names_the_variables_that_lack(
         monkeypatch.delenv(name, raising=False)
     assert run(["init", "--datadog", "https://api.datadoghq.eu"]) == 2
     assert "set DD_API_KEY and DD_APP_KEY to sign in" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("source", ["loky=http://h", "datadog", "datadog=", "=http://h"])
+def test_a_source_of_no_known_type_lists_the_types(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(["init", "--source", source]) == 2
+    assert "--source is none of prometheus=URL, " in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_load_balancers_and_functions_become_errors_latency_and_traffic(
@@ -171,7 +181,9 @@ def test_load_balancers_and_functions_become_errors_latency_and_traffic(
 
     with Loopback.by(reply) as server:
         source = CloudWatchCollector(region=REGION, url=server.origin)
-        proposal = from_cloudwatch(source, {"type": "cloudwatch", "region": REGION}, "shop")
+        proposal = cloudwatch_proposal.propose(
+            source, {"type": "cloudwatch", "region": REGION}, "shop", NOW
+        )
 
     assert asked == [
         ("AWS/ApplicationELB", "RequestCount", None),
@@ -205,4 +217,4 @@ def test_an_answer_of_another_form_is_an_error(body: str, monkeypatch: pytest.Mo
     with Loopback([answer(200, body)]) as server:
         source = CloudWatchCollector(region=REGION, url=server.origin)
         with pytest.raises(CollectError, match="lists no metrics in its answer"):
-            from_cloudwatch(source, {}, "")
+            cloudwatch_proposal.propose(source, {}, "", NOW)

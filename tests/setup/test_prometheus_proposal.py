@@ -223,7 +223,7 @@ def test_where_nothing_is_found_it_is_the_template(
         (
             ["init", "--service", "shop"],
             2,
-            "--service needs --prometheus URL, --datadog URL or --cloudwatch REGION",
+            "--service needs a source that knows services, such as --prometheus URL",
         ),
         (["init", "--prometheus", "ftp://h"], 2, "http"),
         (["init", "--prometheus", "http://127.0.0.1:1"], 4, "127.0.0.1:1"),
