@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from anomaly.setup.proposal import Proposal
 
 WHERE = {"prometheus": "URL", "datadog": "URL", "cloudwatch": "REGION"}
-WHERE |= {"files": "FILE", "sql": "URL"}
-TABLES = frozenset({"files", "sql"})  # what has a time column, and its own end
+WHERE |= {"files": "FILE", "sql": "URL", "junit": "FOLDER"}
+TABLES = frozenset({"files", "sql", "junit"})  # whose data may have ended long ago
 PLACES_SHOWN = ", ".join(f"{kind}={where}" for kind, where in WHERE.items())
 TEMPLATE = Path(__file__).parents[1] / "setup" / "checklist.yaml"
 
@@ -106,6 +106,10 @@ def _from_table(
 
     if kind == "files":
         proposal, ends = from_file(Path(where), _beside(Path(where), path))
+    elif kind == "junit":
+        from anomaly.setup.junit_proposal import from_runs
+
+        proposal, ends = from_runs(Path(where), _beside(Path(where), path))
     else:
         scheme, _, place = where.partition(":///")
         secrets = url_secrets(where)

@@ -256,7 +256,7 @@ def described(
         service=service,
         sources=sources,
         kpis=kpis,
-        windows=windows_of(found),
+        windows=windows_of(found.step, found.first, found.ends),
         why_windows=(
             f"{rows}; data from {found.first:%Y-%m-%d %H:%M} to {found.last:%Y-%m-%d %H:%M} UTC"
         ),
@@ -265,10 +265,9 @@ def described(
     )
 
 
-def windows_of(found: Finding) -> Windows:
-    """The windows that the data have room for: a watch, and before it as much history as there
-    is."""
-    step = found.step
+def windows_of(step: timedelta, first: datetime, ends: datetime) -> Windows:
+    """The windows that data of that span have room for: a watch, and before it as much history as
+    there is."""
     watch, most = next(
         (watch, most)
         for longest, watch, most in (
@@ -280,7 +279,7 @@ def windows_of(found: Finding) -> Windows:
         )
         if step <= longest
     )
-    span = found.ends - found.first
+    span = ends - first
     watch = max(step, min(watch, span // 4 // step * step))
     # to be judged at all, by a release within a step
     needed = min((MIN_HISTORY + 1) * step, (span - watch) // step * step)
