@@ -19,7 +19,7 @@ from anomaly.errors import UsageError
 if TYPE_CHECKING:
     from anomaly.setup.proposal import Proposal
 
-WHERE = {"prometheus": "URL", "datadog": "URL", "cloudwatch": "REGION"}
+WHERE = {"prometheus": "URL", "datadog": "URL", "cloudwatch": "REGION", "loki": "URL"}
 WHERE |= {"files": "FILE", "sql": "URL", "junit": "FOLDER"}
 TABLES = frozenset({"files", "sql", "junit"})  # whose data may have ended long ago
 PLACES_SHOWN = ", ".join(f"{kind}={where}" for kind, where in WHERE.items())

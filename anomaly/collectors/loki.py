@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import ClassVar
+from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from anomaly.collectors.http_series import HttpSeriesCollector, Span, TimedSeries
@@ -55,16 +55,8 @@ class LokiCollector(HttpSeriesCollector):
         """The series of a metric query, by their labels."""
         begin, end = int(span.begin.timestamp()) + span.step_s, int(span.end.timestamp())
         fields = {"query": query, "start": begin, "end": end, "step": span.step_s}
-        answer = self.ask(
-            "GET",
-            f"/loki/api/v1/query_range?{urlencode(fields)}",
-            headers={**self._headers, "Accept": "application/json"},
-            hints={401: KEYS, 403: KEYS},
-        )
-        if answer["status"] != "success":
-            said = self.said(answer.get("error", answer["status"]))
-            raise CollectError(f"bad query: Loki says: {said}")
-        if (kind := answer["data"]["resultType"]) != "matrix":
+        answer = self.asked("query_range", fields)
+        if (kind := answer["resultType"]) != "matrix":
             raise CollectError(
                 f"bad query: it returns {self.said(kind)}, no numbers; {self.stepping}"
             )
@@ -73,5 +65,18 @@ class LokiCollector(HttpSeriesCollector):
                 {str(name): str(value) for name, value in each["metric"].items()},
                 [(moment - span.step_s, float(value)) for moment, value in each["values"]],
             )
-            for each in answer["data"]["result"]
+            for each in answer["result"]
         ]
+
+    def asked(self, path: str, fields: Mapping[str, object], /) -> Any:
+        """The data that Loki answers at a path of its API. Raises CollectError."""
+        answer = self.ask(
+            "GET",
+            f"/loki/api/v1/{path}?{urlencode(fields)}",
+            headers={**self._headers, "Accept": "application/json"},
+            hints={401: KEYS, 403: KEYS},
+        )
+        if answer["status"] != "success":
+            said = self.said(answer.get("error", answer["status"]))
+            raise CollectError(f"bad query: Loki says: {said}")
+        return answer.get("data", {})  # left out where there is none

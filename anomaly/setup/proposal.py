@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from typing import Any
 
 from anomaly.model import Kpi, Windows
 from anomaly.steps import DAY, NAMES, WEEK
@@ -46,7 +47,7 @@ class Proposal:
     """
 
     service: str
-    sources: Mapping[str, Mapping[str, str]]
+    sources: Mapping[str, Mapping[str, Any]]
     kpis: Sequence[ProposedKpi]
     windows: Windows
     why_windows: str = ""
@@ -122,7 +123,7 @@ def _keys(kpi: Kpi) -> Iterator[str]:
             yield f"    {name}: {_quoted(str(value)) if name in TEXTS else value}"
 
 
-def _mapping(settings: Mapping[str, str]) -> str:
+def _mapping(settings: Mapping[str, Any]) -> str:
     return "{" + ", ".join(f"{name}: {_quoted(each)}" for name, each in settings.items()) + "}"
 
 
@@ -130,9 +131,9 @@ def _comment(text: str) -> str:
     return plain(text, 400)
 
 
-def _quoted(text: str) -> str:
-    """A YAML scalar: JSON's strings are some."""
-    return json.dumps(text, ensure_ascii=False).translate(
+def _quoted(value: object) -> str:
+    """A value in YAML: JSON is some."""
+    return json.dumps(value, ensure_ascii=False).translate(
         {ord(each): f"\\u{ord(each):04x}" for each in BREAKS}
     )
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from importlib import import_module
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import urlsplit
 
 from anomaly.checklist import registry
 from anomaly.collectors.http_series import OTHER_FORM
@@ -24,12 +25,18 @@ Variables = Mapping[str, str]  # settings, each by its environment variable
 @dataclass(frozen=True, slots=True)
 class Place:
     """A kind of source that can be asked: the setting that says where it is, what is looked for,
-    and the ways to sign in, of which the first is used whose variables are all set."""
+    and the ways to sign in, of which the first is used whose variables are all set. `more` are
+    settings that are used if their variables are set."""
 
     where: str
     looked_for: str
     ways: Sequence[Variables] = ()
     must_sign_in: bool = False
+    more: Variables = field(default_factory=dict)
+
+
+def _basic(name: str) -> Variables:
+    return {"username": f"{name}_USERNAME", "password": f"{name}_PASSWORD"}
 
 
 PLACES: Mapping[str, Place] = MappingProxyType(
@@ -41,6 +48,12 @@ PLACES: Mapping[str, Place] = MappingProxyType(
             must_sign_in=True,
         ),
         "cloudwatch": Place("region", "load balancers or functions"),
+        "loki": Place(
+            "url",
+            "log lines with a label service_name, service, app, application, job or container",
+            ({"bearer_token": "LOKI_TOKEN"}, _basic("LOKI")),
+            more={"headers.X-Scope-OrgID": "LOKI_ORG_ID"},
+        ),
     }
 )
 
@@ -81,12 +94,21 @@ def _settings(ask: Ask) -> tuple[dict[str, Any], dict[str, Any]]:
     """The settings of the source as they are written into the checklist, and as they are meant."""
     place = PLACES[ask.type]
     secrets = url_secrets(ask.where)
+    ask.keep_secret(secrets)
+    if place.ways and "@" in urlsplit(ask.where).netloc:
+        names = " and ".join(place.ways[-1].values())
+        raise UsageError(f"--source {ask.type}=URL holds a user; set {names} in its place")
     way = next((each for each in place.ways if all(map(ask.environ.get, each.values()))), {})
-    ask.keep_secret(secrets | {ask.environ[variable] for variable in way.values()})
     if place.must_sign_in and not way:
         unset = [name for name in place.ways[0].values() if not ask.environ.get(name)]
         raise UsageError(f"set {' and '.join(unset)} to sign in to {ask.type}")
-    filled = {place.where: ask.where} | {name: ask.environ[each] for name, each in way.items()}
-    written = {name: f"${{{each}}}" for name, each in way.items()}
+    more = {name: each for name, each in place.more.items() if ask.environ.get(each)}
+    variables = {**way, **more}
+    ask.keep_secret(secrets | {ask.environ[each] for each in variables.values()})
     where = f"${{{ask.type.upper()}_URL}}" if secrets else ask.where
-    return {place.where: where} | written, filled
+    written, filled = dict[str, Any]({place.where: where}), dict[str, Any]({place.where: ask.where})
+    for name, variable in variables.items():
+        for settings, value in ((written, f"${{{variable}}}"), (filled, ask.environ[variable])):
+            setting, _, key = name.partition(".")
+            settings[setting] = {key: value} if key else value
+    return written, filled
