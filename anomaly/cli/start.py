@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from anomaly.setup.proposal import Proposal
 
 WHERE = {"prometheus": "URL", "datadog": "URL", "cloudwatch": "REGION", "loki": "URL"}
+WHERE |= {"influxdb": "URL"}
 WHERE |= {"files": "FILE", "sql": "URL", "junit": "FOLDER"}
+WITH_TABLE = frozenset({"sql", "influxdb"})  # the type of a source that has parts with names
 TABLES = frozenset({"files", "sql", "junit"})  # whose data may have ended long ago
 PLACES_SHOWN = ", ".join(f"{kind}={where}" for kind, where in WHERE.items())
 TEMPLATE = Path(__file__).parents[1] / "setup" / "checklist.yaml"
@@ -37,7 +39,9 @@ def init(
     service: Annotated[
         str, typer.Option(metavar="NAME", help="Service to look for. Default: the busiest one.")
     ] = "",
-    table: Annotated[str, typer.Option(metavar="NAME", help="The table of sql=URL.")] = "",
+    table: Annotated[
+        str, typer.Option(metavar="NAME", help="Table (sql) or database (influxdb) to look in.")
+    ] = "",
     prometheus: Annotated[
         str, typer.Option(metavar="URL", help="The same as --source prometheus=URL.")
     ] = "",
@@ -61,7 +65,7 @@ def init(
     kind, where = given[0] if given else ("", "")
     if service and kind in {"", *TABLES}:
         raise UsageError("--service needs a source that knows services, such as --prometheus URL")
-    if bool(table) != (kind == "sql"):
+    if (kind == "sql" and not table) or (table and kind not in WITH_TABLE):
         raise UsageError("--sql URL and --table NAME belong together")
     text: str | None = None
     note, probe = "", f"anomaly validate --probe {path}"
@@ -71,7 +75,7 @@ def init(
     elif kind == "prometheus":
         text, note = _from_prometheus(where, service, session)
     elif kind:
-        text, note = _from_source(kind, where, service, session)
+        text, note = _from_source(kind, where, table, service, session)
     new_file(path, text or TEMPLATE.read_text(encoding="utf-8"))
     session.show(f"{note}wrote {path}; edit it, then run: {probe}")
     return ExitCode.PASS
@@ -126,12 +130,14 @@ def _from_table(
     return proposal.checklist(), _said(proposal), until
 
 
-def _from_source(kind: str, where: str, service: str, session: Session) -> tuple[str | None, str]:
+def _from_source(
+    kind: str, where: str, within: str, service: str, session: Session
+) -> tuple[str | None, str]:
     """The text of a checklist from what a source holds, None if nothing was found, and what is
     said of it. Raises UsageError, CollectError."""
     from anomaly.setup.source_proposal import PLACES, Ask, propose
 
-    ask = Ask(kind, where, service, os.environ, session.keep_secret)
+    ask = Ask(kind, where, within, service, os.environ, session.keep_secret)
     found = propose(ask, now=right_now())
     if found is None:
         whose = f" of {service}" if service else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any, ClassVar
 from urllib.parse import urlencode
@@ -68,9 +68,16 @@ class InfluxdbCollector(HttpSeriesCollector):
 
     def read(self, query: str, span: Span, _by: Sequence[str], /) -> list[TimedSeries]:
         """The series of a SELECT, by their tags."""
+        found: dict[tuple[tuple[str, str], ...], list[tuple[float, float | None]]] = {}
+        for series in self.asked(_bounded(query, span)):
+            found.setdefault(_labels(series), []).extend(_points(series))
+        return [TimedSeries(dict(labels), points) for labels, points in found.items()]
+
+    def asked(self, query: str, database: str = "", /) -> Iterator[Any]:
+        """The series that InfluxDB answers to one statement, in chunks. Raises CollectError."""
         fields = {
-            "db": self._database,
-            "q": _bounded(query, span),
+            "db": database or self._database,
+            "q": query,
             "epoch": "s",
             "chunked": "true",  # whole answers are cut off at max-row-limit
         }
@@ -81,14 +88,11 @@ class InfluxdbCollector(HttpSeriesCollector):
             hints={401: KEYS, 403: KEYS},
             decode=_documents,
         )
-        found: dict[tuple[tuple[str, str], ...], list[tuple[float, float | None]]] = {}
         for document in documents:
             for result in [document] if "error" in document else document["results"]:
                 if "error" in result:
                     raise CollectError(f"bad query: InfluxDB says: {self.said(result['error'])}")
-                for series in result.get("series", ()):
-                    found.setdefault(_labels(series), []).extend(_points(series))
-        return [TimedSeries(dict(labels), points) for labels, points in found.items()]
+                yield from result.get("series", ())
 
 
 def _bounded(query: str, span: Span) -> str:

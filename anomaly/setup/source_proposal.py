@@ -26,13 +26,15 @@ Variables = Mapping[str, str]  # settings, each by its environment variable
 class Place:
     """A kind of source that can be asked: the setting that says where it is, what is looked for,
     and the ways to sign in, of which the first is used whose variables are all set. `more` are
-    settings that are used if their variables are set."""
+    settings that are used if their variables are set, `within` is one that narrows down where to
+    look, and its value for everywhere."""
 
     where: str
     looked_for: str
     ways: Sequence[Variables] = ()
     must_sign_in: bool = False
     more: Variables = field(default_factory=dict)
+    within: tuple[str, str] = ("", "")
 
 
 def _basic(name: str) -> Variables:
@@ -54,17 +56,24 @@ PLACES: Mapping[str, Place] = MappingProxyType(
             ({"bearer_token": "LOKI_TOKEN"}, _basic("LOKI")),
             more={"headers.X-Scope-OrgID": "LOKI_ORG_ID"},
         ),
+        "influxdb": Place(
+            "url",
+            "measurements with fields like requests, errors or duration",
+            ({"token": "INFLUX_TOKEN"}, _basic("INFLUX")),
+            within=("database", ""),
+        ),
     }
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Which source is asked about which service, by default the busiest one. `environ` holds the
-    credentials, and `keep_secret` is told them."""
+    """Which source is asked, and maybe what `within` it, about which service, by default the
+    busiest one. `environ` holds the credentials, and `keep_secret` is told them."""
 
     type: str
     where: str
+    within: str
     service: str
     environ: Mapping[str, str]
     keep_secret: Callable[[frozenset[str]], None]
@@ -111,4 +120,6 @@ def _settings(ask: Ask) -> tuple[dict[str, Any], dict[str, Any]]:
         for settings, value in ((written, f"${{{variable}}}"), (filled, ask.environ[variable])):
             setting, _, key = name.partition(".")
             settings[setting] = {key: value} if key else value
-    return written, filled
+    setting, everywhere = place.within
+    inside = {setting: ask.within or everywhere} if setting else {}
+    return written | inside, filled | inside
