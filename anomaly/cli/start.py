@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from anomaly.setup.proposal import Proposal
 
 WHERE = {"prometheus": "URL", "datadog": "URL", "cloudwatch": "REGION", "loki": "URL"}
-WHERE |= {"influxdb": "URL"}
+WHERE |= {"influxdb": "URL", "graphite": "URL"}
 WHERE |= {"files": "FILE", "sql": "URL", "junit": "FOLDER"}
 WITH_TABLE = frozenset({"sql", "influxdb"})  # the type of a source that has parts with names
 TABLES = frozenset({"files", "sql", "junit"})  # whose data may have ended long ago

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any, ClassVar
 from urllib.parse import urlencode
@@ -59,23 +59,7 @@ class GraphiteCollector(HttpSeriesCollector):
 
     def read(self, query: str, span: Span, by: Sequence[str], /) -> list[TimedSeries]:
         """The series of a target, by their names and tags."""
-        begin, end = int(span.begin.timestamp()), int(span.end.timestamp())
-        fields = {
-            "target": query,
-            "from": begin - 1,  # the value at `from` is left out
-            "until": end - 1,
-            "maxDataPoints": ALL_POINTS,
-            "format": "json",
-        }
-        answer = self.ask(
-            "POST",
-            "/render",
-            urlencode(fields).encode(),
-            {**self._headers, "Accept": "application/json", "Content-Type": FORM},
-            hints=HINTS,
-        )
-        if not isinstance(answer, list):
-            raise TypeError("no list of series")
+        answer = self.render([query], span.begin, span.end, maxDataPoints=ALL_POINTS)
         is_tagged = any(name in (each.get("tags") or {}) for each in answer for name in by)
         series = []
         for each in answer:
@@ -83,6 +67,36 @@ class GraphiteCollector(HttpSeriesCollector):
             self._check_interval(points, span)
             series.append(TimedSeries(_labels(each, () if is_tagged else by), points))
         return series
+
+    def render(
+        self, targets: Sequence[str], begin: datetime, end: datetime, /, **more: object
+    ) -> list[Any]:
+        """The series of targets from one time until before another. Raises CollectError."""
+        fields = {
+            "target": targets,
+            "from": int(begin.timestamp()) - 1,  # the value at `from` is left out
+            "until": int(end.timestamp()) - 1,
+            **more,
+            "format": "json",
+        }
+        answer = self._asked("/render", fields)
+        if not isinstance(answer, list):
+            raise TypeError("no list of series")
+        return answer
+
+    def paths(self, patterns: Sequence[str], /) -> list[str]:
+        """The paths of metrics in the tree that match. Raises CollectError."""
+        fields = {"query": patterns, "leavesOnly": 1}
+        return [str(each) for each in self._asked("/metrics/expand", fields)["results"]]
+
+    def _asked(self, path: str, fields: Mapping[str, object]) -> Any:
+        return self.ask(
+            "POST",
+            path,
+            urlencode(fields, doseq=True).encode(),
+            {**self._headers, "Accept": "application/json", "Content-Type": FORM},
+            hints=HINTS,
+        )
 
     def _check_interval(self, points: Sequence[Point], span: Span) -> None:
         """Raises CollectError for values at other intervals than the steps: of another resolution,

@@ -95,6 +95,7 @@ def of_service(
     settings: Mapping[str, Any],
     kpis: Sequence[ProposedKpi],
     *,
+    windows: Windows | None = None,
     others: Sequence[str] = (),
     remarks: Sequence[str] = (),
 ) -> Proposal | None:
@@ -105,7 +106,7 @@ def of_service(
         service=service or "service",
         sources={"prod": settings},
         kpis=kpis,
-        windows=Windows(),
+        windows=windows or Windows(),
         why_windows="a baseline of four weeks, then the watch after a release",
         remarks=remarks,
         others=others,

@@ -62,6 +62,11 @@ PLACES: Mapping[str, Place] = MappingProxyType(
             ({"token": "INFLUX_TOKEN"}, _basic("INFLUX")),
             within=("database", ""),
         ),
+        "graphite": Place(
+            "url",
+            "metrics with names like requests, errors or latency",
+            ({"bearer_token": "GRAPHITE_TOKEN"}, _basic("GRAPHITE")),
+        ),
     }
 )
 
