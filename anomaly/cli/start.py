@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from anomaly.setup.proposal import Proposal
 
 WHERE = {"prometheus": "URL", "datadog": "URL", "cloudwatch": "REGION", "loki": "URL"}
-WHERE |= {"influxdb": "URL", "graphite": "URL"}
+WHERE |= {"influxdb": "URL", "graphite": "URL", "elasticsearch": "URL"}
 WHERE |= {"files": "FILE", "sql": "URL", "junit": "FOLDER"}
-WITH_TABLE = frozenset({"sql", "influxdb"})  # the type of a source that has parts with names
+WITH_TABLE = frozenset(
+    {"sql", "influxdb", "elasticsearch"}
+)  # the type of a source that has parts with names
 TABLES = frozenset({"files", "sql", "junit"})  # whose data may have ended long ago
 PLACES_SHOWN = ", ".join(f"{kind}={where}" for kind, where in WHERE.items())
 TEMPLATE = Path(__file__).parents[1] / "setup" / "checklist.yaml"
@@ -40,7 +42,10 @@ def init(
         str, typer.Option(metavar="NAME", help="Service to look for. Default: the busiest one.")
     ] = "",
     table: Annotated[
-        str, typer.Option(metavar="NAME", help="Table (sql) or database (influxdb) to look in.")
+        str,
+        typer.Option(
+            metavar="NAME", help="Table (sql), database (influxdb) or index (elasticsearch)."
+        ),
     ] = "",
     prometheus: Annotated[
         str, typer.Option(metavar="URL", help="The same as --source prometheus=URL.")

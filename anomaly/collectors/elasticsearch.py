@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, ClassVar, Literal
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from anomaly.collectors.http_series import HttpSeriesCollector, Span, TimedSeries
 from anomaly.collectors.sign_in import AwsSignature, authorization, signed_headers
@@ -91,7 +91,7 @@ class ElasticsearchCollector(HttpSeriesCollector):
         self._headers = {"Content-Type": "application/json", "Accept": "application/json", **way}
         self._signature = AwsSignature("es", region, profile) if sign_in else None
         self._url = url.rstrip("/")
-        self._path = f"/{quote(index.strip(), safe='')}/_search?allow_no_indices=false"
+        self._index = index.strip()
         self._time_field = time_field
         super().__init__(
             Endpoint(
@@ -156,11 +156,7 @@ class ElasticsearchCollector(HttpSeriesCollector):
     def _buckets(self, asked: dict[str, Any]) -> Iterator[Mapping[str, Any]]:
         """The buckets of all pages."""
         for _ in range(MOST_PAGES):
-            body = json.dumps(asked).encode()
-            answer = self.ask("POST", self._path, body, self._signed(body), hints=HINTS)
-            if incomplete := _incomplete(answer):
-                where = self._endpoint.where
-                raise CollectError(f"partial: {where}: {self.said(incomplete)}")
+            answer = self.search(asked, self._index)
             steps = answer["aggregations"]["steps"]
             yield from steps["buckets"]
             if not steps["buckets"] or "after_key" not in steps:
@@ -170,16 +166,33 @@ class ElasticsearchCollector(HttpSeriesCollector):
             f"limit: more than {MOST_PAGES * AT_ONCE:,} buckets; take a field out of by"
         )
 
-    def _signed(self, body: bytes) -> dict[str, str]:
-        if self._signature is None:
-            return self._headers
-        return signed_headers(
-            self._signature,
-            self._url + self._path,
-            body,
-            self._headers,
-            self._endpoint.keep_secret,
-        )
+    def search(self, asked: Mapping[str, Any], index: str, /) -> Any:
+        """The whole answer to a search in an index. Raises CollectError."""
+        answer = self._post(index, "_search?allow_no_indices=false", json.dumps(asked).encode())
+        if incomplete := _incomplete(answer):
+            where = self._endpoint.where
+            raise CollectError(f"partial: {where}: {self.said(incomplete)}")
+        return answer
+
+    def field_types(self, fields: Sequence[str], /) -> dict[str, dict[str, str]]:
+        """The types of those of the fields that each index has. Raises CollectError."""
+        named = urlencode({"fields": ",".join(fields), "include_unmapped": "true"})
+        answer = self._post(self._index, f"_field_caps?{named}", b"")
+        types: dict[str, dict[str, str]] = {str(each): {} for each in answer["indices"]}
+        for field, kinds in answer["fields"].items():
+            for kind, about in kinds.items():
+                # without a list, it is so in all
+                for index in (about.get("indices") or types) if kind != "unmapped" else ():
+                    types[index][field] = kind
+        return types
+
+    def _post(self, index: str, what: str, body: bytes) -> Any:
+        path = f"/{quote(index, safe='')}/{what}"
+        headers = self._headers
+        if self._signature is not None:
+            keep, url = self._endpoint.keep_secret, self._url + path
+            headers = signed_headers(self._signature, url, body, headers, keep)
+        return self.ask("POST", path, body, headers, hints=HINTS)
 
 
 def _search(query: str) -> Search:

@@ -67,6 +67,12 @@ PLACES: Mapping[str, Place] = MappingProxyType(
             "metrics with names like requests, errors or latency",
             ({"bearer_token": "GRAPHITE_TOKEN"}, _basic("GRAPHITE")),
         ),
+        "elasticsearch": Place(
+            "url",
+            "documents with a time and a status, an outcome or a level",
+            ({"api_key": "ELASTIC_API_KEY"}, _basic("ELASTIC")),
+            within=("index", "*"),
+        ),
     }
 )
 
