@@ -19,9 +19,11 @@ from anomaly.errors import UsageError
 if TYPE_CHECKING:
     from anomaly.setup.proposal import Proposal
 
-WHERE = {"prometheus": "URL", "datadog": "URL", "cloudwatch": "REGION", "loki": "URL"}
-WHERE |= {"influxdb": "URL", "graphite": "URL", "elasticsearch": "URL"}
-WHERE |= {"files": "FILE", "sql": "URL", "junit": "FOLDER"}
+WHERE = {  # what says where a source of each kind is
+    **dict.fromkeys(("prometheus", "loki", "influxdb", "graphite", "elasticsearch"), "URL"),
+    **{"datadog": "URL", "cloudwatch": "REGION", "newrelic": "ACCOUNT"},
+    **{"files": "FILE", "sql": "URL", "junit": "FOLDER"},
+}
 WITH_TABLE = frozenset(
     {"sql", "influxdb", "elasticsearch"}
 )  # the type of a source that has parts with names

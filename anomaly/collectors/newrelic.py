@@ -77,18 +77,7 @@ class NewRelicCollector(HttpSeriesCollector):
             f"{query}\nLIMIT MAX\nTIMESERIES {span.step_s} seconds "
             f"SINCE {begin * 1000} UNTIL {end * 1000}"
         )
-        variables = {"account": self._account, "nrql": nrql, "timeout": self._longest_s}
-        answer = self.ask(
-            "POST",
-            "/graphql",
-            json.dumps({"query": ASKED, "variables": variables}).encode(),
-            {**self._headers, "Content-Type": "application/json"},
-            hints={401: KEYS, 403: KEYS},
-            passing=self._passing,
-        )
-        if errors := answer.get("errors"):
-            raise CollectError(self._refused(errors))
-        answered = answer["data"]["actor"]["account"]["nrql"]
+        answered = self.asked(nrql)
         facets = answered["metadata"]["facets"] or []
         found: dict[tuple[str, ...], list[tuple[float, float | None]]] = {}
         for row in answered["results"]:
@@ -105,6 +94,21 @@ class NewRelicCollector(HttpSeriesCollector):
             TimedSeries(dict(zip(facets, labels, strict=True)), points)
             for labels, points in found.items()
         ]
+
+    def asked(self, nrql: str, /) -> Any:
+        """The answer to an NRQL query: its results and metadata. Raises CollectError."""
+        variables = {"account": self._account, "nrql": nrql, "timeout": self._longest_s}
+        answer = self.ask(
+            "POST",
+            "/graphql",
+            json.dumps({"query": ASKED, "variables": variables}).encode(),
+            {**self._headers, "Content-Type": "application/json"},
+            hints={401: KEYS, 403: KEYS},
+            passing=self._passing,
+        )
+        if errors := answer.get("errors"):
+            raise CollectError(self._refused(errors))
+        return answer["data"]["actor"]["account"]["nrql"]
 
     def _passing(self, answer: Any) -> str:
         """What an answer with status 200 says that may pass; empty if nothing."""

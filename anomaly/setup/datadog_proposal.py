@@ -8,10 +8,12 @@ from datetime import datetime
 from typing import Any
 
 from anomaly.collectors.datadog import DatadogCollector
+from anomaly.errors import UsageError
 from anomaly.setup.proposal import Proposal
 from anomaly.setup.service_kpis import LATELY, MOST_OF, Latency, of_requests, of_service, other
 
 STEP = "$step"
+SERVICE = re.compile(r"[\w.:/-]*")  # what can stand in a query
 HITS, ERRORS = ".hits", ".errors"
 TRACED = re.compile(r"trace\.[\w.]+\.hits")
 SERVER = ("request", "server", "handler", "consume")  # how operations end that serve somebody
@@ -21,7 +23,9 @@ def propose(
     source: DatadogCollector, settings: Mapping[str, Any], service: str, now: datetime
 ) -> Proposal | None:
     """What to judge of a service by its trace metrics, by default of all services; None if there
-    are none. Raises CollectError."""
+    are none. Raises UsageError, CollectError."""
+    if not SERVICE.fullmatch(service):
+        raise UsageError("--service is no name of a service: letters, digits and _ . : / -")
     scope = f"service:{service}" if service else "*"
     names = frozenset(source.active(scope if service else "", now - LATELY))
     operations = [each.removesuffix(HITS) for each in names if TRACED.fullmatch(each)]

@@ -3,7 +3,6 @@ they are, and what signs in there."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,7 +17,6 @@ from anomaly.errors import CollectError, UsageError
 from anomaly.redaction import url_secrets
 from anomaly.setup.proposal import Proposal
 
-SERVICE = re.compile(r"[\w.:/-]*")
 Variables = Mapping[str, str]  # settings, each by its environment variable
 
 
@@ -27,7 +25,7 @@ class Place:
     """A kind of source that can be asked: the setting that says where it is, what is looked for,
     and the ways to sign in, of which the first is used whose variables are all set. `more` are
     settings that are used if their variables are set, `within` is one that narrows down where to
-    look, and its value for everywhere."""
+    look, and its value for everywhere; `read` makes the value of the first of its text."""
 
     where: str
     looked_for: str
@@ -35,10 +33,20 @@ class Place:
     must_sign_in: bool = False
     more: Variables = field(default_factory=dict)
     within: tuple[str, str] = ("", "")
+    read: Callable[[str], object] = str
 
 
 def _basic(name: str) -> Variables:
     return {"username": f"{name}_USERNAME", "password": f"{name}_PASSWORD"}
+
+
+def _account(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise UsageError(
+            "--source newrelic=ACCOUNT is no number; write that of the account"
+        ) from None
 
 
 PLACES: Mapping[str, Place] = MappingProxyType(
@@ -73,6 +81,14 @@ PLACES: Mapping[str, Place] = MappingProxyType(
             ({"api_key": "ELASTIC_API_KEY"}, _basic("ELASTIC")),
             within=("index", "*"),
         ),
+        "newrelic": Place(
+            "account_id",
+            "transactions",
+            ({"api_key": "NEW_RELIC_API_KEY"},),
+            must_sign_in=True,
+            more={"url": "NEW_RELIC_URL"},
+            read=_account,
+        ),
     }
 )
 
@@ -93,8 +109,6 @@ class Ask:
 def propose(ask: Ask, *, now: datetime) -> Proposal | None:
     """What to judge of a service by what the source holds; None if it holds nothing that is known.
     Raises UsageError, CollectError."""
-    if not SERVICE.fullmatch(ask.service):
-        raise UsageError("--service is no name of a service: letters, digits and _ . : / -")
     written, filled = _settings(ask)
     source = registry.collector(registry.Plugin(ask.type, filled))
     module: Any = import_module(f"anomaly.setup.{ask.type}_proposal")
@@ -124,9 +138,10 @@ def _settings(ask: Ask) -> tuple[dict[str, Any], dict[str, Any]]:
         raise UsageError(f"set {' and '.join(unset)} to sign in to {ask.type}")
     more = {name: each for name, each in place.more.items() if ask.environ.get(each)}
     variables = {**way, **more}
-    ask.keep_secret(secrets | {ask.environ[each] for each in variables.values()})
-    where = f"${{{ask.type.upper()}_URL}}" if secrets else ask.where
-    written, filled = dict[str, Any]({place.where: where}), dict[str, Any]({place.where: ask.where})
+    ask.keep_secret(secrets | {ask.environ[each] for each in way.values()})
+    filled: dict[str, Any] = {place.where: place.read(ask.where)}
+    shown = {place.where: f"${{{ask.type.upper()}_URL}}"} if secrets else filled
+    written: dict[str, Any] = dict(shown)
     for name, variable in variables.items():
         for settings, value in ((written, f"${{{variable}}}"), (filled, ask.environ[variable])):
             setting, _, key = name.partition(".")
