@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from anomaly.contracts import Collected
 
 LONGEST_NAME = 60  # characters of a KPI's name
+LONGEST_LINE = 1000
 
 
 def validate(
@@ -32,7 +33,8 @@ def validate(
     *,
     environment: Environment = None,
     probe: Annotated[
-        bool, typer.Option("--probe", help="Also run each query over the history before now.")
+        bool,
+        typer.Option("--probe", help="Also run each query over the history, and ask for releases."),
     ] = False,
     until: Annotated[
         str | None,
@@ -46,6 +48,7 @@ def validate(
     if until is not None and not probe:
         raise UsageError("--until needs --probe")
     from anomaly.setup.advice import advice
+    from anomaly.setup.doctor import State, examine_releases
 
     checklist = opened(checklist_path, environment, session)
     session.show(f"ok: {summary(checklist_path, checklist)}")
@@ -58,7 +61,15 @@ def validate(
         now = past("--until", until, now, checklist.calendar.timezone)
     matches = _matches(checklist, session, now)
     session.show(session.redactor.text("\n".join(match.line for match in matches)))
-    return _verdict(matches)
+    checks = examine_releases(checklist, now=now, until=until is not None)
+    for check in checks:
+        words = "error: " if check.state is State.FAILED else ""
+        said = "; ".join(each for each in (check.said, check.todo) if each)
+        session.show(session.redactor.text(plain(f"{check.name}: {words}{said}", LONGEST_LINE)))
+    if any(check.wrong for check in checks):
+        return ExitCode.USAGE
+    has_failed = any(check.state is State.FAILED for check in checks)
+    return ExitCode.FAILED if has_failed else _verdict(matches)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +91,7 @@ class Match:
             text = "no data"
         else:
             text = f"{self.series:,} series, {self.points:,} points since {stamp(self.since)}"
-        return plain("; ".join([f"{self.kpi[:LONGEST_NAME]}: {text}", *self.notes]), 1000)
+        return plain("; ".join([f"{self.kpi[:LONGEST_NAME]}: {text}", *self.notes]), LONGEST_LINE)
 
 
 def summary(path: Path, checklist: Checklist) -> str:

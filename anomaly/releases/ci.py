@@ -57,6 +57,10 @@ PIPELINES = (
 )
 
 
+class NoPipelineError(CollectError):
+    """No pipeline runs here, so that none can be asked."""
+
+
 class CiReleases:
     """Takes the running pipeline for a release: of the tag that it runs for, else of the commit.
 
@@ -77,8 +81,8 @@ class CiReleases:
         return "CiReleases()"
 
     def discover(self, window: Window, /) -> Sequence[Release]:
-        """One release, or none if the pipeline is older than the window. Raises CollectError where
-        no pipeline runs."""
+        """One release, or none if the pipeline is older than the window. Raises NoPipelineError,
+        and CollectError for variables that can't be read."""
         if self._environ.get("GITHUB_ACTIONS") == "true":
             return [self._github(window)]
         if self._environ.get("GITLAB_CI") == "true":
@@ -88,7 +92,7 @@ class CiReleases:
             if pipeline.runs(self._environ):
                 return [self._of(pipeline, window)]
         names = ", ".join(each.name for each in PIPELINES)
-        raise CollectError(
+        raise NoPipelineError(
             "not running in a pipeline: neither GITHUB_ACTIONS nor GITLAB_CI is true, and there "
             f"is none of {names}"
         )

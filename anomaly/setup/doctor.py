@@ -36,8 +36,10 @@ from anomaly.history.store import Store
 from anomaly.http.transport import MetadataAddressError, refuse_metadata
 from anomaly.model import Kpi, Window
 from anomaly.redaction import is_url
+from anomaly.releases.ci import NoPipelineError
 from anomaly.steps import align, later
 from anomaly.timing.durations import duration_text
+from anomaly.wording import stamp
 
 DEADLINE = timedelta(seconds=20)  # of all checks together, for they run at once
 STEPS = 3  # asked of each source
@@ -121,10 +123,7 @@ def examine(
     for name, plugin in checklist.sources.items():
         kpis = [kpi for kpi in checklist.kpis if kpi.source == name]
         probes.append((f"source {name}", partial(_source, plugin, kpis, checklist, now)))
-    probes += [
-        (f"releases {plugin.type}", partial(_releases, plugin, now))
-        for plugin in checklist.releases
-    ]
+    probes += _of_releases(checklist, now, "the last day")
     probes += [(f"sink {name}", partial(_sink, plugin)) for name, plugin in checklist.receivers]
     probes += [(f"hook {hook.name}", partial(_sink, hook.plugin)) for hook in checklist.hooks]
     if checklist.heartbeat:
@@ -132,12 +131,25 @@ def examine(
     if not checklist.receivers:
         probes.append(("sinks", _nobody))
     probes.append(("store", partial(_store, store)))
-    ends = time.monotonic() + deadline.total_seconds()
-    outcomes = [(name, _started(name, probe)) for name, probe in probes]
-    return [_awaited(name, outcome, ends, deadline) for name, outcome in outcomes]
+    return _asked(probes, deadline)
+
+
+def examine_releases(
+    checklist: Checklist, *, now: datetime, until: bool, deadline: timedelta = DEADLINE
+) -> list[Check]:
+    """Asks each source of releases for the day before `now`, which is a moment that somebody gave
+    if it is `until`: one check each."""
+    day = f"the day before {stamp(now)}" if until else "the last day"
+    return _asked(_of_releases(checklist, now, day), deadline)
 
 
 # --- one at a time, and all at once -------------------------------------------------------------
+
+
+def _asked(probes: Sequence[tuple[str, Probe]], deadline: timedelta) -> list[Check]:
+    ends = time.monotonic() + deadline.total_seconds()
+    outcomes = [(name, _started(name, probe)) for name, probe in probes]
+    return [_awaited(name, outcome, ends, deadline) for name, outcome in outcomes]
 
 
 def _started(name: str, probe: Probe) -> Future[Check]:
@@ -247,10 +259,23 @@ def _probing(checklist: Checklist) -> str:
     return f"anomaly validate --probe {checklist.path}{environment}"
 
 
-def _releases(plugin: Plugin, now: datetime) -> str:
+# --- releases -----------------------------------------------------------------------------------
+
+
+def _of_releases(checklist: Checklist, now: datetime, day: str) -> list[tuple[str, Probe]]:
+    return [
+        (f"releases {plugin.type}", partial(_releases, plugin, now, day))
+        for plugin in checklist.releases
+    ]
+
+
+def _releases(plugin: Plugin, now: datetime, day: str) -> str:
     source: ReleaseSource = registry.release_source(plugin)
-    releases = source.discover(Window(now - timedelta(days=1), now))
-    return f"{len(releases)} release{'' if len(releases) == 1 else 's'} in the last day" + (
+    try:
+        releases = source.discover(Window(now - timedelta(days=1), now))
+    except NoPipelineError as error:
+        raise _Bad(str(error), "run this in the pipeline", State.WARNING) from None
+    return f"{len(releases)} release{'' if len(releases) == 1 else 's'} in {day}" + (
         f", the last at {releases[-1].started_at:%H:%M} UTC" if releases else ""
     )
 

@@ -135,6 +135,50 @@ def test_the_command_of_a_hook_is_looked_for_and_not_run(tmp_path: Path) -> None
     assert SECRET not in repr(found)
 
 
+def probed(folder: Path, releases: str, *more: str) -> int:
+    """The exit code of `validate --probe` for a checklist with these sources of releases."""
+    (folder / "shop.csv").write_text("time,orders\n2025-06-02T12:00:00Z,7\n", encoding="utf-8")
+    path = folder / "checklist.yaml"
+    path.write_text(f"service: shop\n{FILE}releases: {releases}\n", encoding="utf-8")
+    with time_machine.travel(NOW, tick=False):
+        return run(["validate", "--probe", str(path), *more])
+
+
+STARTED = {"1": "2025-06-02T10:00Z", "2": "2025-06-03T11:00Z"}
+LISTED = json.dumps([{"version": each, "started_at": at} for each, at in STARTED.items()])
+
+
+def test_a_probe_asks_each_source_of_releases(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("GITHUB_ACTIONS", "GITLAB_CI", "JENKINS_URL"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "list.json").write_text(LISTED, encoding="utf-8")
+    assert probed(tmp_path, "[{type: json, path: list.json}, {type: ci}]") == 0
+    said = capsys.readouterr().out.splitlines()[-2:]
+    assert said[0] == "releases json: 1 release in the last day, the last at 11:00 UTC"
+    assert said[1].startswith("releases ci: not running in a pipeline: neither GITHUB_ACTIONS nor")
+    assert said[1].endswith("; run this in the pipeline")
+
+    assert probed(tmp_path, "[{type: json, path: list.json}]", "--until", "2025-06-03") == 0
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        "releases json: 1 release in the day before 2025-06-03T00:00:00Z, the last at 10:00 UTC"
+    )
+
+
+def test_a_source_of_releases_that_fails_fails_the_probe_without_its_secret(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKEN", SECRET)
+    with Loopback([answer(401, f"no {SECRET}")]) as server:
+        headers = '{Authorization: "Bearer ${TOKEN}"}'
+        releases = f"[{{type: json, url: '{server.origin}', headers: {headers}}}]"
+        assert probed(tmp_path, releases) == 4
+    said = capsys.readouterr()
+    assert f"releases json: error: {server.origin} answered 401" in said.out
+    assert SECRET not in said.out + said.err
+
+
 def test_a_sink_is_connected_to_but_not_told(tmp_path: Path) -> None:
     with Loopback([answer(200)]) as server:
         check = checks(
