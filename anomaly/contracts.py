@@ -70,7 +70,11 @@ class ReleaseSource(Protocol):
 class ChangeSource(Protocol):
     """A release source that also knows the commits of a release: those since the version `before`,
     or, where that is empty, since the one that the source knows to be released before. None if
-    there is no such version. Raises CollectError."""
+    there is no such version. Raises CollectError.
+
+    One with a method `check_commits()`, which raises CollectError where commits can't be read, is
+    checked by `anomaly doctor` before there is a release.
+    """
 
     def changes(self, release: Release, before: str, /) -> Changes | None: ...
 

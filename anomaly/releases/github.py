@@ -33,6 +33,11 @@ COMPARISON_HINTS = HINTS | {
     403: "the token lacks the permission contents: read",
     404: "the token lacks the permission contents: read, or the repository has no such versions",
 }
+COMMITS_HINTS = HINTS | {
+    403: "the token lacks the permission contents: read",
+    404: "the token lacks the permission contents: read",
+    409: "the repository is empty",
+}
 
 
 class GithubReleases:
@@ -90,6 +95,10 @@ class GithubReleases:
             count(whole, "behind_by", where),
             web_page(whole.get("html_url")),
         )
+
+    def check_commits(self) -> None:
+        """Raises CollectError where commits can't be read, by the permission that it takes."""
+        self._deployments.answer(f"{self._repository}/commits?per_page=1", COMMITS_HINTS)
 
     def _compared(
         self, path: str, page: int

@@ -30,6 +30,9 @@ HINTS = {
 COMPARISON_HINTS = HINTS | {
     404: "the token lacks the scope read_api, or the project has no such versions",
 }
+COMMITS_HINTS = HINTS | {
+    404: "the token lacks the scope read_api, or the project has no repository",
+}
 
 
 class GitlabReleases:
@@ -79,6 +82,10 @@ class GitlabReleases:
             0 if commits else len(self._compared(release.version, before)[1]),
             web_page(whole.get("web_url")),
         )
+
+    def check_commits(self) -> None:
+        """Raises CollectError where commits can't be read, by the permission that it takes."""
+        self._deployments.answer(f"{self._project}/repository/commits?per_page=1", COMMITS_HINTS)
 
     def _compared(
         self, before: str, after: str

@@ -31,7 +31,7 @@ from anomaly.checklist.checklist import Checklist
 from anomaly.checklist.registry import COLLECTORS, SINKS, Plugin
 from anomaly.checklist.settings import STANDARD_INPUT
 from anomaly.contracts import Collector, ReleaseSource
-from anomaly.errors import AnomalyError, ChecklistError
+from anomaly.errors import AnomalyError, ChecklistError, CollectError
 from anomaly.history.store import Store
 from anomaly.http.transport import MetadataAddressError, refuse_metadata
 from anomaly.model import Kpi, Window
@@ -275,9 +275,21 @@ def _releases(plugin: Plugin, now: datetime, day: str) -> str:
         releases = source.discover(Window(now - timedelta(days=1), now))
     except NoPipelineError as error:
         raise _Bad(str(error), "run this in the pipeline", State.WARNING) from None
-    return f"{len(releases)} release{'' if len(releases) == 1 else 's'} in {day}" + (
+    text = f"{len(releases)} release{'' if len(releases) == 1 else 's'} in {day}" + (
         f", the last at {releases[-1].started_at:%H:%M} UTC" if releases else ""
     )
+    check_commits: Callable[[], None] | None = getattr(source, "check_commits", None)
+    if check_commits is not None:
+        try:
+            check_commits()
+        except CollectError as error:
+            raise _Bad(
+                f"{text}, but their commits can't be read: {error}",
+                "reports will not name the commits of a release until it may read them",
+                State.WARNING,
+            ) from None
+        text += "; may read commits"
+    return text
 
 
 # --- sinks --------------------------------------------------------------------------------------

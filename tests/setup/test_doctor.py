@@ -18,7 +18,7 @@ from anomaly.contracts import Collected
 from anomaly.model import Kpi, Window
 from anomaly.setup.doctor import Check, State, examine
 from tests.conftest import StartServer
-from tests.support.loopback import Loopback, answer, hang
+from tests.support.loopback import Loopback, Request, answer, hang
 from tests.support.places import ROOT
 from tests.support.scripted import scripted
 
@@ -177,6 +177,52 @@ def test_a_source_of_releases_that_fails_fails_the_probe_without_its_secret(
     said = capsys.readouterr()
     assert f"releases json: error: {server.origin} answered 401" in said.out
     assert SECRET not in said.out + said.err
+
+
+WHERE = "acme/shop, environment: production, token: '${TOKEN}', api: '%s'"
+GITHUB, GITLAB = f"{{type: github, repository: {WHERE}}}", f"{{type: gitlab, project: {WHERE}}}"
+
+
+@pytest.mark.parametrize(
+    ("source", "path", "status", "said"),
+    [
+        (GITHUB, "/repos/acme/shop/commits?per_page=1", 200, ""),
+        (GITHUB, "/repos/acme/shop/commits?per_page=1", 403, "the permission contents: read"),
+        (GITHUB, "/repos/acme/shop/commits?per_page=1", 404, "the permission contents: read"),
+        (GITHUB, "/repos/acme/shop/commits?per_page=1", 409, "the repository is empty"),
+        (GITLAB, "/projects/acme%2Fshop/repository/commits?per_page=1", 200, ""),
+        (GITLAB, "/projects/acme%2Fshop/repository/commits?per_page=1", 403, "scope read_api"),
+        (GITLAB, "/projects/acme%2Fshop/repository/commits?per_page=1", 404, "scope read_api"),
+    ],
+)
+def test_a_token_that_may_not_read_commits_is_warned_of_before_a_release(
+    source: str,
+    path: str,
+    status: int,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TOKEN", SECRET)
+
+    def reply(request: Request) -> tuple[int, str]:
+        return (status if request.line.split()[1] == path else 200), "[]"
+
+    with Loopback.by(reply) as server:
+        found = checks(tmp_path, f"{FILE}releases: [{source % server.origin}]\n")
+        lines = [each.line.split()[1] for each in server.requests]
+    (check,) = (each for name, each in found.items() if name.startswith("releases"))
+    assert path in lines
+    if not said:
+        assert (check.state, check.said) == (
+            State.OK,
+            "0 releases in the last day; may read commits",
+        )
+        return
+    assert check.state is State.WARNING
+    assert check.said.startswith("0 releases in the last day, but their commits can't be read: ")
+    assert said in check.said
+    assert SECRET not in check.said
 
 
 def test_a_sink_is_connected_to_but_not_told(tmp_path: Path) -> None:
