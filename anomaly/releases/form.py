@@ -23,12 +23,11 @@ ABORTED = "aborted"
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A release as it was written; `aborted` says that it was rolled back, and `aborted_at` when,
-    if that is known."""
+    """A release as it was written; `aborted` says that it was rolled back, even where nobody knows
+    when."""
 
     release: Release
     aborted: bool = False
-    aborted_at: datetime | None = None
 
 
 def read(text: str) -> list[Written]:
@@ -82,6 +81,8 @@ def _written(item: Any, place: str) -> Written:
     stage_values = tuple(
         _stage(stage, f"{place}: stages[{number}]") for number, stage in enumerate(stages)
     )
+    if aborted is not None and aborted <= start:
+        raise UsageError(f"{place}: aborted_at is not after started_at")
     try:
         release = Release(
             start,
@@ -90,12 +91,11 @@ def _written(item: Any, place: str) -> Written:
             version=version,
             environment=environment,
             stages=stage_values,
+            aborted_at=aborted,
         )
     except UsageError as error:
         raise UsageError(f"{place}: {error}") from None
-    if aborted is not None and aborted <= start:
-        raise UsageError(f"{place}: aborted_at is not after started_at")
-    return Written(release, aborted is not None or item.get("state") == ABORTED, aborted)
+    return Written(release, aborted is not None or item.get("state") == ABORTED)
 
 
 def _stage(item: Any, place: str) -> Stage:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from anomaly.errors import (
@@ -24,8 +25,8 @@ class JsonReleases:
     """Reads the list at `path` or `url` (see `anomaly.releases.form`), which is asked with
     `headers` and answers within `timeout`.
 
-    What was aborted is followed by a release of the version before. Raises UsageError for settings
-    that can't be used.
+    What was aborted says when, and is followed by a release of the version before. Raises
+    UsageError for settings that can't be used.
     """
 
     def __init__(
@@ -60,7 +61,11 @@ class JsonReleases:
         except UsageError as error:
             raise CollectError(f"{self._where}: {error}") from None
         releases = sorted(_told(entries), key=lambda each: each.started_at)
-        return [each for each in releases if window.start <= each.started_at < window.end]
+        return [
+            _known_at(window.end, each)
+            for each in releases
+            if window.start <= each.started_at < window.end
+        ]
 
     def _content(self) -> bytes:
         if self._endpoint is not None:
@@ -97,7 +102,7 @@ def _told(entries: Sequence[Written]) -> Iterator[Release]:
     was aborted is left out."""
     for number, each in enumerate(entries):
         release = each.release
-        if each.aborted_at is not None:
+        if release.aborted_at is not None:
             yield release
             alike = [
                 other.release
@@ -106,13 +111,19 @@ def _told(entries: Sequence[Written]) -> Iterator[Release]:
             ]
             back = alike[-1].version if alike else f"before {release.version}"
             yield Release(
-                each.aborted_at,
+                release.aborted_at,
                 service=release.service,
                 version=back,
                 environment=release.environment,
             )
         elif not each.aborted:
             yield release
+
+
+def _known_at(now: datetime, release: Release) -> Release:
+    """The release without an abort that is still to come."""
+    is_to_come = release.aborted_at is not None and release.aborted_at >= now
+    return replace(release, aborted_at=None) if is_to_come else release
 
 
 def _of(release: Release) -> tuple[str, str]:

@@ -87,14 +87,24 @@ def test_after_what_was_aborted_the_version_before_is_back(tmp_path: Path) -> No
     found = discovered(
         tmp_path / "list", [BEFORE, aborted, BEFORE | {"service": "other", "version": "9"}]
     )
-    assert [(each.version, each.started_at) for each in found if each.service == "shop"] == [
-        ("2.3.0", at(2)),
-        ("2.3.1", at(10)),
-        ("2.3.0", at(13)),
+    mine = [each for each in found if each.service == "shop"]
+    assert [(each.version, each.started_at, each.aborted_at) for each in mine] == [
+        ("2.3.0", at(2), None),
+        ("2.3.1", at(10), at(13)),
+        ("2.3.0", at(13), None),
     ]
     (_, back) = discovered(tmp_path / "list", [aborted])
     assert back.version == "before 2.3.1"
     assert discovered(tmp_path / "list", [FULL | {"state": "aborted"}]) == []
+
+
+def test_an_abort_that_is_still_to_come_is_not_known(tmp_path: Path) -> None:
+    path = tmp_path / "list"
+    path.write_text(json.dumps([FULL | {"aborted_at": "2025-06-03T13:00:00Z"}]), encoding="utf-8")
+    source = JsonReleases(path=path)
+    for hour, aborted_at in ((12, None), (13, None), (14, at(13))):
+        found = source.discover(Window(WHOLE.start, at(hour)))
+        assert [each.aborted_at for each in found][:1] == [aborted_at]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -15,6 +16,7 @@ from anomaly.errors import CollectError, RetryableSinkError, SinkError, StoreErr
 from anomaly.history.records import Progress, State, finding_id, release_id
 from anomaly.history.store import Store
 from anomaly.model import Changes, Commit, Release, ReleaseVerdict, Window
+from anomaly.releases.json_list import JsonReleases
 from anomaly.reporting.notice import notice
 from anomaly.watch.look import Receiver, stay
 from anomaly.watch.tick import TickResult, tick
@@ -328,6 +330,25 @@ def test_a_source_that_says_what_was_aborted_ends_the_watch_and_takes_back_what_
     assert [(each.release.started_at, each.state) for each in store.releases()] == [
         (RELEASED, State.ABORTED),
         (again.started_at, State.WATCHED),
+    ]
+
+
+@pytest.mark.slow
+def test_what_a_list_says_was_aborted_is_taken_back_and_the_version_before_is_watched(
+    tmp_path: Path, store: Store
+) -> None:
+    shop, people = Shop(tmp_path, {"errors": (0.0, 99.0)}), People()
+    began = {"version": "2", "started_at": RELEASED.isoformat()}
+    aborted = began | {"aborted_at": (RELEASED + timedelta(hours=3.2)).isoformat()}
+    source = JsonReleases(path=tmp_path / "list.json")
+    for hours, listed in ((3.0, began), (3.5, aborted), (4.0, aborted)):
+        (tmp_path / "list.json").write_text(json.dumps([listed]), encoding="utf-8")
+        tick_at(shop, store, hours, people, sources=[("list", source)])
+
+    assert people.said()[:2] == [("fire", "first"), ("resolve", "aborted")]
+    assert [(each.release.version, each.state) for each in store.releases()] == [
+        ("2", State.ABORTED),
+        ("before 2", State.WATCHED),
     ]
 
 
