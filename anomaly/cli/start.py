@@ -24,9 +24,7 @@ WHERE = {  # what says where a source of each kind is
     **{"datadog": "URL", "cloudwatch": "REGION", "newrelic": "ACCOUNT"},
     **{"files": "FILE", "sql": "URL", "junit": "FOLDER"},
 }
-WITH_TABLE = frozenset(
-    {"sql", "influxdb", "elasticsearch"}
-)  # the type of a source that has parts with names
+WITH_TABLE = ("sql", "influxdb", "elasticsearch")  # whose parts have names
 TABLES = frozenset({"files", "sql", "junit"})  # whose data may have ended long ago
 PLACES_SHOWN = ", ".join(f"{kind}={where}" for kind, where in WHERE.items())
 TEMPLATE = Path(__file__).parents[1] / "setup" / "checklist.yaml"
@@ -72,8 +70,10 @@ def init(
     kind, where = given[0] if given else ("", "")
     if service and kind in {"", *TABLES}:
         raise UsageError("--service needs a source that knows services, such as --prometheus URL")
-    if (kind == "sql" and not table) or (table and kind not in WITH_TABLE):
+    if kind == "sql" and not table:
         raise UsageError("--sql URL and --table NAME belong together")
+    if table and kind not in WITH_TABLE:
+        raise UsageError(f"--table NAME belongs to a source of type {', '.join(WITH_TABLE)}")
     text: str | None = None
     note, probe = "", f"anomaly validate --probe {path}"
     if kind in TABLES:

@@ -310,7 +310,8 @@ def test_a_frame_without_numbers_is_refused() -> None:
     ("line", "said"),
     [
         (["--sql", "sqlite:///a.db"], "--sql URL and --table NAME belong together"),
-        (["--table", "orders"], "--sql URL and --table NAME belong together"),
+        (["--table", "orders"], "--table NAME belongs to a source of type sql, influxdb, elastic"),
+        (["--file", "a.csv", "--table", "t"], "--table NAME belongs to a source of type"),
         (["--file", "a.csv", "--prometheus", "http://h"], "use one of"),
         (["--file", "nothing.csv"], "No such file"),
         (["--sql", "sqlite:///nothing.db", "--table", "t"], "no such file"),
