@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -105,12 +106,22 @@ def of_service(
     return Proposal(
         service=service or "service",
         sources={"prod": settings},
-        kpis=kpis,
+        kpis=[*_distinct(kpis)],
         windows=windows or Windows(),
         why_windows="a baseline of four weeks, then the watch after a release",
         remarks=remarks,
         others=others,
     )
+
+
+def _distinct(kpis: Iterable[ProposedKpi]) -> Iterator[ProposedKpi]:
+    """The KPIs with a number behind a name that was there before, for names are unique."""
+    names = Counter[str]()
+    for each in kpis:
+        name = each.kpi.name
+        names[name] += 1
+        kpi = replace(each.kpi, name=f"{name} {names[name]}") if names[name] > 1 else each.kpi
+        yield replace(each, kpi=kpi)
 
 
 def other(what: str, names: Sequence[str]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -13,12 +14,15 @@ from botocore.session import Session
 from botocore.validate import ParamValidator
 
 from anomaly.checklist.checklist import Checklist, load
+from anomaly.checklist.registry import COLLECTORS
 from anomaly.cli.ending import run
+from anomaly.cli.start import WHERE
 from anomaly.collectors.cloudwatch import CloudWatchCollector
 from anomaly.collectors.datadog import DatadogCollector
 from anomaly.errors import CollectError
 from anomaly.setup import cloudwatch_proposal, datadog_proposal
 from anomaly.setup.proposal import Proposal
+from anomaly.setup.source_proposal import PLACES
 from tests.support.aws import KEYS, REGION, wrong_signature
 from tests.support.loopback import Loopback, Request, answer
 
@@ -208,6 +212,31 @@ def test_load_balancers_and_functions_become_errors_latency_and_traffic(
     }
     assert proposal is not None
     assert proposal.remarks == ["Other load balancers and functions: app/shop-d/1a2b"]
+
+
+def test_a_balancer_and_a_function_of_one_name_have_kpis_of_their_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+
+    def reply(request: Request) -> tuple[int, str]:
+        is_function = json.loads(request.body)["Namespace"] == "AWS/Lambda"
+        name, value = ("FunctionName", "shop") if is_function else ("LoadBalancer", "app/shop/1")
+        return 200, json.dumps({"Metrics": [{"Dimensions": [{"Name": name, "Value": value}]}]})
+
+    with Loopback.by(reply) as server:
+        source = CloudWatchCollector(region=REGION, url=server.origin)
+        settings = {"type": "cloudwatch", "region": REGION}
+        made = checklist(cloudwatch_proposal.propose(source, settings, "", NOW))
+    assert [each.name for each in made.kpis][::3] == ["errors of shop", "errors of shop 2"]
+
+
+def test_each_kind_of_source_that_can_be_asked_is_one_that_there_is() -> None:
+    assert {*WHERE} <= {*COLLECTORS.built_in}
+    for name in PLACES:
+        assert callable(import_module(f"anomaly.setup.{name}_proposal").propose)
+        assert name in WHERE
 
 
 @pytest.mark.parametrize("body", ["{}", '{"Metrics": [1]}', '{"Metrics": [{"Dimensions": 1}]}'])
