@@ -7,34 +7,30 @@ asked, what is repeated, the rows of the panel, and the errors.
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import re
-import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from anomaly.collectors.http_source import HttpSource
 from anomaly.collectors.lanes import Lanes
 from anomaly.contracts import Collected, Provenance
 from anomaly.errors import (
     CollectError,
-    RequestError,
     RetryableCollectError,
-    RetryableRequestError,
     UsageError,
 )
-from anomaly.http.endpoint import LONGEST_BODY, Answer, Endpoint
 from anomaly.model import Kpi, Window
 from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE, assemble, grid, segment_text
 from anomaly.steps import CalendarStep
@@ -44,9 +40,6 @@ from anomaly.wording import plain
 LOG = logging.getLogger(__name__)
 PLACEHOLDER = re.compile(r"\$(?:step\b|\{step\})")
 AT_ONCE, MOST_SERIES = 4, 1000
-ATTEMPTS = 4
-LONGEST_SAID = 200  # characters of what a server says
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 GRACE_S = 1.0  # for a thread to report that its time is over
 SECOND = timedelta(seconds=1)
 OTHER_FORM = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
@@ -71,32 +64,13 @@ class TimedSeries:
     points: Sequence[tuple[float, float | None]]
 
 
-class HttpSeriesCollector(ABC):
+class HttpSeriesCollector(HttpSource, ABC):
     """The shared part of a source; `rows_at_once` are asked in one request, and `stepping` says how
     a query gets the steps of the checklist."""
 
-    outside: ClassVar[frozenset[str]] = frozenset({"sleep", "monotonic"})
     rows_at_once: ClassVar[int]
     stepping: ClassVar[str]
     unit: ClassVar[str] = ""  # behind the seconds of a step in a query
-    throttled: ClassVar[re.Pattern[str] | None] = None  # in an answer: it may pass
-
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        *,
-        budget: timedelta,
-        sleep: Callable[[float], None] = time.sleep,
-        monotonic: Callable[[], float] = time.monotonic,
-    ) -> None:
-        if budget <= timedelta(0):
-            raise UsageError(f"budget is {budget}; it must be longer than zero")
-        self._endpoint, self._budget = endpoint, budget
-        self._sleep, self._monotonic = sleep, monotonic
-        self._ends = math.inf
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._endpoint.where})"
 
     @abstractmethod
     def read(self, query: str, span: Span, by: Sequence[str], /) -> list[TimedSeries]:
@@ -116,7 +90,7 @@ class HttpSeriesCollector(ABC):
         the source does not have."""
         self.check(step)
         index = grid(window, step)
-        self._ends = self._monotonic() + self._budget.total_seconds()
+        self.begin()
         queries = [
             (text, tuple(kpi.by))
             for kpi in kpis
@@ -144,78 +118,6 @@ class HttpSeriesCollector(ABC):
                 under = texts[1] if kpi.denominator is not None else None
                 provenance[kpi.name] = Provenance(texts[0], under, tuple(dict.fromkeys(notes)))
         return Collected(assemble(columns, index), provenance, errors)
-
-    def ask(
-        self,
-        method: str,
-        path: str,
-        body: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-        *,
-        hints: Mapping[int, str] | None = None,
-        decode: Callable[[bytes], Any] = json.loads,
-        passing: Callable[[Any], str] = lambda _: "",
-    ) -> Any:
-        """The JSON of an answer, asked for again after what may pass: by its status, or because
-        `passing` finds an error in it. `decode` raises ValueError for what is no JSON. Raises
-        CollectError."""
-        if self._monotonic() >= self._ends:
-            raise RetryableCollectError(
-                f"unavailable: {self._endpoint.where}: the time for this source is used up"
-            )
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                answer = self._once(method, path, body, headers, hints)
-                if len(answer.body) >= LONGEST_BODY:
-                    raise CollectError(
-                        f"limit: {self._endpoint.where} answered more than "
-                        f"{LONGEST_BODY >> 20} MiB; ask for fewer series in the query"
-                    )
-                found = decode(answer.body)
-                if not (said := passing(found)):
-                    return found
-                raise RetryableRequestError(said)  # noqa: TRY301  handled like its status
-            except RetryableRequestError as error:
-                wanted = error.retry_after_s
-                pause = min(
-                    FIRST_PAUSE_S * 2 ** (attempt - 1) if wanted is None else wanted,
-                    LONGEST_PAUSE_S,
-                )
-                if attempt == ATTEMPTS or pause >= self._ends - self._monotonic():
-                    raise RetryableCollectError(
-                        f"unavailable: {error} (asked {attempt} times)", retry_after_s=wanted
-                    ) from None
-                LOG.info("%s; asking again in %.1f s", error, pause)
-                self._sleep(pause)
-            except RequestError as error:
-                raise CollectError(str(error)) from None
-            except (ValueError, RecursionError):
-                raise CollectError(
-                    f"unreadable: {self._endpoint.where} answered {len(answer.body):,} bytes that "
-                    "are no JSON, or cut off; is url that of the API?"
-                ) from None
-        raise AssertionError("the last attempt returns or raises")
-
-    def said(self, words: object) -> str:
-        """What a server says, short and without the secrets that it may repeat."""
-        return plain(" ".join(self._endpoint.masked(str(words)).split()), LONGEST_SAID)
-
-    def _once(
-        self,
-        method: str,
-        path: str,
-        body: bytes | None,
-        headers: Mapping[str, str] | None,
-        hints: Mapping[int, str] | None,
-    ) -> Answer:
-        try:
-            return self._endpoint.ask(method, body, headers, path=path, hints=hints, read=True)
-        except RetryableRequestError:
-            raise
-        except RequestError as error:
-            if self.throttled is not None and self.throttled.search(str(error)):
-                raise RetryableRequestError(str(error)) from None
-            raise
 
     def _resolved(self, query: str, step: timedelta) -> str:
         """The query with the seconds of a step in place of `$step`."""
@@ -311,9 +213,8 @@ class HttpSeriesCollector(ABC):
         for prefix, text in (("", kpi.query), ("denominator: ", kpi.denominator)):
             if text is None:
                 continue
-            left = max(0.0, self._ends - self._monotonic()) + GRACE_S
             try:
-                side = answers[text, tuple(kpi.by)].result(timeout=left)
+                side = answers[text, tuple(kpi.by)].result(timeout=self.left_s + GRACE_S)
             except FutureTimeoutError:
                 raise RetryableCollectError(
                     f"unavailable: {self._endpoint.where}: no answer within the "

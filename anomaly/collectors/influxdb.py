@@ -10,12 +10,8 @@ from datetime import timedelta
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
-from anomaly.collectors.http_series import (
-    LONGEST_SAID,
-    HttpSeriesCollector,
-    Span,
-    TimedSeries,
-)
+from anomaly.collectors.http_series import HttpSeriesCollector, Span, TimedSeries
+from anomaly.collectors.http_source import LONGEST_SAID
 from anomaly.collectors.sign_in import authorization
 from anomaly.errors import CollectError
 from anomaly.http.endpoint import Endpoint

@@ -8,8 +8,8 @@ means, and what may be shown of it.
 | 403 that says when to ask again | likewise |
 | any other status, a redirect, a certificate that does not verify | not at all |
 
-Only http and https, no redirects, no link-local addresses. A URL is often a secret as a whole:
-only its scheme, host and port are ever shown.
+Only http and https, no link-local addresses, and no redirect unless one is asked for. A URL is
+often a secret as a whole: only its scheme, host and port are ever shown.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
 import requests
 from urllib3.exceptions import HTTPError, LocationValueError
@@ -110,9 +110,13 @@ class Endpoint:
         retryable: Collection[int] = (),
         hints: Mapping[int, str] | None = None,
         read: bool = False,
+        follow: bool = False,
     ) -> Answer:
         """One request; `path` is added to the URL, a status in `retryable` is worth another try,
         and the body of a good answer is read only with `read`.
+
+        With `follow`, one redirect is followed, without the headers and credentials: so do those
+        lead to a storage who sign its URL.
 
         `hints` explain a status and say what to do. Raises RequestError and
         RetryableRequestError.
@@ -137,6 +141,8 @@ class Endpoint:
                     stream=True,
                 ) as response,
             ):
+                if follow and 300 <= response.status_code < 400:  # noqa: PLR2004  3xx
+                    return self._elsewhere(response).ask("GET", retryable=retryable, read=read)
                 return self._answer(response, retryable, hints or {}, LONGEST_BODY if read else 0)
         except MetadataAddressError:
             raise RequestError(
@@ -176,6 +182,24 @@ class Endpoint:
         ):
             raise RetryableRequestError(text, retry_after_s=wait_s)
         raise RequestError(f"{text}; {hints[status]}" if status in hints else text)
+
+    def _elsewhere(self, response: requests.Response) -> Endpoint:
+        """Where a redirect leads; the path and query of that URL are secret. Raises RequestError
+        if that can't be used."""
+        target = urljoin(response.url, response.headers.get("Location", ""))
+        parts = urlsplit(target)
+        if self._target.scheme == "https" and parts.scheme != "https":
+            raise RequestError(f"{self.where} redirects to what is not https")
+        try:
+            return Endpoint(
+                target,
+                secrets={*self._secrets, parts.path, parts.query},
+                timeout=timedelta(seconds=self._timeout_s),
+                clock=self._clock,
+                setting=f"where {self.where} redirects to",
+            )
+        except UsageError as error:
+            raise RequestError(str(error)) from None
 
     def _excerpt(self, response: requests.Response) -> str:
         """The beginning of the answer's body, without secrets that it may repeat."""

@@ -390,7 +390,7 @@ def hurry(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for each in (deliver, tell, tick):
         _by_default(each, "sleep", lambda _: None, monkeypatch)
     monkeypatch.setattr("anomaly.cli.watch.time", SimpleNamespace(sleep=lambda _: None))
-    for name in ("prometheus_http", "http_series"):
+    for name in ("prometheus_http", "http_source"):
         monkeypatch.setattr(f"anomaly.collectors.{name}.FIRST_PAUSE_S", 0.0)
         monkeypatch.setattr(f"anomaly.collectors.{name}.LONGEST_PAUSE_S", 0.0)
     monkeypatch.setattr("anomaly.collectors.sql.ATTEMPTS", 1)
