@@ -1,20 +1,25 @@
-"""Numbers of test runs, from JUnit XML files."""
+"""Numbers of test runs, from JUnit XML in a folder, at an address, or kept by a CI system."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from fnmatch import fnmatchcase
 from importlib import import_module
 from pathlib import Path
+from typing import ClassVar
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
 
-from anomaly.collectors.junit_runs import Runs, read_runs
+from anomaly.collectors.http_source import HttpSource
+from anomaly.collectors.junit_folder import runs_in
+from anomaly.collectors.junit_places import Access, Place, source_at
+from anomaly.collectors.junit_runs import KeptRun, Runs, read_runs
 from anomaly.contracts import Collected, Provenance
 from anomaly.errors import CollectError, UsageError
 from anomaly.model import Kpi, Window
@@ -30,27 +35,69 @@ Values = dict[str, np.ndarray]  # of one side of a KPI: by segment, a value for 
 
 
 class JunitCollector:
-    """Reads test runs from the JUnit XML files in the folder `path`.
+    """Reads test runs in JUnit XML: from the folder `path`, from the address `url`, or those that
+    GitHub Actions or GitLab keep.
 
-    A file of the folder is a run, and so is a folder in it with all of its files. A query is the
-    name of a number, and maybe patterns for suites and classes: `failed suite=checkout*`. A step
-    has the runs that began in it: their tests are added up, and `duration` is the mean of them. A
-    step without a run is missing. `timezone` is that of timestamps without one. Raises UsageError
-    for settings that can't be used.
+    A file of the folder is a run, and so is a folder in it with all of its files; a zip at `url` is
+    such a folder. Each artifact of the name `artifact` in the repository `github` is a run, and so
+    is what a job of that name in the project `gitlab` keeps; `branch` names the only one that
+    counts, and `url` is that of the API then. Credentials are `bearer_token`, or `username` and
+    `password`; `headers` are sent, too.
+
+    A query is the name of a number, and maybe patterns for suites and classes: `failed
+    suite=checkout*`. A step has the runs that began in it: their tests are added up, and `duration`
+    is the mean of them. A step without a run is missing. `timezone` is that of timestamps without
+    one. Raises UsageError for settings that can't be used.
     """
 
+    outside: ClassVar[frozenset[str]] = HttpSource.outside
+
     def __init__(
-        self, *, path: Path, timezone: str | None = None, max_bytes: int = LARGEST_FILE
+        self,
+        *,
+        path: Path | None = None,
+        url: str | None = None,
+        github: str | None = None,
+        gitlab: int | str | None = None,
+        artifact: str | None = None,
+        branch: str | None = None,
+        bearer_token: str | None = None,
+        username: str | None = None,
+        password: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        timezone: str | None = None,
+        max_bytes: int = LARGEST_FILE,
+        timeout: timedelta = timedelta(seconds=30),
+        budget: timedelta = timedelta(minutes=5),
+        sleep: Callable[[float], None] = time.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         import_module("junitparser")  # what is missing is said before anything is read
         import_module("defusedxml")
-        self._path, self._max_bytes = Path(path), max_bytes
         try:
             self._zone = None if timezone is None else ZoneInfo(timezone)
         except (KeyError, ValueError, OSError):
             raise UsageError(
                 f"timezone is {timezone!r}; use an IANA name like UTC or Europe/Berlin"
             ) from None
+        access = Access(bearer_token, username, password, headers or {})
+        place = Place(url, github, gitlab, artifact, branch)
+        if path is not None:
+            if access.is_given or place.is_given:
+                raise UsageError("path is given with what is for runs over HTTP; use one of them")
+            self._runs: Callable[[Window], Iterator[KeptRun]]
+            self._runs = lambda _: runs_in(path, max_bytes)
+            return
+        source = source_at(
+            place,
+            access,
+            timeout=timeout,
+            max_bytes=max_bytes,
+            budget=budget,
+            sleep=sleep,
+            monotonic=monotonic,
+        )
+        self._runs = source.runs
 
     def collect(self, kpis: Sequence[Kpi], window: Window, step: timedelta, /) -> Collected:
         """The panel of `kpis` over the whole steps of `window`; what can't be read is an error of
@@ -63,7 +110,8 @@ class JunitCollector:
         bounds = edges(index, step)
         first, last = (pd.Timestamp(at, tz="UTC").to_pydatetime() for at in bounds[[0, -1]])
         try:
-            runs = read_runs(self._path, Window(first, last), self._zone, self._max_bytes)
+            window = Window(first, last)
+            runs = read_runs(self._runs(window), window, self._zone)
         except CollectError as error:
             return Collected(assemble({}, index), {}, {kpi.name: error for kpi in kpis})
         read = _Read(runs, bounds)
@@ -140,8 +188,8 @@ class _Read:
         """Why there is no value of a query."""
         moments = self._runs.moments
         if not self._runs.tests:
-            held = f"{stamp(min(moments))} to {stamp(max(moments))}" if moments else "no run"
-            return f"no series matched: no run began in this window; the folder holds {held}"
+            held = f"{stamp(min(moments))} to {stamp(max(moments))}" if moments else "none"
+            return f"no series matched: no run began in this window; known are {held}"
         columns = [*_query(text).patterns] or ["suite"]
         names = [*dict.fromkeys(self._table[columns[0]])]
         shown = ", ".join(plain(name, 40) or "''" for name in names[:NAMES_SHOWN])

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import io
 import math
-import os
 import re
-import stat
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from pathlib import Path
 from typing import Any, BinaryIO
 from xml.etree.ElementTree import ParseError
 from zoneinfo import ZoneInfo
@@ -25,6 +21,30 @@ MOST_FILES = 100_000
 NAMED = re.compile(r"\d{8}T\d{6}Z")  # how the name of a run begins that says when it was
 SHOWN = 40
 NO_TIME = "begin the name of its file or folder with the start of the run, like 20250603T100000Z"
+
+
+@dataclass(frozen=True, slots=True)
+class KeptRun:
+    """A run where it is kept: its name, and how errors show it. `files` reads one XML file after
+    the other, each by the name that errors show; `began` is a time that is known without them."""
+
+    name: str
+    shown: str
+    files: Callable[[], Iterable[tuple[str, bytes]]]
+    began: datetime | None = None
+
+
+def is_xml(name: str) -> bool:
+    """Whether a file may belong to a run."""
+    return name.lower().endswith(".xml") and not name.startswith(".")
+
+
+def too_large(file: str, max_bytes: int) -> CollectError:
+    """The error for a file that is larger."""
+    return CollectError(
+        f"{file}: more than {max_bytes:,} bytes; leave the output of tests out of it, or set "
+        "max_bytes"
+    )
 
 
 class Outcome(StrEnum):
@@ -97,27 +117,27 @@ class _Suite:
     results: tuple[_Result, ...]
 
 
-def read_runs(folder: Path, window: Window, zone: ZoneInfo | None, max_bytes: int) -> Runs:
-    """The runs in a folder that began in the window: each file of it is a run, and so is each
-    folder with all of its files.
+def read_runs(kept: Iterable[KeptRun], window: Window, zone: ZoneInfo | None) -> Runs:
+    """Those of the runs that began in the window.
 
-    A run began when its name says, else at the earliest timestamp of its suites; without a zone
-    that is a local time of `zone`. Raises CollectError for what can't be read.
+    A run began when its name says, else at the earliest timestamp of its suites, else when it is
+    said to have begun where it is kept; a timestamp without a zone is a local time of `zone`.
+    Raises CollectError for what can't be read.
     """
     runs, seen = Runs(), set[int]()
-    for number, (entry, files) in enumerate(_entries(folder)):
-        named = _named(entry)
+    for number, run in enumerate(kept):
+        named = _named(run)
         if named is not None and not window.start <= named < window.end:
             runs.moments.append(named)
             continue
         suites: list[_Suite] = []
-        for file in files:
-            found = _suites(file, max_bytes)
+        for file, content in run.files():
+            found = _suites(file, content)
             runs.others += found is None
             suites += found or []
         if not suites and named is None:
             continue
-        moment = named or _earliest(entry, suites, zone)
+        moment = named or _earliest(run, suites, zone)
         runs.moments.append(moment)
         if not window.start <= moment < window.end:
             continue
@@ -130,57 +150,26 @@ def read_runs(folder: Path, window: Window, zone: ZoneInfo | None, max_bytes: in
     return runs
 
 
-def _entries(folder: Path) -> Iterator[tuple[Path, Sequence[Path]]]:
-    """Each run by its name, with its files."""
-    try:
-        entries = sorted(each for each in folder.iterdir() if not each.name.startswith("."))
-    except OSError as error:
-        raise CollectError(f"{folder} can't be read: {error.strerror}; give a folder") from None
-    found = 0
-    for entry in entries:
-        files = (
-            sorted(
-                Path(place) / name
-                for place, _, names in os.walk(entry)
-                for name in names
-                if _is_xml(name)
-            )
-            if entry.is_dir()
-            else [entry] * _is_xml(entry.name)
-        )
-        found += len(files)
-        if found > MOST_FILES:
-            raise CollectError(
-                f"{folder}: more than {MOST_FILES:,} files; keep the runs that a baseline needs"
-            )
-        if files:
-            yield entry, files
-    if not found:
-        raise CollectError(f"{folder} holds no .xml file; is it the folder of the test runs?")
-
-
-def _is_xml(name: str) -> bool:
-    return name.lower().endswith(".xml") and not name.startswith(".")
-
-
-def _named(entry: Path) -> datetime | None:
-    match = NAMED.match(entry.name)
+def _named(run: KeptRun) -> datetime | None:
+    match = NAMED.match(run.name)
     if match is None:
         return None
     try:
         return datetime.strptime(match[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     except ValueError:
-        raise CollectError(f"{_shown(entry)}: {match[0]} is not a time") from None
+        raise CollectError(f"{run.shown}: {match[0]} is not a time") from None
 
 
-def _earliest(entry: Path, suites: Sequence[_Suite], zone: ZoneInfo | None) -> datetime:
+def _earliest(run: KeptRun, suites: Sequence[_Suite], zone: ZoneInfo | None) -> datetime:
     """When the first of the suites began."""
     written = {suite.timestamp: suite for suite in suites if suite.timestamp}
+    if not written and run.began is not None:
+        return run.began
     if not written:
-        raise CollectError(f"{_shown(entry)}: no suite has a timestamp; {NO_TIME}")
+        raise CollectError(f"{run.shown}: no suite has a timestamp; {NO_TIME}")
     moments = []
     for text, suite in written.items():
-        where = f"{_shown(entry)}: suite {plain(suite.name, SHOWN)!r}"
+        where = f"{run.shown}: suite {plain(suite.name, SHOWN)!r}"
         try:
             moment = datetime.fromisoformat(text)
             if moment.tzinfo is None and zone is None:
@@ -198,7 +187,7 @@ def _earliest(entry: Path, suites: Sequence[_Suite], zone: ZoneInfo | None) -> d
     return min(moments)
 
 
-def _suites(file: Path, max_bytes: int) -> list[_Suite] | None:
+def _suites(file: str, written: bytes) -> list[_Suite] | None:
     """The suites of a file, nested ones too; None where it holds something else."""
     from defusedxml import DefusedXmlException, ElementTree
     from junitparser import JUnitXmlError
@@ -207,9 +196,8 @@ def _suites(file: Path, max_bytes: int) -> list[_Suite] | None:
     def parsed(content: BinaryIO) -> Any:
         return ElementTree.parse(content, forbid_dtd=True)
 
-    content = _content(file, max_bytes)
     try:
-        waiting, suites = [*JUnitXml.fromfile(content, parse_func=parsed)], []
+        waiting, suites = [*JUnitXml.fromfile(io.BytesIO(written), parse_func=parsed)], []
         for suite in waiting:  # which grows
             waiting += suite.testsuites()
             results = tuple(map(_result, suite.iterchildren(suite.testcase)))
@@ -219,32 +207,15 @@ def _suites(file: Path, max_bytes: int) -> list[_Suite] | None:
         return None
     except DefusedXmlException:
         raise CollectError(
-            f"{_shown(file)}: declares a document type or entities, which no test run needs"
+            f"{file}: declares a document type or entities, which no test run needs"
         ) from None
     except ParseError as error:
         raise CollectError(
-            f"{_shown(file)}: is no whole XML ({error}); write it again, or remove it"
+            f"{file}: is no whole XML ({error}); write it again, or remove it"
         ) from None
     except (ValueError, LookupError) as error:
-        raise CollectError(f"{_shown(file)}: {plain(str(error), 100)}") from None
+        raise CollectError(f"{file}: {plain(str(error), 100)}") from None
     return suites
-
-
-def _content(file: Path, max_bytes: int) -> BinaryIO:
-    try:
-        about = file.stat()
-        if not stat.S_ISREG(about.st_mode):
-            raise CollectError(f"{_shown(file)}: is no regular file")
-        with file.open("rb") as stream:
-            content = stream.read(max_bytes + 1)
-    except OSError as error:
-        raise CollectError(f"{_shown(file)} can't be read: {error.strerror}") from None
-    if len(content) > max_bytes:
-        raise CollectError(
-            f"{_shown(file)}: more than {max_bytes:,} bytes; leave the output of tests out of it, "
-            "or set max_bytes"
-        )
-    return io.BytesIO(content)
 
 
 def _result(case: Any) -> _Result:
@@ -285,10 +256,3 @@ def _add(suite: _Suite, run: int, moment: datetime, tests: list[Tests]) -> int:
             )
         )
     return several
-
-
-def _shown(path: Path) -> str:
-    """A path below the folder of the runs, for an error."""
-    with suppress(IndexError):
-        return plain(str(Path(*path.parts[-2:])), 100)
-    return plain(str(path), 100)

@@ -223,7 +223,7 @@ def test_a_folder_without_runs_is_an_error_and_one_without_any_in_time_is_not(
     assert "can't be read: No such file" in error(tmp_path / "nowhere")
     about = collected(runs(tmp_path, a=suite(PASSED, at="2025-01-01T00:00Z")))
     assert about.provenance["pass rate"].notes == (
-        "no series matched: no run began in this window; the folder holds 2025-01-01T00:00:00Z to "
+        "no series matched: no run began in this window; known are 2025-01-01T00:00:00Z to "
         "2025-01-01T00:00:00Z",
     )
 

@@ -27,16 +27,17 @@ class Request:
     body: bytes
 
 
-def answer(status: int, body: str = "", **headers: str) -> Reply:
+def answer(status: int, body: str | bytes = "", **headers: str) -> Reply:
     """A well-formed response; `Retry_After="5"` is a header."""
     named = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
+    content = body.encode() if isinstance(body, str) else body
     head = (
         f"HTTP/1.1 {status} Scripted\r\nContent-Length: "
-        f"{len(body.encode())}\r\n{named}Connection: close\r\n\r\n"
+        f"{len(content)}\r\n{named}Connection: close\r\n\r\n"
     )
 
     def say(client: socket.socket, _closed: threading.Event) -> None:
-        client.sendall(head.encode() + body.encode())
+        client.sendall(head.encode() + content)
 
     return say
 

@@ -41,6 +41,7 @@ HARMLESS = {  # settings of text that hold no secret and stand in no example: wh
     "public where code is": {"pull_request", "context"},
     "shown in a chat": {"channel"},
     "shown in Prometheus": {"job"},
+    "a repository, a branch and a name in it": {"github", "gitlab", "artifact", "branch"},
     "names that a sign-in shows": {"client_id", "scope", "audience", "region", "profile"},
 }
 EXAMPLES: Mapping[str, Mapping[str, Callable[[Place], Example]]] = {
@@ -130,6 +131,17 @@ VARIANTS: dict[tuple[str, str], Callable[[Places], list[dict[str, Any]]]] = {
     ("source", "graphite"): lambda at: [
         {"url": at.http, "bearer_token": SECRET} | at.patience,
         {"url": at.http, "username": SECRET, "password": SECRET} | at.patience,
+    ],
+    ("source", "junit"): lambda at: [
+        {"url": f"{at.http}/runs", "bearer_token": SECRET, "headers": {"X-Key": SECRET}}
+        | at.patience,
+        {"url": at.http, "username": SECRET, "password": SECRET} | at.patience,
+        *(
+            {kind: "shop/web", "artifact": "junit", "url": at.http, "bearer_token": SECRET}
+            | at.patience
+            for kind in ("github", "gitlab")
+        ),
+        {"path": "runs"},
     ],
     ("source", "sql"): lambda at: [
         {"url": f"postgresql://anomaly:{SECRET}@{at.database}?sslpassword={SECRET}"} | at.patience,
