@@ -22,6 +22,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 from unittest.mock import patch
+from xml.etree.ElementTree import tostring
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -31,6 +32,7 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import requests
 import urllib3
 import yaml
+from defusedxml.ElementTree import fromstring
 
 import anomaly
 from anomaly.checklist import registry
@@ -146,6 +148,7 @@ def doors() -> Mapping[str, Door]:
         "workbook": Door(_workbook, _enter_table),
         "Prometheus answer": Door(_answer, _enter_answer),
         "series answer": Door(_series_answer, _enter_series_answer),
+        "test runs": Door(_test_runs, _enter_test_runs),
         "page": Door(_page, _enter_page),
         "JSON": Door(_json, _enter_json),
         "kept panel": Door(_panel, _enter_panel),
@@ -552,13 +555,16 @@ def _enter_answer(answer: OddAnswer, _: Path) -> None:
     collector = PrometheusCollector(
         url="http://127.0.0.1:9090", concurrency=1, sleep=lambda _: None, now=lambda: NOW
     )
-    _collect(collector, KPIS, answer)
+    _collect(collector, KPIS, lambda _: answer)
 
 
-def _collect(collector: Collector, kpis: Sequence[Kpi], answer: OddAnswer) -> None:
+def _collect(
+    collector: Collector, kpis: Sequence[Kpi], answer_to: Callable[[str], OddAnswer]
+) -> None:
     """Let the collector ask a server that always answers so."""
 
     def send(_: DeadlineAdapter, request: Any, **__: Any) -> requests.Response:
+        answer = answer_to(request.url)
         raw = urllib3.HTTPResponse(
             io.BytesIO(answer.body), answer.headers, answer.status, preload_content=False
         )
@@ -629,12 +635,65 @@ SOUND: Mapping[str, Sequence[Any]] = {  # the documents of an answer
         }
     ],
     "loki": [MATRIX],
+    "elasticsearch": [
+        {
+            "timed_out": False,
+            "_shards": {"total": 2, "successful": 2, "skipped": 0, "failed": 0},
+            "_clusters": {"total": 1, "successful": 1, "skipped": 0, "partial": 0, "failed": 0},
+            "aggregations": {
+                "steps": {
+                    "buckets": [
+                        {
+                            "key": {"time": 1000 * second, "by0": country},
+                            "doc_count": 3,
+                            "value": {"value": 1.5},
+                        }
+                        for second in SECONDS
+                        for country in ("DE", "FR")
+                    ]
+                }
+            },
+        }
+    ],
+    "newrelic": [
+        {
+            "data": {
+                "actor": {
+                    "account": {
+                        "nrql": {
+                            "results": [
+                                {
+                                    "beginTimeSeconds": second,
+                                    "endTimeSeconds": second + 300,
+                                    "facet": country,
+                                    "country": country,
+                                    "percentile.v": {"95": 1.5},
+                                    "count": 3,
+                                }
+                                for second in SECONDS
+                                for country in ("DE", "FR")
+                            ],
+                            "metadata": {"facets": ["country"]},
+                        }
+                    }
+                }
+            },
+            "errors": [],
+        }
+    ],
 }
-SETTINGS: Mapping[str, Mapping[str, str]] = {
+QUERIES = {  # those that are not "x"
+    "influxdb": STATEMENT,
+    "elasticsearch": "x | avg(v)",
+    "newrelic": "SELECT percentile(v, 95), count(*) FROM K FACET country",
+}
+SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "influxdb": {"url": "http://127.0.0.1:8086", "database": "shop"},
     "graphite": {"url": "http://127.0.0.1:8080"},
     "datadog": {"url": "http://127.0.0.1:1", "api_key": "planted", "application_key": "planted"},
     "loki": {"url": "http://127.0.0.1:3100"},
+    "elasticsearch": {"url": "http://127.0.0.1:9200", "index": "kpis"},
+    "newrelic": {"url": "http://127.0.0.1:1", "account_id": 1, "api_key": "planted"},
 }
 
 
@@ -649,9 +708,126 @@ def _series_answer(rng: Random) -> OddSeries:
 
 def _enter_series_answer(odd: OddSeries, _: Path) -> None:
     plugin = registry.Plugin(odd.source, SETTINGS[odd.source])
-    query = STATEMENT if odd.source == "influxdb" else "x"
+    query = QUERIES.get(odd.source, "x")
     kpis = [Kpi("orders", query=query), Kpi("errors", query=f"{query} ", by=("country",))]
-    _collect(registry.collector(plugin, sleep=lambda _: None), kpis, odd.answer)
+    _collect(registry.collector(plugin, sleep=lambda _: None), kpis, lambda _: odd.answer)
+
+
+# --- test runs -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class OddRuns:
+    """Where test runs are (a setting of the source), what is there, and the list that leads
+    there."""
+
+    place: str
+    content: OddAnswer
+    listed: OddAnswer
+
+
+RUN = b"""<?xml version="1.0" encoding="utf-8"?>
+<testsuites><testsuite name="shop" timestamp="2025-06-03T11:20:00Z" hostname="a" tests="3">
+<testcase classname="shop.Cart" name="pays" time="0.5"/>
+<testcase classname="shop.Cart" name="ships" time="1"><failure message="no">at</failure></testcase>
+<testsuite name="in"><testcase name="gifts"><skipped/></testcase></testsuite>
+</testsuite></testsuites>"""
+LISTS: Mapping[str, Any] = {
+    "github": {
+        "total_count": 1,
+        "artifacts": [
+            {
+                "id": 1,
+                "name": "runs",
+                "expired": False,
+                "created_at": "2025-06-03T11:30:00Z",
+                "workflow_run": {
+                    "repository_id": 1,
+                    "head_repository_id": 1,
+                    "head_branch": "main",
+                },
+            }
+        ],
+    },
+    "gitlab": [
+        {
+            "id": 1,
+            "name": "runs",
+            "ref": "main",
+            "tag": False,
+            "created_at": "2025-06-03T11:10:00.000Z",
+            "started_at": "2025-06-03T11:20:00.000Z",
+            "finished_at": "2025-06-03T11:30:00.000Z",
+            "artifacts": [{"file_type": "archive", "size": 1}],
+        }
+    ],
+}
+
+
+def _test_runs(rng: Random) -> OddRuns:
+    place = one(rng, ["path", "url", "github", "gitlab"])
+    runs = [_run(rng) for _ in range(2)]
+    content = runs[0] if place == "path" else _zipped(runs, rng)
+    listed = LISTS.get(place, {})
+    listing = json.dumps(listed).encode() if chance(rng, 0.5) else _document(listed, rng)
+    bodies = (content, listing)
+    return OddRuns(
+        place,
+        *(
+            _over_http(each, rng) if chance(rng, 0.2) else OddAnswer(200, {}, each)
+            for each in bodies
+        ),
+    )
+
+
+def _run(rng: Random) -> bytes:
+    """A run whose elements and attributes were changed, or whose bytes were, or neither."""
+    if chance(rng, 0.3):
+        return torn(RUN, rng) if chance(rng, 0.7) else RUN
+    root = fromstring(RUN)
+    for _ in range(int(rng.integers(1, 4))):
+        element, other = (one(rng, [*root.iter()]) for _ in range(2))
+        name = one(rng, [*element.attrib, "time", "timestamp", "name", "classname"])
+        match int(rng.integers(4)):
+            case 0:
+                element.attrib.pop(name, None)
+            case 1:
+                element.tag = one(rng, ["testsuite", "testcase", "failure", "x", "properties"])
+            case 2:
+                element.append(copy.deepcopy(other))
+            case _:
+                element.set(name, one(rng, TEXTS))
+    return bytes(tostring(root, "utf-8", xml_declaration=True))
+
+
+def _zipped(runs: Sequence[bytes], rng: Random) -> bytes:
+    """A zip of runs, or one of them alone."""
+    if chance(rng, 0.2):
+        return runs[0]
+    content = io.BytesIO()
+    how = one(rng, [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+    with zipfile.ZipFile(content, "w", how) as archive:
+        for number, run in enumerate(runs):
+            folder = one(rng, ["", "a/", "../", "/", "a//b/", "20250603T112000Z-x/"])
+            archive.writestr(f"{folder}{number}.xml", run)
+    return torn(content.getvalue(), rng) if chance(rng, 0.3) else content.getvalue()
+
+
+def _enter_test_runs(odd: OddRuns, folder: Path) -> None:
+    settings: dict[str, Any] = {"path": str(folder)}
+    if odd.place == "path":
+        (folder / "run.xml").write_bytes(odd.content.body)
+    else:
+        settings = {"url": "http://127.0.0.1:1"}
+    if odd.place in LISTS:
+        settings |= {odd.place: "shop/web", "artifact": "runs", "branch": "main"}
+    plugin = registry.Plugin("junit", {**settings, "timezone": "UTC"})
+    kpis = [Kpi("it", query="passed"), Kpi("time", query="duration", by=("suite", "class"))]
+    _collect(
+        registry.collector(plugin, sleep=lambda _: None),
+        kpis,
+        lambda url: odd.listed if "per_page=" in url else odd.content,
+    )
 
 
 # --- reports -------------------------------------------------------------------------------------
