@@ -14,6 +14,7 @@ from anomaly.errors import CollectError, UsageError
 from anomaly.http.endpoint import Endpoint, checked_base, checked_headers
 from anomaly.wording import plain
 
+ACCOUNT = re.compile(r"[1-9][0-9]{0,17}")
 LONGEST_S = 70  # of a query, that New Relic allows
 ASKED = """\
 query ($account: Int!, $nrql: Nrql!, $timeout: Seconds) {
@@ -44,7 +45,7 @@ class NewRelicCollector(HttpSeriesCollector):
     def __init__(
         self,
         *,
-        account_id: int,
+        account_id: int | str,
         api_key: str,
         url: str = "https://api.newrelic.com",
         timeout: timedelta = timedelta(seconds=30),
@@ -53,11 +54,13 @@ class NewRelicCollector(HttpSeriesCollector):
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         checked_base(url)
-        if account_id < 1:
-            raise UsageError(f"account_id is {account_id}; write that of your account")
+        if not ACCOUNT.fullmatch(str(account_id)):  # text is what a variable holds
+            raise UsageError(
+                f"account_id is {plain(str(account_id), 40)}; write the number of your account"
+            )
         self._headers = checked_headers({"API-Key": api_key}, ())
         self._account, self._longest_s = (
-            account_id,
+            int(account_id),
             min(max(int(timeout.total_seconds()), 1), LONGEST_S),
         )
         base = url.rstrip("/").removesuffix("/graphql")

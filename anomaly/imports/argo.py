@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import re
 
-from anomaly.imports import cloudwatch, datadog
 from anomaly.imports.documents import Part
 from anomaly.imports.findings import NEITHER_WAY, PACE, THRESHOLD, Findings
+from anomaly.imports.languages import IN_PROMQL, NOT_READ, language
 from anomaly.imports.queries import BRACES, bad_direction, filled, names_in, options
 from anomaly.model import Direction, Kpi
 
@@ -16,10 +16,10 @@ PACES = (
     *("interval", "initialDelay", "count", "failureLimit", "successLimit", "inconclusiveLimit"),
     *("consecutiveErrorLimit", "consecutiveSuccessLimit"),
 )
-PROVIDERS = ("prometheus", "datadog", "cloudWatch")
+PROVIDERS = ("prometheus", "datadog", "cloudWatch", "newRelic", "graphite", "gcp")
 WORD = re.compile(r"'[^']*'|\b[A-Za-z_]\w*\b")
-ACCESS = ("authentication", "headers", "insecure", "timeout")
-HOW_TO_SIGN_IN = "how to sign in to a Prometheus: see the settings of the source in docs/collectors"
+ACCESS = ("authentication", "headers", "insecure", "timeout", "profile")
+HOW_TO_SIGN_IN = "how to sign in: see the settings of the source in docs/collectors"
 
 
 def read(template: Part, findings: Findings) -> None:
@@ -48,7 +48,10 @@ def _metric(
     if not kind:
         others = ", ".join(metric.mapping("provider")) or "none"
         why = f"its provider is {others}, none of {', '.join(PROVIDERS)}"
-        findings.lose(metric, f"metric {name}", why)
+        findings.lose(metric, f"metric {name}", NOT_READ.get(others, why))
+        return
+    if provider.text("filter"):
+        findings.lose(metric, f"metric {name}", f"it is a filter; {IN_PROMQL}")
         return
 
     def value(match: re.Match[str]) -> str | None:
@@ -61,21 +64,12 @@ def _metric(
         wanted = options([each.removeprefix("args.") for each in names_in(missing)])
         findings.lose(metric, f"metric {name}", f"{', '.join(missing)} has no value: {wanted}")
         return
-    found = []
-    for key, is_success in (("successCondition", True), ("failureCondition", False)):
-        if condition := metric.text(key):
-            found.append(bad_direction(condition, is_success=is_success))
-            findings.lose(metric.at(key), f"{key} {condition} of {name}", THRESHOLD)
-    ways = set(found) - {None}
-    direction = Direction.EITHER
-    if len(ways) == 1 and None not in found:
-        direction = next(each for each in ways if each is not None)
-    else:
-        findings.lose(metric, f"direction of {name}", NEITHER_WAY)
+    direction = _direction(metric, findings, name)
     if paces := [f"{key} {metric.text(key)}" for key in PACES if metric.text(key)]:
         findings.lose(metric, f"{', '.join(paces)} of {name}", PACE)
-    if provider.mapping("rangeQuery"):
-        findings.lose(provider.at("rangeQuery"), f"rangeQuery of {name}", PACE)
+    for key in ("rangeQuery", "interval"):
+        if provider.at(key).data:
+            findings.lose(provider.at(key), f"{key} of {name}", PACE)
     if access := [key for key in ACCESS if provider.at(key).data]:
         findings.lose(provider, f"{', '.join(access)} of {name}", HOW_TO_SIGN_IN)
     kpi = Kpi(
@@ -84,17 +78,30 @@ def _metric(
         direction=direction,
         dry_run=any(_is_rehearsed(name, each) for each in rehearsed),
     )
-    if kind == "datadog":
-        findings.add_other(metric, kpi, origin, datadog.query_of, datadog.settings())
-    elif kind == "cloudWatch":
-        findings.add_other(metric, kpi, origin, cloudwatch.query_of, cloudwatch.settings())
-    else:
+    other = language(kind, address=address, project=provider.text("project"))
+    if other is None or (kind == "gcp" and findings.prometheus):
         findings.add(metric, kpi, origin, address=address)
+    else:
+        findings.add_other(metric, kpi, origin, *other)
+
+
+def _direction(metric: Part, findings: Findings, name: str) -> Direction:
+    """Which way is worse by the conditions of a metric, which are noted."""
+    found = []
+    for key, is_success in (("successCondition", True), ("failureCondition", False)):
+        if condition := metric.text(key):
+            found.append(bad_direction(condition, is_success=is_success))
+            findings.lose(metric.at(key), f"{key} {condition} of {name}", THRESHOLD)
+    ways = set(found) - {None}
+    if len(ways) == 1 and None not in found:
+        return next(each for each in ways if each is not None)
+    findings.lose(metric, f"direction of {name}", NEITHER_WAY)
+    return Direction.EITHER
 
 
 def _asked(provider: Part, kind: str) -> str:
-    """What a provider is asked for: PromQL, a metrics query of Datadog (with a formula, that of
-    its queries), or MetricDataQueries in JSON."""
+    """What a provider is asked for, in its own language; of Datadog a formula with its queries in
+    place, of CloudWatch MetricDataQueries in JSON."""
     if kind == "cloudWatch":
         queries = provider.at("metricDataQueries").data
         return json.dumps(queries) if isinstance(queries, list) else str(queries or "")

@@ -136,6 +136,8 @@ class Findings:
             return
         if query.by is None:
             self.lose(part, f"one series for {kpi.name}", SPLIT)
+        if query.note:
+            self.lose(part, f"steps of {kpi.name}", query.note)
         complete = replace(
             kpi,
             name=self._unused(_name(kpi.name)),

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from anomaly.imports import cloudwatch, datadog
 from anomaly.imports.documents import Part
 from anomaly.imports.findings import NEITHER_WAY, PACE, THRESHOLD, Findings
+from anomaly.imports.languages import NOT_READ, language
 from anomaly.imports.queries import BRACES, filled, names_in, options
 from anomaly.model import Direction, Kpi
 
@@ -15,7 +15,7 @@ KINDS = ("MetricTemplate", "Canary")
 BUILT_IN = ("request-success-rate", "request-duration")
 PACES = ("interval", "iterations", "threshold", "maxWeight", "stepWeight", "stepWeights")
 STEP = "$step"
-PROVIDERS = ("prometheus", "datadog", "cloudwatch")
+PROVIDERS = ("prometheus", "datadog", "cloudwatch", "newrelic", "graphite")
 
 
 def read(parts: Sequence[Part], findings: Findings) -> None:
@@ -98,7 +98,7 @@ def _template(
     kind = "prometheus" if is_inline else provider.text("type")
     if kind not in PROVIDERS:
         why = f"its provider is {kind}, none of {', '.join(PROVIDERS)}"
-        findings.lose(place, f"metric {kpi.name}", why)
+        findings.lose(place, f"metric {kpi.name}", NOT_READ.get(kind, why))
         return
     text = template.text("query") if is_inline else template.text("spec", "query")
     values = {"interval": STEP, **known, **findings.values}
@@ -118,13 +118,11 @@ def _template(
     kpi = Kpi(kpi.name, query=query, direction=kpi.direction)
     why = f"MetricTemplate {template.text('metadata', 'name')}" if not is_inline else "Canary"
     address = provider.text("address")
-    if kind == "datadog":
-        findings.add_other(place, kpi, why, datadog.query_of, datadog.settings(address))
-    elif kind == "cloudwatch":
-        region = cloudwatch.settings(provider.text("region"))
-        findings.add_other(place, kpi, why, cloudwatch.query_of, region)
-    else:
+    other = language(kind, address=address, region=provider.text("region"))
+    if other is None:
         findings.add(place, kpi, why, address=address)
+    else:
+        findings.add_other(place, kpi, why, *other)
 
 
 def _value(match: re.Match[str], values: Mapping[str, str]) -> str | None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
-from anomaly.imports import datadog
+from anomaly.imports import datadog, influxql
 from anomaly.imports.documents import Part
 from anomaly.imports.findings import Findings
-from anomaly.imports.queries import options
+from anomaly.imports.languages import NOT_READ, language
+from anomaly.imports.queries import filled, options
+from anomaly.imports.texts import STEP
 from anomaly.model import Direction, Empty, Kpi, NoData
 
 DIRECTIONS = {
@@ -18,6 +21,7 @@ DIRECTIONS = {
     "either": Direction.EITHER,
 }
 PLACEHOLDER = re.compile(r"\$\\?\{\s*([\w.-]+)\s*\}")
+IN_TARGET = re.compile(r"\$(scope|location)\b")
 WHOLE = "PromQL:"
 LARGEST = 1e6  # a weight or factor beyond it is a slip
 
@@ -59,14 +63,11 @@ def _metric(
 ) -> None:
     name = metric.text("name") or "metric"
     kind = metric.text("query", "serviceType") or metric.text("query", "type")
-    if kind not in {"prometheus", "datadog"}:
-        why = f"it asks {kind or 'nothing'}, neither prometheus nor datadog"
+    if kind not in ASKED:
+        why = NOT_READ.get(kind, f"it asks {kind or 'nothing'}, none of {', '.join(ASKED)}")
         findings.lose(metric, f"metric {name}", why)
         return
-    if kind == "datadog":
-        query = _of_datadog(metric, findings, name)
-    else:
-        query = _query(metric, configuration, findings, name)
+    query = ASKED[kind](metric, configuration, findings, name)
     if not query:
         return
     judged = metric.at("analysisConfigurations", "canary")
@@ -103,13 +104,14 @@ def _metric(
         usage=round(sum(shares), 6) if sum(shares) > 0 else 1.0,
     )
     why = f"metric of {', '.join(groups) or 'no group'}"
-    if kind == "datadog":
-        findings.add_other(metric, kpi, why, datadog.query_of, datadog.settings())
-    else:
+    other = language(kind)
+    if other is None:
         findings.add(metric, kpi, why)
+    else:
+        findings.add_other(metric, kpi, why, *other)
 
 
-def _of_datadog(metric: Part, findings: Findings, name: str) -> str:
+def _of_datadog(metric: Part, _configuration: Part, findings: Findings, name: str) -> str:
     """The metrics query of Datadog that a metric names; empty if it has none, which is noted."""
     asked = metric.at("query")
     scope, metric_name = findings.values.get("scope", ""), asked.text("metricName")
@@ -129,31 +131,11 @@ def _of_datadog(metric: Part, findings: Findings, name: str) -> str:
     return f"sum:{chosen}{datadog.COUNT}" if is_count else chosen
 
 
-def _query(metric: Part, configuration: Part, findings: Findings, name: str) -> str:
+def _of_prometheus(metric: Part, configuration: Part, findings: Findings, name: str) -> str:
     """The PromQL of a metric; empty if it has none, which is noted."""
     asked = metric.at("query")
-    named = asked.text("customFilterTemplate")
-    template = asked.text("customInlineTemplate") or configuration.text("templates", named)
-    template = template or asked.text("customFilter")
-    if named and not template:
-        findings.lose(metric, f"metric {name}", f"the template {named} is not in the file")
-        return ""
-    missing: list[str] = []
-
-    def value(match: re.Match[str]) -> str:
-        if match[1] not in findings.values:
-            missing.append(match[1])
-        return findings.values.get(match[1], match[0])
-
-    template = PLACEHOLDER.sub(value, template)
-    if missing:
-        names = list(dict.fromkeys(missing))
-        findings.lose(
-            metric,
-            f"metric {name}",
-            f"{', '.join(f'${{{each}}}' for each in names)} has no value; give one that takes in "
-            f"the whole service: {options(names)}",
-        )
+    template = _template(metric, configuration, findings, name)
+    if template is None:
         return ""
     if template.startswith(WHOLE):
         return template.removeprefix(WHOLE).strip()
@@ -171,6 +153,99 @@ def _query(metric: Part, configuration: Part, findings: Findings, name: str) -> 
     groups = _texts(asked, "groupByFields")
     by = f" by ({', '.join(groups)})" if groups else ""
     return f"avg({metric_name}{{{matchers}}}){by}" if matchers else f"avg({metric_name}){by}"
+
+
+def _template(
+    metric: Part,
+    configuration: Part,
+    findings: Findings,
+    name: str,
+    known: Mapping[str, str] = MappingProxyType({}),
+) -> str | None:
+    """The template of a metric with its placeholders filled in, empty if there is none; None, which
+    is noted, if it can't be had."""
+    asked = metric.at("query")
+    named = asked.text("customFilterTemplate")
+    template = asked.text("customInlineTemplate") or configuration.text("templates", named)
+    template = template or asked.text("customFilter")
+    if named and not template:
+        findings.lose(metric, f"metric {name}", f"the template {named} is not in the file")
+        return None
+    return _filled(template, PLACEHOLDER, metric, findings, name, known)
+
+
+def _filled(
+    template: str,
+    placeholder: re.Pattern[str],
+    metric: Part,
+    findings: Findings,
+    name: str,
+    known: Mapping[str, str] = MappingProxyType({}),
+) -> str | None:
+    values = {**findings.values, **known}
+    text, missing = filled(template, placeholder, lambda match: values.get(match[1]))
+    if not missing:
+        return text
+    names = [match[1] for match in map(placeholder.fullmatch, missing) if match]
+    findings.lose(
+        metric,
+        f"metric {name}",
+        f"{', '.join(f'${{{each}}}' for each in names)} has no value; give one that takes in "
+        f"the whole service: {options(names)}",
+    )
+    return None
+
+
+def _of_new_relic(metric: Part, configuration: Part, findings: Findings, name: str) -> str:
+    """The NRQL of a metric; empty if it has none, which is noted."""
+    known = dict.fromkeys(("startEpochSeconds", "endEpochSeconds", "step"), "0")  # dropped later
+    template = _template(metric, configuration, findings, name, known)
+    if template is None or template:
+        return template or ""
+    chosen, where = (metric.text("query", key) for key in ("select", "q"))
+    if not chosen:
+        findings.lose(metric, f"metric {name}", "it has neither a template nor a select")
+        return ""
+    findings.lose(
+        metric,
+        f"scope of {name}",
+        "it selects the instances of a canary; the query reads all of them, so add conditions",
+    )
+    select = chosen if chosen.upper().startswith("SELECT") else f"SELECT {chosen}"
+    return f"{select} WHERE {where}" if where else select
+
+
+def _of_influxdb(metric: Part, configuration: Part, findings: Findings, name: str) -> str:
+    """The InfluxQL of a metric; empty if it has none, which is noted."""
+    known = {"timeFilter": influxql.WITHIN, "step": STEP}
+    tag, sign, value = findings.values.get("scope", "").partition(":")
+    if sign:
+        known["scope"] = f"{tag} = '{value}'"
+    template = _template(metric, configuration, findings, name, known)
+    if template == "":
+        findings.lose(
+            metric,
+            f"metric {name}",
+            "it asks for single points; write SELECT mean(…) … GROUP BY time($step)",
+        )
+    return template or ""
+
+
+def _of_graphite(metric: Part, _configuration: Part, findings: Findings, name: str) -> str:
+    """The target of a metric; empty if it has none, which is noted."""
+    target = metric.text("query", "metricName")
+    if not target:
+        findings.lose(metric, f"metric {name}", "it names no metric")
+    return _filled(target, IN_TARGET, metric, findings, name) or ""
+
+
+ASKED: Mapping[str, Callable[[Part, Part, Findings, str], str]] = {
+    "prometheus": _of_prometheus,
+    "datadog": _of_datadog,
+    "newrelic": _of_new_relic,
+    "influxdb": _of_influxdb,
+    "graphite": _of_graphite,
+}
 
 
 def _groups(metric: Part) -> list[str]:

@@ -17,7 +17,10 @@ MANY = frozenset({"topk", "bottomk", "sort", "sort_desc", "count_values", "limit
 OFFSET_OR_JOIN = frozenset({"group_left", "group_right"})
 FLIPPED = {"<": ">", ">": "<"}
 NUMBER = re.compile(r"[-+*/().\s\d]*\d[-+*/().\s\deE]*")
-RESULT = r"(?:result(?:\[0\])?|#|default\(result(?:\[0\])?,[^)]*\)|asFloat\(result(?:\[0\])?\))"
+RESULT = (
+    r"(?:results?(?:\[0\]){0,2}|result\.\w+|result\['[^']*'\]|#|default\(result(?:\[0\])?,[^)]*\)|"
+    r"asFloat\(result(?:\[0\])?\))"
+)
 CONDITION = re.compile(
     rf"{RESULT}\s*(?P<after>[<>])=?\s*[-+.\d]|[.\d]\s*(?P<before>[<>])=?\s*{RESULT}"
 )
@@ -27,12 +30,13 @@ BRACES = re.compile(r"\{\{-?\s*(.*?)\s*-?\}\}", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What a KPI is asked for by: `above` per `below`, where there is a `below`; and the labels by
-    which the answer is split, None where these can't be told."""
+    """What a KPI is asked for by: `above` per `below`, where there is a `below`; the labels by
+    which the answer is split, None where these can't be told; and what is worth knowing."""
 
     above: str
     below: str | None
     by: tuple[str, ...] | None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +84,8 @@ def query_of(text: str) -> Query:
     if sides is not None and all(promql.is_sum(_unwrapped(each)) for each in sides):
         above, below = (_counted(_unwrapped(each)) for each in sides)
         if above and below:
-            return Query(above, below, _labels(above))
-    return Query(text, None, _labels(text))
+            return Query(above, below, labels_of(above))
+    return Query(text, None, labels_of(text))
 
 
 def alert(text: str) -> Alert | str:
@@ -148,7 +152,7 @@ def _counted(side: str) -> str:
     return out + side[copied:]
 
 
-def _labels(text: str) -> tuple[str, ...] | None:
+def labels_of(text: str) -> tuple[str, ...] | None:
     """The labels by which the outermost aggregation splits; None if nothing is aggregated, or
     otherwise than by labels."""
     tokens = _tokens(text)

@@ -50,7 +50,7 @@ def body(results: Sequence[dict[str, Any]], facets: list[str] | None = None) -> 
 
 def collected(server: Loopback, *kpis: Kpi, window: Window = WINDOW) -> Collected:
     source = NewRelicCollector(
-        url=server.origin + "/graphql", account_id=42, api_key="NRAK-1", sleep=lambda _: None
+        url=server.origin + "/graphql", account_id="42", api_key="NRAK-1", sleep=lambda _: None
     )
     return source.collect(kpis, window, STEP)
 
@@ -194,5 +194,7 @@ def test_a_time_or_a_limit_in_the_query_is_refused(more: str, said: str) -> None
 def test_odd_settings_are_refused() -> None:
     with pytest.raises(UsageError, match="account_id is 0"):
         NewRelicCollector(account_id=0, api_key="a")
+    with pytest.raises(UsageError, match="account_id is mine; write the number of your account"):
+        NewRelicCollector(account_id="mine", api_key="a")
     with pytest.raises(UsageError, match="line end"):
         NewRelicCollector(account_id=1, api_key="a\nb")

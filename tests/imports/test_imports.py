@@ -113,7 +113,7 @@ def test_a_canary_of_flagger_says_what_its_templates_are_asked() -> None:
         "interval 1m, threshold 5, maxWeight 50",
         "max 0.01 of errors",
         "metric request-success-rate: a metric that is built into Flagger",
-        "metric page views: its provider is newrelic, none of prometheus, datadog, cloudwatch",
+        "metric page views: its provider is dynatrace, none of prometheus, datadog, cloudwatch",
         "secretRef of orders",
         "webhooks",
     ):
@@ -141,7 +141,7 @@ def test_a_canary_configuration_gives_tolerances_weights_and_what_missing_data_m
     assert (memory.usage, memory.by) == (40, ("zone",))
     assert memory.query == 'avg(process_resident_memory_bytes{job="shop"}) by (zone)'
     said = lost(findings)
-    for each in ("criticalIncrease 1.5", "resourceType gce_instance", "it asks newrelic", "judge"):
+    for each in ("criticalIncrease 1.5", "resourceType gce_instance", "it asks signalfx", "judge"):
         assert each in said
 
 
