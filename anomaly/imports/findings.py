@@ -103,6 +103,10 @@ class Findings:
         query = query_of(kpi.query)
         if isinstance(query, str):
             self.lose(part, f"KPI {kpi.name}", query)
+        elif CONTROL.search(f"{query.above}{query.below}"):
+            self.lose(part, f"KPI {kpi.name}", "it holds control characters")
+        elif not all(_name(each) == each for each in query.by or ()):
+            self.lose(part, f"KPI {kpi.name}", "a label by which it is split is empty, or too long")
         else:
             self._add(part, kpi, query, self._named(settings), why)
 

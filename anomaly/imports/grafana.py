@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from anomaly.imports.documents import Part
 from anomaly.imports.findings import NEITHER_WAY, THRESHOLD, Findings
+from anomaly.imports.influxql import WITHIN
+from anomaly.imports.panels import READERS, asked_by, kind_of
 from anomaly.imports.queries import filled, options
+from anomaly.imports.texts import STEP
 from anomaly.model import Kpi
 
 PLACEHOLDER = re.compile(
     r"\$(?P<bare>[A-Za-z_]\w*)|\$\{(?P<braced>\w+)[^}]*\}|\[\[(?P<old>\w+)[^\]]*\]\]"
 )
-STEPS = frozenset({"__rate_interval", "__interval", "interval"})
-STEP = "$step"
+STEPS = frozenset({"__rate_interval", "__interval", "__auto", "interval"})
+PROMETHEUS = frozenset({"", "prometheus", "amazonprometheus", "azureprometheus"})
+BACKSLASH = "\\"
 ALL = frozenset({"$__all", "All"})
 TEXTS = frozenset({"row", "text", "news", "dashlist", "alertlist", "annolist", "welcome"})
+ANYTHING = {"graphite": "*", "elasticsearch": "*", "opensearch": "*"}  # else a pattern
 UNITS = {
     **{"s": "s", "ms": "ms", "µs": "µs", "ns": "ns", "percent": "%", "bytes": "bytes"},
     **{"decbytes": "bytes", "reqps": "requests/s", "ops": "operations/s", "Bps": "bytes/s"},
@@ -40,7 +46,7 @@ def dashboard_of(document: Part) -> Part | None:
 def read(dashboard: Part, findings: Findings) -> None:
     """The queries of the panels as KPIs."""
     findings.name_service(dashboard.text("title"))
-    values = {**_variables(dashboard), **findings.values}
+    variables = _variables(dashboard)
     for panel in _panels(dashboard):
         title = panel.text("title") or "panel"
         if panel.mapping("libraryPanel"):
@@ -54,7 +60,7 @@ def read(dashboard: Part, findings: Findings) -> None:
         if _has_thresholds(panel):
             findings.lose(panel, f"thresholds of {title}", THRESHOLD)
         for target in targets:
-            _target(target, panel, title, findings, values, is_alone=len(targets) == 1)
+            _target(target, panel, title, findings, variables, is_alone=len(targets) == 1)
 
 
 def _target(
@@ -62,35 +68,63 @@ def _target(
     panel: Part,
     title: str,
     findings: Findings,
-    values: Mapping[str, str],
+    variables: Mapping[str, _Variable],
     *,
     is_alone: bool,
 ) -> None:
-    label = target.text("legendFormat")
+    kind = _source_type(target) or _source_type(panel) or kind_of(target)
+    given = {name: text for name, each in variables.items() if (text := each.text(kind))}
+    values = {"timeFilter": WITHIN, **given, **findings.values}
+    label = target.text("legendFormat") or target.text("alias")
     label = label if label and label != "__auto" and "{{" not in label else target.text("refId")
     name = title if is_alone or not label else f"{title}: {label}"
     name, _ = filled(name, PLACEHOLDER, lambda match: _value(match, values))
     if target.at("hide").data is True:
         findings.lose(target, f"query {name}", "it is hidden")
         return
-    kind = _source_type(target) or _source_type(panel)
-    expression = target.text("expr")
-    if kind not in {"", "prometheus"} or not expression:
-        what = kind if kind not in {"", "prometheus"} else "a query without an expression"
-        findings.lose(target, f"query {name}", f"it is of {what}, not of prometheus")
+    kpi = Kpi(name, unit=UNITS.get(panel.text("fieldConfig", "defaults", "unit"), ""))
+    if kind in PROMETHEUS:
+        expression = target.text("expr")
+        if not expression:
+            findings.lose(target, f"query {name}", "it has no expression in PromQL")
+        elif query := _filled(expression, target, name, findings, values):
+            findings.lose(target, f"direction of {name}", NEITHER_WAY)
+            findings.add(target, replace(kpi, query=query), "panel")
         return
-    query, missing = filled(expression, PLACEHOLDER, lambda match: _value(match, values))
-    if missing:
-        names = [_variable(match) for match in map(PLACEHOLDER.fullmatch, missing) if match]
-        hints = options([each for each in names if not each.startswith("__")])
-        own = any(each.startswith("__") for each in names)
-        why = f"{', '.join(missing)} has no value here"
-        why += ", for it is of a dashboard on a screen" if own else ""
-        findings.lose(target, f"query {name}", f"{why}{': ' if hints else ''}{hints}")
+    if kind not in READERS:
+        read = ", ".join(["prometheus", *READERS])
+        findings.lose(target, f"query {name}", f"it is of {kind}, none of {read}")
         return
-    findings.lose(target, f"direction of {name}", NEITHER_WAY)
-    unit = panel.text("fieldConfig", "defaults", "unit")
-    findings.add(target, Kpi(name, query=query, unit=UNITS.get(unit, "")), "panel")
+    asked = asked_by(kind, target)
+    if isinstance(asked, str):
+        findings.lose(target, f"query {name}", asked)
+        return
+    if kind == "cloudwatch":  # whose queries are JSON
+        values = {key: json.dumps(value)[1:-1] for key, value in values.items()}
+    for each in asked:
+        whole = f"{name}: {each.what}" if each.what else name
+        if query := _filled(each.text, target, whole, findings, values):
+            known = len(findings.kpis)
+            about = replace(kpi, name=whole, query=query)
+            findings.add_other(target, about, "panel", *each.language)
+            if len(findings.kpis) > known:
+                findings.lose(target, f"direction of {whole}", NEITHER_WAY)
+
+
+def _filled(
+    text: str, target: Part, name: str, findings: Findings, values: Mapping[str, str]
+) -> str:
+    """The query with its placeholders filled in; empty, which is noted, if one has no value."""
+    query, missing = filled(text, PLACEHOLDER, lambda match: _value(match, values))
+    if not missing:
+        return query
+    names = [_variable(match) for match in map(PLACEHOLDER.fullmatch, missing) if match]
+    hints = options([each for each in names if not each.startswith("__")])
+    own = any(each.startswith("__") for each in names)
+    why = f"{', '.join(missing)} has no value here"
+    why += ", for it is of a dashboard on a screen" if own else ""
+    findings.lose(target, f"query {name}", f"{why}{': ' if hints else ''}{hints}")
+    return ""
 
 
 def _panels(dashboard: Part) -> Iterator[Part]:
@@ -102,8 +136,37 @@ def _panels(dashboard: Part) -> Iterator[Part]:
         yield from row.each("panels")
 
 
-def _variables(dashboard: Part) -> dict[str, str]:
-    """The values that the dashboard was saved with."""
+@dataclass(frozen=True, slots=True)
+class _Variable:
+    """The values that a dashboard was saved with; `everything` is text that takes all values in,
+    None where only some are chosen."""
+
+    values: Sequence[str]
+    everything: str | None
+
+    def text(self, kind: str) -> str:
+        """The values as Grafana writes them into queries of a kind; empty where they can't be."""
+        if self.everything is not None:
+            return self.everything or ANYTHING.get(kind, ".*")
+        if len(self.values) < 2:  # noqa: PLR2004  one
+            return "".join(self.values)
+        if kind == "graphite":
+            return f"{{{','.join(self.values)}}}"
+        if kind in {"elasticsearch", "opensearch"}:
+            quoted = (json.dumps(each, ensure_ascii=False) for each in self.values)
+            return f"({' OR '.join(quoted)})"
+        if kind in {"cloudwatch", "datadog", "wasilak-datadog"}:
+            return ""
+        escaped = map(re.escape, self.values)
+        return f"({'|'.join(escaped)})" if kind == "influxdb" else _in_promql(escaped)
+
+
+def _in_promql(patterns: Iterable[str]) -> str:
+    """A choice of patterns within a text in quotes."""
+    return f"({'|'.join(each.replace(BACKSLASH, 2 * BACKSLASH) for each in patterns)})"
+
+
+def _variables(dashboard: Part) -> dict[str, _Variable]:
     found = {}
     for each in dashboard.each("templating", "list"):
         kind, value = each.text("type"), each.at("current", "value").data
@@ -111,23 +174,10 @@ def _variables(dashboard: Part) -> dict[str, str]:
             continue
         if value is None and kind in {"constant", "textbox"}:
             value = each.text("query")
-        text = STEP if kind == "interval" else _text(value, each.text("allValue"))
-        if text:
-            found[each.text("name")] = text
+        values = [str(one) for one in (value if isinstance(value, list) else [value]) if one]
+        everything = each.text("allValue") if set(values) & ALL else None
+        found[each.text("name")] = _Variable([STEP] if kind == "interval" else values, everything)
     return found
-
-
-def _text(value: Any, everything: str) -> str:
-    """A value as Grafana writes it into PromQL; all values are a pattern for anything."""
-    values = [str(each) for each in (value if isinstance(value, list) else [value]) if each]
-    if not values:
-        return ""
-    if set(values) & ALL:
-        return everything or ".*"
-    if len(values) == 1:
-        return values[0]
-    escaped = [re.escape(each).replace("\\", "\\\\") for each in values]
-    return f"({'|'.join(escaped)})"
 
 
 def _value(match: re.Match[str], values: Mapping[str, str]) -> str | None:

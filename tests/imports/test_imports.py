@@ -193,7 +193,7 @@ def test_a_dashboard_gives_the_queries_of_its_panels() -> None:
     for each in (
         "$pod has no value here: --set pod=VALUE",
         "$__range has no value here, for it is of a dashboard on a screen",
-        "query Logs: it is of loki",
+        "query Logs: it shows lines of a log; count them",
         "panel Shared: a library panel",
         "query Requests of shop: C: it is hidden",
         "thresholds of Requests",
