@@ -81,7 +81,10 @@ def _of_editor(target: Part, select: Any) -> str:
     policy = target.text("policy")
     within = "" if policy in {"", "default"} else f'"{policy}".'
     conditions = [_condition(each) for each in target.each("tags")]
-    where = " ".join(conditions)
+    where = "".join(
+        f" {joint or 'AND'} {text}" if place else text
+        for place, (joint, text) in enumerate(conditions)
+    )
     where = f"({where})" if len(conditions) > 1 else where
     groups, fill = [], ""
     for kind, words in _pieces(target.at("groupBy").data):
@@ -115,14 +118,15 @@ def _measurement(text: str) -> str:
     return text if PATTERN.fullmatch(text) else f'"{text}"'
 
 
-def _condition(tag: Part) -> str:
-    value, joint = tag.text("value"), tag.text("condition")
+def _condition(tag: Part) -> tuple[str, str]:
+    """What joins a condition to the one before, and the condition."""
+    value = tag.text("value")
     is_pattern = PATTERN.fullmatch(value) is not None
     sign = {"Is": "=", "Is Not": "!="}.get(tag.text("operator"), tag.text("operator"))
     sign = sign or ("=~" if is_pattern else "=")
     if sign not in {"=~", "!~", "<", ">", "<=", ">="}:
         value = "'" + value.replace("\\", "\\\\") + "'"
-    return f"{joint} {_name(tag.text('key'))} {sign} {value}".strip()
+    return tag.text("condition"), f"{_name(tag.text('key'))} {sign} {value}"
 
 
 # --- Elasticsearch and OpenSearch ----------------------------------------------------------------
@@ -206,7 +210,7 @@ def _cloudwatch(target: Part) -> list[Asked] | str:
     if target.text("queryMode") not in {"", "Metrics"}:
         return f"it asks for {target.text('queryMode')}, not for metrics"
     if target.text("metricQueryType") == "1" or target.text("sqlExpression"):
-        return "CloudWatch answers its SQL only about the last hours, no baseline window"
+        return "it is SQL, which CloudWatch answers about two weeks at most; write it as a SEARCH"
     asked = (cloudwatch.query_of, cloudwatch.settings(target.text("region")))
     if expression := target.text("expression"):
         if "SEARCH(" not in expression:

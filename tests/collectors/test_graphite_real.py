@@ -10,6 +10,8 @@ import pytest
 
 from anomaly.collectors.graphite import GraphiteCollector
 from anomaly.contracts import Collected
+from anomaly.imports import graphite as imported
+from anomaly.imports.queries import Query
 from anomaly.model import Kpi, Window
 from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE, grid
 from tests.support.servers import Server, graphite
@@ -74,6 +76,25 @@ def test_a_step_has_exactly_its_minutes(server: Server, minutes: int) -> None:
     about = collected(server, Kpi("orders", "prod", target), window=window, step=step)
     assert about.errors == {}
     np.testing.assert_array_equal(about.panel["orders", "", VALUE], sums(COUNTS, window, step))
+
+
+@pytest.mark.parametrize(
+    ("target", "per_step"),
+    [
+        ("target=summarize( sumSeries(shop.DE.*.orders), '1h', 'sum')", 5),
+        ("alias(hitcount(shop.DE.web.orders, '1min'), 'it')", 5 * 60),
+        ("scale(averageSeries(shop.DE.*.orders), 1)", 1),
+    ],
+)
+def test_a_target_that_was_carried_over_is_answered(
+    server: Server, target: str, per_step: int
+) -> None:
+    query = imported.query_of(target)
+    assert isinstance(query, Query)
+    about = collected(server, Kpi("it", "prod", query.above))
+    assert about.errors == {}
+    expected = np.array(sums(COUNTS, WINDOW, STEP)) / 5 * per_step
+    np.testing.assert_allclose(about.panel["it", "", VALUE], expected)
 
 
 def test_names_and_tags_are_segments(server: Server) -> None:

@@ -12,6 +12,7 @@ from anomaly.collectors.influxdb import InfluxdbCollector
 from anomaly.contracts import Collected
 from anomaly.model import Kpi, Window
 from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE
+from tests.imports.test_panels import imported
 from tests.support.servers import Server
 
 START, STEP = datetime(2025, 3, 30, tzinfo=UTC), timedelta(minutes=5)  # clocks change at 01:00
@@ -85,6 +86,30 @@ def test_a_numerator_is_zero_where_only_its_denominator_has_points(influxdb_serv
     missing = [np.nan, np.nan]
     np.testing.assert_array_equal(panel["errors", "", NUMERATOR], [0, 0, 0, 2, 0, 0, *missing])
     np.testing.assert_array_equal(panel["errors", "", DENOMINATOR], [1, 2, 3, 4, 5, 6, *missing])
+
+
+def test_panels_of_grafana_that_were_carried_over_are_answered(influxdb_server: Server) -> None:
+    write(influxdb_server, *(f"panels,host=a,code=5 value={row} {at(row)}" for row in range(4)))
+    written = (
+        'SELECT max("value") FROM panels WHERE code =~ /^$any$/ AND $timeFilter GROUP BY '
+        "time($__interval), host fill(none)"
+    )
+    editor = {
+        "measurement": "panels",
+        "select": [[{"type": "field", "params": ["value"]}, {"type": "sum", "params": []}]],
+        "tags": [{"key": "host", "operator": "=", "value": "a"}, {"key": "code", "value": "/5/"}],
+        "groupBy": [
+            {"type": "time", "params": ["$__interval"]},
+            {"type": "tag", "params": ["host"]},
+            {"type": "fill", "params": ["none"]},
+        ],
+    }
+    checklist, _ = imported("influxdb", {"query": written, "rawQuery": True}, editor)
+    kpis = [Kpi(each.name, "prod", each.query, by=each.by) for each in checklist.kpis[1:]]
+    about = collected(influxdb_server, *kpis, window=Window(START, START + 4 * STEP))
+    assert about.errors == {}
+    for kpi in kpis:
+        np.testing.assert_array_equal(about.panel[kpi.name, "host=a", VALUE], [0, 1, 2, 3])
 
 
 def test_a_long_window_is_asked_in_parts(influxdb_server: Server) -> None:

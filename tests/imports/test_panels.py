@@ -225,7 +225,7 @@ def test_metrics_of_datadog_and_promql_of_google_are_read() -> None:
         ),
         ("cloudwatch", {"statistic": "\ud800"}, "KPI it: it holds control characters"),
         ("cloudwatch", {"queryMode": "Logs"}, "query it: it asks for Logs, not for metrics"),
-        ("cloudwatch", {"metricQueryType": 1}, "CloudWatch answers its SQL only about"),
+        ("cloudwatch", {"metricQueryType": 1}, "it is SQL, which CloudWatch answers"),
         ("cloudwatch", {"expression": "a / b"}, "its expression names other queries"),
         ("cloudwatch", {"dimensions": {"A": "*"}}, "it takes in many values of a dimension"),
         ("cloudwatch", {"dimensions": {}, "matchExact": False}, "it takes in many values of a di"),
