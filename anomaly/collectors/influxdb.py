@@ -95,6 +95,8 @@ def _bounded(query: str, span: Span) -> str:
     """The query over a span. Raises CollectError for one that is no SELECT of whole steps: even in
     a GET request, version 1 carries out a DROP."""
     bare = QUOTED.sub("", query).strip().removesuffix(";")
+    if "|>" in bare:
+        raise CollectError("bad query: it is Flux; write it in InfluxQL, which all versions answer")
     if bare[:6].casefold() != "select" or WRITES.search(bare):
         raise CollectError("bad query: write one SELECT without INTO; nothing else is sent")
     if {name or braced for name, braced in BOUND.findall(bare)} != {"start", "end"}:

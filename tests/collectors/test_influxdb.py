@@ -133,6 +133,7 @@ def test_measurements_are_told_apart() -> None:
 @pytest.mark.parametrize(
     ("query", "said"),
     [
+        ('from(bucket: "shop") |> range(start: 0)', "it is Flux; write it in InfluxQL"),
         ("DROP MEASUREMENT orders", "write one SELECT without INTO"),
         (QUERY.replace("FROM", "INTO x FROM"), "write one SELECT without INTO"),
         (f"{QUERY}; DROP DATABASE shop", "write one SELECT without INTO"),
