@@ -82,6 +82,7 @@ class Runs:
     repeated: int = 0  # suites that are there twice
     attempts: int = 0  # tests with several results in a suite
     others: int = 0  # files that hold something else
+    empty: int = 0  # runs without a file
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -92,6 +93,7 @@ class Runs:
                 self.attempts
             ),
             "{:,} XML files hold no test suites and are left out": self.others,
+            "{:,} runs hold no .xml file and are left out": self.empty,
         }
         return tuple(text.format(count) for text, count in said.items() if count)
 
@@ -131,10 +133,13 @@ def read_runs(kept: Iterable[KeptRun], window: Window, zone: ZoneInfo | None) ->
             runs.moments.append(named)
             continue
         suites: list[_Suite] = []
+        is_empty = True
         for file, content in run.files():
+            is_empty = False
             found = _suites(file, content)
             runs.others += found is None
             suites += found or []
+        runs.empty += is_empty
         if not suites and named is None:
             continue
         moment = named or _earliest(run, suites, zone)

@@ -273,6 +273,14 @@ def test_only_runs_of_the_branch_that_are_kept_count(other: dict[str, Any]) -> N
     assert counts(of_ci(kind, ci, branch="main"))[0] == 1
 
 
+def test_an_artifact_without_xml_is_left_out_and_said() -> None:
+    ci = Ci([github(1, "2025-06-03T11:00:00Z")], {1: zipped()})
+    assert of_ci("github", ci).provenance["it"].notes == (
+        "1 runs hold no .xml file and are left out",
+        "no series matched: no run began in this window; known are none",
+    )
+
+
 def test_pages_are_asked_until_the_window_begins() -> None:
     late = [github(1000 - n, "2025-06-20T11:00:00Z") for n in range(100)]
     then = [github(800 - n, "2025-06-03T11:00:00Z", expired=n > 6) for n in range(100)]
