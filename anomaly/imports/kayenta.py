@@ -198,7 +198,8 @@ def _filled(
 
 def _of_new_relic(metric: Part, configuration: Part, findings: Findings, name: str) -> str:
     """The NRQL of a metric; empty if it has none, which is noted."""
-    known = dict.fromkeys(("startEpochSeconds", "endEpochSeconds", "step"), "0")  # dropped later
+    bounds = ("startEpochSeconds", "endEpochSeconds")  # which are dropped with SINCE and UNTIL
+    known = {"step": STEP, **{each: f"${{{each}}}" for each in bounds}}
     template = _template(metric, configuration, findings, name, known)
     if template is None or template:
         return template or ""

@@ -36,6 +36,8 @@ def query_of(text: str) -> Query | str:
         out += text[copied : clause.start()]
         copied = clause.end()
     out = " ".join((out + text[copied:]).split())
+    if "${" in out:
+        return "it has the time of a run elsewhere than in SINCE and UNTIL"
     return Query(out, None, _attributes(out))
 
 

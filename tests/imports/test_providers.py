@@ -159,15 +159,16 @@ def test_what_flagger_asks_and_a_kpi_can_not_says_why(kind: str, said: str) -> N
 
 def test_kayenta_asks_new_relic() -> None:
     whole = (
-        "SELECT count(*) FROM Transaction TIMESERIES 60 seconds SINCE ${startEpochSeconds} UNTIL "
+        "SELECT rate(count(*), ${step} seconds) FROM Transaction TIMESERIES ${step} seconds "
+        "SINCE ${startEpochSeconds} UNTIL "
         "${endEpochSeconds} WHERE code LIKE '5%' AND autoScalingGroupName LIKE '${scope}' "
         "FACET region"
     )
     query = {"type": "newrelic", "customInlineTemplate": whole}
     checklist, _ = imported(configuration(query), scope="shop%")
     assert checklist.kpis[1].query == (
-        "SELECT count(*) FROM Transaction WHERE code LIKE '5%' AND autoScalingGroupName LIKE "
-        "'shop%' FACET region"
+        "SELECT rate(count(*), $step seconds) FROM Transaction WHERE code LIKE '5%' AND "
+        "autoScalingGroupName LIKE 'shop%' FACET region"
     )
     assert checklist.kpis[1].by == ("region",)
     parts = {"type": "newrelic", "select": "SELECT count(*) FROM Transaction", "q": "code = 500"}
@@ -203,6 +204,13 @@ def test_kayenta_asks_influxdb_and_graphite() -> None:
         ({"type": "graphite", "metricName": "a.$scope"}, "--set scope=VALUE"),
         ({"type": "graphite"}, "metric it: it names no metric"),
         ({"type": "newrelic"}, "it has neither a template nor a select"),
+        (
+            {
+                "type": "newrelic",
+                "customInlineTemplate": "SELECT a FROM b WHERE c > ${endEpochSeconds}",
+            },
+            "KPI it: it has the time of a run elsewhere than in SINCE and UNTIL",
+        ),
         ({"type": "newrelic", "customFilterTemplate": "a"}, "the template a is not in the file"),
         ({"type": "stackdriver"}, "metric it: it is a filter, or MQL"),
         ({"type": "wavefront"}, "metric it: it asks wavefront, none of prometheus, datadog, newr"),
