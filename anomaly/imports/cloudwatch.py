@@ -50,7 +50,7 @@ def query_of(text: str) -> Query | str:
 
 def _is_count(query: Mapping[str, Any]) -> bool:
     measured = query.get("MetricStat")
-    return isinstance(measured, Mapping) and measured.get("Stat") in COUNTS
+    return isinstance(measured, Mapping) and str(measured.get("Stat")) in COUNTS
 
 
 def _named(data: Any) -> dict[str, Any]:

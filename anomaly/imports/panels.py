@@ -21,6 +21,7 @@ from anomaly.imports.queries import Query, labels_of
 SEVERAL = "it selects several values; write a KPI for each"
 LUCENE = frozenset({"", "lucene", "metric"})
 OF_FIELDS = frozenset({"avg", "sum", "min", "max", "cardinality"})
+FIELD = re.compile(r"[\w@.-]+")
 PATTERN = re.compile(r"/.*/", re.DOTALL)
 
 
@@ -152,7 +153,10 @@ def _elasticsearch(target: Part) -> list[Asked] | str:
         "url": "${ELASTICSEARCH_URL}",
         "index": "${ELASTICSEARCH_INDEX}",
     }
-    if (time_field := target.text("timeField")) not in {"", "@timestamp"}:
+    time_field = target.text("timeField") or "@timestamp"
+    if not FIELD.fullmatch(time_field):
+        return "its time field is no plain name"
+    if time_field != "@timestamp":
         source["time_field"] = time_field
     measures = [measure for metric in target.each("metrics") for measure in _measures(metric)] or [
         ""

@@ -325,6 +325,14 @@ def test_a_list_of_cloudwatch_that_is_no_kpi_says_why(text: str, said: str) -> N
     assert said in str(cloudwatch.query_of(text))
 
 
+def test_a_statistic_of_cloudwatch_that_is_no_text_makes_no_count() -> None:
+    measured: dict[str, object] = {"MetricStat": {"Stat": []}, "ReturnData": False}
+    sides = [{"Id": name, **measured} for name in ("a", "b")]
+    query = cloudwatch.query_of(json.dumps([{"Id": "c", "Expression": "a / b"}, *sides]))
+    assert isinstance(query, Query)
+    assert query.below is None
+
+
 def test_a_search_of_cloudwatch_gets_the_step() -> None:
     text = json.dumps([{"Id": "a", "Expression": "SUM(SEARCH('{A,B} C', 'Sum', 300))"}])
     query = cloudwatch.query_of(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,9 +11,11 @@ import pytest
 from anomaly.checklist.checklist import Checklist, load
 from anomaly.imports.documents import Part
 from anomaly.imports.findings import Findings
-from anomaly.imports.reading import gather
+from anomaly.imports.reading import findings_of, gather
 from anomaly.model import Direction
 from tests.imports.test_providers import ENVIRON
+
+FILES = Path(__file__).parent / "files"
 
 MORE = {
     "ELASTICSEARCH_URL": "http://elastic:9200",
@@ -207,6 +210,11 @@ def test_metrics_of_datadog_and_promql_of_google_are_read() -> None:
         ("loki", {"expr": 'sum(rate({a="b"}[$__range]))'}, "$__range has no value here, for it"),
         ("loki", {}, "query it: it has no expression"),
         ("elasticsearch", {"bucketAggs": []}, "query it: it has no steps: add a date histogram"),
+        (
+            "elasticsearch",
+            {"bucketAggs": [HISTOGRAM], "timeField": "${HOME}"},
+            "its time field is no plain name",
+        ),
         ("elasticsearch", {"queryType": "PPL"}, "it is not in Lucene's syntax"),
         (
             "elasticsearch",
@@ -268,3 +276,16 @@ def test_what_a_panel_asks_and_a_kpi_can_not_says_why(
 def test_an_older_panel_says_by_its_form_what_it_asks(target: dict[str, Any], kind: str) -> None:
     checklist, _ = imported("", target)
     assert checklist.sources[checklist.kpis[1].source].type == kind
+
+
+def test_the_files_for_the_tests_have_a_kpi_of_each_kind() -> None:
+    kinds = set()
+    for name in ("panels.json", "providers.yaml"):
+        findings = findings_of(FILES / name, values={"scope": "app:shop", "location": "eu"})
+        kinds |= {each["type"] for each in findings.sources.values()}
+        text = findings.proposal().checklist()
+        load("checklist.yaml", environ=ENVIRON | MORE, text=text.encode())
+    assert kinds == {"influxdb", "graphite", "elasticsearch", "loki", "cloudwatch", "datadog"} | {
+        "newrelic",
+        "prometheus",
+    }
