@@ -11,6 +11,7 @@ import gzip
 import inspect
 import io
 import json
+import re
 import sqlite3
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -47,6 +48,8 @@ from anomaly.history.records import finding_id, release_id
 from anomaly.history.store import Store
 from anomaly.http.endpoint import retry_after
 from anomaly.http.transport import DeadlineAdapter
+from anomaly.imports import documents
+from anomaly.imports.reading import findings_of
 from anomaly.model import Kpi, Window
 from anomaly.releases import form
 from anomaly.reporting import archive
@@ -74,6 +77,7 @@ KPIS = (
     Kpi("errors", query="errors", denominator="requests", by=("country",)),
 )
 DEEP, LONG = 100_000, 400
+VARIABLE = re.compile(r"\$\{(\w+)\}")
 WORDS = (
     b"\0 \n \r\n \r \t , ; : | \" ' '' \"\" \\ / # $ % & * - -- = + < > [ ] { } ( ) @ ! ? ` ~ ^ _ "
     b"\xff \xc3\x28 \xed\xa0\x80 \xef\xbb\xbf \xff\xfe \xc2\x85 \xe2\x80\xa8 \xe2\x80\xae \x1b[31m "
@@ -143,6 +147,7 @@ def doors() -> Mapping[str, Door]:
     return {
         "checklist": Door(_checklist, _enter_checklist),
         "cases": Door(_cases, _enter_cases),
+        "other tools": Door(_other_tools, _enter_other_tools),
         "CSV": Door(_csv, _enter_table),
         "Parquet": Door(_parquet, _enter_table),
         "workbook": Door(_workbook, _enter_table),
@@ -711,6 +716,36 @@ def _enter_series_answer(odd: OddSeries, _: Path) -> None:
     query = QUERIES.get(odd.source, "x")
     kpis = [Kpi("orders", query=query), Kpi("errors", query=f"{query} ", by=("country",))]
     _collect(registry.collector(plugin, sleep=lambda _: None), kpis, lambda _: odd.answer)
+
+
+# --- files of other tools ------------------------------------------------------------------------
+
+
+@cache
+def _files_of_other_tools() -> tuple[Any, ...]:
+    """The documents in the files of the tests."""
+    files = sorted((ROOT / "tests" / "imports" / "files").iterdir())
+    return tuple(part.data for file in files for part in documents.read(file))
+
+
+def _other_tools(rng: Random) -> bytes:
+    """One or several documents of one file, in JSON, or torn."""
+    return _document([one(rng, _files_of_other_tools()) for _ in range(3)], rng)
+
+
+def _enter_other_tools(data: bytes, folder: Path) -> None:
+    path = folder / "other.json"
+    path.write_bytes(data)
+    values = {"scope": "app:shop", "service": "shop", "location": "eu"}
+    proposal = findings_of(path, values=values).proposal()
+    environ = {
+        name: "7" if name == "NEW_RELIC_ACCOUNT_ID" else "http://127.0.0.1:1"
+        for name in VARIABLE.findall(str(proposal.sources))
+    }
+    try:
+        load_checklist("checklist.yaml", environ=environ, text=proposal.checklist().encode())
+    except AnomalyError as error:
+        raise ValueError(f"the checklist is not valid: {error}") from None
 
 
 # --- test runs -----------------------------------------------------------------------------------
