@@ -11,6 +11,7 @@ from statistics import median
 from zoneinfo import ZoneInfo
 
 from anomaly.collectors.junit import LARGEST_FILE
+from anomaly.collectors.junit_folder import runs_in
 from anomaly.collectors.junit_runs import Runs, read_runs
 from anomaly.errors import CollectError, UsageError
 from anomaly.model import Direction, Kpi, Window
@@ -28,10 +29,10 @@ def from_runs(path: Path, shown: str) -> tuple[Proposal, datetime]:
     when its data end. Raises UsageError, CollectError."""
     settings, remarks = {"type": "junit", "path": shown}, []
     try:
-        runs = read_runs(path, EVER, None, LARGEST_FILE)
+        runs = read_runs(runs_in(path, LARGEST_FILE), EVER, None)
     except CollectError:
         # timestamps without a zone, or what is as bad in any zone
-        runs = read_runs(path, EVER, ZoneInfo("UTC"), LARGEST_FILE)
+        runs = read_runs(runs_in(path, LARGEST_FILE), EVER, ZoneInfo("UTC"))
         settings["timezone"] = "UTC"
         remarks.append(
             "Timestamps without a zone are read in UTC: correct timezone of the source, if the "
