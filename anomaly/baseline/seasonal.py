@@ -66,11 +66,11 @@ class Baseline:
     `keys`.
 
     A value is transformed, freed of `season` and `level`, and divided by `spread` × the hour's own
-    share of it (× the noise of its denominator): the residual, about standard normal. `event` is
-    how much one event counts in series of `few` events, whose level is a mean, and 0 in all others.
-    `phi` whitens the residual. `seasonal` and `residual` are those of the `history` itself, each
-    step predicted without its own day. Where other series are taken into account (`moved_by`),
-    `foreseen` holds what they say, and `seasonal` has it in it.
+    share of it (× the noise of its denominator): the residual, about standard normal. `few` marks
+    series of few events, whose level is a mean. `phi` whitens the residual. `seasonal` and
+    `residual` are those of the `history` itself, each step predicted without its own day. Where
+    other series are taken into account (`moved_by`), `foreseen` holds what they say, and `seasonal`
+    has it in it.
     """
 
     keys: tuple[tuple[str, str], ...]
@@ -79,7 +79,7 @@ class Baseline:
     history: pd.DatetimeIndex
     scale: Floats
     floor: Floats
-    event: Floats
+    few: Bools
     season: Season
     level: Floats
     spread: Floats
@@ -97,11 +97,6 @@ class Baseline:
     def clock(self, index: pd.DatetimeIndex) -> Clock:
         """Where the rows of `index` lie in the users' day and week."""
         return season.clock(index, self.step.total_seconds(), self.timezone)
-
-    @property
-    def few(self) -> Bools:
-        """Which series count few events."""
-        return self.event > 0
 
     @property
     def past_season(self) -> Floats:
@@ -186,8 +181,7 @@ class SeasonalBaseline:
         scale, floor = transform.choose(series.value, [kinds.get(name) for name, _ in series.keys])
         scale = np.where(series.ratio, transform.Scale.IDENTITY, scale)
         y = forward(series.value, scale, floor)
-        events, event = _events(series)
-        few = event > 0
+        events, few = _events(series)
         scale = np.where(few, transform.Scale.IDENTITY, scale)
         y = np.where(few[:, None], series.value, y)
         present = np.isfinite(y)
@@ -201,7 +195,7 @@ class SeasonalBaseline:
             history=index,
             scale=scale,
             floor=floor,
-            event=event,
+            few=few,
             season=profiles,
             seasonal=seasonal,
             left_out=exclusion_reasons(index, step, calendar) != "",
@@ -274,9 +268,8 @@ def volume_factor(noise_of_volume: Floats, volume: Floats) -> Floats:
     return out
 
 
-def _events(series: Block) -> tuple[Floats, Floats]:
-    """Events per step of the series that count few of them, whose medians mean nothing, and how
-    much one counts; infinity and 0 for all others."""
+def _events(series: Block) -> tuple[Floats, Bools]:
+    """Events per step, and which series count few of them: their medians mean nothing."""
     with np.errstate(all="ignore"):
         finite = np.where(series.present, series.amount, np.nan)
         positive = np.where(finite > 0, finite, np.nan)
@@ -288,7 +281,7 @@ def _events(series: Block) -> tuple[Floats, Floats]:
             & (zeros > FEW_ZEROS)
             & (events < season.EVENTS)
         )
-    return np.where(few, events, np.inf), np.where(few, unit, 0.0)
+    return np.where(few, events, np.inf), few
 
 
 def _mean(values: Floats) -> Floats:

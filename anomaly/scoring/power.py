@@ -31,7 +31,7 @@ from anomaly.scoring.replay import (
     weights_of,
 )
 from anomaly.scoring.significance import g_at, null_of
-from anomaly.scoring.timeline import WIDE, Timeline, sample_of
+from anomaly.scoring.timeline import SAMPLE, WIDE, Timeline, sample_of
 
 # Share of the placebo releases: above 0.8, for the spreads were learned from the same ones.
 DETECTED_SHARE = 0.86
@@ -40,6 +40,8 @@ PLACEBOS = 40  # placebo releases that stand for all
 LARGEST, SMALLEST = 100.0, 0.02  # standard deviations
 SIZES = 512  # steps from the one to the other, between which the search chooses
 TOGETHER = 16  # series that are tried at a time
+# For each of a sample others, as if drawn: primes that do not divide its size go all round it.
+OTHERS = np.multiply.outer([79, 31, 113, 17, 149, 61, 97, 43], np.arange(SAMPLE)) % SAMPLE
 # The numbers of a step that a jump moves: these by itself ...
 PLAIN = (StepMeasure.RESIDUAL, StepMeasure.CENTRAL_RESIDUAL)
 # ... and these by what the autoregression leaves of it, 0, 1, … `ORDER` steps later.
@@ -61,8 +63,9 @@ class Powers:
     that of the timeline there. `centre` to `freedom` are those of `Scores`. `phi` is the
     autoregression, `innovation_spread` that of the baseline; `x` and `z` `(series, sample)` stand
     for the residuals and the innovations of the history, `low` and `high` are the tails of these.
-    `event` is how many standard deviations one event is where they are few, `growth` which share of
-    the level one standard deviation is where noise grows with its root; elsewhere 0.
+    `events` `(series, sample)` are what a step holds beside nothing, in standard deviations, where
+    events are few. `growth` is which share of the level one standard deviation is, where noise
+    grows with its root. Elsewhere they are 0.
     """
 
     questions: tuple[Question, ...]
@@ -79,7 +82,7 @@ class Powers:
     z: Floats
     low: Floats
     high: Floats
-    event: Floats
+    events: Floats
     growth: Floats
     effects: Effects
 
@@ -100,10 +103,8 @@ class Powers:
             counted[i, : len(sample)] = True
         none = np.empty((count, 0))
         low, high = line.innovation_quantiles[:, :2].T
-        width, level = (
-            (each * effects.weight).sum(axis=1) for each in (effects.width, effects.location)
-        )
-        grows = (effects.link == Scale.ROOT) & (effects.scale == Scale.IDENTITY)
+        x = sample_of(line.x[:, : line.before], line.present[:, : line.before])[:, 2:]
+        growth = _growth(effects)
         return cls(
             questions=tuple(replace(each, answers=none) for each in scores.questions),
             past=past,
@@ -115,12 +116,12 @@ class Powers:
             freedom=scores.freedom,
             phi=line.phi,
             innovation_spread=base.innovation_spread,
-            x=sample_of(line.x[:, : line.before], line.present[:, : line.before])[:, 2:],
+            x=x,
             z=line.innovation_quantiles[:, 2:],
             low=low,
             high=high,
-            event=_share(base.event * line.after, width),
-            growth=np.where(grows, _share(width, level), 0.0),
+            events=_events(base, line, x, growth),
+            growth=growth,
             effects=replace(effects, at=none, lower=none, upper=none, z=none, before=none),
         )
 
@@ -346,8 +347,9 @@ class _Response:
 
     `reach` `(series, lags)` is what a jump of 1 leaves in the innovations 0, 1, … `ORDER` steps
     later; `low` and `high` are the tails; `usual` are the moments without a jump. Where events are
-    few, each of `event` standard deviations, a jump comes in whole ones: a share of the steps gets
-    one more.
+    few, a jump comes in whole ones: by each `level` of it every step gets those of another one,
+    `more` `(series, times, sample)`, or loses its own, `fewer`; by a part of it, so do as many
+    steps.
     """
 
     weights: Floats
@@ -356,20 +358,30 @@ class _Response:
     reach: Floats
     low: Floats
     high: Floats
-    event: Floats
+    level: Floats
+    more: Floats
+    fewer: Floats
     usual: Floats
 
     def to(self, rows: Ints, jumps: Floats) -> Floats:
         """Change of every answer of some series, `(questions, series)`, by a jump of each."""
-        event = np.copysign(self.event[rows], jumps)
-        more = np.divide(jumps, event, out=np.zeros(len(jumps)), where=event != 0)
-        fewer = np.floor(more)
-        moments = self._moments(rows, np.where(event != 0, fewer * event, jumps))
-        if event.any():
-            share = (more - fewer)[:, None]
-            moments += share * (self._moments(rows, (fewer + 1) * event) - moments)
+        moments = self._moments(rows, np.where(self.level[rows] > 0, 0.0, jumps)[:, None])
+        few = np.flatnonzero(self.level[rows])
+        if len(few):
+            moments[few] = self._with_events(rows[few], jumps[few])
         change = moments - self.usual[rows]
         return np.asarray(np.einsum("sqm,sm->qs", self.weights[rows], change))
+
+    def _with_events(self, rows: Ints, jumps: Floats) -> Floats:
+        """`_moments` where events are few."""
+        more = self.more[rows] if jumps[0] > 0 else self.fewer[rows]
+        most, times = more.shape[1] - 1, np.abs(jumps) / self.level[rows]
+        whole, each = np.minimum(times, most).astype(int), np.arange(len(rows))
+        beyond_most = np.maximum(times / most, 1.0)[:, None]
+        share = np.clip(times - whole, 0.0, 1.0) * (times < most)
+        low = self._moments(rows, more[each, whole] * beyond_most)
+        high = self._moments(rows, more[each, np.minimum(whole + 1, most)])
+        return np.asarray(low + share[:, None] * (high - low))
 
     def _moments(self, rows: Ints, jumps: Floats) -> Floats:
         return _moments(
@@ -381,12 +393,13 @@ def _moments(
     x: Floats, z: Floats, reach: Floats, low: Floats, high: Floats, jumps: Floats
 ) -> Floats:
     """The means of the `PLAIN` numbers of a step, and those of the `WHITENED` ones at each lag,
-    `(series, moments)`, with a jump of each series."""
-    x = x + jumps[:, None]
+    `(series, moments)`, with jumps of each series, of one column or one for each of the sample."""
+    before, x = x, x + jumps
+    moved = np.clip(x, -BOUND, BOUND) - np.clip(before, -BOUND, BOUND)
     lags = (len(x), ORDER + 1)
     if not np.ptp(reach):  # without autocorrelation all lags are alike
         reach = reach[:, :1]
-    z = z[:, None] + (reach * jumps[:, None])[..., None]
+    z = z[:, None] + reach[..., None] * moved[:, None]
     plain = [np.clip(x, -bound, bound).mean(axis=-1)[:, None] for bound in (BOUND, TIGHT)]
     low, high = low[:, None, None], high[:, None, None]
     whitened = (
@@ -403,8 +416,12 @@ def _response(panel: Powers, rows: Ints, weights: Floats) -> _Response:
     x, z, low, high = (each[rows] for each in (panel.x, panel.z, panel.low, panel.high))
     reach = _whitened(np.ones((len(rows), ORDER + 1)), panel.phi[rows])
     reach = reach / panel.innovation_spread[rows, None]
-    usual = _moments(x, z, reach, low, high, np.zeros(len(rows)))
-    return _Response(weights, x, z, reach, low, high, panel.event[rows], usual)
+    usual = _moments(x, z, reach, low, high, np.zeros((len(rows), 1)))
+    events = panel.events[rows]
+    none = np.zeros_like(events)[:, None]
+    more = np.concatenate([none, np.cumsum(events[:, OTHERS], axis=1)], axis=1)
+    fewer = np.concatenate([none, -events[:, None]], axis=1)
+    return _Response(weights, x, z, reach, low, high, events.mean(axis=1), more, fewer, usual)
 
 
 def _weights(question: Question, phi: Floats) -> Floats:
@@ -430,10 +447,31 @@ def _weights(question: Question, phi: Floats) -> Floats:
     return weights
 
 
-def _share(part: Floats, whole: Floats) -> Floats:
+def _growth(effects: Effects) -> Floats:
+    """Which share of the level one standard deviation is, where noise is assumed to grow with the
+    root of the level; elsewhere 0."""
+    grows = (effects.link == Scale.ROOT) & (effects.scale == Scale.IDENTITY)
+    width, level = (
+        (each * effects.weight).sum(axis=1) for each in (effects.width, effects.location)
+    )
+    return np.where(grows, _share(width, level), 0.0)
+
+
+def _events(base: Baseline, line: Timeline, x: Floats, growth: Floats) -> Floats:
+    """`Powers.events`: how far the residuals `x`, in order, are above those of steps with nothing.
+    Their mean is the level."""
+    present = line.present[:, : line.before]
+    nothing = present & (line.series.amount[:, : line.before] == 0)
+    zeros = _share(nothing.sum(axis=1), present.sum(axis=1))[:, None]
+    level = _share(np.ones(len(x)), growth)[:, None]
+    has_events = (np.arange(SAMPLE) + 0.5) / SAMPLE > zeros
+    events = np.where(base.few[:, None] & has_events, np.maximum(x + level, 0.0), 0.0)
+    return events * _share(level[:, 0], events.mean(axis=1))[:, None]
+
+
+def _share(part: Floats | Ints, whole: Floats | Ints) -> Floats:
     """The one as a share of the other; of nothing it is 0."""
-    out = np.zeros(len(part))
-    return np.divide(part, whole, out=out, where=whole > 0)
+    return np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)
 
 
 def _whitened(response: Floats, phi: Floats) -> Floats:
