@@ -115,7 +115,7 @@ def test_what_nothing_can_be_proposed_of_is_said(
     ("account", "key", "said"),
     [
         ("acme", KEY, "--source newrelic=ACCOUNT is no number; write that of the account"),
-        ("-3", KEY, "account_id is -3; write that of your account"),
+        ("-3", KEY, "account_id is -3; write the number of your account"),
         ("42", "", "set NEW_RELIC_API_KEY to sign in to newrelic"),
     ],
 )
