@@ -31,7 +31,7 @@ from anomaly.scoring.replay import (
     weights_of,
 )
 from anomaly.scoring.significance import g_at, null_of
-from anomaly.scoring.timeline import SAMPLE, WIDE, Timeline, sample_of
+from anomaly.scoring.timeline import SAMPLE, WIDE, Timeline, bounded, sample_of
 
 # Share of the placebo releases: above 0.8, for the spreads were learned from the same ones.
 DETECTED_SHARE = 0.86
@@ -394,13 +394,13 @@ def _moments(
 ) -> Floats:
     """The means of the `PLAIN` numbers of a step, and those of the `WHITENED` ones at each lag,
     `(series, moments)`, with jumps of each series, of one column or one for each of the sample."""
-    before, x = x, x + jumps
-    moved = np.clip(x, -BOUND, BOUND) - np.clip(before, -BOUND, BOUND)
+    before, x = bounded(x, BOUND), x + jumps
+    after = bounded(x, BOUND)
     lags = (len(x), ORDER + 1)
     if not np.ptp(reach):  # without autocorrelation all lags are alike
         reach = reach[:, :1]
-    z = z[:, None] + reach[..., None] * moved[:, None]
-    plain = [np.clip(x, -bound, bound).mean(axis=-1)[:, None] for bound in (BOUND, TIGHT)]
+    z = z[:, None] + reach[..., None] * (after - before)[:, None]
+    plain = [each.mean(axis=-1)[:, None] for each in (after, np.clip(x, -TIGHT, TIGHT))]
     low, high = low[:, None, None], high[:, None, None]
     whitened = (
         np.clip(z, -WIDE, WIDE),
