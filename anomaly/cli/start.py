@@ -92,7 +92,7 @@ def _place(text: str) -> tuple[str, str]:
     """The kind of a source and where it is. Raises UsageError."""
     kind, _, where = text.partition("=")
     if kind not in WHERE or not where:
-        raise UsageError(f"--source is none of {PLACES_SHOWN}")
+        raise UsageError(f"--source is not as it must be; use one of {PLACES_SHOWN}")
     return kind, where
 
 

@@ -150,7 +150,7 @@ def test_a_source_of_no_known_type_lists_the_types(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert run(["init", "--source", source]) == 2
-    assert "--source is none of prometheus=URL, " in capsys.readouterr().err
+    assert "--source is not as it must be; use one of prometheus=URL, " in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
