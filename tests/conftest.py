@@ -79,13 +79,13 @@ def pytest_configure() -> None:
     )
 
 
-@pytest.hookimpl(tryfirst=True)  # before tests are left out by their marks
 def pytest_collection_finish() -> None:
     """What the tests are made of stays: it need not be looked through again and again."""
     gc.freeze()
     gc.set_threshold(*GARBAGE)
 
 
+@pytest.hookimpl(tryfirst=True)  # before tests are left out by their marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     slow = Counter[Path]()
     for item in items:
