@@ -126,6 +126,7 @@ def test_special_days_are_those_of_the_users_time_zone() -> None:
     assert only(tomorrow).verdict is Verdict.OK
 
 
+@pytest.mark.slow
 def test_days_that_are_not_there_change_nothing() -> None:
     values = usual(4)[:, None]
 
@@ -294,6 +295,7 @@ def judged(start: str, calendar: Calendar) -> Report:
     )
 
 
+@pytest.mark.slow
 def test_a_holiday_in_the_history_does_not_teach() -> None:
     plain, without = (
         judged("2025-04-23", calendar) for calendar in (Calendar(), GERMAN)

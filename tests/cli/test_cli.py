@@ -337,6 +337,7 @@ def test_init_says_where_it_can_not_write(
     assert "nowhere/checklist.yaml can't be written" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_schema_is_json_that_a_right_checklist_satisfies(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -590,6 +591,7 @@ def test_nothing_that_a_stage_raises_reads_as_a_verdict(
     assert run(["check", str(HEALTHY), *QUICK]) == 4
 
 
+@pytest.mark.slow
 def test_a_sink_that_crashes_ends_with_5(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("anomaly.sinks.jsonl.JsonlSink.send", boom)
     assert run(["check", str(_with_sink(tmp_path)), *QUICK]) == 5
@@ -761,6 +763,7 @@ def test_a_job_is_not_failed_by_what_is_undecided(
     assert ("--exit-codes job" in capsys.readouterr().err) is (code != as_job)
 
 
+@pytest.mark.slow
 def test_an_early_look_does_not_fail_a_job(capsys: pytest.CaptureFixture[str]) -> None:
     line = ["check", str(HEALTHY), *QUICK, "--until", "2025-06-03T09:40Z"]
     assert run(line) == ExitCode.UNDECIDED

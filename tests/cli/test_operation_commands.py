@@ -123,6 +123,7 @@ def test_without_a_sink_a_failing_release_is_said_once_on_standard_error(
     assert re.fullmatch(r"error: shop 2\.0 in production: FAIL  errors [^\n]*\n", said[1])
 
 
+@pytest.mark.slow
 def test_tick_in_json(anomaly: Anomaly, shop: Shop) -> None:
     anomaly(0, "release start --release 2.0 --checklist checklist.yaml")
     code, out, err = anomaly(2.5, "tick checklist.yaml --output json")

@@ -47,6 +47,7 @@ def test_check_writes_the_page_and_show_prints_from_it_what_check_printed(
     assert (tmp_path / "again.html").read_bytes() == file.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_page_that_cannot_be_written_is_said_and_takes_a_pass_alone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -41,6 +41,7 @@ def test_a_signal_that_regressed_holds_the_release(
     assert "signal" in out
 
 
+@pytest.mark.slow
 def test_a_guardrail_fails_it_whatever_the_signals_say(
     path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1115,6 +1115,7 @@ def test_a_bad_value_in_parquet_is_an_error_with_its_row(
     assert wrong(read(path, ORDERS)).startswith(f"{path}:{said}")
 
 
+@pytest.mark.slow
 def test_parquet_that_unpacks_to_more_than_the_cap_is_refused(tmp_path: Path) -> None:
     path = parquet(
         tmp_path / "bomb.parquet",

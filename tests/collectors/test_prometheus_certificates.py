@@ -51,6 +51,7 @@ def said(server: Server, **settings: Any) -> str:
     )
 
 
+@pytest.mark.slow
 def test_with_the_right_certificate_it_answers(server: Server, tmp_path: Path) -> None:
     assert said(server, cert_file=TLS / "client.pem") == ""
     pair = {

@@ -756,6 +756,7 @@ def test_a_row_holds_the_value_at_the_end_of_its_step() -> None:
     assert panel["errors"].to_numpy().ravel() == pytest.approx(seconds + 300)
 
 
+@pytest.mark.slow
 def test_a_long_window_is_asked_in_chunks_that_meet() -> None:
     with scripted(constant()) as script:
         panel = collect(

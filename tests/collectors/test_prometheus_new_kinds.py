@@ -77,6 +77,7 @@ def test_a_single_event_does_not(tmp_path: Path) -> None:
     assert found.evidence.new_steps == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{"kind": "max_over_time"}, {"direction": "down"}])
 def test_where_absence_may_mean_something_else_there_is_no_baseline(
     tmp_path: Path, settings: dict[str, str]

@@ -127,6 +127,7 @@ def test_a_release_that_replaces_all_pods_can_pass_and_fail(
     assert any("take pod out of by" in note for note in report.findings[0].notes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["kind: counts, ", ""])
 def test_replicas_in_a_file_are_judged_together(tmp_path: Path, kind: str) -> None:
     rng = np.random.default_rng(3)

@@ -183,6 +183,7 @@ def test_what_moves_every_segment_a_little_is_seen_in_the_total() -> None:
     assert np.mean([finding.fails for report in reports for finding in segments_of(report)]) < 0.5
 
 
+@pytest.mark.slow
 def test_segments_are_ranked_by_what_they_contribute() -> None:
     report = judged(
         shop(2, rates=(0.1,) * 4, shares=(0.1, 0.2, 0.5, 0.2), factors=(0.5, 1.0, 0.8, 0.95))

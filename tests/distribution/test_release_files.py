@@ -43,6 +43,7 @@ def test_the_bill_of_materials_names_no_tool_of_developers(bill: dict[str, Any])
     assert not {"pytest", "ruff", "mypy"} & {each["name"] for each in bill["components"]}
 
 
+@pytest.mark.slow
 def test_the_bill_of_materials_is_the_same_for_the_same_commit(bill: dict[str, Any]) -> None:
     assert artifacts.materials(TIME) == bill
     assert artifacts.materials(TIME + 1)["serialNumber"] != bill["serialNumber"]

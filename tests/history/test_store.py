@@ -268,6 +268,7 @@ def test_releases_are_listed_by_what_is_asked_oldest_first(store: Store) -> None
 # --- looks and messages -------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_look_keeps_its_report_its_findings_and_its_messages(store: Store) -> None:
     record = kept_release(store)
 

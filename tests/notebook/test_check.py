@@ -583,6 +583,7 @@ def test_the_same_input_gives_the_same_report_to_the_last_bit() -> None:
     assert first.to_dict() == second.to_dict()
 
 
+@pytest.mark.slow
 def test_the_order_of_the_columns_changes_nothing_to_the_last_bit() -> None:
     report, other = (
         check(MIXED),
@@ -764,6 +765,7 @@ def test_days_and_months_of_any_zone_are_judged_or_the_advice_helps(
         assert f"use timezone='{zone}'" in str(error)  # noqa: PT017  only some are refused
 
 
+@pytest.mark.slow
 def test_months_may_be_stamped_by_their_last_days() -> None:
     starts = pd.date_range("2014-01-01", periods=130, freq="MS", tz="Europe/Berlin")
     ends = pd.date_range("2014-01-01", periods=130, freq="ME", tz="Europe/Berlin")
@@ -777,6 +779,7 @@ def test_months_may_be_stamped_by_their_last_days() -> None:
     assert by_end.to_dict() == by_start.to_dict()
 
 
+@pytest.mark.slow
 def test_times_without_a_zone_are_in_the_timezone_that_is_given() -> None:
     zone = "Europe/Berlin"
     index = pd.date_range("2025-10-10", periods=24 * 20, freq="h", tz=zone)

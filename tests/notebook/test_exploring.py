@@ -230,6 +230,7 @@ def test_what_does_not_fit_together_is_said() -> None:
         fitted.replay(series.iloc[1700:], "waves")
 
 
+@pytest.mark.slow
 def test_a_name_that_is_not_there_is_a_key_error_that_says_which_are(
     baseline: FittedBaseline,
 ) -> None:

@@ -165,6 +165,7 @@ def test_a_dead_server_is_an_error_in_bounded_time(loopback: None) -> None:
     assert "s3cret" not in f"{caught.value}{source!r}"
 
 
+@pytest.mark.slow
 def test_settings_that_cant_be_used() -> None:
     for settings, said in (
         ({"query": " "}, "query is empty"),

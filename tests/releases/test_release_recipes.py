@@ -129,6 +129,7 @@ def test_kube_state_metrics_tell_of_a_canary_its_rollout_and_its_rollback(
     assert (rollback.version, rollback.started_at) == ("2.3.0", at(403))
 
 
+@pytest.mark.slow
 def test_the_evaluations_of_flagd_tell_of_a_rollout_in_stages_and_of_its_end(
     server: Server, tmp_path: Path
 ) -> None:

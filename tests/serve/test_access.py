@@ -17,6 +17,7 @@ GATE = "/gate?service=shop"
 EVENT = {"event": "started", "service": "shop", "version": "2.0", "at": NOW.isoformat()}
 
 
+@pytest.mark.slow
 def test_each_token_allows_its_scope_and_no_other(locked: Ask, store: Store) -> None:
     record = looked(store, ReleaseVerdict.PASS)
     acked = {"id": record.id}

@@ -29,6 +29,7 @@ def test_the_history_asks_for_itself_again_when_the_next_look_is_done(
     assert 'href="/"' in still.body.decode()
 
 
+@pytest.mark.slow
 def test_the_page_of_a_release_follows_its_watch(asked: Ask, store: Store) -> None:
     record = looked(store, ReleaseVerdict.FAIL, final=False)
     live = asked("GET", f"/releases/{record.id[:8]}")

@@ -53,6 +53,7 @@ def test_a_failed_write_leaves_the_former_report_and_nothing_else(
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.slow
 def test_a_reader_never_sees_half_a_report(tmp_path: Path) -> None:
     path = tmp_path / "report.json"
     sink, done, seen = JsonSink(path=path), threading.Event(), set()

@@ -158,6 +158,7 @@ def test_the_text_of_a_notification_is_escaped_for_slack(text: str) -> None:
     assert notice(message).title.startswith(shown.removesuffix(CUT_MARK))
 
 
+@pytest.mark.slow
 @given(text=st.text(max_size=400))
 @settings(max_examples=50)
 def test_a_card_for_teams_has_no_text_that_could_be_markup_and_is_small(text: str) -> None:
