@@ -36,7 +36,7 @@ quick: .venv/.dev ## what to run while coding, in a minute: lint, types, layers 
 	@$(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=target quick-tests lint types layers
 
 quick-tests: .venv/.dev
-	@$(BIN)/python -m pytest --numprocesses=2 $(BY_FILE) --quiet -m "not slow" --durations=5
+	@$(BIN)/python -m pytest --numprocesses=2 $(BY_FILE) --quiet -m "not slow" --durations=5 --ignore=tests/whole
 
 check: lint types layers spelling pages ## lint, types, layers, spelling, pages
 
