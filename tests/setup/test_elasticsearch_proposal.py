@@ -18,6 +18,7 @@ from anomaly.errors import CollectError
 from anomaly.setup import elasticsearch_proposal
 from anomaly.setup.proposal import Proposal
 from tests.support.aws import KEYS, REGION, wrong_signature
+from tests.support.beginnings import begin_where_it_is_refused
 from tests.support.elasticsearch import SEARCHED, SHARDS, refusal
 from tests.support.loopback import Loopback, Request, answer
 
@@ -263,7 +264,5 @@ def test_what_is_refused_says_what_to_change(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with Loopback([answer(status, body)]) as server:
-        assert run(["init", "--source", f"elasticsearch={server.origin}"]) == 4
+    begin_where_it_is_refused("elasticsearch", answer(status, body))
     assert said in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == []

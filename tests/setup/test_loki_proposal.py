@@ -15,6 +15,7 @@ from anomaly.cli.ending import run
 from anomaly.collectors.loki import LokiCollector
 from anomaly.errors import CollectError
 from anomaly.setup import loki_proposal
+from tests.support.beginnings import begin_where_it_is_refused
 from tests.support.loopback import Loopback, Request, answer
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
@@ -212,7 +213,5 @@ def test_what_loki_refuses_says_what_to_change(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with Loopback([answer(status, body)]) as server:
-        assert run(["init", "--source", f"loki={server.origin}"]) == 4
+    begin_where_it_is_refused("loki", answer(status, body))
     assert said in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == []
