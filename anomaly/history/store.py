@@ -113,18 +113,31 @@ class Store:
         is_file = self.where != IN_MEMORY and "://" not in self.where
         self._path = Path(self.where) if is_file else None
         self._engine = self._open()
+        self._counter: sqlite3.Connection | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._engine.dispose()
+        self._close()
 
     @property
     def is_near(self) -> bool:
         """Whether the history is a file of this machine, or in memory: to read it takes a fraction
         of a millisecond."""
         return "://" not in self.where
+
+    def changes(self) -> int | None:
+        """A number that is another one after each change of the history, whoever made it; None
+        where it can't be had for less than it takes to read."""
+        if self._path is None:
+            return None
+        try:
+            if self._counter is None:  # one that writes nothing: its own changes would not count
+                self._counter = sqlite3.connect(self._path, check_same_thread=False)
+            return _pragma(self._counter, "data_version")
+        except sqlite3.Error:  # who reads is told why
+            return None
 
     # --- releases --------------------------------------------------------------------------------
 
@@ -677,6 +690,12 @@ class Store:
 
     # --- the connection --------------------------------------------------------------------------
 
+    def _close(self) -> None:
+        self._engine.dispose()
+        if self._counter is not None:
+            self._counter.close()
+            self._counter = None
+
     @contextmanager
     def _transaction(self, kind: str = WRITES) -> Iterator[Connection]:
         try:
@@ -696,7 +715,7 @@ class Store:
 
     def _renewed(self, path: Path) -> StoreError:
         """That the file is damaged; a new one is in its place."""
-        self._engine.dispose()
+        self._close()
         aside = _move_aside(path)
         self._engine = self._open()
         return StoreError(

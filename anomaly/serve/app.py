@@ -255,7 +255,7 @@ def _add_errors(app: FastAPI) -> None:
 def _add_reading(app: FastAPI, service: Service, metrics: Metrics) -> None:
     """What changes nothing."""
     reader = [Depends(_allowed(service.access, Scope.READ))]
-    asked = gating.Gate(service.store)
+    asked = gating.Gate(service.store, service.served)
 
     async def gate(
         service_name: Annotated[Name, Query(alias="service")],
@@ -268,19 +268,18 @@ def _add_reading(app: FastAPI, service: Service, metrics: Metrics) -> None:
         ] = gating.Ok.PASS,
     ) -> Response:
         """May the release go on?"""
-        checklist = service.served.checklist(service_name, environment)
-        now = service.clock()
+        at = service.clock().replace(microsecond=0)
+        question = gating.Question(service_name, environment, release, ok, at)
         if service.store.is_near:  # a thread would cost more than the answer
-            answer, is_known = asked.answer(checklist, release, now)
+            answer = asked.answer(question)
         else:
-            answer, is_known = await to_thread.run_sync(asked.answer, checklist, release, now)
-        status = gating.status(answer, ok, is_known=is_known)
-        is_early = status == HTTPStatus.LOCKED and answer.ask_again_s is not None
+            answer = await to_thread.run_sync(asked.answer, question)
+        again = answer.retry_after_s
         return Response(  # made here: FastAPI would check the answer once more
-            answer.model_dump_json(),
-            status,
+            answer.body,
+            answer.status,
             media_type=JSON,
-            headers={"retry-after": str(answer.ask_again_s)} if is_early else None,
+            headers=None if again is None else {"retry-after": str(again)},
         )
 
     for method in ("GET", "POST"):  # Flagger posts

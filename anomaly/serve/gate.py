@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import BaseModel, Field
 
@@ -16,12 +16,13 @@ from anomaly.history.records import FindingRecord, ReleaseRecord, Standing, Stat
 from anomaly.history.store import Store
 from anomaly.model import KpiSeverity, ReleaseVerdict, Verdict
 from anomaly.reporting.words import TOTAL, segment_words
+from anomaly.serve.served import Served
 from anomaly.timing.schedule import following
 from anomaly.timing.spans import settled_at
 from anomaly.wording import plain, stamp
 
 MOST_FINDINGS = 20  # in an answer; the report has all
-MOST_REMEMBERED = 256  # looks whose findings are remembered
+MOST_REMEMBERED = 256  # answers, and looks whose findings are remembered
 LONGEST_NAME, LONGEST_REASON = 200, 800  # characters
 
 MEANINGS: Mapping[HTTPStatus, str] = {
@@ -99,17 +100,50 @@ class GateAnswer(BaseModel):
     report: Annotated[str | None, Field(description="path of the page of the release")]
 
 
+class Question(NamedTuple):
+    """What is asked about a release."""
+
+    service: str
+    environment: str | None
+    version: str  # empty: the newest
+    ok: Ok
+    at: datetime  # to the second
+
+
+class Answered(NamedTuple):
+    """What is answered by HTTP."""
+
+    body: str
+    status: HTTPStatus
+    retry_after_s: int | None
+
+
 class Gate:
-    """Answers from the history. What the findings of a look were is remembered, for it does not
-    change."""
+    """Answers from the history. What was answered is remembered until the history changes or a
+    second has passed; the findings of a look longer, for they do not change."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, served: Served) -> None:
         self._store = store
+        self._served = served
         self._findings = lru_cache(maxsize=MOST_REMEMBERED)(self._worst)
+        self._remembered = lru_cache(maxsize=MOST_REMEMBERED)(self._answered)
 
-    def answer(self, checklist: Checklist, version: str, now: datetime) -> tuple[GateAnswer, bool]:
-        """The answer about a release (without a version: the newest), and whether it is known.
-        Raises StoreError."""
+    def answer(self, question: Question) -> Answered:
+        """The answer about a release. Raises UnknownService and StoreError."""
+        changes = self._store.changes()
+        if changes is None:
+            return self._answered(question)
+        return self._remembered(question, changes)
+
+    def _answered(self, question: Question, _changes: int = 0) -> Answered:
+        checklist = self._served.checklist(question.service, question.environment)
+        answer, is_known = self._answer(checklist, question.version, question.at)
+        code = status(answer, question.ok, is_known=is_known)
+        retry_after = answer.ask_again_s if code == HTTPStatus.LOCKED else None
+        return Answered(answer.model_dump_json(), code, retry_after)
+
+    def _answer(self, checklist: Checklist, version: str, now: datetime) -> tuple[GateAnswer, bool]:
+        """The answer, and whether the release is known."""
         found = self._store.standing(checklist.service, checklist.environment, version)
         coming = coming_look(self._store, checklist, found, now)
         again = None if coming is None else max(1, round((coming - now).total_seconds()))

@@ -519,6 +519,19 @@ def test_who_reads_does_not_hold_up_who_writes(path: Path) -> None:
         assert reading.execute("SELECT count(*) FROM releases").fetchone() == (0,)
 
 
+def test_each_change_of_a_file_is_counted_whoever_made_it(path: Path) -> None:
+    with Store(path) as store, Store(path) as elsewhere:
+        first = store.changes()
+        record = store.track(REPORT.release, origin="test")
+        second = store.changes()
+        elsewhere.change(record.id, state=State.DONE)
+        third = store.changes()
+        store.releases()
+        assert None is not first != second != third == store.changes()
+    with Store(IN_MEMORY) as store:
+        assert store.changes() is None
+
+
 @pytest.mark.parametrize(
     "damage",
     [lambda _: b"no database" * 500, lambda data: data[:4096] + os.urandom(64) * 64 + data[8192:]],

@@ -7,6 +7,7 @@ import os
 import re
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -128,6 +129,16 @@ def test_missing_evidence_never_opens_the_gate(asked: Ask, store: Store) -> None
     )
     assert asked("GET", GATE).status == 423  # the newest, not judged yet
     assert asked("GET", f"{GATE}&release=2.0").status == 200
+
+
+def test_a_look_of_another_process_is_answered_at_once(
+    asked: Ask, store: Store, tmp_path: Path
+) -> None:
+    record = looked(store, ReleaseVerdict.PASS)
+    assert {asked("GET", GATE).status for _ in range(3)} == {200}
+    with Store(tmp_path / "history.db") as elsewhere:
+        elsewhere.change(record.id, state=State.ABORTED)
+    assert asked("GET", GATE).status == 412
 
 
 def test_an_aborted_release_does_not_pass_whatever_was_seen(asked: Ask, store: Store) -> None:
