@@ -14,7 +14,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from anomaly.baseline.robust import MAD_TO_SIGMA, Bools, Floats, Ints, choice, median, smooth_cyclic
+from anomaly.baseline.robust import (
+    MAD_TO_SIGMA,
+    Bools,
+    Floats,
+    Ints,
+    choice,
+    median,
+    smooth_cyclic,
+    spread,
+)
 
 DAY_S = 86_400
 MIN_PHASES = 4  # steps a day
@@ -267,7 +276,7 @@ def _month_days(rest: Floats, when: Clock) -> tuple[Floats, Floats]:
     days, first = np.unique(when.day, return_index=True)
     rest = rest - median(rest)[:, None]
     level = np.stack([median(rest[:, when.day == each]) for each in days], axis=1)
-    usual = MAD_TO_SIGMA * median(np.abs(level))
+    usual = spread(level)  # few events leave most days alike
     for month_day in range(MONTH_DAYS):
         mine = np.flatnonzero(when.month_day[first] == month_day)
         if len(mine) < LEAST_DAYS:

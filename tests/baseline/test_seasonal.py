@@ -249,6 +249,15 @@ def test_a_day_of_the_month_is_learned_once_it_stood_out_twice() -> None:
     assert first_of_june(35) == pytest.approx(100, abs=3)
 
 
+@pytest.mark.parametrize("days", [45, 90])
+@pytest.mark.parametrize("mean", [0.1, 0.4, 1.5])
+def test_no_day_of_the_month_is_kept_in_few_events(mean: float, days: int) -> None:
+    rng = np.random.default_rng(18)
+    base = fit(*rng.poisson(mean, (100, days)).astype(float), step="1D")
+
+    assert base.season.has_month.mean() <= 0.05
+
+
 @pytest.mark.parametrize("days", [42, 90])
 def test_no_week_is_kept_in_daily_noise(days: int) -> None:
     base = fit(*(100 + noise(seed, days) for seed in range(100)), step="1D")
