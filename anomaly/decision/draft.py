@@ -15,7 +15,8 @@ from anomaly.model import Coverage, Empty, Kpi, KpiKind, NoData, Verdict
 from anomaly.scoring.score import Score, Scored
 from anomaly.wording import number, within_band
 
-MIN_HISTORY = 16  # steps with data before the release
+# steps with data before the release; with 12, 2 to 5 % of quiet series would alarm at 1 %
+MIN_HISTORY = 16
 MIN_COVERAGE = 0.5  # of the steps that usually have a sample
 MOSTLY_SILENT = 0.1  # share of steps with a sample below which none is nothing to wonder at
 SILENCE = 0.01  # p-value under which no sample at all is no data before the watch is over
