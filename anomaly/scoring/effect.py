@@ -202,32 +202,51 @@ def tempered(base: Baseline, line: Timeline) -> Block:
     """The series with every step that stands out alone pulled in to `BOUND` standard deviations
     from the steps around it: the mean of a day must not be that of one step.
 
-    Series of few events stay as they are: all they have are such steps.
+    A step of the observation must do so against a shift of its level and against a factor: where
+    everything is multiplied, the quiet days of a week move less than those around them. Series of
+    few events stay as they are: all they have are such steps.
     """
-    series = line.series
+    series, n = line.series, line.before
     far = np.abs(line.x) > BOUND
     rows = np.flatnonzero(far.any(axis=1) & ~base.few & ~line.sparse)
     if not len(rows):
         return series
-    from scipy.ndimage import median_filter  # dear to load, and few series have such steps
-
-    value, width = series.value.copy(), base.rows(rows).width(line.index, series.volume[rows])
-    for row, sigma in zip(rows, width, strict=True):
+    value, own = series.value.copy(), base.rows(rows)
+    width, location = own.width(line.index, series.volume[rows]), own.location(line.later)
+    usual = back(location, own.scale)
+    for i, row in enumerate(rows):
+        scale, floor = base.scale[[row]], base.floor[[row]]
         present = np.flatnonzero(line.present[row])
+        steps = present[present >= n]
+        later, sigma = slice(len(present) - len(steps), None), width[i, present]
         residual = line.residual[row, present]
-        around = median_filter(residual, size=ALONE, mode="nearest")
-        rest = residual - around
-        later = present >= line.before
-        noise = max(1.0, MAD_TO_SIGMA * float(np.median(np.abs(rest[later]))) if later.any() else 1)
-        most = BOUND * np.where(later, noise, 1.0)  # noise may have grown with the level
-        pulled = around + np.clip(rest, -most, most)
-        alone = np.abs(rest) > most
-        steps, scale = present[alone], base.scale[[row]]
-        y = forward(value[[row]][:, steps], scale, base.floor[[row]])
-        moved = y + (pulled - residual)[alone] * sigma[steps]
-        value[row, steps] = back(moved, scale)[0]
+        pulled = _pulled(residual, later)
+        factor = np.median(value[row, steps] / usual[i, steps - n]) if len(steps) else 1.0
+        if 0 < factor < np.inf and factor != 1:
+            y = forward(value[[row]][:, steps] / factor, scale, floor)[0]
+            scaled = residual.copy()
+            scaled[later] = (y - location[i, steps - n]) / sigma[later]
+            pulled[later] = np.where(
+                _pulled(scaled, later)[later] == scaled[later], residual[later], pulled[later]
+            )
+        alone = pulled != residual
+        y = forward(value[[row]][:, present[alone]], scale, floor)
+        moved = y + (pulled - residual)[alone] * sigma[alone]
+        value[row, present[alone]] = back(moved, scale)[0]
     amount = np.where(value != series.value, value * series.volume, series.amount)
     return replace(series, value=value, amount=amount)
+
+
+def _pulled(residual: Floats, later: slice) -> Floats:
+    """Residuals `(time,)`, those that stand out alone pulled in; noise may have grown `later`."""
+    from scipy.ndimage import median_filter  # dear to load, and few series have such steps
+
+    around = median_filter(residual, size=ALONE, mode="nearest")
+    rest = residual - around
+    most = np.full(len(rest), BOUND)
+    if len(rest[later]):
+        most[later] *= max(1.0, MAD_TO_SIGMA * float(np.median(np.abs(rest[later]))))
+    return np.where(np.abs(rest) > most, around + np.clip(rest, -most, most), residual)
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,13 @@ from anomaly.scoring.replay import (
     weights_of,
 )
 from anomaly.scoring.significance import NullDistribution, null_of, p_value
-from anomaly.scoring.timeline import Timeline, timeline, with_deviation, without_shift
+from anomaly.scoring.timeline import (
+    Timeline,
+    timeline,
+    with_deviation,
+    without_change,
+    without_shift,
+)
 
 MOST_ANSWERS = 3  # in the evidence
 DIGITS = 10  # of a p-value: the last bits of a sum depend on how many series are summed beside it
@@ -369,10 +375,16 @@ class _Panel:
         is_better = p_good < BETTER and _top_score(good) >= LEVEL_LEADS * _top_score(bad)
         if is_better or min(p_bad, p_good) < self.report_below:
             others = self._bad_besides_level(i, direction)
+            scaled = self._bad_besides_factor(i, direction)
+            no_growth = [each for each in scaled or () if not _is_growth(each)]
             p_other = _p_of(others, null)
+            if scaled is not None:
+                p_other = max(p_other, _p_of(no_growth, null))
             if is_better:  # only what is left without the good move can be bad
-                bad = others + [each for each in bad if each[0].kind is QuestionKind.GROWTH]
+                bad = others + [each for each in bad if _is_growth(each)]
                 p_bad = max(p_bad, _p_of(bad, null))
+                if scaled is not None:
+                    p_bad = max(p_bad, _p_of(scaled, null))
         gaps = self._is_silent(i, bad)
         answers = good if p_good < p_bad else bad
         question = naming_question(
@@ -414,6 +426,32 @@ class _Panel:
             (question, float(z))
             for question, z in zip(answers.questions, answers.up[:, 0], strict=True)
             if np.isfinite(z) and direction in question.spec.bad_for
+        ]
+
+    def _bad_besides_factor(self, i: int, direction: Direction) -> list[QuestionScore] | None:
+        """The same, and growth, once the observation is multiplied so that its mean is as expected:
+        what loses a share loses it of its rhythm, too, and small counts repeat. None where no
+        factor does that."""
+        rows, effects, n = np.array([i]), self.effects, self.line.before
+        observed, expected = effects.observed[i], effects.expected[i]
+        if observed == 0 < expected:
+            return []
+        factor = expected / observed
+        if not 0 < factor < np.inf:
+            return None
+        base, width = self.base.rows(rows), effects.width[rows]
+        y = forward(self.line.value[rows, n:] * factor, base.scale, base.floor)
+        noise = factor if effects.link[i] == Scale.IDENTITY else np.sqrt(factor)
+        deviation = (y - effects.location[rows]) / (width * max(1.0, noise))
+        rest = without_change(base, self.line.rows(rows), deviation)
+        bad, _ = one_sided(scores(rest, ask(rest)), 0, direction)
+        later = self.line.value[i, n:]
+        is_stuck = factor <= 1 or np.nanmin(later) == np.nanmax(later)
+        return [
+            each
+            for each in bad
+            if _is_growth(each)
+            or (not each[0].spec.is_level and (is_stuck or each[0].kind is not QuestionKind.STUCK))
         ]
 
     def _rise(self, i: int, bad: list[QuestionScore], null: NullDistribution) -> Rise | None:
@@ -628,6 +666,10 @@ def _about_level(kinds: tuple[QuestionKind, ...]) -> Bools:
     return np.array(
         [SPECS[kind].is_level and kind is not QuestionKind.GROWTH for kind in kinds], dtype=bool
     )
+
+
+def _is_growth(answer: QuestionScore) -> bool:
+    return answer[0].kind is QuestionKind.GROWTH
 
 
 def _top_score(answers: list[QuestionScore]) -> float:

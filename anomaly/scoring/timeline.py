@@ -291,9 +291,15 @@ def without_shift(base: Baseline, line: Timeline, off: Floats, width: Floats) ->
     choices = np.stack([around, trailing, leading])
     nearest = np.abs(choices - later).argmin(axis=0)[None]
     rest = np.take_along_axis(later - choices, nearest, axis=0)[0] / width
-    out = with_deviation(base, line, np.clip(rest, -BOUND, BOUND))
+    return without_change(base, line, np.clip(rest, -BOUND, BOUND))
+
+
+def without_change(base: Baseline, line: Timeline, deviation: Floats) -> Timeline:
+    """The timeline with the standardised deviations `(series, steps of the observation)` that are
+    left of a change."""
+    n, out = line.before, with_deviation(base, line, deviation)
     is_autocorrelated = (base.phi != 0).any(axis=1)[:, None]
-    # from the level of the history to none is a jump that the shift alone made
+    # from the level of the history to none is a jump that nothing but this made
     has_innovation = out.has_innovation.copy()
     has_innovation[:, n : n + noise.ORDER] &= ~is_autocorrelated
     return replace(out, z=np.where(has_innovation, out.z, 0.0), has_innovation=has_innovation)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 
@@ -41,6 +43,43 @@ def _memory(rng: Rng) -> Case:
 
 
 kind("memory falls at the restart", GROUP, passes, _memory)
+
+
+def _improves(report: Report) -> bool:
+    return only(report).verdict is Verdict.IMPROVED
+
+
+def _rhythm(rng: Rng, times: float) -> Case:
+    """Traffic with a deep night, released at any hour and watched for up to a day."""
+    at = TUESDAY.normalize() + pd.Timedelta(minutes=5 * int(rng.integers(288)))
+    index, after = grid(at, 28, float(rng.uniform(3, 24)))
+    level = 2000 * day(index, rng.uniform(0.5, 0.9)) * np.where(after, times, 1.0)
+    return Case(counted(rng, level), index, at, (UP if times < 1 else DOWN))
+
+
+def _week(rng: Rng, times: float) -> Case:
+    """Daily values of little noise, released on any day and watched for up to two weeks."""
+    at = MIDNIGHT + pd.Timedelta(days=int(rng.integers(7)))
+    index, after = grid(at, 7 * int(rng.integers(8, 50)), 24 * int(rng.integers(3, 15)), "1D")
+    level = 5000 * np.where(index.dayofweek >= 5, rng.uniform(0.1, 0.9), 1.0)
+    return Case(
+        noisy(rng, level * np.where(after, times, 1.0), 0.02),
+        index,
+        at,
+        (UP if times < 1 else DOWN),
+    )
+
+
+for _name, _make, _ups in (("a deep night", _rhythm, (1.5, 5.0)), ("a week", _week, (1.5,))):
+    for _times in (0.03, 0.6, *_ups):
+        kind(
+            f"× {_times:g} under {_name}, where that is good",
+            GROUP,
+            _improves,
+            partial(_make, times=_times),
+            harmful=True,
+            at_least=CERTAIN,
+        )
 
 
 def _empty_nights(rng: Rng, *, dies: bool) -> Case:
