@@ -15,10 +15,9 @@ LEVEL_KINDS = frozenset({ChangeKind.LEVEL, ChangeKind.RAMP})
 # Factors between units: minutes, percent, thousands, kibi, hours, millions, billions.
 UNITS = (60, 100, 1e3, 1024, 3600, 1e6, 1e9)
 STEP_AS_RISE = 1.5  # the growth of a line through a step in the middle, as a share of the step
+THOUSAND = 1e3
 UNIT_ROUNDING = 0.03  # how far from such a factor a change may be to look like it
-UNIT_DOUBT = (
-    1.2  # upper end of the change as a multiple of the lower one, up to which it is certain
-)
+UNIT_DOUBT = 0.1  # half of the interval up to which a factor is certain, as a share of the larger side
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +136,9 @@ def _change(case: Case, answer: Verdict, kind: ChangeKind | None, more: str = ""
     factor = unit_factor(case.sizes)
     if factor is not None and kind in LEVEL_KINDS:
         reason += reasons.unit(factor)
-        answer = Verdict.INCONCLUSIVE if answer is Verdict.IMPROVED else answer
+        is_doubtful = max(factor, 1 / factor) >= THOUSAND  # errors may well fall by 99 %
+        if answer is Verdict.IMPROVED and is_doubtful:
+            answer = Verdict.INCONCLUSIVE
     if answer is Verdict.RECOVERED and case.score.recovered_at is not None:
         reason += reasons.recovered_at(case, case.score.recovered_at)
     if case.score.beside is not None:
@@ -191,8 +192,8 @@ def unit_factor(sizes: Sizes) -> float | None:
     if sizes.relative_interval is None or sizes.expected <= 0 or sizes.observed <= 0:
         return None
     factor = sizes.observed / sizes.expected
-    ends = [1 + end for end in sizes.relative_interval]
-    if min(ends) <= 0 or max(ends) > UNIT_DOUBT * min(ends):
+    low, high = sizes.relative_interval
+    if (high - low) / 2 > UNIT_DOUBT * max(factor, 1.0):
         return None
     times = max(factor, 1 / factor)
     near = [unit for unit in UNITS if abs(times / unit - 1) < UNIT_ROUNDING]

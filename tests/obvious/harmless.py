@@ -281,7 +281,26 @@ def _says_unit(report: Report) -> bool:
     return does_not_pass(report) or any("unit" in note for note in only(report).notes)
 
 
+def _unit_of_a_rhythm(rng: Rng, times: float) -> Case:
+    """The same, of any KPI with a rhythm, whose kind is not declared."""
+    index, after = grid(TUESDAY, 21, float(rng.uniform(1, 12)))
+    level = rng.uniform(20, 2000) * day(index, rng.uniform(0, 0.8)) * np.where(after, times, 1.0)
+    return Case(noisy(rng, level, rng.uniform(0.02, 0.1)), index, TUESDAY, UP)
+
+
+def _names_unit(report: Report) -> bool:
+    return "unit" in only(report).reason
+
+
 kind("the unit changed", GROUP, _says_unit, _unit, harmful=True, at_least=CERTAIN)
+for _times in (1e-3, 1e3, 1e-6):
+    kind(
+        f"a unit changed, × {_times:g}",
+        GROUP,
+        _names_unit,
+        partial(_unit_of_a_rhythm, times=_times),
+        harmful=True,
+    )
 
 
 def _cumulative(rng: Rng) -> Case:
