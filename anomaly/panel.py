@@ -37,6 +37,10 @@ LENGTHS = {
     WEEK: (timedelta(days=6), timedelta(days=8)),
     MONTH: (timedelta(days=27), timedelta(days=32)),
 }
+FEWEST_OF_COUNTER = 100  # samples of a series of which it can be said to be a counter
+FALLS_OF_COUNTER, GROWTH_OF_COUNTER = 0.02, 0.3  # shares of its steps: at most, at least
+NEAR_ZERO = 0.1  # of what it had reached, to which it falls at most
+SOME = 1024  # values
 PART = re.compile(r"((?:[^\\,=]|\\.)*)=((?:[^\\,=]|\\.)*)(?:,|$)", re.DOTALL)
 
 
@@ -449,6 +453,24 @@ def block(panel: pd.DataFrame) -> Block:
         value = np.where(present & (volume > 0), amount / volume, np.nan)
     value[np.isinf(value)] = np.nan  # too large a number
     return Block(keys, ratio, value, amount, volume, present)
+
+
+def only_grows(values: np.ndarray) -> bool:
+    """Whether a series is like a counter: it grows, nearly always, and falls only near to 0."""
+    there = values[np.isfinite(values)]
+    if len(there) < FEWEST_OF_COUNTER:
+        return False
+    most_falls = FALLS_OF_COUNTER * (len(there) - 1)
+    if (np.diff(there[:SOME]) < 0).sum() > most_falls:  # most series are told by their first values
+        return False
+    changes = np.diff(there)
+    falls = changes < 0
+    most = np.maximum.accumulate(there)[:-1]
+    return bool(
+        falls.sum() <= most_falls
+        and (changes > 0).mean() >= GROWTH_OF_COUNTER
+        and (there[1:][falls] <= NEAR_ZERO * most[falls]).all()
+    )
 
 
 def with_totals(panel: pd.DataFrame, kpis: Sequence[Kpi]) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from anomaly.panel import (
     assemble,
     block,
     grid,
+    only_grows,
     prepare,
     segment_labels,
     segment_text,
@@ -450,3 +451,14 @@ def test_a_kind_that_was_never_seen_before_was_not_there() -> None:
 def test_where_new_kinds_are_usual_or_all_are_new_they_stay_missing(first: dict[str, int]) -> None:
     values = kinds(**first)
     assert np.array_equal(with_new_kinds(values), values, equal_nan=True)
+
+
+def test_what_only_grows_and_falls_to_zero_is_like_a_counter() -> None:
+    counter = np.arange(200.0) % 150
+    walk = np.random.default_rng(1).normal(0, 1, 200).cumsum()
+
+    assert only_grows(counter)
+    assert not only_grows(walk)
+    assert not only_grows(np.full(200, 5.0))
+    assert not only_grows(np.concatenate([counter[:100], [50.0], counter[:100]]))
+    assert not only_grows(counter[:50])

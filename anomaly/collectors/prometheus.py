@@ -37,7 +37,6 @@ from anomaly.collectors.prometheus_series import (
     finite,
     first_row,
     numerator,
-    only_grows,
     only_rows,
     trusted_rows,
 )
@@ -52,6 +51,7 @@ from anomaly.panel import (
     assemble,
     expects_new_kinds,
     grid,
+    only_grows,
     with_new_kinds,
 )
 from anomaly.steps import later

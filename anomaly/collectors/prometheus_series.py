@@ -21,9 +21,6 @@ Labels = frozenset[tuple[str, str]]
 
 LONGEST_LABEL = 1024  # characters of a segment's label value
 LONGEST_SAID = 60  # characters of a label in a message
-FEWEST_OF_COUNTER = 100  # samples of a series of which it can be said to be a counter
-FALLS_OF_COUNTER, GROWTH_OF_COUNTER = 0.02, 0.3  # shares of its steps: at most, at least
-NEAR_ZERO = 0.1  # of what it had reached, to which it falls at most
 OFF_GRID = 1e-3  # steps that a stamp may miss the grid by: stamps are rounded to the millisecond
 
 
@@ -187,21 +184,6 @@ def numerator(series: Series | None, own: Series | None, denominator: FloatArray
     if series is None or own is None:
         return np.where(measured, 0.0, np.nan)
     return np.where(measured & ~own.answered, 0.0, series.values)
-
-
-def only_grows(values: FloatArray) -> bool:
-    """Whether a series is like a counter: it grows, nearly always, and falls only near to 0."""
-    there = values[np.isfinite(values)]
-    if len(there) < FEWEST_OF_COUNTER:
-        return False
-    changes = np.diff(there)
-    falls = changes < 0
-    most = np.maximum.accumulate(there)[:-1]
-    return bool(
-        falls.mean() <= FALLS_OF_COUNTER
-        and (changes > 0).mean() >= GROWTH_OF_COUNTER
-        and (there[1:][falls] <= NEAR_ZERO * most[falls]).all()
-    )
 
 
 def first_row(columns: Iterable[FloatArray]) -> int | None:

@@ -85,6 +85,7 @@ def draft(kpi: Kpi, weight: float, scored: Scored, row: int, progress: WatchProg
         _silence(kpi, segment, before, p, float(scored.usual_presence[row]), progress)
         if steps == 0
         else _impossible(kpi, np.array([past.least[row], past.most[row]]), observation.value[row])
+        or _cumulative(grows=bool(past.grow[row]))
         or _too_little(
             kpi, score, before, steps, float(scored.usual_presence[row]), volume, progress
         )
@@ -183,6 +184,17 @@ def _impossible(kpi: Kpi, *sides: Floats) -> Refusal | None:
                 f"({bounds}); correct the query, the unit or the kind",
             )
     return None
+
+
+def _cumulative(*, grows: bool) -> Refusal | None:
+    """A value that counts on from step to step: its level says how old it is."""
+    if not grows:
+        return None
+    return Refusal(
+        Verdict.INCONCLUSIVE,
+        "it only grows, as a counter does, so its level says nothing; judge what it grows by in a "
+        "step: increase() in PromQL, LAG() in SQL, diff() in pandas",
+    )
 
 
 def _too_little(

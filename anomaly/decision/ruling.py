@@ -17,7 +17,7 @@ UNITS = (60, 100, 1e3, 1024, 3600, 1e6, 1e9)
 STEP_AS_RISE = 1.5  # the growth of a line through a step in the middle, as a share of the step
 THOUSAND = 1e3
 UNIT_ROUNDING = 0.03  # how far from such a factor a change may be to look like it
-UNIT_DOUBT = 0.1  # half of the interval up to which a factor is certain, as a share of the larger side
+UNIT_DOUBT = 0.1  # half of the interval of a factor that is certain, as a share of the larger side
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ points."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 
 import numpy as np
@@ -23,7 +23,7 @@ from anomaly.model import (
     Kpi,
     ValueScale,
 )
-from anomaly.panel import Block, below_each_other, long_form
+from anomaly.panel import Block, below_each_other, long_form, only_grows
 from anomaly.scoring.attribution import (
     CHANCE,
     LEAST_LAST,
@@ -161,13 +161,15 @@ class Score:
 @dataclass(frozen=True, slots=True)
 class Past:
     """What is kept of a history of so many `rows`, all `(series,)`: how many `steps` have a value,
-    the `least` and the `most` of these, and their `mean` by volume (NaN where there is none)."""
+    the `least` and the `most` of these, their `mean` by volume (NaN where there is none), and
+    whether they `grow` all the time."""
 
     rows: int
     steps: Ints
     least: Floats
     most: Floats
     mean: Floats
+    grow: Bools
 
     @classmethod
     def of_history(cls, history: Block) -> Past:
@@ -181,22 +183,23 @@ class Past:
                 least=np.fmin.reduce(value, axis=1, initial=np.nan),
                 most=np.fmax.reduce(value, axis=1, initial=np.nan),
                 mean=np.where(present, history.amount, 0.0).sum(axis=1) / volume,
+                grow=np.array([only_grows(each) for each in value], dtype=bool),
             )
 
     def of(self, keep: Ints) -> Past:
         """The past of some series."""
-        return Past(self.rows, self.steps[keep], self.least[keep], self.most[keep], self.mean[keep])
+        return Past(self.rows, *(getattr(self, name)[keep] for name in PER_SERIES))
 
     @classmethod
     def together(cls, parts: Sequence[Past]) -> Past:
         """The past of the series of several panels with the same rows."""
         return cls(
             parts[0].rows,
-            *(
-                np.concatenate([getattr(part, name) for part in parts])
-                for name in ("steps", "least", "most", "mean")
-            ),
+            *(np.concatenate([getattr(part, name) for part in parts]) for name in PER_SERIES),
         )
+
+
+PER_SERIES = tuple(each.name for each in fields(Past) if each.name != "rows")
 
 
 @dataclass(frozen=True, slots=True)

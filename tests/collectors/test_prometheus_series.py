@@ -14,7 +14,6 @@ from anomaly.collectors.prometheus_series import (
     Series,
     by_segment,
     numerator,
-    only_grows,
     plan,
     trusted_rows,
 )
@@ -181,14 +180,3 @@ def test_an_error_count_that_is_not_believed_is_missing_not_zero() -> None:
     assert numerator(taken, answered, np.array([5.0, 5.0])) == pytest.approx(
         [3.0, NAN], nan_ok=True
     )
-
-
-def test_what_only_grows_and_falls_to_zero_is_like_a_counter() -> None:
-    counter = np.arange(200.0) % 150
-    walk = np.random.default_rng(1).normal(0, 1, 200).cumsum()
-
-    assert only_grows(counter)
-    assert not only_grows(walk)
-    assert not only_grows(np.full(200, 5.0))
-    assert not only_grows(np.concatenate([counter[:100], [50.0], counter[:100]]))
-    assert not only_grows(counter[:50])

@@ -308,11 +308,18 @@ def _cumulative(rng: Rng) -> Case:
     return Case(np.cumsum(counted(rng, np.full(len(index), 100.0))), index, TUESDAY, UP)
 
 
-def _neither_better_nor_worse(report: Report) -> bool:
-    return only(report).verdict not in (Verdict.IMPROVED, Verdict.REGRESSED)
+def _falls_at_the_release(rng: Rng) -> Case:
+    case = _cumulative(rng)
+    since = np.where(case.after, case.values[~case.after][-1], 0.0)
+    return Case(case.values - since, case.index, TUESDAY, case.options)
 
 
-kind("a counter without rate", GROUP, _neither_better_nor_worse, _cumulative)
+def _says_counter(report: Report) -> bool:
+    return report.verdict == "inconclusive" and "counter" in only(report).reason
+
+
+kind("a counter without rate", GROUP, _says_counter, _cumulative)
+kind("a counter that starts over at the release", GROUP, _says_counter, _falls_at_the_release)
 
 
 def _constant(rng: Rng) -> Case:
