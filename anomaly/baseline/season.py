@@ -7,7 +7,7 @@ is, and a profile is kept only where it predicts.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any
 
@@ -51,6 +51,8 @@ KINDS_OF_DAY = (  # ways to tell the days of a week apart; Monday is 0
 LEAST_DAYS = 2  # of a kind
 MONTH_DAYS = 32  # the days of a month, the last one first
 MIN_MONTH = 31  # days of history before a day of the month can come twice
+UNSURE = 1.25  # times the usual spread, of a day of the month
+CLEARLY_LESS = 0.8  # of what one way to learn a month leaves, by which another must be better
 MONTH_GAIN = 0.5  # share of a day's distance that its other times may leave unexplained
 # A profile must be better by so many standard errors, from day to day, or its few good days must
 # outweigh the others so many times.
@@ -106,17 +108,38 @@ def _clock(stamps: bytes, step_s: float, timezone: str) -> Clock:
 @dataclass(frozen=True, slots=True)
 class Season:
     """Profiles per series, shrunk: `day` `(series, phases)` and, added to it, `week` `(series, 7 ×
-    phases)` and `month` `(series, MONTH_DAYS)`; zero where not kept."""
+    phases)` and `month` `(series, MONTH_DAYS)`; zero where not kept. Where `times` is not zero
+    `(series, 1)`, days of the month multiply instead: `month` is a share of the day and week above
+    that much."""
 
     day: Floats
     week: Floats
     month: Floats
+    times: Floats
 
     def at(self, when: Clock) -> Floats:
         """The seasonal part at each row, `(series, time)`."""
-        return np.asarray(
-            self.day[:, when.phase] + self.week[:, when.slot] + self.month[:, when.month_day]
-        )
+        usual = self.day[:, when.phase] + self.week[:, when.slot]
+        return usual + self._of_month(when, usual)
+
+    def of_month(self, when: Clock) -> Floats:
+        """The part of that which is due to days of the month."""
+        return self._of_month(when, self.day[:, when.phase] + self.week[:, when.slot])
+
+    def wider(self, when: Clock) -> Floats | float:
+        """How much wider than usual the spread of each row is: days of the month rest on few times,
+        and what is multiplied multiplies its noise."""
+        if not self.month.any():
+            return 1.0
+        month = self.month[:, when.month_day]
+        grown = 1.0 + np.where(self.times != 0, np.maximum(month, 0.0), 0.0)
+        return np.where(month != 0, UNSURE * grown, 1.0)
+
+    def _of_month(self, when: Clock, usual: Floats) -> Floats:
+        month = self.month[:, when.month_day]
+        if not self.times.any():
+            return np.asarray(month)
+        return np.where(self.times != 0, month * (self.times + usual), month)
 
     @property
     def has_day(self) -> np.ndarray:
@@ -132,35 +155,39 @@ class Season:
 
     def rows(self, keep: Ints) -> Season:
         """The season of some series."""
-        return Season(self.day[keep], self.week[keep], self.month[keep])
+        return Season(self.day[keep], self.week[keep], self.month[keep], self.times[keep])
 
 
-def learn(y: Floats, weight: Floats, events: Floats, when: Clock) -> tuple[Season, Floats]:
+def learn(
+    y: Floats, weight: Floats, events: Floats, logs: Bools, when: Clock
+) -> tuple[Season, Floats]:
     """The season of `y` `(series, time)` and its out-of-sample value at each row of the history.
 
     `weight` `(series, time)` is what a mean is weighted by (a ratio's denominator, else 1 where
     present); `events` `(series,)` is how many events a step holds on average (inf where the values
-    are not counts of few events).
+    are not counts of few events), and `logs` which series are logarithms.
     """
     some = [slice(i, i + TOGETHER) for i in range(0, max(len(y), 1), TOGETHER)]
-    parts = [_learned(y[rows], weight[rows], events[rows], when) for rows in some]
+    parts = [_learned(y[rows], weight[rows], events[rows], logs[rows], when) for rows in some]
     seasons, seasonal = zip(*parts, strict=True)
-    day, week, month = (
-        np.concatenate([getattr(season, part) for season in seasons])
-        for part in ("day", "week", "month")
+    whole = (
+        np.concatenate([getattr(season, part.name) for season in seasons])
+        for part in fields(Season)
     )
-    return Season(day, week, month), np.concatenate(seasonal)
+    return Season(*whole), np.concatenate(seasonal)
 
 
-def _learned(y: Floats, weight: Floats, events: Floats, when: Clock) -> tuple[Season, Floats]:
+def _learned(
+    y: Floats, weight: Floats, events: Floats, logs: Bools, when: Clock
+) -> tuple[Season, Floats]:
     """`learn` for a few series."""
     count, n = y.shape
     day = np.zeros((count, when.phases))
     week = np.zeros((count, 7 * when.phases))
     seasonal = np.zeros((count, n))
-    month = np.zeros((count, MONTH_DAYS))
+    month, times = np.zeros((count, MONTH_DAYS)), np.zeros((count, 1))
     if when.phases < MIN_PHASES and not when.is_daily:
-        return Season(day, week, month), seasonal
+        return Season(day, week, month, times), seasonal
     half = when.phases // DAY_SMOOTH if when.phases >= MIN_FOR_SMOOTH else 0
     widths = _half_widths(events, half, when.phases)
     folds = _folds(y, weight, when)
@@ -169,9 +196,9 @@ def _learned(y: Floats, weight: Floats, events: Floats, when: Clock) -> tuple[Se
     if n >= MIN_WEEKS * 7 * when.phases:
         week, seasonal = _kinds_of_day(y, folds, widths, when, day, seasonal)
     if when.day[-1] >= MIN_MONTH:
-        month, more = _month_days(y - seasonal, when)
+        month, times, more = _month(y, seasonal, logs, when)
         seasonal = seasonal + more
-    return Season(day, week, month), seasonal
+    return Season(day, week, month, times), seasonal
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,6 +293,33 @@ def _full_days(y: Floats, when: Clock) -> tuple[Bools, np.ndarray]:
     return (count > 0) & (2 * count >= count.max(axis=1, keepdims=True)), when.weekday[first]
 
 
+def _month(y: Floats, seasonal: Floats, logs: Bools, when: Clock) -> tuple[Floats, Floats, Floats]:
+    """What some days of the month add to day and week `(series, MONTH_DAYS)`, or, where `times`
+    `(series, 1)` is not zero, by which share of these above that they differ; and the out-of-sample
+    value at each row.
+
+    It is a share of what is positive, unless a sum leaves clearly less; of logarithms, a sum is a
+    share already.
+    """
+    rest = y - seasonal
+    middle = median(rest)[:, None]
+    rest = rest - middle
+    month, more = _month_days(rest, when)
+    usual = middle + seasonal
+    multiplies = ~logs & (np.nanmin(usual, axis=1, initial=np.inf) > 0)
+    if not multiplies.any():
+        return month, np.zeros_like(middle), more
+    share, more_share = _month_days(np.where(multiplies[:, None], rest / usual, 0.0), when)
+    scaled = more_share * usual
+    stands_out = (more != 0) | (scaled != 0)
+    off, off_scaled = (
+        np.nansum(np.abs(rest - each), axis=1, where=stands_out) for each in (more, scaled)
+    )
+    better = (multiplies & (off_scaled < off / CLEARLY_LESS) & (off_scaled > 0))[:, None]
+    times = np.where(better, middle, 0.0)
+    return np.where(better, share, month), times, np.where(better, scaled, more)
+
+
 def _month_days(rest: Floats, when: Clock) -> tuple[Floats, Floats]:
     """What stands out on some days of the month `(series, MONTH_DAYS)`, and its out-of-sample value
     at each step; `rest` is what day and week leave.
@@ -274,7 +328,6 @@ def _month_days(rest: Floats, when: Clock) -> tuple[Floats, Floats]:
     """
     month, seasonal = np.zeros((len(rest), MONTH_DAYS)), np.zeros_like(rest)
     days, first = np.unique(when.day, return_index=True)
-    rest = rest - median(rest)[:, None]
     level = np.stack([median(rest[:, when.day == each]) for each in days], axis=1)
     usual = spread(level)  # few events leave most days alike
     for month_day in range(MONTH_DAYS):

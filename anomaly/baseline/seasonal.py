@@ -118,6 +118,7 @@ class Baseline:
             self.spread[:, None]
             * by_hour(self.hours, when.hour)
             * volume_factor(self.volume_noise, volume)
+            * self.season.wider(when)
         )
         return np.asarray(usual if self.foreseen is None else usual * self.foreseen.at(index)[1])
 
@@ -150,12 +151,11 @@ class Baseline:
         """
         seasonal = self.seasonal + foreseen.at(self.history)[0]
         together = foreseen if self.foreseen is None else foreseen.after(self.foreseen)
-        wider = together.at(self.history)[1]
+        when = self.clock(self.history)
+        wider = together.at(self.history)[1] * self.season.wider(when)
         y = forward(series.value, self.scale, self.floor)
         with np.errstate(all="ignore"):
-            rest_fields = _unexplained(
-                series, y - seasonal, self.few, self.clock(self.history), self.step, wider
-            )
+            rest_fields = _unexplained(series, y - seasonal, self.few, when, self.step, wider)
         return replace(self, seasonal=seasonal, foreseen=together, **rest_fields)
 
 
@@ -186,8 +186,9 @@ class SeasonalBaseline:
         y = np.where(few[:, None], series.value, y)
         present = np.isfinite(y)
         volume = np.where(present, series.volume, 0.0)
-        profiles, seasonal = season.learn(y, volume, events, when)
-        rest_fields = _unexplained(series, y - seasonal, few, when, step, np.ones_like(y))
+        profiles, seasonal = season.learn(y, volume, events, scale == transform.Scale.LOG, when)
+        wider = np.broadcast_to(profiles.wider(when), y.shape)
+        rest_fields = _unexplained(series, y - seasonal, few, when, step, wider)
         return Baseline(
             keys=series.keys,
             step=step,

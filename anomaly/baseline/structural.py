@@ -205,7 +205,7 @@ def with_structure(base: Baseline, history: pd.DataFrame, later: pd.DatetimeInde
     columns = np.concatenate([np.arange(n), n - 1 + ahead])
     clock = base.clock(rows)
     usual = np.concatenate([base.seasonal, base.season.at(clock)[:, n:]], axis=1)
-    month = base.season.month[:, clock.month_day]
+    month = base.season.of_month(clock)
     shift, wider, models = np.zeros_like(usual), np.ones_like(usual), [""] * len(y)
     with np.errstate(all="ignore"):
         for i in np.flatnonzero(_may_foresee(base, series)):

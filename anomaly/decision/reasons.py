@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from anomaly.decision.case import Case, OnsetTime
 from anomaly.model import ChangeKind, Kpi
 from anomaly.scoring.score import Beside, Sizes
@@ -68,6 +70,13 @@ def began_earlier(case: Case, began: OnsetTime | None) -> str:
     return (
         f"{size(case.sizes, case.kpi.unit)}, but it began at about {when}, before the release, "
         "which made it no worse"
+    )
+
+
+def month_ago(case: Case, day: date) -> str:
+    return (
+        f"{size_and_p(case)}, but it moved likewise on {day:%Y-%m-%d}: what comes with the day of "
+        "the month can't be told from the release; a longer history can"
     )
 
 

@@ -132,6 +132,9 @@ def _change(case: Case, answer: Verdict, kind: ChangeKind | None, more: str = ""
     onset = case.onset
     if case.score.onset is not None and case.score.onset.earlier:
         return Ruling(Verdict.INCONCLUSIVE, reasons.began_earlier(case, onset), kind, onset)
+    if answer is Verdict.REGRESSED and case.score.month_ago is not None:
+        reason = reasons.month_ago(case, case.score.month_ago)
+        return Ruling(Verdict.INCONCLUSIVE, reason, kind, onset)
     reason = reasons.change(case, kind, onset, with_p=answer is not Verdict.IMPROVED) + more
     factor = unit_factor(case.sizes)
     if factor is not None and kind in LEVEL_KINDS:

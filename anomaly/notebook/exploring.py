@@ -216,7 +216,7 @@ class FittedBaseline:
                 "level": np.full(len(foreseen), base.level[i]),
                 "day": base.season.day[i, when.phase],
                 "week": base.season.week[i, when.slot],
-                "month": base.season.month[i, when.month_day],
+                "month": base.season.of_month(when)[i],
                 "residual": np.where(present[0], base.residual[i], np.nan),
                 "surprise": base.rows(np.array([i])).surprises(present)[0],
             },

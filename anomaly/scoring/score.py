@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from datetime import date
 from functools import lru_cache
 
 import numpy as np
@@ -75,6 +76,9 @@ from anomaly.scoring.timeline import (
 MOST_ANSWERS = 3  # in the evidence
 DIGITS = 10  # of a p-value: the last bits of a sum depend on how many series are summed beside it
 BETTER = 0.1  # p-value of a good move from which on a bad change must show without it
+MOST_MONTHLY = 10  # days of an observation that may be a matter of the day of the month
+ALIKE = 0.6  # share of a move from which on an earlier one was alike
+RARE = 0.03  # share of the other days on which it may have been seen, too
 ENOUGH_ALIKE = 3  # days or weeks that say what is usual at a time of the day or week
 MOST_OFF = 1.0  # standard deviations that the typical step is off where the level moved
 MOSTLY, STRONG = 0.5, 2.0  # share of steps, and standard score of missing ones
@@ -135,7 +139,8 @@ class Score:
     from step `recovered_at` on. `sizes`, `effect` and `power` are None where there is no value.
     `beside` is set where a control moved, `coverage` where the history is long enough to measure
     the band. `p_exact` is a p-value that needs no placebo releases, such as that of a count of
-    exceptions; `p_bad` is no smaller (0 without one).
+    exceptions; `p_bad` is no smaller (0 without one). `month_ago` is the day on which the same was
+    seen a month or more before, on the same day of the month.
     """
 
     p_bad: float
@@ -154,6 +159,7 @@ class Score:
     power: Power | None = None
     beside: Beside | None = None
     coverage: Coverage | None = None
+    month_ago: date | None = None
     notes: tuple[str, ...] = ()
     evidence: Evidence = field(default_factory=Evidence)
 
@@ -411,12 +417,48 @@ class _Panel:
             effect=effect,
             power=Power(self.powers, i) if self.answers.questions else None,
             coverage=self.coverage[i],
+            month_ago=self._month_ago(i) if p_bad < self.report_below else None,
             evidence=self._evidence(i, bad),
         )
         if question is None or min(p_bad, p_good) >= self.report_below:
             return out
         spiky = spikes_question(answers, p_other)
         return self._with_onset(i, out, dating_question(question, answers, p_other), spiky)
+
+    def _month_ago(self, i: int) -> date | None:
+        """The last day in the history that is the same of its month as that of the release, if
+        series `i` moved alike on it, for as long as it is observed, came back, and hardly ever did
+        so on other days."""
+        line, n, length = self.line, self.line.before, self.line.after
+        clock = self.base.clock(line.index)
+        days = int(clock.day[-1] - clock.day[n]) + 1
+        if days > MOST_MONTHLY:
+            return None
+        around = max(length, clock.phases)
+        next_day = np.searchsorted(clock.day, clock.day, side="right")
+        start = np.flatnonzero(clock.phase[:n] == clock.phase[n])
+        end = next_day[start + length - 1]
+        start, end = (each[(start >= around) & (end + around <= n)] for each in (start, end))
+        alike = clock.month_day[start] == clock.month_day[n]
+        if not alike.any():
+            return None
+        sums, counts = line.x_sums[i], line.present_sums[i]
+
+        def mean(first: Ints, stop: Ints) -> Floats:
+            return np.asarray(
+                (sums[stop] - sums[first]) / np.maximum(counts[stop] - counts[first], 1)
+            )
+
+        release = np.array([n])
+        now = float((mean(release, release + length) - mean(release - around, release))[0])
+        then = mean(start, start + length)
+        moves = np.stack([then - mean(start - around, start), then - mean(end, end + around)])
+        as_far = (np.sign(now) * moves).min(axis=0) >= ALIKE * abs(now)
+        last = np.flatnonzero(alike)[-1]
+        if not as_far[last] or as_far[~alike].mean() > RARE:
+            return None
+        day: date = line.index[start[last]].tz_convert(self.base.timezone).date()
+        return day
 
     def _bad_besides_level(self, i: int, direction: Direction) -> list[QuestionScore]:
         """The bad answers of series `i` once the change of its level is taken out."""

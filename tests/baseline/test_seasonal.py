@@ -19,7 +19,7 @@ from anomaly.baseline.season import clock as clock_of
 from anomaly.baseline.season import learn
 from anomaly.baseline.seasonal import Baseline, SeasonalBaseline
 from anomaly.baseline.transform import back
-from anomaly.model import Calendar, Kpi
+from anomaly.model import Calendar, Kpi, KpiKind
 from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE, assemble
 from tests.support.simulations import Floats, noise, remembering, stamps
 
@@ -35,9 +35,13 @@ def panel(*series: Floats, start: str = "2025-03-03", step: str = "1h") -> pd.Da
 
 
 def fit(
-    *series: Floats, start: str = "2025-03-03", step: str = "1h", timezone: str = "UTC"
+    *series: Floats,
+    start: str = "2025-03-03",
+    step: str = "1h",
+    timezone: str = "UTC",
+    kind: KpiKind | None = None,
 ) -> Baseline:
-    kpis = [Kpi(f"k{i}") for i in range(len(series))]
+    kpis = [Kpi(f"k{i}", kind=kind) for i in range(len(series))]
     return SeasonalBaseline().fit(panel(*series, start=start, step=step), kpis, Calendar(timezone))
 
 
@@ -178,7 +182,9 @@ def test_each_day_is_predicted_from_the_median_of_the_others(wiggle: Floats) -> 
     values = (np.array([0.0, 100, 300, 50, 20, 200]) + wiggle).ravel()
     when = clock_of(stamps(48, "4h"), 4 * 3600, "UTC")
 
-    season, seasonal = learn(values[None], np.ones((1, 48)), np.full(1, np.inf), when)
+    season, seasonal = learn(
+        values[None], np.ones((1, 48)), np.full(1, np.inf), np.zeros(1, bool), when
+    )
 
     np.testing.assert_allclose(seasonal[0], leave_one_out(values, 6), atol=1e-9)
     full = np.median(values.reshape(-1, 6), axis=0)
@@ -247,6 +253,22 @@ def test_a_day_of_the_month_is_learned_once_it_stood_out_twice() -> None:
 
     assert first_of_june(65) == pytest.approx(150, abs=3)
     assert first_of_june(35) == pytest.approx(100, abs=3)
+
+
+@pytest.mark.parametrize("kind", [None, KpiKind.LATENCY])
+def test_a_day_of_the_month_is_a_share_of_what_day_and_week_let_expect(
+    kind: KpiKind | None,
+) -> None:
+    index = stamps(67 * DAY, start="2025-03-27")  # one first is a Tuesday, one a Thursday
+    usual = daily(len(index)) * np.where(index.day_of_week >= 5, 0.6, 1.0)
+    busy = np.where(index.day == 1, 1.5, 1.0)
+
+    base = fit(usual * busy * (1 + 0.01 * noise(19, len(index))), start=str(index[0]), kind=kind)
+
+    first = stamps(DAY, start="2025-06-01")  # a Sunday
+    expected = back(base.location(first), base.scale)[0]
+    assert expected == pytest.approx(daily(DAY) * 0.6 * 1.5, rel=0.05)
+    assert (base.width(first, np.ones((1, DAY))) > base.spread).all()
 
 
 @pytest.mark.parametrize("days", [45, 90])

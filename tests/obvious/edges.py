@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
+from anomaly import Report
 from tests.obvious.catalogue import (
     CERTAIN,
     DOWN,
@@ -23,7 +25,9 @@ from tests.obvious.catalogue import (
     hour,
     kind,
     noisy,
+    only,
     passes,
+    ratio,
     regresses,
     weekend,
 )
@@ -139,6 +143,46 @@ _twins(
     days=(62, 70),
     right=does_not_fail,
 )
+
+
+def _busy_first(rng: Rng, seen: int, step: str, *, left: float, hours: float, share: bool) -> Case:
+    """The first of each month half as high again, under a day and a weekend, released at midnight
+    as any month begins; the history has so many of them."""
+    at = pd.Timestamp("2024-03-01T00:00Z") + pd.DateOffset(months=int(rng.integers(18)))
+    days = (at - (at - pd.DateOffset(months=seen))).days + int(rng.integers(6, 20))
+    index, after = grid(at, days, hours, step)
+    level = day(index, 0.0 if step == "1D" else rng.uniform(0.1, 0.5))
+    level = level * weekend(index, rng.uniform(0.5, 1.0)) * np.where(index.day == 1, 1.5, 1.0)
+    level = level * np.where(after, left, 1.0)
+    if share:
+        values, requests = ratio(rng, index, np.full(len(index), 3000.0), 0.06 * level)
+        return Case(values, index, at, EITHER | {"denominators": requests})
+    return Case(noisy(rng, 3000 * level, 0.03), index, at, EITHER)
+
+
+def _does_not_fail_or_pass_unsaid(report: Report) -> bool:
+    """It passes where it can be known, and says what it cannot know otherwise."""
+    return passes(report) or "day of the month" in only(report).reason
+
+
+for _seen, _step, _hours, _share in (
+    (1, "1h", 20.0, False),
+    (2, "1h", 20.0, False),
+    (2, "15min", 12.0, True),
+    (2, "1D", 72.0, False),
+    (3, "1h", 20.0, False),
+    (5, "1D", 72.0, False),
+):
+    _what = "a ratio" if _share else {"1h": "hours", "1D": "days"}[_step]
+    for _left in (1.0, 0.5):
+        kind(
+            f"the first of a month, seen {_seen} times before, {_what}"
+            + ("" if _left == 1 else ", halved"),
+            GROUP,
+            regresses if _left != 1 else _does_not_fail_or_pass_unsaid,
+            partial(_busy_first, seen=_seen, step=_step, hours=_hours, share=_share, left=_left),
+            harmful=_left != 1,
+        )
 
 
 def _hour_change(rng: Rng, left: float) -> Case:

@@ -61,7 +61,7 @@ def _week(rng: Rng, times: float) -> Case:
     """Daily values of little noise, released on any day and watched for up to two weeks."""
     at = MIDNIGHT + pd.Timedelta(days=int(rng.integers(7)))
     index, after = grid(at, 7 * int(rng.integers(8, 50)), 24 * int(rng.integers(3, 15)), "1D")
-    level = 5000 * np.where(index.dayofweek >= 5, rng.uniform(0.1, 0.9), 1.0)
+    level = 5000 * np.where(index.day_of_week >= 5, rng.uniform(0.1, 0.9), 1.0)
     return Case(
         noisy(rng, level * np.where(after, times, 1.0), 0.02),
         index,
