@@ -220,14 +220,14 @@ def tempered(base: Baseline, line: Timeline) -> Block:
         steps = present[present >= n]
         later, sigma = slice(len(present) - len(steps), None), width[i, present]
         residual = line.residual[row, present]
-        pulled = _pulled(residual, later)
+        pulled = pulled_in(residual, later)
         factor = np.median(value[row, steps] / usual[i, steps - n]) if len(steps) else 1.0
         if 0 < factor < np.inf and factor != 1:
             y = forward(value[[row]][:, steps] / factor, scale, floor)[0]
             scaled = residual.copy()
             scaled[later] = (y - location[i, steps - n]) / sigma[later]
             pulled[later] = np.where(
-                _pulled(scaled, later)[later] == scaled[later], residual[later], pulled[later]
+                pulled_in(scaled, later)[later] == scaled[later], residual[later], pulled[later]
             )
         alone = pulled != residual
         y = forward(value[[row]][:, present[alone]], scale, floor)
@@ -237,8 +237,9 @@ def tempered(base: Baseline, line: Timeline) -> Block:
     return replace(series, value=value, amount=amount)
 
 
-def _pulled(residual: Floats, later: slice) -> Floats:
-    """Residuals `(time,)`, those that stand out alone pulled in; noise may have grown `later`."""
+def pulled_in(residual: Floats, later: slice) -> Floats:
+    """Residuals `(time,)` without gaps, those that stand out alone pulled in; noise may have grown
+    `later`."""
     from scipy.ndimage import median_filter  # dear to load, and few series have such steps
 
     around = median_filter(residual, size=ALONE, mode="nearest")

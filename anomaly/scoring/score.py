@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from datetime import date
+from datetime import date, timedelta
 from functools import lru_cache
 
 import numpy as np
@@ -43,7 +43,7 @@ from anomaly.scoring.attribution import (
     stretch_off,
 )
 from anomaly.scoring.coverage import coverage
-from anomaly.scoring.effect import Effect, Effects, estimate
+from anomaly.scoring.effect import Effect, Effects, estimate, pulled_in
 from anomaly.scoring.exceptions import (
     Exceptions,
     exceptions,
@@ -76,6 +76,8 @@ from anomaly.scoring.timeline import (
 MOST_ANSWERS = 3  # in the evidence
 DIGITS = 10  # of a p-value: the last bits of a sum depend on how many series are summed beside it
 BETTER = 0.1  # p-value of a good move from which on a bad change must show without it
+ENOUGH_STEPS = 12  # of an observation of which one may be off by chance
+ENOUGH_LONG = timedelta(days=1)  # a step of this length is no chance
 MOST_MONTHLY = 10  # days of an observation that may be a matter of the day of the month
 ALIKE = 0.6  # share of a move from which on an earlier one was alike
 RARE = 0.03  # share of the other days on which it may have been seen, too
@@ -394,6 +396,9 @@ class _Panel:
                 p_bad = max(p_bad, _p_of(bad, null))
                 if scaled is not None:
                     p_bad = max(p_bad, _p_of(scaled, null))
+        if min(p_bad, p_good) < self.report_below:
+            least_bad, least_good = self._without_one_step(i, direction)
+            p_bad, p_good = max(p_bad, least_bad), max(p_good, least_good)
         gaps = self._is_silent(i, bad)
         answers = good if p_good < p_bad else bad
         question = naming_question(
@@ -459,6 +464,26 @@ class _Panel:
             return None
         day: date = line.index[start[last]].tz_convert(self.base.timezone).date()
         return day
+
+    def _without_one_step(self, i: int, direction: Direction) -> tuple[float, float]:
+        """The p-values of what is bad and of what is good if the only step of the observation that
+        stands out alone were like those around it; 0 where there is no such step, or several."""
+        line, n = self.line, self.line.before
+        present = np.flatnonzero(line.present[i])
+        later = present[present >= n]
+        if len(later) < ENOUGH_STEPS or self.base.step >= ENOUGH_LONG:
+            return 0.0, 0.0
+        residual = line.residual[i, later]
+        pulled = pulled_in(residual, slice(None))
+        alone = np.flatnonzero(pulled != residual)
+        if len(alone) != 1 or not 0 < alone[0] < len(later) - 1:
+            return 0.0, 0.0
+        step = int(alone[0])
+        deviation = line.residual[[i], n:].copy()
+        deviation[0, later[step] - n] = (residual[step - 1] + residual[step + 1]) / 2
+        rest = with_deviation(self.base.rows(np.array([i])), line.rows(np.array([i])), deviation)
+        bad, good = one_sided(scores(rest, ask(rest)), 0, direction)
+        return _p_of(bad, null_of(direction)), _p_of(good, NullDistribution.LEVEL)
 
     def _bad_besides_level(self, i: int, direction: Direction) -> list[QuestionScore]:
         """The bad answers of series `i` once the change of its level is taken out."""

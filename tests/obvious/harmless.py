@@ -6,11 +6,13 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
+from scipy.signal import lfilter
 
 from anomaly import Report, Verdict
 from tests.obvious.catalogue import (
     CERTAIN,
     DOWN,
+    EITHER,
     TUESDAY,
     UP,
     Case,
@@ -167,6 +169,29 @@ def _blip(rng: Rng) -> Case:
 
 
 kind("a blip of 20 minutes", GROUP, is_over, _blip)
+
+
+def _one_step(rng: Rng, times: float, spikes: int = 1) -> Case:
+    """So many steps of the watch far off, under a day, where the noise may remember."""
+    index, after = grid(TUESDAY, 28, float(rng.uniform(6, 24)), rng.choice(["5min", "15min"]))
+    phi = rng.choice([0.0, 0.6])
+    noise = lfilter([np.sqrt(1 - phi**2)], [1, -phi], rng.normal(size=len(index) + 50))[50:]
+    values = 1000 * day(index, 0.4) * (1 + 0.03 * noise)
+    inside = np.flatnonzero(after)[1:-1]
+    values[rng.choice(inside, spikes, replace=False)] *= times
+    return Case(values, index, TUESDAY, [UP, DOWN, EITHER][int(rng.integers(3))])
+
+
+for _times in (0.0, 5.0, 20.0):
+    kind(f"one step × {_times:g}", GROUP, passes, partial(_one_step, times=_times))
+
+
+def _bursts(rng: Rng) -> Case:
+    case = _one_step(rng, 5.0, spikes=8)
+    return Case(case.values, case.index, case.released, UP)
+
+
+kind("eight steps × 5", GROUP, regresses, _bursts, harmful=True)
 
 
 def _never_matched(_: Rng) -> Case:
