@@ -11,6 +11,7 @@ past tells how far one may lie beyond their median.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,10 @@ TINY = np.finfo(float).tiny
 PRIOR = 0.5  # Jeffreys' prior of a share
 CONFIDENCE = 0.95
 LEAST_SIZES = 8  # past exceptions that say how large one is
+FEWEST_PAUSES, LONGER = (
+    20,
+    2.0,
+)  # that tell how long a pause may be; by how many times, to be a stop
 PRIOR_SIZES = 4.0  # exceptions' worth of belief that the larger half is e times the median
 
 
@@ -140,3 +145,22 @@ def share_interval(k: float, m: int) -> tuple[float, float]:
     ends = (1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2
     low, high = betaincinv(k + PRIOR, m - k + PRIOR, ends)
     return (float(low) if k >= 1 else 0.0, float(high) if k <= m - 1 else 1.0)
+
+
+def p_of_a_stop(before: Floats, later: Floats) -> float:
+    """The probability of no event in all the steps `later`, by how long there was none `before`; 1
+    where there was one, or where the pauses of the history tell too little.
+
+    Pauses are taken for exponential, with the scale that the mean one has or, where it is larger,
+    that which makes the longest one typical of so many.
+    """
+    before, later = (each[np.isfinite(each)] for each in (before, later))
+    events = np.flatnonzero(before > 0)
+    if len(events) < FEWEST_PAUSES or not len(later) or (later > 0).any():
+        return 1.0
+    pauses = np.diff(events, prepend=-1, append=len(before))
+    longest = float(pauses.max())
+    if len(later) < LONGER * longest:
+        return 1.0
+    scale = max(float(pauses.mean()), longest / math.log(len(pauses)))
+    return math.exp(-len(later) / scale)

@@ -48,6 +48,7 @@ from anomaly.scoring.exceptions import (
     Exceptions,
     exceptions,
     is_exception,
+    p_of_a_stop,
     share_interval,
     tail,
 )
@@ -399,6 +400,8 @@ class _Panel:
         if min(p_bad, p_good) < self.report_below:
             least_bad, least_good = self._without_one_step(i, direction)
             p_bad, p_good = max(p_bad, least_bad), max(p_good, least_good)
+        if self.line.sparse[i] and direction is not Direction.UP:
+            p_bad = min(p_bad, p_of_a_stop(*np.split(self.line.value[i], [self.line.before])))
         gaps = self._is_silent(i, bad)
         answers = good if p_good < p_bad else bad
         question = naming_question(

@@ -258,6 +258,17 @@ def _sparse(rng: Rng, left: float) -> Case:
 
 
 kind("sparse counts", GROUP, passes, lambda rng: _sparse(rng, 1.0))
+
+
+def _very_sparse(rng: Rng, left: float) -> Case:
+    """An event in about 20 steps; the watch has room for 30 to 60."""
+    level = rng.uniform(0.04, 0.06)
+    index, after = grid(TUESDAY, 7 * int(rng.integers(4, 7)), rng.uniform(30, 60) / level / 12)
+    return Case(counted(rng, np.where(after, left * level, level)), index, TUESDAY, DOWN)
+
+
+kind("very sparse counts", GROUP, passes, lambda rng: _very_sparse(rng, 1.0))
+kind("very sparse counts stop", GROUP, regresses, lambda rng: _very_sparse(rng, 0.0), harmful=True)
 kind("sparse counts stop", GROUP, regresses, lambda rng: _sparse(rng, 0.0), harmful=True)
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import binom
 
 from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE, assemble, block
-from anomaly.scoring.exceptions import Exceptions, exceptions, head, larger, tail
+from anomaly.scoring.exceptions import Exceptions, exceptions, head, larger, p_of_a_stop, tail
 from tests.support.simulations import Floats, stamps
 
 BEFORE, AFTER = 8000, 72
@@ -100,3 +101,31 @@ def test_the_last_digits_of_a_sum_are_no_exception() -> None:
 def test_at_most_so_many_or_more_is_certain(m: int, e: int, n: int) -> None:
     for k in range(m):
         assert head(k, m, e, n) + tail(k + 1, m, e, n) == pytest.approx(1)
+
+
+def bursts(rng: np.random.Generator, rows: int) -> Floats:
+    """Events at times that come and go: a rate that wanders over a day."""
+    rate = np.exp(np.repeat(rng.normal(-3.5, 1, rows // 288 + 1), 288))[:rows]
+    return rng.poisson(rate).astype(float)
+
+
+@pytest.mark.parametrize("length", [72, 288, 864])
+@pytest.mark.parametrize("clustered", [False, True])
+def test_a_pause_of_a_quiet_series_is_no_stop(clustered: bool, length: int) -> None:
+    stops, seeds = 0, 400
+    for seed in range(seeds):
+        rng = np.random.default_rng([seed, length])
+        rows = BEFORE + length
+        values = bursts(rng, rows) if clustered else rng.poisson(0.02, rows).astype(float)
+        stops += p_of_a_stop(values[:BEFORE], values[BEFORE:]) < 0.01
+    assert stops <= binom.ppf(0.9999, seeds, 0.01)
+
+
+def test_a_stop_is_a_pause_far_longer_than_any_before() -> None:
+    events = np.random.default_rng(1).poisson(0.05, BEFORE).astype(float)
+
+    assert p_of_a_stop(events, np.zeros(864)) < 1e-6
+    assert p_of_a_stop(events, np.append(np.zeros(863), 1.0)) == 1.0
+    assert p_of_a_stop(events, np.zeros(100)) == 1.0
+    assert p_of_a_stop(events, np.full(864, np.nan)) == 1.0
+    assert p_of_a_stop(marks(BEFORE, *range(0, 4000, 100)), np.zeros(864)) == 1.0
