@@ -73,6 +73,15 @@ def test_a_moment_is_the_same_in_any_zone(path: Path, zone: str) -> None:
     assert values(read(path, ORDERS)) == COUNTS
 
 
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+@pytest.mark.parametrize("zone", [None, "UTC", "Europe/Berlin"])
+def test_moments_may_have_any_unit(path: Path, unit: str, zone: str | None) -> None:
+    times = pa.array(IN_MS, pa.timestamp("ms", zone)).cast(pa.timestamp(unit, zone))
+    pq.write_table(pa.table({"time": times, "orders": COUNTS}), path)
+
+    assert values(read(path, ORDERS, timezone="UTC")) == COUNTS
+
+
 @pytest.mark.parametrize(
     ("labels", "segment"),
     [
