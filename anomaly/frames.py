@@ -33,6 +33,9 @@ COMMON_ZONES = (  # that rows of days in UTC are tried with, to say what helps
     "Asia/Kolkata", "Australia/Sydney", "Pacific/Auckland",
 )  # fmt: skip
 LAST_DAY = 28  # that every month has
+THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?")
+TIME_COLUMNS = frozenset({"time", "timestamp", "datetime", "date", "ts", "at"})
+EPOCHS = {"s": 10**8, "ms": 10**11, "us": 10**14, "ns": 10**17}  # 1973, in units since 1970
 Day = date | str
 Days = Mapping[Day, str] | Iterable[Day] | Day  # special days with their names, or without
 Spans = Iterable[
@@ -63,6 +66,7 @@ def panel_of(
                 f"denominators has columns {list(below)}, series has {list(values)}; name them "
                 "alike, or give one"
             )
+        _expect_same_rows(pd.DatetimeIndex(below.index), index)
         below = below.reindex(values.index)
         columns |= {
             (str(name), "", DENOMINATOR): below[
@@ -74,6 +78,19 @@ def panel_of(
     return assemble(columns, index) if whole else assemble(
         columns, pd.DatetimeIndex(values.index)
     ).reindex(index), step
+
+
+def _expect_same_rows(below: pd.DatetimeIndex, index: pd.DatetimeIndex) -> None:
+    """Raises UsageError unless denominators have the steps of the series, within its time."""
+    within = below[(below >= index[0]) & (below <= index[-1])]
+    between = within[~within.isin(index)]
+    if len(between):
+        raise UsageError(
+            f"denominators has a row at {between[0].isoformat()}, between two rows of series; "
+            "resample them to the same steps"
+        )
+    if not len(within):
+        raise UsageError("denominators has no row at the times of series")
 
 
 def at_hand(
@@ -94,9 +111,7 @@ def zone_of(step: timedelta, timezone: str) -> str:
     return step.zone if isinstance(step, CalendarStep) else timezone
 
 
-def moment(
-    value: datetime | np.datetime64 | str, what: str, timezone: str | None = None
-) -> datetime:
+def moment(value: date | np.datetime64 | str, what: str, timezone: str | None = None) -> datetime:
     """`value` (a pandas Timestamp and ISO-8601 text are fine) in UTC; without a zone it is in
     `timezone`. Raises UsageError for anything but a time, and without any zone."""
     parsed: Any = None
@@ -105,6 +120,8 @@ def moment(
             parsed = datetime.fromisoformat(value)
         elif isinstance(value, datetime):
             parsed = value
+        elif isinstance(value, date):
+            parsed = datetime.combine(value, time())
         elif isinstance(value, np.datetime64):
             parsed = pd.Timestamp(value)
     if parsed is None or pd.isna(parsed):
@@ -116,10 +133,23 @@ def moment(
     try:
         at = pd.Timestamp(parsed)
         if at.tzinfo is None and isinstance(timezone, str):
-            at = at.tz_localize(zone_info(timezone))
+            at = _in_zone(at, zone_info(timezone), what)
         return utc(at.to_pydatetime(warn=False), what)
     except (ValueError, OverflowError):
         raise UsageError(f"{what} is {shown(value)}; give a time that Python has") from None
+
+
+def _in_zone(wall: pd.Timestamp, zone: ZoneInfo, what: str) -> pd.Timestamp:
+    """A local time as a moment. Raises UsageError where clocks skip it or show it twice."""
+    moments = [wall.replace(tzinfo=zone, fold=fold).tz_convert("UTC") for fold in (0, 1)]
+    if moments[0] == moments[1]:
+        return moments[0]
+    there = moments[0] < moments[1]
+    raise UsageError(
+        f"{what} {wall.isoformat()} "
+        f"{'is there twice' if there else 'does not exist'} in {zone}, where clocks "
+        f"{'go back' if there else 'skip it'}; give it with an offset"
+    )
 
 
 def real(value: Any, what: str) -> float:
@@ -250,16 +280,12 @@ def frame_of(series: pd.Series | pd.DataFrame, what: str) -> pd.DataFrame:
         else series
     )
     if not isinstance(frame, pd.DataFrame):
-        raise UsageError(f"{what} is a {type(series).__name__}; give a pandas Series or DataFrame")
-    if pd.api.types.is_string_dtype(frame.index.dtype):
-        raise UsageError(
-            f"{what} needs a time-zone-aware DatetimeIndex, its times are text; use "
-            f"{what}.set_axis(pd.to_datetime({what}.index, utc=True))"
-        )
+        raise UsageError(f"{what} is a {_origin(series)}; give a pandas Series or DataFrame")
+    if not len(frame):
+        raise UsageError(f"{what} has no rows")
     if not isinstance(frame.index, pd.DatetimeIndex) or frame.index.tz is None:
         raise UsageError(
-            f"{what} needs a time-zone-aware DatetimeIndex; for times in UTC use "
-            f"{what}.tz_localize('UTC')"
+            f"{what} needs a time-zone-aware DatetimeIndex{_index_advice(series, what)}"
         )
     if frame.index.hasnans:
         raise UsageError(f"{what} has rows without a time (NaT)")
@@ -273,14 +299,7 @@ def frame_of(series: pd.Series | pd.DataFrame, what: str) -> pd.DataFrame:
         raise UsageError(f"{what} has more than one column {names[names.duplicated()][0]!r}")
     if frame.shape[1] == 0:
         raise UsageError(f"{what} has no columns")
-    try:
-        if any(np.iscomplexobj(frame[name]) for name in frame):
-            raise TypeError("complex numbers")  # noqa: TRY301  said below, with the others
-        numbers = frame.astype("float64")
-    except (TypeError, ValueError, OverflowError) as error:
-        raise UsageError(
-            f"{what} has values that are not numbers: {plain(str(error), 2 * SHOWN)}"
-        ) from None
+    numbers = _floats(frame, series, what)
     numbers.columns = names
     try:
         numbers.index = frame.index.tz_convert("UTC").as_unit("ns")
@@ -289,6 +308,115 @@ def frame_of(series: pd.Series | pd.DataFrame, what: str) -> pd.DataFrame:
             f"{what} has times outside of the years {YEARS[0]} to {YEARS[-1]}"
         ) from None
     return numbers.sort_index()
+
+
+def _origin(value: object) -> str:
+    """The type of what is no pandas object, and how it becomes one, where it says so itself."""
+    kind = type(value)
+    if not hasattr(value, "to_pandas"):
+        return kind.__name__
+    return f"{kind.__name__} of {kind.__module__.split('.')[0]}: use .to_pandas()"
+
+
+def _index_advice(series: pd.Series | pd.DataFrame, what: str) -> str:
+    """What there is instead of times with a zone, and what makes these of it."""
+    index = series.index
+    if isinstance(index, pd.DatetimeIndex):
+        return f"; for times in UTC use {what}.tz_localize('UTC')"
+    if isinstance(index, pd.PeriodIndex):
+        return (
+            f", its index is of periods; for times in UTC use {what}.to_timestamp()"
+            ".tz_localize('UTC')"
+        )
+    if isinstance(index, pd.MultiIndex):
+        others = [
+            index.names[at] or at
+            for at, level in enumerate(index.levels)
+            if not isinstance(level, pd.DatetimeIndex)
+        ]
+        whole = what if isinstance(series, pd.Series) else f"{what}[{series.columns[0]!r}]"
+        return (
+            f", its index has {index.nlevels} levels; make columns of all but the times, as "
+            f"{whole}.unstack({others if len(others) > 1 else (others or [0])[0]!r}) does"
+        )
+    if not pd.api.types.is_numeric_dtype(index.dtype):
+        return (
+            f"{', its times are text' if pd.api.types.is_string_dtype(index.dtype) else ''}; use "
+            f"{what}.set_axis(pd.to_datetime({what}.index, utc=True))"
+        )
+    return _rows_advice(series, what)
+
+
+def _rows_advice(series: pd.Series | pd.DataFrame, what: str) -> str:
+    """Where the times of numbered rows are, and what makes an index of them."""
+    for column in series.columns if isinstance(series, pd.DataFrame) else ():
+        if pd.api.types.is_datetime64_any_dtype(series[column].dtype) or (
+            str(column).casefold() in TIME_COLUMNS
+        ):
+            return (
+                f", its times are a column; use {what}.set_index(pd.to_datetime("
+                f"{what}[{column!r}], utc=True)).drop(columns={column!r})"
+            )
+    unit = next(
+        (unit for unit, since in EPOCHS.items() if since <= series.index[0] < 1000 * since), None
+    )
+    if unit is not None:
+        return (
+            f", its times are numbers; use {what}.set_axis(pd.to_datetime({what}.index, "
+            f"unit={unit!r}, utc=True))"
+        )
+    return (
+        f", its rows have no times; use {what}.set_axis(pd.date_range('2025-06-03', "
+        f"periods=len({what}), freq='5min', tz='UTC')) with the time of the first row and the step"
+    )
+
+
+def _floats(frame: pd.DataFrame, series: object, what: str) -> pd.DataFrame:
+    """The frame as floats, what is missing as NaN. Raises UsageError with the first cell that is no
+    number."""
+    with suppress(TypeError, ValueError, OverflowError):
+        if not any(np.iscomplexobj(frame[name]) for name in frame):
+            return frame.astype("float64")
+    columns = {}
+    for name in frame:
+        cells = frame[name].astype(object)
+        cells = cells.where(cells.notna(), np.nan)
+        whole = what if isinstance(series, pd.Series) else f"{what}[{name!r}]"
+        try:
+            if np.iscomplexobj(frame[name]):
+                raise UsageError(f"{whole} has values that are not numbers: complex numbers")
+            columns[name] = cells.astype("float64")
+        except (TypeError, ValueError, OverflowError):
+            raise UsageError(_no_numbers(cells, frame[name], whole, what)) from None
+    return pd.DataFrame(columns, index=frame.index)
+
+
+def _no_numbers(cells: pd.Series, column: pd.Series, whole: str, what: str) -> str:
+    """The first cell that is no number, and what helps."""
+    wrong = ~cells.map(_is_number).to_numpy(dtype=bool)
+    at = int(wrong.argmax())
+    value = cells.iloc[at]
+    text = (
+        f"{whole} has values that are not numbers: {plain(repr(value), SHOWN)} at "
+        f"{cells.index[at].isoformat()}"
+    )
+    if pd.api.types.is_timedelta64_dtype(column.dtype):
+        return f"{text}; use {whole}.dt.total_seconds()"
+    if isinstance(value, str) and THOUSANDS.fullmatch(value):
+        return f"{text}; use {whole}.str.replace(',', '').astype(float)"
+    if not wrong.all():
+        return f"{text}; pd.to_numeric({whole}, errors='coerce') makes such cells missing"
+    if whole == what:
+        return text
+    return f"{text}; leave the column out, as {what}.drop(columns={column.name!r}) does"
+
+
+def _is_number(value: object) -> bool:
+    try:
+        float(value)  # type: ignore[arg-type]  # that is asked here
+    except (TypeError, ValueError, OverflowError):
+        return False
+    return True
 
 
 def regular(index: pd.DatetimeIndex, zones: Sequence[str]) -> tuple[pd.DatetimeIndex, timedelta]:

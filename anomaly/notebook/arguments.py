@@ -29,7 +29,13 @@ def share(value: Any, what: str) -> float:
         raise UsageError(
             f"{what} is {shown(value)}; give a number, such as 0.05, or a percentage, such as '5%'"
         )
-    return real(value, what)
+    number = real(value, what)
+    if number > 1:
+        raise UsageError(
+            f"{what} is {shown(value)}; a number is a share of 1: write '{number:g}%' or "
+            f"'{100 * number:g}%'"
+        )
+    return number
 
 
 def duration(value: Any, what: str) -> timedelta:
@@ -43,7 +49,7 @@ def duration(value: Any, what: str) -> timedelta:
     if isinstance(value, str):
         raise UsageError(
             f"{what} is {shown(given)}; give a timedelta, such as timedelta(hours=6), or text, "
-            "such as '6h'"
+            "such as '6h', '10m', '1h30m' or '7d'"
         )
     return length(value, what)
 
@@ -60,14 +66,15 @@ def of_each(
     for those that it leaves out."""
     if not isinstance(value, Mapping):
         return dict.fromkeys(names, read(value, what))
-    for name in value:
+    given = {str(name): each for name, each in value.items()}  # columns may be numbers
+    for name in given:
         if name not in names:
             raise UsageError(
                 f"{what} names {name!r}, which is not a KPI; use some of "
                 f"{', '.join(names)}{did_you_mean(name, names)}"
             )
     return {
-        name: read(value[name], f"{what}[{name!r}]") if name in value else default for name in names
+        name: read(given[name], f"{what}[{name!r}]") if name in given else default for name in names
     }
 
 
@@ -83,8 +90,8 @@ def with_controls(
     others: list[pd.Series] = []
     for number, control in enumerate(given):
         what = f"controls[{number}]"
-        if isinstance(control, str):
-            names.append(control)
+        if isinstance(control, str) or _is_column(control, series):
+            names.append(str(control))
         elif isinstance(control, pd.DataFrame):
             others += [control[name] for name in control.columns]
         elif isinstance(control, pd.Series):
@@ -114,3 +121,8 @@ def with_controls(
         names.append(name)
     zone = getattr(getattr(series, "index", None), "tz", None)
     return frame.tz_convert(zone), tuple(names)
+
+
+def _is_column(value: object, series: pd.Series | pd.DataFrame) -> bool:
+    """Whether a number is the name of a column."""
+    return isinstance(value, int) and value in getattr(series, "columns", ())

@@ -112,8 +112,9 @@ class Report:
         """
         from anomaly.reporting.display import finding_of
 
-        kpi, segment = (name, None) if isinstance(name, str) else name
-        return finding_of(self, kpi, segment)
+        if isinstance(name, tuple) and len(name) == 2 and isinstance(name[1], Mapping):  # noqa: PLR2004  a pair
+            return finding_of(self, str(name[0]), name[1])
+        return finding_of(self, str(name), None)
 
     def plot(
         self, kpi: str | None = None, segment: Segment | None = None, *, timezone: str = "UTC"

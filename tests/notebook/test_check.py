@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, cast
 from zoneinfo import ZoneInfo
@@ -132,13 +132,65 @@ def test_the_words_may_be_enums() -> None:
     assert only(report).no_data is NoData.FAIL
 
 
+def test_columns_may_be_numbered() -> None:
+    frame = pd.DataFrame({1: MOVED, 2: QUIET})
+
+    report = check(frame, direction={1: "up"}, controls=[2])
+
+    assert [finding.kpi for finding in report.findings][:1] == ["1"]
+    assert report["1"].direction is Direction.UP
+
+
+def test_what_pandas_has_for_nothing_is_missing() -> None:
+    cells = MOVED.astype(object)
+    cells.iloc[3:5] = [None, pd.NA]
+
+    assert same(only(check(cells)), only(check(MOVED.where(cells.notna()))))
+
+
+def test_a_day_is_the_midnight_at_which_it_starts() -> None:
+    by_date = check(MOVED, released_at=date(2025, 3, 5), timezone="UTC")
+
+    assert same(only(by_date), only(check(MOVED, released_at="2025-03-05T00:00Z")))
+
+
 # --- what it refuses ----------------------------------------------------------------------------
+
+
+class Elsewhere:
+    """A frame that is none of pandas."""
+
+    def to_pandas(self) -> None: ...
+
 
 NAIVE = "needs a time-zone-aware DatetimeIndex; for times in UTC use {}.tz_localize('UTC')"
 NO_TIME = pd.DatetimeIndex([pd.NaT], tz="UTC")
 REFUSED: dict[str, tuple[Callable[[], Report], str]] = {
     "naive index": (lambda: check(QUIET.tz_localize(None)), "series " + NAIVE.format("series")),
-    "no times": (lambda: check(QUIET.reset_index(drop=True)), "series " + NAIVE.format("series")),
+    "no times": (
+        lambda: check(QUIET.reset_index(drop=True)),
+        "its rows have no times; use series.set_axis(pd.date_range(",
+    ),
+    "times in a column": (
+        lambda: check(QUIET.rename_axis("time").reset_index()),
+        "use series.set_index(pd.to_datetime(series['time'], utc=True)).drop(columns='time')",
+    ),
+    "times as numbers": (
+        lambda: check(QUIET.set_axis(INDEX.as_unit("s").asi8)),
+        "use series.set_axis(pd.to_datetime(series.index, unit='s', utc=True))",
+    ),
+    "periods": (
+        lambda: check(QUIET.tz_localize(None).to_period("5min")),
+        "use series.to_timestamp().tz_localize('UTC')",
+    ),
+    "levels": (
+        lambda: check(QUIET.to_frame().assign(c="DE").set_index("c", append=True)["latency"]),
+        "its index has 2 levels; make columns of all but the times, as series.unstack('c') does",
+    ),
+    "a frame of another library": (
+        lambda: check(Elsewhere()),
+        "series is a Elsewhere of tests: use .to_pandas(); give a pandas Series or DataFrame",
+    ),
     "times as text": (
         lambda: check(QUIET.set_axis(INDEX.tz_convert("Europe/Berlin").map(str))),
         "series.set_axis(pd.to_datetime(series.index, utc=True))",
@@ -161,13 +213,51 @@ REFUSED: dict[str, tuple[Callable[[], Report], str]] = {
     ),
     "text": (
         lambda: check(QUIET.astype(object).where(INDEX[3] != INDEX, "slow")),
-        "series has values that are not numbers: could not convert string to float: 'slow'",
+        (
+            "series has values that are not numbers: 'slow' at 2025-03-03T00:15:00+00:00; "
+            "pd.to_numeric(series, errors='coerce') makes such cells missing"
+        ),
+    ),
+    "thousands": (
+        lambda: check(QUIET.map(lambda value: f"{value * 100:,.2f}")),
+        "use series.str.replace(',', '').astype(float)",
+    ),
+    "lengths of time": (
+        lambda: check(pd.to_timedelta(QUIET, unit="ms").to_frame()),
+        "use series['latency'].dt.total_seconds()",
+    ),
+    "labels": (
+        lambda: check(QUIET.to_frame().assign(country="DE")),
+        "leave the column out, as series.drop(columns='country') does",
+    ),
+    "denominators of other steps": (
+        lambda: check(denominators=QUIET.resample("1min").ffill()),
+        (
+            "denominators has a row at 2025-03-03T00:01:00+00:00, between two rows of series; "
+            "resample them to the same steps"
+        ),
+    ),
+    "denominators of another time": (
+        lambda: check(denominators=QUIET.shift(freq="999D")),
+        "denominators has no row at the times of series",
+    ),
+    "a share above 1": (
+        lambda: check(tolerance=5),
+        "tolerance is int 5; a number is a share of 1: write '5%' or '500%'",
+    ),
+    "skipped by clocks": (
+        lambda: check(timezone="Europe/Berlin", released_at="2025-03-30 02:30"),
+        "released_at 2025-03-30T02:30:00 does not exist in Europe/Berlin, where clocks skip it",
+    ),
+    "shown twice by clocks": (
+        lambda: check(timezone="Europe/Berlin", until="2025-10-26 02:30"),
+        "until 2025-10-26T02:30:00 is there twice in Europe/Berlin, where clocks go back",
     ),
     "times as values": (
         lambda: check(pd.Series(INDEX, INDEX)),
         "series has values that are not numbers",
     ),
-    "empty": (lambda: check(QUIET.iloc[:0]), "the series needs at least two rows"),
+    "empty": (lambda: check(QUIET.iloc[:0]), "series has no rows"),
     "one row": (lambda: check(QUIET.iloc[-1:]), "the series needs at least two rows"),
     "no columns": (lambda: check(pd.DataFrame(index=INDEX)), "series has no columns"),
     "a column twice": (
