@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from enum import StrEnum
 
 from anomaly.errors import UsageError
@@ -36,6 +36,8 @@ FORMS = tuple(
         (r"(?P<day>\d{1,2})(?:st|nd|rd|th|\.)?[\s-]*" + NAME + r"[\s,-]*(?P<year>\d{4})", CLOCK),
         (NAME + r"\s*(?P<day>\d{1,2})(?:st|nd|rd|th)?,?\s+(?P<year>\d{4})", CLOCK),
         (r"(?P<year>\d{4})(?P<month>\d\d)(?P<day>\d\d)(?P<hour>\d\d)?", ""),
+        (r"(?P<year>\d{4})(?P<month>\d\d)(?P<day>\d\d)T(?P<hour>\d\d):?(?P<minute>\d\d)"
+         r"(?::?(?P<second>\d\d(?:[.,]\d{1,9})?))?(?P<zone>Z|[+-]\d\d(?::?\d\d)?)?", ""),
         (r"(?P<year>\d{4})[-./](?P<month>\d{1,2})", ""),
         (r"(?P<month>\d{1,2})[-./](?P<year>\d{4})", ""),
         (NAME + r"[\s-]+(?P<year>\d{4})", ""),
@@ -43,6 +45,7 @@ FORMS = tuple(
     )
 )  # fmt: skip
 NOON = 12
+AS_UTC = re.compile(r"(?<!%)(?:Z|UTC|GMT)\s*$")  # at the end of a format: a zone in plain letters
 LONGEST = 60  # characters of a date; what is longer is none
 TIMES = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", ", %H:%M", ", %H:%M:%S", "T%H:%M", "T%H:%M:%S",
          " %I:%M %p", " %I:%M:%S %p")  # fmt: skip
@@ -126,9 +129,14 @@ def format_of(text: str, order: Order) -> str:
 
 def checked_format(text: str) -> str:
     """A format of `strptime` that can say a date. Raises UsageError."""
-    moment = datetime(2025, 11, 23, 0, 0)  # noqa: DTZ001  a wall clock
+    moment = datetime(2025, 11, 23, 0, 0, tzinfo=UTC)
+    if "%Z" in text:
+        raise UsageError(
+            f"date_format is {text!r}; names of time zones may mean several: write %z and offsets, "
+            "or leave the names out and set timezone"
+        )
     try:
-        read = datetime.strptime(moment.strftime(text), text)  # noqa: DTZ007  the same
+        read = datetime.strptime(moment.strftime(text), text)  # noqa: DTZ007  maybe without zone
     except ValueError:
         read = None
     if read is None or (read.year, read.month) != (moment.year, moment.month):
@@ -194,14 +202,14 @@ def _zone(zone: str | None) -> str:
 
 def _formatted(text: str, written: str) -> str | None:
     """`text` by a format of `strptime`; a time may follow where the format has none."""
-    for end in TIMES if "%H" not in written and "%I" not in written else ("",):
+    has_hours = "%H" in written or "%I" in written
+    for end in ("",) if has_hours else TIMES:
         try:
             moment = datetime.strptime(text, written + end)  # noqa: DTZ007  a wall clock, or zoned
         except ValueError:
             continue
-        return (
-            moment.isoformat()
-            if end or "%H" in written or "%I" in written
-            else (moment.date().isoformat())
-        )
+        zone = "Z" if moment.tzinfo is None and AS_UTC.search(written) else ""
+        if moment.tzinfo is None and not zone and not end and not has_hours:
+            return moment.date().isoformat()
+        return f"{moment.isoformat()}{zone}"
     return None

@@ -33,6 +33,8 @@ DAY, MONTH = Dates(Order.DAY), Dates(Order.MONTH)
         ("2025/06/03", DAY, "2025-06-03"),
         ("2025.6.3", MONTH, "2025-06-03"),
         ("20250603", DAY, "2025-06-03"),
+        ("20250603T0900Z", DAY, "2025-06-03T09:00:00Z"),
+        ("20250603T090501.5+0200", DAY, "2025-06-03T09:05:01.5+0200"),
         ("2025060309", DAY, "2025-06-03T09:00:00"),
         ("3 Jun 2025", DAY, "2025-06-03"),
         ("03-JUN-2025", DAY, "2025-06-03"),
@@ -55,6 +57,8 @@ DAY, MONTH = Dates(Order.DAY), Dates(Order.MONTH)
         ("03/06/2025 09:05", Dates(format="%d/%m/%Y"), "2025-06-03T09:05:00"),
         ("03/06/2025 09:05 PM", Dates(format="%d/%m/%Y"), "2025-06-03T21:05:00"),
         ("2025-03-06", Dates(format="%Y-%d-%m"), "2025-06-03"),
+        ("2025-03-06 +0200", Dates(format="%Y-%d-%m %z"), "2025-06-03T00:00:00+02:00"),
+        ("2025-03-06 UTC", Dates(format="%Y-%d-%m UTC"), "2025-06-03T00:00:00Z"),
         ("0306 0905", Dates(format="%d%m %H%M"), None),
         ("Tue 03 Jun 2025 0905", Dates(format="%a %d %b %Y %H%M"), "2025-06-03T09:05:00"),
     ],
@@ -120,6 +124,13 @@ def test_a_format_that_says_no_date_is_refused(text: str) -> None:
         checked_format(text)
 
 
-@pytest.mark.parametrize("text", ["%d/%m/%Y", "%m/%d/%y %I:%M %p", "%Y%m%d%H", "%b %Y"])
+def test_names_of_zones_in_a_format_are_refused() -> None:
+    with pytest.raises(UsageError, match="names of time zones may mean several"):
+        checked_format("%Y-%m-%d %H:%M %Z")
+
+
+@pytest.mark.parametrize(
+    "text", ["%d/%m/%Y", "%Y-%m-%dT%H:%M%z", "%m/%d/%y %I:%M %p", "%Y%m%d%H", "%b %Y"]
+)
 def test_a_format_that_says_a_date_is_taken(text: str) -> None:
     assert checked_format(text) == text
