@@ -38,7 +38,23 @@ MOMENT = re.compile(
 PLAIN_MOMENT = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d(:?\d\d)?)"
 WITH_SEPARATORS = re.compile(r"[+-]?\d[\d.,'’\s]*")
 INFINITE = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
-MISSING = frozenset({"", "nan", "null", "none", "na", "n/a", "<na>"})
+MISSING = frozenset(
+    {
+        "",
+        "nan",
+        "null",
+        "none",
+        "na",
+        "n/a",
+        "<na>",
+        "#n/a",
+        "#na",
+        "#nv",
+        "\\n",
+        "(null)",
+        "<null>",
+    }
+)
 SHOWN = 40
 
 
@@ -47,9 +63,24 @@ class TimeUnit(StrEnum):
 
     SECONDS = "s"
     MILLISECONDS = "ms"
+    MICROSECONDS = "us"
+    NANOSECONDS = "ns"
 
 
-MICROSECONDS = {TimeUnit.SECONDS: 1_000_000, TimeUnit.MILLISECONDS: 1_000}
+MICROSECONDS = {
+    TimeUnit.SECONDS: 1_000_000,
+    TimeUnit.MILLISECONDS: 1_000,
+    TimeUnit.MICROSECONDS: 1,
+    TimeUnit.NANOSECONDS: 0.001,
+}
+LIKELY = (  # microseconds since 1970: 1990 to 2100, in which numbers of one unit fit no other
+    datetime(1990, 1, 1, tzinfo=UTC).timestamp() * 1e6,
+    datetime(2100, 1, 1, tzinfo=UTC).timestamp() * 1e6,
+)
+SPREADSHEET_DAYS = range(25_569, 73_051)  # 1970 to 2100, in days since 1899
+CLOCK_DIGITS = {12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}  # by how many digits there are
+NAMED_ZONE = re.compile(r".*\d\s*([A-Z]{3,5})", re.ASCII)
+WITH_UNIT = re.compile(r"[+-]?\d[\d.,]*\s*[A-Za-zµ°/]+", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,19 +373,48 @@ def _why_no_moment(text: str, shown: str, clock: Clock) -> str:
         return "the time is empty; remove the row if it holds totals"
     if NUMBER.fullmatch(text):
         if clock.unit is None:
-            return (
-                f"the time {excerpt} is a number; set time_unit to s or ms if it counts from "
-                "1970, or write 2025-06-03T10:00Z"
-            )
-        return f"the time {excerpt} is not between 1970 and 2200 as time_unit {clock.unit}"
+            return f"the time {excerpt} is a number; {_number_advice(text)}"
+        likely = likely_unit(float(text))
+        advice = f"; set time_unit to {likely}" if likely else ""
+        return f"the time {excerpt} is not between 1970 and 2200 as time_unit {clock.unit}{advice}"
     match = MOMENT.fullmatch(text)
     if match is None or pd.isna(
         pd.to_datetime(match[1].replace(",", "."), format="ISO8601", errors="coerce")
     ):
-        if clock.dates is not None and clock.dates.format:
-            return f"the time {excerpt} is not in the date_format {clock.dates.format}"
-        return f"{excerpt} is not a time; write 2025-06-03T10:00Z, or set date_format"
+        return _why_not_read(text, excerpt, clock)
     return f"the time {excerpt} {_why_not_here(match[1], match[2], clock)}"
+
+
+def _why_not_read(text: str, excerpt: str, clock: Clock) -> str:
+    """Why a text is no moment in any form."""
+    if clock.dates is not None and clock.dates.format:
+        return f"the time {excerpt} is not in the date_format {clock.dates.format}"
+    if named := NAMED_ZONE.fullmatch(text):
+        return (
+            f"the time {excerpt} has the name of a time zone, which may mean several; write an "
+            f"offset, or leave {named[1]} out and set timezone"
+        )
+    return f"{excerpt} is not a time; write 2025-06-03T10:00Z, or set date_format"
+
+
+def likely_unit(number: float) -> TimeUnit | None:
+    """The unit in which a number since 1970 is a time of our days, None if there is none."""
+    first, last = LIKELY
+    units = (unit for unit in TimeUnit if first <= number * MICROSECONDS[unit] < last)
+    return next(units, None)
+
+
+def _number_advice(text: str) -> str:
+    """What to set for a time that is a number."""
+    if int(float(text)) in SPREADSHEET_DAYS:
+        return (
+            "it seems to count the days of a spreadsheet; give its column a date format, and "
+            "export it again"
+        )
+    if (pattern := CLOCK_DIGITS.get(len(text))) and text[:2] in {"19", "20"}:
+        return f'set date_format to "{pattern}" if these are the digits of a date'
+    unit = likely_unit(float(text)) or "s, ms, us or ns"
+    return f"set time_unit to {unit} if it counts from 1970, or write 2025-06-03T10:00Z"
 
 
 def _why_not_here(moment: str, zone: str | None, clock: Clock) -> str:
@@ -442,4 +502,8 @@ def _why_no_number(text: str, decimal: Decimal | None = None) -> str:
         return f"{excerpt} is a formula, not a number; export the values"
     if decimal is not None and WITH_SEPARATORS.fullmatch(text):
         return f"{excerpt} is not a number with a {written_numbers.NAMES[decimal]}; set decimal"
-    return f"{excerpt} is not a number"
+    if text.startswith("#"):
+        return f"{excerpt} is an error of a spreadsheet, not a number; leave it empty"
+    if WITH_UNIT.fullmatch(text):
+        return f"{excerpt} is not a number; write it as a plain number, in one unit for all rows"
+    return f"{excerpt} is not a number; leave it empty if nothing was measured"

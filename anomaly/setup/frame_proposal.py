@@ -48,7 +48,12 @@ LONG_KPI, LONG_VALUE = (
     frozenset({"value", "values", "val", "n", "count", "amount", "wert"}),
 )
 NUMBER = re.compile(r"[-+(]?[\d.,' ]*\d[\d.,' ]*([eE][-+]?\d+)?\)?")
-EPOCHS = {"s": (1e8, 4e9), "ms": (1e11, 4e12)}  # numbers that may be moments since 1970
+EPOCHS = {
+    "s": (1e8, 4e9),
+    "ms": (1e11, 4e12),
+    "us": (1e14, 4e15),
+    "ns": (1e17, 4e18),
+}  # numbers that may be moments since 1970
 STEPS = (
     *(timedelta(minutes=each) for each in (1, 2, 5, 10, 15, 30)),
     *(timedelta(hours=1), DAY, WEEK, MONTH),
