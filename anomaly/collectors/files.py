@@ -32,6 +32,7 @@ from anomaly.collectors.cells import (
     SmallIntegers,
     TimeUnit,
     decoded,
+    is_moment,
     texts,
 )
 from anomaly.collectors.reading import Reading, Shared, forms, read_long, read_wide, rows
@@ -49,6 +50,7 @@ from anomaly.timing.durations import duration_text
 from anomaly.wording import plain, stamp
 
 NAMES_SHOWN = 12
+UNLIKELY = int(datetime(1980, 1, 1, tzinfo=UTC).timestamp()) * 10**9  # before: of a wrong unit
 SHORT_BY = 0.01  # of the window: a history that begins later than this is worth a note
 LARGEST_FILE = 1 << 30
 MOST_SHARED = 1 << 25  # bytes of a file of which the cells are held for several windows
@@ -66,10 +68,10 @@ class FilesCollector:
     """Reads KPIs from one file, once per `collect`; only the asked window is kept.
 
     `path` is the file, or `-` for the standard input. A stamp without a zone needs `timezone` (an
-    IANA name; `calendar_zone` where there is none), a number needs `time_unit` (s, ms). Several
-    rows in one step need `resample`. How cells, numbers and dates are written is found out, and
-    said; where two readings are possible, `delimiter`, `encoding`, `decimal` or `date_format` must
-    say which. Empty cells, `nan`, `null` and infinities are missing; any other text that is no
+    IANA name; `calendar_zone` where there is none), a number needs `time_unit` (s, ms, us, ns).
+    Several rows in one step need `resample`. How cells, numbers and dates are written is found out,
+    and said; where two readings are possible, `delimiter`, `encoding`, `decimal` or `date_format`
+    must say which. Empty cells, `nan`, `null` and infinities are missing; any other text that is no
     number is an error with its line. A step without a row is missing too, but in a long file a
     numerator without a row is 0 where its denominator has one.
     """
@@ -593,9 +595,12 @@ class _Source:
             return f"no series matched: no row of {name!r}; the file holds {names or 'no rows'}"
         if reading.first is None or reading.last is None:
             return f"no series matched: no rows of {name!r}"
+        unit = self.clock.unit
+        is_early = unit is not None and reading.last < UNLIKELY
         return (
             f"no series matched: {name!r} has no rows in this window; the file holds "
             f"{_moment(reading.first)} to {_moment(reading.last)}"
+            f"{f', which time_unit {unit} makes of its numbers' if is_early else ''}"
         )
 
     def _begins_late(self, columns: Sequence[Floats]) -> list[str]:
@@ -644,13 +649,17 @@ def _require(table: Table, columns: Sequence[str], advice: str = "") -> None:
         if (count := table.header.count(column)) == 1:
             continue
         if count:
-            raise CollectError(f"{table.name}: column {column!r} is there {count} times")
+            raise CollectError(
+                f"{table.name}: column {column!r} is there {count} times; rename the others"
+            )
         names = ", ".join(plain(name, 40) for name in table.header[:NAMES_SHOWN])
         more = (
             f" and {len(table.header) - NAMES_SHOWN} more"
             if len(table.header) > NAMES_SHOWN
             else ""
         )
+        if is_moment(table.header[0]):
+            advice = "; the first line must name the columns"
         form = f" (read as: {', '.join(table.read_as)})" if table.read_as else ""
         raise CollectError(
             f"{table.name}: no column {column!r}; the columns are {names}{more}{form}{advice}"

@@ -56,6 +56,19 @@ COMPRESSED = {
     b"\xfd7zXZ": "xz",
     b"\x28\xb5\x2f\xfd": "zstd",
 }
+FOREIGN = {  # what other files begin with
+    b"ARROW1": "an Arrow (Feather) file; write Parquet, as frame.to_parquet() does",
+    b"\xd0\xcf\x11\xe0": "an old Excel file (.xls); save it as .xlsx or CSV",
+    b"SQLite f": "an SQLite database; read it with a source of type sql",
+    b"\x80\x04\x95": "a pickle of Python; write Parquet, as frame.to_parquet() does",
+    b"\x80\x05\x95": "a pickle of Python; write Parquet, as frame.to_parquet() does",
+    b"%PDF": "a PDF; export the table as CSV",
+    b"{": "JSON; write CSV, as pandas.read_json(…).to_csv(…) does",
+    b"[{": "JSON; write CSV, as pandas.read_json(…).to_csv(…) does",
+    b"<!": "a page of HTML, maybe to log in; save the file itself",
+    b"<html": "a page of HTML, maybe to log in; save the file itself",
+    b"<?xml": "XML; write CSV",
+}
 UTF8, WINDOWS = "utf-8", "cp1252"
 ENCODINGS = {WINDOWS: "Windows-1252", "utf-16": "UTF-16"}
 DELIMITERS = {
@@ -130,6 +143,9 @@ def _table(file: BinaryIO, name: str, max_bytes: int, form: TextForm) -> Table:
             raise CollectError(f"{name}: is compressed ({kind}); unpack it first")
     if head.startswith(PARQUET_MAGIC):
         return ParquetTable(file, name, max_bytes)
+    for begin, kind in FOREIGN.items():
+        if head.startswith(begin):
+            raise CollectError(f"{name}: is {kind}")
     encoding = form.encoding
     if encoding is None and head.startswith(UTF16_MARKS):
         encoding = "utf-16"
@@ -315,6 +331,11 @@ class CsvTable:
         if match := re.search(r"starting at row (\d+)", text):
             return f"{self.name}:{int(match[1]) + 1}: a quotation mark is never closed"
         line = re.search(r"in line (\d+)", text)
+        if line and "Expected" in text:
+            return (
+                f"{self.name}:{line[1]}: more cells than the {len(self.header)} columns of line "
+                f"{self._line_of(-1)}"
+            )
         return f"{self.name}:{line[1] if line else 1}: {plain(text, 200)}"
 
     def place(self, record: int) -> str:

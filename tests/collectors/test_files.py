@@ -184,7 +184,9 @@ def test_a_number_outside_the_window_need_not_be_one(write: Write) -> None:
     )
 
 
-@pytest.mark.parametrize("cell", ["", "nan", "NaN", "null", "NULL", "NA", "n/a", "  ", "None"])
+@pytest.mark.parametrize(
+    "cell", ["", "nan", "NaN", "null", "NULL", "NA", "n/a", "  ", "None", "#N/A", "\\N"]
+)
 def test_an_empty_cell_is_missing(write: Write, cell: str) -> None:
     assert same(
         values(
@@ -280,6 +282,12 @@ def test_a_file_is_read_once_for_all_its_kpis(
         ("1748941200", {"time_unit": "s"}),
         ("1748941200.0", {"time_unit": "s"}),
         ("1748941200000", {"time_unit": "ms"}),
+        ("1748941200000000", {"time_unit": "us"}),
+        ("1748941200000000000", {"time_unit": "ns"}),
+        ("20250603T090000Z", {}),
+        ("Tue 03 Jun 2025 11:00:00 +0200", {"date_format": "%a %d %b %Y %H:%M:%S %z"}),
+        ("20250603T0900Z", {"date_format": "%Y%m%dT%H%MZ", "timezone": "Europe/Berlin"}),
+        ("202506031100", {"date_format": "%Y%m%d%H%M", "timezone": "Europe/Berlin"}),
     ],
 )
 def test_a_stamp_says_which_moment_it_is(write: Write, stamp: str, how: dict[str, Any]) -> None:
@@ -300,9 +308,16 @@ def test_zones_may_be_mixed_when_every_stamp_has_one(write: Write) -> None:
     [
         ("2025-06-03T09:00", {}, "has no time zone; set timezone"),
         ("2025-06-03", {}, "has no time zone; set timezone"),
-        ("1748941200", {}, "is a number; set time_unit"),
+        ("1748941200", {}, "is a number; set time_unit to s if it counts"),
+        ("1748941200000", {}, "is a number; set time_unit to ms if it counts"),
+        ("1748941200000000", {}, "is a number; set time_unit to us if it counts"),
+        ("1748941200000000000", {}, "is a number; set time_unit to ns if it counts"),
+        ("45811.375", {}, "seems to count the days of a spreadsheet; give its column a date"),
+        ("202506031100", {}, 'set date_format to "%Y%m%d%H%M" if these are the digits'),
+        ("17", {}, "is a number; set time_unit to s, ms, us or ns if it counts"),
+        ("2025-06-03 09:00 EST", {}, "write an offset, or leave EST out and set timezone"),
         ("1748941200", {"timezone": "UTC"}, "is a number; set time_unit"),
-        ("1748941200000", {"time_unit": "s"}, "is not between 1970 and 2200 as time_unit s"),
+        ("1748941200000", {"time_unit": "s"}, "2200 as time_unit s; set time_unit to ms"),
         ("-5", {"time_unit": "s"}, "is not between 1970 and 2200 as time_unit s"),
         ("0001-01-01T00:00Z", {}, "is not between 1970 and 2200"),
         ("9999-12-31T00:00Z", {}, "is not between 1970 and 2200"),
@@ -834,10 +849,12 @@ def test_a_window_shorter_than_a_step_gives_no_rows(write: Write) -> None:
         ('"=HYPERLINK(""http://x"")"', "is a formula, not a number"),
         ('"1,234"', '\'1,234\' is 1234 (decimal: ".") or 1.234 (decimal: ","); set decimal'),
         ("1_000", "'1_000' is not a number"),
-        ("12 ms", "'12 ms' is not a number"),
+        ("12 ms", "'12 ms' is not a number; write it as a plain number, in one unit"),
+        ("1.2k", "'1.2k' is not a number; write it as a plain number, in one unit"),
+        ("-", "'-' is not a number; leave it empty if nothing was measured"),
         ("0x10", "'0x10' is not a number"),
         ("true", "'true' is not a number"),
-        ("#REF!", "'#REF!' is not a number"),
+        ("#REF!", "'#REF!' is an error of a spreadsheet, not a number; leave it empty"),
         ("\x1b[31m5", "'\\\\x1b[31m5' is not a number"),
         ("9" * 50 + "x", "…' is not a number"),
     ],
@@ -903,7 +920,19 @@ def test_the_size_of_chunks_does_not_matter(
         (b"", ":1: is empty"),
         (b"\n\n", ":1: is empty"),
         (b"time,orders\n2025-06-03T09:00Z,1,2\n", ":2: more cells than the 2 columns of line 1"),
-        (b"time,orders\n2025-06-03T09:00Z,1\n2025-06-03T09:05Z,1,2,3\n", ":3: "),
+        (
+            b"time,orders\n2025-06-03T09:00Z,1\n2025-06-03T09:05Z,1,2,3\n",
+            ":3: more cells than the 2 columns of line 1",
+        ),
+        (
+            b"2025-06-03T09:00Z,1\n2025-06-03T09:05Z,2\n",
+            ": no column 'time'; the columns are 2025-06-03T09:00Z, 1; the first line must name",
+        ),
+        (b"time,orders,orders\n", ": column 'orders' is there 2 times; rename the others"),
+        (b'[{"time": 1, "orders": 2}]', ": is JSON; write CSV"),
+        (b"<!DOCTYPE html>\n<html>", ": is a page of HTML, maybe to log in"),
+        (b"ARROW1\0\0", ": is an Arrow (Feather) file; write Parquet"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", ": is an old Excel file (.xls); save it as .xlsx"),
         (b"time,orders\n2025-06-03T09:00Z,1\n2025-06-03T09:05Z,\0\n", ":3: holds a NUL byte"),
         ("time,é\n2025,ü\n".encode() + b"2025,\xe9\n", ":3: is not UTF-8; save it as UTF-8"),
         ("time,é\n2025,".encode() + b"1\xe2", ":2: is not UTF-8; it ends inside a character"),
@@ -981,8 +1010,8 @@ def test_a_bad_setting_is_refused_with_what_is_allowed() -> None:
         collector(Plugin("files", {"path": "x", "resample": "avg"}))
     with pytest.raises(ChecklistError, match="use one of wide, long, pivot"):
         collector(Plugin("files", {"path": "x", "layout": "tall"}))
-    with pytest.raises(ChecklistError, match="use one of s, ms"):
-        collector(Plugin("files", {"path": "x", "time_unit": "us"}))
+    with pytest.raises(ChecklistError, match="use one of s, ms, us, ns"):
+        collector(Plugin("files", {"path": "x", "time_unit": "minutes"}))
 
 
 # Where it is read from
@@ -1001,7 +1030,10 @@ def test_a_dash_is_the_standard_input() -> None:
 
     made = collector(Plugin("files", {"path": "-"}, folder=Path("/nowhere")), stdin=stdin)
 
-    assert wrong(made.collect([ORDERS], WINDOW, STEP)) == "standard input:3: 'x' is not a number"
+    assert (
+        wrong(made.collect([ORDERS], WINDOW, STEP))
+        == "standard input:3: 'x' is not a number; leave it empty if nothing was measured"
+    )
 
 
 def test_the_standard_input_may_come_drop_by_drop() -> None:
