@@ -309,6 +309,8 @@ class PrometheusCollector:
     def _side(self, template: str, by: Sequence[str], task: _Task, queries: Queries) -> _Side:
         if not template.strip():
             raise CollectError("bad query: it is empty")
+        if unknown := promql.variables(template):
+            raise CollectError(f"bad query: it has {unknown[0]}, {promql.NOT_FILLED_IN}")
         query = promql.resolve(template, task.usual)
         merged = queries.answer(partial(promql.resolve, template))
         answers = by_segment(merged.series, by, query)
@@ -327,6 +329,9 @@ class PrometheusCollector:
             f"selector range [{reach}] differs from the step of {step}"
             for reach in promql.other_ranges(reading, task.usual)
         ]
+        late = promql.delay(query, task.usual)
+        if late is not None:
+            side.notes.append(f"the query {promql.DELAYED.format(duration_text(late))}")
         if answers:
             self._cover(side, reading, by, task, queries)
         return side

@@ -117,6 +117,11 @@ class Access:
         return frozenset(self._secrets)
 
     @property
+    def is_signed(self) -> bool:
+        """Whether requests carry credentials that this knows to be some."""
+        return any((self._token, self._token_file, self._user, self._way))
+
+    @property
     def page(self) -> str:
         """The address under which the server shows its own pages; empty if it has none, or if the
         address is secret."""

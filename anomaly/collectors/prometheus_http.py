@@ -450,7 +450,14 @@ class _Session(requests.Session):
             )
         if status in {MALFORMED, UNPROCESSABLE, TOO_LARGE}:
             return self._too_much_or_bad(outcome, status)
-        return self._error(FAULT_OF_STATUS.get(status, Fault.UNAVAILABLE), outcome)
+        fault = FAULT_OF_STATUS.get(status, Fault.UNAVAILABLE)
+        if fault is Fault.AUTH:
+            outcome += (
+                "; the credentials of this source are not accepted"
+                if self._access.is_signed
+                else "; set bearer_token, username and password, or headers"
+            )
+        return self._error(fault, outcome)
 
     def _too_much_or_bad(self, text: str, status: int) -> CollectError:
         if status == TOO_LARGE or (TOO_MUCH.search(text) and not NO_QUERY.search(text)):

@@ -27,13 +27,24 @@ TOKEN = re.compile(
     |(?P<sign>.)""",
     re.VERBOSE | re.DOTALL,
 )
+OFFSET = re.compile(r"offset\s+(\w+)", re.IGNORECASE)
 LABEL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+VARIABLE = re.compile(  # of a dashboard, but $step
+    r"\$(?:__\w+|\{[A-Za-z_]\w*(?::\w+)?\}|[A-Za-z_]\w*)|\[\[\w+\]\]"
+)
 BEFORE_LABELS = frozenset({"by", "without", "on", "ignoring", "group_left", "group_right"})
 JOINING = frozenset(
     {"and", "or", "unless", "default", "if", "ifnot"}
 )  # a value may come from either side
 NO_METRIC = frozenset({"bool", "inf", "nan", "atan2", "offset", "keep_metric_names", "limit"})
 BORN = frozenset({"increase", "rate"})  # what counts no first sample
+NOT_FILLED_IN = (
+    "a variable of Grafana, which only Grafana fills in; write $step for an interval, and labels "
+    "as they are"
+)
+DELAYED = (
+    "reads values of {} earlier (offset), so a release shows only that much later; leave offset out"
+)
 SECOND, HOUR, DAY = timedelta(seconds=1), timedelta(hours=1), timedelta(days=1)
 SUMS = frozenset({"sum", "count"})
 CHANGES = frozenset({"increase", "rate", "irate", "delta", "idelta", "deriv", "changes", "resets"})
@@ -77,6 +88,22 @@ class Reading:
 def resolve(query: str, step: timedelta) -> str:
     """`query` with the step (`5m`) in place of `$step`."""
     return PLACEHOLDER.sub(duration_text(step), query)
+
+
+def variables(query: str) -> tuple[str, ...]:
+    """The variables of a dashboard in a query, which nobody fills in here."""
+    if "label_replace" in query:  # has groups that look alike
+        return ()
+    return tuple(dict.fromkeys(VARIABLE.findall(PLACEHOLDER.sub("", query))))
+
+
+def delay(query: str, step: timedelta) -> timedelta | None:
+    """How far back all that a query reads lies, if that is longer than a step: the least offset of
+    its selectors."""
+    offsets = [OFFSET.search(selector.shift) for selector in read(query).selectors]
+    lengths = [None if match is None else _length(match[1]) for match in offsets]
+    known = [length for length in lengths if length is not None]
+    return min(known) if known and len(known) == len(lengths) and min(known) > step else None
 
 
 def read(query: str) -> Reading:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 from anomaly.checklist import registry, strict_yaml
@@ -15,11 +15,9 @@ from anomaly.collectors import promql
 from anomaly.collectors.replicas import REPLICAS
 from anomaly.model import Kpi
 from anomaly.reporting.words import FEW_STEPS
+from anomaly.timing.durations import duration_text
 from anomaly.wording import plain
 
-GRAFANA = re.compile(  # but $step, and the groups of label_replace
-    r"\$(?:__\w+|\{[A-Za-z_]\w*(?::\w+)?\}|[A-Za-z_]\w*)|\[\[\w+\]\]"
-)
 LONGEST = 300  # characters of a warning
 
 
@@ -38,7 +36,7 @@ def advice(checklist: Checklist) -> list[str]:
 def _seen(checklist: Checklist) -> Iterator[tuple[KeyPath, str]]:
     for index, kpi in enumerate(checklist.kpis):
         if checklist.sources[kpi.source].type == "prometheus":
-            for key, text in _of_promql(kpi):
+            for key, text in _of_promql(kpi, checklist.windows.step):
                 yield ("kpis", index, key), text
         for label in kpi.by:
             if label in REPLICAS:
@@ -67,7 +65,7 @@ def _seen(checklist: Checklist) -> Iterator[tuple[KeyPath, str]]:
         )
 
 
-def _of_promql(kpi: Kpi) -> Iterator[tuple[str, str]]:
+def _of_promql(kpi: Kpi, step: timedelta) -> Iterator[tuple[str, str]]:
     for key, query in (("query", kpi.query), ("denominator", kpi.denominator)):
         if query is None:
             continue
@@ -77,11 +75,8 @@ def _of_promql(kpi: Kpi) -> Iterator[tuple[str, str]]:
                 f"reads the counter {counter} as it stands: it only grows, and falls to 0 when its "
                 f"process starts; write sum(increase({counter}[$step]))",
             )
-        if "label_replace" not in query:
-            names = GRAFANA.findall(promql.PLACEHOLDER.sub("", query))
-            for name in dict.fromkeys(names):
-                yield (
-                    key,
-                    f"has {name}, a variable of Grafana, which only Grafana fills in; write $step "
-                    "for an interval, and labels as they are",
-                )
+        for name in promql.variables(query):
+            yield key, f"has {name}, {promql.NOT_FILLED_IN}"
+        late = promql.delay(promql.resolve(query, step), step)
+        if late is not None:
+            yield key, promql.DELAYED.format(duration_text(late))

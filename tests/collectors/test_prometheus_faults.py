@@ -410,6 +410,7 @@ def test_a_closed_port_is_unavailable() -> None:
             "unreadable: .*TypeError",
             1,
         ),
+        (http("who?", 401), r"auth: .* answered 401: who\?; set bearer_token, username and", 1),
         (http("forbidden", 403), "auth: .* answered 403: forbidden", 2),
         (http("nothing here", 404), "unavailable: .* no /api/v1/query_range under url", 2),
         (

@@ -41,6 +41,34 @@ def test_selectors_are_found(query: str, selectors: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("sum(rate(x_total[$step])) + sum(rate(x_total[${step}]))", ()),
+        ('x{job="$job", path=~".*$"} + rate(y[$__rate_interval])', ("$job", "$__rate_interval")),
+        ('x{job=~"${job:regex}", a="[[a]]"}', ("${job:regex}", "[[a]]")),
+        ('label_replace(a, "to", "${name}", "from", "(?P<name>.*)")', ()),
+    ],
+)
+def test_variables_of_a_dashboard_are_found(query: str, found: tuple[str, ...]) -> None:
+    assert promql.variables(query) == found
+
+
+@pytest.mark.parametrize(
+    ("query", "length"),
+    [
+        ("sum(increase(x_total[5m] offset 1w))", timedelta(weeks=1)),
+        ("a offset 1d / b @ end() offset 2d", timedelta(days=1)),
+        ("a - a offset 1w", None),
+        ("sum(rate(x_total[5m] offset 1m))", None),
+        ("a offset -1d", None),
+        ("vector(1)", None),
+    ],
+)
+def test_a_query_of_earlier_values_alone_is_found(query: str, length: timedelta | None) -> None:
+    assert promql.delay(query, STEP) == length
+
+
+@pytest.mark.parametrize(
     ("query", "text"),
     [
         ("avg(depth)", "count(count_over_time(depth[299999ms]))"),
