@@ -34,6 +34,21 @@ WORDS = {
     **dict.fromkeys((".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF"), float("inf")),
     **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), float("-inf")),
 }
+NO_BREAK = "\u00a0"
+RESERVED = "%@`"
+HINTS = {  # by what the parser says
+    "expected ',' or": (
+        "close each { and [, and put text that holds one of them or a comma, such as a query, in "
+        "quotes"
+    ),
+    "mapping values are not allowed": (
+        "align the keys, and put text that holds a colon and a space in quotes"
+    ),
+    "expected '-' indicator": "align the items of a list",
+    "expected key": "align the keys of a mapping",
+    "expected <block end>": "align the keys of a mapping",
+    "unexpected end of stream": "close the quotation mark",
+}
 LONGEST_INTEGER = 18  # digits; a longer one is a float
 PLAIN_KEY = re.compile(r"[\w-]+")
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -268,12 +283,23 @@ def _not_yaml(error: yaml.MarkedYAMLError, text: str) -> Problem:
     reason = f"not valid YAML: {error.problem or error.context}"
     if mark is None:
         return Problem(1, reason)
-    hint = (
-        "; put ${NAME} in quotes"
-        if "${" in (text.split("\n")[mark.line : mark.line + 1] or [""])[0]
-        else ""
-    )
+    lines = text.split("\n")
+    hint = _hint(str(error.problem), "".join(lines[mark.line : mark.line + 1]), mark.column)
     return _at(mark, reason + hint)
+
+
+def _hint(problem: str, line: str, column: int) -> str:
+    """What to change in a line that is no YAML, or empty."""
+    sign = line[column : column + 1]
+    if NO_BREAK in line:
+        return "; the line holds no-break spaces (U+00A0), write plain ones"
+    if "${" in line:
+        return "; put ${NAME} in quotes"
+    if sign == "\t":
+        return "; indent with spaces, not with tabs"
+    if sign and sign in RESERVED:
+        return f"; put text that starts with {sign} in quotes"
+    return next((f"; {hint}" for begin, hint in HINTS.items() if begin in problem), "")
 
 
 def _decoded(data: bytes, document: Document) -> str | None:
