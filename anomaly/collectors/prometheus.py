@@ -319,11 +319,13 @@ class PrometheusCollector:
             query, answers, {segment: series for segment, (series, _) in finite_series.items()}
         )
         side.notes += [f"the server says: {text}" for text in merged.notes]
+        reading = promql.read(query)
         if not answers:
-            side.notes.append("no series matched")
+            side.notes.append(
+                f"no series matched{self._why_nothing(query, reading, task, queries)}"
+            )
         if odd := sum(count for _, count in finite_series.values()):
             side.notes.append(f"{odd} samples are NaN or infinite and taken as missing")
-        reading = promql.read(query)
         step = duration_text(task.step)
         side.notes += [
             f"selector range [{reach}] differs from the step of {step}"
@@ -335,6 +337,22 @@ class PrometheusCollector:
         if answers:
             self._cover(side, reading, by, task, queries)
         return side
+
+    def _why_nothing(
+        self, query: str, reading: promql.Reading, task: _Task, queries: Queries
+    ) -> str:
+        """What a query does that gives no value, where there are samples that it reads."""
+        for selector in reading.selectors:
+            try:
+                present = self._present(selector, (), queries)
+            except CollectError as error:  # the note stands without
+                LOG.info("%s: no presence of %s: %s", self._shown, selector.text, error)
+                return ""
+            if not any(rows.any() for rows in present.values()):
+                return ""
+        if not reading.selectors or reading.joined:
+            return ""
+        return f": {promql.why_nothing(query, reading, task.usual)}"
 
     def _cover(
         self,

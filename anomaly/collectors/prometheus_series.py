@@ -142,7 +142,8 @@ def by_segment(series: Mapping[Labels, Series], by: Sequence[str], query: str) -
     if by and series and not any(name in dict(labels) for labels in series for name in by):
         there = sorted({name for labels in series for name, _ in labels})
         raise CollectError(
-            f"bad query: no series has {_listed(by)}, only {_listed(there)}; write sum "
+            f"bad query: no series has {_listed(by)}, "
+            f"{f'only {_listed(there)}' if there else 'nor any other label'}; write sum "
             f"{grouping(by)} (…) in: {query}"
         )
     return {segment: series[groups[segment][0]] for segment in sorted(groups)}

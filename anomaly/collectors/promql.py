@@ -45,11 +45,13 @@ NOT_FILLED_IN = (
 DELAYED = (
     "reads values of {} earlier (offset), so a release shows only that much later; leave offset out"
 )
+LOOK_BACK = timedelta(minutes=5)  # how long Prometheus repeats the last sample
 SECOND, HOUR, DAY = timedelta(seconds=1), timedelta(hours=1), timedelta(days=1)
 SUMS = frozenset({"sum", "count"})
 CHANGES = frozenset({"increase", "rate", "irate", "delta", "idelta", "deriv", "changes", "resets"})
 NO_VALUES = frozenset({"count", "group", "absent", "timestamp"})  # what takes no value as it is
 OPERATORS = frozenset({"/", "*", "+", "-", "%", "^", "=", "!", "<", ">"})
+COMPARING = frozenset({"<", ">", "=", "!"})
 COUNTER = re.compile(r"[A-Za-z_:][A-Za-z0-9_:]*_(total|bucket)")
 # what looks at all moments that are asked for, or at none in particular: of MetricsQL, mostly
 OF_A_RANGE = ("range_", "running_", "topk_", "bottomk_", "outliers", "rand", "sort")
@@ -249,6 +251,27 @@ def division(query: str) -> tuple[str, str] | None:
 def counts(query: str) -> bool:
     """Whether a query takes the change of a counter, or something else that does not grow."""
     return any(token[0].lower() in CHANGES for token in _tokens(query))
+
+
+def why_nothing(query: str, reading: Reading, step: timedelta) -> str:
+    """Why a query has no value, though each of its selectors has samples."""
+    words = {token[0] for token in _tokens(query)}
+    first = reading.selectors[0]
+    if "histogram_quantile" in words and "le" not in words:
+        return f"histogram_quantile needs the label le of {first.text}; write sum by (le) (…)"
+    if words & COMPARING and "bool" not in words:
+        return f"{first.text} has samples, but the comparison drops every value"
+    if counts(query) and first.reach is not None:
+        return (
+            f"{first.text} has samples, but never two within [{first.reach}], as rates need; set "
+            "windows.step to at least twice the time between two samples"
+        )
+    if first.reach is None and not reading.subqueries and step > LOOK_BACK:
+        return (
+            f"{first.text} has samples, but none in the five minutes before the steps end; write "
+            f"last_over_time({first.text}[$step])"
+        )
+    return f"{first.text} has samples, but the query makes no value of them"
 
 
 def raw_counters(query: str) -> tuple[str, ...]:

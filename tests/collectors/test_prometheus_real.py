@@ -289,6 +289,17 @@ def test_what_does_not_exist_is_empty_not_wrong(server: Server) -> None:
     )
 
 
+def test_samples_that_a_query_makes_nothing_of_are_said(server: Server) -> None:
+    if server.name != "prometheus":
+        pytest.skip("VictoriaMetrics widens a range that is too short")
+    kpi = Kpi("none", query="sum(increase(requests_total[$step]))")
+
+    collected = collect(server, kpi, window=AROUND_GAP, step=timedelta(seconds=20))
+
+    (note,) = collected.provenance["none"].notes
+    assert note.startswith("no series matched: requests_total has samples, but never two within")
+
+
 def test_several_series_without_by_are_an_error_that_says_what_to_write(server: Server) -> None:
     error = collect(server, Kpi("requests", query="increase(requests_total[$step])")).errors[
         "requests"

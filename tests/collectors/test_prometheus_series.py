@@ -129,7 +129,7 @@ def test_series_that_share_a_segment_are_refused_with_what_tells_them_apart() ->
 
 def test_a_query_that_lost_its_labels_is_refused() -> None:
     with pytest.raises(
-        CollectError, match=r"no series has label country, only no labels; write sum by \(country\)"
+        CollectError, match=r"no series has label country, nor any other label; write sum"
     ):
         by_segment({labels(): series(1)}, ("country",), "q")
 

@@ -54,6 +54,20 @@ def test_variables_of_a_dashboard_are_found(query: str, found: tuple[str, ...]) 
 
 
 @pytest.mark.parametrize(
+    ("query", "step", "said"),
+    [
+        ("sum(increase(x_total[30s]))", timedelta(seconds=30), "never two within [30s], as rates"),
+        ("avg(depth)", timedelta(minutes=15), "write last_over_time(depth[$step])"),
+        ("histogram_quantile(0.9, sum(rate(d[5m])))", STEP, "write sum by (le) (…)"),
+        ("sum(rate(x_total[5m])) > 100", STEP, "the comparison drops every value"),
+        ("a / b", STEP, "a has samples, but the query makes no value of them"),
+    ],
+)
+def test_why_samples_give_no_value_is_said(query: str, step: timedelta, said: str) -> None:
+    assert said in promql.why_nothing(query, read(query), step)
+
+
+@pytest.mark.parametrize(
     ("query", "length"),
     [
         ("sum(increase(x_total[5m] offset 1w))", timedelta(weeks=1)),
