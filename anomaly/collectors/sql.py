@@ -68,6 +68,7 @@ DIALECTS = {  # by the beginning of a url: the package that brings it
 APART = re.compile(
     r"""'(?:[^']|'')*'|"[^"]*"|`[^`]*`|--[^\n]*|/\*.*?\*/|\$(\w*)\$.*?\$\1\$|;""", re.DOTALL
 )
+MACRO = re.compile(r"\$__\w+|\$step\b|\$\{\w+\}")
 
 
 class SqlCollector:
@@ -406,6 +407,11 @@ def _prepared(statement: str) -> tuple[sql.TextClause, tuple[str, ...]]:
     ).strip("; \n\t\r"):
         raise CollectError(
             "more than one statement; write one SELECT, without anything after its ;"
+        )
+    if macro := MACRO.search(APART.sub(lambda match: match[0] if match[0] == ";" else "", text)):
+        raise CollectError(
+            f"{macro[0]} is a macro of Grafana, which only Grafana fills in; write at >= :start "
+            "AND at < :end, and :step for the seconds of a step"
         )
     query = sql.text(text[: ends[0]] if ends else text)
     names = tuple(query._bindparams)

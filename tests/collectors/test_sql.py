@@ -145,6 +145,10 @@ def test_a_kpi_that_fails_hides_no_other(collect: Collect) -> None:
             "binds :begin; use :start, :end, :step",
         ),
         (
+            "SELECT time, orders AS value FROM shop WHERE $__timeFilter(time)",
+            "__timeFilter is a macro of Grafana.*write at >= :start AND at < :end",
+        ),
+        (
             "SELECT time, country, orders AS value FROM shop",
             "has the column country; list labels under by",
         ),
