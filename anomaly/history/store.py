@@ -744,6 +744,11 @@ class Store:
                 if path.is_dir()
                 else f"the history at {wording.plain(self.where, LONGEST_SAID)} is not a file"
             )
+        if path is not None and _holds_text(path):
+            raise StoreError(
+                f"the history at {wording.plain(self.where, LONGEST_SAID)} is a file of text; name "
+                "another one, such as history.db"
+            )
         try:
             try:
                 return self._prepared_engine(path)
@@ -842,7 +847,14 @@ def _prepare(engine: Engine) -> None:
         if engine.dialect.name == "postgresql":
             # one process at a time creates the tables
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7240815)")
-        if not sql.inspect(connection).has_table(SCHEMA.name):
+        tables = sql.inspect(connection).get_table_names()
+        if SCHEMA.name not in tables:
+            if tables and engine.dialect.name == "sqlite":
+                raise StoreError(
+                    "the file holds tables of something else, such as "
+                    f"{wording.plain(tables[0], LONGEST_SAID)}; name another one, such as "
+                    "history.db"
+                )
             METADATA.create_all(connection)
             connection.execute(sql.insert(SCHEMA).values(version=NEWEST))
             return
@@ -862,6 +874,24 @@ def _prepare(engine: Engine) -> None:
 def _is_damage(error: Exception) -> bool:
     text = str(error.orig).lower() if isinstance(error, DBAPIError) else ""
     return any(word in text for word in DAMAGED)
+
+
+def _holds_text(path: Path) -> bool:
+    """Whether a file is somebody's text, and no damaged history: that has zero bytes."""
+    try:
+        with path.open("rb") as file:
+            beginning = file.read(LONGEST_SAID)
+    except OSError:
+        return False
+    return bool(beginning) and b"\0" not in beginning and _is_utf8(beginning)
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        return error.end == len(data)  # cut within a character
+    return True
 
 
 def _is_broken(path: Path) -> bool:

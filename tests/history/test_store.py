@@ -534,7 +534,7 @@ def test_each_change_of_a_file_is_counted_whoever_made_it(path: Path) -> None:
 
 @pytest.mark.parametrize(
     "damage",
-    [lambda _: b"no database" * 500, lambda data: data[:4096] + os.urandom(64) * 64 + data[8192:]],
+    [lambda _: b"no\0database" * 500, lambda data: data[:4096] + os.urandom(64) * 64 + data[8192:]],
 )
 def test_a_damaged_file_is_moved_aside_and_kept(
     path: Path, damage: Callable[[bytes], bytes], caplog: pytest.LogCaptureFixture
@@ -553,6 +553,22 @@ def test_a_damaged_file_is_moved_aside_and_kept(
     (aside,) = path.parent.glob("history.db.damaged-*")
     assert aside.read_bytes() == broken
     assert aside.name in caplog.text
+
+
+def test_a_file_of_somebody_else_is_refused_and_left_as_it_is(path: Path) -> None:
+    path.write_text("service: café\n" * 50, encoding="utf-8")
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="is a file of text; name another one"):
+        Store(path)
+    assert [each.read_bytes() for each in path.parent.iterdir()] == [before]
+
+    path.unlink()
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE TABLE notes (text)")
+    with pytest.raises(StoreError, match="tables of something else, such as notes"):
+        Store(path)
+    with closing(sqlite3.connect(path)) as other:
+        assert other.execute("SELECT name FROM sqlite_master").fetchall() == [("notes",)]
 
 
 @pytest.mark.parametrize("where", ["sqlite", ON_POSTGRESQL], indirect=True)
