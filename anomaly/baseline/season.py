@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.lib.stride_tricks import sliding_window_view
 
 from anomaly.baseline.robust import (
     MAD_TO_SIGMA,
@@ -51,6 +52,8 @@ KINDS_OF_DAY = (  # ways to tell the days of a week apart; Monday is 0
 LEAST_DAYS = 2  # of a kind
 MONTH_DAYS = 32  # the days of a month, the last one first
 MIN_MONTH = 31  # days of history before a day of the month can come twice
+DAYS_OF_A_WEEK = 7
+MOVED = 0.9  # share of the days' distance from one level that levels of weeks must leave at most
 UNSURE = 1.25  # times the usual spread, of a day of the month
 CLEARLY_LESS = 0.8  # of what one way to learn a month leaves, by which another must be better
 MONTH_GAIN = 0.5  # share of a day's distance that its other times may leave unexplained
@@ -181,24 +184,45 @@ def _learned(
     y: Floats, weight: Floats, events: Floats, logs: Bools, when: Clock
 ) -> tuple[Season, Floats]:
     """`learn` for a few series."""
-    count, n = y.shape
-    day = np.zeros((count, when.phases))
-    week = np.zeros((count, 7 * when.phases))
-    seasonal = np.zeros((count, n))
-    month, times = np.zeros((count, MONTH_DAYS)), np.zeros((count, 1))
+    day, week, seasonal = _day_and_week(y, weight, events, when)
+    month, times = np.zeros((len(y), MONTH_DAYS)), np.zeros((len(y), 1))
     if when.phases < MIN_PHASES and not when.is_daily:
         return Season(day, week, month, times), seasonal
+    again = np.flatnonzero(~week.any(axis=1))
+    if len(again) and when.day[-1] + 1 >= 2 * DAYS_OF_A_WEEK:
+        moved = _moved(_folds(y[again], weight[again], when).values)
+        has_moved = moved.any(axis=1)  # which hides the week around it
+        again, level = again[has_moved], moved[has_moved][:, when.day]
+        parts = _day_and_week(y[again] - level, weight[again], events[again], when)
+        found = parts[1].any(axis=1)
+        for whole, part in zip((day, week, seasonal), parts, strict=True):
+            whole[again[found]] = part[found]
+    if when.day[-1] >= MIN_MONTH:
+        month, times, more = _month(y, seasonal, logs, when)
+        seasonal = seasonal + more
+    return Season(day, week, month, times), seasonal
+
+
+def _day_and_week(
+    y: Floats, weight: Floats, events: Floats, when: Clock
+) -> tuple[Floats, Floats, Floats]:
+    """The day `(series, phases)` and the week `(series, 7 × phases)`, and their out-of-sample value
+    at each row."""
+    count, n = y.shape
+    day, week = np.zeros((count, when.phases)), np.zeros((count, 7 * when.phases))
+    seasonal = np.zeros((count, n))
+    if when.phases < MIN_PHASES and not when.is_daily:
+        return day, week, seasonal
     half = when.phases // DAY_SMOOTH if when.phases >= MIN_FOR_SMOOTH else 0
     widths = _half_widths(events, half, when.phases)
+    if not count:
+        return day, week, seasonal
     folds = _folds(y, weight, when)
     if n >= MIN_PERIODS * when.phases and not when.is_daily:
         day, seasonal = _days(y, folds, widths, when)
     if n >= MIN_WEEKS * 7 * when.phases:
         week, seasonal = _kinds_of_day(y, folds, widths, when, day, seasonal)
-    if when.day[-1] >= MIN_MONTH:
-        month, times, more = _month(y, seasonal, logs, when)
-        seasonal = seasonal + more
-    return Season(day, week, month, times), seasonal
+    return day, week, seasonal
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +256,25 @@ def _folds(y: Floats, weight: Floats, when: Clock) -> _Folds:
     values.reshape(len(y), -1)[:, at] = y
     mass.reshape(len(y), -1)[:, at] = np.where(np.isfinite(y), weight, 0.0)
     return _Folds(values, mass, at)
+
+
+def _moved(values: Floats) -> Floats:
+    """How far the level of each day lies from the middle of all `(series, days)`, by the week
+    around it, of series whose level moved so that this leaves clearly less; 0 of all others.
+    `values` are `(series, days, phases)`."""
+    count, days, _ = values.shape
+    out = np.zeros((count, days))
+    has_value = np.isfinite(values)
+    size = has_value.sum(axis=2)
+    mean = np.where(has_value, values, 0.0).sum(axis=2) / np.where(size > 0, size, np.nan)
+    week = median(sliding_window_view(mean, DAYS_OF_A_WEEK, axis=1))
+    half = DAYS_OF_A_WEEK // 2
+    level = week[:, np.clip(np.arange(days) - half, 0, days - DAYS_OF_A_WEEK)]
+    middle = median(mean)[:, None]
+    left, before = (np.nansum(np.abs(mean - each), axis=1) for each in (level, middle))
+    rows = left < MOVED * before
+    out[rows] = np.nan_to_num(level - middle)[rows]
+    return out
 
 
 def _days(y: Floats, folds: _Folds, widths: Floats, when: Clock) -> tuple[Floats, Floats]:

@@ -300,3 +300,22 @@ kind(
     lambda rng: _old_step(rng, 0.7),
     harmful=True,
 )
+
+
+def _old_step_amid_weekends(rng: Rng, left: float) -> Case:
+    """A step in the middle of four weeks that have a deep weekend, in hours."""
+    at = TUESDAY.normalize() + pd.Timedelta(hours=int(rng.integers(24)))
+    index, after = grid(at, 28, 20, "1h")
+    step = np.where(index >= at - pd.Timedelta(days=14), rng.choice([0.75, 1.2]), 1.0)
+    level = 5000 * weekend(index, rng.uniform(0.5, 0.8)) * day(index) * step
+    return Case(noisy(rng, level * np.where(after, left, 1.0), 0.02), index, at, DOWN)
+
+
+kind("a step amid four weekends", GROUP, passes, lambda rng: _old_step_amid_weekends(rng, 1.0))
+kind(
+    "a step amid four weekends, 30 % less",
+    GROUP,
+    regresses,
+    lambda rng: _old_step_amid_weekends(rng, 0.7),
+    harmful=True,
+)
