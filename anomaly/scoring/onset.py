@@ -57,9 +57,10 @@ class _Stretch:
     """One series around the release, with the steps of the transition: the `values` that are
     searched, and their `noise` in standard deviations (0 where not `present`).
 
-    `release` is the position of the first step of the transition, `start` of the first step after
-    it. `past` is the noise of the whole history. `shapes` are a step and a line of size 1 that
-    begin at the first position, filtered like the noise; `level` is what a constant 1 leaves there.
+    Both are turned so that the change is upwards. `release` is the position of the first step of
+    the transition, `start` of the first step after it. `past` is the noise of the whole history.
+    `shapes` are a step and a line of size 1 that begin at the first position, filtered like the
+    noise; `level` is what a constant 1 leaves there.
     """
 
     values: Floats
@@ -83,20 +84,18 @@ class _Fit:
     rest: float
 
 
-def onset(line: Timeline, i: int, question: Question, *, until: int) -> Onset:
+def onset(line: Timeline, i: int, question: Question, sign: float, *, until: int) -> Onset:
     """When the change that `question` found in series `i` began, from the observation's first
-    `until` steps."""
+    `until` steps. `sign` is that of the change: what went the other way is another one."""
     dated_by = question.spec.dated_by
-    stretch = _stretch(line, i, dated_by, until)
+    stretch = _stretch(line, i, dated_by, sign, until)
     if dated_by.is_mark:
         return _located(stretch, _share_evidence(stretch))
     step, ramp = stretch.shapes
-    return _located(
-        stretch,
-        np.logaddexp(
-            _shape_evidence(stretch, step), _shape_evidence(stretch, ramp) + np.log(LINES)
-        ),
+    evidence = np.logaddexp(
+        _shape_evidence(stretch, step), _shape_evidence(stretch, ramp) + np.log(LINES)
     )
+    return _located(stretch, evidence)
 
 
 def onset_of_marks(marks: Bools, before: int, gap: int) -> Onset:
@@ -125,13 +124,13 @@ def _with_gap(values: Floats, before: int, gap: int) -> Floats:
     return np.concatenate([values[:before], np.full(gap, np.nan), values[before:]])
 
 
-def _stretch(line: Timeline, i: int, dated_by: DatedBy, until: int) -> _Stretch:
-    """The stretch of series `i` that ends `until` steps after the transition."""
+def _stretch(line: Timeline, i: int, dated_by: DatedBy, sign: float, until: int) -> _Stretch:
+    """The stretch of series `i` that ends `until` steps after the transition, times `sign`."""
     from scipy.ndimage import median_filter  # dear to load, and few series have moved
 
     n, stop = line.before, line.before + until
     phi = line.phi[i] if dated_by is DatedBy.RESIDUAL else np.zeros(ORDER)
-    values = _with_gap(_dating_values(line, i, dated_by)[:stop], n, line.gap)
+    values = _with_gap(sign * _dating_values(line, i, dated_by)[:stop], n, line.gap)
     noise = values.copy()
     for lag in range(1, ORDER + 1):
         if phi[lag - 1]:
@@ -187,7 +186,9 @@ def _filtered(shape: Floats, phi: Floats) -> Floats:
 
 def _shape_evidence(stretch: _Stretch, shape: Floats) -> Floats:
     """Log evidence that a change of this shape begins at each position. Its size is normal around
-    0, the level before it free."""
+    0, but above it; the level before it is free."""
+    from scipy.special import log_ndtr
+
     present, noise = stretch.present.astype(float), stretch.noise
     steps = max(present.sum(), 1.0)
     share = _sums_from(present, shape) / steps
@@ -198,10 +199,8 @@ def _shape_evidence(stretch: _Stretch, shape: Floats) -> Floats:
     # noise that was never so loud must not look like a change
     variance = max(1.0, least / max(steps - 2, 1.0))
     size = PRIOR**2 * power / variance
-    return np.asarray(
-        0.5 * projection**2 / np.maximum(power + variance / PRIOR**2, 1e-9) / variance
-        - 0.5 * np.log1p(size)
-    )
+    score = projection / np.sqrt(np.maximum(power + variance / PRIOR**2, 1e-9) * variance)
+    return np.asarray(0.5 * score**2 + log_ndtr(score) - 0.5 * np.log1p(size))
 
 
 def _sums_from(values: Floats, shape: Floats, *, squared: bool = False) -> Floats:
@@ -289,8 +288,8 @@ def _went_on(stretch: _Stretch, shape: Floats) -> bool:
     before = _fit(stretch, change, stretch.release)
     rest = _fit(stretch, change, len(stretch.noise)).rest
     return (
-        abs(before.sizes[0]) > EARLIER * before.errors[1]
-        and _is_rare(np.sign(before.sizes[0]) * stretch.past, stretch.release - by_all)
+        before.sizes[0] > EARLIER * before.errors[1]
+        and _is_rare(stretch.past, stretch.release - by_all)
         and not any(
             _made_worse(stretch, shape, position, addition, rest)
             for position in (by_history, by_all)

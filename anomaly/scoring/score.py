@@ -584,7 +584,7 @@ class _Panel:
                 change = noise[n:]
                 recovered &= has_ended(change, np.ones_like(change), usual)
         until = stretch_off(np.nan_to_num(change))[1] if recovered else line.after
-        began, kind = onset(line, i, question, until=until), score.kind
+        began, kind = onset(line, i, question, self._sign(i, question), until=until), score.kind
         first = max(began.step, 0)
         if spiky is not None and abs(np.nanmedian(off[first:until])) < MOST_OFF:
             sign = -1.0 if spiky.spec.measure is StepMeasure.LOW_EXCESS else 1.0
@@ -599,6 +599,16 @@ class _Panel:
             recovered=recovered,
             recovered_at=until if recovered else None,
         )
+
+    def _sign(self, i: int, question: Question) -> float:
+        """Whether what this question found in series `i` makes the numbers that date it larger (1)
+        or smaller (-1)."""
+        if question.spec.dated_by.is_mark:
+            return 1.0
+        asked = [(each.kind, each.size) for each in self.answers.questions]
+        up = self.answers.up[asked.index((question.kind, question.size)), i]
+        lowers = (up < 0) != (question.spec.measure is StepMeasure.LOW_EXCESS)
+        return -1.0 if lowers else 1.0
 
     def _lasting(self, i: int, change: Floats) -> Floats:
         """How far off series `i` would be in each step of the observation, in standard deviations,

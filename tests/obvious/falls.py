@@ -56,6 +56,27 @@ for _left in (0.4, 0.01, 2.0):
     )
 
 
+def _fall_after_a_rise(rng: Rng, left: float) -> Case:
+    """An hourly KPI that rose two to six days ago, by as much as a release takes away; sometimes
+    released within a step."""
+    at = TUESDAY + pd.Timedelta(minutes=int(rng.choice([0, 15, 40])))
+    index, after = grid(at.floor("h"), 35, float(rng.integers(12, 24)), "1h")
+    rose = index >= at - pd.Timedelta(days=float(rng.uniform(2, 6)))
+    level = 1e4 * day(index) * np.where(rose, 1 + rng.uniform(0.1, 0.2), 1.0)
+    values = noisy(rng, level * np.where(after, left, 1.0), rng.uniform(0.015, 0.03))
+    return Case(values, index, at, DOWN)
+
+
+kind("after a rise, hourly", GROUP, passes, lambda rng: _fall_after_a_rise(rng, 1.0))
+kind(
+    "after a rise, hourly, 20 % less",
+    GROUP,
+    regresses,
+    lambda rng: _fall_after_a_rise(rng, 0.8),
+    harmful=True,
+)
+
+
 def _last_bursts(rng: Rng, times: float) -> Case:
     """A KPI that moved up to five days ago; in the last hour of the watch, every other step is a
     burst."""

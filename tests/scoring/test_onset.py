@@ -117,6 +117,20 @@ def test_a_release_that_makes_an_incident_worse_is_blamed(memory: float) -> None
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("memory", [0.0, 0.6])
+def test_a_change_the_other_way_does_not_take_the_blame(memory: float) -> None:
+    values = remembering(memory, 7, ROWS, COLUMNS)
+    values[BEFORE - 400 :] += 5
+    values[BEFORE:] -= 8
+
+    findings = judged(values)
+
+    assert share(findings, Verdict.REGRESSED) >= 0.95
+    ends = [finding.onset_interval for finding in findings if finding.onset_interval]
+    assert sum(first >= INDEX[BEFORE - 2] for first, _ in ends) >= 0.95 * len(ends)
+
+
+@pytest.mark.slow
 def test_an_outage_that_began_before_the_release_is_left_open() -> None:
     values = noise(7, ROWS, COLUMNS)
     values[BEFORE - 12 :] = -100  # nothing at all
