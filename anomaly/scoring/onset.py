@@ -95,6 +95,8 @@ def onset(line: Timeline, i: int, question: Question, sign: float, *, until: int
     evidence = np.logaddexp(
         _shape_evidence(stretch, step), _shape_evidence(stretch, ramp) + np.log(LINES)
     )
+    # what began in the transition shows at its end
+    evidence[stretch.release : stretch.start] = evidence[stretch.start]
     return _located(stretch, evidence)
 
 
@@ -131,10 +133,12 @@ def _stretch(line: Timeline, i: int, dated_by: DatedBy, sign: float, until: int)
     n, stop = line.before, line.before + until
     phi = line.phi[i] if dated_by is DatedBy.RESIDUAL else np.zeros(ORDER)
     values = _with_gap(sign * _dating_values(line, i, dated_by)[:stop], n, line.gap)
-    noise = values.copy()
+    noise, known = values.copy(), values.copy()
+    if line.gap <= ORDER:  # or nothing would be left of a jump in a short transition
+        known[n : n + line.gap] = values[n - 1]
     for lag in range(1, ORDER + 1):
         if phi[lag - 1]:
-            noise[lag:] -= phi[lag - 1] * values[:-lag]
+            noise[lag:] -= phi[lag - 1] * known[:-lag]
             noise[:lag] = np.nan
     reach = min(n // 2, LONGEST)
     sigma = float(spread(noise[None, :n])[0]) or 1.0

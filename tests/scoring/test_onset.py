@@ -131,6 +131,15 @@ def test_a_change_the_other_way_does_not_take_the_blame(memory: float) -> None:
 
 
 @pytest.mark.slow
+def test_a_jump_in_a_short_transition_shows_under_a_strong_autocorrelation() -> None:
+    values = remembering(0.95, 8, ROWS, COLUMNS)
+    values[BEFORE - 400 :] += 4
+    values[BEFORE:] += 6
+
+    assert share(judged(values), Verdict.REGRESSED) >= 0.95
+
+
+@pytest.mark.slow
 def test_an_outage_that_began_before_the_release_is_left_open() -> None:
     values = noise(7, ROWS, COLUMNS)
     values[BEFORE - 12 :] = -100  # nothing at all
