@@ -18,6 +18,7 @@ from anomaly.scoring.question_kinds import DatedBy
 from anomaly.scoring.questions import LONGEST, TOP, Question
 from anomaly.scoring.timeline import Timeline
 
+REACH_HOURS = 48.0  # before the release that are searched, if they are more than `LONGEST` steps
 LEAST_REACH = 24  # steps before the release that are searched where the observation is shorter
 # Standard deviations of the noise that a step may lie from the median of its neighbours: an outlier
 # is no beginning.
@@ -140,7 +141,7 @@ def _stretch(line: Timeline, i: int, dated_by: DatedBy, sign: float, until: int)
         if phi[lag - 1]:
             noise[lag:] -= phi[lag - 1] * known[:-lag]
             noise[:lag] = np.nan
-    reach = min(n // 2, LONGEST)
+    reach = min(n // 2, max(LONGEST, round(REACH_HOURS * line.after / line.hours)))
     sigma = float(spread(noise[None, :n])[0]) or 1.0
     present = np.isfinite(noise)
     noise = np.where(present, noise / sigma, 0.0)

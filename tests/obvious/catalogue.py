@@ -182,6 +182,11 @@ def regresses_since(onset: pd.Timestamp, within: pd.Timedelta) -> Answer:
     return is_right
 
 
+def is_left_open(report: Report) -> bool:
+    """The release is neither blamed nor cleared."""
+    return only(report).verdict is Verdict.INCONCLUSIVE
+
+
 def is_over(report: Report) -> bool:
     """What happened is over: the release passes."""
     return only(report).verdict in (Verdict.RECOVERED, Verdict.OK)

@@ -22,6 +22,7 @@ from tests.obvious.catalogue import (
     does_not_pass,
     grid,
     hour,
+    is_left_open,
     kind,
     noisy,
     only,
@@ -200,6 +201,24 @@ kind(
     GROUP,
     does_not_pass,
     _failing_before,
+    harmful=True,
+    at_least=CERTAIN,
+)
+
+
+def _failing_for_hours(rng: Rng) -> Case:
+    """Steps of a minute, watched for longer than the errors last when the release comes."""
+    index, _ = grid(TUESDAY, 14, float(rng.uniform(12, 24)), "1min")
+    failing = index >= TUESDAY - pd.Timedelta(hours=float(rng.uniform(9, 16)))
+    level = rng.uniform(20, 60) * day(index) * np.where(failing, rng.uniform(3, 6), 1.0)
+    return Case(counted(rng, level), index, TUESDAY, UP)
+
+
+kind(
+    "failing for hours before the release, by minutes",
+    GROUP,
+    is_left_open,
+    _failing_for_hours,
     harmful=True,
     at_least=CERTAIN,
 )
