@@ -26,6 +26,7 @@ CLIP = 4.0
 NEIGHBOURS = 9
 PRIOR = 5.0  # standard deviation of a change's size, in that of the noise
 LINES = 0.1  # prior odds of a line, against a step
+SHOWN = 5.0  # log evidence of a change that shows
 TAIL = 0.025  # on either side of the interval
 NEARLY_ALL = 0.99  # share of the history that a spike lies above
 ONE_BY_ONE = 10_000  # steps up to which sums need no shortcut
@@ -87,17 +88,18 @@ class _Fit:
 
 def onset(line: Timeline, i: int, question: Question, sign: float, *, until: int) -> Onset:
     """When the change that `question` found in series `i` began, from the observation's first
-    `until` steps. `sign` is that of the change: what went the other way is another one."""
+    `until` steps. `sign` is that of the change: what went the other way is another one, unless
+    nothing else shows."""
     dated_by = question.spec.dated_by
     stretch = _stretch(line, i, dated_by, sign, until)
     if dated_by.is_mark:
         return _located(stretch, _share_evidence(stretch))
-    step, ramp = stretch.shapes
-    evidence = np.logaddexp(
-        _shape_evidence(stretch, step), _shape_evidence(stretch, ramp) + np.log(LINES)
-    )
-    # what began in the transition shows at its end
-    evidence[stretch.release : stretch.start] = evidence[stretch.start]
+    evidence = _change_evidence(stretch)
+    if evidence.max() < SHOWN:
+        turned = replace(stretch, values=-stretch.values, noise=-stretch.noise, past=-stretch.past)
+        other = _change_evidence(turned)
+        if other.max() > evidence.max():
+            return _located(turned, other)
     return _located(stretch, evidence)
 
 
@@ -187,6 +189,17 @@ def _filtered(shape: Floats, phi: Floats) -> Floats:
     for lag in range(1, min(ORDER, len(shape) - 1) + 1):
         out[lag:] -= phi[lag - 1] * shape[:-lag]
     return out
+
+
+def _change_evidence(stretch: _Stretch) -> Floats:
+    """Log evidence that a change, a step or a line, begins at each position."""
+    step, ramp = stretch.shapes
+    evidence: Floats = np.logaddexp(
+        _shape_evidence(stretch, step), _shape_evidence(stretch, ramp) + np.log(LINES)
+    )
+    # what began in the transition shows at its end
+    evidence[stretch.release : stretch.start] = evidence[stretch.start]
+    return evidence
 
 
 def _shape_evidence(stretch: _Stretch, shape: Floats) -> Floats:
