@@ -3,14 +3,19 @@ series since."""
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import numpy as np
 import pandas as pd
 
 from anomaly.baseline.robust import Floats, Ints, median
-from anomaly.panel import block
+from anomaly.panel import block, step_of
 
 BLOCKS = 48  # medians that stand for the history
 LEAST_STEPS, LEAST_WATCHES = 64, 2  # steps, and watches, that must be left
+SETTLED = timedelta(
+    hours=36
+)  # after a move; what is as new may be an incident of a night and a day
 # the levels on both sides lie so many of their ranges apart; as logarithms, where all are positive
 APART = 2.0
 SCALED = float(np.log(3.0))  # and then at least so far: lesser moves are part of what a series does
@@ -20,7 +25,8 @@ def since_regime_start(history: pd.DataFrame, watch: int) -> pd.DataFrame:
     """The history with all before the current regime missing; `watch` is the number of steps that
     are judged."""
     series = block(history)
-    begin = regime_starts(series.value, max(LEAST_STEPS, LEAST_WATCHES * watch))
+    least = max(LEAST_STEPS, LEAST_WATCHES * watch)
+    begin = regime_starts(series.value, least, round(SETTLED / step_of(history)))
     if not begin.any():
         return history
     since = dict(zip(series.keys, begin, strict=True))
@@ -28,9 +34,9 @@ def since_regime_start(history: pd.DataFrame, watch: int) -> pd.DataFrame:
     return history.where(np.arange(len(history))[:, None] >= first)
 
 
-def regime_starts(values: Floats, least: int) -> Ints:
+def regime_starts(values: Floats, least: int, settled: int = 0) -> Ints:
     """The first row of the current regime of each series `(series, time)`, at least `least` before
-    the end; 0 where there is only one."""
+    the end, and `settled` unless it was off before; 0 where there is only one."""
     count, n = values.shape
     length = max(4, n // BLOCKS)
     blocks = n // length
@@ -51,10 +57,9 @@ def regime_starts(values: Floats, least: int) -> Ints:
         gap = np.fmax(low_after - high_before, low_before - high_after)
         wide = np.fmax(high_before - low_before, high_after - low_after)
         was_off = (low_before == 0) & (high_before == 0)
-        is_cut = (gap > 0) & (
-            (gap > np.maximum(APART * wide, np.where(positive, SCALED, 0.0)[:, None]))
-            | (was_off & ~positive[:, None])
-        )
+        far = gap > np.maximum(APART * wide, np.where(positive, SCALED, 0.0)[:, None])
+        has_settled = (blocks - cuts - 1) * length >= settled
+        is_cut = (gap > 0) & ((far & has_settled) | (was_off & ~positive[:, None]))
     last = is_cut.shape[1] - 1 - is_cut[:, ::-1].argmax(axis=1)
     return np.where(
         is_cut.any(axis=1), rest + (cuts[last] + 1) * length, 0

@@ -11,6 +11,7 @@ from anomaly.decision.mix import at_usual_mix
 from anomaly.decision.progress import WatchProgress
 from anomaly.model import ChangeKind, Kpi
 from anomaly.scoring import power
+from anomaly.scoring.onset import Onset
 from anomaly.scoring.power import Asked, Doer
 from anomaly.scoring.score import Score, Sizes
 
@@ -50,9 +51,10 @@ class Case:
     @property
     def onset(self) -> OnsetTime | None:
         """When the change began."""
-        steps = self.score.onset
-        if steps is None:
-            return None
+        return None if self.score.onset is None else self.time_of(self.score.onset)
+
+    def time_of(self, steps: Onset) -> OnsetTime:
+        """An onset as moments."""
         first, last = self.progress.at(steps.first), self.progress.at(steps.last)
         return OnsetTime(self.progress.at(steps.step), (first, last))
 

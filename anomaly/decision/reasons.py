@@ -6,7 +6,7 @@ from datetime import date
 
 from anomaly.decision.case import Case, OnsetTime
 from anomaly.model import ChangeKind, Kpi
-from anomaly.scoring.score import Beside, Sizes
+from anomaly.scoring.score import Already, Beside, Sizes
 from anomaly.wording import clock, number, onset, p_value, percent, quantity, relative
 
 FASTER = " more than it usually does in such a time"
@@ -77,6 +77,13 @@ def month_ago(case: Case, day: date) -> str:
     return (
         f"{size_and_p(case)}, but it moved likewise on {day:%Y-%m-%d}: what comes with the day of "
         "the month can't be told from the release; a longer history can"
+    )
+
+
+def was_already(case: Case, already: Already, began: OnsetTime) -> str:
+    return (
+        f"{size_and_p(case)}; but it has been at {number(already.times)} times its usual level "
+        f"since about {_when(case, began)}, before the release"
     )
 
 

@@ -151,8 +151,12 @@ def _change(case: Case, answer: Verdict, kind: ChangeKind | None, more: str = ""
 
 def _nothing_found(case: Case, reason: str, *, by_mix: bool = False) -> Ruling:
     """Nothing found, but that the mix moved the total (`by_mix`): `ok` once the watch is over,
-    still open before."""
-    progress = case.progress
+    still open before, and where it was already bad."""
+    progress, already = case.progress, case.score.already
+    if already is not None and not case.kpi.control_for:
+        began = case.time_of(already.onset)
+        said = reasons.was_already(case, already, began)
+        return Ruling(Verdict.INCONCLUSIVE, said, ChangeKind.LEVEL, began)
     if not progress.final:
         return Ruling(
             Verdict.INCONCLUSIVE, f"nothing so far, {progress.steps} of {progress.planned} steps"

@@ -15,7 +15,7 @@ import numpy as np
 from anomaly.baseline.noise import ORDER
 from anomaly.baseline.robust import Bools, Floats, quantiles, spread
 from anomaly.scoring.question_kinds import DatedBy
-from anomaly.scoring.questions import LONGEST, TOP, Question
+from anomaly.scoring.questions import LONGEST, TOP
 from anomaly.scoring.timeline import Timeline
 
 REACH_HOURS = 48.0  # before the release that are searched, if they are more than `LONGEST` steps
@@ -86,11 +86,10 @@ class _Fit:
     rest: float
 
 
-def onset(line: Timeline, i: int, question: Question, sign: float, *, until: int) -> Onset:
-    """When the change that `question` found in series `i` began, from the observation's first
+def onset(line: Timeline, i: int, dated_by: DatedBy, sign: float, *, until: int) -> Onset:
+    """When the change of series `i` that shows in these numbers began, from the observation's first
     `until` steps. `sign` is that of the change: what went the other way is another one, unless
     nothing else shows."""
-    dated_by = question.spec.dated_by
     stretch = _stretch(line, i, dated_by, sign, until)
     if dated_by.is_mark:
         return _located(stretch, _share_evidence(stretch))

@@ -13,7 +13,7 @@ import pandas as pd
 
 from anomaly.baseline.robust import ROUNDING, Bools, Floats, Ints
 from anomaly.baseline.seasonal import Baseline
-from anomaly.baseline.transform import Scale, forward
+from anomaly.baseline.transform import Scale, back, forward
 from anomaly.model import (
     Answer,
     ChangeKind,
@@ -54,7 +54,7 @@ from anomaly.scoring.exceptions import (
 )
 from anomaly.scoring.onset import Onset, onset, onset_of_marks, spikes
 from anomaly.scoring.power import Power, Powers
-from anomaly.scoring.question_kinds import LASTING, SPECS, QuestionKind, StepMeasure
+from anomaly.scoring.question_kinds import LASTING, SPECS, DatedBy, QuestionKind, StepMeasure
 from anomaly.scoring.questions import Question, ask
 from anomaly.scoring.replay import (
     Scores,
@@ -84,7 +84,9 @@ ALIKE = 0.6  # share of a move from which on an earlier one was alike
 RARE = 0.03  # share of the other days on which it may have been seen, too
 ENOUGH_ALIKE = 3  # days or weeks that say what is usual at a time of the day or week
 MOST_OFF = 1.0  # standard deviations that the typical step is off where the level moved
+MOVED = 2.0  # times its usual level, or a part: what was so before the release is no new normal
 MOSTLY, STRONG = 0.5, 2.0  # share of steps, and standard score of missing ones
+GOOD = {Direction.UP: -1.0, Direction.DOWN: 1.0, Direction.EITHER: np.nan}  # sign of a good move
 SCALES = {
     Scale.IDENTITY: ValueScale.IDENTITY,
     Scale.LOG: ValueScale.LOG,
@@ -131,6 +133,15 @@ class Rise:
 
 
 @dataclass(frozen=True, slots=True)
+class Already:
+    """A level that was bad before the release, and no better since: how many `times` that of the
+    whole history, and when that began."""
+
+    times: float
+    onset: Onset
+
+
+@dataclass(frozen=True, slots=True)
 class Score:
     """What the data of one series say, before tolerance, multiplicity and policy.
 
@@ -140,7 +151,8 @@ class Score:
     in the bad direction, whatever the level is. `gaps`: missing steps are the surprise. `onset`:
     when the change began. `recovered`: the last quarter of the observation is as expected again,
     from step `recovered_at` on. `sizes`, `effect` and `power` are None where there is no value.
-    `beside` is set where a control moved, `coverage` where the history is long enough to measure
+    `already` is set where nothing new is bad, but much was shortly before the release. `beside` is
+    set where a control moved, `coverage` where the history is long enough to measure
     the band. `p_exact` is a p-value that needs no placebo releases, such as that of a count of
     exceptions; `p_bad` is no smaller (0 without one). `month_ago` is the day on which the same was
     seen a month or more before, on the same day of the month.
@@ -155,6 +167,7 @@ class Score:
     kind: ChangeKind | None = None
     gaps: bool = False
     onset: Onset | None = None
+    already: Already | None = None
     recovered: bool = False
     recovered_at: int | None = None
     sizes: Sizes | None = None
@@ -327,6 +340,7 @@ def score_timeline(
         exceptions=exceptions(series, n),
         coverage=coverage(base, line, effects.lag),
         alike=_steps_alike(base, line),
+        usual=_usual(base, line, effects),
         profiles={"day": season.has_day, "week": season.has_week, "month": season.has_month},
         placebos=np.isfinite(answers.answers[..., :-1]).sum(axis=2).max(axis=0, initial=0),
         report_below=report_below,
@@ -348,8 +362,9 @@ def score_timeline(
 @dataclass(frozen=True, slots=True)
 class _Panel:
     """All that is computed for the series of a panel together; `alike` are the steps of the
-    history: all, and those at the observation's times of the day and of the week. `profiles` say
-    which series have each part of a season, `placebos` how many answers they have at most."""
+    history: all, and those at the observation's times of the day and of the week. `usual` is what
+    the level of the whole history would have the observation be. `profiles` say which series have
+    each part of a season, `placebos` how many answers they have at most."""
 
     base: Baseline
     line: Timeline
@@ -359,6 +374,7 @@ class _Panel:
     exceptions: Exceptions
     coverage: tuple[Coverage | None, ...]
     alike: tuple[Ints, ...]
+    usual: Floats
     profiles: Mapping[str, np.ndarray]
     placebos: Ints
     report_below: float
@@ -385,6 +401,7 @@ class _Panel:
         p_bad, p_good, p_other = _p_of(bad, null), _p_of(good, NullDistribution.LEVEL), 1.0
         p_rare = 0.0
         is_better = p_good < BETTER and _top_score(good) >= LEVEL_LEADS * _top_score(bad)
+        is_better |= self._far(i) == np.sign(self.effects.move[i]) == GOOD[direction]
         if is_better or min(p_bad, p_good) < self.report_below:
             others = self._bad_besides_level(i, direction)
             scaled = self._bad_besides_factor(i, direction)
@@ -421,6 +438,7 @@ class _Panel:
             rise=self._rise(i, bad, null) if p_bad < self.report_below else None,
             kind=None if question is None else question.spec.change,
             gaps=gaps,
+            already=self._already(i, kpi),
             sizes=sizes_of(effect),
             effect=effect,
             power=Power(self.powers, i) if self.answers.questions else None,
@@ -584,7 +602,8 @@ class _Panel:
                 change = noise[n:]
                 recovered &= has_ended(change, np.ones_like(change), usual)
         until = stretch_off(np.nan_to_num(change))[1] if recovered else line.after
-        began, kind = onset(line, i, question, self._sign(i, question), until=until), score.kind
+        sign, kind = self._sign(i, question), score.kind
+        began = onset(line, i, question.spec.dated_by, sign, until=until)
         first = max(began.step, 0)
         if spiky is not None and abs(np.nanmedian(off[first:until])) < MOST_OFF:
             sign = -1.0 if spiky.spec.measure is StepMeasure.LOW_EXCESS else 1.0
@@ -609,6 +628,25 @@ class _Panel:
         up = self.answers.up[asked.index((question.kind, question.size)), i]
         lowers = (up < 0) != (question.spec.measure is StepMeasure.LOW_EXCESS)
         return -1.0 if lowers else 1.0
+
+    def _already(self, i: int, kpi: Kpi) -> Already | None:
+        """Whether series `i` is far from the level of its whole history, in a bad direction, since
+        before the release."""
+        sign = self._far(i)
+        observed, usual = float(self.effects.observed[i]), float(self.usual[i])
+        tolerable = max(kpi.floor, kpi.tolerance * usual)
+        if not sign or sign == GOOD[kpi.direction] or abs(observed - usual) <= tolerable:
+            return None
+        began = onset(self.line, i, DatedBy.RESIDUAL, sign, until=self.line.after)
+        return Already(observed / usual, began) if began.earlier else None
+
+    def _far(self, i: int) -> float:
+        """Where series `i` is far above the level of its whole history 1, far below it -1, else
+        0."""
+        observed, usual = float(self.effects.observed[i]), float(self.usual[i])
+        if not (usual > 0 and observed >= 0):
+            return 0.0
+        return float(observed >= MOVED * usual) - float(MOVED * observed <= usual)
 
     def _lasting(self, i: int, change: Floats) -> Floats:
         """How far off series `i` would be in each step of the observation, in standard deviations,
@@ -717,6 +755,13 @@ def _steps_alike(base: Baseline, line: Timeline) -> tuple[Ints, ...]:
         if clock.phases > 1 and n >= ENOUGH_ALIKE * length:
             out.append(np.flatnonzero(np.isin(when[:n], when[n:])))
     return tuple(out)
+
+
+def _usual(base: Baseline, line: Timeline, effects: Effects) -> Floats:
+    """What the level of the whole history would have the mean of the observation be
+    `(series,)`."""
+    usual, weight = back(base.location(line.later), base.scale), effects.weight
+    return np.asarray((usual * weight).sum(axis=1) / weight.sum(axis=1))
 
 
 def one_sided(

@@ -52,6 +52,21 @@ def test_a_series_that_is_new_since_two_days_passes_and_still_shows_a_loss(how: 
     assert verdicts[1].count(Verdict.REGRESSED) >= 18
 
 
+@pytest.mark.parametrize(("hours", "cuts"), [(24, False), (60, True)])
+def test_a_move_is_a_new_regime_once_it_has_lasted_a_night_and_a_day(
+    hours: int, cuts: bool
+) -> None:
+    values = 100 + noise(3, 28 * 288)
+    values[-hours * 12 :] *= 5
+    index = stamps(28 * 288 + 24, "5min")
+    values = np.append(values, values[-24:])
+
+    finding = only(anomaly.check(frame(values[:, None], index), released_at=index[-24]))
+
+    assert (finding.evidence.history_since is not None) == cuts
+    assert finding.verdict is (Verdict.OK if cuts else Verdict.INCONCLUSIVE)
+
+
 def test_the_verdict_says_since_when_the_history_counts() -> None:
     report = anomaly.check(frame(changed("off", 1)[:, None], INDEX), released_at=INDEX[BEFORE])
 

@@ -19,6 +19,7 @@ from tests.obvious.catalogue import (
     Rng,
     counted,
     day,
+    does_not_fail,
     does_not_pass,
     grid,
     hour,
@@ -222,6 +223,31 @@ kind(
     harmful=True,
     at_least=CERTAIN,
 )
+
+
+def _off_for_a_day(rng: Rng, step: str, *, bad: bool) -> Case:
+    """Three to six times as many for up to a day and a half when the release comes."""
+    index, _ = grid(TUESDAY, 28, float(rng.uniform(6, 24)), step)
+    many = index >= TUESDAY - pd.Timedelta(hours=float(rng.uniform(20, 36)))
+    level = rng.uniform(200, 600) * day(index) * np.where(many, rng.uniform(3, 6), 1.0)
+    return Case(counted(rng, level), index, TUESDAY, UP if bad else DOWN)
+
+
+for _step in ("5min", "1h"):
+    kind(
+        f"failing for a day before the release, steps of {_step}",
+        GROUP,
+        is_left_open,
+        partial(_off_for_a_day, step=_step, bad=True),
+        harmful=True,
+        at_least=CERTAIN,
+    )
+    kind(
+        f"better for a day before the release, steps of {_step}",
+        GROUP,
+        does_not_fail,
+        partial(_off_for_a_day, step=_step, bad=False),
+    )
 
 
 def _precise_weekend(rng: Rng, step: str, left: float) -> Case:

@@ -4,6 +4,7 @@ with stated bounds."""
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -212,6 +213,32 @@ def test_one_point_after_the_release_is_dated_to_itself() -> None:
     assert {finding.onset for finding in findings if finding.onset} == {
         INDEX[BEFORE + GAP].to_pydatetime()
     }
+
+
+@pytest.mark.parametrize(
+    ("options", "verdict"),
+    [
+        ({"direction": "up"}, Verdict.INCONCLUSIVE),
+        ({"direction": "up", "floor": 500}, Verdict.OK),
+        ({"direction": "up", "tolerance": 5}, Verdict.OK),
+        ({"direction": "down"}, Verdict.OK),
+    ],
+)
+def test_what_was_bad_for_a_day_before_the_release_is_not_ok(
+    options: dict[str, Any], verdict: Verdict
+) -> None:
+    index = stamps(28 * 24 + 24, "1h")
+    values = 100 + 3 * noise(12, len(index))
+    values[28 * 24 - 34 :] *= 5
+
+    finding = anomaly.check(
+        pd.Series(values, index), released_at=index[28 * 24], **options
+    ).findings[0]
+
+    assert finding.verdict is verdict
+    if verdict is Verdict.INCONCLUSIVE:
+        assert finding.onset == index[28 * 24 - 34]
+        assert "times its usual level since about" in finding.reason
 
 
 # --- whether it is over -------------------------------------------------------------------------
