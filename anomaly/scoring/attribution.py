@@ -29,6 +29,7 @@ STRETCH_ROUNDS = 5  # of the search for the stretch of a change
 # Steps from the onset on, and last third against first, before a change can be a ramp.
 RAMP_STEPS = 8
 RAMP_RATIO = 2.0
+TINY = 1e-12
 
 QuestionScore = tuple[Question, float]  # a question and its one-sided normal score
 
@@ -97,8 +98,9 @@ def stretch_off(off: Floats) -> tuple[int, int]:
     return start, stop
 
 
-def is_ramp(off: Floats, onset: int) -> bool:
-    """Whether a line from the onset on explains the residuals better than a step does."""
+def is_ramp(off: Floats, factor: Floats, onset: int) -> bool:
+    """Whether a line from the onset on explains the residuals better than a step does, or than a
+    `factor` on everything, which moves each step by so much."""
     rest = np.clip(off, -3 * BOUND, 3 * BOUND)[onset:]
     if len(rest) < RAMP_STEPS:
         return False
@@ -106,7 +108,11 @@ def is_ramp(off: Floats, onset: int) -> bool:
     ramp = np.arange(1, len(rest) + 1) / len(rest)
     slope = (ramp * rest).sum() / (ramp**2).sum()
     grew = abs(rest[-third:].mean()) > RAMP_RATIO * abs(rest[:third].mean())
-    return bool(grew and ((rest - slope * ramp) ** 2).sum() < ((rest - rest.mean()) ** 2).sum())
+    moves = np.nan_to_num(factor[onset:])
+    times = (moves * rest).sum() / max((moves**2).sum(), TINY)
+    left = ((rest - slope * ramp) ** 2).sum()
+    others = ((rest - rest.mean()) ** 2).sum(), ((rest - times * moves) ** 2).sum()
+    return bool(grew and left < min(others))
 
 
 def noisiness(line: Timeline, i: int, measure: StepMeasure) -> Floats:

@@ -37,6 +37,7 @@ EARLIER, AS_FAR = 3.0, 0.01
 # Standard score of what the release added to an earlier change, and its size as a share of that.
 WORSE = 3.0
 WORSE_SHARE = 0.5
+NONE = np.zeros(ORDER)  # no autoregression
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,8 @@ class _Stretch:
     Both are turned so that the change is upwards. `release` is the position of the first step of
     the transition, `start` of the first step after it. `past` is the noise of the whole history.
     `shapes` are a step and a line of size 1 that begin at the first position, filtered like the
-    noise; `level` is what a constant 1 leaves there.
+    noise by `phi`; `level` is what a constant 1 leaves there. `factor` is how much a factor on
+    everything moves each step, 1 on average.
     """
 
     values: Floats
@@ -73,6 +75,8 @@ class _Stretch:
     level: float
     release: int
     start: int
+    phi: Floats
+    factor: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +90,13 @@ class _Fit:
     rest: float
 
 
-def onset(line: Timeline, i: int, dated_by: DatedBy, sign: float, *, until: int) -> Onset:
+def onset(
+    line: Timeline, i: int, dated_by: DatedBy, sign: float, factor: Floats, *, until: int
+) -> Onset:
     """When the change of series `i` that shows in these numbers began, from the observation's first
     `until` steps. `sign` is that of the change: what went the other way is another one, unless
-    nothing else shows."""
-    stretch = _stretch(line, i, dated_by, sign, until)
+    nothing else shows. `factor` is how much a factor on everything would move each step."""
+    stretch = _stretch(line, i, dated_by, sign, factor, until)
     if dated_by.is_mark:
         return _located(stretch, _share_evidence(stretch))
     evidence = _change_evidence(stretch)
@@ -110,7 +116,7 @@ def onset_of_marks(marks: Bools, before: int, gap: int) -> Onset:
     ones = np.ones(len(values))
     past = values[:reach]
     stretch = _Stretch(
-        values, values, np.isfinite(values), past, (ones, ones), 1.0, reach, reach + gap
+        values, values, np.isfinite(values), past, (ones, ones), 1.0, reach, reach + gap, NONE, ones
     )
     return _located(stretch, _share_evidence(stretch))
 
@@ -128,12 +134,14 @@ def _with_gap(values: Floats, before: int, gap: int) -> Floats:
     return np.concatenate([values[:before], np.full(gap, np.nan), values[before:]])
 
 
-def _stretch(line: Timeline, i: int, dated_by: DatedBy, sign: float, until: int) -> _Stretch:
+def _stretch(
+    line: Timeline, i: int, dated_by: DatedBy, sign: float, factor: Floats, until: int
+) -> _Stretch:
     """The stretch of series `i` that ends `until` steps after the transition, times `sign`."""
     from scipy.ndimage import median_filter  # dear to load, and few series have moved
 
     n, stop = line.before, line.before + until
-    phi = line.phi[i] if dated_by is DatedBy.RESIDUAL else np.zeros(ORDER)
+    phi = line.phi[i] if dated_by is DatedBy.RESIDUAL else NONE
     values = _with_gap(sign * _dating_values(line, i, dated_by)[:stop], n, line.gap)
     noise, known = values.copy(), values.copy()
     if line.gap <= ORDER:  # or nothing would be left of a jump in a short transition
@@ -150,6 +158,7 @@ def _stretch(line: Timeline, i: int, dated_by: DatedBy, sign: float, until: int)
     noise = np.where(present, np.clip(noise, usual - CLIP, usual + CLIP), 0.0)
     near = slice(n - reach, None)
     values = values[near]
+    moves = _with_gap(factor[:stop], n, line.gap)[near] / np.nanmean(factor[:stop])
     step, ramp = np.ones(len(values)), np.arange(1.0, len(values) + 1) / max(until, 1)
     return _Stretch(
         values=values,
@@ -160,6 +169,8 @@ def _stretch(line: Timeline, i: int, dated_by: DatedBy, sign: float, until: int)
         level=float(1 - phi.sum()) / sigma,
         release=reach,
         start=reach + line.gap,
+        phi=phi,
+        factor=np.nan_to_num(moves, nan=1.0) / sigma,
     )
 
 
@@ -191,10 +202,11 @@ def _filtered(shape: Floats, phi: Floats) -> Floats:
 
 
 def _change_evidence(stretch: _Stretch) -> Floats:
-    """Log evidence that a change, a step or a line, begins at each position."""
+    """Log evidence that a change, a step, a factor or a line, begins at each position."""
     step, ramp = stretch.shapes
     evidence: Floats = np.logaddexp(
-        _shape_evidence(stretch, step), _shape_evidence(stretch, ramp) + np.log(LINES)
+        np.logaddexp(_shape_evidence(stretch, step), _factor_evidence(stretch)) - np.log(2),
+        _shape_evidence(stretch, ramp) + np.log(LINES),
     )
     # what began in the transition shows at its end
     evidence[stretch.release : stretch.start] = evidence[stretch.start]
@@ -202,15 +214,47 @@ def _change_evidence(stretch: _Stretch) -> Floats:
 
 
 def _shape_evidence(stretch: _Stretch, shape: Floats) -> Floats:
-    """Log evidence that a change of this shape begins at each position. Its size is normal around
-    0, but above it; the level before it is free."""
+    """Log evidence that a change of this shape begins at each position."""
+    present = stretch.present.astype(float)
+    return _evidence(
+        stretch,
+        _sums_from(present, shape),
+        _sums_from(stretch.noise, shape),
+        _sums_from(present, shape, squared=True),
+    )
+
+
+def _factor_evidence(stretch: _Stretch) -> Floats:
+    """Log evidence that a factor on everything begins at each position."""
+    moves, phi, n = stretch.factor, stretch.phi, len(stretch.noise)
+    filtered = _filtered(moves, phi)
+    # in the first steps of a shape the autoregression takes nothing from before it
+    begun = [
+        moves[step:] - sum(phi[lag - 1] * moves[step - lag : n - lag] for lag in range(1, step + 1))
+        for step in range(min(ORDER, n))
+    ]
+
+    def sums(values: Floats, power: int) -> Floats:
+        out = np.append(_suffix_sums(values * filtered**power)[ORDER:], np.zeros(len(begun)))
+        for step, first in enumerate(begun):
+            out[: n - step] += values[step:] * first**power
+        return out
+
+    present = stretch.present.astype(float)
+    return _evidence(stretch, sums(present, 1), sums(stretch.noise, 1), sums(present, 2))
+
+
+def _evidence(stretch: _Stretch, shares: Floats, products: Floats, squares: Floats) -> Floats:
+    """Log evidence of changes that begin at each position, from the sums of their shapes, of these
+    times the noise, and of their squares. Their size is normal around 0, but above it; the level
+    before is free."""
     from scipy.special import log_ndtr
 
     present, noise = stretch.present.astype(float), stretch.noise
     steps = max(present.sum(), 1.0)
-    share = _sums_from(present, shape) / steps
-    projection = _sums_from(noise, shape) - share * noise.sum()
-    power = np.maximum(_sums_from(present, shape, squared=True) - share**2 * steps, 0.0)
+    share = shares / steps
+    projection = products - share * noise.sum()
+    power = np.maximum(squares - share**2 * steps, 0.0)
     rest = float(((noise - present * noise.sum() / steps) ** 2).sum())
     least = rest - float((projection**2 / np.maximum(power, 1e-9)).max())
     # noise that was never so loud must not look like a change

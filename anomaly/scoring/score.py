@@ -603,13 +603,14 @@ class _Panel:
                 recovered &= has_ended(change, np.ones_like(change), usual)
         until = stretch_off(np.nan_to_num(change))[1] if recovered else line.after
         sign, kind = self._sign(i, question), score.kind
-        began = onset(line, i, question.spec.dated_by, sign, until=until)
+        factor = self._moves_by_factor(i)
+        began = onset(line, i, question.spec.dated_by, sign, factor, until=until)
         first = max(began.step, 0)
         if spiky is not None and abs(np.nanmedian(off[first:until])) < MOST_OFF:
             sign = -1.0 if spiky.spec.measure is StepMeasure.LOW_EXCESS else 1.0
             marks = spikes(sign * line.residual[i, : n + until], n)
             began, kind = onset_of_marks(marks, n, line.gap), ChangeKind.SPIKES
-        if kind is ChangeKind.LEVEL and is_ramp(np.nan_to_num(off), first):
+        if kind is ChangeKind.LEVEL and is_ramp(np.nan_to_num(off), factor[n:], first):
             kind = ChangeKind.RAMP
         return replace(
             score,
@@ -637,8 +638,19 @@ class _Panel:
         tolerable = max(kpi.floor, kpi.tolerance * usual)
         if not sign or sign == GOOD[kpi.direction] or abs(observed - usual) <= tolerable:
             return None
-        began = onset(self.line, i, DatedBy.RESIDUAL, sign, until=self.line.after)
+        factor = self._moves_by_factor(i)
+        began = onset(self.line, i, DatedBy.RESIDUAL, sign, factor, until=self.line.after)
         return Already(observed / usual, began) if began.earlier else None
+
+    def _moves_by_factor(self, i: int) -> Floats:
+        """By how many standard deviations twice as much of everything would move each step of
+        series `i`."""
+        base, line = self.base.rows(np.array([i])), self.line
+        past = base.seasonal + base.level[:, None]
+        usual = np.concatenate([past, base.location(line.later)], axis=1)
+        width = base.width(line.index, line.series.volume[[i]])
+        twice = forward(2 * back(usual, base.scale), base.scale, base.floor)
+        return np.asarray(((twice - usual) / width)[0])
 
     def _far(self, i: int) -> float:
         """Where series `i` is far above the level of its whole history 1, far below it -1, else

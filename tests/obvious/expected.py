@@ -192,11 +192,29 @@ def _saturday_step(rng: Rng) -> Case:
     return Case(counted(rng, level * left), index, at, DOWN)
 
 
+def _fall_at_night(rng: Rng) -> Case:
+    """Released on Friday; from midnight on, when least happens, 30 to 50 % are gone."""
+    night = WEEKEND_ONSET.floor("D")
+    at = night - pd.Timedelta(hours=float(rng.uniform(10, 15)))
+    step = str(rng.choice(["5min", "15min"]))
+    index, _ = grid(at.floor(step), 28, 28, step)
+    rhythm = weekend(index, rng.uniform(0.6, 0.8)) * day(index, rng.uniform(0.6, 0.8))
+    left = np.where(index >= night, rng.uniform(0.5, 0.7), 1.0)
+    return Case(counted(rng, rng.uniform(1000, 5000) * rhythm * left), index, at.floor(step), DOWN)
+
+
 kind(
     "spikes that begin three hours later",
     GROUP,
     regresses_since(ONSET, pd.Timedelta("30min")),
     _late_spikes,
+    harmful=True,
+)
+kind(
+    "a fall that begins in the night, under a strong rhythm",
+    GROUP,
+    regresses_since(WEEKEND_ONSET.floor("D"), pd.Timedelta("1h")),
+    _fall_at_night,
     harmful=True,
 )
 kind(

@@ -87,6 +87,22 @@ def test_what_is_not_a_finding_has_no_onset() -> None:
     } == {None}
 
 
+def test_a_factor_on_a_rhythm_is_dated_to_its_step_and_is_no_ramp() -> None:
+    index = stamps(29 * 96, "15min")
+    rhythm = 1 - 0.7 * np.cos(2 * np.pi * np.arange(len(index)) / 96)
+    values = 5000 * rhythm + 50 * np.sqrt(rhythm) * noise(13, len(index))
+    night = 28 * 96  # least happens
+    values[night:] *= 0.6
+
+    finding = anomaly.check(
+        pd.Series(values, index), released_at=index[night - 48], direction="down"
+    ).findings[0]
+
+    assert finding.kind is ChangeKind.LEVEL
+    assert finding.onset is not None
+    assert abs(finding.onset - index[night]) <= timedelta(minutes=30)
+
+
 # --- whose change it is -------------------------------------------------------------------------
 
 
