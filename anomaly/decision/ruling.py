@@ -59,7 +59,9 @@ def _not_worse(case: Case) -> Ruling:
         return _with_controls(case, beside)
     is_better = case.is_significant(case.score.p_good)
     own = case.at_usual_mix
-    is_good = _matters(case, own) and not _is_bad(case, own) and not _is_mix(case)
+    # what was worse just before the release need not be better than usual
+    is_sure = _is_certain(own) and not _is_mix(case)
+    is_good = is_sure and _matters(case, own) and not _is_bad(case, own)
     if is_better and is_good:
         return _change(case, Verdict.IMPROVED, case.kind)
     has_mix = case.mix_effect is not None

@@ -192,6 +192,25 @@ def _saturday_step(rng: Rng) -> Case:
     return Case(counted(rng, level * left), index, at, DOWN)
 
 
+def _after_an_incident(rng: Rng, *, errors: bool, left: float = 1.0) -> Case:
+    """An incident of some hours that was over an hour before the release."""
+    index, after = grid(TUESDAY, 28, 6)
+    hours = np.asarray((TUESDAY - index) / pd.Timedelta("1h"))
+    incident = (hours > 1) & (hours <= float(rng.uniform(3, 7)))
+    level = (50 if errors else 2000) * day(index) * np.where(after, left, 1.0)
+    values = counted(rng, level * np.where(incident, 5.0 if errors else 0.4, 1.0))
+    return Case(values, index, TUESDAY, UP if errors else DOWN)
+
+
+for _errors, _what in ((True, "errors"), (False, "a fall")):
+    kind(
+        f"an hour after an incident, {_what}",
+        GROUP,
+        passes,
+        partial(_after_an_incident, errors=_errors),
+    )
+
+
 def _fall_at_night(rng: Rng) -> Case:
     """Released on Friday; from midnight on, when least happens, 30 to 50 % are gone."""
     night = WEEKEND_ONSET.floor("D")
