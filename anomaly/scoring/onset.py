@@ -351,12 +351,27 @@ def _went_on(stretch: _Stretch, shape: Floats) -> bool:
     return (
         before.sizes[0] > EARLIER * before.errors[1]
         and _is_rare(stretch.past, stretch.release - by_all)
+        and not _was_over(stretch, by_all)
         and not any(
             _made_worse(stretch, shape, position, addition, rest)
             for position in (by_history, by_all)
             for addition in stretch.shapes
         )
     )
+
+
+def _was_over(stretch: _Stretch, position: int) -> bool:
+    """Whether most of what began at `position` was over before the release."""
+    since, step = slice(position, stretch.release), stretch.shapes[0]
+    turned = replace(stretch, noise=-stretch.noise[since], present=stretch.present[since])
+    evidence = _shape_evidence(turned, step[: stretch.release - position])
+    if evidence.max() < SHOWN:
+        return False
+    end = position + int(evidence.argmax())
+    began, ended = _fit(
+        stretch, (_beginning(step, position), _beginning(step, end)), stretch.release
+    ).sizes
+    return -ended > WORSE_SHARE * began > 0
 
 
 def _is_rare(past: Floats, length: int) -> bool:

@@ -202,12 +202,20 @@ def _after_an_incident(rng: Rng, *, errors: bool, left: float = 1.0) -> Case:
     return Case(values, index, TUESDAY, UP if errors else DOWN)
 
 
-for _errors, _what in ((True, "errors"), (False, "a fall")):
+for _errors, _what, _left in ((True, "errors", 2.0), (False, "a fall", 0.7)):
     kind(
         f"an hour after an incident, {_what}",
         GROUP,
         passes,
         partial(_after_an_incident, errors=_errors),
+    )
+    kind(
+        f"an hour after an incident, {_what}, and again",
+        GROUP,
+        regresses,
+        partial(_after_an_incident, errors=_errors, left=_left),
+        harmful=True,
+        at_least=0.7,  # what remains looks as if the incident had gone on
     )
 
 
