@@ -181,7 +181,7 @@ class SeasonalBaseline:
         scale, floor = transform.choose(series.value, [kinds.get(name) for name, _ in series.keys])
         scale = np.where(series.ratio, transform.Scale.IDENTITY, scale)
         y = forward(series.value, scale, floor)
-        events, few = _events(series)
+        events, few = _events(series, when)
         scale = np.where(few, transform.Scale.IDENTITY, scale)
         y = np.where(few[:, None], series.value, y)
         present = np.isfinite(y)
@@ -269,7 +269,7 @@ def volume_factor(noise_of_volume: Floats, volume: Floats) -> Floats:
     return out
 
 
-def _events(series: Block) -> tuple[Floats, Bools]:
+def _events(series: Block, when: Clock) -> tuple[Floats, Bools]:
     """Events per step, and which series count few of them: their medians mean nothing."""
     with np.errstate(all="ignore"):
         finite = np.where(series.present, series.amount, np.nan)
@@ -282,7 +282,24 @@ def _events(series: Block) -> tuple[Floats, Bools]:
             & (zeros > FEW_ZEROS)
             & (events < season.EVENTS)
         )
+    rows = np.flatnonzero(few)
+    few[rows] = [_events_when_open(finite[row], when) < season.EVENTS for row in rows]
     return np.where(few, events, np.inf), few
+
+
+def _events_when_open(amount: Floats, when: Clock) -> float:
+    """As how many events a step of a series `(time,)` varies at the times of the week at which it
+    has some, `mean² / variance` as of a Poisson law: what is shut every night, or every Sunday, and
+    steady when open is not rare."""
+    present = np.isfinite(amount)
+    slot, amount = when.slot[present], amount[present]
+    count = np.bincount(slot)
+    again = np.maximum(count - 1, 1)
+    mean = np.bincount(slot, amount) / np.maximum(count, 1)
+    variance = np.bincount(slot, (amount - mean[slot]) ** 2) / again
+    weight = np.where(count > 1, count, 0)
+    square = mean**2 - variance / np.maximum(count, 1)
+    return float((weight * square).sum() / max((weight * variance).sum(), TINY))
 
 
 def _mean(values: Floats) -> Floats:

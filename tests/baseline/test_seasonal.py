@@ -396,3 +396,24 @@ def test_innovations_are_what_the_memory_did_not_foresee() -> None:
 
     assert np.flatnonzero(~known[0]).tolist() == [0, 100, 101]
     np.testing.assert_allclose(z[0, 102:], x[102:] - 0.8 * x[101:-1])
+
+
+@pytest.mark.parametrize("level", [30.0, 1000.0])
+def test_zeros_at_the_same_hours_every_day_are_a_rhythm_and_no_rareness(level: float) -> None:
+    hours = np.arange(ROWS) % DAY
+    is_open = (hours >= 8) & (hours < 18)
+    counts = np.random.default_rng(7).poisson(level * is_open).astype(float)
+
+    base = fit(counts, np.random.default_rng(7).permutation(counts))
+
+    assert base.few.tolist() == [False, True]
+    assert base.season.has_day.tolist() == [True, False]
+
+
+def test_a_few_events_in_the_hours_that_have_some_are_few() -> None:
+    hours = np.arange(ROWS) % DAY
+    is_open = (hours >= 8) & (hours < 18)
+
+    base = fit(np.random.default_rng(8).poisson(3.0 * is_open).astype(float))
+
+    assert base.few.tolist() == [True]
