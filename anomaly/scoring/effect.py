@@ -28,6 +28,9 @@ LARGEST_LOG = 700.0  # exp of more is too large a number
 SAMPLE_STEPS = 16  # of each window that stand for it in the band
 ENOUGH_FOR_QUANTILES = 400  # steps from which the band is their quantiles alone
 ENOUGH_FOR_CENTRE = 10  # independent windows from which the placebo median is believed in full
+# of what is expected of the release: windows of less, such as those at night where nothing is open,
+# do not tell how sure a size by the root of the level is
+LEAST_EXPECTED = 0.1
 LEAST_ANCHOR = 0.3  # share of the steps of a local level that must be present
 MOST_ERROR = 1.5  # standard deviations of a step: the largest error of a mean
 ALONE = 5  # steps over whose median a step must stand out to stand alone
@@ -293,7 +296,8 @@ def _best_fit(base: Baseline, line: Timeline, link: Floats, unit: Floats, totals
             continue
         anchor = anchors(line, origin, lag)
         observed, expected = totals.means(origin, after, anchor * base.spread[:, None])
-        move = _linked(observed, expected, link, unit)
+        too_little = (expected < LEAST_EXPECTED * expected[:, -1:]) & (link == Scale.ROOT)[:, None]
+        move = np.where(too_little, np.nan, _linked(observed, expected, link, unit))
         centre, error, freedom = _null(move, origin, after, parametric, base.few)
         error = error * thinner
         fit = _Fit(

@@ -157,6 +157,17 @@ def passes_within(effect: float) -> Answer:
     return is_right
 
 
+def passes_surely(effect: float, width: float) -> Answer:
+    """The same, and the interval of the effect is at most so wide."""
+
+    def is_right(report: Report) -> bool:
+        interval = only(report).effect_interval
+        is_narrow = interval is not None and interval[1] - interval[0] <= width
+        return passes_within(effect)(report) and is_narrow
+
+    return is_right
+
+
 def regresses(report: Report) -> bool:
     """The KPI regressed."""
     return only(report).verdict is Verdict.REGRESSED

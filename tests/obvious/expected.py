@@ -23,6 +23,7 @@ from tests.obvious.catalogue import (
     kind,
     noisy,
     passes,
+    passes_surely,
     passes_within,
     regresses,
     regresses_by,
@@ -172,6 +173,52 @@ kind(
     lambda rng: _batch(
         rng, pd.Timestamp("2025-06-03T03:00Z") + pd.Timedelta(hours=int(rng.integers(4))), 6
     ),
+)
+
+
+def _shut(rng: Rng, step: str, left: float, *, on_weekdays: bool) -> Case:
+    """Counts that are 0 whenever it is shut, at night or from Friday evening to Monday."""
+    opens, hours = int(rng.integers(6, 11)), int(rng.integers(7, 13))
+    at = TUESDAY.normalize() + pd.Timedelta(hours=opens + int(rng.integers(-1, 3)))
+    index, after = grid(at, int(rng.integers(21, 36)), 8 if step == "1h" else 4, step)
+    is_open = (hour(index) >= opens) & (hour(index) < opens + hours)
+    if on_weekdays:
+        is_open &= index.day_of_week < 5
+    level = np.where(is_open, rng.uniform(100, 2000), 0.0) * np.where(after, left, 1.0)
+    return Case(counted(rng, level), index, at, DOWN)
+
+
+def _shut_days(rng: Rng, left: float) -> Case:
+    """Daily counts that are 0 on Sundays, or at weekends."""
+    at = TUESDAY.normalize()
+    index, after = grid(at, int(rng.integers(70, 160)), 96, "1D")
+    is_open = index.day_of_week < rng.integers(5, 7)
+    level = np.where(is_open, rng.uniform(300, 3000), 0.0) * np.where(after, left, 1.0)
+    return Case(counted(rng, level), index, at, DOWN)
+
+
+for _step in ("5min", "15min", "1h"):
+    for _shut_when, _on_weekdays in (("at night", False), ("at night and at weekends", True)):
+        kind(
+            f"shut {_shut_when}, steps of {_step}",
+            GROUP,
+            passes_surely(0.08, 0.3),
+            partial(_shut, step=_step, left=1.0, on_weekdays=_on_weekdays),
+        )
+        kind(
+            f"shut {_shut_when}, steps of {_step}, and a fall by 40 %",
+            GROUP,
+            regresses_by(-0.4, 0.06),
+            partial(_shut, step=_step, left=0.6, on_weekdays=_on_weekdays),
+            harmful=True,
+        )
+kind("shut on some days", GROUP, passes_surely(0.08, 0.3), partial(_shut_days, left=1.0))
+kind(
+    "shut on some days, and a fall by 30 %",
+    GROUP,
+    regresses_by(-0.3, 0.06),
+    partial(_shut_days, left=0.7),
+    harmful=True,
 )
 
 

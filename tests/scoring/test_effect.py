@@ -103,3 +103,15 @@ def test_within_the_tolerance_is_said_only_of_what_is(
 
     assert finding.verdict is verdict
     assert finding.reason.endswith(said) or said in finding.reason.split("; ")[0]
+
+
+def test_nights_without_anything_do_not_widen_the_interval_of_a_day() -> None:
+    hours = INDEX.hour
+    counts = np.random.default_rng(5).poisson(np.where((hours >= 8) & (hours < 20), 900.0, 0.0))
+    released_at = INDEX[BEFORE - 12 * 12].to_pydatetime()  # at noon
+
+    finding = only(anomaly.check(pd.Series(counts[:-144], INDEX[:-144]), released_at=released_at))
+
+    assert finding.effect_interval is not None
+    low, high = finding.effect_interval
+    assert -0.05 < low < 0 < high < 0.05
