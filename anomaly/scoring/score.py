@@ -389,8 +389,11 @@ class _Panel:
             return Score(p_bad=p_silence, p_exact=p_silence, gaps=True)
         if self.exceptions.exact[i]:
             bad, _ = one_sided(self.answers, i, kpi.direction)
+            constant = self._constant(i, kpi.direction)
             if not self._is_silent(i, bad):
-                return self._constant(i, kpi.direction)
+                return constant
+            # what is missing is judged as of any series, what is there is no less sure for it
+            return replace(self._varying(i, kpi), sizes=constant.sizes, effect=None, power=None)
         return self._varying(i, kpi)
 
     def _varying(self, i: int, kpi: Kpi) -> Score:

@@ -28,6 +28,7 @@ from tests.obvious.catalogue import (
     noisy,
     only,
     passes,
+    passes_surely,
     ratio,
     regresses,
 )
@@ -358,3 +359,27 @@ def _claims_nothing_small(report: Report) -> bool:
 
 
 kind("a constant", GROUP, _claims_nothing_small, _constant)
+
+
+def _constant_with_gaps(rng: Rng, left: float) -> Case:
+    """A constant on any scale, of which up to a fifth of the steps are missing."""
+    index, after = grid(TUESDAY, 21, 6)
+    values = np.where(after, left, 1.0) * 10 ** rng.uniform(-2, 3)
+    missing = rng.random(len(index)) < rng.uniform(0.05, 0.2)
+    return Case(np.where(missing, np.nan, values), index, TUESDAY, DOWN)
+
+
+kind(
+    "a constant with missing steps",
+    GROUP,
+    passes_surely(0.0, 0.0),
+    lambda rng: _constant_with_gaps(rng, 1.0),
+)
+kind(
+    "a constant with missing steps, and a fall by 5 to 20 %",
+    GROUP,
+    regresses,
+    lambda rng: _constant_with_gaps(rng, rng.uniform(0.8, 0.95)),
+    harmful=True,
+    at_least=CERTAIN,
+)

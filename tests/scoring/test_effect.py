@@ -115,3 +115,12 @@ def test_nights_without_anything_do_not_widen_the_interval_of_a_day() -> None:
     assert finding.effect_interval is not None
     low, high = finding.effect_interval
     assert -0.05 < low < 0 < high < 0.05
+
+
+def test_missing_steps_make_a_constant_no_less_sure() -> None:
+    missing = np.random.default_rng(6).random(len(INDEX)) < 0.15
+
+    finding = judged(np.where(missing, np.nan, 0.3))
+
+    assert finding.verdict is Verdict.OK
+    assert finding.effect_interval == (0.0, 0.0)
