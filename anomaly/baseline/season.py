@@ -56,7 +56,9 @@ DAYS_OF_A_WEEK = 7
 MOVED = 0.9  # share of the days' distance from one level that levels of weeks must leave at most
 UNSURE = 1.25  # times the usual spread, of a day of the month
 CLEARLY_LESS = 0.8  # of what one way to learn a month leaves, by which another must be better
-MONTH_GAIN = 0.5  # share of a day's distance that its other times may leave unexplained
+AGAIN = 0.5  # share of how far a step of the week, or a day of the month, stands out that its
+# other times may leave unexplained
+LEAST_WEEKS = 3  # in which a step of the week must have stood out
 # A profile must be better by so many standard errors, from day to day, or its few good days must
 # outweigh the others so many times.
 SURE, RARELY = 2.0, 4.0
@@ -222,6 +224,10 @@ def _day_and_week(
         day, seasonal = _days(y, folds, widths, when)
     if n >= MIN_WEEKS * 7 * when.phases:
         week, seasonal = _kinds_of_day(y, folds, widths, when, day, seasonal)
+    if not when.is_daily and n > (LEAST_WEEKS - 1) * 7 * when.phases:
+        rows, more, out = _week_steps(y - seasonal, np.isposinf(events), when)
+        week[rows] += more
+        seasonal[rows] += out
     return day, week, seasonal
 
 
@@ -336,6 +342,40 @@ def _full_days(y: Floats, when: Clock) -> tuple[Bools, np.ndarray]:
     return (count > 0) & (2 * count >= count.max(axis=1, keepdims=True)), when.weekday[first]
 
 
+def _week_steps(rest: Floats, steady: Bools, when: Clock) -> tuple[Ints, Floats, Floats]:
+    """What stands out at some steps of the week, such as those of a job on Sunday nights: of which
+    series (`steady` ones, for a few events stand out by chance), by how much `(series, 7 ×
+    phases)`, and its out-of-sample value at each step; `rest` is what day and week leave.
+
+    Such a step must have stood out in every week, as far as its other weeks foresee.
+    """
+    present = np.isfinite(rest)
+    count = np.maximum(present.sum(axis=1, keepdims=True), 1)
+    rest = np.where(present, rest, 0.0)
+    rest = np.where(present, rest - rest.sum(axis=1, keepdims=True) / count, 0.0)
+    far = EDGE * np.sqrt((rest**2).sum(axis=1, keepdims=True) / count)
+    stands_out = (np.abs(rest) > far).sum(axis=1) >= LEAST_WEEKS
+    series = np.flatnonzero(steady & stands_out)
+    slots = 7 * when.phases
+    at = (when.day + when.weekday[0]) // 7 * slots + when.slot
+    weeks = int(at[-1]) // slots + 1
+    whole = np.full((len(series), weeks * slots), np.nan)
+    whole[:, at] = np.where(present[series], rest[series], np.nan)
+    times = whole.reshape(len(series), weeks, slots)
+    low, high = np.fmin.reduce(times, axis=1), np.fmax.reduce(times, axis=1)
+    rows, slot = np.nonzero((low > far[series]) | (high < -far[series]))
+    mine = times[rows, :, slot]
+    size = np.isfinite(mine).sum(axis=1, keepdims=True)
+    total = np.nansum(mine, axis=1, keepdims=True)
+    others = (total - mine) / np.maximum(size - 1, 1)
+    foresees = (np.isnan(mine) | (np.abs(mine - others) < AGAIN * np.abs(mine))).all(axis=1)
+    kept = (foresees[:, None] & (size >= LEAST_WEEKS)).astype(float)
+    week, out = np.zeros((len(series), slots)), np.zeros_like(times)
+    week[rows, slot] = (kept * total / size)[:, 0]
+    out[rows, :, slot] = kept * np.nan_to_num(others)
+    return series, week, out.reshape(len(series), weeks * slots)[:, at]
+
+
 def _month(y: Floats, seasonal: Floats, logs: Bools, when: Clock) -> tuple[Floats, Floats, Floats]:
     """What some days of the month add to day and week `(series, MONTH_DAYS)`, or, where `times`
     `(series, 1)` is not zero, by which share of these above that they differ; and the out-of-sample
@@ -380,7 +420,7 @@ def _month_days(rest: Floats, when: Clock) -> tuple[Floats, Floats]:
         times = level[:, mine]
         others = (times.sum(axis=1, keepdims=True) - times) / (len(mine) - 1)
         stands_out = (np.abs(others) > EDGE * usual[:, None]).all(axis=1)
-        foresees = (np.abs(times - others) < MONTH_GAIN * np.abs(times)).all(axis=1)
+        foresees = (np.abs(times - others) < AGAIN * np.abs(times)).all(axis=1)
         kept = (stands_out & foresees)[:, None]
         month[:, [month_day]] = np.where(kept, times.mean(axis=1, keepdims=True), 0.0)
         for column, each in enumerate(mine):

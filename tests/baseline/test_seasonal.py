@@ -417,3 +417,24 @@ def test_a_few_events_in_the_hours_that_have_some_are_few() -> None:
     base = fit(np.random.default_rng(8).poisson(3.0 * is_open).astype(float))
 
     assert base.few.tolist() == [True]
+
+
+def job_of_a_week(weeks: int) -> Floats:
+    at_job = np.arange(weeks * WEEK) % WEEK == 6 * DAY + 2
+    return np.asarray(100 + 5 * noise(9, weeks * WEEK) + 200 * at_job)
+
+
+def test_an_hour_that_stands_out_every_week_is_expected_in_the_next() -> None:
+    base = fit(job_of_a_week(3))
+
+    next_week = stamps(WEEK, "1h", "2025-03-24")
+    expected = back(base.location(next_week), base.scale)[0]
+    assert expected[6 * DAY + 2] == pytest.approx(300, abs=15)
+    assert np.delete(expected, 6 * DAY + 2) == pytest.approx(100, abs=5)
+
+
+def test_an_hour_that_stood_out_in_two_weeks_of_four_is_not_expected() -> None:
+    values = job_of_a_week(4)
+    values[[6 * DAY + 2, 6 * DAY + 2 + WEEK]] = 100
+
+    assert not fit(values).season.has_week.any()

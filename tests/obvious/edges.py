@@ -27,6 +27,7 @@ from tests.obvious.catalogue import (
     noisy,
     only,
     passes,
+    passes_within,
     ratio,
     regresses,
     weekend,
@@ -100,6 +101,13 @@ def _weekly_job(rng: Rng, index: pd.DatetimeIndex) -> Floats:
     return 100 * np.where(job, rng.uniform(1.5, 2.5), 1.0) * day(index, 0.2)
 
 
+def _short_weekly_job(rng: Rng, index: pd.DatetimeIndex) -> Floats:
+    """Half an hour or an hour of a Sunday night."""
+    hours = rng.uniform(0.5, 1.0)
+    job = (index.day_of_week == 6) & (hour(index) >= 2) & (hour(index) < 2 + hours)
+    return 100 * np.where(job, rng.uniform(2.5, 3.5), 1.0) * day(index, 0.2)
+
+
 def _first_of_month(rng: Rng, index: pd.DatetimeIndex) -> Floats:
     return 100 * np.where(index.day == 1, 1.5, 1.0) * day(index, 0.2)
 
@@ -135,6 +143,12 @@ _twins(
 )
 _twins(
     "a weekly job, released just before", _weekly_job, MONDAY - pd.Timedelta("2h30min"), hours=2.5
+)
+_twins(
+    "a short weekly job, released just before",
+    _short_weekly_job,
+    MONDAY - pd.Timedelta("22h15min"),
+    right=passes_within(0.04),
 )
 _twins(
     "the first of the month, seen twice",
