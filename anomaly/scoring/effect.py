@@ -31,6 +31,7 @@ ENOUGH_FOR_CENTRE = 10  # independent windows from which the placebo median is b
 # of what is expected of the release: windows of less, such as those at night where nothing is open,
 # do not tell how sure a size by the root of the level is
 LEAST_EXPECTED = 0.1
+NOTHING = 0.001  # standard deviations of a step: what is less is as good as nothing
 LEAST_ANCHOR = 0.3  # share of the steps of a local level that must be present
 MOST_ERROR = 1.5  # standard deviations of a step: the largest error of a mean
 ALONE = 5  # steps over whose median a step must stand out to stand alone
@@ -162,6 +163,9 @@ def estimate(base: Baseline, line: Timeline) -> Effects:
     link = _links(base, series)
     unit = np.maximum(base.spread, TINY)
     totals = _Totals(tempered(base, line), has_value, location, base.scale)
+    _, usual = totals.means(np.array([n]), line.after, np.zeros((len(unit), 1)))
+    # of nothing there is no share
+    link = np.where((usual[:, 0] < NOTHING * unit) & ~base.few, Scale.IDENTITY, link)
     fit = _best_fit(base, line, link, unit, totals)
     corrected = _unlinked(fit.expected, fit.centre, link, unit)
     is_plain = link == Scale.IDENTITY

@@ -212,6 +212,19 @@ for _step in ("5min", "15min", "1h"):
             partial(_shut, step=_step, left=0.6, on_weekdays=_on_weekdays),
             harmful=True,
         )
+
+
+def _open_at_night(rng: Rng) -> Case:
+    """Shut at night, until after the release there is something then, now and again."""
+    at = TUESDAY.normalize() + pd.Timedelta(hours=21)
+    index, after = grid(at, int(rng.integers(21, 36)), 6)
+    is_open = (hour(index) >= 8) & (hour(index) < 20)
+    at_night = after & (rng.random(len(index)) < rng.uniform(0.1, 0.5))
+    level = np.where(is_open, 1000.0, np.where(at_night, rng.uniform(20, 500), 0.0))
+    return Case(counted(rng, level), index, at, UP)
+
+
+kind("shut at night, and open since", GROUP, regresses, _open_at_night, harmful=True)
 kind("shut on some days", GROUP, passes_surely(0.08, 0.3), partial(_shut_days, left=1.0))
 kind(
     "shut on some days, and a fall by 30 %",
