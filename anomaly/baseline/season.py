@@ -58,7 +58,7 @@ UNSURE = 1.25  # times the usual spread, of a day of the month
 CLEARLY_LESS = 0.8  # of what one way to learn a month leaves, by which another must be better
 AGAIN = 0.5  # share of how far a step of the week, or a day of the month, stands out that its
 # other times may leave unexplained
-LEAST_WEEKS = 3  # in which a step of the week must have stood out
+LEAST_WEEKS = 3  # from which it can be said what always is so at a step of the week
 # A profile must be better by so many standard errors, from day to day, or its few good days must
 # outweigh the others so many times.
 SURE, RARELY = 2.0, 4.0

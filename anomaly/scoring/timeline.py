@@ -12,7 +12,7 @@ import pandas as pd
 
 from anomaly.baseline import noise
 from anomaly.baseline.robust import Bools, Floats, Ints, quantiles, running_sums, spread
-from anomaly.baseline.season import Clock
+from anomaly.baseline.season import LEAST_WEEKS, Clock
 from anomaly.baseline.seasonal import BOUND, HOURS, Baseline, by_hour
 from anomaly.baseline.transform import forward
 from anomaly.panel import Block, block
@@ -193,10 +193,11 @@ def timeline(
     residual = np.concatenate([past, deviation], axis=1)
     present = np.isfinite(residual)
     x = bounded(np.where(present, residual, 0.0), BOUND)
+    clock = base.clock(index)
     z, has_innovation = _whitened(base, x, present, index)
+    has_innovation &= ~_shut(base, series.value, clock)
     has_sample = series.present.copy()
     has_sample[:, :before] |= base.left_out  # what was left out is not missing
-    clock = base.clock(index)
     amount, usual, sparse = _amounts(series, base.residual, clock.hour)
     return Timeline(
         series=series,
@@ -208,7 +209,7 @@ def timeline(
         residual=residual,
         x=x,
         present=present,
-        z=z,
+        z=np.where(has_innovation, z, 0.0),
         has_innovation=has_innovation,
         has_sample=has_sample,
         amount=amount,
@@ -228,6 +229,19 @@ def bounded(values: Floats, bound: float) -> Floats:
     far = np.abs(values) > bound
     out[far] *= 1 + np.log(np.abs(values[far]) / bound)
     return np.asarray(out)
+
+
+def _shut(base: Baseline, value: Floats, clock: Clock) -> Bools:
+    """Which steps are 0 as they always were at their time of the week: they say nothing of how
+    large the noise is when there is something. None where there is something at such a time now."""
+    n, shut = len(base.history), np.zeros(value.shape, bool)
+    slot, weeks = clock.slot, np.bincount(clock.slot[:n], minlength=7 * clock.phases)
+    for row in np.flatnonzero(~base.few & (value[:, :n] == 0).any(axis=1)):
+        zeros = np.bincount(slot[:n], value[row, :n] == 0, minlength=len(weeks))
+        usually = ((zeros == weeks) & (weeks >= LEAST_WEEKS))[slot]
+        if not np.nan_to_num(value[row, usually]).any():
+            shut[row] = usually
+    return shut
 
 
 def _shape(season: Floats) -> Floats:
@@ -309,8 +323,8 @@ def with_deviation(base: Baseline, line: Timeline, deviation: Floats) -> Timelin
     """The timeline with other standardised deviations `(series, steps of the observation)`."""
     n, x = line.before, line.x.copy()
     x[:, n:] = np.where(line.present[:, n:], bounded(deviation, BOUND), 0.0)
-    z, has_innovation = _whitened(base, x, line.present, line.index)
-    return replace(line, x=x, z=z, has_innovation=has_innovation)
+    z, _ = _whitened(base, x, line.present, line.index)
+    return replace(line, x=x, z=np.where(line.has_innovation, z, 0.0))
 
 
 def _whitened(

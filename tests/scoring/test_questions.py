@@ -97,3 +97,14 @@ def test_a_few_spikes_among_many_steps_are_found_in_the_bad_direction_only() -> 
     assert sum(("highest values", 288) in strongest(finding) for finding in up) >= 0.9 * SERIES
     assert sum(finding.verdict in CALLED for finding in down) <= 0.1 * SERIES
     assert sum(finding.kind is ChangeKind.SPIKES for finding in down) == 0
+
+
+@pytest.mark.slow
+def test_after_a_night_that_is_shut_noise_is_no_larger_than_on_other_mornings() -> None:
+    hours = np.arange(DAYS * 24 + 8 + 8) % 24  # released at 8:00, as it opens
+    level = np.where((hours >= 8) & (hours < 18), 400.0, 0.0)[:, None]
+    values = np.random.default_rng(3).poisson(level, (len(hours), 3 * SERIES)).astype(float)
+
+    findings = judged(values, DAYS * 24 + 8, "1h", Direction.DOWN)
+
+    assert np.mean([(finding.p_value or 0.0) < 0.05 for finding in findings]) <= 0.08
