@@ -164,8 +164,9 @@ def estimate(base: Baseline, line: Timeline) -> Effects:
     unit = np.maximum(base.spread, TINY)
     totals = _Totals(tempered(base, line), has_value, location, base.scale)
     _, usual = totals.means(np.array([n]), line.after, np.zeros((len(unit), 1)))
-    # of nothing there is no share
-    link = np.where((usual[:, 0] < NOTHING * unit) & ~base.few, Scale.IDENTITY, link)
+    noise = np.where(base.scale == Scale.ROOT, unit**2, unit)
+    is_nothing = (usual[:, 0] < NOTHING * noise) & (base.scale != Scale.LOG) & ~base.few
+    link = np.where(is_nothing, Scale.IDENTITY, link)  # of nothing there is no share
     fit = _best_fit(base, line, link, unit, totals)
     corrected = _unlinked(fit.expected, fit.centre, link, unit)
     is_plain = link == Scale.IDENTITY

@@ -236,7 +236,7 @@ def test_one_point_after_the_release_is_dated_to_itself() -> None:
     [
         ({"direction": "up"}, Verdict.INCONCLUSIVE),
         ({"direction": "up", "floor": 500}, Verdict.OK),
-        ({"direction": "up", "tolerance": 5}, Verdict.OK),
+        ({"direction": "up", "tolerance": "500%"}, Verdict.OK),
         ({"direction": "down"}, Verdict.OK),
     ],
 )

@@ -90,7 +90,8 @@ def test_a_release_that_is_told_is_judged_and_the_gate_closes(loopback: None, sh
             )
 
         eventually(lambda: gate().status_code == 404)  # the event loop answers
-        began = datetime.now(UTC) - timedelta(hours=6)
+        now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+        began = now - timedelta(hours=6)
         told = requests.post(
             f"{address}/releases",
             json={
