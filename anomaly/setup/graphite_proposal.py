@@ -113,7 +113,8 @@ def _traffic(source: GraphiteCollector, counts: Sequence[str], now: datetime) ->
     traffic = {}
     for place, each in values.items():
         steps = [later - earlier for one in each for earlier, later in pairwise(one)]
-        only_grows = bool(steps) and min(steps) >= 0 and max(steps) > 0
+        growing = sum(step > 0 for step in steps)  # the last value may be of part of a step
+        only_grows = growing > len(steps) / 2 and min(steps) >= 0
         amount = sum(steps) if only_grows else sum(map(sum, each))
         traffic[place] = Traffic(amount, only_grows)
     return traffic
