@@ -13,9 +13,8 @@ from anomaly.panel import block, step_of
 
 BLOCKS = 48  # medians that stand for the history
 LEAST_STEPS, LEAST_WATCHES = 64, 2  # steps, and watches, that must be left
-SETTLED = timedelta(
-    hours=36
-)  # after a move; what is as new may be an incident of a night and a day
+# after a move: what is newer may be an incident of a night and a day
+SETTLED = timedelta(hours=36)
 # the levels on both sides lie so many of their ranges apart; as logarithms, where all are positive
 APART = 2.0
 SCALED = float(np.log(3.0))  # and then at least so far: lesser moves are part of what a series does

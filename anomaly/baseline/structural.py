@@ -19,12 +19,13 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from anomaly.baseline.correlogram import correlogram
 from anomaly.baseline.robust import Bools, Floats, mostly_tied, spread
+from anomaly.baseline.season import DAYS_OF_A_WEEK
 from anomaly.baseline.seasonal import Baseline, Foreseen
 from anomaly.baseline.transform import forward
 from anomaly.panel import Block, block
 
 SLOW = timedelta(days=1)  # the shortest step of a series that is modelled
-DAYS_OF_A_WEEK, MONTHS_OF_A_YEAR = 7, 12
+MONTHS_OF_A_YEAR = 12
 MONTH = timedelta(days=28), timedelta(days=31)
 LEARNED = 14  # steps, and a season and more, after which states are worth a forecast
 LEVEL, TREND = "llevel", "strend"  # what statsmodels calls a local level and a smooth trend

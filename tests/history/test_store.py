@@ -555,7 +555,7 @@ def test_a_damaged_file_is_moved_aside_and_kept(
     assert aside.name in caplog.text
 
 
-def test_a_file_of_somebody_else_is_refused_and_left_as_it_is(path: Path) -> None:
+def test_a_file_of_somebody_else_is_refused_and_keeps_what_it_holds(path: Path) -> None:
     path.write_text("service: café\n" * 50, encoding="utf-8")
     before = path.read_bytes()
     with pytest.raises(StoreError, match="is a file of text; name another one"):
