@@ -386,7 +386,8 @@ class _Totals:
 
 def anchors(line: Timeline, origin: Ints, lag: int, rows: Ints | slice = slice(None)) -> Floats:
     """Mean residual over the `lag` steps before each origin (before the transition at the release),
-    0 for `lag` 0; of the series `rows`."""
+    0 for `lag` 0; of the series `rows`. Where a series is far off for a while it is the median: a
+    bounded mean would be that of a level in between."""
     sums, counts = line.x_sums[rows], line.present_sums[rows]
     if lag == 0:
         return np.zeros((len(sums), len(origin)))
@@ -396,6 +397,9 @@ def anchors(line: Timeline, origin: Ints, lag: int, rows: Ints | slice = slice(N
     start, end = np.where(fits, start, 0), np.where(fits, end, 0)
     steps = counts.take(end, axis=1) - counts.take(start, axis=1)
     mean = (sums.take(end, axis=1) - sums.take(start, axis=1)) / np.maximum(steps, 1)
+    for i in np.flatnonzero(line.strays[rows]):
+        residual = line.residual[rows][i]
+        mean[i, fits] = median(residual[start[fits, None] + np.arange(lag)])
     return np.where(steps > LEAST_ANCHOR * lag, mean, np.nan)
 
 

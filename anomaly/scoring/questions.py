@@ -291,13 +291,17 @@ def _totals(line: Timeline, windows: _Windows) -> list[Question]:
 
 def _spreads(line: Timeline, windows: _Windows) -> list[Question]:
     """How large the innovations are, against those of the steps before: a spread that comes and
-    goes has no usual size."""
+    goes has no usual size. They are smaller only where they are so against the history, too: the
+    end of an unrest is no change."""
     size = running_sums(np.abs(line.clipped))
     mean, enough = windows.means_of(size, windows.innovation_sums)
     lengths = np.minimum(LONGER * windows.sizes, line.before // 2)
     mean_before, enough_before = windows.means_before(size, windows.innovation_sums, lengths)
     mask = enough & windows.has_past[:, None, :] & enough_before
-    return windows.questions(QuestionKind.SPREAD, mean - mean_before, mask)
+    n = line.before
+    usual = size[:, n] / np.maximum(line.innovation_sums[:, n], 1)
+    answers = np.maximum(mean - mean_before, np.minimum(mean - usual[:, None], 0.0))
+    return windows.questions(QuestionKind.SPREAD, answers, mask)
 
 
 def _tails(line: Timeline, windows: _Windows) -> list[Question]:

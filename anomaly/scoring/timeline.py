@@ -23,6 +23,7 @@ MOST_ALIKE = 100  # days at whose time of the release there are origins, too
 TAIL = 0.05  # share of the steps in either tail
 SAMPLE = 200  # quantiles of the history that stand for its steps
 WIDE = 4.0  # standard deviations at which innovations are clipped
+STRAY = 4  # steps in a row that are no outliers
 TINY = 1e-300
 SKIPPED = 1.5  # lengths of the shortest step: days and months differ by less
 # Volatility: steps before the origin, and as many steps' worth of belief that it is as usual.
@@ -84,6 +85,17 @@ class Timeline:
     def present_sums(self) -> Floats:
         """Running sums of `present`."""
         return running_sums(self.present)
+
+    @cached_property
+    def strays(self) -> Bools:
+        """Which series are farther off than `BOUND` for `STRAY` steps in a row, and count many
+        events `(series,)`."""
+        out = np.zeros(len(self.x), dtype=bool)
+        rows = np.flatnonzero((np.abs(self.x) > BOUND).any(axis=1) & ~self.sparse)
+        for sign in (1.0, -1.0):
+            runs = running_sums(sign * self.x[rows] > BOUND)
+            out[rows] |= (runs[:, STRAY:] - runs[:, :-STRAY] == STRAY).any(axis=1)
+        return out
 
     @cached_property
     def clipped(self) -> Floats:
