@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import date
-
 from anomaly.decision.case import Case, OnsetTime
 from anomaly.model import ChangeKind, Kpi
+from anomaly.scoring.recurrence import Period, Recurrence
 from anomaly.scoring.score import Already, Beside, Sizes
 from anomaly.wording import clock, number, onset, p_value, percent, quantity, relative
 
@@ -73,10 +72,18 @@ def began_earlier(case: Case, began: OnsetTime | None) -> str:
     )
 
 
-def month_ago(case: Case, day: date) -> str:
+def recurred(case: Case, before: Recurrence) -> str:
+    longer = "" if before.period is Period.FORTNIGHT else "; a longer history can"
     return (
-        f"{size_and_p(case)}, but it moved likewise on {day:%Y-%m-%d}: what comes with the day of "
-        "the month can't be told from the release; a longer history can"
+        f"{size_and_p(case)}, but it moved likewise on {before.day:%Y-%m-%d}: what comes "
+        f"{before.period} can't be told from the release{longer}"
+    )
+
+
+def first_weekend(case: Case) -> str:
+    return (
+        f"{size_and_p(case)}, but it began on the first weekend in the data: a weekend can't be "
+        "told from the release; two weeks of history can"
     )
 
 

@@ -16,6 +16,7 @@ LEVEL_KINDS = frozenset({ChangeKind.LEVEL, ChangeKind.RAMP})
 UNITS = (60, 100, 1e3, 1024, 3600, 1e6, 1e9)
 STEP_AS_RISE = 1.5  # the growth of a line through a step in the middle, as a share of the step
 THOUSAND = 1e3
+WEEKENDS_RISE = 2.0  # more than three times as much is not what comes with a weekend
 UNIT_ROUNDING = 0.03  # how far from such a factor a change may be to look like it
 UNIT_DOUBT = 0.1  # half of the interval of a factor that is certain, as a share of the larger side
 
@@ -134,9 +135,11 @@ def _change(case: Case, answer: Verdict, kind: ChangeKind | None, more: str = ""
     onset = case.onset
     if case.score.onset is not None and case.score.onset.earlier:
         return Ruling(Verdict.INCONCLUSIVE, reasons.began_earlier(case, onset), kind, onset)
-    if answer is Verdict.REGRESSED and case.score.month_ago is not None:
-        reason = reasons.month_ago(case, case.score.month_ago)
+    if answer is not Verdict.IMPROVED and case.score.recurrence is not None:
+        reason = reasons.recurred(case, case.score.recurrence)
         return Ruling(Verdict.INCONCLUSIVE, reason, kind, onset)
+    if answer is Verdict.REGRESSED and case.score.first_weekend and _is_of_weekends(case):
+        return Ruling(Verdict.INCONCLUSIVE, reasons.first_weekend(case), kind, onset)
     reason = reasons.change(case, kind, onset, with_p=answer is not Verdict.IMPROVED) + more
     factor = unit_factor(case.sizes)
     if factor is not None and kind in LEVEL_KINDS:
@@ -149,6 +152,12 @@ def _change(case: Case, answer: Verdict, kind: ChangeKind | None, more: str = ""
     if case.score.beside is not None:
         reason += f"; although {reasons.moved_controls(case.score.beside)}"
     return Ruling(answer, reason, kind, onset)
+
+
+def _is_of_weekends(case: Case) -> bool:
+    """Whether a change is no larger than a weekend can make it: nothing, or some times as much."""
+    relative = case.sizes.relative
+    return relative is not None and relative < WEEKENDS_RISE
 
 
 def _nothing_found(case: Case, reason: str, *, by_mix: bool = False) -> Ruling:

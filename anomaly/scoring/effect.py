@@ -250,7 +250,7 @@ def pulled_in(residual: Floats, later: slice) -> Floats:
     `later`."""
     from scipy.ndimage import median_filter  # dear to load, and few series have such steps
 
-    around = median_filter(residual, size=ALONE, mode="nearest")
+    around = median_filter(residual, size=ALONE, mode="mirror")
     rest = residual - around
     most = np.full(len(rest), BOUND)
     if len(rest[later]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from datetime import date, timedelta
+from datetime import timedelta
 from functools import lru_cache
 
 import numpy as np
@@ -56,6 +56,7 @@ from anomaly.scoring.onset import Onset, onset, onset_of_marks, spikes
 from anomaly.scoring.power import Power, Powers
 from anomaly.scoring.question_kinds import LASTING, SPECS, DatedBy, QuestionKind, StepMeasure
 from anomaly.scoring.questions import Question, ask
+from anomaly.scoring.recurrence import Recurrence, is_first_weekend, recurrence
 from anomaly.scoring.replay import (
     Scores,
     combine,
@@ -79,9 +80,6 @@ DIGITS = 10  # of a p-value: the last bits of a sum depend on how many series ar
 BETTER = 0.1  # p-value of a good move from which on a bad change must show without it
 ENOUGH_STEPS = 12  # of an observation of which one may be off by chance
 ENOUGH_LONG = timedelta(days=1)  # a step of this length is no chance
-MOST_MONTHLY = 10  # days of an observation that may be a matter of the day of the month
-ALIKE = 0.6  # share of a move from which on an earlier one was alike
-RARE = 0.03  # share of the other days on which it may have been seen, too
 ENOUGH_ALIKE = 3  # days or weeks that say what is usual at a time of the day or week
 MOST_OFF = 1.0  # standard deviations that the typical step is off where the level moved
 MOVED = 2.0  # times its usual level, or a part: what was so before the release is no new normal
@@ -154,8 +152,8 @@ class Score:
     `already` is set where nothing new is bad, but much was shortly before the release. `beside` is
     set where a control moved, `coverage` where the history is long enough to measure
     the band. `p_exact` is a p-value that needs no placebo releases, such as that of a count of
-    exceptions; `p_bad` is no smaller (0 without one). `month_ago` is the day on which the same was
-    seen a month or more before, on the same day of the month.
+    exceptions; `p_bad` is no smaller (0 without one). `recurrence` says when the same was
+    seen before, `first_weekend` that it began on the first weekend there is.
     """
 
     p_bad: float
@@ -175,7 +173,8 @@ class Score:
     power: Power | None = None
     beside: Beside | None = None
     coverage: Coverage | None = None
-    month_ago: date | None = None
+    recurrence: Recurrence | None = None
+    first_weekend: bool = False
     notes: tuple[str, ...] = ()
     evidence: Evidence = field(default_factory=Evidence)
 
@@ -446,48 +445,13 @@ class _Panel:
             effect=effect,
             power=Power(self.powers, i) if self.answers.questions else None,
             coverage=self.coverage[i],
-            month_ago=self._month_ago(i) if p_bad < self.report_below else None,
+            recurrence=(recurrence(self.base, self.line, i) if p_bad < self.report_below else None),
             evidence=self._evidence(i, bad),
         )
         if question is None or min(p_bad, p_good) >= self.report_below:
             return out
         spiky = spikes_question(answers, p_other)
         return self._with_onset(i, out, dating_question(question, answers, p_other), spiky)
-
-    def _month_ago(self, i: int) -> date | None:
-        """The last day in the history that is the same of its month as that of the release, if
-        series `i` moved alike on it, for as long as it is observed, came back, and hardly ever did
-        so on other days."""
-        line, n, length = self.line, self.line.before, self.line.after
-        clock = self.base.clock(line.index)
-        days = int(clock.day[-1] - clock.day[n]) + 1
-        if days > MOST_MONTHLY:
-            return None
-        around = max(length, clock.phases)
-        next_day = np.searchsorted(clock.day, clock.day, side="right")
-        start = np.flatnonzero(clock.phase[:n] == clock.phase[n])
-        end = next_day[start + length - 1]
-        start, end = (each[(start >= around) & (end + around <= n)] for each in (start, end))
-        alike = clock.month_day[start] == clock.month_day[n]
-        if not alike.any():
-            return None
-        sums, counts = line.x_sums[i], line.present_sums[i]
-
-        def mean(first: Ints, stop: Ints) -> Floats:
-            return np.asarray(
-                (sums[stop] - sums[first]) / np.maximum(counts[stop] - counts[first], 1)
-            )
-
-        release = np.array([n])
-        now = float((mean(release, release + length) - mean(release - around, release))[0])
-        then = mean(start, start + length)
-        moves = np.stack([then - mean(start - around, start), then - mean(end, end + around)])
-        as_far = (np.sign(now) * moves).min(axis=0) >= ALIKE * abs(now)
-        last = np.flatnonzero(alike)[-1]
-        if not as_far[last] or as_far[~alike].mean() > RARE:
-            return None
-        day: date = line.index[start[last]].tz_convert(self.base.timezone).date()
-        return day
 
     def _without_one_step(self, i: int, direction: Direction) -> tuple[float, float]:
         """The p-values of what is bad and of what is good if the only step of the observation that
@@ -500,11 +464,12 @@ class _Panel:
         residual = line.residual[i, later]
         pulled = pulled_in(residual, slice(None))
         alone = np.flatnonzero(pulled != residual)
-        if len(alone) != 1 or not 0 < alone[0] < len(later) - 1:
+        if len(alone) != 1:
             return 0.0, 0.0
         step = int(alone[0])
+        beside = np.delete(residual[max(step - 1, 0) : step + 2], min(step, 1))
         deviation = line.residual[[i], n:].copy()
-        deviation[0, later[step] - n] = (residual[step - 1] + residual[step + 1]) / 2
+        deviation[0, later[step] - n] = beside.mean()
         rest = with_deviation(self.base.rows(np.array([i])), line.rows(np.array([i])), deviation)
         bad, good = one_sided(scores(rest, ask(rest)), 0, direction)
         return _p_of(bad, null_of(direction)), _p_of(good, NullDistribution.LEVEL)
@@ -621,6 +586,7 @@ class _Panel:
             onset=began,
             recovered=recovered,
             recovered_at=until if recovered else None,
+            first_weekend=is_first_weekend(self.base.clock(line.index), n, first),
         )
 
     def _sign(self, i: int, question: Question) -> float:
