@@ -39,7 +39,7 @@ def rule(case: Case) -> Ruling:
     if case.p_value >= case.alpha:
         return _not_worse(case)
     if case.score.gaps:
-        return Ruling(Verdict.NO_DATA, reasons.gaps(case), onset=case.onset)
+        return _missing(case)
     return _worse(case)
 
 
@@ -79,6 +79,15 @@ def _with_controls(case: Case, beside: Beside) -> Ruling:
         return Ruling(Verdict.INCONCLUSIVE, reasons.controls_likewise(case, beside), case.kind)
     reason = f"{reasons.size_and_p(case)}, compared with controls: {reasons.moved_controls(beside)}"
     return _nothing_found(case, reason)
+
+
+def _missing(case: Case) -> Ruling:
+    """More steps are missing than usual: no data, unless the gap is over."""
+    reason, end = reasons.gaps(case), case.score.recovered_at
+    if end is None:
+        return Ruling(Verdict.NO_DATA, reason, onset=case.onset)
+    reason += reasons.recovered_at(case, end)
+    return Ruling(Verdict.RECOVERED, reason, onset=case.onset)
 
 
 def _worse(case: Case) -> Ruling:
@@ -135,10 +144,11 @@ def _change(case: Case, answer: Verdict, kind: ChangeKind | None, more: str = ""
     onset = case.onset
     if case.score.onset is not None and case.score.onset.earlier:
         return Ruling(Verdict.INCONCLUSIVE, reasons.began_earlier(case, onset), kind, onset)
-    if answer is not Verdict.IMPROVED and case.score.recurrence is not None:
+    may_be_calendars = answer is not Verdict.IMPROVED and _is_certain(case.sizes)
+    if may_be_calendars and case.score.recurrence is not None:
         reason = reasons.recurred(case, case.score.recurrence)
         return Ruling(Verdict.INCONCLUSIVE, reason, kind, onset)
-    if answer is Verdict.REGRESSED and case.score.first_weekend and _is_of_weekends(case):
+    if may_be_calendars and case.score.first_weekend and _is_of_weekends(case):
         return Ruling(Verdict.INCONCLUSIVE, reasons.first_weekend(case), kind, onset)
     reason = reasons.change(case, kind, onset, with_p=answer is not Verdict.IMPROVED) + more
     factor = unit_factor(case.sizes)

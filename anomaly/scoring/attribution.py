@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from anomaly.baseline.robust import Floats, quantiles, running_sums
+from anomaly.baseline.robust import Bools, Floats, quantiles, running_sums
 from anomaly.baseline.seasonal import BOUND
 from anomaly.model import ChangeKind
 from anomaly.scoring.question_kinds import StepMeasure
@@ -24,6 +24,7 @@ CLEAR = 3.0  # standard scores of the last quarter that a clear recovery must ha
 # Twice the log-likelihood by which a change that ended must beat one that lasts: of changes that
 # last, one in a hundred seems to have ended.
 ENDED = 9.0
+OVER = 2
 MOST_ENDS = 256  # steps at which a change is tried to begin and to end
 STRETCH_ROUNDS = 5  # of the search for the stretch of a change
 # Steps from the onset on, and last third against first, before a change can be a ramp.
@@ -176,6 +177,16 @@ def has_settled(noise: Floats, usual: Floats) -> bool:
     """Whether the last quarter of the observation is as noisy as expected again; see
     `noisiness`."""
     return _is_near_again(noise, usual, None, swings=False)
+
+
+def stretch_end(marks: Bools) -> int | None:
+    """From which step on none is marked, if the marks are in one stretch that has been over for
+    `OVER` times as long."""
+    marked = np.flatnonzero(marks)
+    if not len(marked) or marked[-1] - marked[0] >= len(marked):
+        return None
+    end = int(marked[-1]) + 1
+    return end if len(marks) - end >= max(LEAST_LAST, OVER * len(marked)) else None
 
 
 def has_ended(change: Floats, lasting: Floats, usual: Floats) -> bool:

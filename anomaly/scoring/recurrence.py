@@ -42,8 +42,8 @@ def recurrence(base: Baseline, line: Timeline, i: int) -> Recurrence | None:
     with which the release has something in common, and hardly ever on others.
 
     Of a month one earlier day is enough: nobody keeps many months. Every two weeks it must have
-    moved twice, as a release of every sprint may fail twice in a row. The week counts where the
-    history is too short for a baseline of it.
+    moved twice, as a release of every sprint may fail twice in a row. A week ago counts where the
+    history is too short for a baseline of weekends.
     """
     clock, n, length = base.clock(line.index), line.before, line.after
     if int(clock.day[-1] - clock.day[n]) + 1 > MOST_DAYS:
@@ -56,10 +56,11 @@ def recurrence(base: Baseline, line: Timeline, i: int) -> Recurrence | None:
     if not len(start):
         return None
     ago = clock.day[n] - clock.day[start]
+    is_new_to_weekends = clock.day[n] < FORTNIGHT and (clock.weekday[n:] >= SATURDAY).any()
     kinds = [
         (Period.MONTH, clock.month_day[start] == clock.month_day[n], 1),
         (Period.FORTNIGHT, ago % FORTNIGHT == 0, 2),
-        (Period.WEEK, (ago % WEEK == 0) & ~base.season.has_week[i], 1),
+        (Period.WEEK, (ago % WEEK == 0) & is_new_to_weekends, 1),
     ]
     for period, alike, least in kinds:
         if alike.sum() < least:

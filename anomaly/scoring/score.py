@@ -40,6 +40,7 @@ from anomaly.scoring.attribution import (
     noisiness,
     past_means,
     spikes_question,
+    stretch_end,
     stretch_off,
 )
 from anomaly.scoring.coverage import coverage
@@ -83,6 +84,7 @@ ENOUGH_LONG = timedelta(days=1)  # a step of this length is no chance
 ENOUGH_ALIKE = 3  # days or weeks that say what is usual at a time of the day or week
 MOST_OFF = 1.0  # standard deviations that the typical step is off where the level moved
 MOVED = 2.0  # times its usual level, or a part: what was so before the release is no new normal
+BUSY = 3.0  # standard deviations more than at most times, from which a change may be one of these
 MOSTLY, STRONG = 0.5, 2.0  # share of steps, and standard score of missing ones
 GOOD = {Direction.UP: -1.0, Direction.DOWN: 1.0, Direction.EITHER: np.nan}  # sign of a good move
 SCALES = {
@@ -416,12 +418,20 @@ class _Panel:
                 p_bad = max(p_bad, _p_of(bad, null))
                 if scaled is not None:
                     p_bad = max(p_bad, _p_of(scaled, null))
+        is_first_alone = False
         if min(p_bad, p_good) < self.report_below:
-            least_bad, least_good = self._without_one_step(i, direction)
-            p_bad, p_good = max(p_bad, least_bad), max(p_good, least_good)
+            alone, least_bad, least_good = self._without_one_step(i, direction)
+            is_first_alone = alone == 0 and least_bad >= self.report_below
+            if alone != 0:
+                p_bad, p_good = max(p_bad, least_bad), max(p_good, least_good)
         if self.line.sparse[i] and direction is not Direction.UP:
             p_bad = min(p_bad, p_of_a_stop(*np.split(self.line.value[i], [self.line.before])))
         gaps = self._is_silent(i, bad)
+        if gaps and stretch_end(~self.line.has_sample[i, self.line.before :]) is not None:
+            others = [each for each in bad if each[0].kind is not QuestionKind.MISSING]
+            p_others = _p_of(others, null)
+            if p_others < self.report_below:  # what came after the gap is worse than the gap
+                gaps, bad, p_bad = False, others, max(p_bad, p_others)
         answers = good if p_good < p_bad else bad
         question = naming_question(
             [answer for answer in answers if (answer[0].kind is QuestionKind.MISSING) == gaps]
@@ -450,29 +460,32 @@ class _Panel:
         )
         if question is None or min(p_bad, p_good) >= self.report_below:
             return out
+        if is_first_alone and p_bad < self.report_below:
+            return replace(out, onset=Onset(0, 0, 0), recovered=True, recovered_at=1)
         spiky = spikes_question(answers, p_other)
         return self._with_onset(i, out, dating_question(question, answers, p_other), spiky)
 
-    def _without_one_step(self, i: int, direction: Direction) -> tuple[float, float]:
-        """The p-values of what is bad and of what is good if the only step of the observation that
-        stands out alone were like those around it; 0 where there is no such step, or several."""
+    def _without_one_step(self, i: int, direction: Direction) -> tuple[int | None, float, float]:
+        """The only one of the observation's steps with a value that stands out alone, and the
+        p-values of what is bad and of what is good if it were like those around it; None and 0
+        where there is no such step, or several."""
         line, n = self.line, self.line.before
         present = np.flatnonzero(line.present[i])
         later = present[present >= n]
         if len(later) < ENOUGH_STEPS or self.base.step >= ENOUGH_LONG:
-            return 0.0, 0.0
+            return None, 0.0, 0.0
         residual = line.residual[i, later]
         pulled = pulled_in(residual, slice(None))
         alone = np.flatnonzero(pulled != residual)
         if len(alone) != 1:
-            return 0.0, 0.0
+            return None, 0.0, 0.0
         step = int(alone[0])
         beside = np.delete(residual[max(step - 1, 0) : step + 2], min(step, 1))
         deviation = line.residual[[i], n:].copy()
         deviation[0, later[step] - n] = beside.mean()
         rest = with_deviation(self.base.rows(np.array([i])), line.rows(np.array([i])), deviation)
         bad, good = one_sided(scores(rest, ask(rest)), 0, direction)
-        return _p_of(bad, null_of(direction)), _p_of(good, NullDistribution.LEVEL)
+        return step, _p_of(bad, null_of(direction)), _p_of(good, NullDistribution.LEVEL)
 
     def _bad_besides_level(self, i: int, direction: Direction) -> list[QuestionScore]:
         """The bad answers of series `i` once the change of its level is taken out."""
@@ -559,9 +572,14 @@ class _Panel:
         change = -off if is_fall else off
         by_noise, usual = question.spec.ends_by_noise, past_means(past, line.after)
         lasting = None if by_noise else self._lasting(i, change)
+        gap_end = stretch_end(~self.line.has_sample[i, self.line.before :]) if score.gaps else None
         recovered = has_recovered(off, usual, lasting)
         if lasting is not None:
             recovered &= has_ended(change, -lasting if is_fall else lasting, usual)
+        if recovered:
+            busy = self._busy(i)
+            if busy[slice(*stretch_off(np.nan_to_num(change)))].mean() > BUSY:
+                recovered = has_ended(change, busy, usual)
         if by_noise or score.p_other < CHANCE:
             noise = noisiness(line, i, question.spec.measure)
             usual = past_means(noise[:n], line.after)
@@ -570,6 +588,8 @@ class _Panel:
                 change = noise[n:]
                 recovered &= has_ended(change, np.ones_like(change), usual)
         until = stretch_off(np.nan_to_num(change))[1] if recovered else line.after
+        if score.gaps:
+            recovered, until = gap_end is not None, gap_end or line.after
         sign, kind = self._sign(i, question), score.kind
         factor = self._moves_by_factor(i)
         began = onset(line, i, question.spec.dated_by, sign, factor, until=until)
@@ -650,6 +670,15 @@ class _Panel:
         y = forward(moved[None], effects.scale[[i]], self.base.floor[[i]])[0]
         return np.asarray((y - effects.location[i]) / effects.width[i])
 
+    def _busy(self, i: int) -> Floats:
+        """By how many standard deviations more than at most times is expected of series `i` in each
+        step of the observation, 0 where it is less: a job that ran once a day shows no more when
+        its time is over."""
+        base = self.base.rows(np.array([i]))
+        usual = float(np.nanmedian(base.seasonal)) + base.level
+        more = base.location(self.line.later)[0] - usual
+        return np.asarray(np.maximum(more / self.effects.width[i], 0.0))
+
     def _constant(self, i: int, direction: Direction) -> Score:
         """The score of a series that never left one value: every step that does counts."""
         usual, n = float(self.exceptions.value[i]), self.line.before
@@ -661,7 +690,8 @@ class _Panel:
         earlier = later[:-last]
         # the chance of none in the last part, had nothing changed back
         p_none = (1 - earlier.mean()) ** last if len(earlier) else 1.0
-        recovered = len(later) >= 2 * LEAST_LAST and not later[-last:].any() and p_none < CHANCE
+        is_rare = not later[-last:].any() and p_none < CHANCE
+        recovered = len(later) >= 2 * LEAST_LAST and (is_rare or stretch_end(later) is not None)
         return Score(
             p_bad=p_bad,
             p_exact=p_bad,
