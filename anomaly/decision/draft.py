@@ -91,6 +91,7 @@ def draft(kpi: Kpi, weight: float, scored: Scored, row: int, progress: WatchProg
         )
         or _nothing_to_compute(score, steps, progress)
     )
+    usually = float(past.share[row])
     new_steps, new_events = _new(kpi, scored, row)
     is_open = steps == 0 and refusal is not None and refusal.verdict is Verdict.INCONCLUSIVE
     return Draft(
@@ -107,8 +108,8 @@ def draft(kpi: Kpi, weight: float, scored: Scored, row: int, progress: WatchProg
         if refusal is not None or score is None
         else (
             *score.notes,
-            *_of_history(before, progress),
-            *_of_weeks(before * progress.step, score.evidence.season or (), progress),
+            *_of_history(before, usually, progress),
+            *_of_weeks(before / usually * progress.step, score.evidence.season or (), progress),
             *_of_band(score.coverage),
         ),
         refusal=refusal,
@@ -226,20 +227,25 @@ def _too_little(
 
 
 def _nothing_to_compute(score: Score | None, steps: int, progress: WatchProgress) -> Refusal | None:
+    """No usable value, or so few that they can't be compared with the history."""
+    what = "none a usable value"
     if score is not None and score.sizes is not None:
-        return None
+        if score.compared:
+            return None
+        what = "too few to compare with the history"
     return Refusal(
         Verdict.INCONCLUSIVE,
-        f"nothing to judge: {steps} of {progress.steps} steps have data, none a usable value",
+        f"nothing to judge: {steps} of {progress.steps} steps have data, {what}",
     )
 
 
 # --- notes --------------------------------------------------------------------------------------
 
 
-def _of_history(before: int, progress: WatchProgress) -> tuple[str, ...]:
-    """A note where the history holds so few watches that bounds are wider for it."""
-    watches = before // progress.planned
+def _of_history(before: int, usually: float, progress: WatchProgress) -> tuple[str, ...]:
+    """A note where the history holds so few watches that bounds are wider for it; `usually` is the
+    share of steps that have data."""
+    watches = int(before / usually / progress.planned)
     if watches >= FEW_WATCHES:
         return ()
     return (

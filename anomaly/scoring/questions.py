@@ -21,7 +21,7 @@ from anomaly.scoring.timeline import Timeline
 LONGEST = 512  # steps of a window, unless the observation is longer
 LARGEST_PART = 0.75  # of the observation: a longer window is the observation itself
 TIGHT, DEEP = 1.5, 8.0  # clips, in standard deviations, beside `WIDE`
-MIN_SHARE, MIN_SHARE_BEFORE = 0.4, 0.3  # share of a window's steps that must be present
+MIN_SHARE, MIN_SHARE_BEFORE = 0.4, 0.3  # share of its usual steps that a window must hold
 LEAST_BEFORE = 8  # steps of history before the first origin at which a level is asked about
 TOP = 0.05  # share of the steps that count as the highest, or the lowest
 FARTHEST = 40.0  # standard deviations at which the highest and the lowest are clipped
@@ -74,6 +74,7 @@ class _Windows:
         self.fits = (stop <= line.before) | self.at_release
         self.stop = np.where(self.fits, stop, self.start)
         self.has_past = self.start >= min(LEAST_BEFORE, line.before // 4)
+        self.usual_sums = line.usual_sums
         self.present_sums = line.present_sums
         self.innovation_sums = line.innovation_sums
         self.counts: dict[int, tuple[Floats, Bools]] = {}
@@ -101,7 +102,7 @@ class _Windows:
         """The same from the running sums of the values."""
         if id(count_sums) not in self.counts:
             count = self.sums(count_sums)
-            need = np.maximum(1, np.ceil(self.sizes * MIN_SHARE))[:, None, None]
+            need = np.maximum(1, MIN_SHARE * self.sums(self.usual_sums))
             enough = (count >= need) & self.fits[:, None, :]
             self.counts[id(count_sums)] = np.maximum(count, 1), enough
         count, enough = self.counts[id(count_sums)]
@@ -113,7 +114,8 @@ class _Windows:
         """The same over the `lengths` steps before the transition."""
         total, fits = self.sums_before(sums, lengths)
         count, _ = self.sums_before(count_sums, lengths)
-        need = np.maximum(1, lengths * MIN_SHARE_BEFORE)[:, None, None]
+        usual, _ = self.sums_before(self.usual_sums, lengths)
+        need = np.maximum(1, MIN_SHARE_BEFORE * usual)
         return total / np.maximum(count, 1), fits[:, None, :] & (count >= need)
 
     def questions(self, kind: QuestionKind, answers: Floats, mask: Bools) -> list[Question]:
@@ -242,7 +244,8 @@ def _match(
         total += flat * plain + slope * (rising - (start - 1) * plain)
         power += ((flat + slope * np.arange(ORDER + 1, size + 1)) ** 2).sum(axis=1, keepdims=True)
     count = windows.innovation_sums[:, stop] - windows.innovation_sums[:, start]
-    enough = count >= max(1, np.ceil(size * MIN_SHARE))
+    usual = windows.usual_sums[:, stop] - windows.usual_sums[:, start]
+    enough = count >= np.maximum(1, MIN_SHARE * usual)
     mask = fits & (windows.origins >= 2 * ORDER) & enough & (power > 0)
     answers = np.where(mask, total / np.sqrt(np.maximum(power, 1e-12)), np.nan)
     return Question(kind, size, answers)
@@ -367,7 +370,8 @@ def _rhythms(line: Timeline, windows: _Windows) -> list[Question]:
     covariance = mean(running_sums(line.x * season)) - mean(line.x_sums) * usual
     slope = covariance / np.maximum(squares - usual**2, LEAST_RHYTHM)
     has_season = (line.season != 0).any(axis=1)[:, None]
-    mask = windows.fits[-1] & (count >= MIN_SHARE * line.after) & has_season
+    usually = line.usual_sums.take(stop, axis=1) - line.usual_sums.take(start, axis=1)
+    mask = windows.fits[-1] & (count >= MIN_SHARE * usually) & has_season
     return [Question(QuestionKind.RHYTHM, line.after, np.where(mask, -slope, np.nan))]
 
 

@@ -148,7 +148,8 @@ class Score:
     `p_bad` is the p-value of a change in the bad direction, `p_good` of a level change in the good
     one, `p_other` of a bad change that is not one of level, `p_beyond` of a lasting level beyond
     tolerance and floor in the direction of the change (both 1 where not computed). `rise`: growth
-    in the bad direction, whatever the level is. `gaps`: missing steps are the surprise. `onset`:
+    in the bad direction, whatever the level is. `gaps`: missing steps are the surprise.
+    `compared`: there were enough values for a question. `onset`:
     when the change began. `recovered`: the last quarter of the observation is as expected again,
     from step `recovered_at` on. `sizes`, `effect` and `power` are None where there is no value.
     `already` is set where nothing new is bad, but much was shortly before the release. `beside` is
@@ -166,6 +167,7 @@ class Score:
     rise: Rise | None = None
     kind: ChangeKind | None = None
     gaps: bool = False
+    compared: bool = True
     onset: Onset | None = None
     already: Already | None = None
     recovered: bool = False
@@ -184,11 +186,13 @@ class Score:
 @dataclass(frozen=True, slots=True)
 class Past:
     """What is kept of a history of so many `rows`, all `(series,)`: how many `steps` have a value,
-    the `least` and the `most` of these, their `mean` by volume (NaN where there is none), and
-    whether they `grow` all the time."""
+    which `share` of those from the first one on (1 without any), the `least` and the `most` of
+    these, their `mean` by volume (NaN where there is none), and whether they `grow` all the
+    time."""
 
     rows: int
     steps: Ints
+    share: Floats
     least: Floats
     most: Floats
     mean: Floats
@@ -198,11 +202,14 @@ class Past:
     def of_history(cls, history: Block) -> Past:
         """What is kept of these data."""
         value, present = history.value, history.present
+        has_value = np.isfinite(value)
+        steps = has_value.sum(axis=1)
         with np.errstate(all="ignore"):
             volume = np.where(present, history.volume, 0.0).sum(axis=1)
             return cls(
                 rows=value.shape[1],
-                steps=np.isfinite(value).sum(axis=1),
+                steps=steps,
+                share=np.where(steps > 0, steps / (value.shape[1] - has_value.argmax(axis=1)), 1.0),
                 least=np.fmin.reduce(value, axis=1, initial=np.nan),
                 most=np.fmax.reduce(value, axis=1, initial=np.nan),
                 mean=np.where(present, history.amount, 0.0).sum(axis=1) / volume,
@@ -450,6 +457,7 @@ class _Panel:
             rise=self._rise(i, bad, null) if p_bad < self.report_below else None,
             kind=None if question is None else question.spec.change,
             gaps=gaps,
+            compared=bool(bad or good),
             already=self._already(i, kpi),
             sizes=sizes_of(effect),
             effect=effect,

@@ -23,6 +23,7 @@ MOST_ALIKE = 100  # days at whose time of the release there are origins, too
 TAIL = 0.05  # share of the steps in either tail
 SAMPLE = 200  # quantiles of the history that stand for its steps
 WIDE = 4.0  # standard deviations at which innovations are clipped
+FULL = 0.9  # share of steps that are present from which a missing one is an exception
 STRAY = 4  # steps in a row that are no outliers
 TINY = 1e-300
 SKIPPED = 1.5  # lengths of the shortest step: days and months differ by less
@@ -49,6 +50,9 @@ class Timeline:
     the numerator, in units of its mean where it is not zero, and `usual` what it is on average at
     that hour, by its volume. Both are 0 where there is no sample, and for all other series.
 
+    `usually` is the share of the past steps at the same time of the week that are present, 1 for
+    series that hardly miss any.
+
     `season` is the shape of the season, around 0 and of spread 1 (0 throughout where there is
     none), `phi` `(series, ORDER)` the autoregression.
     """
@@ -65,6 +69,7 @@ class Timeline:
     z: Floats
     has_innovation: Bools
     has_sample: Bools
+    usually: Floats
     amount: Floats
     usual: Floats
     sparse: Bools
@@ -116,6 +121,14 @@ class Timeline:
     def innovation_sums(self) -> Floats:
         """Running sums of where there is an innovation."""
         return running_sums(self.has_innovation)
+
+    @cached_property
+    def usual_sums(self) -> Floats:
+        """Running sums of how many steps are usually present, `(series, time + 1)`; one row where
+        that is all."""
+        if (self.usually == 1).all():
+            return np.arange(self.x.shape[1] + 1.0)[None]
+        return running_sums(self.usually)
 
     @cached_property
     def volatility(self) -> Floats:
@@ -224,6 +237,7 @@ def timeline(
         z=np.where(has_innovation, z, 0.0),
         has_innovation=has_innovation,
         has_sample=has_sample,
+        usually=_usually(present, before, clock),
         amount=amount,
         usual=usual,
         sparse=sparse,
@@ -254,6 +268,25 @@ def _shut(base: Baseline, value: Floats, clock: Clock) -> Bools:
         if not np.nan_to_num(value[row, usually]).any():
             shut[row] = usually
     return shut
+
+
+def _usually(present: Bools, before: int, clock: Clock) -> Floats:
+    """`Timeline.usually`; by the time of the day where there are less than two weeks."""
+    out = np.broadcast_to(1.0, present.shape)
+    past = present[:, :before]
+    rows = np.flatnonzero(past.mean(axis=1) < FULL)
+    slot, slots = clock.slot, 7 * clock.phases
+    if before < 2 * slots:
+        slot, slots = clock.phase, clock.phases
+    for row in rows:
+        if not out.flags.writeable:
+            out = out.copy()
+        first = int(past[row].argmax())
+        times = slot[first:before]
+        count = np.bincount(times, minlength=slots)
+        sampled = np.bincount(times, past[row, first:], minlength=slots)
+        out[row, first:] = (sampled / np.maximum(count, 1))[slot[first:]]
+    return out
 
 
 def _shape(season: Floats) -> Floats:

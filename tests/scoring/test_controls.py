@@ -241,6 +241,7 @@ def test_what_is_shared_does_not_depend_on_where_levels_are_counted_from(
             z=off,
             has_innovation=everywhere,
             has_sample=everywhere,
+            usually=np.ones_like(off),
             amount=off,
             usual=off,
             sparse=everywhere[:, 0],
