@@ -40,6 +40,7 @@ LENGTHS = {
 FEWEST_OF_COUNTER = 100  # samples of a series of which it can be said to be a counter
 FALLS_OF_COUNTER, GROWTH_OF_COUNTER = 0.02, 0.3  # shares of its steps: at most, at least
 NEAR_ZERO = 0.1  # of what it had reached, to which it falls at most
+FEWEST_APART, UNEVEN = 2, 0.1  # distances, and by which share of them they may differ
 SOME = 1024  # values
 PART = re.compile(r"((?:[^\\,=]|\\.)*)=((?:[^\\,=]|\\.)*)(?:,|$)", re.DOTALL)
 
@@ -456,7 +457,8 @@ def block(panel: pd.DataFrame) -> Block:
 
 
 def only_grows(values: np.ndarray) -> bool:
-    """Whether a series is like a counter: it grows, nearly always, and falls only near to 0."""
+    """Whether a series is like a counter: it grows, nearly always, and falls only near to 0, but
+    not every so often, as what is counted by the day does."""
     there = values[np.isfinite(values)]
     if len(there) < FEWEST_OF_COUNTER:
         return False
@@ -470,7 +472,14 @@ def only_grows(values: np.ndarray) -> bool:
         falls.sum() <= most_falls
         and (changes > 0).mean() >= GROWTH_OF_COUNTER
         and (there[1:][falls] <= NEAR_ZERO * most[falls]).all()
+        and not _is_even(np.flatnonzero(falls))
     )
+
+
+def _is_even(places: np.ndarray) -> bool:
+    """Whether several places lie as far apart as each other."""
+    apart = np.diff(places)
+    return len(apart) >= FEWEST_APART and bool(np.ptp(apart) <= UNEVEN * apart.mean())
 
 
 def with_totals(panel: pd.DataFrame, kpis: Sequence[Kpi]) -> pd.DataFrame:

@@ -34,6 +34,8 @@ LEAST_EXPECTED = 0.1
 NOTHING = 0.001  # standard deviations of a step: what is less is as good as nothing
 LEAST_ANCHOR = 0.3  # share of the steps of a local level that must be present
 MOST_ERROR = 1.5  # standard deviations of a step: the largest error of a mean
+MEAN_TO_SIGMA = math.sqrt(math.pi / 2)  # of the mean distance from the middle
+UNSURE = 1.5  # twice the standard error of that, times the root of the steps, as a share of it
 ALONE = 5  # steps over whose median a step must stand out to stand alone
 TINY = 1e-12
 
@@ -168,6 +170,7 @@ def estimate(base: Baseline, line: Timeline) -> Effects:
     is_nothing = (usual[:, 0] < NOTHING * noise) & (base.scale != Scale.LOG) & ~base.few
     link = np.where(is_nothing, Scale.IDENTITY, link)  # of nothing there is no share
     fit = _best_fit(base, line, link, unit, totals)
+    noisier = _noisier(base, line, link, fit)
     corrected = _unlinked(fit.expected, fit.centre, link, unit)
     is_plain = link == Scale.IDENTITY
     positive = np.where(fit.expected > 0, fit.expected, 1.0)
@@ -191,7 +194,7 @@ def estimate(base: Baseline, line: Timeline) -> Effects:
         link=link,
         unit=unit,
         move=fit.move - fit.centre,
-        error=fit.error,
+        error=np.hypot(fit.error * noisier, _of_few_left(line, link, fit)),
         freedom=fit.freedom,
         lag=lag,
         at=expected[:, ago:],
@@ -334,6 +337,34 @@ def _thinner(base: Baseline, line: Timeline, origin: Ints) -> Floats:
         variance = np.where(total > 0, (a * total + b * square) / total**2, np.nan)
         ratio = variance[:, -1] / median(variance[:, :-1])
     return np.where(line.series.ratio & (ratio > 1), np.sqrt(ratio), 1.0)
+
+
+def _noisier(base: Baseline, line: Timeline, link: Floats, fit: _Fit) -> Floats:
+    """By how much noisier the observation surely is than the history would have it be at this level
+    `(series,)`: at least 1."""
+    has = line.has_innovation[:, line.before :]
+    z = np.where(has, line.z[:, line.before :], np.nan)
+    steps = np.maximum(has.sum(axis=1), 1)
+    away = np.abs(z - median(z)[:, None])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        noise = np.nansum(away, axis=1) / steps * MEAN_TO_SIGMA
+        grown = np.sqrt(np.maximum(fit.observed / fit.expected, 0.0))
+        by_root = (link == Scale.ROOT) & (base.scale == Scale.IDENTITY) & (grown > 0)
+        noise = noise / np.where(by_root, grown, 1.0)
+    return np.asarray(np.fmax(noise * (1 - UNSURE / np.sqrt(steps)), 1.0))
+
+
+def _of_few_left(line: Timeline, link: Floats, fit: _Fit) -> Floats:
+    """The error that counting adds where so little is left of a count that its noise is no share of
+    it any more, as a logarithm `(series,)`."""
+    out = np.zeros(len(link))
+    for i in np.flatnonzero((link == Scale.LOG) & (2 * fit.observed < fit.expected)):
+        present = line.series.present[i]
+        amount = line.series.amount[i, present]
+        left = float(line.series.amount[i, line.before :][present[line.before :]].sum())
+        if left > 0 and (amount == np.floor(amount)).all():
+            out[i] = math.sqrt((1 - fit.observed[i] / fit.expected[i]) / left)
+    return out
 
 
 def _links(base: Baseline, series: Block) -> Floats:
