@@ -52,18 +52,20 @@ def naming_question(answers: list[QuestionScore]) -> Question | None:
     return strongest(levels)
 
 
-def spikes_question(answers: list[QuestionScore], p_other: float) -> Question | None:
-    """The question about spikes that is nearly as strong as any other, if it is left with something
-    once a change of level is taken out (`p_other`)."""
+def other_question(
+    answers: list[QuestionScore], p_other: float, change: ChangeKind
+) -> Question | None:
+    """The question about such a change, not one of level, that is nearly as strong as any other, if
+    it is left with something once a change of level is taken out (`p_other`)."""
     if p_other >= CHANCE:
         return None
     top = max((score for _, score in answers), default=0.0)
-    of_spikes = [
+    about_it = [
         (question, score)
         for question, score in answers
-        if question.spec.change is ChangeKind.SPIKES and score >= LEVEL_LEADS * top
+        if question.spec.change is change and score >= LEVEL_LEADS * top
     ]
-    return strongest(of_spikes)
+    return strongest(about_it)
 
 
 def dating_question(named_by: Question, answers: list[QuestionScore], p_other: float) -> Question:

@@ -38,8 +38,8 @@ from anomaly.scoring.attribution import (
     last_part,
     naming_question,
     noisiness,
+    other_question,
     past_means,
-    spikes_question,
     stretch_end,
     stretch_off,
 )
@@ -83,6 +83,7 @@ ENOUGH_STEPS = 12  # of an observation of which one may be off by chance
 ENOUGH_LONG = timedelta(days=1)  # a step of this length is no chance
 ENOUGH_ALIKE = 3  # days or weeks that say what is usual at a time of the day or week
 MOST_OFF = 1.0  # standard deviations that the typical step is off where the level moved
+WIDER = 1.35  # standard deviations off, of the typical step where the spread is twice as large
 MOVED = 2.0  # times its usual level, or a part: what was so before the release is no new normal
 BUSY = 3.0  # standard deviations more than at most times, from which a change may be one of these
 MOSTLY, STRONG = 0.5, 2.0  # share of steps, and standard score of missing ones
@@ -470,8 +471,11 @@ class _Panel:
             return out
         if is_first_alone and p_bad < self.report_below:
             return replace(out, onset=Onset(0, 0, 0), recovered=True, recovered_at=1)
-        spiky = spikes_question(answers, p_other)
-        return self._with_onset(i, out, dating_question(question, answers, p_other), spiky)
+        spiky, wider = (
+            other_question(answers, p_other, change)
+            for change in (ChangeKind.SPIKES, ChangeKind.SPREAD)
+        )
+        return self._with_onset(i, out, dating_question(question, answers, p_other), spiky, wider)
 
     def _without_one_step(self, i: int, direction: Direction) -> tuple[int | None, float, float]:
         """The only one of the observation's steps with a value that stands out alone, and the
@@ -569,10 +573,15 @@ class _Panel:
         return _p_of(lasting, NullDistribution.LEVEL)
 
     def _with_onset(
-        self, i: int, score: Score, question: Question, spiky: Question | None
+        self,
+        i: int,
+        score: Score,
+        question: Question,
+        spiky: Question | None,
+        wider: Question | None,
     ) -> Score:
         """The score with when its change began, by this question, and whether it is over. `spiky`
-        asks about spikes that may be all there is."""
+        asks about spikes, `wider` about a spread that may be all there is."""
         line, n = self.line, self.line.before
         off = np.where(line.present[i, n:], self.effects.z[i], np.nan)
         past = np.where(line.present[i, :n], line.x[i, :n], np.nan)
@@ -602,7 +611,14 @@ class _Panel:
         factor = self._moves_by_factor(i)
         began = onset(line, i, question.spec.dated_by, sign, factor, until=until)
         first = max(began.step, 0)
-        if spiky is not None and abs(np.nanmedian(off[first:until])) < MOST_OFF:
+        changed = off[first:until]
+        is_level = abs(np.nanmedian(changed)) >= MOST_OFF
+        if wider is not None and not is_level and np.nanmedian(np.abs(changed)) > WIDER:
+            began, kind = (
+                onset(line, i, wider.spec.dated_by, 1.0, factor, until=until),
+                ChangeKind.SPREAD,
+            )
+        elif spiky is not None and not is_level:
             sign = -1.0 if spiky.spec.measure is StepMeasure.LOW_EXCESS else 1.0
             marks = spikes(sign * line.residual[i, : n + until], n)
             began, kind = onset_of_marks(marks, n, line.gap), ChangeKind.SPIKES
