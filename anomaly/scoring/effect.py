@@ -369,11 +369,11 @@ def _of_few_left(line: Timeline, link: Floats, fit: _Fit) -> Floats:
 
 def _links(base: Baseline, series: Block) -> Floats:
     """The scale on which a change is measured: where values can't be negative, noise is assumed to
-    grow with the root of the level."""
+    grow with the root of the level; what has fallen below 0 has no share of what it was."""
     least = np.where(np.isfinite(series.value), series.value, np.inf).min(axis=1)
-    return np.where(
-        series.ratio | (least >= 0) & (base.scale == Scale.IDENTITY), Scale.ROOT, base.scale
-    ).astype(float)
+    is_root = series.ratio | (least >= 0) & (base.scale == Scale.IDENTITY)
+    own = np.where(least < 0, Scale.IDENTITY, base.scale)
+    return np.where(is_root, Scale.ROOT, own).astype(float)
 
 
 class _Totals:

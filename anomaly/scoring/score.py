@@ -86,6 +86,7 @@ MOST_OFF = 1.0  # standard deviations that the typical step is off where the lev
 WIDER = 1.35  # standard deviations off, of the typical step where the spread is twice as large
 MOVED = 2.0  # times its usual level, or a part: what was so before the release is no new normal
 BUSY = 3.0  # standard deviations more than at most times, from which a change may be one of these
+TWO_SIDED = 1.96  # standard errors of a 95 % interval
 MOSTLY, STRONG = 0.5, 2.0  # share of steps, and standard score of missing ones
 GOOD = {Direction.UP: -1.0, Direction.DOWN: 1.0, Direction.EITHER: np.nan}  # sign of a good move
 SCALES = {
@@ -871,9 +872,14 @@ def _sizes_of_exceptions(usual: float, later: Floats, volume: Floats) -> Sizes |
     value, weight = later[has_value], volume[has_value] / volume[has_value].max()
     differs, steps = is_exception(value, usual), len(value)
     count = min(float(steps * weight[differs].sum() / weight.sum()), steps)  # of rounded sums
-    away = float(np.average(value[differs] - usual, weights=weight[differs])) if count > 0 else 0.0
+    off = value[differs] - usual
+    away = float(np.average(off, weights=weight[differs])) if count > 0 else 0.0
     ends = [share * away for share in share_interval(count, steps)]
-    absolute, low, high = count / steps * away, min(ends), max(ends)
+    absolute = count / steps * away
+    # how many steps differ is uncertain, and by how much
+    half = count / steps * TWO_SIDED * float(np.std(off)) / max(count, 1.0) ** 0.5 if count else 0.0
+    low = absolute - float(np.hypot(absolute - min(ends), half))
+    high = absolute + float(np.hypot(max(ends) - absolute, half))
     if not np.isfinite([absolute, low, high, usual + absolute]).all():
         return None
     relative, relative_interval = None, None
