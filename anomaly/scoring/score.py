@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from anomaly.baseline.robust import ROUNDING, Bools, Floats, Ints
-from anomaly.baseline.seasonal import Baseline
+from anomaly.baseline.seasonal import BOUND, Baseline
 from anomaly.baseline.transform import Scale, back, forward
 from anomaly.model import (
     Answer,
@@ -85,6 +85,7 @@ ENOUGH_ALIKE = 3  # days or weeks that say what is usual at a time of the day or
 MOST_OFF = 1.0  # standard deviations that the typical step is off where the level moved
 WIDER = 1.35  # standard deviations off, of the typical step where the spread is twice as large
 MOVED = 2.0  # times its usual level, or a part: what was so before the release is no new normal
+TINY = 1e-12
 BUSY = 3.0  # standard deviations more than at most times, from which a change may be one of these
 TWO_SIDED = 1.96  # standard errors of a 95 % interval
 MOSTLY, STRONG = 0.5, 2.0  # share of steps, and standard score of missing ones
@@ -587,7 +588,7 @@ class _Panel:
         off = np.where(line.present[i, n:], self.effects.z[i], np.nan)
         past = np.where(line.present[i, :n], line.x[i, :n], np.nan)
         is_fall = score.effect is not None and score.effect.move < 0
-        change = -off if is_fall else off
+        change = moved = -off if is_fall else off
         by_noise, usual = question.spec.ends_by_noise, past_means(past, line.after)
         lasting = None if by_noise else self._lasting(i, change)
         gap_end = stretch_end(~self.line.has_sample[i, self.line.before :]) if score.gaps else None
@@ -595,9 +596,10 @@ class _Panel:
         if lasting is not None:
             recovered &= has_ended(change, -lasting if is_fall else lasting, usual)
         if recovered:
-            busy = self._busy(i)
-            if busy[slice(*stretch_off(np.nan_to_num(change)))].mean() > BUSY:
-                recovered = has_ended(change, busy, usual)
+            busy, weight = self._busy(i), np.clip(np.nan_to_num(moved), TINY, BOUND) ** 2
+            stretch = slice(*stretch_off(np.nan_to_num(moved)))
+            if np.average(busy[stretch], weights=weight[stretch]) > BUSY:
+                recovered = has_ended(moved, busy, past_means(past, line.after))
         if by_noise or score.p_other < CHANCE:
             noise = noisiness(line, i, question.spec.measure)
             usual = past_means(noise[:n], line.after)
@@ -615,10 +617,8 @@ class _Panel:
         changed = off[first:until]
         is_level = abs(np.nanmedian(changed)) >= MOST_OFF
         if wider is not None and not is_level and np.nanmedian(np.abs(changed)) > WIDER:
-            began, kind = (
-                onset(line, i, wider.spec.dated_by, 1.0, factor, until=until),
-                ChangeKind.SPREAD,
-            )
+            began = onset(line, i, wider.spec.dated_by, 1.0, factor, until=until)
+            kind = ChangeKind.SPREAD
         elif spiky is not None and not is_level:
             sign = -1.0 if spiky.spec.measure is StepMeasure.LOW_EXCESS else 1.0
             marks = spikes(sign * line.residual[i, : n + until], n)
