@@ -248,14 +248,14 @@ def tempered(base: Baseline, line: Timeline) -> Block:
     return replace(series, value=value, amount=amount)
 
 
-def pulled_in(residual: Floats, later: slice) -> Floats:
-    """Residuals `(time,)` without gaps, those that stand out alone pulled in; noise may have grown
-    `later`."""
+def pulled_in(residual: Floats, later: slice, bound: float = BOUND) -> Floats:
+    """Residuals `(time,)` without gaps, those that stand out alone by more than `bound` pulled in;
+    noise may have grown `later`."""
     from scipy.ndimage import median_filter  # dear to load, and few series have such steps
 
     around = median_filter(residual, size=ALONE, mode="mirror")
     rest = residual - around
-    most = np.full(len(rest), BOUND)
+    most = np.full(len(rest), bound)
     if len(rest[later]):
         most[later] *= max(1.0, MAD_TO_SIGMA * float(np.median(np.abs(rest[later]))))
     return np.where(np.abs(rest) > most, around + np.clip(rest, -most, most), residual)

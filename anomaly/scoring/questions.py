@@ -269,7 +269,8 @@ def _growth(line: Timeline, windows: _Windows) -> list[Question]:
     count, when = np.maximum(sums(line.present_sums), 1), sums(when_sums)
     spread = sums(square_sums) - when**2 / count
     together = sums(running_sums(rows * line.x)) - when * sums(line.x_sums) / count
-    slope = line.after * together / np.maximum(spread, 1.0)
+    span = np.sqrt(12 * spread / count)  # that of steps that lie evenly, and no more than they do
+    slope = span * together / np.maximum(spread, 1.0)
     _, enough = windows.means_of(line.x_sums, windows.present_sums)
     mask = enough[-1] & (spread > 0)
     return [Question(QuestionKind.GROWTH, line.after, np.where(mask, slope, np.nan))]

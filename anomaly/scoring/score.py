@@ -80,6 +80,7 @@ MOST_ANSWERS = 3  # in the evidence
 DIGITS = 10  # of a p-value: the last bits of a sum depend on how many series are summed beside it
 BETTER = 0.1  # p-value of a good move from which on a bad change must show without it
 ENOUGH_STEPS = 12  # of an observation of which one may be off by chance
+LONE = 3.5  # standard deviations by which that one step stands out
 ENOUGH_LONG = timedelta(days=1)  # a step of this length is no chance
 ENOUGH_ALIKE = 3  # days or weeks that say what is usual at a time of the day or week
 MOST_OFF = 1.0  # standard deviations that the typical step is off where the level moved
@@ -489,8 +490,7 @@ class _Panel:
         if len(later) < ENOUGH_STEPS or self.base.step >= ENOUGH_LONG:
             return None, 0.0, 0.0
         residual = line.residual[i, later]
-        pulled = pulled_in(residual, slice(None))
-        alone = np.flatnonzero(pulled != residual)
+        alone = np.flatnonzero(pulled_in(residual, slice(None), LONE) != residual)
         if len(alone) != 1:
             return None, 0.0, 0.0
         step = int(alone[0])
@@ -614,9 +614,9 @@ class _Panel:
         factor = self._moves_by_factor(i)
         began = onset(line, i, question.spec.dated_by, sign, factor, until=until)
         first = max(began.step, 0)
-        changed = off[first:until]
-        is_level = abs(np.nanmedian(changed)) >= MOST_OFF
-        if wider is not None and not is_level and np.nanmedian(np.abs(changed)) > WIDER:
+        changed = off[first:until][np.isfinite(off[first:until])]
+        is_level = not len(changed) or abs(np.median(changed)) >= MOST_OFF
+        if wider is not None and not is_level and np.median(np.abs(changed)) > WIDER:
             began = onset(line, i, wider.spec.dated_by, 1.0, factor, until=until)
             kind = ChangeKind.SPREAD
         elif spiky is not None and not is_level:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from tests.obvious import catalogue, edges, expected, falls, harmless, plain, sensitivity
+from tests.obvious import catalogue, edges, expected, falls, harmless, plain, scarce, sensitivity
 from tests.obvious.catalogue import Kind
 
-GROUPS = tuple(module.GROUP for module in (edges, expected, falls, harmless, sensitivity, plain))
+GROUPS = tuple(
+    module.GROUP for module in (edges, expected, falls, harmless, scarce, sensitivity, plain)
+)
 KINDS: tuple[Kind, ...] = tuple(
     sorted(catalogue.KINDS.values(), key=lambda each: GROUPS.index(each.group))
 )
