@@ -144,7 +144,8 @@ def _change(case: Case, answer: Verdict, kind: ChangeKind | None, more: str = ""
     onset = case.onset
     if case.score.onset is not None and case.score.onset.earlier:
         return Ruling(Verdict.INCONCLUSIVE, reasons.began_earlier(case, onset), kind, onset)
-    may_be_calendars = answer is not Verdict.IMPROVED and _is_certain(case.sizes)
+    is_level = kind in LEVEL_KINDS or _is_certain(case.sizes)
+    may_be_calendars = answer is not Verdict.IMPROVED and is_level
     if may_be_calendars and case.score.recurrence is not None:
         reason = reasons.recurred(case, case.score.recurrence)
         return Ruling(Verdict.INCONCLUSIVE, reason, kind, onset)

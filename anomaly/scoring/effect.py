@@ -34,8 +34,8 @@ LEAST_EXPECTED = 0.1
 NOTHING = 0.001  # standard deviations of a step: what is less is as good as nothing
 LEAST_ANCHOR = 0.3  # share of the steps of a local level that must be present
 MOST_ERROR = 1.5  # standard deviations of a step: the largest error of a mean
-MEAN_TO_SIGMA = math.sqrt(math.pi / 2)  # of the mean distance from the middle
-UNSURE = 1.5  # twice the standard error of that, times the root of the steps, as a share of it
+MEAN_TO_SIGMA = math.sqrt(math.pi / 2)  # of a mean absolute value
+UNSURE = 1.8  # twice the standard error of that, times the root of the steps, as a share of it
 ALONE = 5  # steps over whose median a step must stand out to stand alone
 TINY = 1e-12
 
@@ -342,16 +342,17 @@ def _thinner(base: Baseline, line: Timeline, origin: Ints) -> Floats:
 def _noisier(base: Baseline, line: Timeline, link: Floats, fit: _Fit) -> Floats:
     """By how much noisier the observation surely is than the history would have it be at this level
     `(series,)`: at least 1."""
-    has = line.has_innovation[:, line.before :]
-    z = np.where(has, line.z[:, line.before :], np.nan)
-    steps = np.maximum(has.sum(axis=1), 1)
-    away = np.abs(z - median(z)[:, None])
+    has, z = line.has_innovation[:, line.before :], line.z[:, line.before :]
+    both = has[:, 1:] & has[:, :-1]  # a rhythm that is off, too, changes little from step to step
+    steps = np.maximum(both.sum(axis=1), 1)
+    apart = np.where(both, np.abs(np.diff(z, axis=1)), 0.0).sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        noise = np.nansum(away, axis=1) / steps * MEAN_TO_SIGMA
+        noise = apart / steps * MEAN_TO_SIGMA / math.sqrt(2)
         grown = np.sqrt(np.maximum(fit.observed / fit.expected, 0.0))
         by_root = (link == Scale.ROOT) & (base.scale == Scale.IDENTITY) & (grown > 0)
         noise = noise / np.where(by_root, grown, 1.0)
-    return np.asarray(np.fmax(noise * (1 - UNSURE / np.sqrt(steps)), 1.0))
+    is_sure = noise * (1 - UNSURE / np.sqrt(steps)) > 1
+    return np.where(is_sure, noise, 1.0)
 
 
 def _of_few_left(line: Timeline, link: Floats, fit: _Fit) -> Floats:

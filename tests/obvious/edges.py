@@ -15,12 +15,14 @@ from tests.obvious.catalogue import (
     DOWN,
     EITHER,
     HALVED,
+    UP,
     Answer,
     Case,
     Floats,
     Rng,
     day,
     does_not_fail,
+    does_not_pass,
     grid,
     hour,
     kind,
@@ -298,4 +300,82 @@ kind(
     lambda rng: _weeks(rng, HALVED),
     harmful=True,
     at_least=CERTAIN,
+)
+
+
+# --- what the history is too short to know -----------------------------------------------------
+
+
+def _weekend_so_far(rng: Rng, days: int, hours: float, left: float = 1.0) -> Case:
+    """Released as a weekend begins; the history holds so many days."""
+    at = pd.Timestamp("2025-06-07T00:00Z") + pd.Timedelta(days=7 * int(rng.integers(20)))
+    index, after = grid(at, days, hours, "15min")
+    level = 1000 * day(index, 0.5) * weekend(index, rng.uniform(0.5, 0.7))
+    return Case(noisy(rng, level * np.where(after, left, 1.0), 0.03), index, at, DOWN)
+
+
+def _every_other_friday(rng: Rng, left: float) -> Case:
+    """Four times the load for two hours of every second Friday, four times so far."""
+    at = pd.Timestamp("2025-06-06T08:00Z") + pd.Timedelta(hours=int(rng.integers(2)))
+    index, after = grid(at, 56, 5, str(rng.choice(["5min", "15min", "1h"])))
+    weeks = np.asarray((index.normalize() - at.normalize()).days // 7)
+    is_paid = (index.day_of_week == 4) & (hour(index) >= 10) & (hour(index) < 12) & (weeks % 2 == 0)
+    level = 500 * day(index) * np.where(is_paid, 4.0, 1.0) * np.where(after, left, 1.0)
+    return Case(noisy(rng, level, 0.04), index, at, UP if left == 1 else DOWN)
+
+
+def _is_undecided(report: Report) -> bool:
+    return report.verdict == "inconclusive"
+
+
+kind(
+    "the first weekend there is",
+    GROUP,
+    _is_undecided,
+    lambda rng: _weekend_so_far(rng, int(rng.integers(4, 6)), 36),
+)
+kind(
+    "the second weekend there is",
+    GROUP,
+    does_not_fail,
+    lambda rng: _weekend_so_far(rng, int(rng.integers(8, 12)), float(rng.uniform(6, 36))),
+)
+kind(
+    "the second weekend there is, and hardly anything comes",
+    GROUP,
+    does_not_pass,
+    lambda rng: _weekend_so_far(rng, int(rng.integers(8, 12)), float(rng.uniform(6, 36)), 0.05),
+    harmful=True,
+)
+kind("every other Friday", GROUP, does_not_fail, lambda rng: _every_other_friday(rng, 1.0))
+kind(
+    "every other Friday, and hardly anything comes",
+    GROUP,
+    does_not_pass,
+    lambda rng: _every_other_friday(rng, 0.1),
+    harmful=True,
+)
+
+
+def _holiday_yesterday(rng: Rng, left: float) -> Case:
+    """Released the day after a holiday that nobody told, as quiet as a weekend."""
+    at = pd.Timestamp("2025-06-05T14:00Z") + pd.Timedelta(hours=float(rng.integers(-6, 6)))
+    index, after = grid(at, 28, 8)
+    is_off = (index.day_of_week >= 5) | (index.normalize() == at.normalize() - pd.Timedelta(days=1))
+    level = 5000 * day(index) * np.where(is_off, rng.uniform(0.5, 0.7), 1.0)
+    return Case(noisy(rng, level * np.where(after, left, 1.0), 0.02), index, at, EITHER)
+
+
+kind(
+    "a holiday yesterday, any direction",
+    GROUP,
+    passes,
+    lambda rng: _holiday_yesterday(rng, 1.0),
+)
+kind(
+    "a holiday yesterday, halved",
+    GROUP,
+    regresses,
+    lambda rng: _holiday_yesterday(rng, HALVED),
+    harmful=True,
 )

@@ -160,6 +160,17 @@ def _batch(rng: Rng, at: pd.Timestamp, hours: float) -> Case:
 
 kind("one extreme step", GROUP, passes_within(0.02), _one_extreme)
 kind("a step a day earlier", GROUP, passes_within(0.05), _step_a_day_earlier)
+
+
+def _large_step_days_earlier(rng: Rng) -> Case:
+    """A campaign, or what ended one, a day to four days before, that goes on."""
+    index, _ = grid(TUESDAY, 28, int(rng.integers(3, 9)), str(rng.choice(["5min", "15min"])))
+    since = TUESDAY - pd.Timedelta(hours=float(rng.uniform(24, 96)))
+    step = np.where(index >= since, float(rng.choice([0.7, 1.4, 1.6])), 1.0)
+    return Case(noisy(rng, 1000 * day(index) * step, 0.02), index, TUESDAY, EITHER)
+
+
+kind("a large step days earlier", GROUP, passes_within(0.1), _large_step_days_earlier)
 kind(
     "a batch every night",
     GROUP,
