@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, get_type_hints
+from urllib.parse import quote
 
 import sqlalchemy as sql
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
@@ -749,6 +750,12 @@ class Store:
                 f"the history at {wording.plain(self.where, LONGEST_SAID)} is a file of text; name "
                 "another one, such as history.db"
             )
+        if path is not None and (others := _tables_of_others(path)):
+            raise StoreError(
+                f"the history at {wording.plain(self.where, LONGEST_SAID)} is a database of "
+                f"something else, with tables such as {wording.plain(others[0], LONGEST_SAID)}; "
+                "name another file, such as history.db"
+            )
         try:
             try:
                 return self._prepared_engine(path)
@@ -849,12 +856,6 @@ def _prepare(engine: Engine) -> None:
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7240815)")
         tables = sql.inspect(connection).get_table_names()
         if SCHEMA.name not in tables:
-            if tables and engine.dialect.name == "sqlite":
-                raise StoreError(
-                    "the file holds tables of something else, such as "
-                    f"{wording.plain(tables[0], LONGEST_SAID)}; name another one, such as "
-                    "history.db"
-                )
             METADATA.create_all(connection)
             connection.execute(sql.insert(SCHEMA).values(version=NEWEST))
             return
@@ -884,6 +885,23 @@ def _holds_text(path: Path) -> bool:
     except OSError:
         return False
     return bool(beginning) and b"\0" not in beginning and _is_utf8(beginning)
+
+
+def _tables_of_others(path: Path) -> list[str]:
+    """The tables of a database that is no history. Reading them changes no byte of it, and leaves
+    no file beside it; what can't be read holds none, and is found out about later."""
+    log = path.with_name(f"{path.name}-wal")
+    if not path.exists():
+        return []
+    try:
+        way = "mode=ro" if log.exists() and log.stat().st_size else "immutable=1"
+        address = f"file:{quote(str(path.absolute()))}?{way}"
+        with closing(sqlite3.connect(address, uri=True)) as database:
+            query = "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name"
+            names = [str(name) for (name,) in database.execute(query)]
+    except (OSError, sqlite3.Error):
+        return []
+    return [] if {SCHEMA.name, RELEASES.name} <= {*names} else names
 
 
 def _is_utf8(data: bytes) -> bool:

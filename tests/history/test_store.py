@@ -555,20 +555,37 @@ def test_a_damaged_file_is_moved_aside_and_kept(
     assert aside.name in caplog.text
 
 
-def test_a_file_of_somebody_else_is_refused_and_keeps_what_it_holds(path: Path) -> None:
+def test_a_file_of_somebody_else_is_refused_and_left_as_it_is(path: Path) -> None:
     path.write_text("service: café\n" * 50, encoding="utf-8")
     before = path.read_bytes()
     with pytest.raises(StoreError, match="is a file of text; name another one"):
         Store(path)
     assert [each.read_bytes() for each in path.parent.iterdir()] == [before]
 
-    path.unlink()
+
+@pytest.mark.parametrize("mode", ["DELETE", "WAL"])
+@pytest.mark.parametrize("table", ["notes", "schema"])
+def test_a_database_of_somebody_else_is_refused_and_left_as_it_is(
+    path: Path, mode: str, table: str
+) -> None:
     with closing(sqlite3.connect(path)) as other:
-        other.execute("CREATE TABLE notes (text)")
-    with pytest.raises(StoreError, match="tables of something else, such as notes"):
+        other.execute(f"PRAGMA journal_mode = {mode}")
+        other.execute(f"CREATE TABLE {table} (text)")
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match=f"of something else, with tables such as {table}; name"):
         Store(path)
+    assert [each.read_bytes() for each in path.parent.iterdir()] == [before]
+
+
+def test_a_database_that_somebody_else_has_open_is_refused_and_stays_usable(path: Path) -> None:
     with closing(sqlite3.connect(path)) as other:
-        assert other.execute("SELECT name FROM sqlite_master").fetchall() == [("notes",)]
+        other.execute("PRAGMA journal_mode = WAL")
+        other.execute("CREATE TABLE notes (text)")
+        before = path.read_bytes()
+        with pytest.raises(StoreError, match="tables such as notes"):
+            Store(path)
+        assert path.read_bytes() == before
+        other.execute("INSERT INTO notes VALUES ('still here')")
 
 
 @pytest.mark.parametrize("where", ["sqlite", ON_POSTGRESQL], indirect=True)
