@@ -268,8 +268,11 @@ def _make(plugin: Plugin, kind: Kind, outside: Mapping[str, Any]) -> Any:
             plugin.complaint(SettingProblem("type", _missing_module(plugin.type, error)))
         ) from error
     except (UsageError, ValueError, TypeError, OSError) as error:
-        text = Redactor(plugin.secrets).text(f"can't be set up: {error}")
-        raise ChecklistError(f"{plugin.where or plugin.type} {text}") from None
+        text = Redactor(plugin.secrets).text(str(error))
+        setting, _, rest = text.partition(" ")
+        if isinstance(error, UsageError) and setting in plugin.origins:
+            raise ChecklistError(plugin.complaint(SettingProblem(setting, rest))) from None
+        raise ChecklistError(f"{plugin.where or plugin.type} can't be set up: {text}") from None
 
 
 def _prepare(

@@ -16,7 +16,7 @@ from anomaly.cli.judging import progress_bar
 from anomaly.cli.options import ChecklistPath, Environment, Logs, Verbose
 from anomaly.cli.release import opened, past, right_now
 from anomaly.cli.session import LogFormat, Session
-from anomaly.errors import UsageError
+from anomaly.errors import ChecklistError, UsageError
 from anomaly.model import Release
 from anomaly.wording import plain, stamp
 
@@ -47,10 +47,12 @@ def validate(
     session: Session = context.obj
     if until is not None and not probe:
         raise UsageError("--until needs --probe")
-    from anomaly.setup.advice import advice
+    from anomaly.setup.advice import advice, refusals
     from anomaly.setup.doctor import State, examine_releases
 
     checklist = opened(checklist_path, environment, session)
+    if lines := refusals(checklist):
+        raise ChecklistError("\n".join(lines))
     session.show(f"ok: {summary(checklist_path, checklist)}")
     for line in advice(checklist):
         session.show(session.redactor.text(f"warning: {line}"))

@@ -18,10 +18,9 @@ import requests
 from anomaly.checklist.variables import is_secret_name
 from anomaly.collectors.sign_in import AwsSignature, ClientCredentials, GoogleToken, SignIn, Way
 from anomaly.errors import CollectError, UsageError
-from anomaly.http.transport import is_host
+from anomaly.http.endpoint import checked_url
 from anomaly.redaction import url_secrets
 
-SCHEMES = frozenset({"http", "https"})
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?")
 TOKEN = re.compile(r"[\x21-\x7e]+")
@@ -302,22 +301,9 @@ def _no_passphrase() -> str:
 def _taken_apart(url: str) -> tuple[str, str, str, str | None, str | None]:
     """The URL without user and final slash, host, what may be shown of it (scheme, host, port),
     user, password."""
-    try:
-        parts = urlsplit(url)
-        host, port_is_usable = parts.hostname, parts.port != 0
-    except ValueError:
-        raise UsageError(
-            "url can't be read; write one like https://prometheus.example:9090"
-        ) from None
-    if (
-        parts.scheme not in SCHEMES
-        or not host
-        or not is_host(host)
-        or not port_is_usable
-        or not url.isprintable()
-        or " " in url
-    ):
-        raise UsageError("url must be one like https://prometheus.example:9090, with http or https")
+    parts = checked_url(url)
+    if not url.isprintable() or " " in url:
+        raise UsageError("url holds a space or a sign that can't be printed; leave it out")
     if parts.query or parts.fragment:
         raise UsageError(
             "url must not hold ? or #; give credentials as bearer_token, username and password, "
@@ -326,4 +312,4 @@ def _taken_apart(url: str) -> tuple[str, str, str, str | None, str | None]:
     display = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
     user = None if parts.username is None else unquote(parts.username)
     password = None if parts.password is None else unquote(parts.password)
-    return display + parts.path.rstrip("/"), host, display, user, password
+    return display + parts.path.rstrip("/"), parts.hostname or "", display, user, password

@@ -1,4 +1,4 @@
-"""What is allowed in a checklist, and yet probably not meant."""
+"""What can't be set up of a checklist that is well formed, and what is probably not meant."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from anomaly.checklist.settings import STANDARD_INPUT
 from anomaly.checklist.strict_yaml import KeyPath
 from anomaly.collectors import promql
 from anomaly.collectors.replicas import REPLICAS
+from anomaly.errors import ChecklistError
 from anomaly.model import Kpi
 from anomaly.reporting.words import FEW_STEPS
 from anomaly.timing.durations import duration_text
@@ -30,6 +31,23 @@ def advice(checklist: Checklist) -> list[str]:
         where = strict_yaml.path_text(keys)
         place = f"{path}:{document.line(keys)}: {where}" if document is not None else where
         lines.append(plain(f"{place} {text}", LONGEST))
+    return lines
+
+
+def refusals(checklist: Checklist) -> list[str]:
+    """Why sources, sinks and hooks can't be set up, such as a URL without a host; each names its
+    line. Nothing is asked and nothing sent."""
+    lines = []
+    for make, plugins in (
+        (registry.collector, checklist.sources.values()),
+        (registry.release_source, checklist.releases),
+        (registry.sink, (*checklist.sinks, *(hook.plugin for hook in checklist.hooks))),
+    ):
+        for plugin in plugins:
+            try:
+                make(plugin)
+            except ChecklistError as error:
+                lines.append(str(error))
     return lines
 
 

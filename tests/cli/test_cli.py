@@ -260,6 +260,41 @@ def test_validate_names_every_error(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "soon" in said
 
 
+def test_validate_looks_at_every_address(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checklist = tmp_path / "checklist.yaml"
+    checklist.write_text("""\
+service: shop
+sources:
+  metrics: {type: prometheus, url: "htp://prometheus:9090"}
+  logs:
+    type: loki
+    url: "http:///loki"
+  shop: {type: sql, url: shop.example/orders}
+kpis:
+  - {name: orders, source: metrics, query: orders}
+releases:
+  - {type: json, url: "deploys.example/shop.json"}
+sinks:
+  - {type: slack, url: "https//hooks.example"}
+on:
+  fire:
+    - {type: webhook, url: "http://flags.example:99999"}
+""")
+    assert run(["validate", str(checklist)]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.removeprefix("error: ").replace(str(checklist), "").splitlines() == [
+        ":3: sources.metrics.url starts with htp; use http or https",
+        ":6: sources.logs.url names no host; write http://host/path",
+        ":7: sources.shop.url is not a database's; write postgresql://user:password@host/name",
+        ":11: releases[0].url starts with no scheme; use http or https",
+        ":13: sinks[0].url starts with no scheme; use http or https",
+        ":16: on.fire[0].url is not a URL; write https://host/path",
+    ]
+
+
 def test_probing_says_what_each_query_matches(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

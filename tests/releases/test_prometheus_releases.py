@@ -171,7 +171,7 @@ def test_settings_that_cant_be_used() -> None:
         ({"query": " "}, "query is empty"),
         ({"step": timedelta(seconds=1)}, "step is 1s; use whole seconds, at least 10s"),
         ({"timeout": timedelta(0)}, "timeout"),
-        ({"url": "ftp://h"}, "url must be one like"),
+        ({"url": "ftp://h"}, "url starts with ftp; use http or https"),
     ):
         with pytest.raises(UsageError, match=said):
             PrometheusReleases(**{"url": "http://h", "query": "q"} | settings)
