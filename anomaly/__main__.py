@@ -5,8 +5,11 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from io import TextIOWrapper
-from typing import TextIO
+from io import BufferedWriter, FileIO, TextIOWrapper
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 ITSELF_FAILED = 4
 # Libraries make millions of objects that stay: looking through them all again and again costs a
@@ -14,9 +17,27 @@ ITSELF_FAILED = 4
 GARBAGE = (100_000, 20, 50)
 
 
+class Pipe(FileIO):
+    """Standard output whose reader may leave before the end, as `head` does: the rest is written to
+    nobody. The run goes on, for its exit code and its messages matter."""
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            return memoryview(data).nbytes
+
+
 def main() -> int:
     """Run the command line and return its exit code. Python's own 1 after a traceback would read as
     a regression."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout = TextIOWrapper(
+            BufferedWriter(Pipe(sys.stdout.fileno(), "w", closefd=False)),
+            encoding=sys.stdout.encoding,
+            line_buffering=sys.stdout.line_buffering,
+            write_through=sys.stdout.write_through,
+        )
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # what a locale can't write is a ? and no failure
