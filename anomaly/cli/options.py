@@ -10,6 +10,9 @@ import typer
 
 from anomaly.cli.exit_codes import ExitCodes
 from anomaly.cli.session import LogFormat, Session
+from anomaly.errors import UsageError
+
+PAGE_ENDINGS = (".html", ".htm")
 
 
 class Output(StrEnum):
@@ -23,6 +26,15 @@ def _log_format(context: typer.Context, value: LogFormat) -> LogFormat:
     session: Session = context.obj
     if value is not LogFormat.TEXT:
         session.log_format = value
+    return value
+
+
+def _page(value: Path | None) -> Path | None:
+    if value is not None and value.suffix.lower() not in PAGE_ENDINGS:
+        raise UsageError(
+            f"--report {value} must end in .html: the report is a page, which a browser prints as "
+            "PDF; show, check and watch write pictures by --pictures DIR, text by --markdown FILE"
+        )
     return value
 
 
@@ -115,6 +127,7 @@ ReportTo = Annotated[
     typer.Option(
         "--report",
         metavar="FILE",
+        callback=_page,
         help="Write the report as an HTML page; {version} and {id} in the name are filled in.",
     ),
 ]

@@ -47,6 +47,16 @@ def test_check_writes_the_page_and_show_prints_from_it_what_check_printed(
     assert (tmp_path / "again.html").read_bytes() == file.read_bytes()
 
 
+@pytest.mark.parametrize("command", ["check", "watch", "tick", "merge", "show"])
+@pytest.mark.parametrize("name", ["report.pdf", "report", "report.html.gz", "{version}"])
+def test_a_report_in_a_form_that_there_is_not_is_refused_before_any_work(
+    command: str, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parts = ["part.npz"] if command == "merge" else []
+    assert run([command, "nowhere.yaml", *parts, "--report", name]) == 2
+    assert f"--report {name} must end in .html" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_a_page_that_cannot_be_written_is_said_and_takes_a_pass_alone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -193,7 +193,7 @@ def test_the_command_merges_what_check_wrote(
     [
         (["--shard", "1/2"], "--shard and --partial belong together"),
         (["--shard", "3/2", "--partial", "x"], "--shard is '3/2'; give K/N"),
-        (["--shard", "1/2", "--partial", "x", "--report", "y"], "--report needs the answer"),
+        (["--shard", "1/2", "--partial", "x", "--report", "y.html"], "--report needs the answer"),
     ],
 )
 def test_wrong_options_of_a_part_are_named(
