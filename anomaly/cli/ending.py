@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from types import FrameType
+from typing import Any
 
 import typer
 from typer.main import get_command
@@ -65,7 +66,7 @@ def _report(error: BaseException, session: Session) -> ExitCode:
         context = getattr(error, "ctx", None)
         log.error(
             "%s\ntry: %s --help",
-            error.format_message(),
+            _refused(error),
             context.command_path if context else "anomaly",
         )
         return ExitCode.USAGE
@@ -77,6 +78,24 @@ def _report(error: BaseException, session: Session) -> ExitCode:
     cause = f"{type(error).__name__}: {error}".removesuffix(": ")
     log.error("anomaly itself failed: %s%s", cause, hint, exc_info=error)
     return ExitCode.FAILED
+
+
+def _refused(error: typer.TyperException) -> str:
+    """What is wrong with the command line. Of a value that is no choice and no number, the library
+    tells it in the words of a programmer."""
+    cause: Any = error.__cause__  # a ValidationError, which would be dear to import
+    if not isinstance(error, typer.BadParameter) or error.param is None or cause is None:
+        return error.format_message()
+    (first, *_) = cause.errors()
+    choices = first["msg"].rstrip(".").partition(" is not one of ")[2].replace("'", "")
+    allowed = {
+        "value_error": f"use one of {choices}",
+        "int_parsing": "it must be a whole number",
+        "greater_than_equal": f"it must be at least {first.get('ctx', {}).get('ge')}",
+    }
+    if first["type"] not in allowed or not (choices or first["type"] != "value_error"):
+        return error.format_message()
+    return f"{error.param.opts[-1]} is {first['input']!r}; {allowed[first['type']]}"
 
 
 @contextmanager

@@ -826,3 +826,20 @@ def test_an_early_look_does_not_fail_a_job(capsys: pytest.CaptureFixture[str]) -
     assert run(line) == ExitCode.UNDECIDED
     assert run([*line, "--exit-codes", "job"]) == ExitCode.PASS
     assert "warning: undecided; exits with 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("check x.yaml --output yaml", "--output is 'yaml'; use one of table, json"),
+        ("--log-format xml demo", "--log-format is 'xml'; use one of text, json"),
+        ("check x.yaml --exit-codes jobs", "--exit-codes is 'jobs'; use one of all, job"),
+        ("check x.yaml --jobs two", "--jobs is 'two'; it must be a whole number"),
+        ("check x.yaml --jobs 0", "--jobs is '0'; it must be at least 1"),
+    ],
+)
+def test_a_value_that_an_option_does_not_take_is_told_with_what_it_takes(
+    arguments: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(arguments.split()) == 2
+    assert capsys.readouterr().err.splitlines()[0] == f"error: {said}"
