@@ -108,7 +108,7 @@ def test_kept_data_give_the_same_report(folder: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("share", "is_broken"), [(0.1, False), (0.2, True)])
-def test_an_arm_with_another_share_of_the_traffic_is_noted(
+def test_an_arm_with_another_share_of_the_traffic_is_never_ok(
     folder: Path, share: float, *, is_broken: bool
 ) -> None:
     rng, steps = np.random.default_rng(3), HISTORY + WATCHED
@@ -128,10 +128,38 @@ kpis:
 
     report = judged(folder)
 
-    text = " ".join(report["errors"].notes)
-    assert ("sample ratio mismatch with of the old: 9.78 % of 12,006" in text) is is_broken
-    assert ("20 % declared, p < 0.0001; the arms may not" in text) is is_broken
-    assert report.verdict is ReleaseVerdict.PASS
+    finding = report["errors"]
+    mismatch = "sample ratio mismatch with of the old: 9.78 % of 12,006 here, 20 % declared, p < 0."
+    assert finding.reason.startswith(mismatch) is is_broken
+    assert "mismatch" not in " ".join(finding.notes)
+    assert finding.verdict is (Verdict.INCONCLUSIVE if is_broken else Verdict.OK)
+    assert report.verdict is (ReleaseVerdict.INCONCLUSIVE if is_broken else ReleaseVerdict.PASS)
+
+
+@pytest.mark.slow
+def test_an_arm_that_is_worse_fails_and_says_that_its_share_of_the_traffic_is_another(
+    folder: Path,
+) -> None:
+    rng, steps = np.random.default_rng(3), HISTORY + WATCHED
+    new, old = rng.poisson(100, steps), rng.poisson(900, steps)
+    rate = np.where(np.arange(steps) < HISTORY, 0.05, 0.15)
+    errors = {"bad new": rng.binomial(new, rate), "bad old": rng.binomial(old, 0.05)}
+    write(folder, "first.csv", new=new, old=old, **errors)
+    (folder / "checklist.yaml").write_text(
+        """
+service: shop
+sources: {data: {type: files, path: first.csv}}
+windows: {history: 7d, warmup: 0s, watch: 12h, step: 1h}
+kpis:
+  - {name: errors, query: bad new, denominator: new, direction: up}
+  - {name: of the old, query: bad old, denominator: old, control_for: [errors], split: 20%}
+"""
+    )
+
+    report = judged(folder)
+
+    assert report.verdict is ReleaseVerdict.FAIL
+    assert "20 % declared, p < 0.0001; the arms do not compare" in " ".join(report["errors"].notes)
 
 
 def of_new_kinds(folder: Path, **events: int) -> Report:

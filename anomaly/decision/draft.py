@@ -108,6 +108,7 @@ def draft(kpi: Kpi, weight: float, scored: Scored, row: int, progress: WatchProg
         if refusal is not None or score is None
         else (
             *score.notes,
+            *([score.mismatch] if score.mismatch else ()),
             *_of_history(before, usually, progress),
             *_of_weeks(before / usually * progress.step, score.evidence.season or (), progress),
             *_of_band(score.coverage),

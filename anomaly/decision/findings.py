@@ -46,7 +46,8 @@ def finding(
         evidence = replace(evidence, shares=mix.shares[draft.segment])
     if draft.new_steps is not None:
         evidence = replace(evidence, new_steps=draft.new_steps, new_events=draft.new_events)
-    reason, notes = ruling.reason, draft.notes
+    reason = ruling.reason
+    notes = tuple(note for note in draft.notes if note != reason)
     if composition is not None:
         notes = (*notes, composition.note)
         reason += composition.by_mix if ruling.kind is ChangeKind.MIX else ""

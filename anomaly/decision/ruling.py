@@ -11,6 +11,7 @@ from anomaly.model import ChangeKind, Direction, Verdict
 from anomaly.scoring.controlled import MOVED
 from anomaly.scoring.score import Beside, Sizes
 
+WELL = frozenset({Verdict.OK, Verdict.IMPROVED, Verdict.RECOVERED})
 LEVEL_KINDS = frozenset({ChangeKind.LEVEL, ChangeKind.RAMP})
 # Factors between units: minutes, percent, thousands, kibi, hours, millions, billions.
 UNITS = (60, 100, 1e3, 1024, 3600, 1e6, 1e9)
@@ -33,7 +34,15 @@ class Ruling:
 
 
 def rule(case: Case) -> Ruling:
-    """The verdict about a series that can be judged."""
+    """The verdict about a series that can be judged. Arms of a split that do not compare prove no
+    release harmless."""
+    ruling = _by_its_data(case)
+    if case.score.mismatch and ruling.verdict in WELL:
+        return replace(ruling, verdict=Verdict.INCONCLUSIVE, reason=case.score.mismatch)
+    return ruling
+
+
+def _by_its_data(case: Case) -> Ruling:
     if case.kpi.control_for:
         return _of_control(case)
     if case.p_value >= case.alpha:

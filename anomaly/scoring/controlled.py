@@ -8,7 +8,7 @@ beyond its controls one for one (difference in differences).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -92,10 +92,13 @@ def score_beside_controls(
             each.name for each in kpis if kpi in each.control_for and each.name not in with_series
         ]
         silent += [names[i] for i in candidates[row] if i not in rows]
-        notes = (*_notes(silent), *_of_splits(alone, row, candidates[row], kpis))
+        mismatches, unchecked = _of_splits(alone, row, candidates[row], kpis)
         evidence = _evidence(prediction, [names[i] for i in rows], [*others])
         scores[row] = replace(
-            beside, notes=notes, evidence=replace(beside.evidence, controls=evidence)
+            beside,
+            mismatch="; ".join(mismatches),
+            notes=(*_notes(silent), *unchecked),
+            evidence=replace(beside.evidence, controls=evidence),
         )
     return replace(taught, scores=tuple(scores))
 
@@ -289,9 +292,10 @@ def _evidence(
 
 def _of_splits(
     scored: Scored, row: int, controls: Iterable[int], kpis: Sequence[Kpi]
-) -> Iterator[str]:
-    """What is wrong with the traffic of a series and of those of its controls that are the other
-    arm of a split."""
+) -> tuple[list[str], list[str]]:
+    """How the traffic of a series and of those of its controls that are the other arm of a split
+    differs from what is declared, and with which that can't be checked."""
+    mismatches, unchecked = list[str](), list[str]()
     by_name = {kpi.name: kpi for kpi in kpis}
     name, segment = scored.keys[row]
     for other in controls:
@@ -300,7 +304,7 @@ def _of_splits(
             continue
         label = _name(scored.keys[other])
         if not by_name[name].counts_traffic:
-            yield (
+            unchecked.append(
                 f"the split with {label} can't be checked: this KPI has neither a denominator nor "
                 "kind: counts"
             )
@@ -309,11 +313,12 @@ def _of_splits(
             _traffic(scored.observation, row), _traffic(scored.observation, other), control.split
         )
         if found is not None and found.is_broken:
-            yield (
+            mismatches.append(
                 f"sample ratio mismatch with {label}: {percent(found.own / found.together)} of "
                 f"{found.together:,.0f} here, {percent(found.declared)} declared, "
-                f"{p_value(found.p_value)}; the arms may not be comparable"
+                f"{p_value(found.p_value)}; the arms do not compare"
             )
+    return mismatches, unchecked
 
 
 def _traffic(series: Block, row: int) -> Floats:

@@ -159,8 +159,9 @@ class Score:
     `already` is set where nothing new is bad, but much was shortly before the release. `beside` is
     set where a control moved, `coverage` where the history is long enough to measure
     the band. `p_exact` is a p-value that needs no placebo releases, such as that of a count of
-    exceptions; `p_bad` is no smaller (0 without one). `recurrence` says when the same was
-    seen before, `first_weekend` that it began on the first weekend there is.
+    exceptions; `p_bad` is no smaller (0 without one). `recurrence` says when the same was seen
+    before, `first_weekend` that it began on the first weekend there is, `mismatch` that it got
+    another share of a split's traffic than it should.
     """
 
     p_bad: float
@@ -183,6 +184,7 @@ class Score:
     coverage: Coverage | None = None
     recurrence: Recurrence | None = None
     first_weekend: bool = False
+    mismatch: str = ""
     notes: tuple[str, ...] = ()
     evidence: Evidence = field(default_factory=Evidence)
 
