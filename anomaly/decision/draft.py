@@ -12,7 +12,7 @@ import numpy as np
 from anomaly.baseline.robust import ROUNDING, Floats
 from anomaly.decision.progress import WatchProgress
 from anomaly.model import Coverage, Empty, Kpi, KpiKind, NoData, Verdict
-from anomaly.scoring.score import Score, Scored
+from anomaly.scoring.score import Score, Scored, idle
 from anomaly.wording import number, within_band
 
 # steps with data before the release; with 12, 2 to 5 % of quiet series would alarm at 1 %
@@ -86,6 +86,7 @@ def draft(kpi: Kpi, weight: float, scored: Scored, row: int, progress: WatchProg
         if steps == 0
         else _impossible(kpi, np.array([past.least[row], past.most[row]]), observation.value[row])
         or _cumulative(grows=bool(past.grow[row]))
+        or _idle(int(past.idle[row]), before, int(idle(observation)[row]), steps)
         or _too_little(
             kpi, score, before, steps, float(scored.usual_presence[row]), volume, progress
         )
@@ -196,6 +197,20 @@ def _cumulative(*, grows: bool) -> Refusal | None:
         Verdict.INCONCLUSIVE,
         "it only grows, as a counter does, so its level says nothing; judge what it grows by in a "
         "step: increase() in PromQL, LAG() in SQL, diff() in pandas",
+    )
+
+
+def _idle(idle_before: int, before: int, idle_since: int, steps: int) -> Refusal | None:
+    """A denominator that is 0 in every step of a side: nothing is a share of it."""
+    never = idle_before > 0 and before == 0
+    sides = [f"in all {idle_before} steps before the release"] if never else []
+    sides += [f"in all {steps} steps since the release"] if idle_since == steps else []
+    if not sides:
+        return None
+    advice = "; look at its query, or judge the count alone" if never else ""
+    return Refusal(
+        Verdict.INCONCLUSIVE,
+        f"the denominator is 0 {' and '.join(sides)}, so there is no ratio{advice}",
     )
 
 

@@ -193,8 +193,8 @@ class Score:
 class Past:
     """What is kept of a history of so many `rows`, all `(series,)`: how many `steps` have a value,
     which `share` of those from the first one on (1 without any), the `least` and the `most` of
-    these, their `mean` by volume (NaN where there is none), and whether they `grow` all the
-    time."""
+    these, their `mean` by volume (NaN where there is none), whether they `grow` all the time, and
+    how many are `idle`: with a denominator of 0."""
 
     rows: int
     steps: Ints
@@ -203,6 +203,7 @@ class Past:
     most: Floats
     mean: Floats
     grow: Bools
+    idle: Ints
 
     @classmethod
     def of_history(cls, history: Block) -> Past:
@@ -220,6 +221,7 @@ class Past:
                 most=np.fmax.reduce(value, axis=1, initial=np.nan),
                 mean=np.where(present, history.amount, 0.0).sum(axis=1) / volume,
                 grow=np.array([only_grows(each) for each in value], dtype=bool),
+                idle=idle(history),
             )
 
     def of(self, keep: Ints) -> Past:
@@ -233,6 +235,12 @@ class Past:
             parts[0].rows,
             *(np.concatenate([getattr(part, name) for part in parts]) for name in PER_SERIES),
         )
+
+
+def idle(series: Block) -> Ints:
+    """In how many steps the denominator of each series is 0."""
+    is_idle: Ints = (series.present & (series.volume == 0)).sum(axis=1)
+    return is_idle
 
 
 PER_SERIES = tuple(each.name for each in fields(Past) if each.name != "rows")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, cast
@@ -102,8 +103,25 @@ def test_infinity_is_a_missing_value(infinity: float) -> None:
     infinite, missing = QUIET.copy(), QUIET.copy()
     infinite.iloc[[10, HISTORY + 3]], missing.iloc[[10, HISTORY + 3]] = infinity, np.nan
 
-    assert same(only(check(infinite)), only(check(missing)))
-    assert only(check(infinite)).steps == WATCHED - 1
+    found, expected = only(check(infinite)), only(check(missing))
+    assert found.notes == ("2 infinite values count as missing", *expected.notes)
+    assert same(replace(found, notes=expected.notes), expected)
+    assert found.steps == WATCHED - 1
+
+
+@pytest.mark.parametrize(
+    ("before", "since", "said"),
+    [
+        (0, 0, f"in all {HISTORY} steps before the release and in all {WATCHED} steps since the"),
+        (0, 9, f"in all {HISTORY} steps before the release, so there is no ratio; look at its"),
+        (9, 0, f"in all {WATCHED} steps since the release, so there is no ratio"),
+    ],
+)
+def test_a_denominator_that_is_always_0_is_named(before: int, since: int, said: str) -> None:
+    below = pd.Series(np.where(np.arange(len(INDEX)) < HISTORY, before, since), INDEX)
+    finding = only(check(0 * QUIET, denominators=below))
+    assert finding.verdict is Verdict.INCONCLUSIVE
+    assert finding.reason.startswith(f"the denominator is 0 {said}")
 
 
 def test_a_column_without_any_value_is_no_data_and_hides_no_other() -> None:
