@@ -80,6 +80,23 @@ def panel_of(
     ).reindex(index), step
 
 
+def infinite(
+    series: pd.Series | pd.DataFrame, denominators: pd.Series | pd.DataFrame | None
+) -> dict[str, str]:
+    """A note for each KPI with infinite values, in its series or its denominators; as `panel_of`
+    takes them, which raises UsageError for what can't be taken."""
+    notes = dict[str, str]()
+    values = frame_of(series, "series")
+    below = None if denominators is None else frame_of(denominators, "denominators")
+    for name in values:
+        columns = [values[name]]
+        if below is not None:
+            columns.append(below[name if name in below else below.columns[0]])
+        if count := sum(int(np.isinf(each.to_numpy()).sum()) for each in columns):
+            notes[str(name)] = f"{count:,} infinite values count as missing"
+    return notes
+
+
 def _expect_same_rows(below: pd.DatetimeIndex, index: pd.DatetimeIndex) -> None:
     """Raises UsageError unless denominators have the steps of the series, within its time."""
     within = below[(below >= index[0]) & (below <= index[-1])]

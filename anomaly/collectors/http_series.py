@@ -128,7 +128,8 @@ class HttpSeriesCollector(HttpSource, ABC):
     def _answer(
         self, query: str, by: Sequence[str], index: pd.DatetimeIndex, step: timedelta
     ) -> dict[str, NDArray[np.float64]]:
-        """The values of a query by segment, a row for each step."""
+        """The values of a query by segment, a row for each step; what was answered and is no
+        finite number is infinite."""
         if not query.strip():
             raise CollectError("bad query: it is empty")
         text = self._resolved(query, step)
@@ -179,7 +180,7 @@ class HttpSeriesCollector(HttpSource, ABC):
                         f"{self.stepping}"
                     )
                 number = float(value)
-                segments[segment][first + int(row)] = number if math.isfinite(number) else np.nan
+                segments[segment][first + int(row)] = number if math.isfinite(number) else np.inf
 
     def _segment(self, labels: Mapping[str, str], by: Sequence[str]) -> str:
         if missing := [name for name in by if name not in labels]:
@@ -222,6 +223,8 @@ class HttpSeriesCollector(HttpSource, ABC):
                 ) from None
             if not side:
                 notes.append(f"{prefix}no series matched")
+            if odd := sum(int(np.isinf(values).sum()) for values in side.values()):
+                notes.append(f"{prefix}{odd:,} NaN or infinite values count as missing")
             sides.append(side)
         return sides, notes
 

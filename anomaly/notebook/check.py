@@ -10,7 +10,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import pandas as pd
 
-from anomaly.contracts import Collected
+from anomaly.contracts import Collected, Provenance
 from anomaly.decision.judge import Settings
 from anomaly.engine.processes import processes
 from anomaly.errors import UsageError
@@ -18,6 +18,7 @@ from anomaly.frames import (
     Days,
     Spans,
     calendar_of,
+    infinite,
     listed,
     localized,
     member,
@@ -163,6 +164,10 @@ def check(
         for name in names
         if name in controls
     ]
+    provenance = {
+        name: Provenance(name, below[name], (note,))
+        for name, note in infinite(series, denominators).items()
+    }
     first = panel.index[0].to_pydatetime()
     end = later(panel.index[-1].to_pydatetime(), step)
     if warmup < timedelta(0):
@@ -197,7 +202,7 @@ def check(
     )
     with processes(jobs) as workers:
         return judge(
-            Collected(panel),
+            Collected(panel, provenance),
             kpis,
             release,
             spans,

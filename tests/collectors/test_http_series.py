@@ -86,8 +86,12 @@ def test_a_numerator_without_a_value_is_zero_where_its_denominator_has_one() -> 
         series([None, 1.0, float("inf"), None], query="bad"),
         series([5.0, 6.0, 7.0, None], query="all"),
     )
-    panel = collected(source, kpi).panel
-    np.testing.assert_array_equal(panel["errors", "", NUMERATOR][:5], [0, 1, 0, np.nan, np.nan])
+    about = collected(source, kpi)
+    panel = about.panel
+    assert about.provenance["errors"].notes == ("1 NaN or infinite values count as missing",)
+    np.testing.assert_array_equal(
+        panel["errors", "", NUMERATOR][:5], [0, 1, np.nan, np.nan, np.nan]
+    )
     np.testing.assert_array_equal(panel["errors", "", DENOMINATOR][:4], [5, 6, 7, np.nan])
 
 
