@@ -35,6 +35,9 @@ COMMON_ZONES = (  # that rows of days in UTC are tried with, to say what helps
 LAST_DAY = 28  # that every month has
 THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?")
 TIME_COLUMNS = frozenset({"time", "timestamp", "datetime", "date", "ts", "at"})
+HOUR_COLUMNS = frozenset({"hour", "hours", "hr", "hh", "stunde"})
+AT_HOUR = "pd.to_datetime({}, utc=True) + pd.to_timedelta({}, unit='h')"
+DAY_H = 24
 EPOCHS = {"s": 10**8, "ms": 10**11, "us": 10**14, "ns": 10**17}  # 1973, in units since 1970
 Day = date | str
 Days = Mapping[Day, str] | Iterable[Day] | Day  # special days with their names, or without
@@ -346,30 +349,70 @@ def _index_advice(series: pd.Series | pd.DataFrame, what: str) -> str:
             ".tz_localize('UTC')"
         )
     if isinstance(index, pd.MultiIndex):
-        others = [
-            index.names[at] or at
-            for at, level in enumerate(index.levels)
-            if not isinstance(level, pd.DatetimeIndex)
-        ]
-        whole = what if isinstance(series, pd.Series) else f"{what}[{series.columns[0]!r}]"
-        return (
-            f", its index has {index.nlevels} levels; make columns of all but the times, as "
-            f"{whole}.unstack({others if len(others) > 1 else (others or [0])[0]!r}) does"
-        )
+        return _levels_advice(index, series, what)
     if not pd.api.types.is_numeric_dtype(index.dtype):
-        return (
-            f"{', its times are text' if pd.api.types.is_string_dtype(index.dtype) else ''}; use "
-            f"{what}.set_axis(pd.to_datetime({what}.index, utc=True))"
-        )
+        return _texts_advice(index, what)
     return _rows_advice(series, what)
+
+
+def _texts_advice(index: pd.Index, what: str) -> str:
+    """What makes times of texts, or of other objects."""
+    if index.astype(str).str.contains(r"[T ]24:00", regex=True).any():
+        return (
+            ", its times are text with 24:00, which pandas does not read; use "
+            f"{what}.set_axis(pd.to_datetime({what}.index.str[:10], utc=True) + "
+            f"pd.to_timedelta({what}.index.str[11:16] + ':00'))"
+        )
+    return (
+        f"{', its times are text' if pd.api.types.is_string_dtype(index.dtype) else ''}; use "
+        f"{what}.set_axis(pd.to_datetime({what}.index, utc=True))"
+    )
+
+
+def _levels_advice(index: pd.MultiIndex, series: pd.Series | pd.DataFrame, what: str) -> str:
+    """What makes times of several levels."""
+    if hours := _hours(index):
+        date, hour = (f"{what}.index.get_level_values({name!r})" for name in hours)
+        return (
+            ", its index has the date and the hour apart; use "
+            f"{what}.set_axis({AT_HOUR.format(date, hour)})"
+        )
+    others = [
+        index.names[at] or at
+        for at, level in enumerate(index.levels)
+        if not isinstance(level, pd.DatetimeIndex)
+    ]
+    whole = what if isinstance(series, pd.Series) else f"{what}[{series.columns[0]!r}]"
+    return (
+        f", its index has {index.nlevels} levels; make columns of all but the times, as "
+        f"{whole}.unstack({others if len(others) > 1 else (others or [0])[0]!r}) does"
+    )
+
+
+def _hours(index: pd.MultiIndex) -> tuple[Any, Any] | None:
+    """The names of two levels that are a date and an hour; None if they are something else."""
+    if index.nlevels != 2 or None in index.names:  # noqa: PLR2004  date and hour
+        return None
+    date, hour = index.levels
+    hours = pd.api.types.is_numeric_dtype(hour.dtype) and hour.min() >= 0 and hour.max() <= DAY_H
+    texts = pd.api.types.is_string_dtype(date.dtype) or isinstance(date, pd.DatetimeIndex)
+    return (index.names[0], index.names[1]) if hours and texts else None
 
 
 def _rows_advice(series: pd.Series | pd.DataFrame, what: str) -> str:
     """Where the times of numbered rows are, and what makes an index of them."""
-    for column in series.columns if isinstance(series, pd.DataFrame) else ():
+    names = series.columns if isinstance(series, pd.DataFrame) else ()
+    hour = next((each for each in names if str(each).casefold() in HOUR_COLUMNS), None)
+    for column in names:
         if pd.api.types.is_datetime64_any_dtype(series[column].dtype) or (
             str(column).casefold() in TIME_COLUMNS
         ):
+            if hour is not None:
+                at = AT_HOUR.format(f"{what}[{column!r}]", f"{what}[{hour!r}]")
+                return (
+                    f", its date and hour are columns; use {what}.set_index({at})"
+                    f".drop(columns={[column, hour]!r})"
+                )
             return (
                 f", its times are a column; use {what}.set_index(pd.to_datetime("
                 f"{what}[{column!r}], utc=True)).drop(columns={column!r})"

@@ -31,7 +31,7 @@ NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?", re.ASCII)
 MOMENT = re.compile(
     (
         r"(\d{4}-\d\d-\d\d(?:[T "
-        r"]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?)?)\s*(Z|z|UTC|[+-]\d\d(?::?\d\d)?)?"
+        r"](?!24)\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?)?)\s*(Z|z|UTC|[+-]\d\d(?::?\d\d)?)?"
     ),
     re.ASCII,
 )

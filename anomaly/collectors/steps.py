@@ -248,8 +248,9 @@ def _two_values(
     )
     return (
         f"{place(later)}: the same moment as at {place(earlier)} with another value ({both}); "
-        "name the columns that tell the rows apart in by, or, if each row is an event, set "
-        f"resample to one of {', '.join(Resample)}"
+        "name the columns that tell the rows apart in by; if each row is an event, set resample to "
+        f"one of {', '.join(Resample)}; if another column has the time of day, join it with the "
+        "date in one column, like 2025-06-03 14:00"
     )
 
 

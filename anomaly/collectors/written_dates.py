@@ -1,5 +1,5 @@
 """Dates as people write them, brought into the form of ISO-8601: `03.06.2025 9:00`, `6/3/25 9:00
-AM`, `3 Jun 2025`, `20250603`, `06/2025`, `2025-W23`.
+AM`, `3 Jun 2025`, `20250603`, `06/2025`, `2025-W23`. `24:00` is the midnight at the end of a day.
 
 Whether the day or the month comes first is told by the dates themselves where it can be: `25/06`
 has the day first. With points the day comes first everywhere; `03/06/2025` may be either.
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 
 from anomaly.errors import UsageError
@@ -45,6 +45,7 @@ FORMS = tuple(
     )
 )  # fmt: skip
 NOON = 12
+MIDNIGHT = re.compile(r"T24:00:00(\.0+)?")  # at the end of a day
 AS_UTC = re.compile(r"(?<!%)(?:Z|UTC|GMT)\s*$")  # at the end of a format: a zone in plain letters
 LONGEST = 60  # characters of a date; what is longer is none
 TIMES = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", ", %H:%M", ", %H:%M:%S", "T%H:%M", "T%H:%M:%S",
@@ -161,9 +162,11 @@ def _iso(match: re.Match[str], order: Order | None) -> str | None:
             day = date.fromisocalendar(year, int(parts["week"]), 1)
         else:
             day = date(year, *_month_and_day(parts, order))
-    except ValueError:
+        clock = _clock(parts)
+        if clock is not None and MIDNIGHT.fullmatch(clock):
+            day, clock = day + timedelta(days=1), "T00:00:00"
+    except (ValueError, OverflowError):
         return None
-    clock = _clock(parts)
     return None if clock is None else f"{day.isoformat()}{clock}{_zone(parts.get('zone'))}"
 
 

@@ -659,6 +659,19 @@ def test_two_values_for_one_moment_are_an_error_with_both_lines(write: Write) ->
 
     assert text.startswith(f"{path}:4: the same moment as at {path}:2 with another value (1 and 3)")
     assert "if each row is an event, set resample to one of sum, count" in text
+    assert "if another column has the time of day, join it with the date in one column" in text
+
+
+def test_midnight_may_be_written_as_the_end_of_the_day_before(write: Write) -> None:
+    path = write("time,orders\n2025-06-02 23:55,1\n2025-06-02 24:00,2\n2025-06-03 00:05,3\n")
+    window = Window(
+        datetime(2025, 6, 2, 23, 55, tzinfo=UTC), datetime(2025, 6, 3, 0, 10, tzinfo=UTC)
+    )
+
+    collected = read(path, ORDERS, window=window, timezone="UTC")
+
+    assert values(collected) == [1, 2, 3]
+    assert "read as: dates like 2025-06-02 24:00, UTC" in notes(collected)
 
 
 def test_rows_that_differ_in_a_column_that_nobody_asked_for_do_not_repeat(write: Write) -> None:

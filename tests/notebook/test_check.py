@@ -906,3 +906,26 @@ def test_times_without_a_zone_are_in_the_timezone_that_is_given() -> None:
     assert reports == [zoned.to_dict()] * 2
     with pytest.raises(UsageError, match="are no times of timezone 'Europe/Berlin'"):
         anomaly.check(wall[~wall.index.duplicated()], released_at="2025-10-28T09:00", timezone=zone)
+
+
+HOURS = np.arange(400)
+APART = pd.DataFrame(
+    {"Date": [f"2025-05-{1 + hour // 24:02}" for hour in HOURS], "Hour": HOURS % 24, "orders": 9.0}
+)
+TO_24 = [f"2025-05-{1 + hour // 24:02} {hour % 24 + 1:02}:00" for hour in HOURS]
+
+
+@pytest.mark.parametrize(
+    "series",
+    [APART, APART.set_index(["Date", "Hour"])["orders"], pd.Series(9.0, TO_24)],
+    ids=["columns", "levels", "24:00"],
+)
+def test_the_advice_for_hours_beside_their_dates_can_be_followed(
+    series: pd.Series | pd.DataFrame,
+) -> None:
+    with pytest.raises(UsageError) as refused:
+        anomaly.check(series, released_at="2025-05-15T00:00Z")
+    advice = str(refused.value).partition("; use ")[2]
+    followed = eval(advice, {"pd": pd, "series": series})  # noqa: S307  what the user is told to write
+    assert followed.index[24] - followed.index[0] == timedelta(days=1)
+    assert anomaly.check(followed, released_at="2025-05-15T00:00Z").findings
