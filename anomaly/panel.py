@@ -31,6 +31,9 @@ TOGETHER = 64  # columns of which something is computed at a time
 BORN_EARLY = 0.2  # of the rows: what has its first sample before is as old as the history
 MOST_BORN = 1  # segments between both, for new ones to be rare
 BORN_LATE = 0.8  # of the rows: what has its first sample later had none before, in a whole history
+# What had so many steps before the release, and samples in such a share of them, began with its
+# service: a first error comes alone, or with the release.
+YOUNG, BUSY = 16, 0.25
 # how long a step of the calendar can be, where clocks change by up to two hours
 LENGTHS = {
     DAY: (timedelta(hours=22), timedelta(hours=26)),
@@ -270,13 +273,16 @@ def has_step(panel: pd.DataFrame, step: timedelta) -> bool:
     return bool(panel.index.equals(index_of(starts)))
 
 
-def prepare(panel: pd.DataFrame, kpis: Sequence[Kpi], step: timedelta) -> pd.DataFrame:
+def prepare(
+    panel: pd.DataFrame, kpis: Sequence[Kpi], step: timedelta, released: datetime | None = None
+) -> pd.DataFrame:
     """The panel as the mathematics wants it: rates declared by `per` as counts per step, `empty:
     zero` filled.
 
     What is too near to zero to be computed with at full precision is zero. Filling starts at the
     first sample of the KPI, so that a short history is not prolonged by invented zeros. If that is
-    among the last rows, as that of a first error, the history is not short: nothing happened. For
+    among the last rows, as that of a first error, the history is not short: nothing happened,
+    unless there were many samples before it was `released`, as of a young service. For
     `kind: counts` the same holds of a segment beside others, see `with_new_kinds`.
     """
     changed = [
@@ -289,6 +295,7 @@ def prepare(panel: pd.DataFrame, kpis: Sequence[Kpi], step: timedelta) -> pd.Dat
     panel = _with_silent(panel, changed)
     names = panel.columns.get_level_values("kpi")
     values: np.ndarray | None = None  # a copy, once something changes
+    past = len(panel) if released is None else int(panel.index.searchsorted(pd.Timestamp(released)))
     for kpi in changed:
         columns = np.flatnonzero(names == kpi.name)
         if len(columns) and values is None:
@@ -301,7 +308,7 @@ def prepare(panel: pd.DataFrame, kpis: Sequence[Kpi], step: timedelta) -> pd.Dat
                 for piece in _pieces(columns):
                     values[:, piece] *= factor
         if kpi.empty is Empty.ZERO:
-            first = _first_to_fill(values, columns)
+            first = _first_to_fill(values, columns, past)
             for piece in _pieces(columns):
                 filled = values[first:, piece]
                 filled[np.isnan(filled)] = 0.0
@@ -366,13 +373,16 @@ def _pieces(columns: np.ndarray) -> Iterator[np.ndarray]:
         yield columns[first : first + TOGETHER]
 
 
-def _first_to_fill(values: np.ndarray, columns: np.ndarray) -> int:
-    """The row from which on absence is zero, of some columns of `(time, column)`."""
+def _first_to_fill(values: np.ndarray, columns: np.ndarray, past: int) -> int:
+    """The row from which on absence is zero, of some columns of `(time, column)`, of which so many
+    rows are `past`."""
     present = np.zeros(len(values), dtype=bool)
     for piece in _pieces(columns):
         present |= ~np.isnan(values[:, piece]).all(axis=1)
     first = int(present.argmax()) if present.any() else 0
-    return first if first < BORN_LATE * len(values) else 0
+    known = present[first:past]
+    is_young = len(known) >= YOUNG and known.mean() >= BUSY
+    return first if first < BORN_LATE * len(values) or is_young else 0
 
 
 def _lengths(panel: pd.DataFrame, step: timedelta) -> np.ndarray:
@@ -567,14 +577,16 @@ def columns_at(panel: pd.DataFrame, places: Sequence[int]) -> pd.DataFrame:
     return panel.iloc[:, slice(places[0], places[-1] + 1) if is_stretch else [*places]]
 
 
-def judged_panel(panel: pd.DataFrame, kpis: Sequence[Kpi], step: timedelta) -> pd.DataFrame:
+def judged_panel(
+    panel: pd.DataFrame, kpis: Sequence[Kpi], step: timedelta, released: datetime | None = None
+) -> pd.DataFrame:
     """The collected series of the KPIs, prepared for the mathematics, with the totals of their
-    segments."""
+    segments; see `prepare`."""
     names = {kpi.name for kpi in kpis}
     panel = _with_queried_totals(panel, kpis)
     of_kpis = [name in names for name, _, _ in keys_of(panel)]
     panel = panel if all(of_kpis) else panel.loc[:, of_kpis]
-    return with_totals(prepare(panel, kpis, step), kpis)
+    return with_totals(prepare(panel, kpis, step, released), kpis)
 
 
 def _with_queried_totals(panel: pd.DataFrame, kpis: Sequence[Kpi]) -> pd.DataFrame:

@@ -182,7 +182,7 @@ def correlograms(
     """What `check_release` leaves of the autocorrelation of some series, by KPI and segment."""
     spans = plan(release, checklist.windows, now=now, until=until)
     kpis, step = select_kpis(checklist.kpis, [*{kpi for kpi, _ in series}]), checklist.windows.step
-    panel = judged_panel(collected.panel, kpis, step)
+    panel = judged_panel(collected.panel, kpis, step, release.started_at)
     mine = [place for place, key in enumerate(keys_of(panel)) if key[:2] in series]
     panel = extended(columns_at(panel, mine), step, spans.horizon)
     sides = sides_of(pd.DatetimeIndex(panel.index), spans, step, checklist.calendar)

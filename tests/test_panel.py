@@ -194,6 +194,24 @@ def test_a_short_history_is_not_prolonged_and_what_begins_late_had_none_before(
     assert there.tolist() == [*range(filled, 10)]
 
 
+@pytest.mark.parametrize(
+    ("born", "every", "filled"),
+    [(104, 1, 104), (104, 2, 104), (116, 1, 0), (120, 1, 0), (104, 9, 0)],
+    ids=["young", "young and quiet", "just before", "with the release", "a first error"],
+)
+def test_the_history_of_a_young_service_is_not_prolonged(
+    born: int, every: int, filled: int
+) -> None:
+    values = np.full(130, np.nan)
+    values[born::every] = 3
+
+    panel = panel_of(a=values)
+    out = prepare(panel, [Kpi("a", empty=Empty.ZERO)], STEP, panel.index[120])
+
+    there = np.flatnonzero(~np.isnan(np.array(column(out, "a"))))
+    assert there.tolist() == [*range(filled, 130)]
+
+
 def test_absence_is_zero_whatever_other_kpis_have() -> None:
     values = [np.nan, np.nan, 1, np.nan, 3]
     kpis = [Kpi("a", empty=Empty.ZERO), Kpi("b")]

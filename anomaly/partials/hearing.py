@@ -158,7 +158,9 @@ class Hearings:
         assert collected is not None  # noqa: S101  it is let go of at the end
         kpis = (*shard.kpis, *shard.beside)
         panel = extended(
-            judged_panel(collected.panel, kpis, asked.step), asked.step, asked.spans.horizon
+            judged_panel(collected.panel, kpis, asked.step, asked.release.started_at),
+            asked.step,
+            asked.spans.horizon,
         )
         sides = self._sides_of(pd.DatetimeIndex(panel.index))
         own = panel if not shard.beside else panel.loc[:, _columns_of(panel, shard.kpis)]
