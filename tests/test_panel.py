@@ -205,7 +205,7 @@ def test_the_history_of_a_young_service_is_not_prolonged(
     values = np.full(130, np.nan)
     values[born::every] = 3
 
-    panel = panel_of(a=values)
+    panel = panel_of(a=values.tolist())
     out = prepare(panel, [Kpi("a", empty=Empty.ZERO)], STEP, panel.index[120])
 
     there = np.flatnonzero(~np.isnan(np.array(column(out, "a"))))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, ClassVar, Literal
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 from anomaly.collectors.http_series import HttpSeriesCollector, Span, TimedSeries
 from anomaly.collectors.sign_in import AwsSignature, authorization, signed_headers
@@ -26,6 +26,7 @@ NUMBERS = ("avg", "sum", "min", "max", "cardinality")
 FORMS = (
     "avg(FIELD), sum(FIELD), min(FIELD), max(FIELD), cardinality(FIELD) or percentile(FIELD, 95)"
 )
+AMAZON = re.compile(r".+\.([a-z0-9-]+)\.es\.amazonaws\.com(?:\.cn)?")
 AT_ONCE = 10_000  # buckets of a page; servers allow 65,535
 MOST_PAGES = 200
 KEYS = "are the credentials right, and may they read the index?"
@@ -245,3 +246,13 @@ def _incomplete(answer: Mapping[str, Any]) -> str:
     clusters = answer.get("_clusters", {})
     left_out = sum(clusters.get(state, 0) for state in ("skipped", "partial", "failed"))
     return f"{left_out} of {clusters['total']} clusters did not answer whole" if left_out else ""
+
+
+def amazon_settings(url: str) -> dict[str, str]:
+    """How one signs in at Amazon OpenSearch Service, as a checklist says it; empty for any other
+    address."""
+    try:
+        found = AMAZON.fullmatch(urlsplit(url).hostname or "")
+    except ValueError:
+        return {}
+    return {"sign_in": "aws", "region": found[1]} if found else {}

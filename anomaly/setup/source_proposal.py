@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from anomaly.checklist import registry
+from anomaly.collectors.elasticsearch import amazon_settings
 from anomaly.collectors.http_series import OTHER_FORM
 from anomaly.errors import CollectError, UsageError
 from anomaly.redaction import url_secrets
@@ -25,7 +26,8 @@ class Place:
     """A kind of source that can be asked: the setting that says where it is, what is looked for,
     and the ways to sign in, of which the first is used whose variables are all set. `more` are
     settings that are used if their variables are set, `within` is one that narrows down where to
-    look, and its value for everywhere; `read` makes the value of the first of its text."""
+    look, and its value for everywhere; `read` makes the value of the first of its text. `managed`
+    says how one signs in at the service of a vendor, where no way is set."""
 
     where: str
     looked_for: str
@@ -34,6 +36,7 @@ class Place:
     more: Variables = field(default_factory=dict)
     within: tuple[str, str] = ("", "")
     read: Callable[[str], object] = str
+    managed: Callable[[str], Variables] = lambda _: {}
 
 
 def _basic(name: str) -> Variables:
@@ -80,6 +83,7 @@ PLACES: Mapping[str, Place] = MappingProxyType(
             "documents with a time and a status, an outcome or a level",
             ({"api_key": "ELASTIC_API_KEY"}, _basic("ELASTIC")),
             within=("index", "*"),
+            managed=amazon_settings,
         ),
         "newrelic": Place(
             "account_id",
@@ -147,5 +151,6 @@ def _settings(ask: Ask) -> tuple[dict[str, Any], dict[str, Any]]:
             setting, _, key = name.partition(".")
             settings[setting] = {key: value} if key else value
     setting, everywhere = place.within
-    inside = {setting: ask.within or everywhere} if setting else {}
+    inside: dict[str, str] = {setting: ask.within or everywhere} if setting else {}
+    inside |= {} if way else place.managed(ask.where)
     return written | inside, filled | inside

@@ -247,6 +247,38 @@ def test_requests_are_signed_for_amazon(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize(
+    ("host", "environ", "signed_in"),
+    [
+        ("shop-x1.eu-central-1.es.amazonaws.com", {}, {"sign_in": "aws", "region": "eu-central-1"}),
+        (
+            "shop-x1.eu-central-1.es.amazonaws.com",
+            {"ELASTIC_USERNAME": "reader", "ELASTIC_PASSWORD": "s3cret-pw"},
+            {"username": "${ELASTIC_USERNAME}", "password": "${ELASTIC_PASSWORD}"},
+        ),
+        ("search.example.com", {}, {}),
+    ],
+)
+def test_an_address_of_amazon_is_signed_in_to_with_its_keys(
+    host: str,
+    environ: Mapping[str, str],
+    signed_in: Mapping[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    written: dict[str, Any] = {}
+    monkeypatch.setattr(
+        elasticsearch_proposal, "propose", lambda _, settings, *_others: written.update(settings)
+    )
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+
+    assert run(["init", "--source", f"elasticsearch=https://{host}"]) == 0
+    address = {"type": "elasticsearch", "url": f"https://{host}", "index": "*"}
+    assert written == {**address, **signed_in}
+
+
+@pytest.mark.parametrize(
     ("status", "body", "said"),
     [
         (200, "{}", "answered something else than it is asked"),
