@@ -10,11 +10,16 @@ from datetime import timedelta
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
 from anomaly.collectors.http_series import HttpSeriesCollector, Span, TimedSeries
 from anomaly.collectors.http_source import LONGEST_SAID
 from anomaly.collectors.sign_in import authorization
 from anomaly.errors import CollectError
 from anomaly.http.endpoint import Endpoint
+from anomaly.panel import segment_labels
 from anomaly.wording import plain
 
 KEYS = "is token, or username and password, right, and may it read the database?"
@@ -69,6 +74,17 @@ class InfluxdbCollector(HttpSeriesCollector):
             found.setdefault(_labels(series), []).extend(_points(series))
         return [TimedSeries(dict(labels), points) for labels, points in found.items()]
 
+    def _answer(
+        self, query: str, by: Sequence[str], index: pd.DatetimeIndex, step: timedelta
+    ) -> dict[str, NDArray[np.float64]]:
+        segments = super()._answer(query, by, index, step)
+        for name in by if segments else ():  # a tag that there is not is answered, and empty
+            if not any(segment_labels(segment)[name] for segment in segments):
+                raise CollectError(
+                    f"bad query: no point has the tag {plain(name, 40)}, which GROUP BY and by name"
+                )
+        return segments
+
     def asked(self, query: str, database: str = "", /) -> Iterator[Any]:
         """The series that InfluxDB answers to one statement, in chunks. Raises CollectError."""
         fields = {
@@ -81,7 +97,7 @@ class InfluxdbCollector(HttpSeriesCollector):
             "GET",
             f"/query?{urlencode(fields)}",
             headers={**self._headers, "Accept": "application/json"},
-            hints={401: KEYS, 403: KEYS},
+            hints={401: KEYS, 403: KEYS, 404: "is url the address before /query?"},
             decode=_documents,
         )
         for document in documents:

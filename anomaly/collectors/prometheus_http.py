@@ -43,7 +43,7 @@ from urllib3.exceptions import ReadTimeoutError
 from anomaly.collectors.prometheus_access import Access
 from anomaly.collectors.prometheus_answer import content_of
 from anomaly.errors import CollectError, RetryableCollectError
-from anomaly.http.endpoint import retry_after
+from anomaly.http.endpoint import reason, retry_after
 from anomaly.http.transport import QUIET, DeadlineAdapter, MetadataAddressError, refuse_metadata
 from anomaly.redaction import Redactor
 
@@ -497,13 +497,13 @@ class _Session(requests.Session):
             return self._error(
                 Fault.UNAVAILABLE,
                 (
-                    f"no trusted TLS connection ({_reason(error)}); are ca_file, cert_file and "
-                    "key_file right?"
+                    f"no trusted TLS connection ({reason(error)}); are url, ca_file, cert_file "
+                    "and key_file right?"
                 ),
             )
         if isinstance(error, requests.ConnectionError | requests.exceptions.ChunkedEncodingError):
             return self._error(
-                Fault.UNAVAILABLE, f"the connection failed ({_reason(error)})", passing=True
+                Fault.UNAVAILABLE, f"the connection failed ({reason(error)})", passing=True
             )
         return self._error(Fault.UNREADABLE, f"the exchange failed ({type(error).__name__})")
 
@@ -569,27 +569,3 @@ def _origin(response: requests.Response) -> str:
     except ValueError:
         return "an address that can't be read"
     return _plain(f"{target.scheme}://{host}") if host else "another path"
-
-
-def _reason(error: BaseException) -> str:
-    """The innermost cause that the operating system or OpenSSL names."""
-    causes: list[BaseException] = []
-    todo: list[object] = [error]
-    while todo:
-        cause = todo.pop()
-        if isinstance(cause, BaseException) and cause not in causes:
-            causes.append(cause)
-            todo += [
-                *cause.args,
-                cause.__cause__,
-                cause.__context__,
-                getattr(cause, "reason", None),
-            ]
-    reasons = [
-        cause.strerror
-        for cause in causes
-        if isinstance(cause, OSError)
-        and not isinstance(cause, requests.RequestException)
-        and cause.strerror
-    ]
-    return _plain(str(reasons[-1])) if reasons else type(causes[-1]).__name__

@@ -65,6 +65,11 @@ DIALECTS = {  # by the beginning of a url: the package that brings it
     "snowflake": "snowflake-sqlalchemy",
     "trino": "trino[sqlalchemy]",
 }
+PACKAGES = {  # by the module that is missing, where their names differ
+    "psycopg": "release-anomaly[sql]",
+    "psycopg2": "psycopg2-binary",
+    "MySQLdb": "mysqlclient",
+}
 APART = re.compile(
     r"""'(?:[^']|'')*'|"[^"]*"|`[^`]*`|--[^\n]*|/\*.*?\*/|\$(\w*)\$.*?\$\1\$|;""", re.DOTALL
 )
@@ -277,7 +282,7 @@ class SqlCollector:
         try:
             return sql.create_engine(url, connect_args=options, poolclass=sql.NullPool)
         except ModuleNotFoundError as error:
-            extra = "release-anomaly[sql]" if error.name == "psycopg" else error.name
+            extra = PACKAGES.get(error.name or "", error.name)
             raise CollectError(
                 f"{self._where}: its driver is not installed; pip install '{extra}'"
             ) from None
@@ -320,9 +325,11 @@ class SqlCollector:
     ) -> tuple[pd.DataFrame, tuple[str, ...]]:
         expected_columns = {TIME, query, denominator, *kpi.by}
         if more := [name for name in table.header if name not in expected_columns]:
+            lacks = [name for name in kpi.by if name not in table.header]
             raise CollectError(
                 f"{self._where}: the answer has the column{'s' if more[1:] else ''} "
-                f"{', '.join(plain(name, 40) for name in more)}; "
+                f"{', '.join(plain(name, 40) for name in more)}"
+                f"{', and no ' if lacks else ''}{plain(', '.join(lacks), 80)}; "
                 f"list labels under by, and name the others {TIME}, and {VALUE} or {NUMERATOR} "
                 f"and {DENOMINATOR}"
             )

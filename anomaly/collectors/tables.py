@@ -106,9 +106,11 @@ def _regular(path: Path, name: str) -> BinaryIO:
     descriptor = os.open(
         path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
     )  # a pipe without a writer must not block
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
         os.close(descriptor)
-        raise CollectError(f"{name}: not a regular file")
+        is_folder = "; name a file in this folder" if stat.S_ISDIR(mode) else ""
+        raise CollectError(f"{name}: not a regular file{is_folder}")
     return os.fdopen(descriptor, "rb")
 
 

@@ -47,6 +47,7 @@ MARKUP = re.compile(r"<(style|script)\b.*?</\1>|<[^<>]*>", re.DOTALL | re.IGNORE
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?")
 USER_AGENT = "anomaly"
+NO_TLS = "WRONG_VERSION_NUMBER"  # OpenSSL's word for an answer that is no TLS
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,11 +224,11 @@ class Endpoint:
             return RetryableRequestError(
                 f"{self.where} gave no answer within {self._timeout_s:g} s; it may have the message"
             )
-        if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(error)):
+        if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes(error)):
             return RequestError(f"{self.where} has a certificate that does not verify")
         if isinstance(error, requests.ConnectionError | requests.exceptions.ChunkedEncodingError):
             return RetryableRequestError(
-                f"{self.where} could not be reached, or broke off: {type(error).__name__}"
+                f"{self.where} could not be reached, or broke off ({reason(error)})"
             )
         return RequestError(f"{self.where} could not be asked: {type(error).__name__}")
 
@@ -358,7 +359,7 @@ def _redirect(response: requests.Response) -> str:
     return f" to {wording.plain(host, 100)}" if host else ""
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
+def causes(error: BaseException) -> Iterator[BaseException]:
     """The error, and every error inside or behind it."""
     queue, visited = [error], set[int]()
     while queue:
@@ -377,3 +378,18 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
             )
             if isinstance(cause, BaseException)
         ]
+
+
+def reason(error: BaseException) -> str:
+    """The innermost cause that the operating system or OpenSSL names; no part of the URL."""
+    found = [*causes(error)]
+    reasons = [
+        cause.strerror
+        for cause in found
+        if isinstance(cause, OSError)
+        and not isinstance(cause, requests.RequestException)
+        and cause.strerror
+    ]
+    if any(getattr(cause, "reason", "") == NO_TLS for cause in found):
+        return "it speaks no TLS there; is http:// meant, or another port?"
+    return wording.plain(str(reasons[-1]), LONGEST_EXCERPT) if reasons else type(found[-1]).__name__

@@ -123,6 +123,13 @@ def test_an_answer_that_can_not_be_used_says_why(status: int, text: str, said: s
         assert said in str(collected(server).errors["orders"])
 
 
+def test_a_tag_that_no_point_has_is_an_error() -> None:
+    with Loopback([answer(200, part(series((0, 4), tags={"country": ""})))]) as server:
+        about = collected(server)
+    said = "no point has the tag country, which GROUP BY and by name"
+    assert said in str(about.errors["orders"])
+
+
 def test_measurements_are_told_apart() -> None:
     kpi = Kpi("orders", "prod", QUERY)
     body = part(series((0, 1), tags={}), series((0, 2), tags={}, name="refunds"))

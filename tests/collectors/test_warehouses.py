@@ -111,3 +111,11 @@ def test_the_url_of_a_warehouse_names_the_driver_to_install(name: str) -> None:
         SqlCollector(url=f"{name}://anomaly:s3cret@warehouse.example/shop")
     assert DIALECTS[name].split()[0] in str(caught.value)
     assert "s3cret" not in str(caught.value)
+
+
+def test_a_missing_driver_is_named_by_its_package() -> None:
+    window = Window(datetime(2025, 6, 3, tzinfo=UTC), datetime(2025, 6, 4, tzinfo=UTC))
+    kpi = Kpi("orders", "shop", "SELECT 1 AS value")
+    source = SqlCollector(url="mysql://127.0.0.1/shop")
+    error = source.collect([kpi], window, timedelta(hours=1)).errors["orders"]
+    assert "its driver is not installed; pip install 'mysqlclient'" in str(error)

@@ -6,7 +6,9 @@ import json
 import random
 import re
 import socket
+import threading
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -287,8 +289,25 @@ def test_a_timeout_says_that_the_message_may_have_arrived() -> None:
 def test_a_refused_connection_may_be_tried_again() -> None:
     with Loopback([answer(200)]) as server:
         origin = server.origin
-    with pytest.raises(RetryableSinkError, match="could not be reached"):
+    with pytest.raises(RetryableSinkError, match=r"could not be .* off \(Connection refused\)"):
         WebhookSink(url=origin).send(MESSAGE)
+
+
+def test_a_server_without_tls_is_said_to_be_one() -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+
+        def answer_in_the_open() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        thread = threading.Thread(target=answer_in_the_open)
+        thread.start()
+        url = f"https://127.0.0.1:{listening.getsockname()[1]}"
+        with pytest.raises(RetryableSinkError, match=r"speaks no TLS there; is http:// meant"):
+            WebhookSink(url=url).send(MESSAGE)
+        thread.join()
 
 
 def test_a_long_answer_is_read_and_shown_in_part() -> None:
