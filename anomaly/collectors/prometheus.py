@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import queue
 import random
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,7 +29,7 @@ from anomaly.collectors.births import with_births
 from anomaly.collectors.lanes import Lanes
 from anomaly.collectors.prometheus_access import Access, AccessSettings
 from anomaly.collectors.prometheus_asking import Asking, Queries
-from anomaly.collectors.prometheus_http import Api, Budget, Outside, RefusedError
+from anomaly.collectors.prometheus_http import Api, Budget, Outside, Question, RefusedError
 from anomaly.collectors.prometheus_series import (
     BoolArray,
     FloatArray,
@@ -56,13 +57,15 @@ from anomaly.panel import (
 )
 from anomaly.steps import later
 from anomaly.timing.durations import duration_text
-from anomaly.wording import number
+from anomaly.wording import did_you_mean, number
 
 LOG = logging.getLogger(__name__)
 
 GRACE_S = 1.0  # for a thread to report that its time is over
 SHORT_HISTORY = 0.02  # share of the window that may be missing at its start without a note
 WORTH_A_NOTE = 0.01  # share of all that is counted
+METRIC = re.compile(r"([A-Za-z_:][\w:]*)\s*(\{.*\})?", re.DOTALL)  # at the start of a selector
+TOLD_BY, LOOK_UP_S = 4, 5.0  # letters that a misspelt name has right; how long to look for it
 LINKED_RANGE = "2d"  # before the end of the rows, of the graph that a report links to
 SECOND, DAY = timedelta(seconds=1), timedelta(days=1)
 
@@ -349,10 +352,30 @@ class PrometheusCollector:
                 LOG.info("%s: no presence of %s: %s", self._shown, selector.text, error)
                 return ""
             if not any(rows.any() for rows in present.values()):
-                return ""
+                return self._what_there_is(selector, task)
         if not reading.selectors or reading.joined:
             return ""
         return f": {promql.why_nothing(query, reading, task.usual)}"
+
+    def _what_there_is(self, selector: promql.Selector, task: _Task) -> str:
+        """What is spelt like the metric of a selector that has no samples, or that the metric has
+        some with other labels."""
+        found = METRIC.match(selector.text)
+        if found is None:
+            return ""
+        name, labels = found.groups()
+        at = later(task.index[-1].to_pydatetime(), task.step)
+        names = f'group by (__name__) ({{__name__=~"{name[:TOLD_BY]}.*"}})'
+        budget = Budget(self._monotonic() + LOOK_UP_S, self._monotonic)
+        try:
+            answer = self._api.ask(Question(names, at, at, task.usual // SECOND), budget)
+            known = [str(series["metric"]["__name__"]) for series in answer]
+        except (CollectError, KeyError, TypeError) as error:  # the note stands without
+            LOG.info("%s: no names like %s: %s", self._shown, name, error)
+            return ""
+        if name in known:
+            return f": {name} has samples, but none with {labels}" if labels else ""
+        return f": no metric is called {name}{did_you_mean(name, known)}"
 
     def _cover(
         self,

@@ -805,7 +805,8 @@ def test_an_empty_answer_is_no_error_and_no_column() -> None:
         collected = collect(script.url)
     assert not collected.errors
     assert collected.panel.shape == (12, 0)
-    assert collected.provenance["errors"].notes == ("no series matched",)
+    (note,) = collected.provenance["errors"].notes
+    assert note == "no series matched: no metric is called errors"
 
 
 def test_a_bad_kpi_does_not_hide_the_others() -> None:

@@ -284,9 +284,27 @@ def test_what_does_not_exist_is_empty_not_wrong(server: Server) -> None:
     assert not collected.errors
     assert collected.panel.shape == (4032, 0)
     assert collected.provenance["none"].notes == (
-        "no series matched",
-        "denominator: no series matched",
+        "no series matched: no metric is called nothing_total",
+        "denominator: no series matched: no metric is called nothing_else_total",
     )
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        (
+            "sum(increase(request_total[$step]))",
+            "no metric is called request_total (did you mean requests_total?)",
+        ),
+        (
+            'sum(increase(requests_total{countri="DE"}[$step]))',
+            'requests_total has samples, but none with {countri="DE"}',
+        ),
+    ],
+)
+def test_a_misspelt_name_or_label_is_told(server: Server, query: str, said: str) -> None:
+    collected = collect(server, Kpi("none", query=query))
+    assert collected.provenance["none"].notes == (f"no series matched: {said}",)
 
 
 def test_samples_that_a_query_makes_nothing_of_are_said(server: Server) -> None:

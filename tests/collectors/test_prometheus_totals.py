@@ -140,5 +140,5 @@ def test_a_total_that_matches_nothing_is_no_data(tmp_path: Path) -> None:
     report = judged(tmp_path, server(lambda _: http(matrix([]))))
 
     assert shown(report.findings)[0] == (True, {}, Verdict.NO_DATA)
-    assert report.findings[0].notes == ("no series matched",)
+    assert report.findings[0].notes == ("no series matched: no metric is called orders_total",)
     assert [finding.contribution for finding in report.findings[1:]] == [None, None]
