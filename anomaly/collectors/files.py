@@ -76,7 +76,7 @@ class FilesCollector:
     numerator without a row is 0 where its denominator has one.
     """
 
-    outside: ClassVar[frozenset[str]] = frozenset({"stdin", "calendar_zone", "shared"})
+    outside: ClassVar[frozenset[str]] = frozenset({"stdin", "calendar_zone", "shared", "now"})
 
     def __init__(
         self,
@@ -98,8 +98,9 @@ class FilesCollector:
         stdin: BinaryIO | None = None,
         calendar_zone: str | None = None,
         shared: Callable[[Hashable, Callable[[], Shared]], Shared | None] = lambda *_: None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._path, self._shared = Path(path), shared
+        self._path, self._shared, self._now = Path(path), shared, now
         self._layout = Layout(layout)
         self._names = (time_column, kpi_column, value_column)
         self._resample = None if resample is None else Resample(resample)
@@ -187,9 +188,11 @@ class FilesCollector:
         columns: dict[tuple[str, str, str], Floats] = {}
         notes: dict[str, tuple[str, ...]] = {}
         errors: dict[str, CollectError] = {}
+        ahead = self._ahead(reading)
         for kpi in kpis:
             try:
-                mine, notes[kpi.name] = source.columns(kpi)
+                mine, said = source.columns(kpi)
+                notes[kpi.name] = (*said, *ahead)
             except CollectError as error:  # one KPI that can't be read must not hide the others
                 errors[kpi.name] = error
             else:
@@ -280,6 +283,17 @@ class FilesCollector:
         if (clock, found.decimal) == (self._clock, self._decimal):
             return reading, clock
         return attempt(clock, found.decimal), clock
+
+    def _ahead(self, reading: Reading) -> list[str]:
+        """That times without a zone lie in the future, as those of another zone may."""
+        zone, last = self._clock.timezone, reading.last
+        if not reading.naive or zone is None or last is None:
+            return []
+        if last <= pd.Timestamp(self._now()).value:
+            return []
+        return [
+            f"the file goes on until {_moment(last)}, still to come: is {zone.key} its timezone?"
+        ]
 
     def _read_as(self, reading: Reading, clock: Clock) -> tuple[str, ...]:
         """What was found out about the form of the table."""

@@ -662,6 +662,23 @@ def test_two_values_for_one_moment_are_an_error_with_both_lines(write: Write) ->
     assert "if another column has the time of day, join it with the date in one column" in text
 
 
+@pytest.mark.parametrize(
+    ("zone", "said"),
+    [
+        ("UTC", ""),
+        ("America/New_York", "goes on until 2025-06-03T13:05:00Z, still to come: is America/New_"),
+    ],
+)
+def test_times_still_to_come_put_the_time_zone_in_question(
+    write: Write, zone: str, said: str
+) -> None:
+    path = write("time,orders\n2025-06-03 09:00,1\n2025-06-03 09:05,2\n")
+    at = datetime(2025, 6, 3, 9, 10, tzinfo=UTC)
+    found = notes(read(path, ORDERS, timezone=zone, now=lambda: at))
+    assert ("still to come" in found) is bool(said)
+    assert said in found
+
+
 def test_midnight_may_be_written_as_the_end_of_the_day_before(write: Write) -> None:
     path = write("time,orders\n2025-06-02 23:55,1\n2025-06-02 24:00,2\n2025-06-03 00:05,3\n")
     window = Window(
