@@ -212,12 +212,16 @@ def did_you_mean(value: Any, words: Sequence[str]) -> str:
 
 
 def nearest(value: Any, words: Sequence[str]) -> str:
-    """The one of `words` that is spelt like `value` or begins with it, or empty."""
+    """The one of `words` that is spelt like `value`, has its letters in another order or begins
+    with it, or empty."""
     if not isinstance(value, str) or not value.strip():
         return ""
     folded = {word.casefold(): word for word in words}
     prefix = value.casefold()[:LONGEST_WORD]
     near = get_close_matches(prefix, folded, n=1, cutoff=NEAR) or [
-        word for word in folded if len(prefix) >= SHORTEST_BEGINNING and word.startswith(prefix)
+        word
+        for word in folded
+        if sorted(word) == sorted(prefix)
+        or (len(prefix) >= SHORTEST_BEGINNING and word.startswith(prefix))
     ]
     return folded[near[0]] if near else ""

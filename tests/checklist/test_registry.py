@@ -217,6 +217,13 @@ def test_a_broken_plug_in_is_explained(kind: str, text: str) -> None:
     assert refusal(plugin(kind)).startswith(f"checklist.yaml:9: sinks[0].type {text}")
 
 
+@pytest.mark.parametrize(("key", "meant"), [("ulr", "url"), ("pasword", "password"), ("x", "")])
+def test_a_misspelt_key_is_told_which_one_it_may_be(key: str, meant: str) -> None:
+    with pytest.raises(ChecklistError) as caught:
+        collector(plugin("graphite", **{key: "http://graphite.example"}))
+    assert (f"(did you mean {meant}?)" in str(caught.value)) is bool(meant)
+
+
 @pytest.mark.usefixtures("aviary")
 def test_a_plug_in_that_refuses_its_settings_is_explained() -> None:
     assert (
