@@ -238,7 +238,7 @@ def test_a_sink_that_can_not_be_set_up_does_not_tell_its_secrets(load_text: Load
     environ = {**ENVIRON, "HOOK_URL": "ftp://user:c4nary-pass@h/c4nary-path"}
     with pytest.raises(ChecklistError) as caught:
         sink(load_text(CHECKLIST, environ=environ).sinks[0])
-    assert str(caught.value) == "checklist.yaml:7: sinks[0].url starts with ftp; use http or https"
+    assert str(caught.value) == "checklist.yaml:8: sinks[0].url starts with ftp; use http or https"
     assert "c4nary" not in str(caught.value)
 
 
