@@ -51,9 +51,10 @@ def shop(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def served(path: Path, **environ: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def served(path: Path, *words: str, **environ: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A service on a free port: its process and its address."""
-    command = [sys.executable, "-m", "anomaly", "serve", str(path), "--listen", "127.0.0.1:0"]
+    listen = ("--listen", "127.0.0.1:0")
+    command = [sys.executable, "-m", "anomaly", *(words or ("serve", str(path), *listen))]
     process = subprocess.Popen(
         command,
         env=os.environ | environ,

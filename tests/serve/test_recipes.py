@@ -9,17 +9,23 @@ import re
 import subprocess
 import sys
 from base64 import b64encode
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+import jsonschema
 import pytest
+import requests
 import yaml
 
+from anomaly.cli.start import _place
 from anomaly.history.store import Store
 from anomaly.model import ReleaseVerdict
+from anomaly.setup.source_proposal import PLACES
+from tests.serve.test_command import served, shop  # noqa: F401  a fixture
 from tests.support.asgi import Answer
 from tests.support.places import ROOT
 from tests.support.service import NOW, READ, RELEASE, Ask, looked
@@ -104,6 +110,7 @@ def known(store: Store, verdict: ReleaseVerdict, *, final: bool) -> None:
 def test_every_recipe_is_tried_here() -> None:
     assert set(RECIPES) == {
         "argo_background.yaml",
+        "argo_serve.yaml",
         "argo_wait.yaml",
         "argocd-notifications-cm.yaml",
         "flagger.yaml",
@@ -114,6 +121,71 @@ def test_every_recipe_is_tried_here() -> None:
         "spinnaker_ask.json",
         "spinnaker_tell.json",
     }
+
+
+def test_the_pod_of_the_gate_is_one_that_kubernetes_takes() -> None:
+    claim, service, deployment = yaml.safe_load_all(RECIPES["argo_serve.yaml"])
+    schema = json.loads((ROOT / "tests/setup/kubernetes_schema.json").read_text())
+    for kind, content in (
+        ("PodTemplateSpec", deployment["spec"]["template"]),
+        ("PersistentVolumeClaim", claim),
+    ):
+        jsonschema.validate(content, schema | {"$ref": f"#/$defs/io.k8s.api.core.v1.{kind}"})
+    pod = deployment["spec"]["template"]
+    (container,) = pod["spec"]["containers"]
+    labels = pod["metadata"]["labels"]
+    assert labels == deployment["spec"]["selector"]["matchLabels"] == service["spec"]["selector"]
+    assert {each["name"] for each in container["volumeMounts"]} == {
+        each["name"] for each in pod["spec"]["volumes"]
+    }
+    web = recipe("argo_wait.yaml")["spec"]["metrics"][0]["provider"]["web"]["url"]
+    (port,) = service["spec"]["ports"]
+    assert urlsplit(web).netloc == f"{service['metadata']['name']}.monitoring.svc:{port['port']}"
+    asked = {
+        each["name"]: each for each in yaml.safe_load(RECIPES["argo_wait.yaml"])["spec"]["args"]
+    }
+    read = next(each for each in container["env"] if each["name"] == "ANOMALY_READ_TOKEN")
+    assert read["valueFrom"] == asked["token"]["valueFrom"]
+
+
+def test_the_pod_of_the_gate_runs_its_command_line(loopback: None, shop: Path) -> None:
+    *_, deployment = yaml.safe_load_all(RECIPES["argo_serve.yaml"])
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    places = {
+        "/etc/anomaly": str(shop.parent),
+        "/var/lib/anomaly/history.db": str(shop.parent / "kept.db"),
+        "0.0.0.0:8080": "127.0.0.1:0",
+    }
+    words = [_placed(word, places) for word in container["args"]]
+    tokens = {each["name"]: f"{each['name']}-0123" for each in container["env"]}
+    with served(shop, *words, **tokens) as (_, address):
+        answer = requests.get(
+            f"{address}/gate?service=shop&ok=any",
+            headers={"authorization": f"Bearer {tokens['ANOMALY_READ_TOKEN']}"},
+            timeout=60,
+        )
+    assert (answer.status_code, answer.json()["verdict"]) == (200, "inconclusive")
+    assert (shop.parent / "kept.db").exists()
+
+
+def _placed(word: str, places: Mapping[str, str]) -> str:
+    for there, here in places.items():
+        word = word.replace(there, here)
+    return word
+
+
+@pytest.mark.parametrize("page", ["argo_rollouts", "github", "gitlab"])
+def test_a_page_leads_from_what_is_used_to_a_first_checklist(page: str) -> None:
+    text = (ROOT / "docs" / "gates" / f"{page}.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| (\w+) \| `anomaly init --source (\S+?)`", text, re.MULTILINE))
+    assert [place.partition("=")[0] for place in rows.values()] == [
+        "prometheus",
+        "datadog",
+        "cloudwatch",
+    ]
+    assert all(_place(place) for place in rows.values())
+    signed_in = {*PLACES["datadog"].ways[0].values(), "PROMETHEUS_TOKEN"}
+    assert all(f"`{name}`" in text for name in signed_in)
 
 
 @pytest.mark.parametrize(("verdict", "final"), ANSWERS)
