@@ -1015,7 +1015,8 @@ def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", [Path("/dev/zero"), Path("/dev/null"), Path("/")])
 def test_devices_and_folders_are_refused(path: Path) -> None:
-    assert wrong(read(path, ORDERS)) == f"{path}: not a regular file"
+    advice = "; name a file in this folder" if path.is_dir() else ""
+    assert wrong(read(path, ORDERS)) == f"{path}: not a regular file{advice}"
 
 
 def test_a_link_to_a_file_is_followed(write: Write, tmp_path: Path) -> None:
