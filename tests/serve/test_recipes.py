@@ -59,6 +59,8 @@ ANSWERS = {  # what may be known, and what a careful gate makes of it
     (ReleaseVerdict.FAIL, True): "stop",
     (ReleaseVerdict.INCONCLUSIVE, False): "not yet",
     (ReleaseVerdict.INCONCLUSIVE, True): "a person",
+    (ReleaseVerdict.HOLD, False): "a person",
+    (ReleaseVerdict.HOLD, True): "a person",
     (ReleaseVerdict.ERROR, False): "a person",
 }
 
