@@ -67,6 +67,13 @@ def test_a_target_is_asked_over_the_window(settings: dict[str, Any], header: str
     assert request.headers.get("authorization") == header
 
 
+@pytest.mark.parametrize("status", [400, 401, 404])
+def test_a_refusal_repeats_no_secret(status: int) -> None:
+    with Loopback([answer(status, "who is t0ken-s3cret? dDBrZW4tczNjcmV0")]) as server:
+        error = str(collected(server, bearer_token="t0ken-s3cret").errors["orders"])
+    assert "who is ***? ***" in error
+
+
 @pytest.mark.parametrize(
     ("by", "found", "segments"),
     [
