@@ -91,6 +91,8 @@ pytestmark = [
 RELEASE = f"--released-at {RELEASED.isoformat()} --release 2.0"
 KNOWN = "--checklist checklist.yaml"
 PART = f"{RELEASE} --until {(RELEASED + timedelta(hours=6)).isoformat()}"
+BEGUN_AT_A_URL = ("datadog", "loki", "influxdb", "graphite", "elasticsearch")
+BEGUN = (*BEGUN_AT_A_URL, "newrelic")
 COMMANDS = {  # what is run, in this order; {id} is the release's
     "check": f"check checklist.yaml {RELEASE} --save kept.json.gz",
     "check --output json": f"--log-format json check checklist.yaml {RELEASE} --output json",
@@ -127,6 +129,7 @@ COMMANDS = {  # what is run, in this order; {id} is the release's
     "install systemd": "install systemd checklist.yaml",
     "install kubernetes": "install kubernetes checklist.yaml --image anomaly",
     "init": "init begun.yaml --prometheus {prometheus}",
+    **{f"init from {kind}": f"init {kind}.yaml --source {kind}={{{kind}}}" for kind in BEGUN},
     "import": "import rules.json imported.yaml --prometheus {prometheus}",
     "release list": f"release list {KNOWN}",
     "release list --output json": f"release list {KNOWN} --output json",
@@ -169,6 +172,7 @@ COMMANDS_OF_ALL = (  # those that ask a server or show what one said, once each
     "validate --probe",
     "sinks test",
     "init",
+    *(f"init from {kind}" for kind in BEGUN),
     "import",
     "release start in PostgreSQL",
     "history in PostgreSQL",
@@ -204,17 +208,30 @@ ENVIRONMENT = {
     "NO_PROXY": "*",
     "SSL_CERT_FILE": str(TLS / "authority.pem"),
 }
-VARIABLES = ("PROMETHEUS_TOKEN", "AWS_SECRET_ACCESS_KEY")  # that no checklist names
+VARIABLES = (  # that no checklist names
+    "PROMETHEUS_TOKEN",
+    "AWS_SECRET_ACCESS_KEY",
+    "DD_API_KEY",
+    "DD_APP_KEY",
+    "LOKI_TOKEN",
+    "INFLUX_TOKEN",
+    "GRAPHITE_TOKEN",
+    "ELASTIC_API_KEY",
+    "NEW_RELIC_API_KEY",
+)
 STARTED = "command lines of processes"
 SILENT = {
     "log of release list in PostgreSQL",  # it reads no checklist
     "log of import",  # likewise
     "stdout of serve",  # it is refused
+    "log of init from loki",  # the server answers as Prometheus does, which is enough for Loki
+    *(f"stdout of init from {kind}" for kind in BEGUN if kind != "loki"),
 }
 SILENT_IF_NOT_ANSWERED = {  # they say why not in the log
     f"stdout of {name}"
     for name in (
         "init",
+        *(f"init from {kind}" for kind in BEGUN),
         "release start in PostgreSQL",
         "tick in PostgreSQL",
         "history in PostgreSQL",
@@ -309,7 +326,12 @@ class Scene:
                 f"postgresql://anomaly:{SECRET}@{self.at.database}?sslpassword={SECRET}", "--store"
             ),
         }
-        self.planted.environ |= ENVIRONMENT | {
+        self.variables |= {"newrelic": "1"} | {
+            kind: self.planted.value(f"{self.at.http}/{SECRET}", f"init --source {kind}=")
+            for kind in BEGUN_AT_A_URL
+        }
+        self.planted.environ |= ENVIRONMENT | {"NEW_RELIC_URL": self.at.http}
+        self.planted.environ |= {
             name: self.planted.secret(f"variable {name}") for name in VARIABLES
         }
 
