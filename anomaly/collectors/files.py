@@ -292,7 +292,7 @@ class FilesCollector:
         if last <= pd.Timestamp(self._now()).value:
             return []
         return [
-            f"the file goes on until {_moment(last)}, still to come: is {zone.key} its timezone?"
+            f"times go on until {_moment(last)}, still to come: is {zone.key} the right timezone?"
         ]
 
     def _read_as(self, reading: Reading, clock: Clock) -> tuple[str, ...]:
