@@ -236,9 +236,7 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        where = ".".join(str(each) for each in first["loc"])
-        return _problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"{where}: {first['msg']}")
+        return _problem(HTTPStatus.UNPROCESSABLE_ENTITY, _refused_value(error.errors()[0]))
 
     @app.exception_handler(HTTPException)
     def _refused(_: Request, error: HTTPException) -> JSONResponse:
@@ -250,6 +248,21 @@ def _add_errors(app: FastAPI) -> None:
     def _failed(_: Request, error: Exception) -> JSONResponse:
         log.exception("a request failed", exc_info=error)
         return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, "anomaly itself failed")
+
+
+def _refused_value(problem: Mapping[str, Any]) -> str:
+    """What is wrong with a parameter or a key of the body, and what to send."""
+    where = ".".join(str(each) for each in problem["loc"])
+    expected = str(problem.get("ctx", {}).get("expected", "")).replace("'", "")
+    said = {
+        "missing": "is missing",
+        "extra_forbidden": "is an unknown key",
+        "enum": f"must be {expected}",
+        "literal_error": f"must be {expected}",
+        "timezone_aware": "has no time zone; write it like 2025-06-03T10:00:00Z",
+        "model_attributes_type": "is no JSON object; is Content-Type: application/json sent?",
+    }.get(problem["type"])
+    return f"{where}: {problem['msg']}" if said is None else f"{where} {said}"
 
 
 def _add_reading(app: FastAPI, service: Service, metrics: Metrics) -> None:

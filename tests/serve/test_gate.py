@@ -178,3 +178,15 @@ def test_the_gate_takes_posts_of_those_who_can_do_nothing_else(asked: Ask, store
     hook = {"name": "shop", "namespace": "web", "phase": "Progressing", "metadata": {}}
     assert asked("POST", f"{GATE}&ok=fail", hook).status == 200
     assert asked("POST", GATE, hook).status == 412
+
+
+@pytest.mark.parametrize(
+    ("asks", "said"),
+    [
+        ("", "query.service is missing"),
+        ("service=shop&ok=maybe", "query.ok must be pass, fail or any"),
+    ],
+)
+def test_what_is_asked_wrong_is_said_in_plain_words(asks: str, said: str, asked: Ask) -> None:
+    answer = asked("GET", f"/gate?{asks}")
+    assert (answer.status, answer.json["error"]) == (422, said)
