@@ -217,7 +217,9 @@ def test_a_broken_plug_in_is_explained(kind: str, text: str) -> None:
     assert refusal(plugin(kind)).startswith(f"checklist.yaml:9: sinks[0].type {text}")
 
 
-@pytest.mark.parametrize(("key", "meant"), [("ulr", "url"), ("pasword", "password"), ("x", "")])
+@pytest.mark.parametrize(
+    ("key", "meant"), [("ulr", "url"), ("bearertoken", "bearer_token"), ("x", "")]
+)
 def test_a_misspelt_key_is_told_which_one_it_may_be(key: str, meant: str) -> None:
     with pytest.raises(ChecklistError) as caught:
         collector(plugin("graphite", **{key: "http://graphite.example"}))
