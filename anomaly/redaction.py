@@ -41,6 +41,7 @@ DATABASES = frozenset(
     }
 )
 LOG_RECORD = frozenset(vars(logging.makeLogRecord({})))
+_Forms = dict[str, list[str]]
 
 
 class Secret(str):
@@ -63,12 +64,12 @@ class Redactor:
         self._secrets = frozenset(secret for secret in secrets if len(secret) >= SHORTEST)
 
     @cached_property  # dear to make, and most runs have nothing to mask
-    def _plain(self) -> frozenset[str]:
-        return frozenset().union(*map(_forms, self._secrets))
+    def _plain(self) -> _Forms:
+        return _by_head(frozenset().union(*map(_forms, self._secrets)))
 
     @cached_property
-    def _base64(self) -> frozenset[str]:
-        return frozenset().union(*map(_base64_forms, self._secrets))
+    def _base64(self) -> _Forms:
+        return _by_head(frozenset().union(*map(_base64_forms, self._secrets)))
 
     def text(self, text: str) -> str:
         """`text` with every secret masked; base64 that contains a secret is masked up to its
@@ -180,12 +181,21 @@ def _base64_forms(secret: str) -> frozenset[str]:
     return frozenset(pieces)
 
 
-def _found(text: str, forms: Iterable[str]) -> Iterator[tuple[int, int]]:
+def _by_head(forms: Iterable[str]) -> _Forms:
+    """The forms by how they begin: many begin alike, and few are in a text."""
+    out: dict[str, list[str]] = {}
     for form in forms:
-        start = text.find(form)
-        while start >= 0:
-            yield start, start + len(form)
-            start = text.find(form, start + 1)
+        out.setdefault(form[:SHORTEST], []).append(form)
+    return out
+
+
+def _found(text: str, forms: _Forms) -> Iterator[tuple[int, int]]:
+    for head, alike in forms.items():
+        for form in alike if head in text else ():
+            start = text.find(form)
+            while start >= 0:
+                yield start, start + len(form)
+                start = text.find(form, start + 1)
 
 
 def _widened(text: str, span: tuple[int, int]) -> tuple[int, int]:

@@ -553,14 +553,16 @@ def shown(secrets: Mapping[str, str], text: str) -> list[str]:
     """The names of the secrets that a text shows: their first characters are looked for, for a text
     may be cut off."""
     plain = f"{text}\n{html.unescape(text)}\n{unquote(text)}\n{_decoded(text)}"
+    if not any(mark in plain for mark in {secret[:4] for secret in secrets.values()}):
+        return []
     return [name for name, secret in secrets.items() if secret[:MARK] in plain]
 
 
 def _decoded(text: str) -> str:
     """All that any base64 in a text can mean."""
     out = []
-    for found in re.finditer(r"[A-Za-z0-9+/_-]{8,}", text):
-        run = found[0].replace("-", "+").replace("_", "/")
+    for found in set(re.findall(r"[A-Za-z0-9+/_-]{8,}", text)):
+        run = found.replace("-", "+").replace("_", "/")
         for first in range(4):
             whole = run[first : first + (len(run) - first) // 4 * 4]
             out.append(base64.b64decode(whole).decode("latin-1"))
