@@ -108,6 +108,27 @@ def _scores(line: Timeline, questions: Sequence[Question], answers: Floats) -> S
     return Scores(asked, answers, shrunk_scores(asked, up), centre, above, below, freedom)
 
 
+def scores_of_each(line: Timeline, questions: list[Question]) -> list[tuple[Scores, int]]:
+    """For every series scores and its place in them, as if it were alone: of the questions that it
+    has an answer to."""
+    if not questions:
+        return [(scores(line, questions), i) for i in range(len(line.x))]
+    answers = np.stack([question.answers for question in questions])
+    has_answer = np.isfinite(answers[:, :, -1])
+    out: dict[int, tuple[Scores, int]] = {}
+    for asked in dict.fromkeys(map(tuple, has_answer.T.tolist())):
+        series = np.flatnonzero((has_answer == np.array(asked)[:, None]).all(axis=0))
+        some = [question for question, mine in zip(questions, asked, strict=True) if mine]
+        if all(asked) and len(series) == answers.shape[1]:
+            found = _scores(line, some, answers)
+        elif some:
+            found = _scores(line, some, answers[np.ix_(asked, series)])
+        else:
+            found = scores(line, [])
+        out |= {int(i): (found, place) for place, i in enumerate(series)}
+    return [out[i] for i in range(answers.shape[1])]
+
+
 def at_placebos(scores: Scores, sample: slice = slice(None, -1)) -> Floats:
     """The normal scores of all series at the placebo origins, `(questions, series, origins)`, as
     `Scores.up` has them at the release."""

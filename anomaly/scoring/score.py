@@ -3,10 +3,11 @@ points."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -65,6 +66,7 @@ from anomaly.scoring.replay import (
     joint_replay,
     pointing,
     scores,
+    scores_of_each,
     weights_of,
 )
 from anomaly.scoring.significance import NullDistribution, null_of, p_value
@@ -90,6 +92,7 @@ TINY = 1e-12
 BUSY = 3.0  # standard deviations more than at most times, from which a change may be one of these
 TWO_SIDED = 1.96  # standard errors of a 95 % interval
 MOSTLY, STRONG = 0.5, 2.0  # share of steps, and standard score of missing ones
+TOGETHER = 16  # series that are looked at again in one call
 GOOD = {Direction.UP: -1.0, Direction.DOWN: 1.0, Direction.EITHER: np.nan}  # sign of a good move
 SCALES = {
     Scale.IDENTITY: ValueScale.IDENTITY,
@@ -356,6 +359,7 @@ def score_timeline(
     panel = _Panel(
         base=base,
         line=line,
+        kpis=judged,
         answers=answers,
         powers=Powers.of(base, line, answers, effects),
         effects=effects,
@@ -370,7 +374,7 @@ def score_timeline(
     later = series.rows(n, len(line.index))
     return Scored(
         keys=series.keys,
-        scores=tuple(panel.score(i, kpi) for i, kpi in enumerate(judged)),
+        scores=tuple(_side_by_side([panel.score(i) for i in range(len(judged))])),
         usual_presence=np.array([panel.usual_presence(i) for i in range(len(judged))]),
         replayed=joint_replay(panel.answers, directions),
         held_out=panel.held_out(directions) if hold_out else np.empty((len(judged), 0)),
@@ -379,6 +383,30 @@ def score_timeline(
         past=Past.of_history(series.rows(0, n)),
         observation=later,
     )
+
+
+_Again = Callable[[Sequence[int]], Sequence[Any]]
+_Scoring = Generator[_Again, Any, Score | None]
+
+
+def _side_by_side(scorings: Sequence[_Scoring]) -> list[Score | None]:
+    """The scores of series that ask, on their way, for what a method says of them: it is called for
+    up to `TOGETHER` series at once, which is much faster than for each alone."""
+    out: list[Score | None] = [None] * len(scorings)
+    answers: dict[int, Any] = dict.fromkeys(range(len(scorings)))
+    while answers:
+        asked: dict[_Again, list[int]] = {}
+        for i, answer in answers.items():
+            try:
+                asked.setdefault(scorings[i].send(answer), []).append(i)
+            except StopIteration as end:
+                out[i] = end.value
+        answers = {}
+        for method, rows in asked.items():
+            for first in range(0, len(rows), TOGETHER):
+                some = rows[first : first + TOGETHER]
+                answers |= dict(zip(some, method(some), strict=True))
+    return out
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,6 +418,7 @@ class _Panel:
 
     base: Baseline
     line: Timeline
+    kpis: Sequence[Kpi]
     answers: Scores
     powers: Powers
     effects: Effects
@@ -401,8 +430,9 @@ class _Panel:
     placebos: Ints
     report_below: float
 
-    def score(self, i: int, kpi: Kpi) -> Score | None:
+    def score(self, i: int) -> _Scoring:
         """The score of series `i`; None without a value on both sides of the release."""
+        kpi = self.kpis[i]
         value, n = self.line.value[i], self.line.before
         if not np.isfinite(value[:n]).any():
             return None
@@ -415,10 +445,11 @@ class _Panel:
             if not self._is_silent(i, bad):
                 return constant
             # what is missing is judged as of any series, what is there is no less sure for it
-            return replace(self._varying(i, kpi), sizes=constant.sizes, effect=None, power=None)
-        return self._varying(i, kpi)
+            varying = yield from self._varying(i, kpi)
+            return replace(varying, sizes=constant.sizes, effect=None, power=None)
+        return (yield from self._varying(i, kpi))
 
-    def _varying(self, i: int, kpi: Kpi) -> Score:
+    def _varying(self, i: int, kpi: Kpi) -> Generator[_Again, Any, Score]:
         """The score of a series with a spread."""
         direction = kpi.direction
         bad, good = one_sided(self.answers, i, direction)
@@ -428,8 +459,8 @@ class _Panel:
         is_better = p_good < BETTER and _top_score(good) >= LEVEL_LEADS * _top_score(bad)
         is_better |= self._far(i) == np.sign(self.effects.move[i]) == GOOD[direction]
         if is_better or min(p_bad, p_good) < self.report_below:
-            others = self._bad_besides_level(i, direction)
-            scaled = self._bad_besides_factor(i, direction)
+            others = yield self._bad_besides_level
+            scaled = yield self._bad_besides_factor
             no_growth = [each for each in scaled or () if not _is_growth(each)]
             p_other = _p_of(others, null)
             if scaled is not None:
@@ -441,18 +472,13 @@ class _Panel:
                     p_bad = max(p_bad, _p_of(scaled, null))
         is_first_alone = False
         if min(p_bad, p_good) < self.report_below:
-            alone, least_bad, least_good = self._without_one_step(i, direction)
-            is_first_alone = alone == 0 and least_bad >= self.report_below
-            if alone != 0:
+            is_first_alone, least_bad, least_good = yield self._without_one_step
+            if not is_first_alone:
                 p_bad, p_good = max(p_bad, least_bad), max(p_good, least_good)
+            is_first_alone &= p_bad < self.report_below <= least_bad
         if self.line.sparse[i] and direction is not Direction.UP:
             p_bad = min(p_bad, p_of_a_stop(*np.split(self.line.value[i], [self.line.before])))
-        gaps = self._is_silent(i, bad)
-        if gaps and stretch_end(~self.line.has_sample[i, self.line.before :]) is not None:
-            others = [each for each in bad if each[0].kind is not QuestionKind.MISSING]
-            p_others = _p_of(others, null)
-            if p_others < self.report_below:  # what came after the gap is worse than the gap
-                gaps, bad, p_bad = False, others, max(p_bad, p_others)
+        gaps, bad, p_bad = self._missing(i, bad, p_bad, null)
         answers = good if p_good < p_bad else bad
         question = naming_question(
             [answer for answer in answers if (answer[0].kind is QuestionKind.MISSING) == gaps]
@@ -461,13 +487,16 @@ class _Panel:
             p_rare, p_rare_good = self.exceptions.p_values(i, direction)
             p_bad, p_good = max(p_bad, p_rare), max(p_good, p_rare_good)
             p_other = max(p_other, p_rare)
+        p_beyond = 1.0
+        if p_bad < self.report_below and (kpi.tolerance or kpi.floor):
+            p_beyond = yield self._p_beyond
         effect = self.effects.of(i)
         out = Score(
             p_bad=p_bad,
             p_exact=p_rare,
             p_good=p_good,
             p_other=p_other,
-            p_beyond=self._p_beyond(i, kpi) if p_bad < self.report_below else 1.0,
+            p_beyond=p_beyond,
             rise=self._rise(i, bad, null) if p_bad < self.report_below else None,
             kind=None if question is None else question.spec.change,
             gaps=gaps,
@@ -482,7 +511,7 @@ class _Panel:
         )
         if question is None or min(p_bad, p_good) >= self.report_below:
             return out
-        if is_first_alone and p_bad < self.report_below:
+        if is_first_alone:
             return replace(out, onset=Onset(0, 0, 0), recovered=True, recovered_at=1)
         spiky, wider = (
             other_question(answers, p_other, change)
@@ -490,65 +519,95 @@ class _Panel:
         )
         return self._with_onset(i, out, dating_question(question, answers, p_other), spiky, wider)
 
-    def _without_one_step(self, i: int, direction: Direction) -> tuple[int | None, float, float]:
-        """The only one of the observation's steps with a value that stands out alone, and the
-        p-values of what is bad and of what is good if it were like those around it; None and 0
+    def _without_one_step(self, rows: Sequence[int]) -> list[tuple[bool, float, float]]:
+        """Whether the only step of the observation that stands out alone is the first, and the
+        p-values of what is bad and of what is good if it were like those around it; False and 0
         where there is no such step, or several."""
+        n, out = self.line.before, [(False, 0.0, 0.0)] * len(rows)
+        alone = {k: found for k, i in enumerate(rows) if (found := self._alone(i))}
+        if not alone:
+            return out
+        keep = np.array([rows[k] for k in alone])
+        deviation = self.line.residual[keep, n:]
+        for row, (step, level) in zip(deviation, alone.values(), strict=True):
+            row[step] = level
+        rest = with_deviation(self.base.rows(keep), self.line.rows(keep), deviation)
+        for k, i, (answers, row) in zip(alone, keep, scores_of_each(rest, ask(rest)), strict=True):
+            direction = self.kpis[i].direction
+            bad, good = one_sided(answers, row, direction)
+            p_bad, p_good = _p_of(bad, null_of(direction)), _p_of(good, NullDistribution.LEVEL)
+            out[k] = alone[k][0] == 0, p_bad, p_good
+        return out
+
+    def _alone(self, i: int) -> tuple[int, float] | None:
+        """The only step of the observation of series `i` that stands out alone, and the level of
+        those around it; None where there is no such step, or several."""
         line, n = self.line, self.line.before
         present = np.flatnonzero(line.present[i])
         later = present[present >= n]
         if len(later) < ENOUGH_STEPS or self.base.step >= ENOUGH_LONG:
-            return None, 0.0, 0.0
+            return None
         residual = line.residual[i, later]
-        alone = np.flatnonzero(pulled_in(residual, slice(None), LONE) != residual)
-        if len(alone) != 1:
-            return None, 0.0, 0.0
-        step = int(alone[0])
+        off = np.flatnonzero(pulled_in(residual, slice(None), LONE) != residual)
+        if len(off) != 1:
+            return None
+        step = int(off[0])
         beside = np.delete(residual[max(step - 1, 0) : step + 2], min(step, 1))
-        deviation = line.residual[[i], n:].copy()
-        deviation[0, later[step] - n] = beside.mean()
-        rest = with_deviation(self.base.rows(np.array([i])), line.rows(np.array([i])), deviation)
-        bad, good = one_sided(scores(rest, ask(rest)), 0, direction)
-        return step, _p_of(bad, null_of(direction)), _p_of(good, NullDistribution.LEVEL)
+        return int(later[step]) - n, float(beside.mean())
 
-    def _bad_besides_level(self, i: int, direction: Direction) -> list[QuestionScore]:
-        """The bad answers of series `i` once the change of its level is taken out."""
-        rows, effects = np.array([i]), self.effects
-        off = effects.z[rows] * effects.width[rows]
-        width = effects.width[rows] * _noise_growth(effects)[i]
-        rest = without_shift(self.base.rows(rows), self.line.rows(rows), off, width)
-        answers = scores(rest, ask(rest, level=False))
+    def _bad_besides_level(self, rows: Sequence[int]) -> list[list[QuestionScore]]:
+        """The bad answers of some series once the change of their level is taken out."""
+        keep, effects = np.array(rows), self.effects
+        off = effects.z[keep] * effects.width[keep]
+        width = effects.width[keep] * _noise_growth(effects)[keep]
+        rest = without_shift(self.base.rows(keep), self.line.rows(keep), off, width)
         return [
-            (question, float(z))
-            for question, z in zip(answers.questions, answers.up[:, 0], strict=True)
-            if np.isfinite(z) and direction in question.spec.bad_for
+            [
+                (question, float(z))
+                for question, z in zip(answers.questions, answers.up[:, row], strict=True)
+                if np.isfinite(z) and self.kpis[i].direction in question.spec.bad_for
+            ]
+            for i, (answers, row) in zip(
+                rows, scores_of_each(rest, ask(rest, level=False)), strict=True
+            )
         ]
 
-    def _bad_besides_factor(self, i: int, direction: Direction) -> list[QuestionScore] | None:
+    def _bad_besides_factor(self, rows: Sequence[int]) -> list[list[QuestionScore] | None]:
         """The same, and growth, once the observation is multiplied so that its mean is as expected:
         what loses a share loses it of its rhythm, too, and small counts repeat. None where no
         factor does that."""
-        rows, effects, n = np.array([i]), self.effects, self.line.before
-        observed, expected = effects.observed[i], effects.expected[i]
-        if observed == 0 < expected:
-            return []
-        factor = expected / observed
-        if not 0 < factor < np.inf:
-            return None
-        base, width = self.base.rows(rows), effects.width[rows]
-        y = forward(self.line.value[rows, n:] * factor, base.scale, base.floor)
-        noise = factor if effects.link[i] == Scale.IDENTITY else np.sqrt(factor)
-        deviation = (y - effects.location[rows]) / (width * max(1.0, noise))
-        rest = without_change(base, self.line.rows(rows), deviation)
-        bad, _ = one_sided(scores(rest, ask(rest)), 0, direction)
-        later = self.line.value[i, n:]
-        is_stuck = factor <= 1 or np.nanmin(later) == np.nanmax(later)
-        return [
-            each
-            for each in bad
-            if _is_growth(each)
-            or (not each[0].spec.is_level and (is_stuck or each[0].kind is not QuestionKind.STUCK))
+        effects, n = self.effects, self.line.before
+        observed, expected = effects.observed[rows], effects.expected[rows]
+        factors = expected / observed
+        out: list[list[QuestionScore] | None] = [
+            [] if gone else None for gone in (observed == 0) & (expected > 0)
         ]
+        has_factor = np.flatnonzero((factors > 0) & (factors < np.inf))
+        if not len(has_factor):
+            return out
+        keep, factor = np.array(rows)[has_factor], factors[has_factor, None]
+        base, width = self.base.rows(keep), effects.width[keep]
+        y = forward(self.line.value[keep, n:] * factor, base.scale, base.floor)
+        is_identity = (effects.link[keep] == Scale.IDENTITY)[:, None]
+        noise = np.where(is_identity, factor, np.sqrt(factor))
+        deviation = (y - effects.location[keep]) / (width * np.maximum(1.0, noise))
+        rest = without_change(base, self.line.rows(keep), deviation)
+        for k, i, (answers, row) in zip(
+            has_factor, keep, scores_of_each(rest, ask(rest)), strict=True
+        ):
+            bad, _ = one_sided(answers, row, self.kpis[i].direction)
+            later = self.line.value[i, n:]
+            is_stuck = factors[k] <= 1 or np.nanmin(later) == np.nanmax(later)
+            out[k] = [
+                each
+                for each in bad
+                if _is_growth(each)
+                or (
+                    not each[0].spec.is_level
+                    and (is_stuck or each[0].kind is not QuestionKind.STUCK)
+                )
+            ]
+        return out
 
     def _rise(self, i: int, bad: list[QuestionScore], null: NullDistribution) -> Rise | None:
         """The growth of series `i`, if it is among the `bad` answers."""
@@ -560,29 +619,35 @@ class _Panel:
                 return Rise(rise, _p_of([(question, z)], null)) if np.isfinite(rise) else None
         return None
 
-    def _p_beyond(self, i: int, kpi: Kpi) -> float:
-        """The p-value of a lasting change of level by more than tolerance and floor: the same
+    def _p_beyond(self, rows: Sequence[int]) -> list[float]:
+        """The p-values of a lasting change of level by more than tolerance and floor: the same
         questions, once what is accepted is taken out of every step."""
-        if not kpi.tolerance and not kpi.floor:
-            return 1.0
-        rows, effects, n = np.array([i]), self.effects, self.line.before
-        accepted = np.maximum(kpi.tolerance * np.abs(effects.at[rows]), kpi.floor)
-        sign = float(np.sign(effects.move[i]))
-        base = self.base.rows(rows)
-        y = forward(self.line.value[rows, n:] - sign * accepted, base.scale, base.floor)
-        deviation = (y - base.location(self.line.later)) / effects.width[rows]
-        rest = with_deviation(base, self.line.rows(rows), deviation)
-        answers = scores(rest, ask(rest, other=False))
-        lasting = [
-            (question, sign * float(z))
-            for question, z in zip(answers.questions, answers.up[:, 0], strict=True)
-            if np.isfinite(z)
-            and question.spec.is_level
-            # a total counts what is there, and growth is the same at every level
-            and question.kind not in (QuestionKind.TOTAL, QuestionKind.GROWTH)
-            and question.size * LASTING >= self.line.after
+        keep, effects, n = np.array(rows), self.effects, self.line.before
+        tolerance, floor = np.array([[self.kpis[i].tolerance, self.kpis[i].floor] for i in rows]).T[
+            ..., None
         ]
-        return _p_of(lasting, NullDistribution.LEVEL)
+        accepted = np.maximum(tolerance * np.abs(effects.at[keep]), floor)
+        sign = np.sign(effects.move[keep])
+        base = self.base.rows(keep)
+        accepted_move = sign[:, None] * accepted
+        y = forward(self.line.value[keep, n:] - accepted_move, base.scale, base.floor)
+        deviation = (y - base.location(self.line.later)) / effects.width[keep]
+        rest = with_deviation(base, self.line.rows(keep), deviation)
+        lasting = [
+            [
+                (question, float(up * z))
+                for question, z in zip(answers.questions, answers.up[:, row], strict=True)
+                if np.isfinite(z)
+                and question.spec.is_level
+                # a total counts what is there, and growth is the same at every level
+                and question.kind not in (QuestionKind.TOTAL, QuestionKind.GROWTH)
+                and question.size * LASTING >= self.line.after
+            ]
+            for up, (answers, row) in zip(
+                sign, scores_of_each(rest, ask(rest, other=False)), strict=True
+            )
+        ]
+        return [_p_of(each, NullDistribution.LEVEL) for each in lasting]
 
     def _with_onset(
         self,
@@ -601,7 +666,7 @@ class _Panel:
         change = moved = -off if is_fall else off
         by_noise, usual = question.spec.ends_by_noise, past_means(past, line.after)
         lasting = None if by_noise else self._lasting(i, change)
-        gap_end = stretch_end(~self.line.has_sample[i, self.line.before :]) if score.gaps else None
+        gap_end = self._gap_end(i) if score.gaps else None
         recovered = has_recovered(off, usual, lasting)
         if lasting is not None:
             recovered &= has_ended(change, -lasting if is_fall else lasting, usual)
@@ -742,6 +807,24 @@ class _Panel:
                 steps_that_differ=int(later.sum()),
             ),
         )
+
+    def _missing(
+        self, i: int, bad: list[QuestionScore], p_bad: float, null: NullDistribution
+    ) -> tuple[bool, list[QuestionScore], float]:
+        """Whether missing steps are the surprise, and the bad answers and their p-value: without
+        those about a gap that is over, where what came after it is worse."""
+        gaps = self._is_silent(i, bad)
+        if not gaps or self._gap_end(i) is None:
+            return gaps, bad, p_bad
+        others = [each for each in bad if each[0].kind is not QuestionKind.MISSING]
+        p_others = _p_of(others, null)
+        if p_others >= self.report_below:
+            return gaps, bad, p_bad
+        return False, others, max(p_bad, p_others)
+
+    def _gap_end(self, i: int) -> int | None:
+        """The step of the observation at which what is missing of series `i` is over."""
+        return stretch_end(~self.line.has_sample[i, self.line.before :])
 
     def _is_silent(self, i: int, bad: list[QuestionScore]) -> bool:
         """Whether missing steps are the strongest sign, or strong while most steps are missing."""
