@@ -8,6 +8,9 @@ LOCKED := pyproject.toml uv.lock
 # a file's tests stay in one process, where they share what is dear to make
 BY_FILE := --dist=loadfile --no-loadscope-reorder
 PAGES := tests/docs tests/notebook/test_notebooks.py
+# about half of the time of the quick tests: either half reads its own files only
+HALF := tests/checklist tests/collectors tests/notebook tests/reporting tests/setup tests/sinks
+QUICK := --quiet -m "not slow" --durations=5
 
 export UV_PYTHON_DOWNLOADS := never
 # a network may have a certificate authority of its own
@@ -20,7 +23,7 @@ endif
 # where Python keeps no bytecode, every process compiles all libraries anew: seconds each time
 unexport VIRTUAL_ENV UV_PROJECT_ENVIRONMENT PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test quick quick-tests check lint types layers spelling docs pages fmt bench cluster bench-compare bench-accuracy bench-quiet \
+.PHONY: help demo test quick quick-half quick-rest check lint types layers spelling docs pages fmt bench cluster bench-compare bench-accuracy bench-quiet \
 	obvious fuzz ablations peers golden tools hooks dist release-check clean
 
 help: ## say what can be made
@@ -33,10 +36,13 @@ test: .venv/.dev tools ## run every test but those of the pages; many wait for r
 	@$(BIN)/python -m pytest --numprocesses=3 $(BY_FILE) --durations=25 $(PAGES:%=--ignore=%)
 
 quick: .venv/.dev ## what to run while coding, in a minute: lint, types, layers and the quick tests
-	@$(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=target quick-tests lint types layers
+	@$(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=target quick-half quick-rest lint types layers
 
-quick-tests: .venv/.dev
-	@$(BIN)/python -m pytest --numprocesses=2 $(BY_FILE) --quiet -m "not slow" --durations=5 --ignore=tests/whole
+quick-half: .venv/.dev
+	@$(BIN)/python -m pytest $(QUICK) $(HALF)
+
+quick-rest: .venv/.dev
+	@$(BIN)/python -m pytest $(QUICK) $(HALF:%=--ignore=%) --ignore=tests/whole
 
 check: lint types layers spelling pages ## lint, types, layers, spelling, pages
 
