@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -148,7 +147,7 @@ def concluded(
         inquiry,
         partials,
         {
-            "anomaly": version("release-anomaly"),
+            "anomaly": errand.own_version(),
             "checklist": checklist.digest,
             "now": now.isoformat(),
             **library(checklist.calendar),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from importlib.metadata import version
 from typing import Any, TypeAlias, TypeVar
 
 import pandas as pd
@@ -30,6 +29,7 @@ from anomaly.frames import (
 )
 from anomaly.model import Correction, Direction, Kpi, KpiKind, NoData, Release, Stage, Window
 from anomaly.notebook.arguments import duration, of_each, share, with_controls, word
+from anomaly.partials.errand import own_version
 from anomaly.pipeline import judge
 from anomaly.reporting.report import Report
 from anomaly.steps import later, shifted
@@ -208,6 +208,6 @@ def check(
             spans,
             step,
             settings,
-            {"anomaly": version("release-anomaly")},
+            {"anomaly": own_version()},
             workers=workers,
         )

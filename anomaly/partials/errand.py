@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -62,9 +63,15 @@ def done(errand: Errand) -> Outcome:
         return CrashError(type(error).__name__)
 
 
+@cache  # a file is read for it
+def own_version() -> str:
+    """The version of the package that runs."""
+    return version("release-anomaly")
+
+
 def _expect_version(asked: str) -> None:
     """Raises UsageError if a worker has another version."""
-    mine = version("release-anomaly")
+    mine = own_version()
     if mine != asked:
         raise UsageError(
             f"a worker has anomaly {mine}, this is {asked}; install one version everywhere"
@@ -108,7 +115,7 @@ def run(
             text=text,
             path=path,
             environment=checklist.environment,
-            version=version("release-anomaly"),
+            version=own_version(),
             inquiry=replace(inquiry, kpis=(*shard.kpis, *shard.beside)),
             shard=shard,
         )

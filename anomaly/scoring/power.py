@@ -106,7 +106,7 @@ class Powers:
         x = sample_of(line.x[:, : line.before], line.present[:, : line.before])[:, 2:]
         growth = _growth(effects)
         return cls(
-            questions=tuple(replace(each, answers=none) for each in scores.questions),
+            questions=tuple(each.answered(none) for each in scores.questions),
             past=past,
             counted=counted,
             volatility=at_placebos,

@@ -8,7 +8,7 @@ compares the one with the others.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -46,6 +46,10 @@ class Question:
     size: int
     answers: Floats
     weight: float = 1.0
+
+    def answered(self, answers: Floats) -> Question:
+        """The same question with other answers."""
+        return Question(self.kind, self.size, answers, self.weight)
 
     @property
     def spec(self) -> QuestionSpec:
@@ -138,7 +142,7 @@ def ask(line: Timeline, *, level: bool = True, other: bool = True) -> list[Quest
     questions: list[Question] = []
     if level:
         questions += [
-            replace(question, answers=question.answers / line.volatility)
+            question.answered(question.answers / line.volatility)
             for question in (
                 *_levels(line, windows),
                 *_matched(line, windows),
@@ -149,9 +153,9 @@ def ask(line: Timeline, *, level: bool = True, other: bool = True) -> list[Quest
     for part in (_spreads, _tails, _extremes, _rhythms, _counts) if other else ():
         questions += part(line, windows)
     return [
-        replace(question, weight=question.spec.weight_of(question.size, line.after))
-        for question in questions
-        if np.isfinite(question.answers[:, -1]).any()
+        Question(each.kind, each.size, each.answers, each.spec.weight_of(each.size, line.after))
+        for each in questions
+        if np.isfinite(each.answers[:, -1]).any()
     ]
 
 

@@ -103,7 +103,7 @@ def _scores(line: Timeline, questions: Sequence[Question], answers: Floats) -> S
     usable = np.isfinite(real) & (size >= LEAST_PLACEBOS)
     up = np.where(usable, up, np.nan)
     asked = tuple(  # the same numbers are kept once
-        replace(question, answers=mine) for question, mine in zip(questions, answers, strict=True)
+        question.answered(mine) for question, mine in zip(questions, answers, strict=True)
     )
     return Scores(asked, answers, shrunk_scores(asked, up), centre, above, below, freedom)
 
