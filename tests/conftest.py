@@ -42,6 +42,9 @@ STARTS_SERVERS = frozenset(  # likewise: a test that asks for one is slow
     }
 )
 WHOLE = "whole"  # the folder of the tests of everything together, which are all slow
+SIMULATED = frozenset(  # the folders of tests that judge hundreds of series, for many seconds each
+    {"backtesting", "baseline", "decision", "notebook", "obvious", "scoring"}
+)
 
 StartServer = Callable[[Samples], Server]
 
@@ -95,8 +98,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if STARTS_SERVERS & fixtures or item.path.parent.name == WHOLE:
             item.add_marker(pytest.mark.slow)
         slow[item.path] += item.get_closest_marker("slow") is not None
-    # the longest files first, so that two processes end at about the same time
-    items.sort(key=lambda item: (item.path.parent.name != WHOLE, -slow[item.path]))
+    # the longest files first, so that all processes end at about the same time
+    items.sort(
+        key=lambda item: (
+            item.path.parent.name != WHOLE,
+            item.path.parent.name not in SIMULATED,
+            -slow[item.path],
+        )
+    )
 
 
 @pytest.fixture(scope="session")
