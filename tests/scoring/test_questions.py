@@ -14,6 +14,8 @@ from tests.support.simulations import Floats, frame, noise, stamps
 SERIES = 60
 DAYS, WATCH = 28, 24  # of hourly steps
 CALLED = (Verdict.REGRESSED, Verdict.RECOVERED)
+LEVEL = 0.01  # of a series that is judged alone
+FEW = 30  # series that are judged together; many share the false alarms in another way
 
 
 def rhythmic(height_after: float) -> Floats:
@@ -49,13 +51,23 @@ def strongest(finding: Finding) -> list[tuple[str, int]]:
 
 
 def judged(values: Floats, before: int, step: str, direction: Direction) -> list[Finding]:
-    """The finding of each series, judged alone."""
+    """The finding of each series, judged with a few others; see `is_called`."""
     index = stamps(len(values), step)
-    table = frame(values, index)
     return [
-        anomaly.check(table[name], released_at=index[before], direction=direction).findings[0]
-        for name in table
+        finding
+        for first in range(0, values.shape[1], FEW)
+        for finding in anomaly.check(
+            frame(values[:, first : first + FEW], index),
+            released_at=index[before],
+            direction=direction,
+            false_alarms=LEVEL * FEW,
+        ).findings
     ]
+
+
+def is_called(finding: Finding) -> bool:
+    """Whether the series would have been called if it had been judged alone."""
+    return finding.verdict in CALLED and (finding.p_value or 0.0) < LEVEL
 
 
 @pytest.mark.parametrize("span", [1, 2, 3, 12, 100])
@@ -73,7 +85,7 @@ def test_the_fullest_stretch_is_the_maximum_filter_from_each_step_on(span: int, 
 def test_a_rhythm_that_flattens_is_found_though_the_mean_stays() -> None:
     findings = judged(rhythmic(0.3), DAYS * 24, "1h", Direction.EITHER)
 
-    assert sum(finding.verdict in CALLED for finding in findings) >= 0.9 * SERIES
+    assert sum(map(is_called, findings)) >= 0.9 * SERIES
     assert sum(("flatter rhythm", 24) in strongest(finding) for finding in findings) >= 0.9 * SERIES
 
 
@@ -92,10 +104,10 @@ def test_a_few_spikes_among_many_steps_are_found_in_the_bad_direction_only() -> 
         judged(values, before, "5min", direction) for direction in (Direction.UP, Direction.DOWN)
     )
 
-    assert sum(finding.verdict in CALLED for finding in up) >= 0.9 * SERIES
+    assert sum(map(is_called, up)) >= 0.9 * SERIES
     assert sum(finding.kind is ChangeKind.SPIKES for finding in up) >= 0.75 * SERIES
     assert sum(("highest values", 288) in strongest(finding) for finding in up) >= 0.9 * SERIES
-    assert sum(finding.verdict in CALLED for finding in down) <= 0.1 * SERIES
+    assert sum(map(is_called, down)) <= 0.1 * SERIES
     assert sum(finding.kind is ChangeKind.SPIKES for finding in down) == 0
 
 
