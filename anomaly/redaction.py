@@ -16,7 +16,7 @@ from urllib.parse import quote, quote_plus, unquote, urlsplit
 MASK = "***"
 SHORTEST = 4  # a shorter secret would be found inside ordinary words
 SHORTEST_IN_BASE64 = 6  # characters of base64 that are surely the secret's own
-MOST_KEPT = 1024  # secrets whose forms are kept: each plug-in and each run looks for them
+MOST_KEPT = 1024  # secrets and URLs of which forms and parts are kept: each plug-in asks again
 BASE64 = frozenset(string.ascii_letters + string.digits + "+/-_")
 TOKEN = re.compile(r"(?=.{20})|(?=.{8})(?=.*[0-9])(?=.*[A-Za-z])", re.DOTALL)
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://", re.ASCII)
@@ -118,6 +118,7 @@ def looks_like_token(value: str) -> bool:
     return TOKEN.match(value) is not None
 
 
+@lru_cache(maxsize=MOST_KEPT)
 def url_secrets(url: str) -> frozenset[str]:
     """The secret parts of a URL: password, query values, fragment, and what in user or path looks
     like a token. A user without a password is a token, unless the URL is that of a database, whose
