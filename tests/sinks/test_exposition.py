@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import math
 import subprocess
+import time
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -33,6 +34,7 @@ pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
 
 WHERE = {"service": "shop", "environment": "production"}
 ERRORS = WHERE | {"kpi": "checkout errors", "country": "DE"}
+PATIENCE_S = 60
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
@@ -277,7 +279,11 @@ def test_a_trial_is_taken_back(gateway: Server) -> None:
     sink = PushgatewaySink(url=gateway.url, job="trial")
     sink.send(Message("k", reports.failing()))
     assert sink.send(Message("t", reports.passing(), Action.TRIAL)).delivered
-    assert scraped(gateway, "trial") == read(exposition(reports.failing()))
+    told = read(exposition(reports.failing()))
+    end = time.monotonic() + PATIENCE_S  # a Pushgateway deletes what it is asked to when it can
+    while scraped(gateway, "trial") != told and time.monotonic() < end:
+        time.sleep(0.05)
+    assert scraped(gateway, "trial") == told
 
 
 @pytest.mark.parametrize("text", [*reports.HOSTILE, "..", "a/b", "größe", "a%2Fb", "?x#y"])
