@@ -393,6 +393,7 @@ findings_of_any_kind = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(findings_of_any_kind)
 def test_missing_evidence_is_never_a_pass(findings: list[Finding]) -> None:
     counted = [each for each in findings if not each.dry_run]

@@ -122,6 +122,7 @@ def test_a_replay_of_any_move_asks_both_ways() -> None:
     assert seen.scores["level over 50 steps"] < 0
 
 
+@pytest.mark.slow
 def test_the_parts_of_a_known_series_are_found() -> None:
     fitted = anomaly.fit(waves())
     parts = fitted.parts("waves")
@@ -242,6 +243,7 @@ def test_a_name_that_is_not_there_is_a_key_error_that_says_which_are(
         baseline.plot("requests")
 
 
+@pytest.mark.slow
 def test_special_days_of_a_checklist_teach_nothing(
     checklist: Checklist, history: pd.DataFrame
 ) -> None:

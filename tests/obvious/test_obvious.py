@@ -88,6 +88,7 @@ def test_so_few_seeds_allow_for_bad_luck_and_for_no_more() -> None:
         assert binom.cdf(fewest - 1, SEEDS, share) < CHANCE <= binom.cdf(fewest, SEEDS, share)
 
 
+@pytest.mark.slow
 def test_a_case_is_the_same_whenever_it_is_made() -> None:
     for which in KINDS[:: len(KINDS) // 10]:
         (one,), (other,) = cases(which, 1), cases(which, 1)

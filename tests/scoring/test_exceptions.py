@@ -109,6 +109,7 @@ def bursts(rng: np.random.Generator, rows: int) -> Floats:
     return rng.poisson(rate).astype(float)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("length", [72, 288, 864])
 @pytest.mark.parametrize("clustered", [False, True])
 def test_a_pause_of_a_quiet_series_is_no_stop(clustered: bool, length: int) -> None:
