@@ -480,3 +480,10 @@ def test_what_only_grows_and_falls_to_zero_is_like_a_counter() -> None:
     assert not only_grows(np.full(200, 5.0))
     assert not only_grows(np.concatenate([counter[:100], [50.0], counter[:100]]))
     assert not only_grows(counter[:50])
+
+
+def test_what_starts_over_every_so_often_is_no_counter() -> None:
+    restarts = np.concatenate([np.arange(float(n)) for n in (90, 150, 70, 190, 100)])
+
+    assert only_grows(restarts)
+    assert not only_grows(np.arange(600.0) % 100)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from anomaly.scoring.attribution import has_ended, stretch_off
+from anomaly.scoring.attribution import has_ended, stretch_end, stretch_off
 from tests.support.simulations import noise
 
 AFTER = 72
@@ -43,3 +43,20 @@ def test_at_night_nothing_shows_that_an_outage_is_over() -> None:
     ended = [has_ended(off + by_day, by_day, USUAL) for off in noise(5, 200, AFTER)]
 
     assert np.mean(ended) <= 0.02
+
+
+@pytest.mark.parametrize(
+    ("marks", "end"),
+    [
+        ("xx..........", 2),
+        (".xx.........", 3),
+        ("xxx...", None),  # not for twice as long
+        ("x.x.........", None),  # it comes and goes
+        ("..........xx", None),
+        ("............", None),
+    ],
+)
+def test_what_is_marked_in_one_stretch_is_over_after_twice_as_long(
+    marks: str, end: int | None
+) -> None:
+    assert stretch_end(np.array([mark == "x" for mark in marks])) == end

@@ -134,3 +134,53 @@ def test_missing_steps_make_a_constant_no_less_sure() -> None:
 
     assert finding.verdict is Verdict.OK
     assert finding.effect_interval == (0.0, 0.0)
+
+
+def test_after_an_earlier_step_the_level_is_that_of_the_steps_since() -> None:
+    values = 100 + noise(6, len(INDEX))
+    values[BEFORE - 2 * 288 :] += 40
+
+    finding = judged(values)
+
+    assert finding.verdict is Verdict.OK
+    assert finding.expected == pytest.approx(140, abs=0.5)
+    assert finding.effect == pytest.approx(0, abs=0.005)
+
+
+def test_what_falls_below_zero_has_a_size_and_no_share() -> None:
+    values = np.exp(4.6 + 0.2 * noise(7, len(INDEX)))
+    values[BEFORE:] -= 300
+
+    finding = judged(values, "down")
+
+    assert finding.verdict is Verdict.REGRESSED
+    assert finding.effect is None
+    assert finding.effect_absolute == pytest.approx(-300, rel=0.02)
+
+
+def test_an_interval_is_as_wide_as_what_is_observed_is_noisy() -> None:
+    calm = 100 + noise(8, len(INDEX))
+    wild = np.where(np.arange(len(INDEX)) < BEFORE, calm, 100 + 5 * (calm - 100))
+
+    narrow, wide = judged(calm).effect_interval, judged(wild).effect_interval
+
+    assert narrow is not None
+    assert wide is not None
+    assert 3 < (wide[1] - wide[0]) / (narrow[1] - narrow[0]) < 7
+
+
+@pytest.mark.slow
+def test_the_size_of_a_fall_to_few_events_is_as_sure_as_their_number() -> None:
+    rng = np.random.default_rng(9)
+    hits, seeds = 0, 40
+    for _ in range(seeds):
+        values = rng.poisson(300, BEFORE + 4).astype(float)
+        values[BEFORE:] = rng.poisson(300 * 0.05, 4)
+        report = anomaly.check(
+            pd.Series(values, INDEX[: BEFORE + 4]),
+            released_at=INDEX[BEFORE].to_pydatetime(),
+            direction="down",
+        )
+        interval = only(report).effect_interval
+        hits += interval is not None and interval[0] <= -0.95 <= interval[1]
+    assert hits >= 0.85 * seeds

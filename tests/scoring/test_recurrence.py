@@ -1,0 +1,85 @@
+"""What may be a matter of the calendar is not blamed on the release."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import anomaly
+from anomaly.model import Finding, Verdict
+from tests.support.simulations import Floats, noise, only
+
+MIDNIGHT = pd.Timestamp("2025-06-07T00:00Z")  # a Saturday
+
+
+def judged(
+    days: int, factor: dict[int, float], *, released: pd.Timestamp = MIDNIGHT, now: float
+) -> Finding:
+    """The finding about an hourly KPI that is `now` times its usual level after the release, and
+    was so many times that all of the day so many days before."""
+    index = pd.date_range(
+        released - pd.Timedelta(days=days),
+        released + pd.Timedelta(days=1),
+        freq="h",
+        inclusive="left",
+    )
+    values: Floats = 100 + noise(days, len(index))
+    for ago, times in factor.items():
+        values[index.normalize() == released.normalize() - pd.Timedelta(days=ago)] *= times
+    values[index >= released] *= now
+    series = pd.Series(values, index)
+    return only(anomaly.check(series, released_at=released, watch=timedelta(days=1)))
+
+
+def test_the_first_weekend_there_is_can_be_told_from_no_change() -> None:
+    finding = judged(5, {}, now=0.6)
+
+    assert finding.verdict is Verdict.INCONCLUSIVE
+    assert "the first weekend in the data" in finding.reason
+
+
+def test_no_weekend_makes_more_than_three_times_as_much() -> None:
+    assert judged(5, {}, now=5.0).verdict is Verdict.REGRESSED
+
+
+def test_the_first_weekend_but_one_is_compared_with_it() -> None:
+    finding = judged(10, {7: 0.6, 6: 0.6}, now=0.6)
+
+    assert finding.verdict is not Verdict.REGRESSED
+
+
+def test_a_fall_on_a_weekday_is_no_matter_of_the_week() -> None:
+    tuesday = pd.Timestamp("2025-06-03T00:00Z")
+
+    assert judged(10, {7: 0.6}, released=tuesday, now=0.6).verdict is Verdict.REGRESSED
+
+
+@pytest.mark.parametrize(
+    ("before", "verdict"),
+    [
+        ({14: 1.5, 28: 1.5}, Verdict.INCONCLUSIVE),
+        ({14: 1.5}, Verdict.REGRESSED),  # the release before may have failed, too
+        ({13: 1.5, 28: 1.5}, Verdict.REGRESSED),
+        ({}, Verdict.REGRESSED),
+    ],
+)
+def test_what_came_twice_every_two_weeks_may_come_again(
+    before: dict[int, float], verdict: Verdict
+) -> None:
+    released = pd.Timestamp("2025-06-10T00:00Z")
+
+    finding = judged(56, before, released=released, now=1.5)
+
+    assert finding.verdict is verdict
+    assert ("every two weeks" in finding.reason) == (verdict is Verdict.INCONCLUSIVE)
+
+
+def test_what_came_on_the_same_day_of_the_month_may_come_again() -> None:
+    finding = judged(50, {31: 1.5}, released=pd.Timestamp("2025-06-10T00:00Z"), now=1.5)
+
+    assert finding.verdict is Verdict.INCONCLUSIVE
+    assert "moved likewise on 2025-05-10: what comes with the day of the month" in finding.reason
+    assert np.isfinite(finding.p_value or np.nan)
