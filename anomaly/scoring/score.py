@@ -90,7 +90,7 @@ WIDER = 1.35  # standard deviations off, of the typical step where the spread is
 MOVED = 2.0  # times its usual level, or a part: what was so before the release is no new normal
 TINY = 1e-12
 BUSY = 3.0  # standard deviations more than at most times, from which a change may be one of these
-TWO_SIDED = 1.96  # standard errors of a 95 % interval
+ERRORS_95 = 1.96  # standard errors on either side of a 95 % interval
 MOSTLY, STRONG = 0.5, 2.0  # share of steps, and standard score of missing ones
 TOGETHER = 16  # series that are looked at again in one call
 GOOD = {Direction.UP: -1.0, Direction.DOWN: 1.0, Direction.EITHER: np.nan}  # sign of a good move
@@ -155,16 +155,15 @@ class Score:
     `p_bad` is the p-value of a change in the bad direction, `p_good` of a level change in the good
     one, `p_other` of a bad change that is not one of level, `p_beyond` of a lasting level beyond
     tolerance and floor in the direction of the change (both 1 where not computed). `rise`: growth
-    in the bad direction, whatever the level is. `gaps`: missing steps are the surprise.
-    `compared`: there were enough values for a question. `onset`:
-    when the change began. `recovered`: the last quarter of the observation is as expected again,
-    from step `recovered_at` on. `sizes`, `effect` and `power` are None where there is no value.
-    `already` is set where nothing new is bad, but much was shortly before the release. `beside` is
-    set where a control moved, `coverage` where the history is long enough to measure
-    the band. `p_exact` is a p-value that needs no placebo releases, such as that of a count of
-    exceptions; `p_bad` is no smaller (0 without one). `recurrence` says when the same was seen
-    before, `first_weekend` that it began on the first weekend there is, `mismatch` that it got
-    another share of a split's traffic than it should.
+    in the bad direction, whatever the level is. `gaps`: missing steps are the surprise. `compared`:
+    there were enough values for a question. `onset`: when the change began. `recovered`: the last
+    quarter of the observation is as expected again, from step `recovered_at` on. `sizes`, `effect`
+    and `power` are None where there is no value. `already` is set where nothing new is bad, but
+    much was shortly before the release. `beside` is set where a control moved, `coverage` where the
+    history is long enough to measure the band. `p_exact` is a p-value that needs no placebo
+    releases, such as that of a count of exceptions; `p_bad` is no smaller (0 without one).
+    `recurrence` says when the same was seen before, `first_weekend` that it began on the first
+    weekend there is, `mismatch` that it got another share of a split's traffic than it should.
     """
 
     p_bad: float
@@ -970,7 +969,7 @@ def _sizes_of_exceptions(usual: float, later: Floats, volume: Floats) -> Sizes |
     ends = [share * away for share in share_interval(count, steps)]
     absolute = count / steps * away
     # how many steps differ is uncertain, and by how much
-    half = count / steps * TWO_SIDED * float(np.std(off)) / max(count, 1.0) ** 0.5 if count else 0.0
+    half = count / steps * ERRORS_95 * float(np.std(off)) / max(count, 1.0) ** 0.5 if count else 0.0
     low = absolute - float(np.hypot(absolute - min(ends), half))
     high = absolute + float(np.hypot(max(ends) - absolute, half))
     if not np.isfinite([absolute, low, high, usual + absolute]).all():
