@@ -52,7 +52,8 @@ def recurrence(base: Baseline, line: Timeline, i: int) -> Recurrence | None:
     next_day = np.searchsorted(clock.day, clock.day, side="right")
     start = np.flatnonzero(clock.phase[:n] == clock.phase[n])
     end = next_day[start + length - 1]
-    start, end = (each[(start >= around) & (end + around <= n)] for each in (start, end))
+    fits = (start >= around) & (end + around <= n)
+    start, end = start[fits], end[fits]
     if not len(start):
         return None
     ago = clock.day[n] - clock.day[start]

@@ -512,10 +512,8 @@ class _Panel:
             return out
         if is_first_alone:
             return replace(out, onset=Onset(0, 0, 0), recovered=True, recovered_at=1)
-        spiky, wider = (
-            other_question(answers, p_other, change)
-            for change in (ChangeKind.SPIKES, ChangeKind.SPREAD)
-        )
+        spiky = other_question(answers, p_other, ChangeKind.SPIKES)
+        wider = other_question(answers, p_other, ChangeKind.SPREAD)
         return self._with_onset(i, out, dating_question(question, answers, p_other), spiky, wider)
 
     def _without_one_step(self, rows: Sequence[int]) -> list[tuple[bool, float, float]]:
