@@ -277,7 +277,8 @@ def _moved(values: Floats) -> Floats:
     half = DAYS_OF_A_WEEK // 2
     level = week[:, np.clip(np.arange(days) - half, 0, days - DAYS_OF_A_WEEK)]
     middle = median(mean)[:, None]
-    left, before = (np.nansum(np.abs(mean - each), axis=1) for each in (level, middle))
+    left = np.nansum(np.abs(mean - level), axis=1)
+    before = np.nansum(np.abs(mean - middle), axis=1)
     rows = left < MOVED * before
     out[rows] = np.nan_to_num(level - middle)[rows]
     return out
@@ -395,9 +396,8 @@ def _month(y: Floats, seasonal: Floats, logs: Bools, when: Clock) -> tuple[Float
     share, more_share = _month_days(np.where(multiplies[:, None], rest / usual, 0.0), when)
     scaled = more_share * usual
     stands_out = (more != 0) | (scaled != 0)
-    off, off_scaled = (
-        np.nansum(np.abs(rest - each), axis=1, where=stands_out) for each in (more, scaled)
-    )
+    off = np.nansum(np.abs(rest - more), axis=1, where=stands_out)
+    off_scaled = np.nansum(np.abs(rest - scaled), axis=1, where=stands_out)
     better = (multiplies & (off_scaled < off / CLEARLY_LESS) & (off_scaled > 0))[:, None]
     times = np.where(better, middle, 0.0)
     return np.where(better, share, month), times, np.where(better, scaled, more)

@@ -185,7 +185,8 @@ def estimate(base: Baseline, line: Timeline) -> Effects:
         return np.where((link == Scale.ROOT)[:, None], np.maximum(out, 0.0), out)
 
     expected = in_unit(shifted)
-    lower, upper = (in_unit(shifted + bound[:, None] * width) for bound in (low, high))
+    lower = in_unit(shifted + low[:, None] * width)
+    upper = in_unit(shifted + high[:, None] * width)
     before = np.stack([each[:, :ago] for each in (expected, lower, upper)])
     shifted, width = shifted[:, ago:], width[:, ago:]
     return Effects(

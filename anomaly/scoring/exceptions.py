@@ -154,7 +154,7 @@ def p_of_a_stop(before: Floats, later: Floats) -> float:
     Pauses are taken for exponential, with the scale that the mean one has or, where it is larger,
     that which makes the longest one typical of so many.
     """
-    before, later = (each[np.isfinite(each)] for each in (before, later))
+    before, later = before[np.isfinite(before)], later[np.isfinite(later)]
     events = np.flatnonzero(before > 0)
     if len(events) < FEWEST_PAUSES or not len(later) or (later > 0).any():
         return 1.0

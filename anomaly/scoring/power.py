@@ -250,17 +250,14 @@ class _Answers:
         steadiness = np.ones((len(panel.questions), len(rows), PLACEBOS))
         level = [question.spec.is_level for question in panel.questions]
         steadiness[level] = 1 / panel.volatility[rows]
-        centre, above, below, freedom = (
-            each[:, rows, None] for each in (panel.centre, panel.above, panel.below, panel.freedom)
-        )
         return cls(
             questions=panel.questions,
-            away=panel.past[:, rows] - centre,
+            away=panel.past[:, rows] - panel.centre[:, rows, None],
             counted=panel.counted[rows],
             steadiness=steadiness,
-            above=1 / above,
-            below=1 / below,
-            freedom=freedom,
+            above=1 / panel.above[:, rows, None],
+            below=1 / panel.below[:, rows, None],
+            freedom=panel.freedom[:, rows, None],
             growth=panel.growth[rows],
             response=_response(panel, rows, weights),
         )
@@ -413,7 +410,7 @@ def _moments(
 
 
 def _response(panel: Powers, rows: Ints, weights: Floats) -> _Response:
-    x, z, low, high = (each[rows] for each in (panel.x, panel.z, panel.low, panel.high))
+    x, z, low, high = panel.x[rows], panel.z[rows], panel.low[rows], panel.high[rows]
     reach = _whitened(np.ones((len(rows), ORDER + 1)), panel.phi[rows])
     reach = reach / panel.innovation_spread[rows, None]
     usual = _moments(x, z, reach, low, high, np.zeros((len(rows), 1)))
@@ -451,9 +448,8 @@ def _growth(effects: Effects) -> Floats:
     """Which share of the level one standard deviation is, where noise is assumed to grow with the
     root of the level; elsewhere 0."""
     grows = (effects.link == Scale.ROOT) & (effects.scale == Scale.IDENTITY)
-    width, level = (
-        (each * effects.weight).sum(axis=1) for each in (effects.width, effects.location)
-    )
+    width = (effects.width * effects.weight).sum(axis=1)
+    level = (effects.location * effects.weight).sum(axis=1)
     return np.where(grows, _share(width, level), 0.0)
 
 

@@ -411,7 +411,8 @@ def _counts(line: Timeline, windows: _Windows) -> list[Question]:
         for length in parts_of(after):
             excess = _within(sums, length)
             if by_chance:
-                expected, variance = (_within(each, length) for each in by_chance)
+                expected = _within(by_chance[0], length)
+                variance = _within(by_chance[1], length)
                 excess = excess - expected - SURE * np.sqrt(np.maximum(variance, 0))
             most = fullest(excess, after - length + 1)
             count = most[:, np.minimum(start, most.shape[1] - 1)]
@@ -425,9 +426,9 @@ def _chance_of_zero(line: Timeline) -> Floats:
     all other series."""
     series, n = line.series, line.before
     ratio = series.ratio[:, None]
-    amount, volume = (
-        np.where(np.isfinite(series.value), each, 0.0) for each in (series.amount, series.volume)
-    )
+    has_value = np.isfinite(series.value)
+    amount = np.where(has_value, series.amount, 0.0)
+    volume = np.where(has_value, series.volume, 0.0)
     share = amount[:, :n].sum(axis=1) / np.maximum(volume[:, :n].sum(axis=1), TINY)
     return np.where(ratio & (volume > 0), np.exp(-share[:, None] * volume), 0.0)
 

@@ -758,10 +758,9 @@ class _Panel:
         usual = effects.at[i]
         if not present.any():
             return np.full(len(change), np.nan)
-        observed, expected = (
-            np.average(each[stretch][present], weights=weight[stretch][present])
-            for each in (value, usual)
-        )
+        weights = weight[stretch][present]
+        observed = np.average(value[stretch][present], weights=weights)
+        expected = np.average(usual[stretch][present], weights=weights)
         is_factor = effects.link[i] != Scale.IDENTITY and expected > 0
         moved = usual * observed / expected if is_factor else usual + observed - expected
         y = forward(moved[None], effects.scale[[i]], self.base.floor[[i]])[0]

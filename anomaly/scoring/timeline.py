@@ -145,10 +145,12 @@ class Timeline:
         origin = self.origins
         end = np.maximum(np.where(origin == self.before, origin, origin - self.gap), 0)
         begin = np.maximum(end - VOLATILITY_STEPS, 0)
-        count, first, second = (
-            each.take(end, axis=1) - each.take(begin, axis=1)
-            for each in (self.innovation_sums, self.clipped_sums, self.square_sums)
-        )
+
+        def within(sums: Floats) -> Floats:
+            return np.asarray(sums.take(end, axis=1) - sums.take(begin, axis=1))
+
+        count, first = within(self.innovation_sums), within(self.clipped_sums)
+        second = within(self.square_sums)
         # around their own mean: a level that changed is not volatile
         around = np.maximum(second - first**2 / np.maximum(count, 1), 0.0)
         has_spread = usual > 0
