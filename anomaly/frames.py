@@ -372,7 +372,8 @@ def _texts_advice(index: pd.Index, what: str) -> str:
 def _levels_advice(index: pd.MultiIndex, series: pd.Series | pd.DataFrame, what: str) -> str:
     """What makes times of several levels."""
     if hours := _hours(index):
-        date, hour = (f"{what}.index.get_level_values({name!r})" for name in hours)
+        date = f"{what}.index.get_level_values({hours[0]!r})"
+        hour = f"{what}.index.get_level_values({hours[1]!r})"
         return (
             ", its index has the date and the hour apart; use "
             f"{what}.set_axis({AT_HOUR.format(date, hour)})"

@@ -80,8 +80,9 @@ def _moments(array: Any) -> Any:
     counts, unit = array.view(pa.int64()), array.type.unit
     if unit == "ns":  # 64 bits of them reach from 1677 to 2262
         return array
-    first, end = (days * PER_DAY[unit] for days in DAYS_IN_RANGE)
-    inside = pc.and_(pc.greater_equal(counts, first), pc.less(counts, end))
+    first, end = DAYS_IN_RANGE
+    per_day = PER_DAY[unit]
+    inside = pc.and_(pc.greater_equal(counts, first * per_day), pc.less(counts, end * per_day))
     if pc.all(inside).as_py() is not False:
         return array
     beyond = pc.binary_join_element_wise(counts.cast(pa.string()), f"{unit} since 1970", " ")

@@ -175,7 +175,8 @@ def stamps(
     at = int((out == NO_STAMP).argmax()) if len(out) else 0
     if len(out) == 0 or out[at] != NO_STAMP:
         return out, None
-    iso, shown = (str(texts(each.iloc[at : at + 1]).iloc[0]) for each in (cells, written))
+    iso = str(texts(cells.iloc[at : at + 1]).iloc[0])
+    shown = str(texts(written.iloc[at : at + 1]).iloc[0])
     return out, Bad(at, _why_no_moment(iso, shown, clock))
 
 

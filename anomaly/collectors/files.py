@@ -535,7 +535,8 @@ class _Source:
             and table.header.count(column) == 1
         ]
         cells = rows(table, others, np.unique(repeats))
-        before, after = (cells.loc[repeats[:, side]].reset_index(drop=True) for side in (0, 1))
+        before = cells.loc[repeats[:, 0]].reset_index(drop=True)
+        after = cells.loc[repeats[:, 1]].reset_index(drop=True)
         differing = (before != after).drop(columns=self.shape.time)
         if differing.empty or not (rows_differ := differing.any(axis=1)).any():
             return

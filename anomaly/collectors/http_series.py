@@ -244,7 +244,7 @@ def _columns(kpi: Kpi, sides: Sides, rows: int) -> dict[tuple[str, str, str], ND
     columns = {}
     missing = np.full(rows, np.nan)
     for segment in sorted({*sides[0], *sides[1]}):
-        above, below = (side.get(segment, missing) for side in sides)
+        above, below = sides[0].get(segment, missing), sides[1].get(segment, missing)
         is_zero = np.isnan(above) & np.isfinite(below)
         columns[kpi.name, segment, NUMERATOR] = np.where(is_zero, 0.0, above)
         columns[kpi.name, segment, DENOMINATOR] = below

@@ -108,7 +108,8 @@ class JunitCollector:
         if not len(index):
             return Collected(assemble({}, index))
         bounds = edges(index, step)
-        first, last = (pd.Timestamp(at, tz="UTC").to_pydatetime() for at in bounds[[0, -1]])
+        first = pd.Timestamp(bounds[0], tz="UTC").to_pydatetime()
+        last = pd.Timestamp(bounds[-1], tz="UTC").to_pydatetime()
         try:
             window = Window(first, last)
             runs = read_runs(self._runs(window), window, self._zone)

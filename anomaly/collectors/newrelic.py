@@ -74,7 +74,7 @@ class NewRelicCollector(HttpSeriesCollector):
                 f"bad query: it has {' '.join(written[0].upper().split())}; leave it out, the time "
                 "and the step are those of the checklist, and no segment is left out"
             )
-        begin, end = (int(each.timestamp()) for each in (span.begin, span.end))
+        begin, end = int(span.begin.timestamp()), int(span.end.timestamp())
         # on lines of their own, for the query may end in a comment
         nrql = (
             f"{query}\nLIMIT MAX\nTIMESERIES {span.step_s} seconds "

@@ -43,7 +43,8 @@ def query_of(text: str) -> Query | str:
     sides = [by_id.get(each) for each in match.groups()] if match else []
     counts = [each for each in sides if each is not None and _is_count(each)]
     if len(counts) == 2:  # noqa: PLR2004  the two of a ratio
-        above, below = (_text([{**each, "ReturnData": True}]) for each in counts)
+        above = _text([{**counts[0], "ReturnData": True}])
+        below = _text([{**counts[1], "ReturnData": True}])
         return Query(above, below, ())
     return Query(_text(queries), None, ())
 

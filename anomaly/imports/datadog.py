@@ -38,8 +38,7 @@ def query_of(text: str) -> Query | str:
     around = "".join((*between, text[terms[-1].end() :])).replace(" ", "")
     is_ratio = len(terms) == 2 and around.strip("()") in {"/", ")/", "/(", ")/("}  # noqa: PLR2004
     if is_ratio and all(COUNT in term["chain"] for term in terms):
-        above, below = (_stepped(term) for term in terms)
-        return Query(above, below, by)
+        return Query(_stepped(terms[0]), _stepped(terms[1]), by)
     return Query(TERM.sub(_stepped, text), None, by)
 
 

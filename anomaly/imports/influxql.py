@@ -44,7 +44,7 @@ def query_of(text: str) -> Query | str:
     chosen = re.search(r"\sFROM\s", bare, re.IGNORECASE)
     if chosen and len([*parts(bare[7 : chosen.start()])]) > 1:
         return "it selects several values; write a KPI for each"
-    begin, end = (found.end() + each for each in step.span(1))
+    begin, end = found.end() + step.start(1), found.end() + step.end(1)
     return Query(f"{text[:begin]}{STEP}{text[end:]}", None, _tags(text, bare, found.end()))
 
 

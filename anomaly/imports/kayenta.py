@@ -203,7 +203,7 @@ def _of_new_relic(metric: Part, configuration: Part, findings: Findings, name: s
     template = _template(metric, configuration, findings, name, known)
     if template is None or template:
         return template or ""
-    chosen, where = (metric.text("query", key) for key in ("select", "q"))
+    chosen, where = metric.text("query", "select"), metric.text("query", "q")
     if not chosen:
         findings.lose(metric, f"metric {name}", "it has neither a template nor a select")
         return ""

@@ -82,7 +82,7 @@ def query_of(text: str) -> Query:
     text = _one_line(text.strip())
     sides = promql.division(_unwrapped(text))
     if sides is not None and all(promql.is_sum(_unwrapped(each)) for each in sides):
-        above, below = (_counted(_unwrapped(each)) for each in sides)
+        above, below = _counted(_unwrapped(sides[0])), _counted(_unwrapped(sides[1]))
         if above and below:
             return Query(above, below, labels_of(above))
     return Query(text, None, labels_of(text))

@@ -111,8 +111,10 @@ class GitlabReleases:
             job = each.get("deployable")  # there is none if the API made the deployment
             of_job = job if isinstance(job, Mapping) and job.get("finished_at") else None
             if of_job is None:
-                start, end = (known.moment(each, key) for key in ("created_at", "updated_at"))
+                start = known.moment(each, "created_at")
+                end = known.moment(each, "updated_at")
             else:
-                start, end = (known.moment(of_job, key) for key in ("started_at", "finished_at"))
+                start = known.moment(of_job, "started_at")
+                end = known.moment(of_job, "finished_at")
             if window.start <= start < window.end:
                 yield known.release(each, start, end)

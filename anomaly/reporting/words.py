@@ -467,7 +467,7 @@ def _past_words(report: Report) -> str:
     more."""
     if report.history is None:
         return "no data before it to compare with"
-    had, asked = (_length_words(each.length) for each in (report.history, report.baseline))
+    had, asked = _length_words(report.history.length), _length_words(report.baseline.length)
     return f"compared with the {had} before" + ("" if had == asked else f" ({asked} asked for)")
 
 

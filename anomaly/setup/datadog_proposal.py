@@ -35,10 +35,8 @@ def propose(
     )
     kpis = []
     for operation in traced[:MOST_OF]:
-        hits, errors = (
-            f"sum:{operation}{end}{{{scope}}}.as_count().rollup(sum, {STEP})"
-            for end in (HITS, ERRORS)
-        )
+        hits = f"sum:{operation}{HITS}{{{scope}}}.as_count().rollup(sum, {STEP})"
+        errors = f"sum:{operation}{ERRORS}{{{scope}}}.as_count().rollup(sum, {STEP})"
         mean = Latency("mean", f"avg:{operation}{{{scope}}}.rollup(avg, {STEP})", "s")
         kpis += of_requests(
             operation.removeprefix("trace."),

@@ -139,7 +139,7 @@ def _counts(
 
 
 def _lately(time: str, now: datetime) -> dict[str, Any]:
-    begin, end = (int(each.timestamp()) * 1000 for each in (now - LATELY, now))
+    begin, end = int((now - LATELY).timestamp()) * 1000, int(now.timestamp()) * 1000
     return {"range": {time: {"gte": begin, "lt": end, "format": "epoch_millis"}}}
 
 

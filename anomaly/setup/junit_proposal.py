@@ -63,10 +63,10 @@ def from_runs(path: Path, shown: str) -> tuple[Proposal, datetime]:
 
 
 def _kpis(runs: Runs, by: Sequence[str]) -> list[ProposedKpi]:
-    passed, failed, skipped, flaky = (
-        sum(getattr(each, name) for each in runs.tests)
-        for name in ("passed", "failed", "skipped", "flaky")
-    )
+    passed = sum(each.passed for each in runs.tests)
+    failed = sum(each.failed for each in runs.tests)
+    skipped = sum(each.skipped for each in runs.tests)
+    flaky = sum(each.flaky for each in runs.tests)
     executed = passed + failed
     ratio = Kpi(
         "failed tests",

@@ -16,7 +16,7 @@ def propose(
 ) -> Proposal | None:
     """What to judge of an application, by default the busiest one; None if none had transactions.
     Raises CollectError."""
-    begin, end = (int(each.timestamp()) * 1000 for each in (now - LATELY, now))
+    begin, end = int((now - LATELY).timestamp()) * 1000, int(now.timestamp()) * 1000
     answered = source.asked(
         f"SELECT count(*) FROM Transaction FACET appName LIMIT MAX SINCE {begin} UNTIL {end}"  # noqa: S608  two numbers
     )
