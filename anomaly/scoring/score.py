@@ -786,8 +786,10 @@ class _Panel:
         earlier = later[:-last]
         # the chance of none in the last part, had nothing changed back
         p_none = (1 - earlier.mean()) ** last if len(earlier) else 1.0
-        is_rare = not later[-last:].any() and p_none < CHANCE
-        recovered = len(later) >= 2 * LEAST_LAST and (is_rare or stretch_end(later) is not None)
+        is_back = not later[-last:].any() and p_none < CHANCE
+        if usual:  # of nothing, events that come now and then are no state that has ended
+            is_back |= stretch_end(later) is not None
+        recovered = len(later) >= 2 * LEAST_LAST and is_back
         return Score(
             p_bad=p_bad,
             p_exact=p_bad,

@@ -40,6 +40,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from email.message import EmailMessage
 from functools import partial
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -423,6 +424,9 @@ def hurry(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
         return
     _by_default(Endpoint.__init__, "timeout", timedelta(milliseconds=100), monkeypatch)
     monkeypatch.setattr("anomaly.setup.prometheus_proposal.TIMEOUT_S", 0.1)
+    for kind in BEGUN:
+        collector = EntryPoint(kind, COLLECTORS.built_in[kind], COLLECTORS.group).load()
+        _by_default(collector.__init__, "timeout", timedelta(milliseconds=100), monkeypatch)
     monkeypatch.setattr(
         "psycopg.connection.timeout_from_conninfo", lambda _: 0.1
     )  # its own least is 2 s
