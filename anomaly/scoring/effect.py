@@ -249,12 +249,15 @@ def tempered(base: Baseline, line: Timeline) -> Block:
     return replace(series, value=value, amount=amount)
 
 
-def pulled_in(residual: Floats, later: slice, bound: float = BOUND) -> Floats:
+def pulled_in(
+    residual: Floats, later: slice, *, bound: float = BOUND, edges: bool = False
+) -> Floats:
     """Residuals `(time,)` without gaps, those that stand out alone by more than `bound` pulled in;
-    noise may have grown `later`."""
+    noise may have grown `later`. The steps at the `edges` do only if asked for: a change may begin
+    with the last one."""
     from scipy.ndimage import median_filter  # dear to load, and few series have such steps
 
-    around = median_filter(residual, size=ALONE, mode="mirror")
+    around = median_filter(residual, size=ALONE, mode="mirror" if edges else "nearest")
     rest = residual - around
     most = np.full(len(rest), bound)
     if len(rest[later]):

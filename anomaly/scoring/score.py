@@ -545,7 +545,8 @@ class _Panel:
         if len(later) < ENOUGH_STEPS or self.base.step >= ENOUGH_LONG:
             return None
         residual = line.residual[i, later]
-        off = np.flatnonzero(pulled_in(residual, slice(None), LONE) != residual)
+        pulled = pulled_in(residual, slice(None), bound=LONE, edges=True)
+        off = np.flatnonzero(pulled != residual)
         if len(off) != 1:
             return None
         step = int(off[0])
