@@ -34,8 +34,7 @@ LEAST_EXPECTED = 0.1
 NOTHING = 0.001  # standard deviations of a step: what is less is as good as nothing
 LEAST_ANCHOR = 0.3  # share of the steps of a local level that must be present
 MOST_ERROR = 1.5  # standard deviations of a step: the largest error of a mean
-MEAN_TO_SIGMA = math.sqrt(math.pi / 2)  # of a mean absolute value
-UNSURE = 1.8  # twice the standard error of that, times the root of the steps, as a share of it
+UNSURE = 1.8  # twice the standard error of a mean distance, times the root of the steps, as a share
 ALONE = 5  # steps over whose median a step must stand out to stand alone
 TINY = 1e-12
 
@@ -344,19 +343,21 @@ def _thinner(base: Baseline, line: Timeline, origin: Ints) -> Floats:
 
 
 def _noisier(base: Baseline, line: Timeline, link: Floats, fit: _Fit) -> Floats:
-    """By how much noisier the observation surely is than the history would have it be at this level
-    `(series,)`: at least 1."""
-    has, z = line.has_innovation[:, line.before :], line.z[:, line.before :]
-    both = has[:, 1:] & has[:, :-1]  # a rhythm that is off, too, changes little from step to step
-    steps = np.maximum(both.sum(axis=1), 1)
-    apart = np.where(both, np.abs(np.diff(z, axis=1)), 0.0).sum(axis=1)
+    """By how much noisier from step to step the observation surely is than the history would have
+    it be at this level `(series,)`: at least 1. A rhythm that is off, too, changes little from step
+    to step; of few events the noise is no matter of one standard deviation."""
+    n = line.before
+    both = line.has_innovation[:, 1:] & line.has_innovation[:, :-1]
+    apart = np.where(both, np.abs(np.diff(line.z, axis=1)), 0.0)
+    steps = np.maximum(both[:, n:].sum(axis=1), 1)
+    usual = apart[:, : n - 1].sum(axis=1) / np.maximum(both[:, : n - 1].sum(axis=1), 1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        noise = apart / steps * MEAN_TO_SIGMA / math.sqrt(2)
+        noise = apart[:, n:].sum(axis=1) / steps / usual
         grown = np.sqrt(np.maximum(fit.observed / fit.expected, 0.0))
         by_root = (link == Scale.ROOT) & (base.scale == Scale.IDENTITY) & (grown > 0)
         noise = noise / np.where(by_root, grown, 1.0)
-    is_sure = noise * (1 - UNSURE / np.sqrt(steps)) > 1
-    return np.where(is_sure, noise, 1.0)
+    is_sure = (noise * (1 - UNSURE / np.sqrt(steps)) > 1) & np.isfinite(noise)
+    return np.where(is_sure & ~base.few & ~line.sparse, noise, 1.0)
 
 
 def _of_few_left(line: Timeline, link: Floats, fit: _Fit) -> Floats:
