@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
@@ -20,14 +23,23 @@ from tests.support.loopback import Loopback, answer
 from tests.support.servers import Server
 
 MINUTES = 120
+ATTEMPTS = 50
 ENVIRON = {"INFLUX_USERNAME": "admin", "INFLUX_PASSWORD": "s3cret"}
 ADMIN = "u=admin&p=s3cret"
 WINDOW = "WHERE time >= $start AND time < $end"
 
 
 def post(url: str, body: str = "") -> None:
-    with urlopen(Request(url, body.encode(), method="POST"), timeout=30):  # noqa: S310  on loopback
-        pass
+    """A request that is made again while the server has not yet made a database."""
+    for attempt in range(ATTEMPTS):
+        try:
+            with urlopen(Request(url, body.encode(), method="POST"), timeout=30):  # noqa: S310  on loopback
+                return
+        except HTTPError as error:
+            with error:
+                if error.code != HTTPStatus.NOT_FOUND or attempt + 1 == ATTEMPTS:
+                    raise
+        time.sleep(0.1)
 
 
 @pytest.fixture
