@@ -35,6 +35,7 @@ NOTHING = 0.001  # standard deviations of a step: what is less is as good as not
 LEAST_ANCHOR = 0.3  # share of the steps of a local level that must be present
 MOST_ERROR = 1.5  # standard deviations of a step: the largest error of a mean
 UNSURE = 1.8  # twice the standard error of a mean distance, times the root of the steps, as a share
+LONG = 12  # steps of an observation from which its last one may stand out alone
 ALONE = 5  # steps over whose median a step must stand out to stand alone
 TINY = 1e-12
 
@@ -231,14 +232,17 @@ def tempered(base: Baseline, line: Timeline) -> Block:
         steps = present[present >= n]
         later, sigma = slice(len(present) - len(steps), None), width[i, present]
         residual = line.residual[row, present]
-        pulled = pulled_in(residual, later)
+        is_long = len(steps) >= LONG  # or a change may just have begun
+        pulled = pulled_in(residual, later, edges=is_long)
         factor = np.median(value[row, steps] / usual[i, steps - n]) if len(steps) else 1.0
         if 0 < factor < np.inf and factor != 1:
             y = forward(value[[row]][:, steps] / factor, scale, floor)[0]
             scaled = residual.copy()
             scaled[later] = (y - location[i, steps - n]) / sigma[later]
             pulled[later] = np.where(
-                pulled_in(scaled, later)[later] == scaled[later], residual[later], pulled[later]
+                pulled_in(scaled, later, edges=is_long)[later] == scaled[later],
+                residual[later],
+                pulled[later],
             )
         alone = pulled != residual
         y = forward(value[[row]][:, present[alone]], scale, floor)
