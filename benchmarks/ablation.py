@@ -57,7 +57,10 @@ PARTS: dict[str, Mapping[str, Any]] = {  # what stands in for a part: a name tha
     "scale (logarithm, root)": {
         "anomaly.baseline.transform.choose": lambda history, _kinds: np.zeros((2, len(history)))
     },
-    "regime start": {"anomaly.decision.judge.since_regime_start": lambda history, _watch: history},
+    "regime start": {
+        "anomaly.baseline.regime_start.regime_starts": lambda x, *_: np.zeros(len(x), dtype=int),
+        "anomaly.baseline.regime_start.switched_on": lambda x: np.zeros(len(x), dtype=int),
+    },
     "following local volatility": {
         "anomaly.scoring.timeline.Timeline.volatility": property(
             lambda line: np.ones((len(line.x), len(line.origins)))

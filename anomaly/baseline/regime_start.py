@@ -3,12 +3,13 @@ series since."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 
 import numpy as np
 import pandas as pd
 
-from anomaly.baseline.robust import Floats, Ints, median
+from anomaly.baseline.robust import Bools, Floats, Ints, median
 from anomaly.panel import block, step_of
 
 BLOCKS = 48  # medians that stand for the history
@@ -18,19 +19,65 @@ SETTLED = timedelta(hours=36)
 # the levels on both sides lie so many of their ranges apart; as logarithms, where all are positive
 APART = 2.0
 SCALED = float(np.log(3.0))  # and then at least so far: lesser moves are part of what a series does
+LONG_OFF = 8  # steps of nothing, in a row, that end what was on
+MOSTLY_ON, HARDLY_ON = 0.5, 0.05  # share of steps with more than nothing, since then and before
+LONGEST_ON = 0.25  # of the time since: as long has nothing been on before
 
 
-def since_regime_start(history: pd.DataFrame, watch: int) -> pd.DataFrame:
-    """The history with all before the current regime missing; `watch` is the number of steps that
-    are judged."""
+@dataclass(frozen=True, slots=True)
+class Regime:
+    """The `history` with all before the current regime missing, and which of its series, in the
+    order of its block, were `just_on`: nothing until less than a night and a day before its
+    end."""
+
+    history: pd.DataFrame
+    just_on: Bools
+
+
+def since_regime_start(history: pd.DataFrame, watch: int) -> Regime:
+    """The current regime of every series; `watch` is the number of steps that are judged."""
     series = block(history)
     least = max(LEAST_STEPS, LEAST_WATCHES * watch)
-    begin = regime_starts(series.value, least, round(SETTLED / step_of(history)))
+    settled = round(SETTLED / step_of(history))
+    on = switched_on(series.value)
+    begin = np.maximum(regime_starts(series.value, least, settled), on)
     if not begin.any():
-        return history
+        return Regime(history, on > 0)
     since = dict(zip(series.keys, begin, strict=True))
     first = np.array([since[str(key[0]), str(key[1])] for key in history.columns])
-    return history.where(np.arange(len(history))[:, None] >= first)
+    rows = np.arange(len(history))[:, None]
+    return Regime(history.where(rows >= first), on > len(history) - settled)
+
+
+def switched_on(values: Floats) -> Ints:
+    """The first row since which each series `(series, time)` is more than nothing, where it was
+    hardly ever before; 0 for all others."""
+    out = np.zeros(len(values), dtype=int)
+    is_on, is_off = values > 0, values == 0
+    ends_on = is_on[:, -LONG_OFF:].any(axis=1) & is_off.any(axis=1)
+    for i in np.flatnonzero(ends_on):
+        present = np.flatnonzero(is_on[i] | is_off[i])
+        on = is_on[i, present]
+        lengths, ends = _runs(~on)
+        long = ends[lengths >= LONG_OFF]
+        if not len(long):
+            continue
+        since, before = on[long[-1] :], on[: long[-1]]
+        longest = _runs(before)[0].max(initial=0)
+        if (
+            len(since) >= LONG_OFF
+            and since.mean() >= MOSTLY_ON
+            and before.mean() <= HARDLY_ON
+            and longest <= LONGEST_ON * len(since)
+        ):
+            out[i] = present[long[-1]]
+    return out
+
+
+def _runs(marks: Bools) -> tuple[Ints, Ints]:
+    """How long each run of marks is, and the position after it."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], marks, [False]])))
+    return edges[1::2] - edges[::2], edges[1::2]
 
 
 def regime_starts(values: Floats, least: int, settled: int = 0) -> Ints:

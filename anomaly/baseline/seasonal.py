@@ -67,7 +67,8 @@ class Baseline:
 
     A value is transformed, freed of `season` and `level`, and divided by `spread` × the hour's own
     share of it (× the noise of its denominator): the residual, about standard normal. `few` marks
-    series of few events, whose level is a mean. `phi` whitens the residual. `seasonal` and
+    series of few events, whose level is a mean; `just_on` those of a `Regime` that are so. `phi`
+    whitens the residual. `seasonal` and
     `residual` are those of the `history` itself, each step predicted without its own day. Where
     other series are taken into account (`moved_by`), `foreseen` holds what they say, and `seasonal`
     has it in it.
@@ -80,6 +81,7 @@ class Baseline:
     scale: Floats
     floor: Floats
     few: Bools
+    just_on: Bools
     season: Season
     level: Floats
     spread: Floats
@@ -197,6 +199,7 @@ class SeasonalBaseline:
             scale=scale,
             floor=floor,
             few=few,
+            just_on=np.zeros(len(y), dtype=bool),
             season=profiles,
             seasonal=seasonal,
             left_out=exclusion_reasons(index, step, calendar) != "",

@@ -21,6 +21,7 @@ MIN_COVERAGE = 0.5  # of the steps that usually have a sample
 MOSTLY_SILENT = 0.1  # share of steps with a sample below which none is nothing to wonder at
 SILENCE = 0.01  # p-value under which no sample at all is no data before the watch is over
 NOTHING = "no samples before or after the release"
+SILENT_BEFORE = 5.0  # samples missing right before the release: chance leaves out so many in 0.7 %
 # in the history: with fewer what they say of each other is half belief (`PRIOR` in
 # `anomaly/scoring/effect.py`)
 FEW_WATCHES = 10
@@ -82,7 +83,7 @@ def draft(kpi: Kpi, weight: float, scored: Scored, row: int, progress: WatchProg
     if score is not None and before >= MIN_HISTORY:
         p = progress.over_the_watch(score.p_bad)
     refusal = (
-        _silence(kpi, segment, before, p, float(scored.usual_presence[row]), progress)
+        _silence(kpi, scored, row, p, progress)
         if steps == 0
         else _impossible(kpi, np.array([past.least[row], past.most[row]]), observation.value[row])
         or _cumulative(grows=bool(past.grow[row]))
@@ -143,15 +144,20 @@ def _total(amounts: Floats) -> float:
 
 
 def _silence(
-    kpi: Kpi, segment: str, before: int, p: float | None, usual: float, progress: WatchProgress
-) -> Refusal:
-    """No sample since the release: missing data once that is certain, an open end before; `usual`
-    is the share of steps that have a sample at these times."""
+    kpi: Kpi, scored: Scored, row: int, p: float | None, progress: WatchProgress
+) -> Refusal | None:
+    """No sample since the release: missing data once that is certain, an open end before."""
+    before, missed = int(scored.past.steps[row]), float(scored.missed[row])
     if before == 0:
-        return Refusal(Verdict.NO_DATA, NOTHING) if segment else nothing(kpi)
-    if usual < MOSTLY_SILENT:
+        return Refusal(Verdict.NO_DATA, NOTHING) if scored.keys[row][1] else nothing(kpi)
+    if scored.usual_presence[row] < MOSTLY_SILENT:
         return Refusal(
             Verdict.INCONCLUSIVE, "no samples since the release, as at this time on other days"
+        )
+    if missed >= SILENT_BEFORE:  # no release ends what had ended
+        return Refusal(
+            Verdict.INCONCLUSIVE if kpi.no_data is NoData.FAIL else Verdict.NO_DATA,
+            f"no samples since the release, and the last {missed:.0f} before it are missing, too",
         )
     if progress.final or (p is not None and p < SILENCE):
         return Refusal(Verdict.NO_DATA, f"no samples since the release, {before} before it")

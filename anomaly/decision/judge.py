@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from anomaly.baseline.correlogram import Correlogram, correlogram
 from anomaly.baseline.regime_start import since_regime_start
+from anomaly.baseline.robust import Ints
 from anomaly.baseline.seasonal import Baseline, SeasonalBaseline
 from anomaly.baseline.sides import Sides
 from anomaly.baseline.structural import with_structure
@@ -122,8 +123,10 @@ def learn(
     """The baseline of every series of a panel, and the history that it was learned from: that since
     its current regime started."""
     watched = sides.index[sides.observation]
-    history = since_regime_start(sides.past(panel), len(watched))
+    regime = since_regime_start(sides.past(panel), len(watched))
+    history = regime.history
     baseline = SeasonalBaseline().fit(history, kpis, calendar)
+    baseline = replace(baseline, just_on=regime.just_on)
     return with_structure(baseline, history, watched), history
 
 
@@ -131,6 +134,47 @@ def examine(
     batch: Batch, sides: Sides, kpis: Sequence[Kpi], settings: Settings
 ) -> tuple[Testimony, ...]:
     """What the data of a batch say, window by window (`Sides.windows`)."""
+    ages = _ages(batch, sides)
+    rows = [np.flatnonzero(ages == age) for age in np.unique(ages)]
+    if len(rows) == 1:
+        return _examined(batch, sides, kpis, settings, is_young=bool(ages[0]))
+    found = [
+        _examined(_of(batch, own, kpis), sides, kpis, settings, is_young=bool(ages[own[0]]))
+        for own in rows
+    ]
+    order = np.argsort(np.concatenate(rows))
+    together = [Testimony.together(window) for window in zip(*found, strict=True)]
+    return tuple(replace(each, scored=each.scored.of(order.tolist())) for each in together)
+
+
+def _ages(batch: Batch, sides: Sides) -> Ints:
+    """How young each of a batch's own series is: 0 where its current regime fills half of the
+    history, 1 where it fills a quarter, and so on."""
+    watched = int(sides.observation.sum())
+    has_value = block(since_regime_start(sides.past(batch.panel), watched).history).present
+    rows = has_value.shape[1]
+    lasts = np.where(has_value.any(axis=1), rows - has_value.argmax(axis=1), rows)[: batch.own]
+    ages: Ints = np.floor(np.log2(rows / lasts)).astype(int)
+    return ages
+
+
+def _of(batch: Batch, own: Ints, kpis: Sequence[Kpi]) -> Batch:
+    """The batch with some of its own series alone, and their controls."""
+    columns: dict[Key, list[int]] = {}
+    for column, (kpi, segment, _) in enumerate(keys_of(batch.panel)):
+        columns.setdefault((kpi, segment), []).append(column)
+    keys = [*columns]
+    controls = controls_of(keys, kpis)
+    beside = {int(row) for each in own for row in controls.get(int(each), ())}.difference(own)
+    wanted = [column for row in (*own, *sorted(beside)) for column in columns[keys[row]]]
+    return replace(batch, own=len(own), panel=columns_at(batch.panel, wanted))
+
+
+def _examined(
+    batch: Batch, sides: Sides, kpis: Sequence[Kpi], settings: Settings, *, is_young: bool
+) -> tuple[Testimony, ...]:
+    """`examine` of series of one age. Those that are young are not there at most placebo releases
+    of the others."""
     baseline, history = learn(batch.panel, sides, kpis, settings.calendar)
     past_totals = sides.past(batch.totals)
     out = []
@@ -150,6 +194,9 @@ def examine(
             history, observation, (past_totals, batch.totals[rows]), kpis, settings.calendar, gap
         )
         own = scored if batch.own == len(scored.keys) else scored.of(range(batch.own))
+        if is_young:
+            none = np.empty((batch.own, 0))
+            own = replace(own, replayed=none, held_out=none)
         out.append(Testimony(own, parts))
     return tuple(out)
 

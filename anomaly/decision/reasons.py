@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from anomaly.decision.case import Case, OnsetTime
 from anomaly.model import ChangeKind, Kpi
 from anomaly.scoring.recurrence import Period, Recurrence
@@ -88,6 +90,8 @@ def first_weekend(case: Case) -> str:
 
 
 def was_already(case: Case, already: Already, began: OnsetTime) -> str:
+    if math.isinf(already.times):
+        return f"{size_and_p(case)}; but it was 0 until about {_when(case, began)}"
     return (
         f"{size_and_p(case)}; but it has been at {number(already.times)} times its usual level "
         f"since about {_when(case, began)}, before the release"

@@ -129,7 +129,7 @@ def fit(
     watch = checklist.windows.watch // step if checklist is not None else 0
     history = since_regime_start(
         history.where(np.broadcast_to(ordinary[:, None], history.shape)), watch
-    )
+    ).history
     return FittedBaseline(SeasonalBaseline().fit(history, kpis, calendar), history, kpis)
 
 

@@ -3,6 +3,7 @@ points."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
@@ -142,7 +143,7 @@ class Rise:
 @dataclass(frozen=True, slots=True)
 class Already:
     """A level that was bad before the release, and no better since: how many `times` that of the
-    whole history, and when that began."""
+    whole history, infinitely many of nothing, and when that began."""
 
     times: float
     onset: Onset
@@ -255,14 +256,17 @@ class Scored:
     before it, in long form like the points.
 
     `usual_presence` `(series,)` is the share of steps that have a sample at the observation's time
-    of the day or week. `replayed` `(series, placebo releases)` are the combined scores at the same
-    placebo releases (see `joint_replay`), `held_out` `(series, placebo releases)` the p-values at
-    those of the last part of the history (see `held_out_replay`; none where nobody asked).
+    of the day or week, `missed` `(series,)` how many samples would have been usual between the last
+    one of the history and its end. `replayed` `(series, placebo releases)` are the combined scores
+    at the same placebo releases (see `joint_replay`), `held_out` `(series, placebo releases)` the
+    p-values at those of the last part of the history (see `held_out_replay`; none where nobody
+    asked).
     """
 
     keys: tuple[tuple[str, str], ...]
     scores: tuple[Score | None, ...]
     usual_presence: Floats
+    missed: Floats
     replayed: Floats
     held_out: Floats
     points: pd.DataFrame
@@ -277,6 +281,7 @@ class Scored:
             keys=tuple(self.keys[i] for i in keep),
             scores=tuple(self.scores[i] for i in keep),
             usual_presence=self.usual_presence[rows],
+            missed=self.missed[rows],
             replayed=self.replayed[rows],
             held_out=self.held_out[rows],
             points=_of_series(self.points, rows, len(self.keys)),
@@ -294,6 +299,7 @@ class Scored:
             keys=tuple(key for part in parts for key in part.keys),
             scores=tuple(score for part in parts for score in part.scores),
             usual_presence=np.concatenate([part.usual_presence for part in parts]),
+            missed=np.concatenate([part.missed for part in parts]),
             replayed=_as_wide([part.replayed for part in parts]),
             held_out=_as_wide([part.held_out for part in parts]),
             points=below_each_other([part.points for part in parts]),
@@ -375,6 +381,7 @@ def score_timeline(
         keys=series.keys,
         scores=tuple(_side_by_side([panel.score(i) for i in range(len(judged))])),
         usual_presence=np.array([panel.usual_presence(i) for i in range(len(judged))]),
+        missed=_missed(line),
         replayed=joint_replay(panel.answers, directions),
         held_out=panel.held_out(directions) if hold_out else np.empty((len(judged), 0)),
         points=_points(effects, later, line.later, kpis),
@@ -720,11 +727,16 @@ class _Panel:
     def _already(self, i: int, kpi: Kpi) -> Already | None:
         """Whether series `i` is far from the level of its whole history, in a bad direction, since
         before the release."""
-        sign = self._far(i)
-        observed, usual = float(self.effects.observed[i]), float(self.usual[i])
+        is_new = bool(self.base.just_on[i])
+        sign = 1.0 if is_new else self._far(i)
+        observed, usual = float(self.effects.observed[i]), 0.0 if is_new else float(self.usual[i])
         tolerable = max(kpi.floor, kpi.tolerance * usual)
         if not sign or sign == GOOD[kpi.direction] or abs(observed - usual) <= tolerable:
             return None
+        if is_new:
+            on = np.flatnonzero(np.isfinite(self.line.value[i]))[0]
+            step = int(on) - self.line.before - self.line.gap
+            return Already(math.inf, Onset(step, step, step, earlier=True))
         factor = self._moves_by_factor(i)
         began = onset(self.line, i, DatedBy.RESIDUAL, sign, factor, until=self.line.after)
         return Already(observed / usual, began) if began.earlier else None
@@ -890,6 +902,14 @@ def _usual(base: Baseline, line: Timeline, effects: Effects) -> Floats:
     `(series,)`."""
     usual, weight = back(base.location(line.later), base.scale), effects.weight
     return np.asarray((usual * weight).sum(axis=1) / weight.sum(axis=1))
+
+
+def _missed(line: Timeline) -> Floats:
+    """`Scored.missed`; what was left out is not missing."""
+    since_last = line.has_sample[:, : line.before][:, ::-1].argmax(axis=1)
+    sums = np.broadcast_to(line.usual_sums, (len(since_last), line.usual_sums.shape[1]))
+    after_last = np.take_along_axis(sums, (line.before - since_last)[:, None], axis=1)[:, 0]
+    return np.asarray(sums[:, line.before] - after_last)
 
 
 def one_sided(

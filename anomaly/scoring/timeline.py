@@ -194,14 +194,15 @@ def sample_of(values: Floats, mask: Bools) -> Floats:
     return np.nan_to_num(quantiles(values, np.concatenate([[TAIL, 1 - TAIL], middle])))
 
 
-def origins(clock: Clock, before: int) -> Ints:
-    """Placebo origins, oldest first, and the release itself, last: evenly over the history, and at
-    the release's own time of every day, so that what recurs then is no surprise."""
-    evenly = np.arange(before, 0, -max(1, -(-(before - 2) // PLACEBOS)))
+def origins(clock: Clock, before: int, first: int = 0) -> Ints:
+    """Placebo origins, oldest first, and the release itself, last: evenly over the history since
+    its `first` row, and at the release's own time of every day, so that what recurs then is no
+    surprise."""
+    evenly = np.arange(before, first, -max(1, -(-(before - first - 2) // PLACEBOS)))
     alike = np.flatnonzero(clock.phase[:before] == clock.phase[before])
     if clock.phases == 1 or len(alike) > MOST_ALIKE:
         alike = alike[:0]
-    return np.unique(np.concatenate([evenly, alike[alike > 0]]))
+    return np.unique(np.concatenate([evenly, alike[alike > first]]))
 
 
 def timeline(
@@ -226,10 +227,11 @@ def timeline(
     has_sample = series.present.copy()
     has_sample[:, :before] |= base.left_out  # what was left out is not missing
     amount, usual, sparse = _amounts(series, base.residual, clock.hour)
+    first = int(present.any(axis=0)[:before].argmax())
     return Timeline(
         series=series,
         index=index,
-        origins=origins(clock, before),
+        origins=origins(clock, before, first if 2 * first > before else 0),
         before=before,
         gap=gap,
         hours=(len(index) - before) * (base.step / timedelta(hours=1)),
@@ -277,17 +279,18 @@ def _usually(present: Bools, before: int, clock: Clock) -> Floats:
     out = np.broadcast_to(1.0, present.shape)
     past = present[:, :before]
     rows = np.flatnonzero(past.mean(axis=1) < FULL)
-    slot, slots = clock.slot, 7 * clock.phases
-    if before < 2 * slots:
-        slot, slots = clock.phase, clock.phases
     for row in rows:
         if not out.flags.writeable:
             out = out.copy()
         first = int(past[row].argmax())
+        slot, slots = clock.slot, 7 * clock.phases
+        if before - first < 2 * slots:
+            slot, slots = clock.phase, clock.phases
         times = slot[first:before]
         count = np.bincount(times, minlength=slots)
         sampled = np.bincount(times, past[row, first:], minlength=slots)
-        out[row, first:] = (sampled / np.maximum(count, 1))[slot[first:]]
+        share = np.where(count > 0, sampled / np.maximum(count, 1), past[row, first:].mean())
+        out[row, first:] = share[slot[first:]]
     return out
 
 

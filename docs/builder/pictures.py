@@ -126,7 +126,8 @@ def fitted(root: Path, release: str, kpi: str, segment: str = "") -> Fitted:
         (panel.columns.get_level_values("kpi") == kpi)
         & (panel.columns.get_level_values("segment") == segment),
     ]
-    history = since_regime_start(panel.loc[: spans.baseline.end - timedelta(seconds=1)], 72)
+    before = panel.loc[: spans.baseline.end - timedelta(seconds=1)]
+    history = since_regime_start(before, 72).history
     observation = panel.loc[
         spans.observation.start : spans.observation.end - checklist.windows.step
     ]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import anomaly
-from anomaly.baseline.regime_start import regime_starts
+from anomaly.baseline.regime_start import regime_starts, switched_on
 from anomaly.model import Verdict
 from tests.support.simulations import Floats, frame, noise, only, stamps
 
@@ -91,3 +91,43 @@ def test_a_series_that_goes_on_as_it_was_keeps_its_history(
     seed: int, unit: float, least: int
 ) -> None:
     assert regime_starts(unit * usual(seed)[None, :BEFORE], least)[0] == 0
+
+
+def on(*stretches: tuple[int, float]) -> Floats:
+    """Stretches of so many steps of a value, one after the other."""
+    return np.concatenate([np.full(steps, value) for steps, value in stretches])[None, :]
+
+
+@pytest.mark.parametrize(
+    ("values", "first"),
+    [
+        (on((1000, 0.0), (30, 7.0)), 1000),
+        (on((500, np.nan), (500, 0.0), (30, 7.0)), 1000),
+        (on((500, 0.0), (2, 7.0), (498, 0.0), (30, 7.0)), 1000),  # it was tried out before
+        (on((1000, 0.0), (10, 7.0), (2, 0.0), (18, 7.0)), 1000),  # with a short break
+        (on((1000, 0.0), (4, 7.0)), 0),  # too short to be a state
+        (on((1000, 0.0), (30, 7.0), (10, 0.0)), 0),  # over
+        (on((500, 0.0), (20, 7.0), (480, 0.0), (30, 7.0)), 0),  # a job that runs now and then
+        (on((1000, 0.0)), 0),
+        (on((1000, 7.0)), 0),
+        (on((1000, np.nan), (30, 7.0)), 0),  # nothing was measured, which is not nothing
+    ],
+)
+def test_a_series_is_switched_on_where_it_was_nothing_until_a_short_time_ago(
+    values: Floats, first: int
+) -> None:
+    assert switched_on(values).tolist() == [first]
+
+
+def test_a_new_series_is_judged_alike_beside_old_ones_and_alone() -> None:
+    new = changed("absent", 1)
+    new[: BEFORE - 30] = np.nan
+    fallen = np.where(np.arange(ROWS) < BEFORE, new, 0.3 * new)
+    beside = np.column_stack([usual(2), fallen, usual(3)])
+
+    alone = only(anomaly.check(frame(fallen[:, None], INDEX), released_at=INDEX[BEFORE]))
+    findings = anomaly.check(frame(beside, INDEX), released_at=INDEX[BEFORE]).findings
+
+    assert [each.verdict for each in findings] == [Verdict.OK, Verdict.REGRESSED, Verdict.OK]
+    assert alone.verdict is Verdict.REGRESSED
+    assert findings[1].effect == pytest.approx(alone.effect, rel=0.02)

@@ -68,6 +68,7 @@ def decided(
         tuple(ps),
         scores,
         np.ones(len(ps)),
+        np.zeros(len(ps)),
         np.empty((len(ps), 0)),
         np.empty((len(ps), 0)),
         points,

@@ -24,6 +24,7 @@ from tests.obvious.catalogue import (
     does_not_fail,
     grid,
     hour,
+    is_left_open,
     is_over,
     kind,
     noisy,
@@ -219,6 +220,74 @@ kind("the last step half ingested", GROUP, passes, partial(_lone_step, place=-1,
 kind("a bad last step", GROUP, passes, partial(_lone_step, place=-1, low=2.0, high=5.0))
 kind("a bad first step", GROUP, is_over, partial(_lone_step, place=0, low=2.0, high=5.0))
 kind("down at the restart", GROUP, is_over, _down_at_the_restart)
+
+
+# --- only just begun, or already over ----------------------------------------------------------
+
+
+def _went_live(rng: Rng, times: float) -> Case:
+    """Traffic of a feature that went live hours before the release, nothing before that."""
+    at = _some_time(rng)
+    index, after = grid(at, int(rng.integers(7, 29)), int(rng.integers(1, 5)), STEPS[0])
+    is_live = index >= at - pd.Timedelta(hours=int(rng.integers(2, 17)))
+    level = 10 ** rng.uniform(2, 4) * day(index, 0.2) * is_live * np.where(after, times, 1.0)
+    return Case(np.round(noisy(rng, level, 0.06)), index, at, DOWN)
+
+
+def _failing_for_hours(rng: Rng, times: float) -> Case:
+    """Errors that began hours before the release, none before that."""
+    at = _some_time(rng)
+    index, after = grid(at, int(rng.integers(7, 29)), int(rng.integers(1, 5)), STEPS[0])
+    fails = index >= at - pd.Timedelta(hours=int(rng.integers(3, 25)))
+    share = np.where(fails, rng.uniform(0.01, 0.05), 0.0) * np.where(after, times, 1.0)
+    errors, requests = ratio(rng, index, 1000 * day(index), share)
+    return Case(errors, index, at, UP | {"denominators": requests})
+
+
+def _silent(rng: Rng, before: bool) -> Case:
+    """A KPI without samples, from the release on or since hours `before` it."""
+    values, index, at, first = _traffic(rng, str(rng.choice(STEPS)))
+    values[first - before * int(rng.integers(6, 25)) :] = np.nan
+    return Case(values, index, at, DOWN | {"no_data": "fail"})
+
+
+def _fails(report: Report) -> bool:
+    return report.verdict == "fail"
+
+
+kind("live since hours before the release", GROUP, does_not_fail, partial(_went_live, times=1.0))
+kind(
+    "live since hours before the release, and gone",
+    GROUP,
+    regresses,
+    partial(_went_live, times=0.0),
+    harmful=True,
+    at_least=CERTAIN,
+)
+kind(
+    "failing for the first time, for hours",
+    GROUP,
+    is_left_open,
+    partial(_failing_for_hours, times=1.0),
+)
+kind(
+    "failing for the first time, for hours, and three times as much",
+    GROUP,
+    regresses,
+    partial(_failing_for_hours, times=3.0),
+    harmful=True,
+)
+kind(
+    "no samples since hours before the release", GROUP, is_left_open, partial(_silent, before=True)
+)
+kind(
+    "no samples since the release",
+    GROUP,
+    _fails,
+    partial(_silent, before=False),
+    harmful=True,
+    at_least=CERTAIN,
+)
 
 
 # --- what it is called -------------------------------------------------------------------------
