@@ -459,10 +459,14 @@ def block(panel: pd.DataFrame) -> Block:
             volume[i] = np.nan if below is None else table[below]
         else:
             volume[i] = np.where(np.isfinite(amount[i]), 1.0, np.nan)
-    present = np.isfinite(amount) & np.isfinite(volume)
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        value = np.where(present & (volume > 0), amount / volume, np.nan)
-    value[np.isinf(value)] = np.nan  # too large a number
+    present = np.isfinite(amount)
+    if ratio.any():
+        present &= np.isfinite(volume)
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            value = np.where(present & (volume > 0), amount / volume, np.nan)
+        value[np.isinf(value)] = np.nan  # too large a number
+    else:
+        value = np.where(present, amount, np.nan)
     return Block(keys, ratio, value, amount, volume, present)
 
 

@@ -26,12 +26,14 @@ LONGEST_ON = 0.25  # of the time since: as long has nothing been on before
 
 @dataclass(frozen=True, slots=True)
 class Regime:
-    """The `history` with all before the current regime missing, and which of its series, in the
-    order of its block, were `just_on`: nothing until less than a night and a day before its
-    end."""
+    """The `history` with all before the current regime missing, and of its series, in the order of
+    its block, which were `just_on`, nothing until less than a night and a day before its end, and
+    their `ages`: 0 of those whose regime fills half of the history, 1 where it fills a quarter, and
+    so on."""
 
     history: pd.DataFrame
     just_on: Bools
+    ages: Ints
 
 
 def since_regime_start(history: pd.DataFrame, watch: int) -> Regime:
@@ -41,12 +43,14 @@ def since_regime_start(history: pd.DataFrame, watch: int) -> Regime:
     settled = round(SETTLED / step_of(history))
     on = switched_on(series.value)
     begin = np.maximum(regime_starts(series.value, least, settled), on)
-    if not begin.any():
-        return Regime(history, on > 0)
-    since = dict(zip(series.keys, begin, strict=True))
-    first = np.array([since[str(key[0]), str(key[1])] for key in history.columns])
-    rows = np.arange(len(history))[:, None]
-    return Regime(history.where(rows >= first), on > len(history) - settled)
+    rows = len(history)
+    lasts = rows - np.maximum(begin, series.present.argmax(axis=1))
+    ages = np.floor(np.log2(rows / lasts)).astype(int)
+    if begin.any():
+        since = dict(zip(series.keys, begin, strict=True))
+        first = np.array([since[str(key[0]), str(key[1])] for key in history.columns])
+        history = history.where(np.arange(rows)[:, None] >= first)
+    return Regime(history, on > rows - settled, ages)
 
 
 def switched_on(values: Floats) -> Ints:

@@ -87,7 +87,7 @@ def draft(kpi: Kpi, weight: float, scored: Scored, row: int, progress: WatchProg
         if steps == 0
         else _impossible(kpi, np.array([past.least[row], past.most[row]]), observation.value[row])
         or _cumulative(grows=bool(past.grow[row]))
-        or _idle(int(past.idle[row]), before, int(idle(observation)[row]), steps)
+        or _idle(int(past.idle[row]), before, int(idle(observation.of(np.array([row])))[0]), steps)
         or _too_little(
             kpi, score, before, steps, float(scored.usual_presence[row]), volume, progress
         )

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from anomaly.baseline.correlogram import Correlogram, correlogram
-from anomaly.baseline.regime_start import since_regime_start
+from anomaly.baseline.regime_start import Regime, since_regime_start
 from anomaly.baseline.robust import Ints
 from anomaly.baseline.seasonal import Baseline, SeasonalBaseline
 from anomaly.baseline.sides import Sides
@@ -117,45 +117,31 @@ def batches(
         )
 
 
-def learn(
-    panel: pd.DataFrame, sides: Sides, kpis: Sequence[Kpi], calendar: Calendar
-) -> tuple[Baseline, pd.DataFrame]:
-    """The baseline of every series of a panel, and the history that it was learned from: that since
-    its current regime started."""
-    watched = sides.index[sides.observation]
-    regime = since_regime_start(sides.past(panel), len(watched))
-    history = regime.history
-    baseline = SeasonalBaseline().fit(history, kpis, calendar)
+def learn(regime: Regime, sides: Sides, kpis: Sequence[Kpi], calendar: Calendar) -> Baseline:
+    """The baseline of every series, learned from its current regime."""
+    baseline = SeasonalBaseline().fit(regime.history, kpis, calendar)
     baseline = replace(baseline, just_on=regime.just_on)
-    return with_structure(baseline, history, watched), history
+    return with_structure(baseline, regime.history, sides.index[sides.observation])
+
+
+def _regime(panel: pd.DataFrame, sides: Sides) -> Regime:
+    return since_regime_start(sides.past(panel), int(sides.observation.sum()))
 
 
 def examine(
     batch: Batch, sides: Sides, kpis: Sequence[Kpi], settings: Settings
 ) -> tuple[Testimony, ...]:
     """What the data of a batch say, window by window (`Sides.windows`)."""
-    ages = _ages(batch, sides)
+    regime = _regime(batch.panel, sides)
+    ages = regime.ages[: batch.own]
     rows = [np.flatnonzero(ages == age) for age in np.unique(ages)]
     if len(rows) == 1:
-        return _examined(batch, sides, kpis, settings, is_young=bool(ages[0]))
-    found = [
-        _examined(_of(batch, own, kpis), sides, kpis, settings, is_young=bool(ages[own[0]]))
-        for own in rows
-    ]
+        return _of_one_age(batch, regime, sides, kpis, settings)
+    parts = [_of(batch, own, kpis) for own in rows]
+    found = [_of_one_age(part, _regime(part.panel, sides), sides, kpis, settings) for part in parts]
     order = np.argsort(np.concatenate(rows))
     together = [Testimony.together(window) for window in zip(*found, strict=True)]
     return tuple(replace(each, scored=each.scored.of(order.tolist())) for each in together)
-
-
-def _ages(batch: Batch, sides: Sides) -> Ints:
-    """How young each of a batch's own series is: 0 where its current regime fills half of the
-    history, 1 where it fills a quarter, and so on."""
-    watched = int(sides.observation.sum())
-    has_value = block(since_regime_start(sides.past(batch.panel), watched).history).present
-    rows = has_value.shape[1]
-    lasts = np.where(has_value.any(axis=1), rows - has_value.argmax(axis=1), rows)[: batch.own]
-    ages: Ints = np.floor(np.log2(rows / lasts)).astype(int)
-    return ages
 
 
 def _of(batch: Batch, own: Ints, kpis: Sequence[Kpi]) -> Batch:
@@ -170,12 +156,12 @@ def _of(batch: Batch, own: Ints, kpis: Sequence[Kpi]) -> Batch:
     return replace(batch, own=len(own), panel=columns_at(batch.panel, wanted))
 
 
-def _examined(
-    batch: Batch, sides: Sides, kpis: Sequence[Kpi], settings: Settings, *, is_young: bool
+def _of_one_age(
+    batch: Batch, regime: Regime, sides: Sides, kpis: Sequence[Kpi], settings: Settings
 ) -> tuple[Testimony, ...]:
-    """`examine` of series of one age. Those that are young are not there at most placebo releases
-    of the others."""
-    baseline, history = learn(batch.panel, sides, kpis, settings.calendar)
+    """`examine` of series of one age. Young ones are not there at most placebo releases of the
+    others, so nothing is replayed together with these."""
+    history, baseline = regime.history, learn(regime, sides, kpis, settings.calendar)
     past_totals = sides.past(batch.totals)
     out = []
     for rows in sides.windows:
@@ -194,7 +180,7 @@ def _examined(
             history, observation, (past_totals, batch.totals[rows]), kpis, settings.calendar, gap
         )
         own = scored if batch.own == len(scored.keys) else scored.of(range(batch.own))
-        if is_young:
+        if regime.ages[0]:
             none = np.empty((batch.own, 0))
             own = replace(own, replayed=none, held_out=none)
         out.append(Testimony(own, parts))
@@ -208,8 +194,9 @@ def correlograms(
     have too little history."""
     out = {}
     for batch in batches(panel, kpis, {kpi.name for kpi in kpis}, panel.shape[1]):
-        baseline, history = learn(batch.panel, sides, kpis, calendar)
-        surprises = baseline.surprises(np.isfinite(block(history).value))
+        regime = _regime(batch.panel, sides)
+        baseline = learn(regime, sides, kpis, calendar)
+        surprises = baseline.surprises(np.isfinite(block(regime.history).value))
         orders = (baseline.phi != 0).sum(axis=1)
         for key, row, order in zip(baseline.keys, surprises, orders, strict=True):
             if (test := correlogram(row, int(order))) is not None:

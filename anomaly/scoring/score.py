@@ -242,6 +242,8 @@ class Past:
 
 def idle(series: Block) -> Ints:
     """In how many steps the denominator of each series is 0."""
+    if not series.ratio.any():
+        return np.zeros(len(series.keys), dtype=int)
     is_idle: Ints = (series.present & (series.volume == 0)).sum(axis=1)
     return is_idle
 
