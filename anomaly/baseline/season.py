@@ -602,20 +602,23 @@ def _worth(
     everywhere = present.all()
     predicted = np.where(present, predicted, 0.0)
 
-    def left(shares: Floats, rows: slice = slice(None)) -> Floats:
+    def left(shares: Floats) -> Floats:
         """What shares `(shares, series)` of the profile leave, around its own middle; 0 where there
         is no value."""
-        out = y[rows] - shares[:, :, None] * predicted[rows]
+        out = y - shares[:, :, None] * predicted
         out -= median(out)[:, :, None]
         if not everywhere:
-            out[:, ~present[rows]] = 0.0
+            out[:, ~present] = 0.0
         return out
 
-    together = max(1, AT_ONCE // (len(SHRINKS) * max(1, y.shape[1])))
-    parts = [slice(i, i + together) for i in range(0, len(y), together)]
-    losses = [np.abs(left(SHRINKS[:, None], part)).sum(axis=2) for part in parts]
-    shrink = SHRINKS[np.concatenate(losses, axis=1).argmin(axis=0)]
-    shrink = np.where(shrink > full, 1.0, shrink)
+    first, last = np.zeros(len(y), dtype=int), np.full(len(y), len(SHRINKS) - 1)
+    while (first < last).any():  # the loss has one valley: it is convex in the share
+        middle = (first + last) // 2
+        beside = np.minimum(middle + 1, len(SHRINKS) - 1)
+        loss = np.abs(left(SHRINKS[np.stack([middle, beside])])).sum(axis=2)
+        falls = loss[1] < loss[0]
+        first, last = np.where(falls, beside, first), np.where(falls, last, middle)
+    shrink = np.where(SHRINKS[first] > full, 1.0, SHRINKS[first])
     rest, remainder = left(np.stack([np.zeros(len(y)), shrink]))
     ratios = []
     for size in (
