@@ -68,7 +68,7 @@ PARTS: dict[str, Mapping[str, Any]] = {  # what stands in for a part: a name tha
     },
     "borrowing from shorter windows": {"anomaly.scoring.replay.PRIOR": 1e-9},
     "Student's t": {"anomaly.scoring.replay.normal_score": lambda t, _freedom: t},
-    "average likelihood (else the strongest)": {"anomaly.scoring.score.combine": _strongest},
+    "average likelihood (else the strongest)": {"anomaly.scoring.directions.combine": _strongest},
     "weights of the questions": {
         "anomaly.scoring.question_kinds.QuestionSpec.weight_of": lambda *_: 1.0
     },

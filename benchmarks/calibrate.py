@@ -22,9 +22,9 @@ import pandas as pd
 from anomaly.baseline.seasonal import SeasonalBaseline
 from anomaly.model import Calendar, Direction
 from anomaly.panel import assemble
+from anomaly.scoring.directions import one_sided
 from anomaly.scoring.questions import ask
 from anomaly.scoring.replay import combine, scores, weights_of
-from anomaly.scoring.score import one_sided
 from anomaly.scoring.significance import NullDistribution, P
 from anomaly.scoring.timeline import timeline
 from benchmarks.quiet import KINDS

@@ -13,7 +13,8 @@ from anomaly.model import ChangeKind, Kpi
 from anomaly.scoring import power
 from anomaly.scoring.onset import Onset
 from anomaly.scoring.power import Asked, Doer
-from anomaly.scoring.score import Score, Sizes
+from anomaly.scoring.scored import Score
+from anomaly.scoring.sizes import Sizes
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from anomaly.decision.progress import WatchProgress
 from anomaly.decision.ruling import Ruling, rule
 from anomaly.model import CHANGED, ChangeKind, Correction, Finding, Flagged, Kpi
 from anomaly.scoring.power import Doer, one_by_one
-from anomaly.scoring.score import Scored
+from anomaly.scoring.scored import Scored
 
 
 def decide(

@@ -12,7 +12,7 @@ import numpy as np
 from anomaly.baseline.robust import ROUNDING, Floats
 from anomaly.decision.progress import WatchProgress
 from anomaly.model import Coverage, Empty, Kpi, KpiKind, NoData, Verdict
-from anomaly.scoring.score import Score, Scored, idle
+from anomaly.scoring.scored import Score, Scored, idle
 from anomaly.wording import number, within_band
 
 # steps with data before the release; with 12, 2 to 5 % of quiet series would alarm at 1 %

@@ -23,7 +23,7 @@ from anomaly.panel import block, columns_at, keys_of, named, steps_between
 from anomaly.scoring.controlled import score_beside_controls
 from anomaly.scoring.controls import controls_of
 from anomaly.scoring.power import Doer, one_by_one
-from anomaly.scoring.score import Scored
+from anomaly.scoring.scored import Scored
 
 TOGETHER = 16  # series that are judged together
 

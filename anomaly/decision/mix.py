@@ -20,7 +20,8 @@ from anomaly.baseline.seasonal import SeasonalBaseline
 from anomaly.model import Calendar, Kpi
 from anomaly.panel import DENOMINATOR, NUMERATOR, assemble, block
 from anomaly.scoring.effect import estimate
-from anomaly.scoring.score import Scored, Sizes
+from anomaly.scoring.scored import Scored
+from anomaly.scoring.sizes import Sizes
 from anomaly.scoring.timeline import timeline
 
 ADDS_UP = 0.01  # relative difference up to which segments are taken to add up to their total

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from anomaly.decision.mix import Mix, at_usual_mix
-from anomaly.scoring.score import Sizes
+from anomaly.scoring.sizes import Sizes
 from anomaly.wording import absolute, percent, plain, relative
 
 WORTH_NAMING = 0.1  # of the total's change

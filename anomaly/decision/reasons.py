@@ -7,7 +7,8 @@ import math
 from anomaly.decision.case import Case, OnsetTime
 from anomaly.model import ChangeKind, Kpi
 from anomaly.scoring.recurrence import Period, Recurrence
-from anomaly.scoring.score import Already, Beside, Sizes
+from anomaly.scoring.scored import Already, Beside
+from anomaly.scoring.sizes import Sizes
 from anomaly.wording import clock, number, onset, p_value, percent, quantity, relative
 
 FASTER = " more than it usually does in such a time"

@@ -9,7 +9,8 @@ from anomaly.decision import reasons
 from anomaly.decision.case import Case, OnsetTime
 from anomaly.model import ChangeKind, Direction, Verdict
 from anomaly.scoring.controlled import MOVED
-from anomaly.scoring.score import Beside, Sizes
+from anomaly.scoring.scored import Beside
+from anomaly.scoring.sizes import Sizes
 
 WELL = frozenset({Verdict.OK, Verdict.IMPROVED, Verdict.RECOVERED})
 LEVEL_KINDS = frozenset({ChangeKind.LEVEL, ChangeKind.RAMP})

@@ -30,7 +30,8 @@ from anomaly.model import (
 )
 from anomaly.panel import segment_text
 from anomaly.scoring.effect import Effect
-from anomaly.scoring.score import Score, Sizes
+from anomaly.scoring.scored import Score
+from anomaly.scoring.sizes import Sizes
 from anomaly.scoring.student import t_quantile
 from anomaly.timing.spans import Plan
 from anomaly.wording import exposure, percent

@@ -35,7 +35,7 @@ from anomaly.panel import (
 from anomaly.partials.inquiry import Inquiry, Shard
 from anomaly.partials.partial import Partial
 from anomaly.reporting.report import EXPECTED_COLUMNS
-from anomaly.scoring.score import Scored
+from anomaly.scoring.scored import Scored
 from anomaly.steps import CalendarStep, later
 
 BATCHES = 6  # in a task

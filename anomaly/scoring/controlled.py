@@ -22,7 +22,9 @@ from anomaly.panel import Block, below_each_other, block
 from anomaly.scoring.arms import ratio
 from anomaly.scoring.controls import Prediction, bands, controls_of, learn, usable
 from anomaly.scoring.effect import TWO_SIDED, Effect
-from anomaly.scoring.score import Beside, Score, Scored, score, score_timeline, sizes_of
+from anomaly.scoring.score import score, score_timeline
+from anomaly.scoring.scored import Beside, Score, Scored
+from anomaly.scoring.sizes import sizes_of
 from anomaly.scoring.student import t_quantile
 from anomaly.scoring.timeline import Timeline, timeline
 from anomaly.wording import p_value, percent

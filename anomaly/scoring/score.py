@@ -5,15 +5,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from anomaly.baseline.robust import ROUNDING, Bools, Floats, Ints
+from anomaly.baseline.robust import Floats, Ints
 from anomaly.baseline.seasonal import BOUND, Baseline
 from anomaly.baseline.transform import Scale, back, forward
 from anomaly.model import (
@@ -22,11 +21,9 @@ from anomaly.model import (
     Coverage,
     Direction,
     Evidence,
-    Interval,
     Kpi,
     ValueScale,
 )
-from anomaly.panel import Block, below_each_other, long_form, only_grows
 from anomaly.scoring.attribution import (
     CHANCE,
     LEAST_LAST,
@@ -46,31 +43,31 @@ from anomaly.scoring.attribution import (
     stretch_off,
 )
 from anomaly.scoring.coverage import coverage
-from anomaly.scoring.effect import Effect, Effects, estimate, pulled_in
+from anomaly.scoring.directions import is_growth, one_sided, p_of, top_score
+from anomaly.scoring.effect import Effects, estimate, pulled_in
 from anomaly.scoring.exceptions import (
     Exceptions,
     exceptions,
     is_exception,
     p_of_a_stop,
-    share_interval,
     tail,
 )
 from anomaly.scoring.onset import Onset, onset, onset_of_marks, spikes
+from anomaly.scoring.points import points, points_before
 from anomaly.scoring.power import Power, Powers
-from anomaly.scoring.question_kinds import LASTING, SPECS, DatedBy, QuestionKind, StepMeasure
+from anomaly.scoring.question_kinds import LASTING, DatedBy, QuestionKind, StepMeasure
 from anomaly.scoring.questions import Question, ask
-from anomaly.scoring.recurrence import Recurrence, is_first_weekend, recurrence
+from anomaly.scoring.recurrence import is_first_weekend, recurrence
 from anomaly.scoring.replay import (
     Scores,
-    combine,
     held_out_replay,
     joint_replay,
-    pointing,
     scores,
     scores_of_each,
-    weights_of,
 )
-from anomaly.scoring.significance import NullDistribution, null_of, p_value
+from anomaly.scoring.scored import Already, Past, Rise, Score, Scored
+from anomaly.scoring.significance import NullDistribution, null_of
+from anomaly.scoring.sizes import sizes_of, sizes_of_exceptions
 from anomaly.scoring.timeline import (
     Timeline,
     timeline,
@@ -80,7 +77,6 @@ from anomaly.scoring.timeline import (
 )
 
 MOST_ANSWERS = 3  # in the evidence
-DIGITS = 10  # of a p-value: the last bits of a sum depend on how many series are summed beside it
 BETTER = 0.1  # p-value of a good move from which on a bad change must show without it
 ENOUGH_STEPS = 12  # of an observation of which one may be off by chance
 LONE = 3.5  # standard deviations by which that one step stands out
@@ -91,7 +87,6 @@ WIDER = 1.35  # standard deviations off, of the typical step where the spread is
 MOVED = 2.0  # times its usual level, or a part: what was so before the release is no new normal
 TINY = 1e-12
 BUSY = 3.0  # standard deviations more than at most times, from which a change may be one of these
-ERRORS_95 = 1.96  # standard errors on either side of a 95 % interval
 MOSTLY, STRONG = 0.5, 2.0  # share of steps, and standard score of missing ones
 TOGETHER = 16  # series that are looked at again in one call
 GOOD = {Direction.UP: -1.0, Direction.DOWN: 1.0, Direction.EITHER: np.nan}  # sign of a good move
@@ -100,230 +95,6 @@ SCALES = {
     Scale.LOG: ValueScale.LOG,
     Scale.ROOT: ValueScale.ROOT,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Sizes:
-    """How large the change is, relative (or None, see `Effect.size`) and in the KPI's unit, with 95
-    % intervals."""
-
-    observed: float
-    expected: float
-    relative: float | None
-    relative_interval: Interval | None
-    absolute: float
-    absolute_interval: Interval
-
-
-@dataclass(frozen=True, slots=True)
-class Beside:
-    """The controls of a series that moved themselves, and what the series would be taken for
-    otherwise.
-
-    `controls` names them; `move` is their relative change of level, None if that does not compare.
-    `p_alone` is the p-value of a bad change by the past of the series itself, `p_taught` by what
-    its controls predict.
-    """
-
-    controls: tuple[str, ...]
-    move: float | None
-    p_alone: float
-    p_taught: float
-
-
-@dataclass(frozen=True, slots=True)
-class Rise:
-    """By how much a series grew more over the observation than it usually does in such a time, in
-    the KPI's unit (`absolute`), with the p-value of such growth in the bad direction."""
-
-    absolute: float
-    p_value: float
-
-
-@dataclass(frozen=True, slots=True)
-class Already:
-    """A level that was bad before the release, and no better since: how many `times` that of the
-    whole history, infinitely many of nothing, and when that began."""
-
-    times: float
-    onset: Onset
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """What the data of one series say, before tolerance, multiplicity and policy.
-
-    `p_bad` is the p-value of a change in the bad direction, `p_good` of a level change in the good
-    one, `p_other` of a bad change that is not one of level, `p_beyond` of a lasting level beyond
-    tolerance and floor in the direction of the change (both 1 where not computed). `rise`: growth
-    in the bad direction, whatever the level is. `gaps`: missing steps are the surprise. `compared`:
-    there were enough values for a question. `onset`: when the change began. `recovered`: the last
-    quarter of the observation is as expected again, from step `recovered_at` on. `sizes`, `effect`
-    and `power` are None where there is no value. `already` is set where nothing new is bad, but
-    much was shortly before the release. `beside` is set where a control moved, `coverage` where the
-    history is long enough to measure the band. `p_exact` is a p-value that needs no placebo
-    releases, such as that of a count of exceptions; `p_bad` is no smaller (0 without one).
-    `recurrence` says when the same was seen before, `first_weekend` that it began on the first
-    weekend there is, `mismatch` that it got another share of a split's traffic than it should.
-    """
-
-    p_bad: float
-    p_exact: float = 0.0
-    p_good: float = 1.0
-    p_other: float = 1.0
-    p_beyond: float = 1.0
-    rise: Rise | None = None
-    kind: ChangeKind | None = None
-    gaps: bool = False
-    compared: bool = True
-    onset: Onset | None = None
-    already: Already | None = None
-    recovered: bool = False
-    recovered_at: int | None = None
-    sizes: Sizes | None = None
-    effect: Effect | None = None
-    power: Power | None = None
-    beside: Beside | None = None
-    coverage: Coverage | None = None
-    recurrence: Recurrence | None = None
-    first_weekend: bool = False
-    mismatch: str = ""
-    notes: tuple[str, ...] = ()
-    evidence: Evidence = field(default_factory=Evidence)
-
-
-@dataclass(frozen=True, slots=True)
-class Past:
-    """What is kept of a history of so many `rows`, all `(series,)`: how many `steps` have a value,
-    which `share` of those from the first one on (1 without any), the `least` and the `most` of
-    these, their `mean` by volume (NaN where there is none), whether they `grow` all the time, and
-    how many are `idle`: with a denominator of 0."""
-
-    rows: int
-    steps: Ints
-    share: Floats
-    least: Floats
-    most: Floats
-    mean: Floats
-    grow: Bools
-    idle: Ints
-
-    @classmethod
-    def of_history(cls, history: Block) -> Past:
-        """What is kept of these data."""
-        value, present = history.value, history.present
-        has_value = np.isfinite(value)
-        steps = has_value.sum(axis=1)
-        with np.errstate(all="ignore"):
-            volume = np.where(present, history.volume, 0.0).sum(axis=1)
-            return cls(
-                rows=value.shape[1],
-                steps=steps,
-                share=np.where(steps > 0, steps / (value.shape[1] - has_value.argmax(axis=1)), 1.0),
-                least=np.fmin.reduce(value, axis=1, initial=np.nan),
-                most=np.fmax.reduce(value, axis=1, initial=np.nan),
-                mean=np.where(present, history.amount, 0.0).sum(axis=1) / volume,
-                grow=np.array([only_grows(each) for each in value], dtype=bool),
-                idle=idle(history),
-            )
-
-    def of(self, keep: Ints) -> Past:
-        """The past of some series."""
-        return Past(self.rows, *(getattr(self, name)[keep] for name in PER_SERIES))
-
-    @classmethod
-    def together(cls, parts: Sequence[Past]) -> Past:
-        """The past of the series of several panels with the same rows."""
-        return cls(
-            parts[0].rows,
-            *(np.concatenate([getattr(part, name) for part in parts]) for name in PER_SERIES),
-        )
-
-
-def idle(series: Block) -> Ints:
-    """In how many steps the denominator of each series is 0."""
-    if not series.ratio.any():
-        return np.zeros(len(series.keys), dtype=int)
-    is_idle: Ints = (series.present & (series.volume == 0)).sum(axis=1)
-    return is_idle
-
-
-PER_SERIES = tuple(each.name for each in fields(Past) if each.name != "rows")
-
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """Scores in the order of `keys` (None: nothing to judge), the scored points, what is kept of
-    the `past`, and the data after the release. `before` holds what was expected of the last steps
-    before it, in long form like the points.
-
-    `usual_presence` `(series,)` is the share of steps that have a sample at the observation's time
-    of the day or week, `missed` `(series,)` how many samples would have been usual between the last
-    one of the history and its end. `replayed` `(series, placebo releases)` are the combined scores
-    at the same placebo releases (see `joint_replay`), `held_out` `(series, placebo releases)` the
-    p-values at those of the last part of the history (see `held_out_replay`; none where nobody
-    asked).
-    """
-
-    keys: tuple[tuple[str, str], ...]
-    scores: tuple[Score | None, ...]
-    usual_presence: Floats
-    missed: Floats
-    replayed: Floats
-    held_out: Floats
-    points: pd.DataFrame
-    before: pd.DataFrame
-    past: Past
-    observation: Block
-
-    def of(self, keep: Sequence[int]) -> Scored:
-        """The scores of some series."""
-        rows = np.array(keep, dtype=int)
-        return Scored(
-            keys=tuple(self.keys[i] for i in keep),
-            scores=tuple(self.scores[i] for i in keep),
-            usual_presence=self.usual_presence[rows],
-            missed=self.missed[rows],
-            replayed=self.replayed[rows],
-            held_out=self.held_out[rows],
-            points=_of_series(self.points, rows, len(self.keys)),
-            before=_of_series(self.before, rows, len(self.keys)),
-            past=self.past.of(rows),
-            observation=self.observation.of(rows),
-        )
-
-    @classmethod
-    def together(cls, parts: Sequence[Scored]) -> Scored:
-        """The scores of all the series of several panels over the same steps."""
-        if len(parts) == 1:
-            return parts[0]
-        return cls(
-            keys=tuple(key for part in parts for key in part.keys),
-            scores=tuple(score for part in parts for score in part.scores),
-            usual_presence=np.concatenate([part.usual_presence for part in parts]),
-            missed=np.concatenate([part.missed for part in parts]),
-            replayed=_as_wide([part.replayed for part in parts]),
-            held_out=_as_wide([part.held_out for part in parts]),
-            points=below_each_other([part.points for part in parts]),
-            before=below_each_other([part.before for part in parts]),
-            past=Past.together([part.past for part in parts]),
-            observation=Block.together([part.observation for part in parts]),
-        )
-
-
-def _of_series(frame: pd.DataFrame, rows: Ints, count: int) -> pd.DataFrame:
-    """The part of a long frame of `count` series that is about some of them."""
-    steps = len(frame) // count
-    wanted = (rows[:, None] * steps + np.arange(steps)).ravel()
-    return frame.take(wanted).reset_index(drop=True)
-
-
-def _as_wide(parts: Sequence[Floats]) -> Floats:
-    """Replays of several panels as one, with NaN for panels to which no question was put."""
-    width = max(part.shape[1] for part in parts)
-    return np.concatenate(
-        [part if part.shape[1] else np.full((len(part), width), np.nan) for part in parts]
-    )
 
 
 def score(
@@ -386,8 +157,8 @@ def score_timeline(
         missed=_missed(line),
         replayed=joint_replay(panel.answers, directions),
         held_out=panel.held_out(directions) if hold_out else np.empty((len(judged), 0)),
-        points=_points(effects, later, line.later, kpis),
-        before=_before(effects, series.keys, line.index[:n], kpis),
+        points=points(effects, later, line.later, kpis),
+        before=points_before(effects, series.keys, line.index[:n], kpis),
         past=Past.of_history(series.rows(0, n)),
         observation=later,
     )
@@ -462,22 +233,22 @@ class _Panel:
         direction = kpi.direction
         bad, good = one_sided(self.answers, i, direction)
         null = null_of(direction)
-        p_bad, p_good, p_other = _p_of(bad, null), _p_of(good, NullDistribution.LEVEL), 1.0
+        p_bad, p_good, p_other = p_of(bad, null), p_of(good, NullDistribution.LEVEL), 1.0
         p_rare = 0.0
-        is_better = p_good < BETTER and _top_score(good) >= LEVEL_LEADS * _top_score(bad)
+        is_better = p_good < BETTER and top_score(good) >= LEVEL_LEADS * top_score(bad)
         is_better |= self._far(i) == np.sign(self.effects.move[i]) == GOOD[direction]
         if is_better or min(p_bad, p_good) < self.report_below:
             others = yield self._bad_besides_level
             scaled = yield self._bad_besides_factor
-            no_growth = [each for each in scaled or () if not _is_growth(each)]
-            p_other = _p_of(others, null)
+            no_growth = [each for each in scaled or () if not is_growth(each)]
+            p_other = p_of(others, null)
             if scaled is not None:
-                p_other = max(p_other, _p_of(no_growth, null))
+                p_other = max(p_other, p_of(no_growth, null))
             if is_better:  # only what is left without the good move can be bad
-                bad = others + [each for each in bad if _is_growth(each)]
-                p_bad = max(p_bad, _p_of(bad, null))
+                bad = others + [each for each in bad if is_growth(each)]
+                p_bad = max(p_bad, p_of(bad, null))
                 if scaled is not None:
-                    p_bad = max(p_bad, _p_of(scaled, null))
+                    p_bad = max(p_bad, p_of(scaled, null))
         is_first_alone = False
         if min(p_bad, p_good) < self.report_below:
             is_first_alone, least_bad, least_good = yield self._without_one_step
@@ -541,7 +312,7 @@ class _Panel:
         for k, i, (answers, row) in zip(alone, keep, scores_of_each(rest, ask(rest)), strict=True):
             direction = self.kpis[i].direction
             bad, good = one_sided(answers, row, direction)
-            p_bad, p_good = _p_of(bad, null_of(direction)), _p_of(good, NullDistribution.LEVEL)
+            p_bad, p_good = p_of(bad, null_of(direction)), p_of(good, NullDistribution.LEVEL)
             out[k] = alone[k][0] == 0, p_bad, p_good
         return out
 
@@ -608,7 +379,7 @@ class _Panel:
             out[k] = [
                 each
                 for each in bad
-                if _is_growth(each)
+                if is_growth(each)
                 or (
                     not each[0].spec.is_level
                     and (is_stuck or each[0].kind is not QuestionKind.STUCK)
@@ -623,7 +394,7 @@ class _Panel:
                 usual = float(np.nanmedian(question.answers[i, :-1]))
                 more = float(question.answers[i, -1]) * self.line.volatility[i, -1] - usual
                 rise = self.effects.of_jump(i, more)
-                return Rise(rise, _p_of([(question, z)], null)) if np.isfinite(rise) else None
+                return Rise(rise, p_of([(question, z)], null)) if np.isfinite(rise) else None
         return None
 
     def _p_beyond(self, rows: Sequence[int]) -> list[float]:
@@ -654,7 +425,7 @@ class _Panel:
                 sign, scores_of_each(rest, ask(rest, other=False)), strict=True
             )
         ]
-        return [_p_of(each, NullDistribution.LEVEL) for each in lasting]
+        return [p_of(each, NullDistribution.LEVEL) for each in lasting]
 
     def _with_onset(
         self,
@@ -812,7 +583,7 @@ class _Panel:
             kind=ChangeKind.LEVEL,
             onset=onset_of_marks(differs, n, self.line.gap) if later.any() else None,
             recovered=recovered,
-            sizes=_sizes_of_exceptions(usual, value[n:], self.line.series.volume[i, n:]),
+            sizes=sizes_of_exceptions(usual, value[n:], self.line.series.volume[i, n:]),
             coverage=self.coverage[i],
             evidence=Evidence(
                 history_steps=int(np.isfinite(value[:n]).sum()),
@@ -830,7 +601,7 @@ class _Panel:
         if not gaps or self._gap_end(i) is None:
             return gaps, bad, p_bad
         others = [each for each in bad if each[0].kind is not QuestionKind.MISSING]
-        p_others = _p_of(others, null)
+        p_others = p_of(others, null)
         if p_others >= self.report_below:
             return gaps, bad, p_bad
         return False, others, max(p_bad, p_others)
@@ -841,9 +612,9 @@ class _Panel:
 
     def _is_silent(self, i: int, bad: list[QuestionScore]) -> bool:
         """Whether missing steps are the strongest sign, or strong while most steps are missing."""
-        missing = _top_score([each for each in bad if each[0].kind is QuestionKind.MISSING])
+        missing = top_score([each for each in bad if each[0].kind is QuestionKind.MISSING])
         mostly = self.line.has_sample[i, self.line.before :].mean() < MOSTLY
-        return missing > 0 and (missing == _top_score(bad) or (missing > STRONG and mostly))
+        return missing > 0 and (missing == top_score(bad) or (missing > STRONG and mostly))
 
     def _p_silence(self, i: int) -> float:
         """How surprising it is that no step of the observation has a value, given how many had none
@@ -914,94 +685,6 @@ def _missed(line: Timeline) -> Floats:
     return np.asarray(sums[:, line.before] - after_last)
 
 
-def one_sided(
-    answers: Scores, i: int, direction: Direction
-) -> tuple[list[QuestionScore], list[QuestionScore]]:
-    """The answers of series `i` that point in the bad direction, and those of its level, not of its
-    growth, in the good one."""
-    rising, falling = pointing(answers.questions, direction)
-    up = answers.up[:, i]
-    has_answer, scores_up = np.isfinite(up), up.tolist()
-
-    def signed(upwards: Bools, downwards: Bools) -> list[QuestionScore]:
-        return [
-            (answers.questions[j], sign * scores_up[j])
-            for sign, mask in ((1, upwards), (-1, downwards))
-            for j in np.flatnonzero(mask & has_answer).tolist()
-        ]
-
-    bad = signed(rising, falling)
-    if direction is Direction.EITHER:
-        return bad, []
-    level = _about_level(tuple(question.kind for question in answers.questions))
-    return bad, signed(level & ~rising, level & ~falling)
-
-
-@lru_cache
-def _about_level(kinds: tuple[QuestionKind, ...]) -> Bools:
-    """Which questions are about the level; growth is not: what falls again may have been higher all
-    the time."""
-    return np.array(
-        [SPECS[kind].is_level and kind is not QuestionKind.GROWTH for kind in kinds], dtype=bool
-    )
-
-
-def _is_growth(answer: QuestionScore) -> bool:
-    return answer[0].kind is QuestionKind.GROWTH
-
-
-def _top_score(answers: list[QuestionScore]) -> float:
-    return max((z for _, z in answers), default=0.0)
-
-
-def _p_of(answers: list[QuestionScore], null: NullDistribution) -> float:
-    """The p-value of answers together."""
-    if not answers:
-        return 1.0
-    g = combine(
-        np.array([[z] for _, z in answers]), weights_of([question for question, _ in answers])
-    )
-    p = float(p_value(g, null)[0])
-    return float(f"{p:.{DIGITS}g}")
-
-
-def sizes_of(effect: Effect) -> Sizes | None:
-    """How large an effect is; None where a number is too large to compute with."""
-    half = effect.half_width()
-    relative, absolute = effect.size(effect.move)
-    low_relative, low = effect.size(effect.move - half)
-    high_relative, high = effect.size(effect.move + half)
-    if not np.isfinite([absolute, low, high, effect.observed, effect.expected]).all():
-        return None
-    interval = None
-    if low_relative is not None and high_relative is not None:
-        interval = low_relative, high_relative
-    return Sizes(effect.observed, effect.expected, relative, interval, absolute, (low, high))
-
-
-def _sizes_of_exceptions(usual: float, later: Floats, volume: Floats) -> Sizes | None:
-    """How far the steps that differ from the `usual` value move the mean: how far they are from it,
-    times their share; None where a number is too large to compute with."""
-    has_value = np.isfinite(later)
-    value, weight = later[has_value], volume[has_value] / volume[has_value].max()
-    differs, steps = is_exception(value, usual), len(value)
-    count = min(float(steps * weight[differs].sum() / weight.sum()), steps)  # of rounded sums
-    off = value[differs] - usual
-    away = float(np.average(off, weights=weight[differs])) if count > 0 else 0.0
-    ends = [share * away for share in share_interval(count, steps)]
-    absolute = count / steps * away
-    # how many steps differ is uncertain, and by how much
-    half = count / steps * ERRORS_95 * float(np.std(off)) / max(count, 1.0) ** 0.5 if count else 0.0
-    low = absolute - float(np.hypot(absolute - min(ends), half))
-    high = absolute + float(np.hypot(max(ends) - absolute, half))
-    if not np.isfinite([absolute, low, high, usual + absolute]).all():
-        return None
-    relative, relative_interval = None, None
-    if usual != 0 and np.isfinite([low / abs(usual), high / abs(usual)]).all():
-        relative, relative_interval = absolute / abs(usual), (low / abs(usual), high / abs(usual))
-    return Sizes(usual + absolute, usual, relative, relative_interval, absolute, (low, high))
-
-
 def _noise_growth(effects: Effects) -> Floats:
     """By how much noise is assumed to have grown with the level `(series, 1)`: at most as it did,
     as where every value is multiplied."""
@@ -1009,45 +692,3 @@ def _noise_growth(effects: Effects) -> Floats:
         ratio = effects.observed / effects.expected
     grows = (effects.link == Scale.ROOT) & np.isfinite(ratio) & (ratio > 1)
     return np.where(grows, ratio, 1.0)[:, None]
-
-
-def _points(
-    effects: Effects, later: Block, index: pd.DatetimeIndex, kpis: Sequence[Kpi]
-) -> pd.DataFrame:
-    """The scored steps after the release in long form, series after series. A distance larger than
-    any number is the largest there is."""
-    lower, upper = _within_limits((effects.lower, effects.upper), later.keys, kpis)
-    rounding = ROUNDING * (upper - lower)  # a count can lie exactly on the bound
-    columns = {
-        "observed": later.value,
-        "expected": effects.at,
-        "lower": lower,
-        "upper": upper,
-        "z": np.nan_to_num(effects.z, nan=np.nan),
-        "flagged": (later.value < lower - rounding) | (later.value > upper + rounding),
-    }
-    return long_form(later.keys, index, columns)
-
-
-def _before(
-    effects: Effects,
-    keys: Sequence[tuple[str, str]],
-    index: pd.DatetimeIndex,
-    kpis: Sequence[Kpi],
-) -> pd.DataFrame:
-    """What was expected of the last steps of the history `index`, in long form."""
-    expected, *ends = effects.before
-    lower, upper = _within_limits(ends, keys, kpis)
-    columns = {"expected": expected, "lower": lower, "upper": upper}
-    return long_form(keys, index[len(index) - expected.shape[1] :], columns)
-
-
-def _within_limits(
-    ends: Sequence[Floats], keys: Sequence[tuple[str, str]], kpis: Sequence[Kpi]
-) -> tuple[Floats, Floats]:
-    """The ends of a band, that ends where the KPI's kind does."""
-    limits = {kpi.name: kpi.limits for kpi in kpis}
-    of_series = [limits.get(name, (-np.inf, np.inf)) for name, _ in keys]
-    least, most = np.array(of_series).reshape(-1, 2).T[:, :, None]
-    lower, upper = ends
-    return np.clip(lower, least, most), np.clip(upper, least, most)

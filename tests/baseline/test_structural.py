@@ -12,7 +12,8 @@ from anomaly.baseline.structural import with_structure
 from anomaly.baseline.transform import back
 from anomaly.model import Calendar, Direction, Kpi, Verdict
 from anomaly.panel import VALUE, assemble
-from anomaly.scoring.score import Score, score
+from anomaly.scoring.score import score
+from anomaly.scoring.scored import Score
 from tests.support.simulations import Floats, frame, noise, remembering, stamps
 
 DAYS, WATCH, SERIES = 180, 5, 130

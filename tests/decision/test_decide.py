@@ -36,7 +36,8 @@ from anomaly.model import (
 )
 from anomaly.panel import VALUE, assemble, block, grid
 from anomaly.reporting.report import POINT_COLUMNS, Report
-from anomaly.scoring.score import Past, Score, Scored, Sizes
+from anomaly.scoring.scored import Past, Score, Scored
+from anomaly.scoring.sizes import Sizes
 from tests.support.simulations import STARTED
 
 ALPHA = 0.05

@@ -32,7 +32,7 @@ from anomaly.reporting.evidence import by_name
 from anomaly.reporting.report import Report
 from anomaly.scoring.controlled import score_beside_controls
 from anomaly.scoring.controls import Prediction, bands, controls_of, learn
-from anomaly.scoring.score import Score
+from anomaly.scoring.scored import Score
 from anomaly.scoring.timeline import Timeline
 from tests.support.simulations import Floats, finding_of, noise, remembering, stamps
 

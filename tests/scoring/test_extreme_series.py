@@ -19,7 +19,8 @@ from anomaly.model import Calendar, Direction, Kpi, KpiKind, Verdict
 from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE, assemble, block
 from anomaly.scoring.controlled import score_beside_controls
 from anomaly.scoring.effect import Effect
-from anomaly.scoring.score import Score, sizes_of
+from anomaly.scoring.scored import Score
+from anomaly.scoring.sizes import sizes_of
 from tests.support.simulations import Floats, finding_of, noise, only, stamps
 
 HISTORY, LONGEST_WATCH = 20, 12

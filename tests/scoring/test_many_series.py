@@ -10,7 +10,8 @@ from anomaly.baseline.seasonal import SeasonalBaseline
 from anomaly.model import Calendar, Direction, Kpi
 from anomaly.panel import VALUE, assemble
 from anomaly.scoring import score as scoring
-from anomaly.scoring.score import Score, score
+from anomaly.scoring.score import score
+from anomaly.scoring.scored import Score
 from tests.support.simulations import Floats, noise, remembering, stamps
 
 BEFORE, AFTER, SERIES = 10 * 24, 24, 18
