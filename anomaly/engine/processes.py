@@ -9,13 +9,15 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
 from contextlib import contextmanager
+from importlib import import_module
 from multiprocessing.connection import Connection
 
 from anomaly.engine.workers import ALONE, Team, Workers
 from anomaly.errors import UsageError
 
-AHEAD = 2  # tasks for each process, so that it never waits for the next one
+AHEAD = 6  # tasks for each process, so that it does not wait while the next series are read
 MOST = 1024  # processes; each takes 100 MB and more
+JUDGING = "anomaly.partials.hearing"  # what they will load, while the first series are read
 
 
 @contextmanager
@@ -59,6 +61,7 @@ def _begin(parent: Connection) -> None:
     """What a process does first. It ends with its parent, which alone hears of an interrupt."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=import_module, args=(JUDGING,), daemon=True).start()
 
 
 def _end_with(parent: Connection) -> None:

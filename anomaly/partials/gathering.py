@@ -33,7 +33,8 @@ def gathered(
     is_whole: bool = False,
 ) -> Iterator[tuple[Shard, Collected]]:
     """What the sources say for each shard. They are asked for as many shards at once as should fit
-    into `CELLS`: one question is quicker than many.
+    into `CELLS`: one question is quicker than many. If not all do, they are first asked for one,
+    which says how many segments there are, and gives the workers something to do.
 
     Where the shards are the whole of what is decided about (`is_whole`), each may learn how many
     series there are. A source that fails as a whole is not asked again, nor what is known of
@@ -44,9 +45,10 @@ def gathered(
     segments, done = SEGMENTS, 0
     dead: dict[str, CollectError] = {}
     at_once = is_read_once(checklist)
+    at_once |= steps * sum(_size(shard, segments) for shard in shards) <= CELLS
     while waiting:
         group = [waiting.popleft()]
-        cells = steps * _size(group[0], segments)
+        cells = steps * _size(group[0], segments) if done else CELLS
         while waiting and (at_once or cells + steps * _size(waiting[0], segments) <= CELLS):
             cells += steps * _size(waiting[0], segments)
             group.append(waiting.popleft())

@@ -117,7 +117,7 @@ def test_sources_asked_bit_by_bit_give_the_same_answer(
     assert counts == sorted(counts)
 
 
-def test_a_source_that_is_dead_is_asked_once(
+def test_a_source_that_is_dead_is_not_asked_for_the_rest(
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -141,7 +141,7 @@ def test_a_source_that_is_dead_is_asked_once(
 
     report = judged(folder)
 
-    assert asked == [2, 2]
+    assert asked == [2, 1, 2]
     assert [finding.verdict for finding in report.findings[1:]] == [Verdict.ERROR] * 5
 
 
