@@ -18,6 +18,7 @@ import pandas as pd
 from numpy.lib.stride_tricks import sliding_window_view
 
 from anomaly.baseline.correlogram import correlogram
+from anomaly.baseline.ridge import weights
 from anomaly.baseline.robust import Bools, Floats, mostly_tied, spread
 from anomaly.baseline.season import DAYS_OF_A_WEEK
 from anomaly.baseline.seasonal import Baseline, Foreseen
@@ -111,13 +112,15 @@ class _Filter:
             covariance = self.transition @ covariance @ self.transition.T + self.state_noise
         return expected[watch.gap :], np.sqrt(variance[watch.gap :])
 
-    def errors(self, y: Floats, link: _Link, watch: _Watch) -> Floats:
-        """How far the mean over a watch was from foreseen, from each step on `(steps,)`."""
+    def errors(self, y: Floats, more: Floats, link: _Link, watch: _Watch) -> Floats:
+        """How far the mean over a watch was from foreseen, from each step on `(steps,)`; `more` is
+        what the controls add to the steps of `y`."""
         design = self.design @ np.linalg.matrix_power(self.transition, watch.gap)
         count = len(y) - watch.reach + 1
         off = np.empty((watch.steps, count))
         for i in range(watch.steps):
-            off[i] = y[watch.gap + i :][:count] - link.back(design @ self.state[:, :count])
+            foreseen = design @ self.state[:, :count] + more[watch.gap + i :][:count]
+            off[i] = y[watch.gap + i :][:count] - link.back(foreseen)
             design = design @ self.transition
         return _mean(off)
 
@@ -145,6 +148,20 @@ class _Structure:
             )
             return model.filter(np.array([1.0, ratio]), return_ssm=True)
 
+    def weights(self, y: Floats, controls: Floats, ratio: float, known: int) -> Floats:
+        """How much of each of the `controls` `(controls, time)` is in `y`: of both is compared
+        what the states could not foresee (a generalized least squares), without the steps that are
+        `known`."""
+        if not len(controls):
+            return np.empty(0)
+        there, whitened = np.isfinite(y), []
+        for each in (y, *controls):
+            results = self.filtered(np.where(there, each, np.nan), ratio)
+            deviation = np.sqrt(results.forecasts_error_cov[0, 0, known:])
+            whitened.append((results.forecasts_error[0, known:] / deviation)[there[known:]])
+        aim, moves = whitened[0], np.stack(whitened[1:])
+        return weights(moves @ moves.T, moves @ aim, float(aim @ aim), len(aim))
+
     def likelihood(self, y: Floats, ratio: float, known: int) -> float:
         """Logarithm of the likelihood of the steps that are not `known`, whatever the variance of
         the noise, up to a constant."""
@@ -158,13 +175,16 @@ class _Structure:
 @dataclass(frozen=True, slots=True)
 class _Model:
     """A structural model of one series, forward and backward in time; `errors` say how far the mean
-    over a watch was from foreseen."""
+    over a watch was from foreseen. What the controls add, as the link has it, is `more` `(time +
+    reach,)`; `weights` say how much each is worth."""
 
     structure: _Structure
     link: _Link
     forth: _Filter
     back: _Filter
     errors: Floats
+    more: Floats
+    weights: Floats
 
     def forecasts(self, watch: _Watch, known: int) -> tuple[Floats, Floats]:
         """Expected value and standard deviation of the steps of the history, and of those up to the
@@ -183,7 +203,8 @@ class _Model:
         for stop in range(start, 0, -watch.steps):
             foreseen = np.stack(self.back.ahead(n - stop - watch.gap, watch))
             out[:, max(0, stop - watch.steps) : stop] = foreseen[:, :stop][:, ::-1]
-        return self.link.back(out[0]), self.link.back_width(out[0], out[1])
+        expected = out[0] + self.more
+        return self.link.back(expected), self.link.back_width(expected, out[1])
 
 
 def with_structure(base: Baseline, history: pd.DataFrame, later: pd.DatetimeIndex) -> Baseline:
@@ -222,6 +243,56 @@ def with_structure(base: Baseline, history: pd.DataFrame, later: pd.DatetimeInde
     return base.moved_by(Foreseen(rows, shift, wider, tuple(models)), series)
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What a model with some controls in it foresees of one series: by how much more than the
+    baseline does (`shift`, on the transformed scale), and how much wider than usual its spread is
+    (`wider`), `(time,)`; and how much each of the controls is worth."""
+
+    shift: Floats
+    wider: Floats
+    weights: Floats
+
+
+def beside_controls(
+    base: Baseline,
+    value: Floats,
+    row: int,
+    controls: Floats,
+    rest: Floats,
+    index: pd.DatetimeIndex,
+    gap: int,
+) -> Beside | None:
+    """What a structural model with some `controls` `(controls, time)` in it foresees of series
+    `row`, whose values are `value` `(time,)`; None where that is not clearly more than what leaves
+    the `rest` of its history (on the transformed scale).
+
+    The rows of `index` are the history and, after a `gap` of steps, what comes later.
+    """
+    n = len(rest)
+    watch, period = _Watch(gap, len(index) - n), _period(base.step)
+    known = max(LEARNED, period + 3)
+    is_long = n >= 2 * (known + gap) + LEAST_WATCHES * watch.steps
+    if base.step < SLOW or not is_long or base.few[row] or mostly_tied(value[None, :n])[0]:
+        return None
+    own, clock = base.rows(np.array([row])), base.clock(index)
+    month = own.season.of_month(clock)[0]
+    usual = np.concatenate([own.seasonal[0] + own.level, own.location(index[n:])[0]])
+    y = forward(value[None, :n], own.scale, own.floor)[0] - month[:n]
+    if np.isfinite(y).mean() < LEAST_PRESENT:
+        return None
+    apart = np.full((len(controls), gap), np.nan)
+    beside = np.hstack([controls[:, :n], apart, controls[:, n:]])
+    with np.errstate(all="ignore"):
+        model = _best(y, rest, period, watch, known, beside)
+        if model is None or not model.weights.any():
+            return None
+        between = np.arange(n, n + gap)
+        expected, width = (np.delete(each, between) for each in model.forecasts(watch, known))
+        wider = np.minimum(width / np.median(width[:n]), WIDEST)
+    return Beside(expected + month - usual, wider, model.weights)
+
+
 def _period(step: timedelta) -> int:
     """Steps of a season; 0 where there is none."""
     if step == SLOW:
@@ -239,38 +310,63 @@ def _may_foresee(base: Baseline, series: Block) -> Bools:
     return np.asarray(out)
 
 
-def _best(y: Floats, rest: Floats, period: int, watch: _Watch, known: int) -> _Model | None:
-    """The model that would have foreseen `y` `(time,)` best; None where that is not clearly better
-    than season and level, which leave the `rest`."""
+def _best(
+    y: Floats, rest: Floats, period: int, watch: _Watch, known: int, controls: Floats | None = None
+) -> _Model | None:
+    """The model that would have foreseen `y` `(time,)` best, with the `controls` `(controls, time +
+    reach)` in it; None where that is not clearly better than what leaves the `rest`: season and
+    level, or what else there is."""
+    beside = np.empty((0, len(y) + watch.reach)) if controls is None else controls
     links = [_Link.of(y, log=False)]
     if np.nanmin(y) > 0:
         links.append(_Link.of(y, log=True))
-    models = [_best_seen(y, link, period, watch, known) for link in links if link.unit > 0]
+    models = [_best_seen(y, beside, link, period, watch, known) for link in links if link.unit > 0]
     best = min(models, key=_error, default=None)
     plain = _plain_errors(rest, watch, known)
     return best if best is not None and _is_clear(best.errors, plain, watch.steps) else None
 
 
-def _best_seen(y: Floats, link: _Link, period: int, watch: _Watch, known: int) -> _Model:
+def _best_seen(
+    y: Floats, controls: Floats, link: _Link, period: int, watch: _Watch, known: int
+) -> _Model:
     """The model that would have foreseen `y` best, all seen by the same link."""
-    seen = link.forward(y)
+    seen, n = link.forward(y), len(y)
+    beside = np.empty_like(controls)
+    for i, each in enumerate(controls):
+        beside[i] = _seen_alike(each, link, n)
+    past = beside[:, :n]
     innovation = _Structure(LEVEL, period).filtered(seen, FIRST_RATIO).standardized_forecasts_error
     surprise = np.where(np.isfinite(y) & (np.arange(len(y)) >= known), innovation[0], np.nan)
     outlier = np.abs(surprise) > OUTLIER * spread(surprise[None])[0]
     followed = np.where(outlier & (outlier.mean() <= MOST_OUTLIERS), np.nan, seen)
 
     def tried(structure: _Structure) -> _Model:
-        recent = followed[-FITTED:]
+        rest = followed - structure.weights(followed, past, FIRST_RATIO, known) @ past
+        recent = rest[-FITTED:]
         ratio = max(
             RATIOS[structure.trend], key=lambda each: structure.likelihood(recent, each, known)
         )
-        forth = _filter(structure.filtered(followed, ratio))
-        back = _filter(structure.filtered(followed[::-1].copy(), ratio))
-        return _Model(structure, link, forth, back, forth.errors(y, link, watch)[known:])
+        worth = structure.weights(followed, past, ratio, known)
+        more = worth @ beside
+        rest = followed - more[:n]
+        forth = _filter(structure.filtered(rest, ratio))
+        back = _filter(structure.filtered(rest[::-1].copy(), ratio))
+        errors = forth.errors(y, more, link, watch)[known:]
+        return _Model(structure, link, forth, back, errors, more, worth)
 
     by_level = [tried(_Structure(LEVEL, season)) for season in sorted({period, 0})]
     best = min(by_level, key=_error)
     return min(best, tried(_Structure(TREND, best.structure.period)), key=_error)
+
+
+def _seen_alike(control: Floats, link: _Link, n: int) -> Floats:
+    """A control as a link sees a series, around its own middle and in multiples of its own spread
+    in the first `n` steps; 0 where it is missing."""
+    seen = np.log(control) if link.log and np.nanmin(control) > 0 else control
+    unit = float(spread(seen[None, :n])[0])
+    if unit == 0:
+        return np.zeros_like(seen)
+    return np.nan_to_num((seen - np.nanmedian(seen[:n])) / unit)
 
 
 def _error(model: _Model) -> float:

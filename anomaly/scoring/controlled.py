@@ -62,7 +62,7 @@ def score_beside_controls(
         predictions = {
             row: prediction
             for row, rows in controls.items()
-            if (prediction := learn(line, moves, row, rows)) is not None
+            if (prediction := learn(base, line, moves, row, rows)) is not None
         }
         taught = alone
         if predictions:
@@ -131,7 +131,7 @@ def _foreseen(base: Baseline, line: Timeline, predictions: Mapping[int, Predicti
     return Foreseen(
         line.index,
         np.stack([each.moves for each in predictions.values()]) * width,
-        np.stack([np.where(each.blind, each.wider, 1.0) for each in predictions.values()]),
+        np.stack([each.wider for each in predictions.values()]),
     )
 
 

@@ -2,8 +2,8 @@
 control that tells nothing costs nothing.
 
 A control is a series that the release cannot have touched. Deviations that both share in the past
-are expected in both again; what is left is the release's (a regression on controls, as in Brodersen
-et al. 2015, in place of their structural model).
+are expected in both again; what is left is the release's (Brodersen et al. 2015): by a regression on
+the moves of the controls, or, of slow steps, by a structural model with the controls in it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from anomaly.baseline.ridge import weights
 from anomaly.baseline.robust import Bools, Floats, Ints, spread
+from anomaly.baseline.seasonal import Baseline
+from anomaly.baseline.structural import SLOW, beside_controls
 from anomaly.model import Kpi
 from anomaly.scoring.timeline import Timeline
 
@@ -21,7 +24,6 @@ WIDTHS = (1, 8, 64, 512)  # steps: what is shared is learned for fast and slow m
 LEAST_STRETCHES = 16  # of a band's width, before it can be tested on itself
 MOST_FOLDS = 10  # of the cross-validation
 STRETCHES_PER_FOLD = 4
-CLEAR = 6.0  # squared t-statistic from which a control is taken to move along
 # × 1 / stretches: the share of the error that must go, in stretches that were not used to learn.
 GAIN = 4.0
 LEAST_PRESENT = 0.5  # of the steps on both sides of the release, for a control to be used
@@ -33,16 +35,15 @@ class Prediction:
     `(time,)`, and the share of its past that they explain, 0 to 1.
 
     `controls` are the rows of those that move along; `correlation`, from 0 to 1, is that of the
-    series with their mean. Where one of them is missing (`blind`) nothing is predicted, and the
-    spread is `wider` than elsewhere.
+    series with their mean. `wider` `(time,)` is how much wider than usual the spread is: where one
+    of them is missing nothing is predicted.
     """
 
     moves: Floats
     explains: float
     correlation: float
     controls: Ints
-    blind: Bools
-    wider: float
+    wider: Floats
 
 
 def controls_of(keys: Sequence[tuple[str, str]], kpis: Sequence[Kpi]) -> Mapping[int, Ints]:
@@ -113,10 +114,52 @@ def _window(values: Floats, width: int) -> Floats:
 
 
 def learn(
-    line: Timeline, moves: Sequence[tuple[int, Floats]], row: int, controls: Ints
+    base: Baseline,
+    line: Timeline,
+    moves: Sequence[tuple[int, Floats]],
+    row: int,
+    controls: Ints,
 ) -> Prediction | None:
     """What the `controls` predict of series `row`; None if that is nothing. `moves` are the `bands`
-    of the line.
+    of the line, made with `base`.
+
+    Of slow steps, a structural model with the controls in it predicts more where level and controls
+    wander together.
+    """
+    found = by_bands(line, moves, row, controls)
+    return (_by_structure(base, line, row, controls, found) if len(controls) else None) or found
+
+
+def _by_structure(
+    base: Baseline, line: Timeline, row: int, controls: Ints, other: Prediction | None
+) -> Prediction | None:
+    """What a structural model with the controls in it predicts; None where that is not clearly more
+    than the `other` prediction."""
+    complete = controls[np.isfinite(line.value[controls]).all(axis=1)]
+    if base.step < SLOW or not len(complete):
+        return None
+    n, width = line.before, base.width(line.index, line.series.volume)[row]
+    left = line.residual[row] - (0.0 if other is None else other.moves)
+    beside = beside_controls(
+        base,
+        line.value[row],
+        row,
+        line.value[complete],
+        (left * width)[:n],
+        line.index,
+        line.gap,
+    )
+    if beside is None:
+        return None
+    total, rows = beside.shift / width, complete[beside.weights != 0]
+    explains, correlation = _explained(line, row, total, rows)
+    return Prediction(total, explains, correlation, rows, beside.wider)
+
+
+def by_bands(
+    line: Timeline, moves: Sequence[tuple[int, Floats]], row: int, controls: Ints
+) -> Prediction | None:
+    """What a regression on the controls' moves predicts.
 
     Each stretch of the past is predicted from the others, so that it is out of sample like what
     comes after the release.
@@ -147,8 +190,7 @@ def learn(
         explains=explains,
         correlation=correlation,
         controls=rows,
-        blind=blind,
-        wider=max(1.0, spreads[0] / spreads[1]) if spreads[1] > 0 else 1.0,
+        wider=np.where(blind & (spreads[1] > 0), max(1.0, spreads[0] / spreads[1]), 1.0),
     )
 
 
@@ -167,7 +209,7 @@ def _cross_validated(
     gram, cross, power = grams.sum(axis=0), crosses.sum(axis=0), powers.sum()
     without = np.stack(
         [
-            _shares(gram - grams[f], cross - crosses[f], power - powers[f], stretches)
+            weights(gram - grams[f], cross - crosses[f], power - powers[f], stretches)
             for f in range(len(masks))
         ]
     )
@@ -175,21 +217,7 @@ def _cross_validated(
     error, before = float(((aim - past) ** 2).sum()), float(power)
     if before <= 0 or 1 - error / before <= GAIN / stretches:
         return None
-    return past, _shares(gram, cross, power, stretches)
-
-
-def _shares(gram: Floats, cross: Floats, power: float, stretches: float) -> Floats:
-    """How much each control's move is worth: ridge regression (Hoerl and Kennard 1970) on those
-    that clearly move along."""
-    own = np.diag(gram)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        r_squared = np.where(own > 0, np.nan_to_num(cross**2 / (own * power)), 0.0)
-    clear = np.flatnonzero(r_squared * stretches > CLEAR * (1 - np.minimum(r_squared, 1.0)))
-    out = np.zeros(len(cross))
-    if len(clear):
-        penalty = np.diag(own[clear]) * len(clear) / stretches
-        out[clear] = np.linalg.solve(gram[np.ix_(clear, clear)] + penalty, cross[clear])
-    return out
+    return past, weights(gram, cross, power, stretches)
 
 
 def _explained(line: Timeline, row: int, moves: Floats, controls: Ints) -> tuple[float, float]:

@@ -10,7 +10,7 @@ import anomaly
 from anomaly.baseline.seasonal import Baseline, SeasonalBaseline
 from anomaly.baseline.structural import with_structure
 from anomaly.baseline.transform import back
-from anomaly.model import Calendar, Direction, Kpi, Verdict
+from anomaly.model import Calendar, Direction, Finding, Kpi, Verdict
 from anomaly.panel import VALUE, assemble
 from anomaly.scoring.score import score
 from anomaly.scoring.scored import Score
@@ -178,3 +178,49 @@ def test_a_control_explains_what_the_model_leaves() -> None:
     assert ends[1][1] - ends[1][0] < 0.7 * (ends[0][1] - ends[0][0])
     assert beside.findings[0].evidence.structural_model == "trend and week"
     assert ends[1][0] < 0 < ends[1][1]
+
+
+def wandering(seed: int, days: int, effect: float) -> pd.DataFrame:
+    """Daily orders that follow two causes, each of which wanders, and a control for each; the
+    orders of the last days are changed by `effect`."""
+    causes = np.cumsum(0.02 * noise(seed, days, 2), axis=0)
+    own = np.exp(0.01 * noise(seed + 1000, days, 3))
+    orders = 1000 * weekend(days)[:, 0] * np.exp(causes @ [0.5, 0.7]) * own[:, 0]
+    orders[-WATCH:] *= 1 + effect
+    controls = [500, 300] * np.exp(causes) * own[:, 1:]
+    names = ["orders", "visits", "searches"]
+    return pd.DataFrame(np.column_stack([orders, controls]), stamps(days, "1D"), names)
+
+
+def beside(seed: int, effect: float = 0.0, days: int = 120) -> Finding:
+    data = wandering(seed, days + WATCH, effect)
+    at = data.index[days]
+    report = anomaly.check(data, released_at=at, direction="down", controls=["visits", "searches"])
+    return report.findings[0]
+
+
+@pytest.mark.slow
+def test_controls_that_wander_with_a_kpi_are_part_of_its_model() -> None:
+    quiet = [beside(seed) for seed in range(20)]
+    lost = [beside(seed, effect=-0.06) for seed in range(20)]
+
+    ends = np.array([each.effect_interval for each in quiet])
+    effects = np.array([each.effect for each in quiet])
+    assert np.median(ends[:, 1] - ends[:, 0]) < 0.05  # 0.08 by a regression on their moves
+    assert np.sqrt((effects**2).mean()) < 0.02  # 0.03
+    assert ((ends[:, 0] <= 0) & (ends[:, 1] >= 0)).sum() >= 16
+    assert sum(each.verdict is Verdict.REGRESSED for each in quiet) <= 1
+    assert sum(each.verdict is Verdict.REGRESSED for each in lost) >= 18
+
+
+@pytest.mark.slow
+def test_a_control_that_is_missing_on_some_days_is_left_to_the_regression() -> None:
+    data = wandering(3, 120 + WATCH, 0.0)
+    data.iloc[40:43, 1] = np.nan
+
+    report = anomaly.check(data, released_at=data.index[120], controls=["visits", "searches"])
+
+    assert report.findings[0].verdict is Verdict.OK
+    used = report.findings[0].evidence.controls
+    assert used is not None
+    assert used.used == ("visits", "searches")

@@ -31,7 +31,7 @@ from anomaly.panel import Block, assemble
 from anomaly.reporting.evidence import by_name
 from anomaly.reporting.report import Report
 from anomaly.scoring.controlled import score_beside_controls
-from anomaly.scoring.controls import Prediction, bands, controls_of, learn
+from anomaly.scoring.controls import Prediction, bands, by_bands, controls_of
 from anomaly.scoring.scored import Score
 from anomaly.scoring.timeline import Timeline
 from tests.support.simulations import Floats, finding_of, noise, remembering, stamps
@@ -248,7 +248,7 @@ def test_what_is_shared_does_not_depend_on_where_levels_are_counted_from(
             season=off,
             phi=np.zeros((2, 1)),
         )
-        prediction = learn(line, bands(line), 0, np.array([1]))
+        prediction = by_bands(line, bands(line), 0, np.array([1]))
         assert prediction is not None
         return prediction
 
