@@ -2,8 +2,8 @@
 control that tells nothing costs nothing.
 
 A control is a series that the release cannot have touched. Deviations that both share in the past
-are expected in both again; what is left is the release's (Brodersen et al. 2015). They are learned by
-a regression on moves, or, of slow steps, by a structural model with the controls in it.
+are expected in both again; what is left is the release's (Brodersen et al. 2015). They are learned
+by a regression on moves or, of slow steps, by a structural model with the controls in it.
 """
 
 from __future__ import annotations
