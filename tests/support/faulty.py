@@ -9,6 +9,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import parse_qs, urlsplit
@@ -17,6 +18,7 @@ import psycopg
 import pytest
 from requests.adapters import HTTPAdapter
 
+from anomaly.timing.durations import duration_text
 from tests.support.loopback import Loopback, Reply, Request, answer, hang, reset
 from tests.support.planted import Places
 from tests.support.scripted import matrix
@@ -24,6 +26,7 @@ from tests.support.servers import TLS, free_port
 from tests.support.smtp import ANYBODY, smtp
 
 GREETED, ASKED_FOR_PASSWORD = b"N", b"R" + struct.pack("!ii", 8, 3)
+PATIENCE = timedelta(milliseconds=20)  # with what hangs: it answers as little in an hour
 ENCRYPTION = (
     80877103,
     80877104,
@@ -160,7 +163,7 @@ def servers(fault: str, folder: Path, database: str) -> Iterator[Places]:
             mail = f"127.0.0.1:{running.enter_context(server).port}"
         if MAIL.get(fault, "") is None:
             data = database
-        patience = {"timeout": "100ms"} if fault == "hangs" else {}
+        patience = {"timeout": duration_text(PATIENCE)} if fault == "hangs" else {}
         yield Places(f"http://{http}", f"https://{https}", mail, data, folder, patience, web)
 
 

@@ -60,14 +60,14 @@ from anomaly.errors import AnomalyError
 from anomaly.history.store import Store
 from anomaly.http.endpoint import Endpoint
 from anomaly.model import Kpi, Window
-from anomaly.notify.delivery import deliver
+from anomaly.notify.delivery import RetryPolicy, deliver
 from anomaly.watch.look import tell
 from anomaly.watch.tick import tick
 from tests.collectors.test_contract import INFLUXQL
 from tests.sinks.test_contract import SETTINGS
 from tests.support import reports
 from tests.support.examples import SECRET
-from tests.support.faulty import FAULTS, asked, crash, healthy, servers, serving
+from tests.support.faulty import FAULTS, PATIENCE, asked, crash, healthy, servers, serving
 from tests.support.loopback import Loopback
 from tests.support.operation import RELEASED, STEP, Shop
 from tests.support.places import ROOT
@@ -220,6 +220,17 @@ VARIABLES = (  # that no checklist names
     "ELASTIC_API_KEY",
     "NEW_RELIC_API_KEY",
 )
+REFUSED = {  # by kind of plug-in: how its setting is called, and the commands that use it
+    COLLECTORS.name: ("sources.more", ("doctor", "check")),
+    RELEASES.name: ("releases[0]", ("doctor", "tick")),
+    SINKS.name: ("sinks[0]", ("doctor", "check", "tick")),
+}
+REFUSING = {
+    "doctor": "doctor refused.yaml",
+    "check": f"check refused.yaml {RELEASE}",
+    "tick": "tick refused.yaml --store refused.db",
+}
+ATTEMPTS = 2
 STARTED = "command lines of processes"
 SILENT = {
     "log of release list in PostgreSQL",  # it reads no checklist
@@ -406,7 +417,8 @@ def _parts(mail: EmailMessage) -> Iterator[str]:
 
 
 def hurry(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody sleeps between attempts; of what hangs nothing is waited for longer than must be.
+    """Nobody sleeps between attempts, nor makes a third one, which would say what the second did;
+    of what hangs nothing is waited for longer than must be.
 
     Pictures are drawn only where nothing fails: no fault changes the pixels.
     """
@@ -416,19 +428,23 @@ def hurry(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("prometheus_http", "http_source"):
         monkeypatch.setattr(f"anomaly.collectors.{name}.FIRST_PAUSE_S", 0.0)
         monkeypatch.setattr(f"anomaly.collectors.{name}.LONGEST_PAUSE_S", 0.0)
+        monkeypatch.setattr(f"anomaly.collectors.{name}.ATTEMPTS", ATTEMPTS)
     monkeypatch.setattr("anomaly.collectors.sql.ATTEMPTS", 1)
+    _by_default(deliver, "retry_policy", RetryPolicy(ATTEMPTS), monkeypatch)
+    for name in ("RETRY_POLICY", "HOOK_POLICY"):
+        monkeypatch.setattr(f"anomaly.watch.look.{name}", RetryPolicy(ATTEMPTS))
     if fault != "none":
         for name in ("email", "apprise"):
             monkeypatch.setattr(f"anomaly.sinks.{name}.worst_png", lambda _: PIXEL)
     if fault != "hangs":
         return
-    _by_default(Endpoint.__init__, "timeout", timedelta(milliseconds=100), monkeypatch)
-    monkeypatch.setattr("anomaly.setup.prometheus_proposal.TIMEOUT_S", 0.1)
+    _by_default(Endpoint.__init__, "timeout", PATIENCE, monkeypatch)
+    monkeypatch.setattr("anomaly.setup.prometheus_proposal.TIMEOUT_S", PATIENCE.total_seconds())
     for kind in BEGUN:
         collector = EntryPoint(kind, COLLECTORS.built_in[kind], COLLECTORS.group).load()
-        _by_default(collector.__init__, "timeout", timedelta(milliseconds=100), monkeypatch)
+        _by_default(collector.__init__, "timeout", PATIENCE, monkeypatch)
     monkeypatch.setattr(
-        "psycopg.connection.timeout_from_conninfo", lambda _: 0.1
+        "psycopg.connection.timeout_from_conninfo", lambda _: PATIENCE.total_seconds()
     )  # its own least is 2 s
     _by_default(Store.__init__, "busy_s", 2.0, monkeypatch)
 
@@ -702,29 +718,23 @@ def test_a_setting_that_is_refused_is_not_shown(
     with ExitStack() as running:
         scene = staged("none", database, tmp_path, monkeypatch, running)
     assert len(scene.refused) > 5
+    shop = {"shop": {"type": "files", "path": "shop.csv"}}
     for kind, name, settings in scene.refused:
         planted = Planted(tmp_path)
-        key = {COLLECTORS.name: "sources", RELEASES.name: "releases", SINKS.name: "sinks"}[
-            kind.name
-        ]
         entry = {"type": name, **planted.settings(settings, name)}
         for variable, value in planted.environ.items():
             monkeypatch.setenv(variable, value)
-        shop = {"shop": {"type": "files", "path": "shop.csv"}}
-        written = (
-            CHECKLIST
-            | {"kpis": [ERRORS], "sources": shop}
-            | {key: shop | {"more": entry} if kind is COLLECTORS else [entry]}
-        )
-        (tmp_path / "refused.yaml").write_text(json.dumps(written), encoding="utf-8")
-        for line in (
-            "doctor refused.yaml",
-            f"check refused.yaml {RELEASE}",
-            "tick refused.yaml --store refused.db",
-        ):
-            text = "".join(typed(line))
-            assert text, line
-            assert shown(planted.secrets, text) == [], f"{line} with {kind.name} {name}"
+        written: dict[str, Any] = {"kpis": [ERRORS], "sources": shop}
+        if kind is COLLECTORS:
+            written = {"kpis": [ERRORS | {"source": "more"}], "sources": shop | {"more": entry}}
+        else:
+            written["releases" if kind is RELEASES else "sinks"] = [entry]
+        (tmp_path / "refused.yaml").write_text(json.dumps(CHECKLIST | written), encoding="utf-8")
+        called, commands = REFUSED[kind.name]
+        for command in commands:
+            text = "".join(typed(REFUSING[command]))
+            assert called in text, f"{command} with {kind.name} {name}"
+            assert shown(planted.secrets, text) == [], f"{command} with {kind.name} {name}"
 
 
 def test_every_command_takes_part() -> None:
