@@ -29,7 +29,6 @@ from anomaly.panel import (
     judged_panel,
     keys_of,
     long_form,
-    times,
     usage_weights,
 )
 from anomaly.partials.inquiry import Inquiry, Shard
@@ -298,8 +297,11 @@ def _extent(panel: pd.DataFrame, step: timedelta) -> Window | None:
     for first in range(0, panel.shape[1], AT_A_TIME):
         values = panel.iloc[:, first : first + AT_A_TIME].to_numpy()
         has_value |= ~np.isnan(values).all(axis=1)
-    stamps = times(panel[has_value])
-    return Window(stamps[0], later(stamps[-1], step, 1)) if stamps else None
+    rows = np.flatnonzero(has_value)
+    if not len(rows):
+        return None
+    first, last = pd.DatetimeIndex(panel.index[rows[[0, -1]]]).to_pydatetime()
+    return Window(first, later(last, step, 1))
 
 
 def _around(panel: pd.DataFrame, sides: Sides) -> pd.DataFrame:
