@@ -81,6 +81,8 @@ WORST_FIRST = (
     Verdict.OK,
 )
 CHANGED = frozenset({Verdict.REGRESSED, Verdict.RECOVERED, Verdict.IMPROVED})
+BETTER = frozenset({Verdict.RECOVERED, Verdict.IMPROVED})
+WELL = frozenset({*BETTER, Verdict.OK})
 UNJUDGED = frozenset({Verdict.ERROR, Verdict.NO_DATA, Verdict.INCONCLUSIVE})
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from anomaly.decision.draft import MIN_COVERAGE
 from anomaly.decision.progress import WatchProgress
-from anomaly.model import UNJUDGED, Finding, KpiSeverity, ReleaseVerdict, Verdict
+from anomaly.model import WELL, Finding, KpiSeverity, ReleaseVerdict, Verdict
 from anomaly.timing.spans import Plan
 from anomaly.wording import ended_by
 
@@ -25,8 +25,7 @@ def verdict(findings: Sequence[Finding], *, final: bool = True) -> ReleaseVerdic
         return ReleaseVerdict.ERROR
     if failing:
         return ReleaseVerdict.HOLD
-    passing = (Verdict.OK, Verdict.IMPROVED, Verdict.RECOVERED)
-    passes = any(finding.verdict in passing for finding in counted)
+    passes = any(finding.verdict in WELL for finding in counted)
     if final and passes and not any(finding.is_open for finding in findings):
         return ReleaseVerdict.PASS
     return ReleaseVerdict.INCONCLUSIVE
@@ -83,10 +82,9 @@ def _left_open(
     findings: Sequence[Finding], reason: str, progress: WatchProgress
 ) -> tuple[Finding, ...]:
     """The findings, those that would pass left open, for too little was judged."""
-    passing = frozenset(Verdict) - UNJUDGED - {Verdict.REGRESSED}
     return tuple(
         replace(finding, verdict=Verdict.INCONCLUSIVE, reason=reason)
-        if finding.verdict in passing
+        if finding.verdict in WELL
         or (finding.verdict is Verdict.INCONCLUSIVE and not progress.steps)
         else finding
         for finding in findings

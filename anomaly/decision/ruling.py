@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 
 from anomaly.decision import reasons
 from anomaly.decision.case import Case, OnsetTime
-from anomaly.model import ChangeKind, Direction, Verdict
+from anomaly.model import WELL, ChangeKind, Direction, Verdict
 from anomaly.scoring.controlled import MOVED
 from anomaly.scoring.scored import Beside
 from anomaly.scoring.sizes import Sizes
 
-WELL = frozenset({Verdict.OK, Verdict.IMPROVED, Verdict.RECOVERED})
 LEVEL_KINDS = frozenset({ChangeKind.LEVEL, ChangeKind.RAMP})
 # Factors between units: minutes, percent, thousands, kibi, hours, millions, billions.
 UNITS = (60, 100, 1e3, 1024, 3600, 1e6, 1e9)

@@ -17,8 +17,8 @@ from datetime import datetime
 
 from anomaly.contracts import Action, NotifyReason
 from anomaly.history.records import finding_id
-from anomaly.model import KpiSeverity, NotificationPolicy, Occasion, ReleaseVerdict
-from anomaly.notify.policy import ANSWERED, Decision, silence_of
+from anomaly.model import WELL, KpiSeverity, NotificationPolicy, Occasion, ReleaseVerdict
+from anomaly.notify.policy import Decision, silence_of
 from anomaly.reporting.report import Report
 
 ALARMS = {
@@ -56,9 +56,7 @@ def decide_hook(
     elif report.verdict is ReleaseVerdict.PASS:
         if occasion is Occasion.PASS and report.final:
             return Decision(NotifyReason.ENDED, Action.INFORM)
-        is_well = all(
-            name in findings and findings[name].verdict in ANSWERED for name in failed_before
-        )
+        is_well = all(name in findings and findings[name].verdict in WELL for name in failed_before)
         if occasion is Occasion.RESOLVE and failed_before and is_well:
             return Decision(NotifyReason.RESOLVED, Action.RESOLVE)
     return Decision(NotifyReason.NOTHING_NEW)

@@ -26,12 +26,11 @@ from typing import TypedDict
 
 from anomaly.contracts import Action, NotifyReason
 from anomaly.history.records import OutboxMessage, Progress, finding_id
-from anomaly.model import Finding, NotificationPolicy, Silence, Verdict
+from anomaly.model import WELL, Finding, NotificationPolicy, Silence
 from anomaly.reporting.report import Report
 
 GROWN = 1.5  # an effect this many times the reported one is news
 DEFAULT_POLICY = NotificationPolicy()
-ANSWERED = frozenset({Verdict.OK, Verdict.RECOVERED, Verdict.IMPROVED})
 
 
 class Situation(TypedDict):
@@ -153,7 +152,7 @@ def _without_failure(
         answers = {
             finding_id(report.release, finding): finding.verdict for finding in report.findings
         }
-        if all(answers.get(name) in ANSWERED for name in reported):
+        if all(answers.get(name) in WELL for name in reported):
             return Decision(NotifyReason.RESOLVED, Action.RESOLVE)
         return Decision(NotifyReason.UNSURE)
     if report.final and not any(message.why is NotifyReason.ENDED for message in before):

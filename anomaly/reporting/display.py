@@ -11,7 +11,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from anomaly.errors import UsageError
-from anomaly.model import UNJUDGED, Finding, Release, ReleaseVerdict, Segment, Verdict
+from anomaly.model import BETTER, UNJUDGED, Finding, Release, ReleaseVerdict, Segment, Verdict
 from anomaly.reporting import words
 from anomaly.reporting.report import Report
 from anomaly.reporting.sparkline import sparkline
@@ -119,11 +119,7 @@ def _colour(finding: Finding) -> str:
         return COLOURS[ReleaseVerdict.FAIL]
     if finding.verdict in UNJUDGED:
         return COLOURS[ReleaseVerdict.INCONCLUSIVE]
-    return (
-        COLOURS[ReleaseVerdict.PASS]
-        if finding.verdict in (Verdict.IMPROVED, Verdict.RECOVERED)
-        else GREY
-    )
+    return COLOURS[ReleaseVerdict.PASS] if finding.verdict in BETTER else GREY
 
 
 def plot(report: Report, finding: Finding | None, timezone: str) -> Figure:

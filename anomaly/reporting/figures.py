@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from anomaly import wording
-from anomaly.model import Finding, Verdict
+from anomaly.model import BETTER, Finding, Verdict
 from anomaly.reporting import figure_style
 from anomaly.reporting.figure_style import (
     BLUE,
@@ -359,13 +359,7 @@ def _words(finding: Finding) -> str:
 
 
 def _colour(finding: Finding) -> str:
-    return (
-        VERMILION
-        if finding.fails
-        else GREEN
-        if finding.verdict in (Verdict.IMPROVED, Verdict.RECOVERED)
-        else GREY
-    )
+    return VERMILION if finding.fails else GREEN if finding.verdict in BETTER else GREY
 
 
 def _release(report: Report) -> str:

@@ -22,7 +22,7 @@ from rich.text import Text
 from anomaly import wording
 from anomaly.contracts import Message, Receipt
 from anomaly.errors import SinkError
-from anomaly.model import UNJUDGED, Finding, ReleaseVerdict, Verdict
+from anomaly.model import CHANGED, UNJUDGED, Finding, ReleaseVerdict, Verdict
 from anomaly.reporting import words
 from anomaly.reporting.foremost import without_segments
 from anomaly.reporting.report import Report
@@ -38,7 +38,6 @@ NARROWEST_NAME = 15
 NARROWEST_NUMBERS = 7
 NARROWEST_LAST = 14
 GAP = 2
-MOVED = frozenset({Verdict.REGRESSED, Verdict.IMPROVED, Verdict.RECOVERED})
 SIGNS = {
     Verdict.REGRESSED: ("✗", "bold red"),
     Verdict.IMPROVED: ("✓", "green"),
@@ -162,7 +161,7 @@ def _parts(report: Report, canvas: Canvas) -> Iterator[RenderableType]:
     for number, line in enumerate(words.incident_lines(report)):
         yield Text(f"{'' if number else chr(10)}  {line}")
     sections: Sequence[tuple[Callable[[list[Finding], Report, Canvas], Table], list[Finding]]] = (
-        (_moved, [finding for finding in findings if finding.verdict in MOVED]),
+        (_moved, [finding for finding in findings if finding.verdict in CHANGED]),
         (_not_judged, [finding for finding in findings if finding.verdict in UNJUDGED]),
         (_fine, [finding for finding in findings if finding.verdict is Verdict.OK]),
     )
