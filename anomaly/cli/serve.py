@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,8 @@ from anomaly.errors import UsageError
 if TYPE_CHECKING:
     from anomaly.checklist.checklist import Checklist
     from anomaly.serve.metrics import Metrics
+
+log = logging.getLogger(__name__)
 
 
 def serve(
@@ -78,6 +81,8 @@ def serve(
 
     def judge(metrics: Metrics) -> Judge:
         def stepped(checklist: Checklist, code: int, seconds: float) -> None:
+            if code in (ExitCode.USAGE, ExitCode.FAILED):
+                log.error("the step for %s ended with exit code %d", names([checklist]), code)
             metrics.stepped(checklist, code, seconds, _now())
 
         return Judge(served, where, clock=_now, done=stepped)

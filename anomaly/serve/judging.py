@@ -23,7 +23,6 @@ LONGEST_PAUSE = timedelta(minutes=5)  # releases are found by sources, messages 
 SHORTEST_PAUSE_S = 1.0  # after a release was reported, others may be, too
 PATIENCE_S = 2.0  # for a step to end when the service ends
 NICENESS = 10  # those who ask go first
-FAILED = frozenset({2, 4})  # exit codes: wrong use, or a failure
 
 log = logging.getLogger(__name__)
 
@@ -82,8 +81,6 @@ class Judge:
         except asyncio.CancelledError:
             await _end(process)
             raise
-        if code in FAILED:
-            log.error("the step for %s ended with exit code %d", names([checklist]), code)
         self._done(checklist, code, time.monotonic() - began)
 
 

@@ -93,23 +93,34 @@ def test_a_release_that_is_told_is_judged_and_the_gate_closes(loopback: None, sh
         eventually(lambda: gate().status_code == 404)  # the event loop answers
         now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
         began = now - timedelta(hours=6)
-        told = requests.post(
-            f"{address}/releases",
-            json={
-                "event": "started",
-                "service": "shop",
-                "version": "2.0",
-                "at": began.isoformat(),
-            },
-            headers={"authorization": f"Bearer {RELEASE}"},
-            timeout=PATIENCE_S,
-        )
-        assert told.status_code == 201
+
+        def tell(event: str) -> int:
+            answer = requests.post(
+                f"{address}/releases",
+                json={
+                    "event": event,
+                    "service": "shop",
+                    "version": "2.0",
+                    "at": began.isoformat(),
+                },
+                headers={"authorization": f"Bearer {RELEASE}"},
+                timeout=PATIENCE_S,
+            )
+            return answer.status_code
+
+        assert tell("started") == 201
         eventually(lambda: gate().status_code == 412)
         assert gate().json()["findings"][0]["fails"] is True
         page = requests.get(address + "/", auth=("", READ), timeout=PATIENCE_S)
         assert "shop 2.0 in production" in page.text
 
+        shop.write_text("service: [", encoding="utf-8")
+        assert tell("finished") == 200  # which is news: a step is due
+
+        def metrics() -> str:
+            return requests.get(f"{address}/metrics", headers=asking, timeout=PATIENCE_S).text
+
+        eventually(lambda: f'exit_code="{ExitCode.USAGE:d}"' in metrics())
         process.send_signal(signal.SIGTERM)
         began_to_end = time.monotonic()
         out, err = process.communicate(timeout=ENDS_WITHIN_S)
@@ -119,6 +130,7 @@ def test_a_release_that_is_told_is_judged_and_the_gate_closes(loopback: None, sh
         assert RELEASE not in out + err
         # a step that was under way then may say that it was ended
         assert err.startswith("error: shop 2.0 in production: FAIL ")
+        assert "error: the step for shop in production ended with exit code 2\n" in err
     with Store(shop.parent / "history.db") as store:
         assert len(store.looks(store.releases()[0].id)) == 1
 
