@@ -354,12 +354,12 @@ def with_new_kinds(values: np.ndarray) -> np.ndarray:
 def _with_silent(panel: pd.DataFrame, kpis: Sequence[Kpi]) -> pd.DataFrame:
     """The panel with empty columns of those of the KPIs that have none and for which that is
     zero."""
-    known = {name for name, _, _ in keys_of(panel)}
+    names = {name for name, _, _ in keys_of(panel)}
     nothing = np.full(len(panel), np.nan)
     silent = {
         (kpi.name, "", role): nothing
         for kpi in kpis
-        if kpi.empty is Empty.ZERO and not kpi.by and kpi.name not in known
+        if kpi.empty is Empty.ZERO and not kpi.by and kpi.name not in names
         for role in ((VALUE,) if kpi.denominator is None else (NUMERATOR, DENOMINATOR))
     }
     if not silent:
@@ -380,8 +380,8 @@ def _first_to_fill(values: np.ndarray, columns: np.ndarray, past: int) -> int:
     for piece in _pieces(columns):
         present |= ~np.isnan(values[:, piece]).all(axis=1)
     first = int(present.argmax()) if present.any() else 0
-    known = present[first:past]
-    is_young = len(known) >= YOUNG and known.mean() >= BUSY
+    since_first = present[first:past]
+    is_young = len(since_first) >= YOUNG and since_first.mean() >= BUSY
     return first if first < BORN_LATE * len(values) or is_young else 0
 
 

@@ -125,11 +125,11 @@ class Bench:
 
     def _found(self, data: Collected, quiet: Report) -> dict[Key, bool]:
         """Whether each series alarms at a shift of its minimum detectable effect."""
-        found: dict[Key, bool] = {}
+        alarmed_keys: dict[Key, bool] = {}
         for keys, effects in _rounds(data, quiet, 1.0):
             alarms = _alarms(self._judge(quiet.release, self.injected(data, quiet, effects)), quiet)
-            found |= {key: key in alarms for key in keys}
-        return found
+            alarmed_keys |= {key: key in alarms for key in keys}
+        return alarmed_keys
 
     def _times(self, data: Collected, quiet: Report) -> dict[Key, timedelta]:
         """After what time each series alarms at a large shift."""

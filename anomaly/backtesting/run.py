@@ -88,7 +88,9 @@ def backtest_checklist(
     by_setting: list[Trials] = []
     for setting, changed, ats in variants:
         tried = count.each(workers.answers(partial(_findings, bench, changed), ats))
-        pairs = [(trials[at].findings, found) for at, found in zip(ats, tried, strict=True)]
+        pairs = [
+            (trials[at].findings, candidates) for at, candidates in zip(ats, tried, strict=True)
+        ]
         by_setting.append((setting, changed.windows, pairs))
     rejudged = tuple(count.each(workers.answers(bench.rejudged, releases)))
     results = _results(bench, tuple(trials.values()), by_setting)
@@ -257,7 +259,7 @@ def _result(
         finding for finding in findings if finding.verdict in UNJUDGED and not alarmed(finding)
     ]
     sizes = [size for finding in findings if (size := detectable(finding)) is not None]
-    found = [trial.found[key] for trial in trials if key in trial.found]
+    hits = [trial.found[key] for trial in trials if key in trial.found]
     times = sorted(trial.times[key] for trial in trials if key in trial.times)
     middle = times[len(times) // 2] if times else timedelta.max
     return SeriesResult(
@@ -268,7 +270,7 @@ def _result(
         unanswered=len(silent),
         why=silent[-1].reason if silent else "",
         detectable_effect=median(sizes) if sizes else None,
-        found=Share(sum(found), len(found)),
+        found=Share(sum(hits), len(hits)),
         detected=Share(sum(time < timedelta.max for time in times), len(times)),
         time_to_detect=None if middle == timedelta.max else middle,
         alternatives=tuple(

@@ -191,7 +191,7 @@ def _write(case: Case, asked: PartAsked, work: Work, session: Session) -> ExitCo
         case.checklist, case.release, now=case.now, until=case.until, only=case.only
     )
     mine = [*enumerate(shards(inquiry.kpis))][asked.number - 1 :: asked.count]
-    found = partials_of(
+    partials = partials_of(
         case.checklist,
         inquiry,
         [shard for _, shard in mine],
@@ -210,7 +210,7 @@ def _write(case: Case, asked: PartAsked, work: Work, session: Session) -> ExitCo
         release=inquiry.release,
         spans=inquiry.spans,
         now=case.now,
-        partials=tuple(zip((place for place, _ in mine), found, strict=True)),
+        partials=tuple(zip((place for place, _ in mine), partials, strict=True)),
     )
     partial_file.save(part, asked.path)
     kpis = sum(len(shard.kpis) for _, shard in mine)

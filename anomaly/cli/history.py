@@ -66,14 +66,14 @@ def history(
             story = _story(store, _release_of(store, store.find(release)))
             session.show(json.dumps(story, indent=2) if output is Output.JSON else one(story))
             return ExitCode.PASS
-        known = last_known(store, wanted or None, place or None)
-        stories = [summary(*each) for each in known]
+        latest = last_known(store, wanted or None, place or None)
+        stories = [summary(*each) for each in latest]
         count, incidents = store.feedback()
         feedback = {"judged": count, "incidents": incidents}
         if html is not None:
             page = {"releases": stories, "feedback": feedback}
             title = " in ".join(part for part in (wanted, place) if part)
-            write(html, store, known, checklist, page, title)
+            write(html, store, latest, checklist, page, title)
     if output is Output.JSON:
         session.show(json.dumps({"releases": stories, "feedback": feedback}, indent=2))
     else:

@@ -145,14 +145,14 @@ def _from_source(
     from anomaly.setup.source_proposal import PLACES, Ask, propose
 
     ask = Ask(kind, where, within, service, os.environ, session.keep_secret)
-    found = propose(ask, now=right_now())
-    if found is None:
+    proposal = propose(ask, now=right_now())
+    if proposal is None:
         whose = f" of {service}" if service else ""
         return None, (
             f"found no {PLACES[kind].looked_for}{whose} that had data lately; using the template: "
             f"replace its source and queries (docs/collectors.md, {kind})\n"
         )
-    return found.checklist(), _said(found)
+    return proposal.checklist(), _said(proposal)
 
 
 def _said(proposal: Proposal) -> str:
@@ -193,14 +193,15 @@ def _from_prometheus(url: str, service: str, session: Session) -> tuple[str | No
     settings |= managed
     if token:
         settings["bearer_token"] = "${PROMETHEUS_TOKEN}"  # noqa: S105  a variable's name
-    found = propose(access, settings, service)
-    if found is None:
+    of_service = propose(access, settings, service)
+    if of_service is None:
         return (
             None,
             f"{access.shown} has no request counter with a usual name; using the template\n",
         )
-    said = "".join(f"  {line}\n" for line in found.said)
-    return found.proposal.checklist(), f"found {plain(found.proposal.service, 60)}\n{said}"
+    lines = "".join(f"  {line}\n" for line in of_service.notes)
+    proposal = of_service.proposal
+    return proposal.checklist(), f"found {plain(proposal.service, 60)}\n{lines}"
 
 
 def schema(context: typer.Context) -> ExitCode:

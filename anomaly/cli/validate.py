@@ -66,8 +66,8 @@ def validate(
     checks = examine_releases(checklist, now=now, until=until is not None)
     for check in checks:
         words = "error: " if check.state is State.FAILED else ""
-        said = "; ".join(each for each in (check.said, check.todo) if each)
-        session.show(session.redactor.text(plain(f"{check.name}: {words}{said}", LONGEST_LINE)))
+        text = "; ".join(each for each in (check.said, check.todo) if each)
+        session.show(session.redactor.text(plain(f"{check.name}: {words}{text}", LONGEST_LINE)))
     if any(check.wrong for check in checks):
         return ExitCode.USAGE
     has_failed = any(check.state is State.FAILED for check in checks)

@@ -126,12 +126,12 @@ class AnswerFile:
         return None
 
     def _read(self, connection: sqlite3.Connection, key: str, rows: range) -> Stretch | None:
-        found = connection.execute(
+        row = connection.execute(
             "SELECT start, stop, labels, notes, made, revision FROM query WHERE key = ?", (key,)
         ).fetchone()
-        if found is None:
+        if row is None:
             return None
-        start, stop, labels_text, notes_text, made, self._revisions[key] = found
+        start, stop, labels_text, notes_text, made, self._revisions[key] = row
         if not 0 <= self._now - made <= RENEWED:
             return None
         connection.execute("UPDATE query SET used = ? WHERE key = ?", (self._now, key))

@@ -80,12 +80,12 @@ class Answers:
     def known(self, key: str, rows: range) -> tuple[Stretch | None, bool]:
         """What is known of a query about `rows`, maybe more or less; and whether it is checked."""
         with self._lock:
-            found = self._held.get(key)
-            if found is None and self._file is not None:
-                found = self._file.read(key, rows)
-            if found is None or found.rows.start > rows.stop or found.rows.stop < rows.start:
+            stretch = self._held.get(key)
+            if stretch is None and self._file is not None:
+                stretch = self._file.read(key, rows)
+            if stretch is None or stretch.rows.start > rows.stop or stretch.rows.stop < rows.start:
                 return None, False
-            return found, key in self._checked
+            return stretch, key in self._checked
 
     def keep(self, key: str, whole: Stretch, fresh: Sequence[range], *, anew: bool) -> None:
         """Keeps what is known of a query now, of which the rows `fresh` were asked for; `anew`

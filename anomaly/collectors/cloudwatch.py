@@ -86,36 +86,36 @@ class CloudWatchCollector(HttpSeriesCollector):
                 "bad query: by has several names; a series of CloudWatch has one label, so give "
                 "one name"
             )
-        asked = {
+        request = {
             "MetricDataQueries": _queries(query, span.step_s),
             "StartTime": int(span.begin.timestamp()),
             "EndTime": int(span.end.timestamp()),
             "ScanBy": "TimestampAscending",
         }
-        found: dict[tuple[str, str], list[tuple[float, float | None]]] = {}
+        by_query: dict[tuple[str, str], list[tuple[float, float | None]]] = {}
         complete: dict[tuple[str, str], str] = {}
-        for page in self._pages(asked):
+        for page in self._pages(request):
             for each in page["MetricDataResults"]:
                 key = (str(each["Id"]), str(each.get("Label", "")))
                 complete[key] = str(each["StatusCode"])
                 points = zip(each["Timestamps"], each["Values"], strict=True)
-                found.setdefault(key, []).extend(points)
+                by_query.setdefault(key, []).extend(points)
         for (_, label), status in complete.items():
             if status != "Complete":
                 raise _incomplete(self.said(status), self.said(label))
         return [
             TimedSeries({by[0]: label} if by else {"Id": name, "Label": label}, points)
-            for (name, label), points in found.items()
+            for (name, label), points in by_query.items()
         ]
 
     def listed(self, namespace: str, name: str, /) -> list[Metric]:
         """The dimensions of each metric of that name that had data in the last three hours. Raises
         CollectError."""
-        asked = {"Namespace": namespace, "MetricName": name, "RecentlyActive": "PT3H"}
+        request = {"Namespace": namespace, "MetricName": name, "RecentlyActive": "PT3H"}
         try:
             return [
                 {str(each["Name"]): str(each["Value"]) for each in metric["Dimensions"]}
-                for page in self._pages(asked, LIST, {400: LISTING, 403: LISTING})
+                for page in self._pages(request, LIST, {400: LISTING, 403: LISTING})
                 for metric in page["Metrics"]
             ]
         except (KeyError, TypeError, AttributeError):
@@ -123,13 +123,13 @@ class CloudWatchCollector(HttpSeriesCollector):
 
     def _pages(
         self,
-        asked: Mapping[str, Any],
+        request: Mapping[str, Any],
         target: str = TARGET,
         hints: Mapping[int, str] = HINTS,
     ) -> Iterator[Mapping[str, Any]]:
         more: dict[str, str] = {}
         for _ in range(MOST_PAGES):
-            body = json.dumps({**asked, **more}).encode()
+            body = json.dumps({**request, **more}).encode()
             page = self.ask("POST", "/", body, self._headers(body, target), hints=hints)
             yield page
             if not page.get("NextToken"):

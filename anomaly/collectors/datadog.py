@@ -68,8 +68,8 @@ class DatadogCollector(HttpSeriesCollector):
             hints={401: KEYS, 403: KEYS},
         )
         if answer["status"] != "ok":
-            said = answer.get("error") or answer.get("message") or answer["status"]
-            raise CollectError(f"bad query: Datadog says: {self.said(said)}")
+            reason = answer.get("error") or answer.get("message") or answer["status"]
+            raise CollectError(f"bad query: Datadog says: {self.said(reason)}")
         series = []
         for each in answer["series"]:
             if (interval := each["interval"]) != span.step_s and len(each["pointlist"]) > 1:

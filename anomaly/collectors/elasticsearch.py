@@ -109,15 +109,15 @@ class ElasticsearchCollector(HttpSeriesCollector):
         """A series for each combination of the fields in `by`; a step without documents has no
         value."""
         search = _search(query)
-        found: dict[tuple[str, ...], list[tuple[float, float | None]]] = {}
+        by_labels: dict[tuple[str, ...], list[tuple[float, float | None]]] = {}
         for bucket in self._buckets(self._asked(search, span, by)):
             key = bucket["key"]
             labels = tuple(_label(key[f"by{place}"], field) for place, field in enumerate(by))
-            points = found.setdefault(labels, [])
+            points = by_labels.setdefault(labels, [])
             points.append((key["time"] / 1000, _value(bucket, search)))
         return [
             TimedSeries(dict(zip(by, labels, strict=True)), points)
-            for labels, points in found.items()
+            for labels, points in by_labels.items()
         ]
 
     def _asked(self, search: Search, span: Span, by: Sequence[str]) -> dict[str, Any]:
@@ -154,15 +154,15 @@ class ElasticsearchCollector(HttpSeriesCollector):
             "aggs": {"steps": steps},
         }
 
-    def _buckets(self, asked: dict[str, Any]) -> Iterator[Mapping[str, Any]]:
+    def _buckets(self, request: dict[str, Any]) -> Iterator[Mapping[str, Any]]:
         """The buckets of all pages."""
         for _ in range(MOST_PAGES):
-            answer = self.search(asked, self._index)
+            answer = self.search(request, self._index)
             steps = answer["aggregations"]["steps"]
             yield from steps["buckets"]
             if not steps["buckets"] or "after_key" not in steps:
                 return
-            asked["aggs"]["steps"]["composite"]["after"] = steps["after_key"]
+            request["aggs"]["steps"]["composite"]["after"] = steps["after_key"]
         raise CollectError(
             f"limit: more than {MOST_PAGES * AT_ONCE:,} buckets; take a field out of by"
         )
@@ -198,21 +198,21 @@ class ElasticsearchCollector(HttpSeriesCollector):
 
 def _search(query: str) -> Search:
     """What is before the last `|`, and what it says is done. Raises CollectError."""
-    found = MEASURE.search(query)
-    lucene = query[: found.start()] if found else query
+    match = MEASURE.search(query)
+    lucene = query[: match.start()] if match else query
     if PIPE.search(QUOTED.sub("", lucene)):
         raise CollectError(f"bad query: what follows | is none of: {FORMS}")
     if not lucene.strip():
         raise CollectError("bad query: nothing stands before |; write * for all documents")
-    if found is None:
+    if match is None:
         return Search(lucene.strip(), None)
-    name, field, rank = found["name"], found["field"], found["rank"]
+    name, field, rank = match["name"], match["field"], match["rank"]
     if name == "percentile" and rank and 0 < float(rank) < 100:  # noqa: PLR2004  per cent
         aggregation: dict[str, Any] = {"field": field, "percents": [float(rank)], "keyed": False}
         return Search(lucene.strip(), {"percentiles": aggregation})
     if name in NUMBERS and rank is None:
         return Search(lucene.strip(), {name: {"field": field}})
-    raise CollectError(f"bad query: {plain(found[0].strip(' |'), 60)} is none of: {FORMS}")
+    raise CollectError(f"bad query: {plain(match[0].strip(' |'), 60)} is none of: {FORMS}")
 
 
 def _value(bucket: Mapping[str, Any], search: Search) -> float | None:
@@ -241,8 +241,8 @@ def _incomplete(answer: Mapping[str, Any]) -> str:
     shards = answer["_shards"]
     if shards["failed"]:
         reasons = [each["reason"]["reason"] for each in shards.get("failures", [])]
-        said = f": {reasons[0]}" if reasons else ""
-        return f"{shards['failed']} of {shards['total']} shards failed{said}"
+        reason = f": {reasons[0]}" if reasons else ""
+        return f"{shards['failed']} of {shards['total']} shards failed{reason}"
     clusters = answer.get("_clusters", {})
     left_out = sum(clusters.get(state, 0) for state in ("skipped", "partial", "failed"))
     return f"{left_out} of {clusters['total']} clusters did not answer whole" if left_out else ""
@@ -252,7 +252,7 @@ def amazon_settings(url: str) -> dict[str, str]:
     """How one signs in at Amazon OpenSearch Service, as a checklist says it; empty for any other
     address."""
     try:
-        found = AMAZON.fullmatch(urlsplit(url).hostname or "")
+        match = AMAZON.fullmatch(urlsplit(url).hostname or "")
     except ValueError:
         return {}
-    return {"sign_in": "aws", "region": found[1]} if found else {}
+    return {"sign_in": "aws", "region": match[1]} if match else {}

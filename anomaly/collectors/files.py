@@ -191,8 +191,8 @@ class FilesCollector:
         ahead = self._ahead(reading)
         for kpi in kpis:
             try:
-                mine, said = source.columns(kpi)
-                notes[kpi.name] = (*said, *ahead)
+                mine, more = source.columns(kpi)
+                notes[kpi.name] = (*more, *ahead)
             except CollectError as error:  # one KPI that can't be read must not hide the others
                 errors[kpi.name] = error
             else:
@@ -714,14 +714,14 @@ def _moment(nanoseconds: int) -> str:
 def _encoding(name: str) -> str:
     """The name of an encoding of text as Python knows it. Raises UsageError."""
     try:
-        found = codecs.lookup(name)
+        codec = codecs.lookup(name)
         with suppress(UnicodeError):
-            b" ".decode(found.name)
+            b" ".decode(codec.name)
     except LookupError:
         raise UsageError(
             f"encoding is {name!r}; use one that Python knows, like utf-8, cp1252 or utf-16"
         ) from None
-    return found.name
+    return codec.name
 
 
 def _zone(name: str) -> ZoneInfo:

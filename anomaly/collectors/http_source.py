@@ -89,10 +89,10 @@ class HttpSource:
                         f"limit: {self._endpoint.where} answered more than "
                         f"{LONGEST_BODY >> 20} MiB; {self.ask_less}"
                     )
-                found = decode(answer.body)
-                if not (said := passing(found)):
-                    return found
-                raise RetryableRequestError(said)  # noqa: TRY301  handled like its status
+                content = decode(answer.body)
+                if not (problem := passing(content)):
+                    return content
+                raise RetryableRequestError(problem)  # noqa: TRY301  handled like its status
             except RetryableRequestError as error:
                 wanted = error.retry_after_s
                 pause = min(

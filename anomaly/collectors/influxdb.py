@@ -69,10 +69,10 @@ class InfluxdbCollector(HttpSeriesCollector):
 
     def read(self, query: str, span: Span, _by: Sequence[str], /) -> list[TimedSeries]:
         """The series of a SELECT, by their tags."""
-        found: dict[tuple[tuple[str, str], ...], list[tuple[float, float | None]]] = {}
+        by_labels: dict[tuple[tuple[str, str], ...], list[tuple[float, float | None]]] = {}
         for series in self.asked(_bounded(query, span)):
-            found.setdefault(_labels(series), []).extend(_points(series))
-        return [TimedSeries(dict(labels), points) for labels, points in found.items()]
+            by_labels.setdefault(_labels(series), []).extend(_points(series))
+        return [TimedSeries(dict(labels), points) for labels, points in by_labels.items()]
 
     def _answer(
         self, query: str, by: Sequence[str], index: pd.DatetimeIndex, step: timedelta
@@ -120,7 +120,7 @@ def _bounded(query: str, span: Span) -> str:
     if f"time({span.step_s}s" not in "".join(bare.casefold().split()):
         raise CollectError(f"bad query: {InfluxdbCollector.stepping}")
     bounds = {"start": span.begin, "end": span.end}
-    return BOUND.sub(lambda found: f"'{bounds[found[1] or found[2]]:%Y-%m-%dT%H:%M:%SZ}'", query)
+    return BOUND.sub(lambda match: f"'{bounds[match[1] or match[2]]:%Y-%m-%dT%H:%M:%SZ}'", query)
 
 
 def _documents(body: bytes) -> list[Any]:

@@ -171,11 +171,11 @@ class _Read:
             return {}
         by = [LABELS[name] for name in kpi.by]
         groups = table.groupby([*by, "step"], sort=True)
-        found = groups[query.number].sum(min_count=1)
+        totals = groups[query.number].sum(min_count=1)
         if query.number == "duration":
-            found /= groups["run"].nunique()
+            totals /= groups["run"].nunique()
         values: Values = {}
-        for key, value in found.items():
+        for key, value in totals.items():
             *labels, at = key if isinstance(key, tuple) else (key,)
             segment = segment_text(dict(zip(kpi.by, labels, strict=True)))
             if segment not in values and len(values) == MOST_SERIES:

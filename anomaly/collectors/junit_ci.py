@@ -71,7 +71,7 @@ class RunsOfCi(HttpRuns):
         """When the entry was made."""
 
     def _listed(self, window: Window) -> Iterator[_Artifact]:
-        found = set[int]()
+        numbers = set[int]()
         for number in range(1, MOST_PAGES + 1):
             try:
                 entries = self.page(number)
@@ -84,10 +84,10 @@ class RunsOfCi(HttpRuns):
                 ) from None
             for each in artifacts:
                 may_be_of = window.start <= each.ended and each.began < window.end + LONGEST_RUN
-                if may_be_of and each.number not in found:
+                if may_be_of and each.number not in numbers:
                     yield each
-                found.add(each.number)
-            if len(entries) < A_PAGE and not found:
+                numbers.add(each.number)
+            if len(entries) < A_PAGE and not numbers:
                 raise CollectError(f"no such run: {self._endpoint.where} has {self.where_to_look}")
             if len(entries) < A_PAGE or is_over:
                 return

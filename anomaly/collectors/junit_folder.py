@@ -20,7 +20,7 @@ def runs_in(folder: Path, max_bytes: int) -> Iterator[KeptRun]:
         entries = sorted(each for each in folder.iterdir() if not each.name.startswith("."))
     except OSError as error:
         raise CollectError(f"{folder} can't be read: {error.strerror}; give a folder") from None
-    found = 0
+    count = 0
     for entry in entries:
         files = (
             sorted(
@@ -32,14 +32,14 @@ def runs_in(folder: Path, max_bytes: int) -> Iterator[KeptRun]:
             if entry.is_dir()
             else [entry] * is_xml(entry.name)
         )
-        found += len(files)
-        if found > MOST_FILES:
+        count += len(files)
+        if count > MOST_FILES:
             raise CollectError(
                 f"{folder}: more than {MOST_FILES:,} files; keep the runs that a baseline needs"
             )
         if files:
             yield KeptRun(entry.name, _shown(entry), partial(_read, files, max_bytes))
-    if not found:
+    if not count:
         raise CollectError(f"{folder} holds no .xml file; is it the folder of the test runs?")
 
 

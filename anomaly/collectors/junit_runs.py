@@ -87,7 +87,7 @@ class Runs:
     @property
     def notes(self) -> tuple[str, ...]:
         """What was left out, and what was taken for something."""
-        said = {
+        notes = {
             "{:,} repeated suites count once": self.repeated,
             "{:,} tests have several results in a suite: attempts, of which the last one counts": (
                 self.attempts
@@ -95,7 +95,7 @@ class Runs:
             "{:,} XML files hold no test suites and are left out": self.others,
             "{:,} runs hold no .xml file and are left out": self.empty,
         }
-        return tuple(text.format(count) for text, count in said.items() if count)
+        return tuple(text.format(count) for text, count in notes.items() if count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +136,9 @@ def read_runs(kept: Iterable[KeptRun], window: Window, zone: ZoneInfo | None) ->
         is_empty = True
         for file, content in run.files():
             is_empty = False
-            found = _suites(file, content)
-            runs.others += found is None
-            suites += found or []
+            parts = _suites(file, content)
+            runs.others += parts is None
+            suites += parts or []
         runs.empty += is_empty
         if not suites and named is None:
             continue
@@ -245,7 +245,7 @@ def _add(suite: _Suite, run: int, moment: datetime, tests: list[Tests]) -> int:
         last = [attempts[-1].outcome for attempts in named.values()]
         again = [len(each) > 1 or each[0].is_flaky for each in named.values()]
         took = [each.seconds for attempts in named.values() for each in attempts]
-        known = [seconds for seconds in took if seconds is not None]
+        durations = [seconds for seconds in took if seconds is not None]
         several += sum(len(attempts) > 1 for attempts in named.values())
         tests.append(
             Tests(
@@ -257,7 +257,7 @@ def _add(suite: _Suite, run: int, moment: datetime, tests: list[Tests]) -> int:
                 failed=last.count(Outcome.FAILED),
                 skipped=last.count(Outcome.SKIPPED),
                 flaky=[*zip(last, again, strict=True)].count((Outcome.PASSED, True)),
-                duration=math.fsum(known) if known else math.nan,
+                duration=math.fsum(durations) if durations else math.nan,
             )
         )
     return several

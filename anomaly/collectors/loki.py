@@ -77,6 +77,6 @@ class LokiCollector(HttpSeriesCollector):
             hints={401: KEYS, 403: KEYS},
         )
         if answer["status"] != "success":
-            said = self.said(answer.get("error", answer["status"]))
-            raise CollectError(f"bad query: Loki says: {said}")
+            reason = self.said(answer.get("error", answer["status"]))
+            raise CollectError(f"bad query: Loki says: {reason}")
         return answer.get("data", {})  # left out where there is none

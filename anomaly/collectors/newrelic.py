@@ -82,7 +82,7 @@ class NewRelicCollector(HttpSeriesCollector):
         )
         answered = self.asked(nrql)
         facets = answered["metadata"]["facets"] or []
-        found: dict[tuple[str, ...], list[tuple[float, float | None]]] = {}
+        by_labels: dict[tuple[str, ...], list[tuple[float, float | None]]] = {}
         for row in answered["results"]:
             length = row["endTimeSeconds"] - row["beginTimeSeconds"]
             if length != span.step_s:
@@ -91,11 +91,11 @@ class NewRelicCollector(HttpSeriesCollector):
                 )
             facet = row.get("facet", [])
             labels = tuple(map(str, facet)) if isinstance(facet, list) else (str(facet),)
-            points = found.setdefault(labels, [])
+            points = by_labels.setdefault(labels, [])
             points.append((row["beginTimeSeconds"], _value(row, facets)))
         return [
             TimedSeries(dict(zip(facets, labels, strict=True)), points)
-            for labels, points in found.items()
+            for labels, points in by_labels.items()
         ]
 
     def asked(self, nrql: str, /) -> Any:
@@ -121,11 +121,11 @@ class NewRelicCollector(HttpSeriesCollector):
         return ""
 
     def _refused(self, errors: Sequence[Mapping[str, Any]]) -> str:
-        said = self.said(", ".join(str(each.get("message")) for each in errors))
+        reason = self.said(", ".join(str(each.get("message")) for each in errors))
         codes = {each.get("extensions", {}).get("error_code") for each in errors}
         if "BAD_API_KEY" in codes:
-            return f"auth: New Relic says: {said}; {KEYS}"
-        return f"bad query: New Relic says: {said}; is it NRQL, and account_id right?"
+            return f"auth: New Relic says: {reason}; {KEYS}"
+        return f"bad query: New Relic says: {reason}; is it NRQL, and account_id right?"
 
 
 def _value(row: Mapping[str, Any], facets: Sequence[str]) -> float | None:

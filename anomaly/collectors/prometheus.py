@@ -360,22 +360,22 @@ class PrometheusCollector:
     def _what_there_is(self, selector: promql.Selector, task: _Task) -> str:
         """What is spelt like the metric of a selector that has no samples, or that the metric has
         some with other labels."""
-        found = METRIC.match(selector.text)
-        if found is None:
+        match = METRIC.match(selector.text)
+        if match is None:
             return ""
-        name, labels = found.groups()
+        name, labels = match.groups()
         at = later(task.index[-1].to_pydatetime(), task.step)
         names = f'group by (__name__) ({{__name__=~"{name[:TOLD_BY]}.*"}})'
         budget = Budget(self._monotonic() + LOOK_UP_S, self._monotonic)
         try:
             answer = self._api.ask(Question(names, at, at, task.usual // SECOND), budget)
-            known = [str(series["metric"]["__name__"]) for series in answer]
+            metric_names = [str(series["metric"]["__name__"]) for series in answer]
         except (CollectError, KeyError, TypeError) as error:  # the note stands without
             LOG.info("%s: no names like %s: %s", self._shown, name, error)
             return ""
-        if name in known:
+        if name in metric_names:
             return f": {name} has samples, but none with {labels}" if labels else ""
-        return f": no metric is called {name}{did_you_mean(name, known)}"
+        return f": no metric is called {name}{did_you_mean(name, metric_names)}"
 
     def _cover(
         self,

@@ -104,8 +104,12 @@ def delay(query: str, step: timedelta) -> timedelta | None:
     its selectors."""
     offsets = [OFFSET.search(selector.shift) for selector in read(query).selectors]
     lengths = [None if match is None else _length(match[1]) for match in offsets]
-    known = [length for length in lengths if length is not None]
-    return min(known) if known and len(known) == len(lengths) and min(known) > step else None
+    offset_lengths = [length for length in lengths if length is not None]
+    return (
+        min(offset_lengths)
+        if offset_lengths and len(offset_lengths) == len(lengths) and min(offset_lengths) > step
+        else None
+    )
 
 
 def read(query: str) -> Reading:

@@ -303,8 +303,8 @@ def read_long(
         codes, distinct = numbered(columns[kpi])
         kpi_names = texts(distinct).tolist()
         reading.names |= dict.fromkeys(kpi_names)
-        asked = np.array([name in names for name in kpi_names], dtype=bool)[codes]
-        typed = _typed(reading, columns, clock, asked, time=time, value=value)
+        is_judged = np.array([name in names for name in kpi_names], dtype=bool)[codes]
+        typed = _typed(reading, columns, clock, is_judged, time=time, value=value)
         if typed is not None:
             rows, when, values = typed
             mine = {column: columns[column].iloc[rows] for column in reading.label_columns}
@@ -475,9 +475,11 @@ def rows(table: Table, columns: Sequence[str], records: SmallIntegers) -> pd.Dat
         numbers = np.arange(
             chunk.first, chunk.first + len(next(iter(chunk.columns.values()))), dtype=np.int32
         )
-        asked = np.isin(numbers, records)
-        cells = {column: texts(cells[asked]).to_numpy() for column, cells in chunk.columns.items()}
-        parts.append(pd.DataFrame(cells, index=numbers[asked]))
+        is_record = np.isin(numbers, records)
+        cells = {
+            column: texts(cells[is_record]).to_numpy() for column, cells in chunk.columns.items()
+        }
+        parts.append(pd.DataFrame(cells, index=numbers[is_record]))
     return pd.concat(parts)
 
 

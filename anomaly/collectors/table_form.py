@@ -60,9 +60,9 @@ class TextForm:
     def fit(self, cells: Sequence[str]) -> int:
         """How well a row of cells would do as the header: how many of the names it holds, or that
         it is mostly moments."""
-        known = len({*cells} & {*self.names})
+        matches = len({*cells} & {*self.names})
         dates = sum(map(written_dates.is_date, cells))
-        return max(known, OF_MOMENTS if dates >= max(OF_MOMENTS, len(cells) / 2) else 0)
+        return max(matches, OF_MOMENTS if dates >= max(OF_MOMENTS, len(cells) / 2) else 0)
 
 
 def too_large(name: str, max_bytes: int) -> CollectError:

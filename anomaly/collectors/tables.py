@@ -151,8 +151,8 @@ def _table(file: BinaryIO, name: str, max_bytes: int, form: TextForm) -> Table:
     encoding = form.encoding
     if encoding is None and head.startswith(UTF16_MARKS):
         encoding = "utf-16"
-    found = _checked_encoding(file, name, max_bytes, encoding)
-    return CsvTable(file, name, found, is_given=form.encoding is not None, form=form)
+    checked = _checked_encoding(file, name, max_bytes, encoding)
+    return CsvTable(file, name, checked, is_given=form.encoding is not None, form=form)
 
 
 def _is_workbook(file: BinaryIO) -> bool:
@@ -242,8 +242,8 @@ class CsvTable:
         """The delimiter, how many records precede the header, and the header: the record with most
         of the names, else the first, split into most cells."""
         given = form.delimiter
-        if given is None and (said := SAID.match(self._first_line())):
-            given = said[1]
+        if given is None and (match := SAID.match(self._first_line())):
+            given = match[1]
         best: tuple[int, bool, int] = (-1, False, 0)
         layout: tuple[str, int, tuple[str, ...]] | None = None
         for delimiter in [*DELIMITERS] if given is None else [given]:

@@ -137,8 +137,8 @@ def _chosen(name: str, sheets: dict[str, list[list[Any]]], form: TextForm) -> st
         return form.sheet
     if not sheets:
         raise CollectError(f"{name}: has no sheet")
-    known = {each: _header_of(rows, form)[1] for each, rows in sheets.items()}
-    most = [each for each, count in known.items() if count == max(known.values())]
+    fits = {each: _header_of(rows, form)[1] for each, rows in sheets.items()}
+    most = [each for each, count in fits.items() if count == max(fits.values())]
     if len(most) > 1:
         raise CollectError(f"{name}: set sheet to one of {names}")
     return most[0]
@@ -149,9 +149,9 @@ def _header_of(rows: Sequence[Sequence[Any]], form: TextForm) -> tuple[int, int]
     empty."""
     best = (0, 0)
     for number, row in enumerate(rows[:HEADER_WITHIN]):
-        known = form.fit([_text(cell).strip() for cell in row])
-        if known > best[1] or not any(map(_text, rows[best[0]])):
-            best = (number, known)
+        fit = form.fit([_text(cell).strip() for cell in row])
+        if fit > best[1] or not any(map(_text, rows[best[0]])):
+            best = (number, fit)
     return best
 
 

@@ -86,8 +86,8 @@ def learn_null_law(held_out: Floats) -> NullLaw | None:
         for count in TAILS
         if count < LARGEST_SHARE * len(smallest)
     ]
-    found = tuple(tail for tail in tails if tail is not None)
-    return NullLaw(found) if found else None
+    finite_tails = tuple(tail for tail in tails if tail is not None)
+    return NullLaw(finite_tails) if finite_tails else None
 
 
 def _tail(quiet: Floats, count: int) -> Tail | None:

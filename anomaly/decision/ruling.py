@@ -186,8 +186,8 @@ def _nothing_found(case: Case, reason: str, *, by_mix: bool = False) -> Ruling:
     progress, already = case.progress, case.score.already
     if already is not None and not case.kpi.control_for:
         began = case.time_of(already.onset)
-        said = reasons.was_already(case, already, began)
-        return Ruling(Verdict.INCONCLUSIVE, said, ChangeKind.LEVEL, began)
+        why = reasons.was_already(case, already, began)
+        return Ruling(Verdict.INCONCLUSIVE, why, ChangeKind.LEVEL, began)
     if not progress.final:
         return Ruling(
             Verdict.INCONCLUSIVE, f"nothing so far, {progress.steps} of {progress.planned} steps"

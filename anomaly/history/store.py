@@ -275,13 +275,13 @@ class Store:
     def standing(self, service: str, environment: str, version: str = "") -> Standing | None:
         """Where the newest release stands (of `version`, if that is not empty); None if there is no
         such release."""
-        asked = {
+        parameters = {
             standing.SERVICE: service,
             standing.ENVIRONMENT: environment,
             standing.VERSION: version,
         }
         with self._transaction(READS) as connection:
-            row = connection.execute(standing.NEWEST, asked).mappings().one_or_none()
+            row = connection.execute(standing.NEWEST, parameters).mappings().one_or_none()
             if row is None:
                 return None
             look = _part(row, standing.OF_LOOK)
@@ -293,10 +293,12 @@ class Store:
     def worst(self, look: str, most: int) -> tuple[dict[Verdict, int], list[FindingRecord]]:
         """How many findings of the last look at a release have each verdict, and up to `most` of
         those that are not ok, the ones that fail first."""
-        asked = {standing.LOOK: look}
+        parameters = {standing.LOOK: look}
         with self._transaction(READS) as connection:
-            counts = connection.execute(standing.COUNTS, asked).all()
-            findings = connection.execute(standing.WORST_FINDINGS, asked | {standing.MOST: most})
+            counts = connection.execute(standing.COUNTS, parameters).all()
+            findings = connection.execute(
+                standing.WORST_FINDINGS, parameters | {standing.MOST: most}
+            )
             return (
                 {Verdict(verdict): int(count) for verdict, count in counts},
                 [_finding_record(each) for each in findings.mappings()],

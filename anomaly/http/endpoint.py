@@ -382,14 +382,14 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 
 def reason(error: BaseException) -> str:
     """The innermost cause that the operating system or OpenSSL names; no part of the URL."""
-    found = [*causes(error)]
+    chain = [*causes(error)]
     reasons = [
         cause.strerror
-        for cause in found
+        for cause in chain
         if isinstance(cause, OSError)
         and not isinstance(cause, requests.RequestException)
         and cause.strerror
     ]
-    if any(getattr(cause, "reason", "") == NO_TLS for cause in found):
+    if any(getattr(cause, "reason", "") == NO_TLS for cause in chain):
         return "it speaks no TLS there; is http:// meant, or another port?"
-    return wording.plain(str(reasons[-1]), LONGEST_EXCERPT) if reasons else type(found[-1]).__name__
+    return wording.plain(str(reasons[-1]), LONGEST_EXCERPT) if reasons else type(chain[-1]).__name__

@@ -55,8 +55,12 @@ def _metric(
         return
 
     def value(match: re.Match[str]) -> str | None:
-        found = arguments.get(match[1].removeprefix("args."))
-        return json.dumps(found)[1:-1] if found is not None and kind == "cloudWatch" else found
+        argument = arguments.get(match[1].removeprefix("args."))
+        return (
+            json.dumps(argument)[1:-1]
+            if argument is not None and kind == "cloudWatch"
+            else argument
+        )
 
     query, missing = filled(_asked(provider, kind), BRACES, value)
     address, _ = filled(provider.text("address"), BRACES, value)
@@ -87,13 +91,13 @@ def _metric(
 
 def _direction(metric: Part, findings: Findings, name: str) -> Direction:
     """Which way is worse by the conditions of a metric, which are noted."""
-    found = []
+    directions = []
     for key, is_success in (("successCondition", True), ("failureCondition", False)):
         if condition := metric.text(key):
-            found.append(bad_direction(condition, is_success=is_success))
+            directions.append(bad_direction(condition, is_success=is_success))
             findings.lose(metric.at(key), f"{key} {condition} of {name}", THRESHOLD)
-    ways = set(found) - {None}
-    if len(ways) == 1 and None not in found:
+    ways = set(directions) - {None}
+    if len(ways) == 1 and None not in directions:
         return next(each for each in ways if each is not None)
     findings.lose(metric, f"direction of {name}", NEITHER_WAY)
     return Direction.EITHER

@@ -29,10 +29,10 @@ def query_of(text: str) -> Query | str:
     """How a KPI is asked for by a list in JSON, or why it can't be. The ratio of two counts becomes
     that of the counts of each step."""
     try:
-        found = json.loads(text)
+        content = json.loads(text)
     except (ValueError, RecursionError):
         return FORM
-    queries = [_named(each) for each in found] if isinstance(found, list) else []
+    queries = [_named(each) for each in content] if isinstance(content, list) else []
     by_id = {each["Id"]: each for each in queries if isinstance(each.get("Id"), str)}
     if not queries or len(by_id) != len(queries):
         return FORM

@@ -164,8 +164,8 @@ class Findings:
 
     def _named(self, settings: dict[str, str]) -> str:
         """The name of the source with these settings."""
-        for name, known in self.sources.items():
-            if known == settings:
+        for name, other in self.sources.items():
+            if other == settings:
                 return name
         name = f"{SOURCE}-{len(self.sources) + 1}" if self.sources else SOURCE
         self.sources[name] = settings

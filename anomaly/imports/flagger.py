@@ -31,7 +31,7 @@ def read(parts: Sequence[Part], findings: Findings) -> None:
             continue
         target = canary.text("spec", "targetRef", "name") or canary.text("metadata", "name")
         findings.name_service(target)
-        known = {
+        of_canary = {
             "name": canary.text("metadata", "name"),
             "namespace": canary.text("metadata", "namespace") or "default",
             "target": target,
@@ -45,7 +45,7 @@ def read(parts: Sequence[Part], findings: Findings) -> None:
             if analysis.at(key).data:
                 findings.lose(analysis.at(key), key, "what is run or told: see sinks, and serve")
         for metric in analysis.each("metrics"):
-            named.add(_metric(metric, findings, templates, known))
+            named.add(_metric(metric, findings, templates, of_canary))
     for name, template in templates.items():
         if name not in named:
             findings.lose(template, f"direction of {name}", NEITHER_WAY)
@@ -53,7 +53,7 @@ def read(parts: Sequence[Part], findings: Findings) -> None:
 
 
 def _metric(
-    metric: Part, findings: Findings, templates: Mapping[str, Part], known: Mapping[str, str]
+    metric: Part, findings: Findings, templates: Mapping[str, Part], of_canary: Mapping[str, str]
 ) -> str:
     """The name of the template that a metric of a Canary asks for; adds its KPI."""
     name = metric.text("name") or "metric"
@@ -69,7 +69,7 @@ def _metric(
     else:
         findings.lose(metric, f"direction of {name}", NEITHER_WAY)
     if not wanted and metric.text("query"):
-        _template(metric, findings, known, Kpi(name, direction=direction), metric)
+        _template(metric, findings, of_canary, Kpi(name, direction=direction), metric)
     elif not wanted:
         why = (
             "a metric that is built into Flagger, whose query depends on the mesh; "
@@ -85,13 +85,13 @@ def _metric(
         }
         template = templates[wanted]
         _template(
-            template, findings, {**known, **variables}, Kpi(name, direction=direction), metric
+            template, findings, {**of_canary, **variables}, Kpi(name, direction=direction), metric
         )
     return wanted
 
 
 def _template(
-    template: Part, findings: Findings, known: Mapping[str, str], kpi: Kpi, place: Part
+    template: Part, findings: Findings, of_canary: Mapping[str, str], kpi: Kpi, place: Part
 ) -> None:
     is_inline = template.text("kind") != "MetricTemplate"
     provider = template.at("spec", "provider")
@@ -101,7 +101,7 @@ def _template(
         findings.lose(place, f"metric {kpi.name}", NOT_READ.get(kind, why))
         return
     text = template.text("query") if is_inline else template.text("spec", "query")
-    values = {"interval": STEP, **known, **findings.values}
+    values = {"interval": STEP, **of_canary, **findings.values}
     query, missing = filled(text, BRACES, lambda match: _value(match, values))
     if missing:
         wanted = options(names_in(missing))

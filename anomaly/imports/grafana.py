@@ -95,19 +95,19 @@ def _target(
         read = ", ".join(["prometheus", *READERS])
         findings.lose(target, f"query {name}", f"it is of {kind}, none of {read}")
         return
-    asked = asked_by(kind, target)
-    if isinstance(asked, str):
-        findings.lose(target, f"query {name}", asked)
+    languages = asked_by(kind, target)
+    if isinstance(languages, str):
+        findings.lose(target, f"query {name}", languages)
         return
     if kind == "cloudwatch":  # whose queries are JSON
         values = {key: json.dumps(value)[1:-1] for key, value in values.items()}
-    for each in asked:
+    for each in languages:
         whole = f"{name}: {each.what}" if each.what else name
         if query := _filled(each.text, target, whole, findings, values):
-            known = len(findings.kpis)
+            count = len(findings.kpis)
             about = replace(kpi, name=whole, query=query)
             findings.add_other(target, about, "panel", *each.language)
-            if len(findings.kpis) > known:
+            if len(findings.kpis) > count:
                 findings.lose(target, f"direction of {whole}", NEITHER_WAY)
 
 
@@ -167,7 +167,7 @@ def _in_promql(patterns: Iterable[str]) -> str:
 
 
 def _variables(dashboard: Part) -> dict[str, _Variable]:
-    found = {}
+    variables = {}
     for each in dashboard.each("templating", "list"):
         kind, value = each.text("type"), each.at("current", "value").data
         if kind in {"adhoc", "datasource"}:
@@ -176,8 +176,10 @@ def _variables(dashboard: Part) -> dict[str, _Variable]:
             value = each.text("query")
         values = [str(one) for one in (value if isinstance(value, list) else [value]) if one]
         everything = each.text("allValue") if set(values) & ALL else None
-        found[each.text("name")] = _Variable([STEP] if kind == "interval" else values, everything)
-    return found
+        variables[each.text("name")] = _Variable(
+            [STEP] if kind == "interval" else values, everything
+        )
+    return variables
 
 
 def _value(match: re.Match[str], values: Mapping[str, str]) -> str | None:

@@ -36,16 +36,16 @@ def query_of(text: str) -> Query | str:
         return "it is not a single SELECT"
     if WITHIN not in text:
         return "its time is not that of the screen ($timeFilter): write WHERE time >= $start AND …"
-    found = BY.search(bare)
-    groups = bare[found.end() :] if found else ""
+    match = BY.search(bare)
+    groups = bare[match.end() :] if match else ""
     step = TIME.search(groups)
-    if found is None or step is None:
+    if match is None or step is None:
         return "it has no steps: write GROUP BY time($step)"
     chosen = re.search(r"\sFROM\s", bare, re.IGNORECASE)
     if chosen and len([*parts(bare[7 : chosen.start()])]) > 1:
         return "it selects several values; write a KPI for each"
-    begin, end = found.end() + step.start(1), found.end() + step.end(1)
-    return Query(f"{text[:begin]}{STEP}{text[end:]}", None, _tags(text, bare, found.end()))
+    begin, end = match.end() + step.start(1), match.end() + step.end(1)
+    return Query(f"{text[:begin]}{STEP}{text[end:]}", None, _tags(text, bare, match.end()))
 
 
 def _tags(text: str, bare: str, begin: int) -> tuple[str, ...] | None:

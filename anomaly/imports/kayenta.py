@@ -113,8 +113,8 @@ def _metric(
 
 def _of_datadog(metric: Part, _configuration: Part, findings: Findings, name: str) -> str:
     """The metrics query of Datadog that a metric names; empty if it has none, which is noted."""
-    asked = metric.at("query")
-    scope, metric_name = findings.values.get("scope", ""), asked.text("metricName")
+    query = metric.at("query")
+    scope, metric_name = findings.values.get("scope", ""), query.text("metricName")
     if not metric_name:
         findings.lose(metric, f"metric {name}", "it names no metric")
         return ""
@@ -126,8 +126,8 @@ def _of_datadog(metric: Part, _configuration: Part, findings: Findings, name: st
             f"service:shop: {options(['scope'])}",
         )
         return ""
-    chosen = f"{metric_name}{{{','.join([scope, *_texts(asked, 'tags')])}}}"
-    is_count = asked.text("metricType").casefold() == "count"
+    chosen = f"{metric_name}{{{','.join([scope, *_texts(query, 'tags')])}}}"
+    is_count = query.text("metricType").casefold() == "count"
     return f"sum:{chosen}{datadog.COUNT}" if is_count else chosen
 
 
@@ -262,12 +262,12 @@ def _tolerances(judged: Part) -> dict[Direction, float]:
     """What is allowed to change, by direction, as a share: an allowed increase of 1.1 is 10 %."""
     up = _number(judged.at("effectSize", "allowedIncrease").data)
     down = _number(judged.at("effectSize", "allowedDecrease").data)
-    found = {}
+    tolerances = {}
     if 1 < up <= 2:  # noqa: PLR2004  a tolerance is a share up to 100 %
-        found[Direction.UP] = round(up - 1, 6)
+        tolerances[Direction.UP] = round(up - 1, 6)
     if 0 < down < 1:
-        found[Direction.DOWN] = round(1 - down, 6)
-    return found
+        tolerances[Direction.DOWN] = round(1 - down, 6)
+    return tolerances
 
 
 def _number(value: object) -> float:

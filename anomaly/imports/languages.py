@@ -24,7 +24,7 @@ def language(
 ) -> Language | None:
     """How a kind is asked, at an address, region or project that a file names; None for
     Prometheus."""
-    known: dict[str, Language] = {
+    languages: dict[str, Language] = {
         "datadog": (datadog.query_of, datadog.settings(address)),
         "cloudwatch": (cloudwatch.query_of, cloudwatch.settings(region)),
         "newrelic": (nrql.query_of, nrql.settings()),
@@ -32,7 +32,7 @@ def language(
         "influxdb": (influxql.query_of, influxql.settings()),
         "gcp": (query_of, _of_google(project)),
     }
-    return known.get(kind.casefold())
+    return languages.get(kind.casefold())
 
 
 def _of_google(project: str) -> dict[str, str]:

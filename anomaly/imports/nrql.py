@@ -44,10 +44,10 @@ def query_of(text: str) -> Query | str:
 def _attributes(text: str) -> tuple[str, ...] | None:
     """The attributes of a FACET; None where they are no plain names."""
     bare = masked(text)
-    if (found := FACET.search(bare)) is None:
+    if (match := FACET.search(bare)) is None:
         return ()
     names = []
-    for first, last in parts(bare[: found.end()], found.start(1)):
+    for first, last in parts(bare[: match.end()], match.start(1)):
         name = text[first:last].strip()
         if FILLER not in bare[first:last] and not NAME.fullmatch(name):
             return None

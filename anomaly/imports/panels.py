@@ -163,12 +163,12 @@ def _elasticsearch(target: Part) -> list[Asked] | str:
     ]
     if wrong := next((each for each in measures if each.startswith("it ")), ""):
         return wrong
-    found = []
+    queries = []
     for measure in measures:
         query_of = partial(_searched, measure=measure, by=tuple(by), note="; ".join(notes))
         what = measure.removeprefix(" | ") if len(measures) > 1 else ""
-        found.append(Asked(target.text("query") or "*", (query_of, source), what))
-    return found
+        queries.append(Asked(target.text("query") or "*", (query_of, source), what))
+    return queries
 
 
 def _measures(metric: Part) -> list[str]:
@@ -215,11 +215,11 @@ def _cloudwatch(target: Part) -> list[Asked] | str:
         return f"it asks for {target.text('queryMode')}, not for metrics"
     if target.text("metricQueryType") == "1" or target.text("sqlExpression"):
         return "it is SQL, which CloudWatch answers about two weeks at most; write it as a SEARCH"
-    asked = (cloudwatch.query_of, cloudwatch.settings(target.text("region")))
+    language = (cloudwatch.query_of, cloudwatch.settings(target.text("region")))
     if expression := target.text("expression"):
         if "SEARCH(" not in expression:
             return "its expression names other queries; write them as one list of MetricDataQueries"
-        return [Asked(json.dumps([{"Id": "q", "Expression": expression}]), asked)]
+        return [Asked(json.dumps([{"Id": "q", "Expression": expression}]), language)]
     dimensions = {key: _list(value) for key, value in target.mapping("dimensions").items()}
     if any(len(values) != 1 or values[0] == "*" for values in dimensions.values()) or (
         target.at("matchExact").data is False
@@ -236,7 +236,7 @@ def _cloudwatch(target: Part) -> list[Asked] | str:
             json.dumps(
                 [{"Id": "q", "MetricStat": {"Metric": metric, "Period": 60, "Stat": statistic}}]
             ),
-            asked,
+            language,
             "" if named else str(statistic),
         )
         for statistic in ([named] if named else _list(target.at("statistics").data))

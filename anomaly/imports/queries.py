@@ -57,11 +57,11 @@ def filled(
     missing: list[str] = []
 
     def of(match: re.Match[str]) -> str:
-        found = value(match)
-        if found is None or len(found) > LONGEST_VALUE:
+        filling = value(match)
+        if filling is None or len(filling) > LONGEST_VALUE:
             missing.append(match[0])
             return match[0]
-        return found
+        return filling
 
     return placeholder.sub(of, text), list(dict.fromkeys(missing))
 

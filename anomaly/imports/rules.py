@@ -30,15 +30,15 @@ def read(rules: Part, findings: Findings) -> None:
 
 
 def _alert(rule: Part, name: str, group: str, findings: Findings) -> None:
-    found = alert(rule.text("expr"))
-    if isinstance(found, str):
-        findings.lose(rule, f"alert {name}", found)
+    condition = alert(rule.text("expr"))
+    if isinstance(condition, str):
+        findings.lose(rule, f"alert {name}", condition)
         return
-    findings.lose(rule.at("expr"), f"{found.threshold} of {name}", THRESHOLD)
-    if found.rest:
+    findings.lose(rule.at("expr"), f"{condition.threshold} of {name}", THRESHOLD)
+    if condition.rest:
         findings.lose(
             rule.at("expr"),
-            f"{found.rest} of {name}",
+            f"{condition.rest} of {name}",
             "a further condition; min_volume says how little is too little to judge",
         )
     for key in ("for", "keep_firing_for"):
@@ -48,8 +48,8 @@ def _alert(rule: Part, name: str, group: str, findings: Findings) -> None:
         rule,
         Kpi(
             name,
-            query=found.expression,
-            direction=found.direction,
+            query=condition.expression,
+            direction=condition.direction,
             critical=rule.text("labels", "severity").casefold() in URGENT,
         ),
         f"alert of the group {group}",

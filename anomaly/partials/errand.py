@@ -69,12 +69,12 @@ def own_version() -> str:
     return version("release-anomaly")
 
 
-def _expect_version(asked: str) -> None:
+def _expect_version(theirs: str) -> None:
     """Raises UsageError if a worker has another version."""
     mine = own_version()
-    if mine != asked:
+    if mine != theirs:
         raise UsageError(
-            f"a worker has anomaly {mine}, this is {asked}; install one version everywhere"
+            f"a worker has anomaly {mine}, this is {theirs}; install one version everywhere"
         )
 
 

@@ -87,7 +87,7 @@ def _failures(collected: Collected, kpis: Sequence[Kpi]) -> dict[str, CollectErr
     for kpi in kpis:
         errors.setdefault(kpi.source, []).append(collected.errors.get(kpi.name))
     out = {}
-    for source, found in errors.items():
-        if len(found) >= ALIKE and found[0] is not None and len({*map(str, found)}) == 1:
-            out[source] = found[0]
+    for source, reasons in errors.items():
+        if len(reasons) >= ALIKE and reasons[0] is not None and len({*map(str, reasons)}) == 1:
+            out[source] = reasons[0]
     return out

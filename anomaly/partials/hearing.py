@@ -86,8 +86,8 @@ class Task:
 
 def examined(task: Task) -> tuple[Testimony, ...]:
     """What the data of a task say, window by window."""
-    said = [examine(batch, task.sides, task.kpis, task.settings) for batch in task.batches]
-    return tuple(map(Testimony.together, zip(*said, strict=True)))
+    testimonies = [examine(batch, task.sides, task.kpis, task.settings) for batch in task.batches]
+    return tuple(map(Testimony.together, zip(*testimonies, strict=True)))
 
 
 @dataclass(slots=True)
@@ -153,43 +153,43 @@ class Hearings:
                 hearing.failure = error
 
     def _tasks_of(self, hearing: _Hearing) -> Iterator[Task]:
-        shard, asked, collected = hearing.shard, self._inquiry, hearing.collected
+        shard, inquiry, collected = hearing.shard, self._inquiry, hearing.collected
         assert collected is not None  # noqa: S101  it is let go of at the end
         kpis = (*shard.kpis, *shard.beside)
         panel = extended(
-            judged_panel(collected.panel, kpis, asked.step, asked.release.started_at),
-            asked.step,
-            asked.spans.horizon,
+            judged_panel(collected.panel, kpis, inquiry.step, inquiry.release.started_at),
+            inquiry.step,
+            inquiry.spans.horizon,
         )
         sides = self._sides_of(pd.DatetimeIndex(panel.index))
         own = panel if not shard.beside else panel.loc[:, _columns_of(panel, shard.kpis)]
         hearing.partial = Partial(
             index=sides.index,
-            usage=_usage(collected, shard, asked),
+            usage=_usage(collected, shard, inquiry),
             steps={} if is_judgeable(panel, sides) else _steps_with_data(own, shard.kpis),
-            data=_extent(collected.panel, asked.step),
+            data=_extent(collected.panel, inquiry.step),
             around=_around(own, sides),
-            earlier=_earlier(own, sides, asked.step, asked.settings.calendar),
+            earlier=_earlier(own, sides, inquiry.step, inquiry.settings.calendar),
             provenance=_own(collected.provenance, shard),
             errors=_own(collected.errors, shard),
         )
         if not is_judgeable(panel, sides):
             return
         names = set(shard.names)
-        found = batches(panel, kpis, names, shard.family)
-        while taken := tuple(islice(found, BATCHES)):
+        pieces = batches(panel, kpis, names, shard.family)
+        while taken := tuple(islice(pieces, BATCHES)):
             series = sum(each.own for each in taken)
             hearing.given.append(series)
             self._known += series
-            yield Task(taken, sides, _concerned(kpis, taken), asked.settings)
+            yield Task(taken, sides, _concerned(kpis, taken), inquiry.settings)
         if shard.is_alone:
             hearing.collected = None  # it would not be heard again in another way
 
     def _sides_of(self, index: pd.DatetimeIndex) -> Sides:
         """The sides of a panel; all of an inquiry have the same rows."""
         if self._sides is None or not index.equals(self._sides.index):
-            asked = self._inquiry
-            self._sides = sides_of(index, asked.spans, asked.step, asked.settings.calendar)
+            inquiry = self._inquiry
+            self._sides = sides_of(index, inquiry.spans, inquiry.step, inquiry.settings.calendar)
         return self._sides
 
     def _take(self, hearing: _Hearing, outcome: tuple[Testimony, ...] | Exception) -> None:
@@ -270,11 +270,11 @@ def _concerned(kpis: Sequence[Kpi], taken: Sequence[Batch]) -> tuple[Kpi, ...]:
     return tuple(kpi for kpi in kpis if kpi.name in names or not names.isdisjoint(kpi.control_for))
 
 
-def _usage(collected: Collected, shard: Shard, asked: Inquiry) -> dict[str, float]:
+def _usage(collected: Collected, shard: Shard, inquiry: Inquiry) -> dict[str, float]:
     """The weight of each KPI of a shard."""
     names = collected.panel.columns.get_level_values("kpi")
     answers = collected.panel.loc[:, names.isin([USAGE + name for name in shard.names])]
-    return usage_weights(answers, shard.kpis, asked.spans.baseline, asked.step)
+    return usage_weights(answers, shard.kpis, inquiry.spans.baseline, inquiry.step)
 
 
 def _steps_with_data(panel: pd.DataFrame, kpis: Sequence[Kpi]) -> dict[str, int]:

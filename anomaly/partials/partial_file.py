@@ -126,11 +126,11 @@ def together(parts: Sequence[tuple[Path, Part]], digest: str) -> list[Partial]:
     if missing := [n for n in range(1, first.count + 1) if n not in by_number]:
         names = ", ".join(f"{number}/{first.count}" for number in missing)
         raise UsageError(f"missing: the parts {names}; a decision needs every part")
-    found = sorted(
+    ordered = sorted(
         ((place, partial) for _, part in parts for place, partial in part.partials),
         key=lambda each: each[0],
     )
-    return [partial for _, partial in found]
+    return [partial for _, partial in ordered]
 
 
 def _identity(part: Part, first: Part) -> list[tuple[str, object, object]]:

@@ -65,10 +65,10 @@ class ArgocdReleases:
         if not cell(application, "metadata", "name"):
             raise self._api.unexpected("an application")
         try:
-            found = [*self._found(cells(application, "status", "history"), window)]
+            releases = [*self._found(cells(application, "status", "history"), window)]
         except UsageError as error:
             raise CollectError(f"{self._api.where}: {error}") from None
-        return sorted(found, key=lambda each: each.started_at)
+        return sorted(releases, key=lambda each: each.started_at)
 
     def _found(self, history: Sequence[Any], window: Window) -> Iterator[Release]:
         for entry in history:

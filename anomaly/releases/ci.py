@@ -35,8 +35,8 @@ class Pipeline:
 
     def runs(self, environ: Mapping[str, str]) -> bool:
         """Whether this is a pipeline of the system."""
-        found = environ.get(self.mark, "")
-        return found.casefold() == self.value if self.value else bool(found)
+        value = environ.get(self.mark, "")
+        return value.casefold() == self.value if self.value else bool(value)
 
 
 PIPELINES = (

@@ -36,9 +36,9 @@ def changes_of(release: Release, before: str, sources: Iterable[ReleaseSource]) 
     try:
         for source in sources:
             if isinstance(source, ChangeSource):
-                found = source.changes(release, before)
-                if found is not None:
-                    return found
+                changes = source.changes(release, before)
+                if changes is not None:
+                    return changes
     except AnomalyError as error:
         return Changes(before, problem=plain(str(error), LONGEST_PROBLEM))
     except Exception as error:  # a plug-in that crashes must not hide the verdict

@@ -43,16 +43,16 @@ def keep(event: ReleaseEvent, store: Store, *, origin: str) -> tuple[ReleaseReco
     out of order.
     """
     event = replace(event, at=utc(event.at, "time of the event"))
-    known = store.standing(event.service, event.environment, event.version)
-    if known is None:
+    standing = store.standing(event.service, event.environment, event.version)
+    if standing is None:
         if event.kind is Kind.ABORTED:
             raise UsageError(
                 f"no release {event.version!r:.80} of {event.service!r:.80} is known; nothing to "
                 "abort"
             )
         return _begin(event, store, origin), True
-    record = _after(event, known.record, store, origin)
-    return record, record.id != known.record.id
+    record = _after(event, standing.record, store, origin)
+    return record, record.id != standing.record.id
 
 
 def _after(event: ReleaseEvent, record: ReleaseRecord, store: Store, origin: str) -> ReleaseRecord:

@@ -119,9 +119,9 @@ class GitReleases:
         names = [f"refs/tags/{reference(version)}"]
         names += [version] if COMMIT.fullmatch(version) else []
         for name in names:
-            found = self._run("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
-            if not found.returncode:
-                return found.stdout.decode("ascii", "replace").strip()
+            commit = self._run("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
+            if not commit.returncode:
+                return commit.stdout.decode("ascii", "replace").strip()
         raise CollectError(
             f"{self._path} has no tag or commit {version:.60}; fetch the tags and all commits"
         )

@@ -107,22 +107,22 @@ class GithubReleases:
         return comparison(answer, self._deployments.where)
 
     def _found(self, window: Window) -> Iterator[Release]:
-        known = self._deployments
+        deployments = self._deployments
         query = urlencode({"environment": self._environment})
-        for each in known.each(  # the newest come first
+        for each in deployments.each(  # the newest come first
             f"{self._path}?{query}",
-            until=lambda entry: known.moment(entry, "created_at") < window.start,
+            until=lambda entry: deployments.moment(entry, "created_at") < window.start,
         ):
-            start = known.moment(each, "created_at")
+            start = deployments.moment(each, "created_at")
             if not window.start <= start < window.end:
                 continue
             ends = [
-                known.moment(status, "created_at")
-                for status in known.each(f"{self._path}/{known.number(each)}/statuses")
+                deployments.moment(status, "created_at")
+                for status in deployments.each(f"{self._path}/{deployments.number(each)}/statuses")
                 if status.get("state") == SUCCESS
             ]
             if ends:
-                yield known.release(each, start, min(ends))
+                yield deployments.release(each, start, min(ends))
 
 
 def _commit(entry: Mapping[str, Any]) -> Commit:

@@ -97,7 +97,7 @@ class GitlabReleases:
         return comparison(answer, self._deployments.where)
 
     def _found(self, window: Window) -> Iterator[Release]:
-        known = self._deployments
+        deployments = self._deployments
         query = urlencode(
             {
                 "environment": self._environment,
@@ -107,14 +107,14 @@ class GitlabReleases:
                 "finished_after": window.start.isoformat().replace("+00:00", "Z"),
             }
         )
-        for each in known.each(f"{self._path}?{query}"):
+        for each in deployments.each(f"{self._path}?{query}"):
             job = each.get("deployable")  # there is none if the API made the deployment
             of_job = job if isinstance(job, Mapping) and job.get("finished_at") else None
             if of_job is None:
-                start = known.moment(each, "created_at")
-                end = known.moment(each, "updated_at")
+                start = deployments.moment(each, "created_at")
+                end = deployments.moment(each, "updated_at")
             else:
-                start = known.moment(of_job, "started_at")
-                end = known.moment(of_job, "finished_at")
+                start = deployments.moment(of_job, "started_at")
+                end = deployments.moment(of_job, "finished_at")
             if window.start <= start < window.end:
-                yield known.release(each, start, end)
+                yield deployments.release(each, start, end)

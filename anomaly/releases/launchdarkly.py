@@ -98,14 +98,14 @@ class LaunchDarklyReleases:
     def _entries(self, window: Window) -> Iterator[Mapping[str, Any]]:
         """The entries of the list about the flags, the newest first, each once."""
         after, before = _milliseconds(window.start) - 1, _milliseconds(window.end) + 1
-        known = set[str]()
+        ids = set[str]()
         for _ in range(MOST_PAGES):
             query = {"spec": self._spec, "after": after, "before": before, "limit": A_PAGE}
             entries = cell(self._api.get(f"/auditlog?{urlencode(query)}"), "items")
             if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
                 raise self._api.unexpected("entries of an audit log")
-            fresh = [each for each in entries if text(each, "_id") not in known]
-            known |= {text(each, "_id") for each in fresh}
+            fresh = [each for each in entries if text(each, "_id") not in ids]
+            ids |= {text(each, "_id") for each in fresh}
             yield from fresh
             if len(entries) < A_PAGE:
                 return

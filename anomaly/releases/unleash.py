@@ -70,8 +70,8 @@ class UnleashReleases:
     def discover(self, window: Window, /) -> Sequence[Release]:
         """What became of flags in the window. Raises CollectError."""
         try:
-            found = [*self._found(window)]
-            return releases(each for each in found if window.start <= each.at < window.end)
+            events = [*self._found(window)]
+            return releases(each for each in events if window.start <= each.at < window.end)
         except UsageError as error:
             raise CollectError(f"{self._api.where}: {error}") from None
 
@@ -121,7 +121,7 @@ class UnleashReleases:
             "from": f"IS:{window.start - DAY:%Y-%m-%d}",
             "limit": A_PAGE,
         }
-        known = set[str]()
+        ids = set[str]()
         for page in range(MOST_PAGES):
             offset = {"offset": page * A_PAGE}
             path = f"/api/admin/search/events?{urlencode(query | offset)}"
@@ -129,8 +129,8 @@ class UnleashReleases:
             if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
                 raise self._api.unexpected("events")
             # what happens meanwhile moves the others to the next page
-            yield from (each for each in entries if str(each.get("id")) not in known)
-            known |= {str(each.get("id")) for each in entries}
+            yield from (each for each in entries if str(each.get("id")) not in ids)
+            ids |= {str(each.get("id")) for each in entries}
             if len(entries) < A_PAGE:
                 return
         raise CollectError(

@@ -529,16 +529,16 @@ def context_lines(report: Report) -> list[str]:
 def new_kinds(report: Report) -> str:
     """`new since the release: class=TimeoutError, 214 times`: the segments of which there was
     nothing before, where more is worse, the most first; empty without any."""
-    found = [
+    events = [
         finding
         for finding in report.findings
         if finding.evidence.new_steps is not None
         and finding.direction is not Direction.DOWN
         and not finding.control_for
     ]
-    found.sort(key=lambda each: (-(each.evidence.new_events or 0.0), -each.steps, title(each)))
-    more = len(found) - MOST_NAMED
-    names = [_new_kind(each) for each in found[:MOST_NAMED]]
+    events.sort(key=lambda each: (-(each.evidence.new_events or 0.0), -each.steps, title(each)))
+    more = len(events) - MOST_NAMED
+    names = [_new_kind(each) for each in events[:MOST_NAMED]]
     names += [f"and {more:,} more"] if more > 0 else []
     return f"new since the release: {'; '.join(names)}" if names else ""
 

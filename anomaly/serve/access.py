@@ -74,8 +74,8 @@ class Access:
 def is_one_of(text: str, secrets: Iterable[str]) -> bool:
     """Whether the text is one of the secrets; how long that takes tells nothing about them."""
     digest = _digest(text)
-    found = [hmac.compare_digest(digest, _digest(secret)) for secret in secrets]
-    return any(found)
+    matches = [hmac.compare_digest(digest, _digest(secret)) for secret in secrets]
+    return any(matches)
 
 
 def secrets(name: str, environ: Mapping[str, str]) -> tuple[str, ...]:
@@ -93,14 +93,14 @@ def secrets(name: str, environ: Mapping[str, str]) -> tuple[str, ...]:
             raise UsageError(f"{place}: {path} is not text in UTF-8") from None
         if not text.strip():
             raise UsageError(f"{place}: {path} is empty; write a secret on each line")
-    found = tuple(dict.fromkeys(text.split()))
-    for secret in found:
+    secrets = tuple(dict.fromkeys(text.split()))
+    for secret in secrets:
         if len(secret) < SHORTEST:
             raise UsageError(
                 f"{place}: a secret of {len(secret)} characters can be guessed; use {SHORTEST} or "
                 "more, such as from: openssl rand -hex 32"
             )
-    return found
+    return secrets
 
 
 def _token(header: str, *, basic: bool) -> str:

@@ -254,7 +254,7 @@ def _refused_value(problem: Mapping[str, Any]) -> str:
     """What is wrong with a parameter or a key of the body, and what to send."""
     where = ".".join(str(each) for each in problem["loc"])
     expected = str(problem.get("ctx", {}).get("expected", "")).replace("'", "")
-    said = {
+    complaints = {
         "missing": "is missing",
         "extra_forbidden": "is an unknown key",
         "enum": f"must be {expected}",
@@ -262,13 +262,13 @@ def _refused_value(problem: Mapping[str, Any]) -> str:
         "timezone_aware": "has no time zone; write it like 2025-06-03T10:00:00Z",
         "model_attributes_type": "is no JSON object; is Content-Type: application/json sent?",
     }.get(problem["type"])
-    return f"{where}: {problem['msg']}" if said is None else f"{where} {said}"
+    return f"{where}: {problem['msg']}" if complaints is None else f"{where} {complaints}"
 
 
 def _add_reading(app: FastAPI, service: Service, metrics: Metrics) -> None:
     """What changes nothing."""
     reader = [Depends(_allowed(service.access, Scope.READ))]
-    asked = gating.Gate(service.store, service.served)
+    keeper = gating.Gate(service.store, service.served)
 
     async def gate(
         service_name: Annotated[Name, Query(alias="service")],
@@ -284,9 +284,9 @@ def _add_reading(app: FastAPI, service: Service, metrics: Metrics) -> None:
         at = service.clock().replace(microsecond=0)
         question = gating.Question(service_name, environment, release, ok, at)
         if service.store.is_near:  # a thread would cost more than the answer
-            answer = asked.answer(question)
+            answer = keeper.answer(question)
         else:
-            answer = await to_thread.run_sync(asked.answer, question)
+            answer = await to_thread.run_sync(keeper.answer, question)
         again = answer.retry_after_s
         return Response(  # made here: FastAPI would check the answer once more
             answer.body,
@@ -403,18 +403,18 @@ def _add_telling(app: FastAPI, service: Service, judge: Judge | None) -> None:
         payload = _json(body)
         now = service.clock()
         try:
-            told = TOLD[sender](request.headers, payload)
+            release_event = TOLD[sender](request.headers, payload)
             checklist = service.served.checklist(
-                service_name or told.service,
-                told.environment if environment is None else environment,
+                service_name or release_event.service,
+                release_event.environment if environment is None else environment,
             )
             event = replace(
-                told,
+                release_event,
                 service=checklist.service,
                 environment=checklist.environment,
-                at=_moment(told.at, now),
+                at=_moment(release_event.at, now),
             )
-            _check_name(told.version)
+            _check_name(release_event.version)
             return kept(event, str(sender), request, response)
         except (NotAboutARelease, UnknownService) as error:
             return Ignored(ignored=wording.plain(str(error), LONGEST_NOTE))
@@ -427,16 +427,16 @@ def _add_telling(app: FastAPI, service: Service, judge: Judge | None) -> None:
     def acknowledge(body: AckBody) -> AckKept:
         """Acknowledge a failure: notify again only if it gets worse."""
         try:
-            found = service.store.find(body.id)
+            record = service.store.find(body.id)
         except UsageError as error:
             raise HTTPException(HTTPStatus.NOT_FOUND, str(error)) from None
-        if isinstance(found, Look):
+        if isinstance(record, Look):
             raise UsageError(
-                f"{body.id} is a look; acknowledge its release {found.release_id[:8]}, or one of "
+                f"{body.id} is a look; acknowledge its release {record.release_id[:8]}, or one of "
                 "its findings"
             )
         ack = service.store.acknowledge(
-            found, incident=body.incident, note=body.note, at=service.clock()
+            record, incident=body.incident, note=body.note, at=service.clock()
         )
         return AckKept(target=ack.target, incident=ack.incident, note=ack.note)
 
@@ -479,14 +479,14 @@ def _check_sender(sender: Sender, service: Service, request: Request, body: byte
         is_flagger = sender is Sender.FLAGGER  # it can set no header, but a user in its address
         _check_token(service.access, Scope.RELEASE, request, basic=is_flagger)
         return
-    known = service.webhook_secrets.get(sender, ())
-    if not known:
+    secrets = service.webhook_secrets.get(sender, ())
+    if not secrets:
         raise HTTPException(
             HTTPStatus.FORBIDDEN,
             f"webhooks of {sender} need a secret here and there; set "
             f"ANOMALY_{sender.upper()}_SECRET",
         )
-    if not is_genuine(request.headers, body, known):
+    if not is_genuine(request.headers, body, secrets):
         raise HTTPException(HTTPStatus.UNAUTHORIZED, "the signature does not fit the request")
 
 

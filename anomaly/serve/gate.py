@@ -144,31 +144,31 @@ class Gate:
 
     def _answer(self, checklist: Checklist, version: str, now: datetime) -> tuple[GateAnswer, bool]:
         """The answer, and whether the release is known."""
-        found = self._store.standing(checklist.service, checklist.environment, version)
-        coming = coming_look(self._store, checklist, found, now)
+        standing = self._store.standing(checklist.service, checklist.environment, version)
+        coming = coming_look(self._store, checklist, standing, now)
         again = None if coming is None else max(1, round((coming - now).total_seconds()))
-        if found is None:
+        if standing is None:
             name = f"release {plain(version, LONGEST_NAME)}".rstrip()
             reason = f"no {name} of {checklist.service} is known yet; report it by POST /releases"
             verdict, final = ReleaseVerdict.INCONCLUSIVE, False
         else:
-            verdict, final, reason = _verdict(found)
-        look = None if found is None else found.look
+            verdict, final, reason = _verdict(standing)
+        look = None if standing is None else standing.look
         counts, findings = ({}, []) if look is None else self._findings(look.id)
-        known = GateAnswer(
+        gate_answer = GateAnswer(
             verdict=verdict,
             final=final,
             reason=plain(reason, LONGEST_REASON),
-            release=None if found is None else _release(found.record),
+            release=None if standing is None else _release(standing.record),
             look=look.number if look else 0,
             looked_at=stamp(look.at) if look else None,
             counts=counts,
             findings=findings,
             next_look_at=None if coming is None else stamp(coming),
             ask_again_s=again,
-            report=None if found is None else f"/releases/{found.record.id}",
+            report=None if standing is None else f"/releases/{standing.record.id}",
         )
-        return known, found is not None
+        return gate_answer, standing is not None
 
     def _worst(self, look: str) -> tuple[dict[Verdict, int], list[GateFinding]]:
         counts, findings = self._store.worst(look, MOST_FINDINGS)
@@ -185,27 +185,27 @@ def status(answered: GateAnswer, ok: Ok, *, is_known: bool) -> HTTPStatus:
 
 
 def coming_look(
-    store: Store, checklist: Checklist, found: Standing | None, now: datetime
+    store: Store, checklist: Checklist, standing: Standing | None, now: datetime
 ) -> datetime | None:
     """When the release is looked at next; None if it is not watched any more."""
-    if found is not None and found.record.state is not State.WATCHED:
+    if standing is not None and standing.record.state is not State.WATCHED:
         return None
     settled = settled_at(checklist.windows, now)
-    if found is None or found.look is None or checklist.schedule is None:
+    if standing is None or standing.look is None or checklist.schedule is None:
         return settled
-    release = found.record.release
+    release = standing.record.release
     starts = store.starts(release.service, release.environment)
     return max(settled, following(checklist.schedule, starts, now))
 
 
-def _verdict(found: Standing) -> tuple[ReleaseVerdict, bool, str]:
+def _verdict(standing: Standing) -> tuple[ReleaseVerdict, bool, str]:
     """The verdict, whether it is the last word, and the reason."""
-    if found.record.state is State.ABORTED:
+    if standing.record.state is State.ABORTED:
         return ReleaseVerdict.FAIL, True, "the release was aborted"
-    if found.look is None:
+    if standing.look is None:
         return ReleaseVerdict.INCONCLUSIVE, False, "the release was not judged yet"
-    reason = found.look.headline.partition("  ")[2] or found.look.headline
-    return found.look.verdict, found.look.final, reason
+    reason = standing.look.headline.partition("  ")[2] or standing.look.headline
+    return standing.look.verdict, standing.look.final, reason
 
 
 def _release(record: ReleaseRecord) -> GateRelease:

@@ -129,17 +129,17 @@ class _Releases(Collector):
             labels=labels,
         )
         for checklist in self._served.checklists:
-            found = self._store.standing(checklist.service, checklist.environment)
-            if found is None:
+            standing = self._store.standing(checklist.service, checklist.environment)
+            if standing is None:
                 continue
-            release = found.record.release
+            release = standing.record.release
             where = [
                 wording.plain(each, LONGEST_VALUE)
                 for each in (release.service, release.environment, release.version)
             ]
-            for verdict in ReleaseVerdict if found.look else ():
-                is_it = found.look is not None and found.look.verdict is verdict
+            for verdict in ReleaseVerdict if standing.look else ():
+                is_it = standing.look is not None and standing.look.verdict is verdict
                 verdicts.add_metric([*where, str(verdict)], float(is_it))
-            final.add_metric(where, float(found.record.state is not State.WATCHED))
+            final.add_metric(where, float(standing.record.state is not State.WATCHED))
             started.add_metric(where, release.started_at.timestamp())
         return [verdicts, final, started]

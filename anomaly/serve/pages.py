@@ -26,23 +26,23 @@ SHORTEST, LONGEST = timedelta(seconds=10), timedelta(minutes=5)  # until a page 
 
 def overview(store: Store, served: Served, now: datetime, *, live: bool) -> tuple[str, int | None]:
     """The page of all releases, and after how many seconds it asks again (None: never)."""
-    known = last_known(store)[:MOST_RELEASES]
+    latest = last_known(store)[:MOST_RELEASES]
     judged, incidents = store.feedback()
     feedback = {"judged": judged, "incidents": incidents}
-    data = {"releases": [summary(*each) for each in known], "feedback": feedback}
-    watched = [each for each, _, _ in known if each.state is State.WATCHED]
+    data = {"releases": [summary(*each) for each in latest], "feedback": feedback}
+    watched = [each for each, _, _ in latest if each.state is State.WATCHED]
     coming = served.next_look(now)
     words = (
         f"Judges {names(served.checklists)}; {len(watched)} under watch"
         if watched
         else f"Judges {names(served.checklists)}; no release is under watch"
     )
-    told = escape(words) + _next_words(coming if watched else None, now)
+    status = escape(words) + _next_words(coming if watched else None, now)
     text = history.page(
-        entries(store, known, lambda each: f"/releases/{each.id}"),
+        entries(store, latest, lambda each: f"/releases/{each.id}"),
         feedback,
         data,
-        live=Live(told, _links("/", live=live)),
+        live=Live(status, _links("/", live=live)),
     )
     return text, _pause(coming, now) if live else None
 
@@ -60,11 +60,11 @@ def release(
     coming = _coming(store, served, standing, now)
     address = f"/releases/{record.id}"
     is_live = live and coming is not None
-    told = escape(f"Look {len(looks)}" if looks else "No look yet") + (
+    status = escape(f"Look {len(looks)}" if looks else "No look yet") + (
         Markup("; ") + escape(_ended(record)) if coming is None else _next_words(coming, now)
     )
     links = [("all releases", "/"), *(_links(address, live=live) if coming is not None else ())]
-    shown = Live(told, links)
+    shown = Live(status, links)
     text = (
         of_release.page(
             store.report(looks[-1].id),

@@ -25,9 +25,9 @@ class Served:
     checklists: tuple[Checklist, ...]
 
     def __post_init__(self) -> None:
-        seen: dict[tuple[str, str], Checklist] = {}
+        by_place: dict[tuple[str, str], Checklist] = {}
         for each in self.checklists:
-            before = seen.setdefault((each.service, each.environment), each)
+            before = by_place.setdefault((each.service, each.environment), each)
             if before is not each:
                 raise UsageError(
                     f"{before.path} and {each.path} are both about {_words(each)}; serve one of "
@@ -50,11 +50,11 @@ class Served:
         for each in of_service:
             if each.environment == (environment or ""):
                 return each
-        told = plain(environment or "", LONGEST_NAME)
+        name = plain(environment or "", LONGEST_NAME)
         raise UnknownService(
-            f"{service} is not served in environment {told!r}; served: {', '.join(names)}"
-            f"{did_you_mean(told, names)}"
-            if told
+            f"{service} is not served in environment {name!r}; served: {', '.join(names)}"
+            f"{did_you_mean(name, names)}"
+            if name
             else f"{service} has several environments: {', '.join(names)}; say which"
         )
 

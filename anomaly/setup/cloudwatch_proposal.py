@@ -28,8 +28,8 @@ def propose(
     service; None if there are none. Raises CollectError."""
     kpis, others = list[ProposedKpi](), list[str]()
     for namespace, dimension, requests, errors, latency, unit in KINDS:
-        found = _values(source.listed(namespace, requests), dimension, service)
-        for value in found[:MOST_OF]:
+        values = _values(source.listed(namespace, requests), dimension, service)
+        for value in values[:MOST_OF]:
             where = {"Namespace": namespace, "Dimensions": [{"Name": dimension, "Value": value}]}
             kpis += of_requests(
                 value.removeprefix("app/").partition("/")[0],
@@ -37,7 +37,7 @@ def propose(
                 (_measured(where, errors, "Sum"), _measured(where, requests, "Sum")),
                 Latency("p95", _measured(where, latency, "p95"), unit),
             )
-        others += found[MOST_OF:]
+        others += values[MOST_OF:]
     remarks = other("load balancers and functions", others)
     return of_service(service, settings, kpis, remarks=remarks)
 

@@ -329,10 +329,10 @@ def _setting(name: str, value: Any, values: Mapping[str, Any]) -> str:
 
 
 def _command(name: str) -> str:
-    found = shutil.which(name)
-    if found is None:
+    program = shutil.which(name)
+    if program is None:
         raise _Bad(f"{name} is not installed, or not on PATH", f"install {name}, or give its path")
-    return f"{found} can be run"
+    return f"{program} can be run"
 
 
 def _writable(path: Path) -> str:

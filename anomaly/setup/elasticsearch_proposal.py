@@ -62,27 +62,27 @@ def propose(
     fields = [*TIMES, *OUTCOMES, *DURATIONS]
     for each in (*SERVICES, *STATUSES, *LEVELS):
         fields += [each, f"{each}.keyword"]
-    known = {
+    types = {
         name: held
         for name, held in source.field_types(fields).items()
         if _time(held) and _told(held) and not _whole(name).startswith(METRICS)
     }
-    times = {_time(held) for held in known.values()}
+    times = {_time(held) for held in types.values()}
     time = next((each for each in TIMES if each in times), "")
     if not time:
         return None
     counts = _counts(source, settings["index"], "_index", _lately(time, now), MOST_INDICES)
-    filled = [name for name in sorted(known) if _time(known[name]) == time and counts.get(name)]
-    best = min((_rank(known[name]) for name in filled), default=0)
+    filled = [name for name in sorted(types) if _time(types[name]) == time and counts.get(name)]
+    best = min((_rank(types[name]) for name in filled), default=0)
     traffic: dict[str, float] = {}
     for name in filled:
-        if _rank(known[name]) == best:
+        if _rank(types[name]) == best:
             traffic[_whole(name)] = traffic.get(_whole(name), 0) + counts[name]
     if not traffic:
         return None
     index, rest = chosen(traffic, "", "documents")
     newest = max(name for name in filled if _whole(name) == index)
-    held = known[newest]
+    held = types[newest]
     if settings["index"] != EVERYWHERE:
         index, rest = settings["index"], []
     whose = _field(SERVICES, held, WORDS)
@@ -128,13 +128,13 @@ def _counts(
     source: ElasticsearchCollector, index: str, field: str, span: Mapping[str, Any], most: int
 ) -> dict[str, float]:
     """How many documents have each value of a field."""
-    asked = {
+    search = {
         "size": 0,
         "track_total_hits": False,
         "query": span,
         "aggs": {"values": {"terms": {"field": field, "size": most}}},
     }
-    buckets = source.search(asked, index)["aggregations"]["values"]["buckets"]
+    buckets = source.search(search, index)["aggregations"]["values"]["buckets"]
     return {str(each["key"]): float(each["doc_count"]) for each in buckets}
 
 
@@ -163,8 +163,8 @@ def _told(held: Types) -> str:
 
 def _rank(held: Types) -> int:
     """How well errors are told, 0 for the best: by a status, an outcome, a level."""
-    told = _told(held).removesuffix(".keyword")
-    return next(rank for rank, each in enumerate((STATUSES, OUTCOMES, LEVELS)) if told in each)
+    field = _told(held).removesuffix(".keyword")
+    return next(rank for rank, each in enumerate((STATUSES, OUTCOMES, LEVELS)) if field in each)
 
 
 def _field(names: Sequence[str], held: Types, types: frozenset[str]) -> str:

@@ -123,9 +123,9 @@ def propose(frame: pd.DataFrame) -> Proposal:
         )
     table = frame if _has_times(frame.index) is None else frame.rename_axis("time").reset_index()
     zone = str(getattr(getattr(frame.index, "tz", None), "key", "") or "UTC")
-    found = read(table.rename(columns=str), "frame")
+    finding = read(table.rename(columns=str), "frame")
     remark = "Save the data beside it: frame.to_csv('data.csv', index_label='time')"
-    return of_table(found, "data", {"type": "files", "path": "data.csv"}, zone, (remark,))
+    return of_table(finding, "data", {"type": "files", "path": "data.csv"}, zone, (remark,))
 
 
 def read(table: pd.DataFrame, name: str) -> Finding:
@@ -183,12 +183,12 @@ def _of_pivot(table: pd.DataFrame, moments: Sequence[str], name: str) -> Finding
     if not kpi:
         raise UsageError(f"{name}: no column names the KPIs, all are times")
     long = table.melt(others, [*moments], var_name="time", value_name="value")
-    found = read(long.rename(columns={kpi: "kpi"}), name)
-    return replace(found, time="time", kpi_column=kpi, value_column="value", layout="pivot")
+    finding = read(long.rename(columns={kpi: "kpi"}), name)
+    return replace(finding, time="time", kpi_column=kpi, value_column="value", layout="pivot")
 
 
 def of_table(
-    found: Finding,
+    finding: Finding,
     service: str,
     settings: Mapping[str, str],
     timezone: str = "UTC",
@@ -196,48 +196,52 @@ def of_table(
 ) -> Proposal:
     """The proposal for a file with such a table; `settings` are those of the source so far."""
     settings = dict(settings)
-    if found.time != "time":
-        settings["time_column"] = found.time
-    if found.unit:
-        settings["time_unit"] = found.unit
-    if found.kpi_column:
-        settings |= {"layout": found.layout}
-        settings |= {} if found.kpi_column == "kpi" else {"kpi_column": found.kpi_column}
-        settings |= {} if found.value_column == "value" else {"value_column": found.value_column}
-    if found.naive and not found.unit:
+    if finding.time != "time":
+        settings["time_column"] = finding.time
+    if finding.unit:
+        settings["time_unit"] = finding.unit
+    if finding.kpi_column:
+        settings |= {"layout": finding.layout}
+        settings |= {} if finding.kpi_column == "kpi" else {"kpi_column": finding.kpi_column}
+        settings |= (
+            {} if finding.value_column == "value" else {"value_column": finding.value_column}
+        )
+    if finding.naive and not finding.unit:
         settings["timezone"] = timezone
-    if found.events:
-        kpis = [replace(each, kpi=replace(each.kpi, source="amounts")) for each in events_of(found)]
+    if finding.events:
+        kpis = [
+            replace(each, kpi=replace(each.kpi, source="amounts")) for each in events_of(finding)
+        ]
         sources = {"amounts": {**settings, "resample": "sum"}} if kpis else {}
-        if found.filled:
-            rows = replace(ROWS.kpi, source="rows", query=found.filled)
+        if finding.filled:
+            rows = replace(ROWS.kpi, source="rows", query=finding.filled)
             kpis.insert(0, replace(ROWS, kpi=rows))
             sources["rows"] = {**settings, "resample": "count"}
     else:
         kpis = [
-            replace(each, kpi=replace(each.kpi, by=tuple(found.labels)))
-            for each in kpis_of(found.values)
+            replace(each, kpi=replace(each.kpi, by=tuple(finding.labels)))
+            for each in kpis_of(finding.values)
         ]
         sources = {"data": settings}
     if not kpis:
         raise UsageError(
             f"{service}: no column holds numbers to judge; name the columns of numbers"
         )
-    return described(found, service, sources, kpis, timezone, remarks)
+    return described(finding, service, sources, kpis, timezone, remarks)
 
 
-def events_of(found: Finding) -> list[ProposedKpi]:
+def events_of(finding: Finding) -> list[ProposedKpi]:
     """The KPIs of what events amount to: sums, in which no event is 0."""
     return [
         replace(each, kpi=replace(each.kpi, denominator=None, kind=None, empty=Empty.ZERO))
-        for each in kpis_of(found.values)
+        for each in kpis_of(finding.values)
         if each.kpi.direction is not Direction.EITHER
         and each.kpi.kind not in {KpiKind.SHARE, KpiKind.LATENCY}
     ]
 
 
 def described(
-    found: Finding,
+    finding: Finding,
     service: str,
     sources: Mapping[str, Mapping[str, str]],
     kpis: Sequence[ProposedKpi],
@@ -246,24 +250,24 @@ def described(
 ) -> Proposal:
     """The proposal with windows and comments as the table suggests."""
     more = [*remarks]
-    if found.naive and not found.unit:
+    if finding.naive and not finding.unit:
         more.append(
-            f"The times in {found.time} have no zone and are read in {timezone}: correct timezone, "
-            "of the source and of the users"
+            f"The times in {finding.time} have no zone and are read in {timezone}: correct "
+            "timezone, of the source and of the users"
         )
-    if found.events and found.labels:
+    if finding.events and finding.labels:
         more.append(
-            f"Could be split by {', '.join(plain(each, 40) for each in found.labels)}, once it is "
-            "counted per step"
+            f"Could be split by {', '.join(plain(each, 40) for each in finding.labels)}, once it "
+            "is counted per step"
         )
-    rows = "a row per event" if found.events else "a row per step"
+    rows = "a row per event" if finding.events else "a row per step"
     return Proposal(
         service=service,
         sources=sources,
         kpis=kpis,
-        windows=windows_of(found.step, found.first, found.ends),
+        windows=windows_of(finding.step, finding.first, finding.ends),
         why_windows=(
-            f"{rows}; data from {found.first:%Y-%m-%d %H:%M} to {found.last:%Y-%m-%d %H:%M} UTC"
+            f"{rows}; data from {finding.first:%Y-%m-%d %H:%M} to {finding.last:%Y-%m-%d %H:%M} UTC"
         ),
         timezone=timezone,
         remarks=more,
@@ -349,9 +353,9 @@ def _time_column(table: pd.DataFrame, name: str) -> tuple[str, str, pd.Series]:
     """The first column of times, of those that are named so before others; the unit of numbers."""
     columns = [str(each) for each in table.columns if each]
     for column in sorted(columns, key=lambda each: not TIME_NAME.search(each)):
-        found = _moments(table[column], named=bool(TIME_NAME.search(column)))
-        if found is not None:
-            return column, *found
+        moments = _moments(table[column], named=bool(TIME_NAME.search(column)))
+        if moments is not None:
+            return column, *moments
     raise UsageError(
         f"{name}: no column is a time; the columns are "
         f"{', '.join(plain(each, 40) for each in columns[:12])}"

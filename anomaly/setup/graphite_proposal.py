@@ -59,19 +59,19 @@ def propose(
     names: dict[str, list[str]] = {}
     for group, name in targets:
         names.setdefault(group, []).append(name)
-    known = [each for each in groups(names) if each.first(Role.REQUESTS)]
-    mine = [each for each in known if service in {each.name, *each.name.split(".")}]
-    asked = (mine or known)[:MOST_GROUPS]
-    counts = [targets[each.name, each.first(Role.REQUESTS)] for each in asked]
-    traffic = _traffic(source, counts, now) if asked else {}
-    amounts = {asked[place].name: each.amount for place, each in traffic.items() if each.amount}
+    candidates = [each for each in groups(names) if each.first(Role.REQUESTS)]
+    mine = [each for each in candidates if service in {each.name, *each.name.split(".")}]
+    picked = (mine or candidates)[:MOST_GROUPS]
+    counts = [targets[each.name, each.first(Role.REQUESTS)] for each in picked]
+    traffic = _traffic(source, counts, now) if picked else {}
+    amounts = {picked[place].name: each.amount for place, each in traffic.items() if each.amount}
     if not amounts:
         return None
     choice, others = chosen(amounts, "" if mine else service, "requests")
-    place = next(place for place, each in enumerate(asked) if each.name == choice)
-    kpis = _kpis(asked[place], targets, only_grows=traffic[place].only_grows)
+    place = next(place for place, each in enumerate(picked) if each.name == choice)
+    kpis = _kpis(picked[place], targets, only_grows=traffic[place].only_grows)
     windows = _windows(source, counts[place], now)
-    rest = [each.name for each in (mine or known)[MOST_GROUPS:]]
+    rest = [each.name for each in (mine or candidates)[MOST_GROUPS:]]
     remarks = other("paths, which were not compared", rest)
     return of_service(choice, settings, kpis, windows=windows, others=others, remarks=remarks)
 
@@ -105,9 +105,9 @@ def _node(name: str) -> str:
 
 def _traffic(source: GraphiteCollector, counts: Sequence[str], now: datetime) -> dict[int, Traffic]:
     """The traffic of metrics by their place."""
-    asked = [f'aliasSub({each}, "^.*$", "{place}")' for place, each in enumerate(counts)]
+    targets = [f'aliasSub({each}, "^.*$", "{place}")' for place, each in enumerate(counts)]
     values: dict[int, list[list[float]]] = {}
-    for series in source.render(asked, now - LATELY, now):
+    for series in source.render(targets, now - LATELY, now):
         there = [float(value) for value, _ in series["datapoints"] if value is not None]
         values.setdefault(int(series["target"]), []).append(there)
     traffic = {}
@@ -143,8 +143,8 @@ def _windows(source: GraphiteCollector, target: str, now: datetime) -> Windows:
     """Windows whose steps are as long as the interval at which Graphite keeps old values."""
     windows = Windows()
     begin = now - windows.history
-    found = source.render([f"sumSeries({target})"], begin, begin + 3 * HOUR)
-    points = found[0]["datapoints"] if found else []
+    series = source.render([f"sumSeries({target})"], begin, begin + 3 * HOUR)
+    points = series[0]["datapoints"] if series else []
     apart = min((later - earlier for (_, earlier), (_, later) in pairwise(points)), default=0)
     step = timedelta(seconds=apart)
     return windows if step <= windows.step else windows_of(step, begin, now)

@@ -65,9 +65,9 @@ def propose(
     databases = [settings["database"]] if settings["database"] else _databases(source)
     for database in databases[:MOST_DATABASES]:
         rest = [each for each in databases if each != database]
-        found = _of_database(source, {**settings, "database": database}, service, now, rest)
-        if found is not None:
-            return found
+        proposal = _of_database(source, {**settings, "database": database}, service, now, rest)
+        if proposal is not None:
+            return proposal
     return None
 
 
@@ -86,17 +86,17 @@ def _of_database(
             fields.setdefault(name, []).append(str(field))
     tags: dict[str, dict[str, list[str]]] = {}
     keys = ", ".join(_name(each) for each in (*SERVICES, *STATUSES))
-    asked = f"SHOW TAG VALUES WITH KEY IN ({keys})"
-    for name, (key, value) in _named_rows(source, asked, database):
+    query = f"SHOW TAG VALUES WITH KEY IN ({keys})"
+    for name, (key, value) in _named_rows(source, query, database):
         tags.setdefault(name, {}).setdefault(str(key), []).append(str(value))
     span = f"time >= '{now - LATELY:%Y-%m-%dT%H:%M:%SZ}' AND time < '{now:%Y-%m-%dT%H:%M:%SZ}'"
-    known = [
+    candidates = [
         each
         for each in (_measured(group, tags.get(group.name, {})) for group in groups(fields))
         if each is not None
     ]
     traffic: dict[str, dict[str, tuple[float, Measured]]] = {}
-    for each in known[:MOST_GROUPS]:
+    for each in candidates[:MOST_GROUPS]:
         measured = _grown(source, each, span, database)
         for name, amount, held in _traffic(source, measured, span, database):
             traffic.setdefault(name, {})[held.group.name] = amount, held
@@ -104,10 +104,10 @@ def _of_database(
     if not totals:
         return None
     choice, others = chosen(totals, service, "requests")
-    found = sorted(traffic[choice].values(), key=lambda each: (-each[0], each[1].group.name))
-    kpis = [kpi for _, measured in found[:MOST_OF] for kpi in _kpis(measured, choice)]
-    more = [measured.group.name for _, measured in found[MOST_OF:]]
-    more += [each.group.name for each in known[MOST_GROUPS:]]
+    busiest = sorted(traffic[choice].values(), key=lambda each: (-each[0], each[1].group.name))
+    kpis = [kpi for _, measured in busiest[:MOST_OF] for kpi in _kpis(measured, choice)]
+    more = [measured.group.name for _, measured in busiest[MOST_OF:]]
+    more += [each.group.name for each in candidates[MOST_GROUPS:]]
     return of_service(
         choice,
         settings,
@@ -164,11 +164,11 @@ def _traffic(
     )
     outer = ", ".join(f"sum(n{place})" for place in range(len(others) + 1))
     by = f" GROUP BY {_name(measured.service_tag)}" if measured.service_tag else ""
-    asked = (
+    query = (
         f"SELECT {outer} FROM (SELECT {inner} FROM {_name(group.name)} WHERE {span} "  # noqa: S608  its names are quoted
         f"GROUP BY *){by}"
     )
-    for series in source.asked(asked, database):
+    for series in source.asked(query, database):
         _, requests, *there = series["values"][0]
         missing = {role for role, count in zip(others, there, strict=True) if not count}
         numbers = {role: names for role, names in group.numbers.items() if role not in missing}
@@ -181,24 +181,26 @@ def _kpis(measured: Measured, service: str) -> list[ProposedKpi]:
     group = measured.group
     mine = f" AND {_name(measured.service_tag)} = {_text(service)}" if service else ""
     requests = measured.counted(measured.requests, mine)
-    errors, told = "", ""
+    errors, remark = "", ""
     if measured.status_tag:
-        told = f", told by {measured.status_tag}"
+        remark = f", told by {measured.status_tag}"
         errors = measured.counted(
             measured.requests, f"{mine} AND {_name(measured.status_tag)} =~ /^5/"
         )
     elif failed := group.first(Role.ERRORS):
-        told = f", told by {failed}"
+        remark = f", told by {failed}"
         errors = measured.counted(failed, mine)
     latency = None
     if slow := group.first(Role.LATENCY):
         word = statistic_of(slow)
         is_each = not group.first(Role.REQUESTS)  # a point is a request
-        asked = f"percentile({_name(slow)}, 95)" if is_each else f"mean({_name(slow)})"
-        query = f"SELECT {asked} FROM {_name(group.name)} WHERE {WINDOW}{mine} {EVERY} fill(none)"  # noqa: S608  its names are quoted
+        aggregate = f"percentile({_name(slow)}, 95)" if is_each else f"mean({_name(slow)})"
+        query = (
+            f"SELECT {aggregate} FROM {_name(group.name)} WHERE {WINDOW}{mine} {EVERY} fill(none)"  # noqa: S608  its names are quoted
+        )
         unit = unit_of(slow) or unit_of(group.name)
         latency = Latency("p95" if is_each else word or "mean", query, unit)
-    return of_requests(group.name, f"{group.name}{told}", (errors, requests), latency)
+    return of_requests(group.name, f"{group.name}{remark}", (errors, requests), latency)
 
 
 def _is_status(value: str) -> bool:
@@ -206,10 +208,10 @@ def _is_status(value: str) -> bool:
 
 
 def _named_rows(
-    source: InfluxdbCollector, asked: str, database: str
+    source: InfluxdbCollector, query: str, database: str
 ) -> Iterator[tuple[str, Sequence[Any]]]:
     """The rows of each measurement."""
-    for series in source.asked(asked, database):
+    for series in source.asked(query, database):
         for row in series["values"]:
             yield str(series["name"]), row
 

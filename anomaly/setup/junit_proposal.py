@@ -78,7 +78,7 @@ def _kpis(runs: Runs, by: Sequence[str]) -> list[ProposedKpi]:
         floor=0.001,
     )
     duration = Kpi("duration", query="duration", unit="s", direction=Direction.UP, tolerance=0.1)
-    found = [
+    proposed = [
         ProposedKpi(
             replace(ratio, by=tuple(by), critical=True, usage=3),
             f"{failed:,} of the {executed:,} tests that ran failed",
@@ -89,7 +89,7 @@ def _kpis(runs: Runs, by: Sequence[str]) -> list[ProposedKpi]:
     ]
     if flaky:
         unit = "flaky per test"
-        found.append(
+        proposed.append(
             ProposedKpi(
                 replace(ratio, name="flaky tests", query="flaky", unit=unit),
                 f"{flaky:,} of the {executed:,} tests passed only when they were run again",
@@ -99,8 +99,8 @@ def _kpis(runs: Runs, by: Sequence[str]) -> list[ProposedKpi]:
         unit = "skipped per test"
         kpi = replace(ratio, name="skipped tests", query="skipped", denominator="tests", unit=unit)
         why = f"{skipped:,} of {executed + skipped:,} tests were skipped"
-        found.append(ProposedKpi(kpi, why))
-    return found
+        proposed.append(ProposedKpi(kpi, why))
+    return proposed
 
 
 def _step(moments: Sequence[datetime]) -> timedelta:

@@ -60,7 +60,7 @@ def propose(
     selector = f"{{{label}={json.dumps(name, ensure_ascii=False)}}}"
     fields = {"query": selector, "limit": LINES, "direction": "backward", **span}
     streams = source.asked("query_range", fields)["result"]
-    everywhere = [each for each in LEVELS if all(each in found["stream"] for found in streams)]
+    everywhere = [each for each in LEVELS if all(each in one["stream"] for one in streams)]
     level = everywhere[0] if streams and everywhere else ""
     texts = [str(value[1]) for each in streams for value in each["values"]]
     parser, read = _read(texts)
@@ -80,16 +80,16 @@ def _kpis(
         query = f'quantile_over_time(0.95, {parsed} | unwrap {value} | __error__="" [$step]) by ()'
         latency = Latency("p95", query, unit)
     if status := _named(STATUSES, STATUS, read):
-        told, each = f"the field {status}", "request"
+        mark, each = f"the field {status}", "request"
         failed, every = f'{parsed} | {status}=~"5.."', f'{parsed} | {status}=~"[1-5].."'
     elif field := level or _named(LEVELS, re.compile(".+"), read):
-        told, each = f"the field {field}", "line"
+        mark, each = f"the field {field}", "line"
         failed, every = f'{selector if level else parsed} | {field}=~"{BAD_LEVELS}"', selector
     else:
-        told, each = "their words", "line"
+        mark, each = "their words", "line"
         failed, every = f'{selector} |~ "{BAD_WORDS}"', selector
     ratio = (_counted(failed), _counted(every))
-    return of_requests(name, f"{selector}, told by {told}", ratio, latency, each=each)
+    return of_requests(name, f"{selector}, told by {mark}", ratio, latency, each=each)
 
 
 def _counted(lines: str) -> str:
@@ -99,7 +99,7 @@ def _counted(lines: str) -> str:
 def _read(texts: Sequence[str]) -> tuple[str, list[Fields]]:
     """The parser of the lines, empty if they have no form, and the fields of each."""
     for parser, fields in (("json", _json), ("logfmt", _logfmt)):
-        read = [found for text in texts if (found := fields(text))]
+        read = [parts for text in texts if (parts := fields(text))]
         if texts and len(read) >= MOST * len(texts):
             return parser, read
     return "", []

@@ -39,8 +39,8 @@ def words_of(name: str) -> str:
 def statistic_of(name: str) -> str:
     """Which latency a number of that name is, like p95; empty if the name does not say it."""
     text = words_of(name)
-    if found := RANK.search(text):
-        return f"p{found[1] or found[2]}"
+    if match := RANK.search(text):
+        return f"p{match[1] or match[2]}"
     return MEANS.get(text.rpartition("_")[2], "")
 
 
@@ -85,7 +85,7 @@ class Group:
 def groups(names: Mapping[str, Sequence[str]]) -> list[Group]:
     """The groups that have numbers of requests, those that say most first; `names` are the names of
     the numbers of each."""
-    found = []
+    out = []
     for name, numbers in names.items():
         group = Group(name)
         for each in sorted(numbers, key=_preference):
@@ -95,8 +95,8 @@ def groups(names: Mapping[str, Sequence[str]]) -> list[Group]:
             if role is not None:
                 group.numbers.setdefault(role, []).append(each)
         if group.numbers:
-            found.append(group)
-    return sorted(found, key=lambda each: each.rank)
+            out.append(group)
+    return sorted(out, key=lambda each: each.rank)
 
 
 def _is_of_timer(group: str, name: str, numbers: Sequence[str]) -> bool:

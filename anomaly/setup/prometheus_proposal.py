@@ -126,16 +126,16 @@ class _Counter:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ServiceProposal:
     """A proposal, and in a line each what was found and what was not."""
 
     proposal: Proposal
-    said: Sequence[str]
+    notes: Sequence[str]
 
 
 def propose(
     access: Access, settings: Mapping[str, str], service: str = "", *, now: datetime | None = None
-) -> Found | None:
+) -> ServiceProposal | None:
     """What to judge of a service, by default the busiest one whose errors can be told; None if no
     requests are counted there. `settings` are those of the source. Raises CollectError."""
     queries = _Queries(access, now or datetime.now(UTC))
@@ -190,8 +190,8 @@ class _Queries:
 
     def names(self, pattern: str, matcher: str) -> list[str]:
         """The names of the metrics of a service that match a pattern."""
-        found = self.of_names(f"group by (__name__) ({_named(pattern, matcher)})")
-        return sorted({labels["__name__"] for labels, _ in found})
+        series = self.of_names(f"group by (__name__) ({_named(pattern, matcher)})")
+        return sorted({labels["__name__"] for labels, _ in series})
 
     def age(self, selector: str) -> timedelta:
         """How long there have been samples, up to a little more than a history."""
@@ -233,10 +233,10 @@ def _counters(queries: _Queries) -> Iterator[_Counter]:
 
 def _of(
     queries: _Queries, counter: _Counter, settings: Mapping[str, str], others: Sequence[str]
-) -> Found:
+) -> ServiceProposal:
     matcher = _matcher(counter.label, counter.service)
-    kpis, said = [], []
-    for name, found, where in (
+    kpis, notes = [], []
+    for name, proposed, where in (
         ("errors", _errors(queries, counter, matcher), _where_errors(counter)),
         ("latency", _latency(queries, counter, matcher), f"metrics like {LIKE_BUCKETS}"),
         ("traffic", _traffic(counter), ""),
@@ -246,11 +246,11 @@ def _of(
             f"metrics like {LIKE_BUSY}",
         ),
     ):
-        if found is not None:
-            kpis.append(found)
-        said.append(
-            f"{name}: {found.why}"
-            if found is not None
+        if proposed is not None:
+            kpis.append(proposed)
+        notes.append(
+            f"{name}: {proposed.why}"
+            if proposed is not None
             else f"{name}: not found; looked for {where}{_with(matcher)}"
         )
     age = queries.age(counter.selector)
@@ -260,14 +260,14 @@ def _of(
     if history < MOST_HISTORY:
         why = f"{counter.name} goes back {_days(age)}; four weeks of history would be better"
     releases, found_releases = _releases(queries, settings, matcher)
-    said.append(f"releases: {found_releases}")
-    remarks = [line for line in said if ": not found;" in line]
+    notes.append(f"releases: {found_releases}")
+    remarks = [line for line in notes if ": not found;" in line]
     if replicas := _replicas(queries, counter):
         remarks.append(
             f"{', '.join(replicas)} of {counter.name} name replicas, which come and go with each "
             "release: leave them out of by"
         )
-        said.append(remarks[-1])
+        notes.append(remarks[-1])
     proposal = Proposal(
         service=counter.service or "service",
         sources={"prod": settings},
@@ -278,7 +278,7 @@ def _of(
         releases=releases,
         others=others,
     )
-    return Found(proposal, [plain(each, 400) for each in said])
+    return ServiceProposal(proposal, [plain(each, 400) for each in notes])
 
 
 def _errors(queries: _Queries, counter: _Counter, matcher: str) -> ProposedKpi | None:
@@ -389,9 +389,9 @@ def _releases(
     if "${" in matcher:  # it would be taken for a variable
         return {}, f"not looked for{_with(matcher)}"
     grouped = ", ".join(["__name__", *VERSIONS])
-    found = queries.of_names(f"count by ({grouped}) ({_named(BUILDS, matcher)})")
+    builds = queries.of_names(f"count by ({grouped}) ({_named(BUILDS, matcher)})")
     for label in VERSIONS:
-        for labels, _ in sorted(found, key=lambda each: each[0]["__name__"]):
+        for labels, _ in sorted(builds, key=lambda each: each[0]["__name__"]):
             if labels.get(label) and labels["__name__"] not in NO_BUILDS:
                 query = f"sum by ({label}) ({_selector(labels['__name__'], matcher)})"
                 return {**settings, "query": query, "label": label}, (
@@ -403,8 +403,8 @@ def _releases(
 def _replicas(queries: _Queries, counter: _Counter) -> list[str]:
     """The labels of a counter that name replicas."""
     candidates = sorted(REPLICAS - {"id", "uid"})
-    found = queries.of(f"group by ({', '.join(candidates)}) ({counter.selector})")
-    return sorted({name for labels, _ in found for name in labels})
+    series = queries.of(f"group by ({', '.join(candidates)}) ({counter.selector})")
+    return sorted({name for labels, _ in series for name in labels})
 
 
 def _days(length: timedelta) -> str:

@@ -54,7 +54,7 @@ def of_requests(
     queries of the errors, empty if nothing tells them, and of all."""
     errors, requests = ratio
     shown, why = plain(name, LONGEST_NAME), plain(origin, 2 * LONGEST_NAME)
-    found = []
+    out = []
     if errors:
         kpi = Kpi(
             f"errors of {shown}",
@@ -67,7 +67,7 @@ def of_requests(
             critical=True,
             usage=3,
         )
-        found.append(ProposedKpi(kpi, f"errors per {each} of {why}"))
+        out.append(ProposedKpi(kpi, f"errors per {each} of {why}"))
     if latency is not None:
         kpi = Kpi(
             f"{latency.word} latency of {shown}",
@@ -78,7 +78,7 @@ def of_requests(
             tolerance=0.1,
             usage=2,
         )
-        found.append(ProposedKpi(kpi, f"the {latency.word} latency of {why}"))
+        out.append(ProposedKpi(kpi, f"the {latency.word} latency of {why}"))
     kpi = Kpi(
         f"{each}s of {shown}",
         query=requests,
@@ -88,7 +88,7 @@ def of_requests(
         tolerance=0.1,
         no_data=NoData.FAIL,
     )
-    return [*found, ProposedKpi(kpi, f"{each}s of {why}")]
+    return [*out, ProposedKpi(kpi, f"{each}s of {why}")]
 
 
 def of_service(

@@ -117,7 +117,7 @@ def propose(ask: Ask, *, now: datetime) -> Proposal | None:
     source = registry.collector(registry.Plugin(ask.type, filled))
     module: Any = import_module(f"anomaly.setup.{ask.type}_proposal")
     try:
-        found: Proposal | None = module.propose(
+        proposal: Proposal | None = module.propose(
             source, {"type": ask.type, **written}, ask.service, now
         )
     except OTHER_FORM as error:
@@ -125,7 +125,7 @@ def propose(ask: Ask, *, now: datetime) -> Proposal | None:
             f"unreadable: {source!r} answered something else than it is asked "
             f"({type(error).__name__}); is that the address of its API?"
         ) from None
-    return found
+    return proposal
 
 
 def _settings(ask: Ask) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -30,9 +30,9 @@ MOST_ROWS = 500_000  # that are looked at
 def from_file(path: Path, shown: str) -> tuple[Proposal, datetime]:
     """The proposal for a file, under the path that the checklist is to name, and when its data end.
     Raises UsageError, CollectError."""
-    found = read(FilesCollector(path=path).cells(MOST_ROWS), str(path))
-    proposal = of_table(found, path.stem or "data", {"type": "files", "path": shown})
-    return proposal, found.ends
+    finding = read(FilesCollector(path=path).cells(MOST_ROWS), str(path))
+    proposal = of_table(finding, path.stem or "data", {"type": "files", "path": shown})
+    return proposal, finding.ends
 
 
 def from_database(
@@ -41,41 +41,41 @@ def from_database(
     """The proposal for a table of a database, and when its data end; `settings` are those of the
     source. Raises UsageError, CollectError."""
     frame, quote = SqlCollector(url=url, path=path).cells(table, MOST_ROWS)
-    found = read(frame.apply(_typed).rename(columns=str), table)
+    finding = read(frame.apply(_typed).rename(columns=str), table)
     name = ".".join(quote(part) for part in table.split("."))
     more = dict(settings)
-    if found.unit:
-        more["time_unit"] = found.unit
-    if found.events:
+    if finding.unit:
+        more["time_unit"] = finding.unit
+    if finding.events:
         more["resample"] = "sum"
-    kpis = [*_statements(found, name, quote)]
-    if found.naive and not found.unit:
+    kpis = [*_statements(finding, name, quote)]
+    if finding.naive and not finding.unit:
         more["timezone"] = "UTC"
-    return described(found, table, {"data": more}, kpis, "UTC", ()), found.ends
+    return described(finding, table, {"data": more}, kpis, "UTC", ()), finding.ends
 
 
-def _statements(found: Finding, table: str, quote: Callable[[str], str]) -> Iterator[ProposedKpi]:
+def _statements(finding: Finding, table: str, quote: Callable[[str], str]) -> Iterator[ProposedKpi]:
     """The KPIs with a statement each: the number of events, and what is in the columns."""
-    if found.kpi_column:
+    if finding.kpi_column:
         raise UsageError(
-            f"{table} has a row per KPI ({found.kpi_column}); write a statement with time and "
+            f"{table} has a row per KPI ({finding.kpi_column}); write a statement with time and "
             "value for each that you want"
         )
-    time = quote(found.time)
-    labels = [] if found.events else [quote(each) for each in found.labels]
+    time = quote(finding.time)
+    labels = [] if finding.events else [quote(each) for each in finding.labels]
 
     def statement(value: str) -> str:
         columns = ", ".join([f"{time} AS time", f"{value} AS value", *labels])
         every = f"SELECT {columns} FROM {table}"  # noqa: S608  its names are quoted
         # a number is compared with no time
-        return every if found.unit else f"{every} WHERE {time} >= :start AND {time} < :end"
+        return every if finding.unit else f"{every} WHERE {time} >= :start AND {time} < :end"
 
-    if found.events:
+    if finding.events:
         yield replace(ROWS, kpi=replace(ROWS.kpi, query=statement("1")))
-        for each in events_of(found):
+        for each in events_of(finding):
             yield replace(each, kpi=replace(each.kpi, query=statement(quote(each.kpi.query))))
         return
-    for each in kpis_of(found.values):
+    for each in kpis_of(finding.values):
         below = each.kpi.denominator
         yield replace(
             each,
@@ -83,7 +83,7 @@ def _statements(found: Finding, table: str, quote: Callable[[str], str]) -> Iter
                 each.kpi,
                 query=statement(quote(each.kpi.query)),
                 denominator=None if below is None else statement(quote(below)),
-                by=tuple(found.labels),
+                by=tuple(finding.labels),
             ),
         )
 

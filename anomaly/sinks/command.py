@@ -62,26 +62,26 @@ class CommandSink:
 
     def send(self, message: Message, /) -> Receipt:
         # files, not pipes: what a command leaves running can't hold them open
-        with TemporaryFile() as told, TemporaryFile() as said:
-            told.write(json.dumps(message_data(message), allow_nan=False).encode("ascii"))
-            told.seek(0)
-            code = self._ended(self._started(message, told, said))
-            line = _last_line(said)
+        with TemporaryFile() as stdin, TemporaryFile() as stdout:
+            stdin.write(json.dumps(message_data(message), allow_nan=False).encode("ascii"))
+            stdin.seek(0)
+            code = self._ended(self._started(message, stdin, stdout))
+            line = _last_line(stdout)
         if code:
             ending = f"{code}" if code > 0 else f"signal {-code}"
             raise SinkError(f"{self._run[0]} ended with {ending}{line}")
         return Receipt("command", delivered=True, detail=f"{self._run[0]} ended with 0{line}")
 
     def _started(
-        self, message: Message, told: IO[bytes], said: IO[bytes]
+        self, message: Message, stdin: IO[bytes], stdout: IO[bytes]
     ) -> subprocess.Popen[bytes]:
         try:
             # no shell, and the words are those of the checklist
             return subprocess.Popen(  # noqa: S603
                 self._run,
                 env={**self._environ, **_about(message)},
-                stdin=told,
-                stdout=said,
+                stdin=stdin,
+                stdout=stdout,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
@@ -124,9 +124,9 @@ def _in_environment(text: str) -> str:
     return text.replace("\0", "")[:LONGEST_VALUE].encode("utf-8", "replace").decode()
 
 
-def _last_line(said: IO[bytes]) -> str:
+def _last_line(stdout: IO[bytes]) -> str:
     """The last line of the output that says something, after a colon."""
-    said.seek(max(0, said.seek(0, os.SEEK_END) - LAST_BYTES))
-    lines = said.read().decode("utf-8", "replace").split("\n")
+    stdout.seek(max(0, stdout.seek(0, os.SEEK_END) - LAST_BYTES))
+    lines = stdout.read().decode("utf-8", "replace").split("\n")
     last = next((line.strip() for line in reversed(lines) if line.strip()), "")
     return f": {wording.plain(last, LONGEST_SAID)}" if last else ""

@@ -87,8 +87,8 @@ class GrafanaSink:
             "GET", None, self._headers, path=f"/api/annotations?{query}", hints=HINTS, read=True
         )
         try:
-            found = json.loads(answer.body)
-            return int(found[0]["id"]) if found else None
+            content = json.loads(answer.body)
+            return int(content[0]["id"]) if content else None
         except (ValueError, LookupError, TypeError, RecursionError):
             raise SinkError(
                 f"{self._api.where} answered {answer.status}, but not with a list of annotations; "

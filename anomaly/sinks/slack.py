@@ -141,8 +141,8 @@ class SlackSink:
         if answer["ok"] or error in accepted:
             return answer
         hint = f"; {HINTS[error]}" if error in HINTS else ""
-        said = f"{self._endpoint.where} refused {method}: {plain(error, 80)}{hint}"
-        raise (RetryableSinkError if error in PASSING else SinkError)(said)
+        problem = f"{self._endpoint.where} refused {method}: {plain(error, 80)}{hint}"
+        raise (RetryableSinkError if error in PASSING else SinkError)(problem)
 
 
 def blocks(message: Message) -> dict[str, Any]:

@@ -55,18 +55,18 @@ def countries() -> dict[str, str]:
     return {code: code for code in codes} | named
 
 
-def unknown(asked: Holidays) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+def unknown(wanted: Holidays) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     """Which keys of `asked` hold words that the library does not know for its country: key, word,
     and those that it knows."""
     import holidays
 
-    known = holidays.country_holidays(asked.country)
-    if asked.subdivision and asked.subdivision not in known.subdivisions:
-        yield "subdivision", asked.subdivision, tuple(known.subdivisions)
+    calendar = holidays.country_holidays(wanted.country)
+    if wanted.subdivision and wanted.subdivision not in calendar.subdivisions:
+        yield "subdivision", wanted.subdivision, tuple(calendar.subdivisions)
     yield from (
-        ("categories", each, tuple(known.supported_categories))
-        for each in asked.categories
-        if each not in known.supported_categories
+        ("categories", each, tuple(calendar.supported_categories))
+        for each in wanted.categories
+        if each not in calendar.supported_categories
     )
 
 

@@ -14,7 +14,7 @@ from anomaly.cli.ending import run
 from anomaly.collectors.prometheus_access import Access
 from anomaly.errors import CollectError
 from anomaly.model import Kpi, Windows
-from anomaly.setup.prometheus_proposal import Found, propose
+from anomaly.setup.prometheus_proposal import ServiceProposal, propose
 from anomaly.setup.proposal import Proposal, ProposedKpi
 from tests.conftest import StartServer
 from tests.support.servers import Samples
@@ -65,13 +65,13 @@ def history() -> Samples:
     }
 
 
-def found(url: str, service: str = "") -> Found:
+def found(url: str, service: str = "") -> ServiceProposal:
     proposed = propose(Access(url=url), {"type": "prometheus", "url": url}, service)
     assert proposed is not None
     return proposed
 
 
-def queries(proposed: Found) -> Mapping[str, str]:
+def queries(proposed: ServiceProposal) -> Mapping[str, str]:
     return {each.kpi.name: each.kpi.query for each in proposed.proposal.kpis}
 
 
@@ -115,7 +115,7 @@ def test_the_busiest_service_is_proposed_and_can_be_judged(
     other = found(server.url, NASTY)
     Path("other.yaml").write_text(other.proposal.checklist(), encoding="utf-8")
     assert load("other.yaml").service == NASTY
-    assert any(line.startswith("saturation: not found; looked for") for line in other.said)
+    assert any(line.startswith("saturation: not found; looked for") for line in other.notes)
     with pytest.raises(
         CollectError, match="no requests of 'nobody' are counted; there are those of"
     ):
@@ -156,8 +156,10 @@ def test_a_counter_whose_errors_can_be_told_is_preferred_to_a_busier_one(
     assert 'grpc_code=~"Unknown|DeadlineExceeded|' in queries(pay)["errors"]
     assert shop.proposal.windows.history.days == 1
     assert "goes back 23h; four weeks" in shop.proposal.why_windows
-    assert any(line.startswith("latency: not found; looked for metrics like") for line in shop.said)
-    assert any(line.startswith("releases: not found; looked for") for line in shop.said)
+    assert any(
+        line.startswith("latency: not found; looked for metrics like") for line in shop.notes
+    )
+    assert any(line.startswith("releases: not found; looked for") for line in shop.notes)
 
 
 def test_series_without_a_label_of_a_service_are_proposed_too(
@@ -197,7 +199,7 @@ def test_where_errors_cannot_be_told_it_says_where_it_looked(
     assert "errors" not in queries(proposed)
     assert any(
         line.startswith("errors: not found; looked for the labels code, status, ")
-        for line in proposed.said
+        for line in proposed.notes
     )
     assert "# errors: not found;" in proposed.proposal.checklist()
 

@@ -656,8 +656,8 @@ def _made(report: Report) -> Iterator[tuple[str, Markup]]:
         + goes_on
         + ("" if report.final else time_of(report.observation.end, None)),
     )
-    asked = duration_text(report.baseline.length)
-    yield "baseline", _span(report.baseline) + f" ({asked})"
+    length = duration_text(report.baseline.length)
+    yield "baseline", _span(report.baseline) + f" ({length})"
     if history is None or history.start > report.baseline.start:
         yield "data since", escape("no data") if history is None else time_of(history.start, None)
     yield "step", escape(duration_text(report.step))
