@@ -110,7 +110,7 @@ def new_file(path: Path, text: str) -> None:
 def _from_table(
     kind: str, where: str, table: str, path: Path, session: Session
 ) -> tuple[str, str, str]:
-    """The text of a checklist, what is said of it, and the moment at which its data end, empty if
+    """The text of a checklist, the message about it, and the moment at which its data end, empty if
     that is now. Raises UsageError, CollectError."""
     from anomaly.redaction import url_secrets
     from anomaly.setup.table_proposal import from_database, from_file
@@ -140,8 +140,8 @@ def _from_table(
 def _from_source(
     kind: str, where: str, within: str, service: str, session: Session
 ) -> tuple[str | None, str]:
-    """The text of a checklist from what a source holds, None if nothing was found, and what is
-    said of it. Raises UsageError, CollectError."""
+    """The text of a checklist from what a source holds, None if nothing was found, and the
+    message about it. Raises UsageError, CollectError."""
     from anomaly.setup.source_proposal import PLACES, Ask, propose
 
     ask = Ask(kind, where, within, service, os.environ, session.keep_secret)
@@ -173,7 +173,7 @@ def _beside(file: Path, checklist: Path) -> str:
 
 
 def _from_prometheus(url: str, service: str, session: Session) -> tuple[str | None, str]:
-    """The text of a checklist, None if nothing was found, and what is said of it. Raises
+    """The text of a checklist, None if nothing was found, and the message about it. Raises
     UsageError, CollectError."""
     from anomaly.collectors.prometheus_access import Access, managed_settings
     from anomaly.redaction import url_secrets

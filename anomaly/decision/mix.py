@@ -173,8 +173,8 @@ def _of_ratio(
     past: Mapping[Key, PastPart],
     change: tuple[float, float],
 ) -> Mix:
-    """A segment without a past counts with what it differs from the usual total, for what came with
-    it is no mix; one that is gone keeps its share and its ratio, so that its going is mix.
+    """A segment without a past counts with its difference from the usual total: what came with it
+    is no mix. One that is gone keeps its share and its ratio: its disappearance counts as mix.
     """
     observation, present = scored.observation, np.isfinite(scored.observation.value[whole])
     counted = observation.present[parts] & present

@@ -46,12 +46,12 @@ class _Change:
 def releases(
     moments: Sequence[datetime], instances: Sequence[Instance], patience: int
 ) -> list[Release]:
-    """The releases in order of time. The first `missed` + 1 moments only teach what was there
+    """The releases in order of time. The first `patience` + 1 moments only teach what was there
     before.
 
     Moments with nothing at all are gaps, and count as if they had not been; an instance that is
-    missing for at most `missed` of the others was there. One that is missing at the end may come
-    back: nothing is said of it before it can't, and of stages that late neither.
+    missing for at most `patience` of the others was there. One that is missing at the end may come
+    back: it counts as there until that is ruled out, and stages that late are left out.
     """
     names = sorted({instance.version for instance in instances})
     matrix = np.array([instance.weight for instance in instances], np.float64).reshape(
@@ -87,7 +87,7 @@ def releases(
 
 
 def _bridged(weight: FloatArray, patience: int) -> FloatArray:
-    """The weight with gaps of at most `missed` filled from before them, one that lasts until the
+    """The weight with gaps of at most `patience` filled from before them, one that lasts until the
     end, too."""
     rows = np.arange(len(weight))
     last = np.maximum.accumulate(np.where(weight > 0, rows, -1))
