@@ -197,7 +197,7 @@ def sample_of(values: Floats, mask: Bools) -> Floats:
 def origins(clock: Clock, before: int, first: int = 0) -> Ints:
     """Placebo origins, oldest first, and the release itself, last: evenly over the history since
     its `first` row, and at the release's own time of every day, so that what recurs then is no
-    surprise."""
+    surprise. Series of one age (see `Regime`) have the same ones."""
     evenly = np.arange(before, first, -max(1, -(-(before - first - 2) // PLACEBOS)))
     alike = np.flatnonzero(clock.phase[:before] == clock.phase[before])
     if clock.phases == 1 or len(alike) > MOST_ALIKE:
@@ -227,11 +227,11 @@ def timeline(
     has_sample = series.present.copy()
     has_sample[:, :before] |= base.left_out  # what was left out is not missing
     amount, usual, sparse = _amounts(series, base.residual, clock.hour)
-    first = int(present.any(axis=0)[:before].argmax())
+    lasts = before - int(present.any(axis=0)[:before].argmax())
     return Timeline(
         series=series,
         index=index,
-        origins=origins(clock, before, first if 2 * first > before else 0),
+        origins=origins(clock, before, before - before // 2 ** int(np.log2(before / lasts))),
         before=before,
         gap=gap,
         hours=(len(index) - before) * (base.step / timedelta(hours=1)),

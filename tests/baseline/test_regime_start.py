@@ -131,3 +131,17 @@ def test_a_new_series_is_judged_alike_beside_old_ones_and_alone() -> None:
     assert [each.verdict for each in findings] == [Verdict.OK, Verdict.REGRESSED, Verdict.OK]
     assert alone.verdict is Verdict.REGRESSED
     assert findings[1].effect == pytest.approx(alone.effect, rel=0.02)
+
+
+def test_how_many_new_series_there_are_changes_nothing_about_one() -> None:
+    new = [np.where(np.arange(ROWS) < BEFORE - age, np.nan, usual(age)) for age in (30, 37)]
+    few = np.column_stack([usual(2), new[0]])
+    more = np.column_stack([few, new[1], usual(3)])
+
+    one, another = (
+        anomaly.check(frame(values, INDEX), released_at=INDEX[BEFORE]).findings[1]
+        for values in (few, more)
+    )
+
+    assert (one.effect, one.effect_interval) == (another.effect, another.effect_interval)
+    assert one.evidence.answers == another.evidence.answers
