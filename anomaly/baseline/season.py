@@ -40,7 +40,6 @@ DAY_FULL = 0.9
 WEEK_FULL = 0.5
 DAY_BLOCKS, WEEK_BLOCKS = 24, 8  # blocks of a day over whose means a profile is judged
 SHRINKS = np.linspace(0, 1, 21)  # the shares of a profile that are tried
-AT_ONCE = 32_768  # numbers that a processor has at hand
 TOGETHER = 12  # series that are learned at a time, for the same reason
 EDGE = 4.0  # standard errors from which a difference between neighbours is an edge, not noise
 MIN_WEEKS = 1.9

@@ -68,10 +68,9 @@ class Baseline:
     A value is transformed, freed of `season` and `level`, and divided by `spread` × the hour's own
     share of it (× the noise of its denominator): the residual, about standard normal. `few` marks
     series of few events, whose level is a mean; `just_on` those of a `Regime` that are so. `phi`
-    whitens the residual. `seasonal` and
-    `residual` are those of the `history` itself, each step predicted without its own day. Where
-    other series are taken into account (`moved_by`), `foreseen` holds what they say, and `seasonal`
-    has it in it.
+    whitens the residual. `seasonal` and `residual` are those of the `history` itself, each step
+    predicted without its own day. Where other series are taken into account (`moved_by`),
+    `foreseen` holds what they say, and `seasonal` has it in it.
     """
 
     keys: tuple[tuple[str, str], ...]

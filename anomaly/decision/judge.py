@@ -137,14 +137,14 @@ def examine(
     rows = [np.flatnonzero(ages == age) for age in np.unique(ages)]
     if len(rows) == 1:
         return _of_one_age(batch, regime, sides, kpis, settings)
-    parts = [_of(batch, own, kpis) for own in rows]
+    parts = [_some_of(batch, own, kpis) for own in rows]
     found = [_of_one_age(part, _regime(part.panel, sides), sides, kpis, settings) for part in parts]
     order = np.argsort(np.concatenate(rows))
     together = [Testimony.together(window) for window in zip(*found, strict=True)]
     return tuple(replace(each, scored=each.scored.of(order.tolist())) for each in together)
 
 
-def _of(batch: Batch, own: Ints, kpis: Sequence[Kpi]) -> Batch:
+def _some_of(batch: Batch, own: Ints, kpis: Sequence[Kpi]) -> Batch:
     """The batch with some of its own series alone, and their controls."""
     columns: dict[Key, list[int]] = {}
     for column, (kpi, segment, _) in enumerate(keys_of(batch.panel)):
