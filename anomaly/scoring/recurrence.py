@@ -18,7 +18,7 @@ MOST_DAYS = 10  # of an observation that may be a matter of its day
 ALIKE = 0.6  # share of a move from which on an earlier one was alike
 RARE = 0.03  # share of the other days on which it may have been seen, too
 WEEK, FORTNIGHT = 7, 14  # days
-SATURDAY = 5
+SATURDAY, WEEKEND = 5, 2  # its number, and its days
 
 
 class Period(StrEnum):
@@ -93,7 +93,9 @@ def _as_far(line: Timeline, i: int, start: Ints, over: Ints, around: int) -> Boo
 
 
 def is_first_weekend(clock: Clock, before: int, step: int) -> bool:
-    """Whether the change that began at this step of the observation did so on a weekend, and the
-    history, the first `before` rows, holds none."""
-    began = clock.weekday[min(before + max(step, 0), len(clock.weekday) - 1)]
-    return bool(began >= SATURDAY and (clock.weekday[:before] < SATURDAY).all())
+    """Whether the change that began at this step of the observation did so on a weekend that began
+    there, too, and the history, the first `before` rows, holds no whole one."""
+    is_weekend = clock.weekday >= SATURDAY
+    began = is_weekend[min(before + max(step, 0), len(is_weekend) - 1)]
+    known = is_weekend[:before]
+    return bool(began and not known[-1] and known.sum() < WEEKEND * clock.phases)

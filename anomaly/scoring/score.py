@@ -463,6 +463,9 @@ class _Panel:
         until = stretch_off(np.nan_to_num(change))[1] if recovered else line.after
         if score.gaps:
             recovered, until = gap_end is not None, gap_end or line.after
+        clock = self.base.clock(line.index)
+        if recovered and is_first_weekend(clock, n, until):  # which may hide what goes on
+            recovered, until = False, line.after
         sign, kind = self._sign(i, question), score.kind
         factor = self._moves_by_factor(i)
         began = onset(line, i, question.spec.dated_by, sign, factor, until=until)
@@ -484,7 +487,7 @@ class _Panel:
             onset=began,
             recovered=recovered,
             recovered_at=until if recovered else None,
-            first_weekend=is_first_weekend(self.base.clock(line.index), n, first),
+            first_weekend=is_first_weekend(clock, n, first),
         )
 
     def _sign(self, i: int, question: Question) -> float:

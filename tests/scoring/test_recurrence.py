@@ -45,6 +45,44 @@ def test_no_weekend_makes_more_than_three_times_as_much() -> None:
     assert judged(5, {}, now=5.0).verdict is Verdict.REGRESSED
 
 
+def hourly(start: str, released: str, factor: dict[str, float]) -> Finding:
+    """The finding about an hourly KPI, watched for a day, that is so many times its usual level
+    from each of some moments on."""
+    at = pd.Timestamp(released)
+    index = pd.date_range(start, at + pd.Timedelta(days=1), freq="h", inclusive="left")
+    values: Floats = 100 + noise(7, len(index))
+    for moment, times in factor.items():
+        since = index >= pd.Timestamp(moment)
+        values[since] = times * (100 + noise(8, int(since.sum())))
+    return only(anomaly.check(pd.Series(values, index), released_at=at, watch=timedelta(days=1)))
+
+
+def test_the_last_hours_of_a_weekend_say_nothing_of_the_next() -> None:
+    finding = hourly("2025-06-01T20:00Z", "2025-06-06T20:00Z", {"2025-06-07T00:00Z": 0.6})
+
+    assert finding.verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_fall_in_the_middle_of_the_first_weekend_is_no_matter_of_the_week() -> None:
+    finding = hourly(
+        "2025-06-02T00:00Z",
+        "2025-06-07T16:00Z",
+        {"2025-06-07T00:00Z": 0.9, "2025-06-07T16:00Z": 0.4},
+    )
+
+    assert finding.verdict is Verdict.REGRESSED
+
+
+def test_a_first_weekend_does_not_end_what_began_before_it() -> None:
+    finding = hourly(
+        "2025-06-02T00:00Z",
+        "2025-06-06T12:00Z",
+        {"2025-06-06T12:00Z": 1.8, "2025-06-07T00:00Z": 1.0},
+    )
+
+    assert finding.verdict is Verdict.REGRESSED
+
+
 def test_the_first_weekend_but_one_is_compared_with_it() -> None:
     finding = judged(10, {7: 0.6, 6: 0.6}, now=0.6)
 
