@@ -345,6 +345,7 @@ def _went_on(stretch: _Stretch, shape: Floats) -> bool:
     past = replace(stretch, noise=stretch.noise[history], present=stretch.present[history])
     by_history = int(_shape_evidence(past, shape[history])[history].argmax())
     by_all = int(_shape_evidence(stretch, shape)[history].argmax())
+    by_step = int(_shape_evidence(stretch, stretch.shapes[0])[history].argmax())
     change = (_beginning(shape, by_all),)
     before = _fit(stretch, change, stretch.release)
     rest = _fit(stretch, change, len(stretch.noise)).rest
@@ -352,6 +353,7 @@ def _went_on(stretch: _Stretch, shape: Floats) -> bool:
         before.sizes[0] > EARLIER * before.errors[1]
         and _is_rare(stretch.past, stretch.release - by_all)
         and not _was_over(stretch, by_all)
+        and not _was_over(stretch, by_step, before.rest)
         and not any(
             _made_worse(stretch, shape, position, addition, rest)
             for position in (by_history, by_all)
@@ -360,18 +362,18 @@ def _went_on(stretch: _Stretch, shape: Floats) -> bool:
     )
 
 
-def _was_over(stretch: _Stretch, position: int) -> bool:
-    """Whether most of what began at `position` was over before the release."""
+def _was_over(stretch: _Stretch, position: int, rest: float = np.inf) -> bool:
+    """Whether most of what began at `position` was over before the release, and that leaves less
+    than this `rest` of the history."""
     since, step = slice(position, stretch.release), stretch.shapes[0]
     turned = replace(stretch, noise=-stretch.noise[since], present=stretch.present[since])
     evidence = _shape_evidence(turned, step[: stretch.release - position])
     if evidence.max() < SHOWN:
         return False
     end = position + int(evidence.argmax())
-    began, ended = _fit(
-        stretch, (_beginning(step, position), _beginning(step, end)), stretch.release
-    ).sizes
-    return -ended > WORSE_SHARE * began > 0
+    fit = _fit(stretch, (_beginning(step, position), _beginning(step, end)), stretch.release)
+    began, ended = fit.sizes
+    return -ended > WORSE_SHARE * began > 0 and fit.rest < rest
 
 
 def _is_rare(past: Floats, length: int) -> bool:

@@ -286,7 +286,6 @@ for _errors, _what, _left in ((True, "errors", 2.0), (False, "a fall", 0.7)):
         regresses,
         partial(_after_an_incident, errors=_errors, left=_left),
         harmful=True,
-        at_least=0.7,  # what remains looks as if the incident had gone on
     )
 
 
