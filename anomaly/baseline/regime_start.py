@@ -50,7 +50,7 @@ def since_regime_start(history: pd.DataFrame, watch: int) -> Regime:
         since = dict(zip(series.keys, begin, strict=True))
         first = np.array([since[str(key[0]), str(key[1])] for key in history.columns])
         history = history.where(np.arange(rows)[:, None] >= first)
-    return Regime(history, on > rows - settled, ages)
+    return Regime(history, on > max(0, rows - settled), ages)
 
 
 def switched_on(values: Floats) -> Ints:

@@ -145,3 +145,12 @@ def test_how_many_new_series_there_are_changes_nothing_about_one() -> None:
 
     assert (one.effect, one.effect_interval) == (another.effect, another.effect_interval)
     assert one.evidence.answers == another.evidence.answers
+
+
+def test_a_short_history_of_something_has_not_just_begun() -> None:
+    index = stamps(60, "1min")
+    values = 100 + noise(4, 60)
+
+    finding = only(anomaly.check(frame(values[:, None], index), released_at=index[50]))
+
+    assert finding.verdict is Verdict.OK
