@@ -25,7 +25,7 @@ from anomaly.scoring.controls import controls_of
 from anomaly.scoring.power import Doer, one_by_one
 from anomaly.scoring.scored import Scored
 
-TOGETHER = 16  # series that are judged together
+TOGETHER = 24  # series that are judged together
 
 
 @dataclass(frozen=True, slots=True)

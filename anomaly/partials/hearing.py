@@ -37,7 +37,7 @@ from anomaly.reporting.report import EXPECTED_COLUMNS
 from anomaly.scoring.scored import Scored
 from anomaly.steps import CalendarStep, later
 
-BATCHES = 6  # in a task
+BATCHES = 4  # in a task
 AT_A_TIME = 64  # columns that are looked through
 
 Value = TypeVar("Value")
