@@ -198,6 +198,7 @@ def origins(clock: Clock, before: int, first: int = 0) -> Ints:
     """Placebo origins, oldest first, and the release itself, last: evenly over the history since
     its `first` row, and at the release's own time of every day, so that what recurs then is no
     surprise. Series of one age (see `Regime`) have the same ones."""
+    first = max(0, min(first, before - 2))  # one placebo origin at least
     evenly = np.arange(before, first, -max(1, -(-(before - first - 2) // PLACEBOS)))
     alike = np.flatnonzero(clock.phase[:before] == clock.phase[before])
     if clock.phases == 1 or len(alike) > MOST_ALIKE:
