@@ -153,7 +153,9 @@ def _by_structure(
         return None
     total, rows = beside.shift / width, complete[beside.weights != 0]
     explains, correlation = _explained(line, row, total, rows)
-    return Prediction(total, explains, correlation, rows, beside.wider)
+    # the model takes the place of one without controls
+    without = 1.0 if base.foreseen is None else base.foreseen.at(line.index)[1][row]
+    return Prediction(total, explains, correlation, rows, beside.wider / without)
 
 
 def by_bands(

@@ -201,16 +201,16 @@ def beside(seed: int, effect: float = 0.0, days: int = 120) -> Finding:
 
 @pytest.mark.slow
 def test_controls_that_wander_with_a_kpi_are_part_of_its_model() -> None:
-    quiet = [beside(seed) for seed in range(20)]
-    lost = [beside(seed, effect=-0.06) for seed in range(20)]
+    quiet = [beside(seed) for seed in range(12)]
+    lost = [beside(seed, effect=-0.06) for seed in range(6)]
 
     ends = np.array([each.effect_interval for each in quiet])
     effects = np.array([each.effect for each in quiet])
     assert np.median(ends[:, 1] - ends[:, 0]) < 0.05  # 0.08 by a regression on their moves
     assert np.sqrt((effects**2).mean()) < 0.02  # 0.03
-    assert ((ends[:, 0] <= 0) & (ends[:, 1] >= 0)).sum() >= 16
+    assert ((ends[:, 0] <= 0) & (ends[:, 1] >= 0)).sum() >= 10
     assert sum(each.verdict is Verdict.REGRESSED for each in quiet) <= 1
-    assert sum(each.verdict is Verdict.REGRESSED for each in lost) >= 18
+    assert all(each.verdict is Verdict.REGRESSED for each in lost)
 
 
 @pytest.mark.slow
