@@ -264,8 +264,8 @@ def beside_controls(
     gap: int,
 ) -> Beside | None:
     """What a structural model with some `controls` `(controls, time)` in it foresees of series
-    `row`, whose values are `value` `(time,)`; None where that is not clearly more than what leaves
-    the `rest` of its history (on the transformed scale).
+    `row`, of `SLOW` steps, whose values are `value` `(time,)`; None where that is not clearly more
+    than what leaves the `rest` of its history (on the transformed scale).
 
     The rows of `index` are the history and, after a `gap` of steps, what comes later.
     """
@@ -273,7 +273,7 @@ def beside_controls(
     watch, period = _Watch(gap, len(index) - n), _period(base.step)
     known = max(LEARNED, period + 3)
     is_long = n >= 2 * (known + gap) + LEAST_WATCHES * watch.steps
-    if base.step < SLOW or not is_long or base.few[row] or mostly_tied(value[None, :n])[0]:
+    if not is_long or base.few[row] or mostly_tied(value[None, :n])[0]:
         return None
     own, clock = base.rows(np.array([row])), base.clock(index)
     month = own.season.of_month(clock)[0]

@@ -127,7 +127,7 @@ def learn(
     wander together.
     """
     found = by_bands(line, moves, row, controls)
-    return (_by_structure(base, line, row, controls, found) if len(controls) else None) or found
+    return _by_structure(base, line, row, controls, found) or found
 
 
 def _by_structure(
