@@ -34,6 +34,8 @@ MIN_FOR_SMOOTH = 48  # steps a day
 # a profile must take away this share of the error of predicting without it
 DAY_GAIN = 0.97
 WEEK_GAIN = 0.94
+COARSE_GAIN = 0.98  # the same in a coarse look, for which is too little to look closer
+COARSE_SHARES = (0.3, 0.6, 1.0)  # of a profile that it tries
 MIN_SHRINK = 0.1
 # from this shrink on a profile is taken as it is: part of a weekend would be missing else
 DAY_FULL = 0.9
@@ -222,7 +224,10 @@ def _day_and_week(
     if n >= MIN_PERIODS * when.phases and not when.is_daily:
         day, seasonal = _days(y, folds, widths, when)
     if n >= MIN_WEEKS * 7 * when.phases:
-        week, seasonal = _kinds_of_day(y, folds, widths, when, day, seasonal)
+        rows = np.flatnonzero(_may_differ(_folds(y - seasonal, weight, when).values, when))
+        week[rows], seasonal[rows] = _kinds_of_day(
+            y[rows], folds.some(rows), widths[rows], when, day[rows], seasonal[rows]
+        )
     if not when.is_daily and n > (LEAST_WEEKS - 1) * 7 * when.phases:
         rows, more, out = _week_steps(y - seasonal, np.isposinf(events), when)
         week[rows] += more
@@ -246,6 +251,10 @@ class _Folds:
         if width >= 0:
             return values, width
         return _pooled(values, self.mass[series, days], -width), 0
+
+    def some(self, series: Ints) -> _Folds:
+        """The rows of some series."""
+        return _Folds(self.values[series], self.mass[series], self.at)
 
     def rows(self, folded: Floats) -> Floats:
         """What lies at each row of the history, `(series, time)`."""
@@ -297,6 +306,48 @@ def _days(y: Floats, folds: _Folds, widths: Floats, when: Clock) -> tuple[Floats
     shrink, error = _worth(y, foreseen, when.day, DAY_FULL, block)
     kept = np.where((error < DAY_GAIN) & (shrink > MIN_SHRINK), shrink, 0.0)[:, None]
     return kept * full, kept * foreseen
+
+
+def _may_differ(rest: Floats, when: Clock) -> Bools:
+    """Of which series, of whose day this is left `(series, days, phases)`, some days of the week
+    may differ from others: a coarse look that costs little.
+
+    What days of one kind have in common, by parts of a day, must take away a little at least.
+    """
+    count, days, phases = rest.shape
+    length = phases // WEEK_BLOCKS
+    if length < 2:  # noqa: PLR2004  it would be as dear
+        return np.ones(count, dtype=bool)
+    parts = _blocks(rest.reshape(count * days, phases), length).reshape(count, days, -1)
+    parts -= _middle_of(parts)
+    present = np.isfinite(parts)
+    number, first = np.unique(when.day, return_index=True)
+    weekday = when.weekday[first]
+    before, out = _distances(parts), np.zeros(count, dtype=bool)
+    for kinds in KINDS_OF_DAY:
+        common = np.full_like(parts, np.nan)
+        for kind in kinds:
+            mine = number[np.isin(weekday, kind)]
+            common[:, mine] = _medians(parts[:, mine])[1]
+        common = np.where(present, np.nan_to_num(common - _middle_of(common)), 0.0)
+        for share in COARSE_SHARES:
+            left = parts - share * common
+            left -= _middle_of(left)
+            ratios = np.divide(_distances(left), before, out=np.ones_like(before), where=before > 0)
+            out |= ratios.mean(axis=0) < COARSE_GAIN
+    return out
+
+
+def _middle_of(parts: Floats) -> Floats:
+    """The median of each series `(series, 1, 1)`."""
+    return median(parts.reshape(len(parts), -1))[:, None, None]
+
+
+def _distances(parts: Floats) -> Floats:
+    """Mean and median distance from 0 of each series `(2, series)`."""
+    away = np.abs(parts).reshape(len(parts), -1)
+    size = np.maximum(np.isfinite(away).sum(axis=1), 1)
+    return np.stack([np.nansum(away, axis=1) / size, median(away)])
 
 
 def _kinds_of_day(

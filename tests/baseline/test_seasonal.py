@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from statsmodels.regression.linear_model import yule_walker
 
+from anomaly.baseline import season
 from anomaly.baseline.noise import ORDER, autoregression, innovations
 from anomaly.baseline.season import clock as clock_of
 from anomaly.baseline.season import learn
@@ -231,6 +232,34 @@ def test_two_weeks_are_enough_to_tell_kinds_of_day_apart(closed: set[int]) -> No
     later = stamps(7 * DAY, start="2025-06-02")
     expected = np.where(np.isin(np.arange(7 * DAY) // DAY, [*closed]), 0.5, 1.0) * daily(7 * DAY)
     assert base.location(later)[0] == pytest.approx(expected, abs=8)
+
+
+def test_a_coarse_look_hides_no_week(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = 28 * DAY
+    hour, weekday = np.arange(rows) % DAY, np.arange(rows) // DAY % 7
+    weeks = [
+        np.where(np.isin(weekday, days) & (hour >= begin) & (hour < end), factor, 1.0)
+        for factor in (0.5, 0.93, 1.3)
+        for days in ((5, 6), (6,), (2,), (0, 1, 2, 3, 4))
+        for begin, end in ((0, DAY), (9, 17), (12, 14))
+    ]
+    calm = [week * daily(rows) + noise(seed, rows) for seed, week in enumerate(weeks)]
+    wild = [
+        gappy(week * daily(rows) + 10 * remembering(0.6, seed, rows))
+        for seed, week in enumerate(weeks)
+    ]
+
+    shut = [
+        np.where((week == 1) & (hour > 7), values, 0.0)
+        for week, values in zip(weeks, calm, strict=True)
+    ]
+    usual = fit(*calm, *wild, *shut).season
+    monkeypatch.setattr(season, "COARSE_GAIN", np.inf)
+    closer = fit(*calm, *wild, *shut).season
+
+    assert closer.has_week.sum() > len(weeks)
+    np.testing.assert_array_equal(usual.has_week, closer.has_week)
+    np.testing.assert_array_equal(usual.week, closer.week)
 
 
 def test_daily_values_learn_a_week() -> None:
