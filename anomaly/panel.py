@@ -458,15 +458,18 @@ def block(panel: pd.DataFrame) -> Block:
             below = columns.get((*key, DENOMINATOR))
             volume[i] = np.nan if below is None else table[below]
         else:
-            volume[i] = np.where(np.isfinite(amount[i]), 1.0, np.nan)
+            volume[i] = 1.0  # where there is a value
     present = np.isfinite(amount)
+    if not present.all():
+        volume[~ratio] = np.where(present[~ratio], volume[~ratio], np.nan)
     if ratio.any():
         present &= np.isfinite(volume)
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             value = np.where(present & (volume > 0), amount / volume, np.nan)
         value[np.isinf(value)] = np.nan  # too large a number
     else:
-        value = np.where(present, amount, np.nan)
+        value = amount.copy()
+        value[~present] = np.nan
     return Block(keys, ratio, value, amount, volume, present)
 
 

@@ -327,7 +327,7 @@ def _may_differ(rest: Floats, when: Clock) -> Bools:
     for kinds in KINDS_OF_DAY:
         common = np.full_like(parts, np.nan)
         for kind in kinds:
-            mine = number[np.isin(weekday, kind)]
+            mine = number[(weekday[:, None] == kind).any(axis=1)]
             common[:, mine] = _medians(parts[:, mine])[1]
         common = np.where(present, np.nan_to_num(common - _middle_of(common)), 0.0)
         for share in COARSE_SHARES:
@@ -505,7 +505,7 @@ class _Profiles:
         its `days`. Those of equally many days are learned together."""
         together: dict[int, list[tuple[tuple[int, ...], Ints]]] = {}
         for kind in kinds:
-            days = self.days[np.isin(np.arange(7), kind)[self.weekday]]
+            days = self.days[(self.weekday[:, None] == kind).any(axis=1)]
             together.setdefault(len(days), []).append((kind, days))
         for alike in together.values():
             of_kinds = np.stack([days for _, days in alike])
