@@ -34,8 +34,8 @@ MIN_FOR_SMOOTH = 48  # steps a day
 # a profile must take away this share of the error of predicting without it
 DAY_GAIN = 0.97
 WEEK_GAIN = 0.94
-COARSE_GAIN = 0.98  # the same in a coarse look, for which is too little to look closer
-COARSE_SHARES = (0.3, 0.6, 1.0)  # of a profile that it tries
+COARSE_GAIN = 0.97  # the same in a coarse look, for which is too little to look closer
+COARSE_SHARES = np.array([0.3, 0.6, 1.0])  # of a profile that it tries
 MIN_SHRINK = 0.1
 # from this shrink on a profile is taken as it is: part of a weekend would be missing else
 DAY_FULL = 0.9
@@ -323,31 +323,31 @@ def _may_differ(rest: Floats, when: Clock) -> Bools:
     present = np.isfinite(parts)
     number, first = np.unique(when.day, return_index=True)
     weekday = when.weekday[first]
-    before, out = _distances(parts), np.zeros(count, dtype=bool)
+    before, out = _distances(parts)[:, None], np.zeros(count, dtype=bool)
     for kinds in KINDS_OF_DAY:
         common = np.full_like(parts, np.nan)
         for kind in kinds:
             mine = number[(weekday[:, None] == kind).any(axis=1)]
             common[:, mine] = _medians(parts[:, mine])[1]
         common = np.where(present, np.nan_to_num(common - _middle_of(common)), 0.0)
-        for share in COARSE_SHARES:
-            left = parts - share * common
-            left -= _middle_of(left)
-            ratios = np.divide(_distances(left), before, out=np.ones_like(before), where=before > 0)
-            out |= ratios.mean(axis=0) < COARSE_GAIN
+        left = parts - COARSE_SHARES[:, None, None, None] * common
+        after = _distances(left - _middle_of(left))
+        ratios = np.divide(after, before, out=np.ones_like(after), where=before > 0)
+        out |= (ratios.mean(axis=0) < COARSE_GAIN).any(axis=0)
     return out
 
 
 def _middle_of(parts: Floats) -> Floats:
-    """The median of each series `(series, 1, 1)`."""
-    return median(parts.reshape(len(parts), -1))[:, None, None]
+    """The median of each series, of `(..., series, days, parts)`."""
+    return median(parts.reshape(*parts.shape[:-2], -1))[..., None, None]
 
 
 def _distances(parts: Floats) -> Floats:
-    """Mean and median distance from 0 of each series `(2, series)`."""
-    away = np.abs(parts).reshape(len(parts), -1)
-    size = np.maximum(np.isfinite(away).sum(axis=1), 1)
-    return np.stack([np.nansum(away, axis=1) / size, median(away)])
+    """Mean and median distance from 0 of each series `(2, ..., series)`, of `(..., series, days,
+    parts)`."""
+    away = np.abs(parts).reshape(*parts.shape[:-2], -1)
+    size = np.maximum(np.isfinite(away).sum(axis=-1), 1)
+    return np.stack([np.nansum(away, axis=-1) / size, median(away)])
 
 
 def _kinds_of_day(
