@@ -139,7 +139,8 @@ def _matrix(rows: Sequence[np.ndarray], length: int) -> np.ndarray:
     out = np.empty((len(rows), length))
     for place, each in enumerate(rows):
         out[place] = each
-        out[place][~np.isfinite(out[place])] = np.nan
+        if (is_infinite := np.isinf(out[place])).any():
+            out[place][is_infinite] = np.nan
     return out
 
 

@@ -113,8 +113,9 @@ def numbered(cells: pd.Series) -> tuple[Integers, pd.Series]:
     if not isinstance(cells.dtype, pd.CategoricalDtype) or cells.hasnans:
         numbers, distinct = pd.factorize(decoded(cells), use_na_sentinel=False)
         return np.asarray(numbers, dtype=np.int64), pd.Series(distinct)
-    codes = cells.cat.codes.to_numpy().astype(np.int64)
-    present = np.bincount(codes, minlength=len(cells.dtype.categories)) > 0
+    codes = cells.cat.codes.to_numpy()
+    present = np.zeros(len(cells.dtype.categories), dtype=bool)
+    present[codes] = True
     places = np.cumsum(present) - 1
     return places[codes], pd.Series(cells.dtype.categories[present])
 
@@ -171,9 +172,12 @@ def stamps(
         names = [texts(label.iloc[rows]).tolist() for label in labels] or [[""] * len(rows)]
         series = pd.factorize(pd.Series([*zip(*names, strict=True)]))[0]
         out[rows] = _around_changes(_walls(cells.iloc[rows]), clock.timezone, series, edges)
-    out = np.where(((out >= EARLIEST) & (out < LATEST)) | (out == LOST), out, NO_STAMP)
-    at = int((out == NO_STAMP).argmax()) if len(out) else 0
-    if len(out) == 0 or out[at] != NO_STAMP:
+    in_range = (out >= EARLIEST) & (out < LATEST)
+    if in_range.all():
+        return out, None
+    out = np.where(in_range | (out == LOST), out, NO_STAMP)
+    at = int((out == NO_STAMP).argmax())
+    if out[at] != NO_STAMP:
         return out, None
     iso = str(texts(cells.iloc[at : at + 1]).iloc[0])
     shown = str(texts(written.iloc[at : at + 1]).iloc[0])
@@ -364,7 +368,9 @@ def _nanoseconds(moments: pd.DatetimeIndex) -> Integers:
     within = (moments >= pd.Timestamp(EARLIEST, tz="UTC")) & (
         moments < pd.Timestamp(LATEST, tz="UTC")
     )
-    return np.asarray(pd.DatetimeIndex(moments.where(within)).as_unit("ns").asi8)
+    if not within.all():
+        moments = pd.DatetimeIndex(moments.where(within))
+    return np.asarray(moments.as_unit("ns").asi8)
 
 
 def _why_no_moment(text: str, shown: str, clock: Clock) -> str:

@@ -217,15 +217,16 @@ class Reading:
 
     def inside(self, when: Integers) -> npt.NDArray[np.bool_]:
         """Which stamps lie in the window; remembers the outermost of all, and how many are lost."""
-        self.lost += int((when == LOST).sum())
-        when = np.where(when == LOST, NO_STAMP, when)
-        known = when[when != NO_STAMP]
+        is_lost = when == LOST
+        self.lost += int(is_lost.sum())
+        is_known = ~is_lost & (when != NO_STAMP)
+        known = when if is_known.all() else when[is_known]
         if len(known):
             first, last = int(known.min()), int(known.max())
             self.first = first if self.first is None else min(first, self.first)
             self.last = last if self.last is None else max(last, self.last)
         start, end = self.edges[[0, -1]].tolist() if len(self.edges) else (0, 0)
-        return (when >= start) & (when < end)
+        return np.asarray(is_known & (when >= start) & (when < end))
 
     def series(self, columns: Mapping[str, pd.Series]) -> SmallIntegers:
         """The number of the series that each row belongs to, by its labels; raises CollectError
@@ -307,8 +308,9 @@ def read_long(
         typed = _typed(reading, columns, clock, is_judged, time=time, value=value)
         if typed is not None:
             rows, when, values = typed
-            mine = {column: columns[column].iloc[rows] for column in reading.label_columns}
-            series = reading.series({time: columns[time].iloc[rows], **mine})
+            series = reading.series(
+                {column: _taken(columns[column], rows) for column in (time, *reading.label_columns)}
+            )
             of_name = codes[rows]
             for number, name in enumerate(kpi_names):
                 if name not in names:
@@ -350,14 +352,21 @@ def _typed(
     if reading.counted or not is_moments or not pd.api.types.is_numeric_dtype(cells.dtype):
         return None
     rows = np.flatnonzero(asked)
-    when, bad = stamps(times.iloc[rows], clock)
+    times = _taken(times, rows)
+    when, bad = stamps(times, clock)
     if bad is not None:
         return None
     if len(rows):
-        reading.see(times.iloc[rows[:DAYS_LOOKED_AT]], when, clock)
+        reading.see(times.iloc[:DAYS_LOOKED_AT], when, clock)
     inside = reading.inside(when)
-    values = cells.to_numpy(dtype=np.float64, na_value=np.nan)
-    return rows[inside], when[inside], values[rows[inside]]
+    if not inside.all():
+        rows, when = rows[inside], when[inside]
+    return rows, when, cells.to_numpy(dtype=np.float64, na_value=np.nan)[rows]
+
+
+def _taken(cells: pd.Series, rows: Integers) -> pd.Series:
+    """The cells in some rows, that are in order and not there twice."""
+    return cells if len(rows) == len(cells) else cells.iloc[rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -490,17 +499,18 @@ def _filled(chunks: Iterator[Chunk]) -> Iterator[Cells]:
         records = np.arange(
             chunk.first, chunk.first + len(next(iter(chunk.columns.values()))), dtype=np.int32
         )
-        blank = np.ones(len(records), dtype=bool)
-        for cells in chunk.columns.values():
-            blank[blank] = empty(cells[blank])
-            if not blank.any():
-                yield records, chunk.columns
+        columns = iter(chunk.columns.values())
+        blank = np.flatnonzero(empty(next(columns)))
+        for cells in columns:
+            if not len(blank):
                 break
+            blank = blank[empty(cells.iloc[blank])]
+        if not len(blank):
+            yield records, chunk.columns
         else:
-            yield (
-                records[~blank],
-                {column: cells[~blank] for column, cells in chunk.columns.items()},
-            )
+            keep = np.ones(len(records), dtype=bool)
+            keep[blank] = False
+            yield records[keep], {column: cells[keep] for column, cells in chunk.columns.items()}
 
 
 def _once(columns: Sequence[str]) -> list[str]:

@@ -87,13 +87,16 @@ class Grid:
             else (when - self._starts[0]) // self._length
         )
         is_whole = self._starts[steps] == when
-        self._whole[steps[is_whole]] = True
-        if not is_whole.all():
+        if is_whole.all():
+            self._whole[steps] = True
+        else:
+            self._whole[steps[is_whole]] = True
             self._remember(when[~is_whole])
         rows, count = self._rows_of(series), len(self._starts)
         cells = rows * count + steps
         present = self._present.reshape(-1)
-        if present[cells].any() or not _all_differ(cells, steps * len(self.numbers) + rows):
+        in_order = _ascends(cells) or _ascends(steps * len(self.numbers) + rows)
+        if present[cells].any() or not (in_order or len(pd.unique(cells)) == len(cells)):
             return False
         present[cells] = True
         self._values.reshape(-1)[cells] = values
@@ -109,15 +112,15 @@ class Grid:
         most = int(series.max()) + 1
         if most > len(self._rows):
             self._rows = np.concatenate([self._rows, np.full(most - len(self._rows), -1)])
-        rows = self._rows[series]
-        if (rows < 0).any():
-            fresh = np.unique(series[rows < 0])
+        is_here = np.zeros(len(self._rows), dtype=bool)
+        is_here[series] = True
+        fresh = np.flatnonzero(is_here & (self._rows < 0))
+        if len(fresh):
             self._rows[fresh] = len(self.numbers) + np.arange(len(fresh))
             self.numbers += fresh.tolist()
             if len(self.numbers) > len(self._values):
                 self._resize(max(len(self.numbers), len(self._values) * 5 // 4))
-            rows = self._rows[series]
-        return rows
+        return self._rows[series]
 
     def _resize(self, rows: int) -> None:
         shape = (rows, len(self._starts))
@@ -142,11 +145,9 @@ class Grid:
         return self._stepped
 
 
-def _all_differ(numbers: Integers, also: Integers) -> bool:
-    """Whether no two of the numbers are equal; `also` numbers the same things in another order."""
-    if any(bool((np.diff(each) > 0).all()) for each in (numbers, also)):
-        return True
-    return len(pd.unique(numbers)) == len(numbers)
+def _ascends(numbers: Integers) -> bool:
+    """Whether each number is greater than the one before: no two are equal."""
+    return bool((numbers[1:] > numbers[:-1]).all())
 
 
 def to_steps(
