@@ -228,7 +228,7 @@ def timeline(
     has_sample = series.present.copy()
     has_sample[:, :before] |= base.left_out  # what was left out is not missing
     amount, usual, sparse = _amounts(series, base.residual, clock.hour)
-    lasts = before - int(present.any(axis=0)[:before].argmax())
+    lasts = before - int(series.present[:, :before].any(axis=0).argmax())
     return Timeline(
         series=series,
         index=index,

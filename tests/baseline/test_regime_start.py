@@ -8,8 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import anomaly
-from anomaly.baseline.regime_start import regime_starts, switched_on
-from anomaly.model import Verdict
+from anomaly.baseline.regime_start import regime_starts, since_regime_start, switched_on
+from anomaly.baseline.seasonal import SeasonalBaseline
+from anomaly.model import Calendar, Kpi, Verdict
+from anomaly.panel import DENOMINATOR, NUMERATOR, assemble
+from anomaly.scoring.timeline import timeline
 from tests.support.simulations import Floats, frame, noise, only, stamps
 
 BEFORE, WATCH, NEW = 14 * 96, 24, 2 * 96  # steps of a quarter of an hour
@@ -154,3 +157,18 @@ def test_a_short_history_of_something_has_not_just_begun() -> None:
     finding = only(anomaly.check(frame(values[:, None], index), released_at=index[50]))
 
     assert finding.verdict is Verdict.OK
+
+
+@pytest.mark.parametrize("idle", [0.0, 0.6, 0.9])
+def test_a_ratio_without_traffic_is_as_old_as_its_samples(idle: float) -> None:
+    visits = np.where(np.arange(ROWS) < idle * BEFORE, 0.0, np.round(usual(4)))
+    panel = assemble(
+        {("k", "", NUMERATOR): np.round(visits / 10), ("k", "", DENOMINATOR): visits}, INDEX
+    )
+    history, observation = panel.iloc[:BEFORE], panel.iloc[BEFORE:]
+    base = SeasonalBaseline().fit(history, [Kpi("k")], Calendar())
+
+    first = timeline(base, history, observation, 0).origins[0]
+
+    assert since_regime_start(history, WATCH).ages.tolist() == [0]
+    assert first < BEFORE // 8
