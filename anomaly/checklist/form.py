@@ -608,7 +608,7 @@ def _problem(error: Any, form_at: Callable[[KeyPath], type[Form]]) -> str:
         case "extra_forbidden":
             fields = form_at(path).model_fields.items()
             keys = tuple(each.alias or name for name, each in fields)
-            return f"is an unknown key; use one of {', '.join(keys)}{did_you_mean(path[-1], keys)}"
+            return f"is an unknown key{did_you_mean(path[-1], keys)}; use one of {', '.join(keys)}"
         case "missing":
             return "is missing"
         case "too_short":

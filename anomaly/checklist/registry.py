@@ -286,7 +286,7 @@ def _prepare(
             keys = ", ".join(["type", *settings])
             complaints.append(
                 SettingProblem(
-                    key, f"is an unknown key; use one of {keys}{did_you_mean(key, tuple(settings))}"
+                    key, f"is an unknown key{did_you_mean(key, tuple(settings))}; use one of {keys}"
                 )
             )
             continue

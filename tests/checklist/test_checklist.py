@@ -221,7 +221,7 @@ def test_a_path_may_be_text(write: Write) -> None:
         (
             "service: shop",
             "service: shop\nservizes: 1",
-            f"2: servizes is an unknown key; use one of {TOP_KEYS} (did you mean service?)",
+            f"2: servizes is an unknown key (did you mean service?); use one of {TOP_KEYS}",
         ),
         ("peak: 10m", "peak: 3h", f"35: rhythm.peak is 3h, longer than usual (2h); {INTERVALS}"),
         ("peak: 10m", "peak: 0s", "35: rhythm.peak is '0s'; it must be longer than zero"),
@@ -231,9 +231,8 @@ def test_a_path_may_be_text(write: Write) -> None:
             "peak: 10m",
             "pek: 10m",
             (
-                "35: rhythm.pek is an unknown key; use one of usual, peak, climb, fall (did you "
-                "mean "
-                "peak?)"
+                "35: rhythm.pek is an unknown key (did you mean peak?); use one of usual, peak, "
+                "climb, fall"
             ),
         ),
         (
@@ -258,8 +257,8 @@ def test_a_path_may_be_text(write: Write) -> None:
             "history: 14d",
             "hystory: 14d",
             (
-                f"6: windows.hystory is an unknown key; use one of {WINDOW_KEYS} (did you mean "
-                "history?)"
+                "6: windows.hystory is an unknown key (did you mean history?); use one of "
+                f"{WINDOW_KEYS}"
             ),
         ),
         (
@@ -391,7 +390,7 @@ def test_a_path_may_be_text(write: Write) -> None:
         (
             "dry_run: true",
             "dryrun: true",
-            f"26: kpis[0].dryrun is an unknown key; use one of {KPI_KEYS} (did you mean dry_run?)",
+            f"26: kpis[0].dryrun is an unknown key (did you mean dry_run?); use one of {KPI_KEYS}",
         ),
         (
             "name: orders",
@@ -472,7 +471,7 @@ def test_a_path_may_be_text(write: Write) -> None:
         (
             "path: out.jsonl",
             "pth: out.jsonl",
-            "34: sinks[1].pth is an unknown key; use one of type, path (did you mean path?)",
+            "34: sinks[1].pth is an unknown key (did you mean path?); use one of type, path",
         ),
         ("path: out.jsonl", "path: 5", "34: sinks[1].path is 5; it must be a path"),
         (", path: out.jsonl", "", "34: sinks[1].path is missing; the type jsonl needs it"),

@@ -72,7 +72,7 @@ def test_an_environment_has_its_own_or_none() -> None:
         ("on: {dry_run: maybe}", "4: on.dry_run is .*; use one of true, false"),
         (
             f"environments: {{a: {{on: {{fires: [{ABORT}]}}}}}}\nenvironment: a",
-            "environments.a.on.fires is an unknown key; use one of dry_run, fire",
+            r"on.fires is an unknown key \(did you mean fire\?\); use one of dry_run, fire",
         ),
     ],
 )

@@ -177,7 +177,7 @@ def test_standard_input_is_not_a_file_in_the_folder() -> None:
         ("colour", "grean", "is text; use one of green, blue (did you mean green?)"),
         ("mood", "sad", "is text; use one of good, bad"),
         ("tone", [], "is an empty list; it must be text; put it in quotes or it must be a number"),
-        ("words", "x", f"is an unknown key; use one of {KEYS} (did you mean word?)"),
+        ("words", "x", f"is an unknown key (did you mean word?); use one of {KEYS}"),
         ("clock", 5, f"is an unknown key; use one of {KEYS}"),
     ],
 )

@@ -216,7 +216,8 @@ def test_a_release_in_stages_is_looked_at_from_its_first_stage_on(attempt: Try) 
         ("cases: []", "cases.yaml:1: cases is empty; list at least one"),
         (
             "cases: [{name: a, expect: {verdikt: pass}}]",
-            "cases[0].expect.verdikt is an unknown key; use one of verdict, kpis, told",
+            "cases[0].expect.verdikt is an unknown key (did you mean verdict?); use one of "
+            "verdict, kpis, told",
         ),
         (
             "cases: [{name: a, expect: {verdict: good}}]",
@@ -294,9 +295,8 @@ def test_a_release_in_stages_is_looked_at_from_its_first_stage_on(attempt: Try) 
                 "1}}}, expect: {verdict: pass}}]"
             ),
             (
-                "after[0].changed is an unknown key; use one of change, ramp, missing, since, "
-                "until "
-                "(did you mean change?)"
+                "after[0].changed is an unknown key (did you mean change?); use one of change, "
+                "ramp, missing, since, until"
             ),
         ),
     ],
