@@ -170,5 +170,16 @@ def finding_id(release: Release, finding: Finding) -> str:
     return _digest(release_id(release), finding.kpi, segment, finding.total)
 
 
+def look_id(release: str, number: int) -> str:
+    """The id of the n-th look at a release."""
+    return hashlib.sha256(f"{release}/{number}".encode()).hexdigest()[:12]
+
+
+def message_id(release: str, sink: str, number: int) -> str:
+    """The id of the n-th message about a release to a sink: the same when it is decided again
+    after a crash."""
+    return hashlib.sha256(f"{release}/{sink}/{number}".encode()).hexdigest()[:32]
+
+
 def _digest(*parts: object) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:ID_LENGTH]

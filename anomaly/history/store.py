@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 import os
@@ -37,6 +36,7 @@ from anomaly.history.records import (
     Standing,
     State,
     finding_id,
+    look_id,
     release_id,
 )
 from anomaly.history.tables import (
@@ -808,17 +808,6 @@ class Store:
 
 def _is_text(value: str) -> bool:
     return not any(sign == "\0" or "\ud800" <= sign <= "\udfff" for sign in value)
-
-
-def look_id(release: str, number: int) -> str:
-    """The id of the n-th look at a release."""
-    return hashlib.sha256(f"{release}/{number}".encode()).hexdigest()[:12]
-
-
-def message_id(release: str, sink: str, number: int) -> str:
-    """The id of the n-th message about a release to a sink: the same when it is decided again
-    after a crash."""
-    return hashlib.sha256(f"{release}/{sink}/{number}".encode()).hexdigest()[:32]
 
 
 def _postgresql(where: str, redactor: Redactor) -> sql.URL:

@@ -37,9 +37,11 @@ from anomaly.history.records import (
     Progress,
     ReleaseRecord,
     State,
+    look_id,
+    message_id,
     report_link,
 )
-from anomaly.history.store import Store, look_id, message_id
+from anomaly.history.store import Store
 from anomaly.model import (
     Calendar,
     NotificationPolicy,

@@ -13,7 +13,8 @@ import pytest
 
 from anomaly.errors import StoreError
 from anomaly.history.kept_report import NOT_SAVED, POINTS
-from anomaly.history.store import Store, look_id
+from anomaly.history.records import look_id
+from anomaly.history.store import Store
 from anomaly.model import ReleaseVerdict
 from anomaly.reporting import archive
 from anomaly.reporting.data import to_dict

@@ -28,8 +28,10 @@ from anomaly.history.records import (
     Standing,
     State,
     finding_id,
+    look_id,
+    message_id,
 )
-from anomaly.history.store import IN_MEMORY, Store, default_path, look_id, message_id
+from anomaly.history.store import IN_MEMORY, Store, default_path
 from anomaly.history.tables import METADATA, NEWEST, SCHEMA
 from anomaly.model import Release, ReleaseVerdict, Verdict, Window
 from anomaly.reporting.data import to_dict
