@@ -15,8 +15,9 @@ from playwright.sync_api import Browser, sync_playwright
 from anomaly.checklist.checklist import load
 from anomaly.cli.history_page import write as write_history
 from anomaly.contracts import Receipt
+from anomaly.history.database import IN_MEMORY
 from anomaly.history.overview import last_known
-from anomaly.history.store import IN_MEMORY, Store
+from anomaly.history.store import Store
 from anomaly.model import Release
 from anomaly.pipeline import check_release
 from anomaly.reporting.pages.release import page

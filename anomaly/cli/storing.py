@@ -30,7 +30,7 @@ def place(where: str | None, checklist: Checklist | None, session: Session) -> s
         )
         return address
     if not address:
-        from anomaly.history.store import default_path
+        from anomaly.history.database_file import default_path
 
         return str(default_path())
     if where or checklist is None or checklist.path is None:
@@ -55,8 +55,9 @@ def with_history(
     If the history fails, from the start or half-way, `work` runs once more with one in memory that
     holds the releases under watch, as far as they could be read. Raises StoreBusy.
     """
+    from anomaly.history.database import IN_MEMORY
     from anomaly.history.records import State
-    from anomaly.history.store import IN_MEMORY, Store
+    from anomaly.history.store import Store
 
     watched: list[ReleaseRecord] = []
     try:

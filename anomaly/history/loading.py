@@ -22,7 +22,8 @@ def load(name: str | os.PathLike[str], *, store: str | None = None) -> Report:
     """
     if archive.is_file(name):
         return archive.read(Path(name))[0]
-    from anomaly.history.store import Store, default_path
+    from anomaly.history.database_file import default_path
+    from anomaly.history.store import Store
 
     with Store(store or os.environ.get(STORE) or str(default_path())) as kept:
         return kept.report(kept.look_of(kept.find(str(name))))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sqlalchemy as sql
 
+from anomaly.history.queries import LOOK_COLUMNS
 from anomaly.history.tables import FINDINGS, LOOKS, RELEASES
 from anomaly.model import WORST_FIRST, KpiSeverity, Verdict
 
@@ -14,7 +15,7 @@ OF_RELEASE, OF_LOOK = "releases_", "looks_"  # how the columns of each table beg
 
 _version = sql.bindparam(VERSION, type_=sql.String)
 NEWEST = (
-    sql.select(RELEASES, *(each for each in LOOKS.c if each.name not in ("points_until", "report")))
+    sql.select(RELEASES, *LOOK_COLUMNS)
     .select_from(RELEASES.join(LOOKS, LOOKS.c.release_id == RELEASES.c.id, isouter=True))
     .where(
         RELEASES.c.service == sql.bindparam(SERVICE),

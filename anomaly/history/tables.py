@@ -1,8 +1,7 @@
-"""The tables of a history, the same on every database, and their migrations."""
+"""The tables of a history, the same on every database."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,7 +10,6 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    Connection,
     Dialect,
     Float,
     ForeignKey,
@@ -146,37 +144,3 @@ LEASES = Table(
     Column("holder", Text, nullable=False),
     Column("until", Moment, nullable=False),
 )
-
-Migration = Callable[[Connection], None]
-
-
-def _keep_points_once(connection: Connection) -> None:
-    """To version 2: the newest look alone keeps its points, and no question needs all rows. What
-    the looks have kept so far stays as it is."""
-    connection.exec_driver_sql("ALTER TABLE looks ADD COLUMN points_until BIGINT")
-    NEWEST_REPORTS.create(connection)
-    names = {"releases_by_end", "releases_by_environment", "releases_by_state"}
-    names |= {"messages_by_look", "acks_by_release"}
-    for table in (RELEASES, MESSAGES, ACKS):
-        for index in table.indexes:
-            if index.name in names:
-                index.create(connection)
-
-
-def _keep_severity_and_thread(connection: Connection) -> None:
-    """To version 3: a finding says its severity, and a message the thread that it began, or belongs
-    to. Of the findings so far it is known where a release is held, for then all that fail are
-    signals."""
-    connection.exec_driver_sql(
-        "ALTER TABLE findings ADD COLUMN severity VARCHAR(16) DEFAULT 'guardrail' NOT NULL"
-    )
-    connection.exec_driver_sql(
-        "UPDATE findings SET severity = 'signal' "
-        "WHERE fails AND look_id IN (SELECT id FROM looks WHERE verdict = 'hold')"
-    )
-    connection.exec_driver_sql("ALTER TABLE messages ADD COLUMN thread TEXT NOT NULL DEFAULT ''")
-
-
-# the n-th turns version n into n + 1
-MIGRATIONS: tuple[Migration, ...] = (_keep_points_once, _keep_severity_and_thread)
-NEWEST = len(MIGRATIONS) + 1

@@ -19,6 +19,9 @@ import sqlalchemy as sql
 
 from anomaly.contracts import Action, NotifyReason
 from anomaly.errors import StoreBusy, StoreError, UsageError
+from anomaly.history.database import IN_MEMORY
+from anomaly.history.database_file import default_path
+from anomaly.history.migrations import NEWEST
 from anomaly.history.records import (
     FindingRecord,
     Look,
@@ -31,8 +34,8 @@ from anomaly.history.records import (
     look_id,
     message_id,
 )
-from anomaly.history.store import IN_MEMORY, Store, default_path
-from anomaly.history.tables import METADATA, NEWEST, SCHEMA
+from anomaly.history.store import Store
+from anomaly.history.tables import METADATA, SCHEMA
 from anomaly.model import Release, ReleaseVerdict, Verdict, Window
 from anomaly.reporting.data import to_dict
 from tests.support import reports
