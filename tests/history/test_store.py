@@ -2,89 +2,32 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import resource
-import sqlite3
-import stat
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
-import sqlalchemy as sql
 
-from anomaly.contracts import Action, NotifyReason
-from anomaly.errors import StoreBusy, StoreError, UsageError
-from anomaly.history.database import IN_MEMORY
-from anomaly.history.database_file import default_path
-from anomaly.history.migrations import NEWEST
+from anomaly.errors import StoreBusy, UsageError
 from anomaly.history.records import (
     FindingRecord,
-    Look,
-    OutboxMessage,
     Progress,
     ReleaseRecord,
     Standing,
     State,
     finding_id,
-    look_id,
-    message_id,
 )
 from anomaly.history.store import Store
-from anomaly.history.tables import METADATA, SCHEMA
-from anomaly.model import Release, ReleaseVerdict, Verdict, Window
+from anomaly.model import ReleaseVerdict, Verdict
 from anomaly.reporting.data import to_dict
 from tests.support import reports
+from tests.support.histories import in_processes, kept_release, message
 from tests.support.reports import at
 
 REPORT = reports.messy()
 EARLY = replace(reports.early(), release=REPORT.release)
 HOUR = timedelta(hours=1)
-LATER = "later reason"  # no NotifyReason has this text
-WINDOW = Window(at("10:30") - 24 * HOUR, at("10:30") + 24 * HOUR)
-OLD = Path(__file__).parent / "old"
-
-
-ON_POSTGRESQL = pytest.param("postgresql", marks=pytest.mark.slow)
-
-
-@pytest.fixture(params=["sqlite", ON_POSTGRESQL, "memory"])
-def where(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "postgresql":
-        url: str = request.getfixturevalue("database")
-        return url
-    return IN_MEMORY if request.param == "memory" else str(tmp_path / "folder" / "history.db")
-
-
-@pytest.fixture
-def store(loopback: None, where: str) -> Iterator[Store]:
-    with Store(where) as store:
-        yield store
-
-
-def kept_release(store: Store, release: Release = REPORT.release) -> ReleaseRecord:
-    return store.track(release, origin="command", checklist="shop.yaml")
-
-
-def message(
-    record: ReleaseRecord, number: int = 1, sink: str = "slack", **changes: object
-) -> OutboxMessage:
-    made = OutboxMessage(
-        message_id(record.id, sink, number),
-        record.id,
-        look_id(record.id, 1),
-        sink,
-        Action.FIRE,
-        NotifyReason.FIRST,
-        at("11:00"),
-        at("11:00"),
-        {"abc": 0.5},
-    )
-    return replace(made, **changes)  # type: ignore[arg-type]
 
 
 # --- releases -----------------------------------------------------------------------------------
@@ -153,20 +96,6 @@ def test_where_the_newest_release_stands_is_one_question(store: Store) -> None:
     assert len(findings) == 2
     assert findings[0].fails
     assert Verdict.OK not in {each.verdict for each in findings}
-
-
-@pytest.mark.parametrize("where", ["sqlite"], indirect=True)
-def test_reading_waits_for_nobody_who_writes(store: Store, where: str) -> None:
-    record = kept_release(store)
-    with closing(sqlite3.connect(where)) as writer, Store(where, busy_s=0) as reader:
-        writer.execute("BEGIN IMMEDIATE")
-        writer.execute("DELETE FROM releases")
-        assert reader.releases() == [record]
-        standing = reader.standing(record.release.service, record.release.environment)
-        assert standing == Standing(record, None)
-        assert reader.looks(record.id) == []
-        with pytest.raises(StoreError, match="locked"):
-            reader.change(record.id, state=State.ABORTED)
 
 
 @pytest.mark.slow
@@ -368,41 +297,7 @@ def test_feedback_is_counted_and_the_last_word_holds(store: Store) -> None:
     assert [ack.note for ack in store.acks(record.id)] == ["a holiday"]
 
 
-def test_transitions_and_incidents_are_left_out_later_and_false_alarms_are_not(
-    store: Store,
-) -> None:
-    record = kept_release(store)
-    store.record(record.id, REPORT, [], at=at("14:00"), after=0)
-
-    def lessons() -> list[tuple[str, str, str]]:
-        spans = store.lessons("shop", "production", window=WINDOW, warmup=timedelta(minutes=5))
-        return [
-            (f"{each.window.start:%H:%M}", f"{each.window.end:%H:%M}", each.reason)
-            for each in spans
-        ]
-
-    transition = ("10:30", "10:40", "release 1.4.2")
-    assert lessons() == [transition]
-    store.acknowledge(record, incident=False, note="", at=at("15:00"))
-    assert lessons() == [transition]
-    store.acknowledge(record, incident=True, note="", at=at("15:00"))
-    assert lessons() == [("10:30", "14:00", "incident of release 1.4.2"), transition]
-    sooner = Window(WINDOW.start, record.release.started_at)
-    later = Window(at("14:00"), WINDOW.end)
-    for other in (sooner, later):
-        assert store.lessons("shop", "production", window=other, warmup=HOUR) == []
-
-
 # --- leases, pruning ----------------------------------------------------------------------------
-
-
-def test_a_reason_of_a_later_version_is_read_as_unkept_release(store: Store) -> None:
-    release = kept_release(store)
-    later = message(release, why=LATER)
-    store.record(release.id, REPORT, [later], at=at("11:00"), after=0)
-
-    (kept,) = store.messages(release.id)
-    assert kept.why is NotifyReason.UNKNOWN
 
 
 def test_a_lease_is_held_by_one_until_it_ends_or_is_let_go(store: Store) -> None:
@@ -445,16 +340,6 @@ def test_pruning_forgets_what_is_old_and_over_and_told(store: Store) -> None:
 
 
 # --- several processes --------------------------------------------------------------------------
-
-
-def in_processes(work: Callable[..., None], *arguments: object, count: int) -> list[int]:
-    context = multiprocessing.get_context("fork")
-    children = [context.Process(target=work, args=(number, *arguments)) for number in range(count)]
-    for child in children:
-        child.start()
-    for child in children:
-        child.join(60)
-    return [child.exitcode or 0 for child in children]
 
 
 def _take(number: int, where: str) -> None:
@@ -500,294 +385,3 @@ def test_four_processes_write_at_once_without_an_error(loopback: None, where: st
     with Store(where) as store:
         assert len(store.releases()) == 40
         assert len(store.due(at("20:00"))) == 40
-
-
-# --- faults -------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "history.db"
-
-
-def test_a_file_is_for_its_user_alone(path: Path) -> None:
-    with Store(path):
-        assert stat.S_IMODE(path.stat().st_mode) == 0o600
-
-
-def test_who_reads_does_not_hold_up_who_writes(path: Path) -> None:
-    with Store(path) as store, closing(sqlite3.connect(path)) as reading:
-        assert reading.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-        reading.execute("BEGIN")
-        assert reading.execute("SELECT count(*) FROM releases").fetchone() == (0,)
-        kept_release(store, REPORT.release)
-        assert reading.execute("SELECT count(*) FROM releases").fetchone() == (0,)
-
-
-def test_each_change_of_a_file_is_counted_whoever_made_it(path: Path) -> None:
-    with Store(path) as store, Store(path) as elsewhere:
-        first = store.changes()
-        record = store.track(REPORT.release, origin="test")
-        second = store.changes()
-        elsewhere.change(record.id, state=State.DONE)
-        third = store.changes()
-        store.releases()
-        assert None is not first != second != third == store.changes()
-    with Store(IN_MEMORY) as store:
-        assert store.changes() is None
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [lambda _: b"no\0database" * 500, lambda data: data[:4096] + os.urandom(64) * 64 + data[8192:]],
-)
-def test_a_damaged_file_is_moved_aside_and_kept(
-    path: Path, damage: Callable[[bytes], bytes], caplog: pytest.LogCaptureFixture
-) -> None:
-    with Store(path) as store:
-        kept_release(store)
-    for suffix in ("-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
-    broken = damage(path.read_bytes())
-    path.write_bytes(broken)
-
-    with Store(path) as store:
-        assert store.releases() == []
-        kept_release(store)
-
-    (aside,) = path.parent.glob("history.db.damaged-*")
-    assert aside.read_bytes() == broken
-    assert aside.name in caplog.text
-
-
-def test_a_file_of_somebody_else_is_refused_and_left_as_it_is(path: Path) -> None:
-    path.write_text("service: café\n" * 50, encoding="utf-8")
-    before = path.read_bytes()
-    with pytest.raises(StoreError, match="is a file of text; name another one"):
-        Store(path)
-    assert [each.read_bytes() for each in path.parent.iterdir()] == [before]
-
-
-@pytest.mark.parametrize("mode", ["DELETE", "WAL"])
-@pytest.mark.parametrize("table", ["notes", "schema"])
-def test_a_database_of_somebody_else_is_refused_and_left_as_it_is(
-    path: Path, mode: str, table: str
-) -> None:
-    with closing(sqlite3.connect(path)) as other:
-        other.execute(f"PRAGMA journal_mode = {mode}")
-        other.execute(f"CREATE TABLE {table} (text)")
-    before = path.read_bytes()
-    with pytest.raises(StoreError, match=f"of something else, with tables such as {table}; name"):
-        Store(path)
-    assert [each.read_bytes() for each in path.parent.iterdir()] == [before]
-
-
-def test_a_database_that_somebody_else_has_open_is_refused_and_stays_usable(path: Path) -> None:
-    with closing(sqlite3.connect(path)) as other:
-        other.execute("PRAGMA journal_mode = WAL")
-        other.execute("CREATE TABLE notes (text)")
-        before = path.read_bytes()
-        with pytest.raises(StoreError, match="tables such as notes"):
-            Store(path)
-        assert path.read_bytes() == before
-        other.execute("INSERT INTO notes VALUES ('still here')")
-
-
-@pytest.mark.parametrize("where", ["sqlite", ON_POSTGRESQL], indirect=True)
-def test_a_later_version_is_refused_and_left_as_it_is(loopback: None, where: str) -> None:
-    with Store(where) as store:
-        kept_release(store)
-        with store._transaction() as connection:
-            connection.execute(sql.update(SCHEMA).values(version=NEWEST + 1))
-
-    with pytest.raises(StoreError, match=rf"has version {NEWEST + 1}.*use a newer anomaly"):
-        Store(where)
-    if "://" not in where:
-        with closing(sqlite3.connect(where)) as connection:
-            assert connection.execute("SELECT count(*) FROM releases").fetchone() == (1,)
-
-
-@pytest.mark.parametrize("old", sorted(OLD.glob("*.sql")), ids=lambda path: path.stem)
-def test_every_older_history_can_be_read(path: Path, old: Path) -> None:
-    with closing(sqlite3.connect(path)) as connection:
-        connection.executescript(old.read_text(encoding="utf-8"))
-
-    with Store(path) as store:
-        (record,) = store.releases()
-        look = store.find("c8a5ca2b")
-        assert isinstance(look, Look)
-        shown = store.report(look.id)
-        assert shown.release.version == record.release.version == "1.4.2"
-        assert len(shown.points) in (0, 12)
-        assert store.messages(record.id)[0].action is Action.FIRE
-
-
-def test_what_failed_in_a_held_release_of_an_old_history_was_a_signal(path: Path) -> None:
-    with closing(sqlite3.connect(path)) as connection:
-        connection.executescript((OLD / "2.sql").read_text(encoding="utf-8"))
-        connection.execute("UPDATE looks SET verdict = 'hold'")
-        connection.execute("UPDATE findings SET fails = 1")
-        connection.commit()
-
-    with Store(path) as store:
-        findings = store.findings(store.releases()[0].id)
-
-    assert {(each.fails, str(each.severity)) for each in findings} == {(True, "signal")}
-
-
-def test_there_is_an_old_history_for_every_version() -> None:
-    assert len(list(OLD.glob("*.sql"))) == NEWEST
-    assert set(METADATA.tables) == {
-        "schema",
-        "releases",
-        "looks",
-        "newest_reports",
-        "findings",
-        "messages",
-        "acks",
-        "leases",
-    }
-
-
-def test_a_locked_file_is_an_error_after_a_while(path: Path) -> None:
-    with Store(path):
-        pass
-    with closing(sqlite3.connect(path, isolation_level=None)) as other:
-        other.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(StoreError, match="locked"):
-            Store(path, busy_s=0.05)
-
-
-def test_a_folder_is_no_history(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"is not a file; name one in it, such as history\.db"):
-        Store(tmp_path)
-
-
-CELLS = {
-    "releases": ("stages", "started_at", "state", "version", "id", "service"),
-    "looks": ("at", "verdict", "number", "report", "points_until", "id", "headline"),
-    "newest_reports": ("number", "report"),
-    "findings": ("segment", "verdict", "effect", "kpi", "total"),
-    "messages": ("told", "at", "action", "progress", "id", "detail"),
-    "acks": ("at", "incident", "note"),
-}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("table", CELLS)
-def test_an_odd_cell_is_a_store_error_or_is_read_as_it_is(path: Path, table: str) -> None:
-    with Store(path) as store:
-        record = kept_release(store)
-        store.record(record.id, EARLY, [message(record)], at=at("11:00"), after=0)
-        store.record(record.id, REPORT, [], at=at("11:30"), after=1)
-        store.acknowledge(record, incident=True, note="known", at=at("12:00"))
-    whole = path.read_bytes()
-    for column in CELLS[table]:
-        for odd in (b"\xff", "[[1]]", "[" * 100_000, 2**62, "\x1b[31m"):
-            path.write_bytes(whole)
-            with closing(sqlite3.connect(path)) as connection:
-                query = sql.update(METADATA.tables[table]).values({column: sql.literal_column("?")})
-                connection.execute(f"{query} WHERE rowid = 1", (odd,))
-                connection.commit()
-            with Store(path) as store:
-                reads: list[Callable[[], object]] = [
-                    store.releases,
-                    lambda: store.looks(record.id),
-                    lambda: store.report(look_id(record.id, 1)),
-                    lambda: store.report(look_id(record.id, 2)),
-                    store.last_looks,
-                    store.acks_of_all,
-                    lambda: store.lessons("shop", "production", window=WINDOW, warmup=HOUR),
-                    lambda: store.alarmed_aborts("shop", "production", ["slack"]),
-                    lambda: store.findings(record.id),
-                    lambda: store.messages(record.id),
-                    lambda: store.acks(record.id),
-                    lambda: store.find(record.id[:8]),
-                    lambda: store.due(at("12:00")),
-                    store.feedback,
-                ]
-                for read in reads:
-                    with suppress(StoreError, UsageError):
-                        read()
-
-
-def test_an_infinite_number_in_a_history_is_none(path: Path) -> None:
-    with Store(path) as store:
-        record = kept_release(store)
-        store.record(record.id, REPORT, [], at=at("11:00"), after=0)
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("UPDATE findings SET effect = 9e999, p_value = -9e999")
-        connection.commit()
-
-    with Store(path) as store:
-        findings = store.findings(record.id)
-
-    assert {(each.effect, each.p_value) for each in findings} == {(None, None)}
-
-
-def test_an_odd_id_is_never_printed(path: Path) -> None:
-    with Store(path) as store:
-        kept_release(store)
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("UPDATE releases SET id = ?", ("\x1b[31m",))
-        connection.commit()
-
-    with Store(path) as store, pytest.raises(StoreError, match="damaged") as caught:
-        store.releases()
-    assert "\x1b" not in str(caught.value)
-
-
-@pytest.mark.parametrize("where", ["/proc/nowhere/history.db", "/dev/null/history.db"])
-def test_a_place_that_cannot_be_written_is_an_error(where: str) -> None:
-    with pytest.raises(StoreError, match="can't be used"):
-        Store(where)
-
-
-def _fill(_number: int, path: str) -> None:
-    with Store(path) as store:
-        record = kept_release(store)
-        resource.setrlimit(
-            resource.RLIMIT_FSIZE, (Path(path).stat().st_size, resource.RLIM_INFINITY)
-        )
-        import signal
-
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        try:
-            for number in range(200):
-                store.record(
-                    record.id, EARLY, [message(record, number)], at=at("11:00"), after=number
-                )
-        except StoreError:
-            os._exit(3)
-    os._exit(0)
-
-
-def test_a_full_disk_is_an_error_and_what_was_kept_is_whole(path: Path) -> None:
-    with Store(path):
-        pass
-
-    assert in_processes(_fill, str(path), count=1) == [3]
-
-    with Store(path) as store:
-        (record,) = store.releases()
-        assert len(store.looks(record.id)) == len(store.messages(record.id))
-
-
-def test_an_unreachable_server_is_an_error_without_its_password(loopback: None) -> None:
-    with pytest.raises(StoreError, match="refused") as raised:
-        Store("postgresql://anomaly:c4nary-s3cret@127.0.0.1:1/history")
-    assert "c4nary" not in str(raised.value)
-
-
-@pytest.mark.parametrize("where", ["mysql://h/d", "https://h/d", "postgres ql://h"])
-def test_other_urls_are_refused(where: str) -> None:
-    with pytest.raises(StoreError, match=r"postgresql://|can't be used"):
-        Store(where)
-
-
-def test_the_default_place_is_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    assert default_path() == tmp_path / "anomaly" / "history.db"
-    monkeypatch.delenv("XDG_STATE_HOME")
-    monkeypatch.setenv("HOME", "/home/somebody")
-    assert default_path() == Path("/home/somebody/.local/state/anomaly/history.db")

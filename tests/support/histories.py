@@ -1,19 +1,30 @@
-"""Histories of many releases, made quickly, and what it costs to ask them."""
+"""What is kept in a history, histories of many releases, made quickly, and what it costs to ask
+them."""
 
 from __future__ import annotations
 
+import multiprocessing
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 import sqlalchemy as sql
 from sqlalchemy.engine import Engine
 
-from anomaly.history.records import State
+from anomaly.contracts import Action, NotifyReason
+from anomaly.history.records import OutboxMessage, ReleaseRecord, State, look_id, message_id
+from anomaly.history.store import Store
+from anomaly.model import Release
+from tests.support import reports
+from tests.support.reports import at
 
+RELEASE = reports.messy().release
+ON_POSTGRESQL = pytest.param("postgresql", marks=pytest.mark.slow)
 STEPS = 100  # of SQLite, counted at a time
 # what the copy of a release holds in place of the original's, by table
 COPIED = {
@@ -37,6 +48,38 @@ COPIED = {
         "at": "{moved}at",
     },
 }
+
+
+def kept_release(store: Store, release: Release = RELEASE) -> ReleaseRecord:
+    return store.track(release, origin="command", checklist="shop.yaml")
+
+
+def message(
+    record: ReleaseRecord, number: int = 1, sink: str = "slack", **changes: object
+) -> OutboxMessage:
+    first = OutboxMessage(
+        message_id(record.id, sink, number),
+        record.id,
+        look_id(record.id, 1),
+        sink,
+        Action.FIRE,
+        NotifyReason.FIRST,
+        at("11:00"),
+        at("11:00"),
+        {"abc": 0.5},
+    )
+    return replace(first, **changes)  # type: ignore[arg-type]
+
+
+def in_processes(work: Callable[..., None], *arguments: object, count: int) -> list[int]:
+    """The exit codes of so many processes that do this work at once, each with its number."""
+    context = multiprocessing.get_context("fork")
+    children = [context.Process(target=work, args=(number, *arguments)) for number in range(count)]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join(60)
+    return [child.exitcode or 0 for child in children]
 
 
 def copy_release(path: Path, count: int, *, apart: timedelta, state: State = State.DONE) -> None:
