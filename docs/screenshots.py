@@ -16,7 +16,7 @@ from anomaly.checklist.checklist import load
 from anomaly.cli.history_page import write as write_history
 from anomaly.contracts import Receipt
 from anomaly.history.database import IN_MEMORY
-from anomaly.history.overview import last_known
+from anomaly.history.overview import statuses_of
 from anomaly.history.store import Store
 from anomaly.model import Release
 from anomaly.pipeline import check_release
@@ -75,7 +75,7 @@ def history(folder: Path) -> Path:
         judged, incidents = store.feedback()
         data = {"releases": [], "feedback": {"judged": judged, "incidents": incidents}}
         write_history(
-            folder / "history.html", store, last_known(store), None, data, "shop in production"
+            folder / "history.html", store, statuses_of(store), None, data, "shop in production"
         )
     return folder / "history.html"
 

@@ -51,10 +51,10 @@ def history(
     session: Session = context.obj
     checklist = named(checklist_path, environment, session)
     place = checklist.environment if checklist is not None else environment
-    wanted = service or (checklist.service if checklist is not None else "")
+    service_name = service or (checklist.service if checklist is not None else "")
     from anomaly.cli.history_page import write
     from anomaly.cli.history_table import one, several
-    from anomaly.history.overview import last_known, summary
+    from anomaly.history.overview import statuses_of, summary
 
     with opened_history(store_at, checklist, session) as store:
         if release is not None:
@@ -66,13 +66,13 @@ def history(
             story = _story(store, _release_of(store, store.find(release)))
             session.show(json.dumps(story, indent=2) if output is Output.JSON else one(story))
             return ExitCode.PASS
-        latest = last_known(store, wanted or None, place or None)
+        latest = statuses_of(store, service_name or None, place or None)
         stories = [summary(*each) for each in latest]
         count, incidents = store.feedback()
         feedback = {"judged": count, "incidents": incidents}
         if html is not None:
             page = {"releases": stories, "feedback": feedback}
-            title = " in ".join(part for part in (wanted, place) if part)
+            title = " in ".join(part for part in (service_name, place) if part)
             write(html, store, latest, checklist, page, title)
     if output is Output.JSON:
         session.show(json.dumps({"releases": stories, "feedback": feedback}, indent=2))

@@ -12,7 +12,7 @@ from anomaly.errors import UsageError
 
 if TYPE_CHECKING:
     from anomaly.checklist.checklist import Checklist
-    from anomaly.history.overview import Known
+    from anomaly.history.overview import Status
     from anomaly.history.records import ReleaseRecord
     from anomaly.history.store import Store
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 def write(
     path: Path,
     store: Store,
-    known: Sequence[Known],
+    statuses: Sequence[Status],
     checklist: Checklist | None,
     data: Mapping[str, Any],
     about: str,
 ) -> None:
-    """Write the page of the `known` releases. Raises SinkError, UsageError for a path
+    """Write the page of these releases. Raises SinkError, UsageError for a path
     without a name."""
     from anomaly.history.overview import entries
     from anomaly.reporting.pages.history import page
@@ -34,7 +34,7 @@ def write(
     if not path.name:
         raise UsageError(f"--html is {str(path)!r}; give a file, like history.html")
     beside = sorted(each.name for each in path.resolve().parent.glob("*.html"))
-    shown = entries(store, known, partial(_link, beside=beside, checklist=checklist))
+    shown = entries(store, statuses, partial(_link, beside=beside, checklist=checklist))
     replace_file(path, page(shown, data["feedback"], data, about=about))
 
 

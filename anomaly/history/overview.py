@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from anomaly.reporting.pages.history import Entry
 
 # a release, the last look at it, and what people said
-Known = tuple[ReleaseRecord, Look | None, Sequence[Ack]]
+Status = tuple[ReleaseRecord, Look | None, Sequence[Ack]]
 
 
-def last_known(
+def statuses_of(
     store: Store, service: str | None = None, environment: str | None = None
-) -> list[Known]:
+) -> list[Status]:
     """The releases of a service and environment (None: any), the newest first, with what was last
     seen and said of them."""
     looks, acks = store.last_looks(service, environment), store.acks_of_all(service, environment)
@@ -27,14 +27,14 @@ def last_known(
 
 
 def entries(
-    store: Store, known: Sequence[Known], link: Callable[[ReleaseRecord], str]
+    store: Store, statuses: Sequence[Status], link: Callable[[ReleaseRecord], str]
 ) -> list[Entry]:
-    """The `known` releases for their page; `link` is the address of the report of each."""
+    """The releases for their page; `link` is the address of the report of each."""
     from anomaly.reporting.pages.history import MOST_COLUMNS
 
-    looks = [last.id for _, last, _ in known if last is not None]
+    looks = [last.id for _, last, _ in statuses if last is not None]
     findings = store.findings_of(looks[:MOST_COLUMNS])  # only these have a column
-    return [_entry(each, findings, link(each[0])) for each in known]
+    return [_entry(each, findings, link(each[0])) for each in statuses]
 
 
 def summary(tracked: ReleaseRecord, last: Look | None, acks: Sequence[Ack]) -> dict[str, Any]:
@@ -56,11 +56,11 @@ def summary(tracked: ReleaseRecord, last: Look | None, acks: Sequence[Ack]) -> d
     }
 
 
-def _entry(known: Known, findings: Mapping[str, Sequence[FindingRecord]], link: str) -> Entry:
+def _entry(status: Status, findings: Mapping[str, Sequence[FindingRecord]], link: str) -> Entry:
     """A release as its last look left it."""
     from anomaly.reporting.pages.history import Cell, Entry
 
-    tracked, last, acks = known
+    tracked, last, acks = status
     return Entry(
         id=tracked.id,
         release=tracked.release,

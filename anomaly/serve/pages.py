@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from markupsafe import Markup, escape
 
 from anomaly.errors import UsageError
-from anomaly.history.overview import entries, last_known, summary
+from anomaly.history.overview import entries, statuses_of, summary
 from anomaly.history.records import ReleaseRecord, Standing, State, receipts_of
 from anomaly.history.store import Store
 from anomaly.reporting.pages import history, waiting
@@ -26,7 +26,7 @@ SHORTEST, LONGEST = timedelta(seconds=10), timedelta(minutes=5)  # until a page 
 
 def overview(store: Store, served: Served, now: datetime, *, live: bool) -> tuple[str, int | None]:
     """The page of all releases, and after how many seconds it asks again (None: never)."""
-    latest = last_known(store)[:MOST_RELEASES]
+    latest = statuses_of(store)[:MOST_RELEASES]
     judged, incidents = store.feedback()
     feedback = {"judged": judged, "incidents": incidents}
     data = {"releases": [summary(*each) for each in latest], "feedback": feedback}
