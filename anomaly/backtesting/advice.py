@@ -132,9 +132,9 @@ def suggestions(results: Sequence[SeriesResult], windows: Windows) -> tuple[str,
         elif not longer and not worse:
             out.append(f"{text} is enough: {_examples(sorted(pairs, key=_ratio, reverse=True))}")
         elif setting is Setting.HISTORY:
-            kept = duration_text(windows.history)
+            current = duration_text(windows.history)
             out.append(
-                f"history {kept} is worth it: with {duration_text(length)} "
+                f"history {current} is worth it: with {duration_text(length)} "
                 f"{_examples(sorted(worse, key=_ratio, reverse=True))}"
             )
     return tuple(out)

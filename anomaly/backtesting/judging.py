@@ -33,7 +33,7 @@ Findings = Mapping[Key, Finding]
 class Trial:
     """A placebo release: its verdict and findings.
 
-    `found` says of each series whether its minimum detectable effect was found when injected,
+    `detections` says of each series whether its minimum detectable effect was found when injected,
     `times` after what time a large shift was (`timedelta.max`: not within the watch; empty where
     that was not tried).
     """
@@ -41,7 +41,7 @@ class Trial:
     at: datetime
     verdict: ReleaseVerdict
     findings: Findings
-    found: Mapping[Key, bool]
+    detections: Mapping[Key, bool]
     times: Mapping[Key, timedelta]
 
 
@@ -77,9 +77,9 @@ class Bench:
         """Judge a placebo release, as it is and with effects in it; the times to detect only where
         `timed`."""
         data, quiet = self.placebo(at)
-        found = self._found(data, quiet)
+        detections = self._detections(data, quiet)
         return Trial(
-            at, quiet.verdict, by_key(quiet), found, self._times(data, quiet) if timed else {}
+            at, quiet.verdict, by_key(quiet), detections, self._times(data, quiet) if timed else {}
         )
 
     def placebo(self, at: datetime, checklist: Checklist | None = None) -> tuple[Collected, Report]:
@@ -123,7 +123,7 @@ class Bench:
         rng = np.random.default_rng([self.seed, int(quiet.release.started_at.timestamp())])
         return inject(data, effects, quiet, rng, rates=rates)
 
-    def _found(self, data: Collected, quiet: Report) -> dict[Key, bool]:
+    def _detections(self, data: Collected, quiet: Report) -> dict[Key, bool]:
         """Whether each series alarms at a shift of its minimum detectable effect."""
         alarmed_keys: dict[Key, bool] = {}
         for keys, effects in _rounds(data, quiet, 1.0):

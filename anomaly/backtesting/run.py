@@ -83,8 +83,8 @@ def backtest_checklist(
     moments = origins(start, end, windows, placebos, [past.release for past in releases])
     timed, variants = set(evenly(moments, TIMED)), bench.variants(moments)
     count = _Counter(progress, len(moments) + sum(len(at) for _, _, at in variants) + len(releases))
-    made = count.each(workers.answers(partial(_trial, bench, timed), moments))
-    trials = dict(zip(moments, made, strict=True))
+    outcomes = count.each(workers.answers(partial(_trial, bench, timed), moments))
+    trials = dict(zip(moments, outcomes, strict=True))
     by_setting: list[Trials] = []
     for setting, changed, ats in variants:
         tried = count.each(workers.answers(partial(_findings, bench, changed), ats))
@@ -259,7 +259,7 @@ def _result(
         finding for finding in findings if finding.verdict in UNJUDGED and not alarmed(finding)
     ]
     sizes = [size for finding in findings if (size := detectable(finding)) is not None]
-    hits = [trial.found[key] for trial in trials if key in trial.found]
+    hits = [trial.detections[key] for trial in trials if key in trial.detections]
     times = sorted(trial.times[key] for trial in trials if key in trial.times)
     middle = times[len(times) // 2] if times else timedelta.max
     return SeriesResult(

@@ -145,7 +145,7 @@ class _Loader:
     document: Document
     environ: Mapping[str, str] | None
 
-    def checklist(self, asked: str | None) -> Checklist:
+    def checklist(self, name: str | None) -> Checklist:
         from anomaly.checklist import form as checklist_schema
 
         data = self.data()
@@ -155,7 +155,7 @@ class _Loader:
         for path, raw in _all_places(data):
             for inside, text in variables.written_out(raw):
                 self.note((*path, *inside), text)
-        environment = self.environment(data, asked)
+        environment = self.environment(data, name)
         sources, sinks, releases = (
             _sources(data, environment),
             _listed(data, environment, "sinks"),
@@ -217,13 +217,13 @@ class _Loader:
             self.refuse()
         return dict(data)
 
-    def environment(self, data: Mapping[str, Any], asked: str | None) -> str:
+    def environment(self, data: Mapping[str, Any], name: str | None) -> str:
         """The environment that is meant, "" for none; notes one that the checklist does not
         know."""
         default, names = data.get("environment", ""), tuple(_mapping(data, "environments"))
         if not isinstance(default, str):
-            return asked or ""
-        choice = asked or default
+            return name or ""
+        choice = name or default
         if names and not choice:
             self.note(
                 ("environments",),

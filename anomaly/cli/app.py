@@ -75,8 +75,8 @@ app = typer.Typer(
 )
 
 
-def _version(context: typer.Context, *, wanted: bool) -> None:
-    if wanted:
+def _version(context: typer.Context, *, is_requested: bool) -> None:
+    if is_requested:
         from anomaly import __version__
 
         session: Session = context.obj

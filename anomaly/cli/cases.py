@@ -43,16 +43,20 @@ def cases(
 
     session: Session = context.obj
     checklist = load(checklist_path, environment=environment, environ=None)
-    wanted = test_cases.select(test_cases.load(file, checklist), case or ())
+    selection = test_cases.select(test_cases.load(file, checklist), case or ())
     log.info(
-        "read %s and %s: %d KPIs, %d cases", checklist_path, file, len(checklist.kpis), len(wanted)
+        "read %s and %s: %d KPIs, %d cases",
+        checklist_path,
+        file,
+        len(checklist.kpis),
+        len(selection),
     )
     failures = 0
-    for each in wanted:
+    for each in selection:
         outcome = test_cases.run(each, checklist)
         failures += bool(outcome.misses)
         session.show("\n".join(_lines(outcome)))
-    session.show(f"{len(wanted) - failures} passed, {failures} failed")
+    session.show(f"{len(selection) - failures} passed, {failures} failed")
     return ExitCode.REGRESSED if failures else ExitCode.PASS
 
 

@@ -58,11 +58,11 @@ class Forms:
             raise UsageError(f"--points {self.points} must end in {' or '.join(ENDINGS)}")
         if self.pictures is not None and self.pictures.exists() and not self.pictures.is_dir():
             raise UsageError(f"--pictures {self.pictures} is not a folder")
-        for wanted, module, extra in (
+        for is_used, module, extra in (
             (self.pictures is not None, "matplotlib", "plot"),
             (self.points is not None and self.points.suffix == ".parquet", "pyarrow", "parquet"),
         ):
-            if wanted and find_spec(module) is None:
+            if is_used and find_spec(module) is None:
                 option = "--pictures" if extra == "plot" else f"--points {self.points}"
                 raise UsageError(f"{option} needs {module}: pip install 'release-anomaly[{extra}]'")
 

@@ -26,7 +26,7 @@ LOOK_BACK = timedelta(days=7)  # at least, for what the sources know
 def latest(checklist: Checklist, version: str, session: Session, now: datetime) -> Release:
     """The release that began last (of `version`, if that is not empty), with the one after it.
     Raises UsageError if none is known."""
-    known = sorted(
+    releases = sorted(
         (
             each
             for each in (*_recorded(checklist, session), *_found(checklist, now))
@@ -34,7 +34,7 @@ def latest(checklist: Checklist, version: str, session: Session, now: datetime) 
         ),
         key=lambda each: each.started_at,
     )
-    chosen = next((each for each in known[::-1] if version in {"", each.version}), None)
+    chosen = next((each for each in releases[::-1] if version in {"", each.version}), None)
     if chosen is None:
         of_version = f" {version!r}" if version else ""
         raise UsageError(
@@ -43,7 +43,7 @@ def latest(checklist: Checklist, version: str, session: Session, now: datetime) 
         )
     after = [
         each
-        for each in known
+        for each in releases
         if each.started_at > chosen.started_at and each.version != chosen.version
     ]
     log.info("the latest release that is known began at %s", chosen.started_at.isoformat())

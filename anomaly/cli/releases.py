@@ -230,10 +230,10 @@ def list_releases(
     """List recorded releases, newest first."""
     session: Session = context.obj
     checklist = named(checklist_path, environment, session)
-    wanted = service or (checklist.service if checklist is not None else "")
+    service_name = service or (checklist.service if checklist is not None else "")
     place = checklist.environment if checklist is not None else environment
     with history(store_at, checklist, session) as store:
-        records = store.releases(service=wanted or None, environment=place or None)[::-1]
+        records = store.releases(service=service_name or None, environment=place or None)[::-1]
     if output is Output.JSON:
         session.show(json.dumps([_data(each) for each in records], indent=2))
     else:

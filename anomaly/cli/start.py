@@ -63,11 +63,11 @@ def init(
     session: Session = context.obj
     places = {"prometheus": prometheus, "files": file, "sql": sql, "datadog": datadog}
     places |= {"cloudwatch": cloudwatch}
-    given = [*((kind, where) for kind, where in places.items() if where)]
-    given += [_place(source)] if source else []
-    if len(given) > 1:
+    sources = [*((kind, where) for kind, where in places.items() if where)]
+    sources += [_place(source)] if source else []
+    if len(sources) > 1:
         raise UsageError("use one of --source, --prometheus, --file and --sql")
-    kind, where = given[0] if given else ("", "")
+    kind, where = sources[0] if sources else ("", "")
     if service and kind in {"", *TABLES}:
         raise UsageError("--service needs a source that knows services, such as --prometheus URL")
     if kind == "sql" and not table:

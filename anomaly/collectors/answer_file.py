@@ -131,8 +131,8 @@ class AnswerFile:
         ).fetchone()
         if row is None:
             return None
-        start, stop, labels_text, notes_text, made, self._revisions[key] = row
-        if not 0 <= self._now - made <= RENEWED:
+        start, stop, labels_text, notes_text, made_at, self._revisions[key] = row
+        if not 0 <= self._now - made_at <= RENEWED:
             return None
         connection.execute("UPDATE query SET used = ? WHERE key = ?", (self._now, key))
         labels = tuple(
@@ -182,7 +182,7 @@ class AnswerFile:
         before = connection.execute(
             "SELECT start, stop, made, revision FROM query WHERE key = ?", (key,)
         ).fetchone()
-        start, stop, made, revision = before or (whole.rows.start, whole.rows.stop, self._now, 0)
+        start, stop, made_at, revision = before or (whole.rows.start, whole.rows.stop, self._now, 0)
         if not anew and (before is None or revision != self._revisions.get(key)):
             return  # another process changed it
         if not whole.labels:
@@ -216,7 +216,17 @@ class AnswerFile:
         stop = max(stop, whole.rows.stop)
         connection.execute(
             "INSERT OR REPLACE INTO query VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (key, start, stop, labels, json.dumps(whole.notes), made, self._now, total, revision),
+            (
+                key,
+                start,
+                stop,
+                labels,
+                json.dumps(whole.notes),
+                made_at,
+                self._now,
+                total,
+                revision,
+            ),
         )
         self._revisions[key] = revision
 

@@ -81,8 +81,12 @@ class ElasticsearchCollector(HttpSeriesCollector):
         if not index.strip():
             raise UsageError("index is empty; name an index, alias, data stream or pattern")
         way = authorization(url, bearer_token, username, password)
-        given = {"bearer_token or username": way or None, "api_key": api_key, "sign_in": sign_in}
-        ways = [name for name, value in given.items() if value is not None]
+        credentials = {
+            "bearer_token or username": way or None,
+            "api_key": api_key,
+            "sign_in": sign_in,
+        }
+        ways = [name for name, value in credentials.items() if value is not None]
         if len(ways) > 1:
             raise UsageError(f"{' and '.join(ways)} are given; use one of them")
         if sign_in is None and (region is not None or profile is not None):
@@ -167,9 +171,9 @@ class ElasticsearchCollector(HttpSeriesCollector):
             f"limit: more than {MOST_PAGES * AT_ONCE:,} buckets; take a field out of by"
         )
 
-    def search(self, asked: Mapping[str, Any], index: str, /) -> Any:
+    def search(self, query: Mapping[str, Any], index: str, /) -> Any:
         """The whole answer to a search in an index. Raises CollectError."""
-        answer = self._post(index, "_search?allow_no_indices=false", json.dumps(asked).encode())
+        answer = self._post(index, "_search?allow_no_indices=false", json.dumps(query).encode())
         if incomplete := _incomplete(answer):
             where = self._endpoint.where
             raise CollectError(f"partial: {where}: {self.said(incomplete)}")

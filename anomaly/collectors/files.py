@@ -209,8 +209,8 @@ class FilesCollector:
         if layout is not Layout.PIVOT:
             return table, _Shape(layout, time, kpi, value)
         table = pivot.Pivot(table, time=time, value=value)
-        others = [name for name in table.kept if name not in _labels(kpis)]
-        if kpi not in table.kept:
+        others = [name for name in table.labels if name not in _labels(kpis)]
+        if kpi not in table.labels:
             if len(others) != 1:
                 names = ", ".join(plain(name, 40) for name in others[:NAMES_SHOWN])
                 raise CollectError(
@@ -267,7 +267,7 @@ class FilesCollector:
         is_standard = table.delimiter in ("", ",")
         if not reading.bad and is_standard:
             return reading, self._clock
-        found = forms(
+        form = forms(
             table,
             time=shape.time,
             values=[] if self._resample is Resample.COUNT else columns,
@@ -275,14 +275,14 @@ class FilesCollector:
             decimal=self._decimal,
             clock=self._clock,
         )
-        if found.problem is not None:
+        if form.problem is not None:
             for name in [*reading.bad] if is_standard else names:
-                reading.unclear(name, found.problem)
+                reading.unclear(name, form.problem)
             return reading, self._clock
-        clock = replace(self._clock, dates=found.dates)
-        if (clock, found.decimal) == (self._clock, self._decimal):
+        clock = replace(self._clock, dates=form.dates)
+        if (clock, form.decimal) == (self._clock, self._decimal):
             return reading, clock
-        return attempt(clock, found.decimal), clock
+        return attempt(clock, form.decimal), clock
 
     def _ahead(self, reading: Reading) -> list[str]:
         """That times without a zone lie in the future, as those of another zone may."""
@@ -297,16 +297,16 @@ class FilesCollector:
 
     def _read_as(self, reading: Reading, clock: Clock) -> tuple[str, ...]:
         """What was found out about the form of the table."""
-        said = [*reading.table.read_as]
+        remarks = [*reading.table.read_as]
         if reading.decimal is Decimal.COMMA and self._decimal is None:
-            said.append("decimal comma")
+            remarks.append("decimal comma")
         if reading.percent:
-            said.append("percent as shares of 1")
+            remarks.append("percent as shares of 1")
         if clock.dates is not None and clock.dates != self._clock.dates:
-            said.append(f"dates like {clock.dates.example}")
-        if reading.naive and clock.timezone is not None and (said or not self._zone_is_given):
-            said.append(str(clock.timezone))
-        notes = [f"read as: {', '.join(said)}"] if said else []
+            remarks.append(f"dates like {clock.dates.example}")
+        if reading.naive and clock.timezone is not None and (remarks or not self._zone_is_given):
+            remarks.append(str(clock.timezone))
+        notes = [f"read as: {', '.join(remarks)}"] if remarks else []
         if reading.totals:
             record, text = next(iter(reading.totals.items()))
             more = f" and {len(reading.totals) - 1} more" if len(reading.totals) > 1 else ""

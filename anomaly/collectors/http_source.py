@@ -94,14 +94,14 @@ class HttpSource:
                     return content
                 raise RetryableRequestError(problem)  # noqa: TRY301  handled like its status
             except RetryableRequestError as error:
-                wanted = error.retry_after_s
+                retry_after_s = error.retry_after_s
                 pause = min(
-                    FIRST_PAUSE_S * 2 ** (attempt - 1) if wanted is None else wanted,
+                    FIRST_PAUSE_S * 2 ** (attempt - 1) if retry_after_s is None else retry_after_s,
                     LONGEST_PAUSE_S,
                 )
                 if attempt == ATTEMPTS or pause >= self.left_s:
                     raise RetryableCollectError(
-                        f"unavailable: {error} (asked {attempt} times)", retry_after_s=wanted
+                        f"unavailable: {error} (asked {attempt} times)", retry_after_s=retry_after_s
                     ) from None
                 LOG.info("%s; asking again in %.1f s", error, pause)
                 self._sleep(pause)

@@ -60,10 +60,10 @@ def source_at(
     url = place.url or api
     base = checked_url(url)._replace(query="", fragment="").geturl()
     sign_in = authorization(base, access.bearer_token, access.username, access.password)
-    given = checked_headers(access.headers, (*own, *sign_in)) | sign_in
-    secrets = (access.bearer_token or "", access.password or "", *given.values())
+    headers = checked_headers(access.headers, (*own, *sign_in)) | sign_in
+    secrets = (access.bearer_token or "", access.password or "", *headers.values())
     endpoint = Endpoint(url.rstrip("/") if api else url, secrets=secrets, timeout=timeout)
-    return make(endpoint, own | given, max_bytes=max_bytes, **outside)
+    return make(endpoint, own | headers, max_bytes=max_bytes, **outside)
 
 
 def _way(place: Place) -> tuple[Callable[..., HttpRuns], str, dict[str, str]]:

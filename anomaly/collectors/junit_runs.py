@@ -119,15 +119,15 @@ class _Suite:
     results: tuple[_Result, ...]
 
 
-def read_runs(kept: Iterable[KeptRun], window: Window, zone: ZoneInfo | None) -> Runs:
+def read_runs(kept_runs: Iterable[KeptRun], window: Window, zone: ZoneInfo | None) -> Runs:
     """Those of the runs that began in the window.
 
     A run began when its name says, else at the earliest timestamp of its suites, else when it is
     said to have begun where it is kept; a timestamp without a zone is a local time of `zone`.
     Raises CollectError for what can't be read.
     """
-    runs, seen = Runs(), set[int]()
-    for number, run in enumerate(kept):
+    runs, keys = Runs(), set[int]()
+    for number, run in enumerate(kept_runs):
         named = _named(run)
         if named is not None and not window.start <= named < window.end:
             runs.moments.append(named)
@@ -148,9 +148,9 @@ def read_runs(kept: Iterable[KeptRun], window: Window, zone: ZoneInfo | None) ->
             continue
         for suite in suites:
             key = hash((moment, suite))
-            runs.repeated += key in seen
-            if key not in seen:
-                seen.add(key)
+            runs.repeated += key in keys
+            if key not in keys:
+                keys.add(key)
                 runs.attempts += _add(suite, number, moment, runs.tests)
     return runs
 

@@ -26,18 +26,18 @@ class Pivot:
         self._moments = moments(table.header)
         self._time, self._value = time, value
         self.name, self.delimiter = table.name, table.delimiter
-        self.kept = tuple(
+        self.labels = tuple(
             name
             for name in table.header
             if name not in self._moments and TOTALS.fullmatch(name) is None
         )
-        self.header = (time, value, *self.kept)
+        self.header = (time, value, *self.labels)
         self.read_as = (*table.read_as, "KPIs in rows")
 
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
         """The columns, row by row and then moment by moment."""
         width = len(self._moments)
-        for chunk in self._table.chunks([*self.kept, *self._moments]):
+        for chunk in self._table.chunks([*self.labels, *self._moments]):
             count = len(next(iter(chunk.columns.values())))
             table = np.array(
                 [chunk.columns[name].to_numpy(dtype=object) for name in self._moments], dtype=object
@@ -47,7 +47,7 @@ class Pivot:
                 self._value: table.T.ravel(),
                 **{
                     name: np.repeat(chunk.columns[name].to_numpy(dtype=object), width)
-                    for name in self.kept
+                    for name in self.labels
                 },
             }
             yield Chunk(

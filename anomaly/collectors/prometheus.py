@@ -440,12 +440,12 @@ class PrometheusCollector:
             return
         is_rate = promql.is_rate(side.query)
         seconds = task.usual / SECOND if is_rate else 1.0
-        found = {
+        candidates = {
             segment: with_births(side.series.get(segment), series, alive, seconds)
             for segment, series in amended.items()
         }
-        births = {segment: each for segment, each in found.items() if each is not None}
-        if len(births) < len(found):
+        births = {segment: each for segment, each in candidates.items() if each is not None}
+        if len(births) < len(candidates):
             LOG.info("%s: births of %s contradict its answer", self._shown, side.query)
             return
         side.series = {

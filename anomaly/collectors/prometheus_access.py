@@ -265,9 +265,9 @@ def managed_settings(url: str) -> ManagedSettings:
 
 def _sign_in(settings: AccessSettings) -> SignIn | None:
     """How requests are signed, if not by a token or a password. Raises UsageError."""
-    way, given = settings.get("sign_in"), {name for name, value in settings.items() if value}
+    way, present = settings.get("sign_in"), {name for name, value in settings.items() if value}
     for other, names in SETTINGS_OF.items():
-        if other != way and (stray := sorted(given.intersection(names))):
+        if other != way and (stray := sorted(present.intersection(names))):
             raise UsageError(f"{stray[0]} is given; it needs sign_in: {other}")
     match way:
         case "aws":
@@ -275,7 +275,7 @@ def _sign_in(settings: AccessSettings) -> SignIn | None:
         case "google":
             return GoogleToken()
         case "oauth2":
-            if missing := [name for name in NEEDED if name not in given]:
+            if missing := [name for name in NEEDED if name not in present]:
                 raise UsageError(f"sign_in: oauth2 needs {', '.join(missing)}")
             return ClientCredentials(
                 settings.get("token_url") or "",

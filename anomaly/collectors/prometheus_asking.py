@@ -125,7 +125,7 @@ class Queries:
 
     def __init__(self, asking: Asking, points: int) -> None:
         self._asking, self._points = asking, points
-        self._asked: dict[str, Asked | Recalled] = {}
+        self._queries: dict[str, Asked | Recalled] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -136,19 +136,19 @@ class Queries:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for asked in self._asked.values():
-            asked.end()
+        for each in self._queries.values():
+            each.end()
 
     def begin(self, query: Query) -> None:
         """Asks a query whose answer will be needed."""
         text = query(self._asking.usual)
-        if text not in self._asked:
-            self._asked[text] = self._asking.ask(query, self._points)
+        if text not in self._queries:
+            self._queries[text] = self._asking.ask(query, self._points)
 
     def answer(self, query: Query) -> Merged:
         """The merged series of a query over all rows. Raises CollectError."""
         self.begin(query)
-        return self._asked[query(self._asking.usual)].merged()
+        return self._queries[query(self._asking.usual)].merged()
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,19 +197,19 @@ class Recalled:
     ) -> None:
         self._limit, self._answers, self._key, self._ask = asking.limit, answers, key, ask
         self._rows, self._reach = rows, reach
-        self._known, self._is_checked = answers.known(key, reach)
-        self._asked = {each: ask(each) for each in self._unknown() if each}
+        self._past, self._is_checked = answers.known(key, reach)
+        self._queries = {each: ask(each) for each in self._unknown() if each}
 
     def _unknown(self) -> Iterator[range]:
         """The rows to ask for."""
-        known, reach = self._known, self._reach
-        if known is None:
+        past, reach = self._past, self._reach
+        if past is None:
             yield reach
             return
-        stop = min(known.rows.stop, reach.stop)
+        stop = min(past.rows.stop, reach.stop)
         again = 0 if self._is_checked else OVERLAP
-        yield range(reach.start, known.rows.start)
-        yield range(max(reach.start, known.rows.start, stop - again), reach.stop)
+        yield range(reach.start, past.rows.start)
+        yield range(max(reach.start, past.rows.start, stop - again), reach.stop)
 
     def merged(self) -> Merged:
         """The series over the rows, as if all had been asked. Raises CollectError."""
@@ -226,31 +226,31 @@ class Recalled:
 
     def _whole(self) -> Stretch:
         """What is known now."""
-        known = self._known
-        parts = [Stretch.of(rows.start, asked.merged()) for rows, asked in self._asked.items()]
-        if known is not None and not all(known.agrees(part) for part in parts):
+        past = self._past
+        parts = [Stretch.of(rows.start, query.merged()) for rows, query in self._queries.items()]
+        if past is not None and not all(past.agrees(part) for part in parts):
             LOG.info("the past of %s changed at the source; it is asked again", self._key[:8])
             self._answers.drop(self._key)
-            known, parts = None, [self._anew(self._reach)]
-        if known is not None and not parts:
-            return known
-        whole = joined(parts if known is None else [known, *parts])
-        fresh = [] if known is None else _beside(whole.rows, known.rows)
-        self._answers.keep(self._key, whole, fresh, anew=known is None)
+            past, parts = None, [self._anew(self._reach)]
+        if past is not None and not parts:
+            return past
+        whole = joined(parts if past is None else [past, *parts])
+        fresh = [] if past is None else _beside(whole.rows, past.rows)
+        self._answers.keep(self._key, whole, fresh, anew=past is None)
         return whole
 
     def _anew(self, rows: range) -> Stretch:
-        asked = self._ask(rows)
-        self._asked[rows] = asked
-        return Stretch.of(rows.start, asked.merged())
+        query = self._ask(rows)
+        self._queries[rows] = query
+        return Stretch.of(rows.start, query.merged())
 
     def end(self) -> None:
         """Lets nothing further be asked."""
-        for asked in self._asked.values():
-            asked.end()
+        for query in self._queries.values():
+            query.end()
 
 
-def _beside(rows: range, known: range) -> list[range]:
+def _beside(rows: range, middle: range) -> list[range]:
     """The rows before and after those that are known."""
-    beside = [range(rows.start, known.start), range(known.stop, rows.stop)]
+    beside = [range(rows.start, middle.start), range(middle.stop, rows.stop)]
     return [each for each in beside if each]

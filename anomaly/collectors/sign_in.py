@@ -84,7 +84,7 @@ class AwsSignature:
         import_module("botocore.session")  # what is missing is said before anything is asked
         self._service, self._region, self._profile = service, region, profile
         self._lock = threading.Lock()
-        self._found: tuple[Any, str] | None = None
+        self._identity: tuple[Any, str] | None = None
 
     def sign(self, request: requests.PreparedRequest, keep: Callable[[str], None], /) -> None:
         """Signs method, address and body; header names that a proxy may change are not part."""
@@ -94,7 +94,7 @@ class AwsSignature:
 
         try:
             with self._lock, QUIET:
-                credentials, region = self._found = self._found or self._look_up()
+                credentials, region = self._identity = self._identity or self._look_up()
                 keys = credentials.get_frozen_credentials()
         except BotoCoreError as error:
             raise CollectError(
@@ -197,7 +197,7 @@ class ClientCredentials:
             secrets=(client_secret, quote_plus(client_secret)),
             setting="token_url",
         )
-        self._asked = {"scope": scope, "audience": audience}
+        self._options = {"scope": scope, "audience": audience}
         self._lock, self._clock = threading.Lock(), clock
         self._token, self._ends = "", float("-inf")
 
@@ -213,7 +213,7 @@ class ClientCredentials:
         """A new token, and when to ask for the next."""
         from oauthlib.oauth2 import OAuth2Error
 
-        fields = {name: value for name, value in self._asked.items() if value is not None}
+        fields = {name: value for name, value in self._options.items() if value is not None}
         now = self._clock()
         try:
             answer = self._endpoint.ask(

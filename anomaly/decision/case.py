@@ -67,7 +67,7 @@ class Case:
 def detectable(cases: Sequence[Case], doer: Doer) -> list[tuple[float | None, float | None]]:
     """The smallest change of each case that would be found with a power of 80 %, relative and
     absolute; the `doer` looks for them."""
-    asked = {
+    questions = {
         i: Asked(
             case.score.power,
             case.alpha * case.progress.share,
@@ -79,7 +79,7 @@ def detectable(cases: Sequence[Case], doer: Doer) -> list[tuple[float | None, fl
         if case.score.power is not None
     }
     out: list[tuple[float | None, float | None]] = [(None, None)] * len(cases)
-    for i, smallest in zip(asked, power.detectable([*asked.values()], doer), strict=True):
+    for i, smallest in zip(questions, power.detectable([*questions.values()], doer), strict=True):
         if smallest is not None and math.isfinite(smallest[1]):
             out[i] = smallest
     return out

@@ -105,9 +105,9 @@ def _scale(beyond: Sequence[float]) -> float:
     """The cautious end of the scale of exponential excesses, the largest first, of which some are
     censored (Epstein and Sobel 1953): a single fluke is no tail."""
     censored = int(CENSORED * len(beyond))
-    known = len(beyond) - censored
-    scale = (sum(beyond[censored:]) + censored * beyond[censored]) / known
-    return scale * (1 + CAUTION / math.sqrt(known))
+    count = len(beyond) - censored
+    scale = (sum(beyond[censored:]) + censored * beyond[censored]) / count
+    return scale * (1 + CAUTION / math.sqrt(count))
 
 
 def _smallest(p: Floats) -> Floats:

@@ -77,8 +77,7 @@ def _importance(finding: Finding) -> tuple[Any, ...]:
 def _courses(findings: Sequence[Finding], points: pd.DataFrame) -> list[Floats | None]:
     """What each series did over the observation: means of its deviations where its level moved, and
     how far these exceed the usual else; None where nothing is known."""
-    wanted = {_key(finding): finding for finding in findings}
-    rows = points[points["kpi"].isin({kpi for kpi, _ in wanted})]
+    rows = points[points["kpi"].isin({finding.kpi for finding in findings})]
     names = [rows[name].astype(object).to_numpy() for name in ("kpi", "segment")]
     z = rows["z"].to_numpy(dtype=float)
     by_key: Mapping[Any, Any] = pd.Series(range(len(rows))).groupby(names, sort=False).indices

@@ -97,10 +97,10 @@ def batches(
     }
     controls = controls_of(keys, kpis)
 
-    def frame(wanted: Sequence[int]) -> pd.DataFrame:
+    def frame(places: Sequence[int]) -> pd.DataFrame:
         # one layout, for the last digits of sums may depend on it
-        values = np.asfortranarray(columns_at(panel, wanted).to_numpy(dtype=np.float64))
-        names = named([every[column] for column in wanted])
+        values = np.asfortranarray(columns_at(panel, places).to_numpy(dtype=np.float64))
+        names = named([every[column] for column in places])
         return pd.DataFrame(values, panel.index, names, copy=False)
 
     judged_rows = [row for row, (kpi, _) in enumerate(keys) if kpi in own_kpis]
@@ -138,9 +138,11 @@ def examine(
     if len(rows) == 1:
         return _of_one_age(batch, regime, sides, kpis, settings)
     parts = [_some_of(batch, own, kpis) for own in rows]
-    found = [_of_one_age(part, _regime(part.panel, sides), sides, kpis, settings) for part in parts]
+    testimonies = [
+        _of_one_age(part, _regime(part.panel, sides), sides, kpis, settings) for part in parts
+    ]
     order = np.argsort(np.concatenate(rows))
-    together = [Testimony.together(window) for window in zip(*found, strict=True)]
+    together = [Testimony.together(window) for window in zip(*testimonies, strict=True)]
     return tuple(replace(each, scored=each.scored.of(order.tolist())) for each in together)
 
 
@@ -152,8 +154,8 @@ def _some_of(batch: Batch, own: Ints, kpis: Sequence[Kpi]) -> Batch:
     keys = [*columns]
     controls = controls_of(keys, kpis)
     beside = {int(row) for each in own for row in controls.get(int(each), ())}.difference(own)
-    wanted = [column for row in (*own, *sorted(beside)) for column in columns[keys[row]]]
-    return replace(batch, own=len(own), panel=columns_at(batch.panel, wanted))
+    places = [column for row in (*own, *sorted(beside)) for column in columns[keys[row]]]
+    return replace(batch, own=len(own), panel=columns_at(batch.panel, places))
 
 
 def _of_one_age(

@@ -38,12 +38,12 @@ def seasonality(first: Days, second: Days) -> Aspect:
     of_second = _Product.of(sides[1], sides[1], weight, weekly=weekly)
     shared = _Product.of(*sides, weight, weekly=weekly)
 
-    def squares(kept: Floats, kept_second: Floats) -> Floats:
+    def squares(mask: Floats, mask_second: Floats) -> Floats:
         return np.array(
             [
-                of_first.mean(kept, kept),
-                of_second.mean(kept_second, kept_second),
-                shared.mean(kept, kept_second),
+                of_first.mean(mask, mask),
+                of_second.mean(mask_second, mask_second),
+                shared.mean(mask, mask_second),
             ]
         )
 
@@ -125,11 +125,11 @@ class _Product:
         same = np.isfinite(day) & (apart != 0) & (apart % WEEK == 0) & weekly
         return cls(hours, (apart != 0) & (common > 0), np.nan_to_num(day), same)
 
-    def mean(self, kept: Floats, kept_right: Floats) -> float:
+    def mean(self, mask: Floats, mask_right: Floats) -> float:
         """Mean product over the kept days."""
         parts = ((self.hours, self.hours_count), (self.day, self.day_count))
         sums = [
-            (kept @ (of * count) @ kept_right, kept @ count @ kept_right) for of, count in parts
+            (mask @ (of * count) @ mask_right, mask @ count @ mask_right) for of, count in parts
         ]
         return float(sum(total / number for total, number in sums if number > 0))
 

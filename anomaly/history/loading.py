@@ -25,5 +25,5 @@ def load(name: str | os.PathLike[str], *, store: str | None = None) -> Report:
     from anomaly.history.database_file import default_path
     from anomaly.history.store import Store
 
-    with Store(store or os.environ.get(STORE) or str(default_path())) as kept:
-        return kept.report(kept.look_of(kept.find(str(name))))
+    with Store(store or os.environ.get(STORE) or str(default_path())) as history:
+        return history.report(history.look_of(history.find(str(name))))

@@ -65,8 +65,8 @@ def _metric(
     query, missing = filled(_asked(provider, kind), BRACES, value)
     address, _ = filled(provider.text("address"), BRACES, value)
     if missing:
-        wanted = options([each.removeprefix("args.") for each in names_in(missing)])
-        findings.lose(metric, f"metric {name}", f"{', '.join(missing)} has no value: {wanted}")
+        hint = options([each.removeprefix("args.") for each in names_in(missing)])
+        findings.lose(metric, f"metric {name}", f"{', '.join(missing)} has no value: {hint}")
         return
     direction = _direction(metric, findings, name)
     if paces := [f"{key} {metric.text(key)}" for key in PACES if metric.text(key)]:

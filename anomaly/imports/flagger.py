@@ -57,7 +57,7 @@ def _metric(
 ) -> str:
     """The name of the template that a metric of a Canary asks for; adds its KPI."""
     name = metric.text("name") or "metric"
-    wanted = metric.text("templateRef", "name")
+    reference = metric.text("templateRef", "name")
     low, high = metric.text("thresholdRange", "min"), metric.text("thresholdRange", "max")
     low = low or (metric.text("threshold") if name == "request-success-rate" else "")
     direction = Direction.EITHER
@@ -68,26 +68,26 @@ def _metric(
         findings.lose(metric, f"{', '.join(texts)} of {name}", THRESHOLD)
     else:
         findings.lose(metric, f"direction of {name}", NEITHER_WAY)
-    if not wanted and metric.text("query"):
+    if not reference and metric.text("query"):
         _template(metric, findings, of_canary, Kpi(name, direction=direction), metric)
-    elif not wanted:
+    elif not reference:
         why = (
             "a metric that is built into Flagger, whose query depends on the mesh; "
             "anomaly init --prometheus URL proposes one"
         )
         findings.lose(metric, f"metric {name}", why if name in BUILT_IN else "it has no query")
-    elif wanted not in templates:
-        findings.lose(metric, f"metric {name}", f"MetricTemplate {wanted} is not in the files")
+    elif reference not in templates:
+        findings.lose(metric, f"metric {name}", f"MetricTemplate {reference} is not in the files")
     else:
         variables = {
             f"variables.{key}": str(value)
             for key, value in metric.mapping("templateVariables").items()
         }
-        template = templates[wanted]
+        template = templates[reference]
         _template(
             template, findings, {**of_canary, **variables}, Kpi(name, direction=direction), metric
         )
-    return wanted
+    return reference
 
 
 def _template(
@@ -104,11 +104,11 @@ def _template(
     values = {"interval": STEP, **of_canary, **findings.values}
     query, missing = filled(text, BRACES, lambda match: _value(match, values))
     if missing:
-        wanted = options(names_in(missing))
+        hint = options(names_in(missing))
         findings.lose(
             place,
             f"metric {kpi.name}",
-            f"{', '.join(missing)} has no value: import the Canary, too, or {wanted}",
+            f"{', '.join(missing)} has no value: import the Canary, too, or {hint}",
         )
         return
     if provider.mapping("secretRef"):

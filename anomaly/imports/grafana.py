@@ -73,8 +73,8 @@ def _target(
     is_alone: bool,
 ) -> None:
     kind = _source_type(target) or _source_type(panel) or kind_of(target)
-    given = {name: text for name, each in variables.items() if (text := each.text(kind))}
-    values = {"timeFilter": WITHIN, **given, **findings.values}
+    texts = {name: text for name, each in variables.items() if (text := each.text(kind))}
+    values = {"timeFilter": WITHIN, **texts, **findings.values}
     label = target.text("legendFormat") or target.text("alias")
     label = label if label and label != "__auto" and "{{" not in label else target.text("refId")
     name = title if is_alone or not label else f"{title}: {label}"

@@ -73,7 +73,7 @@ def _metric(
     judged = metric.at("analysisConfigurations", "canary")
     allowed = _tolerances(judged)
     direction = DIRECTIONS.get(judged.text("direction"), Direction.EITHER)
-    wanted = [
+    tolerances = [
         allowed[each]
         for each, other in ((Direction.UP, Direction.DOWN), (Direction.DOWN, Direction.UP))
         if each in allowed and direction is not other
@@ -97,7 +97,7 @@ def _metric(
         name,
         query=query,
         direction=direction,
-        tolerance=min(wanted, default=0.0),
+        tolerance=min(tolerances, default=0.0),
         critical=judged.at("critical").data is True,
         no_data=NoData.FAIL if judged.at("mustHaveData").data is True else NoData.INCONCLUSIVE,
         empty=Empty.ZERO if judged.text("nanStrategy") == "replace" else Empty.MISSING,
@@ -133,24 +133,24 @@ def _of_datadog(metric: Part, _configuration: Part, findings: Findings, name: st
 
 def _of_prometheus(metric: Part, configuration: Part, findings: Findings, name: str) -> str:
     """The PromQL of a metric; empty if it has none, which is noted."""
-    asked = metric.at("query")
+    query = metric.at("query")
     template = _template(metric, configuration, findings, name)
     if template is None:
         return ""
     if template.startswith(WHOLE):
         return template.removeprefix(WHOLE).strip()
-    metric_name = asked.text("metricName")
+    metric_name = query.text("metricName")
     if not metric_name:
         findings.lose(metric, f"metric {name}", "it names no metric")
         return ""
-    if not template and asked.text("resourceType"):
+    if not template and query.text("resourceType"):
         findings.lose(
-            asked.at("resourceType"),
-            f"resourceType {asked.text('resourceType')} of {name}",
+            query.at("resourceType"),
+            f"resourceType {query.text('resourceType')} of {name}",
             "it selects the instances of a canary; the query reads all of them, so add labels",
         )
-    matchers = ",".join([*([template] if template else []), *_texts(asked, "labelBindings")])
-    groups = _texts(asked, "groupByFields")
+    matchers = ",".join([*([template] if template else []), *_texts(query, "labelBindings")])
+    groups = _texts(query, "groupByFields")
     by = f" by ({', '.join(groups)})" if groups else ""
     return f"avg({metric_name}{{{matchers}}}){by}" if matchers else f"avg({metric_name}){by}"
 
@@ -160,18 +160,18 @@ def _template(
     configuration: Part,
     findings: Findings,
     name: str,
-    known: Mapping[str, str] = MappingProxyType({}),
+    own_values: Mapping[str, str] = MappingProxyType({}),
 ) -> str | None:
     """The template of a metric with its placeholders filled in, empty if there is none; None, which
     is noted, if it can't be had."""
-    asked = metric.at("query")
-    named = asked.text("customFilterTemplate")
-    template = asked.text("customInlineTemplate") or configuration.text("templates", named)
-    template = template or asked.text("customFilter")
+    query = metric.at("query")
+    named = query.text("customFilterTemplate")
+    template = query.text("customInlineTemplate") or configuration.text("templates", named)
+    template = template or query.text("customFilter")
     if named and not template:
         findings.lose(metric, f"metric {name}", f"the template {named} is not in the file")
         return None
-    return _filled(template, PLACEHOLDER, metric, findings, name, known)
+    return _filled(template, PLACEHOLDER, metric, findings, name, own_values)
 
 
 def _filled(
@@ -180,9 +180,9 @@ def _filled(
     metric: Part,
     findings: Findings,
     name: str,
-    known: Mapping[str, str] = MappingProxyType({}),
+    own_values: Mapping[str, str] = MappingProxyType({}),
 ) -> str | None:
-    values = {**findings.values, **known}
+    values = {**findings.values, **own_values}
     text, missing = filled(template, placeholder, lambda match: values.get(match[1]))
     if not missing:
         return text
@@ -199,8 +199,8 @@ def _filled(
 def _of_new_relic(metric: Part, configuration: Part, findings: Findings, name: str) -> str:
     """The NRQL of a metric; empty if it has none, which is noted."""
     bounds = ("startEpochSeconds", "endEpochSeconds")  # which are dropped with SINCE and UNTIL
-    known = {"step": STEP, **{each: f"${{{each}}}" for each in bounds}}
-    template = _template(metric, configuration, findings, name, known)
+    own_values = {"step": STEP, **{each: f"${{{each}}}" for each in bounds}}
+    template = _template(metric, configuration, findings, name, own_values)
     if template is None or template:
         return template or ""
     chosen, where = metric.text("query", "select"), metric.text("query", "q")
@@ -218,11 +218,11 @@ def _of_new_relic(metric: Part, configuration: Part, findings: Findings, name: s
 
 def _of_influxdb(metric: Part, configuration: Part, findings: Findings, name: str) -> str:
     """The InfluxQL of a metric; empty if it has none, which is noted."""
-    known = {"timeFilter": influxql.WITHIN, "step": STEP}
+    own_values = {"timeFilter": influxql.WITHIN, "step": STEP}
     tag, sign, value = findings.values.get("scope", "").partition(":")
     if sign:
-        known["scope"] = f"{tag} = '{value}'"
-    template = _template(metric, configuration, findings, name, known)
+        own_values["scope"] = f"{tag} = '{value}'"
+    template = _template(metric, configuration, findings, name, own_values)
     if template == "":
         findings.lose(
             metric,

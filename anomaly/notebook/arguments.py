@@ -40,15 +40,15 @@ def share(value: Any, what: str) -> float:
 
 def duration(value: Any, what: str) -> timedelta:
     """A length of time: a timedelta, or text like `6h`."""
-    given = value
-    if isinstance(given, str):
+    original = value
+    if isinstance(original, str):
         with suppress(UsageError):
-            value = parse_duration(given)
-    elif isinstance(given, np.timedelta64):
-        value = pd.Timedelta(given)
+            value = parse_duration(original)
+    elif isinstance(original, np.timedelta64):
+        value = pd.Timedelta(original)
     if isinstance(value, str):
         raise UsageError(
-            f"{what} is {shown(given)}; give a timedelta, such as timedelta(hours=6), or text, "
+            f"{what} is {shown(original)}; give a timedelta, such as timedelta(hours=6), or text, "
             "such as '6h', '10m', '1h30m' or '7d'"
         )
     return length(value, what)
@@ -66,15 +66,16 @@ def of_each(
     for those that it leaves out."""
     if not isinstance(value, Mapping):
         return dict.fromkeys(names, read(value, what))
-    given = {str(name): each for name, each in value.items()}  # columns may be numbers
-    for name in given:
+    by_name = {str(name): each for name, each in value.items()}  # columns may be numbers
+    for name in by_name:
         if name not in names:
             raise UsageError(
                 f"{what} names {name!r}, which is not a KPI; use some of "
                 f"{', '.join(names)}{did_you_mean(name, names)}"
             )
     return {
-        name: read(given[name], f"{what}[{name!r}]") if name in given else default for name in names
+        name: read(by_name[name], f"{what}[{name!r}]") if name in by_name else default
+        for name in names
     }
 
 
@@ -83,12 +84,12 @@ def with_controls(
 ) -> tuple[pd.Series | pd.DataFrame, tuple[str, ...]]:
     """The series with the controls as columns, and the names of these. Controls are names of
     columns, or series at the same times."""
-    given = [controls] if isinstance(controls, str | pd.Series | pd.DataFrame) else controls
-    if not isinstance(given, Iterable) or isinstance(given, Mapping):
+    several = [controls] if isinstance(controls, str | pd.Series | pd.DataFrame) else controls
+    if not isinstance(several, Iterable) or isinstance(several, Mapping):
         raise UsageError(f"controls is {shown(controls)}; give names of columns, or series")
     names: list[str] = []
     others: list[pd.Series] = []
-    for number, control in enumerate(given):
+    for number, control in enumerate(several):
         what = f"controls[{number}]"
         if isinstance(control, str) or _is_column(control, series):
             names.append(str(control))

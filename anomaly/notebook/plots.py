@@ -117,8 +117,8 @@ def decomposition(baseline: FittedBaseline, kpi: str, segment: Segment) -> Figur
         return figure
 
 
-def _used(kept: np.bool_) -> str:
-    return "" if kept else " (not used: it predicts nothing)"
+def _used(is_used: np.bool_) -> str:
+    return "" if is_used else " (not used: it predicts nothing)"
 
 
 def _day(axes: Axes, baseline: FittedBaseline, i: int) -> None:

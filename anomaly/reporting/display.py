@@ -154,8 +154,8 @@ def finding_of(report: Report, kpi: str, segment: Segment | None) -> Finding:
             f"no KPI {kpi!r}; there are {listed(names, MOST_NAMES) or 'none'}"
             f"{did_you_mean(kpi, names)}"
         )
-    wanted = {} if segment is None else dict(segment)
-    matches = [finding for finding in mine if dict(finding.segment) == wanted]
+    target = {} if segment is None else dict(segment)
+    matches = [finding for finding in mine if dict(finding.segment) == target]
     if not matches and segment is None and len(mine) == 1:
         matches = mine
     if not matches:

@@ -52,16 +52,16 @@ def with_kept_points(report: Report) -> Report:
     from anomaly.panel import segment_text
     from anomaly.reporting.long_frame import only_series, series_rows
 
-    rows, count, kept = series_rows(report.points), 0, set[tuple[str, str]]()
+    rows, count, keys = series_rows(report.points), 0, set[tuple[str, str]]()
     for finding in _as_taken(words.ordered(report.findings)):
         key = finding.kpi, segment_text(finding.segment)
         count += len(rows.get(key, ()))
-        if count > MOST_POINTS and kept:
+        if count > MOST_POINTS and keys:
             break
-        kept.add(key)
+        keys.add(key)
     return replace(
         report,
-        points=only_series(report.points, kept),
-        around=None if report.around is None else only_series(report.around, kept),
-        earlier=None if report.earlier is None else only_series(report.earlier, kept),
+        points=only_series(report.points, keys),
+        around=None if report.around is None else only_series(report.around, keys),
+        earlier=None if report.earlier is None else only_series(report.earlier, keys),
     )

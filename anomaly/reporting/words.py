@@ -467,8 +467,8 @@ def _past_words(report: Report) -> str:
     more."""
     if report.history is None:
         return "no data before it to compare with"
-    had, asked = _length_words(report.history.length), _length_words(report.baseline.length)
-    return f"compared with the {had} before" + ("" if had == asked else f" ({asked} asked for)")
+    length, wish = _length_words(report.history.length), _length_words(report.baseline.length)
+    return f"compared with the {length} before" + ("" if length == wish else f" ({wish} asked for)")
 
 
 def _length_words(length: timedelta) -> str:

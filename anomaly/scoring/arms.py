@@ -40,8 +40,8 @@ def ratio(own: Floats, other: Floats, declared: float) -> Ratio | None:
     is too little. Steps that miss one of them are left out."""
     from scipy.special import chdtrc  # dear to load, and few checklists have arms
 
-    known = np.isfinite(own) & np.isfinite(other)
-    own, together = own[known], own[known] + other[known]
+    is_complete = np.isfinite(own) & np.isfinite(other)
+    own, together = own[is_complete], own[is_complete] + other[is_complete]
     own, together = own[together > 0], together[together > 0]
     total, mine = float(together.sum()), float(own.sum())
     least = min(declared, 1 - declared) * total

@@ -311,22 +311,22 @@ def _of_splits(
                 "kind: counts"
             )
             continue
-        found = ratio(
+        split = ratio(
             _traffic(scored.observation, row), _traffic(scored.observation, other), control.split
         )
-        if found is not None and found.is_broken:
+        if split is not None and split.is_broken:
             mismatches.append(
-                f"sample ratio mismatch with {label}: {percent(found.own / found.together)} of "
-                f"{found.together:,.0f} here, {percent(found.declared)} declared, "
-                f"{p_value(found.p_value)}; the arms do not compare"
+                f"sample ratio mismatch with {label}: {percent(split.own / split.together)} of "
+                f"{split.together:,.0f} here, {percent(split.declared)} declared, "
+                f"{p_value(split.p_value)}; the arms do not compare"
             )
     return mismatches, unchecked
 
 
 def _traffic(series: Block, row: int) -> Floats:
     """How much traffic a series stands for in each step; NaN where that is missing."""
-    known = series.volume[row] if series.ratio[row] else series.amount[row]
-    return np.where(series.present[row], known, np.nan)
+    amount = series.volume[row] if series.ratio[row] else series.amount[row]
+    return np.where(series.present[row], amount, np.nan)
 
 
 def _notes(silent: Sequence[str]) -> tuple[str, ...]:

@@ -126,8 +126,8 @@ def learn(
     Of slow steps, a structural model with the controls in it predicts more where level and controls
     wander together.
     """
-    found = by_bands(line, moves, row, controls)
-    return _by_structure(base, line, row, controls, found) or found
+    prediction = by_bands(line, moves, row, controls)
+    return _by_structure(base, line, row, controls, prediction) or prediction
 
 
 def _by_structure(

@@ -143,12 +143,12 @@ def _stretch(
     n, stop = line.before, line.before + until
     phi = line.phi[i] if dated_by is DatedBy.RESIDUAL else NONE
     values = _with_gap(sign * _dating_values(line, i, dated_by)[:stop], n, line.gap)
-    noise, known = values.copy(), values.copy()
+    noise, past_values = values.copy(), values.copy()
     if line.gap <= ORDER:  # or nothing would be left of a jump in a short transition
-        known[n : n + line.gap] = values[n - 1]
+        past_values[n : n + line.gap] = values[n - 1]
     for lag in range(1, ORDER + 1):
         if phi[lag - 1]:
-            noise[lag:] -= phi[lag - 1] * known[:-lag]
+            noise[lag:] -= phi[lag - 1] * past_values[:-lag]
             noise[:lag] = np.nan
     reach = min(n // 2, max(LONGEST, round(REACH_HOURS * line.after / line.hours)))
     sigma = float(spread(noise[None, :n])[0]) or 1.0

@@ -125,10 +125,10 @@ class _Windows:
     def questions(self, kind: QuestionKind, answers: Floats, mask: Bools) -> list[Question]:
         """The question over every window size that its kind is asked over; NaN where `mask` is
         False."""
-        wanted = SPECS[kind].asked_over(self.sizes, self.after)
+        is_asked = SPECS[kind].asked_over(self.sizes, self.after)
         return [
             Question(kind, int(self.sizes[i]), np.where(mask[i], answers[i], np.nan))
-            for i in np.flatnonzero(wanted)
+            for i in np.flatnonzero(is_asked)
         ]
 
 

@@ -69,10 +69,10 @@ def recurrence(base: Baseline, line: Timeline, i: int) -> Recurrence | None:
         # a weekend is longer than a day, and was over before the release
         over = np.full_like(end, n - around) if period is Period.WEEK else end
         as_far = _as_far(line, i, start, over, around)
-        seen = np.flatnonzero(alike)[-least:]
+        latest = np.flatnonzero(alike)[-least:]
         others = as_far[~alike]
-        if as_far[seen].all() and others.sum() <= RARE * len(others):
-            day: date = line.index[start[seen[-1]]].tz_convert(base.timezone).date()
+        if as_far[latest].all() and others.sum() <= RARE * len(others):
+            day: date = line.index[start[latest[-1]]].tz_convert(base.timezone).date()
             return Recurrence(day, period)
     return None
 
@@ -97,5 +97,5 @@ def is_first_weekend(clock: Clock, before: int, step: int) -> bool:
     there, too, and the history, the first `before` rows, holds no whole one."""
     is_weekend = clock.weekday >= SATURDAY
     began = is_weekend[min(before + max(step, 0), len(is_weekend) - 1)]
-    known = is_weekend[:before]
-    return bool(began and not known[-1] and known.sum() < WEEKEND * clock.phases)
+    past = is_weekend[:before]
+    return bool(began and not past[-1] and past.sum() < WEEKEND * clock.phases)

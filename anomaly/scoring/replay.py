@@ -102,10 +102,10 @@ def _scores(line: Timeline, questions: Sequence[Question], answers: Floats) -> S
         up = normal_score(move / np.where(move > 0, above, below), freedom)
     usable = np.isfinite(real) & (size >= LEAST_PLACEBOS)
     up = np.where(usable, up, np.nan)
-    asked = tuple(  # the same numbers are kept once
+    own = tuple(  # the same numbers are kept once
         question.answered(mine) for question, mine in zip(questions, answers, strict=True)
     )
-    return Scores(asked, answers, shrunk_scores(asked, up), centre, above, below, freedom)
+    return Scores(own, answers, shrunk_scores(own, up), centre, above, below, freedom)
 
 
 def scores_of_each(line: Timeline, questions: list[Question]) -> list[tuple[Scores, int]]:
@@ -116,16 +116,16 @@ def scores_of_each(line: Timeline, questions: list[Question]) -> list[tuple[Scor
     answers = np.stack([question.answers for question in questions])
     has_answer = np.isfinite(answers[:, :, -1])
     out: dict[int, tuple[Scores, int]] = {}
-    for asked in dict.fromkeys(map(tuple, has_answer.T.tolist())):
-        series = np.flatnonzero((has_answer == np.array(asked)[:, None]).all(axis=0))
-        some = [question for question, mine in zip(questions, asked, strict=True) if mine]
-        if all(asked) and len(series) == answers.shape[1]:
-            found = _scores(line, some, answers)
+    for pattern in dict.fromkeys(map(tuple, has_answer.T.tolist())):
+        series = np.flatnonzero((has_answer == np.array(pattern)[:, None]).all(axis=0))
+        some = [question for question, mine in zip(questions, pattern, strict=True) if mine]
+        if all(pattern) and len(series) == answers.shape[1]:
+            result = _scores(line, some, answers)
         elif some:
-            found = _scores(line, some, answers[np.ix_(asked, series)])
+            result = _scores(line, some, answers[np.ix_(pattern, series)])
         else:
-            found = scores(line, [])
-        out |= {int(i): (found, place) for place, i in enumerate(series)}
+            result = scores(line, [])
+        out |= {int(i): (result, place) for place, i in enumerate(series)}
     return [out[i] for i in range(answers.shape[1])]
 
 
@@ -370,17 +370,17 @@ def shrunk_scores(questions: Sequence[Question], up: Floats) -> Floats:
 
 
 @lru_cache
-def _counterparts(asked: tuple[tuple[QuestionKind, int], ...]) -> tuple[Ints, Ints, Ints]:
+def _counterparts(questions: tuple[tuple[QuestionKind, int], ...]) -> tuple[Ints, Ints, Ints]:
     """The positions of the questions that have a counterpart, and for each those of two (or twice
-    one) of which the better must agree; `asked` holds their kinds and sizes."""
+    one) of which the better must agree; `questions` holds their kinds and sizes."""
     rows: dict[QuestionKind, dict[int, int]] = {}
-    for j, (kind, size) in enumerate(asked):
+    for j, (kind, size) in enumerate(questions):
         rows.setdefault(kind, {})[size] = j
     lasting = rows.get(QuestionKind.LEVEL, {})
     before = rows.get(QuestionKind.LEVEL_BEFORE, {})
     typical = rows.get(QuestionKind.TYPICAL_BEFORE, {})
     pairs: dict[int, tuple[int, int]] = {}
-    for j, (kind, size) in enumerate(asked):
+    for j, (kind, size) in enumerate(questions):
         counterpart = SPECS[kind].counterpart
         if counterpart is Counterpart.LASTING_LEVEL:
             longer = [row for length, row in lasting.items() if length >= size]

@@ -174,14 +174,14 @@ def _side_by_side(scorings: Sequence[_Scoring]) -> list[Score | None]:
     out: list[Score | None] = [None] * len(scorings)
     answers: dict[int, Any] = dict.fromkeys(range(len(scorings)))
     while answers:
-        asked: dict[_Again, list[int]] = {}
+        calls: dict[_Again, list[int]] = {}
         for i, answer in answers.items():
             try:
-                asked.setdefault(scorings[i].send(answer), []).append(i)
+                calls.setdefault(scorings[i].send(answer), []).append(i)
             except StopIteration as end:
                 out[i] = end.value
         answers = {}
-        for method, rows in asked.items():
+        for method, rows in calls.items():
             for first in range(0, len(rows), TOGETHER):
                 some = rows[first : first + TOGETHER]
                 answers |= dict(zip(some, method(some), strict=True))
@@ -301,7 +301,7 @@ class _Panel:
         p-values of what is bad and of what is good if it were like those around it; False and 0
         where there is no such step, or several."""
         n, out = self.line.before, [(False, 0.0, 0.0)] * len(rows)
-        alone = {k: found for k, i in enumerate(rows) if (found := self._alone(i))}
+        alone = {k: outlier for k, i in enumerate(rows) if (outlier := self._alone(i))}
         if not alone:
             return out
         keep = np.array([rows[k] for k in alone])
@@ -495,8 +495,8 @@ class _Panel:
         or smaller (-1)."""
         if question.spec.dated_by.is_mark:
             return 1.0
-        asked = [(each.kind, each.size) for each in self.answers.questions]
-        up = self.answers.up[asked.index((question.kind, question.size)), i]
+        kinds = [(each.kind, each.size) for each in self.answers.questions]
+        up = self.answers.up[kinds.index((question.kind, question.size)), i]
         lowers = (up < 0) != (question.spec.measure is StepMeasure.LOW_EXCESS)
         return -1.0 if lowers else 1.0
 

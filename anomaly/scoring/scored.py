@@ -217,8 +217,8 @@ class Scored:
 def _of_series(frame: pd.DataFrame, rows: Ints, count: int) -> pd.DataFrame:
     """The part of a long frame of `count` series that is about some of them."""
     steps = len(frame) // count
-    wanted = (rows[:, None] * steps + np.arange(steps)).ravel()
-    return frame.take(wanted).reset_index(drop=True)
+    places = (rows[:, None] * steps + np.arange(steps)).ravel()
+    return frame.take(places).reset_index(drop=True)
 
 
 def _as_wide(parts: Sequence[Floats]) -> Floats:

@@ -108,20 +108,20 @@ def _kpis(held: Types, mine: str, name: str) -> list[ProposedKpi]:
     """The KPIs of documents with these fields, of which those match that are meant."""
     if status := _field(STATUSES, held, WORDS | NUMBERS):
         failed = f"{status}:>=500" if held[status] in NUMBERS else f"{status}:/5[0-9][0-9]/"
-        told, every, each = status, _all(mine, f"_exists_:{status}"), "request"
+        source, every, each = status, _all(mine, f"_exists_:{status}"), "request"
     elif outcome := _field(OUTCOMES, held, WORDS):
         failed = f"{outcome}:failure"
-        told, every, each = outcome, _all(mine, f"{outcome}:(success OR failure)"), "event"
+        source, every, each = outcome, _all(mine, f"{outcome}:(success OR failure)"), "event"
     else:
         level = _field(LEVELS, held, WORDS)
         failed = f"{level}:({' OR '.join(BAD_LEVELS)})"
-        told, every, each = level, _all(mine), "line"
+        source, every, each = level, _all(mine), "line"
     latency = None
     if slow := _field(tuple(DURATIONS), held, NUMBERS):
         query = f"{_all(mine, f'_exists_:{slow}')} | percentile({slow}, 95)"
         latency = Latency("p95", query, DURATIONS[slow])
     ratio = (_all(mine, failed), every)
-    return of_requests(name, f"{name}, told by {told}", ratio, latency, each=each)
+    return of_requests(name, f"{name}, told by {source}", ratio, latency, each=each)
 
 
 def _counts(

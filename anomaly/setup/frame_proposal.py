@@ -303,7 +303,7 @@ def kpis_of(values: Mapping[str, np.ndarray]) -> Iterator[ProposedKpi]:
     natures = {name: _nature(name, cells) for name, cells in values.items()}
     counts = [name for name, (kind, _) in natures.items() if kind is KpiKind.COUNTS]
     for name in [*values][:MOST_KPIS]:
-        kind, seen = natures[name]
+        kind, summary = natures[name]
         below = _attempts(name, values, counts) if kind is KpiKind.COUNTS else ""
         if below:
             yield ProposedKpi(
@@ -314,13 +314,13 @@ def kpis_of(values: Mapping[str, np.ndarray]) -> Iterator[ProposedKpi]:
                     direction=Direction.UP,
                     tolerance=0.1,
                 ),
-                f"{seen}, never more than {below}: a ratio of both; more is worse, by its name",
+                f"{summary}, never more than {below}: a ratio of both; more is worse, by its name",
             )
             continue
         direction, why = _direction(name)
         yield ProposedKpi(
             Kpi(_kpi_name(name), query=name, kind=kind, direction=direction, tolerance=0.05),
-            f"{seen}; {why}",
+            f"{summary}; {why}",
         )
 
 

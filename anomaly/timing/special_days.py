@@ -55,34 +55,34 @@ def countries() -> dict[str, str]:
     return {code: code for code in codes} | named
 
 
-def unknown(wanted: Holidays) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """Which keys of `asked` hold words that the library does not know for its country: key, word,
+def unknown(days: Holidays) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """Which keys of `days` hold words that the library does not know for its country: key, word,
     and those that it knows."""
     import holidays
 
-    calendar = holidays.country_holidays(wanted.country)
-    if wanted.subdivision and wanted.subdivision not in calendar.subdivisions:
-        yield "subdivision", wanted.subdivision, tuple(calendar.subdivisions)
+    calendar = holidays.country_holidays(days.country)
+    if days.subdivision and days.subdivision not in calendar.subdivisions:
+        yield "subdivision", days.subdivision, tuple(calendar.subdivisions)
     yield from (
         ("categories", each, tuple(calendar.supported_categories))
-        for each in wanted.categories
+        for each in days.categories
         if each not in calendar.supported_categories
     )
 
 
-def _holidays(asked: Holidays, first: date, last: date) -> dict[date, str]:
+def _holidays(days: Holidays, first: date, last: date) -> dict[date, str]:
     try:
         import holidays
     except ImportError:
-        raise UsageError(f"holidays of {asked.country} need an extra: {HINT}") from None
+        raise UsageError(f"holidays of {days.country} need an extra: {HINT}") from None
     return dict(
         holidays.country_holidays(
-            asked.country,
-            subdiv=asked.subdivision or None,
+            days.country,
+            subdiv=days.subdivision or None,
             years=range(first.year, last.year + 1),
             expand=False,
-            observed=asked.observed,
+            observed=days.observed,
             language=LANGUAGE,
-            categories=asked.categories,
+            categories=days.categories,
         )
     )

@@ -166,8 +166,8 @@ def look(
             messages.append(
                 _outbox_message(record, look_key, receiver, decision, len(before) + 1, now)
             )
-    kept = store.record(record.id, report, messages, at=now, after=number - 1)
-    return LookResult(record, kept, report, tuple(messages))
+    kept_look = store.record(record.id, report, messages, at=now, after=number - 1)
+    return LookResult(record, kept_look, report, tuple(messages))
 
 
 def stay(
