@@ -250,12 +250,12 @@ def calendar_of(timezone: str | None, special_days: Days, leave_out: Spans) -> C
         raise UsageError(f"timezone is {shown(timezone)}; give an IANA name like Europe/Berlin")
     if isinstance(special_days, str | date):
         special_days = [special_days]
-    named: list[tuple[Any, ...]] = (
+    entries: list[tuple[Any, ...]] = (
         [*special_days.items()]
         if isinstance(special_days, Mapping)
         else [(day,) for day in listed(special_days, "special_days", "a list of dates")]
     )
-    days = tuple(SpecialDay(_day(day), *map(str, name)) for day, *name in named)
+    days = tuple(SpecialDay(_day(day), *map(str, name)) for day, *name in entries)
     spans = listed(leave_out, "leave_out", "a list of (start, end) or (start, end, reason)")
     return Calendar(timezone or "UTC", days, tuple(_left_out(span) for span in spans))
 

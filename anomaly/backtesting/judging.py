@@ -73,13 +73,17 @@ class Bench:
     end: datetime
     seed: int = 0
 
-    def trial(self, at: datetime, *, timed: bool) -> Trial:
+    def trial(self, at: datetime, *, is_timed: bool) -> Trial:
         """Judge a placebo release, as it is and with effects in it; the times to detect only where
-        `timed`."""
+        `is_timed`."""
         data, quiet = self.placebo(at)
         detections = self._detections(data, quiet)
         return Trial(
-            at, quiet.verdict, by_key(quiet), detections, self._times(data, quiet) if timed else {}
+            at,
+            quiet.verdict,
+            by_key(quiet),
+            detections,
+            self._times(data, quiet) if is_timed else {},
         )
 
     def placebo(self, at: datetime, checklist: Checklist | None = None) -> tuple[Collected, Report]:
@@ -196,9 +200,9 @@ class Bench:
             f"{finding.kpi}: {finding.reason}" for finding in report.findings if finding.is_open
         ]
         alarms = tuple(finding for finding in report.findings if alarmed(finding))
-        answered = report.verdict in {ReleaseVerdict.PASS, *ALARMS}
+        has_answer = report.verdict in {ReleaseVerdict.PASS, *ALARMS}
         return Rejudged(
-            past, report.verdict, alarms, "" if answered or not undecided else undecided[0]
+            past, report.verdict, alarms, "" if has_answer or not undecided else undecided[0]
         )
 
 

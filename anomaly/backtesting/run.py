@@ -81,15 +81,16 @@ def backtest_checklist(
     alone = replace(checklist, sources={}, sinks=(), releases=(), secrets=frozenset())
     bench = Bench(alone, collected, end, seed)
     moments = origins(start, end, windows, placebos, [past.release for past in releases])
-    timed, variants = set(evenly(moments, TIMED)), bench.variants(moments)
+    timed_moments, variants = set(evenly(moments, TIMED)), bench.variants(moments)
     count = _Counter(progress, len(moments) + sum(len(at) for _, _, at in variants) + len(releases))
-    outcomes = count.each(workers.answers(partial(_trial, bench, timed), moments))
+    outcomes = count.each(workers.answers(partial(_trial, bench, timed_moments), moments))
     trials = dict(zip(moments, outcomes, strict=True))
     by_setting: list[Trials] = []
     for setting, changed, ats in variants:
-        tried = count.each(workers.answers(partial(_findings, bench, changed), ats))
+        candidate_findings = count.each(workers.answers(partial(_findings, bench, changed), ats))
         pairs = [
-            (trials[at].findings, candidates) for at, candidates in zip(ats, tried, strict=True)
+            (trials[at].findings, candidates)
+            for at, candidates in zip(ats, candidate_findings, strict=True)
         ]
         by_setting.append((setting, changed.windows, pairs))
     rejudged = tuple(count.each(workers.answers(bench.rejudged, releases)))
@@ -183,8 +184,8 @@ def backtest(
     )
 
 
-def _trial(bench: Bench, timed: Collection[datetime], at: datetime) -> Trial:
-    return bench.trial(at, timed=at in timed)
+def _trial(bench: Bench, timed_moments: Collection[datetime], at: datetime) -> Trial:
+    return bench.trial(at, is_timed=at in timed_moments)
 
 
 def _findings(bench: Bench, checklist: Checklist, at: datetime) -> Findings:
@@ -196,14 +197,14 @@ class _Counter:
     """Reports how far the work is."""
 
     def __init__(self, progress: Progress | None, total: int) -> None:
-        self.progress, self.done, self.total = progress, 0, total
+        self.progress, self.count, self.total = progress, 0, total
 
     def each(self, items: Iterable[T]) -> Iterator[T]:
         for item in items:
             yield item
-            self.done += 1
+            self.count += 1
             if self.progress is not None:
-                self.progress(self.done, self.total)
+                self.progress(self.count, self.total)
 
 
 def _results(

@@ -107,16 +107,16 @@ def of_report(report: Report, receipts: Iterable[Receipt] = ()) -> ExitCode:
     return worst([OF_VERDICT[report.verdict], *_undelivered(receipts)])
 
 
-def of_tick(done: TickResult, *, saved: bool) -> ExitCode:
+def of_tick(result: TickResult, *, saved: bool) -> ExitCode:
     """The worst of the looks; a look that is only early does not count."""
     codes = [
         OF_VERDICT[each.report.verdict]
-        for each in done.looks
+        for each in result.looks
         if each.report.final or _is_trouble(each)
     ]
-    if done.problems or not saved:
+    if result.problems or not saved:
         codes.append(ExitCode.FAILED)
-    return worst([*codes, *_undelivered(done.receipts)])
+    return worst([*codes, *_undelivered(result.receipts)])
 
 
 def of_backtest(checklist: Checklist, failed: Collection[str], result: Backtest) -> ExitCode:
@@ -142,10 +142,10 @@ def _undelivered(receipts: Iterable[Receipt]) -> list[ExitCode]:
     return [ExitCode.NOT_TOLD for receipt in receipts if not receipt.delivered]
 
 
-def _is_trouble(looked: LookResult) -> bool:
+def _is_trouble(result: LookResult) -> bool:
     """Whether an early look has failures or missing data."""
     missing = any(
         finding.is_open and finding.verdict in (Verdict.ERROR, Verdict.NO_DATA)
-        for finding in looked.report.findings
+        for finding in result.report.findings
     )
-    return looked.report.verdict in ALARMS or missing
+    return result.report.verdict in ALARMS or missing

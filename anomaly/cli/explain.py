@@ -68,23 +68,23 @@ def explain(
     from anomaly.panel import segment_text
 
     of_kpis = [[each for each in report.findings if each.kpi == name] for name in kpis]
-    chosen = [_chosen(findings) for findings in of_kpis]
+    choices = [_chosen(findings) for findings in of_kpis]
     keys = {
         id(finding): (finding.kpi, segment_text(finding.segment))
-        for findings in chosen
+        for findings in choices
         for finding in findings
     }
     answered = {
         keys[id(finding)]
-        for findings in chosen
+        for findings in choices
         for finding in findings
         if finding.verdict is not Verdict.ERROR
     }
     left = case.correlograms(answered) if answered else {}
     texts = []
-    for name, findings, shown in zip(kpis, of_kpis, chosen, strict=True):
-        texts += [explanation(each, report, left.get(keys[id(each)])) for each in shown]
-        if rest := len(findings) - len(shown):
+    for name, findings, choice in zip(kpis, of_kpis, choices, strict=True):
+        texts += [explanation(each, report, left.get(keys[id(each)])) for each in choice]
+        if rest := len(findings) - len(choice):
             texts.append(
                 f"… and {rest:,} more of {wording.plain(name, LONGEST_NAME)}:\n"
                 "  anomaly check --output json has them all"

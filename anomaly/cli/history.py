@@ -219,14 +219,14 @@ def _name(record: ReleaseRecord | FindingRecord) -> str:
     return release_words(record.release)
 
 
-def _story(store: Store, tracked: ReleaseRecord) -> dict[str, Any]:
+def _story(store: Store, record: ReleaseRecord) -> dict[str, Any]:
     """A release with its looks, findings and messages, as JSON-able data."""
     from anomaly.history.overview import summary
     from anomaly.wording import stamp
 
-    looks = store.looks(tracked.id)
-    last = {each.id: each for each in store.findings(tracked.id)}
-    return summary(tracked, looks[-1] if looks else None, store.acks(tracked.id)) | {
+    looks = store.looks(record.id)
+    last = {each.id: each for each in store.findings(record.id)}
+    return summary(record, looks[-1] if looks else None, store.acks(record.id)) | {
         "looked": [
             {
                 "id": look.id,
@@ -257,6 +257,6 @@ def _story(store: Store, tracked: ReleaseRecord) -> dict[str, Any]:
                 "attempts": each.attempts,
                 "detail": each.detail,
             }
-            for each in store.messages(tracked.id)
+            for each in store.messages(record.id)
         ],
     }

@@ -38,13 +38,13 @@ def write(
     replace_file(path, page(shown, data["feedback"], data, about=about))
 
 
-def _link(tracked: ReleaseRecord, *, beside: Sequence[str], checklist: Checklist | None) -> str:
+def _link(record: ReleaseRecord, *, beside: Sequence[str], checklist: Checklist | None) -> str:
     """The report of a release: a page in the same folder whose name holds the release's id, else
     the link from the checklist."""
     from anomaly.history.records import SHORT, report_link
     from anomaly.reporting.pages.release import web_link
 
-    near = next((name for name in beside if tracked.id[:SHORT] in name), "")
+    near = next((name for name in beside if record.id[:SHORT] in name), "")
     if near:
         return quote(near)
-    return "" if checklist is None else web_link(report_link(checklist.report_url, tracked))
+    return "" if checklist is None else web_link(report_link(checklist.report_url, record))

@@ -34,8 +34,8 @@ def latest(checklist: Checklist, version: str, session: Session, now: datetime) 
         ),
         key=lambda each: each.started_at,
     )
-    chosen = next((each for each in releases[::-1] if version in {"", each.version}), None)
-    if chosen is None:
+    release = next((each for each in releases[::-1] if version in {"", each.version}), None)
+    if release is None:
         of_version = f" {version!r}" if version else ""
         raise UsageError(
             f"no release{of_version} is known: give --released-at T, record releases by anomaly "
@@ -44,10 +44,10 @@ def latest(checklist: Checklist, version: str, session: Session, now: datetime) 
     after = [
         each
         for each in releases
-        if each.started_at > chosen.started_at and each.version != chosen.version
+        if each.started_at > release.started_at and each.version != release.version
     ]
-    log.info("the latest release that is known began at %s", chosen.started_at.isoformat())
-    return replace(chosen, followed_by=after[0] if after else None)
+    log.info("the latest release that is known began at %s", release.started_at.isoformat())
+    return replace(release, followed_by=after[0] if after else None)
 
 
 def changes(checklist: Checklist, release: Release, session: Session) -> Changes | None:

@@ -88,15 +88,15 @@ def start(
     from anomaly.releases.event import staged
 
     with history(store_at, target.checklist, session) as store:
-        recorded = [
+        ids = [
             each.id
             for each in store.releases(service=target.service, environment=target.environment)
         ]
-        tracked = store.track(
+        record = store.track(
             staged(store, new), origin="command", checklist=str(checklist_path or ""), anew=True
         )
-        news = "already recorded" if tracked.id in recorded else "watched from now on"
-        session.show(f"{news}: {_line(tracked)}")
+        news = "already recorded" if record.id in ids else "watched from now on"
+        session.show(f"{news}: {_line(record)}")
     return ExitCode.PASS
 
 
@@ -116,15 +116,14 @@ def finish(
     target = _Target.of(checklist_path, service, environment, session)
     end = past("--at", at, right_now())
     with history(store_at, target.checklist, session) as store:
-        tracked = _recorded(store, target, release)
-        if end < tracked.release.started_at:
+        record = _recorded(store, target, release)
+        if end < record.release.started_at:
             raise UsageError(
-                f"--at {at} is before the release began at {tracked.release.started_at.isoformat()}"
+                f"--at {at} is before the release began at {record.release.started_at.isoformat()}"
             )
-        store.change(tracked.id, finished_at=end)
+        store.change(record.id, finished_at=end)
         session.show(
-            "finished: "
-            f"{_line(replace(tracked, release=replace(tracked.release, finished_at=end)))}"
+            f"finished: {_line(replace(record, release=replace(record.release, finished_at=end)))}"
         )
     return ExitCode.PASS
 
@@ -145,9 +144,9 @@ def abort(
     from anomaly.history.records import State
 
     with history(store_at, target.checklist, session) as store:
-        tracked = _recorded(store, target, release)
-        store.change(tracked.id, state=State.ABORTED)
-        session.show(f"aborted: {_line(tracked)}")
+        record = _recorded(store, target, release)
+        store.change(record.id, state=State.ABORTED)
+        session.show(f"aborted: {_line(record)}")
     return ExitCode.PASS
 
 
@@ -205,14 +204,14 @@ def add(
     from anomaly.history.records import State
 
     with history(store_at, checklist, session) as store:
-        recorded = {each.id for each in store.releases()}
+        ids = {each.id for each in store.releases()}
         for new, aborted in releases:
-            tracked = store.track(new, origin="command", checklist=str(checklist_path or ""))
-            if tracked.id not in recorded:
-                tracked = replace(tracked, state=State.ABORTED if aborted else State.DONE)
-                store.change(tracked.id, state=tracked.state)
+            record = store.track(new, origin="command", checklist=str(checklist_path or ""))
+            if record.id not in ids:
+                record = replace(record, state=State.ABORTED if aborted else State.DONE)
+                store.change(record.id, state=record.state)
             session.show(
-                f"{'already recorded' if tracked.id in recorded else 'recorded'}: {_line(tracked)}"
+                f"{'already recorded' if record.id in ids else 'recorded'}: {_line(record)}"
             )
     return ExitCode.PASS
 
@@ -302,12 +301,12 @@ def _recorded(store: Store, target: _Target, version: str) -> ReleaseRecord:
     return matches[-1]
 
 
-def _line(tracked: ReleaseRecord) -> str:
+def _line(record: ReleaseRecord) -> str:
     """`3f2a91c0  shop 2.3.1 in production, began 2025-06-03 10:00Z, watched (command)`."""
     from anomaly.reporting.notice import release_words
     from anomaly.wording import clock, percent
 
-    release = tracked.release
+    release = record.release
     parts = [f"began {clock(release.started_at, None)}Z"]
     if release.stages:
         parts.append(
@@ -317,17 +316,17 @@ def _line(tracked: ReleaseRecord) -> str:
     elif release.finished > release.started_at:
         parts.append(f"finished {clock(release.finished, release.started_at.date())}Z")
     return (
-        f"{tracked.id[:8]}  {release_words(release)}, {', '.join(parts)}, {tracked.state} "
-        f"({tracked.origin})"
+        f"{record.id[:8]}  {release_words(release)}, {', '.join(parts)}, {record.state} "
+        f"({record.origin})"
     )
 
 
-def _data(tracked: ReleaseRecord) -> dict[str, Any]:
+def _data(record: ReleaseRecord) -> dict[str, Any]:
     from anomaly.reporting.data import release_data
 
     return {
-        "id": tracked.id,
-        "state": str(tracked.state),
-        "origin": tracked.origin,
-        **release_data(tracked.release),
+        "id": record.id,
+        "state": str(record.state),
+        "origin": record.origin,
+        **release_data(record.release),
     }

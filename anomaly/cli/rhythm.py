@@ -137,7 +137,7 @@ def _cron(
     for (month, day, hour), within in minutes.items():
         hours.setdefault((month, day, tuple(within)), []).append(hour)
     fired = sum(len(within) for within in minutes.values())
-    lost = (
+    remark = (
         f"; {len(looks) - fired:,} looks share a minute with another and are left out"
         if fired < len(looks)
         else ""
@@ -147,7 +147,7 @@ def _cron(
             f"# {fired:,} looks from {stamp(window.start)} to {stamp(window.end)}, for the release "
             f"at {', '.join(map(stamp, releases))}."
         ),
-        f"# Cron has whole minutes: the seconds of the plan are dropped{lost}.",
+        f"# Cron has whole minutes: the seconds of the plan are dropped{remark}.",
         "# The hours are UTC. The cron of Debian and Ubuntu ignores CRON_TZ: use a machine in UTC.",
         "# Cron lines have no year: remove them after the release, or they run again next year.",
         "CRON_TZ=UTC",

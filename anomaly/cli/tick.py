@@ -87,7 +87,7 @@ def tick(
     # the signature is that of with_history
     def work(store: Store, saved: bool) -> tuple[TickResult, bool, list[bool]]:  # noqa: FBT001
         with workers_of(jobs, engine) as workers:
-            done = step(
+            result = step(
                 checklist,
                 store,
                 sinks if saved else [each for each in sinks if each.dedupes],
@@ -98,37 +98,37 @@ def tick(
                 redact=session.redactor.text,
                 workers=workers,
             )
-        for each in done.looks if not checklist.receivers else ():
+        for each in result.looks if not checklist.receivers else ():
             _cry(each, store)
         return (
-            done,
+            result,
             saved,
             [
                 written(
                     report, each.report, each.record.id, receipts_of(store.messages(each.record.id))
                 )
-                for each in done.looks
+                for each in result.looks
             ],
         )
 
     try:
-        done, saved, pages = with_history(store_at, checklist, session, work)
+        result, saved, pages = with_history(store_at, checklist, session, work)
     except StoreBusy as error:
         log.info("%s", error)
-        done, saved, pages = TickResult(busy=True), True, []
-    session.exit_code = of_tick(done, saved=saved)
+        result, saved, pages = TickResult(busy=True), True, []
+    session.exit_code = of_tick(result, saved=saved)
     if session.exit_code is ExitCode.PASS and not all(pages):
         session.exit_code = ExitCode.NOT_TOLD
-    for problem in done.problems:
+    for problem in result.problems:
         log.error("%s", plain(session.redactor.text(problem), LONGEST_PROBLEM))
-    for receipt in done.receipts:
+    for receipt in result.receipts:
         from anomaly.reporting.words import receipt_line
 
         (log.info if receipt.delivered else log.error)("sink %s", receipt_line(receipt))
     session.show(
-        json.dumps(_data(done), indent=2) if output is Output.JSON else _lines(done, checklist)
+        json.dumps(_data(result), indent=2) if output is Output.JSON else _lines(result, checklist)
     )
-    if switch and not done.problems:
+    if switch and not result.problems:
         try:
             switch.ask("GET")
         except RequestError as error:
@@ -136,45 +136,45 @@ def tick(
     return session.exit_code
 
 
-def _cry(looked: LookResult, store: Store) -> None:
+def _cry(result: LookResult, store: Store) -> None:
     """One line on standard error about a release that fails or can't be judged, at the first look
     that finds it so: without a sink, and under cron, nothing else would be heard."""
-    looks = store.looks(looked.record.id)
-    before = [each.verdict for each in looks if each.number < looked.look.number][-1:]
-    if looked.report.verdict in LOUD and looked.report.verdict not in before:
+    looks = store.looks(result.record.id)
+    before = [each.verdict for each in looks if each.number < result.look.number][-1:]
+    if result.report.verdict in LOUD and result.report.verdict not in before:
         from anomaly.reporting.notice import release_words
 
-        log.error("%s: %s", release_words(looked.report.release), looked.look.headline)
+        log.error("%s: %s", release_words(result.report.release), result.look.headline)
 
 
-def _lines(done: TickResult, checklist: Checklist) -> str:
-    if done.busy:
+def _lines(result: TickResult, checklist: Checklist) -> str:
+    if result.busy:
         return "busy: another process is running"
-    if not done.looks:
+    if not result.looks:
         return f"no release to judge for {checklist.service}" + (
             f" in {checklist.environment}" if checklist.environment else ""
         )
-    return "\n".join(_line(each) for each in done.looks)
+    return "\n".join(_line(each) for each in result.looks)
 
 
-def _line(looked: LookResult) -> str:
+def _line(result: LookResult) -> str:
     """`shop 2.3.1 in production, look 4: FAIL  errors +50 % …; notifying slack (first)`."""
     from anomaly.reporting.message import NEWS
     from anomaly.reporting.notice import release_words
 
-    news = ", ".join(f"{each.sink} ({each.why})" for each in looked.messages if each.why in NEWS)
+    news = ", ".join(f"{each.sink} ({each.why})" for each in result.messages if each.why in NEWS)
     line = (
-        f"{release_words(looked.report.release)}, look {looked.look.number}: {looked.look.headline}"
+        f"{release_words(result.report.release)}, look {result.look.number}: {result.look.headline}"
     )
     return line + (f"; notifying {news}" if news else "")
 
 
-def _data(done: TickResult) -> dict[str, Any]:
+def _data(result: TickResult) -> dict[str, Any]:
     from anomaly.reporting.data import receipt_data
 
     return {
-        "busy": done.busy,
-        "problems": list(done.problems),
+        "busy": result.busy,
+        "problems": list(result.problems),
         "looks": [
             {
                 "release": each.record.id,
@@ -193,7 +193,7 @@ def _data(done: TickResult) -> dict[str, Any]:
                     for message in each.messages
                 ],
             }
-            for each in done.looks
+            for each in result.looks
         ],
-        "deliveries": [receipt_data(receipt) for receipt in done.receipts],
+        "deliveries": [receipt_data(receipt) for receipt in result.receipts],
     }

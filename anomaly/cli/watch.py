@@ -94,12 +94,10 @@ def watch(
 
     def work(store: Store, saved: bool) -> None:  # noqa: FBT001  the signature is that of with_history
         nonlocal last, is_complete, deliveries
-        tracked = store.track(
-            target, origin="watch", checklist=str(checklist.path or ""), anew=True
-        )
-        for looked, receipts in stay(
+        record = store.track(target, origin="watch", checklist=str(checklist.path or ""), anew=True)
+        for result, receipts in stay(
             checklist,
-            tracked,
+            record,
             store,
             receivers if saved else sinks_of(receivers),  # what ran before is not known
             clock=right_now,
@@ -109,14 +107,14 @@ def watch(
             workers=workers,
             sources=sources,
         ):
-            last = looked.report
+            last = result.report
             session.exit_code = of_report(last)
             for receipt in receipts:
                 (log.info if receipt.delivered else log.error)("sink %s", receipt_line(receipt))
                 is_complete &= receipt.delivered
-            deliveries = receipts_of(store.messages(tracked.id))
-            is_complete &= written(report, last, tracked.id, deliveries)
-            screen.update(looked, next_look(checklist, right_now()))
+            deliveries = receipts_of(store.messages(record.id))
+            is_complete &= written(report, last, record.id, deliveries)
+            screen.update(result, next_look(checklist, right_now()))
 
     with workers_of(jobs, engine) as workers, _screen(session) as screen:
         try:
@@ -134,7 +132,7 @@ def watch(
 class Screen(Protocol):
     """A display of progress."""
 
-    def update(self, looked: LookResult, coming: datetime) -> None: ...
+    def update(self, result: LookResult, coming: datetime) -> None: ...
 
     def close(self) -> None: ...
 
@@ -145,13 +143,13 @@ class _Lines:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def update(self, looked: LookResult, coming: datetime) -> None:
+    def update(self, result: LookResult, coming: datetime) -> None:
         from anomaly.wording import clock
 
         if not self._session.quiet:
-            line = f"look {looked.look.number}, {looked.look.headline}"
+            line = f"look {result.look.number}, {result.look.headline}"
             typer.echo(
-                line if looked.report.final else f"{line}; next {clock(coming, coming.date())}",
+                line if result.report.final else f"{line}; next {clock(coming, coming.date())}",
                 err=True,
             )
 
@@ -172,7 +170,7 @@ class _Table:
         self._stream = sys.stderr
         self._live.start()
 
-    def update(self, looked: LookResult, coming: datetime) -> None:
+    def update(self, result: LookResult, coming: datetime) -> None:
         import os
 
         from rich.text import Text
@@ -181,12 +179,12 @@ class _Table:
         from anomaly.wording import clock
 
         text = render(
-            looked.report,
+            result.report,
             width=width_of(self._stream, os.environ),
             style=style_of(self._stream, os.environ),
         )
         text += (
-            f"\nlook {looked.look.number}; next at {clock(coming, coming.date())} UTC, "
+            f"\nlook {result.look.number}; next at {clock(coming, coming.date())} UTC, "
             "Ctrl-C ends the watch with this result"
         )
         self._live.update(Text.from_ansi(text), refresh=True)

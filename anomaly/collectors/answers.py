@@ -39,7 +39,7 @@ class Answers:
     ) -> None:
         self._windows = _joined(windows) if len(windows) > 1 else []
         self._file = None if path is None else AnswerFile(path, now)
-        self._held: dict[str, Stretch] = {}
+        self._stretches: dict[str, Stretch] = {}
         self._checked: set[str] = set()
         self._shared: dict[Hashable, Any] = {}
         self._lock = threading.Lock()
@@ -57,7 +57,7 @@ class Answers:
             if self._file is not None:
                 self._file.close()
             self._file = None
-            self._held.clear()
+            self._stretches.clear()
             self._shared.clear()
 
     def reach(self, rows: range, step: timedelta) -> range:
@@ -80,7 +80,7 @@ class Answers:
     def known(self, key: str, rows: range) -> tuple[Stretch | None, bool]:
         """What is known of a query about `rows`, maybe more or less; and whether it is checked."""
         with self._lock:
-            stretch = self._held.get(key)
+            stretch = self._stretches.get(key)
             if stretch is None and self._file is not None:
                 stretch = self._file.read(key, rows)
             if stretch is None or stretch.rows.start > rows.stop or stretch.rows.stop < rows.start:
@@ -95,14 +95,14 @@ class Answers:
             if self._file is not None and (fresh or anew):
                 self._file.write(key, whole, fresh, anew=anew)
             if self._windows:
-                self._held.pop(key, None)
-                if whole.size + sum(each.size for each in self._held.values()) <= MOST_HELD:
-                    self._held[key] = whole
+                self._stretches.pop(key, None)
+                if whole.size + sum(each.size for each in self._stretches.values()) <= MOST_HELD:
+                    self._stretches[key] = whole
 
     def drop(self, key: str) -> None:
         """Forgets what was kept of a query."""
         with self._lock:
-            self._held.pop(key, None)
+            self._stretches.pop(key, None)
             if self._file is not None:
                 self._file.drop(key)
 

@@ -45,19 +45,19 @@ def collect_window(
     queries = queries_of(select_kpis(checklist.kpis, only))
     parts: list[Collected] = []
     redactor = Redactor(checklist.secrets)
-    done = 0
+    count = 0
     for source in dict.fromkeys(query.source for query in queries):
         if progress is not None:
-            progress(done, len(queries))
+            progress(count, len(queries))
         of_source = [query for query in queries if query.source == source]
         parts.append(
             _unanswered(checklist, of_source, window, dead[source])
             if source in dead
             else _from_source(checklist, source, of_source, window, redactor, answers)
         )
-        done += len(of_source)
+        count += len(of_source)
     if progress is not None:
-        progress(done, len(queries))
+        progress(count, len(queries))
     index = grid(window, checklist.windows.step)
     return Collected(
         pd.concat([part.panel.reindex(index) for part in parts], axis=1),

@@ -181,8 +181,8 @@ class ElasticsearchCollector(HttpSeriesCollector):
 
     def field_types(self, fields: Sequence[str], /) -> dict[str, dict[str, str]]:
         """The types of those of the fields that each index has. Raises CollectError."""
-        named = urlencode({"fields": ",".join(fields), "include_unmapped": "true"})
-        answer = self._post(self._index, f"_field_caps?{named}", b"")
+        parameters = urlencode({"fields": ",".join(fields), "include_unmapped": "true"})
+        answer = self._post(self._index, f"_field_caps?{parameters}", b"")
         types: dict[str, dict[str, str]] = {str(each): {} for each in answer["indices"]}
         for field, kinds in answer["fields"].items():
             for kind, about in kinds.items():

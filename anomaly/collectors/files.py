@@ -509,9 +509,9 @@ class _Source:
             return
         for stamps, written in self.reading.days:
             local = pd.DatetimeIndex(pd.to_datetime(stamps, utc=True)).tz_convert(self.step.zone)
-            moved = local.tz_localize(None).normalize().as_unit("ns").asi8 != written
-            if moved.any():
-                at = int(moved.argmax())
+            differs = local.tz_localize(None).normalize().as_unit("ns").asi8 != written
+            if differs.any():
+                at = int(differs.argmax())
                 day = pd.Timestamp(int(written[at])).date()
                 zone = self.clock.timezone if self.reading.naive else None
                 raise CollectError(
@@ -631,8 +631,8 @@ class _Source:
         """That steps without a row are missing, where rows are events."""
         if self.resample not in ADDITIVE or kpi.empty is Empty.ZERO or not columns:
             return []
-        held = np.flatnonzero(_any_value(columns))
-        silent = held[-1] - held[0] + 1 - len(held) if len(held) else 0
+        positions = np.flatnonzero(_any_value(columns))
+        silent = positions[-1] - positions[0] + 1 - len(positions) if len(positions) else 0
         if not silent:
             return []
         return [

@@ -125,5 +125,5 @@ def _labels(series: Mapping[str, Any], by: Sequence[str]) -> dict[str, str]:
     many."""
     target = str(series["target"])
     parts = [target] if len(by) == 1 else target.split(".")
-    named = zip(by, parts, strict=True) if len(by) == len(parts) else ()
-    return {**(series.get("tags") or {}), "target": target, **dict(named)}
+    pairs = zip(by, parts, strict=True) if len(by) == len(parts) else ()
+    return {**(series.get("tags") or {}), "target": target, **dict(pairs)}

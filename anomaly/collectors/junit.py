@@ -189,8 +189,8 @@ class _Read:
         """Why there is no value of a query."""
         moments = self._runs.moments
         if not self._runs.tests:
-            held = f"{stamp(min(moments))} to {stamp(max(moments))}" if moments else "none"
-            return f"no series matched: no run began in this window; known are {held}"
+            span = f"{stamp(min(moments))} to {stamp(max(moments))}" if moments else "none"
+            return f"no series matched: no run began in this window; known are {span}"
         columns = [*_query(text).patterns] or ["suite"]
         names = [*dict.fromkeys(self._table[columns[0]])]
         shown = ", ".join(plain(name, 40) or "''" for name in names[:NAMES_SHOWN])

@@ -122,9 +122,9 @@ class RunsOfGithub(RunsOfCi):
         super().__init__(*about, **more)
         self._path, self._branch = f"/repos/{repository}/actions/artifacts", branch
         self._name = artifact
-        named = f" of branch {plain(branch, 60)}" if branch else ""
+        place = f" of branch {plain(branch, 60)}" if branch else ""
         self.where_to_look = (
-            f"no artifact {plain(artifact, 60)!r}{named} that has not expired; is that its name "
+            f"no artifact {plain(artifact, 60)!r}{place} that has not expired; is that its name "
             "in upload-artifact?"
         )
 
@@ -163,9 +163,9 @@ class RunsOfGitlab(RunsOfCi):
         super().__init__(*about, **more)
         self._path = f"/projects/{quote(project, safe='')}/jobs"
         self._name, self._branch = artifact, branch
-        named = f" of branch {plain(branch, 60)}" if branch else ""
+        place = f" of branch {plain(branch, 60)}" if branch else ""
         self.where_to_look = (
-            f"no finished job {plain(artifact, 60)!r}{named} with an archive; are the files of "
+            f"no finished job {plain(artifact, 60)!r}{place} with an archive; are the files of "
             "artifacts:reports:junit under artifacts:paths, too?"
         )
 

@@ -128,9 +128,9 @@ def read_runs(kept_runs: Iterable[KeptRun], window: Window, zone: ZoneInfo | Non
     """
     runs, keys = Runs(), set[int]()
     for number, run in enumerate(kept_runs):
-        named = _named(run)
-        if named is not None and not window.start <= named < window.end:
-            runs.moments.append(named)
+        own_moment = _named(run)
+        if own_moment is not None and not window.start <= own_moment < window.end:
+            runs.moments.append(own_moment)
             continue
         suites: list[_Suite] = []
         is_empty = True
@@ -140,9 +140,9 @@ def read_runs(kept_runs: Iterable[KeptRun], window: Window, zone: ZoneInfo | Non
             runs.others += parts is None
             suites += parts or []
         runs.empty += is_empty
-        if not suites and named is None:
+        if not suites and own_moment is None:
             continue
-        moment = named or _earliest(run, suites, zone)
+        moment = own_moment or _earliest(run, suites, zone)
         runs.moments.append(moment)
         if not window.start <= moment < window.end:
             continue
@@ -238,15 +238,15 @@ def _add(suite: _Suite, run: int, moment: datetime, tests: list[Tests]) -> int:
     """Adds the tests of a suite by class; how many of them have several results."""
     classes: dict[str, dict[str | int, list[_Result]]] = {} if suite.results else {"": {}}
     for place, result in enumerate(suite.results):
-        named = classes.setdefault(result.class_name, {})
-        named.setdefault(result.name or place, []).append(result)
+        by_name = classes.setdefault(result.class_name, {})
+        by_name.setdefault(result.name or place, []).append(result)
     several = 0
-    for class_name, named in classes.items():
-        last = [attempts[-1].outcome for attempts in named.values()]
-        again = [len(each) > 1 or each[0].is_flaky for each in named.values()]
-        took = [each.seconds for attempts in named.values() for each in attempts]
+    for class_name, by_name in classes.items():
+        last = [attempts[-1].outcome for attempts in by_name.values()]
+        again = [len(each) > 1 or each[0].is_flaky for each in by_name.values()]
+        took = [each.seconds for attempts in by_name.values() for each in attempts]
         durations = [seconds for seconds in took if seconds is not None]
-        several += sum(len(attempts) > 1 for attempts in named.values())
+        several += sum(len(attempts) > 1 for attempts in by_name.values())
         tests.append(
             Tests(
                 run,

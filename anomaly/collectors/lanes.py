@@ -55,8 +55,8 @@ class Lanes:
                 self._jobs.put(None)
 
     def _work(self) -> None:
-        while (taken := self._jobs.get()) is not None:
-            job, future = taken
+        while (item := self._jobs.get()) is not None:
+            job, future = item
             if self._is_over:
                 future.cancel()
             if not future.set_running_or_notify_cancel():
@@ -65,4 +65,4 @@ class Lanes:
                 future.set_result(job())
             except BaseException as error:  # noqa: BLE001  the one who waits for the result gets it
                 future.set_exception(error)
-            del job, future, taken  # or the last result stays as long as the thread
+            del job, future, item  # or the last result stays as long as the thread

@@ -80,10 +80,10 @@ class NewRelicCollector(HttpSeriesCollector):
             f"{query}\nLIMIT MAX\nTIMESERIES {span.step_s} seconds "
             f"SINCE {begin * 1000} UNTIL {end * 1000}"
         )
-        answered = self.asked(nrql)
-        facets = answered["metadata"]["facets"] or []
+        answer = self.asked(nrql)
+        facets = answer["metadata"]["facets"] or []
         by_labels: dict[tuple[str, ...], list[tuple[float, float | None]]] = {}
-        for row in answered["results"]:
+        for row in answer["results"]:
             length = row["endTimeSeconds"] - row["beginTimeSeconds"]
             if length != span.step_s:
                 raise CollectError(

@@ -191,8 +191,8 @@ def since_birth(query: str, step: timedelta) -> str | None:
         if _text(tokens, end) != ")" or selector.shift or _length(selector.reach or "") != step:
             return None
         name, whole = selector.text, f"{token[0]}({selector.text}[{selector.reach}])"
-        gone = " or ".join(f"{name} offset {each}" for each in before)
-        first = f"(max_over_time({name}[{length}]) unless ({gone}))"
+        earlier = " or ".join(f"{name} offset {each}" for each in before)
+        first = f"(max_over_time({name}[{length}]) unless ({earlier}))"
         if token[0] == "rate":
             first += f" / {step // SECOND}"
         out += f"{query[copied : token.start()]}({first} or {whole})"

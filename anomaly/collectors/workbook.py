@@ -66,10 +66,10 @@ class Sheet:
             if type(error).__name__ == PANIC:
                 raise _unreadable(name, "it is damaged") from error
             raise
-        chosen = _chosen(name, sheets, form)
-        self.name = f"{name}: sheet {plain(chosen, 40)}"
-        self.read_as = (f"sheet {plain(chosen, 40)}",) if len(book.sheet_names) > 1 else ()
-        rows = sheets[chosen]
+        title = _chosen(name, sheets, form)
+        self.name = f"{name}: sheet {plain(title, 40)}"
+        self.read_as = (f"sheet {plain(title, 40)}",) if len(book.sheet_names) > 1 else ()
+        rows = sheets[title]
         self._above, _ = _header_of(rows, form)
         if not rows or not any(map(_text, rows[self._above])):
             raise CollectError(f"{self.name}: is empty; a row must name the columns")

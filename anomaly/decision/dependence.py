@@ -72,9 +72,9 @@ def learn_dependence(replayed: Floats, weight: Floats, windows: int) -> Dependen
     mean correlation.
     """
     none = Dependence(np.zeros(len(replayed), bool), 0.0)
-    answered = np.isfinite(replayed)
-    together = answered.mean(axis=1) >= LEAST_SHARE if replayed.shape[1] else none.together
-    columns = answered[together].all(axis=0)
+    has_answer = np.isfinite(replayed)
+    together = has_answer.mean(axis=1) >= LEAST_SHARE if replayed.shape[1] else none.together
+    columns = has_answer[together].all(axis=0)
     # a pair
     if together.sum() < 2 or columns.sum() < LEAST_PLACEBOS or windows < LEAST_WINDOWS:  # noqa: PLR2004
         return none

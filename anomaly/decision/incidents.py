@@ -28,7 +28,7 @@ ALWAYS = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
 
 
 @dataclass(frozen=True, slots=True)
-class _Moved:
+class _Movement:
     """A regression by its place among the findings: its course `(PARTS,)` of length 1, and between
     which moments it began."""
 
@@ -50,13 +50,15 @@ def incidents(
     if len(places) < LEAST:
         return ()
     courses = _courses([findings[place] for place in places], points)
-    moved = [
-        _Moved(place, course, _began(findings[place], step))
+    movements = [
+        _Movement(place, course, _began(findings[place], step))
         for place, course in zip(places, courses, strict=True)
         if course is not None
     ]
-    moved.sort(key=lambda each: _importance(findings[each.place]))
-    return tuple(_incident(group, findings) for group in _together(moved) if len(group) >= LEAST)
+    movements.sort(key=lambda each: _importance(findings[each.place]))
+    return tuple(
+        _incident(group, findings) for group in _together(movements) if len(group) >= LEAST
+    )
 
 
 def _importance(finding: Finding) -> tuple[Any, ...]:
@@ -112,12 +114,12 @@ def _began(finding: Finding, step: timedelta) -> tuple[datetime, datetime]:
     return first - step, last + step
 
 
-def _together(moved: Sequence[_Moved]) -> list[list[int]]:
+def _together(movements: Sequence[_Movement]) -> list[list[int]]:
     """The places of those that moved together, the most important of each group first."""
-    leads: list[_Moved] = []
+    leads: list[_Movement] = []
     groups: list[list[int]] = []
-    courses = np.empty((len(moved), PARTS))
-    for each in moved:
+    courses = np.empty((len(movements), PARTS))
+    for each in movements:
         alike = np.abs(courses[: len(leads)] @ each.course)
         same_time = [
             lead.began[0] <= each.began[1] and each.began[0] <= lead.began[1] for lead in leads
@@ -149,9 +151,9 @@ def _usage(mine: Sequence[Finding], findings: Sequence[Finding]) -> float | None
     segments among them; None without any usage."""
     weight = {finding.kpi: finding.weight for finding in findings if finding.counts}
     segments = Counter(finding.kpi for finding in findings if not finding.total)
-    moved: dict[str, float] = {}
+    shares: dict[str, float] = {}
     for finding in mine:
         share = 1.0 if finding.total else 1 / segments[finding.kpi]
-        moved[finding.kpi] = min(1.0, moved.get(finding.kpi, 0.0) + share)
-    used, whole = sum(share * weight[kpi] for kpi, share in moved.items()), sum(weight.values())
+        shares[finding.kpi] = min(1.0, shares.get(finding.kpi, 0.0) + share)
+    used, whole = sum(share * weight[kpi] for kpi, share in shares.items()), sum(weight.values())
     return min(1.0, used / whole) if whole > 0 else None

@@ -135,13 +135,13 @@ def _verdict(aspects: Mapping[str, Aspect]) -> tuple[Likeness, str]:
         (Likeness.DIFFERS, "differs in"),
         (Likeness.UNCLEAR, "not enough data:"),
     ):
-        named = [name for name, aspect in aspects.items() if aspect.verdict is verdict]
-        if named:
+        names = [name for name, aspect in aspects.items() if aspect.verdict is verdict]
+        if names:
             return (
                 verdict,
                 (
                     f"{words} "
-                    f"{' and '.join([', '.join(named[:-1]), named[-1]] if named[1:] else named)}"
+                    f"{' and '.join([', '.join(names[:-1]), names[-1]] if names[1:] else names)}"
                 ),
             )
     return Likeness.ALIKE, "alike"

@@ -54,11 +54,11 @@ def _reason(pair: tuple[Finding | None, Finding | None], between: tuple[str, str
         zip(pair, between, strict=True),
         key=lambda each: each[0] is None or each[0].verdict not in CHANGED,
     )
-    moved = moved_first[0][0]
-    return "; ".join(_in_one(finding, name, moved) for finding, name in moved_first)
+    mover = moved_first[0][0]
+    return "; ".join(_in_one(finding, name, mover) for finding, name in moved_first)
 
 
-def _in_one(finding: Finding | None, name: str, moved: Finding | None) -> str:
+def _in_one(finding: Finding | None, name: str, mover: Finding | None) -> str:
     """The finding of one environment, held against that of the one where it moved."""
     if finding is None:
         return f"missing in {name}"
@@ -67,16 +67,16 @@ def _in_one(finding: Finding | None, name: str, moved: Finding | None) -> str:
         return f"{words} ({change_words(finding)})"
     if finding.verdict in UNJUDGED:
         return f"{words}: {finding.reason}"
-    return f"{words}, {_power(finding, moved)}"
+    return f"{words}, {_power(finding, mover)}"
 
 
-def _power(finding: Finding, moved: Finding | None) -> str:
+def _power(finding: Finding, mover: Finding | None) -> str:
     """Whether what moved elsewhere could have been detected by a finding that is ok."""
     size = detectable(finding)
     if size is None:
         return "where the smallest detectable change is unknown"
-    if moved is None or moved.effect is None:
+    if mover is None or mover.effect is None:
         return f"where a change of {percent(size)} is detectable"
-    if size <= abs(moved.effect):
+    if size <= abs(mover.effect):
         return f"although a change of {percent(size)} is detectable there"
     return f"where only changes of {percent(size)} or more are detectable"

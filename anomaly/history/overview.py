@@ -37,15 +37,15 @@ def entries(
     return [_entry(each, findings, link(each[0])) for each in statuses]
 
 
-def summary(tracked: ReleaseRecord, last: Look | None, acks: Sequence[Ack]) -> dict[str, Any]:
+def summary(record: ReleaseRecord, last: Look | None, acks: Sequence[Ack]) -> dict[str, Any]:
     """A release in short, as JSON-able data; `last` is the last look at it."""
     from anomaly.reporting.data import release_data
 
     return {
-        "id": tracked.id,
-        **release_data(tracked.release),
-        "state": str(tracked.state),
-        "origin": tracked.origin,
+        "id": record.id,
+        **release_data(record.release),
+        "state": str(record.state),
+        "origin": record.origin,
         "looks": last.number if last else 0,
         "verdict": str(last.verdict) if last else None,
         "final": last.final if last else False,
@@ -60,11 +60,11 @@ def _entry(status: Status, findings: Mapping[str, Sequence[FindingRecord]], link
     """A release as its last look left it."""
     from anomaly.reporting.pages.history import Cell, Entry
 
-    tracked, last, acks = status
+    record, last, acks = status
     return Entry(
-        id=tracked.id,
-        release=tracked.release,
-        state=str(tracked.state),
+        id=record.id,
+        release=record.release,
+        state=str(record.state),
         verdict=last.verdict if last else None,
         final=last.final if last else False,
         headline=last.headline if last else "",

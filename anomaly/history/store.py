@@ -380,10 +380,10 @@ class Store(Database):
         ended = RELEASES.c.finished_at > window.start - warmup
         earlier = self._releases(sql.select(RELEASES).where(*of_service, ended))
         spans = [*lessons.transitions(earlier, window, warmup)]
-        looked = sql.exists().where(
+        in_window = sql.exists().where(
             LOOKS.c.release_id == ACKS.c.release_id, LOOKS.c.at > window.start
         )
-        incidents = self._acks(ACKS.c.incident, looked)
+        incidents = self._acks(ACKS.c.incident, in_window)
         for record in self.releases(ids=incidents) if incidents else ():
             release = record.release
             is_of_service = (release.service, release.environment) == (service, environment)
@@ -426,12 +426,12 @@ class Store(Database):
                     LEASES.c.until <= now,
                     LEASES.c.until > until + (until - now),
                 )
-                taken = connection.execute(
+                update = connection.execute(
                     sql.update(LEASES)
                     .where(LEASES.c.name == name, mine)
                     .values(holder=holder, until=until)
                 )
-                if taken.rowcount:
+                if update.rowcount:
                     return True
                 if queries.matching(connection, LEASES, name=name):
                     return False

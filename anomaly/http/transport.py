@@ -181,5 +181,5 @@ def _of_version_4(
         return ()
     last = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     by_last = any(address in network for network in (*NAT64, COMPATIBLE))
-    named = (address.ipv4_mapped, address.sixtofour, *(address.teredo or ()))
-    return tuple(each for each in (*named, last if by_last else None) if each is not None)
+    inner = (address.ipv4_mapped, address.sixtofour, *(address.teredo or ()))
+    return tuple(each for each in (*inner, last if by_last else None) if each is not None)

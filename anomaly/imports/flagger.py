@@ -25,7 +25,7 @@ def read(parts: Sequence[Part], findings: Findings) -> None:
         for each in parts
         if each.text("kind") == "MetricTemplate"
     }
-    named = set()
+    references = set()
     for canary in parts:
         if canary.text("kind") != "Canary":
             continue
@@ -45,9 +45,9 @@ def read(parts: Sequence[Part], findings: Findings) -> None:
             if analysis.at(key).data:
                 findings.lose(analysis.at(key), key, "what is run or told: see sinks, and serve")
         for metric in analysis.each("metrics"):
-            named.add(_metric(metric, findings, templates, of_canary))
+            references.add(_metric(metric, findings, templates, of_canary))
     for name, template in templates.items():
-        if name not in named:
+        if name not in references:
             findings.lose(template, f"direction of {name}", NEITHER_WAY)
             _template(template, findings, {}, Kpi(name), template)
 

@@ -41,8 +41,8 @@ def query_of(text: str) -> Query | str:
     step = TIME.search(groups)
     if match is None or step is None:
         return "it has no steps: write GROUP BY time($step)"
-    chosen = re.search(r"\sFROM\s", bare, re.IGNORECASE)
-    if chosen and len([*parts(bare[7 : chosen.start()])]) > 1:
+    from_clause = re.search(r"\sFROM\s", bare, re.IGNORECASE)
+    if from_clause and len([*parts(bare[7 : from_clause.start()])]) > 1:
         return "it selects several values; write a KPI for each"
     begin, end = match.end() + step.start(1), match.end() + step.end(1)
     return Query(f"{text[:begin]}{STEP}{text[end:]}", None, _tags(text, bare, match.end()))

@@ -70,24 +70,24 @@ def _metric(
     query = ASKED[kind](metric, configuration, findings, name)
     if not query:
         return
-    judged = metric.at("analysisConfigurations", "canary")
-    allowed = _tolerances(judged)
-    direction = DIRECTIONS.get(judged.text("direction"), Direction.EITHER)
+    analysis = metric.at("analysisConfigurations", "canary")
+    allowed = _tolerances(analysis)
+    direction = DIRECTIONS.get(analysis.text("direction"), Direction.EITHER)
     tolerances = [
         allowed[each]
         for each, other in ((Direction.UP, Direction.DOWN), (Direction.DOWN, Direction.UP))
         if each in allowed and direction is not other
     ]
     for key in ("criticalIncrease", "criticalDecrease", "cles"):
-        if value := judged.text("effectSize", key):
+        if value := analysis.text("effectSize", key):
             findings.lose(
-                judged.at("effectSize", key),
+                analysis.at("effectSize", key),
                 f"{key} {value} of {name}",
                 "a second limit; a KPI has one tolerance",
             )
-    if outliers := judged.text("outliers", "strategy"):
+    if outliers := analysis.text("outliers", "strategy"):
         findings.lose(
-            judged.at("outliers"),
+            analysis.at("outliers"),
             f"outliers {outliers} of {name}",
             "single spikes are always told from a change of level",
         )
@@ -98,9 +98,9 @@ def _metric(
         query=query,
         direction=direction,
         tolerance=min(tolerances, default=0.0),
-        critical=judged.at("critical").data is True,
-        no_data=NoData.FAIL if judged.at("mustHaveData").data is True else NoData.INCONCLUSIVE,
-        empty=Empty.ZERO if judged.text("nanStrategy") == "replace" else Empty.MISSING,
+        critical=analysis.at("critical").data is True,
+        no_data=NoData.FAIL if analysis.at("mustHaveData").data is True else NoData.INCONCLUSIVE,
+        empty=Empty.ZERO if analysis.text("nanStrategy") == "replace" else Empty.MISSING,
         usage=round(sum(shares), 6) if sum(shares) > 0 else 1.0,
     )
     why = f"metric of {', '.join(groups) or 'no group'}"
@@ -126,9 +126,9 @@ def _of_datadog(metric: Part, _configuration: Part, findings: Findings, name: st
             f"service:shop: {options(['scope'])}",
         )
         return ""
-    chosen = f"{metric_name}{{{','.join([scope, *_texts(query, 'tags')])}}}"
+    selector = f"{metric_name}{{{','.join([scope, *_texts(query, 'tags')])}}}"
     is_count = query.text("metricType").casefold() == "count"
-    return f"sum:{chosen}{datadog.COUNT}" if is_count else chosen
+    return f"sum:{selector}{datadog.COUNT}" if is_count else selector
 
 
 def _of_prometheus(metric: Part, configuration: Part, findings: Findings, name: str) -> str:
@@ -165,11 +165,11 @@ def _template(
     """The template of a metric with its placeholders filled in, empty if there is none; None, which
     is noted, if it can't be had."""
     query = metric.at("query")
-    named = query.text("customFilterTemplate")
-    template = query.text("customInlineTemplate") or configuration.text("templates", named)
+    reference = query.text("customFilterTemplate")
+    template = query.text("customInlineTemplate") or configuration.text("templates", reference)
     template = template or query.text("customFilter")
-    if named and not template:
-        findings.lose(metric, f"metric {name}", f"the template {named} is not in the file")
+    if reference and not template:
+        findings.lose(metric, f"metric {name}", f"the template {reference} is not in the file")
         return None
     return _filled(template, PLACEHOLDER, metric, findings, name, own_values)
 
@@ -203,8 +203,8 @@ def _of_new_relic(metric: Part, configuration: Part, findings: Findings, name: s
     template = _template(metric, configuration, findings, name, own_values)
     if template is None or template:
         return template or ""
-    chosen, where = metric.text("query", "select"), metric.text("query", "q")
-    if not chosen:
+    selection, where = metric.text("query", "select"), metric.text("query", "q")
+    if not selection:
         findings.lose(metric, f"metric {name}", "it has neither a template nor a select")
         return ""
     findings.lose(
@@ -212,7 +212,7 @@ def _of_new_relic(metric: Part, configuration: Part, findings: Findings, name: s
         f"scope of {name}",
         "it selects the instances of a canary; the query reads all of them, so add conditions",
     )
-    select = chosen if chosen.upper().startswith("SELECT") else f"SELECT {chosen}"
+    select = selection if selection.upper().startswith("SELECT") else f"SELECT {selection}"
     return f"{select} WHERE {where}" if where else select
 
 
@@ -258,10 +258,10 @@ def _texts(part: Part, key: str) -> list[str]:
     return [each for each in data if isinstance(each, str)] if isinstance(data, list) else []
 
 
-def _tolerances(judged: Part) -> dict[Direction, float]:
+def _tolerances(analysis: Part) -> dict[Direction, float]:
     """What is allowed to change, by direction, as a share: an allowed increase of 1.1 is 10 %."""
-    up = _number(judged.at("effectSize", "allowedIncrease").data)
-    down = _number(judged.at("effectSize", "allowedDecrease").data)
+    up = _number(analysis.at("effectSize", "allowedIncrease").data)
+    down = _number(analysis.at("effectSize", "allowedDecrease").data)
     tolerances = {}
     if 1 < up <= 2:  # noqa: PLR2004  a tolerance is a share up to 100 %
         tolerances[Direction.UP] = round(up - 1, 6)

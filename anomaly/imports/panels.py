@@ -42,9 +42,9 @@ def asked_by(kind: str, target: Part) -> list[Asked] | str:
 
 def kind_of(target: Part) -> str:
     """The kind of data source that a query is made for, where nothing names it."""
-    named = target.text("dsType")
-    if named or target.text("expr"):
-        return named
+    type_name = target.text("dsType")
+    if type_name or target.text("expr"):
+        return type_name
     keys = {"bucketAggs": "elasticsearch", "measurement": "influxdb", "target": "graphite"}
     return next((kind for key, kind in keys.items() if target.at(key).data), "")
 
@@ -230,16 +230,16 @@ def _cloudwatch(target: Part) -> list[Asked] | str:
         "MetricName": target.text("metricName"),
         "Dimensions": [{"Name": key, "Value": each[0]} for key, each in dimensions.items()],
     }
-    named = target.text("statistic")
+    only = target.text("statistic")
     return [
         Asked(
             json.dumps(
                 [{"Id": "q", "MetricStat": {"Metric": metric, "Period": 60, "Stat": statistic}}]
             ),
             language,
-            "" if named else str(statistic),
+            "" if only else str(statistic),
         )
-        for statistic in ([named] if named else _list(target.at("statistics").data))
+        for statistic in ([only] if only else _list(target.at("statistics").data))
     ] or "it names no statistic"
 
 

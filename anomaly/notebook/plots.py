@@ -50,9 +50,9 @@ LONGEST_QUESTION = 50
 def decomposition(baseline: FittedBaseline, kpi: str, segment: Segment) -> Figure:
     """The history of one series, its day and week, the residuals and their
     autocorrelation."""
-    parts, learned = baseline.parts(kpi, segment), baseline.learned
-    i = learned.keys.index((kpi, segment_text(segment)))
-    zone = ZoneInfo(learned.timezone)
+    parts, base = baseline.parts(kpi, segment), baseline.learned
+    i = base.keys.index((kpi, segment_text(segment)))
+    zone = ZoneInfo(base.timezone)
     with DRAWING:
         figure = figure_style.figure(WIDTH, 850)
         write(
@@ -85,7 +85,7 @@ def decomposition(baseline: FittedBaseline, kpi: str, segment: Segment) -> Figur
         whole.set_xlim(times[0], times[-1])
         _legend(whole)
 
-        season = learned.season
+        season = base.season
         _day(
             _axes(
                 figure, (0.075, 0.505, 0.4, 0.165), f"The day, {zone.key}{_used(season.has_day[i])}"
@@ -148,8 +148,8 @@ def _week(axes: Axes, baseline: FittedBaseline, i: int) -> None:
 
 
 def _natural(baseline: FittedBaseline, i: int, seasonal: Floats) -> Floats:
-    learned = baseline.learned
-    return np.asarray(back((learned.level[i] + seasonal)[None], learned.scale[i : i + 1])[0])
+    base = baseline.learned
+    return np.asarray(back((base.level[i] + seasonal)[None], base.scale[i : i + 1])[0])
 
 
 def _ljung_box(baseline: FittedBaseline, kpi: str, segment: Segment) -> str:

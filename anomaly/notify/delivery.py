@@ -100,11 +100,11 @@ class _Delivery:
         """The receipt after as many attempts as the policy allows; never raises."""
         from tenacity import Retrying, retry_if_exception_type  # dear, and many runs tell nobody
 
-        name, started = self.envelope.name, self.clock()
+        name, start = self.envelope.name, self.clock()
         retrying = Retrying(
             retry=retry_if_exception_type(RetryableSinkError),
             wait=self._pause,
-            stop=lambda state: self._is_over(state, started),
+            stop=lambda state: self._is_over(state, start),
             before_sleep=self._log_retry,
             sleep=self.sleep,
             reraise=True,
@@ -127,8 +127,8 @@ class _Delivery:
         wait = (error.retry_after_s or 0.0) if isinstance(error, RetryableSinkError) else 0.0
         return max(pause, min(wait, policy.longest_retry_after.total_seconds()))
 
-    def _is_over(self, state: RetryCallState, started: float) -> bool:
-        waited = self.clock() - started + state.upcoming_sleep
+    def _is_over(self, state: RetryCallState, start: float) -> bool:
+        waited = self.clock() - start + state.upcoming_sleep
         return (
             state.attempt_number >= self.retry_policy.attempts
             or waited > self.retry_policy.deadline.total_seconds()

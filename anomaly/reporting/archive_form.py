@@ -347,8 +347,8 @@ class _Around(_Form):
 
     @model_validator(mode="after")
     def _is_even(self) -> Self:
-        named = ("observed", "expected", "lower", "upper")
-        _check_lengths(self, tuple(name for name in named if getattr(self, name) is not None))
+        names = ("observed", "expected", "lower", "upper")
+        _check_lengths(self, tuple(name for name in names if getattr(self, name) is not None))
         return self
 
 

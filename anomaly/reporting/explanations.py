@@ -200,13 +200,13 @@ def since(finding: Finding, report: Report) -> str:
     )
 
 
-def _against(interval: tuple[datetime, datetime], started: datetime) -> str:
+def _against(interval: tuple[datetime, datetime], start: datetime) -> str:
     first, last = interval
     return (
         ", before the release"
-        if last < started
+        if last < start
         else ", possibly before the release"
-        if first < started
+        if first < start
         else ""
     )
 

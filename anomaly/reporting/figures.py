@@ -79,7 +79,7 @@ def kpi(
         height = 0.4 * width / dpi  # inches, like all of the layout: text fits at any size
         axes = figure.add_axes((0.085, 0.6 / height, 0.89, 1 - 1.36 / height))
         zone = _zone(report, timezone)
-        _Drawing(axes, report, zone).draw(finding, ticks=7, named=True)
+        _Drawing(axes, report, zone).draw(finding, ticks=7, has_name=True)
         axes.xaxis.get_offset_text().set_visible(False)  # the day is beside it
         day = report.release.started_at.astimezone(zone).date()
         axes.set_xlabel(
@@ -131,7 +131,7 @@ def overview(report: Report, *, timezone: str = "UTC", width: int = 900, dpi: in
             axes = figure.add_axes(
                 ((column + 0.17) / columns, below + 0.3 / height, 0.79 / columns, 0.92 / height)
             )
-            _Drawing(axes, report, _zone(report, timezone)).draw(finding, ticks=4, named=False)
+            _Drawing(axes, report, _zone(report, timezone)).draw(finding, ticks=4, has_name=False)
             top = below + 1.62 / height
             write(
                 figure,
@@ -171,15 +171,15 @@ def pictures(report: Report, *, timezone: str = "UTC") -> Iterator[tuple[str, by
     """An overview and a figure per series, the most important first, at most 100 (`foremost`), each
     with a file name."""
     yield "overview.png", overview_png(report, timezone=timezone)
-    taken: set[str] = set()
+    names: set[str] = set()
     for finding in foremost(report.findings):
         name = _file_name(finding)
         free = next(
             each
             for each in (name, *(f"{name}-{number}" for number in range(2, MOST_SERIES + 1)))
-            if each not in taken
+            if each not in names
         )
-        taken.add(free)
+        names.add(free)
         yield f"{free}.png", kpi_png(report, finding, timezone=timezone)
 
 
@@ -218,7 +218,7 @@ class _Drawing:
     report: Report
     zone: ZoneInfo
 
-    def draw(self, finding: Finding, *, ticks: int, named: bool) -> None:
+    def draw(self, finding: Finding, *, ticks: int, has_name: bool) -> None:
         """The series with its band, the release, and the flagged points."""
         axes, report, release = self.axes, self.report, self.report.release
         points = points_of(report, finding)
@@ -294,9 +294,9 @@ class _Drawing:
                 markeredgewidth=0.5,
                 label="outside the range",
             )
-        self._onset(finding, named=named)
+        self._onset(finding, has_name=has_name)
 
-    def _onset(self, finding: Finding, *, named: bool) -> None:
+    def _onset(self, finding: Finding, *, has_name: bool) -> None:
         """A line at the onset, with its time beside it if there is room, and a bar at the axis for
         its interval."""
         if finding.onset is None:
@@ -312,7 +312,7 @@ class _Drawing:
                 transform=axes.get_xaxis_transform(),
             )
         axes.axvline(moment, color=colour, lw=1.2, ls=(0, (3, 2)))
-        if not named:
+        if not has_name:
             return
         low, high = axes.get_ylim()
         axes.set_ylim(low, high + HEADROOM * (high - low))

@@ -24,8 +24,8 @@ def foremost(findings: Iterable[Finding], most: int = MOST_SERIES) -> list[Findi
     kind, totals and KPIs of one series before segments, and these by importance.
     """
     order = words.ordered(findings)
-    chosen = {id(each) for each in _as_taken(order)[:most]}
-    return [each for each in order if id(each) in chosen]
+    ids = {id(each) for each in _as_taken(order)[:most]}
+    return [each for each in order if id(each) in ids]
 
 
 def without_segments(findings: Iterable[Finding], whole: Iterable[Finding]) -> list[Finding]:

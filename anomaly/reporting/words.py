@@ -356,10 +356,10 @@ def _pass(report: Report) -> str:
     ]
     mix_only = sum(finding.kind is ChangeKind.MIX for finding in judged_findings)
     counts.append((mix_only, "changed by mix only"))
-    moved = ", ".join(f"{count} {word}" for count, word in counts if count)
+    movements = ", ".join(f"{count} {word}" for count, word in counts if count)
     left_out = len(report.findings) - len(judged_findings)
     parts = [
-        ", ".join(part for part in (scope(judged_findings), "no regression", moved) if part),
+        ", ".join(part for part in (scope(judged_findings), "no regression", movements) if part),
         f"{left_out} not judged, which the checklist accepts" if left_out else "",
         _detectable_range(judged_findings),
         cut_words(report),

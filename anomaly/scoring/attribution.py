@@ -246,9 +246,9 @@ def _is_near_again(
     if lasting is None:
         nearer = now < times * NEARER * (max(before, float(earlier.std())) if swings else before)
     else:
-        gone = float(np.clip(lasting[-length:][present], -BOUND, BOUND).mean())
-        apart = np.sign(gone) * (gone - mean)
-        nearer = now < times * NEARER * abs(gone) and apart > COMPATIBLE * common
+        shift = float(np.clip(lasting[-length:][present], -BOUND, BOUND).mean())
+        apart = np.sign(shift) * (shift - mean)
+        nearer = now < times * NEARER * abs(shift) and apart > COMPATIBLE * common
     rest = max(COMPATIBLE * common, LEFT * before)
     near = now < times * rest and float(np.abs(last).mean()) < times * COMPATIBLE
     return nearer and near and before >= clear * common

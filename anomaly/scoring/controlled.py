@@ -64,7 +64,7 @@ def score_beside_controls(
             for row, rows in controls.items()
             if (prediction := learn(base, line, moves, row, rows)) is not None
         }
-        taught = alone
+        with_controls = alone
         if predictions:
             again = _score_with(
                 predictions,
@@ -76,12 +76,12 @@ def score_beside_controls(
                 report_below=report_below,
                 hold_out=hold_out,
             )
-            taught = _replaced(alone, predictions, again)
+            with_controls = _replaced(alone, predictions, again)
     names = [_name(key) for key in alone.keys]
     directions = {kpi.name: kpi.direction for kpi in kpis}
-    scores = list(taught.scores)
+    scores = list(with_controls.scores)
     for row, rows in controls.items():
-        own, by_controls, kpi = alone.scores[row], taught.scores[row], alone.keys[row][0]
+        own, by_controls, kpi = alone.scores[row], with_controls.scores[row], alone.keys[row][0]
         if own is None or by_controls is None:
             continue
         prediction = predictions.get(row)
@@ -102,7 +102,7 @@ def score_beside_controls(
             notes=(*_notes(silent), *unchecked),
             evidence=replace(beside.evidence, controls=evidence),
         )
-    return replace(taught, scores=tuple(scores))
+    return replace(with_controls, scores=tuple(scores))
 
 
 def _score_with(
@@ -135,21 +135,21 @@ def _foreseen(base: Baseline, line: Timeline, predictions: Mapping[int, Predicti
     )
 
 
-def _replaced(alone: Scored, rows: Iterable[int], taught: Scored) -> Scored:
-    """The scores, points and past of `alone`, those of some rows replaced by `taught`."""
+def _replaced(alone: Scored, rows: Iterable[int], with_controls: Scored) -> Scored:
+    """The scores, points and past of `alone`, those of some rows replaced by `with_controls`."""
     replayed, held_out = alone.replayed.copy(), alone.held_out.copy()
     scores, rows = list(alone.scores), [*rows]
     for i, row in enumerate(rows):
-        replayed[row] = taught.replayed[i] if taught.replayed.size else np.nan
-        held_out[row] = taught.held_out[i] if taught.held_out.size else np.nan
-        scores[row] = taught.scores[i]
+        replayed[row] = with_controls.replayed[i] if with_controls.replayed.size else np.nan
+        held_out[row] = with_controls.held_out[i] if with_controls.held_out.size else np.nan
+        scores[row] = with_controls.scores[i]
     return replace(
         alone,
         scores=tuple(scores),
         replayed=replayed,
         held_out=held_out,
-        points=_with_rows(alone.points, rows, taught.points, len(scores)),
-        before=_with_rows(alone.before, rows, taught.before, len(scores)),
+        points=_with_rows(alone.points, rows, with_controls.points, len(scores)),
+        before=_with_rows(alone.before, rows, with_controls.before, len(scores)),
     )
 
 
@@ -166,38 +166,38 @@ def _with_rows(
 
 def _beside(
     own: Score,
-    taught: Score,
+    by_controls: Score,
     controls: Mapping[str, Score],
     correlation: float,
     direction: Direction,
 ) -> Score:
-    """The score of a series beside its `controls`: `own` by its own past alone, `taught` by what
-    they predict.
+    """The score of a series beside its `controls`: `own` by its own past alone, `by_controls` by
+    what they predict.
 
     `correlation` is that of the series with the controls in the past.
     """
     movers = {name: each for name, each in controls.items() if each.p_bad < MOVED / len(controls)}
     if not movers:
-        return taught
+        return by_controls
     beyond = _difference(own, [*controls.values()], correlation)
     if beyond is not None:
         bad, good = _p_values(beyond, direction)
     else:  # no size to subtract: where both moved alike, the release's part cannot be told
         bad = good = float(any(_alike(own, each) for each in movers.values()))
-    sized = taught
+    sized = by_controls
     if own.p_bad < MOVED and beyond is not None:
-        sized = replace(taught, sizes=sizes_of(beyond), effect=beyond)
-    elif own.p_bad >= MOVED > taught.p_bad:
-        sized = replace(taught, sizes=own.sizes, effect=own.effect)
+        sized = replace(by_controls, sizes=sizes_of(beyond), effect=beyond)
+    elif own.p_bad >= MOVED > by_controls.p_bad:
+        sized = replace(by_controls, sizes=own.sizes, effect=own.effect)
     move = None if beyond is None else _median_size(movers.values())
     return replace(
         sized,
-        p_bad=max(taught.p_bad, own.p_bad, bad),
-        p_exact=max(taught.p_exact, own.p_exact, bad),
-        p_good=max(taught.p_good, own.p_good, good),
-        p_other=max(taught.p_other, own.p_other),
-        p_beyond=max(taught.p_beyond, own.p_beyond),
-        beside=Beside(tuple(movers), move, own.p_bad, taught.p_bad),
+        p_bad=max(by_controls.p_bad, own.p_bad, bad),
+        p_exact=max(by_controls.p_exact, own.p_exact, bad),
+        p_good=max(by_controls.p_good, own.p_good, good),
+        p_other=max(by_controls.p_other, own.p_other),
+        p_beyond=max(by_controls.p_beyond, own.p_beyond),
+        beside=Beside(tuple(movers), move, own.p_bad, by_controls.p_bad),
     )
 
 

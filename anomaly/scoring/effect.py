@@ -357,9 +357,9 @@ def _noisier(base: Baseline, line: Timeline, link: Floats, fit: _Fit) -> Floats:
     usual = apart[:, : n - 1].sum(axis=1) / np.maximum(both[:, : n - 1].sum(axis=1), 1)
     with np.errstate(invalid="ignore", divide="ignore"):
         noise = apart[:, n:].sum(axis=1) / steps / usual
-        grown = np.sqrt(np.maximum(fit.observed / fit.expected, 0.0))
-        by_root = (link == Scale.ROOT) & (base.scale == Scale.IDENTITY) & (grown > 0)
-        noise = noise / np.where(by_root, grown, 1.0)
+        growth = np.sqrt(np.maximum(fit.observed / fit.expected, 0.0))
+        by_root = (link == Scale.ROOT) & (base.scale == Scale.IDENTITY) & (growth > 0)
+        noise = noise / np.where(by_root, growth, 1.0)
     is_sure = (noise * (1 - UNSURE / np.sqrt(steps)) > 1) & np.isfinite(noise)
     return np.where(is_sure & ~base.few & ~line.sparse, noise, 1.0)
 

@@ -101,10 +101,10 @@ def onset(
         return _located(stretch, _share_evidence(stretch))
     evidence = _change_evidence(stretch)
     if evidence.max() < SHOWN:
-        turned = replace(stretch, values=-stretch.values, noise=-stretch.noise, past=-stretch.past)
-        other = _change_evidence(turned)
+        mirror = replace(stretch, values=-stretch.values, noise=-stretch.noise, past=-stretch.past)
+        other = _change_evidence(mirror)
         if other.max() > evidence.max():
-            return _located(turned, other)
+            return _located(mirror, other)
     return _located(stretch, evidence)
 
 
@@ -366,8 +366,8 @@ def _was_over(stretch: _Stretch, position: int, rest: float = np.inf) -> bool:
     """Whether most of what began at `position` was over before the release, and that leaves less
     than this `rest` of the history."""
     since, step = slice(position, stretch.release), stretch.shapes[0]
-    turned = replace(stretch, noise=-stretch.noise[since], present=stretch.present[since])
-    evidence = _shape_evidence(turned, step[: stretch.release - position])
+    mirror = replace(stretch, noise=-stretch.noise[since], present=stretch.present[since])
+    evidence = _shape_evidence(mirror, step[: stretch.release - position])
     if evidence.max() < SHOWN:
         return False
     end = position + int(evidence.argmax())

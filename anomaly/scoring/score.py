@@ -130,14 +130,14 @@ def score_timeline(
     """`score`, from a timeline made with `base`; numpy's warnings are the caller's."""
     series, n = line.series, line.before
     by_name = {kpi.name: kpi for kpi in kpis}
-    judged = [by_name[name] for name, _ in series.keys]
-    directions = [kpi.direction for kpi in judged]
+    kpi_of_each = [by_name[name] for name, _ in series.keys]
+    directions = [kpi.direction for kpi in kpi_of_each]
     effects = estimate(base, line)
     answers, season = scores(line, ask(line)), base.season
     panel = _Panel(
         base=base,
         line=line,
-        kpis=judged,
+        kpis=kpi_of_each,
         answers=answers,
         powers=Powers.of(base, line, answers, effects),
         effects=effects,
@@ -152,11 +152,11 @@ def score_timeline(
     later = series.rows(n, len(line.index))
     return Scored(
         keys=series.keys,
-        scores=tuple(_side_by_side([panel.score(i) for i in range(len(judged))])),
-        usual_presence=np.array([panel.usual_presence(i) for i in range(len(judged))]),
+        scores=tuple(_side_by_side([panel.score(i) for i in range(len(kpi_of_each))])),
+        usual_presence=np.array([panel.usual_presence(i) for i in range(len(kpi_of_each))]),
         missed=_missed(line),
         replayed=joint_replay(panel.answers, directions),
-        held_out=panel.held_out(directions) if hold_out else np.empty((len(judged), 0)),
+        held_out=panel.held_out(directions) if hold_out else np.empty((len(kpi_of_each), 0)),
         points=points(effects, later, line.later, kpis),
         before=points_before(effects, series.keys, line.index[:n], kpis),
         past=Past.of_history(series.rows(0, n)),
@@ -358,7 +358,7 @@ class _Panel:
         observed, expected = effects.observed[rows], effects.expected[rows]
         factors = expected / observed
         out: list[list[QuestionScore] | None] = [
-            [] if gone else None for gone in (observed == 0) & (expected > 0)
+            [] if is_gone else None for is_gone in (observed == 0) & (expected > 0)
         ]
         has_factor = np.flatnonzero((factors > 0) & (factors < np.inf))
         if not len(has_factor):
@@ -441,7 +441,7 @@ class _Panel:
         off = np.where(line.present[i, n:], self.effects.z[i], np.nan)
         past = np.where(line.present[i, :n], line.x[i, :n], np.nan)
         is_fall = score.effect is not None and score.effect.move < 0
-        change = moved = -off if is_fall else off
+        change = movement = -off if is_fall else off
         by_noise, usual = question.spec.ends_by_noise, past_means(past, line.after)
         lasting = None if by_noise else self._lasting(i, change)
         gap_end = self._gap_end(i) if score.gaps else None
@@ -449,10 +449,10 @@ class _Panel:
         if lasting is not None:
             recovered &= has_ended(change, -lasting if is_fall else lasting, usual)
         if recovered:
-            busy, weight = self._busy(i), np.clip(np.nan_to_num(moved), TINY, BOUND) ** 2
-            stretch = slice(*stretch_off(np.nan_to_num(moved)))
+            busy, weight = self._busy(i), np.clip(np.nan_to_num(movement), TINY, BOUND) ** 2
+            stretch = slice(*stretch_off(np.nan_to_num(movement)))
             if np.average(busy[stretch], weights=weight[stretch]) > BUSY:
-                recovered = has_ended(moved, busy, past_means(past, line.after))
+                recovered = has_ended(movement, busy, past_means(past, line.after))
         if by_noise or score.p_other < CHANCE:
             noise = noisiness(line, i, question.spec.measure)
             usual = past_means(noise[:n], line.after)
@@ -551,8 +551,8 @@ class _Panel:
         observed = np.average(value[stretch][present], weights=weights)
         expected = np.average(usual[stretch][present], weights=weights)
         is_factor = effects.link[i] != Scale.IDENTITY and expected > 0
-        moved = usual * observed / expected if is_factor else usual + observed - expected
-        y = forward(moved[None], effects.scale[[i]], self.base.floor[[i]])[0]
+        level = usual * observed / expected if is_factor else usual + observed - expected
+        y = forward(level[None], effects.scale[[i]], self.base.floor[[i]])[0]
         return np.asarray((y - effects.location[i]) / effects.width[i])
 
     def _busy(self, i: int) -> Floats:

@@ -175,13 +175,13 @@ class Gate:
         return counts, [_finding(each) for each in findings]
 
 
-def status(answered: GateAnswer, ok: Ok, *, is_known: bool) -> HTTPStatus:
+def status(answer: GateAnswer, ok: Ok, *, is_known: bool) -> HTTPStatus:
     """The status of HTTP, by the table on the page of the service."""
     if ok is Ok.ANY:
         return HTTPStatus.OK
     if not is_known:
         return HTTPStatus.NOT_FOUND
-    return HTTPStatus.OK if answered.verdict.value == ok.value else REFUSED[answered.verdict]
+    return HTTPStatus.OK if answer.verdict.value == ok.value else REFUSED[answer.verdict]
 
 
 def coming_look(

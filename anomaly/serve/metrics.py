@@ -123,7 +123,7 @@ class _Releases(Collector):
         final = GaugeMetricFamily(
             "anomaly_release_final", "Whether the watch is over: 1 or 0.", labels=labels
         )
-        started = GaugeMetricFamily(
+        starts = GaugeMetricFamily(
             "anomaly_release_started_timestamp_seconds",
             "Start of the release, in seconds since 1970.",
             labels=labels,
@@ -141,5 +141,5 @@ class _Releases(Collector):
                 is_it = standing.look is not None and standing.look.verdict is verdict
                 verdicts.add_metric([*where, str(verdict)], float(is_it))
             final.add_metric(where, float(standing.record.state is not State.WATCHED))
-            started.add_metric(where, release.started_at.timestamp())
-        return [verdicts, final, started]
+            starts.add_metric(where, release.started_at.timestamp())
+        return [verdicts, final, starts]

@@ -27,8 +27,8 @@ SHORTEST, LONGEST = timedelta(seconds=10), timedelta(minutes=5)  # until a page 
 def overview(store: Store, served: Served, now: datetime, *, live: bool) -> tuple[str, int | None]:
     """The page of all releases, and after how many seconds it asks again (None: never)."""
     latest = statuses_of(store)[:MOST_RELEASES]
-    judged, incidents = store.feedback()
-    feedback = {"judged": judged, "incidents": incidents}
+    count, incidents = store.feedback()
+    feedback = {"judged": count, "incidents": incidents}
     data = {"releases": [summary(*each) for each in latest], "feedback": feedback}
     watched = [each for each, _, _ in latest if each.state is State.WATCHED]
     coming = served.next_look(now)

@@ -63,11 +63,11 @@ def propose(
     for each in (*SERVICES, *STATUSES, *LEVELS):
         fields += [each, f"{each}.keyword"]
     types = {
-        name: held
-        for name, held in source.field_types(fields).items()
-        if _time(held) and _told(held) and not _whole(name).startswith(METRICS)
+        name: own
+        for name, own in source.field_types(fields).items()
+        if _time(own) and _told(own) and not _whole(name).startswith(METRICS)
     }
-    times = {_time(held) for held in types.values()}
+    times = {_time(own) for own in types.values()}
     time = next((each for each in TIMES if each in times), "")
     if not time:
         return None
@@ -82,10 +82,10 @@ def propose(
         return None
     index, rest = chosen(traffic, "", "documents")
     newest = max(name for name in filled if _whole(name) == index)
-    held = types[newest]
+    own = types[newest]
     if settings["index"] != EVERYWHERE:
         index, rest = settings["index"], []
-    whose = _field(SERVICES, held, WORDS)
+    whose = _field(SERVICES, own, WORDS)
     choice, others = service, list[str]()
     if whose:
         services = _counts(source, index, whose, _lately(time, now), MOST_SERVICES)
@@ -94,7 +94,7 @@ def propose(
     more = {"index": settings["index"] if is_given else index} | (
         {} if time == TIMES[0] else {"time_field": time}
     )
-    kpis = _kpis(held, f"{whose}:{_quoted(choice)}" if whose and choice else "", choice or index)
+    kpis = _kpis(own, f"{whose}:{_quoted(choice)}" if whose and choice else "", choice or index)
     return of_service(
         choice,
         {**settings, **more},
@@ -104,20 +104,20 @@ def propose(
     )
 
 
-def _kpis(held: Types, mine: str, name: str) -> list[ProposedKpi]:
+def _kpis(fields: Types, mine: str, name: str) -> list[ProposedKpi]:
     """The KPIs of documents with these fields, of which those match that are meant."""
-    if status := _field(STATUSES, held, WORDS | NUMBERS):
-        failed = f"{status}:>=500" if held[status] in NUMBERS else f"{status}:/5[0-9][0-9]/"
+    if status := _field(STATUSES, fields, WORDS | NUMBERS):
+        failed = f"{status}:>=500" if fields[status] in NUMBERS else f"{status}:/5[0-9][0-9]/"
         source, every, each = status, _all(mine, f"_exists_:{status}"), "request"
-    elif outcome := _field(OUTCOMES, held, WORDS):
+    elif outcome := _field(OUTCOMES, fields, WORDS):
         failed = f"{outcome}:failure"
         source, every, each = outcome, _all(mine, f"{outcome}:(success OR failure)"), "event"
     else:
-        level = _field(LEVELS, held, WORDS)
+        level = _field(LEVELS, fields, WORDS)
         failed = f"{level}:({' OR '.join(BAD_LEVELS)})"
         source, every, each = level, _all(mine), "line"
     latency = None
-    if slow := _field(tuple(DURATIONS), held, NUMBERS):
+    if slow := _field(tuple(DURATIONS), fields, NUMBERS):
         query = f"{_all(mine, f'_exists_:{slow}')} | percentile({slow}, 95)"
         latency = Latency("p95", query, DURATIONS[slow])
     ratio = (_all(mine, failed), every)
@@ -152,25 +152,25 @@ def _whole(index: str) -> str:
     return f"{rolled[1]}{rolled[2][0]}*" if rolled else index
 
 
-def _time(held: Types) -> str:
-    return _field(TIMES, held, DATES)
+def _time(fields: Types) -> str:
+    return _field(TIMES, fields, DATES)
 
 
-def _told(held: Types) -> str:
+def _told(fields: Types) -> str:
     """A field that tells errors."""
-    return _field(STATUSES, held, WORDS | NUMBERS) or _field((*OUTCOMES, *LEVELS), held, WORDS)
+    return _field(STATUSES, fields, WORDS | NUMBERS) or _field((*OUTCOMES, *LEVELS), fields, WORDS)
 
 
-def _rank(held: Types) -> int:
+def _rank(fields: Types) -> int:
     """How well errors are told, 0 for the best: by a status, an outcome, a level."""
-    field = _told(held).removesuffix(".keyword")
+    field = _told(fields).removesuffix(".keyword")
     return next(rank for rank, each in enumerate((STATUSES, OUTCOMES, LEVELS)) if field in each)
 
 
-def _field(names: Sequence[str], held: Types, types: frozenset[str]) -> str:
+def _field(names: Sequence[str], fields: Types, types: frozenset[str]) -> str:
     """The first field of such a name and type; empty if there is none. Text has one beside it."""
     forms = (form for name in names for form in (name, f"{name}.keyword"))
-    return next((each for each in forms if held.get(each) in types), "")
+    return next((each for each in forms if fields.get(each) in types), "")
 
 
 def _all(*parts: str) -> str:

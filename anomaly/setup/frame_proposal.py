@@ -158,8 +158,8 @@ def read(table: pd.DataFrame, name: str) -> Finding:
     names: list[str] = []
     if kpi_column and value_column:
         names = [*map(str, table[kpi_column].dropna().unique()[:MOST_KPIS])]
-        chosen = table[kpi_column].astype(str)
-        values = {each: values[value_column][(chosen == each).to_numpy()] for each in names}
+        kpi_names = table[kpi_column].astype(str)
+        values = {each: values[value_column][(kpi_names == each).to_numpy()] for each in names}
     else:
         kpi_column = value_column = ""
     keys = [moments, *(table[column] for column in (*labels, kpi_column) if column)]

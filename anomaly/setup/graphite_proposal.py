@@ -125,16 +125,16 @@ def _kpis(
 ) -> list[ProposedKpi]:
     def counted(name: str) -> str:
         target = targets[group.name, name]
-        grown = f"nonNegativeDerivative({target})" if only_grows else target
-        return f'summarize(sumSeries({grown}), "$step", "sum")'
+        series = f"nonNegativeDerivative({target})" if only_grows else target
+        return f'summarize(sumSeries({series}), "$step", "sum")'
 
     requests, failed, slow = map(group.first, (Role.REQUESTS, Role.ERRORS, Role.LATENCY))
     latency = None
     if slow:
         query = f'summarize(averageSeries({targets[group.name, slow]}), "$step", "avg")'
         latency = Latency(statistic_of(slow) or "mean", query, unit_of(slow.partition(".")[0]))
-    named = [each for each in group.name.split(".") if each not in {"", "*"}]
-    name = named[-1] if named else "all"
+    words = [each for each in group.name.split(".") if each not in {"", "*"}]
+    name = words[-1] if words else "all"
     errors = counted(failed) if failed else ""
     return of_requests(name, group.name or requests, (errors, counted(requests)), latency)
 

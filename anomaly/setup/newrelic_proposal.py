@@ -17,10 +17,10 @@ def propose(
     """What to judge of an application, by default the busiest one; None if none had transactions.
     Raises CollectError."""
     begin, end = int((now - LATELY).timestamp()) * 1000, int(now.timestamp()) * 1000
-    answered = source.asked(
+    answer = source.asked(
         f"SELECT count(*) FROM Transaction FACET appName LIMIT MAX SINCE {begin} UNTIL {end}"  # noqa: S608  two numbers
     )
-    traffic = {str(row["facet"]): float(row["count"]) for row in answered["results"]}
+    traffic = {str(row["facet"]): float(row["count"]) for row in answer["results"]}
     if not traffic:
         return None
     name, others = chosen(traffic, service, "transactions")

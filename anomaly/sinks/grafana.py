@@ -107,8 +107,8 @@ def annotation(message: Message, tags: tuple[str, ...] = ()) -> dict[str, Any]:
     start = report.release.started_at
     end = max(start, report.observation.end)
     own = ["anomaly", _mark(message.key), report.verdict.value]
-    named = [report.release.service, report.release.environment, report.release.version]
-    every = [wording.plain(each, LONGEST_TAG) for each in (*own, *named, *tags) if each]
+    names = [report.release.service, report.release.environment, report.release.version]
+    every = [wording.plain(each, LONGEST_TAG) for each in (*own, *names, *tags) if each]
     return {
         "time": int(start.timestamp() * 1000),
         "timeEnd": int(end.timestamp() * 1000),

@@ -136,16 +136,16 @@ def _end(case: ET.Element, outcome: str, verdict: str, line: str, details: list[
 
 def _tell_apart(cases: list[ET.Element]) -> None:
     """Number the cases that would share class name and name."""
-    taken: dict[tuple[str, str], int] = {}  # and the number that was given last
+    numbers: dict[tuple[str, str], int] = {}  # and the number that was given last
     for case in cases:
         whose, name = case.attrib["classname"], case.attrib["name"]
-        number = taken.get((whose, name), 0) + 1
-        while number > 1 and (whose, f"{name} ({number})") in taken:
+        number = numbers.get((whose, name), 0) + 1
+        while number > 1 and (whose, f"{name} ({number})") in numbers:
             number += 1
-        taken[whose, name] = number
+        numbers[whose, name] = number
         if number > 1:
             case.attrib["name"] = f"{name} ({number})"
-            taken[whose, case.attrib["name"]] = 1
+            numbers[whose, case.attrib["name"]] = 1
 
 
 def _properties(message: Message) -> dict[str, str]:

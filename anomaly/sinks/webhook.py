@@ -110,12 +110,12 @@ class WebhookSink:
 
 def _parted(url: str) -> tuple[str, str]:
     """The URL up to the path that has names in it, and that path."""
-    named = NAME.search(url)
-    if named is None:
+    match = NAME.search(url)
+    if match is None:
         return url, ""
-    cut = url.rfind("/", 0, named.start()) + 1
+    cut = url.rfind("/", 0, match.start()) + 1
     if cut <= url.find("//") + 2:
-        raise UsageError(f"url has {named[0]} before its path; only a path can have a name in it")
+        raise UsageError(f"url has {match[0]} before its path; only a path can have a name in it")
     return url[:cut], url[cut:]
 
 

@@ -173,21 +173,21 @@ def run(case: CaseForm, checklist: Checklist) -> Outcome:
     actions: dict[str, list[str]] = {receiver.name: [] for receiver in receivers}
     report = None
     with Store(IN_MEMORY) as store:
-        tracked = store.track(release, origin="test", checklist=str(checklist.path or ""))
+        record = store.track(release, origin="test", checklist=str(checklist.path or ""))
         for end in sorted(ends):
             there = collected.panel[
                 ended(pd.DatetimeIndex(collected.panel.index), end, checklist.windows.step)
             ]
-            looked = look(
+            result = look(
                 checklist,
-                tracked,
+                record,
                 store,
                 receivers,
                 now=end + checklist.windows.lag,
                 collected=Collected(there),
             )
-            report = looked.report
-            for message in looked.messages:
+            report = result.report
+            for message in result.messages:
                 actions[message.sink].append(str(message.action))
     assert report is not None  # noqa: S101  there is at least one look
     return Outcome(case.name, report, tuple(_misses(case, report, actions)))

@@ -49,10 +49,10 @@ def countries() -> dict[str, str]:
     import holidays.registry
 
     codes = holidays.list_supported_countries()
-    named = {
+    by_name = {
         names[0]: names[1] for names in holidays.registry.COUNTRIES.values() if names[1] in codes
     }
-    return {code: code for code in codes} | named
+    return {code: code for code in codes} | by_name
 
 
 def unknown(days: Holidays) -> Iterator[tuple[str, str, tuple[str, ...]]]:

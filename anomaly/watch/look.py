@@ -507,13 +507,13 @@ def _outbox_message(
 
 def _settled(message: OutboxMessage, receipt: Receipt, now: datetime) -> OutboxMessage:
     attempts = message.attempts + receipt.attempts
-    tried = replace(message, attempts=attempts, detail=receipt.detail)
+    attempt = replace(message, attempts=attempts, detail=receipt.detail)
     if receipt.delivered:
-        return replace(tried, progress=Progress.SENT, thread=receipt.thread)
+        return replace(attempt, progress=Progress.SENT, thread=receipt.thread)
     if not receipt.again or now - message.at > GIVE_UP:
-        return replace(tried, progress=Progress.FAILED)
+        return replace(attempt, progress=Progress.FAILED)
     rounds = min(message.attempts // max(1, receipt.attempts), 10)
-    return replace(tried, next_try=now + min(FIRST_PAUSE * 2**rounds, LONGEST_PAUSE))
+    return replace(attempt, next_try=now + min(FIRST_PAUSE * 2**rounds, LONGEST_PAUSE))
 
 
 def _thread(store: Store, message: OutboxMessage) -> str:

@@ -152,18 +152,18 @@ def _discover(
                 service=release.service or checklist.service,
                 environment=release.environment or checklist.environment,
             )
-            named = (complete.service, complete.environment, complete.version)
+            key = (complete.service, complete.environment, complete.version)
             try:
                 store.track(
                     complete,
                     origin=name,
                     checklist=str(checklist.path or ""),
-                    anew=named in aborted,
+                    anew=key in aborted,
                 )
             except UsageError as error:  # one that can't be kept must not hide the others
                 yield f"{name}: {error}"
             if complete.aborted_at is not None:
-                aborted.add(named)
+                aborted.add(key)
 
 
 def _is_due(record: ReleaseRecord, store: Store, checklist: Checklist, now: datetime) -> bool:
