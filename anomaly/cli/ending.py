@@ -88,14 +88,14 @@ def _refused(error: typer.TyperException) -> str:
         return error.format_message()
     (first, *_) = cause.errors()
     choices = first["msg"].rstrip(".").partition(" is not one of ")[2].replace("'", "")
-    allowed = {
+    hints = {
         "value_error": f"use one of {choices}",
         "int_parsing": "it must be a whole number",
         "greater_than_equal": f"it must be at least {first.get('ctx', {}).get('ge')}",
     }
-    if first["type"] not in allowed or not (choices or first["type"] != "value_error"):
+    if first["type"] not in hints or not (choices or first["type"] != "value_error"):
         return error.format_message()
-    return f"{error.param.opts[-1]} is {first['input']!r}; {allowed[first['type']]}"
+    return f"{error.param.opts[-1]} is {first['input']!r}; {hints[first['type']]}"
 
 
 @contextmanager

@@ -107,14 +107,14 @@ def of_report(report: Report, receipts: Iterable[Receipt] = ()) -> ExitCode:
     return worst([OF_VERDICT[report.verdict], *_undelivered(receipts)])
 
 
-def of_tick(result: TickResult, *, saved: bool) -> ExitCode:
+def of_tick(result: TickResult, *, is_saved: bool) -> ExitCode:
     """The worst of the looks; a look that is only early does not count."""
     codes = [
         OF_VERDICT[each.report.verdict]
         for each in result.looks
         if each.report.final or _is_trouble(each)
     ]
-    if result.problems or not saved:
+    if result.problems or not is_saved:
         codes.append(ExitCode.FAILED)
     return worst([*codes, *_undelivered(result.receipts)])
 

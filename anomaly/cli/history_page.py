@@ -34,8 +34,8 @@ def write(
     if not path.name:
         raise UsageError(f"--html is {str(path)!r}; give a file, like history.html")
     beside = sorted(each.name for each in path.resolve().parent.glob("*.html"))
-    shown = entries(store, statuses, partial(_link, beside=beside, checklist=checklist))
-    replace_file(path, page(shown, data["feedback"], data, about=about))
+    rows = entries(store, statuses, partial(_link, beside=beside, checklist=checklist))
+    replace_file(path, page(rows, data["feedback"], data, about=about))
 
 
 def _link(record: ReleaseRecord, *, beside: Sequence[str], checklist: Checklist | None) -> str:

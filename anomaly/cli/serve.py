@@ -90,8 +90,8 @@ def serve(
     with Store(where) as store, bound(host, port) as listening:
         app = application(Service(store, served, access, signing, judge))
         port = listening.getsockname()[1]
-        shown = f"[{host}]" if ":" in host else host
-        session.show(f"{names(checklists)}: http://{shown}:{port}/")
+        address = f"[{host}]" if ":" in host else host
+        session.show(f"{names(checklists)}: http://{address}:{port}/")
         session.exit_code = ExitCode.PASS  # a signal is how it ends
         answer(app, listening)
     return ExitCode.PASS

@@ -197,7 +197,7 @@ def _from_prometheus(url: str, service: str, session: Session) -> tuple[str | No
     if of_service is None:
         return (
             None,
-            f"{access.shown} has no request counter with a usual name; using the template\n",
+            f"{access.where} has no request counter with a usual name; using the template\n",
         )
     lines = "".join(f"  {line}\n" for line in of_service.notes)
     proposal = of_service.proposal

@@ -85,16 +85,16 @@ def tick(
     holder = f"{socket.gethostname()}/{os.getpid()}/{datetime.now(UTC).timestamp()}"
 
     # the signature is that of with_history
-    def work(store: Store, saved: bool) -> tuple[TickResult, bool, list[bool]]:  # noqa: FBT001
+    def work(store: Store, is_saved: bool) -> tuple[TickResult, bool, list[bool]]:  # noqa: FBT001
         with workers_of(jobs, engine) as workers:
             result = step(
                 checklist,
                 store,
-                sinks if saved else [each for each in sinks if each.dedupes],
+                sinks if is_saved else [each for each in sinks if each.dedupes],
                 holder=holder,
                 clock=lambda: datetime.now(UTC),
                 sources=sources,
-                saved=saved,
+                is_saved=is_saved,
                 redact=session.redactor.text,
                 workers=workers,
             )
@@ -102,7 +102,7 @@ def tick(
             _cry(each, store)
         return (
             result,
-            saved,
+            is_saved,
             [
                 written(
                     report, each.report, each.record.id, receipts_of(store.messages(each.record.id))
@@ -112,11 +112,11 @@ def tick(
         )
 
     try:
-        result, saved, pages = with_history(store_at, checklist, session, work)
+        result, is_saved, pages = with_history(store_at, checklist, session, work)
     except StoreBusy as error:
         log.info("%s", error)
-        result, saved, pages = TickResult(busy=True), True, []
-    session.exit_code = of_tick(result, saved=saved)
+        result, is_saved, pages = TickResult(busy=True), True, []
+    session.exit_code = of_tick(result, is_saved=is_saved)
     if session.exit_code is ExitCode.PASS and not all(pages):
         session.exit_code = ExitCode.NOT_TOLD
     for problem in result.problems:

@@ -92,17 +92,17 @@ def watch(
     deliveries: Sequence[Receipt] = ()
     is_complete = True
 
-    def work(store: Store, saved: bool) -> None:  # noqa: FBT001  the signature is that of with_history
+    def work(store: Store, is_saved: bool) -> None:  # noqa: FBT001  the signature is that of with_history
         nonlocal last, is_complete, deliveries
         record = store.track(target, origin="watch", checklist=str(checklist.path or ""), anew=True)
         for result, receipts in stay(
             checklist,
             record,
             store,
-            receivers if saved else sinks_of(receivers),  # what ran before is not known
+            receivers if is_saved else sinks_of(receivers),  # what ran before is not known
             clock=right_now,
             sleep=time.sleep,
-            saved=saved,
+            is_saved=is_saved,
             redact=session.redactor.text,
             workers=workers,
             sources=sources,

@@ -161,9 +161,9 @@ def _queries(query: str, step_s: int) -> list[dict[str, Any]]:
     return queries
 
 
-def _incomplete(status: str, shown: str) -> CollectError:
+def _incomplete(status: str, label: str) -> CollectError:
     if status == "InternalError":
-        return RetryableCollectError(f"unavailable: CloudWatch had an error of its own: {shown}")
+        return RetryableCollectError(f"unavailable: CloudWatch had an error of its own: {label}")
     if status == "Forbidden":
-        return CollectError(f"auth: CloudWatch refuses {shown}; allow cloudwatch:GetMetricData")
-    return CollectError(f"partial: CloudWatch answered {status} for {shown}")
+        return CollectError(f"auth: CloudWatch refuses {label}; allow cloudwatch:GetMetricData")
+    return CollectError(f"partial: CloudWatch answered {status} for {label}")

@@ -193,10 +193,10 @@ class _Read:
             return f"no series matched: no run began in this window; known are {span}"
         columns = [*_query(text).patterns] or ["suite"]
         names = [*dict.fromkeys(self._table[columns[0]])]
-        shown = ", ".join(plain(name, 40) or "''" for name in names[:NAMES_SHOWN])
+        listing = ", ".join(plain(name, 40) or "''" for name in names[:NAMES_SHOWN])
         more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
         what = {column: name for name, column in LABELS.items()}[columns[0]]
-        return f"no series matched: {plain(text, 80)}; the runs have {what} {shown}{more}"
+        return f"no series matched: {plain(text, 80)}; the runs have {what} {listing}{more}"
 
 
 def _query(text: str) -> _Query:

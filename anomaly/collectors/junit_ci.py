@@ -50,10 +50,10 @@ class RunsOfCi(HttpRuns):
         waiting = deque[KeptRun]()
         with Lanes(AT_ONCE, "artifacts") as lanes:
             for each in self._listed(window):
-                shown = f"{self._endpoint.where}: artifact {each.number}"
+                where = f"{self._endpoint.where}: artifact {each.number}"
                 content = lanes.submit(partial(self.download, each.path))
-                files = partial(self._unpacked, content, shown)
-                waiting.append(KeptRun("", shown, files, each.began))
+                files = partial(self._unpacked, content, where)
+                waiting.append(KeptRun("", where, files, each.began))
                 if len(waiting) > AT_ONCE:
                     yield waiting.popleft()
             yield from waiting
@@ -96,9 +96,9 @@ class RunsOfCi(HttpRuns):
             "the baseline window began; shorten it, or keep the runs in a folder"
         )
 
-    def _unpacked(self, content: Future[bytes], shown: str) -> Iterator[tuple[str, bytes]]:
+    def _unpacked(self, content: Future[bytes], where: str) -> Iterator[tuple[str, bytes]]:
         try:
-            archive = Archive(content.result(self.left_s + GRACE_S), shown, self._max_bytes)
+            archive = Archive(content.result(self.left_s + GRACE_S), where, self._max_bytes)
         except FutureTimeoutError:
             raise RetryableCollectError(
                 f"unavailable: {self._endpoint.where}: no answer within the "

@@ -29,7 +29,7 @@ class KeptRun:
     the other, each by the name that errors show; `began` is a time that is known without them."""
 
     name: str
-    shown: str
+    where: str
     files: Callable[[], Iterable[tuple[str, bytes]]]
     began: datetime | None = None
 
@@ -162,7 +162,7 @@ def _named(run: KeptRun) -> datetime | None:
     try:
         return datetime.strptime(match[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     except ValueError:
-        raise CollectError(f"{run.shown}: {match[0]} is not a time") from None
+        raise CollectError(f"{run.where}: {match[0]} is not a time") from None
 
 
 def _earliest(run: KeptRun, suites: Sequence[_Suite], zone: ZoneInfo | None) -> datetime:
@@ -171,10 +171,10 @@ def _earliest(run: KeptRun, suites: Sequence[_Suite], zone: ZoneInfo | None) -> 
     if not written and run.began is not None:
         return run.began
     if not written:
-        raise CollectError(f"{run.shown}: no suite has a timestamp; {NO_TIME}")
+        raise CollectError(f"{run.where}: no suite has a timestamp; {NO_TIME}")
     moments = []
     for text, suite in written.items():
-        where = f"{run.shown}: suite {plain(suite.name, SHOWN)!r}"
+        where = f"{run.where}: suite {plain(suite.name, SHOWN)!r}"
         try:
             moment = datetime.fromisoformat(text)
             if moment.tzinfo is None and zone is None:

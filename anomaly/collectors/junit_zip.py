@@ -33,8 +33,8 @@ DAMAGE = (
 class Archive:
     """The XML files in a zip. Raises CollectError for one that can't be read."""
 
-    def __init__(self, content: bytes, shown: str, max_bytes: int) -> None:
-        self._shown, self._max_bytes, self._left = shown, max_bytes, MOST_UNPACKED
+    def __init__(self, content: bytes, where: str, max_bytes: int) -> None:
+        self._where, self._max_bytes, self._left = where, max_bytes, MOST_UNPACKED
         try:
             self._zip = zipfile.ZipFile(io.BytesIO(content))
         except DAMAGE as error:
@@ -44,14 +44,14 @@ class Archive:
             key=lambda each: each.filename,
         )
         if len(self.members) > MOST_FILES:
-            raise CollectError(f"{shown}: more than {MOST_FILES:,} files")
+            raise CollectError(f"{where}: more than {MOST_FILES:,} files")
 
     def entries(self) -> Mapping[str, Sequence[zipfile.ZipInfo]]:
         """The files by the file or folder in which they lie, below the folders that all share; a
         folder whose name says when a run began is a run."""
         if not self.members:
             raise CollectError(
-                f"{self._shown}: the zip holds no .xml file; is it that of the test runs?"
+                f"{self._where}: the zip holds no .xml file; is it that of the test runs?"
             )
         folders = [_parts(each)[:-1] for each in self.members]
         both = zip(min(folders), max(folders), strict=False)
@@ -65,7 +65,7 @@ class Archive:
     def read(self, members: Iterable[zipfile.ZipInfo]) -> Iterator[tuple[str, bytes]]:
         """What is in the files, each by how errors show it."""
         for member in members:
-            file = f"{self._shown}: {plain(member.filename, 100)}"
+            file = f"{self._where}: {plain(member.filename, 100)}"
             try:
                 with self._zip.open(member) as stream:
                     content = stream.read(self._max_bytes + 1)
@@ -76,14 +76,14 @@ class Archive:
             self._left -= len(content)
             if self._left < 0:
                 raise CollectError(
-                    f"{self._shown}: more than {MOST_UNPACKED >> 20} MiB when unpacked; "
+                    f"{self._where}: more than {MOST_UNPACKED >> 20} MiB when unpacked; "
                     "keep no more than the XML of test runs in it"
                 )
             yield file, content
 
     def _damaged(self, error: Exception) -> CollectError:
         return CollectError(
-            f"unreadable: {self._shown}: is no zip that can be unpacked ({type(error).__name__})"
+            f"unreadable: {self._where}: is no zip that can be unpacked ({type(error).__name__})"
         )
 
 

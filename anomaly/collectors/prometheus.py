@@ -143,7 +143,7 @@ class PrometheusCollector:
                 raise UsageError(f"{name} is {count}; it must be at least 1")
         access = Access(**settings)
         outside = Outside(monotonic=monotonic, now=now, sleep=sleep, chance=chance)
-        self._shown, self._budget, self._monotonic = access.shown, budget, monotonic
+        self._where, self._budget, self._monotonic = access.where, budget, monotonic
         self._page = access.page
         self._concurrency, self._max_series, self._answers = concurrency, max_series, answers
         self._api = Api(
@@ -155,7 +155,7 @@ class PrometheusCollector:
         )
 
     def __repr__(self) -> str:
-        return f"PrometheusCollector({self._shown})"
+        return f"PrometheusCollector({self._where})"
 
     @property
     def clock_skew(self) -> timedelta | None:
@@ -216,7 +216,7 @@ class PrometheusCollector:
         for _ in range(min(self._concurrency, len(kpis))):
             threading.Thread(target=work, name="prometheus KPIs", daemon=True).start()
         late = RetryableCollectError(
-            f"unavailable: {self._shown}: no answer within the {duration_text(self._budget)} for "
+            f"unavailable: {self._where}: no answer within the {duration_text(self._budget)} for "
             "this source"
         )
         outcomes: dict[str, _Part | CollectError] = dict.fromkeys((kpi.name for kpi in kpis), late)
@@ -237,7 +237,7 @@ class PrometheusCollector:
         except Exception as error:  # noqa: BLE001  a thread's error is raised, or kept as a KPI's, by the caller
             LOG.info(
                 "%s: %s: %s",
-                self._shown,
+                self._where,
                 kpi.name,
                 error if isinstance(error, CollectError) else type(error).__name__,
             )
@@ -278,7 +278,7 @@ class PrometheusCollector:
         )
         LOG.info(
             "%s: %s: %d columns, up to %d of %d steps",
-            self._shown,
+            self._where,
             kpi.name,
             len(columns),
             rows,
@@ -349,7 +349,7 @@ class PrometheusCollector:
             try:
                 present = self._present(selector, (), queries)
             except CollectError as error:  # the note stands without
-                LOG.info("%s: no presence of %s: %s", self._shown, selector.text, error)
+                LOG.info("%s: no presence of %s: %s", self._where, selector.text, error)
                 return ""
             if not any(rows.any() for rows in present.values()):
                 return self._what_there_is(selector, task)
@@ -371,7 +371,7 @@ class PrometheusCollector:
             answer = self._api.ask(Question(names, at, at, task.usual // SECOND), budget)
             metric_names = [str(series["metric"]["__name__"]) for series in answer]
         except (CollectError, KeyError, TypeError) as error:  # the note stands without
-            LOG.info("%s: no names like %s: %s", self._shown, name, error)
+            LOG.info("%s: no names like %s: %s", self._where, name, error)
             return ""
         if name in metric_names:
             return f": {name} has samples, but none with {labels}" if labels else ""
@@ -435,7 +435,7 @@ class PrometheusCollector:
             merged = queries.answer(partial(_with_births, template))
             amended = by_segment(merged.series, by, side.query)
         except CollectError as error:  # the answer stands without
-            LOG.info("%s: no births of %s: %s", self._shown, side.query, error)
+            LOG.info("%s: no births of %s: %s", self._where, side.query, error)
             side.notes.append("what the first samples of new series count could not be asked")
             return
         is_rate = promql.is_rate(side.query)
@@ -446,7 +446,7 @@ class PrometheusCollector:
         }
         births = {segment: each for segment, each in candidates.items() if each is not None}
         if len(births) < len(candidates):
-            LOG.info("%s: births of %s contradict its answer", self._shown, side.query)
+            LOG.info("%s: births of %s contradict its answer", self._where, side.query)
             return
         side.series = {
             segment: births[segment].series if segment in births else side.series[segment]
@@ -482,7 +482,7 @@ class PrometheusCollector:
         try:
             presence = queries.answer(partial(promql.presence, selector, by)).series
         except RefusedError as error:  # by a server that reads the selector differently
-            LOG.info("%s: no coverage of %s: %s", self._shown, selector.text, error)
+            LOG.info("%s: no coverage of %s: %s", self._where, selector.text, error)
             return {}
         labelled = any(labels for labels in presence)
         return {

@@ -81,7 +81,7 @@ class Access:
     """
 
     def __init__(self, **settings: Unpack[AccessSettings]) -> None:
-        self.url, self.host, self.shown, url_user, url_password = _taken_apart(settings["url"])
+        self.url, self.host, self.where, url_user, url_password = _taken_apart(settings["url"])
         username, password = settings.get("username"), settings.get("password")
         if url_user is not None and username is not None:
             raise UsageError("a user is given both in url and as username; use one")
@@ -158,7 +158,7 @@ class Access:
         return request
 
     def __repr__(self) -> str:
-        return f"Access({self.shown})"
+        return f"Access({self.where})"
 
     def _check(self) -> None:
         ways = {

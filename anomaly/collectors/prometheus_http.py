@@ -271,7 +271,7 @@ class Api:
         seconds = min(self._timeout_s, budget.left())
         if seconds <= 0:
             raise _TooLateError(
-                f"{Fault.UNAVAILABLE}: {self._access.shown}: the time for this source is used up"
+                f"{Fault.UNAVAILABLE}: {self._access.where}: the time for this source is used up"
             )
         start = self._outside.monotonic()
         answer: Answer = self._by[method].custom_query_range(
@@ -288,7 +288,7 @@ class Api:
         took = self._outside.monotonic() - start
         LOG.debug(
             "%s: %s from %s: %d series in %.2f s",
-            self._access.shown,
+            self._access.where,
             question.query,
             question.start,
             len(answer),
@@ -528,7 +528,7 @@ class _Session(requests.Session):
         )
 
     def _text(self, fault: Fault, text: str) -> str:
-        return f"{fault}: {self._access.shown} {self._masked(text)}"
+        return f"{fault}: {self._access.where} {self._masked(text)}"
 
     def _masked(self, text: str) -> str:
         return Redactor(self._access.secrets).text(text)

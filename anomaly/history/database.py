@@ -195,9 +195,9 @@ def _postgresql(where: str, redactor: Redactor) -> sql.URL:
             "the store is not a URL; write postgresql://host/name, or the path of a file"
         ) from None
     if url.get_backend_name() != "postgresql":
-        shown = redactor.text(url.drivername)
+        scheme = redactor.text(url.drivername)
         raise StoreError(
-            f"the store's URL starts with {shown}; use postgresql://, or the path of a SQLite file"
+            f"the store's URL starts with {scheme}; use postgresql://, or the path of a SQLite file"
         )
     return url.set(drivername="postgresql+psycopg")
 

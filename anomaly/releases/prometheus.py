@@ -68,10 +68,10 @@ class PrometheusReleases:
         self._api = Api(
             access, timeout_s=self._timeout_s, max_bytes=MOST_BYTES, connections=1, outside=outside
         )
-        self._shown = access.shown
+        self._where = access.where
 
     def __repr__(self) -> str:
-        return f"PrometheusReleases({self._shown})"
+        return f"PrometheusReleases({self._where})"
 
     def discover(self, window: Window, /) -> Sequence[Release]:
         """The changes of version in the window, each at the first step of the grid at which it was
@@ -91,7 +91,7 @@ class PrometheusReleases:
                 else "name the label that holds the version"
             )
             raise CollectError(
-                f"limit: {self._shown}: more than {MOST_VERSIONS} versions; {hint}: {self._query}"
+                f"limit: {self._where}: more than {MOST_VERSIONS} versions; {hint}: {self._query}"
             )
         return [
             each
@@ -113,7 +113,7 @@ class PrometheusReleases:
                 self._api.ask(question, budget),
             )
         if not answer.series:
-            raise CollectError(f"bad query: {self._shown}: no series matched: {self._query}")
+            raise CollectError(f"bad query: {self._where}: no series matched: {self._query}")
         return answer
 
     def _instances(self, answer: Merged) -> Iterator[Instance]:
@@ -126,7 +126,7 @@ class PrometheusReleases:
                 or "no labels"
             )
             raise CollectError(
-                f"bad query: {self._shown}: no series has the label {self._label}, only {there}: "
+                f"bad query: {self._where}: no series has the label {self._label}, only {there}: "
                 f"{self._query}"
             )
         for labels, series in answer.series.items():

@@ -241,9 +241,9 @@ def query_lines(finding: Finding) -> list[str]:
 
 def source_lines(text: str) -> list[str]:
     """A query as lines that are safe to print; empty ones are left out."""
-    shown = wording.shortened(text, LONGEST_QUERY)
+    excerpt = wording.shortened(text, LONGEST_QUERY)
     return [
-        wording.plain(line.rstrip(), LONGEST_QUERY) for line in shown.splitlines() if line.strip()
+        wording.plain(line.rstrip(), LONGEST_QUERY) for line in excerpt.splitlines() if line.strip()
     ]
 
 

@@ -158,9 +158,9 @@ def estimate(base: Baseline, line: Timeline) -> Effects:
     series, n = line.series, line.before
     past_location = base.seasonal + base.level[:, None]
     location = np.concatenate([past_location, base.location(line.later)], axis=1)
-    shown = slice(max(0, n - STEPS_BEFORE), None)  # the steps before the release that are, too
-    ago = n - shown.start
-    width = base.width(line.index[shown], series.volume[:, shown])
+    window = slice(max(0, n - STEPS_BEFORE), None)  # the steps before the release that are, too
+    ago = n - window.start
+    width = base.width(line.index[window], series.volume[:, window])
     has_value = np.isfinite(series.value)
     link = _links(base, series)
     unit = np.maximum(base.spread, TINY)
@@ -176,7 +176,7 @@ def estimate(base: Baseline, line: Timeline) -> Effects:
     positive = np.where(fit.expected > 0, fit.expected, 1.0)
     factor = np.where(is_plain | (fit.expected <= 0), 1.0, corrected / positive)[:, None]
     offset = np.where(is_plain, fit.centre * unit, 0.0)[:, None]
-    shifted = location[:, shown] + (fit.anchor * base.spread)[:, None]
+    shifted = location[:, window] + (fit.anchor * base.spread)[:, None]
     lag = fit.lag.astype(int)
     low, high = band(base, line, lag, n)
 

@@ -220,7 +220,7 @@ def _shape_evidence(stretch: _Stretch, shape: Floats) -> Floats:
         stretch,
         _sums_from(present, shape),
         _sums_from(stretch.noise, shape),
-        _sums_from(present, shape, squared=True),
+        _sums_from(present, shape, is_squared=True),
     )
 
 
@@ -229,14 +229,14 @@ def _factor_evidence(stretch: _Stretch) -> Floats:
     moves, phi, n = stretch.factor, stretch.phi, len(stretch.noise)
     filtered = _filtered(moves, phi)
     # in the first steps of a shape the autoregression takes nothing from before it
-    begun = [
+    heads = [
         moves[step:] - sum(phi[lag - 1] * moves[step - lag : n - lag] for lag in range(1, step + 1))
         for step in range(min(ORDER, n))
     ]
 
     def sums(values: Floats, power: int) -> Floats:
-        out = np.append(_suffix_sums(values * filtered**power)[ORDER:], np.zeros(len(begun)))
-        for step, first in enumerate(begun):
+        out = np.append(_suffix_sums(values * filtered**power)[ORDER:], np.zeros(len(heads)))
+        for step, first in enumerate(heads):
             out[: n - step] += values[step:] * first**power
         return out
 
@@ -264,7 +264,7 @@ def _evidence(stretch: _Stretch, shares: Floats, products: Floats, squares: Floa
     return np.asarray(0.5 * score**2 + log_ndtr(score) - 0.5 * np.log1p(size))
 
 
-def _sums_from(values: Floats, shape: Floats, *, squared: bool = False) -> Floats:
+def _sums_from(values: Floats, shape: Floats, *, is_squared: bool = False) -> Floats:
     """Sum over `values` times `shape` (or its square), for `shape` beginning at each position.
 
     After its first `ORDER` steps a filtered shape is a line, which lets long sums follow from each
@@ -272,11 +272,11 @@ def _sums_from(values: Floats, shape: Floats, *, squared: bool = False) -> Float
     """
     n = len(values)
     if n <= ONE_BY_ONE:
-        factors = shape**2 if squared else shape
+        factors = shape**2 if is_squared else shape
         return np.asarray(np.convolve(values[::-1], factors)[:n][::-1])
     first, slope = float(shape[ORDER]), float(shape[-1] - shape[ORDER]) / (n - 1 - ORDER)
     level, line, parabola = (
-        (first**2, 2 * first * slope, slope**2) if squared else (first, slope, 0.0)
+        (first**2, 2 * first * slope, slope**2) if is_squared else (first, slope, 0.0)
     )
     sums = _suffix_sums(values)
     by_distance = _suffix_sums(sums) - sums  # each value times the steps to it
@@ -284,7 +284,7 @@ def _sums_from(values: Floats, shape: Floats, *, squared: bool = False) -> Float
     tail = level * sums + line * by_distance + parabola * by_square
     out = np.concatenate([tail[ORDER:], np.zeros(ORDER)])
     for step in range(ORDER):
-        factor = shape[step] ** 2 if squared else shape[step]
+        factor = shape[step] ** 2 if is_squared else shape[step]
         out[: n - step] += factor * values[step:]
     return out
 

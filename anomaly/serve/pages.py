@@ -64,15 +64,15 @@ def release(
         Markup("; ") + escape(_ended(record)) if coming is None else _next_words(coming, now)
     )
     links = [("all releases", "/"), *(_links(address, live=live) if coming is not None else ())]
-    shown = Live(status, links)
+    state = Live(status, links)
     text = (
         of_release.page(
             store.report(looks[-1].id),
             deliveries=receipts_of(store.messages(record.id)),
-            live=shown,
+            live=state,
         )
         if looks
-        else waiting.page(record.release, live=shown)
+        else waiting.page(record.release, live=state)
     )
     return text, _pause(coming, now) if is_live and coming is not None else None
 

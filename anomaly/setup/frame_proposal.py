@@ -353,7 +353,7 @@ def _time_column(table: pd.DataFrame, name: str) -> tuple[str, str, pd.Series]:
     """The first column of times, of those that are named so before others; the unit of numbers."""
     columns = [str(each) for each in table.columns if each]
     for column in sorted(columns, key=lambda each: not TIME_NAME.search(each)):
-        moments = _moments(table[column], named=bool(TIME_NAME.search(column)))
+        moments = _moments(table[column], has_time_name=bool(TIME_NAME.search(column)))
         if moments is not None:
             return column, *moments
     raise UsageError(
@@ -362,11 +362,11 @@ def _time_column(table: pd.DataFrame, name: str) -> tuple[str, str, pd.Series]:
     )
 
 
-def _moments(cells: pd.Series, *, named: bool) -> tuple[str, pd.Series] | None:
+def _moments(cells: pd.Series, *, has_time_name: bool) -> tuple[str, pd.Series] | None:
     """The unit of numbers and the moments of a column; None if it holds none."""
     if pd.api.types.is_datetime64_any_dtype(cells.dtype):
         return "", cells
-    values = numbers(cells) if named else None
+    values = numbers(cells) if has_time_name else None
     if values is not None and np.isfinite(values).any():
         middle = float(np.nanmedian(values))
         units = [unit for unit, (least, most) in EPOCHS.items() if least <= middle <= most]

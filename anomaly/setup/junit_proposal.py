@@ -24,10 +24,10 @@ STEPS = (timedelta(hours=1), DAY, WEEK)
 FEWEST_RUNS = 4
 
 
-def from_runs(path: Path, shown: str) -> tuple[Proposal, datetime]:
+def from_runs(path: Path, place: str) -> tuple[Proposal, datetime]:
     """The proposal for the test runs in a folder, under the path that the checklist is to name, and
     when its data end. Raises UsageError, CollectError."""
-    settings, remarks = {"type": "junit", "path": shown}, []
+    settings, remarks = {"type": "junit", "path": place}, []
     try:
         runs = read_runs(runs_in(path, LARGEST_FILE), EVER, None)
     except CollectError:

@@ -146,7 +146,7 @@ def propose(
             by_service[counter.service] = counter
         if len(by_service) > MOST_SERVICES:
             raise CollectError(
-                f"{access.shown}: more than {MOST_SERVICES} services; name one by --service"
+                f"{access.where}: more than {MOST_SERVICES} services; name one by --service"
             )
     best_first = sorted(
         sorted(by_service.values(), key=lambda each: each.service),
@@ -157,7 +157,7 @@ def propose(
     if choice is None:
         if service and by_service:
             raise CollectError(
-                f"{access.shown}: no requests of {plain(service, 60)!r} are counted; there are "
+                f"{access.where}: no requests of {plain(service, 60)!r} are counted; there are "
                 f"those of {', '.join(sorted(filter(None, by_service))[:12]) or 'no named one'}"
             )
         return None

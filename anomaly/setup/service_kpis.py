@@ -53,11 +53,11 @@ def of_requests(
     """Errors, latency and traffic of what serves requests, or whatever `each` is. `ratio` are the
     queries of the errors, empty if nothing tells them, and of all."""
     errors, requests = ratio
-    shown, why = plain(name, LONGEST_NAME), plain(origin, 2 * LONGEST_NAME)
+    label, why = plain(name, LONGEST_NAME), plain(origin, 2 * LONGEST_NAME)
     out = []
     if errors:
         kpi = Kpi(
-            f"errors of {shown}",
+            f"errors of {label}",
             query=errors,
             denominator=requests,
             unit=f"errors per {each}",
@@ -70,7 +70,7 @@ def of_requests(
         out.append(ProposedKpi(kpi, f"errors per {each} of {why}"))
     if latency is not None:
         kpi = Kpi(
-            f"{latency.word} latency of {shown}",
+            f"{latency.word} latency of {label}",
             query=latency.query,
             unit=latency.unit,
             kind=None if latency.unit else KpiKind.LATENCY,
@@ -80,7 +80,7 @@ def of_requests(
         )
         out.append(ProposedKpi(kpi, f"the {latency.word} latency of {why}"))
     kpi = Kpi(
-        f"{each}s of {shown}",
+        f"{each}s of {label}",
         query=requests,
         unit=f"{each}s",
         kind=KpiKind.COUNTS,
@@ -126,8 +126,8 @@ def _distinct(kpis: Iterable[ProposedKpi]) -> Iterator[ProposedKpi]:
 
 def other(what: str, names: Sequence[str]) -> list[str]:
     """The remark that there is more of something."""
-    shown = ", ".join(plain(each, LONGEST_NAME) for each in names[:LONGEST_LIST])
-    return [f"Other {what}: {shown}"] if names else []
+    listing = ", ".join(plain(each, LONGEST_NAME) for each in names[:LONGEST_LIST])
+    return [f"Other {what}: {listing}"] if names else []
 
 
 def chosen(traffic: Mapping[str, float], service: str, what: str) -> tuple[str, list[str]]:

@@ -27,11 +27,11 @@ from anomaly.setup.proposal import Proposal, ProposedKpi
 MOST_ROWS = 500_000  # that are looked at
 
 
-def from_file(path: Path, shown: str) -> tuple[Proposal, datetime]:
+def from_file(path: Path, place: str) -> tuple[Proposal, datetime]:
     """The proposal for a file, under the path that the checklist is to name, and when its data end.
     Raises UsageError, CollectError."""
     finding = read(FilesCollector(path=path).cells(MOST_ROWS), str(path))
-    proposal = of_table(finding, path.stem or "data", {"type": "files", "path": shown})
+    proposal = of_table(finding, path.stem or "data", {"type": "files", "path": place})
     return proposal, finding.ends
 
 

@@ -85,11 +85,11 @@ def _parts(message: Message, most: int) -> Iterator[str]:
     yield _more(others[most:])
     if fine:
         listed = fine if len(fine) <= most else without_segments(fine, message.report.findings)
-        shown = {id(finding) for finding in listed[:most]}
+        ids = {id(finding) for finding in listed[:most]}
         rows = _table(FINE_HEAD, [_fine_row(finding) for finding in listed[:most]])
         yield _folded(
             f"{len(fine):,} ok, with the {DETECTABLE} (80 % power)",
-            [rows, _more([finding for finding in fine if id(finding) not in shown])],
+            [rows, _more([finding for finding in fine if id(finding) not in ids])],
         )
     if message.report.changes is not None:
         yield _changes(message.report.changes)
@@ -114,9 +114,9 @@ def _changes(changes: Changes) -> str:
 
 def _page(text: str, url: str) -> str:
     """The text, as a link if it has a page."""
-    shown = escape(wording.plain(text, LONGEST_NAME))
+    label = escape(wording.plain(text, LONGEST_NAME))
     target = _target(url)
-    return f"[{shown}]({target})" if target else shown
+    return f"[{label}]({target})" if target else label
 
 
 def _answer(message: Message) -> Iterator[str]:

@@ -178,7 +178,7 @@ def stay(
     *,
     clock: Callable[[], datetime],
     sleep: Callable[[float], None] = time.sleep,
-    saved: bool = True,
+    is_saved: bool = True,
     redact: Callable[[str], str] | None = None,
     workers: Workers = ALONE,
     sources: Sequence[ReleaseSource] = (),
@@ -200,7 +200,7 @@ def stay(
             sources=sources,
         )
         receipts = tell(
-            checklist, store, receivers, now=clock(), saved=saved, redact=redact, sleep=sleep
+            checklist, store, receivers, now=clock(), is_saved=is_saved, redact=redact, sleep=sleep
         )
         yield result, receipts
         if result.report.final or result.report.verdict is ReleaseVerdict.FAIL:
@@ -283,7 +283,7 @@ def tell(
     receivers: Sequence[Receiver],
     *,
     now: datetime,
-    saved: bool = True,
+    is_saved: bool = True,
     retry_policy: RetryPolicy = RETRY_POLICY,
     redact: Callable[[str], str] | None = None,
     sleep: Callable[[float], None] = time.sleep,
@@ -292,7 +292,7 @@ def tell(
     """Send the messages that are due about the checklist's service and environment, in order for
     each sink, then run the hooks that are due, and keep the receipts.
 
-    `saved` says whether the store outlives the process, so that messages may point to it.
+    `is_saved` says whether the store outlives the process, so that messages may point to it.
     """
     messages = store.due(now)
     records = {
@@ -315,7 +315,7 @@ def tell(
                 action=message.action,
                 id=message.id,
                 why=message.why,
-                look=message.look_id[:SHORT] if saved else "",
+                look=message.look_id[:SHORT] if is_saved else "",
                 link=report_link(checklist.report_url, records[message.release_id]),
                 thread=_thread(store, message),
             ),

@@ -56,7 +56,7 @@ def tick(
     holder: str,
     clock: Callable[[], datetime],
     sources: Sequence[tuple[str, ReleaseSource]] = (),
-    saved: bool = True,
+    is_saved: bool = True,
     redact: Callable[[str], str] | None = None,
     sleep: Callable[[float], None] = time.sleep,
     workers: Workers = ALONE,
@@ -105,7 +105,7 @@ def tick(
                     problems.append(f"release {record.release.version or record.id[:8]}: {error}")
         prolong()
         receipts = tell(
-            checklist, store, receivers, now=clock(), saved=saved, redact=redact, sleep=sleep
+            checklist, store, receivers, now=clock(), is_saved=is_saved, redact=redact, sleep=sleep
         )
         problems += _forget(checklist, store, clock())
         return TickResult(tuple(results), receipts, tuple(problems))

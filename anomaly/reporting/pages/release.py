@@ -233,8 +233,8 @@ def page(report: Report, *, deliveries: Sequence[Receipt] = (), live: Live | Non
     if deliveries:
         data["report"]["deliveries"] = [receipt_data(each) for each in deliveries]
     every = _cards(report, [(each["kpi"], each["segment"]) for each in data["series"]])
-    shown = {id(each) for each in foremost(report.findings)}
-    cards = [card for card in every if id(card.finding) in shown]
+    ids = {id(each) for each in foremost(report.findings)}
+    cards = [card for card in every if id(card.finding) in ids]
     is_large = len(cards) < len(every)
     if is_large:
         data = packed(data, _rows(every, report.findings))
