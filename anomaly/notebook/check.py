@@ -99,25 +99,7 @@ def check(
     share_of_alarms = share(false_alarms, "false_alarms")
     watch = None if watch is None else duration(watch, "watch")
     warmup = duration(warmup, "warmup")
-
-    def at(value: Any, what: str) -> datetime:
-        return moment(value, what, timezone)
-
-    def stage_of(value: Any) -> Stage:
-        try:
-            when, part = value
-        except (TypeError, ValueError):
-            raise UsageError(f"stages has {shown(value)}; give {STAGES}") from None
-        return at(when, "stage"), share(part, "the share of a stage")
-
-    release = Release(
-        at(released_at, "released_at"),
-        None if finished_at is None else at(finished_at, "finished_at"),
-        stages=tuple(stage_of(stage) for stage in listed(stages, "stages", STAGES)),
-        followed_by=next_release
-        if isinstance(next_release, Release | None)
-        else Release(at(next_release, "next_release")),
-    )
+    release = _release(released_at, finished_at, stages, next_release, timezone)
     calendar = calendar_of(timezone, special_days, leave_out)
     series, controls = with_controls(localized(series, timezone), controls, denominators)
     panel, step = panel_of(series, localized(denominators, timezone), timezone)
@@ -127,78 +109,29 @@ def check(
         member(Correction, correction, "correction"),
     )
     names = [*panel.columns.get_level_values("kpi").unique()]
-    for name in controls:
-        if name not in names:
-            raise UsageError(
-                f"controls names {name!r}, which is not a column; use some of {', '.join(names)}"
-            )
-    judged_kpis = tuple(name for name in names if name not in controls)
-    if not judged_kpis:
-        raise UsageError("controls names every column; at least one must be a KPI to be judged")
     below = {name: None if denominators is None else name for name in names}
-    default = Kpi("", query="")
-
-    def each(value: Any, what: str, read: Callable[[Any, str], T], left_out: T) -> dict[str, T]:
-        return of_each(value, what, judged_kpis, read, left_out)
-
-    directions = each(direction, "direction", word(Direction), default.direction)
-    tolerances = each(tolerance, "tolerance", share, default.tolerance)
-    floors = each(floor, "floor", real, default.floor)
-    answers = each(no_data, "no_data", word(NoData), default.no_data)
-    kinds = dict.fromkeys(judged_kpis) if kind is None else each(kind, "kind", word(KpiKind), None)
-    kpis = [
-        Kpi(
-            name,
-            query=name,
-            denominator=below[name],
-            direction=directions[name],
-            tolerance=tolerances[name],
-            floor=floors[name],
-            no_data=answers[name],
-            kind=kinds[name],
-        )
-        for name in judged_kpis
-    ]
-    kpis += [
-        Kpi(name, query=name, denominator=below[name], control_for=judged_kpis)
-        for name in names
-        if name in controls
-    ]
+    kpis = _kpis(
+        below,
+        controls,
+        direction=direction,
+        kind=kind,
+        tolerance=tolerance,
+        floor=floor,
+        no_data=no_data,
+    )
     provenance = {
         name: Provenance(name, below[name], (note,))
         for name, note in infinite(series, denominators).items()
     }
-    first = panel.index[0].to_pydatetime()
-    end = later(panel.index[-1].to_pydatetime(), step)
     if warmup < timedelta(0):
         raise UsageError(f"warmup is {warmup}; it must not be negative")
-    over = (
-        at(until, "until")
-        if until is not None
-        else end
-        if watch is None
-        else shifted(release.finished + warmup, watch, step)
-    )
-    if release.started_at >= end:
-        raise UsageError(
-            f"released_at {stamp(release.started_at)} is not before the end of the series, "
-            f"{stamp(end)}: there is nothing to judge"
-        )
-    parts = plateaus(release, warmup, over)
-    if not parts:
-        begins = release.exposed_at + warmup
-        raise UsageError(
-            f"nothing is left to watch: the watch would begin at {stamp(begins)} and end at "
-            f"{stamp(over)}"
-        )
-    baseline = Window(min(first, release.started_at - step), release.started_at)
-    over = ended(release, over)
-    spans = Plan(
-        baseline,
-        parts,
-        over,
-        over if until is not None else min(end, over),
-        until is not None or end >= over,
+    spans = _plan(
+        release,
+        Window(panel.index[0].to_pydatetime(), later(panel.index[-1].to_pydatetime(), step)),
+        step,
+        watch=watch,
+        warmup=warmup,
+        until=None if until is None else moment(until, "until", timezone),
     )
     with processes(jobs) as workers:
         return judge(
@@ -211,3 +144,113 @@ def check(
             {"anomaly": own_version()},
             workers=workers,
         )
+
+
+def _release(
+    released_at: datetime | str,
+    finished_at: datetime | str | None,
+    stages: Sequence[Stage | tuple[datetime | str, float | str]],
+    next_release: datetime | str | Release | None,
+    timezone: str | None,
+) -> Release:
+    """The release that these arguments of `check` describe."""
+
+    def at(value: Any, what: str) -> datetime:
+        return moment(value, what, timezone)
+
+    def stage_of(value: Any) -> Stage:
+        try:
+            when, part = value
+        except (TypeError, ValueError):
+            raise UsageError(f"stages has {shown(value)}; give {STAGES}") from None
+        return at(when, "stage"), share(part, "the share of a stage")
+
+    return Release(
+        at(released_at, "released_at"),
+        None if finished_at is None else at(finished_at, "finished_at"),
+        stages=tuple(stage_of(stage) for stage in listed(stages, "stages", STAGES)),
+        followed_by=next_release
+        if isinstance(next_release, Release | None)
+        else Release(at(next_release, "next_release")),
+    )
+
+
+def _kpis(
+    below: Mapping[str, str | None], controls: Sequence[str], *, kind: Any, **arguments: Any
+) -> list[Kpi]:
+    """The KPIs of the columns, each with the denominator `below` it, the `controls` last. `kind`
+    and the other `arguments` of `check` are for all that are judged, or a mapping by name."""
+    for name in controls:
+        if name not in below:
+            raise UsageError(
+                f"controls names {name!r}, which is not a column; use some of {', '.join(below)}"
+            )
+    own = tuple(name for name in below if name not in controls)
+    if not own:
+        raise UsageError("controls names every column; at least one must be a KPI to be judged")
+    default = Kpi("", query="")
+
+    def each(what: str, read: Callable[[Any, str], T], left_out: T) -> dict[str, T]:
+        return of_each(arguments[what], what, own, read, left_out)
+
+    directions = each("direction", word(Direction), default.direction)
+    tolerances = each("tolerance", share, default.tolerance)
+    floors = each("floor", real, default.floor)
+    answers = each("no_data", word(NoData), default.no_data)
+    kinds: Mapping[str, KpiKind | None] = (
+        dict.fromkeys(own) if kind is None else of_each(kind, "kind", own, word(KpiKind), None)
+    )
+    kpis = [
+        Kpi(
+            name,
+            query=name,
+            denominator=below[name],
+            direction=directions[name],
+            tolerance=tolerances[name],
+            floor=floors[name],
+            no_data=answers[name],
+            kind=kinds[name],
+        )
+        for name in own
+    ]
+    kpis += [
+        Kpi(name, query=name, denominator=below[name], control_for=own)
+        for name in below
+        if name in controls
+    ]
+    return kpis
+
+
+def _plan(
+    release: Release,
+    rows: Window,
+    step: timedelta,
+    *,
+    watch: timedelta | None,
+    warmup: timedelta,
+    until: datetime | None,
+) -> Plan:
+    """What of the `rows` is history and what is watched. Raises UsageError if nothing is."""
+    over = until
+    if over is None:
+        over = rows.end if watch is None else shifted(release.finished + warmup, watch, step)
+    if release.started_at >= rows.end:
+        raise UsageError(
+            f"released_at {stamp(release.started_at)} is not before the end of the series, "
+            f"{stamp(rows.end)}: there is nothing to judge"
+        )
+    parts = plateaus(release, warmup, over)
+    if not parts:
+        begins = release.exposed_at + warmup
+        raise UsageError(
+            f"nothing is left to watch: the watch would begin at {stamp(begins)} and end at "
+            f"{stamp(over)}"
+        )
+    over = ended(release, over)
+    return Plan(
+        Window(min(rows.start, release.started_at - step), release.started_at),
+        parts,
+        over,
+        over if until is not None else min(rows.end, over),
+        until is not None or rows.end >= over,
+    )
