@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from zoneinfo import ZoneInfo
 
 from anomaly.checklist.checklist import Checklist
@@ -321,33 +321,52 @@ def tell(
             ),
         )
 
-    queues = _queues(store, due, by_name, now)
-    receipts: list[Receipt] = []
-    while heads := [queue.pop(0) for queue in queues.values() if queue]:
-        batch = [message for message in heads if store.claim(message, now + CLAIM)]
-        envelopes = [envelope(message, by_name[message.sink]) for message in batch]
-        outcomes = deliver(
-            envelopes, retry_policy=retry_policy, redact=redact, sleep=sleep, rng=rng
-        )
-        for message, receipt in zip(batch, outcomes, strict=True):
-            store.settle(_settled(message, receipt, now))
-            receipts.append(receipt)
-            if not receipt.delivered:
-                queues[message.sink] = []  # later messages wait, so that the order holds
+    def send(messages: Sequence[OutboxMessage]) -> Sequence[Receipt]:
+        envelopes = [envelope(message, by_name[message.sink]) for message in messages]
+        return deliver(envelopes, retry_policy=retry_policy, redact=redact, sleep=sleep, rng=rng)
+
+    def act(message: OutboxMessage, hook: Receiver) -> Receipt:
+        return _acted(envelope(message, hook), hook, redact=redact, sleep=sleep, rng=rng)
+
+    receipts = [*_sent_in_order(store, _queues(store, due, by_name, now), send, now)]
     hooks = [receiver for receiver in receivers if receiver.occasion is not None]
     for hook, message in ((hook, each) for hook in hooks for each in due if each.sink == hook.name):
-        if not store.claim(message, now + CLAIM):
-            continue
-        problem = _too_late(message, records[message.release_id], store, now)
-        outcome = replace(message, progress=Progress.FAILED, detail=problem or BEGUN)
-        store.settle(outcome)  # whatever happens now, it will not run again
-        receipt = Receipt(message.sink, delivered=False, detail=problem)
-        if not problem:
-            receipt = _acted(envelope(message, hook), hook, redact=redact, sleep=sleep, rng=rng)
-            progress = Progress.SENT if receipt.delivered else Progress.FAILED
-            store.settle(replace(outcome, progress=progress, detail=receipt.detail))
-        receipts.append(receipt)
+        if store.claim(message, now + CLAIM):
+            problem = _too_late(message, records[message.release_id], store, now)
+            receipts.append(_acted_once(store, message, problem, partial(act, message, hook)))
     return tuple(receipts)
+
+
+def _sent_in_order(
+    store: Store,
+    queues: dict[str, list[OutboxMessage]],
+    send: Callable[[Sequence[OutboxMessage]], Sequence[Receipt]],
+    now: datetime,
+) -> Iterator[Receipt]:
+    """Send the messages of each sink in order, those of several sinks together; where one is not
+    delivered, the later ones to its sink wait."""
+    while heads := [queue.pop(0) for queue in queues.values() if queue]:
+        batch = [message for message in heads if store.claim(message, now + CLAIM)]
+        for message, receipt in zip(batch, send(batch), strict=True):
+            store.settle(_settled(message, receipt, now))
+            if not receipt.delivered:
+                queues[message.sink] = []
+            yield receipt
+
+
+def _acted_once(
+    store: Store, message: OutboxMessage, problem: str, act: Callable[[], Receipt]
+) -> Receipt:
+    """The receipt of a hook that runs unless there is a `problem`; whatever happens while it runs,
+    it will not run again."""
+    outcome = replace(message, progress=Progress.FAILED, detail=problem or BEGUN)
+    store.settle(outcome)
+    if problem:
+        return Receipt(message.sink, delivered=False, detail=problem)
+    receipt = act()
+    progress = Progress.SENT if receipt.delivered else Progress.FAILED
+    store.settle(replace(outcome, progress=progress, detail=receipt.detail))
+    return receipt
 
 
 def following(
