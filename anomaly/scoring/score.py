@@ -439,31 +439,8 @@ class _Panel:
         asks about spikes, `wider` about a spread that may be all there is."""
         line, n = self.line, self.line.before
         off = np.where(line.present[i, n:], self.effects.z[i], np.nan)
-        past = np.where(line.present[i, :n], line.x[i, :n], np.nan)
-        is_fall = score.effect is not None and score.effect.move < 0
-        change = movement = -off if is_fall else off
-        by_noise, usual = question.spec.ends_by_noise, past_means(past, line.after)
-        lasting = None if by_noise else self._lasting(i, change)
-        gap_end = self._gap_end(i) if score.gaps else None
-        recovered = has_recovered(off, usual, lasting)
-        if lasting is not None:
-            recovered &= has_ended(change, -lasting if is_fall else lasting, usual)
-        if recovered:
-            busy, weight = self._busy(i), np.clip(np.nan_to_num(movement), TINY, BOUND) ** 2
-            stretch = slice(*stretch_off(np.nan_to_num(movement)))
-            if np.average(busy[stretch], weights=weight[stretch]) > BUSY:
-                recovered = has_ended(movement, busy, past_means(past, line.after))
-        if by_noise or score.p_other < CHANCE:
-            noise = noisiness(line, i, question.spec.measure)
-            usual = past_means(noise[:n], line.after)
-            recovered &= has_settled(noise[n:], usual)
-            if by_noise:
-                change = noise[n:]
-                recovered &= has_ended(change, np.ones_like(change), usual)
-        until = stretch_off(np.nan_to_num(change))[1] if recovered else line.after
-        if score.gaps:
-            recovered, until = gap_end is not None, gap_end or line.after
         clock = self.base.clock(line.index)
+        recovered, until = self._recovery(i, score, question, off)
         if recovered and is_first_weekend(clock, n, until):  # which may hide what goes on
             recovered, until = False, line.after
         sign, kind = self._sign(i, question), score.kind
@@ -489,6 +466,36 @@ class _Panel:
             recovered_at=until if recovered else None,
             first_weekend=is_first_weekend(clock, n, first),
         )
+
+    def _recovery(self, i: int, score: Score, question: Question, off: Floats) -> tuple[bool, int]:
+        """Whether the change that this question found is over, and up to which step it lasted: the
+        end of the observation if it is not. `off` is how far each step is from what is expected,
+        NaN where there is none."""
+        line, n = self.line, self.line.before
+        if score.gaps:
+            gap_end = self._gap_end(i)
+            return gap_end is not None, gap_end or line.after
+        past = np.where(line.present[i, :n], line.x[i, :n], np.nan)
+        is_fall = score.effect is not None and score.effect.move < 0
+        change = movement = -off if is_fall else off
+        by_noise, usual = question.spec.ends_by_noise, past_means(past, line.after)
+        lasting = None if by_noise else self._lasting(i, change)
+        recovered = has_recovered(off, usual, lasting)
+        if lasting is not None:
+            recovered &= has_ended(change, -lasting if is_fall else lasting, usual)
+        if recovered:
+            busy, weight = self._busy(i), np.clip(np.nan_to_num(movement), TINY, BOUND) ** 2
+            stretch = slice(*stretch_off(np.nan_to_num(movement)))
+            if np.average(busy[stretch], weights=weight[stretch]) > BUSY:
+                recovered = has_ended(movement, busy, past_means(past, line.after))
+        if by_noise or score.p_other < CHANCE:
+            noise = noisiness(line, i, question.spec.measure)
+            usual = past_means(noise[:n], line.after)
+            recovered &= has_settled(noise[n:], usual)
+            if by_noise:
+                change = noise[n:]
+                recovered &= has_ended(change, np.ones_like(change), usual)
+        return recovered, stretch_off(np.nan_to_num(change))[1] if recovered else line.after
 
     def _sign(self, i: int, question: Question) -> float:
         """Whether what this question found in series `i` makes the numbers that date it larger (1)
