@@ -248,19 +248,8 @@ class PrometheusCollector:
         for template in templates:
             if template.strip():
                 queries.begin(partial(promql.resolve, template))
-        sides = []
-        for template in templates:
-            sides.append(self._side(template, kpi.by, task, queries))
-            if _misses_births(template, task):
-                queries.begin(partial(_with_births, template))
+        sides, late = self._sides(templates, kpi, task, queries)
         value, below = sides[0], sides[1] if kpi.denominator is not None else None
-        alive = first_row(side.series[segment].values for side in sides for segment in side.series)
-        late = alive is None or alive >= BORN_LATE * len(task.index)
-        if late and kpi.empty is Empty.ZERO:  # what is absent before is known to be nothing
-            alive = 0
-        for template, side in zip(templates, sides, strict=True):
-            if _misses_births(template, task):
-                self._count_births(side, template, kpi.by, alive, task, queries)
         columns = (
             _values(kpi, value) if below is None else _ratio(kpi, value, below, len(task.index))
         )
@@ -294,6 +283,25 @@ class PrometheusCollector:
                 self._link((value.query, under), task),
             ),
         )
+
+    def _sides(
+        self, templates: Sequence[str], kpi: Kpi, task: _Task, queries: Queries
+    ) -> tuple[list[_Side], bool]:
+        """The series of each template, what new ones counted at their births included, and whether
+        the first of them appears late."""
+        sides = []
+        for template in templates:
+            sides.append(self._side(template, kpi.by, task, queries))
+            if _misses_births(template, task):
+                queries.begin(partial(_with_births, template))
+        alive = first_row(side.series[segment].values for side in sides for segment in side.series)
+        late = alive is None or alive >= BORN_LATE * len(task.index)
+        if late and kpi.empty is Empty.ZERO:  # what is absent before is known to be nothing
+            alive = 0
+        for template, side in zip(templates, sides, strict=True):
+            if _misses_births(template, task):
+                self._count_births(side, template, kpi.by, alive, task, queries)
+        return sides, late
 
     def _link(self, queries: Sequence[str | None], task: _Task) -> str:
         """Where the server shows its own graphs of the queries over the last part of the rows."""
