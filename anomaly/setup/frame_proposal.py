@@ -7,7 +7,7 @@ Everything is told by names and values, and each KPI says in a comment by which.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
@@ -155,11 +155,8 @@ def read(table: pd.DataFrame, name: str) -> Finding:
     there = moments.notna()
     naive = bool(there.any()) and moments[there].iloc[0].tzinfo is None
     moments = pd.to_datetime(moments, utc=True)
-    names: list[str] = []
     if kpi_column and value_column:
-        names = [*map(str, table[kpi_column].dropna().unique()[:MOST_KPIS])]
-        kpi_names = table[kpi_column].astype(str)
-        values = {each: values[value_column][(kpi_names == each).to_numpy()] for each in names}
+        values = _by_kpi(table[kpi_column], values[value_column])
     else:
         kpi_column = value_column = ""
     keys = [moments, *(table[column] for column in (*labels, kpi_column) if column)]
@@ -168,12 +165,25 @@ def read(table: pd.DataFrame, name: str) -> Finding:
     events = not regular or repeats > 0.01  # noqa: PLR2004  a stray repetition is no event
     if events:
         step = _event_step(moments)
-    whole = [each for each in rest if table[each].notna().all() and (table[each] != "").all()]
-    whole.sort(key=lambda each: each not in values)  # numbers before texts
-    filled = "" if kpi_column else (whole or [""])[0]
+    filled = "" if kpi_column else _filled_column(table, rest, values)
     return Finding(
         time, unit, moments, naive, values, labels, step, events, kpi_column, value_column, filled
     )
+
+
+def _by_kpi(names: pd.Series, values: np.ndarray) -> dict[str, np.ndarray]:
+    """The values of each KPI of a table with a row per KPI and moment."""
+    kpis = [*map(str, names.dropna().unique()[:MOST_KPIS])]
+    names = names.astype(str)
+    return {each: values[(names == each).to_numpy()] for each in kpis}
+
+
+def _filled_column(table: pd.DataFrame, columns: Sequence[str], values: Collection[str]) -> str:
+    """One of the columns without an empty cell, of numbers (`values`) before texts; empty if there
+    is none."""
+    whole = [each for each in columns if table[each].notna().all() and (table[each] != "").all()]
+    whole.sort(key=lambda each: each not in values)
+    return (whole or [""])[0]
 
 
 def _of_pivot(table: pd.DataFrame, moments: Sequence[str], name: str) -> Finding:
