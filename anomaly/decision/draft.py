@@ -130,7 +130,7 @@ def _new(kpi: Kpi, scored: Scored, row: int) -> tuple[int | None, float | None]:
     if not scored.keys[row][1] or not had_nothing or not (amounts > 0).any():
         return None, None
     is_count = bool(since.ratio[row]) or kpi.kind is KpiKind.COUNTS or kpi.empty is Empty.ZERO
-    return int((amounts > 0).sum()), float(amounts.sum()) if is_count else None
+    return int((amounts > 0).sum()), _total(amounts) if is_count else None
 
 
 def _total(amounts: Floats) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from anomaly.decision import judge
-from anomaly.model import Direction, Kpi, Release
+from anomaly.model import Direction, Kpi, KpiKind, Release
 from anomaly.panel import VALUE
 from anomaly.reporting.archive import data_of
 from anomaly.reporting.report import Report
@@ -58,3 +58,14 @@ def test_a_few_series_at_a_time_say_the_same_as_all_together(
     assert data_of(part) == data_of(whole)
     assert part.points.equals(whole.points)
     assert {finding.kpi for finding in whole.findings} == {kpi.name for kpi in KPIS}
+
+
+def test_events_of_a_new_kind_are_counted_up_to_the_largest_number() -> None:
+    old = np.random.default_rng(6).poisson(60, len(INDEX)).astype(float)
+    new = np.where(RELEASED, 1e308, np.nan)
+    errors = Kpi("errors", by=("class",), kind=KpiKind.COUNTS, direction=Direction.UP)
+    columns = {("errors", "class=Old", VALUE): old, ("errors", "class=New", VALUE): new}
+
+    report = look(columns, (errors,), now=NOW, windows=HALF_HOURLY)
+
+    assert report["errors", {"class": "New"}].evidence.new_events == np.finfo(float).max
