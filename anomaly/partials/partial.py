@@ -64,9 +64,10 @@ class Partial:
         def mine(frame: pd.DataFrame | None) -> pd.DataFrame | None:
             return None if frame is None else frame[frame["kpi"].isin([*kpis])]
 
+        testimonies = tuple(each.of(kpis) for each in self.testimonies)
         return replace(
             self,
-            testimonies=tuple(each.of(kpis) for each in self.testimonies),
+            testimonies=testimonies if any(each.scored.keys for each in testimonies) else (),
             around=mine(self.around),
             earlier=mine(self.earlier),
         )

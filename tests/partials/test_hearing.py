@@ -10,14 +10,16 @@ import pytest
 
 import anomaly
 from anomaly.decision import judge
+from anomaly.decision.decide import decide
 from anomaly.decision.judge import Batch, examine
 from anomaly.engine.processes import processes
-from anomaly.model import Direction, Kpi, Release, Verdict
+from anomaly.model import Direction, Finding, Kpi, Release, Verdict
 from anomaly.panel import VALUE, keys_of
 from anomaly.partials import gathering, hearing, inquiry
 from anomaly.partials.inquiry import shards
 from anomaly.reporting.archive import data_of
 from anomaly.reporting.report import Report
+from anomaly.scoring.scored import Scored
 from tests.decision.test_judge import IN_STAGES, KPIS, columns
 from tests.decision.test_mix import HALF_HOURLY, INDEX, NOW
 from tests.support.simulations import STARTED, finding_of, look
@@ -86,6 +88,30 @@ def test_a_kpi_that_crashes_hides_no_other(crashing: None) -> None:
     ]
     assert finding_of(report, "bad").reason == "judging it crashed: ZeroDivisionError"
     assert {*report.points["kpi"]} == {"good", "also good"}
+
+
+@pytest.mark.parametrize("names", [["bad"], ["good", "bad"]])
+def test_a_kpi_about_which_the_decision_crashes_hides_no_other(
+    names: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(1)
+
+    def crash(scored: Scored, *rest: object, **more: object) -> tuple[Finding, ...]:
+        if "bad" in dict(scored.keys):
+            raise ZeroDivisionError
+        return decide(scored, *rest, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(judge, "decide", crash)
+    report = look(
+        {(name, "", VALUE): rng.normal(100, 3, len(INDEX)) for name in names},
+        [Kpi(name) for name in names],
+        now=NOW,
+        windows=HALF_HOURLY,
+    )
+
+    verdicts = {finding.kpi: finding.verdict for finding in report.findings}
+    expected = {"good": Verdict.OK, "bad": Verdict.ERROR}
+    assert verdicts == {name: expected[name] for name in names}
 
 
 def test_a_control_that_crashes_leaves_its_kpi_judged(crashing: None) -> None:
