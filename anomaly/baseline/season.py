@@ -197,9 +197,9 @@ def _learned(
         has_moved = moved.any(axis=1)  # which hides the week around it
         again, level = again[has_moved], moved[has_moved][:, when.day]
         parts = _day_and_week(y[again] - level, weight[again], events[again], when)
-        found = parts[1].any(axis=1)
+        has_week = parts[1].any(axis=1)
         for whole, part in zip((day, week, seasonal), parts, strict=True):
-            whole[again[found]] = part[found]
+            whole[again[has_week]] = part[has_week]
     if when.day[-1] >= MIN_MONTH:
         month, times, more = _month(y, seasonal, logs, when)
         seasonal = seasonal + more
@@ -304,8 +304,8 @@ def _days(y: Floats, folds: _Folds, widths: Floats, when: Clock) -> tuple[Floats
     foreseen = folds.rows(others)
     block = max(1, when.phases // DAY_BLOCKS)
     shrink, error = _worth(y, foreseen, when.day, DAY_FULL, block)
-    kept = np.where((error < DAY_GAIN) & (shrink > MIN_SHRINK), shrink, 0.0)[:, None]
-    return kept * full, kept * foreseen
+    share = np.where((error < DAY_GAIN) & (shrink > MIN_SHRINK), shrink, 0.0)[:, None]
+    return share * full, share * foreseen
 
 
 def _may_differ(rest: Floats, when: Clock) -> Bools:
@@ -378,9 +378,9 @@ def _kinds_of_day(
         more -= middle
         shrink, error = _worth(rest, more, when.day, WEEK_FULL, block)
         better = np.flatnonzero((error < least) & (shrink > MIN_SHRINK) & can_tell)
-        kept = shrink[better, None]
-        week[better] = kept * (table[better] - middle[better] - np.tile(day[better], 7))
-        out[better] = seasonal[better] + kept * more[better]
+        share = shrink[better, None]
+        week[better] = share * (table[better] - middle[better] - np.tile(day[better], 7))
+        out[better] = seasonal[better] + share * more[better]
         least[better] = error[better] * FINER
     return week, out
 
@@ -420,10 +420,10 @@ def _week_steps(rest: Floats, steady: Bools, when: Clock) -> tuple[Ints, Floats,
     total = np.nansum(mine, axis=1, keepdims=True)
     others = (total - mine) / np.maximum(size - 1, 1)
     foresees = (np.isnan(mine) | (np.abs(mine - others) < AGAIN * np.abs(mine))).all(axis=1)
-    kept = (foresees[:, None] & (size >= LEAST_WEEKS)).astype(float)
+    is_usual = (foresees[:, None] & (size >= LEAST_WEEKS)).astype(float)
     week, out = np.zeros((len(series), slots)), np.zeros_like(times)
-    week[rows, slot] = (kept * total / size)[:, 0]
-    out[rows, :, slot] = kept * np.nan_to_num(others)
+    week[rows, slot] = (is_usual * total / size)[:, 0]
+    out[rows, :, slot] = is_usual * np.nan_to_num(others)
     return series, week, out.reshape(len(series), weeks * slots)[:, at]
 
 
@@ -471,11 +471,11 @@ def _month_days(rest: Floats, when: Clock) -> tuple[Floats, Floats]:
         others = (times.sum(axis=1, keepdims=True) - times) / (len(mine) - 1)
         stands_out = (np.abs(others) > EDGE * usual[:, None]).all(axis=1)
         foresees = (np.abs(times - others) < AGAIN * np.abs(times)).all(axis=1)
-        kept = (stands_out & foresees)[:, None]
-        month[:, [month_day]] = np.where(kept, times.mean(axis=1, keepdims=True), 0.0)
+        is_usual = (stands_out & foresees)[:, None]
+        month[:, [month_day]] = np.where(is_usual, times.mean(axis=1, keepdims=True), 0.0)
         for column, each in enumerate(mine):
             rows = when.day == days[each]
-            seasonal[:, rows] = np.where(kept, others[:, [column]], 0.0)
+            seasonal[:, rows] = np.where(is_usual, others[:, [column]], 0.0)
     return month, seasonal
 
 
@@ -486,16 +486,16 @@ class _Profiles:
         self.folds, self.widths = folds, widths
         days, first = np.unique(when.day, return_index=True)
         self.days, self.weekday = days, when.weekday[first]
-        self.known: dict[tuple[int, ...], tuple[Floats, Floats, Ints]] = {}
+        self.by_kind: dict[tuple[int, ...], tuple[Floats, Floats, Ints]] = {}
 
     def week(self, kinds: tuple[tuple[int, ...], ...]) -> tuple[Floats, Floats]:
         """The profiles of kinds of day as a week `(series, 7 × phases)`, and their out-of-sample
         values."""
-        self._learn([kind for kind in kinds if kind not in self.known])
+        self._learn([kind for kind in kinds if kind not in self.by_kind])
         count, _, phases = self.folds.values.shape
         week, others = np.zeros((count, 7, phases)), np.zeros_like(self.folds.values)
         for kind in kinds:
-            profile, rest, days = self.known[kind]
+            profile, rest, days = self.by_kind[kind]
             week[:, kind] = profile[:, None, :]
             others[:, days] = rest
         return week.reshape(count, -1), self.folds.rows(others)
@@ -519,7 +519,7 @@ class _Profiles:
                 profiles[:, mine] = profile.reshape(len(alike), len(mine), phases)
                 others[:, mine] = rest.reshape(values.shape)
             for (kind, days), profile, rest in zip(alike, profiles, others, strict=True):
-                self.known[kind] = profile, rest, days
+                self.by_kind[kind] = profile, rest, days
 
 
 def _half_widths(events: Floats, half: int, phases: int) -> Floats:

@@ -148,27 +148,27 @@ class _Structure:
             )
             return model.filter(np.array([1.0, ratio]), return_ssm=True)
 
-    def weights(self, y: Floats, controls: Floats, ratio: float, known: int) -> Floats:
+    def weights(self, y: Floats, controls: Floats, ratio: float, burn_in: int) -> Floats:
         """How much of each of the `controls` `(controls, time)` is in `y`: of both is compared
-        what the states could not foresee (a generalized least squares), without the steps that are
-        `known`."""
+        what the states could not foresee (a generalized least squares), without the steps of the
+        `burn_in`."""
         if not len(controls):
             return np.empty(0)
         there, whitened = np.isfinite(y), []
         for each in (y, *controls):
             results = self.filtered(np.where(there, each, np.nan), ratio)
-            deviation = np.sqrt(results.forecasts_error_cov[0, 0, known:])
-            whitened.append((results.forecasts_error[0, known:] / deviation)[there[known:]])
+            deviation = np.sqrt(results.forecasts_error_cov[0, 0, burn_in:])
+            whitened.append((results.forecasts_error[0, burn_in:] / deviation)[there[burn_in:]])
         aim, moves = whitened[0], np.stack(whitened[1:])
         return weights(moves @ moves.T, moves @ aim, float(aim @ aim), len(aim))
 
-    def likelihood(self, y: Floats, ratio: float, known: int) -> float:
-        """Logarithm of the likelihood of the steps that are not `known`, whatever the variance of
+    def likelihood(self, y: Floats, ratio: float, burn_in: int) -> float:
+        """Logarithm of the likelihood of the steps after the `burn_in`, whatever the variance of
         the noise, up to a constant."""
         results = self.filtered(y, ratio)
-        seen = np.isfinite(y[known:])
-        variance = results.forecasts_error_cov[0, 0, known:][seen]
-        square = results.forecasts_error[0, known:][seen] ** 2 / variance
+        present = np.isfinite(y[burn_in:])
+        variance = results.forecasts_error_cov[0, 0, burn_in:][present]
+        square = results.forecasts_error[0, burn_in:][present] ** 2 / variance
         return -float(len(square) * np.log(square.mean()) + np.log(variance).sum()) / 2
 
 
@@ -186,18 +186,18 @@ class _Model:
     more: Floats
     weights: Floats
 
-    def forecasts(self, watch: _Watch, known: int) -> tuple[Floats, Floats]:
+    def forecasts(self, watch: _Watch, burn_in: int) -> tuple[Floats, Floats]:
         """Expected value and standard deviation of the steps of the history, and of those up to the
         end of the watch, `(time + reach,)`.
 
-        The history is foreseen watch by watch, the last one ending where the history does. The
-        first steps, before which too little is `known`, are foreseen from those after them.
+        The history is foreseen watch by watch, the last one ending where the history does. What
+        lies in the `burn_in`, before which too little is known, is foreseen from what comes after.
         """
         n = self.forth.state.shape[1] - 1
         out = np.full((2, n + watch.reach), np.nan)
         out[:, n + watch.gap :] = self.forth.ahead(n, watch)
         start = n
-        while start - watch.reach >= known:
+        while start - watch.reach >= burn_in:
             start -= watch.steps
             out[:, start : start + watch.steps] = self.forth.ahead(start - watch.gap, watch)
         for stop in range(start, 0, -watch.steps):
@@ -218,8 +218,8 @@ def with_structure(base: Baseline, history: pd.DataFrame, later: pd.DatetimeInde
     ahead = np.rint((later - base.history[-1]) / base.step).astype(int)  # days are not all alike
     watch = _Watch(int(ahead[0]) - 1, int(ahead[-1] - ahead[0]) + 1)
     n, period = len(history), _period(base.step)
-    known = max(LEARNED, period + 3)
-    if n < 2 * (known + watch.gap) + LEAST_WATCHES * watch.steps:
+    burn_in = max(LEARNED, period + 3)
+    if n < 2 * (burn_in + watch.gap) + LEAST_WATCHES * watch.steps:
         return base
     series = block(history)
     y = forward(series.value, base.scale, base.floor)
@@ -232,9 +232,9 @@ def with_structure(base: Baseline, history: pd.DataFrame, later: pd.DatetimeInde
     with np.errstate(all="ignore"):
         for i in np.flatnonzero(_may_foresee(base, series)):
             rest = y[i] - base.seasonal[i] - base.level[i]
-            model = _best(y[i] - month[i, :n], rest, period, watch, known)
+            model = _best(y[i] - month[i, :n], rest, period, watch, burn_in)
             if model is not None:
-                expected, width = model.forecasts(watch, known)
+                expected, width = model.forecasts(watch, burn_in)
                 models[i] = model.structure.name
                 shift[i] = expected[columns] + month[i] - usual[i]
                 wider[i] = np.minimum(width / np.median(width[:n]), WIDEST)[columns]
@@ -271,8 +271,8 @@ def beside_controls(
     """
     n = len(rest)
     watch, period = _Watch(gap, len(index) - n), _period(base.step)
-    known = max(LEARNED, period + 3)
-    is_long = n >= 2 * (known + gap) + LEAST_WATCHES * watch.steps
+    burn_in = max(LEARNED, period + 3)
+    is_long = n >= 2 * (burn_in + gap) + LEAST_WATCHES * watch.steps
     if not is_long or base.few[row] or mostly_tied(value[None, :n])[0]:
         return None
     own, clock = base.rows(np.array([row])), base.clock(index)
@@ -284,11 +284,11 @@ def beside_controls(
     apart = np.full((len(controls), gap), np.nan)
     beside = np.hstack([controls[:, :n], apart, controls[:, n:]])
     with np.errstate(all="ignore"):
-        model = _best(y, rest, period, watch, known, beside)
+        model = _best(y, rest, period, watch, burn_in, beside)
         if model is None or not model.weights.any():
             return None
         between = np.arange(n, n + gap)
-        expected, width = (np.delete(each, between) for each in model.forecasts(watch, known))
+        expected, width = (np.delete(each, between) for each in model.forecasts(watch, burn_in))
         wider = np.minimum(width / np.median(width[:n]), WIDEST)
     return Beside(expected + month - usual, wider, model.weights)
 
@@ -311,7 +311,12 @@ def _may_foresee(base: Baseline, series: Block) -> Bools:
 
 
 def _best(
-    y: Floats, rest: Floats, period: int, watch: _Watch, known: int, controls: Floats | None = None
+    y: Floats,
+    rest: Floats,
+    period: int,
+    watch: _Watch,
+    burn_in: int,
+    controls: Floats | None = None,
 ) -> _Model | None:
     """The model that would have foreseen `y` `(time,)` best, with the `controls` `(controls, time +
     reach)` in it; None where that is not clearly better than what leaves the `rest`: season and
@@ -320,14 +325,16 @@ def _best(
     links = [_Link.of(y, log=False)]
     if np.nanmin(y) > 0:
         links.append(_Link.of(y, log=True))
-    models = [_best_seen(y, beside, link, period, watch, known) for link in links if link.unit > 0]
+    models = [
+        _best_seen(y, beside, link, period, watch, burn_in) for link in links if link.unit > 0
+    ]
     best = min(models, key=_error, default=None)
-    plain = _plain_errors(rest, watch, known)
+    plain = _plain_errors(rest, watch, burn_in)
     return best if best is not None and _is_clear(best.errors, plain, watch.steps) else None
 
 
 def _best_seen(
-    y: Floats, controls: Floats, link: _Link, period: int, watch: _Watch, known: int
+    y: Floats, controls: Floats, link: _Link, period: int, watch: _Watch, burn_in: int
 ) -> _Model:
     """The model that would have foreseen `y` best, all seen by the same link."""
     seen, n = link.forward(y), len(y)
@@ -336,22 +343,22 @@ def _best_seen(
         beside[i] = _seen_alike(each, link, n)
     past = beside[:, :n]
     innovation = _Structure(LEVEL, period).filtered(seen, FIRST_RATIO).standardized_forecasts_error
-    surprise = np.where(np.isfinite(y) & (np.arange(len(y)) >= known), innovation[0], np.nan)
+    surprise = np.where(np.isfinite(y) & (np.arange(len(y)) >= burn_in), innovation[0], np.nan)
     outlier = np.abs(surprise) > OUTLIER * spread(surprise[None])[0]
     followed = np.where(outlier & (outlier.mean() <= MOST_OUTLIERS), np.nan, seen)
 
     def tried(structure: _Structure) -> _Model:
-        rest = followed - structure.weights(followed, past, FIRST_RATIO, known) @ past
+        rest = followed - structure.weights(followed, past, FIRST_RATIO, burn_in) @ past
         recent = rest[-FITTED:]
         ratio = max(
-            RATIOS[structure.trend], key=lambda each: structure.likelihood(recent, each, known)
+            RATIOS[structure.trend], key=lambda each: structure.likelihood(recent, each, burn_in)
         )
-        worth = structure.weights(followed, past, ratio, known)
+        worth = structure.weights(followed, past, ratio, burn_in)
         more = worth @ beside
         rest = followed - more[:n]
         forth = _filter(structure.filtered(rest, ratio))
         back = _filter(structure.filtered(rest[::-1].copy(), ratio))
-        errors = forth.errors(y, more, link, watch)[known:]
+        errors = forth.errors(y, more, link, watch)[burn_in:]
         return _Model(structure, link, forth, back, errors, more, worth)
 
     by_level = [tried(_Structure(LEVEL, season)) for season in sorted({period, 0})]
@@ -385,17 +392,17 @@ def _filter(results: Any) -> _Filter:
     )
 
 
-def _plain_errors(rest: Floats, watch: _Watch, known: int) -> Floats:
+def _plain_errors(rest: Floats, watch: _Watch, burn_in: int) -> Floats:
     """The errors of season and level instead, which leave the `rest`: with the level, that of the
     whole history or of the last steps, that foresees best."""
     mean = _mean(sliding_window_view(rest, watch.reach)[:, watch.gap :].T)
-    best = mean[known:]
+    best = mean[burn_in:]
     for lag in sorted({max(4, watch.steps // 4), watch.steps, 4 * watch.steps}):
         if lag > len(rest) // 2:
             continue
         level = np.full(len(mean), np.nan)
         level[lag:] = _mean(sliding_window_view(rest, lag).T)[: len(mean) - lag]
-        errors = (mean - level)[known:]
+        errors = (mean - level)[burn_in:]
         if np.nanmean(np.abs(errors)) < MARGIN * np.nanmean(np.abs(best)):
             best = errors
     return np.asarray(best)

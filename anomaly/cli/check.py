@@ -113,7 +113,7 @@ def check(
         session,
         only=only or (),
         saved_data=saved_data,
-        kept=save is not None,
+        is_kept=save is not None,
     )
     unsaved = None if save is None else _save(case, save)
     with at_work(session, checklist, case.now, jobs, engine) as work:
@@ -179,7 +179,7 @@ class PartAsked:
         return cls(int(number), int(count), path)
 
 
-def _write(case: Case, asked: PartAsked, work: Work, session: Session) -> ExitCode:
+def _write(case: Case, target: PartAsked, work: Work, session: Session) -> ExitCode:
     """Write a part of the check; it has no verdict."""
     from importlib.metadata import version
 
@@ -190,7 +190,7 @@ def _write(case: Case, asked: PartAsked, work: Work, session: Session) -> ExitCo
     inquiry = inquiry_of(
         case.checklist, case.release, now=case.now, until=case.until, only=case.only
     )
-    mine = [*enumerate(shards(inquiry.kpis))][asked.number - 1 :: asked.count]
+    mine = [*enumerate(shards(inquiry.kpis))][target.number - 1 :: target.count]
     partials = partials_of(
         case.checklist,
         inquiry,
@@ -202,8 +202,8 @@ def _write(case: Case, asked: PartAsked, work: Work, session: Session) -> ExitCo
         judging=work.judging,
     )
     part = partial_file.Part(
-        number=asked.number,
-        count=asked.count,
+        number=target.number,
+        count=target.count,
         version=version("release-anomaly"),
         digest=case.checklist.digest,
         only=tuple(case.only),
@@ -212,10 +212,10 @@ def _write(case: Case, asked: PartAsked, work: Work, session: Session) -> ExitCo
         now=case.now,
         partials=tuple(zip((place for place, _ in mine), partials, strict=True)),
     )
-    partial_file.save(part, asked.path)
+    partial_file.save(part, target.path)
     kpis = sum(len(shard.kpis) for _, shard in mine)
     session.show(
-        f"part {asked.number}/{asked.count}: {kpis} of {len(inquiry.kpis)} KPIs, in {asked.path}"
+        f"part {target.number}/{target.count}: {kpis} of {len(inquiry.kpis)} KPIs, in {target.path}"
     )
     session.exit_code = ExitCode.PASS
     return session.exit_code

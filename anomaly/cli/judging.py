@@ -88,7 +88,7 @@ def gather(
     *,
     only: Sequence[str] = (),
     saved_data: Path | None = None,
-    kept: bool = True,
+    is_kept: bool = True,
 ) -> Case:
     """The release of `words`, or the latest that is known, with collected data, or with
     `saved_data`. Data that are not to be `kept` are not collected yet. Raises UsageError."""
@@ -99,7 +99,7 @@ def gather(
         else release_of(checklist, words, now)
     )
     until = end_of_watch(release, words, now, checklist.calendar.timezone)
-    if saved_data is None and not kept:
+    if saved_data is None and not is_kept:
         return Case(checklist, release, None, now, until, only)
     if saved_data is None:
         from anomaly.collectors.collect import collect_window

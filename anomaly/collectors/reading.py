@@ -75,8 +75,8 @@ class Reading:
     in a long file, `totals` the records left out because they have a word like Total for a time.
     `percent` tells whether numbers had a %, `naive` whether a time had no zone. `lost` counts the
     rows in an hour that clocks show twice which can't be told apart. `days` are stamps of rows at
-    the start of a day, and that day as it was written (`cells.days`). `asked` are the columns that
-    are read; what is `shared` of them is not read again.
+    the start of a day, and that day as it was written (`cells.days`). What is `shared`
+    of the `columns_read` is not read again.
     """
 
     table: Table
@@ -85,7 +85,7 @@ class Reading:
     counted: bool = False
     decimal: Decimal | None = None
     shared: Shared | None = None
-    asked: tuple[str, ...] = ()
+    columns_read: tuple[str, ...] = ()
     labels: dict[Labels, int] = field(default_factory=dict)
     parts: dict[str, list[Part]] = field(default_factory=dict)
     bad: dict[str, tuple[int, str]] = field(default_factory=dict)
@@ -150,7 +150,7 @@ class Reading:
         if self.counted:
             return marks(cells[inside]), None
         if self.shared is not None:
-            key = (self.asked, name, part, self.decimal)
+            key = (self.columns_read, name, part, self.decimal)
             if key not in self.shared.numbers:
                 values, bad = numbers(cells, self.decimal)
                 is_safe = bad is None and not (np.abs(values) >= WHOLE_NUMBERS).any()
@@ -162,9 +162,9 @@ class Reading:
 
     def cells(self, columns: Sequence[str], time: str) -> Iterator[Cells]:
         """The parts of these columns without rows of totals, which are remembered."""
-        self.asked = (time, *columns)
-        if self.shared is not None and self.asked in self.shared.parts:
-            parts, totals = self.shared.parts[self.asked]
+        self.columns_read = (time, *columns)
+        if self.shared is not None and self.columns_read in self.shared.parts:
+            parts, totals = self.shared.parts[self.columns_read]
             self.totals |= totals
             yield from parts
             return
@@ -174,7 +174,7 @@ class Reading:
                 parts.append(part)
             yield part
         if self.shared is not None:
-            self.shared.parts[self.asked] = (parts, dict(self.totals))
+            self.shared.parts[self.columns_read] = (parts, dict(self.totals))
 
     def spoil(self, name: str, records: SmallIntegers, bad: Bad) -> None:
         """`name` can't be read; the first reason is kept."""
@@ -212,17 +212,17 @@ class Reading:
         """Remembers how times are written: whether they have a zone, and which days they name."""
         self.naive = self.naive or any_naive(cells, clock)
         named = days(cells.iloc[:DAYS_LOOKED_AT], clock)
-        known = named != NO_STAMP
-        self.days.append((when[:DAYS_LOOKED_AT][known], named[known]))
+        is_day = named != NO_STAMP
+        self.days.append((when[:DAYS_LOOKED_AT][is_day], named[is_day]))
 
     def inside(self, when: Integers) -> npt.NDArray[np.bool_]:
         """Which stamps lie in the window; remembers the outermost of all, and how many are lost."""
         is_lost = when == LOST
         self.lost += int(is_lost.sum())
         is_known = ~is_lost & (when != NO_STAMP)
-        known = when if is_known.all() else when[is_known]
-        if len(known):
-            first, last = int(known.min()), int(known.max())
+        moments = when if is_known.all() else when[is_known]
+        if len(moments):
+            first, last = int(moments.min()), int(moments.max())
             self.first = first if self.first is None else min(first, self.first)
             self.last = last if self.last is None else max(last, self.last)
         start, end = self.edges[[0, -1]].tolist() if len(self.edges) else (0, 0)
@@ -340,18 +340,18 @@ def _typed(
     reading: Reading,
     columns: Mapping[str, pd.Series],
     clock: Clock,
-    asked: npt.NDArray[np.bool_],
+    is_judged: npt.NDArray[np.bool_],
     *,
     time: str,
     value: str,
 ) -> tuple[Integers, Integers, Floats] | None:
-    """The asked rows within the window, with their stamps and values, where times are moments and
+    """The judged rows within the window, with their stamps and values, where times are moments and
     values numbers; None where they are not, or have to be counted."""
     times, cells = columns[time], columns[value]
     is_moments = isinstance(times.dtype, pd.DatetimeTZDtype)
     if reading.counted or not is_moments or not pd.api.types.is_numeric_dtype(cells.dtype):
         return None
-    rows = np.flatnonzero(asked)
+    rows = np.flatnonzero(is_judged)
     times = _taken(times, rows)
     when, bad = stamps(times, clock)
     if bad is not None:
@@ -394,8 +394,8 @@ def forms(
     dates, digits = written_dates.Evidence(), written_numbers.Evidence()
     for records, columns in _filled(table.chunks(_once([time, *values]))):
         if clock.dates is None:
-            found = _texts_of(columns[time], records)
-            dates.add(each for each in found if not is_moment(each[1]))
+            words = _texts_of(columns[time], records)
+            dates.add(each for each in words if not is_moment(each[1]))
         for name in () if decimal is not None else values:
             digits.add(_texts_of(columns[name], records))
     problems: list[tuple[int, str]] = []
@@ -469,12 +469,12 @@ def _decimal(
     if digits.either is None or (is_standard and Decimal.COMMA not in digits.either[1]):
         return Decimal.POINT, []
     record, text = digits.either
-    said = " or ".join(
+    choices = " or ".join(
         f'{reading.value:.12g} (decimal: "{decimal}")'
         for decimal in Decimal
         if (reading := written_numbers.read(text, decimal)) is not None
     )
-    return Decimal.POINT, [(record, f"{plain(text, SHOWN)!r} is {said}; set decimal")]
+    return Decimal.POINT, [(record, f"{plain(text, SHOWN)!r} is {choices}; set decimal")]
 
 
 def rows(table: Table, columns: Sequence[str], records: SmallIntegers) -> pd.DataFrame:

@@ -241,12 +241,12 @@ class CsvTable:
     def _layout(self, form: TextForm) -> tuple[str, int, tuple[str, ...]]:
         """The delimiter, how many records precede the header, and the header: the record with most
         of the names, else the first, split into most cells."""
-        given = form.delimiter
-        if given is None and (match := SAID.match(self._first_line())):
-            given = match[1]
+        named = form.delimiter
+        if named is None and (match := SAID.match(self._first_line())):
+            named = match[1]
         best: tuple[int, bool, int] = (-1, False, 0)
         layout: tuple[str, int, tuple[str, ...]] | None = None
-        for delimiter in [*DELIMITERS] if given is None else [given]:
+        for delimiter in [*DELIMITERS] if named is None else [named]:
             is_first = True
             for skipped, (line, cells) in enumerate(
                 islice(self._records(delimiter), HEADER_WITHIN)

@@ -12,7 +12,7 @@ from anomaly.decision.progress import WatchProgress
 from anomaly.model import ChangeKind, Kpi
 from anomaly.scoring import power
 from anomaly.scoring.onset import Onset
-from anomaly.scoring.power import Asked, Doer
+from anomaly.scoring.power import Doer, Request
 from anomaly.scoring.scored import Score
 from anomaly.scoring.sizes import Sizes
 
@@ -68,7 +68,7 @@ def detectable(cases: Sequence[Case], doer: Doer) -> list[tuple[float | None, fl
     """The smallest change of each case that would be found with a power of 80 %, relative and
     absolute; the `doer` looks for them."""
     questions = {
-        i: Asked(
+        i: Request(
             case.score.power,
             case.alpha * case.progress.share,
             case.kpi.direction,

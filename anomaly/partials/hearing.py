@@ -92,20 +92,20 @@ def examined(task: Task) -> tuple[Testimony, ...]:
 
 @dataclass(slots=True)
 class _Hearing:
-    """A shard that is being heard: its `partial` so far, how many series are in each task that was
-    given to the workers, and what they `said`. Mutable, for it grows."""
+    """A shard that is being heard: its `partial` so far, how many series each task that the workers
+    were given has, and their `answers`. Mutable, for it grows."""
 
     shard: Shard
     collected: Collected | None
     partial: Partial
-    given: list[int] = field(default_factory=list)
-    said: list[tuple[Testimony, ...]] = field(default_factory=list)
+    counts: list[int] = field(default_factory=list)
+    answers: list[tuple[Testimony, ...]] = field(default_factory=list)
     failure: Exception | None = None
 
     @property
     def is_answered(self) -> bool:
         """Whether all tasks that were given are done."""
-        return len(self.said) == len(self.given)
+        return len(self.answers) == len(self.counts)
 
 
 class Hearings:
@@ -116,7 +116,7 @@ class Hearings:
         self._inquiry = inquiry
         self._workers = workers
         self._progress = progress
-        self._done = self._known = 0
+        self._done = self._total = 0
         self._sides: Sides | None = None
 
     def partials(self, data: Iterable[tuple[Shard, Collected]]) -> Iterator[Partial]:
@@ -179,8 +179,8 @@ class Hearings:
         pieces = batches(panel, kpis, names, shard.family)
         while taken := tuple(islice(pieces, BATCHES)):
             series = sum(each.own for each in taken)
-            hearing.given.append(series)
-            self._known += series
+            hearing.counts.append(series)
+            self._total += series
             yield Task(taken, sides, _concerned(kpis, taken), inquiry.settings)
         if shard.is_alone:
             hearing.collected = None  # it would not be heard again in another way
@@ -197,15 +197,15 @@ class Hearings:
             raise outcome
         if isinstance(outcome, Exception):
             hearing.failure = hearing.failure or outcome
-        self._done += hearing.given[len(hearing.said)]
-        hearing.said.append(() if isinstance(outcome, Exception) else outcome)
+        self._done += hearing.counts[len(hearing.answers)]
+        hearing.answers.append(() if isinstance(outcome, Exception) else outcome)
         if self._progress is not None:
-            self._progress(self._done, self._known)
+            self._progress(self._done, self._total)
 
     def _closed(self, hearing: _Hearing) -> Partial:
         if hearing.failure is not None:
             return self._again(hearing, hearing.failure)
-        together = tuple(map(Testimony.together, zip(*hearing.said, strict=True)))
+        together = tuple(map(Testimony.together, zip(*hearing.answers, strict=True)))
         around = hearing.partial.around
         if together:
             around = _with_expected(around, together[0].scored)

@@ -162,7 +162,7 @@ class _Form:
     def __init__(self) -> None:
         self.arrays: dict[str, np.ndarray] = {}
         self.objects: list[dict[str, Any]] = []
-        self._known: dict[int, tuple[int, object]] = {}
+        self._places: dict[int, tuple[int, object]] = {}
 
     def node(self, value: Any) -> Any:
         """The JSON of a value."""
@@ -195,12 +195,12 @@ class _Form:
         }
 
     def _object(self, value: Any) -> int:
-        if id(value) not in self._known:
+        if id(value) not in self._places:
             fields = {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
             form = {name: self.node(each) for name, each in fields.items()}
             self.objects.append({"class": _name(type(value)), "fields": form})
-            self._known[id(value)] = len(self.objects) - 1, value
-        return self._known[id(value)][0]
+            self._places[id(value)] = len(self.objects) - 1, value
+        return self._places[id(value)][0]
 
     # the first that fits counts: an enum of texts is a text, too
     _kinds: ClassVar[tuple[tuple[type, str, Callable[[_Form, Any], Any]], ...]] = (
@@ -231,14 +231,14 @@ class _Reader:
 
     def __init__(self, objects: Sequence[dict[str, Any]], archive: Any) -> None:
         self._archive = archive
-        self._made: list[Any] = []
+        self._objects: list[Any] = []
         for each in objects:  # what an object holds comes before it
             kind = _class(each["class"])
             if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
                 raise TypeError(f"{each['class']} is no class of values")
             fields = {name: self.value(node) for name, node in each["fields"].items()}
             make: Callable[..., Any] = kind
-            self._made.append(make(**fields))
+            self._objects.append(make(**fields))
 
     def value(self, node: Any) -> Any:
         """The value of a node."""
@@ -279,7 +279,7 @@ class _Reader:
         "array": lambda self, inside: self._archive[inside],
         "index": _index,
         "frame": _frame,
-        "object": lambda self, inside: self._made[inside],
+        "object": lambda self, inside: self._objects[inside],
     }
 
 

@@ -132,11 +132,11 @@ class Powers:
         threshold = np.array([g_at(alpha, null) for alpha in alphas])
         weights = np.stack([_weights(each, self.phi[rows]) for each in self.questions], axis=1)
         parts = [slice(i, i + TOGETHER) for i in range(0, len(rows), TOGETHER)]
-        found = [
+        by_part = [
             _Answers.of(self, rows[part], weights[part]).jumps(threshold[part], direction)
             for part in parts
         ]
-        return np.concatenate([np.empty(0), *found])
+        return np.concatenate([np.empty(0), *by_part])
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,7 @@ class Power:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Request:
     """Of which series the smallest change is asked that can be detected, and by which measure."""
 
     power: Power
@@ -190,38 +190,38 @@ def one_by_one(function: Callable[[Task], Result], tasks: Sequence[Task], /) -> 
     return map(function, tasks)
 
 
-def detectable(asked: Sequence[Asked], doer: Doer = one_by_one) -> list[Smallest]:
+def detectable(requests: Sequence[Request], doer: Doer = one_by_one) -> list[Smallest]:
     """For each the smallest change of level, relative (see `Effect.size`) and absolute, that is
     significant at `alpha` in four of five releases; None if none is.
 
     Its interval is then beyond tolerance and floor in four of five, too. The `doer` looks for those
     of a panel at a time.
     """
-    out: list[Smallest] = [None] * len(asked)
+    out: list[Smallest] = [None] * len(requests)
     together: dict[tuple[int, Direction], list[int]] = {}
-    for i, each in enumerate(asked):
+    for i, each in enumerate(requests):
         together.setdefault((id(each.power.panel), each.direction), []).append(i)
-    tasks = [tuple(asked[i] for i in mine) for mine in together.values()]
-    for mine, found in zip(together.values(), doer(_of_a_panel, tasks), strict=True):
-        for i, smallest in zip(mine, found, strict=True):
+    tasks = [tuple(requests[i] for i in mine) for mine in together.values()]
+    for mine, sizes in zip(together.values(), doer(_of_a_panel, tasks), strict=True):
+        for i, smallest in zip(mine, sizes, strict=True):
             out[i] = smallest
     return out
 
 
-def _of_a_panel(asked: Sequence[Asked]) -> list[Smallest]:
+def _of_a_panel(requests: Sequence[Request]) -> list[Smallest]:
     """`detectable` of series of one panel that have the same direction."""
-    panel, direction = asked[0].power.panel, asked[0].direction
+    panel, direction = requests[0].power.panel, requests[0].direction
     with np.errstate(all="ignore"):  # numbers too large to compute with end as infinity
         jumps = panel.jumps(
-            np.array([each.power.series for each in asked]),
-            [each.alpha for each in asked],
+            np.array([each.power.series for each in requests]),
+            [each.alpha for each in requests],
             direction,
         )
         return [
             each.power.change(float(jump), each.tolerance, each.floor)
             if np.isfinite(jump)
             else None
-            for each, jump in zip(asked, jumps, strict=True)
+            for each, jump in zip(requests, jumps, strict=True)
         ]
 
 
@@ -275,8 +275,8 @@ class _Answers:
             mine = rows[is_open]
             hit = self._exceeds(mine, sizes[middle], threshold[mine], direction)
             enough[is_open[hit]], too_small[is_open[~hit]] = middle[hit], middle[~hit]
-        found = enough <= SIZES
-        out[rows[found]] = sizes[enough[found]]
+        has_jump = enough <= SIZES
+        out[rows[has_jump]] = sizes[enough[has_jump]]
         return out
 
     def _exceeds(self, rows: Ints, jumps: Floats, threshold: Floats, direction: Direction) -> Bools:
