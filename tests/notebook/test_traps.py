@@ -26,6 +26,7 @@ from anomaly.model import Empty, Finding, Kpi, NoData, ReleaseVerdict, Verdict
 from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE
 from anomaly.reporting.evidence import by_name
 from anomaly.reporting.report import Report
+from tests.support.draws import AtMost
 from tests.support.simulations import (
     STARTED,
     WINDOWS,
@@ -42,6 +43,7 @@ from tests.support.simulations import (
 pytestmark = pytest.mark.slow
 
 SERIES = 300
+FEW = AtMost(6, of=SERIES, first=99, early=0)
 DAYS, WATCHED = 28, 24  # hourly steps
 BEFORE = DAYS * 24
 ROWS = BEFORE + WATCHED
@@ -64,11 +66,11 @@ def check(
     return anomaly.check(series, **{"released_at": index[before], **options})
 
 
-def alarms(report: Report) -> float:
-    """Share of the series that alone would have failed their release."""
+def alarms(report: Report) -> int:
+    """How many of the series would have failed their release alone."""
     return sum(
         finding.p_value is not None and finding.p_value < LEVEL for finding in report.findings
-    ) / len(report.findings)
+    )
 
 
 def numbers(finding: Finding) -> list[float]:
@@ -107,11 +109,15 @@ def quiet(kind: str) -> tuple[Floats, int]:
 @pytest.mark.parametrize("kind", ["0", "0.5", "0.8", "0.95", "a daily cycle", "quiet weekends"])
 def test_at_most_two_in_a_hundred_harmless_releases_are_flagged(kind: str) -> None:
     values, before = quiet(kind)
+    verdicts = set[Verdict]()
 
-    report = check(values, before)
+    def flagged(some: slice) -> int:
+        report = check(values[:, some], before)
+        verdicts.update(finding.verdict for finding in report.findings)
+        return alarms(report)
 
-    assert alarms(report) <= 0.02
-    assert {finding.verdict for finding in report.findings} <= {Verdict.OK, Verdict.REGRESSED}
+    assert FEW.excess(flagged) == 0
+    assert verdicts <= {Verdict.OK, Verdict.REGRESSED}
 
 
 def test_the_weekend_trap_is_set() -> None:
@@ -128,7 +134,7 @@ def test_a_large_change_in_the_same_noise_is_found(kind: str) -> None:
     moved = values[:, :40].copy()
     moved[before:] *= 1.4
 
-    assert alarms(check(moved, before)) >= 0.9
+    assert alarms(check(moved, before)) >= 0.9 * 40
 
 
 # --- too little to say --------------------------------------------------------------------------
@@ -559,8 +565,13 @@ def by_itself(direction: str) -> float | None:
     return only(check(BESIDE, 40, direction=direction)).p_value
 
 
-def hurts_nobody_else(wild: list[float], direction: str) -> None:
-    report = check(np.stack([BESIDE, np.array(wild)], axis=1), 40, direction=direction)
+def some_of(wild: st.SearchStrategy[list[float]]) -> st.SearchStrategy[list[list[float]]]:
+    """Four of them, beside each other."""
+    return st.lists(wild, min_size=4, max_size=4)
+
+
+def hurt_nobody_else(wild: list[list[float]], direction: str) -> None:
+    report = check(np.stack([BESIDE, *map(np.array, wild)], axis=1), 40, direction=direction)
 
     json.dumps(report.to_dict(), allow_nan=False)
     assert report.findings[0].p_value == by_itself(direction)
@@ -573,20 +584,22 @@ usual_numbers = st.one_of(
 
 
 @pytest.mark.slow
-@settings(max_examples=100, phases=[Phase.generate])
-@given(wild_series(usual_numbers), st.sampled_from(["up", "down", "either"]))
-def test_wild_data_are_the_matter_of_their_own_kpi_alone(wild: list[float], direction: str) -> None:
-    hurts_nobody_else(wild, direction)
+@settings(max_examples=25, phases=[Phase.generate])
+@given(some_of(wild_series(usual_numbers)), st.sampled_from(["up", "down", "either"]))
+def test_wild_data_are_the_matter_of_their_own_kpi_alone(
+    wild: list[list[float]], direction: str
+) -> None:
+    hurt_nobody_else(wild, direction)
 
 
 @pytest.mark.slow
-@settings(max_examples=100, phases=[Phase.generate])
+@settings(max_examples=25, phases=[Phase.generate])
 @given(
-    wild_series(st.one_of(st.floats(), st.sampled_from(EXTREMES))),
+    some_of(wild_series(st.one_of(st.floats(), st.sampled_from(EXTREMES)))),
     st.sampled_from(["up", "down", "either"]),
 )
-def test_the_largest_and_smallest_numbers_are_too(wild: list[float], direction: str) -> None:
-    hurts_nobody_else(wild, direction)
+def test_the_largest_and_smallest_numbers_are_too(wild: list[list[float]], direction: str) -> None:
+    hurt_nobody_else(wild, direction)
 
 
 CONSTANT = "constant"
