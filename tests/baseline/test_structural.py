@@ -14,9 +14,11 @@ from anomaly.model import Calendar, Direction, Finding, Kpi, Verdict
 from anomaly.panel import VALUE, assemble
 from anomaly.scoring.score import score
 from anomaly.scoring.scored import Score
+from tests.support.draws import AtMost
 from tests.support.simulations import Floats, frame, noise, remembering, stamps
 
-DAYS, WATCH, SERIES = 180, 5, 130
+DAYS, WATCH = 180, 5
+HISTORIES, FUTURES = 45, 4
 LOSS = 0.85
 
 
@@ -80,9 +82,16 @@ def test_growth_and_a_week_are_foreseen_by_a_trend() -> None:
 
 @pytest.mark.slow
 def test_intervals_are_narrower_hold_the_truth_and_raise_no_more_alarms_than_promised() -> None:
-    data = panel(growing(2, SERIES))
+    """To learn a history takes ten times as long as to judge what follows it, so four futures
+    follow each. Whether the interval of one holds says next to nothing of the others: their
+    correlation is 0.03, so that they are worth as much as 160 histories with one each."""
+    histories = growing(2, HISTORIES, DAYS)
+    data, *others = (
+        panel(np.vstack([histories, growing(seed, HISTORIES)[DAYS:]]))
+        for seed in range(100, 100 + FUTURES)
+    )
     plain, structural = fitted(data)
-    usual, better = scores(plain, data), scores(structural, data)
+    better = [each for future in (data, *others) for each in scores(structural, future)]
     lost = data.copy()
     lost.iloc[-WATCH:] *= LOSS
 
@@ -90,22 +99,27 @@ def test_intervals_are_narrower_hold_the_truth_and_raise_no_more_alarms_than_pro
     p_values = np.array([each.p_bad for each in better])
     found = np.array([each.p_bad < 0.01 for each in scores(structural, lost)])
 
-    assert np.mean([each is not None for each in models(structural)]) >= 0.9
-    assert np.median(high - low) < 0.5 * np.median(np.diff(intervals(usual)))
+    assert len(better) == HISTORIES * FUTURES
+    assert sum(each is None for each in models(structural)) <= 1
+    assert np.median(high - low) < 0.5 * np.median(np.diff(intervals(scores(plain, data))))
     assert 0.92 <= np.mean((low <= 0) & (high >= 0)) <= 0.98
     assert np.mean(p_values < 0.01) <= 0.02
     assert np.mean(p_values < 0.05) <= 0.08
-    assert found.mean() >= 0.9
-    assert found.mean() >= 0.5 + np.mean([each.p_bad < 0.01 for each in scores(plain, lost)])
+    assert sum(~found) <= 1
+    assert found.mean() >= 0.6 + np.mean([each.p_bad < 0.01 for each in scores(plain, lost)])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("memory", [0.0, 0.6])
 def test_what_season_and_level_foresee_keeps_them(memory: float) -> None:
     days = DAYS + WATCH
-    data = panel(1000 * weekend(days) * (1 + 0.04 * remembering(memory, 3, days, 60)))
+    values = 1000 * weekend(days) * (1 + 0.04 * remembering(memory, 3, days, 60))
+    few = AtMost(2, of=60, first=32, early=0)
 
-    assert sum(each is not None for each in models(fitted(data)[1])) <= 2
+    def modelled(some: slice) -> int:
+        return sum(each is not None for each in models(fitted(panel(values[:, some]))[1]))
+
+    assert few.excess(modelled) == 0
 
 
 @pytest.mark.slow
