@@ -525,7 +525,7 @@ def test_no_placebo_release_meets_what_is_left_out() -> None:
     days = {day.date(): "fair" for day in rhythm.index[30 * 24 : 33 * 24 : 24]}
 
     met, spared, feast = (
-        anomaly.backtest(rhythm, watch=12 * HOUR, history=28 * DAY, placebos=15, **occasions)
+        anomaly.backtest(rhythm, watch=12 * HOUR, history=28 * DAY, placebos=10, **occasions)
         for occasions in ({}, {"leave_out": [incident]}, {"special_days": days})
     )
 
