@@ -87,13 +87,21 @@ def compared(
     return only
 
 
-def tally(
-    staging: Callable[[int], Columns], production: Callable[[int], Columns], kpi: Kpi | None = None
-) -> Counter[str]:
-    """How often each aspect got which verdict over the seeds."""
+def tally(staging: Callable[[int], Columns], production: Callable[[int], Columns]) -> Counter[str]:
+    """How often each aspect got which verdict over the seeds, a KPI for each."""
     out: Counter[str] = Counter()
-    for seed in range(SEEDS):
-        series = compared(staging(seed), production(1000 + seed), kpi)
+    panels = (
+        assemble(
+            {
+                (f"{seed}", segment, role): values
+                for seed in range(SEEDS)
+                for (_, segment, role), values in make(first + seed).items()
+            },
+            index(),
+        )
+        for make, first in ((staging, 0), (production, 1000))
+    )
+    for series in anomaly.parity(*panels, kpis=[]).series:
         out.update({f"{name} {aspect.verdict}": 1 for name, aspect in series.aspects.items()})
         out[str(series.verdict)] += 1
     return out
