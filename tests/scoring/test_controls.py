@@ -159,12 +159,16 @@ def test_what_moves_in_both_is_not_the_releases(factor: float, related: bool) ->
 
 @pytest.mark.slow
 def test_a_release_shows_beyond_what_moves_in_both() -> None:
-    found = scores(
-        times(KPIS[:, :60], 0.8 * 0.85), [times(CONTROLS[0][:, :60], 0.8)], Direction.DOWN
-    )
+    few = AtMost(6, of=60, first=19, early=0)
 
-    assert alarms(found) >= 0.9
-    assert covered(found, -0.15) >= 0.9
+    def misses(some: slice) -> int:
+        control = times(CONTROLS[0][:, some], 0.8)
+        found = scores(times(KPIS[:, some], 0.8 * 0.85), [control], Direction.DOWN)
+        missed = sum(score.p_bad >= LEVEL for score in found)
+        outside = round((1 - covered(found, -0.15)) * len(found))
+        return max(missed, outside)
+
+    assert few.excess(misses) == 0
 
 
 @pytest.mark.slow
