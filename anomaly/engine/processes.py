@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from multiprocessing.connection import Connection
 
+from anomaly.engine.memory import keep_freed
 from anomaly.engine.workers import ALONE, Team, Workers
 from anomaly.errors import UsageError
 
@@ -28,6 +29,7 @@ def processes(jobs: int) -> Iterator[Workers]:
     """
     if isinstance(jobs, bool) or not isinstance(jobs, int) or not 1 <= jobs <= MOST:
         raise UsageError(f"jobs is {jobs!r:.40}; it must be a whole number from 1 on, up to {MOST}")
+    keep_freed()
     if jobs == 1:
         yield ALONE
         return
@@ -60,6 +62,7 @@ def processes(jobs: int) -> Iterator[Workers]:
 def _begin(parent: Connection) -> None:
     """What a process does first. It ends with its parent, which alone hears of an interrupt."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    keep_freed()
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     threading.Thread(target=import_module, args=(JUDGING,), daemon=True).start()
 
