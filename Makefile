@@ -32,8 +32,8 @@ help: ## say what can be made
 demo: .venv/.run ## judge the releases of sample_data, offline
 	@$(BIN)/anomaly demo
 
-test: .venv/.dev tools ## run every test but those of the pages; many wait for real servers, so three processes keep two cores busy
-	@$(BIN)/python -m pytest --numprocesses=3 $(BY_FILE) --durations=25 $(PAGES:%=--ignore=%)
+test: .venv/.dev tools ## run every test but those of the pages; many wait for real servers, so four processes keep two cores busy
+	@$(BIN)/python -m pytest --numprocesses=4 $(BY_FILE) --durations=25 $(PAGES:%=--ignore=%)
 
 quick: .venv/.dev ## what to run while coding, in a minute: lint, types, layers and the quick tests
 	@$(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=target quick-half quick-rest lint types layers
