@@ -115,7 +115,8 @@ class Answers:
         name = query.partition("increase(")[2].partition("[")[0]
         seed = int.from_bytes(hashlib.sha256(f"{name} {number}".encode()).digest()[:4])
         at = np.array(moments) / 86_400
-        values = 1000 + seed % 1000 + 500 * np.sin(2 * np.pi * at) + at * np.exp(1)
+        noise = 20 * np.modf(np.sin(np.array(moments) + seed) * 1e5)[0]  # the same at any request
+        values = 1000 + seed % 1000 + 500 * np.sin(2 * np.pi * at) + noise
         rows = zip(moments, values.tolist(), strict=True)
         points = ",".join(f'[{moment},"{value!r}"]' for moment, value in rows)
         labels = f'"country":"{number:04d}"' if "by (country)" in query else ""
