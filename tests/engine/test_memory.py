@@ -35,6 +35,7 @@ def faults(call: str) -> int:
     return int(subprocess.run(program, capture_output=True, check=True, text=True).stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only the GNU C library is told")
 def test_arrays_that_come_and_go_take_no_new_pages() -> None:
     assert faults("keep_freed()") < 0.1 * faults("")
