@@ -10,7 +10,7 @@ import pytest
 import anomaly
 from anomaly.errors import UsageError
 from anomaly.model import Kpi, KpiKind, Verdict
-from tests.support.draws import AtMost
+from tests.support.draws import Limit
 from tests.support.simulations import Floats, frame, noise, only, remembering, stamps
 
 BEFORE, WATCH, SERIES = 14 * 48, 24, 150  # half-hourly steps
@@ -140,7 +140,7 @@ def test_counts_that_are_often_zero_show_three_times_as_many() -> None:
 @pytest.mark.slow
 def test_counts_that_are_often_zero_raise_no_more_alarms_than_said() -> None:
     """At 1 %, and twice its error."""
-    values, few = often_zero(1.0, seed=7, count=300), AtMost(6, of=300, first=204, early=3)
+    values, few = often_zero(1.0, seed=7, count=300), Limit(6, of=300, first=204, early=3)
 
     assert few.excess(lambda some: int((p_values(values[:, some]) < 0.01).sum())) == 0
 

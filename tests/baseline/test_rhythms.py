@@ -9,12 +9,12 @@ import pytest
 
 import anomaly
 from anomaly.model import Verdict
-from tests.support.draws import AtMost
+from tests.support.draws import Limit
 from tests.support.simulations import Floats, frame, noise, remembering
 
 SERIES = 60
-FEW_ALARMS = AtMost(2, of=SERIES, first=32, early=0)
-FEW_MISSES = AtMost(6, of=SERIES, first=19, early=0)
+FEW_ALARMS = Limit(2, of=SERIES, first=32, early=0)
+FEW_MISSES = Limit(6, of=SERIES, first=19, early=0)
 BERLIN = "Europe/Berlin"
 
 
@@ -116,7 +116,7 @@ def test_an_effect_exactly_at_tolerance_is_no_regression_in_95_of_100() -> None:
     def found(some: slice, tolerance: float = 0.1) -> int:
         return regressed(values[:, some], index, 14 * 48, tolerance=tolerance, of=300)
 
-    assert AtMost(15, of=300, first=79, early=1).excess(found) == 0
+    assert Limit(15, of=300, first=79, early=1).excess(found) == 0
     assert found(slice(100), tolerance=0.05) == 100
 
 
@@ -135,7 +135,7 @@ def test_a_third_of_the_steps_missing_costs_no_false_alarm_and_hides_no_loss(how
     lost = values.copy()
     lost[14 * 48 :] -= 15
 
-    misses = AtMost(12, of=SERIES, first=12, early=0)
+    misses = Limit(12, of=SERIES, first=12, early=0)
     assert FEW_ALARMS.excess(lambda some: regressed(values[:, some], index, 14 * 48)) == 0
     assert misses.excess(lambda some: others(lost[:, some], index, 14 * 48)) == 0
 
@@ -159,6 +159,6 @@ def test_shares_at_a_border_are_quiet_there_and_seen_when_they_leave_it(border: 
         )
         return [finding.verdict for finding in report.findings].count(Verdict.REGRESSED)
 
-    misses = AtMost(3, of=SERIES, first=28, early=0)
+    misses = Limit(3, of=SERIES, first=28, early=0)
     assert FEW_ALARMS.excess(lambda some: seen(share[:, some])) == 0
     assert misses.excess(lambda some: len(gone[:, some].T) - seen(gone[:, some])) == 0

@@ -14,7 +14,7 @@ from anomaly.model import Calendar, Direction, Finding, Kpi, Verdict
 from anomaly.panel import VALUE, assemble
 from anomaly.scoring.score import score
 from anomaly.scoring.scored import Score
-from tests.support.draws import AtMost
+from tests.support.draws import Limit
 from tests.support.simulations import Floats, frame, noise, remembering, stamps
 
 DAYS, WATCH = 180, 5
@@ -114,7 +114,7 @@ def test_intervals_are_narrower_hold_the_truth_and_raise_no_more_alarms_than_pro
 def test_what_season_and_level_foresee_keeps_them(memory: float) -> None:
     days = DAYS + WATCH
     values = 1000 * weekend(days) * (1 + 0.04 * remembering(memory, 3, days, 60))
-    few = AtMost(2, of=60, first=32, early=0)
+    few = Limit(2, of=60, first=32, early=0)
 
     def modelled(some: slice) -> int:
         return sum(each is not None for each in models(fitted(panel(values[:, some]))[1]))

@@ -20,7 +20,7 @@ from anomaly.model import ChangeKind, Direction, Empty, Finding, Kpi, KpiKind, R
 from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE, assemble, block, grid, with_totals
 from anomaly.reporting.report import Report
 from anomaly.timing.spans import plan
-from tests.support.draws import AtMost
+from tests.support.draws import Limit
 from tests.support.simulations import STARTED, WINDOWS, Floats, look, stamps
 
 HALF_HOURLY = replace(
@@ -451,7 +451,7 @@ def test_the_total_gets_half_of_the_share_of_its_kpi() -> None:
 @pytest.mark.slow
 def test_quiet_releases_with_ten_segments_and_their_total_fail_as_rarely_as_promised() -> None:
     """At 5 %; more than 9 of 60 would happen by chance in one of a thousand runs."""
-    few = AtMost(9, of=60, first=21, early=1)
+    few = Limit(9, of=60, first=21, early=1)
     rates, shares = np.linspace(0.03, 0.12, 10).tolist(), np.geomspace(1, 8, 10).tolist()
 
     def failed(some: slice) -> int:

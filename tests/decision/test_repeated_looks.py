@@ -9,11 +9,11 @@ import pytest
 
 import anomaly
 from anomaly.model import Verdict
-from tests.support.draws import AtMost
+from tests.support.draws import Limit
 from tests.support.simulations import Floats, frame, noise, remembering, stamps
 
 SERIES, ALARMS = 150, 0.05
-FEW = AtMost(16, of=SERIES, first=71, early=5)  # 7.5 %, and twice the error of 5 %
+FEW = Limit(16, of=SERIES, first=71, early=5)  # 7.5 %, and twice the error of 5 %
 BEFORE, WATCH, LOOKS = 14 * 48, 48, 12  # half-hourly steps
 ROWS = BEFORE + WATCH
 INDEX = stamps(ROWS, "30min")

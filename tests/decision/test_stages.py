@@ -22,7 +22,7 @@ from anomaly.panel import DENOMINATOR, NUMERATOR, segment_text
 from anomaly.reporting.report import Report
 from anomaly.scoring.effect import Effect
 from anomaly.timing.spans import plan
-from tests.support.draws import AtMost
+from tests.support.draws import Limit
 from tests.support.simulations import (
     STARTED,
     WINDOWS,
@@ -228,7 +228,7 @@ def test_the_next_release_comes_later() -> None:
 @pytest.mark.slow
 def test_quiet_releases_in_stages_alarm_no_more_often_than_promised() -> None:
     """At 5 %; more than 9 of 60 would happen by chance in one of a thousand runs."""
-    few, quiet = AtMost(9, of=60, first=15, early=0), np.zeros(len(INDEX))
+    few, quiet = Limit(9, of=60, first=15, early=0), np.zeros(len(INDEX))
 
     def alarms(some: slice) -> int:
         seeds = range(few.of)[some]

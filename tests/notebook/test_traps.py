@@ -26,7 +26,7 @@ from anomaly.model import Empty, Finding, Kpi, NoData, ReleaseVerdict, Verdict
 from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE
 from anomaly.reporting.evidence import by_name
 from anomaly.reporting.report import Report
-from tests.support.draws import AtMost
+from tests.support.draws import Limit
 from tests.support.simulations import (
     STARTED,
     WINDOWS,
@@ -43,7 +43,7 @@ from tests.support.simulations import (
 pytestmark = pytest.mark.slow
 
 SERIES = 300
-FEW = AtMost(6, of=SERIES, first=99, early=0)
+FEW = Limit(6, of=SERIES, first=99, early=0)
 DAYS, WATCHED = 28, 24  # hourly steps
 BEFORE = DAYS * 24
 ROWS = BEFORE + WATCHED
@@ -133,7 +133,7 @@ def test_a_large_change_in_the_same_noise_is_found(kind: str) -> None:
     values, before = quiet(kind)
     moved = values[:, :40].copy()
     moved[before:] *= 1.4
-    few = AtMost(4, of=40, first=23, early=1)
+    few = Limit(4, of=40, first=23, early=1)
 
     def missed(some: slice) -> int:
         report = check(moved[:, some], before)

@@ -34,7 +34,7 @@ from anomaly.scoring.controlled import score_beside_controls
 from anomaly.scoring.controls import Prediction, bands, by_bands, controls_of
 from anomaly.scoring.scored import Score
 from anomaly.scoring.timeline import Timeline
-from tests.support.draws import AtMost
+from tests.support.draws import Limit
 from tests.support.simulations import Floats, finding_of, noise, remembering, stamps
 
 pytestmark = pytest.mark.slow
@@ -134,7 +134,7 @@ def test_controls_find_what_noise_would_hide() -> None:
 @pytest.mark.slow
 def test_quiet_releases_stay_quiet_beside_controls() -> None:
     """At 1 %, and twice its error."""
-    few = AtMost(3, of=150, first=97, early=1)
+    few = Limit(3, of=150, first=97, early=1)
 
     assert few.excess(lambda some: alarm_count(scores(KPIS[:, some], [CONTROLS[0][:, some]]))) == 0
 
@@ -153,13 +153,13 @@ def test_what_moves_in_both_is_not_the_releases(factor: float, related: bool) ->
     def misses(some: slice) -> int:
         return sum(score.p_bad >= LEVEL for score in scores(times(kpi[:, some], factor)))
 
-    assert AtMost(6, of=60, first=19, early=0).excess(misses) == 0
+    assert Limit(6, of=60, first=19, early=0).excess(misses) == 0
     assert alarms(scores(times(kpi, factor), [times(control, factor)])) <= 0.03
 
 
 @pytest.mark.slow
 def test_a_release_shows_beyond_what_moves_in_both() -> None:
-    few = AtMost(6, of=60, first=19, early=0)
+    few = Limit(6, of=60, first=19, early=0)
 
     def misses(some: slice) -> int:
         control = times(CONTROLS[0][:, some], 0.8)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import anomaly
-from tests.support.draws import AtMost
+from tests.support.draws import Limit
 from tests.support.simulations import Floats, frame, remembering, stamps
 
 BEFORE, WATCH, SERIES = 21 * 48, 24, 200
@@ -16,8 +16,8 @@ ROWS = BEFORE + WATCH
 INDEX = stamps(ROWS, "30min")
 LEVEL = 0.01
 # 2 alarms are expected, more than 6 come by chance once in 200 times
-FEW_ALARMS = AtMost(6, of=SERIES, first=66, early=0)
-FEW_MISSES = AtMost(20, of=SERIES, first=30, early=0)
+FEW_ALARMS = Limit(6, of=SERIES, first=66, early=0)
+FEW_MISSES = Limit(20, of=SERIES, first=30, early=0)
 
 
 def heavy_tails() -> Floats:

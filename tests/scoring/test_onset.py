@@ -13,15 +13,15 @@ import pytest
 
 import anomaly
 from anomaly.model import ChangeKind, Finding, ReleaseVerdict, Verdict
-from tests.support.draws import AtMost
+from tests.support.draws import Limit
 from tests.support.simulations import Floats, frame, noise, remembering, stamps
 
 BEFORE, WATCHED, GAP, COLUMNS = 7 * 288, 72, 2, 40  # steps of five minutes
 ROWS = BEFORE + GAP + WATCHED
 STEP = timedelta(minutes=5)
 INDEX = stamps(ROWS, "5min")
-TWO = AtMost(2, of=COLUMNS, first=22, early=0)
-FOUR = AtMost(4, of=COLUMNS, first=16, early=0)
+TWO = Limit(2, of=COLUMNS, first=22, early=0)
+FOUR = Limit(4, of=COLUMNS, first=16, early=0)
 
 
 def judged(values: Floats, rows: int = ROWS) -> tuple[Finding, ...]:

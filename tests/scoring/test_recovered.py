@@ -10,7 +10,7 @@ import pytest
 
 import anomaly
 from anomaly.model import Verdict
-from tests.support.draws import AtMost
+from tests.support.draws import Limit
 from tests.support.simulations import frame, noise
 
 HISTORY, WATCH = 480, 24
@@ -67,14 +67,14 @@ def test_a_relapse_is_a_regression_again() -> None:
 @pytest.mark.parametrize(
     ("after", "few"),
     [
-        (48, AtMost(8, of=40, first=19, early=2)),
-        (72, AtMost(6, of=40, first=18, early=1)),
-        (288, AtMost(6, of=40, first=18, early=1)),
+        (48, Limit(8, of=40, first=19, early=2)),
+        (72, Limit(6, of=40, first=18, early=1)),
+        (288, Limit(6, of=40, first=18, early=1)),
     ],
     ids=["48", "72", "288"],
 )
 def test_a_spread_that_stays_wide_is_not_over_though_its_mean_never_moved(
-    after: int, few: AtMost
+    after: int, few: Limit
 ) -> None:
     """Each at the level that it has among 40."""
 
@@ -88,7 +88,7 @@ def test_a_spread_that_stays_wide_is_not_over_though_its_mean_never_moved(
 @pytest.mark.slow
 @pytest.mark.parametrize("after", [72, 288])
 def test_a_spread_that_was_wide_for_a_while_is_over(after: int) -> None:
-    few = AtMost(12, of=40, first=20, early=4)
+    few = Limit(12, of=40, first=20, early=4)
 
     def misses(some: slice) -> int:
         seen = wide(after, after // 2, LEVEL, some)

@@ -15,7 +15,7 @@ NEARLY = 0.002  # by which a probability may be larger and count as the same
 
 
 @dataclass(frozen=True, slots=True)
-class AtMost:
+class Limit:
     """At most `most` of `of` draws may be events, asked in two steps: where no more than `early` of
     the `first` are, that is evidence enough; where more are, all are drawn, and one event fewer
     than `most` is allowed.

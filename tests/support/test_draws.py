@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from tests.support.draws import AtMost
+from tests.support.draws import Limit
 
 
 def test_two_steps_accept_what_they_say() -> None:
-    rule, rate = AtMost(6, of=60, first=27, early=1), 0.08
+    rule, rate = Limit(6, of=60, first=27, early=1), 0.08
     rng = np.random.default_rng(1)
 
     accepted = [
@@ -23,7 +23,7 @@ def test_two_steps_accept_what_they_say() -> None:
 
 
 def test_few_events_are_evidence_enough_and_more_are_counted_to_the_end() -> None:
-    rule = AtMost(6, of=60, first=27, early=1)
+    rule = Limit(6, of=60, first=27, early=1)
     asked: list[slice] = []
 
     def events(some: slice) -> int:
@@ -43,4 +43,4 @@ def test_few_events_are_evidence_enough_and_more_are_counted_to_the_end() -> Non
 @pytest.mark.parametrize(("first", "early"), [(26, 1), (27, 2)])
 def test_steps_that_would_accept_more_are_refused(first: int, early: int) -> None:
     with pytest.raises(ValueError, match="accepts more than 6 of 60 would"):
-        AtMost(6, of=60, first=first, early=early)
+        Limit(6, of=60, first=first, early=early)

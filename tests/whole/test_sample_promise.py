@@ -13,11 +13,11 @@ from anomaly.model import Release, ReleaseVerdict, Verdict
 from anomaly.pipeline import check_release
 from anomaly.reporting.report import Report
 from anomaly.setup.demo import Series
-from tests.support.draws import AtMost
+from tests.support.draws import Limit
 from tests.support.shop import FOLDER, collected, generate
 
 BAD_SEEDS = range(1, 21)
-MISSED = AtMost(2, of=len(BAD_SEEDS), first=11, early=0)
+MISSED = Limit(2, of=len(BAD_SEEDS), first=11, early=0)
 HEALTHY_SEEDS = range(1, 201)
 FIRST_SHOPS = 50
 FRANCE = ("request errors", frozenset({("country", "FR")}))
