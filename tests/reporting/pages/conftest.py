@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Page, Request, sync_playwright
 
 from tests.support.servers import need
 
@@ -25,49 +27,60 @@ Open = Callable[..., Opened]
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
-    """The browser, for all tests of one process."""
+def chromium() -> Iterator[Page]:
+    """The one tab of a browser, for all tests of one process: another costs as much time as the
+    pages that it shows."""
     program = need("chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield browser
+        yield browser.new_page(timezone_id="Asia/Tokyo", locale="en-GB")
         browser.close()
 
 
 @pytest.fixture
-def opened(chromium: Browser, tmp_path: Path) -> Iterator[Open]:
-    """Opens HTML from disk, in its own context: `opened(html, width=1280, scheme="light")`."""
-    contexts: list[BrowserContext] = []
+def opened(chromium: Page, tmp_path: Path) -> Iterator[Open]:
+    """Opens HTML from disk, in the place of what was open: `opened(html, width=1280,
+    scheme="light")`. Nothing is left of an earlier page."""
+    with ExitStack() as before:
 
-    def show(
-        html: str, *, width: int = 1280, scheme: str = "light", zone: str = "Asia/Tokyo"
-    ) -> Opened:
-        file = tmp_path / f"page-{len(contexts)}.html"
-        file.write_bytes(html.encode())
-        context = chromium.new_context(
-            viewport={"width": width, "height": 900},
-            color_scheme="dark" if scheme == "dark" else "light",
-            timezone_id=zone,
-            locale="en-GB",
-        )
-        contexts.append(context)
-        tab = context.new_page()
-        shown = Opened(tab)
-        tab.on("console", lambda said: shown.trouble.append(f"console: {said.text}"))
-        tab.on("pageerror", lambda error: shown.trouble.append(f"error: {error}"))
-        tab.on("dialog", lambda dialog: shown.trouble.append(f"dialog: {dialog.message}"))
-        tab.on(
-            "request",
-            lambda request: (
-                shown.trouble.append(f"request: {request.url}")
-                if request.url != file.as_uri()
-                else None
-            ),
-        )
-        tab.goto(file.as_uri())
-        tab.wait_for_selector("html[data-ready]", state="attached")
-        return shown
+        def show(html: str, *, width: int = 1280, scheme: str = "light") -> Opened:
+            before.close()
+            file = tmp_path / "page.html"
+            file.write_bytes(html.encode())
+            shown = Opened(chromium)
+            before.callback(_leave, chromium, _listen(chromium, file.as_uri(), shown.trouble))
+            chromium.set_viewport_size({"width": width, "height": 900})
+            chromium.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+            chromium.goto(file.as_uri())
+            chromium.wait_for_selector("html[data-ready]", state="attached")
+            return shown
 
-    yield show
-    for context in contexts:
-        context.close()
+        yield show
+
+
+def _listen(tab: Page, uri: str, trouble: list[str]) -> dict[Any, Callable[[Any], None]]:
+    """Note the trouble of a page, and what is asked for beside it; returns the listeners by their
+    events."""
+
+    def requested(request: Request) -> None:
+        if request.url != uri:
+            trouble.append(f"request: {request.url}")
+
+    listeners: dict[Any, Callable[[Any], None]] = {
+        "console": lambda message: trouble.append(f"console: {message.text}"),
+        "pageerror": lambda error: trouble.append(f"error: {error}"),
+        "dialog": lambda dialog: trouble.append(f"dialog: {dialog.message}"),
+        "request": requested,
+    }
+    for event, listener in listeners.items():
+        tab.on(event, listener)
+    return listeners
+
+
+def _leave(tab: Page, listeners: Mapping[Any, Callable[[Any], None]]) -> None:
+    """Close the page that a tab shows, with what it kept and who listens to it."""
+    for event, listener in listeners.items():
+        tab.remove_listener(event, listener)
+    tab.evaluate("localStorage.clear()")
+    tab.mouse.move(0, 0)
+    tab.goto("about:blank")

@@ -243,7 +243,7 @@ def test_the_keyboard_reads_values_and_zooms(opened: Open) -> None:
 
 
 def test_times_can_be_local_and_the_theme_can_be_changed(opened: Open) -> None:
-    view = opened(page(judged("credential")), zone="Asia/Tokyo")
+    view = opened(page(judged("credential")))
     sentence = view.tab.locator(".sentence time").first
     assert sentence.text_content() == "09:25"
 
