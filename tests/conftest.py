@@ -74,6 +74,7 @@ settings.load_profile("steady")
 
 
 def pytest_configure() -> None:
+    gc.disable()  # until all tests are known
     for number in (signal.SIGINT, signal.SIGHUP):  # a run in the background ignores them, and
         if signal.getsignal(number) is signal.SIG_IGN:  # so would the processes that tests start
             signal.signal(number, signal.SIG_DFL)
@@ -85,6 +86,7 @@ def pytest_configure() -> None:
 def pytest_collection_finish() -> None:
     """What the tests are made of stays: it need not be looked through again and again."""
     gc.freeze()
+    gc.enable()
     gc.set_threshold(*GARBAGE)
 
 
