@@ -364,7 +364,7 @@ def test_kpis_that_carry_no_verdict_are_named() -> None:
         for name in map(str, frame)
     ]
 
-    result = anomaly.backtest(frame, kpis=kpis, watch=12 * HOUR, history=28 * DAY, placebos=6)
+    result = anomaly.backtest(frame, kpis=kpis, watch=12 * HOUR, history=28 * DAY, placebos=3)
     said = {series.kpi: "; ".join(series.warnings) for series in result.series}
 
     assert said["sound"] == ""
@@ -382,7 +382,7 @@ def test_kpis_that_carry_no_verdict_are_named() -> None:
 def test_a_longer_watch_is_suggested_with_what_it_would_see() -> None:
     frame = pd.DataFrame({"latency": 100 + 5 * noise(1, ROWS)}, stamps(ROWS))
 
-    result = anomaly.backtest(frame, watch=6 * HOUR, history=28 * DAY, placebos=10)
+    result = anomaly.backtest(frame, watch=6 * HOUR, history=28 * DAY, placebos=5)
     latency_ = series_of(result, "latency")
     (longer,) = [each for each in latency_.alternatives if each.length == 12 * HOUR]
 
@@ -399,12 +399,12 @@ def test_a_segment_counts_from_where_it_is_known() -> None:
         stamps(ROWS),
     )
 
-    result = anomaly.backtest(panel, watch=12 * HOUR, history=28 * DAY, placebos=8)
+    result = anomaly.backtest(panel, watch=12 * HOUR, history=28 * DAY, placebos=4)
     germany, france = result.series
 
     assert (germany.name, france.name) == ("latency (country=DE)", "latency (country=FR)")
-    assert germany.alarms.of == 8
-    assert 0 < france.alarms.of + france.unanswered < 8
+    assert germany.alarms.of == 4
+    assert 0 < france.alarms.of + france.unanswered < 4
     assert any(text.startswith("short: values for 12d") for text in france.warnings)
 
 
