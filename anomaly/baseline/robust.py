@@ -49,6 +49,13 @@ def _middle(values: Floats, size: int) -> Floats:
     return np.asarray(low / 2 + high / 2)  # their sum may be too large a number
 
 
+def running_median(values: Floats, size: int, *, mirrored: bool = False) -> Floats:
+    """Median of the `size` values `(time,)` around each, an odd number, none of them NaN. Beyond an
+    end stands the last value, or what is `mirrored` there."""
+    padded = np.pad(values, size // 2, mode="reflect" if mirrored else "edge")
+    return _middle(np.lib.stride_tricks.sliding_window_view(padded, size), size)
+
+
 def quantiles(values: Floats, shares: Floats) -> Floats:
     """Quantiles `(..., shares)` of each row, linear between its values, NaN for an empty one."""
     ranked = np.sort(values, axis=-1)  # NaN last

@@ -12,7 +12,15 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from anomaly.baseline.robust import MAD_TO_SIGMA, Bools, Floats, Ints, median, running_sums
+from anomaly.baseline.robust import (
+    MAD_TO_SIGMA,
+    Bools,
+    Floats,
+    Ints,
+    median,
+    running_median,
+    running_sums,
+)
 from anomaly.baseline.seasonal import BOUND, Baseline
 from anomaly.baseline.sides import STEPS_BEFORE
 from anomaly.baseline.transform import Scale, back, forward
@@ -258,9 +266,7 @@ def pulled_in(
     """Residuals `(time,)` without gaps, those that stand out alone by more than `bound` pulled in;
     noise may have grown `later`. The steps at the `edges` do only if asked for: a change may begin
     with the last one."""
-    from scipy.ndimage import median_filter  # dear to load, and few series have such steps
-
-    around = median_filter(residual, size=ALONE, mode="mirror" if edges else "nearest")
+    around = running_median(residual, ALONE, mirrored=edges)
     rest = residual - around
     most = np.full(len(rest), bound)
     if len(rest[later]):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from anomaly.baseline.noise import ORDER
-from anomaly.baseline.robust import Bools, Floats, quantiles, spread
+from anomaly.baseline.robust import Bools, Floats, quantiles, running_median, spread
 from anomaly.scoring.question_kinds import DatedBy
 from anomaly.scoring.questions import LONGEST, TOP
 from anomaly.scoring.timeline import Timeline
@@ -138,8 +138,6 @@ def _stretch(
     line: Timeline, i: int, dated_by: DatedBy, sign: float, factor: Floats, until: int
 ) -> _Stretch:
     """The stretch of series `i` that ends `until` steps after the transition, times `sign`."""
-    from scipy.ndimage import median_filter  # dear to load, and few series have moved
-
     n, stop = line.before, line.before + until
     phi = line.phi[i] if dated_by is DatedBy.RESIDUAL else NONE
     values = _with_gap(sign * _dating_values(line, i, dated_by)[:stop], n, line.gap)
@@ -154,7 +152,7 @@ def _stretch(
     sigma = float(spread(noise[None, :n])[0]) or 1.0
     present = np.isfinite(noise)
     noise = np.where(present, noise / sigma, 0.0)
-    usual = median_filter(noise, size=NEIGHBOURS, mode="nearest")
+    usual = running_median(noise, NEIGHBOURS)
     noise = np.where(present, np.clip(noise, usual - CLIP, usual + CLIP), 0.0)
     near = slice(n - reach, None)
     values = values[near]
