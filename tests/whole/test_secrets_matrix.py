@@ -288,7 +288,8 @@ class Scene:
     variables: dict[str, str] = field(default_factory=dict)  # of command lines
 
     def write(self, running: ExitStack) -> None:
-        """Write the checklists and what they read."""
+        """Write the checklists and what they read; the one with a shared history has no plug-in that
+        could fail."""
         Shop(self.at.folder, {"errors": (0.0, 99.0)}).at(12)
         _write_more(self.at.folder)
         shop = {"type": "files", "path": "shop.csv"}
@@ -318,10 +319,12 @@ class Scene:
         shared = self.planted.settings(
             f"postgresql://anomaly:{SECRET}@{self.at.database}?sslpassword={SECRET}", "store"
         )
-        for name, store in {"checklist.yaml": "history.db", "shared.yaml": shared}.items():
-            (self.at.folder / name).write_text(
-                json.dumps(checklist | {"store": store}, indent=1), encoding="utf-8"
-            )
+        alone = CHECKLIST | {"sources": {"shop": shop}, "kpis": [ERRORS]}
+        for name, written in {
+            "checklist.yaml": checklist | {"store": "history.db"},
+            "shared.yaml": alone | {"store": shared},
+        }.items():
+            (self.at.folder / name).write_text(json.dumps(written, indent=1), encoding="utf-8")
         (self.at.folder / "cases.yaml").write_text(
             "cases: [{name: quiet, expect: {verdict: pass}}]", encoding="utf-8"
         )
