@@ -37,8 +37,9 @@ from anomaly.scoring.timeline import SAMPLE, WIDE, Timeline, bounded, sample_of
 DETECTED_SHARE = 0.86
 POWER = 0.8416  # Φ⁻¹(0.8)
 PLACEBOS = 40  # placebo releases that stand for all
-LARGEST, SMALLEST = 100.0, 0.02  # standard deviations
-SIZES = 512  # steps from the one to the other, between which the search chooses
+JUMPS = np.geomspace(0.02, 100.0, 513)  # standard deviations, between which the search chooses
+BENT, GROWTH = 8.0, 0.06  # log G + G / `BENT` grows by about `GROWTH` from one to the next
+GUESSES = 8  # tries until the search goes on by halves
 TOGETHER = 16  # series that are tried at a time
 # For each of a sample others, as if drawn: primes that do not divide its size go all round it.
 OTHERS = np.multiply.outer([79, 31, 113, 17, 149, 61, 97, 43], np.arange(SAMPLE)) % SAMPLE
@@ -266,22 +267,20 @@ class _Answers:
         """The smallest jump of each series that exceeds its threshold often enough; NaN where none
         does."""
         sign = -1.0 if direction is Direction.DOWN else 1.0
-        sizes = sign * np.geomspace(SMALLEST, LARGEST, SIZES + 1)
         out = np.full(len(threshold), np.nan)
         rows = np.flatnonzero(self.counted.any(axis=1))
-        too_small, enough = np.zeros(len(rows), int), np.full(len(rows), SIZES + 1)
-        while len(is_open := np.flatnonzero(enough - too_small > 1)):
-            middle = (too_small[is_open] + enough[is_open]) // 2
-            mine = rows[is_open]
-            hit = self._exceeds(mine, sizes[middle], threshold[mine], direction)
-            enough[is_open[hit]], too_small[is_open[~hit]] = middle[hit], middle[~hit]
-        has_jump = enough <= SIZES
-        out[rows[has_jump]] = sizes[enough[has_jump]]
+        search = Search.of(threshold[rows])
+        while len(is_open := search.open()):
+            tried = search.next(is_open)
+            jumps = sign * JUMPS[tried]
+            search.learn(is_open, tried, self._exceeded(rows[is_open], jumps, direction))
+        has_jump = search.enough < len(JUMPS)
+        out[rows[has_jump]] = sign * JUMPS[search.enough[has_jump]]
         return out
 
-    def _exceeds(self, rows: Ints, jumps: Floats, threshold: Floats, direction: Direction) -> Bools:
-        """Which of the jumps, one per series, exceed their threshold at enough of the placebo
-        releases."""
+    def _exceeded(self, rows: Ints, jumps: Floats, direction: Direction) -> Floats:
+        """The G that the answers of each series exceed at enough of the placebo releases, after a
+        jump of it."""
         everyone = len(rows) == len(self.counted)
 
         def of(each: Floats) -> Floats:
@@ -295,8 +294,62 @@ class _Answers:
         counted = self.counted[rows]
         g = np.where(counted, _combined(self.questions, up, direction), -np.inf)
         need = np.ceil(DETECTED_SHARE * counted.sum(axis=1)).astype(int)
-        exceed = (g > threshold[:, None]).sum(axis=1)
-        return np.asarray(exceed >= need)
+        ranked = np.sort(np.fmax(g, -np.inf), axis=1)  # what is NaN exceeds nothing
+        return np.asarray(ranked[np.arange(len(rows)), PLACEBOS - need])
+
+
+@dataclass(slots=True)
+class Search:
+    """The search for the smallest of the `JUMPS` of each series that gives more than a `goal`, by
+    their places: one is `too_small`, another `enough`, and what they give is `below` and `above`,
+    NaN until it is tried. Mutable, for it closes in."""
+
+    goal: Floats
+    too_small: Ints
+    enough: Ints
+    below: Floats
+    above: Floats
+    tries: int = 0
+
+    @classmethod
+    def of(cls, goal: Floats) -> Search:
+        return cls(
+            goal,
+            too_small=np.zeros(len(goal), int),
+            enough=np.full(len(goal), len(JUMPS)),
+            below=np.full(len(goal), np.nan),
+            above=np.full(len(goal), np.nan),
+        )
+
+    def open(self) -> Ints:
+        """The series of which one jump at least is neither too small nor enough."""
+        return np.flatnonzero(self.enough - self.too_small > 1)
+
+    def next(self, series: Ints) -> Ints:
+        """The places to be tried: where the goal should be by what was given so far; after a few
+        tries, or if that says nothing, in the middle."""
+        low, high = self.too_small[series], self.enough[series]
+        middle = (low + high) // 2
+        if not 0 < self.tries < GUESSES:
+            return middle
+        goal, below, above = (
+            np.log(g[series]) + g[series] / BENT for g in (self.goal, self.below, self.above)
+        )
+        between = low + (goal - below) / (above - below) * (high - low)
+        from_below, from_above = low + (goal - below) / GROWTH, high - (above - goal) / GROWTH
+        place = np.where(
+            np.isnan(above), from_below, np.where(np.isnan(below), from_above, between)
+        )
+        place = np.where(np.isfinite(place), place, middle)
+        place = np.where(place - low < high - place, np.ceil(place), np.floor(place))
+        return np.clip(place, low + 1, high - 1).astype(int)
+
+    def learn(self, series: Ints, tried: Ints, given: Floats) -> None:
+        """Close in by what the places tried gave."""
+        hit = given > self.goal[series]
+        self.enough[series[hit]], self.above[series[hit]] = tried[hit], given[hit]
+        self.too_small[series[~hit]], self.below[series[~hit]] = tried[~hit], given[~hit]
+        self.tries += 1
 
 
 def _about_normal(t: Floats, freedom: Floats) -> Floats:
