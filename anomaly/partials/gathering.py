@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from anomaly.checklist.checklist import Checklist
     from anomaly.collectors.answers import Answers
 
-CELLS = 32_000_000  # values that are collected together, 8 bytes each
+CELLS = 12_000_000  # values that are collected together, 8 bytes each
 SEGMENTS = 500  # of a KPI, until the first are known
 ALIKE = 2  # KPIs with one and the same error, from which their source counts as dead
 
