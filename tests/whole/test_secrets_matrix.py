@@ -288,8 +288,8 @@ class Scene:
     variables: dict[str, str] = field(default_factory=dict)  # of command lines
 
     def write(self, running: ExitStack) -> None:
-        """Write the checklists and what they read; the one with a shared history has no plug-in that
-        could fail."""
+        """Write the checklists and what they read; the one with a shared history has no plug-in
+        that could fail."""
         Shop(self.at.folder, {"errors": (0.0, 99.0)}).at(12)
         _write_more(self.at.folder)
         shop = {"type": "files", "path": "shop.csv"}
