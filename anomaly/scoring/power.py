@@ -20,6 +20,7 @@ from anomaly.baseline.seasonal import BOUND, Baseline
 from anomaly.baseline.transform import Scale
 from anomaly.model import Direction
 from anomaly.scoring.effect import Effects
+from anomaly.scoring.jump_search import JUMPS, Search
 from anomaly.scoring.question_kinds import QuestionKind, StepMeasure
 from anomaly.scoring.questions import TIGHT, Question, beyond
 from anomaly.scoring.replay import (
@@ -37,9 +38,6 @@ from anomaly.scoring.timeline import SAMPLE, WIDE, Timeline, bounded, sample_of
 DETECTED_SHARE = 0.86
 POWER = 0.8416  # Φ⁻¹(0.8)
 PLACEBOS = 40  # placebo releases that stand for all
-JUMPS = np.geomspace(0.02, 100.0, 513)  # standard deviations, between which the search chooses
-BENT, GROWTH = 8.0, 0.06  # log G + G / `BENT` grows by about `GROWTH` from one to the next
-GUESSES = 8  # tries until the search goes on by halves
 TOGETHER = 16  # series that are tried at a time
 # For each of a sample others, as if drawn: primes that do not divide its size go all round it.
 OTHERS = np.multiply.outer([79, 31, 113, 17, 149, 61, 97, 43], np.arange(SAMPLE)) % SAMPLE
@@ -296,60 +294,6 @@ class _Answers:
         need = np.ceil(DETECTED_SHARE * counted.sum(axis=1)).astype(int)
         ranked = np.sort(np.fmax(g, -np.inf), axis=1)  # what is NaN exceeds nothing
         return np.asarray(ranked[np.arange(len(rows)), PLACEBOS - need])
-
-
-@dataclass(slots=True)
-class Search:
-    """The search for the smallest of the `JUMPS` of each series that gives more than a `goal`, by
-    their places: one is `too_small`, another `enough`, and what they give is `below` and `above`,
-    NaN until it is tried. Mutable, for it closes in."""
-
-    goal: Floats
-    too_small: Ints
-    enough: Ints
-    below: Floats
-    above: Floats
-    tries: int = 0
-
-    @classmethod
-    def of(cls, goal: Floats) -> Search:
-        return cls(
-            goal,
-            too_small=np.zeros(len(goal), int),
-            enough=np.full(len(goal), len(JUMPS)),
-            below=np.full(len(goal), np.nan),
-            above=np.full(len(goal), np.nan),
-        )
-
-    def open(self) -> Ints:
-        """The series of which one jump at least is neither too small nor enough."""
-        return np.flatnonzero(self.enough - self.too_small > 1)
-
-    def next(self, series: Ints) -> Ints:
-        """The places to be tried: where the goal should be by what was given so far; after a few
-        tries, or if that says nothing, in the middle."""
-        low, high = self.too_small[series], self.enough[series]
-        middle = (low + high) // 2
-        if not 0 < self.tries < GUESSES:
-            return middle
-        goal, below, above = (
-            np.log(g[series]) + g[series] / BENT for g in (self.goal, self.below, self.above)
-        )
-        between = low + (goal - below) / (above - below) * (high - low)
-        from_below, from_above = low + (goal - below) / GROWTH, high - (above - goal) / GROWTH
-        place = np.where(
-            np.isnan(above), from_below, np.where(np.isnan(below), from_above, between)
-        )
-        place = np.where(np.isfinite(place), place, middle)
-        place = np.where(place - low < high - place, np.ceil(place), np.floor(place))
-        return np.clip(place, low + 1, high - 1).astype(int)
-
-    def learn(self, series: Ints, tried: Ints, given: Floats) -> None:
-        """Close in by what the places tried gave."""
-        hit = given > self.goal[series]
-        self.enough[series[hit]], self.above[series[hit]] = tried[hit], given[hit]
-        self.too_small[series[~hit]], self.below[series[~hit]] = tried[~hit], given[~hit]
-        self.tries += 1
 
 
 def _about_normal(t: Floats, freedom: Floats) -> Floats:
