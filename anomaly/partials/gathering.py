@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from anomaly.collectors.collect import Progress, collect_window, is_read_once, queries_of
@@ -43,7 +43,7 @@ def gathered(
     waiting, total = deque(shards), sum(len(queries_of(shard.kpis)) for shard in shards)
     steps = max(1, (inquiry.spans.span.end - inquiry.spans.span.start) // inquiry.step)
     segments, done = SEGMENTS, 0
-    dead: dict[str, CollectError] = {}
+    failures: dict[str, list[CollectError]] = {}
     at_once = is_read_once(checklist)
     at_once |= steps * sum(_size(shard, segments) for shard in shards) <= CELLS
     while waiting:
@@ -58,10 +58,12 @@ def gathered(
             if progress is not None:
                 progress(min(before + answered, total), total)
 
-        collected = collect_window(checklist, inquiry.spans.span, names, report, answers, dead=dead)
+        collected = collect_window(
+            checklist, inquiry.spans.span, names, report, answers, dead=_dead(failures)
+        )
         done += sum(len(queries_of(shard.kpis)) for shard in group)
         segments = _most_segments(collected, segments)
-        dead |= _failures(collected, [kpi for shard in group for kpi in shard.kpis])
+        _note_failures(collected, [kpi for shard in group for kpi in shard.kpis], failures)
         yield from divided(collected, group, is_whole=is_whole and len(group) == len(shards))
         del collected  # before the next are collected
 
@@ -81,13 +83,22 @@ def _most_segments(collected: Collected, default: int) -> int:
     return max(map(len, counts.values()), default=default)
 
 
-def _failures(collected: Collected, kpis: Sequence[Kpi]) -> dict[str, CollectError]:
-    """The sources all of whose KPIs have one and the same error."""
-    errors: dict[str, list[CollectError | None]] = {}
+def _note_failures(
+    collected: Collected, kpis: Sequence[Kpi], failures: dict[str, list[CollectError]]
+) -> None:
+    """Note the errors of each source since it last answered for any KPI."""
+    reasons: dict[str, list[CollectError | None]] = {}
     for kpi in kpis:
-        errors.setdefault(kpi.source, []).append(collected.errors.get(kpi.name))
-    out = {}
-    for source, reasons in errors.items():
-        if len(reasons) >= ALIKE and reasons[0] is not None and len({*map(str, reasons)}) == 1:
-            out[source] = reasons[0]
-    return out
+        reasons.setdefault(kpi.source, []).append(collected.errors.get(kpi.name))
+    for source, each in reasons.items():
+        errors = [error for error in each if error is not None]
+        failures[source] = [*failures.get(source, ()), *errors] if len(errors) == len(each) else []
+
+
+def _dead(failures: Mapping[str, Sequence[CollectError]]) -> dict[str, CollectError]:
+    """The sources all of whose KPIs have one and the same error, since they last answered."""
+    return {
+        source: errors[0]
+        for source, errors in failures.items()
+        if len(errors) >= ALIKE and len({*map(str, errors)}) == 1
+    }

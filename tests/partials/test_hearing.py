@@ -143,9 +143,11 @@ def test_sources_asked_bit_by_bit_give_the_same_answer(
     assert counts == sorted(counts)
 
 
+@pytest.mark.parametrize(
+    ("cells", "expected"), [(200 * (7 * 24 + 12), [2, 1, 2]), (1, [2, 1, 1])], ids=["some", "one"]
+)
 def test_a_source_that_is_dead_is_not_asked_for_the_rest(
-    folder: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    folder: Path, monkeypatch: pytest.MonkeyPatch, cells: int, expected: list[int]
 ) -> None:
     more = "".join(
         f"  - {{name: k{i}, source: second, query: searches, by: [c]}}\n" for i in range(4)
@@ -153,7 +155,7 @@ def test_a_source_that_is_dead_is_not_asked_for_the_rest(
     (folder / "checklist.yaml").write_text(CHECKLIST + more)
     (folder / "second.csv").unlink()
     monkeypatch.setattr(gathering, "SEGMENTS", 100)
-    monkeypatch.setattr(gathering, "CELLS", 200 * (7 * 24 + 12))
+    monkeypatch.setattr(gathering, "CELLS", cells)
     asked: list[int] = []
     from anomaly.collectors.files import FilesCollector
 
@@ -167,7 +169,7 @@ def test_a_source_that_is_dead_is_not_asked_for_the_rest(
 
     report = judged(folder)
 
-    assert asked == [2, 1, 2]
+    assert asked == expected
     assert [finding.verdict for finding in report.findings[1:]] == [Verdict.ERROR] * 5
 
 
