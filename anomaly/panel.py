@@ -155,18 +155,44 @@ def keys_of(panel: pd.DataFrame) -> list[tuple[str, str, str]]:
     return [*zip(*words, strict=True)] if len(columns) else []
 
 
-def long_form(
-    keys: Sequence[tuple[str, str]], index: pd.DatetimeIndex, matrices: Mapping[str, np.ndarray]
-) -> pd.DataFrame:
-    """Matrices `(series, time)` as columns of one frame, series after series, beside `kpi`,
-    `segment` (both categories) and `time`."""
-    steps = len(index)
-    columns = {
-        "kpi": categories([kpi for kpi, _ in keys]).repeat(steps),
-        "segment": categories([segment for _, segment in keys]).repeat(steps),
-        "time": index[np.tile(np.arange(steps), len(keys))],
-    }
-    return pd.DataFrame(columns | {name: each.ravel() for name, each in matrices.items()})
+@dataclass(frozen=True, slots=True)
+class LongForm:
+    """Numbers about the same series and steps, as matrices `(series, time)` by name; as a `frame`,
+    they are columns."""
+
+    keys: tuple[tuple[str, str], ...]
+    index: pd.DatetimeIndex
+    matrices: Mapping[str, np.ndarray]
+
+    def of(self, rows: Sequence[int] | np.ndarray) -> LongForm:
+        """The numbers about some series."""
+        keys = tuple(self.keys[row] for row in rows)
+        places = np.array(rows, dtype=int)
+        matrices = {name: each[places] for name, each in self.matrices.items()}
+        return LongForm(keys, self.index, matrices)
+
+    @classmethod
+    def together(cls, parts: Sequence[LongForm]) -> LongForm:
+        """The numbers about all the series of several ones over the same steps."""
+        first = parts[0]
+        if len(parts) == 1:
+            return first
+        keys = tuple(key for part in parts for key in part.keys)
+        matrices = {
+            name: np.concatenate([part.matrices[name] for part in parts]) for name in first.matrices
+        }
+        return cls(keys, first.index, matrices)
+
+    def frame(self) -> pd.DataFrame:
+        """A row for each series and step, series after series: `kpi`, `segment` (both categories),
+        `time`, and the numbers."""
+        steps = len(self.index)
+        columns = {
+            "kpi": categories([kpi for kpi, _ in self.keys]).repeat(steps),
+            "segment": categories([segment for _, segment in self.keys]).repeat(steps),
+            "time": self.index[np.tile(np.arange(steps), len(self.keys))],
+        }
+        return pd.DataFrame(columns | {name: each.ravel() for name, each in self.matrices.items()})
 
 
 def categories(texts: Sequence[str] | np.ndarray) -> pd.Categorical:
@@ -175,40 +201,6 @@ def categories(texts: Sequence[str] | np.ndarray) -> pd.Categorical:
     places = {name: place for place, name in enumerate(names)}
     codes = np.array([places[text] for text in texts], dtype=int)
     return pd.Categorical.from_codes(codes, pd.Index(names, dtype=object))
-
-
-def below_each_other(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Long frames as one; a category remains one."""
-    if len(frames) == 1:
-        return frames[0]
-    columns = {}
-    for name in frames[0]:
-        parts = [frame[name] for frame in frames]
-        columns[name] = (
-            _united(parts) if name in ("kpi", "segment") else pd.concat(parts, ignore_index=True)
-        )
-    return pd.DataFrame(columns, copy=False)
-
-
-def _united(parts: Sequence[pd.Series]) -> pd.Categorical:
-    """Categories one after another, as `categories` of all the texts would be."""
-    arrays = [
-        part.array if isinstance(part.dtype, pd.CategoricalDtype) else categories(part.to_numpy())
-        for part in parts
-    ]
-    texts = [array.categories.to_numpy(dtype=object) for array in arrays]
-    used = [
-        np.flatnonzero(np.bincount(array.codes, minlength=len(text)))
-        for array, text in zip(arrays, texts, strict=True)
-    ]
-    names = sorted({name for text, mine in zip(texts, used, strict=True) for name in text[mine]})
-    places = {name: place for place, name in enumerate(names)}
-    codes = []
-    for array, text, mine in zip(arrays, texts, used, strict=True):
-        new = np.zeros(len(text), dtype=int)
-        new[mine] = [places[name] for name in text[mine]]
-        codes.append(new[array.codes])
-    return pd.Categorical.from_codes(np.concatenate(codes), pd.Index(names, dtype=object))
 
 
 def in_calendar(points: pd.DataFrame, step: timedelta) -> pd.DataFrame:

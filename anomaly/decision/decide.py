@@ -145,9 +145,7 @@ def _compositions(
 
 def _flags(scored: Scored, progress: WatchProgress) -> dict[tuple[str, str], Flagged]:
     """First and worst of the flagged points per series."""
-    count = len(scored.keys)
-    flagged = scored.points["flagged"].to_numpy().reshape(count, -1)
-    z = scored.points["z"].to_numpy().reshape(count, -1)
+    flagged, z = scored.points.matrices["flagged"], scored.points.matrices["z"]
     out = {}
     for row in np.flatnonzero(flagged.any(axis=1)):
         steps = np.flatnonzero(flagged[row])

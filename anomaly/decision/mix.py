@@ -159,7 +159,7 @@ def _expected(scored: Scored) -> Floats:
     """What was expected of each series and step; of one that is gone the mean of its past, NaN
     without one."""
     mean = scored.past.mean
-    expected = scored.points["expected"].to_numpy(dtype=float).reshape(len(scored.keys), -1)
+    expected = scored.points.matrices["expected"]
     return np.asarray(
         np.where(np.isfinite(mean)[:, None] & ~np.isfinite(expected), mean[:, None], expected)
     )

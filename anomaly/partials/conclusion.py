@@ -70,7 +70,7 @@ def _report(inquiry: Inquiry, partial: Partial, made: Mapping[str, str], doer: D
     if partial.testimonies:
         judge = Judge(inquiry.kpis, partial.usage, settings, doer)
         findings = by_stages(judge, partial.testimonies, sides, spans, progress)
-        points = partial.testimonies[0].scored.points
+        points = partial.testimonies[0].scored.points.frame()
         verifiable = 1 / (1 + int(sides.history.sum()) // sides.planned_steps)
     findings = _of_every_kpi(findings, inquiry, partial, progress)
     findings = without_exclusions(findings, sides.exclusions, progress)
@@ -90,8 +90,8 @@ def _report(inquiry: Inquiry, partial: Partial, made: Mapping[str, str], doer: D
         left_out=left_out_within(settings.calendar, spans.span),
         incidents=incidents(findings, points, step),
         data=partial.data,
-        around=None if partial.around is None else in_calendar(partial.around, step),
-        earlier=partial.earlier,
+        around=None if partial.around is None else in_calendar(partial.around.frame(), step),
+        earlier=None if partial.earlier is None else partial.earlier.frame(),
     )
 
 

@@ -23,18 +23,17 @@ from anomaly.model import Calendar, Kpi, Window
 from anomaly.panel import (
     TOTAL,
     USAGE,
+    LongForm,
     block,
     columns_at,
     extended,
     judged_panel,
     keys_of,
-    long_form,
     usage_weights,
 )
 from anomaly.partials.inquiry import Inquiry, Shard
 from anomaly.partials.partial import Partial
 from anomaly.reporting.report import EXPECTED_COLUMNS
-from anomaly.scoring.scored import Scored
 from anomaly.steps import CalendarStep, later
 
 BATCHES = 4  # in a task
@@ -208,7 +207,7 @@ class Hearings:
         together = tuple(map(Testimony.together, zip(*hearing.answers, strict=True)))
         around = hearing.partial.around
         if together:
-            around = _with_expected(around, together[0].scored)
+            around = _with_expected(around, together[0].scored.before)
         return replace(hearing.partial, testimonies=together, around=around)
 
     def _again(self, hearing: _Hearing, error: Exception) -> Partial:
@@ -304,38 +303,30 @@ def _extent(panel: pd.DataFrame, step: timedelta) -> Window | None:
     return Window(first, later(last, step, 1))
 
 
-def _around(panel: pd.DataFrame, sides: Sides) -> pd.DataFrame:
-    """The steps shown that are not judged, in long form, series after series, without what was
-    expected."""
+def _around(panel: pd.DataFrame, sides: Sides) -> LongForm:
+    """The steps shown that are not judged, without what was expected."""
     series, index = block(panel[sides.context]), sides.index[sides.context]
     nothing_expected = np.full((len(series.keys), len(index)), np.nan)
-    return long_form(
-        series.keys,
-        index,
-        {"observed": series.value, **dict.fromkeys(EXPECTED_COLUMNS, nothing_expected)},
-    )
+    matrices = {"observed": series.value, **dict.fromkeys(EXPECTED_COLUMNS, nothing_expected)}
+    return LongForm(series.keys, index, matrices)
 
 
-def _with_expected(around: pd.DataFrame | None, scored: Scored) -> pd.DataFrame | None:
+def _with_expected(around: LongForm | None, before: LongForm) -> LongForm | None:
     """The steps shown that are not judged, with what was expected of the last ones before the
     release."""
-    before, count = scored.before, len(scored.keys)
-    if around is None or before is None or not count:
-        return around
-    index = pd.DatetimeIndex(around["time"].iloc[: len(around) // count])
-    place = index.get_indexer(pd.DatetimeIndex(before["time"].iloc[: len(before) // count]))
-    expected = {}
+    if around is None:
+        return None
+    place = around.index.get_indexer(before.index)
+    matrices = {**around.matrices}
     for name in EXPECTED_COLUMNS:
-        values = np.full((count, len(index)), np.nan)
-        of_series = before[name].to_numpy().reshape(count, -1)
-        values[:, place[place >= 0]] = of_series[:, place >= 0]
-        expected[name] = values.ravel()
-    return around.assign(**expected)
+        matrices[name] = np.full((len(around.keys), len(around.index)), np.nan)
+        matrices[name][:, place[place >= 0]] = before.matrices[name][:, place >= 0]
+    return replace(around, matrices=matrices)
 
 
 def _earlier(
     panel: pd.DataFrame, sides: Sides, step: timedelta, calendar: Calendar
-) -> pd.DataFrame | None:
+) -> LongForm | None:
     """What was observed at the same hour of the day before and of the week before, for the steps
     that a report shows; None where steps are days or longer."""
     shown = sides.index[sides.context | sides.observation]
@@ -354,10 +345,10 @@ def _earlier(
     taken = np.unique(np.concatenate([*rows.values()]))
     taken = taken[taken >= 0]
     series = block(panel.iloc[taken])
-    values = {
+    matrices = {
         name: np.where(each >= 0, series.value[:, np.searchsorted(taken, each)], np.nan)
         if len(taken)
         else np.full((len(series.keys), len(shown)), np.nan)
         for name, each in rows.items()
     }
-    return long_form(series.keys, shown, values)
+    return LongForm(series.keys, shown, matrices)

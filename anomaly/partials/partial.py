@@ -12,7 +12,7 @@ from anomaly.contracts import Provenance
 from anomaly.decision.judge import Testimony
 from anomaly.errors import CollectError
 from anomaly.model import Window
-from anomaly.panel import below_each_other
+from anomaly.panel import LongForm
 
 Value = TypeVar("Value")
 
@@ -32,8 +32,8 @@ class Partial:
     testimonies: tuple[Testimony, ...] = ()
     steps: Mapping[str, int] = field(default_factory=dict)
     data: Window | None = None
-    around: pd.DataFrame | None = None
-    earlier: pd.DataFrame | None = None
+    around: LongForm | None = None
+    earlier: LongForm | None = None
     provenance: Mapping[str, Provenance] = field(default_factory=dict)
     errors: Mapping[str, CollectError] = field(default_factory=dict)
 
@@ -61,8 +61,10 @@ class Partial:
     def of(self, kpis: Collection[str]) -> Partial:
         """What some of the KPIs contribute."""
 
-        def mine(frame: pd.DataFrame | None) -> pd.DataFrame | None:
-            return None if frame is None else frame[frame["kpi"].isin([*kpis])]
+        def mine(numbers: LongForm | None) -> LongForm | None:
+            if numbers is None:
+                return None
+            return numbers.of([row for row, (kpi, _) in enumerate(numbers.keys) if kpi in kpis])
 
         testimonies = tuple(each.of(kpis) for each in self.testimonies)
         return replace(
@@ -77,6 +79,6 @@ def _merged(parts: Iterable[Mapping[str, Value]]) -> dict[str, Value]:
     return {name: value for part in parts for name, value in part.items()}
 
 
-def _together(frames: Sequence[pd.DataFrame | None]) -> pd.DataFrame | None:
-    present = [frame for frame in frames if frame is not None]
-    return below_each_other(present) if present else None
+def _together(parts: Sequence[LongForm | None]) -> LongForm | None:
+    present = [part for part in parts if part is not None]
+    return LongForm.together(present) if present else None

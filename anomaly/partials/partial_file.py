@@ -31,7 +31,7 @@ from anomaly.replacement import replace_file
 from anomaly.timing.spans import Plan
 from anomaly.wording import plain, stamp
 
-SCHEMA = 1
+SCHEMA = 2
 FORM = "form"
 PLAIN = (bool, int, float, str)
 VALUES = (  # modules whose classes may be named
@@ -182,18 +182,6 @@ class _Form:
         self.arrays[name] = values
         return name
 
-    def _column(self, column: pd.Series) -> dict[str, Any]:
-        if isinstance(column.dtype, pd.DatetimeTZDtype):
-            return {"moments": self._array(pd.DatetimeIndex(column).as_unit("ns").asi8)}
-        if pd.api.types.is_numeric_dtype(column.dtype):
-            return {"numbers": self._array(column.to_numpy())}
-        codes, words = pd.factorize(column)
-        return {
-            "texts": self._array(codes.astype(np.int32)),
-            "words": [*map(str, words)],
-            "type": str(column.dtype),
-        }
-
     def _object(self, value: Any) -> int:
         if id(value) not in self._places:
             fields = {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
@@ -218,11 +206,6 @@ class _Form:
         (CollectError, "error", lambda _, value: str(value)),
         (np.ndarray, "array", lambda self, value: self._array(value)),
         (pd.DatetimeIndex, "index", lambda self, value: self._array(value.as_unit("ns").asi8)),
-        (
-            pd.DataFrame,
-            "frame",
-            lambda self, value: {name: self._column(value[name]) for name in value.columns},
-        ),
     )
 
 
@@ -253,17 +236,6 @@ class _Reader:
             raise TypeError(f"{inside[0]} is no enum")
         return kind(inside[1])
 
-    def _frame(self, inside: Any) -> pd.DataFrame:
-        return pd.DataFrame({name: self._column(each) for name, each in inside.items()})
-
-    def _column(self, form: Any) -> Any:
-        if "moments" in form:
-            return pd.to_datetime(self._archive[form["moments"]], utc=True)
-        if "numbers" in form:
-            return self._archive[form["numbers"]]
-        words = np.array(form["words"], dtype=object)
-        return pd.Series(words[self._archive[form["texts"]]], dtype=form["type"])
-
     def _index(self, inside: Any) -> pd.DatetimeIndex:
         return pd.DatetimeIndex(pd.to_datetime(self._archive[inside], utc=True), name="time")
 
@@ -278,7 +250,6 @@ class _Reader:
         "error": lambda _, inside: CollectError(inside),
         "array": lambda self, inside: self._archive[inside],
         "index": _index,
-        "frame": _frame,
         "object": lambda self, inside: self._objects[inside],
     }
 

@@ -18,7 +18,7 @@ from anomaly.baseline.robust import Floats
 from anomaly.baseline.seasonal import Baseline, Foreseen
 from anomaly.baseline.transform import Scale
 from anomaly.model import ChangeKind, ControlEvidence, Direction, Kpi
-from anomaly.panel import Block, below_each_other, block
+from anomaly.panel import Block, LongForm, block
 from anomaly.scoring.arms import ratio
 from anomaly.scoring.controls import Prediction, bands, controls_of, learn, usable
 from anomaly.scoring.effect import TWO_SIDED, Effect
@@ -148,20 +148,17 @@ def _replaced(alone: Scored, rows: Iterable[int], with_controls: Scored) -> Scor
         scores=tuple(scores),
         replayed=replayed,
         held_out=held_out,
-        points=_with_rows(alone.points, rows, with_controls.points, len(scores)),
-        before=_with_rows(alone.before, rows, with_controls.before, len(scores)),
+        points=_with_rows(alone.points, rows, with_controls.points),
+        before=_with_rows(alone.before, rows, with_controls.before),
     )
 
 
-def _with_rows(
-    frame: pd.DataFrame, rows: Sequence[int], other: pd.DataFrame, count: int
-) -> pd.DataFrame:
-    """A long frame of `count` series, some of these as another one has them."""
-    steps = len(frame) // count
-    parts = [frame.iloc[i * steps : (i + 1) * steps] for i in range(count)]
-    for i, row in enumerate(rows):
-        parts[row] = other.iloc[i * steps : (i + 1) * steps]
-    return below_each_other(parts)
+def _with_rows(of_all: LongForm, rows: Sequence[int], others: LongForm) -> LongForm:
+    """The numbers about all series, those about some `rows` as others have them."""
+    matrices = {name: each.copy() for name, each in of_all.matrices.items()}
+    for name, each in others.matrices.items():
+        matrices[name][[*rows]] = each
+    return replace(of_all, matrices=matrices)
 
 
 def _beside(

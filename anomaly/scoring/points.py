@@ -1,4 +1,4 @@
-"""The scored points in long form."""
+"""The scored points."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import pandas as pd
 
 from anomaly.baseline.robust import ROUNDING, Floats
 from anomaly.model import Kpi
-from anomaly.panel import Block, long_form
+from anomaly.panel import Block, LongForm
 from anomaly.scoring.effect import Effects
 
 
 def points(
     effects: Effects, later: Block, index: pd.DatetimeIndex, kpis: Sequence[Kpi]
-) -> pd.DataFrame:
-    """The scored steps after the release in long form, series after series. A distance larger than
-    any number is the largest there is."""
+) -> LongForm:
+    """The scored steps after the release. A distance larger than any number is the largest there
+    is."""
     lower, upper = _within_limits((effects.lower, effects.upper), later.keys, kpis)
     rounding = ROUNDING * (upper - lower)  # a count can lie exactly on the bound
-    columns = {
+    matrices = {
         "observed": later.value,
         "expected": effects.at,
         "lower": lower,
@@ -28,20 +28,20 @@ def points(
         "z": np.nan_to_num(effects.z, nan=np.nan),
         "flagged": (later.value < lower - rounding) | (later.value > upper + rounding),
     }
-    return long_form(later.keys, index, columns)
+    return LongForm(later.keys, index, matrices)
 
 
 def points_before(
     effects: Effects,
-    keys: Sequence[tuple[str, str]],
+    keys: tuple[tuple[str, str], ...],
     index: pd.DatetimeIndex,
     kpis: Sequence[Kpi],
-) -> pd.DataFrame:
-    """What was expected of the last steps of the history `index`, in long form."""
+) -> LongForm:
+    """What was expected of the last steps of the history `index`."""
     expected, *ends = effects.before
     lower, upper = _within_limits(ends, keys, kpis)
-    columns = {"expected": expected, "lower": lower, "upper": upper}
-    return long_form(keys, index[len(index) - expected.shape[1] :], columns)
+    matrices = {"expected": expected, "lower": lower, "upper": upper}
+    return LongForm(keys, index[len(index) - expected.shape[1] :], matrices)
 
 
 def _within_limits(

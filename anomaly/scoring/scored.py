@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 
 import numpy as np
-import pandas as pd
 
 from anomaly.baseline.robust import Bools, Floats, Ints
 from anomaly.model import ChangeKind, Coverage, Evidence
-from anomaly.panel import Block, below_each_other, only_grows
+from anomaly.panel import Block, LongForm, only_grows
 from anomaly.scoring.effect import Effect
 from anomaly.scoring.onset import Onset
 from anomaly.scoring.power import Power
@@ -158,7 +157,7 @@ PER_SERIES = tuple(each.name for each in fields(Past) if each.name != "rows")
 class Scored:
     """Scores in the order of `keys` (None: nothing to judge), the scored points, what is kept of
     the `past`, and the data after the release. `before` holds what was expected of the last steps
-    before it, in long form like the points.
+    before it.
 
     `usual_presence` `(series,)` is the share of steps that have a sample at the observation's time
     of the day or week, `missed` `(series,)` how many samples would have been usual between the last
@@ -174,8 +173,8 @@ class Scored:
     missed: Floats
     replayed: Floats
     held_out: Floats
-    points: pd.DataFrame
-    before: pd.DataFrame
+    points: LongForm
+    before: LongForm
     past: Past
     observation: Block
 
@@ -189,8 +188,8 @@ class Scored:
             missed=self.missed[rows],
             replayed=self.replayed[rows],
             held_out=self.held_out[rows],
-            points=_of_series(self.points, rows, len(self.keys)),
-            before=_of_series(self.before, rows, len(self.keys)),
+            points=self.points.of(rows),
+            before=self.before.of(rows),
             past=self.past.of(rows),
             observation=self.observation.of(rows),
         )
@@ -207,18 +206,11 @@ class Scored:
             missed=np.concatenate([part.missed for part in parts]),
             replayed=_as_wide([part.replayed for part in parts]),
             held_out=_as_wide([part.held_out for part in parts]),
-            points=below_each_other([part.points for part in parts]),
-            before=below_each_other([part.before for part in parts]),
+            points=LongForm.together([part.points for part in parts]),
+            before=LongForm.together([part.before for part in parts]),
             past=Past.together([part.past for part in parts]),
             observation=Block.together([part.observation for part in parts]),
         )
-
-
-def _of_series(frame: pd.DataFrame, rows: Ints, count: int) -> pd.DataFrame:
-    """The part of a long frame of `count` series that is about some of them."""
-    steps = len(frame) // count
-    places = (rows[:, None] * steps + np.arange(steps)).ravel()
-    return frame.take(places).reset_index(drop=True)
 
 
 def _as_wide(parts: Sequence[Floats]) -> Floats:

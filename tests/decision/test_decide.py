@@ -34,8 +34,8 @@ from anomaly.model import (
     Verdict,
     Window,
 )
-from anomaly.panel import VALUE, assemble, block, grid
-from anomaly.reporting.report import POINT_COLUMNS, Report
+from anomaly.panel import VALUE, LongForm, assemble, block, grid
+from anomaly.reporting.report import Report
 from anomaly.scoring.scored import Past, Score, Scored
 from anomaly.scoring.sizes import Sizes
 from tests.support.simulations import STARTED
@@ -64,14 +64,16 @@ def decided(
         None if p is None else Score(p_bad=p, kind=ChangeKind.LEVEL, sizes=BIGGER)
         for p in ps.values()
     )
-    points = pd.DataFrame({name: [] for name in POINT_COLUMNS}).astype({"flagged": bool})
+    nothing = np.empty((len(ps), 0))
+    flagged = nothing.astype(bool)
+    points = LongForm(tuple(ps), INDEX[:0], {"expected": nothing, "z": nothing, "flagged": flagged})
     scored = Scored(
         tuple(ps),
         scores,
         np.ones(len(ps)),
         np.zeros(len(ps)),
-        np.empty((len(ps), 0)),
-        np.empty((len(ps), 0)),
+        nothing,
+        nothing,
         points,
         points,
         Past.of_history(block(panel.iloc[:BEFORE])),

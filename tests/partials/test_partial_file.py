@@ -22,7 +22,7 @@ from anomaly.panel import assemble, grid
 from anomaly.partials.conclusion import conclusion
 from anomaly.partials.hearing import Hearings, divided
 from anomaly.partials.inquiry import Inquiry, shards
-from anomaly.partials.partial_file import Part, load, save, together
+from anomaly.partials.partial_file import SCHEMA, Part, load, save, together
 from anomaly.timing.spans import plan
 from tests.decision.test_judge import IN_STAGES, KPIS, columns
 from tests.decision.test_mix import HALF_HOURLY, NOW
@@ -154,7 +154,7 @@ def test_a_file_that_is_no_part_is_refused(tmp_path: Path) -> None:
 def test_a_file_can_name_no_other_class(tmp_path: Path) -> None:
     for name in ("os:system", "anomaly.cli.session:Session", "anomaly.model:timedelta"):
         form = {
-            "schema": 1,
+            "schema": SCHEMA,
             "version": VERSION,
             "part": {"object": 0},
             "objects": [{"class": name, "fields": {}}],

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from anomaly.panel import long_form
+from anomaly.panel import LongForm
 from anomaly.reporting.long_frame import of_series, only_series, series_rows
 from tests.sinks.pictures import drawable
 
@@ -71,7 +71,7 @@ def test_the_names_in_a_report_are_kept_once_whatever_they_are() -> None:
 def test_a_long_frame_has_its_matrices_series_after_series() -> None:
     index = pd.date_range("2025-06-03", periods=2, freq="h", tz="UTC")
 
-    made = long_form([("b", ""), ("a", "x")], index, {"n": np.array([[1, 2], [3, 4]])})
+    made = LongForm((("b", ""), ("a", "x")), index, {"n": np.array([[1, 2], [3, 4]])}).frame()
 
     assert made["kpi"].tolist() == ["b", "b", "a", "a"]
     assert made["segment"].tolist() == ["", "", "x", "x"]
