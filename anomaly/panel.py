@@ -494,8 +494,8 @@ def _is_even(places: np.ndarray) -> bool:
 
 def with_totals(panel: pd.DataFrame, kpis: Sequence[Kpi]) -> pd.DataFrame:
     """The panel, and for each ratio or count of several segments their total under the empty
-    segment: the sums of their counts. A KPI is a count if its `kind` says so, or if a step without
-    a sample is zero.
+    segment, after them: the sums of their counts. A KPI is a count if its `kind` says so, or if a
+    step without a sample is zero.
 
     A segment belongs to the total from its first to its last sample. A step at which segments are
     missing that usually hold more than NEGLIGIBLE of the volume has no total: who is left is not
@@ -521,11 +521,12 @@ def with_totals(panel: pd.DataFrame, kpis: Sequence[Kpi]) -> pd.DataFrame:
             totals[kpi.name, "", VALUE] = top
         else:
             totals[kpi.name, "", NUMERATOR], totals[kpi.name, "", DENOMINATOR] = top, below
-    return (
-        pd.concat([panel, assemble(totals, pd.DatetimeIndex(panel.index))], axis=1)
-        if totals
-        else panel
-    )
+    if not totals:
+        return panel
+    whole = pd.concat([panel, assemble(totals, pd.DatetimeIndex(panel.index))], axis=1)
+    names = [name for name, _, _ in keys_of(whole)]
+    places = {name: place for place, name in enumerate(dict.fromkeys(names))}
+    return columns_at(whole, sorted(range(len(names)), key=lambda column: places[names[column]]))
 
 
 def _summed(

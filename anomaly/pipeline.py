@@ -81,6 +81,7 @@ def check_release(
         workers=workers,
         progress=progress,
         judging=judging,
+        is_whole=True,
     )
     return concluded(checklist, inquiry, [*partials], now=now, others=others, workers=workers)
 
@@ -95,15 +96,16 @@ def partials_of(
     workers: Workers = ALONE,
     progress: Progress | None = None,
     judging: Progress | None = None,
+    is_whole: bool = False,
 ) -> Iterator[Partial]:
-    """What each of some shards contributes, in their order; see `check_release`."""
+    """What each of some shards contributes, in their order; see `check_release`. Where they are
+    all of the inquiry's (`is_whole`), small ones may contribute together."""
     if collected is None and not workers.at_home:
         return errand.run(checklist, inquiry, divisions, workers, judging)
-    is_whole = sum(len(shard.kpis) for shard in divisions) == len(inquiry.kpis)
     data = (
         gathered(checklist, inquiry, divisions, progress, answers, is_whole=is_whole)
         if collected is None
-        else divided(collected, divisions, is_whole=True)
+        else divided(collected, divisions, is_whole=is_whole)
     )
     return Hearings(inquiry, workers, judging).partials(data)
 

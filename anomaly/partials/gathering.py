@@ -37,8 +37,9 @@ def gathered(
     which says how many segments there are, and gives the workers something to do.
 
     Where the shards are the whole of what is decided about (`is_whole`), each may learn how many
-    series there are. A source that fails as a whole is not asked again, nor what is known of
-    `answers`. `progress` is told how many of how many queries are answered.
+    series there are, and small ones are put together. A source that fails as a whole is not asked
+    again, nor what is known of `answers`. `progress` is told how many of how many queries are
+    answered.
     """
     waiting, total = deque(shards), sum(len(queries_of(shard.kpis)) for shard in shards)
     steps = max(1, (inquiry.spans.span.end - inquiry.spans.span.start) // inquiry.step)

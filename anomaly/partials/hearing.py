@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -16,7 +16,7 @@ import pandas as pd
 from anomaly.baseline.sides import Sides, sides_of
 from anomaly.contracts import Collected
 from anomaly.decision.draft import MIN_HISTORY
-from anomaly.decision.judge import Batch, Settings, Testimony, batches, examine
+from anomaly.decision.judge import TOGETHER, Batch, Settings, Testimony, batches, examine
 from anomaly.engine.workers import CrashError, LostWorkerError, Progress, Workers
 from anomaly.errors import AnomalyError, CollectError
 from anomaly.model import Calendar, Kpi, Window
@@ -48,15 +48,18 @@ def divided(
     collected: Collected, shards: Iterable[Shard], *, is_whole: bool = False
 ) -> Iterator[tuple[Shard, Collected]]:
     """What was collected for each of the shards; a KPI that they do not name is left out. Where it
-    `is_whole`, there are no other series."""
+    `is_whole`, there are no other series, and small shards are put together."""
     panel, keys = collected.panel, keys_of(collected.panel)
     places: dict[str, list[int]] = {}
     for place, (name, _, _) in enumerate(keys):
         places.setdefault(name, []).append(place)
-    family = len({key[:2] for key in keys}) + len(places)  # each KPI may have a total
+    series = Counter(name for name, _ in {key[:2] for key in keys})
+    if is_whole:
+        family = series.total() + len(places)  # each KPI may have a total
+        shards = [
+            replace(each, family=min(each.family, family)) for each in _joined(shards, series)
+        ]
     for shard in shards:
-        if is_whole:
-            shard = replace(shard, family=min(shard.family, family))  # noqa: PLW2901
         queries = [
             prefix + kpi.name
             for prefix in ("", TOTAL, USAGE)
@@ -71,6 +74,21 @@ def divided(
                 _those(collected.errors, queries),
             ),
         )
+
+
+def _joined(shards: Iterable[Shard], series: Mapping[str, int]) -> Iterator[Shard]:
+    """The shards in their order, those next to each other that fit into a batch as one: a series
+    costs the less, the more are judged together. `series` counts those of each KPI."""
+    room, group = 0, list[Shard]()
+    for shard in shards:
+        size = sum(series.get(kpi.name, 0) + (1 if kpi.by else 0) for kpi in shard.kpis)
+        if group and size > room:
+            yield Shard.together(group)
+            group = []
+        room = (room if group else TOGETHER) - size
+        group.append(shard)
+    if group:
+        yield Shard.together(group)
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,15 @@ class Shard:
         family = UNKNOWN if any(kpi.by for kpi in every) else len(every)
         return cls(tuple(kpis), tuple(beside), family)
 
+    @classmethod
+    def together(cls, parts: Sequence[Shard]) -> Shard:
+        """Shards of one inquiry as one; there must be one."""
+        if len(parts) == 1:
+            return parts[0]
+        kpis = tuple(kpi for part in parts for kpi in part.kpis)
+        beside = dict.fromkeys(kpi for part in parts for kpi in part.beside if kpi not in kpis)
+        return cls(kpis, tuple(beside), parts[0].family)
+
     @property
     def names(self) -> tuple[str, ...]:
         """Of its own KPIs."""

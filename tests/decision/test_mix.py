@@ -435,6 +435,17 @@ def test_totals_leave_the_panel_alone() -> None:
     pd.testing.assert_frame_equal(after[panel.columns], before)
 
 
+def test_a_total_follows_its_segments() -> None:
+    keys = [(name, each, VALUE) for name in ("b", "a") for each in ("s=1", "s=2")]
+    panel = assemble(dict.fromkeys(keys, np.ones(3)), stamps(3))
+
+    whole = with_totals(panel, [Kpi(name, by=("s",), kind=KpiKind.COUNTS) for name in ("a", "b")])
+
+    assert [(kpi, segment) for kpi, segment, _ in whole.columns] == [
+        (name, each) for name in ("b", "a") for each in ("s=1", "s=2", "")
+    ]
+
+
 # --- the family ---------------------------------------------------------------------------------
 
 

@@ -9,13 +9,15 @@ import pandas as pd
 import pytest
 
 import anomaly
+from anomaly.contracts import Collected
 from anomaly.decision import judge
 from anomaly.decision.decide import decide
 from anomaly.decision.judge import Batch, examine
 from anomaly.engine.processes import processes
 from anomaly.model import Direction, Finding, Kpi, Release, Verdict
-from anomaly.panel import VALUE, keys_of
+from anomaly.panel import VALUE, assemble, keys_of
 from anomaly.partials import gathering, hearing, inquiry
+from anomaly.partials.hearing import divided
 from anomaly.partials.inquiry import shards
 from anomaly.reporting.archive import data_of
 from anomaly.reporting.report import Report
@@ -56,6 +58,29 @@ def test_shards_follow_the_order_of_the_kpis(monkeypatch: pytest.MonkeyPatch) ->
 
     assert [each.names for each in found] == [("a", "b"), ("c",), ("d",), ("e",)]
     assert [[kpi.name for kpi in each.beside] for each in found] == [["e"], [], ["e"], []]
+
+
+def test_small_shards_are_heard_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Up to a batch of series, the totals of their segments counted, and in their order."""
+    monkeypatch.setattr(hearing, "TOGETHER", 6)
+    kpis = [
+        Kpi("a"),
+        Kpi("b", by=("x",)),
+        Kpi("c", by=("x",), control_for=("a",)),
+        Kpi("d", by=("x",)),
+        Kpi("e"),
+    ]
+    segments = {"a": [""], "b": ["x=1", "x=2"], "c": ["x=1"], "d": [f"x={n}" for n in range(9)]}
+    keys = [(name, each, VALUE) for name, some in segments.items() for each in some]
+    data = Collected(assemble(dict.fromkeys(keys, np.ones(len(INDEX))), INDEX))
+
+    def heard(*, is_whole: bool) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
+        found = divided(data, shards(kpis), is_whole=is_whole)
+        return [(shard.names, tuple(kpi.name for kpi in shard.beside)) for shard, _ in found]
+
+    apart = [(("a",), ("c",)), (("b",), ()), (("c",), ()), (("d",), ()), (("e",), ())]
+    assert heard(is_whole=False) == apart
+    assert heard(is_whole=True) == [(("a", "b", "c"), ()), (("d",), ()), (("e",), ())]
 
 
 @pytest.fixture
