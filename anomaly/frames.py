@@ -4,6 +4,7 @@ it."""
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, datetime, time, timedelta
@@ -50,9 +51,10 @@ def panel_of(
     series: pd.Series | pd.DataFrame,
     denominators: pd.Series | pd.DataFrame | None,
     timezone: str | None = None,
-) -> tuple[pd.DataFrame, timedelta]:
-    """The panel of a column per KPI, ratios where `denominators` are given, and its step. Days,
-    weeks and months are those of `timezone`, or of the index, or of UTC.
+) -> tuple[pd.DataFrame, timedelta, dict[str, str]]:
+    """The panel of a column per KPI, ratios where `denominators` are given, its step, and a note
+    for each KPI with infinite values. Days, weeks and months are those of `timezone`, or of the
+    index, or of UTC.
 
     Raises UsageError for an index that is naive, irregular or has duplicates, and for values that
     are not numbers.
@@ -77,27 +79,22 @@ def panel_of(
             ].to_numpy()
             for name in values
         }
-    whole = values.index.equals(index)
-    return assemble(columns, index) if whole else assemble(
-        columns, pd.DatetimeIndex(values.index)
-    ).reindex(index), step
+    panel = assemble(columns, pd.DatetimeIndex(values.index))
+    if not values.index.equals(index):
+        panel = panel.reindex(index)
+    return panel, step, _infinite(columns)
 
 
-def infinite(
-    series: pd.Series | pd.DataFrame, denominators: pd.Series | pd.DataFrame | None
-) -> dict[str, str]:
-    """A note for each KPI with infinite values, in its series or its denominators; as `panel_of`
-    takes them, which raises UsageError for what can't be taken."""
-    notes = dict[str, str]()
-    values = frame_of(series, "series")
-    below = None if denominators is None else frame_of(denominators, "denominators")
-    for name in values:
-        columns = [values[name]]
-        if below is not None:
-            columns.append(below[name if name in below else below.columns[0]])
-        if count := sum(int(np.isinf(each.to_numpy()).sum()) for each in columns):
-            notes[str(name)] = f"{count:,} infinite values count as missing"
-    return notes
+def _infinite(columns: Mapping[tuple[str, str, str], np.ndarray]) -> dict[str, str]:
+    """A note for each KPI with infinite values, in its series or its denominators."""
+    counts = Counter[str]()
+    for (name, _, _), values in columns.items():
+        counts[name] += int(np.isinf(values).sum())
+    return {
+        name: f"{count:,} infinite values count as missing"
+        for name, count in counts.items()
+        if count
+    }
 
 
 def _expect_same_rows(below: pd.DatetimeIndex, index: pd.DatetimeIndex) -> None:
@@ -123,7 +120,8 @@ def at_hand(
     if isinstance(series, pd.DataFrame) and isinstance(series.columns, pd.MultiIndex):
         step = step_of(series)
         return series, _calendar_step(pd.DatetimeIndex(series.index), step, [timezone]) or step
-    return panel_of(series, denominators, timezone)
+    panel, step, _ = panel_of(series, denominators, timezone)
+    return panel, step
 
 
 def zone_of(step: timedelta, timezone: str) -> str:

@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -186,13 +187,19 @@ class LongForm:
     def frame(self) -> pd.DataFrame:
         """A row for each series and step, series after series: `kpi`, `segment` (both categories),
         `time`, and the numbers."""
-        steps = len(self.index)
+        steps, (kpis, segments) = len(self.index), _names(self.keys)
         columns = {
-            "kpi": categories([kpi for kpi, _ in self.keys]).repeat(steps),
-            "segment": categories([segment for _, segment in self.keys]).repeat(steps),
+            "kpi": kpis.repeat(steps),
+            "segment": segments.repeat(steps),
             "time": self.index[np.tile(np.arange(steps), len(self.keys))],
         }
         return pd.DataFrame(columns | {name: each.ravel() for name, each in self.matrices.items()})
+
+
+@lru_cache(maxsize=2)  # a report has several frames of the same series
+def _names(keys: tuple[tuple[str, str], ...]) -> tuple[pd.Categorical, pd.Categorical]:
+    """The KPIs and the segments of some series."""
+    return categories([kpi for kpi, _ in keys]), categories([segment for _, segment in keys])
 
 
 def categories(texts: Sequence[str] | np.ndarray) -> pd.Categorical:

@@ -17,7 +17,6 @@ from anomaly.frames import (
     Days,
     Spans,
     calendar_of,
-    infinite,
     listed,
     localized,
     member,
@@ -102,7 +101,7 @@ def check(
     release = _release(released_at, finished_at, stages, next_release, timezone)
     calendar = calendar_of(timezone, special_days, leave_out)
     series, controls = with_controls(localized(series, timezone), controls, denominators)
-    panel, step = panel_of(series, localized(denominators, timezone), timezone)
+    panel, step, infinite = panel_of(series, localized(denominators, timezone), timezone)
     settings = Settings(
         replace(calendar, timezone=zone_of(step, calendar.timezone)),
         share_of_alarms,
@@ -119,10 +118,7 @@ def check(
         floor=floor,
         no_data=no_data,
     )
-    provenance = {
-        name: Provenance(name, below[name], (note,))
-        for name, note in infinite(series, denominators).items()
-    }
+    provenance = {name: Provenance(name, below[name], (note,)) for name, note in infinite.items()}
     if warmup < timedelta(0):
         raise UsageError(f"warmup is {warmup}; it must not be negative")
     spans = _plan(

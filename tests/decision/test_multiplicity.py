@@ -34,7 +34,7 @@ def p_values(values: Floats) -> Floats:
 def replayed(values: Floats) -> tuple[Floats, Floats]:
     """The p-value of every column, and its scores at the placebo releases. As in the pipeline,
     nothing more is asked of a change that is not rare."""
-    panel, _ = panel_of(frame(values, INDEX), None)
+    panel, *_ = panel_of(frame(values, INDEX), None)
     kpis = [Kpi(str(name)) for name in panel.columns.get_level_values("kpi")]
     history, observation = panel.iloc[:BEFORE], panel.iloc[BEFORE:]
     base = SeasonalBaseline().fit(history, kpis, Calendar())
