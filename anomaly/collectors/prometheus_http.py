@@ -108,7 +108,8 @@ class RefusedError(CollectError):
 
 
 class _TooMuchError(RefusedError):
-    """The server does not take a query over so many moments, or of so many samples."""
+    """The server does not take a query over so many moments, or of so many samples, or we do not
+    take so large an answer."""
 
 
 class _MethodError(CollectError):
@@ -388,11 +389,13 @@ class _Session(requests.Session):
         for piece in response.iter_content(PIECE):
             body += piece
             if len(body) > self._max_bytes:
-                text = (
+                text = self._text(
+                    Fault.LIMIT,
                     f"the answer is larger than {self._max_bytes:,} bytes; ask for fewer "
-                    "series or a longer step, or raise max_bytes"
+                    "series or a longer step, or raise max_bytes",
                 )
-                raise self._error(Fault.LIMIT, text)
+                is_answer = response.status_code == requests.codes.ok
+                raise _TooMuchError(text) if is_answer else RefusedError(text)
         return bytes(body)
 
     def _checked(self, response: requests.Response, body: bytes) -> _Complete:

@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from anomaly.checklist import registry
@@ -312,6 +313,18 @@ def test_what_is_too_much_at_once_is_asked_in_pieces_that_meet(status: int, text
         int(START.timestamp()) + 300 * row for row in range(1, 145)
     ]
     assert len(script.requests) < 16
+
+
+def test_an_answer_that_is_too_large_is_asked_for_in_pieces() -> None:
+    window = Window(START, START + timedelta(hours=12))
+    with scripted(constant()) as script:
+        whole = collect(script.url, window=window)
+    with scripted(constant()) as script:
+        pieces = collect(script.url, window=window, max_bytes=2_000)
+
+    assert not pieces.errors
+    pd.testing.assert_frame_equal(pieces.panel, whole.panel)
+    assert 2 < len(script.requests) < 16
 
 
 def test_what_is_too_much_for_a_single_step_is_an_error_soon() -> None:
