@@ -1,11 +1,11 @@
 """What collecting costs beside downloading and parsing alone.
 
-`python -m benchmarks.collection [--series 40] [--ticks 40]` starts an HTTP server on loopback that answers like
-Prometheus, packed by gzip, from memory. The collector asks it, then a minimal client repeats the
-same requests: as many threads as the collector's `concurrency`, each downloads (requests) and
-parses (orjson) and keeps nothing. Both take turns in one run; the ratio is the minimal client's
-time by the collector's, medians over the rounds. Then ticks follow: a cold one, a warm one a step
-later, and a cold one over several releases.
+`python -m benchmarks.collection [--series 40] [--ticks 40]` starts an HTTP server on loopback that
+answers like Prometheus, packed by gzip, from memory. The collector asks it, then a minimal client
+repeats the same requests: as many threads as the collector's `concurrency`, each downloads
+(requests) and parses (orjson) and keeps nothing. Both take turns in one run; the ratio is the
+minimal client's time by the collector's, medians over the rounds. Then ticks follow: a cold one, a
+warm one a step later, and a cold one over several releases.
 """
 
 from __future__ import annotations
