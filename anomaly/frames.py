@@ -312,7 +312,7 @@ def frame_of(series: pd.Series | pd.DataFrame, what: str) -> pd.DataFrame:
             f"{what} has more than one row at "
             f"{frame.index[frame.index.duplicated()][0].isoformat()}; keep or add them up first"
         )
-    names = pd.Index([str(name) for name in frame.columns])
+    names = pd.Index([str(name) for name in frame.columns], dtype=object)
     if names.has_duplicates:
         raise UsageError(f"{what} has more than one column {names[names.duplicated()][0]!r}")
     if frame.shape[1] == 0:

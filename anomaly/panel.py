@@ -585,6 +585,14 @@ def columns_at(panel: pd.DataFrame, places: Sequence[int]) -> pd.DataFrame:
     return panel.iloc[:, slice(places[0], places[-1] + 1) if is_stretch else [*places]]
 
 
+def rows_at(panel: pd.DataFrame, rows: np.ndarray) -> pd.DataFrame:
+    """Some rows of a panel `(time,)`; they are not copied if they lie one after the other."""
+    places = np.flatnonzero(rows)
+    if len(places) and places[-1] - places[0] + 1 == len(places):
+        return panel.iloc[places[0] : places[-1] + 1]
+    return panel.iloc[places]
+
+
 def judged_panel(
     panel: pd.DataFrame, kpis: Sequence[Kpi], step: timedelta, released: datetime | None = None
 ) -> pd.DataFrame:

@@ -12,7 +12,7 @@ import pandas as pd
 from anomaly.baseline.exclusions import exclusion_reasons
 from anomaly.baseline.robust import Bools
 from anomaly.model import Calendar, Plateau
-from anomaly.panel import rows_within
+from anomaly.panel import rows_at, rows_within
 from anomaly.timing.spans import Plan
 
 STEPS_BEFORE = 72  # that a report shows of the time before a release
@@ -51,7 +51,7 @@ class Sides:
 
     def past(self, panel: pd.DataFrame) -> pd.DataFrame:
         """The history of a panel with these rows."""
-        history, ordinary = panel[self.history], self.ordinary[self.history]
+        history, ordinary = rows_at(panel, self.history), self.ordinary[self.history]
         if ordinary.all():
             return history
         return history.where(np.broadcast_to(ordinary[:, None], history.shape))

@@ -19,7 +19,7 @@ from anomaly.decision.mix import Key, PastPart, mixes, past_parts
 from anomaly.decision.progress import WatchProgress
 from anomaly.errors import UsageError
 from anomaly.model import SMALL_FAMILY, Calendar, Correction, Finding, Kpi
-from anomaly.panel import block, columns_at, keys_of, named, steps_between
+from anomaly.panel import block, columns_at, keys_of, named, rows_at, steps_between
 from anomaly.scoring.controlled import score_beside_controls
 from anomaly.scoring.controls import controls_of
 from anomaly.scoring.power import Doer, one_by_one
@@ -167,7 +167,7 @@ def _of_one_age(
     past_totals = sides.past(batch.totals)
     out = []
     for rows in sides.windows:
-        observation = batch.panel[rows]
+        observation = rows_at(batch.panel, rows)
         gap = steps_between(history, observation, baseline.step)
         scored = score_beside_controls(
             baseline,
@@ -179,7 +179,12 @@ def _of_one_age(
             hold_out=batch.family > SMALL_FAMILY,
         )
         parts = past_parts(
-            history, observation, (past_totals, batch.totals[rows]), kpis, settings.calendar, gap
+            history,
+            observation,
+            (past_totals, rows_at(batch.totals, rows)),
+            kpis,
+            settings.calendar,
+            gap,
         )
         own = scored if batch.own == len(scored.keys) else scored.of(range(batch.own))
         if regime.ages[0]:

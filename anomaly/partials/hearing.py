@@ -29,6 +29,7 @@ from anomaly.panel import (
     extended,
     judged_panel,
     keys_of,
+    rows_at,
     usage_weights,
 )
 from anomaly.partials.inquiry import Inquiry, Shard
@@ -323,7 +324,7 @@ def _extent(panel: pd.DataFrame, step: timedelta) -> Window | None:
 
 def _around(panel: pd.DataFrame, sides: Sides) -> LongForm:
     """The steps shown that are not judged, without what was expected."""
-    series, index = block(panel[sides.context]), sides.index[sides.context]
+    series, index = block(rows_at(panel, sides.context)), sides.index[sides.context]
     nothing_expected = np.full((len(series.keys), len(index)), np.nan)
     matrices = {"observed": series.value, **dict.fromkeys(EXPECTED_COLUMNS, nothing_expected)}
     return LongForm(series.keys, index, matrices)

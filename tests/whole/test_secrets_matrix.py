@@ -39,7 +39,7 @@ from contextlib import (
 from dataclasses import dataclass, field
 from datetime import timedelta
 from email.message import EmailMessage
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import SimpleNamespace
@@ -558,12 +558,15 @@ def _notice_process(event: str, arguments: tuple[Any, ...]) -> None:
             each.append(repr(arguments[1]))
 
 
-sys.addaudithook(_notice_process)
+@cache  # a hook can't be taken away, and costs all that comes later a little
+def _listen() -> None:
+    sys.addaudithook(_notice_process)
 
 
 @contextmanager
 def processes() -> Iterator[list[str]]:
     """The command lines of the processes that are started meanwhile."""
+    _listen()
     started: list[str] = []
     _processes.append(started)
     try:
