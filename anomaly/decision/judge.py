@@ -178,14 +178,8 @@ def _of_one_age(
             report_below=settings.false_alarms,
             hold_out=batch.family > SMALL_FAMILY,
         )
-        parts = past_parts(
-            history,
-            observation,
-            (past_totals, rows_at(batch.totals, rows)),
-            kpis,
-            settings.calendar,
-            gap,
-        )
+        totals = past_totals, rows_at(batch.totals, rows)
+        parts = past_parts(history, observation, totals, kpis, settings.calendar, gap)
         own = scored if batch.own == len(scored.keys) else scored.of(range(batch.own))
         if regime.ages[0]:
             none = np.empty((batch.own, 0))
