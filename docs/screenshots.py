@@ -15,8 +15,8 @@ from playwright.sync_api import Browser, sync_playwright
 from anomaly.checklist.checklist import load
 from anomaly.cli.history_page import write as write_history
 from anomaly.contracts import Receipt
-from anomaly.history.database import IN_MEMORY
 from anomaly.history.overview import statuses_of
+from anomaly.history.places import IN_MEMORY
 from anomaly.history.store import Store
 from anomaly.model import Release
 from anomaly.pipeline import check_release

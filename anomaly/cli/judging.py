@@ -138,7 +138,8 @@ def _answers(checklist: Checklist, session: Session, now: datetime) -> Iterator[
     if not any(registry.takes(each, "answers") for each in checklist.sources.values()):
         yield None
         return
-    from anomaly.collectors.answers import Answers, beside
+    from anomaly.collectors.answers import Answers
+    from anomaly.history.places import ANSWERS, beside
 
     try:
         history = place(os.environ.get("ANOMALY_STORE"), checklist, session)
@@ -146,7 +147,7 @@ def _answers(checklist: Checklist, session: Session, now: datetime) -> Iterator[
         yield None
         return
     is_there = "://" in history or Path(history).exists()
-    with Answers(beside(history) if is_there else None, now=now) as answers:
+    with Answers(beside(history, ANSWERS) if is_there else None, now=now) as answers:
         yield answers
 
 

@@ -55,7 +55,7 @@ def with_history(
     If the history fails, from the start or half-way, `work` runs once more with one in memory that
     holds the releases under watch, as far as they could be read. Raises StoreBusy.
     """
-    from anomaly.history.database import IN_MEMORY
+    from anomaly.history.places import IN_MEMORY
     from anomaly.history.records import State
     from anomaly.history.store import Store
 

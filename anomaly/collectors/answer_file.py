@@ -10,7 +10,6 @@ import json
 import logging
 import os
 import secrets
-import shutil
 import sqlite3
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -22,17 +21,15 @@ from typing import TypeVar
 import numpy as np
 
 from anomaly.collectors.stretch import Stretch
+from anomaly.engine.room import Held, made_room
 
 LOG = logging.getLogger(__name__)
 T = TypeVar("T")
 
 VERSION = 1  # of the tables; a file of another one is begun anew
 BLOCK = 256  # rows that are written together
-MOST_BYTES = 1 << 29
-SHARE_OF_DISK = 4  # of what is free without the file, it takes a quarter at most
 RENEWED = timedelta(days=1).total_seconds()  # what was asked for whole so long ago is asked anew
 UNUSED = timedelta(days=7).total_seconds()  # after which it is dropped
-IN_USE = timedelta(hours=1).total_seconds()  # within which nothing else takes its place
 BUSY_S = 5.0
 NO_TABLE = "no such table"
 TABLES = f"""
@@ -232,17 +229,17 @@ class AnswerFile:
 
     def _has_room(self, connection: sqlite3.Connection, key: str, size: int) -> bool:
         """Whether so much more may be kept, after what is not used has made room."""
-        used = connection.execute("SELECT key, used, size FROM query ORDER BY used").fetchall()
-        total = sum(int(each) for _, _, each in used)
-        free = shutil.disk_usage(self._path.parent).free
-        most = min(MOST_BYTES, (free + self._path.stat().st_size) // SHARE_OF_DISK)
-        for other, at, each in used:
-            age = self._now - at
-            if other == key or (age <= UNUSED and (total + size <= most or age <= IN_USE)):
-                continue
-            _drop(connection, other)
-            total -= int(each)
-        return total + size <= most
+        rows = connection.execute("SELECT key, used, size FROM query").fetchall()
+        own = sum(int(each) for other, _, each in rows if other == key)
+        return made_room(
+            [Held(*row) for row in rows if row[0] != key],
+            own + size,
+            lambda other: _drop(connection, other),
+            folder=self._path.parent,
+            taken=self._path.stat().st_size,
+            now=self._now,
+            unused=UNUSED,
+        )
 
 
 def _prepare(connection: sqlite3.Connection) -> None:

@@ -9,7 +9,6 @@ by asking again for its newest rows, and dropped where they differ.
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
 from collections.abc import Callable, Hashable, Sequence
 from datetime import datetime, timedelta
@@ -21,7 +20,6 @@ from anomaly.collectors.answer_file import AnswerFile
 from anomaly.collectors.stretch import Stretch
 from anomaly.model import Window
 
-IN_MEMORY = ":memory:"  # how a history is named that is nowhere else
 T = TypeVar("T")
 MOST_HELD = 1 << 28  # bytes in memory, of what several releases share
 
@@ -105,23 +103,6 @@ class Answers:
             self._stretches.pop(key, None)
             if self._file is not None:
                 self._file.drop(key)
-
-
-def beside(history: str) -> Path | None:
-    """Where answers are kept between looks: in a file beside that of the history, in the user's
-    cache folder (`$XDG_CACHE_HOME/anomaly`) if the history is a database, and nowhere if it is in
-    memory."""
-    if history == IN_MEMORY:
-        return None
-    if "://" not in history:
-        path = Path(history)
-        return path.with_name(f"{path.name}.answers")
-    cache = os.environ.get("XDG_CACHE_HOME", "")
-    try:
-        folder = Path(cache) if Path(cache).is_absolute() else Path.home() / ".cache"
-    except RuntimeError:  # there is no home folder
-        return None
-    return folder / "anomaly" / "answers.db"
 
 
 def key_of(*about: str) -> str:

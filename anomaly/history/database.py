@@ -20,9 +20,9 @@ from anomaly import wording
 from anomaly.errors import StoreError
 from anomaly.history.database_file import is_broken, move_aside, refuse_other_file
 from anomaly.history.migrations import prepare
+from anomaly.history.places import IN_MEMORY
 from anomaly.redaction import Redactor, is_url, url_secrets
 
-IN_MEMORY = ":memory:"
 PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON")
 FREES_SPACE = "auto_vacuum = INCREMENTAL"  # an older file gets it when it is written anew
 OF_NEW_FILE = ("page_size = 8192", FREES_SPACE)  # most rows hold two kilobytes

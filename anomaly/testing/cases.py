@@ -16,7 +16,7 @@ from anomaly.checklist.checklist import DRY_RUN, Checklist
 from anomaly.checklist.strict_yaml import KeyPath, Problem, path_text, shown
 from anomaly.contracts import Collected, Message, Receipt
 from anomaly.errors import ChecklistError, UsageError
-from anomaly.history.database import IN_MEMORY
+from anomaly.history.places import IN_MEMORY
 from anomaly.history.store import Store
 from anomaly.model import Kpi, Release
 from anomaly.panel import (

@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from anomaly.checklist.checklist import Checklist
-from anomaly.collectors.answers import Answers, beside
+from anomaly.collectors.answers import Answers
 from anomaly.contracts import Receipt, ReleaseSource
 from anomaly.engine.workers import ALONE, Workers
 from anomaly.errors import AnomalyError, CollectError, StoreBusy, StoreError, UsageError
+from anomaly.history.places import ANSWERS, beside
 from anomaly.history.records import ReleaseRecord, State
 from anomaly.history.store import Store
 from anomaly.model import Window
@@ -81,7 +82,7 @@ def tick(
         )
         todo = [record for record in watched if _is_due(record, store, checklist, now)]
         windows = [_span(each, store, checklist, now) for each in todo]
-        with Answers(beside(store.where), windows, now=now) as answers:
+        with Answers(beside(store.where, ANSWERS), windows, now=now) as answers:
             for record in todo:
                 prolong()
                 try:

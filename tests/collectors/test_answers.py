@@ -18,13 +18,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anomaly.collectors import answer_file
-from anomaly.collectors.answers import Answers, beside
+from anomaly.collectors.answers import Answers
 from anomaly.collectors.lanes import Lanes
 from anomaly.collectors.prometheus import PrometheusCollector
 from anomaly.collectors.prometheus_access import Access
 from anomaly.collectors.prometheus_asking import OVERLAP, Asking
 from anomaly.collectors.prometheus_http import Answer, Budget, Question
 from anomaly.collectors.promql import knows_its_range
+from anomaly.engine import room
 from anomaly.errors import CollectError, RetryableCollectError
 from anomaly.model import Kpi, Window
 from anomaly.panel import grid
@@ -337,7 +338,7 @@ def test_the_file_is_for_its_user_alone(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_file_stays_within_its_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answer_file, "MOST_BYTES", 60_000)
+    monkeypatch.setattr(room, "MOST_BYTES", 60_000)
     server, path = source(), tmp_path / "answers"
     for hour in range(12):
         with answers(path, NOW + timedelta(hours=2 * hour)) as known:
@@ -350,7 +351,7 @@ def test_what_is_in_use_makes_no_room_for_what_does_not_fit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Or the queries of one look would drive each other out, and none would ever be known."""
-    monkeypatch.setattr(answer_file, "MOST_BYTES", 60_000)
+    monkeypatch.setattr(room, "MOST_BYTES", 60_000)
     server, path = source(), tmp_path / "answers"
     for _ in range(2):
         server.asked = []
@@ -371,13 +372,6 @@ def test_rows_long_before_the_window_are_dropped(tmp_path: Path) -> None:
     )
     (blocks,) = sqlite3.connect(path).execute("SELECT count(*) FROM block").fetchone()
     assert blocks <= 3 + 2 * ROWS / answer_file.BLOCK
-
-
-def test_it_lies_beside_the_history(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert beside("/var/lib/anomaly/history.db") == Path("/var/lib/anomaly/history.db.answers")
-    assert beside("postgresql://host/name") == tmp_path / "anomaly" / "answers.db"
-    assert beside(":memory:") is None
 
 
 # What may be kept

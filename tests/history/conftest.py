@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from anomaly.history.database import IN_MEMORY
+from anomaly.history.places import IN_MEMORY
 from anomaly.history.store import Store
 from tests.support.histories import ON_POSTGRESQL
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from anomaly.errors import StoreError
-from anomaly.history.database import IN_MEMORY
+from anomaly.history.places import IN_MEMORY
 from anomaly.history.records import Standing, State
 from anomaly.history.store import Store
 from tests.support import reports
