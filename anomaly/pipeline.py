@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from anomaly.baseline.correlogram import Correlogram
+from anomaly.baseline.kept import Learner
 from anomaly.baseline.sides import sides_of
 from anomaly.collectors.collect import Progress, collect_window
 from anomaly.contracts import Collected
-from anomaly.decision.judge import Settings
+from anomaly.decision.judge import LEARNER, Settings
 from anomaly.decision.judge import correlograms as residual_correlograms
 from anomaly.engine.workers import ALONE, Workers
 from anomaly.model import Kpi, Release, Window, select_kpis
@@ -60,6 +61,7 @@ def check_release(
     answers: Answers | None = None,
     workers: Workers = ALONE,
     judging: Progress | None = None,
+    learner: Learner = LEARNER,
 ) -> Report:
     """Judge a release by a checklist, as `anomaly check` does.
 
@@ -67,8 +69,8 @@ def check_release(
     ends it there. `only` names the KPIs to judge; `collected` is judged instead of querying the
     sources, and what is known of `answers` is not asked again. Of the `others`, further releases,
     those that began during the watch are confounders. The `workers` judge; `progress` is told how
-    many queries are answered, `judging` how many series are judged. Raises UsageError for times
-    that make no sense.
+    many queries are answered, `judging` how many series are judged. Baselines are those of the
+    `learner`. Raises UsageError for times that make no sense.
     """
     now = now or datetime.now(UTC)
     inquiry = inquiry_of(checklist, release, now=now, until=until, only=only)
@@ -82,6 +84,7 @@ def check_release(
         progress=progress,
         judging=judging,
         is_whole=True,
+        learner=learner,
     )
     return concluded(checklist, inquiry, [*partials], now=now, others=others, workers=workers)
 
@@ -97,6 +100,7 @@ def partials_of(
     progress: Progress | None = None,
     judging: Progress | None = None,
     is_whole: bool = False,
+    learner: Learner = LEARNER,
 ) -> Iterator[Partial]:
     """What each of some shards contributes, in their order; see `check_release`. Where they are
     all of the inquiry's (`is_whole`), small ones may contribute together."""
@@ -107,7 +111,7 @@ def partials_of(
         if collected is None
         else divided(collected, divisions, is_whole=is_whole)
     )
-    return Hearings(inquiry, workers, judging).partials(data)
+    return Hearings(inquiry, workers, judging, learner).partials(data)
 
 
 def inquiry_of(

@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 
 from anomaly.baseline.correlogram import Correlogram, correlogram
+from anomaly.baseline.kept import Learner
 from anomaly.baseline.regime_start import Regime, since_regime_start
 from anomaly.baseline.robust import Ints
 from anomaly.baseline.seasonal import Baseline, SeasonalBaseline
 from anomaly.baseline.sides import Sides
 from anomaly.baseline.structural import with_structure
 from anomaly.decision.decide import decide
-from anomaly.decision.mix import Key, PastPart, mixes, past_parts
+from anomaly.decision.mix import Key, PastPart, PastShares, mixes, past_parts
 from anomaly.decision.progress import WatchProgress
 from anomaly.errors import UsageError
 from anomaly.model import SMALL_FAMILY, Calendar, Correction, Finding, Kpi
@@ -26,6 +27,7 @@ from anomaly.scoring.power import Doer, one_by_one
 from anomaly.scoring.scored import Scored
 
 TOGETHER = 24  # series that are judged together
+LEARNER = SeasonalBaseline()  # which keeps nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +119,15 @@ def batches(
         )
 
 
-def learn(regime: Regime, sides: Sides, kpis: Sequence[Kpi], calendar: Calendar) -> Baseline:
+def learn(
+    regime: Regime,
+    sides: Sides,
+    kpis: Sequence[Kpi],
+    calendar: Calendar,
+    learner: Learner = LEARNER,
+) -> Baseline:
     """The baseline of every series, learned from its current regime."""
-    baseline = SeasonalBaseline().fit(regime.history, kpis, calendar)
+    baseline = learner.fit(regime.history, kpis, calendar)
     baseline = replace(baseline, just_on=regime.just_on)
     return with_structure(baseline, regime.history, sides.index[sides.observation])
 
@@ -129,17 +137,22 @@ def _regime(panel: pd.DataFrame, sides: Sides) -> Regime:
 
 
 def examine(
-    batch: Batch, sides: Sides, kpis: Sequence[Kpi], settings: Settings
+    batch: Batch,
+    sides: Sides,
+    kpis: Sequence[Kpi],
+    settings: Settings,
+    learner: Learner = LEARNER,
 ) -> tuple[Testimony, ...]:
     """What the data of a batch say, window by window (`Sides.windows`)."""
     regime = _regime(batch.panel, sides)
     ages = regime.ages[: batch.own]
     rows = [np.flatnonzero(ages == age) for age in np.unique(ages)]
     if len(rows) == 1:
-        return _of_one_age(batch, regime, sides, kpis, settings)
+        return _of_one_age(batch, regime, sides, kpis, settings, learner)
     parts = [_some_of(batch, own, kpis) for own in rows]
     testimonies = [
-        _of_one_age(part, _regime(part.panel, sides), sides, kpis, settings) for part in parts
+        _of_one_age(part, _regime(part.panel, sides), sides, kpis, settings, learner)
+        for part in parts
     ]
     order = np.argsort(np.concatenate(rows))
     together = [Testimony.together(window) for window in zip(*testimonies, strict=True)]
@@ -159,12 +172,19 @@ def _some_of(batch: Batch, own: Ints, kpis: Sequence[Kpi]) -> Batch:
 
 
 def _of_one_age(
-    batch: Batch, regime: Regime, sides: Sides, kpis: Sequence[Kpi], settings: Settings
+    batch: Batch,
+    regime: Regime,
+    sides: Sides,
+    kpis: Sequence[Kpi],
+    settings: Settings,
+    learner: Learner,
 ) -> tuple[Testimony, ...]:
     """`examine` of series of one age. Young ones are not there at most placebo releases of the
     others, so nothing is replayed together with these."""
-    history, baseline = regime.history, learn(regime, sides, kpis, settings.calendar)
+    history = regime.history
+    baseline = learn(regime, sides, kpis, settings.calendar, learner)
     past_totals = sides.past(batch.totals)
+    shares = PastShares.learned(history, past_totals, kpis, settings.calendar, learner)
     out = []
     for rows in sides.windows:
         observation = rows_at(batch.panel, rows)
@@ -179,7 +199,7 @@ def _of_one_age(
             hold_out=batch.family > SMALL_FAMILY,
         )
         totals = past_totals, rows_at(batch.totals, rows)
-        parts = past_parts(history, observation, totals, kpis, settings.calendar, gap)
+        parts = past_parts(history, observation, totals, shares, gap)
         own = scored if batch.own == len(scored.keys) else scored.of(range(batch.own))
         if regime.ages[0]:
             none = np.empty((batch.own, 0))

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
+from anomaly.baseline.kept import Learner
 from anomaly.baseline.robust import Bools, Floats
-from anomaly.baseline.seasonal import SeasonalBaseline
+from anomaly.baseline.seasonal import Baseline
 from anomaly.model import Calendar, Kpi
 from anomaly.panel import DENOMINATOR, NUMERATOR, assemble, block
 from anomaly.scoring.effect import estimate
@@ -57,23 +58,51 @@ class PastPart:
     size: float
 
 
+@dataclass(frozen=True, slots=True)
+class PastShares:
+    """The share of each segment of a ratio in its total's volume, as a `panel` of ratios over the
+    history, and its `baseline`."""
+
+    panel: pd.DataFrame
+    baseline: Baseline
+
+    @classmethod
+    def learned(
+        cls,
+        history: pd.DataFrame,
+        totals: pd.DataFrame,
+        kpis: Sequence[Kpi],
+        calendar: Calendar,
+        learner: Learner,
+    ) -> PastShares | None:
+        """Those of a history with these totals; None where there are none. Shares are themselves
+        ratios, with a seasonality and a drift of their own, so they have the same baseline as every
+        KPI."""
+        panel = _shares(history, totals) if totals.shape[1] else totals
+        return cls(panel, learner.fit(panel, kpis, calendar)) if panel.shape[1] else None
+
+    def expected(
+        self, observation: pd.DataFrame, totals: pd.DataFrame, gap: int
+    ) -> dict[Key, float]:
+        """The shares that were to be expected of an observation with these totals."""
+        with np.errstate(all="ignore"):
+            line = timeline(self.baseline, self.panel, _shares(observation, totals), gap)
+            expected = estimate(self.baseline, line).expected
+        return dict(zip(line.series.keys, np.clip(expected, 0.0, 1.0).tolist(), strict=True))
+
+
 def past_parts(
     history: pd.DataFrame,
     observation: pd.DataFrame,
     totals: tuple[pd.DataFrame, pd.DataFrame],
-    kpis: Sequence[Kpi],
-    calendar: Calendar,
+    past: PastShares | None,
     gap: int,
 ) -> dict[Key, PastPart]:
     """The parts that the series of two panels have in their `totals`, two panels over the same
-    steps.
-
-    Shares are themselves ratios, with a seasonality and a drift of their own, so they have the same
-    baseline as every KPI.
-    """
+    steps."""
     if not totals[0].shape[1]:
         return {}
-    shares = _usual_shares(history, observation, totals, kpis, calendar, gap)
+    shares = {} if past is None else past.expected(observation, totals[1], gap)
     of_totals, series = block(totals[0]), block(history)
     rows = {kpi: row for row, (kpi, _) in enumerate(of_totals.keys)}
     out = {}
@@ -85,25 +114,6 @@ def past_parts(
             sums = float(np.nansum(there)), float(np.nansum(np.abs(there)))
         out[key] = PastPart(shares.get(key, np.nan), *sums)
     return out
-
-
-def _usual_shares(
-    history: pd.DataFrame,
-    observation: pd.DataFrame,
-    totals: tuple[pd.DataFrame, pd.DataFrame],
-    kpis: Sequence[Kpi],
-    calendar: Calendar,
-    gap: int,
-) -> dict[Key, float]:
-    """The share of each segment of a ratio in its total's volume that was to be expected."""
-    before, after = _shares(history, totals[0]), _shares(observation, totals[1])
-    if not before.shape[1]:
-        return {}
-    base = SeasonalBaseline().fit(before, kpis, calendar)
-    with np.errstate(all="ignore"):
-        line = timeline(base, before, after, gap)
-        expected = estimate(base, line).expected
-    return dict(zip(line.series.keys, np.clip(expected, 0.0, 1.0).tolist(), strict=True))
 
 
 def _shares(panel: pd.DataFrame, totals: pd.DataFrame) -> pd.DataFrame:

@@ -13,10 +13,11 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 
+from anomaly.baseline.kept import Learner
 from anomaly.baseline.sides import Sides, sides_of
 from anomaly.contracts import Collected
 from anomaly.decision.draft import MIN_HISTORY
-from anomaly.decision.judge import TOGETHER, Batch, Settings, Testimony, batches, examine
+from anomaly.decision.judge import LEARNER, TOGETHER, Batch, Settings, Testimony, batches, examine
 from anomaly.engine.workers import CrashError, LostWorkerError, Progress, Workers
 from anomaly.errors import AnomalyError, CollectError
 from anomaly.model import Calendar, Kpi, Window
@@ -100,11 +101,14 @@ class Task:
     sides: Sides
     kpis: tuple[Kpi, ...]
     settings: Settings
+    learner: Learner
 
 
 def examined(task: Task) -> tuple[Testimony, ...]:
     """What the data of a task say, window by window."""
-    testimonies = [examine(batch, task.sides, task.kpis, task.settings) for batch in task.batches]
+    testimonies = [
+        examine(batch, task.sides, task.kpis, task.settings, task.learner) for batch in task.batches
+    ]
     return tuple(map(Testimony.together, zip(*testimonies, strict=True)))
 
 
@@ -128,12 +132,19 @@ class _Hearing:
 
 class Hearings:
     """The hearings of an inquiry, with the help of workers. `progress` is told how many series were
-    heard, of how many that are known."""
+    heard, of how many that are known; baselines are those of the `learner`."""
 
-    def __init__(self, inquiry: Inquiry, workers: Workers, progress: Progress | None) -> None:
+    def __init__(
+        self,
+        inquiry: Inquiry,
+        workers: Workers,
+        progress: Progress | None,
+        learner: Learner = LEARNER,
+    ) -> None:
         self._inquiry = inquiry
         self._workers = workers
         self._progress = progress
+        self._learner = learner
         self._done = self._total = 0
         self._sides: Sides | None = None
 
@@ -199,7 +210,7 @@ class Hearings:
             series = sum(each.own for each in taken)
             hearing.counts.append(series)
             self._total += series
-            yield Task(taken, sides, _concerned(kpis, taken), inquiry.settings)
+            yield Task(taken, sides, _concerned(kpis, taken), inquiry.settings, self._learner)
         if shard.is_alone:
             hearing.collected = None  # it would not be heard again in another way
 
@@ -238,7 +249,7 @@ class Hearings:
             errors = {**hearing.partial.errors, name: crash(name, error)}
             return replace(hearing.partial, around=None, earlier=None, errors=errors)
         alone = (Shard((kpi,), family=shard.family) for kpi in shard.kpis)
-        hearings = Hearings(self._inquiry, self._workers, None)
+        hearings = Hearings(self._inquiry, self._workers, None, self._learner)
         return Partial.together([*hearings.partials(divided(hearing.collected, alone))])
 
 

@@ -16,8 +16,9 @@ from datetime import datetime, timedelta
 from functools import lru_cache, partial
 from zoneinfo import ZoneInfo
 
+from anomaly.baseline.kept import KeptBaselines
 from anomaly.checklist.checklist import Checklist
-from anomaly.collectors.answers import Answers, beside
+from anomaly.collectors.answers import Answers
 from anomaly.collectors.collect import Progress as ProgressBar
 from anomaly.contracts import (
     Action,
@@ -28,8 +29,11 @@ from anomaly.contracts import (
     ReleaseSource,
     Sink,
 )
+from anomaly.decision.judge import LEARNER
+from anomaly.engine.shelf import Shelf
 from anomaly.engine.workers import ALONE, Workers
 from anomaly.errors import StoreBusy
+from anomaly.history.places import ANSWERS, BASELINES, beside
 from anomaly.history.records import (
     SHORT,
     Look,
@@ -245,7 +249,7 @@ def _look_alone(
     *,
     now: datetime,
 ) -> LookResult:
-    with Answers(beside(store.where), now=now) as answers:
+    with Answers(beside(store.where, ANSWERS), now=now) as answers:
         return look(
             checklist,
             record,
@@ -446,6 +450,7 @@ def _report(
         warmup=windows.warmup,
     )
     calendar = replace(checklist.calendar, leave_out=(*checklist.calendar.leave_out, *lessons))
+    folder = beside(store.where, BASELINES)
     return check_release(
         replace(checklist, calendar=calendar),
         release,
@@ -455,6 +460,7 @@ def _report(
         progress=progress,
         answers=answers,
         workers=workers,
+        learner=LEARNER if folder is None else KeptBaselines(Shelf(folder, now)),
         others=[each.release for each in others if each.id != record.id],
     )
 

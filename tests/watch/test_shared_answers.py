@@ -1,23 +1,27 @@
-"""A tick asks a source once for all releases, and a later one for what is new; what each look sees
-is what it would see alone."""
+"""A tick asks a source once for all releases, and a later one for what is new, and learns nothing
+again; what each look sees is what it would see alone."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from anomaly.baseline.seasonal import SeasonalBaseline
 from anomaly.checklist.checklist import Checklist, load
 from anomaly.cli.ending import run
 from anomaly.collectors.prometheus import PrometheusCollector
 from anomaly.collectors.prometheus_asking import OVERLAP
+from anomaly.engine.processes import processes
+from anomaly.engine.workers import ALONE, Workers
 from anomaly.history.store import Store
-from anomaly.model import Release
+from anomaly.model import LeftOut, Release, Window
 from anomaly.reporting.report import Report
 from anomaly.watch.look import stay
 from anomaly.watch.tick import tick
@@ -81,10 +85,20 @@ def shop(folder: Path, releases: int) -> Iterator[tuple[Script, Checklist, Store
         yield script, load(path, environ={}), store
 
 
-def reports(checklist: Checklist, store: Store, now: datetime) -> list[Report]:
-    done = tick(checklist, store, [], holder="me", clock=lambda: now)
+def reports(
+    checklist: Checklist, store: Store, now: datetime, workers: Workers = ALONE
+) -> list[Report]:
+    done = tick(checklist, store, [], holder="me", clock=lambda: now, workers=workers)
     assert not done.problems
     return [each.report for each in done.looks]
+
+
+def reports_anew(folder: Path, checklist: Checklist, store: Store, now: datetime) -> list[Report]:
+    """Those of a tick that nothing was left for, over the same releases."""
+    with Store(folder / "other.db") as other:
+        for record in store.releases():
+            other.track(record.release, origin="command")
+        return reports(checklist, other, now)
 
 
 def assert_same(found: list[Report], expected: list[Report]) -> None:
@@ -104,12 +118,9 @@ def test_a_tick_over_many_releases_asks_once_and_sees_the_same(
         assert len(script.requests) == QUERIES
         (tmp_path / "history.db.answers").unlink()
         monkeypatch.setattr(PrometheusCollector, "outside", frozenset[str]())
-        with Store(tmp_path / "other.db") as other:
-            for record in store.releases():
-                other.track(record.release, origin="command")
-            script.requests.clear()
-            alone = reports(checklist, other, now)
-            assert len(script.requests) == 4 * QUERIES
+        script.requests.clear()
+        alone = reports_anew(tmp_path, checklist, store, now)
+        assert len(script.requests) == 4 * QUERIES
     assert len(shared) == 4
     assert_same(shared, alone)
 
@@ -126,10 +137,40 @@ def test_a_later_tick_asks_for_what_is_new_and_sees_the_same(
         asked = sorted(len(moments(each)) for each in script.requests)
         assert asked == [OVERLAP + 1] * QUERIES
         monkeypatch.setattr(PrometheusCollector, "outside", frozenset[str]())
-        with Store(tmp_path / "other.db") as other:
-            for record in store.releases():
-                other.track(record.release, origin="command")
-            cold = reports(checklist, other, now + STEP)
+        cold = reports_anew(tmp_path, checklist, store, now + STEP)
+    assert_same(warm, cold)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_later_tick_learns_nothing_again_and_sees_the_same(
+    jobs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, later = RELEASED + timedelta(hours=5), RELEASED + timedelta(hours=6)
+    folder = tmp_path / "history.db.baselines"
+    with shop(tmp_path, 1) as (_, checklist, store):
+        with processes(jobs) as workers:
+            reports(checklist, store, now, workers)
+        kept = {each.name for each in folder.iterdir()}
+        with monkeypatch.context() as patch:
+            patch.delattr(SeasonalBaseline, "fit")
+            warm = reports(checklist, store, later)
+        assert {each.name for each in folder.iterdir()} == kept != set()
+        cold = reports_anew(tmp_path, checklist, store, later)
+    assert_same(warm, cold)
+
+
+@pytest.mark.slow
+def test_a_past_that_changed_is_learned_again(tmp_path: Path) -> None:
+    """Known incidents change what is learned from, too."""
+    now, later = RELEASED + timedelta(hours=5), RELEASED + timedelta(hours=6)
+    incident = LeftOut(Window(RELEASED - timedelta(days=3), RELEASED - timedelta(days=2)))
+    with shop(tmp_path, 1) as (_, checklist, store):
+        reports(checklist, store, now)
+        calendar = replace(checklist.calendar, leave_out=(incident,))
+        changed = replace(checklist, calendar=calendar)
+        warm = reports(changed, store, later)
+        cold = reports_anew(tmp_path, changed, store, later)
     assert_same(warm, cold)
 
 
