@@ -13,8 +13,11 @@ import numpy as np
 from anomaly.backtesting.injection import Key, inject
 from anomaly.backtesting.placebos import evenly
 from anomaly.backtesting.result import PastRelease, Rejudged, Setting
+from anomaly.baseline.kept import KeptBaselines, Learner
 from anomaly.checklist.checklist import Checklist
 from anomaly.contracts import Collected
+from anomaly.decision.judge import LEARNER
+from anomaly.engine.shelf import Memory
 from anomaly.model import ALARMS, Direction, Finding, NoData, Release, ReleaseVerdict, Verdict
 from anomaly.panel import TOTAL, segment_text
 from anomaly.pipeline import check_release
@@ -66,24 +69,25 @@ def detectable(finding: Finding | None) -> float | None:
 @dataclass(frozen=True, slots=True)
 class Bench:
     """A checklist and data that reach to `end`; judges moments of the past as if each
-    were the present. `seed` is that of injected counts."""
+    were the present. `seed` is that of injected counts; baselines are those of the `learner`."""
 
     checklist: Checklist
     collected: Collected
     end: datetime
     seed: int = 0
+    learner: Learner = LEARNER
 
     def trial(self, at: datetime, *, is_timed: bool) -> Trial:
         """Judge a placebo release, as it is and with effects in it; the times to detect only where
         `is_timed`."""
-        data, quiet = self.placebo(at)
-        detections = self._detections(data, quiet)
+        bench = replace(self, learner=KeptBaselines(Memory()))  # its history stays the same
+        data, quiet = bench.placebo(at)
         return Trial(
             at,
             quiet.verdict,
             by_key(quiet),
-            detections,
-            self._times(data, quiet) if is_timed else {},
+            bench._detections(data, quiet),
+            bench._times(data, quiet) if is_timed else {},
         )
 
     def placebo(self, at: datetime, checklist: Checklist | None = None) -> tuple[Collected, Report]:
@@ -114,7 +118,9 @@ class Bench:
         checklist = checklist or self.checklist
         windows = checklist.windows
         over = min(horizon or self.end, windows.watched_until(release.finished))
-        return check_release(checklist, release, now=over + windows.lag, collected=data)
+        return check_release(
+            checklist, release, now=over + windows.lag, collected=data, learner=self.learner
+        )
 
     def injected(self, data: Collected, quiet: Report, effects: Mapping[Key, float]) -> Collected:
         """The data with the effects in it, which depend on the seed and the moment alone."""

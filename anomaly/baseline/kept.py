@@ -1,4 +1,4 @@
-"""Baselines that outlive a look: the next one learns nothing again from the same history.
+"""Baselines that outlive a judgement: the next one learns nothing again from the same history.
 
 What is kept is found by all that it depends on: the values and stamps of the history, what is said
 of its KPIs, the users' time zone, and the code that learns. A past that the source changed, or
@@ -20,7 +20,7 @@ import pandas as pd
 from anomaly.baseline.exclusions import exclusion_reasons
 from anomaly.baseline.season import Season
 from anomaly.baseline.seasonal import MATRICES, Baseline, SeasonalBaseline
-from anomaly.engine.shelf import Shelf
+from anomaly.engine.shelf import Memory, Shelf
 from anomaly.model import Calendar, Kpi
 from anomaly.panel import keys_of, step_of
 
@@ -29,9 +29,9 @@ PROFILES = tuple(each.name for each in fields(Season))
 
 @dataclass(frozen=True, slots=True)
 class KeptBaselines:
-    """Fits what `SeasonalBaseline` would, to the bit, unless it is on the shelf."""
+    """Fits what `SeasonalBaseline` would, to the bit, unless it is on the shelf, or in memory."""
 
-    shelf: Shelf
+    shelf: Shelf | Memory
 
     def fit(self, history: pd.DataFrame, kpis: Sequence[Kpi], calendar: Calendar, /) -> Baseline:
         """See `SeasonalBaseline.fit`."""

@@ -1,6 +1,7 @@
-"""What was dear to compute, for processes that come later: arrays in the files of a folder.
+"""What was dear to compute, for later: arrays in memory, or in the files of a folder for processes
+to come.
 
-They may be lost at any time. Whatever is wrong with them, damage, a full disk, or a folder that
+Files may be lost at any time. Whatever is wrong with them, damage, a full disk, or a folder that
 can't be written, is as if nothing was kept. Several processes may share a shelf: files are replaced
 whole.
 """
@@ -12,7 +13,7 @@ import os
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -22,7 +23,26 @@ from anomaly.engine.room import Held, made_room
 
 LOG = logging.getLogger(__name__)
 
+MOST_HELD = 1 << 28  # bytes in memory
 UNUSED = timedelta(days=2).total_seconds()  # after which a file is dropped
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Arrays by name, of a key each, in the memory of this process: what was put there first, up to
+    `MOST_HELD`."""
+
+    held: dict[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
+
+    def taken(self, key: str) -> Mapping[str, np.ndarray] | None:
+        """What was put there; None where there is nothing."""
+        return self.held.get(key)
+
+    def put(self, key: str, arrays: Mapping[str, np.ndarray]) -> None:
+        """Keeps arrays, where there is room."""
+        every = [*self.held.values(), arrays]
+        if sum(each.nbytes for some in every for each in some.values()) <= MOST_HELD:
+            self.held[key] = arrays
 
 
 @dataclass(frozen=True, slots=True)

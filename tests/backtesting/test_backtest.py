@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,7 @@ from anomaly.backtesting.injection import inject
 from anomaly.backtesting.judging import Bench
 from anomaly.backtesting.placebos import LEAST_HISTORY, evenly, length, origins
 from anomaly.backtesting.result import Backtest, Label, PastRelease, SeriesResult, Share
+from anomaly.baseline.seasonal import Baseline, SeasonalBaseline
 from anomaly.checklist.checklist import Checklist
 from anomaly.contracts import Collected
 from anomaly.errors import UsageError
@@ -316,6 +318,27 @@ def test_a_placebo_is_judged_by_nothing_that_came_later() -> None:
     )
 
     assert first.findings == second.findings
+
+
+def test_a_history_is_learned_once_for_all_effects_in_one_release(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    learned = []
+
+    def fit(_: SeasonalBaseline, history: pd.DataFrame, *more: Any) -> Baseline:
+        learned.append(history.index[-1])
+        return fitted(SeasonalBaseline(), history, *more)
+
+    fitted = SeasonalBaseline.fit
+    monkeypatch.setattr(SeasonalBaseline, "fit", fit)
+    bench = Bench(asked(Kpi("kpi")), collected({("kpi", "", VALUE): latency(5)}), START + 30 * DAY)
+
+    once = bench.trial(START + 25 * DAY, is_timed=True)
+    again = bench.trial(START + 26 * DAY, is_timed=False)
+
+    assert once.times
+    assert again.detections
+    assert learned == [START + 25 * DAY - HOUR, START + 26 * DAY - HOUR]
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anomaly.engine import room
-from anomaly.engine.shelf import UNUSED, Shelf
+from anomaly.engine.shelf import UNUSED, Memory, Shelf
 
 NOW = datetime(2025, 6, 12, 10, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -47,6 +47,18 @@ def test_arrays_come_back_to_the_bit_in_a_later_process(tmp_path: Path) -> None:
     shelf(tmp_path).put("key", ARRAYS)
     assert_same(shelf(tmp_path, NOW + DAY).taken("key"))
     assert shelf(tmp_path).taken("other") is None
+
+
+def test_in_memory_what_was_put_there_first_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("anomaly.engine.shelf.MOST_HELD", 10_000)
+    memory = Memory()
+    for number in range(8):
+        memory.put(f"{number}", {"numbers": np.full(250, float(number))})
+    taken = [memory.taken(f"{number}") for number in range(8)]
+    assert [None if each is None else each["numbers"][0] for each in taken] == [
+        *(float(number) for number in range(5)),
+        *[None] * 3,
+    ]
 
 
 @given(at=st.integers(0, 2**16), bit=st.integers(0, 7), cut=st.booleans())
