@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from anomaly.collectors import promql
 from anomaly.collectors.answers import Answers, key_of
 from anomaly.collectors.lanes import Lanes
-from anomaly.collectors.prometheus_http import Answer, Api, Budget, Question
+from anomaly.collectors.prometheus_http import Answer, Api, Budget, Found, Question
 from anomaly.collectors.prometheus_series import Merged, plan
 from anomaly.collectors.stretch import Stretch, joined
 from anomaly.errors import CollectError, RetryableCollectError
@@ -91,13 +91,13 @@ class Asking:
         return self._asked(questions, len(rows))
 
     def _asked(self, questions: Iterable[tuple[range, Question]], rows: int) -> Asked:
-        is_over = threading.Event()
+        is_over, found = threading.Event(), Found()
 
         def answer(question: Question) -> Answer:
             if is_over.is_set():
                 raise CancelledError
             try:
-                return self._api.ask(question, self._budget)
+                return self._api.ask(question, self._budget, found)
             except BaseException:
                 is_over.set()  # the later parts will not be needed
                 raise

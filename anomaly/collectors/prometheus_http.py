@@ -152,6 +152,14 @@ class Question:
             yield replace(self, start=self.start + first * step, end=self.start + last * step)
 
 
+@dataclass(slots=True)
+class Found:
+    """About how many moments at once a query was answered at last, where it was too many before:
+    `most`. Mutable, for it is found by asking."""
+
+    most: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Outside:
     """Time, chance and sleep."""
@@ -210,11 +218,14 @@ class Api:
         if it named none."""
         return self._session.clock_skew
 
-    def ask(self, question: Question, budget: Budget) -> Answer:
-        """The answer; a question that is too large for the server is asked in shorter pieces."""
+    def ask(self, question: Question, budget: Budget, found: Found | None = None) -> Answer:
+        """The answer; a question that is too large is asked in shorter pieces, as long as was
+        `found` for its query so far."""
         series: list[Any] = []
         notes: list[str] = []
-        todo = deque([question])
+        found = found or Found()
+        most = found.most or question.moments
+        todo = deque(question.pieces(most))
         while todo:
             piece = todo.popleft()
             try:
@@ -228,6 +239,8 @@ class Api:
             else:
                 series += answer
                 notes += answer.notes
+                if most < question.moments:
+                    found.most = min(most, found.most or most)
         return Answer(series, notes)
 
     def _patient(self, question: Question, budget: Budget) -> Answer:

@@ -23,7 +23,7 @@ from anomaly.collectors.lanes import Lanes
 from anomaly.collectors.prometheus import PrometheusCollector
 from anomaly.collectors.prometheus_access import Access
 from anomaly.collectors.prometheus_asking import OVERLAP, Asking
-from anomaly.collectors.prometheus_http import Answer, Budget, Question
+from anomaly.collectors.prometheus_http import Answer, Budget, Found, Question
 from anomaly.collectors.promql import knows_its_range
 from anomaly.engine import room
 from anomaly.errors import CollectError, RetryableCollectError
@@ -48,7 +48,7 @@ class Source:
     identity: tuple[str, ...] = ("http://source",)
     fails: Exception | None = None
 
-    def ask(self, question: Question, _budget: Budget) -> Answer:
+    def ask(self, question: Question, _budget: Budget, _found: Found) -> Answer:
         first = round(question.start.timestamp()) // STEP_S
         rows = range(first, first + question.moments)
         self.asked.append(rows)

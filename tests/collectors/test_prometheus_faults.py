@@ -327,6 +327,21 @@ def test_an_answer_that_is_too_large_is_asked_for_in_pieces() -> None:
     assert 2 < len(script.requests) < 16
 
 
+def test_what_was_too_large_once_is_not_asked_for_again() -> None:
+    window = Window(START, START + timedelta(days=120))
+    with scripted(constant()) as script:
+        whole = collect(script.url, window=window)
+        chunks = [len(moments(each)) for each in script.requests]
+    with scripted(constant()) as script:
+        pieces = collect(script.url, window=window, max_bytes=100_000, concurrency=1)
+        asked = [len(moments(each)) for each in script.requests]
+
+    assert len(chunks) > 2
+    pd.testing.assert_frame_equal(pieces.panel, whole.panel)
+    assert [each for each in asked if each > asked[1]] == chunks[:1]
+    assert sum(asked[1:]) == sum(chunks)
+
+
 def test_what_is_too_much_for_a_single_step_is_an_error_soon() -> None:
     with scripted(http('{"error":"the query hit the max number of series limit"}', 422)) as script:
         error = collect(script.url, window=Window(START, START + timedelta(days=14))).errors
