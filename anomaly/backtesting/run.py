@@ -148,9 +148,9 @@ def backtest(
     >>> from datetime import timedelta
     >>> index = pd.date_range("2025-03-01", periods=1200, freq="5min", tz="UTC")
     >>> latency = pd.Series(np.random.default_rng(1).normal(200, 5, 1200), index, name="latency")
-    >>> result = backtest(latency, watch=timedelta(hours=2), placebos=20)
+    >>> result = backtest(latency, watch=timedelta(hours=2), placebos=5)
     >>> print(result.alarms.hits, result.alarms.of, result.series[0].detectable_effect < 0.05)
-    0 20 True
+    0 5 True
     """
     calendar = calendar_of(timezone, special_days, leave_out)
     panel, step = at_hand(series, denominators, timezone=timezone)
