@@ -139,14 +139,16 @@ class _Structure:
     def filtered(self, y: Floats, ratio: float) -> Any:
         """What a Kalman filter makes of `y` if the states move by this `ratio` of the variance of
         the noise, which is 1."""
+        return _filtered(self._model(y), ratio)
+
+    def _model(self, y: Floats) -> Any:
         from statsmodels.tsa.statespace.structural import UnobservedComponents
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a model that fits badly is not chosen
-            model = UnobservedComponents(
+            return UnobservedComponents(
                 y, self.trend, seasonal=self.period or None, stochastic_seasonal=False
             )
-            return model.filter(np.array([1.0, ratio]), return_ssm=True)
 
     def weights(self, y: Floats, controls: Floats, ratio: float, burn_in: int) -> Floats:
         """How much of each of the `controls` `(controls, time)` is in `y`: of both is compared
@@ -162,14 +164,24 @@ class _Structure:
         aim, moves = whitened[0], np.stack(whitened[1:])
         return weights(moves @ moves.T, moves @ aim, float(aim @ aim), len(aim))
 
-    def likelihood(self, y: Floats, ratio: float, burn_in: int) -> float:
-        """Logarithm of the likelihood of the steps after the `burn_in`, whatever the variance of
-        the noise, up to a constant."""
-        results = self.filtered(y, ratio)
-        present = np.isfinite(y[burn_in:])
-        variance = results.forecasts_error_cov[0, 0, burn_in:][present]
-        square = results.forecasts_error[0, burn_in:][present] ** 2 / variance
-        return -float(len(square) * np.log(square.mean()) + np.log(variance).sum()) / 2
+    def likeliest(self, y: Floats, burn_in: int) -> float:
+        """The ratio of those tried under which the steps after the `burn_in` are likeliest,
+        whatever the variance of the noise."""
+        model, present = self._model(y), np.isfinite(y[burn_in:])
+
+        def likelihood(ratio: float) -> float:  # its logarithm, up to a constant
+            results = _filtered(model, ratio)
+            variance = results.forecasts_error_cov[0, 0, burn_in:][present]
+            square = results.forecasts_error[0, burn_in:][present] ** 2 / variance
+            return -float(len(square) * np.log(square.mean()) + np.log(variance).sum()) / 2
+
+        return max(RATIOS[self.trend], key=likelihood)
+
+
+def _filtered(model: Any, ratio: float) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as where the model is made
+        return model.filter(np.array([1.0, ratio]), return_ssm=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,10 +361,7 @@ def _best_seen(
 
     def tried(structure: _Structure) -> _Model:
         rest = followed - structure.weights(followed, past, FIRST_RATIO, burn_in) @ past
-        recent = rest[-FITTED:]
-        ratio = max(
-            RATIOS[structure.trend], key=lambda each: structure.likelihood(recent, each, burn_in)
-        )
+        ratio = structure.likeliest(rest[-FITTED:], burn_in)
         worth = structure.weights(followed, past, ratio, burn_in)
         more = worth @ beside
         rest = followed - more[:n]
