@@ -21,7 +21,7 @@ from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE, assemble, block, grid, 
 from anomaly.reporting.report import Report
 from anomaly.timing.spans import plan
 from tests.support.draws import Limit
-from tests.support.simulations import STARTED, WINDOWS, Floats, look, stamps
+from tests.support.simulations import STARTED, WINDOWS, Floats, look, look_at_each, stamps
 
 HALF_HOURLY = replace(
     WINDOWS,
@@ -85,6 +85,12 @@ def judged(columns: Columns, kpi: Kpi = CONVERSION, *, false_alarms: float = 0.0
     return look(columns, [kpi], now=NOW, windows=HALF_HOURLY, false_alarms=false_alarms)
 
 
+def judged_each(
+    several: Sequence[Columns], kpi: Kpi = CONVERSION, *, false_alarms: float = 0.01
+) -> list[Report]:
+    return look_at_each(several, kpi, now=NOW, windows=HALF_HOURLY, false_alarms=false_alarms)
+
+
 def total_of(report: Report) -> Finding:
     (total,) = [finding for finding in report.findings if finding.total]
     return total
@@ -101,12 +107,20 @@ def of(report: Report, device: int) -> Finding:
     return finding
 
 
+def test_shops_that_are_scored_together_are_judged_as_if_alone() -> None:
+    shops = [shop(seed, later=(0.6, 0.4)) for seed in range(2)]
+
+    for columns, report in zip(shops, judged_each(shops), strict=True):
+        findings = [replace(finding, kpi=CONVERSION.name) for finding in report.findings]
+        assert findings == [*judged(columns).findings]
+
+
 # --- Simpson ------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
 def test_a_pure_shift_of_the_population_regresses_nothing() -> None:
-    reports = [judged(shop(seed, later=(0.6, 0.4))) for seed in range(40)]
+    reports = judged_each([shop(seed, later=(0.6, 0.4)) for seed in range(40)])
 
     totals = [total_of(report) for report in reports]
     assert all(
@@ -129,9 +143,9 @@ def test_the_reason_and_a_note_name_the_mix() -> None:
 
 @pytest.mark.slow
 def test_a_shift_for_the_better_is_no_improvement() -> None:
-    totals = [total_of(judged(shop(seed, later=(0.2, 0.8)))) for seed in range(10)]
+    reports = judged_each([shop(seed, later=(0.2, 0.8)) for seed in range(10)])
 
-    assert [total.verdict for total in totals] == [Verdict.OK] * 10
+    assert [total_of(report).verdict for report in reports] == [Verdict.OK] * 10
 
 
 def test_a_mix_that_makes_up_for_a_fall_hides_it_from_no_segment() -> None:
@@ -148,9 +162,9 @@ def test_a_mix_that_makes_up_for_a_fall_hides_it_from_no_segment() -> None:
 
 @pytest.mark.slow
 def test_a_fall_of_every_segment_under_a_shifted_mix_regresses_the_total() -> None:
-    totals = [
-        total_of(judged(shop(seed, later=(0.5, 0.5), factors=(0.8, 0.8)))) for seed in range(10)
-    ]
+    shops = [shop(seed, later=(0.5, 0.5), factors=(0.8, 0.8)) for seed in range(10)]
+
+    totals = [total_of(report) for report in judged_each(shops)]
 
     assert [total.verdict for total in totals] == [Verdict.REGRESSED] * 10
 
@@ -158,8 +172,9 @@ def test_a_fall_of_every_segment_under_a_shifted_mix_regresses_the_total() -> No
 @pytest.mark.slow
 def test_the_rhythm_of_the_mix_is_no_mix_effect() -> None:
     """The shares swing by half within a day, and the watch sees the second half of it alone."""
-    totals = [total_of(judged(shop(seed, rhythm=0.5))) for seed in range(10)]
+    reports = judged_each([shop(seed, rhythm=0.5) for seed in range(10)])
 
+    totals = [total_of(report) for report in reports]
     mixes = [(total.mix_effect or 0.0) / (total.expected or 1.0) for total in totals]
     assert np.abs(mixes).max() < 0.01
 
@@ -171,13 +186,12 @@ def test_the_rhythm_of_the_mix_is_no_mix_effect() -> None:
 def test_what_moves_every_segment_a_little_is_seen_in_the_total() -> None:
     devices = 6
     kpi = replace(CONVERSION, tolerance=0.01)
-    reports = [
-        judged(
-            shop(seed, rates=[0.08] * devices, shares=[1.0] * devices, factors=[0.87] * devices),
-            kpi=kpi,
-        )
+    shops = [
+        shop(seed, rates=[0.08] * devices, shares=[1.0] * devices, factors=[0.87] * devices)
         for seed in range(10)
     ]
+
+    reports = judged_each(shops, kpi)
 
     assert [total_of(report).verdict for report in reports] == [Verdict.REGRESSED] * 10
     assert np.mean([finding.fails for report in reports for finding in segments_of(report)]) < 0.5
@@ -199,48 +213,50 @@ def test_segments_are_ranked_by_what_they_contribute() -> None:
 shares_of = st.lists(st.floats(0.05, 1.0), min_size=3, max_size=3)
 
 
+factors_of = st.lists(st.floats(0.5, 1.5), min_size=3, max_size=3)
+kinds_of = st.sampled_from(["", "new", "gone"])
+Drawn = tuple[int, list[float], list[float], list[float], str]
+
+
 @pytest.mark.slow
-@settings(max_examples=25)
+@settings(max_examples=4)  # of many shops each
 @given(
-    st.integers(0, 1000),
-    shares_of,
-    shares_of,
-    st.lists(st.floats(0.5, 1.5), min_size=3, max_size=3),
-    st.sampled_from(["", "new", "gone"]),
+    st.lists(
+        st.tuples(st.integers(0, 1000), shares_of, shares_of, factors_of, kinds_of),
+        min_size=6,
+        max_size=6,
+    )
 )
-def test_contributions_and_mix_add_up_to_the_change_of_the_total(
-    seed: int, shares: list[float], later: list[float], factors: list[float], special: str
-) -> None:
-    columns = shop(seed, rates=(0.05, 0.1, 0.2), shares=shares, later=later, factors=factors)
-    absent = {"": ~(RELEASED | ~RELEASED), "new": ~RELEASED, "gone": RELEASED}[special]
-    for role in (NUMERATOR, DENOMINATOR):
-        columns["conversion", MOBILE, role][absent] = np.nan
+def test_contributions_and_mix_add_up_to_the_change_of_the_total(drawn: list[Drawn]) -> None:
+    shops = []
+    for seed, shares, later, factors, special in drawn:
+        columns = shop(seed, rates=(0.05, 0.1, 0.2), shares=shares, later=later, factors=factors)
+        absent = {"": ~(RELEASED | ~RELEASED), "new": ~RELEASED, "gone": RELEASED}[special]
+        for role in (NUMERATOR, DENOMINATOR):
+            columns["conversion", MOBILE, role][absent] = np.nan
+        shops.append(columns)
 
-    report = judged(columns)
-
-    total = total_of(report)
-    assert total.mix_effect is not None
-    parts = sum(finding.contribution or 0.0 for finding in segments_of(report)) + total.mix_effect
-    assert parts == pytest.approx(total.effect_absolute, abs=1e-12)
+    for report in judged_each(shops):
+        total = total_of(report)
+        assert total.mix_effect is not None
+        parts = sum(segment.contribution or 0.0 for segment in segments_of(report))
+        assert parts + total.mix_effect == pytest.approx(total.effect_absolute, abs=1e-12)
 
 
 @pytest.mark.slow
-@settings(max_examples=10)
-@given(st.integers(0, 1000), st.lists(st.floats(0.5, 1.5), min_size=3, max_size=3))
+@settings(max_examples=2)  # of several shops each
+@given(st.lists(st.tuples(st.integers(0, 1000), factors_of), min_size=5, max_size=5))
 def test_contributions_of_amounts_add_up_to_the_change_of_their_total(
-    seed: int, factors: list[float]
+    drawn: list[tuple[int, list[float]]],
 ) -> None:
-    orders = amounts(seed, factors)
+    orders = [amounts(seed, factors) for seed, factors in drawn]
+    kpi = Kpi("orders", by=("country",), total="all orders", direction=Direction.DOWN)
 
-    report = judged(
-        orders, Kpi("orders", by=("country",), total="all orders", direction=Direction.DOWN)
-    )
-
-    total = total_of(report)
-    assert total.mix_effect is None
-    assert sum(finding.contribution or 0.0 for finding in segments_of(report)) == pytest.approx(
-        total.effect_absolute
-    )
+    for report in judged_each(orders, kpi):
+        total = total_of(report)
+        assert total.mix_effect is None
+        parts = sum(segment.contribution or 0.0 for segment in segments_of(report))
+        assert parts == pytest.approx(total.effect_absolute)
 
 
 def amounts(seed: int, factors: Sequence[float]) -> Columns:
@@ -466,10 +482,8 @@ def test_quiet_releases_with_ten_segments_and_their_total_fail_as_rarely_as_prom
     rates, shares = np.linspace(0.03, 0.12, 10).tolist(), np.geomspace(1, 8, 10).tolist()
 
     def failed(some: slice) -> int:
-        return sum(
-            judged(shop(seed, rates=rates, shares=shares), false_alarms=0.05).verdict == "fail"
-            for seed in range(few.of)[some]
-        )
+        shops = [shop(seed, rates=rates, shares=shares) for seed in range(few.of)[some]]
+        return sum(report.verdict == "fail" for report in judged_each(shops, false_alarms=0.05))
 
     assert few.excess(failed) == 0
 

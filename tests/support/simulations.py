@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -15,11 +16,16 @@ from anomaly.decision.judge import Settings
 from anomaly.engine.workers import ALONE, Workers
 from anomaly.model import Calendar, Correction, Finding, Kpi, Release, Windows
 from anomaly.panel import VALUE, assemble, grid
+from anomaly.partials.conclusion import conclusion
+from anomaly.partials.hearing import Hearings, divided
+from anomaly.partials.inquiry import Inquiry, shards
+from anomaly.partials.partial import Partial
 from anomaly.pipeline import judge
 from anomaly.reporting.report import Report
 from anomaly.timing.spans import plan
 
 Floats = NDArray[np.float64]
+Columns = Mapping[tuple[str, str, str], Floats]
 BURN_IN = 300
 STARTED = datetime(2025, 3, 5, 12, tzinfo=UTC)  # a Wednesday
 WINDOWS = Windows(
@@ -64,7 +70,7 @@ def finding_of(report: Report, kpi: str) -> Finding:
 
 
 def look(
-    columns: Mapping[tuple[str, str, str], Floats] | Floats,
+    columns: Columns | Floats,
     kpis: Sequence[Kpi] = (Kpi("kpi"),),
     *,
     now: datetime,
@@ -82,22 +88,65 @@ def look(
     An array alone is the KPI `kpi`; `rows` cuts the panel shorter than that, as a source that died
     would.
     """
-    release = release or Release(STARTED)
-    spans = plan(release, windows, now=now, until=until)
-    index = grid(spans.span, windows.step)[:rows]
     if not isinstance(columns, Mapping):
         columns = {("kpi", "", VALUE): columns}
-    panel = assemble({key: padded(values, len(index)) for key, values in columns.items()}, index)
+    settings = Settings(Calendar(), false_alarms, correction)
+    collected, inquiry = _asked(columns, kpis, release, windows, settings, now, until, rows)
     return judge(
-        Collected(panel),
-        kpis,
-        release,
-        spans,
-        windows.step,
-        Settings(Calendar(), false_alarms, correction),
+        collected,
+        inquiry.kpis,
+        inquiry.release,
+        inquiry.spans,
+        inquiry.step,
+        inquiry.settings,
         {},
         workers=workers,
     )
+
+
+def look_at_each(
+    several: Sequence[Columns],
+    kpi: Kpi,
+    *,
+    now: datetime,
+    windows: Windows = WINDOWS,
+    false_alarms: float = 0.01,
+) -> list[Report]:
+    """What `look` says of one KPI whose series are these: a report for each of several panels.
+
+    All series are scored together, which is much faster, and each KPI is decided about alone.
+    """
+    kpis = [replace(kpi, name=f"{kpi.name} {number}") for number in range(len(several))]
+    columns = {
+        (name.replace(kpi.name, each.name), segment, role): values
+        for each, panel in zip(kpis, several, strict=True)
+        for (name, segment, role), values in panel.items()
+    }
+    settings = Settings(Calendar(), false_alarms, Correction.HOLM)
+    collected, inquiry = _asked(columns, kpis, None, windows, settings, now)
+    data = divided(collected, shards(kpis), is_whole=True)
+    whole = Partial.together([*Hearings(inquiry, ALONE, None).partials(data)])
+    return [
+        conclusion(replace(inquiry, kpis=(each,)), [whole.of([each.name])], {}) for each in kpis
+    ]
+
+
+def _asked(
+    columns: Columns,
+    kpis: Sequence[Kpi],
+    release: Release | None,
+    windows: Windows,
+    settings: Settings,
+    now: datetime,
+    until: datetime | None = None,
+    rows: int | None = None,
+) -> tuple[Collected, Inquiry]:
+    """What was collected for a look, and what is asked."""
+    release = release or Release(STARTED)
+    spans = plan(release, windows, now=now, until=until)
+    index = grid(spans.span, windows.step)[:rows]
+    panel = assemble({key: padded(values, len(index)) for key, values in columns.items()}, index)
+    return Collected(panel), Inquiry(tuple(kpis), release, spans, windows.step, settings)
 
 
 def padded(values: Floats, count: int) -> Floats:
