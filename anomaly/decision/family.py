@@ -96,7 +96,8 @@ def _tail(quiet: Floats, count: int) -> Tail | None:
     if len(smallest) <= count:
         return None
     edge = float(smallest[count])
-    beyond = [g_at(float(p), SCALE) - g_at(edge, SCALE) for p in smallest[:count]]
+    at_edge = g_at(edge, SCALE)
+    beyond = [g_at(float(p), SCALE) - at_edge for p in smallest[:count]]
     share = float((quiet < edge).sum() / np.isfinite(quiet).sum())
     return Tail(edge, share, max(LEAST_SCALE, _scale(beyond)))
 

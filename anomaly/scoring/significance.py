@@ -9,6 +9,7 @@ as the spread of real KPIs comes and goes, and that is the hardest case.
 from __future__ import annotations
 
 from enum import Enum
+from functools import cache
 
 import numpy as np
 
@@ -35,7 +36,7 @@ def null_of(direction: Direction) -> NullDistribution:
 def p_value(g: Floats, null: NullDistribution) -> Floats:
     """Probability of at least `g` without a change, log-log between the table's entries."""
     table, exponent = null.value
-    inside = np.exp(np.interp(np.log(np.maximum(g, table[0])), np.log(table), np.log(P)))
+    inside = np.exp(np.interp(np.log(np.maximum(g, table[0])), *_logarithms(null)))
     return np.asarray(
         np.where(g > table[-1], P[-1] * (np.maximum(g, table[-1]) / table[-1]) ** -exponent, inside)
     )
@@ -46,4 +47,11 @@ def g_at(p: float, null: NullDistribution) -> float:
     table, exponent = null.value
     if p < P[-1]:
         return float(table[-1] * (p / P[-1]) ** (-1 / exponent))
-    return float(np.exp(np.interp(-np.log(p), -np.log(P), np.log(table))))
+    log_g, log_p = _logarithms(null)
+    return float(np.exp(np.interp(-np.log(p), -log_p, log_g)))
+
+
+@cache
+def _logarithms(null: NullDistribution) -> tuple[Floats, Floats]:
+    """The logarithms of the table's entries, G and p."""
+    return np.log(null.value[0]), np.log(P)
