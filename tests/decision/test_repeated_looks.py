@@ -13,7 +13,7 @@ from tests.support.draws import Limit
 from tests.support.simulations import Floats, frame, noise, remembering, stamps
 
 SERIES, ALARMS = 150, 0.05
-FEW = Limit(16, of=SERIES, first=71, early=5)  # 7.5 %, and twice the error of 5 %
+FEW = Limit(16, of=SERIES, first=37, early=1)  # 7.5 %, and twice the error of 5 %
 BEFORE, WATCH, LOOKS = 14 * 48, 48, 12  # half-hourly steps
 ROWS = BEFORE + WATCH
 INDEX = stamps(ROWS, "30min")
