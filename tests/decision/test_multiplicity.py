@@ -4,6 +4,8 @@ KPI shows is not drowned."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
+from functools import cache
 
 import numpy as np
 import pytest
@@ -14,21 +16,32 @@ import anomaly
 from anomaly.baseline.seasonal import SeasonalBaseline
 from anomaly.decision.dependence import Dependence, learn_dependence
 from anomaly.frames import panel_of
-from anomaly.model import Calendar, Kpi, Verdict
+from anomaly.model import Calendar, Kpi, Verdict, Windows
+from anomaly.panel import VALUE
 from anomaly.reporting.words import context_lines
 from anomaly.scoring.score import score
-from tests.support.simulations import Floats, frame, noise, remembering, stamps
+from tests.support.simulations import (
+    STARTED,
+    Floats,
+    Heard,
+    frame,
+    hear,
+    noise,
+    remembering,
+    stamps,
+)
 
 BEFORE, WATCH = 14 * 48, 24  # half-hourly steps
 ROWS = BEFORE + WATCH
 INDEX = stamps(ROWS, "30min")
 DAY = np.sin(2 * np.pi * np.arange(ROWS) / 48)[:, None]
 ALARMS = 0.05
-
-
-def p_values(values: Floats) -> Floats:
-    report = anomaly.check(frame(values, INDEX), released_at=INDEX[BEFORE])
-    return np.array([finding.p_value for finding in report.findings])
+WINDOWS = Windows(
+    history=timedelta(days=14),
+    warmup=timedelta(0),
+    watch=timedelta(hours=12),
+    step=timedelta(minutes=30),
+)
 
 
 def replayed(values: Floats) -> tuple[Floats, Floats]:
@@ -175,35 +188,48 @@ def test_one_shift_of_three_sigma_among_twenty_kpis_is_found(kind: str) -> None:
     }[kind]
     values[BEFORE:] += 3
 
-    assert (p_values(values) < 0.01 / 20).mean() >= 0.7
+    assert (replayed(values)[0] < 0.01 / 20).mean() >= 0.7
+
+
+COUNT = 80
+SERIES = {
+    "independent": 100 + noise(51, ROWS, COUNT),
+    "remembering": 100 + remembering(0.7, 52, ROWS, COUNT),
+    "daily": 100 + 20 * DAY + 3 * remembering(0.3, 53, ROWS, COUNT),
+}
+
+
+@cache
+def quiet(kind: str) -> Heard:
+    """Series without a change, scored once for all levels that they are judged at."""
+    kpis = [Kpi(f"k{i}") for i in range(COUNT)]
+    columns = {
+        (kpi.name, "", VALUE): values for kpi, values in zip(kpis, SERIES[kind].T, strict=True)
+    }
+    return hear(columns, kpis, now=STARTED + timedelta(hours=13), windows=WINDOWS)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kpis", [1, 20])
-@pytest.mark.parametrize("kind", ["independent", "remembering", "daily"])
+@pytest.mark.parametrize("kind", SERIES)
 def test_the_detectable_effect_is_detected_in_four_of_five(kind: str, kpis: int) -> None:
-    count = 80
-    values = {
-        "independent": 100 + noise(51, ROWS, count),
-        "remembering": 100 + remembering(0.7, 52, ROWS, count),
-        "daily": 100 + 20 * DAY + 3 * remembering(0.3, 53, ROWS, count),
-    }[kind]
-    few = count // 2  # together, for more than SMALL_FAMILY would share in another way
+    few = COUNT // 2  # together, for more than SMALL_FAMILY would share in another way
     alarms = 0.01 * few / kpis  # every KPI gets the level that it would have among so many
 
-    quiet = [
+    heard = quiet(kind)
+    every = heard.inquiry.kpis
+    findings = [
         finding
-        for part in (values[:, :few], values[:, few:])
-        for finding in anomaly.check(
-            frame(part, INDEX), released_at=INDEX[BEFORE], false_alarms=alarms
-        ).findings
+        for some in (every[:few], every[few:])
+        for finding in heard.report(some, false_alarms=alarms).findings
     ]
     sizes = np.array(
-        [np.nan if f.detectable_absolute is None else f.detectable_absolute for f in quiet]
+        [np.nan if f.detectable_absolute is None else f.detectable_absolute for f in findings]
     )
-    passed = np.array([finding.verdict is Verdict.OK for finding in quiet])
-    values[BEFORE:] += np.nan_to_num(sizes)
-    found = p_values(values) < 0.01 / kpis
+    passed = np.array([finding.verdict is Verdict.OK for finding in findings])
+    moved = SERIES[kind].copy()
+    moved[BEFORE:] += np.nan_to_num(sizes)
+    found = replayed(moved)[0] < 0.01 / kpis
 
     assert np.isfinite(sizes[passed]).all()
     assert 0.7 <= found[passed].mean() <= 0.9

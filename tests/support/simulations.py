@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -122,13 +122,40 @@ def look_at_each(
         for each, panel in zip(kpis, several, strict=True)
         for (name, segment, role), values in panel.items()
     }
+    heard = hear(columns, kpis, now=now, windows=windows, false_alarms=false_alarms)
+    return [heard.report([each]) for each in kpis]
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """Series that are scored, about which a decision may be made in several ways."""
+
+    inquiry: Inquiry
+    partial: Partial
+
+    def report(self, kpis: Sequence[Kpi], *, false_alarms: float | None = None) -> Report:
+        """What `look` says of some of the KPIs, with another share of false alarms if given."""
+        settings = self.inquiry.settings
+        if false_alarms is not None:
+            settings = replace(settings, false_alarms=false_alarms)
+        inquiry = replace(self.inquiry, kpis=tuple(kpis), settings=settings)
+        return conclusion(inquiry, [self.partial.of([kpi.name for kpi in kpis])], {})
+
+
+def hear(
+    columns: Columns,
+    kpis: Sequence[Kpi],
+    *,
+    now: datetime,
+    windows: Windows = WINDOWS,
+    false_alarms: float = 0.01,
+) -> Heard:
+    """Score what collectors would have found at `now`, see `look`; onsets are computed of changes
+    with a p-value below `false_alarms`."""
     settings = Settings(Calendar(), false_alarms, Correction.HOLM)
     collected, inquiry = _asked(columns, kpis, None, windows, settings, now)
     data = divided(collected, shards(kpis), is_whole=True)
-    whole = Partial.together([*Hearings(inquiry, ALONE, None).partials(data)])
-    return [
-        conclusion(replace(inquiry, kpis=(each,)), [whole.of([each.name])], {}) for each in kpis
-    ]
+    return Heard(inquiry, Partial.together([*Hearings(inquiry, ALONE, None).partials(data)]))
 
 
 def _asked(
