@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import anomaly
@@ -144,17 +144,17 @@ def test_quiet_releases_stay_quiet_beside_controls() -> None:
 @pytest.mark.parametrize(
     "related", [True, False], ids=["moved together before", "never moved together before"]
 )
-# a case
 def test_what_moves_in_both_is_not_the_releases(factor: float, related: bool) -> None:
+    """By its own past alone, nine of ten would be."""
     kpi, control = (
         (KPIS[:, :60], CONTROLS[0][:, :60]) if related else (each[:, :60] for each in STRANGERS)
     )
 
-    def misses(some: slice) -> int:
-        return sum(score.p_bad >= LEVEL for score in scores(times(kpi[:, some], factor)))
+    found = scores(times(kpi, factor), [times(control, factor)])
 
-    assert Limit(6, of=60, first=19, early=0).excess(misses) == 0
-    assert alarms(scores(times(kpi, factor), [times(control, factor)])) <= 0.03
+    beside = [score.beside for score in found if score.beside is not None]
+    assert sum(each.p_alone < LEVEL for each in beside) >= 0.9 * len(found)
+    assert alarms(found) <= 0.03
 
 
 @pytest.mark.slow
@@ -231,6 +231,7 @@ def test_more_controls_than_days_do_no_harm() -> None:
 
 
 @pytest.mark.slow
+@settings(max_examples=25)  # of two numbers that only shift what is predicted from
 @given(st.floats(-5, 5), st.floats(-5, 5))
 def test_what_is_shared_does_not_depend_on_where_levels_are_counted_from(
     kpi: float, control: float
