@@ -9,7 +9,7 @@ from typing import Self
 
 import numpy as np
 
-from anomaly.baseline.robust import Bools, Floats, Ints
+from anomaly.baseline.robust import Floats, Ints
 from anomaly.equivalence.days import WEEK, Days
 from anomaly.equivalence.margins import TWO_SIDED, aspect_within
 from anomaly.equivalence.result import Aspect, Likeness
@@ -38,21 +38,24 @@ def seasonality(first: Days, second: Days) -> Aspect:
     of_second = _Product.of(sides[1], sides[1], weight, weekly=weekly)
     shared = _Product.of(*sides, weight, weekly=weekly)
 
-    def squares(mask: Floats, mask_second: Floats) -> Floats:
-        return np.array(
-            [
-                of_first.mean(mask, mask),
-                of_second.mean(mask_second, mask_second),
-                shared.mean(mask, mask_second),
-            ]
-        )
-
     days = len(first.date), len(second.date)
-    everything = np.ones(days[0]), np.ones(days[1])
-    whole = squares(*everything)
+    every = np.ones(days[0]), np.ones(days[1])
+    whole = np.array(
+        [of_first.mean(every[0], every[0]), of_second.mean(every[1], every[1]), shared.mean(*every)]
+    )
     without = (
-        np.array([squares(row, everything[1]) for row in 1 - np.eye(days[0])]),
-        np.array([squares(everything[0], row) for row in 1 - np.eye(days[1])]),
+        np.array(
+            [
+                (of_first.mean(row, row), whole[1], shared.mean(row, every[1]))
+                for row in 1 - np.eye(days[0])
+            ]
+        ),
+        np.array(
+            [
+                (whole[0], of_second.mean(row, row), shared.mean(every[0], row))
+                for row in 1 - np.eye(days[1])
+            ]
+        ),
     )
     reach = t_quantile(min(days) - 1, TWO_SIDED)
     margin = reach * _error([each[:, :2] for each in without])
@@ -105,12 +108,13 @@ class _Profile:
 
 @dataclass(frozen=True, slots=True)
 class _Product:
-    """The products of the profiles of all pairs of different days, and which of them count."""
+    """The products of the profiles of all pairs of different days, 0 where they do not count, and
+    1 where they do."""
 
     hours: Floats
-    hours_count: Bools
+    hours_count: Floats
     day: Floats
-    day_count: Bools
+    day_count: Floats
 
     @classmethod
     def of(cls, left: _Profile, right: _Profile, weight: Floats, *, weekly: bool) -> Self:
@@ -123,14 +127,15 @@ class _Product:
         )
         day = np.outer(left.day, right.day)
         same = np.isfinite(day) & (apart != 0) & (apart % WEEK == 0) & weekly
-        return cls(hours, (apart != 0) & (common > 0), np.nan_to_num(day), same)
+        differ = (apart != 0) & (common > 0)
+        return cls(
+            hours * differ, differ.astype(float), np.nan_to_num(day) * same, same.astype(float)
+        )
 
     def mean(self, mask: Floats, mask_right: Floats) -> float:
         """Mean product over the kept days."""
         parts = ((self.hours, self.hours_count), (self.day, self.day_count))
-        sums = [
-            (mask @ (of * count) @ mask_right, mask @ count @ mask_right) for of, count in parts
-        ]
+        sums = [(mask @ of @ mask_right, mask @ count @ mask_right) for of, count in parts]
         return float(sum(total / number for total, number in sums if number > 0))
 
 
