@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ import pytest
 
 import anomaly
 from anomaly.baseline.robust import Floats
-from anomaly.equivalence.result import Likeness, SeriesParity
+from anomaly.equivalence.result import Likeness, Parity, SeriesParity
 from anomaly.model import Direction, Kpi, KpiKind, NoData
 from anomaly.panel import assemble
 from tests.support.simulations import remembering
@@ -87,9 +88,10 @@ def compared(
     return only
 
 
-def tally(staging: Callable[[int], Columns], production: Callable[[int], Columns]) -> Counter[str]:
-    """How often each aspect got which verdict over the seeds, a KPI for each."""
-    out: Counter[str] = Counter()
+def over_seeds(
+    staging: Callable[[int], Columns], production: Callable[[int], Columns]
+) -> tuple[SeriesParity, ...]:
+    """The comparison of each of the seeds, a KPI for each."""
     panels = (
         assemble(
             {
@@ -101,7 +103,13 @@ def tally(staging: Callable[[int], Columns], production: Callable[[int], Columns
         )
         for make, first in ((staging, 0), (production, 1000))
     )
-    for series in anomaly.parity(*panels, kpis=[]).series:
+    return anomaly.parity(*panels, kpis=[]).series
+
+
+def tally(staging: Callable[[int], Columns], production: Callable[[int], Columns]) -> Counter[str]:
+    """How often each aspect got which verdict over the seeds."""
+    out: Counter[str] = Counter()
+    for series in over_seeds(staging, production):
         out.update({f"{name} {aspect.verdict}": 1 for name, aspect in series.aspects.items()})
         out[str(series.verdict)] += 1
     return out
@@ -214,10 +222,10 @@ def test_another_level_differs_and_its_interval_holds() -> None:
     at = index()
     within = 0
 
-    for seed in range(SEEDS):
-        aspect = compared(
-            ratio(seed, 0.1, at, level=0.1), ratio(1000 + seed, 1.0, at, level=0.2)
-        ).aspects["level"]
+    for series in over_seeds(
+        lambda seed: ratio(seed, 0.1, at, level=0.1), lambda seed: ratio(seed, 1.0, at, level=0.2)
+    ):
+        aspect = series.aspects["level"]
         assert aspect.verdict is Likeness.DIFFERS
         assert aspect.interval is not None
         within += aspect.interval[0] <= 0.5 <= aspect.interval[1]
@@ -357,19 +365,26 @@ def test_what_has_no_say_does_not_make_environments_differ() -> None:
     assert result.verdict is Likeness.ALIKE
 
 
+def watched(staging: pd.DataFrame, production: pd.DataFrame) -> Parity:
+    """The comparison of a ratio, with what a watch would detect in it."""
+    kpi = Kpi("kpi", denominator="d", direction=Direction.DOWN)
+    return anomaly.parity(staging, production, kpis=[kpi], watch=timedelta(hours=6))
+
+
+def one_percent() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The panels of staging and production."""
+    at = index()
+    return assemble(ratio(1, SHARE, at), at), assemble(ratio(2, 1.0, at), at)
+
+
+@cache
+def watched_one_percent() -> Parity:
+    return watched(*one_percent())
+
+
 @pytest.mark.slow
 def test_staging_sees_less_of_the_same_process_than_production() -> None:
-    at = index()
-    panels = [assemble(ratio(seed, share, at), at) for seed, share in ((1, SHARE), (2, 1.0))]
-
-    result = anomaly.parity(
-        panels[0],
-        panels[1],
-        kpis=[Kpi("kpi", denominator="d", direction=Direction.DOWN)],
-        watch=timedelta(hours=6),
-    )
-
-    staging, production = result.series[0].detectable
+    staging, production = watched_one_percent().series[0].detectable
     assert staging is not None
     assert production is not None
     assert staging > 2 * production
@@ -377,16 +392,10 @@ def test_staging_sees_less_of_the_same_process_than_production() -> None:
 
 @pytest.mark.slow
 def test_the_same_data_give_the_same_answer_and_are_not_changed() -> None:
-    at = index()
-    panels = (
-        assemble(counts(1, SHARE, at, rhythm(at)), at),
-        assemble(counts(2, 1.0, at, rhythm(at)), at),
-    )
+    panels = one_percent()
     before = [panel.copy() for panel in panels]
 
-    once, again = (anomaly.parity(*panels, watch=timedelta(hours=6)).to_dict() for _ in range(2))
-
-    assert once == again
+    assert watched(*panels).to_dict() == watched_one_percent().to_dict()
     for panel, kept in zip(panels, before, strict=True):
         pd.testing.assert_frame_equal(panel, kept)
 
