@@ -3,20 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 
 import numpy as np
 import pytest
 
 import anomaly
 from anomaly.errors import UsageError
-from anomaly.model import Kpi, KpiKind, Verdict
+from anomaly.model import Direction, Kpi, KpiKind, Verdict
+from anomaly.panel import DENOMINATOR, NUMERATOR, VALUE
+from anomaly.scoring.scored import Score
 from tests.support.draws import Limit
-from tests.support.simulations import Floats, frame, noise, only, remembering, stamps
+from tests.support.simulations import (
+    STARTED,
+    WINDOWS,
+    Floats,
+    frame,
+    hear,
+    noise,
+    only,
+    remembering,
+    stamps,
+)
 
 BEFORE, WATCH, SERIES = 14 * 48, 24, 150  # half-hourly steps
 ROWS = BEFORE + WATCH
 INDEX = stamps(ROWS, "30min")
 DAY = np.sin(2 * np.pi * np.arange(ROWS) / 48)[:, None]
+HALF_HOURLY = replace(
+    WINDOWS,
+    history=timedelta(days=14),
+    warmup=timedelta(0),
+    watch=timedelta(hours=12),
+    step=timedelta(minutes=30),
+)
+HOURLY = replace(
+    HALF_HOURLY, history=timedelta(days=28), watch=timedelta(days=2), step=timedelta(hours=1)
+)
 
 
 def rng(seed: int) -> np.random.Generator:
@@ -32,17 +56,40 @@ KINDS: dict[KpiKind, Callable[[], Floats]] = {
 }
 
 
+def scored(
+    values: Floats,
+    *,
+    kind: KpiKind | None = None,
+    denominators: Floats | None = None,
+    direction: Direction = Direction.EITHER,
+) -> list[Score]:
+    """The score of every column, whose last steps are watched."""
+    below = None if denominators is None else "below"
+    kpis = [
+        Kpi(f"k{i}", kind=kind, denominator=below, direction=direction)
+        for i in range(values.shape[1])
+    ]
+    roles = {VALUE: values}
+    if denominators is not None:
+        roles = {NUMERATOR: values, DENOMINATOR: denominators}
+    columns = {
+        (kpi.name, "", role): column
+        for role, matrix in roles.items()
+        for kpi, column in zip(kpis, matrix.T, strict=True)
+    }
+    windows = HALF_HOURLY if len(values) == ROWS else HOURLY
+    heard = hear(columns, kpis, now=STARTED + timedelta(days=3), windows=windows)
+    out = [score for score in heard.partial.testimonies[0].scored.scores if score is not None]
+    assert len(out) == len(kpis)
+    return out
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_interval_of_the_effect_holds_in_95_of_100(kind: KpiKind) -> None:
-    values = KINDS[kind]()
+    sizes = [score.sizes for score in scored(KINDS[kind](), kind=kind)]
 
-    findings = anomaly.check(frame(values, INDEX), released_at=INDEX[BEFORE], kind=kind).findings
-    held = [
-        f.effect_absolute_interval[0] <= 0 <= f.effect_absolute_interval[1]
-        for f in findings
-        if f.effect_absolute_interval
-    ]
+    held = [each.absolute_interval[0] <= 0 <= each.absolute_interval[1] for each in sizes if each]
 
     assert len(held) == SERIES
     assert 0.92 <= np.mean(held) <= 0.99
@@ -121,15 +168,7 @@ def often_zero(rate_later: float, *, seed: int, count: int = 100) -> Floats:
 
 
 def p_values(values: Floats) -> Floats:
-    index = stamps(len(values))
-    return np.array(
-        [
-            f.p_value
-            for f in anomaly.check(
-                frame(values, index), released_at=index[28 * 24], kind="counts"
-            ).findings
-        ]
-    )
+    return np.array([score.p_bad for score in scored(values, kind=KpiKind.COUNTS)])
 
 
 @pytest.mark.slow
@@ -149,22 +188,16 @@ def test_counts_that_are_often_zero_raise_no_more_alarms_than_said() -> None:
 def test_the_numerator_of_a_ratio_that_is_often_zero_is_counted_by_its_volume() -> None:
     """Errors that only grow with the traffic are no news; the same number at the usual traffic
     is."""
-    index, generator = stamps(30 * 24), rng(8)
-    later = np.arange(len(index)) >= 28 * 24
-    requests = generator.poisson(400, (len(index), 60)) * np.where(later, 4, 1)[:, None]
+    generator, later = rng(8), np.arange(30 * 24) >= 28 * 24
+    requests = generator.poisson(400, (len(later), 60)) * np.where(later, 4, 1)[:, None]
     errors = {
         name: generator.poisson(requests * share / 400).astype(float)
         for name, share in (("same", 0.7), ("worse", 2.1))
     }
 
     def found(count: Floats, volume: Floats) -> float:
-        report = anomaly.check(
-            frame(count, index),
-            denominators=frame(volume, index),
-            released_at=index[28 * 24],
-            direction="up",
-        )
-        return float(np.mean([(finding.p_value or 0.0) < 0.01 for finding in report.findings]))
+        scores = scored(count, denominators=volume, direction=Direction.UP)
+        return float(np.mean([score.p_bad < 0.01 for score in scores]))
 
     assert found(errors["same"], requests.astype(float)) <= 0.05
     assert (
