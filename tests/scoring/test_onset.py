@@ -13,6 +13,7 @@ import pytest
 
 import anomaly
 from anomaly.model import ChangeKind, Finding, ReleaseVerdict, Verdict
+from anomaly.reporting.report import Report
 from tests.support.draws import Limit
 from tests.support.simulations import Floats, frame, noise, remembering, stamps
 
@@ -24,16 +25,20 @@ TWO = Limit(2, of=COLUMNS, first=22, early=0)
 FOUR = Limit(4, of=COLUMNS, first=16, early=0)
 
 
-def judged(values: Floats, rows: int = ROWS) -> tuple[Finding, ...]:
-    """The findings of series around 100 with a standard deviation of 1; two steps of warm-up after
-    a release at once."""
-    report = anomaly.check(
+def reported(values: Floats, rows: int = ROWS) -> Report:
+    """The report on series around 100 with a standard deviation of 1; two steps of warm-up after a
+    release at once."""
+    return anomaly.check(
         frame(100 + values[:rows], INDEX[:rows]),
         released_at=INDEX[BEFORE],
         warmup=GAP * STEP,
         correction="benjamini-hochberg",
     )
-    return report.findings
+
+
+def judged(values: Floats, rows: int = ROWS) -> tuple[Finding, ...]:
+    """The findings of such series."""
+    return reported(values, rows).findings
 
 
 def share(findings: tuple[Finding, ...], *verdicts: Verdict) -> float:
@@ -319,13 +324,10 @@ def test_what_lasts_to_the_end_has_not_recovered() -> None:
     values = noise(8, ROWS, COLUMNS)
     values[BEFORE + 20 :] += 3
 
-    findings = judged(values)
+    report = reported(values)
 
-    assert share(findings, Verdict.RECOVERED) == 0
-    assert (
-        anomaly.check(frame(100 + values, INDEX), released_at=INDEX[BEFORE]).verdict
-        is ReleaseVerdict.FAIL
-    )
+    assert share(report.findings, Verdict.RECOVERED) == 0
+    assert report.verdict is ReleaseVerdict.FAIL
 
 
 @pytest.mark.slow
