@@ -81,6 +81,7 @@ def test_segments_are_backtested_with_their_total() -> None:
     total, *devices = result.series
     assert [series.found.of for series in result.series] == [3, 3, 3]
     assert total.found.hits >= 2
+    assert sum(series.found.hits for series in result.series) >= 6
     assert (total.time_to_detect or timedelta.max) <= 6 * HOUR
     assert all(
         (total.detectable_effect or 1.0) < (series.detectable_effect or 0.0) for series in devices
@@ -106,6 +107,7 @@ def test_a_control_is_used_and_neither_judged_nor_moved() -> None:
     assert (beside.kpi, alone.kpi) == ("here", "elsewhere")
     assert (beside.detectable_effect or 1.0) < 0.5 * (alone.detectable_effect or 0.0)
     assert beside.found.hits >= 2
+    assert beside.found.hits + alone.found.hits >= 4
 
 
 # --- which moments ------------------------------------------------------------------------------
