@@ -24,10 +24,11 @@ import shlex
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 import traceback
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import (
     ExitStack,
     closing,
@@ -39,7 +40,7 @@ from contextlib import (
 from dataclasses import dataclass, field
 from datetime import timedelta
 from email.message import EmailMessage
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import SimpleNamespace
@@ -61,6 +62,7 @@ from anomaly.history.store import Store
 from anomaly.http.endpoint import Endpoint
 from anomaly.model import Kpi, Window
 from anomaly.notify.delivery import RetryPolicy, deliver
+from anomaly.reporting.figures import worst_png
 from anomaly.watch.look import tell
 from anomaly.watch.tick import tick
 from tests.collectors.test_contract import INFLUXQL
@@ -404,12 +406,17 @@ def _write_more(folder: Path) -> None:
     (folder / "releases.json").write_text("[]", encoding="utf-8")
     with closing(sqlite3.connect(folder / "shop.db")) as connection:
         connection.execute("CREATE TABLE shop (time TEXT, value REAL)")
+    then = RELEASED.isoformat()  # long before a tick looks for releases
     for line in (
         "init --quiet",
         "-c user.name=a -c user.email=a@example.com commit --quiet --allow-empty -m first",
         "tag v1",
     ):
-        subprocess.run(["git", "-C", str(folder), *line.split()], check=True)
+        subprocess.run(
+            ["git", "-C", str(folder), *line.split()],
+            check=True,
+            env=os.environ | {"GIT_AUTHOR_DATE": then, "GIT_COMMITTER_DATE": then},
+        )
 
 
 def _parts(mail: EmailMessage) -> Iterator[str]:
@@ -423,7 +430,8 @@ def hurry(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody sleeps between attempts, nor makes a third one, which would say what the second did;
     of what hangs nothing is waited for longer than must be.
 
-    Pictures are drawn only where nothing fails: no fault changes the pixels.
+    Pictures are drawn only where nothing fails, for no fault changes the pixels, and once of a
+    report.
     """
     for each in (deliver, tell, tick):
         _by_default(each, "sleep", lambda _: None, monkeypatch)
@@ -436,9 +444,9 @@ def hurry(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     _by_default(deliver, "retry_policy", RetryPolicy(ATTEMPTS), monkeypatch)
     for name in ("RETRY_POLICY", "HOOK_POLICY"):
         monkeypatch.setattr(f"anomaly.watch.look.{name}", RetryPolicy(ATTEMPTS))
-    if fault != "none":
-        for name in ("email", "apprise"):
-            monkeypatch.setattr(f"anomaly.sinks.{name}.worst_png", lambda _: PIXEL)
+    picture = once_of_a_report(worst_png) if fault == "none" else lambda _: PIXEL
+    for name in ("email", "apprise"):
+        monkeypatch.setattr(f"anomaly.sinks.{name}.worst_png", picture)
     if fault != "hangs":
         return
     _by_default(Endpoint.__init__, "timeout", PATIENCE, monkeypatch)
@@ -450,6 +458,22 @@ def hurry(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
         "psycopg.connection.timeout_from_conninfo", lambda _: PATIENCE.total_seconds()
     )  # its own least is 2 s
     _by_default(Store.__init__, "busy_s", 2.0, monkeypatch)
+
+
+def once_of_a_report(draw: Callable[[Message], bytes | None]) -> Callable[[Message], bytes | None]:
+    """What draws as `draw` does, but the same picture only once; sinks ask for it at once."""
+    drawn: list[tuple[Message, bytes | None]] = []
+    drawing = threading.Lock()
+
+    def picture(message: Message) -> bytes | None:
+        with drawing:
+            for known, made in drawn:
+                if known.report is message.report and known.action is message.action:
+                    return made
+            drawn.append((message, draw(message)))
+            return drawn[-1][1]
+
+    return picture
 
 
 def _by_default(
@@ -586,13 +610,17 @@ def shown(secrets: Mapping[str, str], text: str) -> list[str]:
 
 def _decoded(text: str) -> str:
     """All that any base64 in a text can mean."""
-    out = []
-    for found in set(re.findall(r"[A-Za-z0-9+/_-]{8,}", text)):
-        run = found.replace("-", "+").replace("_", "/")
-        for first in range(4):
-            whole = run[first : first + (len(run) - first) // 4 * 4]
-            out.append(base64.b64decode(whole).decode("latin-1"))
-    return "\n".join(out)
+    return "\n".join(map(_meanings, set(re.findall(r"[A-Za-z0-9+/_-]{8,}", text))))
+
+
+@lru_cache(maxsize=1 << 16)  # outputs repeat most of their words
+def _meanings(found: str) -> str:
+    """All that a run of letters of base64 can mean, wherever in it the base64 begins."""
+    run = found.replace("-", "+").replace("_", "/")
+    return "\n".join(
+        base64.b64decode(run[first : first + (len(run) - first) // 4 * 4]).decode("latin-1")
+        for first in range(4)
+    )
 
 
 # --- the promises -------------------------------------------------------------------------------
