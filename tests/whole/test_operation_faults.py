@@ -30,12 +30,14 @@ from tests.support.operation import RELEASED, Shop
 from tests.support.places import ROOT
 
 SECRET = "c4nary-s3cret"
-STEP = timedelta(minutes=10)
+STEP = timedelta(minutes=30)
+HISTORY = timedelta(days=10) // STEP  # steps, those since the release among them
+SINCE = timedelta(hours=5) // STEP
 CHECKLIST = """
 service: shop
 environment: production
 sources: {{shop: {{type: files, path: shop.csv}}}}
-windows: {{history: 9d, warmup: 0s, watch: {watch}, step: 10m, lag: 0s}}
+windows: {{history: 9d, warmup: 0s, watch: {watch}, step: 30m, lag: 0s}}
 store: history.db
 kpis:
   - {{name: errors, query: errors, direction: up, tolerance: 5%}}
@@ -51,17 +53,16 @@ def hook(httpserver: HTTPServer) -> str:
 def shop(folder: Path, more: str = "", *, watch: str = "12h") -> datetime:
     """A shop whose errors are half as many again since a release of five hours ago; that moment."""
     now = datetime.now(UTC)
-    steps = int(timedelta(days=10) / STEP)
     start = (
         datetime.fromtimestamp(now.timestamp() // STEP.total_seconds() * STEP.total_seconds(), UTC)
-        - steps * STEP
+        - HISTORY * STEP
     )
-    released = start + (steps - 30) * STEP
-    noise = np.random.default_rng(3).normal(0, 3, steps)
+    released = start + (HISTORY - SINCE) * STEP
+    noise = np.random.default_rng(3).normal(0, 3, HISTORY)
     rows = [
         f"{(start + number * STEP).isoformat()},"
-        f"{(150 if number >= steps - 30 else 100) + noise[number]:.2f}"
-        for number in range(steps)
+        f"{(150 if number >= HISTORY - SINCE else 100) + noise[number]:.2f}"
+        for number in range(HISTORY)
     ]
     (folder / "shop.csv").write_text("\n".join(["time,errors", *rows]) + "\n", encoding="utf-8")
     (folder / "checklist.yaml").write_text(
@@ -114,7 +115,9 @@ def test_of_many_ticks_at_once_one_works_and_one_alert_is_sent(
     )
     assert code == 0, err
 
-    outcomes = at_once(tmp_path, f"tick checklist.yaml --store {store}", count)
+    line = f"tick checklist.yaml --store {store}"
+    done = command.at_once(count, line.split(), environ=environ_of(tmp_path), folder=tmp_path)
+    outcomes = [(each.stdout.strip(), each.returncode) for each in done]
 
     judged = [(out, code) for out, code in outcomes if "look 1: FAIL" in out]
     assert [code for _, code in judged] == [1]
@@ -125,49 +128,6 @@ def test_of_many_ticks_at_once_one_works_and_one_alert_is_sent(
     }
     assert len(others) == count - 1
     assert len(httpserver.log) == 1
-
-
-TOGETHER = """
-import os, sys
-import anomaly.history.store, anomaly.pipeline, anomaly.watch.tick
-from anomaly.cli.ending import run
-
-count, line = int(sys.argv[1]), sys.argv[2:]
-gate, begin = os.pipe()
-children = []
-for number in range(count):
-    child = os.fork()
-    if not child:
-        os.close(begin)
-        os.read(gate, 1)  # until it is closed for all
-        with open(f"out-{number}", "w") as sys.stdout:
-            code = run(line)
-        os._exit(code)
-    children.append(child)
-os.close(begin)
-for number, child in enumerate(children):
-    with open(f"code-{number}", "w") as file:
-        file.write(str(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])))
-"""
-
-
-def at_once(folder: Path, line: str, count: int) -> list[tuple[str, int]]:
-    """What so many processes print and end with that begin at one moment."""
-    environ = environ_of(folder) | {"PYTHONPATH": str(ROOT)}
-    subprocess.run(
-        [sys.executable, "-c", TOGETHER, str(count), *line.split()],
-        cwd=folder,
-        env=environ,
-        check=True,
-        timeout=100,
-    )
-    return [
-        (
-            (folder / f"out-{number}").read_text().strip(),
-            int((folder / f"code-{number}").read_text()),
-        )
-        for number in range(count)
-    ]
 
 
 def test_a_heartbeat_is_asked_after_a_step_and_not_after_a_bad_one(
@@ -255,17 +215,9 @@ def test_on_a_full_disk_a_step_judges_and_tells_whom_it_can_tell_twice(
     before = rows(tmp_path / "history.db")
     # shared memory and a lease fit, not a look
     full = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))"
-    line = "from anomaly.cli.ending import run; raise SystemExit(run(['tick', 'checklist.yaml']))"
-    command = [sys.executable, "-c", f"{full}; {line}"]
 
-    done = subprocess.run(
-        command,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-        env=environ_of(tmp_path),
+    done = command.anomaly(
+        ["tick", "checklist.yaml"], environ=environ_of(tmp_path), folder=tmp_path, first=full
     )
 
     assert (done.returncode, "look 1: FAIL" in done.stdout) == (1, True), done.stderr
@@ -411,7 +363,7 @@ def test_a_signal_ends_a_watch_with_what_it_knows(tmp_path: Path, number: signal
     released = shop(tmp_path, watch="2d")
     rows = (tmp_path / "shop.csv").read_text(encoding="utf-8").splitlines()
     calm = [
-        row if index < len(rows) - 30 else row.replace(",15", ",10").replace(",14", ",10")
+        row if index < len(rows) - SINCE else row.replace(",15", ",10").replace(",14", ",10")
         for index, row in enumerate(rows)
     ]
     (tmp_path / "shop.csv").write_text("\n".join(calm) + "\n", encoding="utf-8")
@@ -481,9 +433,8 @@ def test_too_little_memory_ends_with_4_and_a_message(tmp_path: Path) -> None:
         f"'{released.isoformat()}']))"
     )
 
-    command = [sys.executable, "-c", f"{least}; {little}; {line}"]
     done = subprocess.run(
-        command,
+        [sys.executable, "-c", f"{least}; {little}; {line}"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -517,15 +468,9 @@ def test_a_clock_that_was_set_back_loses_no_release(tmp_path: Path) -> None:
 def test_few_file_handles_are_enough(tmp_path: Path) -> None:
     watched(tmp_path, shop(tmp_path))
     few = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))"
-    line = "from anomaly.cli.ending import run; raise SystemExit(run(['tick', 'checklist.yaml']))"
 
-    done = subprocess.run(
-        [sys.executable, "-c", f"{few}; {line}"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
+    done = command.anomaly(
+        ["tick", "checklist.yaml"], environ=environ_of(tmp_path), folder=tmp_path, first=few
     )
 
     assert done.returncode == 1
@@ -545,7 +490,7 @@ def test_the_page_of_faults_names_tests_that_exist() -> None:
 
 ODD: dict[str, Callable[[int], str]] = {  # what a column of the shop's file holds, by step
     "constant": lambda _: "7",
-    "two": lambda number: "7" if number in (1400, 1401) else "",
+    "two": lambda number: "7" if HISTORY - SINCE - number in (3, 4) else "",
     "huge": lambda number: "1e308" if number % 2 else "-1e308",
     "denormal": lambda number: f"{(number % 3) * 5e-324}",
     "alternating": lambda number: "" if number % 2 else "7",
