@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import ClassVar
 
@@ -20,6 +21,7 @@ STEP = timedelta(minutes=30)
 START = datetime(2025, 6, 2, tzinfo=UTC)
 RELEASED = START + timedelta(days=10, hours=10)
 SERVICE, ENVIRONMENT = "shop", "production"
+KPIS = ("errors", "latency")
 CHECKLIST = """
 service: shop
 environment: production
@@ -39,28 +41,20 @@ class Shop:
     bad: dict[str, tuple[float, float]] = field(default_factory=dict)
     more: str = ""
     now: datetime = RELEASED
+    watch: str = "12h"
 
     def __post_init__(self) -> None:
         self.bad = dict(self.bad)  # a test may change its own, not those of the next
-        (self.folder / "checklist.yaml").write_text(CHECKLIST + self.more, encoding="utf-8")
+        text = CHECKLIST.replace("watch: 12h", f"watch: {self.watch}") + self.more
+        (self.folder / "checklist.yaml").write_text(text, encoding="utf-8")
         self.at(0)
 
     def at(self, hours: float) -> datetime:
         """Let it be so many hours after the release; the file holds what was measured by then."""
         self.now = RELEASED + timedelta(hours=hours)
-        rng, rows = np.random.default_rng(3), ["time,errors,latency"]
-        for number in range(24 * 2 * 30):
-            moment = START + number * STEP
-            noise = rng.normal(0, 1, 2)
-            if moment + STEP > self.now:
-                break
-            after = (moment - RELEASED) / timedelta(hours=1)
-            values = []
-            for name, each in zip(("errors", "latency"), noise, strict=True):
-                first, last = self.bad.get(name, (0.0, 0.0))
-                values.append(100.0 * (1.5 if first <= after < last else 1.0) + 3 * each)
-            rows.append(f"{moment.isoformat()},{values[0]:.3f},{values[1]:.3f}")
-        (self.folder / "shop.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+        rows = _measured(*(self.bad.get(name, (0.0, 0.0)) for name in KPIS))
+        text = "\n".join(["time,errors,latency", *rows[: (self.now - START) // STEP]])
+        (self.folder / "shop.csv").write_text(f"{text}\n", encoding="utf-8")
         return self.now
 
     def checklist(self) -> Checklist:
@@ -76,6 +70,22 @@ class Shop:
             version=version,
             environment=ENVIRONMENT,
         )
+
+
+@cache
+def _measured(*bad: tuple[float, float]) -> list[str]:
+    """The rows of the file, those to come among them; `bad` as in `Shop`, in the order of the
+    KPIs."""
+    rng, rows = np.random.default_rng(3), []
+    for number in range(24 * 2 * 30):
+        moment = START + number * STEP
+        after = (moment - RELEASED) / timedelta(hours=1)
+        values = [
+            100.0 * (1.5 if first <= after < last else 1.0) + 3 * noise
+            for (first, last), noise in zip(bad, rng.normal(0, 1, len(bad)), strict=True)
+        ]
+        rows.append(",".join([moment.isoformat(), *(f"{value:.3f}" for value in values)]))
+    return rows
 
 
 @dataclass
