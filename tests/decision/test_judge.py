@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import cache
 
 import numpy as np
 import pytest
@@ -45,19 +46,25 @@ def judged(release: Release) -> Report:
 IN_STAGES = Release(STARTED, stages=((STARTED, 0.1), (STARTED + timedelta(hours=6), 1.0)))
 
 
+@cache
+def whole(release: Release) -> Report:
+    """All series judged together."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(judge, "TOGETHER", 100)
+        return judged(release)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("release", [Release(STARTED), IN_STAGES], ids=["at once", "in stages"])
 @pytest.mark.parametrize("together", [1, 4])
 def test_a_few_series_at_a_time_say_the_same_as_all_together(
     release: Release, together: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(judge, "TOGETHER", 100)
-    whole = judged(release)
     monkeypatch.setattr(judge, "TOGETHER", together)
     part = judged(release)
-    assert data_of(part) == data_of(whole)
-    assert part.points.equals(whole.points)
-    assert {finding.kpi for finding in whole.findings} == {kpi.name for kpi in KPIS}
+    assert data_of(part) == data_of(whole(release))
+    assert part.points.equals(whole(release).points)
+    assert {finding.kpi for finding in part.findings} == {kpi.name for kpi in KPIS}
 
 
 def test_events_of_a_new_kind_are_counted_up_to_the_largest_number() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from anomaly.decision import judge
 from anomaly.decision.decide import decide
 from anomaly.decision.judge import Batch, examine
 from anomaly.engine.processes import processes
+from anomaly.engine.workers import Workers
 from anomaly.model import Direction, Finding, Kpi, Release, Verdict
 from anomaly.panel import VALUE, assemble, keys_of
 from anomaly.partials import gathering, hearing, inquiry
@@ -32,21 +34,23 @@ def same(one: Report, other: Report) -> bool:
     return data_of(one) == data_of(other) and one.points.equals(other.points)
 
 
+@pytest.fixture(scope="module")
+def two() -> Iterator[Workers]:
+    """Two processes."""
+    with processes(2) as workers:
+        yield workers
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("release", "jobs"), [(Release(STARTED), 2), (IN_STAGES, 3)], ids=["at once", "in stages"]
-)
+@pytest.mark.parametrize("release", [Release(STARTED), IN_STAGES], ids=["at once", "in stages"])
 def test_the_answer_is_the_same_whoever_gives_it(
-    release: Release, jobs: int, monkeypatch: pytest.MonkeyPatch
+    release: Release, two: Workers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a task for each series, so that there is something to share."""
     alone = look(columns(), KPIS, now=NOW, release=release, windows=HALF_HOURLY)
     monkeypatch.setattr(hearing, "BATCHES", 1)
     monkeypatch.setattr(judge, "TOGETHER", 1)
-    with processes(jobs) as workers:
-        shared = look(
-            columns(), KPIS, now=NOW, release=release, windows=HALF_HOURLY, workers=workers
-        )
+    shared = look(columns(), KPIS, now=NOW, release=release, windows=HALF_HOURLY, workers=two)
     assert same(shared, alone)
 
 
@@ -199,10 +203,11 @@ def test_a_source_that_is_dead_is_not_asked_for_the_rest(
 
 
 @pytest.mark.slow
-def test_a_frame_is_judged_alike_by_several_processes() -> None:
+def test_a_frame_is_judged_alike_by_several_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hearing, "BATCHES", 1)  # so that there are two tasks
     index = pd.date_range("2025-03-01", periods=300, freq="5min", tz="UTC")
-    values = np.random.default_rng(1).normal(200, 5, (300, 100))
-    frame = pd.DataFrame(values, index, columns=[f"k{i}" for i in range(100)])
+    values = np.random.default_rng(1).normal(200, 5, (300, 30))
+    frame = pd.DataFrame(values, index, columns=[f"k{i}" for i in range(30)])
 
     def answer(jobs: int) -> Report:
         return anomaly.check(frame, released_at=index[276], jobs=jobs)
