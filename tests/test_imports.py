@@ -64,26 +64,16 @@ def loaded_by(code: str, asked: Iterable[str] = HEAVY) -> set[str]:
     return set(asked) & set(done.stderr.rpartition("loaded ")[2].split())
 
 
-def test_importing_loads_nothing_numerical() -> None:
+@pytest.mark.slow
+def test_importing_help_and_the_page_over_releases_load_nothing_numerical(tmp_path: Path) -> None:
     """All in one process: what one of them loads would be there at the end."""
-    assert loaded_by(f"import {', '.join(LIGHT_MODULES)}") == set()
-
-
-@pytest.mark.slow
-def test_help_loads_nothing_numerical() -> None:
-    """Likewise."""
-    code = f"from anomaly.cli.ending import run\nfor line in {HELP!r}: run(line)"
-
-    assert loaded_by(code) == set()
-
-
-@pytest.mark.slow
-def test_the_page_over_releases_loads_nothing_numerical(tmp_path: Path) -> None:
     code = f"""
+import {", ".join(LIGHT_MODULES)}
 from datetime import UTC, datetime
 from anomaly.cli.ending import run
 from anomaly.history.store import Store
 from anomaly.model import Release
+for line in {HELP!r}: run(line)
 with Store({str(tmp_path / "history.db")!r}) as store:
     store.track(Release(datetime(2025, 6, 3, tzinfo=UTC), service="shop"), origin="command")
 assert run(["history", "--store", store.where, "--html", {str(tmp_path / "page.html")!r}]) == 0
@@ -92,31 +82,24 @@ assert run(["history", "--store", store.where, "--html", {str(tmp_path / "page.h
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("step", "loaded"), [("5min", False), ("1D", True)])
-def test_a_verdict_loads_statsmodels_for_slow_steps_alone(step: str, *, loaded: bool) -> None:
-    code = f"""
+def test_a_verdict_loads_statsmodels_for_slow_steps_alone() -> None:
+    code = """
+import sys
 import numpy as np, pandas as pd, anomaly
-index = pd.date_range("2025-03-03", periods=120, freq="{step}", tz="UTC")
-anomaly.check(pd.Series(np.arange(120.0) ** 1.1, index), released_at=index[115])"""
 
-    assert ("statsmodels" in loaded_by(code)) is loaded
+def judge(step):
+    index = pd.date_range("2025-03-03", periods=120, freq=step, tz="UTC")
+    anomaly.check(pd.Series(np.arange(120.0) ** 1.1, index), released_at=index[115])
 
+judge("5min")
+assert "statsmodels" not in sys.modules
+judge("1D")"""
 
-@pytest.mark.slow
-def test_a_check_of_a_file_loads_nothing_that_it_does_not_use(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    start_up.write(tmp_path)
-    code = f"""
-from anomaly.cli.ending import run
-assert run({start_up.LINE!r}) == 0"""
-
-    assert loaded_by(code, UNUSED) == set()
+    assert "statsmodels" in loaded_by(code)
 
 
 @pytest.mark.slow
-def test_a_check_of_a_file_hardly_ever_looks_for_garbage(
+def test_a_check_of_a_file_loads_nothing_that_it_does_not_use_and_hardly_ever_looks_for_garbage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -129,7 +112,7 @@ assert main() == 0
 times = sum(each["collections"] for each in gc.get_stats())
 assert 0 < times < 100, times"""
 
-    loaded_by(code)
+    assert loaded_by(code, UNUSED) == set()
 
 
 def test_the_probe_of_loaded_modules_can_fail() -> None:

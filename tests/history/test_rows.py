@@ -54,34 +54,38 @@ def test_an_odd_cell_is_a_store_error_or_is_read_as_it_is(path: Path, table: str
         store.record(record.id, EARLY, [message(record)], at=at("11:00"), after=0)
         store.record(record.id, REPORT, [], at=at("11:30"), after=1)
         store.acknowledge(record, incident=True, note="known", at=at("12:00"))
-    whole = path.read_bytes()
-    for column in CELLS[table]:
-        for odd in (b"\xff", "[[1]]", "[" * 100_000, 2**62, "\x1b[31m"):
-            path.write_bytes(whole)
-            with closing(sqlite3.connect(path)) as connection:
-                query = sql.update(METADATA.tables[table]).values({column: sql.literal_column("?")})
-                connection.execute(f"{query} WHERE rowid = 1", (odd,))
+    with Store(path) as store, closing(sqlite3.connect(path)) as connection:
+        reads: list[Callable[[], object]] = [
+            store.releases,
+            lambda: store.looks(record.id),
+            lambda: store.report(look_id(record.id, 1)),
+            lambda: store.report(look_id(record.id, 2)),
+            store.last_looks,
+            store.acks_of_all,
+            lambda: store.lessons("shop", "production", window=WINDOW, warmup=HOUR),
+            lambda: store.alarmed_aborts("shop", "production", ["slack"]),
+            lambda: store.findings(record.id),
+            lambda: store.messages(record.id),
+            lambda: store.acks(record.id),
+            lambda: store.find(record.id[:8]),
+            lambda: store.due(at("12:00")),
+            store.feedback,
+        ]
+        ((row,),) = connection.execute(f"SELECT min(rowid) FROM {table}")  # noqa: S608
+        for column in CELLS[table]:
+            value = sql.update(METADATA.tables[table]).values({column: sql.literal_column("?")})
+            cell = f"{value} WHERE rowid = {row}"
+            ((whole,),) = connection.execute(f"SELECT {column} FROM {table} WHERE rowid = {row}")  # noqa: S608
+            for odd in (b"\xff", "[[1]]", "[" * 100_000, 2**62, "\x1b[31m"):
+                connection.execute(cell, (odd,))
                 connection.commit()
-            with Store(path) as store:
-                reads: list[Callable[[], object]] = [
-                    store.releases,
-                    lambda: store.looks(record.id),
-                    lambda: store.report(look_id(record.id, 1)),
-                    lambda: store.report(look_id(record.id, 2)),
-                    store.last_looks,
-                    store.acks_of_all,
-                    lambda: store.lessons("shop", "production", window=WINDOW, warmup=HOUR),
-                    lambda: store.alarmed_aborts("shop", "production", ["slack"]),
-                    lambda: store.findings(record.id),
-                    lambda: store.messages(record.id),
-                    lambda: store.acks(record.id),
-                    lambda: store.find(record.id[:8]),
-                    lambda: store.due(at("12:00")),
-                    store.feedback,
-                ]
                 for read in reads:
                     with suppress(StoreError, UsageError):
                         read()
+            connection.execute(cell, (whole,))
+            connection.commit()
+        for read in reads:  # all is as it was
+            read()
 
 
 def test_an_infinite_number_in_a_history_is_none(path: Path) -> None:

@@ -272,8 +272,9 @@ def test_every_series_of_the_shop_can_be_looked_at(
         whole = baseline.plot(kpi, segment)
         assert len(whole.axes) == 6
         assert whole._repr_png_().startswith(b"\x89PNG")  # type: ignore[attr-defined]
-        beside = baseline.replay(after, kpi, segment).plot()
-        assert beside._repr_png_() == baseline.replay(after, kpi, segment).plot()._repr_png_()  # type: ignore[attr-defined]
+        beside = baseline.replay(after, kpi, segment).plot()._repr_png_()  # type: ignore[attr-defined]
+        assert beside.startswith(b"\x89PNG")
+    assert beside == baseline.replay(after, kpi, segment).plot()._repr_png_()  # type: ignore[attr-defined]
 
 
 @pytest.mark.slow
