@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shlex
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import redirect_stderr, redirect_stdout
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -412,16 +414,32 @@ def test_a_bad_release_fails_and_the_first_line_says_which_kpi_moved(
     assert err == ""
 
 
+AS_JSON = (*RELEASED, "--release", "2025.22", "--output", "json")
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int, str, str]:
+    """A bad release judged live, its data kept in `kept.json.gz` and the source gone since: its
+    folder, and what the check ended with, printed and logged."""
+    folder = tmp_path_factory.mktemp("kept")
+    for file in CREDENTIAL.parent.iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        save = ("--save", str(folder / "kept.json.gz"))
+        code = run(["check", str(folder / CREDENTIAL.name), *AS_JSON, *save])
+    for file in folder.glob("*.csv"):
+        file.unlink()
+    return folder, code, out.getvalue(), err.getvalue()
+
+
 @pytest.mark.slow
-def test_json_is_one_document_and_quiet(capsys: pytest.CaptureFixture[str]) -> None:
-    assert (
-        run(["check", str(CREDENTIAL), *RELEASED, "--release", "2025.22", "--output", "json"]) == 1
-    )
-    out, err = capsys.readouterr()
+def test_json_is_one_document_and_quiet(kept: tuple[Path, int, str, str]) -> None:
+    _, code, out, err = kept
     report = json.loads(out)
     assert (report["schema"], report["verdict"], report["final"]) == (1, "fail", True)
     assert report["release"]["version"] == "2025.22"
-    assert err == ""
+    assert (code, err) == (1, "")
 
 
 @pytest.mark.slow
@@ -437,20 +455,15 @@ def test_one_kpi_may_be_judged_alone(capsys: pytest.CaptureFixture[str]) -> None
 
 @pytest.mark.slow
 def test_kept_data_give_the_same_answer_after_the_source_is_gone(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    kept: tuple[Path, int, str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for file in CREDENTIAL.parent.iterdir():
-        (tmp_path / file.name).write_bytes(file.read_bytes())
-    checklist, kept = str(tmp_path / CREDENTIAL.name), str(tmp_path / "kept.json.gz")
-    first = run(["check", checklist, *RELEASED, "--save", kept, "--output", "json"])
-    live = json.loads(capsys.readouterr().out)
-    for file in tmp_path.glob("*.csv"):
-        file.unlink()
+    folder, _, live, _ = kept
 
-    again = run(["check", checklist, *RELEASED, "--from", kept, "--output", "json"])
+    data = ("--from", str(folder / "kept.json.gz"))
+    again = run(["check", str(folder / CREDENTIAL.name), *AS_JSON, *data])
 
-    assert (first, again) == (1, 1)
-    assert json.loads(capsys.readouterr().out)["findings"] == live["findings"]
+    assert again == 1
+    assert json.loads(capsys.readouterr().out)["findings"] == json.loads(live)["findings"]
 
 
 @pytest.mark.slow
@@ -689,8 +702,9 @@ def test_alerts_are_sent_even_if_nobody_reads_the_answer(tmp_path: Path) -> None
 
 @pytest.mark.slow
 @pytest.mark.parametrize("redirection", [">/dev/full", ">&-"])
-def test_an_answer_that_reaches_nobody_is_a_failure(redirection: str) -> None:
-    line = f"{sys.executable} -m anomaly schema {redirection}; echo ${{PIPESTATUS[0]}} >&2"
+def test_an_answer_that_reaches_nobody_is_a_failure(redirection: str, tmp_path: Path) -> None:
+    command = f"history --store {tmp_path / 'history.db'}"
+    line = f"{sys.executable} -m anomaly {command} {redirection}; echo ${{PIPESTATUS[0]}} >&2"
     done = subprocess.run(
         ["/bin/bash", "-c", line], check=False, capture_output=True, text=True, timeout=60, cwd=ROOT
     )
@@ -724,7 +738,7 @@ def test_a_reader_who_leaves_early_changes_no_verdict() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full"])
 def test_an_error_that_nobody_reads_keeps_its_exit_code(redirection: str) -> None:
-    line = f"exec {sys.executable} -m anomaly validate nowhere.yaml {redirection}"
+    line = f"exec {sys.executable} -m anomaly install cron nowhere.yaml {redirection}"
     assert (
         subprocess.run(["/bin/sh", "-c", line], check=False, timeout=60, cwd=ROOT).returncode == 2
     )
@@ -748,20 +762,18 @@ def test_a_broken_installation_ends_with_4() -> None:
     assert "Traceback" not in done.stderr
 
 
-WAITING = """
-import sys, threading, time
-import anomaly.partials.gathering
-from anomaly.__main__ import main
+SIGNALLED = """
+import os, threading, time
+import anomaly.notify.delivery, anomaly.partials.gathering
 def wait(*args, **kwargs):
-    print("waiting", flush=True)
+    os.kill(os.getpid(), {number})
     {wait}
 anomaly.{stage} = wait
-sys.exit(main())
 """
 COLLECTING = "partials.gathering.collect_window"
-SLEEP = "time.sleep(600)"
+SLEEP = "time.sleep(60)"
 STUBBORN = (
-    "t = threading.Thread(target=time.sleep, args=(600,)); t.start()\n"
+    "t = threading.Thread(target=time.sleep, args=(60,)); t.start()\n"
     "    while True:\n        t.join()"
 )
 
@@ -769,41 +781,28 @@ STUBBORN = (
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_before_the_verdict_leaves_it_undecided(number: signal.Signals) -> None:
-    assert _ended_by(number, WAITING.format(stage=COLLECTING, wait=SLEEP), HEALTHY) == (
-        3,
-        f"error: stopped by {number.name}\n",
-    )
+    assert _ended_by(number, HEALTHY) == (3, f"error: stopped by {number.name}\n")
 
 
 @pytest.mark.slow
 def test_a_signal_after_the_verdict_keeps_it(tmp_path: Path) -> None:
-    import_it = "import anomaly.notify.delivery\n"
-    code, _ = _ended_by(
-        signal.SIGTERM,
-        import_it + WAITING.format(stage="notify.delivery.deliver", wait=SLEEP),
-        with_a_sink(tmp_path),
-    )
+    code, _ = _ended_by(signal.SIGTERM, with_a_sink(tmp_path), stage="notify.delivery.deliver")
     assert code == 1
 
 
 @pytest.mark.slow
 def test_a_signal_ends_a_run_whose_threads_do_not_end() -> None:
-    code, _ = _ended_by(signal.SIGTERM, WAITING.format(stage=COLLECTING, wait=STUBBORN), HEALTHY)
+    code, _ = _ended_by(signal.SIGTERM, HEALTHY, wait=STUBBORN)
     assert code == 3
 
 
-def _ended_by(number: signal.Signals, code: str, checklist: Path) -> tuple[int, str]:
-    """The exit code and stderr of a check that gets a signal while it says that it is waiting."""
-    line = [sys.executable, "-c", code, "check", str(checklist), *QUICK]
-    with subprocess.Popen(
-        line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
-    ) as process:
-        assert process.stdout is not None
-        while "waiting" not in (said := process.stdout.readline()):
-            assert said, process.communicate()
-        process.send_signal(number)
-        _, err = process.communicate(timeout=60)
-        return process.returncode, err
+def _ended_by(
+    number: signal.Signals, checklist: Path, *, stage: str = COLLECTING, wait: str = SLEEP
+) -> tuple[int, str]:
+    """The exit code and stderr of a check that gets a signal at a stage, and would wait there."""
+    first = SIGNALLED.format(number=int(number), stage=stage, wait=wait)
+    done = command.anomaly(["check", checklist, *QUICK], environ=os.environ, first=first)
+    return done.returncode, done.stderr
 
 
 @pytest.mark.parametrize(
