@@ -3,7 +3,6 @@ says."""
 
 from __future__ import annotations
 
-import json
 import shlex
 import subprocess
 import time
@@ -11,7 +10,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 import yaml
 
@@ -21,7 +19,7 @@ from anomaly.errors import UsageError
 from anomaly.setup import install
 from anomaly.setup.crontab import escaped
 from anomaly.setup.install import EVERY, Job
-from tests.support import servers
+from tests.support import kubernetes, servers
 
 CHECKLIST = """\
 service: shop
@@ -29,9 +27,6 @@ sources: {shop: {type: prometheus, url: "${PROMETHEUS_URL}", headers: {X-Token: 
 kpis: [{name: orders, query: orders}]
 """
 AWKWARD = r"""a 100\% $HOME "it's" folder"""
-SCHEMA = json.loads(
-    (Path(__file__).parent / "kubernetes_schema.json").read_text()
-)  # of Kubernetes 1.33, strict, what a CronJob needs
 KINDS = {"CronJob": "batch", "ConfigMap": "core", "PersistentVolumeClaim": "core"}
 MINUTE = timedelta(minutes=1)
 
@@ -173,7 +168,7 @@ def test_kubernetes_takes_the_objects(tmp_path: Path, store: str) -> None:
 
     for each in objects:
         kind = each["kind"]
-        jsonschema.validate(each, SCHEMA | {"$ref": f"#/$defs/io.k8s.api.{KINDS[kind]}.v1.{kind}"})
+        assert kubernetes.refusal(each, f"{KINDS[kind]}.v1.{kind}") == ""
         assert each["metadata"]["name"] == "anomaly-shop-production"
     by_kind = {each["kind"]: each for each in objects}
     assert by_kind["ConfigMap"]["data"] == {"checklist.yaml": made.text}
@@ -202,8 +197,7 @@ def test_kubernetes_takes_the_objects(tmp_path: Path, store: str) -> None:
 def test_the_schema_would_find_a_slip(tmp_path: Path) -> None:
     cron_job = list(yaml.safe_load_all(install.kubernetes(job(tmp_path), "image")))[-1]
     cron_job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["volumeMount"] = []
-    with pytest.raises(jsonschema.ValidationError, match="volumeMount"):
-        jsonschema.validate(cron_job, SCHEMA | {"$ref": "#/$defs/io.k8s.api.batch.v1.CronJob"})
+    assert "volumeMount" in kubernetes.refusal(cron_job, "batch.v1.CronJob")
 
 
 @pytest.mark.parametrize(
