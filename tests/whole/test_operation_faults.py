@@ -358,6 +358,17 @@ def test_a_sink_that_is_down_is_told_at_a_later_step_under_the_same_id(
     assert [response.status_code for _, response in httpserver.log] == [500, 500, 500, 200]
 
 
+SIGNALLED = """
+import os, types
+import anomaly.cli.watch
+def sleep(_):
+    os.kill(os.getpid(), {number})
+    time.sleep(60)
+    raise SystemExit("the signal did not end it")
+anomaly.cli.watch.time = types.SimpleNamespace(sleep=sleep)
+"""
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_a_watch_with_what_it_knows(tmp_path: Path, number: signal.Signals) -> None:
     released = shop(tmp_path, watch="2d")
@@ -367,17 +378,20 @@ def test_a_signal_ends_a_watch_with_what_it_knows(tmp_path: Path, number: signal
         for index, row in enumerate(rows)
     ]
     (tmp_path / "shop.csv").write_text("\n".join(calm) + "\n", encoding="utf-8")
-    process = started(tmp_path, f"watch checklist.yaml --released-at {released.isoformat()}")
-    assert process.stderr is not None
-    first = process.stderr.readline()
+    words = ["watch", "checklist.yaml", "--released-at", released.isoformat()]
 
-    process.send_signal(number)
-    out, err = process.communicate(timeout=30)
+    done = command.anomaly(
+        words,
+        environ=environ_of(tmp_path),
+        folder=tmp_path,
+        first=SIGNALLED.format(number=int(number)),
+    )
 
+    first, *_, last = done.stderr.splitlines()
     assert first.startswith("look 1, INCONCLUSIVE")
-    assert process.returncode == 3
-    assert out.startswith("INCONCLUSIVE  nothing so far")
-    assert f"stopped by {number.name}" in err
+    assert f"stopped by {number.name}" in last
+    assert done.returncode == 3
+    assert done.stdout.startswith("INCONCLUSIVE  nothing so far")
 
 
 def test_cron_has_hardly_an_environment(tmp_path: Path) -> None:
@@ -402,8 +416,8 @@ def is_of_a_failing_release(err: str) -> bool:
     "odd",
     [
         {"LC_ALL": "xx_YY.nonsense", "TZ": "Nowhere/Land", "TMPDIR": "/nonexistent"},
-        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "HOME": "/nonexistent"},
-        {"TZ": "Pacific/Kiritimati", "TERM": "nonsense", "COLUMNS": "-1"},
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "HOME": "/nonexistent"}
+        | {"TZ": "Pacific/Kiritimati", "TERM": "nonsense", "COLUMNS": "-1"},
     ],
     ids=str,
 )
