@@ -41,7 +41,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from email.message import EmailMessage
 from functools import cache, lru_cache, partial
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, version
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -233,6 +233,7 @@ REFUSING = {
     "tick": "tick refused.yaml --store refused.db",
 }
 ATTEMPTS = 2
+VERSION = cache(version)
 STARTED = "command lines of processes"
 SILENT = {
     "log of release list in PostgreSQL",  # it reads no checklist
@@ -428,7 +429,8 @@ def _parts(mail: EmailMessage) -> Iterator[str]:
 
 def hurry(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody sleeps between attempts, nor makes a third one, which would say what the second did;
-    of what hangs nothing is waited for longer than must be.
+    of what hangs nothing is waited for longer than must be. What is installed is looked up once,
+    and what is detectable at one past moment.
 
     Pictures are drawn only where nothing fails, for no fault changes the pixels, and once of a
     report.
@@ -441,6 +443,8 @@ def hurry(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"anomaly.collectors.{name}.LONGEST_PAUSE_S", 0.0)
         monkeypatch.setattr(f"anomaly.collectors.{name}.ATTEMPTS", ATTEMPTS)
     monkeypatch.setattr("anomaly.collectors.sql.ATTEMPTS", 1)
+    monkeypatch.setattr("anomaly.setup.doctor.version", VERSION)
+    monkeypatch.setattr("anomaly.equivalence.run.PLACEBOS", 1)
     _by_default(deliver, "retry_policy", RetryPolicy(ATTEMPTS), monkeypatch)
     for name in ("RETRY_POLICY", "HOOK_POLICY"):
         monkeypatch.setattr(f"anomaly.watch.look.{name}", RetryPolicy(ATTEMPTS))
