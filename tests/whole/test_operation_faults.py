@@ -237,8 +237,9 @@ def test_a_history_that_is_damaged_between_two_looks_of_a_watch_stops_neither_it
     calm.at(1)
 
     def sleep(_: float) -> None:  # meanwhile the disk goes bad, and the release too
-        for path in tmp_path.glob("history.db*"):
-            path.write_bytes(os.urandom(path.stat().st_size))
+        for path in (*tmp_path.glob("history.db*"), *tmp_path.glob("history.db*/*")):
+            if path.is_file():
+                path.write_bytes(os.urandom(path.stat().st_size))
         calm.at(6)
 
     monkeypatch.setenv("NO_PROXY", "*")
