@@ -65,7 +65,8 @@ def key_of(history: pd.DataFrame, kpis: Sequence[Kpi], calendar: Calendar) -> st
 @cache
 def _code() -> bytes:
     """The code that learns, of any version."""
-    files = sorted(Path(__file__).parent.glob("*.py"))
+    room = Path(__file__).parent
+    files = [room.parent / "panel.py", *sorted(room.glob("*.py"))]
     return b"".join([np.__version__.encode(), *(file.read_bytes() for file in files)])
 
 
