@@ -1,6 +1,8 @@
 # Needs git, make, python3 (3.11 or newer) and python3-venv; everything else is fetched into .venv and .tools.
 
-PYTHON ?= python3
+# the system's, for its packager built it with all optimizations: one that was compiled by hand is often much slower
+PYTHON ?= $(shell /usr/bin/python3 -c 'import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null \
+	&& echo /usr/bin/python3 || echo python3)
 UV_VERSION := 0.13.9
 BIN := .venv/bin
 SYNC := $(BIN)/uv sync --frozen --inexact --quiet
