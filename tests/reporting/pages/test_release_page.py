@@ -93,9 +93,10 @@ def shown(tab: Page) -> list[str]:
 
 def scanned(tab: Page) -> list[str]:
     """What a scan for accessibility calls serious or critical. Of the rows of a table of data,
-    which are all built alike, three stay for the scan."""
+    which are all built alike, three stay for the scan; what is right is not written down."""
     alike = {"exclude": [[".data tr:nth-child(n+4):not([class])"]]}
-    found = Axe().run(tab, context=alike).response["violations"]
+    wrong = {"resultTypes": ["violations"]}
+    found = Axe().run(tab, context=alike, options=wrong).response["violations"]
     nodes = [
         (each, node)
         for each in found
