@@ -10,6 +10,10 @@ LOCKED := pyproject.toml uv.lock
 # a file's tests stay in one process, where they share what is dear to make
 BY_FILE := --dist=loadfile --no-loadscope-reorder
 PAGES := tests/docs tests/notebook/test_notebooks.py
+# these wait for servers, a browser and cron about as long as they compute: one process for them, beside two
+# for all others, keeps two cores busy
+WAITING := tests/history tests/reporting tests/serve tests/sinks tests/watch \
+	$(patsubst %,tests/whole/test_%.py,demonstration end_to_end operation_faults)
 # about half of the time of the quick tests: either half reads its own files only
 HALF := tests/checklist tests/collectors tests/notebook tests/reporting tests/setup tests/sinks
 QUICK := --quiet -m "not slow" --durations=5
@@ -25,8 +29,8 @@ endif
 # where Python keeps no bytecode, every process compiles all libraries anew: seconds each time
 unexport VIRTUAL_ENV UV_PROJECT_ENVIRONMENT PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test quick quick-half quick-rest check lint types layers spelling docs pages fmt bench cluster bench-compare bench-accuracy bench-quiet \
-	obvious fuzz ablations peers golden tools hooks dist release-check clean
+.PHONY: help demo test test-waiting test-computing quick quick-half quick-rest check lint types layers spelling docs pages fmt bench \
+	cluster bench-compare bench-accuracy bench-quiet obvious fuzz ablations peers golden tools hooks dist release-check clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile
@@ -34,8 +38,14 @@ help: ## say what can be made
 demo: .venv/.run ## judge the releases of sample_data, offline
 	@$(BIN)/anomaly demo
 
-test: .venv/.dev tools ## run every test but those of the pages; many wait for real servers, so four processes keep two cores busy
-	@$(BIN)/python -m pytest --numprocesses=4 $(BY_FILE) --durations=25 $(PAGES:%=--ignore=%)
+test: .venv/.dev tools ## run every test but those of the pages
+	@$(MAKE) --no-print-directory --keep-going --jobs=2 test-waiting test-computing
+
+test-waiting: .venv/.dev tools
+	@said=$$($(BIN)/python -m pytest --durations=15 $(WAITING) 2>&1); status=$$?; printf '%s\n' "$$said"; exit $$status
+
+test-computing: .venv/.dev tools
+	@$(BIN)/python -m pytest --numprocesses=2 $(BY_FILE) --durations=15 $(WAITING:%=--ignore=%) $(PAGES:%=--ignore=%)
 
 quick: .venv/.dev ## what to run while coding, in a minute: lint, types, layers and the quick tests
 	@$(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=target quick-half quick-rest lint types layers
