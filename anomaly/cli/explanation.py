@@ -88,7 +88,7 @@ def _certainty(finding: Finding, report: Report) -> Iterator[tuple[str, str]]:
         yield "p-value", rare
     if of_all := explanations.rarity_of_all(finding, report):
         yield "all KPIs", of_all
-    if hurdle := explanations.hurdle(finding, report):
+    if hurdle := explanations.hurdle(finding, explanations.Sharing.of(report)):
         yield "required", hurdle
     if detectable := explanations.detectable(finding):
         yield "detectable", detectable

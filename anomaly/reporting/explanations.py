@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 from anomaly import wording
@@ -138,7 +141,29 @@ def rarity_of_all(finding: Finding, report: Report) -> str:
     )
 
 
-def hurdle(finding: Finding, report: Report) -> str:
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """How the series of a report share its false alarms: the number of series by KPI, and the KPIs
+    that have a total. A dry run has no share. `steps` is how far the watch has come."""
+
+    report: Report
+    series: Mapping[str, int]
+    with_total: frozenset[str]
+    steps: int
+
+    @classmethod
+    def of(cls, report: Report) -> Sharing:
+        """That of a report."""
+        sharing = [each for each in report.findings if each.level and not each.dry_run]
+        return cls(
+            report,
+            Counter(each.kpi for each in sharing),
+            frozenset(each.kpi for each in sharing if each.total),
+            max((each.steps for each in report.findings), default=0),
+        )
+
+
+def hurdle(finding: Finding, sharing: Sharing) -> str:
     """The limit that the p-value is compared with, and where it comes from."""
     if not finding.level:
         return ""
@@ -147,37 +172,39 @@ def hurdle(finding: Finding, report: Report) -> str:
         return (
             odds
             + "an equal share of false_alarms; a dry run spends none of it"
-            + _looked_early(finding, report)
+            + _looked_early(finding, sharing)
         )
-    sharing = [other for other in report.findings if other.level and not other.dry_run]
-    kpis = len({other.kpi for other in sharing})
-    series = sum(other.kpi == finding.kpi for other in sharing)
+    kpis, series, family = (
+        len(sharing.series),
+        sharing.series[finding.kpi],
+        sum(sharing.series.values()),
+    )
     among = (
         f", which {kpis} KPIs share by usage; a KPI that already failed frees its share for the "
         "rest"
         if kpis > 1
         else ""
     )
-    has_total = any(other.total for other in sharing if other.kpi == finding.kpi)
     divided = (
         "half of this KPI's share is for the total, half for its segments"
-        if has_total
+        if finding.kpi in sharing.with_total
         else f"this KPI's share is divided among its {series} series"
     )
     split = f"; {divided}" if series > 1 else ""
-    if len(sharing) > SMALL_FAMILY:
-        split += f"; the placebo releases of all {len(sharing):,} series say which p is so rare"
+    if family > SMALL_FAMILY:
+        split += f"; the placebo releases of all {family:,} series say which p is so rare"
     return (
         f"{odds}its share of false_alarms, "
-        f"{wording.percent(report.false_alarms)}{among}{split}{_looked_early(finding, report)}"
+        f"{wording.percent(sharing.report.false_alarms)}{among}{split}"
+        f"{_looked_early(finding, sharing)}"
     )
 
 
-def _looked_early(finding: Finding, report: Report) -> str:
+def _looked_early(finding: Finding, sharing: Sharing) -> str:
     """Why p is larger before the watch is over: it is divided by the share of the watch that has
     passed."""
-    passed = max(other.steps for other in report.findings) / max(finding.steps_planned, 1)
-    if report.final or not 0 < passed < 1:
+    passed = sharing.steps / max(finding.steps_planned, 1)
+    if sharing.report.final or not 0 < passed < 1:
         return ""
     return (
         f". The p-value is multiplied by {wording.number(1 / passed)}, because only "

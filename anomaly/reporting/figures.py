@@ -194,11 +194,11 @@ def worst_png(message: Message) -> bytes | None:
     Never raises."""
     over = message.action is Action.RESOLVE
     report = message.report
-    about = [
+    about = ordered(
         each
-        for each in ordered(report.findings)
+        for each in report.findings
         if (each.verdict is Verdict.RECOVERED if over else each.fails)
-    ]
+    )
     try:
         for finding in about[:MOST_TRIED] if message.action is not Action.TRIAL else ():
             if not points_of(report, finding).empty:

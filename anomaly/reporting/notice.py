@@ -14,6 +14,7 @@ from anomaly.reporting.words import (
     commit_lines,
     confounder_words,
     cut_words,
+    failures,
     finding_line,
     headline,
     incident_lines,
@@ -65,7 +66,7 @@ class Notice:
 def notice(message: Message) -> Notice:
     """The words for a message."""
     report = message.report
-    failing = [finding for finding in ordered(report.findings) if finding.fails]
+    failing = failures(report)
     return Notice(
         title=f"{_word(message)}  {release_words(report.release)}",
         facts=_facts(message, failing),
@@ -108,9 +109,9 @@ def _facts(message: Message, failing: list[Finding]) -> tuple[str, ...]:
     if message.action is Action.TRIAL:
         return ("This is a test message; nothing happened.",)
     if message.action is Action.RESOLVE:
-        recovered = [
-            finding for finding in ordered(report.findings) if finding.verdict is Verdict.RECOVERED
-        ]
+        recovered = ordered(
+            finding for finding in report.findings if finding.verdict is Verdict.RECOVERED
+        )
         lines = [finding_line(finding, report.release) for finding in recovered] or [
             "no KPI fails any more"
         ]

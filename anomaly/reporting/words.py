@@ -79,7 +79,8 @@ def ordered(findings: Iterable[Finding]) -> list[Finding]:
             largest[group] = max(largest.get(group, 0.0), size(finding))
 
     def rank(finding: Finding) -> tuple[Any, ...]:
-        leading = largest.get((severity(finding), finding.kpi), size(finding))
+        severe, own = severity(finding), size(finding)
+        leading = largest.get((severe, finding.kpi), own)
         part = (
             finding.contribution
             if not finding.total
@@ -87,9 +88,9 @@ def ordered(findings: Iterable[Finding]) -> list[Finding]:
             if finding.fails
             else math.inf
         )
-        inside = (-abs(part or 0.0), -size(finding), sorted(finding.segment.items()))
+        inside = (-abs(part or 0.0), -own, sorted(finding.segment.items()))
         return (
-            severity(finding),
+            severe,
             not finding.critical,
             -finding.weight,
             -leading,
@@ -98,6 +99,11 @@ def ordered(findings: Iterable[Finding]) -> list[Finding]:
         )
 
     return sorted(unordered, key=rank)
+
+
+def failures(report: Report) -> list[Finding]:
+    """The findings that fail the release or hold it, the most important first."""
+    return ordered(finding for finding in report.findings if finding.fails)
 
 
 def more_words(findings: Sequence[Finding]) -> str:
@@ -295,7 +301,7 @@ def headline(report: Report) -> str:
 
 
 def _fail(report: Report) -> str:
-    failing = [finding for finding in ordered(report.findings) if finding.fails]
+    failing = failures(report)
     others = [
         finding
         for finding in _unjudged(report)
@@ -423,7 +429,7 @@ def _could_not_judge(report: Report) -> str:
 
 
 def _unjudged(report: Report) -> list[Finding]:
-    return [finding for finding in ordered(report.findings) if finding.is_open]
+    return ordered(finding for finding in report.findings if finding.is_open)
 
 
 def _worst_and_more(lines: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from anomaly.contracts import Action, Message
 from anomaly.errors import SinkError
 from anomaly.reporting.notice import Severity, notice
-from anomaly.reporting.words import finding_line, ordered, title
+from anomaly.reporting.words import failures, finding_line, title
 
 PULL_REQUEST = re.compile(r"refs/pull/([1-9][0-9]{0,9})/")
 LONGEST_KEY = 65  # characters
@@ -83,7 +83,7 @@ def commands(message: Message) -> Iterator[str]:
     """Annotations as workflow commands: an error for each failing KPI, else one line with the
     state."""
     report, summary = message.report, notice(message)
-    failing = [finding for finding in ordered(report.findings) if finding.fails]
+    failing = failures(report)
     if message.action is Action.FIRE and failing:
         for finding in failing[:MOST_ANNOTATIONS]:
             yield _command(

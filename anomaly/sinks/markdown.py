@@ -28,6 +28,7 @@ from anomaly.reporting.words import (
     changes_line,
     context_lines,
     detectable_words,
+    failures,
     judged_words,
     mark,
     more_commits,
@@ -174,11 +175,7 @@ def _row(finding: Finding, report: Report) -> tuple[str, ...]:
 
 def _details(report: Report) -> Iterator[str]:
     yield escape(judged_words(report))
-    queries = {
-        finding.kpi: finding
-        for finding in ordered(report.findings)
-        if finding.query and finding.fails
-    }
+    queries = {finding.kpi: finding for finding in failures(report) if finding.query}
     for finding in [*queries.values()][:MOST_QUERIES]:
         query = "\n".join(query_lines(finding))
         yield f"{escape(wording.plain(finding.kpi, LONGEST_NAME))}\n\n{_fenced(query)}"

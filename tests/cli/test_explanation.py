@@ -127,6 +127,10 @@ def test_an_ok_says_so_when_it_moved() -> None:
     )
 
 
+def required(finding: Finding, report: Report) -> str:
+    return explanations.hurdle(finding, explanations.Sharing.of(report))
+
+
 def test_the_level_is_explained_by_the_family_and_the_look() -> None:
     finding = moved(level=0.002)
     alone = replace(FAILING, findings=(finding,), final=True)
@@ -140,22 +144,22 @@ def test_the_level_is_explained_by_the_family_and_the_look() -> None:
     )
 
     assert (
-        explanations.hurdle(finding, alone)
+        required(finding, alone)
         == f"rarer than 1 in 500: its share of false_alarms, {wording.percent(alone.false_alarms)}"
     )
-    assert "which 2 KPIs share by usage" in explanations.hurdle(finding, shared)
-    assert "divided among its 2 series" in explanations.hurdle(finding, shared)
+    assert "which 2 KPIs share by usage" in required(finding, shared)
+    assert "divided among its 2 series" in required(finding, shared)
     large = replace(
         alone, findings=(finding, *(replace(finding, kpi=f"k{i}") for i in range(1_200)))
     )
     assert "the placebo releases of all 1,201 series say which p is so rare" in (
-        explanations.hurdle(finding, large)
+        required(finding, large)
     )
-    assert "multiplied by 4, because only 25 % of the watch is over" in explanations.hurdle(
+    assert "multiplied by 4, because only 25 % of the watch is over" in required(
         finding, early(alone, 0.25)
     )
-    assert "a dry run spends none" in explanations.hurdle(replace(finding, dry_run=True), alone)
-    assert explanations.hurdle(replace(finding, level=None), alone) == ""
+    assert "a dry run spends none" in required(replace(finding, dry_run=True), alone)
+    assert required(replace(finding, level=None), alone) == ""
 
 
 def test_an_onset_says_how_sure_it_is_and_on_which_side_of_the_release() -> None:

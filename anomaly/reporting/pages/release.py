@@ -180,7 +180,7 @@ class Card:
 
     @cached_property
     def more(self) -> Facts:
-        return [*_more(self.finding, self.whole.report)]
+        return [*_more(self.finding, self.whole)]
 
     @cached_property
     def evidence(self) -> Sequence[tuple[str, str, str]]:
@@ -213,10 +213,11 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class _Whole:
-    """What the cards of a report share: the moments of the release, the ranks of the findings, and
-    those that add to the total of a KPI."""
+    """What the cards of a report share: how its series share the false alarms, the moments of the
+    release, the ranks of the findings, and those that add to the total of a KPI."""
 
     report: Report
+    sharing: explanations.Sharing
     moments: frozenset[datetime]
     ranks: Mapping[int, int]
     adding: Mapping[str, Sequence[Finding]]
@@ -376,6 +377,7 @@ def _cards(report: Report, series: Sequence[tuple[str, str]]) -> list[Card]:
             adding.setdefault(finding.kpi, []).append(finding)
     whole = _Whole(
         report,
+        explanations.Sharing.of(report),
         _of_release(report),
         {id(finding): rank for rank, finding in enumerate(findings, 1)},
         adding,
@@ -489,8 +491,9 @@ def _facts(finding: Finding, report: Report) -> Iterator[tuple[str, Markup]]:
         yield "detectable", escape(f"a change of {size} or more (80 % power)")
 
 
-def _more(finding: Finding, report: Report) -> Iterator[tuple[str, Markup]]:
+def _more(finding: Finding, whole: _Whole) -> Iterator[tuple[str, Markup]]:
     """All other facts."""
+    report = whole.report
     day = report.release.started_at.date()
 
     def plain(text: str) -> Markup:
@@ -501,7 +504,7 @@ def _more(finding: Finding, report: Report) -> Iterator[tuple[str, Markup]]:
     yield "what to do", plain(explanations.advice(finding, report))
     if rare := explanations.rarity(finding):
         yield "how rare", plain(rare)
-    if hurdle := explanations.hurdle(finding, report):
+    if hurdle := explanations.hurdle(finding, whole.sharing):
         yield "required", plain(hurdle)
     if detectable := explanations.detectable(finding):
         yield "detectable", plain(detectable)
