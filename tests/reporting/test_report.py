@@ -31,9 +31,16 @@ from anomaly.model import (
 from anomaly.reporting import words
 from anomaly.reporting.data import COLUMNS, to_dict
 from anomaly.reporting.report import Report
-from anomaly.reporting.words import finding_line, headline, ordered, receipt_line, title
+from anomaly.reporting.words import (
+    failures,
+    finding_line,
+    headline,
+    ordered,
+    receipt_line,
+    title,
+)
 from anomaly.sinks.console import render
-from tests.support import reports
+from tests.support import large, reports
 from tests.support.goldens import assert_golden
 from tests.support.places import ROOT
 from tests.support.reports import (
@@ -238,6 +245,18 @@ def test_a_kpi_and_its_segments_stay_together() -> None:
     other = replace(REGRESSED, kpi="other", effect=0.5)
 
     assert ordered([other, part, total]) == [total, part, other]
+
+
+def test_what_fails_and_what_is_open_stand_as_they_do_among_all() -> None:
+    """A total that moved stands with the segments that make it up, though other segments do not
+    fail."""
+    whole = large.large(150)
+    order = ordered(whole.findings)
+
+    assert failures(whole) == [each for each in order if each.fails]
+    assert len(failures(whole)) > 1
+    open_ones = [each for each in order if each.is_open]
+    assert ordered(each for each in whole.findings if each.is_open) == open_ones != []
 
 
 def test_what_the_mix_alone_moved_is_said_of_a_pass() -> None:
