@@ -531,9 +531,11 @@ def _calendar_step(
 
 def _by_first_days(frame: pd.DataFrame, zones: Sequence[str]) -> pd.DataFrame:
     """The frame with months that are stamped by their last days stamped by their first ones."""
-    zone = next(filter(None, zones), "UTC")
-    local = pd.DatetimeIndex(frame.index).tz_convert(zone).tz_localize(None)
-    if len(local) < 2 or not ((local == local.normalize()) & local.is_month_end).all():  # noqa: PLR2004  one row has no step
+    index, zone = pd.DatetimeIndex(frame.index), next(filter(None, zones), "UTC")
+    if len(index) < 2 or index[-1] - index[0] < (len(index) - 1) * LENGTHS[MONTH][0]:  # noqa: PLR2004  one row has no step
+        return frame
+    local = index.tz_convert(zone).tz_localize(None)
+    if not ((local == local.normalize()) & local.is_month_end).all():
         return frame
     by_starts: pd.DataFrame = localized(frame.set_axis(local.to_period("M").to_timestamp()), zone)
     return by_starts.tz_convert("UTC")

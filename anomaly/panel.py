@@ -581,8 +581,11 @@ def _add(sums: np.ndarray, *more: np.ndarray) -> None:
 
 def columns_at(panel: pd.DataFrame, places: Sequence[int]) -> pd.DataFrame:
     """Some columns of a panel; they are not copied if they lie one after the other."""
-    is_stretch = bool(places) and [*places] == [*range(places[0], places[-1] + 1)]
-    return panel.iloc[:, slice(places[0], places[-1] + 1) if is_stretch else [*places]]
+    if not places or [*places] != [*range(places[0], places[-1] + 1)]:
+        return panel.iloc[:, [*places]]
+    if len(places) == panel.shape[1]:
+        return panel
+    return panel.iloc[:, places[0] : places[-1] + 1]
 
 
 def rows_at(panel: pd.DataFrame, rows: np.ndarray) -> pd.DataFrame:
@@ -618,10 +621,10 @@ def usage_weights(
     answer."""
     if not any(isinstance(kpi.usage, str) for kpi in kpis):
         return {kpi.name: float(kpi.usage) for kpi in kpis}
-    history = panel[rows_within(pd.DatetimeIndex(panel.index), baseline, step)]
-    names = history.columns.get_level_values("kpi")
+    history = rows_within(pd.DatetimeIndex(panel.index), baseline, step)
+    names = panel.columns.get_level_values("kpi")
     return {
-        kpi.name: float(np.nansum(history.loc[:, names == USAGE + kpi.name].to_numpy()))
+        kpi.name: float(np.nansum(panel.loc[history, names == USAGE + kpi.name].to_numpy()))
         if isinstance(kpi.usage, str)
         else kpi.usage
         for kpi in kpis

@@ -7,7 +7,6 @@ change of unit changes nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import IntEnum
 
 import numpy as np
 
@@ -22,8 +21,8 @@ MIN_GAIN = 0.8  # the logarithm must take away at least a fifth of the skewness
 BELOW_MIN = 4.0
 
 
-class Scale(IntEnum):
-    """How a series is transformed."""
+class Scale:
+    """How a series is transformed; plain numbers, for numpy is slow to compare with an enum."""
 
     IDENTITY = 0
     LOG = 1
@@ -58,16 +57,18 @@ def choose(history: Floats, kinds: Sequence[KpiKind | None]) -> tuple[Floats, Fl
 def forward(values: Floats, scale: Floats, floor: Floats) -> Floats:
     """`values` `(series, time)` on the chosen scale."""
     out = values.copy()
-    log, root = scale == Scale.LOG, scale == Scale.ROOT
-    out[log] = np.log(np.maximum(values[log], floor[log, None]))
-    out[root] = np.sqrt(np.maximum(values[root], 0.0))
+    if scale.any():
+        log, root = scale == Scale.LOG, scale == Scale.ROOT
+        out[log] = np.log(np.maximum(values[log], floor[log, None]))
+        out[root] = np.sqrt(np.maximum(values[root], 0.0))
     return out
 
 
 def back(values: Floats, scale: Floats) -> Floats:
     """The inverse of `forward`."""
     out = values.copy()
-    log, root = scale == Scale.LOG, scale == Scale.ROOT
-    out[log] = np.exp(values[log])
-    out[root] = np.maximum(values[root], 0.0) ** 2
+    if scale.any():
+        log, root = scale == Scale.LOG, scale == Scale.ROOT
+        out[log] = np.exp(values[log])
+        out[root] = np.maximum(values[root], 0.0) ** 2
     return out

@@ -66,12 +66,13 @@ def _report(inquiry: Inquiry, partial: Partial, made: Mapping[str, str], doer: D
     sides = sides_of(partial.index, spans, step, settings.calendar)
     progress = WatchProgress(inquiry.release, sides.starts, step, sides.planned_steps, spans.final)
     findings: tuple[Finding, ...] = ()
-    points, verifiable = pd.DataFrame({name: [] for name in POINT_COLUMNS}), None
     if partial.testimonies:
         judge = Judge(inquiry.kpis, partial.usage, settings, doer)
         findings = by_stages(judge, partial.testimonies, sides, spans, progress)
         points = partial.testimonies[0].scored.points.frame()
         verifiable = 1 / (1 + int(sides.history.sum()) // sides.planned_steps)
+    else:
+        points, verifiable = pd.DataFrame({name: [] for name in POINT_COLUMNS}), None
     findings = _of_every_kpi(findings, inquiry, partial, progress)
     findings = without_exclusions(findings, sides.exclusions, progress)
     findings = tuple(dated(each, step) for each in cut_short(findings, spans, progress))

@@ -194,7 +194,7 @@ class Hearings:
         own = panel if not shard.beside else panel.loc[:, _columns_of(panel, shard.kpis)]
         hearing.partial = Partial(
             index=sides.index,
-            usage=_usage(collected, shard, inquiry),
+            usage=usage_weights(collected.panel, shard.kpis, inquiry.spans.baseline, inquiry.step),
             steps={} if is_judgeable(panel, sides) else _steps_with_data(own, shard.kpis),
             data=_extent(collected.panel, inquiry.step),
             around=_around(own, sides),
@@ -297,13 +297,6 @@ def _concerned(kpis: Sequence[Kpi], taken: Sequence[Batch]) -> tuple[Kpi, ...]:
     """The KPIs of some batches, and all of their controls, with data or without."""
     names = {name for batch in taken for name, _, _ in keys_of(batch.panel)}
     return tuple(kpi for kpi in kpis if kpi.name in names or not names.isdisjoint(kpi.control_for))
-
-
-def _usage(collected: Collected, shard: Shard, inquiry: Inquiry) -> dict[str, float]:
-    """The weight of each KPI of a shard."""
-    names = collected.panel.columns.get_level_values("kpi")
-    answers = collected.panel.loc[:, names.isin([USAGE + name for name in shard.names])]
-    return usage_weights(answers, shard.kpis, inquiry.spans.baseline, inquiry.step)
 
 
 def _steps_with_data(panel: pd.DataFrame, kpis: Sequence[Kpi]) -> dict[str, int]:

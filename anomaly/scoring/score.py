@@ -660,7 +660,7 @@ class _Panel:
             history_steps=steps,
             season=seasons if model is None else None,
             structural_model=model,
-            scale=SCALES[Scale(int(self.base.scale[i]))],
+            scale=SCALES[int(self.base.scale[i])],
             autocorrelation=float(self.base.phi[i].sum()),
             level_steps=int(self.effects.lag[i]) or (0 if model is None else None),
             placebo_releases=int(self.placebos[i]),
