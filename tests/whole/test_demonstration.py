@@ -23,7 +23,7 @@ from pytest_httpserver import HTTPServer
 from tests.support.servers import alertmanager, cron, prometheus
 
 HISTORY_S, STEP_S, BAD_S, WATCH_S = 2400, 5, (5, 25), 75
-SPEED = 12  # cron's minute takes 5 seconds
+SPEED = 6  # cron's minute takes 10 seconds
 PATIENCE_S = 150
 CHECKLIST = """
 service: shop
