@@ -558,8 +558,11 @@ def _medians(folded: Floats) -> tuple[Floats, Floats]:
         everywhere = least == folded.shape[1]
         return full[:, 0], others if everywhere else np.where(present, others, full)
 
+    one, _, other = np.ogrid[tuple(map(slice, folded.shape))]
+
     def at(position: np.ndarray) -> Floats:
-        return np.take_along_axis(ranked, np.clip(position, 0, folded.shape[1] - 1), axis=1)
+        place = np.minimum(np.maximum(position, 0), folded.shape[1] - 1)
+        return np.asarray(ranked[one, place, other])
 
     def without(position: np.ndarray) -> Floats:
         """What is at a position among the others of each entry: one up if the entry is below."""

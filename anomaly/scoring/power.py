@@ -129,7 +129,7 @@ class Powers:
         at its one of the `alphas` in four of five releases; NaN if none is."""
         null = null_of(direction)
         threshold = np.array([g_at(alpha, null) for alpha in alphas])
-        weights = np.stack([_weights(each, self.phi[rows]) for each in self.questions], axis=1)
+        weights = _weights(self.questions, self.phi[rows])
         parts = [slice(i, i + TOGETHER) for i in range(0, len(rows), TOGETHER)]
         by_part = [
             _Answers.of(self, rows[part], weights[part]).jumps(threshold[part], direction)
@@ -418,27 +418,29 @@ def _response(panel: Powers, rows: Ints, weights: Floats) -> _Response:
     return _Response(weights, x, z, reach, low, high, events.mean(axis=1), more, fewer, usual)
 
 
-def _weights(question: Question, phi: Floats) -> Floats:
-    """`Response.weights` of one question `(series, moments)`; zeros where a jump of the level does
-    not move the answer."""
-    weights = np.zeros((len(phi), len(PLAIN) + len(WHITENED) * (ORDER + 1)))
-    if not question.spec.responds:
-        return weights
-    if question.spec.measure in PLAIN:
-        weights[:, PLAIN.index(question.spec.measure)] = 1.0
-        return weights
-    size = question.size
-    share = np.full((1, size), 1 / size)  # alike for all series
-    if question.spec.is_matched:
+def _weights(questions: Sequence[Question], phi: Floats) -> Floats:
+    """`Response.weights`; zeros where a jump of the level does not move the answer."""
+    out = np.zeros((len(phi), len(questions), len(PLAIN) + len(WHITENED) * (ORDER + 1)))
+    for weights, question in zip(out.swapaxes(0, 1), questions, strict=True):
+        spec, size = question.spec, question.size
+        if not spec.responds:
+            continue
+        if spec.measure in PLAIN:
+            weights[:, PLAIN.index(spec.measure)] = 1.0
+            continue
+        begin = len(PLAIN) + WHITENED.index(spec.measure) * (ORDER + 1)
+        if not spec.is_matched:  # every step has the same share
+            weights[:, begin : begin + min(size, ORDER)] = 1 / size
+            weights[:, begin + ORDER] = max(size - ORDER, 0) / size
+            continue
         is_jump = question.kind is QuestionKind.JUMP
         shape = np.ones(size) if is_jump else np.arange(1, size + 1) / size
         share = _whitened(np.tile(shape, (len(phi), 1)), phi)
         share /= np.sqrt((share**2).sum(axis=1, keepdims=True))
-    begin = len(PLAIN) + WHITENED.index(question.spec.measure) * (ORDER + 1)
-    weights[:, begin : begin + min(size, ORDER)] = share[:, :ORDER]
-    # from there on every step is moved alike
-    weights[:, begin + ORDER] = share[:, ORDER:].sum(axis=1)
-    return weights
+        weights[:, begin : begin + min(size, ORDER)] = share[:, :ORDER]
+        # from there on every step is moved alike
+        weights[:, begin + ORDER] = share[:, ORDER:].sum(axis=1)
+    return out
 
 
 def _growth(effects: Effects) -> Floats:

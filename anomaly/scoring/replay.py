@@ -268,7 +268,7 @@ def _spread(away: Floats, count: np.ndarray, position: Callable[[Ints], Ints]) -
 
     def quantile(share: float) -> Floats:
         place = position(((count - 1) * share).astype(int))
-        return np.asarray(away[(*rows, np.clip(place, 0, away.shape[2] - 1))])
+        return np.asarray(away[(*rows, np.minimum(np.maximum(place, 0), away.shape[2] - 1))])
 
     sigma = np.maximum(quantile(0.5) / MEDIAN_OF_NORMAL, TINY)
     cap = np.where(sigma > 10 * TINY, CLIP * sigma, np.inf)[:, :, None]
