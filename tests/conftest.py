@@ -100,11 +100,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if STARTS_SERVERS & fixtures or item.path.parent.name == WHOLE:
             item.add_marker(pytest.mark.slow)
         slow[item.path] += item.get_closest_marker("slow") is not None
-    # the longest files first, so that all processes end at about the same time
+    # the longest files first, so that all processes end at about the same time; before them those
+    # that never wait, for at first the process beside them waits for cron
     items.sort(
         key=lambda item: (
-            item.path.parent.name != WHOLE,
             item.path.parent.name not in SIMULATED,
+            item.path.parent.name != WHOLE,
             -slow[item.path],
         )
     )
