@@ -130,7 +130,8 @@ class Grid:
     @property
     def moments(self) -> Integers:
         """The distinct stamps, in order of time."""
-        return np.unique(np.concatenate([self._starts[self._whole], *self._moments]))
+        stamps = np.concatenate([self._starts[self._whole], *self._moments])
+        return stamps if _ascends(stamps) else np.unique(stamps)
 
     def stepped(self) -> Stepped:
         """The values by series and step; nothing can be added after that."""

@@ -29,7 +29,7 @@ LINES = 0.1  # prior odds of a line, against a step
 SHOWN = 5.0  # log evidence of a change that shows
 TAIL = 0.025  # on either side of the interval
 NEARLY_ALL = 0.99  # share of the history that a spike lies above
-ONE_BY_ONE = 10_000  # steps up to which sums need no shortcut
+ONE_BY_ONE = 400  # steps up to which each sum by itself is as fast as all from each other
 JEFFREYS = 0.5  # Jeffreys' prior of a share
 # Standard score from which the history alone shows a change, and the share of its other stretches
 # as long that may be as far off: where few events are counted, some are by chance.
