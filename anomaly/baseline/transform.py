@@ -57,7 +57,7 @@ def choose(history: Floats, kinds: Sequence[KpiKind | None]) -> tuple[Floats, Fl
 def forward(values: Floats, scale: Floats, floor: Floats) -> Floats:
     """`values` `(series, time)` on the chosen scale."""
     out = values.copy()
-    if scale.any():
+    if (scale != Scale.IDENTITY).any():
         log, root = scale == Scale.LOG, scale == Scale.ROOT
         out[log] = np.log(np.maximum(values[log], floor[log, None]))
         out[root] = np.sqrt(np.maximum(values[root], 0.0))
@@ -67,7 +67,7 @@ def forward(values: Floats, scale: Floats, floor: Floats) -> Floats:
 def back(values: Floats, scale: Floats) -> Floats:
     """The inverse of `forward`."""
     out = values.copy()
-    if scale.any():
+    if (scale != Scale.IDENTITY).any():
         log, root = scale == Scale.LOG, scale == Scale.ROOT
         out[log] = np.exp(values[log])
         out[root] = np.maximum(values[root], 0.0) ** 2
