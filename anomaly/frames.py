@@ -532,6 +532,7 @@ def _calendar_step(
 def _by_first_days(frame: pd.DataFrame, zones: Sequence[str]) -> pd.DataFrame:
     """The frame with months that are stamped by their last days stamped by their first ones."""
     index, zone = pd.DatetimeIndex(frame.index), next(filter(None, zones), "UTC")
+    # most rows are too near to each other to be months
     if len(index) < 2 or index[-1] - index[0] < (len(index) - 1) * LENGTHS[MONTH][0]:  # noqa: PLR2004  one row has no step
         return frame
     local = index.tz_convert(zone).tz_localize(None)

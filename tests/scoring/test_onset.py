@@ -10,10 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import anomaly
+from anomaly.baseline.noise import ORDER
 from anomaly.model import ChangeKind, Finding, ReleaseVerdict, Verdict
 from anomaly.reporting.report import Report
+from anomaly.scoring.onset import _filtered, _sums_from
 from tests.support.draws import Limit
 from tests.support.simulations import Floats, frame, noise, remembering, stamps
 
@@ -351,12 +355,33 @@ def test_a_long_watch_is_dated_as_a_short_one(monkeypatch: pytest.MonkeyPatch, s
     values[1000:] += 3 * np.minimum(np.arange(1, 2001) / slide, 1)
     series = pd.Series(100 + values, index)
 
+    monkeypatch.setattr("anomaly.scoring.onset.ONE_BY_ONE", len(index))
     one_by_one = anomaly.check(series, released_at=index[900]).findings[0]
     monkeypatch.setattr("anomaly.scoring.onset.ONE_BY_ONE", 0)
     from_each_other = anomaly.check(series, released_at=index[900]).findings[0]
 
     assert one_by_one.onset is not None
     assert one_by_one == from_each_other
+
+
+@pytest.mark.parametrize("is_squared", [False, True])
+@given(st.integers(ORDER + 2, 900), st.floats(-0.9, 0.9), st.booleans())
+def test_sums_over_a_shape_are_the_same_one_by_one_and_from_each_other(
+    is_squared: bool, length: int, phi: float, is_ramp: bool
+) -> None:
+    values, autoregression = noise(length, length), phi / 2 ** np.arange(1.0, ORDER + 1)
+    shape = _filtered(
+        np.arange(1.0, length + 1) / 7 if is_ramp else np.ones(length), autoregression
+    )
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("anomaly.scoring.onset.ONE_BY_ONE", length)
+        one_by_one = _sums_from(values, shape, is_squared=is_squared)
+        patch.setattr("anomaly.scoring.onset.ONE_BY_ONE", 0)
+        from_each_other = _sums_from(values, shape, is_squared=is_squared)
+
+    scale = np.abs(shape).max() ** (2 if is_squared else 1) * np.abs(values).sum()
+    assert np.abs(one_by_one - from_each_other).max() < 1e-9 * scale
 
 
 @pytest.mark.slow
